@@ -1,0 +1,174 @@
+"""The taxonomy of what can go wrong: whose fault it is, and whether trying again helps.
+
+    WatcherError                  message, hint (the remedy), code (stable, for scripts)
+    ├── UsageError                exit 2: the command line
+    ├── ConfigError               exit 3: settings, folders, key
+    ├── StateError                exit 4: ledger, queue, service
+    │   └── StateLockedError      another daemon works on this state
+    └── JobError                  what one job can meet
+        ├── FileError             this file fails for good
+        ├── RemedyError           this file may pass in another form, once
+        ├── PassingError          later: the same request may pass
+        ├── AccountError          every file would fail: hold the queue
+        ├── NoChannelError        the relay station has nobody behind the model now
+        ├── OutputError           the folder or the disk does not take our outputs now
+        ├── ChangedError          the source is no longer what was judged: inspect it again
+        ├── GoneError             the source is not there any more
+        ├── HeldError             the gate is closed: give the job back, the attempt too
+        ├── StoppedError          the daemon stops: give the job back, the attempt too
+        └── LeaseLostError        somebody else holds the job now: drop the result
+
+A leaf: it imports nothing of ours, so every room may raise.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class WatcherError(Exception):
+    """An error a person can act on: what happened, and what to do about it."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 4
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """Keep the sentence and its remedy apart, so that each reader can lay them out."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(WatcherError):
+    """The command line cannot be carried out as given."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(WatcherError):
+    """The settings, the folders or the key are not fit for work."""
+
+    code = "config"
+    exit_code = 3
+
+
+class StateError(WatcherError):
+    """The ledger, the queue or the service cannot work."""
+
+    code = "state"
+
+
+class StateLockedError(StateError):
+    """Another daemon holds the same state."""
+
+    code = "state_locked"
+
+
+class JobError(WatcherError):
+    """Something that concludes, delays or gives back one job; `reason` is a stable short word."""
+
+    code = "job"
+
+    def __init__(self, message: str, *, hint: str = "", reason: str = "") -> None:
+        """`reason` goes into the ledger and the log, for example ``undecodable``."""
+        super().__init__(message, hint=hint)
+        self.reason = reason or self.code
+
+
+class FileError(JobError):
+    """This file fails for good; the other files are not concerned."""
+
+    code = "file"
+
+
+class Remedy(StrEnum):
+    """What may make a refused request pass; each is tried once per file."""
+
+    #: Send it smaller: re-encode, then cut.
+    SHRINK = "shrink"
+    #: Cut it: the server takes at most `RemedyError.seconds` of audio.
+    SPLIT = "split"
+    #: Send the same sound as another format: FLAC, then 16 kHz mono mp3.
+    RECODE = "recode"
+
+
+class RemedyError(JobError):
+    """The server refused this form of the file; another form may pass."""
+
+    code = "remedy"
+
+    def __init__(
+        self, message: str, *, remedy: Remedy, hint: str = "", reason: str = "", seconds: float = 0.0
+    ) -> None:
+        """`seconds` is the longest audio the server takes (SPLIT only; 0: it did not say)."""
+        super().__init__(message, hint=hint, reason=reason)
+        self.remedy = remedy
+        self.seconds = seconds
+
+
+class PassingError(JobError):
+    """The same request may pass later."""
+
+    code = "passing"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        reason: str = "",
+        retry_after: float | None = None,
+        crowded: bool = False,
+    ) -> None:
+        """`retry_after`: seconds the server asked for. `crowded`: it refuses everybody now (429, 503)."""
+        super().__init__(message, hint=hint, reason=reason)
+        self.retry_after = retry_after
+        self.crowded = crowded
+
+
+class AccountError(JobError):
+    """Key, balance, permission or address: every file would fail. Holds the queue."""
+
+    code = "account"
+
+
+class NoChannelError(JobError):
+    """A relay station has no working upstream for this model now."""
+
+    code = "no_channel"
+
+
+class OutputError(JobError):
+    """The outputs cannot be placed now: a full disk, a read-only folder."""
+
+    code = "output"
+
+
+class ChangedError(JobError):
+    """The source changed since it was judged; the result is worth nothing."""
+
+    code = "changed"
+
+
+class GoneError(JobError):
+    """The source is not there any more."""
+
+    code = "gone"
+
+
+class HeldError(JobError):
+    """The gate is closed; the job goes back without having cost an attempt."""
+
+    code = "held"
+
+
+class StoppedError(JobError):
+    """The daemon stops; the job goes back without having cost an attempt."""
+
+    code = "stopped"
+
+
+class LeaseLostError(JobError):
+    """The job's lease is gone: whatever was worked out must not be written."""
+
+    code = "lease_lost"

@@ -1,0 +1,110 @@
+"""The values that walk from room to room: what was found, what is worked on, what came out."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a source stands in the ledger; `status` calls the first two queued."""
+
+    #: Queued, not due before its `run_at`.
+    DELAYED = "delayed"
+    #: Queued and due.
+    READY = "ready"
+    #: Claimed by a worker, under a lease.
+    RUNNING = "running"
+    #: Its outputs are in place.
+    DONE = "done"
+    #: Failed for good: waits for a person, or for the file to change.
+    FAILED = "failed"
+    #: Left alone on purpose (``backlog = false``).
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a stat says of a file's content, cheap enough to take for every file of a scan.
+
+    `inode` is 0 where inode numbers do not survive a remount (network and FUSE mounts).
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A whole file that nobody writes any more, on its way into the ledger.
+
+    `root` and `path` are absolute; `path` lies below `root`. Both are bytes, as the kernel has them.
+    """
+
+    root: bytes
+    path: bytes
+    fingerprint: Fingerprint
+    #: It was there at the first start: newer arrivals go first.
+    backlog: bool = False
+    #: In an accepted container, short and small enough to be sent as it is, in one request.
+    small: bool = False
+    #: Taken although it looks cut off.
+    suspect: bool = False
+    #: Duration by its header; None where only decoding can tell.
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A source under a worker's lease."""
+
+    id: int
+    root: bytes
+    path: bytes
+    fingerprint: Fingerprint
+    #: Attempts, this claim included.
+    attempts: int
+    #: Raised by every claim; a write with an older fence is refused.
+    fence: int
+    #: Unix time at which it was queued.
+    queued_at: float
+    backlog: bool = False
+    small: bool = False
+    suspect: bool = False
+    seconds: float | None = None
+    #: SHA-256 (hex) of the content last transcribed here, or of the same inode elsewhere; "" if none.
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file of ours beside the source."""
+
+    #: srt, txt, vtt, json, or "note".
+    kind: str
+    path: bytes
+    #: SHA-256 (hex) of the bytes that were placed.
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished job yielded; also what `job.done` and the hooks say."""
+
+    outputs: tuple[Output, ...] = ()
+    #: SHA-256 (hex) of the source's bytes; "" when it never had to be read to its end.
+    content: str = ""
+    language: str = ""
+    audio_seconds: float = 0.0
+    #: Audio seconds asked of the server in this run.
+    paid_seconds: float = 0.0
+    pieces: int = 0
+    #: Pieces whose answer was already in the ledger.
+    cached_pieces: int = 0
+    #: The wanted outputs were already there and were not ours.
+    adopted: bool = False
+    #: The server gave text without times: no subtitles were made.
+    untimed: bool = False
+    #: Segments left out of captions and text, and segments only flagged, by the guard.
+    left_out: int = 0
+    flagged: int = 0
+    warnings: tuple[str, ...] = field(default=())
