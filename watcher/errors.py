@@ -97,9 +97,7 @@ class RemedyError(JobError):
 
     code = "remedy"
 
-    def __init__(
-        self, message: str, *, remedy: Remedy, hint: str = "", reason: str = "", seconds: float = 0.0
-    ) -> None:
+    def __init__(self, message: str, *, remedy: Remedy, hint: str = "", reason: str = "", seconds: float = 0.0) -> None:
         """`seconds` is the longest audio the server takes (SPLIT only; 0: it did not say)."""
         super().__init__(message, hint=hint, reason=reason)
         self.remedy = remedy

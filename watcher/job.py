@@ -76,6 +76,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """A span of a recording that is (or was) asked for as one piece; samples at 16 kHz from its start."""
+
+    index: int
+    start: int
+    end: int
+    #: SHA-256 (hex) of the piece's 16-bit mono samples: an answer is found again by what was heard.
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One file of ours beside the source."""
 

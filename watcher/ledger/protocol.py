@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from watcher.errors import JobError
-from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
+from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, State
 
 
 class Put(StrEnum):
@@ -24,17 +24,6 @@ class Put(StrEnum):
     CHANGED = "changed"
     #: Known with this fingerprint: nothing to do.
     KNOWN = "known"
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A span of a recording that is (or was) asked for as one piece; samples at 16 kHz from its start."""
-
-    index: int
-    start: int
-    end: int
-    #: SHA-256 (hex) of the piece's 16-bit mono samples: an answer is found again by what was heard.
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +125,7 @@ class Ledger(Protocol):
 
     # Working.
 
-    def claim(
-        self, owner: str, *, lease: float, small: bool = False, exclusive: bool = False
-    ) -> Job | None:
+    def claim(self, owner: str, *, lease: float, small: bool = False, exclusive: bool = False) -> Job | None:
         """Take the next due job: arrivals before backlog, oldest first; count the attempt; raise the fence.
 
         `small`: only jobs that need one request. `exclusive`: see `Job` recovery after a crash. None: nothing due.
