@@ -52,6 +52,8 @@ class Owned:
     digest: str
     #: False from the moment it is entered until `placed` is called: a crash may have fallen in between.
     placed: bool
+    #: Digest of the file that stood there when it was entered anew; "" once `placed` was called, or if there was none.
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,8 @@ class Ledger(Protocol):
     def enter_output(self, job: Job, output: Output) -> bool:
         """Enter `output.path` as the job's source's, not yet placed, before the file is; False: another source owns it.
 
-        An own row gets the new digest; the former digest stays acceptable until `placed`. LeaseLostError.
+        An own row gets the new digest; the former digest stays acceptable until `placed`, also when it is entered once
+        more before that (after a crash). LeaseLostError.
         """
 
     def placed(self, path: bytes) -> None:
