@@ -1,0 +1,27 @@
+"""For every test: a clean environment, and a logger that forgets what the test before made of it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+_OURS = ("WATCHER_", "OPENAI_", "NOTIFY_SOCKET", "WATCHDOG_", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the developer's own settings reaches a test, nor do proxies of the machine."""
+    for name in os.environ:
+        if name.startswith(_OURS) or name.lower() in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging() -> Iterator[None]:
+    """structlog's configuration is the process's; each test starts from its defaults."""
+    yield
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()

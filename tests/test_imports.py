@@ -1,0 +1,73 @@
+"""Imports go downstairs only: every import counts, at the top, inside functions and type-only."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "watcher"
+
+
+def storeys() -> dict[str, int]:
+    """The map of the house, as CONTRIBUTING.md draws it."""
+    rows = re.findall(r"^\| (\d) \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
+    return {room: int(storey) for storey, room in rows}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def rooms_imported(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("watcher."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "watcher":
+            yield from (alias.name for alias in node.names if not alias.name.startswith("__"))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("watcher."):
+            yield (node.module or "").split(".")[1]
+
+
+def wrong_edges(room: str, source: str, storey: dict[str, int]) -> list[str]:
+    return [other for other in rooms_imported(source) if other != room and storey[other] >= storey[room]]
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if room_of(path) not in {"__init__", "__main__"})
+
+
+def test_every_room_stands_on_the_map() -> None:
+    assert {room_of(path) for path in MODULES} == set(storeys())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_from_lower_storeys(path: Path) -> None:
+    assert wrong_edges(room_of(path), path.read_text(), storeys()) == []
+
+
+def test_the_engine_imports_nothing_of_ours() -> None:
+    imported = {other for path in (PACKAGE / "engine").rglob("*.py") for other in rooms_imported(path.read_text())}
+
+    assert imported <= {"engine"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import watcher.cli",
+        "from watcher import cli",
+        "from watcher.cli import main",
+        "def f():\n    from watcher.worker import Worker",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from watcher.gate import Gate",
+    ],
+)
+def test_a_wrong_edge_is_seen(source: str) -> None:
+    assert wrong_edges("gate" if "cli" in source else "settle", source, storeys())
+
+
+def test_imports_never_go_relative() -> None:
+    relative = [path for path in MODULES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.level]
+
+    assert relative == []

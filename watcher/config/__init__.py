@@ -1,0 +1,34 @@
+"""Settings: the one frozen value that says how this daemon is to work, and the only reader of the environment.
+
+Order: command line > environment > systemd credential > TOML file > defaults. `load` gives a `Config`, in which every
+value's origin is known; an unknown key, a wrong value or an unreadable file is one ConfigError that names them all.
+"""
+
+from watcher.config.environment import Surroundings
+from watcher.config.example import example
+from watcher.config.load import Config, load
+from watcher.config.settings import (
+    ApiSettings,
+    FolderSettings,
+    HookSettings,
+    ServiceSettings,
+    Settings,
+    StateSettings,
+    TranscriptSettings,
+    about,
+)
+
+__all__ = [
+    "ApiSettings",
+    "Config",
+    "FolderSettings",
+    "HookSettings",
+    "ServiceSettings",
+    "Settings",
+    "StateSettings",
+    "Surroundings",
+    "TranscriptSettings",
+    "about",
+    "example",
+    "load",
+]

@@ -1,0 +1,59 @@
+"""The example file: every key with its default and what it means, made from the settings themselves."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from watcher.config.settings import about, keys, sections
+
+_HEAD: Final = """\
+# Settings of Watcher. Every key is shown with its default; a key may be left out.
+# Read from --config FILE, else $WATCHER_CONFIG, else ~/.config/watcher/watcher.toml, else /etc/watcher/watcher.toml.
+# Each key can be given in the environment too: [api] key is WATCHER_API__KEY.
+"""
+_SAMPLE: Final = {"path": "/srv/recordings", "name": "recordings"}
+
+
+def example() -> str:
+    """Give the commented file; loading it yields the defaults."""
+    return _HEAD + "\n" + "\n".join(_section(name) for name in sections())
+
+
+def toml(value: Any) -> str:
+    """Write a setting's value in TOML's notation; a secret only as a mask."""
+    if isinstance(value, SecretStr):
+        return '"**********"' if value.get_secret_value() else '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    if isinstance(value, int | float):
+        return f"{value:g}" if value == int(value) else repr(value)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _section(name: str) -> str:
+    if name == "folders":
+        # Commented out as a whole: the defaults watch no folder.
+        lines = _lines({**keys(name), **_SAMPLE}, name)
+        return "\n".join(
+            [
+                "# [[folders]]",
+                *(f"# {line}" for line in lines),
+                "# … and any key of [transcript], for this folder alone",
+                "",
+            ]
+        )
+    return "\n".join([f"[{name}]", *_lines(keys(name), name), ""])
+
+
+def _lines(values: dict[str, Any], section: str) -> Iterable[str]:
+    assignments = {
+        # A key in a file is a risk; the line only shows where it would stand.
+        key: '# key = "sk-…"' if (section, key) == ("api", "key") else f"{key} = {toml(value)}"
+        for key, value in values.items()
+    }
+    width = max(len(line) for line in assignments.values())
+    return [f"{line:<{min(width, 36)}}  # {about(section, key)}" for key, line in assignments.items()]

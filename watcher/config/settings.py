@@ -1,0 +1,271 @@
+"""The settings themselves: sections, keys, defaults, ranges, and one line about each key.
+
+Sections that belong to one room alone are that room's own option class; the others live here. The line about each key
+is the only place where it is described: `watcher config --example` and the README's table are made from it.
+"""
+
+import re
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from watcher.cues import Rules
+from watcher.languages import code as language_code
+from watcher.log import LogOptions
+from watcher.media import MediaOptions
+
+Format = Literal["srt", "txt", "vtt", "json"]
+_PLACEHOLDERS: Final = frozenset({"stem", "name", "language"})
+_HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+class ApiSettings(_Section):
+    """[api]: the server that transcribes."""
+
+    url: str = Field(_HOST_OF_OPENAI, description="the server: host, host/v1 or the full path")
+    key: SecretStr = Field(
+        SecretStr(""), description="the API key; better given as WATCHER_API__KEY or a systemd credential"
+    )
+    model: str = Field("whisper-1", min_length=1, description="the model asked for")
+    concurrency: int = Field(4, ge=1, le=256, description="requests in flight, at most; adapts downwards by itself")
+    attempts: int = Field(
+        10, ge=1, le=1000, description="attempts per file and span, waiting 1, 2, 4 … 300 s between them"
+    )
+    requests_per_minute: int = Field(0, ge=0, description="pace of requests; 0: no limit of ours")
+    max_upload_mb: float = Field(24.0, gt=0, le=2048, description="largest upload in MiB; larger files are cut")
+    daily_minutes: float = Field(
+        0.0, ge=0, description="audio minutes bought per day, then hold until midnight; 0: no limit"
+    )
+
+
+class TranscriptSettings(_Section):
+    """[transcript]: what is asked for and what is written; any key may stand in a folder, too."""
+
+    task: Literal["transcribe", "translate"] = Field("transcribe", description="transcribe, or translate (to English)")
+    language: str = Field("", description="ISO-639-1 code of the speech; empty: detected")
+    prompt: str = Field("", description="names and spelling that help the recognition, at most 224 tokens")
+    temperature: float = Field(0.0, ge=0, le=1, description="0 to 1; at 0 the server raises it by itself")
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = Field(
+        ("srt", "txt"), description="what is written beside the source: srt, txt, vtt, json"
+    )
+    output: str = Field("{stem}", min_length=1, description="output name; {stem} {name} {language}")
+    wrap: int = Field(0, ge=0, le=1000, description="width at which the .txt is wrapped; 0: one line per paragraph")
+    bom: bool = Field(default=False, description="begin text outputs with a byte order mark, for old Windows programs")
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, value: str) -> str:
+        if value and not (found := language_code(value)):
+            message = f"{value!r} is no language code that Whisper knows; use ISO-639-1, for example en, de or zh"
+            raise ValueError(message)
+        return found if value else ""
+
+    @field_validator("formats")
+    @classmethod
+    def _once_each(cls, value: tuple[Format, ...]) -> tuple[Format, ...]:
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("output")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        for name in re.findall(r"\{(.*?)\}", value):
+            if name not in _PLACEHOLDERS:
+                message = f"{{{name}}} is no placeholder; there are {{stem}}, {{name}} and {{language}}"
+                raise ValueError(message)
+        if "/" in value or value.startswith(".") or "\0" in value:
+            message = "an output name stays beside its source: no '/', and no '.' at the start"
+            raise ValueError(message)
+        if not {"{stem}", "{name}"} & set(re.findall(r"\{.*?\}", value)):
+            message = "an output name needs {stem} or {name}, else all files of a folder would share it"
+            raise ValueError(message)
+        return value
+
+
+class FolderSettings(_Section):
+    """[[folders]]: a watched folder; keys of [transcript] that stand here count for it alone."""
+
+    path: str = Field(description="the folder, an absolute path")
+    name: str = Field("", description="its name in status and log; default: the last part of path")
+    recursive: bool = Field(default=True, description="watch what lies below it, too")
+    include: tuple[str, ...] = Field((), description="globs of further files, beside the audio suffixes")
+    exclude: tuple[str, ...] = Field((), description="globs of files and folders to leave alone")
+    backlog: bool = Field(default=True, description="false: what is there at the first start is left alone")
+    quiet_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=86400,
+        description="wait when a file's end can't be proved; 5 without a lease, 30 on network mounts",
+    )
+    after: str = Field("keep", description='"keep", or "move:done/": source and outputs together, never overwriting')
+    detect: Literal["auto", "events", "scan"] = Field("auto", description="auto, events or scan")
+    task: Literal["transcribe", "translate"] | None = None
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float | None = Field(None, ge=0, le=1)
+    formats: tuple[Format, ...] | None = None
+    output: str | None = None
+    wrap: int | None = Field(None, ge=0, le=1000)
+    bom: bool | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not value.startswith("/"):
+            message = f"{value!r} is not absolute; write the whole path, for example /srv/recordings"
+            raise ValueError(message)
+        return value
+
+    @field_validator("after")
+    @classmethod
+    def _keep_or_move(cls, value: str) -> str:
+        if value == "keep":
+            return value
+        target = PurePosixPath(value.removeprefix("move:"))
+        if not value.startswith("move:") or target.is_absolute() or ".." in target.parts or not target.parts:
+            message = f'{value!r} is neither "keep" nor "move:" and a folder below this one, such as "move:done/"'
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _transcript_keys(self) -> "FolderSettings":
+        self.transcript(TranscriptSettings())
+        return self
+
+    def transcript(self, defaults: TranscriptSettings) -> TranscriptSettings:
+        """Give `defaults` with this folder's own keys on top; ValueError where they don't fit."""
+        own = {key: value for key in TranscriptSettings.model_fields if (value := getattr(self, key)) is not None}
+        return TranscriptSettings.model_validate({**defaults.model_dump(), **own})
+
+
+class StateSettings(_Section):
+    """[state]: the queue, the paid answers, and who works on them."""
+
+    dir: str = Field(
+        "",
+        description="where the ledger lives; empty: $STATE_DIRECTORY, else /var/lib/watcher with a config in /etc, "
+        "else ~/.local/state/watcher",
+    )
+    url: str = Field("", description="empty: SQLite in dir")
+    workers: int = Field(4, ge=1, le=256, description="files in work at once; one is kept free for short files")
+    keep_answers_days: float = Field(365.0, ge=1, description="days a paid answer is kept after its last use")
+
+
+class HookSettings(_Section):
+    """[hooks]: programs run after a file, with the job as JSON on stdin, never through a shell."""
+
+    on_done: tuple[str, ...] = Field((), description="argv of the program run after a transcript is in place")
+    on_failed: tuple[str, ...] = Field((), description="argv of the program run after a file failed for good")
+    timeout_seconds: float = Field(60.0, gt=0, le=86400, description="a hook that takes longer is ended")
+
+
+class ServiceSettings(_Section):
+    """[service]: manners of the daemon."""
+
+    error_notes: bool = Field(
+        default=True, description="leave a note beside a file that failed for good; deleting it retries"
+    )
+    drain_seconds: float = Field(60.0, ge=0, le=86400, description="how long requests in flight may finish at a stop")
+
+
+class Settings(_Section):
+    """All settings."""
+
+    api: ApiSettings = ApiSettings()
+    transcript: TranscriptSettings = TranscriptSettings()
+    subtitles: Rules = Rules()
+    folders: tuple[FolderSettings, ...] = ()
+    media: MediaOptions = MediaOptions()
+    state: StateSettings = StateSettings()
+    log: LogOptions = LogOptions()
+    hooks: HookSettings = HookSettings()
+    service: ServiceSettings = ServiceSettings()
+
+    @field_validator("folders")
+    @classmethod
+    def _named(cls, value: tuple[FolderSettings, ...]) -> tuple[FolderSettings, ...]:
+        """Give each folder a name of its own; the same path twice, or the same explicit name twice, is an error."""
+        named: dict[str, FolderSettings] = {}
+        paths: set[str] = set()
+        for folder in value:
+            path = str(PurePosixPath(folder.path))
+            if path in paths:
+                message = f"{path} is given twice"
+                raise ValueError(message)
+            paths.add(path)
+            name = folder.name or PurePosixPath(path).name or "root"
+            if name in named and folder.name:
+                message = f"two folders are called {name!r}; names tell them apart, so give each its own"
+                raise ValueError(message)
+            unique = next(n for i in range(1, len(value) + 1) if (n := name if i == 1 else f"{name}-{i}") not in named)
+            named[unique] = folder.model_copy(update={"name": unique, "path": path})
+        return tuple(named.values())
+
+
+#: Sections that are another room's dataclass: what each key means.
+_OF_ROOMS: Final = {
+    "subtitles": {
+        "max_chars": "characters per line; 16 wide ones for Chinese, Japanese and Korean",
+        "max_lines": "lines per cue",
+        "max_chars_per_second": "reading speed; 17 for children, 9 for Chinese, Japanese and Korean",
+        "min_seconds": "shortest time a cue stands",
+        "max_seconds": "longest time a cue stands",
+        "gap_seconds": "pause between two cues (2 frames)",
+        "guard": "leave out phantom text (two signs), flag doubtful text (one)",
+    },
+    "media": {
+        "pieces": "auto: cut long recordings at silences so that all places are busy; fixed: always near piece_seconds",
+        "piece_seconds": "longest piece, and longest file that is sent as it is",
+        "codec": "what pieces are sent as: flac (lossless for the model) or mp3",
+        "skip_silence": "silence is not uploaded, nor paid for",
+    },
+    "log": {
+        "level": "debug, info, warning or error",
+        "format": "auto (console at a terminal, journal under systemd, else json), console, json or journal",
+    },
+}
+
+
+def sections() -> dict[str, type]:
+    """Give every section's class by its name, in the order of the example file; "folders" stands for one folder."""
+    return {
+        "api": ApiSettings,
+        "transcript": TranscriptSettings,
+        "subtitles": Rules,
+        "folders": FolderSettings,
+        "media": MediaOptions,
+        "state": StateSettings,
+        "log": LogOptions,
+        "hooks": HookSettings,
+        "service": ServiceSettings,
+    }
+
+
+def keys(section: str) -> dict[str, Any]:
+    """Give a section's keys with their defaults (folders: `path` has none, and gives "")."""
+    kind = sections()[section]
+    if is_dataclass(kind):
+        return {field.name: field.default for field in dataclass_fields(kind)}
+    if not issubclass(kind, BaseModel):  # pragma: no cover - a third kind of section would be a programming error
+        raise TypeError(kind)
+    return {
+        name: "" if field.is_required() else field.default
+        for name, field in kind.model_fields.items()
+        if section != "folders" or name not in TranscriptSettings.model_fields
+    }
+
+
+def about(section: str, key: str) -> str:
+    """Give the line about a key."""
+    kind = sections()[section]
+    if section in _OF_ROOMS:
+        return _OF_ROOMS[section][key]
+    if not issubclass(kind, BaseModel):  # pragma: no cover - see above
+        raise TypeError(kind)
+    return kind.model_fields[key].description or ""

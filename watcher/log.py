@@ -1,0 +1,190 @@
+"""Setting up structlog: one event name per fact, keys instead of sentences, nothing secret, nothing unprintable.
+
+Rooms call ``structlog.get_logger()``; only here is decided how a line looks and where it goes. Three faces:
+
+- ``console``: for a person at a terminal, aligned, coloured only where colour is wanted;
+- ``json``: one object a line, keys `event`, `level`, `timestamp` first;
+- ``journal``: the same, each line led by its syslog priority (``<3>`` …, sd-daemon(3)), so that ``journalctl -p err`` works.
+"""
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TextIO, TypeAlias
+
+import structlog
+
+_Event: TypeAlias = MutableMapping[str, Any]
+
+#: sd-daemon(3): the priority a line on stderr may start with.
+_PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_MASK: Final = "**********"
+#: Shorter strings are no credentials, and masking them would garble the log.
+_SECRET_AT_LEAST: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """The settings of [log]."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json", "journal"] = "auto"
+
+
+def configure(
+    options: LogOptions,
+    *,
+    stream: TextIO | None = None,
+    journal: bool = False,
+    colors: bool | None = None,
+    secrets: Iterable[str] = (),
+) -> None:
+    """Make every logger of the process write as `options` say; may be called again at a reload.
+
+    `journal`: stderr is connected to the journal, so ``auto`` means ``journal``. `colors`: None means: if `stream` is
+    a terminal. `secrets`: strings that are masked wherever they turn up in a line.
+    """
+    stream = sys.stderr if stream is None else stream
+    face = options.format
+    if face == "auto":
+        face = "journal" if journal else "console" if stream.isatty() else "json"
+    render = _Console(colors=stream.isatty() if colors is None else colors) if face == "console" else _line
+    masked = tuple(sorted({secret for secret in secrets if len(secret) >= _SECRET_AT_LEAST}, key=len, reverse=True))
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _printable,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(options.level),
+        logger_factory=lambda *_: _Writer(stream, priorities=face == "journal", secrets=masked),
+        cache_logger_on_first_use=False,
+    )
+    _tame_libraries()
+
+
+def printable(value: str | bytes) -> str:
+    """Give a name as text that any terminal, log and JSON parser can take: odd bytes and controls are escaped."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _surrogates(text) else text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _surrogates(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _printable(_logger: object, _method: str, event: _Event) -> _Event:
+    for key, value in event.items():
+        event[key] = _safe(value, multiline=key == "exception")
+    return event
+
+
+def _safe(value: object, *, multiline: bool = False) -> object:
+    match value:
+        case bool() | int() | None:
+            safe: object = value
+        case float():
+            safe = round(value, 3)
+        case str() if multiline:
+            safe = "\n".join(printable(line) for line in value.split("\n"))
+        case list() | tuple() | set() | frozenset():
+            safe = [_safe(item) for item in value]
+        case dict():
+            safe = {str(key): _safe(item) for key, item in value.items()}
+        case _:
+            safe = printable(value if isinstance(value, str | bytes) else str(value))
+    return safe
+
+
+def _line(_logger: object, _method: str, event: _Event) -> str:
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return json.dumps({**first, **event}, ensure_ascii=False)
+
+
+class _Console:
+    """``12:31:07 info    job.done   path=/srv/talk.wav elapsed=1.2``."""
+
+    _COLOR: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
+
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+
+    def __call__(self, _logger: object, _method: str, event: _Event) -> str:
+        event.pop("timestamp", None)
+        level = str(event.pop("level", "info"))
+        name = str(event.pop("event", ""))
+        trace = event.pop("exception", None)
+        keys = " ".join(f"{self._paint('36', key)}={_value(value)}" for key, value in event.items() if value != "")
+        line = f"{self._paint('2', time.strftime('%H:%M:%S'))} {self._paint(self._COLOR.get(level, '0'), f'{level:<7}')} {name:<16} {keys}"
+        return line.rstrip() if trace is None else f"{line.rstrip()}\n{trace}"
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colors else text
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str) and value and not any(c.isspace() or c in "\"'=" for c in value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+class _Writer:
+    """Writes a line in one piece, so that threads never mix; a closed stderr ends the talk, not the work.
+
+    No secret passes, whatever key or exception carried it.
+    """
+
+    _lock: Final = threading.Lock()
+
+    def __init__(self, stream: TextIO, *, priorities: bool, secrets: tuple[str, ...]) -> None:
+        self._stream = stream
+        self._priorities = priorities
+        self._secrets = secrets
+
+    def _write(self, level: str, line: str) -> None:
+        for secret in self._secrets:
+            line = line.replace(secret, _MASK)
+        if self._priorities:
+            line = "\n".join(f"<{_PRIORITY[level]}>{part}" for part in line.split("\n"))
+        with self._lock:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                # The reader of our stderr is gone; there is nobody left to tell.
+                return
+
+    def debug(self, line: str) -> None:
+        self._write("debug", line)
+
+    def info(self, line: str) -> None:
+        self._write("info", line)
+
+    def warning(self, line: str) -> None:
+        self._write("warning", line)
+
+    def error(self, line: str) -> None:
+        self._write("error", line)
+
+    def critical(self, line: str) -> None:
+        self._write("critical", line)
+
+
+def _tame_libraries() -> None:
+    # urllib3 would print every URL at debug, and warnings of libraries belong to their own handlers; watchdog's logger stays
+    # enabled at WARNING, because its overflow message is the only sign of an overflow.
+    logging.getLogger().handlers = [logging.NullHandler()]
+    logging.getLogger("watchdog").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -1,0 +1,265 @@
+"""Working on jobs: claim, run, conclude; and keeping the leases of what runs.
+
+A worker knows no audio: it is handed a callable that turns a job into an outcome or raises. What the error means for the
+job is decided by `verdict`, a pure function, so that a table of cases can test it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from watcher.errors import (
+    AccountError,
+    ChangedError,
+    GoneError,
+    HeldError,
+    JobError,
+    LeaseLostError,
+    NoChannelError,
+    OutputError,
+    PassingError,
+    StoppedError,
+)
+from watcher.job import Job, Outcome
+from watcher.ledger.protocol import Ledger
+
+_log = structlog.get_logger()
+
+#: Seconds a claim holds without being renewed, and between two renewals.
+LEASE: Final = 30.0
+RENEW: Final = 10.0
+#: Longest wait between two attempts, and longest one the server may ask for; seconds.
+_LONGEST_WAIT: Final = 300.0
+_LONGEST_ASKED: Final = 3600.0
+#: A worker that has nothing to do looks up this often, so that the watchdog sees it alive.
+_IDLE: Final = 5.0
+#: How long a step may take before it says otherwise; generous, because a busy disk is no hang.
+_STEP: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Put it back, due in `seconds`; the attempt counts unless `free`."""
+
+    seconds: float
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Put it back at once; the attempt does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """It failed for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Forget it: the source is gone, or must be inspected and found anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Somebody else holds it: write nothing."""
+
+
+Verdict = Retry | Release | Fail | Drop | Abandon
+
+
+def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], float]) -> Verdict:
+    """Say what an error means for a job with that many attempts behind it.
+
+    `jitter` gives 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, never shorter than the server asked.
+    """
+    match error:
+        case LeaseLostError():
+            return Abandon()
+        case ChangedError() | GoneError():
+            return Drop()
+        case AccountError() | NoChannelError() | HeldError() | StoppedError():
+            return Release()
+        case OutputError():
+            return Retry(_wait(attempts, jitter), free=True)
+        case PassingError() if attempts < limit:
+            return Retry(max(_wait(attempts, jitter), min(error.retry_after or 0.0, _LONGEST_ASKED)))
+        case _:
+            return Fail()
+
+
+def _wait(attempts: int, jitter: Callable[[], float]) -> float:
+    return min(_LONGEST_WAIT, 2.0 ** min(attempts - 1, 16)) * (1 + jitter() / 4)
+
+
+class Beat:
+    """One thread's sign of life: until when it may honestly be silent (monotonic seconds)."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until = monotonic() + _STEP
+
+    def __call__(self, seconds: float = _STEP) -> None:
+        """Say that the thread is alive and will say so again within `seconds`."""
+        self._until = self._monotonic() + seconds
+
+    @property
+    def overdue(self) -> bool:
+        """True when the thread has been silent for longer than it said."""
+        return self._monotonic() > self._until
+
+
+class Leases:
+    """Renews the leases of all running jobs from one thread, so that no worker has to interrupt its work for it."""
+
+    def __init__(self, ledger: Ledger, *, lease: float = LEASE) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._held: dict[int, Job] = {}
+        self._lock = threading.Lock()
+
+    def hold(self, job: Job) -> None:
+        """Renew this job's lease from now on."""
+        with self._lock:
+            self._held[job.id] = job
+
+    def let_go(self, job: Job) -> None:
+        """Stop renewing it."""
+        with self._lock:
+            self._held.pop(job.id, None)
+
+    def step(self) -> None:
+        """Renew everything once; a lost lease shows at the job's next write."""
+        with self._lock:
+            held = list(self._held.values())
+        for job in held:
+            try:
+                self._ledger.renew(job, lease=self._lease)
+            except LeaseLostError:
+                self.let_go(job)
+
+
+class Admission(Protocol):
+    """What lets a worker claim: the gate's ticket."""
+
+    def __call__(self, *, timeout: float) -> AbstractContextManager[object] | None:
+        """Give a ticket, or None when nothing may be claimed within `timeout` seconds."""
+
+
+class Worker:
+    """One thread's share of the queue; `run` repeats `step` until the stop event is set."""
+
+    def __init__(
+        self,
+        name: str,
+        ledger: Ledger,
+        work: Callable[[Job, Beat], Outcome],
+        *,
+        leases: Leases,
+        admit: Admission,
+        conclude: "Conclusion",
+        stop: threading.Event,
+        attempts: Callable[[], int],
+        jitter: Callable[[], float],
+        small: bool = False,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`small`: take only files of a single request, so that they never queue behind long ones."""
+        self.name = name
+        self.beat = Beat(monotonic)
+        self._ledger = ledger
+        self._work = work
+        self._leases = leases
+        self._admit = admit
+        self._conclude = conclude
+        self._stop = stop
+        self._attempts = attempts
+        self._jitter = jitter
+        self._small = small
+        self._clock = clock
+        self._monotonic = monotonic
+
+    def run(self) -> None:
+        """Work until told to stop. An unexpected error escapes: a live process that does nothing is the worst outcome."""
+        while not self._stop.is_set():
+            self.step()
+
+    def step(self) -> bool:
+        """Work on one job, or wait a little for one; True when a job was concluded."""
+        self.beat()
+        ticket = self._admit(timeout=_IDLE)
+        if ticket is None or self._stop.is_set():
+            return False
+        with ticket:
+            job = self._ledger.claim(self.name, lease=LEASE, small=self._small)
+            if job is not None:
+                self._leases.hold(job)
+                try:
+                    with structlog.contextvars.bound_contextvars(job=job.id, path=job.path):
+                        self._run(job)
+                finally:
+                    self._leases.let_go(job)
+                return True
+        self._ledger.wait(_IDLE)
+        return False
+
+    def _run(self, job: Job) -> None:
+        started = self._monotonic()
+        waited = max(0.0, self._clock() - job.queued_at)
+        _log.info("job.started", attempt=job.attempts, waited=waited)
+        try:
+            outcome = self._work(job, self.beat)
+        except JobError as error:
+            self._conclude_error(job, error)
+            return
+        try:
+            self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
+        except LeaseLostError as error:
+            self._conclude_error(job, error)
+
+    def _conclude_error(self, job: Job, error: JobError) -> None:
+        decision = verdict(error, attempts=job.attempts, limit=self._attempts(), jitter=self._jitter)
+        try:
+            match decision:
+                case Retry(seconds, free):
+                    run_at = self._clock() + seconds
+                    if free:
+                        self._ledger.release(job, run_at=run_at, error=error)
+                    else:
+                        self._ledger.retry(job, error, run_at=run_at)
+                    _log.warning("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
+                case Release():
+                    self._ledger.release(job)
+                    _log.info("job.released", **_why(error))
+                case Drop():
+                    self._ledger.drop(job)
+                    self._conclude.dropped(job, error)
+                case Fail():
+                    self._conclude.failed(job, error)
+                case Abandon():
+                    _log.warning("job.released", **_why(error))
+        except LeaseLostError as lost:
+            _log.warning("job.released", **_why(lost))
+
+
+class Conclusion(Protocol):
+    """What follows from a result: ledger, log, notes, hooks."""
+
+    def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
+        """Conclude a finished job. Raises LeaseLostError."""
+
+    def failed(self, job: Job, error: JobError) -> None:
+        """Conclude a job that failed for good. Raises LeaseLostError."""
+
+    def dropped(self, job: Job, error: JobError) -> None:
+        """Have the source inspected again, if it is still there."""
+
+
+def _why(error: JobError) -> dict[str, str]:
+    return {"reason": error.reason, "message": error.message, **({"hint": error.hint} if error.hint else {})}
