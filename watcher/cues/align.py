@@ -1,0 +1,308 @@
+# ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
+"""When each piece of text is spoken: times from the words, wherever they can be found again in the text.
+
+Servers give words in many ways: whisper-1 without punctuation, others with it; whisper.cpp as pieces of words; Chinese
+by characters or by words; with words missing, doubled, out of order, or far outside their segment. So only letters and
+digits are compared, a word counts only near its segment, and where words and text disagree the pieces share the time
+between their neighbours by width, with a rest after punctuation. All times here are whole milliseconds.
+"""
+
+import math
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import Final
+
+from watcher.transcript import Segment, Word
+
+#: A word may lie this far outside its segment: servers round segments to whole or half seconds.
+_TOLERANCE: Final = 1000
+#: Nobody takes longer than this for a piece: servers stretch the word before a silence over all of it.
+_PIECE_BASE: Final = 400
+_PIECE_PER_UNIT: Final = 150
+#: Rest after punctuation, in units of width, where time is shared by width (speech pauses of about 0.15 and 0.4 s).
+_REST_CLAUSE: Final = 2
+_REST_SENTENCE: Final = 5
+#: Segments that disagree with their words are compared together up to this many pieces, so that a word which the server
+#: put into the neighbouring segment is found there.
+_RUN: Final = 120
+
+
+@dataclass(slots=True)
+class Times:
+    """Per piece: start and end, whether a word of the server begins with it, and the speaker ("" unknown)."""
+
+    start: list[int]
+    end: list[int]
+    begins_word: list[bool]
+    speaker: list[str]
+
+
+def align(
+    segments: Sequence[Segment], pieces: Sequence[Sequence[str]], widths: Sequence[Sequence[int]], duration: int
+) -> Times:
+    """Return the times of all pieces of all segments, flat: starts never fall, and no piece ends after the next starts.
+
+    `pieces` and `widths` (in units) run parallel to `segments`; `duration` is 0 when unknown.
+    """
+    bounds = _bounds(segments, [sum(w) for w in widths], duration)
+    anchors = _anchors(segments, pieces, bounds)
+    return _spread(segments, pieces, widths, bounds, anchors)
+
+
+def _milliseconds(seconds: float) -> int | None:
+    return round(seconds * 1000) if math.isfinite(seconds) and abs(seconds) < 1e9 else None  # noqa: PLR2004 -- 30 years
+
+
+# Segments
+
+
+def _bounds(segments: Sequence[Segment], units: Sequence[int], duration: int) -> list[tuple[int, int]]:
+    """Return start and end of each segment: in order, without overlap, inside the audio."""
+    raw = [_clamp(_milliseconds(segment.start), duration) for segment in segments]
+    trusted = _rising([value if value is not None else -1 for value in raw])
+    limits: list[float] = [duration or math.inf] * len(segments)
+    for index in range(len(segments) - 2, -1, -1):
+        following = raw[index + 1]
+        limits[index] = following if following is not None and index + 1 in trusted else limits[index + 1]
+    bounds: list[tuple[int, int]] = []
+    last = 0
+    for index, segment in enumerate(segments):
+        known = raw[index]
+        start = known if known is not None and index in trusted else last
+        end = _clamp(_milliseconds(segment.end), duration)
+        if end is None or end <= start:
+            end = start + _natural(units[index])
+        end = int(max(start, min(end, limits[index])))
+        bounds.append((start, end))
+        last = end
+    return bounds
+
+
+def _clamp(value: int | None, duration: int) -> int | None:
+    if value is None:
+        return None
+    return max(0, min(value, duration) if duration else value)
+
+
+def _natural(units: int) -> int:
+    return _PIECE_BASE + _PIECE_PER_UNIT * units
+
+
+def _rising(values: Sequence[int]) -> set[int]:
+    """Return the indices of a longest non-falling run of `values` (negative: never): what is out of order is left out."""
+    tails: list[int] = []
+    tail_index: list[int] = []
+    before: list[int] = [-1] * len(values)
+    for index, value in enumerate(values):
+        if value < 0:
+            continue
+        place = bisect_right(tails, value)
+        before[index] = tail_index[place - 1] if place else -1
+        if place == len(tails):
+            tails.append(value)
+            tail_index.append(index)
+        else:
+            tails[place] = value
+            tail_index[place] = index
+    chosen: set[int] = set()
+    index = tail_index[-1] if tail_index else -1
+    while index >= 0:
+        chosen.add(index)
+        index = before[index]
+    return chosen
+
+
+# Words
+
+
+@dataclass(slots=True)
+class _Anchor:
+    start: int
+    end: int
+    begins_word: bool
+    speaker: str
+
+
+def _anchors(
+    segments: Sequence[Segment], pieces: Sequence[Sequence[str]], bounds: Sequence[tuple[int, int]]
+) -> list[_Anchor | None]:
+    """Return the time of every piece that was found among the words, flat; None for the others."""
+    anchors: list[_Anchor | None] = []
+    run_pieces: list[str] = []
+    run_words: list[Word] = []
+    for segment, texts in zip(segments, pieces, strict=True):
+        words = segment.words
+        keys = [_key(text) for text in texts]
+        word_keys = [_key(word.text) for word in words]
+        exact = [key for key in keys if key] == [key for key in word_keys if key]
+        if run_pieces and (exact or not words or len(run_pieces) + len(texts) > _RUN):
+            anchors.extend(_match(run_pieces, run_words))
+            run_pieces, run_words = [], []
+        if exact:
+            spoken = iter([word for word, key in zip(words, word_keys, strict=True) if key])
+            anchors.extend(_anchor(next(spoken), 0, 1, 1) if key else None for key in keys)
+        elif not words:
+            anchors.extend([None] * len(texts))
+        else:
+            run_pieces += texts
+            run_words += words
+    anchors.extend(_match(run_pieces, run_words))
+
+    flat_bounds = [bound for bound, texts in zip(bounds, pieces, strict=True) for _ in texts]
+    for index, (anchor, (low, high)) in enumerate(zip(anchors, flat_bounds, strict=True)):
+        if anchor and not low - _TOLERANCE <= anchor.start <= anchor.end <= high + _TOLERANCE:
+            anchors[index] = None
+    trusted = _rising([anchor.start if anchor else -1 for anchor in anchors])
+    return [anchor if index in trusted else None for index, anchor in enumerate(anchors)]
+
+
+@lru_cache(maxsize=16384)
+def _key(text: str) -> str:
+    """Return what is compared of a word: its letters and digits, without case."""
+    if text.isascii():
+        return _NOT_ALNUM.sub("", text).lower()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(character for character in folded if character.isalnum())
+
+
+_NOT_ALNUM: Final = re.compile("[^0-9A-Za-z]+")
+
+
+def _match(texts: Sequence[str], words: Sequence[Word]) -> list[_Anchor | None]:
+    """Find pieces among words by their letters: whole pieces first, then letter by letter where they are cut otherwise."""
+    anchors: list[_Anchor | None] = [None] * len(texts)
+    keys = [_key(text) for text in texts]
+    spoken = [(word, key) for word in words if (key := _key(word.text))]
+    places = [index for index, key in enumerate(keys) if key]
+    _compare(anchors, keys, places, spoken)
+    return anchors
+
+
+def _compare(
+    anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
+) -> None:
+    matcher = SequenceMatcher(None, [keys[place] for place in places], [key for _, key in spoken])
+    for tag, left, left_end, right, right_end in matcher.get_opcodes():
+        if tag == "equal":
+            for place, (word, _) in zip(places[left:left_end], spoken[right:right_end], strict=True):
+                anchors[place] = _anchor(word, 0, 1, 1)
+        elif tag == "replace":
+            _by_letters(anchors, keys, places[left:left_end], spoken[right:right_end])
+
+
+def _by_letters(
+    anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
+) -> None:
+    text = "".join(keys[place] for place in places)
+    said = "".join(key for _, key in spoken)
+    # Which letter of the words each letter of the text is.
+    if text == said:
+        letters: dict[int, int] = dict(enumerate(range(len(text))))
+    else:
+        blocks = SequenceMatcher(None, text, said, autojunk=len(text) > 500).get_matching_blocks()  # noqa: PLR2004
+        letters = {a + k: b + k for a, b, size in blocks for k in range(size)}
+    owner = [(index, offset) for index, (_, key) in enumerate(spoken) for offset in range(len(key))]
+    position = 0
+    for place in places:
+        length = len(keys[place])
+        first, last = letters.get(position), letters.get(position + length - 1)
+        position += length
+        if first is None or last is None or last - first != length - 1:
+            continue
+        (word, offset), (last_word, last_offset) = owner[first], owner[last]
+        begin = _anchor(spoken[word][0], offset, offset + 1, len(spoken[word][1]))
+        finish = _anchor(spoken[last_word][0], last_offset, last_offset + 1, len(spoken[last_word][1]))
+        if begin and finish and finish.end >= begin.start:
+            anchors[place] = _Anchor(begin.start, finish.end, offset == 0, begin.speaker)
+
+
+def _anchor(word: Word, first: int, last: int, length: int) -> _Anchor | None:
+    """Return the time of the letters `first` to `last` of the word's `length`."""
+    start, end = _milliseconds(word.start), _milliseconds(word.end)
+    if start is None:
+        return None
+    span = max(0, (end if end is not None else start) - start)
+    return _Anchor(start + span * first // length, start + span * last // length, first == 0, word.speaker)
+
+
+# Everything else
+
+
+def _spread(
+    segments: Sequence[Segment],
+    pieces: Sequence[Sequence[str]],
+    widths: Sequence[Sequence[int]],
+    bounds: Sequence[tuple[int, int]],
+    anchors: Sequence[_Anchor | None],
+) -> Times:
+    times = Times([], [], [], [])
+    following = _following(anchors)
+    now = 0
+    index = 0
+    for segment, texts, units, (low, high) in zip(segments, pieces, widths, bounds, strict=True):
+        at = 0
+        while at < len(texts):
+            anchor = anchors[index]
+            if anchor:
+                start = max(now, anchor.start)
+                now = max(start, min(anchor.end, start + _natural(units[at]), following[index]))
+                times.start.append(start)
+                times.end.append(now)
+                times.begins_word.append(anchor.begins_word)
+                times.speaker.append(anchor.speaker or segment.speaker)
+                at, index = at + 1, index + 1
+                continue
+            run = at
+            while run < len(texts) and not anchors[index + run - at]:
+                run += 1
+            # After the last word of a segment its end bounds the rest; before a found word, that word does.
+            end = int(min(following[index], high)) if run == len(texts) else int(following[index])
+            now = _share(times, texts[at:run], units[at:run], max(now, low), max(now, low, end))
+            times.speaker.extend([segment.speaker] * (run - at))
+            index += run - at
+            at = run
+    return times
+
+
+def _following(anchors: Sequence[_Anchor | None]) -> list[float]:
+    """Return for each piece when the next found one starts (infinity: none)."""
+    following: list[float] = [math.inf] * len(anchors)
+    later = math.inf
+    for index in range(len(anchors) - 1, -1, -1):
+        following[index] = later
+        if anchor := anchors[index]:
+            later = min(later, anchor.start)
+    return following
+
+
+def _share(times: Times, texts: Sequence[str], units: Sequence[int], low: int, high: int) -> int:
+    """Share the time between two points among pieces by width and punctuation; return where the last one ends."""
+    high = min(max(low, high), low + sum(_natural(unit) for unit in units))
+    weights = [unit + 1 for unit in units]
+    rests = [_rest(text) for text in texts]
+    total = sum(weights) + sum(rests[:-1])
+    done = 0
+    end = low
+    for weight, rest in zip(weights, rests, strict=True):
+        times.start.append(low + (high - low) * done // total)
+        end = low + (high - low) * (done + weight) // total if done + weight < total else high
+        times.end.append(end)
+        times.begins_word.append(False)
+        done += weight + rest
+    return end
+
+
+def _rest(text: str) -> int:
+    last = text.rstrip("\"'»”’)]」』")[-1:]
+    if last in _SENTENCE:
+        return _REST_SENTENCE
+    return _REST_CLAUSE if last in _CLAUSE else 0
+
+
+_SENTENCE: Final = frozenset(".!?…。！？؟।۔")
+_CLAUSE: Final = frozenset(",;:،、，；：–—")

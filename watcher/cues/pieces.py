@@ -1,0 +1,126 @@
+# ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
+"""Cut a clean text into the pieces a line may be broken between.
+
+Where words are separated by blanks, a piece is a word with its punctuation. Chinese and Japanese have no blanks: there a
+piece is a character, with the punctuation that may not stand at the start or the end of a line (kinsoku, JIS X 4051;
+for Chinese CLREQ), and a run of letters, digits or katakana stays whole. Thai, Lao, Khmer and Burmese have no blanks
+either: there a piece is a cluster that can be read by itself. A piece wider than a line is cut, or nothing would fit.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+from watcher.cues.text import graphemes, width
+
+#: May not begin a line: closing brackets, stops, small kana, the long vowel mark, iteration marks (JIS X 4051, 4.3).
+_NOT_FIRST: Final = frozenset(
+    "、。，．・：；？！゛゜ヽヾゝゞ々ー’”）〕］｝〉》」』】〙〗〟｠»ァィゥェォッャュョヮヵヶぁぃぅぇぉっゃゅょゎゕゖ"
+    "ㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ‐゠–〜～‥…,.!?:;)]}%‰℃°％"
+)
+#: May not end a line: opening brackets and currency signs.
+_NOT_LAST: Final = frozenset("‘“（〔［｛〈《「『【〘〖〝｟«([{$£¥＄￥￡#＃№")
+
+
+def pieces(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
+    """Return the pieces of a clean text in order, each with whether a blank precedes it.
+
+    `line` is the widest a piece may be, in units. Joined with their blanks the pieces are the text.
+    """
+    found: list[tuple[str, bool]] = []
+    for index, chunk in enumerate(text.split(" ")):
+        if chunk.isascii() or not _UNSPACED.search(chunk):
+            parts = [chunk]
+        else:
+            parts = _unspaced(chunk)
+        blank = index > 0
+        for part in parts:
+            for cut in _cut(part, line, wide=wide) if len(part) * 2 > line else (part,):
+                found.append((cut, blank))
+                blank = False
+    return found
+
+
+#: Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Han, kana, bopomofo.
+_UNSPACED: Final = re.compile(
+    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u200b\u2e80-\u30ff\u3100-\u312f\u31a0-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff]"
+)
+
+
+def _unspaced(chunk: str) -> list[str]:
+    parts: list[str] = []
+    held = ""  # what may not end a line waits for the next character
+    before = ""
+    for cluster in graphemes(chunk):
+        first = cluster[0]
+        kind = _kind(first)
+        joins = (
+            bool(parts)
+            and not held
+            and (
+                first in _NOT_FIRST
+                or unicodedata.category(first) in {"Pe", "Pf"}
+                or (kind == before and kind in _RUNS)
+                or (before == _LEADING_VOWEL)
+                or (kind == _FOLLOWING_VOWEL)
+            )
+        )
+        if joins:
+            parts[-1] += cluster
+        elif first in _NOT_LAST or unicodedata.category(first) in {"Ps", "Pi"}:
+            held += cluster
+        else:
+            parts.append(held + cluster)
+            held = ""
+        before = kind
+    if held:
+        if parts:
+            parts[-1] += held
+        else:
+            parts.append(held)
+    return parts
+
+
+_LETTERS: Final = "letters"
+_KATAKANA: Final = "katakana"
+_LEADING_VOWEL: Final = "leading"
+_FOLLOWING_VOWEL: Final = "following"
+_RUNS: Final = frozenset({_LETTERS, _KATAKANA})
+
+
+@lru_cache(maxsize=4096)
+def _kind(character: str) -> str:
+    """Name the class of a character: what it clings to in a script without blanks."""
+    if "\u30a1" <= character <= "\u30ff" or "\uff66" <= character <= "\uff9f":
+        return _KATAKANA
+    if character in "เแโใไເແໂໃໄ":
+        return _LEADING_VOWEL
+    if character in "ะาำๅๆฯะາຳຽໆຯ":
+        return _FOLLOWING_VOWEL
+    if not _UNSPACED.match(character) and (character.isalnum() or character in "_-'’@/&+"):
+        return _LETTERS
+    return ""
+
+
+def _cut(piece: str, line: int, *, wide: bool) -> list[str]:
+    """Cut a piece wider than a line, behind a hyphen, slash or the like where there is one in reach."""
+    if width(piece, wide=wide) <= line:
+        return [piece]
+    cuts: list[str] = []
+    part = ""
+    units = 0
+    for cluster in graphemes(piece):
+        more = width(cluster, wide=wide)
+        if part and units + more > line:
+            at = max((part.rfind(mark) + 1 for mark in "-/_.,;:?&=@|–—…"), default=0)
+            if at <= len(part) // 3:
+                at = len(part)
+            cuts.append(part[:at])
+            part = part[at:]
+            units = width(part, wide=wide) if part else 0
+        part += cluster
+        units += more
+    cuts.append(part)
+    return cuts

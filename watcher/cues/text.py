@@ -1,0 +1,177 @@
+# ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
+"""What characters mean for a caption: what is cleaned away, how wide a text is, which script it is in.
+
+Width is counted in units. In Chinese, Japanese and Korean (`wide`) a character of full width has two units and a narrow
+one has one (TTSG: Latin letters, blanks and punctuation count as half). Elsewhere a character has one unit, and only an
+ideograph that strayed in has two. Combining marks, joiners and direction marks have none, so that a letter with its
+marks, an emoji with its modifiers and a flag count as one (UAX #29 grapheme clusters, near enough for counting).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+_ZWJ: Final = "\u200d"
+_RLM: Final = "\u200f"
+
+
+def clean(text: str) -> str:
+    """Return text that can stand in any caption: NFC, one line, single blanks, no markup and no control characters.
+
+    Words are kept as they are. Gone are control characters, byte order marks, direction overrides, embeddings and
+    isolates (a server's text must not turn the rest of the screen around), and markup that a player would act on: known
+    HTML tags, WebVTT spans and ASS override blocks. Lone surrogates, which no encoder takes, become U+FFFD.
+    """
+    if text.isascii():
+        if _PLAIN.fullmatch(text):
+            return text
+    else:
+        text = scrub(text)
+    text = _CONTROLS.sub("", _BLANKS.sub(" ", text))
+    if "<" in text or "{" in text:
+        text = _strip_markup(text)
+    return _BLANK_RUNS.sub(" ", text).strip(" ")
+
+
+def scrub(text: str) -> str:
+    """Return text as it is, NFC, but for lone surrogates, which no encoder takes: they become U+FFFD."""
+    return text if text.isascii() else unicodedata.normalize("NFC", _SURROGATES.sub("\ufffd", text))
+
+
+def _strip_markup(text: str) -> str:
+    # Until nothing changes: "<<b>i>" must not leave a tag behind. Each round removes characters, so this ends; the
+    # bound is against a hostile onion of ten thousand shells, whose remains are neutralised by the formats anyway.
+    for _ in range(16):
+        stripped = _MARKUP.sub("", text)
+        if stripped == text:
+            break
+        text = stripped
+    return text
+
+
+_PLAIN: Final = re.compile(r"(?:[!-;=?-z|}~]+(?: [!-;=?-z|}~]+)*)?")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_BLANKS: Final = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029\u1680\u2000-\u200a\u205f\u3000]")
+_CONTROLS: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0001]"
+)
+_BLANK_RUNS: Final = re.compile(" {2,}")
+_MARKUP: Final = re.compile(
+    r"</?(?:i|b|u|s|c|v|em|strong|small|big|font|span|lang|ruby|rt|rp|br|p|div|a|q)(?:[\s./][^<>]*)?>"
+    r"|</?\d{1,2}:\d\d[^<>]*>"  # WebVTT's time stamps inside a cue
+    r"|\{\\[^{}]*\}",
+    re.IGNORECASE,
+)
+
+
+def is_wide_script(text: str, language: str = "") -> bool:
+    """Tell whether a text is Chinese, Japanese or Korean; by its letters, and by the language only where it has none."""
+    if text.isascii():
+        return not _LETTER.search(text) and language in _WIDE_LANGUAGES
+    wide = len(_WIDE_LETTER.findall(text))
+    letters = len(_LETTER.findall(text))
+    if not letters:
+        return language in _WIDE_LANGUAGES
+    # An ideograph or syllable says about as much as two or three letters: a third of the characters is most of the text.
+    return wide * 3 >= letters
+
+
+_WIDE_LANGUAGES: Final = frozenset({"zh", "ja", "ko", "yue"})
+_HAN: Final = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_KANA: Final = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001b000-\U0001b16f"
+_HANGUL: Final = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb\uffa0-\uffdc"
+_WIDE_LETTER: Final = re.compile(f"[{_HAN}{_KANA}{_HANGUL}\u3105-\u312f]")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+
+
+@lru_cache(maxsize=8192)
+def width(text: str, *, wide: bool) -> int:
+    """Count the units of a text (see the module)."""
+    if text.isascii():
+        return len(text)
+    return sum(_units(cluster, wide) for cluster in graphemes(text))
+
+
+def _units(cluster: str, wide: bool) -> int:  # noqa: FBT001 -- positional in the innermost loop
+    first = cluster[0]
+    if first < "\u1100":
+        # An emoji such as "❤️" is a narrow character with a variation selector; below U+1100 only digits and signs are.
+        return 0 if len(cluster) == 1 and _extends(first) else 1
+    if _emoji(cluster):
+        return 2 if wide else 1
+    if unicodedata.east_asian_width(first) in "WF":
+        return 2
+    return 0 if len(cluster) == 1 and _extends(first) else 1
+
+
+def graphemes(text: str) -> Iterator[str]:
+    """Yield what a reader sees as one character, marks and modifiers included; joined again they are the text."""
+    start = 0
+    flags = 0
+    for index in range(1, len(text)):
+        character = text[index]
+        before = text[index - 1]
+        if _flag(before):
+            flags += 1
+        else:
+            flags = 0
+        joined = (
+            _extends(character)
+            or before == _ZWJ
+            or (flags % 2 == 1 and _flag(character))
+            or (_jamo(before) and "\u1160" <= character <= "\u11ff")
+        )
+        if not joined:
+            yield text[start:index]
+            start = index
+    if text:
+        yield text[start:]
+
+
+@lru_cache(maxsize=4096)
+def _extends(character: str) -> bool:
+    if character < "\u0300":
+        return False
+    return (
+        unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
+        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+    )
+
+
+def _flag(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def _jamo(character: str) -> bool:
+    return "\u1100" <= character <= "\u11ff"
+
+
+def _emoji(cluster: str) -> bool:
+    return "\U0001f000" <= cluster[0] <= "\U0001faff" or "\ufe0f" in cluster or "\u20e3" in cluster
+
+
+def is_right_to_left(text: str) -> bool:
+    """Tell whether the first letter with a direction is Arabic, Hebrew or another script written to the left."""
+    if text.isascii():
+        return False
+    for character in text:
+        direction = unicodedata.bidirectional(character)
+        if direction in {"R", "AL"}:
+            return True
+        if direction == "L":
+            return False
+    return False
+
+
+def joint(before: str, after: str) -> str:
+    """Return what stands between two texts that follow each other: a blank, or nothing after Chinese punctuation."""
+    if not before or not after:
+        return ""
+    return "" if before[-1] in _WIDE_STOPS else " "
+
+
+_WIDE_STOPS: Final = frozenset("、。，．・：；！？」』）】》…")

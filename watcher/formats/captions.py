@@ -1,0 +1,65 @@
+# ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
+"""SRT and WebVTT.
+
+Written by hand and read back with other people's libraries in the tests: pysubs2's writers neither escape nor keep
+braces. SRT has no escape at all, so what a player would act on is written with a look-alike there; WebVTT escapes.
+"""
+
+import re
+from typing import Final
+
+from watcher.cues.text import is_right_to_left
+from watcher.formats.document import Document
+
+_RLM: Final = "\u200f"
+_EMBED: Final = "\u202b"
+_POP: Final = "\u202c"
+
+
+def srt(document: Document) -> str:
+    """Return SubRip: numbered from 1, times with a comma, a blank line after each caption."""
+    blocks = []
+    for number, cue in enumerate(document.layout.cues, 1):
+        text = "\n".join(_turned(line, _EMBED, _POP) for line in _inert("\n".join(cue.lines)).split("\n"))
+        blocks.append(f"{number}\n{_stamp(cue.start, ',')} --> {_stamp(cue.end, ',')}\n{text}\n\n")
+    return "".join(blocks)
+
+
+def vtt(document: Document) -> str:
+    """Return WebVTT (W3C, 2019): language in the header, numbered cues, the speaker as a voice span."""
+    header = "WEBVTT\n"
+    if document.transcript.language:
+        header += f"Kind: captions\nLanguage: {document.transcript.language}\n"
+    blocks = [header]
+    for number, cue in enumerate(document.layout.cues, 1):
+        text = "\n".join(_turned(_escaped(line), _RLM, "") for line in cue.lines)
+        if cue.speaker:
+            text = f"<v {_escaped(cue.speaker)}>{text}"
+        blocks.append(f"\n{number}\n{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{text}\n")
+    return "".join(blocks)
+
+
+def _stamp(seconds: float, comma: str) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}{comma}{rest % 1000:03d}"
+
+
+def _inert(text: str) -> str:
+    """Return text in which no player finds a tag, an override block, a line break or a time line."""
+    text = _TAG.sub("‹\\1›", text.replace("-->", "→"))
+    return _ESCAPE.sub("/", text.replace("{", "(").replace("}", ")"))
+
+
+_TAG: Final = re.compile(r"<(\s*/?\s*[A-Za-z!?][^>]*)>")
+_ESCAPE: Final = re.compile(r"\\(?=[Nnh])")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _turned(line: str, mark: str, pop: str) -> str:
+    """Mark a line that is read from right to left, for players that would set it from the left."""
+    return mark + line + pop if is_right_to_left(line) else line

@@ -1,0 +1,55 @@
+"""What a set of outputs is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from watcher.cues import Layout
+from watcher.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """How the text for reading is laid out. Raises ValueError outside the ranges."""
+
+    #: A pause this long (seconds) begins a paragraph.
+    paragraph_seconds: float = 2.0
+    #: Columns at which lines are wrapped; 0: a paragraph is one line.
+    wrap: int = 0
+    #: Begin each paragraph with its time.
+    timestamps: bool = False
+    #: Begin srt, vtt and txt with a byte order mark, for programs that take files without one for Latin-1.
+    bom: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if not 0 < self.paragraph_seconds <= 3600:  # noqa: PLR2004 -- an hour
+            raise ValueError(f"paragraph_seconds = {self.paragraph_seconds:g} is out of range: above 0, up to 3600")
+        if self.wrap and not 20 <= self.wrap <= 1000:  # noqa: PLR2004 -- narrower than a word, wider than any screen
+            raise ValueError(f"wrap = {self.wrap} is out of range: 0 (do not wrap), or 20 to 1000")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece that was asked for: seconds of the recording, and whether its answer was already known."""
+
+    start: float
+    end: float
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A transcript as the guard left it, its captions, and where they come from."""
+
+    transcript: Transcript
+    layout: Layout
+    #: Name of the source, escaped where it is not UTF-8.
+    source: str
+    model: str = ""
+    task: str = "transcribe"
+    #: The settings that shaped the answer and the captions, as they were.
+    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    pieces: tuple[Span, ...] = ()
+    #: Audio seconds asked of the server for this document, in the run that made it.
+    paid_seconds: float = 0.0
+    text: Text = field(default_factory=Text)

@@ -1,0 +1,29 @@
+"""From a document to the bytes of a file."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from watcher.formats.captions import srt, vtt
+from watcher.formats.document import Document
+from watcher.formats.machine import machine
+from watcher.formats.prose import prose
+
+KINDS: Final = ("srt", "vtt", "txt", "json")
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+def render(kind: str, document: Document) -> bytes:
+    """Return the document as `kind` (one of `KINDS`): UTF-8, NFC, lines ended by a newline.
+
+    Raises ValueError for captions of a transcript without times, and for an unknown kind.
+    """
+    if kind not in _WRITERS:
+        raise ValueError(f"{kind!r} is not a format: {', '.join(KINDS)}")
+    if kind in {"srt", "vtt"} and not document.transcript.timed:
+        raise ValueError(f"no {kind} can be made of a transcript without times")
+    # JSON must not begin with a byte order mark (RFC 8259, 8.1).
+    bom = _BOM if document.text.bom and kind != "json" else b""
+    return bom + _WRITERS[kind](document).encode("utf-8")
+
+
+_WRITERS: Final[Mapping[str, Callable[[Document], str]]] = {"srt": srt, "vtt": vtt, "txt": prose, "json": machine}
