@@ -1,0 +1,239 @@
+"""The file system's part: complete files under names that nobody else uses, and errors a person can act on.
+
+All names are relative to the descriptor of a folder that was reached without following links (`watcher.tree`).
+"""
+
+import ctypes
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from watcher.errors import GoneError, JobError, OutputError
+
+_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_CHUNK: Final = 1 << 20
+# linux/fs.h
+_RENAME_NOREPLACE: Final = 1
+# How file systems say that they lack a call: EINVAL for a flag of renameat2 (NFS, most of FUSE), EPERM for links
+# (vfat, exFAT), ENOSYS and EOPNOTSUPP (other FUSE, old kernels). When the true reason was another one, the plain rename
+# that comes last meets it too.
+_LACKING: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK})
+#: Bits of the source's mode that its outputs share: who may read, and whether the group may correct them.
+_SHARED_MODE: Final = 0o464
+_OWNER_MODE: Final = 0o600
+
+
+@contextmanager
+def reporting(folder: bytes) -> Iterator[None]:
+    """Translate an OSError met while writing into `folder`: OutputError with a remedy, or GoneError."""
+    try:
+        yield
+    except OSError as exc:
+        raise _translate(exc, os.fsdecode(folder)) from exc
+
+
+def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> None:
+    """Write a new file durably, readable by whoever may read the file that `like` describes. Raises OSError."""
+    descriptor = os.open(name, _WRITE, _OWNER_MODE, dir_fd=folder)
+    try:
+        rest = memoryview(body)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        _permit(descriptor, like)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def put_new(source: int, name: bytes, target: int, new_name: bytes) -> bool:
+    """Rename a file atomically to a name that is free; False, and nothing changed, when something has that name.
+
+    Without renameat2's RENAME_NOREPLACE on this file system it is a link that takes the name. Where there are no links
+    either (some FUSE and network mounts), a look and a rename: the only case with a gap between the two, some
+    microseconds long; to reserve the name with an empty file instead would show every reader that empty file.
+    """
+    try:
+        _rename_exclusively(source, name, target, new_name)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        if exc.errno not in _LACKING:
+            raise
+        return _link_over(source, name, target, new_name)
+    return True
+
+
+def replace(folder: int, name: bytes, new_name: bytes) -> None:
+    """Rename a file atomically over one of ours."""
+    os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def look(folder: int, name: bytes) -> os.stat_result | None:
+    """Say what has that name, links not followed; None when nothing has."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def digest(folder: int, name: bytes) -> str:
+    """Give the SHA-256 (hex) of a regular file's bytes; "" for anything else, also for one that cannot be read."""
+    try:
+        descriptor = os.open(name, _READ, dir_fd=folder)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        total = hashlib.sha256()
+        while chunk := os.read(descriptor, _CHUNK):
+            total.update(chunk)
+        return total.hexdigest()
+    finally:
+        os.close(descriptor)
+
+
+def remove(folder: int, name: bytes) -> None:
+    """Remove a file; that it is gone already is no error."""
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def sync(folder: int) -> None:
+    """Make the names in a folder durable; a file system that cannot be asked to has its own ways."""
+    try:
+        os.fsync(folder)
+    except OSError as exc:
+        if exc.errno not in _LACKING:
+            raise
+
+
+def name_limit(folder: int) -> int:
+    """Give the longest name, in bytes, that the folder's file system takes; 143 on eCryptfs, at most 255."""
+    try:
+        limit = os.fpathconf(folder, "PC_NAME_MAX")
+    except OSError:
+        return 255
+    return min(limit, 255) if limit >= _SHORTEST_LIMIT else 255
+
+
+#: A smaller answer is no answer: names need room for a suffix, a hash and something to recognise.
+_SHORTEST_LIMIT: Final = 64
+
+
+def _permit(descriptor: int, like: os.stat_result) -> None:
+    # The owner first: chown may clear mode bits. Only root can give files away, anyone to a group of theirs; file
+    # systems without owners refuse both. What is refused leaves the file ours, readable as far as the mode says.
+    for owner, group in ((like.st_uid, like.st_gid), (-1, like.st_gid)):
+        with suppress(OSError):
+            os.fchown(descriptor, owner, group)
+            break
+    with suppress(OSError):
+        os.fchmod(descriptor, (like.st_mode & _SHARED_MODE) | _OWNER_MODE)
+
+
+def _rename_exclusively(source: int, name: bytes, target: int, new_name: bytes) -> None:
+    if _renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if _renameat2(source, name, target, new_name, _RENAME_NOREPLACE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), new_name)
+
+
+def _link_over(source: int, name: bytes, target: int, new_name: bytes) -> bool:
+    try:
+        os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    except FileExistsError:
+        # A server's answer that was lost on the way makes NFS ask twice, and the second answer is "exists".
+        if not _same(look(source, name), look(target, new_name)):
+            return False
+    except OSError as exc:
+        if exc.errno not in _LACKING:
+            raise
+        if look(target, new_name) is not None:
+            return False
+        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+        return True
+    remove(source, name)
+    return True
+
+
+def _same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    return one is not None and other is not None and os.path.samestat(one, other)
+
+
+def _load_renameat2() -> "ctypes._NamedFuncPointer | None":
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):  # older musl: the link does the same
+        return None
+    function = library.renameat2
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    function.restype = ctypes.c_int
+    return function
+
+
+_renameat2 = _load_renameat2()
+
+
+def _translate(exc: OSError, folder: str) -> JobError:
+    where = folder if folder.isprintable() else ascii(folder)[1:-1]
+    if exc.errno == errno.ENOENT:
+        return GoneError(f"the folder {where} is not there any more")
+    if known := _REMEDIES.get(exc.errno or 0):
+        reason, message, hint = known
+        return OutputError(message.format(where), hint=hint, reason=reason)
+    return OutputError(
+        f"{where} does not take the outputs: {exc.strerror or exc}",
+        hint="look after the disk or the mount (dmesg tells more); it goes on by itself",
+    )
+
+
+# errno: reason, message, hint.
+_REMEDIES: Final[dict[int, tuple[str, str, str]]] = {
+    errno.ENOSPC: (
+        "disk_full",
+        "no space is left on the disk that holds {}",
+        "free some space there; it goes on by itself",
+    ),
+    errno.EDQUOT: (
+        "quota",
+        "the disk quota that holds for {} is used up",
+        "free some space or raise the quota of the service's user; it goes on by itself",
+    ),
+    errno.EROFS: (
+        "read_only",
+        "{} is read-only",
+        "mount it writable; under systemd, name the folder in ReadWritePaths= of the unit",
+    ),
+    errno.ENAMETOOLONG: (
+        "name_too_long",
+        "a name in {} would be too long for its file system",
+        "give the recording a shorter name",
+    ),
+    errno.EXDEV: (
+        "other_file_system",
+        "{} lies on another file system than the recording, and files are moved by renaming only",
+        'let the target of after = "move:…" lie on the recording\'s file system',
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        (
+            "not_writable",
+            "the service may not write into {}",
+            "give its user the right to write there (chown, chmod or setfacl), perhaps through a group",
+        ),
+    ),
+    **dict.fromkeys(
+        (errno.ELOOP, errno.ENOTDIR),
+        (
+            "linked",
+            "{} is reached through a symbolic link inside the watched folder, which is not followed",
+            "put a real folder in its place, or watch the link's target as a folder of its own",
+        ),
+    ),
+}

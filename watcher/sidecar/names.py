@@ -1,0 +1,104 @@
+"""What an output is called: templates, fallbacks when a name is taken, and the file system's limit. Pure.
+
+Names are bytes, as the kernel has them: a source's name need not be UTF-8.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from watcher import languages
+
+#: Longest name, in bytes, of every usual Linux file system (NAME_MAX, limits.h).
+NAME_MAX: Final = 255
+#: ``talk.wav.99.txt`` is the last name that is tried.
+_LAST_NUMBER: Final = 99
+_PLACEHOLDER: Final = re.compile(r"\{(stem|name|language)\}")
+_CONTINUATION: Final = range(0x80, 0xC0)
+
+
+def check_template(template: str) -> None:
+    """Raise ValueError, in words for the person who wrote it, when `template` cannot name outputs."""
+    rest = _PLACEHOLDER.sub("", template)
+    if unknown := re.search(r"\{[^{}]*\}", rest):
+        raise ValueError(f"{unknown.group()} is no placeholder; there are {{stem}}, {{name}} and {{language}}")
+    if "{" in rest or "}" in rest:
+        raise ValueError("a brace that belongs to no placeholder; there are {stem}, {name} and {language}")
+    if "/" in rest or template.startswith("."):
+        raise ValueError("an output stays beside its source, in sight: no '/', and no '.' at the start")
+    if not rest.isprintable():
+        raise ValueError("an output name has no control characters")
+    if "{stem}" not in template and "{name}" not in template:
+        raise ValueError("an output name needs {stem} or {name}, or else all recordings of a folder would share it")
+
+
+def needs_language(template: str) -> bool:
+    """Say whether names by this template are known only once the answer is there."""
+    return "{language}" in template
+
+
+def candidates(source: bytes, suffix: bytes, *, template: str, language: str, limit: int = NAME_MAX) -> Iterator[bytes]:
+    """Yield the names to try for an output, best first; each is at most `limit` bytes and differs from the others.
+
+    `source` is the source's name without its folder, `suffix` begins with a dot. ``talk.srt``, then ``talk.wav.srt``,
+    then ``talk.wav.2.srt`` and so on up to 99. No name contains a slash or starts with a dot.
+    """
+    stem = os.path.splitext(source)[0]  # noqa: PTH122 - bytes: pathlib has none
+    seen: set[bytes] = set()
+    numbered = ((source + b".%d" % number,) * 2 for number in range(2, _LAST_NUMBER + 1))
+    for stem_as, name_as in ((stem, source), (source, source), *numbered):
+        name = shorten(_fill(template, stem_as, name_as, language), suffix, limit=limit)
+        if name not in seen:
+            seen.add(name)
+            yield name
+
+
+def numbered(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> Iterator[bytes]:
+    """Yield ``base`` + ``suffix``, then with ``.2`` to ``.99`` in between."""
+    for number in range(1, _LAST_NUMBER + 1):
+        yield shorten(base if number == 1 else base + b".%d" % number, suffix, limit=limit)
+
+
+def shorten(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> bytes:
+    """Give ``base`` + ``suffix``; when that exceeds `limit` bytes, the base's beginning with a hash of all of it.
+
+    The same base always gives the same name, and no character of UTF-8 is cut in two.
+    """
+    if len(base) + len(suffix) <= limit:
+        return base + suffix
+    mark = b"~" + hashlib.sha256(base).hexdigest()[:8].encode()
+    return _cut(base, limit - len(suffix) - len(mark)) + mark + suffix
+
+
+def temporary(name: bytes, token: str, *, limit: int = NAME_MAX) -> bytes:
+    """Give the name under which `name` is written before it is complete: hidden, and ignored by the finder."""
+    return shorten(b"." + name, b"." + token.encode() + b".tmp", limit=limit)
+
+
+def is_temporary(name: bytes) -> bool:
+    """Say whether a name has the form of our temporaries."""
+    return name.startswith(b".") and name.endswith(b".tmp")
+
+
+def _fill(template: str, stem: bytes, name: bytes, language: str) -> bytes:
+    values = {
+        "stem": stem,
+        "name": name,
+        "language": (languages.code(language) or languages.UNDETERMINED).encode(),
+    }
+    parts = _PLACEHOLDER.split(template)
+    filled = b"".join(
+        values[part] if index % 2 else part.encode("utf-8", "surrogateescape") for index, part in enumerate(parts)
+    )
+    filled = filled.replace(b"/", b"_").replace(b"\0", b"_")
+    return b"_" + filled[1:] if filled.startswith(b".") or not filled else filled
+
+
+def _cut(text: bytes, size: int) -> bytes:
+    # At most three bytes back: a longer run of continuation bytes is no UTF-8, and has no boundary to respect.
+    for end in range(size, max(size - 4, 0), -1):
+        if text[end] not in _CONTINUATION:
+            return text[:end]
+    return text[:size]

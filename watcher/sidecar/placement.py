@@ -1,0 +1,262 @@
+"""Outputs beside their source: nobody's file is overwritten, no half file is seen, and a crash leaves nothing unknown.
+
+The order makes it so. Every temporary is noted before it is made; the register knows path and digest of an output
+before the file has its name; the name is taken by one atomic call that fails when it is taken already, and a file is
+replaced only while it has a digest that the register calls ours. After a crash a rerun finds each output either old or
+new, and knows it for ours.
+"""
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Self
+
+import structlog
+
+from watcher import tree
+from watcher.errors import OutputError
+from watcher.job import Job, Output
+from watcher.sidecar import disk, names
+from watcher.sidecar.register import Register, Row
+
+_log = structlog.get_logger()
+
+#: The kind of a failure note; every other kind is the suffix of an output.
+NOTE: Final = "note"
+#: What people and programs wait for: it is placed last.
+_LAST: Final = "srt"
+
+
+def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, register: Register) -> bool:
+    """Say whether every wanted output is there already, though we never wrote one for this source.
+
+    False for names that need the answer's language. Raises OutputError, or GoneError when the folder is gone.
+    """
+    if names.needs_language(template) or any(row.kind != NOTE for row in register.owned(source)):
+        return False
+    parent, name = os.path.split(source)
+    with disk.reporting(parent), tree.directory(root, parent) as folder:
+        limit = disk.name_limit(folder)
+        for kind in kinds:
+            wanted = next(names.candidates(name, _suffix(kind), template=template, language="", limit=limit))
+            standing = disk.look(folder, wanted)
+            if standing is None or stat.S_ISDIR(standing.st_mode):
+                return False
+            if register.owner(os.path.join(parent, wanted)) is not None:  # noqa: PTH118 - bytes
+                return False
+    return True
+
+
+def place(
+    job: Job,
+    contents: Mapping[str, bytes],
+    *,
+    template: str,
+    language: str,
+    register: Register,
+    check: Callable[[], None],
+    source: os.stat_result,
+) -> tuple[Output, ...]:
+    """Put a set of outputs beside the job's source, the .srt last; give them in the order they were placed.
+
+    `contents` maps kinds (srt, vtt, txt, json) to complete files. `source` describes the source: its outputs have its
+    read permissions. `check` is called right before the first is placed and raises (ChangedError, LeaseLostError …)
+    when they must not be. Raises OutputError, GoneError, and what `check` and the register raise; no temporary is left
+    then, and each output is either the old or the new one.
+    """
+    parent, name = os.path.split(job.path)
+    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+        limit = disk.name_limit(folder)
+        drafts = [
+            Draft(
+                kind,
+                contents[kind],
+                tuple(names.candidates(name, _suffix(kind), template=template, language=language, limit=limit)),
+            )
+            for kind in sorted(contents, key=lambda kind: kind == _LAST)
+        ]
+        return Placing(job, parent, folder, register).place(drafts, check=check, like=source)
+
+
+def clear_temporaries(register: Register) -> int:
+    """Remove the temporaries that a crash left, and give their number. Never raises for one that cannot be removed.
+
+    One whose folder is out of reach (not mounted yet, not writable) stays noted.
+    """
+    cleared = 0
+    for path in register.temporaries():
+        parent, name = os.path.split(path)
+        with suppress(OSError):
+            folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                standing = disk.look(folder, name)
+                if standing is not None and stat.S_ISREG(standing.st_mode) and names.is_temporary(name):
+                    disk.remove(folder, name)
+                    cleared += 1
+            finally:
+                os.close(folder)
+            register.drop_temporary(path)
+    return cleared
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A complete file on its way to one of several names, best first."""
+
+    kind: str
+    body: bytes
+    names: tuple[bytes, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the body."""
+        return hashlib.sha256(self.body).hexdigest()
+
+
+class Placing:
+    """One set of files on its way into one folder."""
+
+    def __init__(self, job: Job, parent: bytes, folder: int, register: Register) -> None:
+        """`folder` is a descriptor of the directory `parent`."""
+        self._job = job
+        self._parent = parent
+        self._folder = folder
+        self._register = register
+
+    def place(self, drafts: Sequence[Draft], *, check: Callable[[], None], like: os.stat_result) -> tuple[Output, ...]:
+        """Place the drafts in order. Raises OSError, OutputError, and what `check` and the register raise."""
+        with Temporaries(self._parent, self._folder, self._register) as temporaries:
+            written = [(draft, temporaries.write(draft.names[0], draft.body, like)) for draft in drafts]
+            check()
+            outputs = tuple(self._place(draft, temporary) for draft, temporary in written)
+            disk.sync(self._folder)
+            for output in outputs:
+                self._register.placed(output.path)
+        return outputs
+
+    def _place(self, draft: Draft, temporary: bytes) -> Output:
+        for name in self._by_preference(draft):
+            output = Output(draft.kind, self._path(name), draft.digest)
+            if self._take(output, name, temporary):
+                if name != draft.names[0]:
+                    _log.info("output.renamed", output=output.path, wanted=self._path(draft.names[0]), kind=draft.kind)
+                _log.info("output.written", output=output.path, kind=draft.kind, size=len(draft.body))
+                return output
+        raise OutputError(
+            f"every name for the {draft.kind} output is taken by other files",
+            hint="move some of the files with the recording's name out of its folder",
+            reason="no_free_name",
+        )
+
+    def _by_preference(self, draft: Draft) -> Iterator[bytes]:
+        """Yield first where an earlier output of this kind stands: it would be out of date beside the new one."""
+        ours = {row.path for row in self._register.owned(self._job.path) if row.kind == draft.kind}
+        earlier = [name for name in draft.names if self._path(name) in ours and self._standing(name) is not None]
+        yield from earlier
+        yield from (name for name in draft.names if name not in earlier)
+
+    def _take(self, output: Output, name: bytes, temporary: bytes) -> bool:
+        row = self._register.owner(output.path)
+        standing = self._standing(name)
+        if row is not None and row.source != self._job.path:
+            if standing is not None or not self._is_orphan(row):
+                return False
+            self._register.disown(row.path)
+        elif standing is not None:
+            return row is not None and self._replace(output, name, temporary, row, standing)
+        if not self._register.enter_output(self._job, output):
+            return False
+        if not disk.put_new(self._folder, temporary, self._folder, name):
+            # Somebody took the name since we looked.
+            self._register.disown(output.path)
+            return False
+        return True
+
+    def _replace(self, output: Output, name: bytes, temporary: bytes, row: Row, standing: os.stat_result) -> bool:
+        """Replace a file of ours, unless a person changed it."""
+        digest = disk.digest(self._folder, name)
+        if not digest or digest not in {row.digest, row.former}:
+            return False
+        if digest == row.digest and not row.placed:
+            # A crash fell between placing and saying so: it is the former one of what is entered now.
+            self._register.placed(row.path)
+        if not self._register.enter_output(self._job, output):
+            return False
+        if digest == output.digest:
+            return True
+        if not _untouched(standing, self._standing(name)):
+            self._register.disown(output.path)
+            return False
+        disk.replace(self._folder, temporary, name)
+        return True
+
+    def _is_orphan(self, row: Row) -> bool:
+        """Say whether the source that owns a missing output is gone, too."""
+        parent, name = os.path.split(row.source)
+        if parent != self._parent:
+            return False
+        return disk.look(self._folder, name) is None
+
+    def _standing(self, name: bytes) -> os.stat_result | None:
+        return disk.look(self._folder, name)
+
+    def _path(self, name: bytes) -> bytes:
+        return os.path.join(self._parent, name)  # noqa: PTH118 - bytes
+
+
+class Temporaries:
+    """Files that are not complete yet, or have not got their name yet; none is left behind."""
+
+    def __init__(self, parent: bytes, folder: int, register: Register) -> None:
+        """`folder` is a descriptor of the directory `parent`."""
+        self._parent = parent
+        self._folder = folder
+        self._register = register
+        self._made: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        """Nothing is made yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what was not placed."""
+        for name in self._made:
+            # What cannot be removed now stays noted, and is cleared at the next start.
+            with suppress(OSError):
+                disk.remove(self._folder, name)
+                self._register.drop_temporary(self._path(name))
+
+    def write(self, name: bytes, body: bytes, like: os.stat_result) -> bytes:
+        """Write what is to become `name`; give the temporary's name. Raises OSError."""
+        temporary = names.temporary(name, secrets.token_hex(4), limit=disk.name_limit(self._folder))
+        self._register.enter_temporary(self._path(temporary))
+        self._made.append(temporary)
+        disk.write_new(self._folder, temporary, body, like)
+        return temporary
+
+    def _path(self, name: bytes) -> bytes:
+        return os.path.join(self._parent, name)  # noqa: PTH118 - bytes
+
+
+def _untouched(before: os.stat_result, now: os.stat_result | None) -> bool:
+    return now is not None and (
+        before.st_dev,
+        before.st_ino,
+        before.st_size,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+    ) == (
+        now.st_dev,
+        now.st_ino,
+        now.st_size,
+        now.st_mtime_ns,
+        now.st_ctime_ns,
+    )
+
+
+def _suffix(kind: str) -> bytes:
+    return b"." + kind.encode()

@@ -1,0 +1,71 @@
+"""What the sidecar asks of the ledger: who owns an output path, which temporaries exist, and a small memory."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from watcher.job import Job, Output
+
+
+class Row(Protocol):
+    """An output path that is ours."""
+
+    @property
+    def path(self) -> bytes:
+        """Absolute path of the output."""
+
+    @property
+    def source(self) -> bytes:
+        """Absolute path of the source it was made from."""
+
+    @property
+    def kind(self) -> str:
+        """Give srt, txt, vtt, json or "note"."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the file that was entered last."""
+
+    @property
+    def former(self) -> str:
+        """SHA-256 (hex) of the file before that, while it is not certain which of them is in place; else ""."""
+
+    @property
+    def placed(self) -> bool:
+        """False while it is not certain that the file entered last is in place."""
+
+
+class Register(Protocol):
+    """The part of `watcher.ledger.protocol.Ledger` that outputs need; every change is durable when it returns."""
+
+    def enter_output(self, job: Job, output: Output) -> bool:
+        """Enter `output.path` as the job's source's; False when another source owns it. Raises LeaseLostError."""
+
+    def placed(self, path: bytes) -> None:
+        """Say that the file under `path` is the one that was entered last."""
+
+    def disown(self, path: bytes) -> None:
+        """Drop an output path."""
+
+    def owner(self, path: bytes) -> Row | None:
+        """Say whose the output path is."""
+
+    def owned(self, source: bytes) -> Sequence[Row]:
+        """Give the outputs of a source, notes included."""
+
+    def enter_temporary(self, path: bytes) -> None:
+        """Note a temporary file before it is made."""
+
+    def drop_temporary(self, path: bytes) -> None:
+        """Say that a temporary file is gone."""
+
+    def temporaries(self) -> Sequence[bytes]:
+        """Give the temporaries a crash may have left."""
+
+    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+        """Store a small JSON value."""
+
+    def remembered(self, key: str) -> Mapping[str, object] | None:
+        """Give it back."""
+
+    def forget_memory(self, key: str) -> None:
+        """Drop it."""
