@@ -6,12 +6,16 @@ uploaded is one descriptor. (openat2 with RESOLVE_BENEATH would do the same in o
 """
 
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
+_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+#: Mode bits that a new directory takes from the one it is made in: all but set-user-ID, which means nothing there.
+_INHERITED_MODE: Final = 0o3777
 
 
 @contextmanager
@@ -21,12 +25,49 @@ def directory(root: bytes, path: bytes) -> Iterator[int]:
     Only the root itself may be reached through symbolic links. Raises OSError (ELOOP or ENOTDIR where a component is a
     link) and ValueError when `path` is not below `root`.
     """
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    components = _components(root, path)
+    descriptor = os.open(root, _ROOT)
     try:
-        for component in _components(root, path):
-            below = os.open(component, _DIRECTORY, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = below
+        for component in components:
+            descriptor = _descend(descriptor, component)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def levels(root: bytes, path: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield path and descriptor of every directory from `root` down to `path`, which is `root` or lies below it.
+
+    A descriptor is good until the next one is asked for. Raises as `directory` does; the levels above the obstacle have
+    been yielded by then.
+    """
+    components = _components(root, path)
+    at = root.rstrip(b"/")
+    descriptor = os.open(root, _ROOT)
+    try:
+        yield at or b"/", descriptor
+        for component in components:
+            descriptor = _descend(descriptor, component)
+            at += b"/" + component
+            yield at, descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def made_directory(root: bytes, path: bytes) -> Iterator[int]:
+    """Yield a descriptor of the directory `path` below `root`, and make it and its parents first where they are missing.
+
+    The root itself is never made. A new directory has the mode of the one above it, and as far as permitted its owner.
+    Raises as `directory` does.
+    """
+    components = _components(root, path)
+    descriptor = os.open(root, _ROOT)
+    try:
+        for component in components:
+            with suppress(FileExistsError):
+                _make(descriptor, component)
+            descriptor = _descend(descriptor, component)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -39,7 +80,39 @@ def open_file(root: bytes, path: bytes) -> int:
     """
     parent, name = os.path.split(path)
     with directory(root, parent) as descriptor:
-        return os.open(name, _FILE, dir_fd=descriptor)
+        return open_below(descriptor, name)
+
+
+def open_below(descriptor: int, name: bytes) -> int:
+    """Open a file in an open directory, as `open_file` does; `name` has no slash."""
+    return os.open(name, _FILE, dir_fd=descriptor)
+
+
+def _descend(descriptor: int, component: bytes) -> int:
+    """Open a directory below an open one, and close that one; it stays open when this raises."""
+    below = os.open(component, _DIRECTORY, dir_fd=descriptor)
+    # Linux frees a descriptor whatever close says of it (close(2)); closing it twice could hit another thread's file.
+    with suppress(OSError):
+        os.close(descriptor)
+    return below
+
+
+def _make(parent: int, name: bytes) -> None:
+    """Make a directory like its parent."""
+    above = os.fstat(parent)
+    mode = stat.S_IMODE(above.st_mode) & _INHERITED_MODE
+    os.mkdir(name, mode, dir_fd=parent)
+    made = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        # Refused where the maker is not root, or the file system has no owners: then they stay as they were made.
+        with suppress(OSError):
+            os.fchown(made, above.st_uid, above.st_gid)
+        with suppress(OSError):
+            os.fchmod(made, mode)
+        with suppress(OSError):
+            os.fsync(parent)
+    finally:
+        os.close(made)
 
 
 def _components(root: bytes, path: bytes) -> list[bytes]:
