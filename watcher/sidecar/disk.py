@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from watcher.errors import GoneError, JobError, OutputError
+from watcher.sidecar import names
 
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
@@ -34,7 +35,7 @@ def reporting(folder: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise _translate(exc, os.fsdecode(folder)) from exc
+        raise _translate(exc, names.shown(folder)) from exc
 
 
 def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> None:
@@ -118,8 +119,8 @@ def name_limit(folder: int) -> int:
     try:
         limit = os.fpathconf(folder, "PC_NAME_MAX")
     except OSError:
-        return 255
-    return min(limit, 255) if limit >= _SHORTEST_LIMIT else 255
+        return names.NAME_MAX
+    return min(limit, names.NAME_MAX) if limit >= _SHORTEST_LIMIT else names.NAME_MAX
 
 
 #: A smaller answer is no answer: names need room for a suffix, a hash and something to recognise.
@@ -180,8 +181,7 @@ def _load_renameat2() -> "ctypes._NamedFuncPointer | None":
 _renameat2 = _load_renameat2()
 
 
-def _translate(exc: OSError, folder: str) -> JobError:
-    where = folder if folder.isprintable() else ascii(folder)[1:-1]
+def _translate(exc: OSError, where: str) -> JobError:
     if exc.errno == errno.ENOENT:
         return GoneError(f"the folder {where} is not there any more")
     if known := _REMEDIES.get(exc.errno or 0):

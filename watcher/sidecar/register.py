@@ -61,7 +61,7 @@ class Register(Protocol):
     def temporaries(self) -> Sequence[bytes]:
         """Give the temporaries a crash may have left."""
 
-    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+    def remember(self, key: str, value: Mapping[str, object]) -> None:
         """Store a small JSON value."""
 
     def remembered(self, key: str) -> Mapping[str, object] | None:
