@@ -1,0 +1,285 @@
+"""From a source to its transcript: from stored answers where they exist, from the server where they don't."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from watcher import container, media
+from watcher.client import Upload, parse
+from watcher.errors import AccountError, FileError, Remedy, RemedyError
+from watcher.job import Cut, Job
+from watcher.ledger.protocol import Content, Ledger
+from watcher.pipeline.tools import Patience, Tools, Wanted
+from watcher.transcript import Part, Transcript, join
+
+_log = structlog.get_logger()
+
+#: Samples a second, in which cuts are counted.
+_RATE: Final = 16_000
+#: How long the child may take until the next piece, and how long a request may wait at the gate and be answered.
+_LONGEST_CUT: Final = 900.0
+_LONGEST_REQUEST: Final = 8 * 3600.0
+#: What a piece is cut to when the server (or a front with a small limit, nginx: 1 MiB) finds it too large.
+_SMALL_PIECE: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """All answers of a recording, joined, and what was learnt on the way."""
+
+    transcript: Transcript
+    content: Content
+    #: Indexes of the pieces whose answers were stored already.
+    cached: frozenset[int] = frozenset()
+    paid_seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+def stored(content: Content, ledger: Ledger) -> Heard | None:
+    """Put a known recording together from its stored answers; None when one of them is missing."""
+    parts = []
+    for cut in content.cuts:
+        body = ledger.recall(cut.digest, content.parameters)
+        if body is None:
+            return None
+        parts.append(Part(cut, parse(body, (cut.end - cut.start) / _RATE)))
+    return Heard(join(parts, content.seconds), content, cached=frozenset(cut.index for cut in content.cuts))
+
+
+class Hearing:
+    """One run's way to a transcript."""
+
+    def __init__(self, job: Job, descriptor: int, wanted: Wanted, tools: Tools, beat: Patience) -> None:
+        self._job = job
+        self._descriptor = descriptor
+        self._wanted = wanted
+        self._tools = tools
+        self._beat = beat
+        self._parameters = wanted.request.parameters(tools.client.model)
+        self._sketch = media.sketch(descriptor)
+
+    def hear(self) -> Heard:
+        """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
+        if (known := self._known()) is not None:
+            return known
+        if self._job.small:
+            inspection = container.inspect(self._descriptor, self._job.fingerprint.size)
+            if (name := container.upload_name(inspection.format)) is not None:
+                return self._whole(*name, seconds=inspection.seconds or 0.0)
+        return self._cut(self._tools.media)
+
+    def _known(self) -> Heard | None:
+        """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
+        ledger = self._tools.ledger
+        likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
+        if likely is None or media.digest(self._descriptor) != likely.digest:
+            return None
+        return stored(likely, ledger)
+
+    def _whole(self, name: str, mime: str, *, seconds: float) -> Heard:
+        """Send the file as it is, in one request."""
+        ledger = self._tools.ledger
+        digest = media.digest(self._descriptor)
+        body = ledger.recall(digest, self._parameters)
+        cached = body is not None
+        if body is None:
+            size = self._job.fingerprint.size
+            upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
+            try:
+                body = self._ask(upload, digest, small=True)
+            except RemedyError as error:
+                return self._remedied(error, self._tools.media, again=True)
+        transcript = parse(body, seconds)
+        seconds = seconds or transcript.duration
+        content = Content(
+            digest=digest,
+            sketch=self._sketch,
+            parameters=self._parameters,
+            seconds=seconds,
+            cuts=(Cut(0, 0, round(seconds * _RATE), digest),),
+        )
+        ledger.keep_content(content)
+        return Heard(
+            join([Part(content.cuts[0], transcript)], seconds),
+            content,
+            cached=frozenset({0} if cached else ()),
+            paid_seconds=0.0 if cached else seconds,
+        )
+
+    def _remedied(self, error: RemedyError, options: media.MediaOptions, *, again: bool) -> Heard:
+        """Ask once more in another form: cut as FLAC first (`again`), else smaller, and as 16 kHz mono mp3."""
+        _log.info("api.degraded", remedy=str(error.remedy), message=error.message)
+        if error.remedy is Remedy.SPLIT:
+            longest = error.seconds - 10 if error.seconds > 20 else options.piece_seconds / 2  # noqa: PLR2004 - a margin
+            options = replace(options, piece_seconds=min(options.piece_seconds, longest))
+        elif not again:
+            options = replace(options, codec="mp3", piece_seconds=min(options.piece_seconds, _SMALL_PIECE))
+        try:
+            return self._cut(options, remedied=True)
+        except RemedyError as second:
+            if again:
+                return self._remedied(second, options, again=False)
+            if second.remedy is Remedy.SHRINK:
+                raise AccountError(
+                    f"the server refuses even a small upload: {second.message}",
+                    hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
+                    reason=second.reason,
+                ) from second
+            raise FileError(second.message, hint=second.hint, reason=second.reason) from second
+
+    def _cut(self, options: media.MediaOptions, *, remedied: bool = False) -> Heard:
+        """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
+        try:
+            return self._pieces(options)
+        except RemedyError as error:
+            if remedied:
+                raise
+            return self._remedied(error, options, again=False)
+
+    def _pieces(self, options: media.MediaOptions) -> Heard:
+        tools, ledger = self._tools, self._tools.ledger
+        # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
+        key = f"{self._parameters} {options.piece_seconds:g} {options.skip_silence}"
+        key = hashlib.sha256(key.encode()).hexdigest()
+        requests = _Requests(self._ask_piece, self._parameters, tools, self._job)
+        with media.Cutting(
+            self._descriptor,
+            options,
+            spool=tools.spool,
+            planned=ledger.cuts(self._sketch, key),
+            stop=tools.stop,
+            places=tools.gate.limit,
+            max_bytes=tools.max_upload_bytes,
+            max_seconds=tools.client.limits().max_seconds,
+        ) as cutting:
+            try:
+                for piece in self._paced(cutting):
+                    ledger.keep_cut(self._sketch, key, piece.cut)
+                    requests.add(piece, cutting)
+                self._beat(_LONGEST_REQUEST)
+                requests.finish()
+            except BaseException:
+                requests.give_up()
+                raise
+            summary = cutting.summary
+        content = Content(
+            digest=summary.content,
+            sketch=self._sketch,
+            parameters=self._parameters,
+            seconds=summary.seconds,
+            cuts=requests.cuts(),
+            loudness=summary.loudness,
+        )
+        ledger.keep_content(content)
+        return Heard(
+            join(requests.parts(), summary.seconds),
+            content,
+            cached=requests.cached,
+            paid_seconds=requests.paid_seconds,
+            warnings=summary.warnings,
+        )
+
+    def _paced(self, cutting: media.Cutting) -> Iterator[media.Piece]:
+        """Give the pieces as they come; each may honestly take a while, also because earlier ones wait at the gate."""
+        self._beat(_LONGEST_CUT)
+        for piece in cutting:
+            yield piece
+            self._beat(_LONGEST_REQUEST)
+
+    def _ask_piece(self, upload: Upload, digest: str) -> bytes:
+        return self._ask(upload, digest, small=False)
+
+    def _ask(self, upload: Upload, digest: str, *, small: bool) -> bytes:
+        """Ask the server through the gate; the answer is in the ledger before anything else happens."""
+        tools = self._tools
+        if small:
+            self._beat(_LONGEST_REQUEST)
+        answer = tools.gate.run(
+            lambda: tools.client.ask(upload, self._wanted.request),
+            seconds=upload.seconds,
+            small=small,
+            path=self._job.path,
+        )
+        tools.ledger.keep(digest, self._parameters, answer.body, seconds=upload.seconds, model=tools.client.model)
+        return answer.body
+
+
+class _Requests:
+    """The requests of one recording, beside each other, and their answers in the recording's order."""
+
+    def __init__(self, ask: Callable[[Upload, str], bytes], parameters: str, tools: Tools, job: Job) -> None:
+        self._ask = ask
+        self._parameters = parameters
+        self._tools = tools
+        self._job = job
+        self._pieces: list[media.Piece] = []
+        self._bodies: dict[int, bytes] = {}
+        self._running: dict[Future[bytes], media.Piece] = {}
+        self._cached: set[int] = set()
+
+    @property
+    def cached(self) -> frozenset[int]:
+        """Indexes of the pieces whose answers were stored already."""
+        return frozenset(self._cached)
+
+    @property
+    def paid_seconds(self) -> float:
+        """Seconds of audio that were asked for."""
+        return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
+
+    def add(self, piece: media.Piece, cutting: media.Cutting) -> None:
+        """Ask for a piece, unless its answer is known. Raises what an earlier request met."""
+        self._pieces.append(piece)
+        body = self._tools.ledger.recall(piece.cut.digest, self._parameters)
+        if body is not None:
+            self._cached.add(piece.cut.index)
+            self._bodies[piece.cut.index] = body
+            cutting.release(piece)
+        else:
+            self._running[self._tools.submit(lambda: self._send(piece, cutting))] = piece
+        self._collect({future for future in self._running if future.done()})
+
+    def finish(self) -> None:
+        """Wait for every answer. Raises what the first failed request met."""
+        while self._running:
+            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            self._collect(done)
+
+    def give_up(self) -> None:
+        """Ask nothing more, but wait for what was asked: it is paid for, and it is kept."""
+        wait([future for future in self._running if not future.cancel()])
+
+    def cuts(self) -> tuple[Cut, ...]:
+        """Give the cuts, in order."""
+        return tuple(piece.cut for piece in self._pieces)
+
+    def parts(self) -> list[Part]:
+        """Give the answers, in the recording's order."""
+        return [Part(piece.cut, parse(self._bodies[piece.cut.index], piece.seconds)) for piece in self._pieces]
+
+    def _send(self, piece: media.Piece, cutting: media.Cutting) -> bytes:
+        try:
+            descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                upload = Upload(descriptor, size=piece.size, seconds=piece.seconds, name=piece.name, mime=piece.mime)
+                return self._ask(upload, piece.cut.digest)
+            finally:
+                os.close(descriptor)
+        finally:
+            cutting.release(piece)
+
+    def _collect(self, done: set[Future[bytes]]) -> None:
+        for future in done:
+            self._bodies[self._running.pop(future).cut.index] = future.result()
+        heard = [piece for piece in self._pieces if piece.cut.index in self._bodies]
+        self._tools.ledger.progress(
+            self._job,
+            piece=len(heard),
+            pieces=len(self._pieces),
+            seconds_done=sum(piece.seconds for piece in heard),
+        )

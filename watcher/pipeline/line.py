@@ -1,0 +1,166 @@
+"""The line itself: open, recognise, hear, lay out, place."""
+
+import os
+from collections.abc import Callable
+
+import structlog
+
+from watcher import guard, media, sidecar
+from watcher.cues import Layout, layout
+from watcher.errors import FileError, LeaseLostError
+from watcher.formats import Document, Span
+from watcher.formats import render as render_format
+from watcher.job import Job, Outcome, Output
+from watcher.ledger.protocol import Ledger
+from watcher.log import printable
+from watcher.pipeline.hearing import Heard, Hearing, stored
+from watcher.pipeline.source import opened, verify
+from watcher.pipeline.tools import Patience, Tools, Wanted
+from watcher.transcript import Transcript
+
+_log = structlog.get_logger()
+
+#: Formats that can't be made of text without times.
+_TIMED = frozenset({"srt", "vtt"})
+_RATE = 16_000
+
+
+def run(job: Job, tools: Tools, beat: Patience) -> Outcome:
+    """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
+    wanted = tools.wanted(job)
+    with opened(job) as descriptor:
+        if (unchanged := _unchanged(job, descriptor, tools.ledger)) is not None:
+            return unchanged
+        if sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger):
+            _log.info("file.adopted", formats=wanted.formats)
+            return Outcome(adopted=True)
+        heard = Hearing(job, descriptor, wanted, tools, beat).hear()
+        beat()
+
+        def check() -> None:
+            verify(job, descriptor)
+            if not tools.ledger.holds(job):
+                raise LeaseLostError("the lease is gone")
+
+        model = tools.client.model
+        return _written(job, heard, wanted, tools.ledger, model=model, check=check, source=os.fstat(descriptor))
+
+
+def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, model: str) -> Outcome:
+    """Make the outputs of a finished source anew from its stored answers, without a request.
+
+    Works without the source, too. Raises FileError(reason="unknown") when an answer is not there any more.
+    """
+    content = ledger.content(digest=content_digest)
+    heard = stored(content, ledger) if content is not None else None
+    if heard is None:
+        raise FileError(
+            "its answers are not in the ledger any more",
+            hint="touch the file to have it transcribed anew, or raise state.keep_answers_days for the future",
+            reason="unknown",
+        )
+
+    def check() -> None:
+        if not ledger.holds(job):
+            raise LeaseLostError("the lease is gone")
+
+    try:
+        source = os.lstat(job.path)
+    except OSError:
+        # Its permissions are gone with it; the folder's are the next best.
+        source = os.stat(os.path.dirname(job.path))  # noqa: PTH116, PTH120 - bytes
+    return _written(job, heard, wanted, ledger, model=model, check=check, source=source)
+
+
+def _unchanged(job: Job, descriptor: int, ledger: Ledger) -> Outcome | None:
+    """Recognise the same content under a new modification time: nothing is remade, nothing is asked."""
+    if not job.content or not ledger.owned(job.path) or media.digest(descriptor) != job.content:
+        return None
+    known = ledger.lookup(job.path)
+    return known.outcome if known is not None else None
+
+
+def _written(
+    job: Job,
+    heard: Heard,
+    wanted: Wanted,
+    ledger: Ledger,
+    *,
+    model: str,
+    check: Callable[[], None],
+    source: os.stat_result,
+) -> Outcome:
+    transcript = _reviewed(heard, wanted)
+    captions = layout(transcript, wanted.rules, duration=heard.content.seconds)
+    outputs = sidecar.place(
+        job,
+        _rendered(job, heard, transcript, captions, wanted, model=model),
+        template=wanted.output,
+        language=transcript.language,
+        register=ledger,
+        check=check,
+        source=source,
+    )
+    return _outcome(heard, transcript, outputs)
+
+
+def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
+    if not wanted.rules.guard:
+        return heard.transcript
+    reviewed = guard.review(heard.transcript, loudness=heard.content.loudness, prompt=wanted.request.prompt)
+    for segment in reviewed.segments:
+        if segment.flags:
+            _log.info(
+                "output.doubtful",
+                start=segment.start,
+                end=segment.end,
+                text=segment.text.strip(),
+                signs=segment.flags,
+                left_out=segment.left_out,
+            )
+    return reviewed
+
+
+def _rendered(
+    job: Job, heard: Heard, transcript: Transcript, captions: Layout, wanted: Wanted, *, model: str
+) -> dict[str, bytes]:
+    kinds = list(wanted.formats)
+    if not transcript.timed:
+        # Times that the server did not give are not made up; the text is there all the same.
+        kinds = [kind for kind in kinds if kind not in _TIMED] or ["txt"]
+        _log.warning(
+            "output.untimed",
+            hint="this model gives no times; whisper-1, or another server, gives subtitles",
+            formats=kinds,
+        )
+    request = wanted.request
+    document = Document(
+        transcript=transcript,
+        layout=captions,
+        source=printable(os.path.basename(job.path)),  # noqa: PTH119 - bytes
+        model=model,
+        task=request.task,
+        parameters={"language": request.language, "prompt": request.prompt, "temperature": request.temperature},
+        pieces=tuple(
+            Span(cut.start / _RATE, cut.end / _RATE, cached=cut.index in heard.cached) for cut in heard.content.cuts
+        ),
+        paid_seconds=heard.paid_seconds,
+        text=wanted.text,
+    )
+    return {kind: render_format(kind, document) for kind in kinds}
+
+
+def _outcome(heard: Heard, transcript: Transcript, outputs: tuple[Output, ...]) -> Outcome:
+    return Outcome(
+        outputs=outputs,
+        content=heard.content.digest,
+        language=transcript.language,
+        audio_seconds=heard.content.seconds,
+        paid_seconds=heard.paid_seconds,
+        pieces=len(heard.content.cuts),
+        cached_pieces=len(heard.cached),
+        untimed=not transcript.timed,
+        left_out=sum(segment.left_out for segment in transcript.segments),
+        flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
+        warnings=heard.warnings,
+    )

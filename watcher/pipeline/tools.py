@@ -1,0 +1,68 @@
+"""What a run works with, and what is wanted of it."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from watcher.client import Client, Request
+from watcher.cues import Rules
+from watcher.formats import Text
+from watcher.gate import Gate
+from watcher.job import Job
+from watcher.ledger.protocol import Ledger
+from watcher.media import MediaOptions
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be made of one source."""
+
+    request: Request
+    #: srt, txt, vtt, json.
+    formats: tuple[str, ...]
+    #: Name of the outputs; {stem} {name} {language}.
+    output: str
+    rules: Rules
+    text: Text
+
+
+class Submit(Protocol):
+    """Runs a callable beside the caller."""
+
+    def __call__(self, call: Callable[[], _Result], /) -> "Future[_Result]":
+        """Give the future of its result."""
+
+
+class Patience(Protocol):
+    """A worker's beat: says how long it may be silent."""
+
+    def __call__(self, seconds: float = ..., /) -> None:
+        """Be alive, and silent for at most `seconds`."""
+
+
+class Progress(Protocol):
+    """Hears how far a job is."""
+
+    def __call__(self, *, piece: int, pieces: int, seconds: float) -> None:
+        """`piece` of `pieces` are answered (0: not known yet), `seconds` of audio in sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a run works with; shared by all workers."""
+
+    ledger: Ledger
+    client: Client
+    gate: Gate
+    media: MediaOptions
+    #: Where pieces live between being cut and being sent.
+    spool: Path
+    max_upload_bytes: int
+    stop: threading.Event
+    submit: Submit
+    wanted: Callable[[Job], Wanted]

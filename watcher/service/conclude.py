@@ -1,0 +1,100 @@
+"""What follows from a result: ledger, log line, note beside the source, hook, move."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from watcher import sidecar
+from watcher.errors import ChangedError, JobError
+from watcher.job import Job, Outcome
+from watcher.ledger.protocol import Ledger
+from watcher.log import printable
+
+_log = structlog.get_logger()
+
+
+class Conclusions:
+    """Concludes jobs for all workers; see `worker.Conclusion`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        inspect: Callable[[bytes], None],
+        after: Callable[[Job], str],
+        on_done: Callable[[], bool],
+        on_failed: Callable[[], bool],
+        notes: Callable[[], bool],
+    ) -> None:
+        """`inspect` has a path looked at again; `after` gives a source's folder's `after` ("keep" or "move:…").
+
+        `on_done` and `on_failed` say whether there is such a hook, `notes` whether failure notes are wanted.
+        """
+        self._ledger = ledger
+        self._inspect = inspect
+        self._after = after
+        self._on_done = on_done
+        self._on_failed = on_failed
+        self._notes = notes
+
+    def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
+        """Conclude a finished job: the note of an earlier failure goes, the hook is entered, the files move."""
+        facts = {
+            "audio_seconds": outcome.audio_seconds,
+            "pieces": outcome.pieces,
+            "paid_seconds": outcome.paid_seconds,
+            "cached_pieces": outcome.cached_pieces,
+            "waited": waited,
+            "elapsed": elapsed,
+            "outputs": [printable(output.path) for output in outcome.outputs],
+            "language": outcome.language,
+        }
+        doubts = {"left_out": outcome.left_out, "flagged": outcome.flagged, "warnings": list(outcome.warnings)}
+        facts.update({key: value for key, value in doubts.items() if value})
+        self._ledger.done(job, outcome, hook=self._payload("job.done", job, facts) if self._on_done() else "")
+        sidecar.remove_note(job.root, job.path, self._ledger)
+        _log.info("job.done", **facts)
+        if (after := self._after(job)) != "keep":
+            self._move(job, outcome, after.removeprefix("move:"))
+
+    def failed(self, job: Job, error: JobError) -> None:
+        """Conclude a job that failed for good: the note says why and what to do."""
+        facts = {"reason": error.reason, "message": error.message, "hint": error.hint, "attempt": job.attempts}
+        if self._notes():
+            # Entered before the job is concluded, because only the lease's holder may enter an output path.
+            self._note(job, error)
+        self._ledger.fail(job, error, hook=self._payload("job.failed", job, facts) if self._on_failed() else "")
+        _log.error("job.failed", **facts)
+
+    def dropped(self, job: Job, error: JobError) -> None:
+        """Have a changed source inspected again; one that is gone is forgotten."""
+        event = "file.changed" if isinstance(error, ChangedError) else "job.released"
+        _log.info(event, reason=error.reason, message=error.message)
+        self._inspect(job.path)
+
+    def _note(self, job: Job, error: JobError) -> None:
+        try:
+            sidecar.write_note(job, message=error.message, hint=error.hint, register=self._ledger)
+        except JobError as problem:
+            _log.warning("output.renamed", reason=problem.reason, message=f"no note was left: {problem.message}")
+
+    def _move(self, job: Job, outcome: Outcome, target: str) -> None:
+        try:
+            sidecar.move_done(job, outcome.outputs, target=target, register=self._ledger)
+        except JobError as problem:
+            _log.error("job.done", reason=problem.reason, message=f"it stays where it is: {problem.message}")
+
+    @staticmethod
+    def _payload(event: str, job: Job, facts: dict[str, Any]) -> str:
+        return json.dumps(
+            {"event": event, "job": job.id, "path": printable(job.path), "root": printable(job.root), **facts},
+            ensure_ascii=False,
+        )
+
+
+def folder_of(path: bytes) -> bytes:
+    """Give the directory a source lies in."""
+    return os.path.dirname(path)  # noqa: PTH120 - bytes

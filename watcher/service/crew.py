@@ -1,0 +1,45 @@
+"""The threads of the house: named, not daemonic, joined by a deadline; the first unexpected error of any ends the service."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+_log = structlog.get_logger()
+
+_CRASH: Final = "service.stopping"
+
+
+class Crew:
+    """Starts threads, notices their death, and joins them."""
+
+    def __init__(self, *, on_death: Callable[[], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`on_death` is called, from the dying thread, when a thread ends by an error."""
+        self._on_death = on_death
+        self._monotonic = monotonic
+        self._threads: list[threading.Thread] = []
+        self.error: BaseException | None = None
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a thread called `name`."""
+        thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=False)
+        self._threads.append(thread)
+        thread.start()
+
+    def join(self, seconds: float) -> list[str]:
+        """Wait for all threads, at most `seconds` in sum; give the names of those that still run."""
+        deadline = self._monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - self._monotonic()))
+        return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def _guarded(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except BaseException as error:  # noqa: BLE001 - the thread's boundary: the error is kept, logged, and ends the service
+            _log.critical(_CRASH, reason="crashed", thread=threading.current_thread().name, exc_info=error)
+            if self.error is None:
+                self.error = error
+            self._on_death()

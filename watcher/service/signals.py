@@ -1,0 +1,61 @@
+"""Signals as flags: handlers store a name and nothing else, and a wake-up descriptor ends the main loop's wait at once.
+
+An ``Event.set()`` in a handler could deadlock: its lock is not reentrant, and the handler may interrupt the main thread
+while it holds it. (See also signal.set_wakeup_fd.)
+"""
+
+import select
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Final
+
+_ASKED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Signals:
+    """SIGTERM, SIGINT and SIGHUP, while the context lasts; only in the main thread."""
+
+    def __init__(self) -> None:
+        """Nothing is installed before the context is entered."""
+        self._seen: list[signal.Signals] = []
+        self._former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._wakeup = -1
+
+    def __enter__(self) -> "Signals":
+        """Install the handlers."""
+        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in _ASKED:
+            self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Put the former handlers back."""
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        self._reader.close()
+        self._writer.close()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._seen.append(signal.Signals(number))
+
+    def wake(self) -> None:
+        """End a wait from another thread."""
+        try:
+            self._writer.send(b"\0")
+        except OSError:
+            # Full or closed: the main thread is awake already, or gone.
+            return
+
+    def wait(self, seconds: float) -> list[signal.Signals]:
+        """Wait for signals or `wake`, at most `seconds`; give the signals that came, in order."""
+        readable, _, _ = select.select([self._reader], [], [], max(0.0, seconds))
+        if readable:
+            self._reader.recv(4096)
+        seen, self._seen = self._seen, []
+        return seen
