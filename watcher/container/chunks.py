@@ -1,0 +1,191 @@
+"""WAV and its large relatives, AIFF and CAF: chunks one after the other, each with its length.
+
+RIFF/WAVE: Microsoft and IBM 1991; RF64 and BW64: EBU Tech 3306, ITU-R BS.2088; Wave64: Sonic Foundry; AIFF: Apple 1989;
+CAF: Apple Core Audio Format Specification 1.0.
+"""
+
+import math
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+from watcher.container.inspection import Inspection, Verdict, duration, misfit
+from watcher.container.source import Source
+
+_MOST_CHUNKS: Final = 64
+_UNFILLED: Final = 0xFFFFFFFF
+
+_LITTLE: Final = Struct("<4sI")
+_BIG: Final = Struct(">4sI")
+_CHUNK_BYTES: Final = 8
+#: Format tag, channels, frames per second, bytes per second, bytes per frame, bits per sample.
+_FMT_LITTLE: Final = Struct("<HHIIHH")
+_FMT_BIG: Final = Struct(">HHIIHH")
+#: Riff size, data size.
+_DS64: Final = Struct("<QQ")
+_U32_LITTLE: Final = Struct("<I")
+_U32_BIG: Final = Struct(">I")
+#: Format tags whose bytes per frame are true: PCM, float, and the extensible form of both.
+_PLAIN: Final = frozenset({1, 3, 0xFFFE})
+
+
+def wav(source: Source) -> Inspection:
+    """RIFF, RIFX, RF64 and BW64 with the form WAVE."""
+    magic = source.read(0, 4)
+    form = {b"RIFF": "wav", b"RIFX": "rifx"}.get(magic, "rf64")
+    big = form == "rifx"
+    wave = _Wave(riff_size=source.unpack(_BIG if big else _LITTLE, 0)[1])
+    if not _walk_wave(wave, source, big=big):
+        return Inspection(Verdict.INCOMPLETE, form, None, "no data chunk among the first 64")
+    if form == "rf64":
+        wave.riff_size = wave.long_riff_size
+        if wave.data_size == _UNFILLED:
+            wave.data_size = wave.long_data_size
+    if wave.data_size in (0, _UNFILLED) or wave.riff_size in (0, _UNFILLED):
+        return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in")
+    if wave.data + wave.data_size > source.size:
+        return Inspection(Verdict.INCOMPLETE, form, None, "data chunk ends beyond the file")
+    want = _CHUNK_BYTES + wave.riff_size
+    # Writers disagree about the last pad byte, in both directions.
+    if abs(want - source.size) > 1 and (wrong := misfit(form, source.size, want)):
+        return wrong
+    return Inspection(Verdict.COMPLETE, form, _wave_seconds(wave.fmt, wave.data_size, wave.samples))
+
+
+@dataclass(slots=True)
+class _Wave:
+    riff_size: int
+    #: Where the sound begins, and its length in bytes.
+    data: int = 0
+    data_size: int = 0
+    fmt: tuple[int, ...] = ()
+    #: The fact chunk's count of samples, for codecs whose bytes do not tell.
+    samples: int = 0
+    #: Of the ds64 chunk.
+    long_riff_size: int = 0
+    long_data_size: int = 0
+
+
+def _walk_wave(wave: _Wave, source: Source, *, big: bool) -> bool:
+    """Read the chunks up to the sound's; False when there are too many of them."""
+    chunk, fmt, u32 = (_BIG, _FMT_BIG, _U32_BIG) if big else (_LITTLE, _FMT_LITTLE, _U32_LITTLE)
+    position = 12
+    for _ in range(_MOST_CHUNKS):
+        name, length = source.unpack(chunk, position)
+        body = position + _CHUNK_BYTES
+        if name == b"data":
+            wave.data, wave.data_size = body, length
+            return True
+        if name == b"fmt ":
+            wave.fmt = source.unpack(fmt, body)
+        elif name == b"fact":
+            wave.samples = source.unpack(u32, body)[0]
+        elif name == b"ds64":
+            wave.long_riff_size, wave.long_data_size = source.unpack(_DS64, body)
+        position = body + length + (length & 1)
+    return False
+
+
+#: The first chunk's identity, and what follows the four letters in the identities of the others.
+W64_MAGIC: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_W64_FAMILY: Final = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+_W64_CHUNK: Final = Struct("<4s12sQ")
+_W64_LARGEST: Final = 1 << 62
+
+
+def w64(source: Source) -> Inspection:
+    """Sony Wave64: lengths are 64 bits, count their own header, and chunks begin at multiples of 8."""
+    _, _, want = source.unpack(_W64_CHUNK, 0)
+    if not 0 < want < _W64_LARGEST:
+        return Inspection(Verdict.INCOMPLETE, "w64", None, "its length was never filled in")
+    if wrong := misfit("w64", source.size, want):
+        return wrong
+    fmt: tuple[int, ...] = ()
+    position = 40
+    for _ in range(_MOST_CHUNKS):
+        name, family, length = source.unpack(_W64_CHUNK, position)
+        if length < _W64_CHUNK.size:
+            break
+        if family == _W64_FAMILY and name == b"fmt ":
+            fmt = source.unpack(_FMT_LITTLE, position + 24)
+        elif family == _W64_FAMILY and name == b"data":
+            if position + length > source.size:
+                return Inspection(Verdict.INCOMPLETE, "w64", None, "data chunk ends beyond the file")
+            return Inspection(Verdict.COMPLETE, "w64", _wave_seconds(fmt, length - 24, 0))
+        position += (length + 7) & ~7
+    return Inspection(Verdict.INCOMPLETE, "w64", None, "no data chunk")
+
+
+#: The smallest FORM that has room for the form's name and its common chunk.
+_SMALLEST_FORM: Final = 30
+#: Channels, frames, bits, and the rate as an 80-bit float: sign and exponent, mantissa.
+_COMM: Final = Struct(">HIHHQ")
+
+
+def aiff(source: Source) -> Inspection:
+    """AIFF and AIFC."""
+    length = source.unpack(_BIG, 0)[1]
+    if length < _SMALLEST_FORM:
+        return Inspection(Verdict.INCOMPLETE, "aiff", None, "its length was never filled in")
+    pad = length & 1
+    return misfit("aiff", source.size, _CHUNK_BYTES + length + pad, pad=pad) or Inspection(
+        Verdict.COMPLETE, "aiff", _aiff_seconds(source)
+    )
+
+
+_CAF_CHUNK: Final = Struct(">4sq")
+#: Rate, codec, flags, bytes per packet, frames per packet.
+_CAF_DESC: Final = Struct(">d4sIII")
+#: Packets, valid frames.
+_CAF_PAKT: Final = Struct(">qq")
+
+
+def caf(source: Source) -> Inspection:
+    """Apple's Core Audio Format."""
+    rate = 0.0
+    bytes_per_packet = frames_per_packet = frames = data = 0
+    position = 8
+    for _ in range(_MOST_CHUNKS):
+        if source.size - position < _CAF_CHUNK.size:
+            break
+        name, length = source.unpack(_CAF_CHUNK, position)
+        if length < 0:  # -1: "to the end of the file", which a finished recording no longer says
+            return Inspection(Verdict.INCOMPLETE, "caf", None, "its length was never filled in")
+        body = position + _CAF_CHUNK.size
+        if name == b"desc":
+            rate, _, _, bytes_per_packet, frames_per_packet = source.unpack(_CAF_DESC, body)
+        elif name == b"pakt":
+            frames = source.unpack(_CAF_PAKT, body)[1]
+        elif name == b"data":
+            data = length
+        position = body + length
+    if not data:
+        return Inspection(Verdict.INCOMPLETE, "caf", None, "no data chunk")
+    if wrong := misfit("caf", source.size, position):
+        return wrong
+    if bytes_per_packet:  # constant: the data begins with 4 bytes that count its edits
+        frames = (data - 4) // bytes_per_packet * frames_per_packet
+    return Inspection(Verdict.COMPLETE, "caf", duration(frames, rate))
+
+
+def _wave_seconds(fmt: tuple[int, ...], length: int, samples: int) -> float | None:
+    if not fmt:
+        return None
+    tag, _, rate, bytes_per_second, bytes_per_frame, _ = fmt
+    if tag in _PLAIN:
+        return duration(length, rate * bytes_per_frame)
+    return duration(samples, rate) or duration(length, bytes_per_second)
+
+
+def _aiff_seconds(source: Source) -> float | None:
+    position = 12
+    for _ in range(_MOST_CHUNKS):
+        if source.size - position < _CHUNK_BYTES:
+            break
+        name, length = source.unpack(_BIG, position)
+        if name == b"COMM":
+            _, frames, _, exponent, mantissa = source.unpack(_COMM, position + _CHUNK_BYTES)
+            # 63 fraction bits below the leading one; a rate has at most 32 bits before the point.
+            return duration(frames, math.ldexp(mantissa, exponent - 16383 - 63)) if exponent < 16383 + 32 else None
+        position += _CHUNK_BYTES + length + (length & 1)
+    return None

@@ -1,0 +1,57 @@
+"""What an inspection says, and the two conclusions every family of containers draws in the same way."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+#: A header that claims more (some 115 days) is not believed.
+_LONGEST_SECONDS: Final = 1e7
+
+
+class Verdict(StrEnum):
+    """What a container's own bytes prove about its end."""
+
+    #: The container proves that its end is the end of the file.
+    COMPLETE = "complete"
+    #: It proves that bytes are missing, or that a length was never filled in.
+    INCOMPLETE = "incomplete"
+    #: Its declared end lies before the end of the file.
+    TRAILING = "trailing"
+    #: No proof either way.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The verdict on one file."""
+
+    verdict: Verdict
+    #: The true container, whatever the name says: wav rifx rf64 w64 aiff caf mp4 m4a mov 3gp ogg opus ogx flac mp3 mp2
+    #: adts matroska webm asf avi amr mpegts mpeg; "" when the bytes are none of these.
+    format: str
+    #: Duration as the header tells it, or, for mp3 of a constant bit rate without a tag, as the size does; else None.
+    #: Always None for INCOMPLETE and TRAILING: a header that is wrong about the file's end is not asked how long the
+    #: sound is.
+    seconds: float | None = None
+    #: Plain words for INCOMPLETE and TRAILING.
+    reason: str = ""
+    #: A moving picture goes along. Told of COMPLETE and UNKNOWN mp4, m4a, mov, 3gp, matroska, webm, ogg, opus, ogx and
+    #: asf; else False.
+    has_video: bool = False
+
+
+def misfit(form: str, size: int, want: int, *, pad: int = 0) -> Inspection | None:
+    """Hold a declared end against the file's; None when they agree, with or without the last `pad` bytes."""
+    if size in (want, want - pad):
+        return None
+    if size < want:
+        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
+    return Inspection(Verdict.TRAILING, form, None, "longer than its header says")
+
+
+def duration(units: float, per_second: float) -> float | None:
+    """Divide, or say None where the quotient is no believable duration in seconds."""
+    if not (units > 0 and per_second > 0):
+        return None
+    seconds = units / per_second
+    return seconds if 0 < seconds <= _LONGEST_SECONDS else None

@@ -1,0 +1,106 @@
+"""Telling a container by its first bytes, and judging it by the rules of its family."""
+
+from collections.abc import Callable
+from typing import Final
+
+from watcher.container.asf import MAGIC as ASF_MAGIC
+from watcher.container.asf import asf
+from watcher.container.chunks import W64_MAGIC, aiff, caf, w64, wav
+from watcher.container.flac import flac
+from watcher.container.inspection import Inspection, Verdict
+from watcher.container.matroska import matroska
+from watcher.container.mp4 import FIRST_BOXES, mp4
+from watcher.container.mpeg import mpeg_audio, skip_id3
+from watcher.container.ogg import ogg
+from watcher.container.source import Source
+
+#: Shorter than any header: nothing can be said, but that more must come.
+_SHORTEST: Final = 12
+#: Packets of a transport stream; with a time stamp before each, as cameras write them.
+_TS_PACKET: Final = 188
+_M2TS_PACKET: Final = 192
+_TS_SYNC: Final = b"\x47"
+
+
+def inspect(descriptor: int, size: int) -> Inspection:
+    """Judge the first `size` bytes of the regular file behind `descriptor`.
+
+    Reads with pread only, so that the descriptor's offset stays where it is and threads may share it; a few KiB in all,
+    and one header for each box of a fragmented mp4. Never raises because of what it reads, only OSError when reading
+    itself fails.
+    """
+    if size < _SHORTEST:
+        return Inspection(Verdict.INCOMPLETE, "", None, "too short to hold any sound" if size else "empty")
+    source = Source(descriptor, size)
+    form = ""
+    try:
+        form, judge = _family(source)
+        return judge(source)
+    except EOFError:
+        return Inspection(Verdict.INCOMPLETE, form, None, "ends within its header")
+
+
+_Judge = Callable[[Source], Inspection]
+
+
+def _family(source: Source) -> tuple[str, _Judge]:  # noqa: C901, PLR0911 - one row for each magic
+    """Return the format, as far as the magic tells it, and who judges it."""
+    head = source.read(0, _SHORTEST)
+    match head[:4], head[8:]:
+        case ((b"RIFF" | b"RIFX" | b"RF64" | b"BW64"), b"WAVE"):
+            return "wav", wav
+        case b"RIFF", b"AVI ":
+            return "avi", _unproved("avi")
+        case b"FORM", (b"AIFF" | b"AIFC"):
+            return "aiff", aiff
+        case b"caff", _:
+            return "caf", caf
+        case b"OggS", _:
+            return "ogg", ogg
+        case b"fLaC", _:
+            return "flac", flac
+        case b"\x1aE\xdf\xa3", _:
+            return "matroska", matroska
+        case b"#!AM", _ if head.startswith((b"#!AMR\n", b"#!AMR-WB\n")):
+            return "amr", _unproved("amr")
+        case b"\0\0\1\xba", _:
+            return "mpeg", _unproved("mpeg")
+        case b"\0\0\0\0", b"\0\0\0\0":
+            return "", _unwritten
+        case _:
+            return _other_family(source, head)
+
+
+def _other_family(source: Source, head: bytes) -> tuple[str, _Judge]:
+    if head[4:8] in FIRST_BOXES:
+        return "mp4", mp4
+    if head.startswith(b"ID3"):
+        return "mp3", _tagged
+    if head[0] == 0xFF:  # noqa: PLR2004 - eleven ones or more begin each frame
+        return "mp3", mpeg_audio
+    if source.size >= len(ASF_MAGIC) and source.read(0, 16) == ASF_MAGIC:
+        return "asf", asf
+    if source.size >= len(W64_MAGIC) and source.read(0, 16) == W64_MAGIC:
+        return "w64", w64
+    return "", _unproved("mpegts" if _is_transport_stream(source) else "")
+
+
+def _unproved(form: str) -> _Judge:
+    return lambda _: Inspection(Verdict.UNKNOWN, form)
+
+
+def _unwritten(_: Source) -> Inspection:
+    return Inspection(Verdict.INCOMPLETE, "", None, "its header is not written yet")
+
+
+def _tagged(source: Source) -> Inspection:
+    """Judge what comes after ID3v2 tags: mp3 as a rule, sometimes FLAC or AAC."""
+    start = skip_id3(source)
+    return flac(source, start) if source.read(start, 4) == b"fLaC" else mpeg_audio(source, start)
+
+
+def _is_transport_stream(source: Source) -> bool:
+    return any(
+        source.size > first + 2 * step and all(source.read(first + packet * step, 1) == _TS_SYNC for packet in range(3))
+        for first, step in ((0, _TS_PACKET), (4, _M2TS_PACKET))
+    )
