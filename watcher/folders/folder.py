@@ -1,0 +1,41 @@
+"""What is asked of one watched folder."""
+
+from dataclasses import dataclass
+
+from watcher.settle import Names, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder to watch, as the settings have it; seconds and bytes."""
+
+    name: str
+    path: str
+    recursive: bool = True
+    #: Globs of files taken beside those with an audio suffix.
+    include: tuple[str, ...] = ()
+    #: Globs of files and directories left alone; may hold the presets of `settle.PRESETS`.
+    exclude: tuple[str, ...] = ()
+    #: False: what is there at the first start is left alone.
+    backlog: bool = True
+    quiet_seconds: float = 2.0
+    #: auto, events or scan.
+    detect: str = "auto"
+    max_upload_bytes: int = 24_000_000
+    piece_seconds: float = 600.0
+    #: Globs of directories never entered: where finished sources are moved to.
+    prune: tuple[str, ...] = ()
+    incomplete_after: float = 600.0
+
+    def names(self) -> Names:
+        """Compile the name rules; ValueError when a glob cannot be understood."""
+        return Names(include=self.include, exclude=self.exclude, prune=self.prune)
+
+    def rules(self) -> Rules:
+        """Give the rules of the settle room."""
+        return Rules(
+            quiet_seconds=self.quiet_seconds,
+            incomplete_after=self.incomplete_after,
+            max_upload_bytes=self.max_upload_bytes,
+            piece_seconds=self.piece_seconds,
+        )

@@ -1,0 +1,108 @@
+"""What kind of file system a path lies on, from /proc/self/mountinfo (proc(5))."""
+
+import os
+import select
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What can be relied on there."""
+
+    #: Every change passes through this kernel: events arrive, leases tell the truth.
+    LOCAL = "local"
+    #: Others change files unseen: no events, leases prove nothing, inode numbers may change.
+    NETWORK = "network"
+
+
+#: FUSE is treated as network, but for fuseblk: a local disk behind a driver in user space (NTFS, exFAT).
+_NETWORK: Final = frozenset(
+    "nfs nfs4 cifs smb3 smbfs smb2 9p ceph afs coda lustre ncpfs ncp glusterfs gfs2 ocfs2 beegfs gpfs orangefs pvfs2 "
+    "davfs vboxsf vmhgfs prl_fs virtiofs sshfs fuse".split()
+)
+#: Inode numbers are made up at mount time.
+_INODES_MADE_UP: Final = frozenset("vfat msdos fat exfat fuseblk iso9660 udf".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mounted file system."""
+
+    point: bytes
+    filesystem: str
+    source: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """What can be relied on there."""
+        remote = self.filesystem in _NETWORK or self.filesystem.startswith("fuse.")
+        return Kind.NETWORK if remote else Kind.LOCAL
+
+    @property
+    def stable_inodes(self) -> bool:
+        """Whether inode numbers survive a remount."""
+        return self.kind is Kind.LOCAL and self.filesystem not in _INODES_MADE_UP
+
+
+class Mounts:
+    """The mount table, read again only when the kernel says that it changed."""
+
+    def __init__(self, path: str = "/proc/self/mountinfo") -> None:
+        self._path = path
+        self._descriptor = -1
+        self._poll = select.poll()
+        with suppress(OSError):
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # The kernel flags POLLERR | POLLPRI on this file after any mount or unmount in our namespace.
+            self._poll.register(self._descriptor, select.POLLPRI | select.POLLERR)
+        self._read()
+
+    def changed(self) -> bool:
+        """Say whether something was mounted or unmounted since the last call."""
+        if self._descriptor < 0 or not self._poll.poll(0):
+            return False
+        before = self._mounts
+        self._read()
+        return self._mounts != before
+
+    def of(self, path: bytes) -> Mount:
+        """Give the mount that a real, absolute path lies on."""
+        while (mount := self._by_point.get(path)) is None and path not in (b"/", b""):
+            path = os.path.dirname(path)
+        return mount or Mount(b"/", "")
+
+    def close(self) -> None:
+        """Let go of the table."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _read(self) -> None:
+        try:
+            self._mounts = tuple(parse(Path(self._path).read_bytes()))
+        except OSError:
+            self._mounts = ()
+        # Later lines are mounted over earlier ones.
+        self._by_point = {mount.point: mount for mount in self._mounts}
+
+
+def parse(table: bytes) -> list[Mount]:
+    """Read the lines of a mountinfo file; what cannot be understood is left out."""
+    mounts = []
+    for line in table.splitlines():
+        fields = line.split(b" ")
+        try:
+            dash = fields.index(b"-", 6)
+            mounts.append(Mount(_unescape(fields[4]), fields[dash + 1].decode(), os.fsdecode(fields[dash + 2])))
+        except (ValueError, IndexError, UnicodeDecodeError):
+            continue
+    return mounts
+
+
+def _unescape(field: bytes) -> bytes:
+    for escape, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        field = field.replace(escape, character)
+    return field

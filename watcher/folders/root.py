@@ -1,0 +1,515 @@
+"""What the detector knows of one root, and how it looks: single paths, subtrees, changed directories, everything.
+
+Scans are generators: they yield every few dozen files, so that a scan of a hundred thousand never holds up an event.
+Directories are opened component by component from the root (`tree`), files by their name in the open directory, so that
+a name that is swapped for a symbolic link leads nowhere.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+import structlog
+
+from watcher import container, tree
+from watcher.folders.folder import Folder
+from watcher.folders.known import Known, directory_key, file_key, mark, mark_of
+from watcher.folders.mounts import Kind, Mount, Mounts
+from watcher.job import Found
+from watcher.ledger.protocol import Ledger, Put
+from watcher.settle import Candidates, Quota, Ruling, Site, fingerprint, is_audio
+
+_log = structlog.get_logger()
+
+#: Entries of a directory, and files opened, between two yields of a scan.
+_ENTRIES: Final = 500
+_OPENED: Final = 16
+#: A directory whose mtime is younger than this may change again without showing it: it is listed once more.
+_RACY_NS: Final = 2_000_000_000
+#: Paths remembered as ignored, so that each is spoken of once.
+_IGNORED: Final = 10_000
+
+
+@dataclass(slots=True)
+class Directory:
+    """A directory as it was last listed."""
+
+    #: 0 where it must be listed again.
+    mtime_ns: int
+    device: int
+    inode: int
+    #: Number of the last full scan that met it.
+    generation: int
+
+
+@dataclass(slots=True)
+class Tour:
+    """What a scan met."""
+
+    directories: int = 0
+    files: int = 0
+    #: Files that were not known, whole or not.
+    news: int = 0
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What stood in a root before its first start."""
+
+    files: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    #: Files whose header tells no duration.
+    untimed: int = 0
+
+
+class Root:
+    """One root: candidates, known files, directories. Owned by the detector thread."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        ledger: Ledger,
+        mounts: Mounts,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises ValueError when one of the folder's globs cannot be understood."""
+        self.folder = folder
+        self.path = os.fsencode(os.path.abspath(folder.path))
+        self.names = folder.names()
+        self.candidates = Candidates(folder.rules(), clock=clock, monotonic=monotonic)
+        self.known = Known()
+        self.directories: dict[bytes, Directory] = {}
+        #: Directories that could not be listed, with the reason.
+        self.closed: dict[bytes, str] = {}
+        #: Roots of other folders inside this one: theirs, not ours.
+        self.foreign: frozenset[bytes] = frozenset()
+        self.first = False
+        self._ledger = ledger
+        self._mounts = mounts
+        self._clock = clock
+        self._prefix = self.path.rstrip(b"/") + b"/"
+        self._sites: dict[int, Site] = {}
+        self._real = self.path
+        self._found: dict[bytes, tuple[Found, float]] = {}
+        self._left: list[Found] = []
+        self._generation = 0
+        self._ignored: set[int] = set()
+        self._quota = Quota(60, per=60.0, monotonic=monotonic)
+        self._monotonic = monotonic
+        self._opened = 0
+
+    def load(self) -> None:
+        """Read what the ledger knows below this root; StateError passes."""
+        directory, key = b"", 0
+        for path, known, _ in self._ledger.known(self.path):
+            parent, name = os.path.split(path)
+            if parent != directory:
+                directory, key = parent, directory_key(parent)
+            self.known.put(file_key(key, os.fsdecode(name)), mark_of(known))
+        self.first = self._ledger.remembered(self._memory) is None
+
+    def settle_in(self, real: bytes) -> None:
+        """Note where the root really lies now, and forget what was known of the mounts below it."""
+        self._real = real
+        self._sites.clear()
+
+    def owns(self, path: bytes) -> bool:
+        """Say whether an absolute path lies below this root and below none inside it."""
+        if not path.startswith(self._prefix):
+            return False
+        return not any(path == other or path.startswith(other + b"/") for other in self.foreign)
+
+    # One path.
+
+    def inspect(self, path: bytes, *, asked: bool = False) -> None:
+        """Look at one path; whatever it is or was, this is harmless. `asked`: whatever its name."""
+        parent, name = os.path.split(path)
+        relative = self._relative(path)
+        if not asked and not self._wanted(relative):
+            return
+        try:
+            with tree.directory(self.path, parent) as directory:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                self._regard(directory, parent, os.fsdecode(name), status, asked=asked)
+        except (FileNotFoundError, NotADirectoryError):
+            self.candidates.forget(path)
+        except OSError as error:
+            # A link on the way, a directory that was closed, a server that is away: the scans will tell.
+            _log.debug("file.ignored", path=os.fsdecode(path), reason=error.strerror)
+            self.candidates.forget(path)
+        except ValueError:
+            return
+
+    def again(self, path: bytes) -> None:
+        """Look at a path as if nothing were known of it: its content changed under a worker's hands."""
+        parent, name = os.path.split(path)
+        self.known.drop(file_key(directory_key(parent), os.fsdecode(name)))
+        self.inspect(path)
+
+    def check_due(self, limit: int) -> None:
+        """Look again at candidates that are due."""
+        for path in self.candidates.due(limit):
+            self.inspect(path, asked=True)
+        self.candidates.tell()
+
+    # Scans.
+
+    def full(self) -> Iterator[Tour]:
+        """List everything below the root; at the first start, count the backlog before."""
+        if self.first:
+            yield from self._survey()
+        self._generation += 1
+        generation = self._generation
+        tour = Tour()
+        yield from self._walk([self.path], tour)
+        for path, directory in list(self.directories.items()):
+            if directory.generation < generation:
+                del self.directories[path]
+        if self.first:
+            self.flush()
+            self._ledger.remember(self._memory, {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
+            self.first = False
+        yield tour
+
+    def subtree(self, path: bytes) -> Iterator[Tour]:
+        """List a directory and what lies below it."""
+        tour = Tour()
+        relative = self._relative(path)
+        if path == self.path or (self.owns(path) and self.folder.recursive and self.names.enters_all(relative)):
+            yield from self._walk([path], tour)
+        yield tour
+
+    def changed(self, paths: Iterable[bytes] | None = None, *, glance: bool = False) -> Iterator[Tour]:
+        """List the directories (all, or these) that changed since they were listed last.
+
+        `glance`: list the others too, by name only, where a directory's mtime is not to be trusted.
+        """
+        tour = Tour()
+        stale: list[bytes] = []
+        for count, path in enumerate(list(self.directories) if paths is None else list(paths), 1):
+            if self._changed(path):
+                stale.append(path)
+            elif glance:
+                yield from self._glance(path, stale)
+            if count % _ENTRIES == 0:
+                yield tour
+        stale.extend(self.closed)
+        yield from self._walk(stale, tour, deep=False)
+        yield tour
+
+    def _changed(self, path: bytes) -> bool:
+        directory = self.directories.get(path)
+        if directory is None:
+            return True
+        try:
+            status = os.stat(path, follow_symlinks=path == self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            del self.directories[path]
+            return False
+        except OSError:
+            return True
+        return (status.st_mtime_ns, status.st_ino, status.st_dev) != (
+            directory.mtime_ns,
+            directory.inode,
+            directory.device,
+        )
+
+    def _glance(self, path: bytes, stale: list[bytes]) -> Iterator[Tour]:
+        """Note the directory as stale when it holds a name that is not known."""
+        key = directory_key(path)
+        try:
+            with tree.directory(self.path, path) as directory, os.scandir(directory) as entries:
+                for entry in entries:
+                    if (
+                        self.names.interesting(entry.name)
+                        and self.known.get(file_key(key, entry.name)) is None
+                        and path + b"/" + os.fsencode(entry.name) not in self.candidates
+                    ):
+                        stale.append(path)
+                        break
+        except OSError:
+            stale.append(path)
+        yield Tour()
+
+    def _walk(self, pending: list[bytes], tour: Tour, *, deep: bool = True) -> Iterator[Tour]:
+        """List the `pending` directories and what lies below; not `deep`: only those below that are new."""
+        while pending:
+            path = pending.pop()
+            below: list[bytes] = []
+            try:
+                with tree.directory(self.path, path) as directory:
+                    yield from self._list(directory, path, below, tour)
+            except (FileNotFoundError, NotADirectoryError):
+                self.directories.pop(path, None)
+                self.closed.pop(path, None)
+                continue
+            except OSError as error:
+                self._shut(path, error)
+                continue
+            self.closed.pop(path, None)
+            pending.extend(below if deep else (child for child in below if child not in self.directories))
+            yield tour
+
+    def _list(self, directory: int, path: bytes, below: list[bytes], tour: Tour) -> Iterator[Tour]:
+        """Look at every entry of an open directory; its subdirectories are added to `below`."""
+        status = os.fstat(directory)
+        tour.directories += 1
+        interesting, known, key = self.names.interesting, self.known.get, directory_key(path)
+        site = self._site(path, status.st_dev)
+        inodes = site.inodes
+        with os.scandir(directory) as entries:
+            for count, entry in enumerate(entries, 1):
+                name = entry.name
+                if count % _ENTRIES == 0:
+                    yield tour
+                if interesting(name):
+                    try:
+                        seen = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if stat.S_ISREG(seen.st_mode):
+                        tour.files += 1
+                        inode = seen.st_ino if inodes else 0
+                        if known(file_key(key, name)) == mark(seen.st_size, seen.st_mtime_ns, inode):
+                            continue
+                        tour.news += 1
+                        self._unknown(directory, path, name, seen)
+                        if self._opened >= _OPENED:
+                            self._opened = 0
+                            yield tour
+                        continue
+                    self._odd(path, name, seen)
+                if self.folder.recursive and entry.is_dir(follow_symlinks=False):
+                    child = (path if path != b"/" else b"") + b"/" + os.fsencode(name)
+                    if child not in self.foreign and self.names.enters(self._relative(child)):
+                        below.append(child)
+        racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
+        self.directories[path] = Directory(
+            0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation
+        )
+
+    def _unknown(self, directory: int, path: bytes, name: str, status: os.stat_result) -> None:
+        """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
+        full = path + b"/" + os.fsencode(name)
+        if full in self.candidates or not self._wanted(self._relative(full)):
+            return
+        self._regard(directory, path, name, status)
+
+    # Judging what was found.
+
+    def _wanted(self, relative: str) -> bool:
+        """Say whether a file is to be looked at by its path; speak of recordings that are left out, once."""
+        parent, _, _ = relative.rpartition("/")
+        if parent and not self.folder.recursive:
+            return False
+        ruling = self.names.file(relative)
+        if ruling is not Ruling.TAKE:
+            if ruling is not Ruling.OTHER:
+                self._ignore(relative, ruling.value, quiet=True)
+            return False
+        known = (self.path + b"/" + os.fsencode(parent)) in self.directories if parent else True
+        return known or self.names.enters_all(parent)
+
+    def _regard(
+        self, directory: int, parent: bytes, name: str, status: os.stat_result, *, asked: bool = False
+    ) -> None:
+        path = parent.rstrip(b"/") + b"/" + os.fsencode(name)
+        if not stat.S_ISREG(status.st_mode):
+            self.candidates.forget(path)
+            self._odd(parent, name, status)
+            return
+        site = self._site(parent, status.st_dev)
+        stamp = fingerprint(status, site)
+        if self.known.get(file_key(directory_key(parent), name)) == mark_of(stamp):
+            self.candidates.forget(path)
+            return
+        pending = self._found.get(path)
+        if pending is not None and pending[0].fingerprint == stamp:
+            return
+        if self.first and not self.folder.backlog:
+            self._left.append(Found(self.path, path, stamp, backlog=True))
+            return
+        candidate = self.candidates.get(path)
+        if candidate is None:
+            _log.debug("file.found", path=os.fsdecode(path), bytes=status.st_size)
+        self._opened += 1
+        found = self.candidates.look(directory, path, status, site, backlog=self.first)
+        if found is not None:
+            self._found[path] = (found, 0.0 if candidate is None else self._monotonic() - candidate.seen)
+
+    def _odd(self, parent: bytes, name: str, status: os.stat_result) -> None:
+        """Speak of a thing that is named like a recording and is none."""
+        relative = self._relative(parent.rstrip(b"/") + b"/" + os.fsencode(name))
+        if is_audio(name) and self.names.file(relative) is Ruling.TAKE:
+            self._ignore(relative, _kind(status.st_mode))
+
+    def _ignore(self, relative: str, reason: str, *, quiet: bool = False) -> None:
+        key = hash((relative, reason))
+        if key in self._ignored:
+            return
+        if len(self._ignored) >= _IGNORED:
+            self._ignored.clear()
+        self._ignored.add(key)
+        path = os.fsdecode(self._prefix) + relative
+        if quiet or not self._quota.spend():
+            _log.debug("file.ignored", path=path, reason=reason)
+        else:
+            _log.info("file.ignored", path=path, reason=reason)
+
+    def _shut(self, path: bytes, error: OSError) -> None:
+        """Note a directory that could not be listed; once per reason."""
+        reason = error.strerror or str(error)
+        told = self.closed.get(path) == reason
+        if len(self.closed) < _IGNORED or path == self.path:
+            self.closed[path] = reason
+        # The root itself is its guard's business: a root that cannot be listed is lost.
+        if path != self.path and not told and self._quota.spend():
+            _log.warning(
+                "folder.degraded",
+                folder=self.folder.name,
+                path=os.fsdecode(path),
+                reason="unreadable",
+                error=reason,
+                hint="let the service's user list it: chmod o+rx, or add the user to its group",
+            )
+
+    def _site(self, directory: bytes, device: int) -> Site:
+        """Say what can be relied on in a directory; by device, so that a mount below the root counts."""
+        site = self._sites.get(device)
+        if site is None:
+            mount = self.mount(directory)
+            site = self._sites[device] = Site(
+                self.path, network=mount.kind is Kind.NETWORK, inodes=mount.stable_inodes
+            )
+        return site
+
+    def mount(self, directory: bytes = b"") -> Mount:
+        """Give the mount that a directory of this root lies on."""
+        return self._mounts.of(self._real + directory[len(self.path) :] if directory else self._real)
+
+    def _relative(self, path: bytes) -> str:
+        return os.fsdecode(path[len(self._prefix) :])
+
+    # The ledger.
+
+    def flush(self) -> int:
+        """Hand what is whole to the ledger, in one transaction; give the number of files queued."""
+        if self._left:
+            self._ledger.skip(self._left)
+            for found in self._left:
+                self._note(found)
+            self._left = []
+        if not self._found:
+            return 0
+        batch, self._found = list(self._found.values()), {}
+        queued = 0
+        for (found, waited), answer in zip(batch, self._ledger.put([found for found, _ in batch]), strict=True):
+            self._note(found)
+            if answer is Put.KNOWN:
+                continue
+            queued += 1
+            path = os.fsdecode(found.path)
+            if answer is Put.CHANGED:
+                _log.info("file.changed", path=path, bytes=found.fingerprint.size)
+            _log.info(
+                "file.queued",
+                path=path,
+                bytes=found.fingerprint.size,
+                seconds=found.seconds,
+                suspect=found.suspect,
+                backlog=found.backlog,
+                waited=round(waited, 3),
+            )
+        return queued
+
+    def _note(self, found: Found) -> None:
+        parent, name = os.path.split(found.path)
+        self.known.put(file_key(directory_key(parent), os.fsdecode(name)), mark_of(found.fingerprint))
+
+    # The first start.
+
+    @property
+    def _memory(self) -> str:
+        """The key under which the ledger remembers that this root was scanned once."""
+        return f"folder.{sha256(self.path).hexdigest()[:32]}"
+
+    def _survey(self) -> Iterator[Tour]:
+        """Count what is there before anything is bought, and say so in one event."""
+        backlog = Backlog()
+        pending = [self.path]
+        while pending:
+            path = pending.pop()
+            with suppress(OSError):
+                with tree.directory(self.path, path) as directory, os.scandir(directory) as entries:
+                    for count, entry in enumerate(entries, 1):
+                        self._count(directory, path, entry, pending, backlog)
+                        if count % _OPENED == 0:
+                            yield Tour()
+        if backlog.files:
+            _log.info(
+                "folder.backlog",
+                folder=self.folder.name,
+                path=os.fsdecode(self.path),
+                files=backlog.files,
+                bytes=backlog.bytes,
+                hours=round(backlog.seconds / 3600, 2),
+                untimed=backlog.untimed,
+                left_alone=not self.folder.backlog,
+            )
+
+    def _count(
+        self, directory: int, path: bytes, entry: "os.DirEntry[str]", pending: list[bytes], backlog: Backlog
+    ) -> None:
+        child = path.rstrip(b"/") + b"/" + os.fsencode(entry.name)
+        relative = self._relative(child)
+        if entry.is_dir(follow_symlinks=False):
+            if self.folder.recursive and child not in self.foreign and self.names.enters(relative):
+                pending.append(child)
+            return
+        if not self.names.interesting(entry.name) or self.names.file(relative) is not Ruling.TAKE:
+            return
+        status = entry.stat(follow_symlinks=False)
+        site = self._site(path, status.st_dev)
+        known = self.known.get(file_key(directory_key(path), entry.name)) == mark_of(fingerprint(status, site))
+        if not stat.S_ISREG(status.st_mode) or not status.st_size or known:
+            return
+        backlog.files += 1
+        backlog.bytes += status.st_size
+        seconds = _duration(directory, entry.name, status.st_size)
+        if seconds is None:
+            backlog.untimed += 1
+        else:
+            backlog.seconds += seconds
+
+
+def _duration(directory: int, name: str, size: int) -> float | None:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return None
+    try:
+        return container.inspect(descriptor, size).seconds
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _kind(mode: int) -> str:
+    for test, kind in (
+        (stat.S_ISDIR, "directory"),
+        (stat.S_ISLNK, "symlink"),
+        (stat.S_ISFIFO, "fifo"),
+        (stat.S_ISSOCK, "socket"),
+    ):
+        if test(mode):
+            return kind
+    return "device"

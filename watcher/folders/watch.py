@@ -1,0 +1,298 @@
+"""One watchdog Observer per root, kept on a short leash: its events are hints, its silence proves nothing.
+
+watchdog 7.1 loses its reader thread on a path that is moved out and made again, drops events on overflow with a log line
+only, skips unreadable and unwatchable directories without a word, and `is_alive` says that all is well. So a watch
+knows its threads, hears the log, and can be asked what is wrong; who asks builds a new one. Everything that leans on
+watchdog's internals is in this module.
+"""
+
+import ctypes
+import errno
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from queue import SimpleQueue
+from typing import Any, Final
+
+import structlog
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import inotify_move_event_grouper
+from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
+
+_log = structlog.get_logger()
+
+#: Without a filter every write of a recorder would be an event; FileDeleted comes with DirDeleted at no cost.
+_EVENTS: Final[list[type[FileSystemEvent]]] = [
+    FileCreatedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    FileDeletedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+    DirDeletedEvent,
+]
+#: Seconds all threads of a watch get to end.
+_JOIN: Final = 2.0
+
+
+class Hint(StrEnum):
+    """What an event asks for."""
+
+    #: Inspect this file.
+    FILE = "file"
+    #: Scan this directory.
+    DIRECTORY = "directory"
+    #: Something is not there any more.
+    GONE = "gone"
+    #: A thread of a watch ended, or the kernel's queue overflowed: ask the watches.
+    TROUBLE = "trouble"
+    #: Asked for by other threads: look at this path afresh, scan everything, watch other folders.
+    AGAIN = "again"
+    RESCAN = "rescan"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A hint about a path; with `source`, what the path was called before."""
+
+    hint: Hint
+    path: str = ""
+    source: str = ""
+
+
+Inbox = SimpleQueue[Event]
+
+
+class Trouble(StrEnum):
+    """What is wrong with a watch."""
+
+    NONE = ""
+    #: The kernel's event queue overflowed: events were lost, the watches were rebuilt.
+    OVERFLOW = "overflow"
+    #: A thread ended: no event will ever come again.
+    DEAF = "deaf"
+
+
+class Watch:
+    """Events below one real directory, put into `inbox`."""
+
+    def __init__(self, directory: str, inbox: Inbox, *, recursive: bool = True) -> None:
+        self._directory = directory
+        self._inbox = inbox
+        self._recursive = recursive
+        self._observer: Any = None
+        self._threads: tuple[threading.Thread, ...] = ()
+        self._emitters: tuple[Any, ...] = ()
+        self.overflowed = False
+
+    def start(self) -> None:
+        """Watch; raises OSError (ENOENT, ENOSPC: watch limit, EMFILE: instance limit).
+
+        An unreadable directory below is skipped without a word (the audit finds it).
+        """
+        _no_grouping_delay()
+        before = set(threading.enumerate())
+        self._observer = InotifyObserver()
+        self._observer.name = "watch-dispatch"
+        try:
+            self._observer.schedule(
+                _Handler(self._inbox),
+                self._directory,
+                recursive=self._recursive,
+                event_filter=_EVENTS,
+            )
+            self._observer.start()
+        finally:
+            self._emitters = tuple(self._observer.emitters)
+            self._threads = tuple(set(threading.enumerate()) - before)
+            _Listener.shared().add(self)
+
+    def trouble(self) -> Trouble:
+        """Say what is wrong; an overflow is told once."""
+        if not all(thread.is_alive() for thread in self._threads) or not self._threads:
+            return Trouble.DEAF
+        if self.overflowed:
+            self.overflowed = False
+            return Trouble.OVERFLOW
+        return Trouble.NONE
+
+    def has_thread(self, identifier: int | None) -> bool:
+        """Say whether the thread is one of this watch's."""
+        return any(thread.ident == identifier for thread in self._threads)
+
+    def close(self) -> None:
+        """End it, whatever state it is in: threads joined, descriptors closed. Never raises."""
+        _Listener.shared().remove(self)
+        observer, self._observer = self._observer, None
+        if observer is None:
+            return
+        groups = [getattr(emitter, "_inotify", None) for emitter in self._emitters]
+        with suppress(Exception):  # after a storm watchdog's own books do not balance, and stop raises KeyError
+            observer.stop()
+        # What a stop that failed half-way leaves behind: emitters asleep on their queue, an open inotify descriptor.
+        for group in groups:
+            if group is not None:
+                group._is_active = False  # noqa: SLF001  no public way to end a watch group that cannot stop
+                group._move_event_grouper.close()  # noqa: SLF001  likewise
+        reader = getattr(observer, "_inotify_fd", None)
+        if reader is not None:
+            with suppress(Exception):
+                reader.stop()
+        deadline = time.monotonic() + _JOIN
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+class _Handler(FileSystemEventHandler):
+    """Runs in the dispatcher's thread: one line that never blocks and never raises."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._put = inbox.put
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Turn the event into a hint."""
+        self._put(_hint(event))
+
+
+def _hint(event: FileSystemEvent) -> Event:
+    source, target = str(event.src_path), str(event.dest_path)
+    if event.event_type == "moved":
+        return Event(Hint.DIRECTORY if event.is_directory else Hint.FILE, target, source)
+    if event.event_type == "deleted":
+        return Event(Hint.GONE, source)
+    return Event(Hint.DIRECTORY if event.is_directory else Hint.FILE, source)
+
+
+class _Listener(logging.Handler):
+    """Hears watchdog's log, the only place where it speaks of an overflow, and the deaths of its threads."""
+
+    _shared: "_Listener | None" = None
+
+    @classmethod
+    def shared(cls) -> "_Listener":
+        """Give the one of this process."""
+        if cls._shared is None:
+            cls._shared = cls()
+        return cls._shared
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._watches: tuple[Watch, ...] = ()
+        self._guard = threading.Lock()
+        self._hook: Callable[[threading.ExceptHookArgs], object] | None = None
+
+    def add(self, watch: Watch) -> None:
+        """Hear for this watch too."""
+        with self._guard:
+            if not self._watches:
+                logger = logging.getLogger("watchdog")
+                logger.addHandler(self)
+                self._hook, threading.excepthook = threading.excepthook, self._died
+            # A logging configuration may have silenced loggers that were there before it.
+            for name in ("watchdog", "watchdog.observers.inotify_c", "watchdog.observers.inotify"):
+                logger = logging.getLogger(name)
+                logger.disabled = False
+                if logger.getEffectiveLevel() > logging.WARNING:
+                    logger.setLevel(logging.WARNING)
+            self._watches = (*self._watches, watch)
+
+    def remove(self, watch: Watch) -> None:
+        """Hear for it no more."""
+        with self._guard:
+            was = self._watches
+            self._watches = tuple(other for other in was if other is not watch)
+            if was and not self._watches:
+                logging.getLogger("watchdog").removeHandler(self)
+                if self._hook is not None and threading.excepthook == self._died:
+                    threading.excepthook = self._hook
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Only set a flag: this runs in watchdog's reader thread."""
+        if "overflow" not in record.getMessage():
+            return
+        watches = self._watches
+        concerned = [watch for watch in watches if watch.has_thread(record.thread)] or watches
+        for watch in concerned:
+            watch.overflowed = True
+            watch._inbox.put(Event(Hint.TROUBLE))  # noqa: SLF001  the same module: the listener is a watch's ear
+
+    def _died(self, args: threading.ExceptHookArgs) -> None:
+        """Take note of a watch's thread that ends; anybody else's goes to whoever listened before."""
+        for watch in self._watches:
+            if args.thread is not None and watch.has_thread(args.thread.ident):
+                _log.debug("folder.degraded", reason=Trouble.DEAF, error=repr(args.exc_value), thread=args.thread.name)
+                watch._inbox.put(Event(Hint.TROUBLE))  # noqa: SLF001  likewise
+                return
+        if self._hook is not None:
+            self._hook(args)
+
+
+def _no_grouping_delay() -> None:
+    """Make watchdog hand over renames out of the tree at once.
+
+    By default every later event of the root waits 500 ms for the other half of such a rename, and a burst of renames
+    starves the reader until the kernel's queue overflows. Without it some renames come as FileCreated: all the same.
+    """
+    grouper = inotify_move_event_grouper.InotifyMoveEventGrouper
+    if hasattr(grouper, "delay"):
+        grouper.delay = 0.0
+
+
+def watched() -> frozenset[tuple[int, int]]:
+    """Give (device, inode) of every directory this process has inotify watches on, from /proc/self/fdinfo."""
+    pairs: set[tuple[int, int]] = set()
+    for descriptor in _inotify_descriptors():
+        with suppress(OSError), open(f"/proc/self/fdinfo/{descriptor}", "rb") as lines:
+            for line in lines:
+                if line.startswith(b"inotify "):
+                    fields = dict(field.partition(b":")[::2] for field in line.split()[1:4])
+                    pairs.add((int(fields[b"sdev"], 16), int(fields[b"ino"], 16)))
+    return frozenset(pairs)
+
+
+def kernel_device(device: int) -> int:
+    """Write a `st_dev` the way fdinfo does."""
+    return os.major(device) << 20 | os.minor(device)
+
+
+def _inotify_descriptors() -> Iterator[str]:
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{descriptor}") == "anon_inode:inotify":
+                yield descriptor
+
+
+def diagnose(directory: str) -> int:
+    """Ask the kernel why a directory has no watch: 0 when it gives one now, else the errno."""
+    descriptor = inotify_init()
+    if descriptor < 0:
+        return ctypes.get_errno()
+    try:
+        given = inotify_add_watch(descriptor, os.fsencode(directory), InotifyConstants.IN_CREATE)
+        return 0 if given >= 0 else ctypes.get_errno()
+    finally:
+        os.close(descriptor)
+
+
+#: What the kernel's refusals mean, with the remedy.
+LIMITS: Final = {
+    errno.ENOSPC: "raise fs.inotify.max_user_watches, e.g. sysctl -w fs.inotify.max_user_watches=524288",
+    errno.EMFILE: "raise fs.inotify.max_user_instances, e.g. sysctl -w fs.inotify.max_user_instances=512",
+}

@@ -1,0 +1,324 @@
+"""The table of files that wait to be whole: one `look` each time something may have changed, or a look falls due."""
+
+import heapq
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import structlog
+
+from watcher import container
+from watcher.job import Fingerprint, Found
+from watcher.settle.names import PLACEHOLDER_SUFFIXES
+from watcher.settle.quota import Quota
+from watcher.settle.verdict import Decision, Evidence, Past, Reason, Rules, decide, gather, patience
+
+_log = structlog.get_logger()
+
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+#: The file changed while it was looked at: look again soon.
+_MOVED_ON: Final = 0.05
+#: An empty file that nobody touched for a day is out of sight; a change brings it back.
+_EMPTY_FORGOTTEN: Final = 86_400.0
+#: A wait is worth a line when it lasted this long, and another line not before the next of these.
+_WORTH_A_LINE: Final = 1.0
+_NEXT_LINE: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Whatever a stat shows when a file changed, its name's target included."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Signature":
+        """Take it from a stat."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a file lies, as far as that changes how it is judged."""
+
+    root: bytes
+    #: Others may write without this kernel's knowledge.
+    network: bool = False
+    #: Inode numbers survive a remount.
+    inodes: bool = True
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A file that waits. Times are of the monotonic clock."""
+
+    path: bytes
+    signature: Signature | None
+    #: When this signature was first seen (earlier, for a file that was quiet before we started).
+    since: float
+    #: When the file was first seen.
+    seen: float
+    backlog: bool
+    site: Site
+    due: float = 0.0
+    reason: Reason | None = None
+    detail: str = ""
+    looks: int = 0
+    #: Number of this candidate's valid entry in the queue of due looks.
+    ticket: int = 0
+    told: Reason | None = None
+    told_at: float = 0.0
+
+
+class Candidates:
+    """The files of one root that are seen and not whole yet.
+
+    Not thread-safe: the detector thread owns it. `clock` gives Unix time, `monotonic` seconds of any origin.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rules = rules
+        self._clock = clock
+        self._monotonic = monotonic
+        self._candidates: dict[bytes, Candidate] = {}
+        self._queue: list[tuple[float, int, bytes]] = []
+        self._tickets = count(1)
+        self._quota = Quota(60, per=60.0)
+        self._silent = 0
+        # Files from before the start may count the quiet they had, by the clock that stamped them.
+        self._started = monotonic()
+        self._started_at = clock()
+
+    def __len__(self) -> int:
+        """Number of files that wait."""
+        return len(self._candidates)
+
+    def __contains__(self, path: bytes) -> bool:
+        """Say whether the file waits."""
+        return path in self._candidates
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """Give the files that wait."""
+        return iter(list(self._candidates.values()))
+
+    def get(self, path: bytes) -> Candidate | None:
+        """Give the waiting file at `path`."""
+        return self._candidates.get(path)
+
+    def forget(self, path: bytes) -> None:
+        """Drop a file that is gone, or known by now."""
+        self._candidates.pop(path, None)
+
+    def next_due(self) -> float | None:
+        """Monotonic time of the next look; None when nothing waits."""
+        while self._queue:
+            due, ticket, path = self._queue[0]
+            candidate = self._candidates.get(path)
+            if candidate is not None and candidate.ticket == ticket:
+                return due
+            heapq.heappop(self._queue)
+        return None
+
+    def due(self, limit: int) -> list[bytes]:
+        """Give up to `limit` paths whose next look is due; each must be looked at, or forgotten."""
+        now = self._monotonic()
+        paths: list[bytes] = []
+        while len(paths) < limit and (due := self.next_due()) is not None and due <= now:
+            _, _, path = heapq.heappop(self._queue)
+            paths.append(path)
+        return paths
+
+    def look(
+        self, directory: int, path: bytes, status: os.stat_result, site: Site, *, backlog: bool = False
+    ) -> Found | None:
+        """Examine the regular file `path`, which lies in the open `directory`; give it when it is whole.
+
+        `status` is its lstat. A file that is gone is forgotten; any other stays, and falls due again.
+        """
+        name = os.path.basename(path)
+        signature = Signature.of(status)
+        candidate = self._candidates.get(path)
+        now = self._monotonic()
+        since = self._quiet_since(status, site, now) if candidate is None else candidate.since
+        past = Past() if candidate is None else Past(candidate.reason, candidate.looks)
+        if candidate is not None and candidate.signature != signature:
+            since = now
+            # A recording in progress changes at every look; its writer's close is what cuts the wait short.
+            past = past if candidate.reason is Reason.WRITER else Past()
+        if status.st_size == 0:
+            if self._clock() - status.st_mtime > _EMPTY_FORGOTTEN:
+                self.forget(path)
+                return None
+            return self._wait(path, signature, since, patience(Reason.EMPTY, past), site, backlog=backlog)
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=directory)
+        except FileNotFoundError:
+            self.forget(path)
+            return None
+        except OSError as error:
+            decision = patience(Reason.UNREADABLE, past, error.strerror or str(error))
+            return self._wait(path, signature, since, decision, site, backlog=backlog)
+        try:
+            decision, evidence = self._examine(directory, name, descriptor, signature, past, now - since, site)
+        except OSError as error:
+            # A failing disk, a server that went away: as unreadable as a closed door.
+            decision, evidence = patience(Reason.UNREADABLE, past, error.strerror or str(error)), None
+        finally:
+            os.close(descriptor)
+        if evidence is None or not decision.take:
+            return self._wait(path, signature, since, decision, site, backlog=backlog)
+        waited = self._candidates.pop(path, None)
+        return self._found(path, status, evidence, decision, site, backlog=backlog if waited is None else waited.backlog)
+
+    def tell(self) -> None:
+        """Log the number of waits that were not worth a line each; call it now and then."""
+        if self._silent and self._quota.spend():
+            reasons: dict[str, int] = {}
+            for candidate in self._candidates.values():
+                if candidate.reason is not None:
+                    reasons[candidate.reason] = reasons.get(candidate.reason, 0) + 1
+            _log.info("file.waiting", count=len(self._candidates), unnamed=self._silent, reasons=reasons)
+            self._silent = 0
+
+    def _quiet_since(self, status: os.stat_result, site: Site, now: float) -> float:
+        """Give the start of the quiet of a file seen for the first time.
+
+        What was there before the start was quiet since its ctime, which a copying program cannot set as it can mtime.
+        A server's clock is not ours, so on a network the quiet begins now.
+        """
+        if site.network or status.st_ctime >= self._started_at:
+            return now
+        return self._started - (self._started_at - status.st_ctime)
+
+    def _examine(
+        self,
+        directory: int,
+        name: bytes,
+        descriptor: int,
+        signature: Signature,
+        past: Past,
+        quiet: float,
+        site: Site,
+    ) -> tuple[Decision, Evidence | None]:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or Signature.of(status) != signature:
+            return Decision(wait=_MOVED_ON, reason=Reason.SETTLING), None
+        evidence = gather(descriptor, status, network=site.network)
+        sibling = self._placeholder(directory, name, status, evidence, quiet)
+        if sibling:
+            return patience(Reason.PLACEHOLDER, past, sibling), evidence
+        decision = decide(evidence, self.rules, past, quiet=quiet)
+        if decision.take:
+            try:
+                there = Signature.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
+            except FileNotFoundError:
+                there = None
+            if there != signature or Signature.of(os.fstat(descriptor)) != signature:
+                return Decision(wait=_MOVED_ON, reason=Reason.SETTLING), evidence
+        return decision, evidence
+
+    def _placeholder(
+        self, directory: int, name: bytes, status: os.stat_result, evidence: Evidence, quiet: float
+    ) -> str:
+        """Name the sibling which says that the file is not final; "" if there is none, or only a forgotten one.
+
+        A leftover of a download that failed long ago must not hold up a later, whole file for ever.
+        """
+        for suffix in PLACEHOLDER_SUFFIXES:
+            try:
+                sibling = os.stat(name + suffix.encode(), dir_fd=directory, follow_symlinks=False)
+            except OSError:
+                continue
+            whole = evidence.inspection.verdict is container.Verdict.COMPLETE and not evidence.hollow
+            age = self._clock() - sibling.st_mtime
+            forgotten = sibling.st_mtime_ns < status.st_mtime_ns and age > self.rules.incomplete_after
+            if not (whole and forgotten and quiet > self.rules.incomplete_after):
+                return os.fsdecode(name) + suffix
+        return ""
+
+    def _wait(
+        self, path: bytes, signature: Signature, since: float, decision: Decision, site: Site, *, backlog: bool
+    ) -> None:
+        now = self._monotonic()
+        candidate = self._candidates.get(path)
+        if candidate is None:
+            candidate = Candidate(path, signature, since, now, backlog, site)
+            self._candidates[path] = candidate
+        unchanged = candidate.signature == signature or decision.reason is Reason.WRITER
+        candidate.looks = candidate.looks + 1 if unchanged and candidate.reason is decision.reason else 1
+        candidate.signature, candidate.since, candidate.site = signature, since, site
+        candidate.reason, candidate.detail = decision.reason, decision.detail
+        candidate.ticket = next(self._tickets)
+        candidate.due = now + decision.wait
+        heapq.heappush(self._queue, (candidate.due, candidate.ticket, path))
+        self._announce(candidate, now)
+
+    def _announce(self, candidate: Candidate, now: float) -> None:
+        """Say why a file waits: once per reason, not for a wait that is over in a moment, never in floods."""
+        if candidate.reason is candidate.told or now - candidate.seen < _WORTH_A_LINE:
+            return
+        if candidate.told is not None and now - candidate.told_at < _NEXT_LINE:
+            return
+        candidate.told, candidate.told_at = candidate.reason, now
+        if not self._quota.spend():
+            self._silent += 1
+            return
+        size = candidate.signature.size if candidate.signature is not None else 0
+        _log.info(
+            "file.waiting",
+            path=os.fsdecode(candidate.path),
+            reason=candidate.reason,
+            detail=candidate.detail,
+            bytes=size,
+            hint=_HINTS.get(candidate.reason, "") if candidate.reason is not None else "",
+        )
+
+    def _found(
+        self,
+        path: bytes,
+        status: os.stat_result,
+        evidence: Evidence,
+        decision: Decision,
+        site: Site,
+        *,
+        backlog: bool,
+    ) -> Found:
+        inspection = evidence.inspection
+        small = (
+            container.upload_name(inspection.format) is not None
+            and status.st_size <= self.rules.max_upload_bytes
+            and (inspection.seconds is None or inspection.seconds <= self.rules.piece_seconds)
+        )
+        return Found(
+            root=site.root,
+            path=path,
+            fingerprint=fingerprint(status, site),
+            backlog=backlog,
+            small=small,
+            suspect=decision.suspect,
+            seconds=inspection.seconds,
+        )
+
+
+def fingerprint(status: os.stat_result, site: Site) -> Fingerprint:
+    """Take a file's fingerprint from its stat."""
+    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino if site.inodes else 0)
+
+
+_HINTS: Final = {
+    Reason.UNREADABLE: "let the service's user read the file: chmod o+r, or add the user to the file's group",
+}

@@ -1,0 +1,238 @@
+"""Which names are recordings: audio suffixes, names of unfinished files, folders nobody records into, globs.
+
+The positive list comes first: a name without an audio suffix is no candidate, so ``talk.wav.part``, ``.tmp`` and the
+thousand other unfinished names need no rule. What is left are the few that keep the suffix, and directories. All names
+are compared without regard to case. A glob without a slash matches the last component anywhere below the root, one with
+a slash is anchored at the root, a trailing slash means directories only; ``**`` crosses directories, ``*`` does not.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+#: Sent as they are (first line), or converted first (second).
+AUDIO_SUFFIXES: Final = frozenset(
+    "flac mp3 mp4 mpeg mpga m4a ogg wav webm".split()
+    + "aac aif aiff caf opus wma mka mkv mov amr w64 rf64 bwf 3gp".split()
+)
+
+#: What stands beside ``X`` while ``X`` is not final: browsers reserve the final name, aria2 keeps its control file.
+PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2", ".partial", ".filepart", ".ytdl")
+
+#: Unfinished or foreign names that do bear an audio suffix (the dot rule covers AppleDouble, rsync, syncthing).
+_TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
+
+#: Never entered, beside everything that starts with a dot: recycle bins, thumbnails, snapshots and indexes.
+_PRUNED: Final = frozenset(
+    name.lower()
+    for name in (
+        "@eaDir",  # Synology
+        "#recycle",
+        "#snapshot",
+        "@tmp",
+        "@sharebin",
+        "@Recycle",  # QNAP
+        "@Recently-Snapshot",
+        "$RECYCLE.BIN",  # Windows
+        "System Volume Information",
+        "lost+found",  # ext4
+        "__MACOSX",  # macOS archives
+        "Network Trash Folder",
+    )
+)
+_PRUNED_GLOBS: Final = ("*.download",)  # Safari's bundle of an unfinished download
+
+#: Named sets that may stand in `exclude`; off by default.
+PRESETS: Final = {
+    # For roots that hold studio projects: raw takes, renders and caches are left alone, bounces and exports are taken.
+    "@studio": (
+        "Session File Backups/",  # Pro Tools
+        "Rendered Files/",
+        "Clip Groups/",
+        "Audio Files/",
+        "Fade Files/",
+        "Backup/",  # Ableton Live
+        "Crash/",
+        "Samples/Recorded/",
+        "**/Samples/Recorded/",
+        "peaks/",  # Ardour
+        "analysis/",
+        "dead sounds/",
+        "interchange/",
+        "Media Cache/",  # Adobe
+        "Media Cache Files/",
+        "Adobe Premiere Pro Preview Files/",
+        "Adobe Premiere Pro Auto-Save/",
+        "Peak Files/",
+        "Auto Saves/",
+        "CacheClip/",  # DaVinci Resolve
+        "ProxyMedia/",
+        "Render Files/",  # Final Cut
+        "Creating/",  # Avid
+        "*.logicx/",
+        "*.band/",
+        "*.fcpbundle/",
+        "*.aup/",
+        "*_data/",  # Audacity 2
+    ),
+    # Copies a synchroniser made of two edits; one may be a recording worth having, so this is a choice.
+    "@conflicts": ("*.sync-conflict-*", "*_conflict-*", "*(conflicted copy*", "*conflicted copy*"),
+}
+
+
+class Ruling(StrEnum):
+    """What a name alone says of a file."""
+
+    #: A recording, by its name.
+    TAKE = "take"
+    #: Nothing to do with us; never spoken of.
+    OTHER = "other"
+    #: An audio suffix, but a name that starts with a dot.
+    HIDDEN = "hidden"
+    #: An audio suffix, but a name of an unfinished file.
+    TEMPORARY = "temporary"
+    #: An audio suffix, and one of the user's `exclude` globs.
+    EXCLUDED = "excluded"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The rules of one root. `include` adds to the audio suffixes and overrules all but `exclude` and `prune`."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    #: Directories that are never entered, such as the destination of ``after = "move:…"``; globs like the others.
+    prune: tuple[str, ...] = ()
+    _include: "Globs" = field(init=False, repr=False, compare=False)
+    _exclude: "Globs" = field(init=False, repr=False, compare=False)
+    _prune: "Globs" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile the globs; raises ValueError with the glob that cannot be understood."""
+        excluded = [glob for entry in self.exclude for glob in PRESETS.get(entry, (entry,))]
+        object.__setattr__(self, "_include", Globs(self.include))
+        object.__setattr__(self, "_exclude", Globs(excluded))
+        object.__setattr__(self, "_prune", Globs(glob.rstrip("/") + "/" for glob in self.prune))
+
+    def interesting(self, name: str) -> bool:
+        """Say whether a file's name is worth a stat: the quick test a scan makes of every entry."""
+        return name.rpartition(".")[2].lower() in AUDIO_SUFFIXES or self._include.any
+
+    def file(self, relative: str) -> Ruling:
+        """Judge a file by its path relative to the root (no leading slash)."""
+        name = relative.rpartition("/")[2]
+        audio = is_audio(name)
+        included = self._include.file(relative)
+        if not audio and not included:
+            return Ruling.OTHER
+        if self._exclude.file(relative):
+            return Ruling.EXCLUDED if audio else Ruling.OTHER
+        if included:
+            return Ruling.TAKE
+        if name.startswith("."):
+            return Ruling.HIDDEN
+        if _TEMPORARY_NAMES.file(name):
+            return Ruling.TEMPORARY
+        return Ruling.TAKE
+
+    def enters(self, relative: str) -> bool:
+        """Say whether the directory at that path relative to the root is looked into."""
+        name = relative.rpartition("/")[2]
+        if self._prune.directory(relative) or self._exclude.directory(relative):
+            return False
+        if self._include.directory(relative):
+            return True
+        return not (name.startswith(".") or name.lower() in _PRUNED or _PRUNED_NAMES.directory(relative))
+
+    def enters_all(self, relative: str) -> bool:
+        """Say whether every directory on the way to that directory is looked into; "" is the root."""
+        if not relative:
+            return True
+        parts = relative.split("/")
+        return all(self.enters("/".join(parts[: count + 1])) for count in range(len(parts)))
+
+
+def is_audio(name: str) -> bool:
+    """Say whether a file's name has one of the audio suffixes."""
+    return name.rpartition(".")[2].lower() in AUDIO_SUFFIXES and "." in name
+
+
+class Globs:
+    """A set of globs, compiled once."""
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        """Raises ValueError, naming the glob, when one is empty or climbs out of the root."""
+        files: list[str] = []
+        directories: list[str] = []
+        for glob in globs:
+            pattern = _pattern(glob)
+            directories.append(pattern)
+            if not glob.endswith("/"):
+                files.append(pattern)
+        self._files = _compile(files)
+        self._directories = _compile(directories)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a glob for files at all."""
+        return self._files is not None
+
+    def file(self, relative: str) -> bool:
+        """Say whether a file's relative path matches."""
+        return self._files is not None and self._files.fullmatch(relative) is not None
+
+    def directory(self, relative: str) -> bool:
+        """Say whether a directory's relative path matches."""
+        return self._directories is not None and self._directories.fullmatch(relative) is not None
+
+
+def _compile(patterns: list[str]) -> re.Pattern[str] | None:
+    if not patterns:
+        return None
+    try:
+        return re.compile("|".join(patterns), re.IGNORECASE | re.DOTALL)
+    except re.error as exc:
+        raise ValueError(f"not a glob: {exc}") from exc
+
+
+def _pattern(glob: str) -> str:
+    components = glob.strip("/").split("/")
+    if "" in components or ".." in components or "." in components:
+        raise ValueError(f"not a glob for paths below a folder: {glob!r}")
+    anchored = "/" in glob.rstrip("/")
+    pieces = [] if anchored else ["(?:[^/]+/)*"]
+    for index, component in enumerate(components):
+        last = index == len(components) - 1
+        if component == "**":
+            pieces.append(".*" if last else "(?:[^/]+/)*")
+        else:
+            pieces.append(_component(component) + ("" if last else "/"))
+    return f"(?:{''.join(pieces)})"
+
+
+def _component(glob: str) -> str:
+    """Translate one path component; nothing in it ever matches a slash."""
+    pieces: list[str] = []
+    at = 0
+    while at < len(glob):
+        character = glob[at]
+        at += 1
+        end = glob.find("]", at + (2 if glob[at : at + 1] == "!" else 1)) if character == "[" else -1
+        if character == "*":
+            pieces.append("[^/]*")
+        elif character == "?":
+            pieces.append("[^/]")
+        elif end > 0:
+            negated, members = glob[at] == "!", glob[at:end].removeprefix("!")
+            members = re.sub(r"([\\\[\]&~|^])", r"\\\1", members)
+            pieces.append(f"[^/{members}]" if negated else f"(?!/)[{members}]")
+            at = end + 1
+        else:
+            pieces.append(re.escape(character))
+    return "".join(pieces)
+
+
+_TEMPORARY_NAMES: Final = Globs(_TEMPORARY)
+_PRUNED_NAMES: Final = Globs(glob + "/" for glob in _PRUNED_GLOBS)

@@ -1,0 +1,25 @@
+"""A bound on how much is said: so many lines at once, refilled over time."""
+
+import time
+from collections.abc import Callable
+
+
+class Quota:
+    """A bucket of `amount` lines that refills in `per` seconds."""
+
+    def __init__(self, amount: int, *, per: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._amount = float(amount)
+        self._rate = amount / per
+        self._left = float(amount)
+        self._monotonic = monotonic
+        self._at = monotonic()
+
+    def spend(self) -> bool:
+        """Take one line; False when there is none left now."""
+        now = self._monotonic()
+        self._left = min(self._amount, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True

@@ -1,0 +1,134 @@
+"""Evidence about one file, and the table that turns it into a decision. Nothing here waits, sleeps or logs."""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from watcher import container
+from watcher.container import Inspection, Verdict
+from watcher.settle.lease import Writer, hollow, writer
+
+#: Seconds without change when nobody could tell us whether the file is open for writing.
+_QUIET_WITHOUT_LEASE: Final = 5.0
+#: On network mounts a writer on another machine is invisible and copies pause: for provable ends, and for others.
+_QUIET_NETWORK_COMPLETE: Final = 10.0
+_QUIET_NETWORK: Final = 30.0
+#: First and longest wait until the next look, by doubling.
+_WRITER_LOOKS: Final = (0.25, 30.0)
+_INCOMPLETE_LOOKS: Final = (1.0, 60.0)
+_OTHER_LOOKS: Final = (1.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one root asks of a file before it is taken; seconds and bytes."""
+
+    #: Quiet needed when nobody writes but the end cannot be proved.
+    quiet_seconds: float = 2.0
+    #: Quiet after which a file that looks cut off is taken all the same, and marked.
+    incomplete_after: float = 600.0
+    #: What "small" means: sent as it is, in one request.
+    max_upload_bytes: int = 24_000_000
+    piece_seconds: float = 600.0
+
+
+class Reason(StrEnum):
+    """Why a file waits."""
+
+    #: 0 bytes: reserved, or still buffered by its writer.
+    EMPTY = "empty"
+    #: Somebody has it open for writing.
+    WRITER = "writer"
+    #: Its header says that bytes are missing, or was never filled in.
+    INCOMPLETE = "incomplete"
+    #: Nothing proves its end: it must not change for a while.
+    SETTLING = "settling"
+    #: A sibling such as ``talk.wav.part`` says that it is not final.
+    PLACEHOLDER = "placeholder"
+    #: It cannot be read.
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one look at an open file found."""
+
+    size: int
+    writer: Writer
+    inspection: Inspection
+    hollow: bool
+    #: Writers on other machines are possible.
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Take it now (`wait` 0), or look again in `wait` seconds because of `reason`."""
+
+    wait: float = 0.0
+    reason: Reason | None = None
+    detail: str = ""
+    #: Taken although it looks cut off.
+    suspect: bool = False
+
+    @property
+    def take(self) -> bool:
+        """Whether the file is whole as far as anybody can tell."""
+        return self.reason is None
+
+
+def gather(descriptor: int, status: os.stat_result, *, network: bool) -> Evidence:
+    """Ask the kernel and the container about an open regular file that is not empty."""
+    return Evidence(
+        size=status.st_size,
+        # First who writes, then what is there: a writer that comes in between changes the signature.
+        writer=writer(descriptor),
+        inspection=container.inspect(descriptor, status.st_size),
+        hollow=hollow(descriptor, status),
+        network=network,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Why the file waited until now, and how many looks in a row said so."""
+
+    reason: Reason | None = None
+    looks: int = 0
+
+    def backoff(self, reason: Reason, bounds: tuple[float, float]) -> float:
+        """Double from the first bound to the second while the reason stays the same."""
+        first, longest = bounds
+        return min(longest, first * 2.0 ** min(self.looks, 30)) if reason is self.reason else first
+
+
+def decide(evidence: Evidence, rules: Rules, past: Past, *, quiet: float) -> Decision:
+    """Apply the table after `quiet` seconds without change."""
+    if evidence.writer is Writer.SOMEONE:
+        return Decision(wait=past.backoff(Reason.WRITER, _WRITER_LOOKS), reason=Reason.WRITER)
+    verdict, detail = evidence.inspection.verdict, evidence.inspection.reason
+    if verdict is Verdict.INCOMPLETE:
+        left = rules.incomplete_after - quiet
+        if left > 0:
+            wait = min(left, past.backoff(Reason.INCOMPLETE, _INCOMPLETE_LOOKS))
+            return Decision(wait=wait, reason=Reason.INCOMPLETE, detail=detail)
+        return Decision(suspect=True, detail=detail)
+    left = _quiet_needed(evidence, rules) - quiet
+    if left > 0:
+        return Decision(wait=left, reason=Reason.SETTLING, detail=detail)
+    return Decision()
+
+
+def patience(reason: Reason, past: Past, detail: str = "") -> Decision:
+    """Decide where there is nothing to examine: an empty file, a placeholder, one that cannot be read."""
+    return Decision(wait=past.backoff(reason, _OTHER_LOOKS), reason=reason, detail=detail)
+
+
+def _quiet_needed(evidence: Evidence, rules: Rules) -> float:
+    proved = evidence.inspection.verdict is Verdict.COMPLETE and not evidence.hollow
+    if evidence.network:
+        return max(rules.quiet_seconds, _QUIET_NETWORK_COMPLETE if proved else _QUIET_NETWORK)
+    if evidence.writer is Writer.UNKNOWN:
+        return max(rules.quiet_seconds, _QUIET_WITHOUT_LEASE)
+    return 0.0 if proved else rules.quiet_seconds
