@@ -73,6 +73,8 @@ class Job:
     seconds: float | None = None
     #: SHA-256 (hex) of the content last transcribed here, or of the same inode elsewhere; "" if none.
     content: str = ""
+    #: It was running in a crash: nothing else runs beside it, so that the next crash tells whether it was this file.
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

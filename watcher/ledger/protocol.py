@@ -1,9 +1,12 @@
 """What every ledger engine promises; `sqlite` is the one that needs nothing, and one contract suite holds them all.
 
 The ledger is the only door between threads, and the daemon's whole memory: a durable queue with leases and fences, the
-paid answers, who owns which output path, what is known of the endpoint, and what `status` shows. Unless said otherwise
-a change is durable (it survives power loss) when its method returns, and every method may be called from any thread.
-Times are Unix seconds. Engine failures are raised as `StateError`.
+paid answers, who owns which output path, what is known of the endpoint, and what `status` shows. Every method may be
+called from any thread. Times are Unix seconds. Engine failures are raised as `StateError`; the ledger can be used again as
+soon as their cause is gone.
+
+Every change survives the death of the process the moment its method returns, and unless said otherwise power loss too.
+The others ("cheap") survive power loss as soon as any later change does: changes are never lost out of their order.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,15 +80,22 @@ class Record:
     piece: int = 0
     pieces: int = 0
     seconds_done: float = 0.0
+    #: Of the last time it was done; kept while it is worked on again.
     outcome: Outcome | None = None
+    #: As `Job.fence` and `Job.content`: with them `watcher render` can make a Job of a concluded source.
+    fence: int = 0
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Sums over the whole ledger: what `status` says of money and work."""
+    """Sums since the ledger was made: what `status` says of money and work."""
 
+    #: Of all sources that were done.
     audio_seconds: float
+    #: Of all answers that were kept.
     paid_seconds: float
+    #: Stored now.
     answers: int
     #: Audio seconds of answers that were used again instead of being bought again.
     saved_seconds: float
@@ -113,56 +123,73 @@ class Ledger(Protocol):
         """Queue what is new or changed, all in one transaction; the answers are in the order given.
 
         A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised. The same
-        content under a new fingerprint is found out by the worker, through `Job.content`.
+        content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
+        is not compared.
         """
 
     def skip(self, found: Iterable[Found]) -> None:
         """Note files that are left alone (``backlog = false``), unless they are known already."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
-        """Give every source below `root` without holding them all in memory, in no particular order."""
+        """Give every source below `root` without holding them all in memory, in no particular order.
+
+        The ledger may be changed meanwhile, also by the caller: what is there all the time is given exactly once.
+        """
 
     def lookup(self, path: bytes) -> Record | None:
         """Give the source at `path`, if it is known."""
 
     # Working.
 
-    def claim(self, owner: str, *, lease: float, small: bool = False, exclusive: bool = False) -> Job | None:
-        """Take the next due job: arrivals before backlog, oldest first; count the attempt; raise the fence.
+    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
+        """Take the next due job: arrivals before backlog, oldest first; count the attempt; raise the fence. Cheap.
 
-        `small`: only jobs that need one request. `exclusive`: see `Job` recovery after a crash. None: nothing due.
-        The lease lasts `lease` seconds.
+        `small`: only jobs that need one request. The lease lasts `lease` seconds; once it has lapsed the job may be
+        claimed by others. None: nothing is due, or what is due has to wait for others to end: a source that was running
+        in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then). Such a
+        crash costs no attempt. Five crashes alone, without a piece more done in between, and it is `quarantined`.
         """
 
     def renew(self, job: Job, *, lease: float) -> None:
-        """Extend the lease; LeaseLostError when it is somebody else's by now."""
+        """Extend the lease; LeaseLostError when it is somebody else's by now. Cheap."""
 
     def holds(self, job: Job) -> bool:
         """Say whether the job is still under this claim's lease."""
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
-        """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError."""
+        """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError.
+
+        `outcome.content` becomes `Job.content` of the next claim. The source's former outcome, given again (a file that
+        was only touched), adds nothing to the tally.
+        """
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
         """Conclude as failed for good, with the error's reason, message and hint. LeaseLostError."""
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
-        """Put back, due at `run_at`; the attempt stays counted. LeaseLostError."""
+        """Put back, due at `run_at`, at most two hours from now; the attempt stays counted. LeaseLostError."""
 
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
-        """Put back and give the attempt back: it was not the file's fault. LeaseLostError."""
+        """Put back, due at `run_at`, and give the attempt back: it was not the file's fault. LeaseLostError."""
 
     def forget(self, path: bytes) -> None:
-        """Drop a source that is gone, or must be inspected and found again; its answers and outputs stay known."""
+        """Drop a source that is gone, or must be inspected and found again; its answers and outputs stay known. Cheap."""
+
+    def drop(self, job: Job) -> None:
+        """Forget a job's source, if the job is still under this claim. LeaseLostError. Cheap."""
 
     def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
-        """Note a new fingerprint for unchanged content. LeaseLostError."""
+        """Note a new fingerprint for unchanged content. LeaseLostError. Cheap."""
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
-        """Note how far a running job is; need not survive power loss. A lost lease is ignored."""
+        """Note how far a running job is. A lost lease is ignored. Cheap."""
 
     def wait(self, seconds: float) -> None:
-        """Return when work may be due, when `wake` is called, or after `seconds`."""
+        """Return when work may be due, when `wake` is called, or after `seconds`.
+
+        Nothing is missed between a claim that found nothing and the wait of the same thread. Changes by another process
+        are noticed within a second or so.
+        """
 
     def wake(self) -> None:
         """Make every `wait` return now."""
@@ -176,22 +203,25 @@ class Ledger(Protocol):
         """Store a paid answer (the server's body as it came) under what was heard and what was asked."""
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
-        """Give a stored answer's body; counts as used again."""
+        """Give a stored answer's body; counts as used again. Cheap."""
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
-        """Store a cut before its piece is sent, so that a rerun asks for the same spans."""
+        """Store a cut before its piece is sent, so that a rerun asks for the same spans. Cheap: no answer outlives it."""
 
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
         """Give the stored cuts of what looks like the same recording, by index."""
 
     def keep_content(self, content: Content) -> None:
-        """Store how a whole recording was cut; replaces the cuts kept one by one."""
+        """Store how a whole recording was cut; replaces the cuts kept one by one under its parameters. Cheap."""
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
         """Give a known recording by digest or by sketch; with `parameters`, only one cut for them; else the newest."""
 
-    def prune(self, *, answers_older_than: float) -> int:
-        """Drop answers last used before that Unix time, and what refers to them; give their number."""
+    def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """Drop answers last used before that Unix time, and what is known of contents; give the answers' number.
+
+        `max_bytes`: also drop those used longest ago, until the others take no more than that on disk; 0: no limit.
+        """
 
     # Output paths.
 
@@ -199,11 +229,12 @@ class Ledger(Protocol):
         """Enter `output.path` as the job's source's, not yet placed, before the file is; False: another source owns it.
 
         An own row gets the new digest; the former digest stays acceptable until `placed`, also when it is entered once
-        more before that (after a crash). LeaseLostError.
+        more before that (after a crash). Whoever then finds the entered digest on the disk calls `placed` before he
+        enters the next. Works for a concluded job too, until its source is claimed, changed or put back. LeaseLostError.
         """
 
     def placed(self, path: bytes) -> None:
-        """Say that the file under `path` is the one that was entered last."""
+        """Say that the file under `path` is the one that was entered last. Cheap."""
 
     def disown(self, path: bytes) -> None:
         """Drop an output path."""
@@ -218,10 +249,10 @@ class Ledger(Protocol):
         """Give all failure notes that stand beside sources."""
 
     def enter_temporary(self, path: bytes) -> None:
-        """Note a temporary file before it is made."""
+        """Note a temporary file before it is made. Cheap."""
 
     def drop_temporary(self, path: bytes) -> None:
-        """Say that a temporary file is gone."""
+        """Say that a temporary file is gone. Cheap."""
 
     def temporaries(self) -> tuple[bytes, ...]:
         """Give the temporaries a crash may have left."""
@@ -243,7 +274,11 @@ class Ledger(Protocol):
     # Hooks.
 
     def hooks_due(self, limit: int) -> Sequence[HookCall]:
-        """Claim up to `limit` hook calls that are not being run by this process, in order."""
+        """Claim up to `limit` hook calls that are not being run by this process, in order, at most one per source.
+
+        A source's next call is due once its former one is done. Calls that died with their process are due again, with
+        one more attempt.
+        """
 
     def hook_done(self, call: HookCall) -> None:
         """Drop a hook call that was run."""
@@ -266,3 +301,8 @@ class Ledger(Protocol):
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
         """Queue failed sources anew with fresh attempts (all of them, or those at or below `paths`); give their paths."""
+
+    # After a crash.
+
+    def quarantined(self) -> tuple[Record, ...]:
+        """Give the sources that this opening has failed because of their crashes: no worker will say so."""

@@ -1,0 +1,171 @@
+"""What was paid for: the server's answers, and how the recordings they belong to were cut."""
+
+import sqlite3
+import zlib
+from typing import Final
+
+from watcher.job import Cut
+from watcher.ledger import rows
+from watcher.ledger.part import Part
+from watcher.ledger.protocol import Content
+
+#: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
+_LEVEL: Final = 6
+#: Seconds; a content that is used daily is not dated anew each time.
+_DAY: Final = 86_400.0
+
+
+class Answers(Part):
+    """Paid answers, cuts and contents."""
+
+    def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
+        """See Ledger.keep."""
+        packed = zlib.compress(body, _LEVEL)
+        values = {
+            "digest": digest,
+            "parameters": parameters,
+            "body": packed,
+            "seconds": rows.number(seconds),
+            "model": rows.text(model),
+            "now": self._clock(),
+        }
+        with self._database.transaction() as connection:
+            former = connection.execute(_LENGTH, (digest, parameters)).fetchall()
+            connection.execute(_KEEP, values)
+            growth = {
+                "paid_seconds": values["seconds"],
+                "answers": 0 if former else 1,
+                "answer_bytes": len(packed) - (former[0][0] if former else 0),
+            }
+            connection.executemany(_ADD, ((value, name) for name, value in growth.items()))
+
+    def recall(self, digest: str, parameters: str) -> bytes | None:
+        """See Ledger.recall."""
+        with self._database.transaction(durable=False) as connection:
+            found = connection.execute(_RECALL, (self._clock(), digest, parameters)).fetchall()
+            if not found:
+                return None
+            ((id_, packed, seconds),) = found
+            try:
+                body = zlib.decompress(packed)
+            except zlib.error:
+                # The disk spoilt it: better paid for a second time than never transcribed.
+                self._drop(connection, [(id_, len(packed))])
+                return None
+            connection.execute(_ADD, (seconds, "saved_seconds"))
+        return body
+
+    def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
+        """See Ledger.keep_cut."""
+        with self._database.transaction(durable=False) as connection:
+            values = (sketch, parameters, cut.index, cut.start, cut.end, cut.digest, self._clock())
+            connection.execute(_KEEP_CUT, values)
+
+    def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
+        """See Ledger.cuts."""
+        return tuple(Cut(*row) for row in self._database.query(_CUTS, (sketch, parameters)))
+
+    def keep_content(self, content: Content) -> None:
+        """See Ledger.keep_content."""
+        values = {
+            "digest": content.digest,
+            "sketch": content.sketch,
+            "parameters": content.parameters,
+            "seconds": rows.number(content.seconds),
+            "cuts": rows.cuts_text(content.cuts),
+            "loudness": zlib.compress(content.loudness, _LEVEL),
+            "now": self._clock(),
+        }
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
+            connection.execute(_KEEP_CONTENT, values)
+            connection.execute("DELETE FROM cuts WHERE sketch = :sketch AND parameters = :parameters", values)
+
+    def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
+        """See Ledger.content."""
+        statement = _CONTENT[bool(digest), bool(parameters)]
+        found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
+        if not found:
+            return None
+        ((id_, digest, sketch, parameters, seconds, cuts, loudness, used_at),) = found
+        now = self._clock()
+        if abs(now - used_at) > _DAY and not self._database.missing:
+            with self._database.transaction(durable=False) as connection:
+                connection.execute("UPDATE contents SET used_at = ? WHERE id = ?", (now, id_))
+        return Content(
+            digest=digest,
+            sketch=sketch,
+            parameters=parameters,
+            seconds=seconds,
+            cuts=rows.cuts_from(cuts),
+            loudness=zlib.decompress(loudness),
+        )
+
+    def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """See Ledger.prune."""
+        dropped = 0
+        while oldest := self._oldest(answers_older_than, max_bytes):
+            with self._database.transaction() as connection:
+                dropped += self._drop(connection, oldest)
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM contents WHERE used_at < ?", (answers_older_than,))
+            connection.execute("DELETE FROM cuts WHERE used_at < ?", (answers_older_than,))
+        self._database.shrink()
+        return dropped
+
+    def _oldest(self, older_than: float, max_bytes: int) -> list[tuple[int, int]]:
+        """Give some of the answers that have to go: id and bytes."""
+        ((total,),) = self._database.query("SELECT value FROM totals WHERE name = 'answer_bytes'")
+        excess = total - max_bytes if max_bytes else 0
+        oldest = []
+        for id_, length, used_at in self._database.query(_OLDEST, (_AT_ONCE,)):
+            if used_at >= older_than and excess <= 0:
+                break
+            oldest.append((id_, length))
+            excess -= length
+        return oldest
+
+    @staticmethod
+    def _drop(connection: sqlite3.Connection, answers: list[tuple[int, int]]) -> int:
+        """Drop answers that are still there; give their number."""
+        dropped = 0
+        for id_, length in answers:
+            count = connection.execute("DELETE FROM answers WHERE id = ?", (id_,)).rowcount
+            connection.executemany(_ADD, ((-count, "answers"), (-count * length, "answer_bytes")))
+            dropped += count
+        return dropped
+
+
+#: Answers dropped in one transaction, so that nobody waits for long.
+_AT_ONCE: Final = 500
+
+_LENGTH: Final = "SELECT length(body) FROM answers WHERE digest = ? AND parameters = ?"
+_KEEP: Final = """
+INSERT INTO answers (digest, parameters, body, seconds, model, used_at)
+VALUES (:digest, :parameters, :body, :seconds, :model, :now)
+ON CONFLICT (digest, parameters) DO UPDATE SET
+    body = excluded.body, seconds = excluded.seconds, model = excluded.model, used_at = excluded.used_at
+"""
+_RECALL: Final = """
+UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? RETURNING id, body, seconds
+"""
+_ADD: Final = "UPDATE totals SET value = value + ? WHERE name = ?"
+_KEEP_CUT: Final = """
+INSERT INTO cuts (sketch, parameters, number, first, behind, digest, used_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (sketch, parameters, number) DO UPDATE SET
+    first = excluded.first, behind = excluded.behind, digest = excluded.digest, used_at = excluded.used_at
+"""
+_CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
+_KEEP_CONTENT: Final = """
+INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, used_at)
+VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :now)
+"""
+_FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, used_at FROM contents "
+#: By what is known: the digest (else the sketch), the parameters.
+_CONTENT: Final = {
+    (True, True): _FIELDS + "WHERE digest = :key AND parameters = :parameters",
+    (True, False): _FIELDS + "WHERE digest = :key ORDER BY id DESC LIMIT 1",
+    (False, True): _FIELDS + "WHERE sketch = :key AND parameters = :parameters ORDER BY id DESC LIMIT 1",
+    (False, False): _FIELDS + "WHERE sketch = :key ORDER BY id DESC LIMIT 1",
+}
+_OLDEST: Final = "SELECT id, length(body), used_at FROM answers ORDER BY used_at LIMIT ?"

@@ -1,0 +1,241 @@
+"""One SQLite connection for all threads: transactions, durability shared between them, errors that say what to do.
+
+A commit goes to the write-ahead log without waiting for the disk (synchronous=NORMAL); a change that must survive power
+loss then waits for one fdatasync of that log, which it shares with every other thread that waits just then. On the disk
+this is what synchronous=FULL does; but FULL keeps all other threads out meanwhile, and a flush takes milliseconds where
+a change takes microseconds. Whatever was committed before a flushed change is durable with it.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+from watcher.errors import StateError
+from watcher.ledger import schema
+
+Row: TypeAlias = tuple[Any, ...]
+Values: TypeAlias = Mapping[str, object] | Sequence[object]
+
+#: RETURNING came with 3.35 (2021).
+_OLDEST: Final = (3, 35)
+#: Seconds to wait until another process (`watcher retry`) has finished its change.
+_BUSY: Final = 10.0
+#: KiB of pages kept in memory; the kernel's cache keeps the rest.
+_CACHE: Final = 4096
+#: Bytes the write-ahead log is cut back to after a large change.
+_LOG_LIMIT: Final = 16 * 1024 * 1024
+#: SQLite's result codes: the low byte is the kind, the rest says where.
+_KIND: Final = 0xFF
+
+
+class Database:
+    """The ledger's file; or, where there is none yet and none is to be made, an empty one that takes no changes."""
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        """Open; `create`: make the file where there is none, and bring its schema up to date. Raises StateError."""
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise StateError(
+                f"SQLite {sqlite3.sqlite_version} is too old for the ledger",
+                hint="3.35 or newer is needed: use a Python that was built with it",
+            )
+        self.path = path
+        self.missing = not create and not path.exists()
+        self._lock = threading.RLock()
+        self._flushes = threading.Condition()
+        self._flushing = False
+        self._committed = 0
+        self._flushed = 0
+        self._log: int | None = None
+        try:
+            if create:
+                _make(path)
+            self._connection = self._connect()
+            try:
+                self._prepare(create=create)
+            except BaseException:
+                self._connection.close()
+                raise
+        except OSError as exc:
+            raise StateError(f"the ledger {path} cannot be made: {exc.strerror}", hint=_WRITABLE) from exc
+        except sqlite3.Error as exc:
+            raise self._error(exc) from exc
+
+    def close(self) -> None:
+        """Let go of the file; may be called again."""
+        with self._lock:
+            self._connection.close()
+            if self._log is not None:
+                os.close(self._log)
+                self._log = None
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Change the ledger, all or nothing. `durable`: return only when the change survives power loss.
+
+        Whatever is raised inside undoes it. Engine failures are raised as StateError, and the database stays usable.
+        """
+        with self._lock:
+            connection = self._connection
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                before = connection.total_changes
+                yield connection
+                changed = connection.total_changes != before
+                connection.execute("COMMIT")
+            except sqlite3.Error as exc:
+                self._undo()
+                raise self._error(exc) from exc
+            except BaseException:
+                self._undo()
+                raise
+            self._committed += 1
+            ticket = self._committed
+        if durable and changed:
+            self._flush(ticket)
+
+    def query(self, sql: str, values: Values = ()) -> list[Row]:
+        """Read all rows of a statement. Raises StateError."""
+        with self._lock:
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.Error as exc:
+                raise self._error(exc) from exc
+
+    def version(self) -> int:
+        """Give a number that is another one whenever another process has changed the ledger."""
+        return int(self.query("PRAGMA data_version")[0][0])
+
+    def shrink(self) -> None:
+        """Give pages that became free back to the file system, some at a time, so that nobody waits for long."""
+        while self.query("PRAGMA freelist_count")[0][0]:
+            self.query(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+
+    def size(self) -> int:
+        """Give the bytes it takes on disk, its log included."""
+        return sum(_size(Path(f"{self.path}{suffix}")) for suffix in ("", "-wal", "-shm"))
+
+    def _connect(self) -> sqlite3.Connection:
+        # The name as bytes: a state directory need not be UTF-8.
+        location = ":memory:" if self.missing else f"file:{quote(os.fsencode(self.path.absolute()))}?mode=rw"
+        return sqlite3.connect(
+            location,
+            uri=not self.missing,
+            timeout=_BUSY,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+
+    def _prepare(self, *, create: bool) -> None:
+        connection = self._connection
+        if create:
+            # Before the first table, or it is too late for it.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StateError(
+                    f"the file system of {self.path} cannot hold a ledger (no shared memory for a write-ahead log)",
+                    hint="put the state on a local disk: [state] dir",
+                )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        if create:
+            schema.migrate(connection, self.path)
+        elif self.missing:
+            schema.migrate(connection, self.path)
+            connection.execute("PRAGMA query_only = ON")
+        elif not schema.check(connection, self.path):
+            # A daemon is making it this very moment.
+            connection.close()
+            self.missing = True
+            self._connection = self._connect()
+            self._prepare(create=False)
+
+    def _undo(self) -> None:
+        # A failure of the disk may have undone it already, or fail the undoing too: the next BEGIN will tell.
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _flush(self, ticket: int) -> None:
+        """Wait until the commit with this number is on the disk; one thread flushes for all that wait."""
+        with self._flushes:
+            self._flushes.wait_for(lambda: self._flushed >= ticket or not self._flushing)
+            if self._flushed >= ticket:
+                return
+            self._flushing = True
+        # Counted commits are in the log's pages by now, whoever made them.
+        reached = self._committed
+        try:
+            if self._log is None:
+                self._log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._log)
+        except OSError as exc:
+            reached = 0
+            raise StateError(f"the ledger {self.path} cannot be saved: {exc.strerror}", hint=_DISK) from exc
+        finally:
+            with self._flushes:
+                self._flushing = False
+                self._flushed = max(self._flushed, reached)
+                self._flushes.notify_all()
+
+    def _error(self, exc: sqlite3.Error) -> StateError:
+        """Say in plain words what SQLite said in its own."""
+        if self.missing:
+            return StateError(
+                f"there is no ledger in {self.path.parent} yet",
+                hint="nothing has run with this state so far; is it the right one? see watcher config",
+            )
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & _KIND
+        sentence, hint = _ERRORS.get(code, ("the ledger {path} cannot be used", ""))
+        return StateError(f"{sentence.format(path=self.path)} ({exc})", hint=hint.format(path=self.path))
+
+
+_PAGES_AT_ONCE: Final = 256
+_WRITABLE: Final = "the state directory must exist on a writable disk and belong to the user the daemon runs as"
+_DISK: Final = "look at the disk it is on (space, quota, dmesg); what was reported as saved is still there"
+_DAMAGED: Final = (
+    "stop the watcher, move {path}, {path}-wal and {path}-shm aside and start it again: "
+    "files that have their outputs are recognised and not paid for a second time"
+)
+_ERRORS: Final = {
+    sqlite3.SQLITE_FULL: (
+        "no space is left for the ledger {path}",
+        "free some space on its disk; nothing that was reported as saved is lost",
+    ),
+    sqlite3.SQLITE_IOERR: ("the disk fails the ledger {path}", _DISK),
+    sqlite3.SQLITE_READONLY: ("the ledger {path} cannot be written", _WRITABLE),
+    sqlite3.SQLITE_PERM: ("the ledger {path} cannot be opened", _WRITABLE),
+    sqlite3.SQLITE_CANTOPEN: ("the ledger {path} cannot be opened", _WRITABLE),
+    sqlite3.SQLITE_CORRUPT: ("the ledger {path} is damaged", _DAMAGED),
+    sqlite3.SQLITE_NOTADB: ("the ledger {path} is damaged", _DAMAGED),
+    sqlite3.SQLITE_BUSY: ("another process keeps the ledger {path} busy", "try again in a moment"),
+    sqlite3.SQLITE_LOCKED: ("another process keeps the ledger {path} busy", "try again in a moment"),
+}
+
+
+def _make(path: Path) -> None:
+    """Make an empty file for the database, for its owner only: paths and transcripts are private."""
+    # Never opened when it is there: closing any descriptor of it would drop this process's locks on it (fcntl(2)).
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+        if os.geteuid() == 0:
+            # Root, looking after a service's state, must not leave a file there that the service cannot open.
+            owner = path.parent.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

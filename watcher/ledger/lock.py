@@ -1,0 +1,97 @@
+"""The lock on a state directory: one daemon works on one ledger.
+
+An flock belongs to the open file, so the kernel lets go of it however the process ends; children don't inherit it
+(Python opens with O_CLOEXEC). The file keeps the holder's process id, for people, and is never removed: a removed lock
+file would let two processes lock two files of the same name.
+"""
+
+import contextlib
+import fcntl
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+from watcher.errors import StateError, StateLockedError
+
+#: Name of the lock file in the state directory.
+NAME: Final = "watcher.lock"
+#: `holder` takes the lock for a moment to see whether it is free; a daemon that starts just then tries again. Seconds.
+_PATIENCE: Final = 0.5
+_PAUSE: Final = 0.02
+_LONGEST_PID: Final = 20
+
+
+class Lock:
+    """The held lock; `release` or the process's end lets go of it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the lock. Raises StateLockedError with the holder's process id, StateError where no file can be made."""
+        path = directory / NAME
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise StateError(
+                f"the lock file {path} cannot be opened: {exc.strerror}",
+                hint="the state directory must be writable for the user the daemon runs as",
+            ) from exc
+        try:
+            _give_to_owner(self._descriptor, directory)
+            self._acquire(directory)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as exc:
+            os.close(self._descriptor)
+            raise StateError(f"the lock file {path} cannot be used: {exc.strerror}") from exc
+        except StateLockedError:
+            os.close(self._descriptor)
+            raise
+
+    def release(self) -> None:
+        """Let go; the file stays, without a process id."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+    def _acquire(self, directory: Path) -> None:
+        pause = threading.Event()
+        for _ in range(round(_PATIENCE / _PAUSE)):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pause.wait(_PAUSE)
+            else:
+                return
+        pid = _pid(self._descriptor)
+        raise StateLockedError(
+            f"another watcher{f' (process {pid})' if pid else ''} works on the state in {directory}",
+            hint="stop it first (systemctl stop watcher), or give this one a state of its own: [state] dir",
+        )
+
+
+def holder(directory: Path) -> int | None:
+    """Give the process id of the daemon that works on this state now (0 if it cannot be told); None when there is none."""
+    try:
+        descriptor = os.open(directory / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _pid(descriptor)
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _pid(descriptor: int) -> int:
+    text = os.pread(descriptor, _LONGEST_PID, 0).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _give_to_owner(descriptor: int, directory: Path) -> None:
+    """Root, looking after a service's state, must not leave files there that the service cannot open."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)

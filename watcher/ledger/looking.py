@@ -1,0 +1,85 @@
+"""What `status` and the finder ask: single sources, sums, and walks over all of them."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+from watcher.job import Fingerprint, State
+from watcher.ledger import rows
+from watcher.ledger.database import Row
+from watcher.ledger.part import Part
+from watcher.ledger.protocol import Record, Tally
+
+#: Rows read at a time where all are walked through, so that nobody waits for the whole walk.
+_PAGE: Final = 2_000
+
+
+class Looking(Part):
+    """Reading the sources."""
+
+    def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
+        """See Ledger.known."""
+        first = root.rstrip(b"/") + b"/"
+        # The byte after the slash: everything below `root` lies between the two.
+        behind = first[:-1] + b"0"
+        after = first
+        while page := self._database.query(_KNOWN, (after, behind, _PAGE)):
+            for path, size, mtime_ns, inode, state in page:
+                yield path, Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)
+            after = page[-1][0]
+
+    def lookup(self, path: bytes) -> Record | None:
+        """See Ledger.lookup."""
+        found = self._database.query(_LOOKUP, (path,))
+        return rows.record(found[0]) if found else None
+
+    def counts(self) -> dict[State, int]:
+        """See Ledger.counts."""
+        totals = self._totals()
+        return {state: int(totals[state]) for state in State}
+
+    def records(self, *states: State, limit: int = 10) -> list[Record]:
+        """See Ledger.records."""
+        found = [rows.record(row) for state in dict.fromkeys(states) for row in self._latest(state, limit)]
+        return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
+
+    def tally(self) -> Tally:
+        """See Ledger.tally."""
+        totals = self._totals()
+        return Tally(
+            audio_seconds=totals["audio_seconds"],
+            paid_seconds=totals["paid_seconds"],
+            answers=int(totals["answers"]),
+            saved_seconds=totals["saved_seconds"],
+        )
+
+    def size(self) -> int:
+        """See Ledger.size."""
+        return self._database.size()
+
+    def _latest(self, state: State, limit: int) -> list[Row]:
+        if state is not State.READY:
+            return self._database.query(_LATEST[state], (limit,))
+        groups = itertools.product((0, 1), repeat=3)
+        return [row for group in groups for row in self._database.query(_READY, (*group, limit))]
+
+    def _totals(self) -> dict[str, float]:
+        return dict(self._database.query("SELECT name, value FROM totals"))
+
+
+_KNOWN: Final = """
+SELECT path, size, mtime_ns, inode, state FROM sources WHERE path > ? AND path < ? ORDER BY path LIMIT ?
+"""
+_LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S608 - our own column names
+_SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
+# The state stands in the statement, not in a parameter, or no partial index would do. What is ready is read through the
+# index of the claims, one of its groups at a time: an index of its own would be the trap told of in schema.py. Delayed
+# and running sources are few, and sorted when asked for.
+_READY: Final = _SELECT + "'ready' AND alone = ? AND small = ? AND backlog = ? ORDER BY queued_at DESC, id DESC LIMIT ?"
+_LATEST: Final = {
+    State.DELAYED: _SELECT + "'delayed' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.RUNNING: _SELECT + "'running' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.DONE: _SELECT + "'done' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.FAILED: _SELECT + "'failed' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.SKIPPED: _SELECT + "'skipped' ORDER BY updated_at DESC, id DESC LIMIT ?",
+}

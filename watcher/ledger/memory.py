@@ -1,0 +1,94 @@
+"""Small things to remember: what the endpoint honours, holds, minutes bought; and the hooks still to be run."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from watcher.ledger import rows
+from watcher.ledger.database import Database
+from watcher.ledger.part import Part
+from watcher.ledger.protocol import HookCall
+
+
+class Memory(Part):
+    """Values under keys, purchases by day, hook calls."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        exclusive: bool,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """See Part."""
+        super().__init__(database, exclusive=exclusive, clock=clock, monotonic=monotonic)
+        #: Calls given out by this process and not done yet, with their sources. A dead process's are due again by nature.
+        self._calling: dict[int, bytes] = {}
+
+    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+        """See Ledger.remember."""
+        written = json.dumps(dict(value), separators=(",", ":"))
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM memory WHERE expires <= ?", (self._clock(),))
+            connection.execute(_REMEMBER, (rows.text(key), written, expires))
+
+    def remembered(self, key: str) -> dict[str, object] | None:
+        """See Ledger.remembered."""
+        found = self._database.query(_REMEMBERED, (rows.text(key), self._clock()))
+        if not found:
+            return None
+        value: dict[str, object] = json.loads(found[0][0])
+        return value
+
+    def forget_memory(self, key: str) -> None:
+        """See Ledger.forget_memory."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM memory WHERE key = ?", (rows.text(key),))
+
+    def buy(self, endpoint: str, day: str, seconds: float) -> float:
+        """See Ledger.buy."""
+        key = (rows.text(endpoint), day)
+        if not seconds:
+            found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
+            return float(found[0][0]) if found else 0.0
+        with self._database.transaction() as connection:
+            ((total,),) = connection.execute(_BUY, (*key, rows.number(seconds))).fetchall()
+        return float(total)
+
+    def hooks_due(self, limit: int) -> Sequence[HookCall]:
+        """See Ledger.hooks_due."""
+        chosen: list[HookCall] = []
+        with self._database.transaction(durable=False) as connection:
+            busy = set(self._calling.values())
+            for id_, source, kind, payload, attempts in connection.execute(_HOOKS):
+                if len(chosen) == limit:
+                    break
+                if source not in busy:
+                    busy.add(source)
+                    self._calling[id_] = source
+                    chosen.append(HookCall(id_, kind, payload.decode("utf-8", "surrogatepass"), attempts + 1))
+            connection.executemany(
+                "UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((call.id,) for call in chosen)
+            )
+        return chosen
+
+    def hook_done(self, call: HookCall) -> None:
+        """See Ledger.hook_done."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,))
+        self._calling.pop(call.id, None)
+
+
+_REMEMBER: Final = """
+INSERT INTO memory (key, value, expires) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
+"""
+_REMEMBERED: Final = "SELECT value FROM memory WHERE key = ? AND (expires IS NULL OR expires > ?)"
+_BUY: Final = """
+INSERT INTO bought (endpoint, day, seconds) VALUES (?, ?, ?)
+ON CONFLICT (endpoint, day) DO UPDATE SET seconds = bought.seconds + excluded.seconds
+RETURNING seconds
+"""
+_HOOKS: Final = "SELECT id, source, kind, payload, attempts FROM hooks ORDER BY id"

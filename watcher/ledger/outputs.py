@@ -1,0 +1,88 @@
+"""Who owns which path beside the sources: outputs, failure notes, and the temporaries they are made from."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from watcher.errors import LeaseLostError
+from watcher.job import Job, Output
+from watcher.ledger.database import Row
+from watcher.ledger.part import Part
+from watcher.ledger.protocol import Owned
+
+#: Rows read at a time where all are walked through.
+_PAGE: Final = 1_000
+
+
+class Outputs(Part):
+    """Output paths and temporaries."""
+
+    def enter_output(self, job: Job, output: Output) -> bool:
+        """See Ledger.enter_output."""
+        with self._database.transaction() as connection:
+            if not connection.execute(_CURRENT, (job.id, job.fence)).fetchall():
+                raise LeaseLostError("the job's lease is gone: its outputs must not be placed")
+            values = {"path": output.path, "source": job.path, "kind": output.kind, "digest": output.digest}
+            return connection.execute(_ENTER, values).rowcount == 1
+
+    def placed(self, path: bytes) -> None:
+        """See Ledger.placed."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("UPDATE outputs SET placed = 1, former = '' WHERE path = ?", (path,))
+
+    def disown(self, path: bytes) -> None:
+        """See Ledger.disown."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM outputs WHERE path = ?", (path,))
+
+    def owner(self, path: bytes) -> Owned | None:
+        """See Ledger.owner."""
+        found = self._database.query(_OWNER, (path,))
+        return _owned(found[0]) if found else None
+
+    def owned(self, source: bytes) -> tuple[Owned, ...]:
+        """See Ledger.owned."""
+        return tuple(_owned(row) for row in self._database.query(_OWNED, (source,)))
+
+    def notes(self) -> Iterator[Owned]:
+        """See Ledger.notes."""
+        after = b""
+        while page := self._database.query(_NOTES, (after, _PAGE)):
+            yield from map(_owned, page)
+            after = page[-1][0]
+
+    def enter_temporary(self, path: bytes) -> None:
+        """See Ledger.enter_temporary."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (path,))
+
+    def drop_temporary(self, path: bytes) -> None:
+        """See Ledger.drop_temporary."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM temporaries WHERE path = ?", (path,))
+
+    def temporaries(self) -> tuple[bytes, ...]:
+        """See Ledger.temporaries."""
+        return tuple(path for (path,) in self._database.query("SELECT path FROM temporaries ORDER BY path"))
+
+
+def _owned(row: Row) -> Owned:
+    path, source, kind, digest, placed, former = row
+    return Owned(path=path, source=source, kind=kind, digest=digest, placed=bool(placed), former=former)
+
+
+# Concluded counts too: `watcher render` and the failure note write for a job that has ended, as long as none came after it.
+_CURRENT: Final = "SELECT 1 FROM sources WHERE id = ? AND fence = ? AND state IN ('running', 'done', 'failed')"
+# Entered again before it was placed, the file there is still the former one, unless there was none.
+_ENTER: Final = """
+INSERT INTO outputs (path, source, kind, digest) VALUES (:path, :source, :kind, :digest)
+ON CONFLICT (path) DO UPDATE SET
+    kind = excluded.kind,
+    former = CASE WHEN outputs.placed = 1 OR outputs.former = '' THEN outputs.digest ELSE outputs.former END,
+    digest = excluded.digest,
+    placed = 0
+WHERE outputs.source = excluded.source
+"""
+_FIELDS: Final = "SELECT path, source, kind, digest, placed, former FROM outputs "
+_OWNER: Final = _FIELDS + "WHERE path = ?"
+_OWNED: Final = _FIELDS + "WHERE source = ? ORDER BY path"
+_NOTES: Final = _FIELDS + "WHERE kind = 'note' AND path > ? ORDER BY path LIMIT ?"

@@ -1,0 +1,366 @@
+"""The durable queue: sources found, claimed under a lease, concluded.
+
+Leases are measured by the monotonic clock, because all who hold one are threads of the process that holds the state's
+lock: a wall clock set by NTP after boot must not make every running job look abandoned. Claims, renewals and progress are
+not worth a flush: a claim that power loss undoes was never made.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from watcher.errors import JobError, LeaseLostError, StateError
+from watcher.job import Fingerprint, Found, Job, Outcome, State
+from watcher.ledger import rows
+from watcher.ledger.protocol import Put, Record
+from watcher.ledger.waiting import LONGEST_DELAY, Waiting
+
+#: Crashes while alone, without getting further in between, after which a source is set aside.
+CRASHES: Final = 5
+#: Seconds that a source which crashed alone waits: 10, 20, 40 from its second crash on. The others' work goes on
+#: meanwhile, and the service manager does not take the daemon for one that cannot start.
+_CRASH_DELAY: Final = 5.0
+
+
+class Queue(Waiting):
+    """Sources and their states."""
+
+    # Finding.
+
+    def put(self, found: Iterable[Found]) -> list[Put]:
+        """See Ledger.put."""
+        now = self._clock()
+        with self._database.transaction() as connection:
+            answers = [_put(connection, one, now) for one in found]
+        if any(answer is not Put.KNOWN for answer in answers):
+            self._announce()
+        return answers
+
+    def skip(self, found: Iterable[Found]) -> None:
+        """See Ledger.skip."""
+        now = self._clock()
+        with self._database.transaction() as connection:
+            connection.executemany(_SKIP, (_columns(one, now) for one in found))
+
+    def forget(self, path: bytes) -> None:
+        """See Ledger.forget."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM sources WHERE path = ?", (path,))
+        self._concluded()
+
+    # Working.
+
+    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
+        """See Ledger.claim."""
+        if not self._exclusive:
+            raise StateError("only the process that holds the state's lock may claim jobs")
+        self._about_to_claim()
+        now, monotonic = self._clock(), self._monotonic()
+        with self._database.transaction(durable=False) as connection:
+            self._promote(connection, now=now, monotonic=monotonic)
+            chosen = self._choose(connection, small=small)
+            if chosen is None:
+                return None
+            values = {"id": chosen, "owner": rows.text(owner), "until": monotonic + lease, "now": now}
+            (row,) = connection.execute(_CLAIM, values).fetchall()
+        return rows.job(row)
+
+    def renew(self, job: Job, *, lease: float) -> None:
+        """See Ledger.renew."""
+        with self._database.transaction(durable=False) as connection:
+            _held(connection, _RENEW, job, until=self._monotonic() + lease)
+
+    def holds(self, job: Job) -> bool:
+        """See Ledger.holds."""
+        return bool(self._database.query(_HOLDS, {"id": job.id, "fence": job.fence, "monotonic": self._monotonic()}))
+
+    def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
+        """See Ledger.done."""
+        written = rows.outcome_text(outcome)
+        with self._database.transaction() as connection:
+            known = connection.execute("SELECT outcome FROM sources WHERE id = ?", (job.id,)).fetchall()
+            _held(connection, _DONE, job, outcome=written, content=outcome.content, now=self._clock())
+            if known[0][0] != written:
+                # A file that was only touched concludes with its former outcome: that is no work done twice.
+                connection.execute(_HEARD, (rows.number(outcome.audio_seconds),))
+            _call(connection, job, "on_done", hook)
+        self._concluded(hook)
+
+    def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
+        """See Ledger.fail."""
+        with self._database.transaction() as connection:
+            _held(connection, _FAIL, job, now=self._clock(), **_why(error))
+            _call(connection, job, "on_failed", hook)
+        self._concluded(hook)
+
+    def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
+        """See Ledger.retry."""
+        self._back(job, run_at, error, given_back=0)
+
+    def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
+        """See Ledger.release."""
+        self._back(job, run_at, error, given_back=1)
+
+    def drop(self, job: Job) -> None:
+        """See Ledger.drop."""
+        with self._database.transaction(durable=False) as connection:
+            _held(connection, _DROP, job)
+        self._concluded()
+
+    def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
+        """See Ledger.refresh."""
+        with self._database.transaction(durable=False) as connection:
+            _held(connection, _REFRESH, job, **_stat(fingerprint))
+
+    def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
+        """See Ledger.progress."""
+        values = {"piece": piece, "pieces": pieces, "seconds_done": rows.number(seconds_done)}
+        with self._database.transaction(durable=False) as connection:
+            connection.execute(_PROGRESS, {"id": job.id, "fence": job.fence, **values})
+
+    # Operator.
+
+    def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
+        """See Ledger.put_back."""
+        wanted = None if paths is None else [path.rstrip(b"/") for path in paths]
+        with self._database.transaction() as connection:
+            failed = [
+                (id_, path)
+                for id_, path in connection.execute(_FAILED)
+                if wanted is None or any(path == one or path.startswith(one + b"/") for one in wanted)
+            ]
+            now = self._clock()
+            connection.executemany(_PUT_BACK, ((now, now, id_) for id_, _ in failed))
+        if failed:
+            self._announce()
+        return [path for _, path in failed]
+
+    # After a crash.
+
+    def quarantined(self) -> tuple[Record, ...]:
+        """See Ledger.quarantined."""
+        return self._quarantined
+
+    def _recover(self) -> None:
+        """Queue what a dead process was running, at once: the lock says that nobody works on it."""
+        with self._database.transaction() as connection:
+            running = connection.execute(_CRASHED).fetchall()
+            now = self._clock()
+            aside = []
+            for id_, piece, crashes, reached in running:
+                # Alone means with nothing beside it, whether it was meant so or just happened so.
+                alone = len(running) == 1
+                counted = crashes if not alone else 1 if piece > reached else crashes + 1
+                values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
+                if alone and counted >= CRASHES:
+                    connection.execute(_SET_ASIDE, {**values, **_why(_CRASH)})
+                    aside.append(id_)
+                elif alone and counted > 1:
+                    connection.execute(
+                        _RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY * 2 ** (counted - 1)}
+                    )
+                else:
+                    connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
+            self._quarantined = tuple(
+                rows.record(row) for id_ in aside for row in connection.execute(_BY_ID, (id_,)).fetchall()
+            )
+
+    # Within a transaction.
+
+    def _choose(self, connection: sqlite3.Connection, *, small: bool) -> int | None:
+        """Pick the job to claim; None: nothing is due, or what is due has to wait for others to end.
+
+        A source that was running in a crash goes when its turn comes, but with nothing beside it: until the others have
+        ended nothing new begins, and while it runs nothing else does.
+        """
+        heads = connection.execute(_HEADS).fetchall()
+        if not heads:
+            return None
+        ((running, alone),) = connection.execute(_RUNNING).fetchall()
+        if alone:
+            self._held_back = True
+            return None
+        _, _, first, first_alone, _ = min(heads)
+        if first_alone:
+            if running:
+                self._held_back = True
+                return None
+            return int(first)
+        others = [head for head in heads if not head[3] and (head[4] or not small)]
+        return int(min(others)[2]) if others else None
+
+    def _back(self, job: Job, run_at: float, error: JobError | None, *, given_back: int) -> None:
+        now = self._clock()
+        state = State.DELAYED if run_at > now else State.READY
+        values = {"state": state, "run_at": min(run_at, now + LONGEST_DELAY), "now": now, "given_back": given_back}
+        with self._database.transaction() as connection:
+            _held(connection, _BACK, job, **values, **_why(error))
+        self._announce()
+
+
+_CRASH: Final = JobError(
+    f"the watcher crashed {CRASHES} times over this file, with nothing else running",
+    hint="see the log for the crash (journalctl -u watcher, coredumpctl); converting the file may help "
+    "(ffmpeg -i FILE new.flac); watcher retry FILE tries it again",
+    reason="crashed",
+)
+
+_KNOWN: Final = "SELECT id, root, size, mtime_ns, inode FROM sources WHERE path = ?"
+_REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
+_QUEUE: Final = """
+INSERT INTO sources (
+    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content
+) VALUES (
+    :path, :root, :size, :mtime_ns, :inode, :backlog, :small, :suspect, :seconds, 'ready', :now, :now, :now,
+    coalesce((
+        SELECT content FROM sources
+        WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size = :size AND mtime_ns = :mtime_ns
+        LIMIT 1
+    ), '')
+)
+"""
+_REQUEUE: Final = """
+UPDATE sources SET
+    root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, backlog = :backlog, small = :small,
+    suspect = :suspect, seconds = :seconds, state = 'ready', attempts = 0, fence = fence + 1, alone = 0, crashes = 0,
+    reached = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
+    reason = '', message = '', hint = ''
+WHERE path = :path
+"""
+_SKIP: Final = """
+INSERT INTO sources (
+    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at
+) VALUES (
+    :path, :root, :size, :mtime_ns, :inode, :backlog, :small, :suspect, :seconds, 'skipped', :now, :now, :now
+) ON CONFLICT (path) DO NOTHING
+"""
+_HEADS: Final = """
+SELECT * FROM (
+    SELECT backlog, queued_at, id, alone, small FROM sources
+    WHERE state = 'ready' AND alone = 0 AND small = 0 ORDER BY backlog, queued_at, id LIMIT 1
+) UNION ALL SELECT * FROM (
+    SELECT backlog, queued_at, id, alone, small FROM sources
+    WHERE state = 'ready' AND alone = 0 AND small = 1 ORDER BY backlog, queued_at, id LIMIT 1
+) UNION ALL SELECT * FROM (
+    SELECT backlog, queued_at, id, alone, small FROM sources
+    WHERE state = 'ready' AND alone = 1 AND small = 0 ORDER BY backlog, queued_at, id LIMIT 1
+) UNION ALL SELECT * FROM (
+    SELECT backlog, queued_at, id, alone, small FROM sources
+    WHERE state = 'ready' AND alone = 1 AND small = 1 ORDER BY backlog, queued_at, id LIMIT 1
+)
+"""
+_RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running'"
+_CLAIM: Final = f"""
+UPDATE sources SET
+    state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, lease_until = :until,
+    updated_at = :now, piece = 0, pieces = 0, seconds_done = 0, reason = '', message = '', hint = ''
+WHERE id = :id AND state = 'ready'
+RETURNING {rows.JOB}
+"""  # noqa: S608 - our own column names
+_RENEW: Final = "UPDATE sources SET lease_until = :until WHERE id = :id AND fence = :fence AND state = 'running'"
+_HOLDS: Final = """
+SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state = 'running' AND lease_until > :monotonic
+"""
+_DONE: Final = """
+UPDATE sources SET
+    state = 'done', updated_at = :now, outcome = :outcome, content = :content, alone = 0, crashes = 0, reached = 0
+WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+_HEARD: Final = "UPDATE totals SET value = value + ? WHERE name = 'audio_seconds'"
+_FAIL: Final = """
+UPDATE sources SET
+    state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,
+    reason = :reason, message = :message, hint = :hint
+WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+_BACK: Final = """
+UPDATE sources SET
+    state = :state, run_at = :run_at, updated_at = :now, attempts = attempts - :given_back,
+    reason = :reason, message = :message, hint = :hint
+WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+_DROP: Final = "DELETE FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
+_REFRESH: Final = """
+UPDATE sources SET size = :size, mtime_ns = :mtime_ns, inode = :inode
+WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+_PROGRESS: Final = """
+UPDATE sources SET piece = :piece, pieces = :pieces, seconds_done = :seconds_done
+WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+_HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
+_FAILED: Final = "SELECT id, path FROM sources WHERE state = 'failed' ORDER BY updated_at, id"
+# What was set aside for its crashes stays `alone`: nobody has shown yet that it is harmless.
+_PUT_BACK: Final = """
+UPDATE sources SET
+    state = 'ready', attempts = 0, crashes = 0, run_at = ?, updated_at = ?, reason = '', message = '', hint = ''
+WHERE id = ? AND state = 'failed'
+"""
+_CRASHED: Final = "SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' ORDER BY id"
+_RECOVER: Final = """
+UPDATE sources SET
+    state = :state, run_at = :run_at, updated_at = :now, attempts = attempts - 1, alone = 1,
+    crashes = :crashes, reached = :reached
+WHERE id = :id
+"""
+_SET_ASIDE: Final = """
+UPDATE sources SET
+    state = 'failed', updated_at = :now, alone = 1, crashes = :crashes, reached = :reached,
+    reason = :reason, message = :message, hint = :hint
+WHERE id = :id
+"""
+_BY_ID: Final = f"SELECT {rows.RECORD} FROM sources WHERE id = ?"  # noqa: S608 - our own column names
+
+
+def _put(connection: sqlite3.Connection, found: Found, now: float) -> Put:
+    known = connection.execute(_KNOWN, (found.path,)).fetchall()
+    if not known:
+        connection.execute(_QUEUE, _columns(found, now))
+        return Put.QUEUED
+    ((id_, root, size, mtime_ns, inode),) = known
+    new = found.fingerprint
+    # An inode of 0 says nothing: the file system came to be mounted another way.
+    if (size, mtime_ns) != (new.size, new.mtime_ns) or (inode and new.inode and inode != rows.signed(new.inode)):
+        connection.execute(_REQUEUE, _columns(found, now))
+        return Put.CHANGED
+    if root != found.root:
+        connection.execute(_REROOT, (found.root, id_))
+    return Put.KNOWN
+
+
+def _columns(found: Found, now: float) -> dict[str, object]:
+    return {
+        "path": found.path,
+        "root": found.root,
+        **_stat(found.fingerprint),
+        "backlog": found.backlog,
+        "small": found.small,
+        "suspect": found.suspect,
+        "seconds": found.seconds,
+        "now": now,
+    }
+
+
+def _stat(fingerprint: Fingerprint) -> dict[str, int]:
+    return {
+        "size": fingerprint.size,
+        "mtime_ns": fingerprint.mtime_ns,
+        "inode": rows.signed(fingerprint.inode),
+    }
+
+
+def _held(connection: sqlite3.Connection, statement: str, job: Job, **values: object) -> None:
+    """Change the job's row if this claim still holds it."""
+    if not connection.execute(statement, {"id": job.id, "fence": job.fence, **values}).rowcount:
+        raise LeaseLostError("the job's lease is gone: its file changed, was dropped, or another worker has it")
+
+
+def _call(connection: sqlite3.Connection, job: Job, kind: str, payload: str) -> None:
+    if payload:
+        connection.execute(_HOOK, (job.path, kind, payload.encode("utf-8", "surrogatepass")))
+
+
+def _why(error: JobError | None) -> dict[str, str]:
+    if error is None:
+        return {"reason": "", "message": "", "hint": ""}
+    return {"reason": rows.text(error.reason), "message": rows.text(error.message), "hint": rows.text(error.hint)}

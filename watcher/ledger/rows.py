@@ -1,0 +1,133 @@
+"""Values to columns and back."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any, Final
+
+from watcher.job import Cut, Fingerprint, Job, Outcome, Output, State
+from watcher.ledger.database import Row
+from watcher.ledger.protocol import Record
+
+_SIGN: Final = 1 << 63
+_WORD: Final = 1 << 64
+
+#: Columns of a Job, in the order `job` reads them.
+JOB: Final = "id, root, path, size, mtime_ns, inode, attempts, fence, queued_at, backlog, small, suspect, seconds, content, alone"
+#: Columns of a Record, in the order `record` reads them.
+RECORD: Final = (
+    "id, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, reason, message, hint, "
+    "piece, pieces, seconds_done, outcome, fence, content"
+)
+
+
+def job(row: Row) -> Job:
+    """Make the job of a row of JOB's columns."""
+    (
+        id_,
+        root,
+        path,
+        size,
+        mtime_ns,
+        inode,
+        attempts,
+        fence,
+        queued_at,
+        backlog,
+        small,
+        suspect,
+        seconds,
+        content,
+        alone,
+    ) = row
+    return Job(
+        id=id_,
+        root=root,
+        path=path,
+        fingerprint=Fingerprint(size, mtime_ns, unsigned(inode)),
+        attempts=attempts,
+        fence=fence,
+        queued_at=queued_at,
+        backlog=bool(backlog),
+        small=bool(small),
+        suspect=bool(suspect),
+        seconds=seconds,
+        content=content,
+        alone=bool(alone),
+    )
+
+
+def record(row: Row) -> Record:
+    """Make the record of a row of RECORD's columns."""
+    (id_, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, *rest) = row
+    (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content) = rest
+    return Record(
+        id=id_,
+        root=root,
+        path=path,
+        state=State(state),
+        attempts=attempts,
+        run_at=run_at,
+        queued_at=queued_at,
+        updated_at=updated_at,
+        fingerprint=Fingerprint(size, mtime_ns, unsigned(inode)),
+        reason=reason,
+        message=message,
+        hint=hint,
+        piece=piece,
+        pieces=pieces,
+        seconds_done=seconds_done,
+        outcome=None if outcome is None else outcome_from(outcome),
+        fence=fence,
+        content=content,
+    )
+
+
+def signed(number: int) -> int:
+    """Fit an unsigned 64-bit number (an inode) into the signed one that databases have."""
+    return number - _WORD if number >= _SIGN else number
+
+
+def unsigned(number: int) -> int:
+    """Undo `signed`."""
+    return number + _WORD if number < 0 else number
+
+
+def text(words: str) -> str:
+    """Make a sentence storable: it may quote a file name that is no UTF-8, or a server's odd bytes."""
+    return words.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def number(value: float) -> float:
+    """Make a measurement storable: what is not finite would spoil every sum it enters."""
+    return value if math.isfinite(value) else 0.0
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Write an outcome as JSON, in ASCII; paths that are no UTF-8 come back as they were."""
+    fields: dict[str, Any] = asdict(outcome)
+    fields["outputs"] = [
+        (output.kind, output.path.decode("utf-8", "surrogateescape"), output.digest) for output in outcome.outputs
+    ]
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def outcome_from(words: str) -> Outcome:
+    """Read an outcome; fields of a newer version are left out."""
+    fields = json.loads(words)
+    known = {name: value for name, value in fields.items() if name in Outcome.__dataclass_fields__}
+    known["outputs"] = tuple(
+        Output(kind, path.encode("utf-8", "surrogateescape"), digest) for kind, path, digest in fields["outputs"]
+    )
+    known["warnings"] = tuple(fields["warnings"])
+    return Outcome(**known)
+
+
+def cuts_text(cuts: tuple[Cut, ...]) -> str:
+    """Write cuts as JSON."""
+    return json.dumps([(cut.index, cut.start, cut.end, cut.digest) for cut in cuts], separators=(",", ":"))
+
+
+def cuts_from(words: str) -> tuple[Cut, ...]:
+    """Read cuts."""
+    return tuple(Cut(*fields) for fields in json.loads(words))

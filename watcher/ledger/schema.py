@@ -1,0 +1,205 @@
+"""The ledger's tables, as the numbered steps that lead to them; a ledger is brought forward by the steps it lacks.
+
+A step that was released is never edited: what it left behind exists on other people's disks. `PRAGMA user_version` is
+the number of steps a file has behind it, changed in the same transaction as the step's work.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from watcher.errors import StateError
+
+#: "WTCH": tells our file from any other SQLite database.
+APPLICATION: Final = 0x57544348
+
+_FIRST: Final = (
+    f"PRAGMA application_id = {APPLICATION}",
+    # One row per source. AUTOINCREMENT: an id never comes back, so a late worker cannot meet a stranger under its own.
+    """
+    CREATE TABLE sources (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        path BLOB NOT NULL UNIQUE,
+        root BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        inode INTEGER NOT NULL,                 -- as a signed number
+        backlog INTEGER NOT NULL,
+        small INTEGER NOT NULL,
+        suspect INTEGER NOT NULL,
+        seconds REAL,
+        content TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        fence INTEGER NOT NULL DEFAULT 0,
+        alone INTEGER NOT NULL DEFAULT 0,       -- was running in a crash: runs with nothing beside it
+        crashes INTEGER NOT NULL DEFAULT 0,     -- crashes while alone, since it last got further
+        reached INTEGER NOT NULL DEFAULT 0,     -- pieces it had got to when it last crashed
+        owner TEXT NOT NULL DEFAULT '',
+        lease_until REAL NOT NULL DEFAULT 0,    -- monotonic: valid within one opening, by one process
+        run_at REAL NOT NULL DEFAULT 0,
+        queued_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        piece INTEGER NOT NULL DEFAULT 0,
+        pieces INTEGER NOT NULL DEFAULT 0,
+        seconds_done REAL NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '',
+        message TEXT NOT NULL DEFAULT '',
+        hint TEXT NOT NULL DEFAULT '',
+        outcome TEXT                            -- JSON; of the last time it was done
+    )
+    """,
+    # One index per state and question. Two that cover the same state tempt the planner to take the wrong one (measured:
+    # ten times slower at 100,000 rows); hence one for all claims, searched four times by its first two columns.
+    "CREATE INDEX sources_ready ON sources (alone, small, backlog, queued_at, id) WHERE state = 'ready'",
+    "CREATE INDEX sources_delayed ON sources (run_at) WHERE state = 'delayed'",
+    "CREATE INDEX sources_running ON sources (lease_until, alone) WHERE state = 'running'",
+    "CREATE INDEX sources_done ON sources (updated_at) WHERE state = 'done'",
+    "CREATE INDEX sources_failed ON sources (updated_at) WHERE state = 'failed'",
+    "CREATE INDEX sources_skipped ON sources (updated_at) WHERE state = 'skipped'",
+    # Finds a file again that was moved.
+    """
+    CREATE INDEX sources_moved ON sources (inode, size, mtime_ns)
+    WHERE state = 'done' AND inode <> 0 AND content <> ''
+    """,
+    # Sums that would take a walk over the whole ledger: sources by state, and what `tally` gives.
+    "CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
+    """
+    INSERT INTO totals VALUES
+        ('delayed', 0), ('ready', 0), ('running', 0), ('done', 0), ('failed', 0), ('skipped', 0),
+        ('audio_seconds', 0), ('paid_seconds', 0), ('saved_seconds', 0), ('answers', 0), ('answer_bytes', 0)
+    """,
+    """
+    CREATE TRIGGER sources_entered AFTER INSERT ON sources BEGIN
+        UPDATE totals SET value = value + 1 WHERE name = new.state;
+    END
+    """,
+    """
+    CREATE TRIGGER sources_moved_on AFTER UPDATE OF state ON sources WHEN old.state <> new.state BEGIN
+        UPDATE totals SET value = value - 1 WHERE name = old.state;
+        UPDATE totals SET value = value + 1 WHERE name = new.state;
+    END
+    """,
+    """
+    CREATE TRIGGER sources_left AFTER DELETE ON sources BEGIN
+        UPDATE totals SET value = value - 1 WHERE name = old.state;
+    END
+    """,
+    """
+    CREATE TABLE answers (
+        id INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL,
+        parameters TEXT NOT NULL,
+        body BLOB NOT NULL,                     -- zlib
+        seconds REAL NOT NULL,
+        model TEXT NOT NULL,
+        used_at REAL NOT NULL,
+        UNIQUE (digest, parameters)
+    )
+    """,
+    "CREATE INDEX answers_used ON answers (used_at)",
+    """
+    CREATE TABLE cuts (
+        sketch TEXT NOT NULL,
+        parameters TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        behind INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        used_at REAL NOT NULL,
+        PRIMARY KEY (sketch, parameters, number)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE contents (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest TEXT NOT NULL,
+        sketch TEXT NOT NULL,
+        parameters TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        cuts TEXT NOT NULL,                     -- JSON
+        loudness BLOB NOT NULL,                 -- zlib
+        used_at REAL NOT NULL,
+        UNIQUE (digest, parameters)
+    )
+    """,
+    "CREATE INDEX contents_sketch ON contents (sketch, id)",
+    "CREATE INDEX contents_used ON contents (used_at)",
+    """
+    CREATE TABLE outputs (
+        path BLOB PRIMARY KEY,
+        source BLOB NOT NULL,
+        kind TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        former TEXT NOT NULL DEFAULT '',
+        placed INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX outputs_source ON outputs (source)",
+    "CREATE INDEX outputs_notes ON outputs (path) WHERE kind = 'note'",
+    "CREATE TABLE temporaries (path BLOB PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE memory (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires REAL) WITHOUT ROWID",
+    """
+    CREATE TABLE bought (
+        endpoint TEXT NOT NULL,
+        day TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (endpoint, day)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE hooks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        source BLOB NOT NULL,
+        kind TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+)
+
+#: Step n brings a ledger of version n to version n + 1.
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
+    """Bring the ledger forward, each step in its own transaction. Raises StateError where it is not ours, or newer."""
+    for version in range(_version(connection, path, steps), len(steps)):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in steps[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Refuse a ledger this program cannot read: a looker changes nothing, so it brings nothing forward. False: empty."""
+    version = _version(connection, path, STEPS)
+    if 0 < version < len(STEPS):
+        raise StateError(
+            f"the ledger {path} was written by an older watcher",
+            hint="restart the daemon with this version: it brings the ledger forward",
+        )
+    return version > 0
+
+
+def _version(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...]) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != APPLICATION:
+        raise StateError(
+            f"{path} is a database, but not a watcher's ledger",
+            hint="give the watcher a state directory of its own: [state] dir",
+        )
+    if version > len(steps):
+        raise StateError(
+            f"the ledger {path} was written by a newer watcher (version {version}, this one knows {len(steps)})",
+            hint="run the newer watcher, or move the ledger aside: files that have their outputs are recognised",
+        )
+    return version
