@@ -5,17 +5,28 @@ tells people what went wrong, `moves` takes finished recordings away together wi
 of them ask of the ledger.
 """
 
+from watcher.sidecar.moves import Moved, forget_move, move_done, resume_move, target_directory
 from watcher.sidecar.names import check_template, needs_language
+from watcher.sidecar.notes import remove_note, remove_pause_note, write_note, write_pause_note
 from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, place
 from watcher.sidecar.register import Register, Row
 
 __all__ = [
     "NOTE",
+    "Moved",
     "Register",
     "Row",
     "adopted",
     "check_template",
     "clear_temporaries",
+    "forget_move",
+    "move_done",
     "needs_language",
     "place",
+    "remove_note",
+    "remove_pause_note",
+    "resume_move",
+    "target_directory",
+    "write_note",
+    "write_pause_note",
 ]

@@ -1,0 +1,314 @@
+"""Taking a finished recording away together with its outputs (``after = "move:done/"``).
+
+A plan is remembered before the first file moves, and stays until the caller has concluded the job: whatever interrupts
+a move, the next claim of the job carries it to its end. Files are only renamed, never copied, and never over anything.
+The .srt moves last, right after the recording, so that whoever waits for it in the target finds all.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from watcher import tree
+from watcher.errors import ChangedError, OutputError
+from watcher.job import Job, Output
+from watcher.sidecar import disk, names
+from watcher.sidecar.register import Register
+
+_SOURCE: Final = "source"
+#: What moves late: the recording after its other outputs, then what people wait for.
+_ORDER: Final = {_SOURCE: 1, "srt": 2}
+_LAST_NUMBER: Final = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where a recording and its outputs are now."""
+
+    #: Absolute path.
+    source: bytes
+    outputs: tuple[Output, ...]
+    #: What the caller wanted to know again after a crash.
+    memo: Mapping[str, object] = field(default_factory=dict)
+
+
+def move_done(
+    job: Job,
+    outputs: Sequence[Output],
+    target: str,
+    *,
+    register: Register,
+    memo: Mapping[str, object] | None = None,
+) -> Moved:
+    """Move the job's source and its outputs to the folder `target` of its root, which is made where it is missing.
+
+    The path below the root is kept: ``in/monday/talk.wav`` becomes ``in/done/monday/talk.wav``. Where a name is taken
+    the whole set gets a number: ``talk.2.wav``, ``talk.2.srt``. `memo` (JSON) comes back with the result, also from
+    `resume_move`. A source that is below `target` already stays there.
+
+    Call `forget_move` once the job is concluded. Raises OutputError (also where `target` lies on another file system),
+    ChangedError when the source is not what the job is about, GoneError, LeaseLostError, and ValueError for a target
+    that is not below the root. After an error either nothing has moved, or `resume_move` goes on.
+    """
+    done = target_directory(job.root, target)
+    if job.path.startswith(done + b"/"):
+        return Moved(job.path, tuple(outputs), memo or {})
+    parent, name = os.path.split(job.path)
+    goal = done + parent[len(job.root.rstrip(b"/")) :]
+    files = [_File(_SOURCE, "", name, name), *(_file(output) for output in outputs)]
+    files.sort(key=lambda file: _ORDER.get(file.kind, 0))
+    with _moving(job, goal, register) as move:
+        plan = _Plan(goal, job.fingerprint.size, job.fingerprint.mtime_ns, move.name_together(files), dict(memo or {}))
+        if not move.is_possible(plan):
+            raise ChangedError("the recording changed, or is gone, before it could be moved")
+        return move.carry_out(plan)
+
+
+def resume_move(job: Job, register: Register) -> Moved | None:
+    """Carry an interrupted move of this job to its end; None when there is nothing to resume.
+
+    For the beginning of every run, before the source is looked at: it may be in the target already. None also when
+    another recording has come under the source's name: the job is about that one then. Raises as `move_done` does.
+    """
+    plan = _recall(register, job)
+    if plan is None:
+        return None
+    with _moving(job, plan.goal, register) as move:
+        moved = move.carry_out(plan) if move.is_possible(plan) else None
+        if moved is None or move.has_successor(plan):
+            register.forget_memory(_key(job))
+            return None
+        return moved
+
+
+def forget_move(job: Job, register: Register) -> None:
+    """Say that the job of a finished move is concluded: nothing has to be resumed."""
+    register.forget_memory(_key(job))
+
+
+def target_directory(root: bytes, target: str) -> bytes:
+    """Give the absolute path of the folder `target` below `root`: what is to be left out when the root is searched.
+
+    Raises ValueError when it is not below the root.
+    """
+    parts = [part for part in os.fsencode(target).split(b"/") if part not in {b"", b"."}]
+    if target.startswith("/") or b".." in parts or not parts or b"\0" in b"".join(parts):
+        raise ValueError(f"{target!r} is not a folder below the watched one; write for example done/")
+    return b"/".join((root.rstrip(b"/"), *parts))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file of the set; names without folders."""
+
+    kind: str
+    digest: str
+    name: bytes
+    new_name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    #: Absolute path of the folder that the set moves to.
+    goal: bytes
+    #: The source's, by which it is recognised: renaming changes neither.
+    size: int
+    mtime_ns: int
+    files: tuple[_File, ...]
+    memo: dict[str, object]
+
+    @property
+    def source(self) -> _File:
+        return next(file for file in self.files if file.kind == _SOURCE)
+
+    @property
+    def new_source(self) -> bytes:
+        return _join(self.goal, self.source.new_name)
+
+    def renamed(self, file: _File, new_name: bytes) -> "_Plan":
+        return replace(
+            self,
+            files=tuple(
+                replace(other, new_name=new_name) if other.name == file.name else other for other in self.files
+            ),
+        )
+
+
+def _file(output: Output) -> _File:
+    name = os.path.basename(output.path)  # noqa: PTH119 - bytes
+    return _File(output.kind, output.digest, name, name)
+
+
+@contextmanager
+def _moving(job: Job, goal: bytes, register: Register) -> Iterator["_Move"]:
+    parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
+    with (
+        disk.reporting(goal),
+        tree.directory(job.root, parent) as here,
+        tree.made_directory(job.root, goal) as there,
+    ):
+        yield _Move(job, register, here=here, goal=goal, there=there)
+
+
+class _Move:
+    """A set of files between two open folders."""
+
+    def __init__(self, job: Job, register: Register, *, here: int, goal: bytes, there: int) -> None:
+        self._job = job
+        self._parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
+        self._register = register
+        self._here = here
+        self._goal = goal
+        self._there = there
+
+    def name_together(self, files: Sequence[_File]) -> tuple[_File, ...]:
+        """Give the files new names that are all free, with one number for all."""
+        stem = os.path.splitext(os.path.basename(self._job.path))[0]  # noqa: PTH119, PTH122 - bytes
+        limit = disk.name_limit(self._there)
+        for number in range(1, _LAST_NUMBER + 1):
+            found = tuple(replace(file, new_name=_numbered(file.name, stem, number, limit)) for file in files)
+            if all(self._is_free(file.new_name) for file in found):
+                return found
+        raise self._no_free_name()
+
+    def is_possible(self, plan: _Plan) -> bool:
+        """Say whether the plan's source is still here, or is there already."""
+        return self._source_is(self._there, plan.source.new_name, plan) or self._source_is(
+            self._here, plan.source.name, plan
+        )
+
+    def has_successor(self, plan: _Plan) -> bool:
+        """Say whether something stands where the source was, after it was moved."""
+        return disk.look(self._here, plan.source.name) is not None
+
+    def carry_out(self, plan: _Plan) -> Moved:
+        """Move what is not moved yet, then let the register follow."""
+        try:
+            for file in plan.files:
+                plan = self._carry(plan, file)
+        except OSError:
+            if all(disk.look(self._here, file.name) is not None for file in plan.files):
+                # Nothing has moved, so nothing binds to this plan: the operator may name another target.
+                self._register.forget_memory(_key(self._job))
+            raise
+        disk.sync(self._there)
+        disk.sync(self._here)
+        outputs = []
+        for file in plan.files:
+            if file.kind == _SOURCE:
+                continue
+            output = Output(file.kind, _join(self._goal, file.new_name), file.digest)
+            self._register.disown(_join(self._parent, file.name))
+            if disk.look(self._there, file.new_name) is None:
+                # A person removed it while we were away.
+                self._register.disown(output.path)
+                continue
+            self._register.placed(output.path)
+            outputs.append(output)
+        return Moved(plan.new_source, tuple(outputs), plan.memo)
+
+    def _carry(self, plan: _Plan, file: _File) -> _Plan:
+        """Move one file; give the plan as it was carried out."""
+        base, suffix = os.path.splitext(file.new_name)  # noqa: PTH122 - bytes
+        for new_name in names.numbered(base, suffix, limit=disk.name_limit(self._there)):
+            tried = plan.renamed(file, new_name)
+            if self._is_moved(tried, file, new_name):
+                return tried
+            self._register.remember(_key(self._job), _dump(tried, self._job.root))
+            if self._take(tried, file, new_name):
+                return tried
+        raise self._no_free_name()
+
+    def _is_moved(self, plan: _Plan, file: _File, new_name: bytes) -> bool:
+        if disk.look(self._here, file.name) is None:
+            return True
+        if file.kind == _SOURCE:
+            return self._source_is(self._there, new_name, plan)
+        row = self._register.owner(_join(self._goal, new_name))
+        return row is not None and row.source == plan.new_source and disk.look(self._there, new_name) is not None
+
+    def _take(self, plan: _Plan, file: _File, new_name: bytes) -> bool:
+        path = _join(self._goal, new_name)
+        if file.kind != _SOURCE and not self._register.enter_output(
+            replace(self._job, path=plan.new_source), Output(file.kind, path, file.digest)
+        ):
+            return False
+        taken = False
+        try:
+            taken = disk.put_new(self._here, file.name, self._there, new_name)
+        finally:
+            if not taken and file.kind != _SOURCE:
+                self._register.disown(path)
+        return taken
+
+    def _source_is(self, folder: int, name: bytes, plan: _Plan) -> bool:
+        found = disk.look(folder, name)
+        return found is not None and (found.st_size, found.st_mtime_ns) == (plan.size, plan.mtime_ns)
+
+    def _is_free(self, name: bytes) -> bool:
+        return disk.look(self._there, name) is None and self._register.owner(_join(self._goal, name)) is None
+
+    def _no_free_name(self) -> OutputError:
+        return OutputError(
+            f"every name for {names.shown(self._job.path)} is taken in {names.shown(self._goal)}",
+            hint="move some of the files there away",
+            reason="no_free_name",
+        )
+
+
+def _numbered(name: bytes, stem: bytes, number: int, limit: int) -> bytes:
+    if number == 1:
+        return name
+    mark = b".%d" % number
+    base, suffix = os.path.splitext(name)  # noqa: PTH122 - bytes
+    if base.startswith(stem):
+        return names.shorten(stem + mark + base[len(stem) :], suffix, limit=limit)
+    return names.shorten(base + mark, suffix, limit=limit)
+
+
+def _join(folder: bytes, name: bytes) -> bytes:
+    return os.path.join(folder, name)  # noqa: PTH118 - bytes
+
+
+def _key(job: Job) -> str:
+    return f"move:{job.id}"
+
+
+def _dump(plan: _Plan, root: bytes) -> dict[str, object]:
+    """Make JSON of a plan; paths are quoted as in an URL, because they need not be text."""
+    return {
+        "goal": quote_from_bytes(plan.goal[len(root.rstrip(b"/")) + 1 :]),
+        "size": plan.size,
+        "mtime_ns": plan.mtime_ns,
+        "memo": plan.memo,
+        "files": [
+            [file.kind, file.digest, quote_from_bytes(file.name), quote_from_bytes(file.new_name)]
+            for file in plan.files
+        ],
+    }
+
+
+def _recall(register: Register, job: Job) -> _Plan | None:
+    match register.remembered(_key(job)):
+        case {
+            "goal": str(goal),
+            "size": int(size),
+            "mtime_ns": int(mtime_ns),
+            "memo": dict(memo),
+            "files": list(files),
+        }:
+            return _Plan(
+                _join(job.root.rstrip(b"/"), unquote_to_bytes(goal)),
+                size,
+                mtime_ns,
+                tuple(
+                    _File(kind, digest, unquote_to_bytes(name), unquote_to_bytes(new_name))
+                    for kind, digest, name, new_name in files
+                ),
+                memo,
+            )
+        case _:
+            return None

@@ -1,0 +1,150 @@
+"""Telling people in the folder itself: why a recording failed, and that work is paused."""
+
+import hashlib
+import os
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from watcher import tree
+from watcher.job import Job, Output
+from watcher.sidecar import disk, names
+from watcher.sidecar.placement import NOTE, Draft, Placing, Temporaries
+from watcher.sidecar.register import Register
+
+_FAILED: Final = b".transcription-failed"
+_PAUSED: Final = b"transcription-paused.txt"
+_WIDTH: Final = 78
+
+
+def write_note(
+    job: Job, *, message: str, hint: str, register: Register, clock: Callable[[], float] = time.time
+) -> Output | None:
+    """Put a note beside a recording that failed for good: what happened, and what to do.
+
+    ``talk.wav.transcription-failed.txt``, readable by whoever may read the recording. An earlier note of ours is
+    replaced unless a person changed it. None when the recording is gone. Raises OutputError, GoneError, LeaseLostError.
+    """
+    parent, name = os.path.split(job.path)
+    text = _failure(names.shown(name), message, hint, clock())
+    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+        source = disk.look(folder, name)
+        if source is None:
+            return None
+        tried = tuple(names.numbered(name + _FAILED, b".txt", limit=disk.name_limit(folder)))
+        (output,) = Placing(job, parent, folder, register).place(
+            [Draft(NOTE, text.encode(), tried)], check=_nothing_to_check, like=source
+        )
+    return output
+
+
+def remove_note(root: bytes, source: bytes, register: Register) -> None:
+    """Remove the failure note of a source; one that a person changed stays, as theirs. Raises OutputError, GoneError."""
+    for row in register.owned(source):
+        if row.kind != NOTE:
+            continue
+        parent, name = os.path.split(row.path)
+        with disk.reporting(parent), tree.directory(root, parent) as folder:
+            if _is_ours(disk.digest(folder, name), (row.digest, row.former)):
+                disk.remove(folder, name)
+                disk.sync(folder)
+        # Only now: a crash in between leaves a row without a file, which the next success clears.
+        register.disown(row.path)
+
+
+def write_pause_note(root: bytes, *, message: str, hint: str, since: float, register: Register) -> bool:
+    """Put ``transcription-paused.txt`` into a root; `since` is Unix time. False when that name is somebody else's.
+
+    Called again it brings the text up to date, or leaves everything as it is. Raises OutputError, GoneError.
+    """
+    body = _pause(message, hint, since).encode()
+    digest = hashlib.sha256(body).hexdigest()
+    with disk.reporting(root), tree.directory(root, root) as folder:
+        standing = disk.digest(folder, _PAUSED)
+        ours = _remembered(register, root)
+        if disk.look(folder, _PAUSED) is not None:
+            if not _is_ours(standing, ours):
+                return False
+            if standing == digest:
+                return True
+        like = os.fstat(folder)
+        with Temporaries(root, folder, register) as temporaries:
+            temporary = temporaries.write(_PAUSED, body, like)
+            register.remember(_key(root), {"digests": [digest, standing]})
+            if standing:
+                disk.replace(folder, temporary, _PAUSED)
+            elif not disk.put_new(folder, temporary, folder, _PAUSED):
+                return False
+            disk.sync(folder)
+    return True
+
+
+def remove_pause_note(root: bytes, *, register: Register) -> None:
+    """Remove the note of `write_pause_note`, if it stands there as we wrote it. Raises OutputError, GoneError."""
+    ours = _remembered(register, root)
+    if not ours:
+        return
+    with disk.reporting(root), tree.directory(root, root) as folder:
+        if _is_ours(disk.digest(folder, _PAUSED), ours):
+            disk.remove(folder, _PAUSED)
+            disk.sync(folder)
+    register.forget_memory(_key(root))
+
+
+def _failure(name: str, message: str, hint: str, when: float) -> str:
+    return _page(
+        f"{name} could not be transcribed.",
+        {"What happened": message, "What to do": hint},
+        f"Delete this note to have the recording tried again. It goes away by itself when that succeeds. ({_date(when)})",
+    )
+
+
+def _pause(message: str, hint: str, since: float) -> str:
+    return _page(
+        f"Transcription is paused since {_date(since)}.",
+        {"Why": message, "What to do": hint},
+        "Recordings are kept in the queue and none is lost. This note goes away by itself when work goes on.",
+    )
+
+
+def _page(title: str, parts: Mapping[str, str], end: str) -> str:
+    paragraphs = [
+        title,
+        *(f"{head}: {line}" for head, text in parts.items() if (line := _one_line(text))),
+        end,
+    ]
+    return "\n\n".join(_wrap(paragraph) for paragraph in paragraphs) + "\n"
+
+
+def _wrap(paragraph: str) -> str:
+    return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _one_line(text: str) -> str:
+    # A message may quote what a server said: text, not commands for whoever prints it on a terminal.
+    return names.shown(" ".join(text.split()).encode("utf-8", "surrogateescape"))
+
+
+def _date(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(when))
+
+
+def _is_ours(digest: str, ours: Iterable[str]) -> bool:
+    return bool(digest) and digest in ours
+
+
+def _remembered(register: Register, root: bytes) -> tuple[str, ...]:
+    match register.remembered(_key(root)):
+        case {"digests": [str(now), str(before)]}:
+            return now, before
+        case _:
+            return ()
+
+
+def _key(root: bytes) -> str:
+    return f"pause-note:{hashlib.sha256(root).hexdigest()}"
+
+
+def _nothing_to_check() -> None:
+    """Say nothing: a note does not depend on the source's content."""
