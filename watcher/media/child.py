@@ -1,0 +1,191 @@
+"""The media child: decodes, cuts and encodes one recording, and says so line by line (see `protocol`).
+
+It lives for one job. It is started by `Cutting` with a clean environment, two descriptors (the recording, and the line
+to the daemon) and nothing else, confines itself, and is believed nothing.
+"""
+
+import socket
+import time
+import traceback
+from pathlib import Path
+from typing import Final
+
+from watcher.errors import FileError, JobError, OutputError, PassingError
+from watcher.media.confine import allow_cpu, confine
+from watcher.media.decode import Recording
+from watcher.media.encode import encode
+from watcher.media.levels import Meter
+from watcher.media.piece import RATE
+from watcher.media.plan import Planner, Span, rules_for
+from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
+from watcher.media.protocol import decode as read_message
+from watcher.media.protocol import encode as write_message
+from watcher.media.source import Reader
+
+#: Seconds between signs of life.
+_BEAT: Final = 1.0
+#: A piece that must be made shorter than this many seconds, to be small enough, is not made.
+_LEAST: Final = 5.0
+
+
+def main(descriptor: int, line: int, parent: int) -> int:
+    """Work on the recording behind `descriptor`, as ordered over the socket `line`; give the exit code."""
+    with socket.socket(fileno=line) as link:
+        talk = Talk(link)
+        order = talk.receive()
+        if not isinstance(order, Order):
+            raise TypeError(f"an order was expected, not {order}")
+        confine(parent, memory=order.limit_memory)
+        Child(talk, order, descriptor).run()
+    return 0
+
+
+class Talk:
+    """The child's end of the line."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._lines = link.makefile("rb")
+        #: Monotonic time of the last message sent.
+        self.spoken = time.monotonic()
+
+    def send(self, message: Message) -> None:
+        """Say it; OSError when the daemon is gone."""
+        self._link.sendall(write_message(message))
+        self.spoken = time.monotonic()
+
+    def receive(self) -> Message:
+        """Wait for what the daemon says; EOFError when it is gone."""
+        line = self._lines.readline(MAX_LINE)
+        if not line:
+            raise EOFError("the daemon is gone")
+        return read_message(line)
+
+
+class Child:
+    """One recording, from the order to the end."""
+
+    def __init__(self, talk: Talk, order: Order, descriptor: int) -> None:
+        self._talk = talk
+        self._order = order
+        self._reader = Reader(descriptor, tick=self._beat)
+        self._meter = Meter()
+        self._heard = 0
+        self._granted = 0
+        self._told_replanned = False
+
+    def run(self) -> None:
+        """Do it, and tell whatever comes of it."""
+        try:
+            self._work()
+        except JobError as exc:
+            kind = {FileError: "file", PassingError: "passing", OutputError: "output"}[type(exc)]
+            self._talk.send(Failed(kind, exc.reason, exc.message, exc.hint, repr(exc.__cause__ or "")))
+        except MemoryError:
+            self._talk.send(
+                Failed(
+                    "file",
+                    "limits",
+                    "Decoding this file takes more memory than a recording may.",
+                    "It is probably damaged, or not a recording at all; export it again.",
+                )
+            )
+        except (BrokenPipeError, EOFError):
+            # Nobody is there to be told.
+            return
+        except Exception as exc:  # noqa: BLE001 - the process's boundary: what a hostile file provoked fails that file
+            self._talk.send(
+                Failed(
+                    "file",
+                    "crashed",
+                    f"Decoding this file failed in an unforeseen way ({type(exc).__name__}).",
+                    "Export it again, for example as WAV or FLAC; please report it if it plays fine elsewhere.",
+                    traceback.format_exc(),
+                )
+            )
+
+    def _work(self) -> None:
+        order = self._order
+        self._allow()
+        recording = Recording(self._reader, limit_seconds=order.limit_seconds)
+        rules, pieces = rules_for(
+            recording.seconds,
+            piece_seconds=order.piece_seconds,
+            places=order.places if order.auto else 0,
+            max_seconds=order.max_seconds,
+            skip_silence=order.skip_silence,
+        )
+        self._talk.send(Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others))
+        planner = Planner(rules, planned=order.planned)
+        for samples in recording.samples():
+            self._heard += len(samples)
+            self._meter.add(samples)
+            planner.feed(samples)
+            self._make(planner)
+            self._beat()
+        planner.finish()
+        self._make(planner)
+        self._talk.send(
+            Ended(
+                seconds=self._heard / RATE,
+                content=self._reader.content(),
+                loudness=self._meter.finish(),
+                warnings=recording.warnings + recording.ending(),
+                stream=recording.stream,
+            )
+        )
+
+    def _make(self, planner: Planner) -> None:
+        """Make the pieces that are certain by now."""
+        while (span := planner.span()) is not None:
+            if planner.replanned is not None and not self._told_replanned:
+                self._told_replanned = True
+                self._talk.send(Replanned(planner.replanned))
+            self._wait_for_grant()
+            file = f"{span.cut.index:05}.{self._order.codec}"
+            size = self._encoded(span, file)
+            if size > self._order.max_bytes:
+                planner.shorten(span, self._shorter(span, size))
+                continue
+            self._granted -= 1
+            planner.accept(span)
+            self._talk.send(Made(span.cut, span.overlap, file, size))
+
+    def _encoded(self, span: Span, file: str) -> int:
+        path = Path(self._order.spool, file)
+        try:
+            return encode(span.samples, path, self._order.codec)
+        except OSError as exc:
+            path.unlink(missing_ok=True)
+            raise OutputError(
+                f"A piece cannot be written to {self._order.spool}: {exc.strerror or exc}",
+                hint="Make room on the disk that holds the state directory.",
+                reason="spool",
+            ) from exc
+
+    def _shorter(self, span: Span, size: int) -> int:
+        longest = int(len(span.samples) * 0.9 * self._order.max_bytes / size)
+        if longest < _LEAST * RATE:
+            raise FileError(
+                f"The server takes at most {self._order.max_bytes} bytes at once, which is too little for speech.",
+                hint='Raise max_upload_mb, or set codec = "mp3" in [media].',
+                reason="limits",
+            )
+        return longest
+
+    def _wait_for_grant(self) -> None:
+        while not self._granted:
+            message = self._talk.receive()
+            if not isinstance(message, Grant):
+                raise TypeError(f"a grant was expected, not {message}")
+            self._granted += message.pieces
+
+    def _beat(self) -> None:
+        """Give a sign of life now and then, and claim the CPU time that what was heard so far entitles to."""
+        if time.monotonic() - self._talk.spoken >= _BEAT:
+            self._allow()
+            self._talk.send(Progress(self._heard))
+
+    def _allow(self) -> None:
+        base, ratio = self._order.limit_cpu_base, self._order.limit_cpu_ratio
+        allow_cpu(base + ratio * self._heard / RATE, most=base + ratio * self._order.limit_seconds)

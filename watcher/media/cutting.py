@@ -1,0 +1,356 @@
+"""The daemon's side of the media child: starts it, takes its pieces, and outlives it whatever happens.
+
+Nothing heavy is imported here; PyAV and numpy live in the child alone.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+
+import watcher
+from watcher.errors import FileError, JobError, OutputError, PassingError, StoppedError
+from watcher.job import Cut
+from watcher.media.piece import FORMS, RATE, Limits, MediaOptions, Opening, Piece, Summary
+from watcher.media.protocol import (
+    MAX_LINE,
+    Ended,
+    Failed,
+    Grant,
+    Made,
+    Message,
+    Opened,
+    Order,
+    Progress,
+    ProtocolError,
+    Replanned,
+    decode,
+    encode,
+)
+
+_log = structlog.get_logger()
+
+_PREFIX: Final = "job-"
+#: Pieces that may exist beyond those in flight: one that is just leaving, one that is being made.
+_AHEAD: Final = 2
+#: Seconds between looks at `stop` and `in_flight` while the child is silent.
+_GLANCE: Final = 0.25
+#: Seconds a child that has said its last word gets to go.
+_FAREWELL: Final = 5.0
+_ERRORS: Final[dict[str, type[JobError]]] = {"file": FileError, "passing": PassingError, "output": OutputError}
+#: All a decoder needs to know of the world. One arena and one thread: address space is limited.
+_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def clear_spool(spool: Path) -> None:
+    """Remove what jobs of a crashed daemon left in the spool; call it before any job runs."""
+    for left in spool.glob(_PREFIX + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+class Cutting:
+    """A recording on its way into pieces: a context manager around one child process.
+
+    Iterate to get each piece as soon as it is cut; call `Piece.release` when it was sent. At most `in_flight() + 2`
+    pieces exist at a time, so a consumer that releases nothing gets no more. Only one thread iterates; any thread may
+    release or `close`, which ends the iteration with StoppedError, as `stop` does.
+
+    The recording is read through `descriptor` by pread alone. `planned` are cuts of an earlier run: they are made
+    again as they were while the recording sounds as it did; where it does not, `replanned` says from which index on.
+    `in_flight` says how many pieces may be asked for at once; the child's pieces get shorter to keep that many busy.
+
+    Raises FileError (reasons "undecodable", "unsupported", "no_audio", "too_long", "limits", "crashed"), PassingError
+    ("unreadable", "stalled", "killed", "child"), OutputError ("spool") and StoppedError while iterating.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        options: MediaOptions,
+        *,
+        spool: Path,
+        stop: threading.Event,
+        in_flight: Callable[[], int],
+        planned: Sequence[Cut] = (),
+        max_seconds: float = 0.0,
+        max_bytes: int = 24 << 20,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`max_seconds`, `max_bytes`: the longest (0: any) and the largest piece the server takes."""
+        self._descriptor = descriptor
+        self._options = options
+        self._spool = spool
+        self._stop = stop
+        self._in_flight = in_flight
+        self._planned = tuple(planned)
+        self._max_seconds = max_seconds
+        self._max_bytes = max_bytes
+        self._limits = limits or Limits()
+        self._clock = clock
+        #: What the header promised; None until the iteration has begun.
+        self.opening: Opening | None = None
+        #: The index from which on `planned` did not fit; None while it does.
+        self.replanned: int | None = None
+        #: Seconds of the recording that were decoded so far.
+        self.heard = 0.0
+        self._summary: Summary | None = None
+        self._lock = threading.Lock()
+        self._granted = 0
+        self._existing: dict[int, Path] = {}
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        """Start the child."""
+        self._spool.mkdir(parents=True, exist_ok=True)
+        self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._spool))
+        # What the child has to say before it can speak: an import that fails, an assertion of the C library.
+        self._words = os.memfd_create("media-child")
+        self._link, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    self._command(theirs.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._words,
+                    pass_fds=(self._descriptor, theirs.fileno()),
+                    env=_ENVIRONMENT,
+                    cwd=self._directory,
+                    umask=0o077,
+                    process_group=0,
+                )
+        except OSError as exc:
+            self._clear()
+            raise PassingError(f"The media child cannot be started: {exc}", reason="child") from exc
+        self._lines = _Lines(self._link)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the child and remove its pieces."""
+        self.close()
+        self._process.wait()
+        self._clear()
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Give each piece as soon as it lies in the spool."""
+        self._send(self._order())
+        while self._summary is None:
+            match self._next():
+                case Opened() as opened:
+                    self.opening = Opening(opened.seconds, opened.pieces, opened.stream, opened.others)
+                case Made() as made:
+                    yield self._piece(made)
+                case Progress() as progress:
+                    self.heard = progress.samples / RATE
+                case Replanned() as replanned:
+                    self.replanned = replanned.index
+                case Ended() as ended:
+                    self.heard = ended.seconds
+                    self._summary = Summary(ended.seconds, ended.content, ended.loudness, ended.warnings, ended.stream)
+                case Failed() as failed:
+                    if failed.detail:
+                        _log.debug("media.child", reason=failed.reason, detail=failed.detail)
+                    raise _ERRORS.get(failed.kind, FileError)(failed.message, hint=failed.hint, reason=failed.reason)
+                case message:
+                    raise ProtocolError(f"not for us: {message}")
+
+    @property
+    def summary(self) -> Summary:
+        """What is known once the iteration has come to its end; RuntimeError before."""
+        if self._summary is None:
+            raise RuntimeError("the recording was not heard to its end")
+        return self._summary
+
+    def release(self, piece: Piece) -> None:
+        """Remove the piece's file and let the child make another."""
+        self._release(piece.cut.index)
+
+    def close(self) -> None:
+        """End the child; its pieces stay until the context is left."""
+        with self._lock:
+            self._closed = True
+        self._process.kill()
+
+    # The child.
+
+    def _command(self, line: int) -> list[str]:
+        package = Path(watcher.__file__).resolve().parent
+        starter = package / "media" / "__main__.py"
+        path = [str(package.parent), *(entry for entry in sys.path if os.path.isabs(entry))]  # noqa: PTH117 - entries are strings
+        return [sys.executable, "-I", "-S", str(starter), str(self._descriptor), str(line), str(os.getpid()), *path]
+
+    def _order(self) -> Order:
+        options, limits = self._options, self._limits
+        return Order(
+            spool=str(self._directory),
+            codec=options.codec,
+            piece_seconds=options.piece_seconds,
+            auto=options.pieces == "auto",
+            places=max(1, self._in_flight()),
+            skip_silence=options.skip_silence,
+            max_seconds=self._max_seconds,
+            max_bytes=self._max_bytes,
+            limit_seconds=limits.seconds,
+            limit_memory=limits.memory,
+            limit_cpu_base=limits.cpu_base,
+            limit_cpu_ratio=limits.cpu_ratio,
+            planned=self._planned,
+        )
+
+    def _send(self, message: Message) -> None:
+        # If it has ended: why, its last words or its exit code will tell.
+        with contextlib.suppress(OSError):
+            self._link.sendall(encode(message))
+
+    def _grant(self) -> None:
+        """Let the child make as many pieces as there is room for."""
+        with self._lock:
+            free = max(1, self._in_flight()) + _AHEAD - len(self._existing) - self._granted
+            if free > 0:
+                self._granted += free
+                self._send(Grant(free))
+
+    def _next(self) -> Message:
+        """Wait for the child's next message."""
+        since = self._clock()
+        while True:
+            if self._stop.is_set() or self._closed:
+                raise StoppedError("The recording is not cut any further.")
+            self._grant()
+            try:
+                message = self._lines.get(_GLANCE)
+            except EOFError:
+                raise self._death() from None
+            except ProtocolError as exc:
+                raise FileError(
+                    "The media child spoke nonsense.", hint="Export the recording again.", reason="crashed"
+                ) from exc
+            if message is not None:
+                return message
+            if not self._granted:
+                # It waits for us.
+                since = self._clock()
+            elif self._clock() - since > self._limits.patience:
+                raise PassingError(
+                    f"Reading the recording did not get on for {self._limits.patience:.0f} s.",
+                    hint="Check the disk or the network share it lies on.",
+                    reason="stalled",
+                )
+
+    def _death(self) -> JobError:
+        """Say what the child died of."""
+        try:
+            code = self._process.wait(_FAREWELL)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        words = os.pread(self._words, 4096, max(0, os.fstat(self._words).st_size - 4096)).decode(errors="replace")
+        _log.debug("media.child", code=code, detail=words)
+        if self._closed:
+            return StoppedError("The recording is not cut any further.")
+        if code >= 0:
+            last = (words.strip().splitlines() or ["it said nothing"])[-1]
+            return PassingError(
+                f"The media child ended with code {code}: {last}", hint="Check the installation.", reason="child"
+            )
+        name = _signal_name(-code)
+        if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            return PassingError(
+                f"The process that decodes the recording was ended from outside ({name}).",
+                hint="Most often the system ran out of memory; see the kernel's log.",
+                reason="killed",
+            )
+        if -code == signal.SIGXCPU:
+            return FileError(
+                "Decoding takes far more processor time than a recording of this length should.",
+                hint="It is probably damaged, or not a recording at all; export it again.",
+                reason="limits",
+            )
+        return FileError(
+            f"The decoder crashed on this file ({name}).",
+            hint="It is probably damaged; export it again, for example as WAV or FLAC.",
+            reason="crashed",
+        )
+
+    # The pieces.
+
+    def _piece(self, made: Made) -> Piece:
+        path = self._directory / made.file
+        with self._lock:
+            self._granted -= 1
+            self._existing[made.cut.index] = path
+        name, mime = FORMS[self._options.codec]
+        return Piece(
+            cut=made.cut,
+            path=path,
+            size=made.size,
+            seconds=(made.cut.end - made.cut.start) / RATE,
+            name=name,
+            mime=mime,
+            overlap=made.overlap,
+            on_release=partial(self._release, made.cut.index),
+        )
+
+    def _release(self, index: int) -> None:
+        with self._lock:
+            path = self._existing.pop(index, None)
+        if path is not None:
+            path.unlink(missing_ok=True)
+            self._grant()
+
+    def _clear(self) -> None:
+        self._link.close()
+        os.close(self._words)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+class _Lines:
+    """Messages out of a socket, with a timeout."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._poll = select.poll()
+        self._poll.register(link, select.POLLIN)
+        self._buffer = bytearray()
+
+    def get(self, timeout: float) -> Message | None:
+        """Give the next message, None after `timeout` seconds without one; EOFError, ProtocolError."""
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > MAX_LINE:
+                raise ProtocolError("a line without end")
+            if not self._poll.poll(timeout * 1000):
+                return None
+            try:
+                data = self._link.recv(1 << 16)
+            except ConnectionError:
+                data = b""
+            if not data:
+                raise EOFError("the child is gone")
+            self._buffer += data
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return decode(line)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,124 @@
+"""How loud a recording is, frame by frame, and what counts as silence in it. Pure, no I/O."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watcher.media.piece import RATE
+
+Samples = NDArray[np.int16]
+#: Mean squares of frames (full scale 1.0), or RMS levels in dBFS.
+Levels = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+#: Samples in a frame: 20 ms.
+FRAME: Final = RATE // 50
+#: Samples in a byte of `Summary.loudness`: 0.1 s.
+_TENTH: Final = RATE // 10
+#: dBFS given to a frame without any signal.
+_NOTHING: Final = -120.0
+#: Frames below this say nothing of the room: digital silence, or its dither.
+_DIGITAL: Final = -90.0
+#: Below this a frame is silence whatever the rest sounds like: speech there would span 12 of 65,536 steps.
+_INAUDIBLE: Final = -75.0
+#: Above this a frame is never "without sound", however steady it is: a noisy room is for the recogniser to judge.
+AUDIBLE: Final = -45.0
+#: Difference of quiet and loud (dB) from which there is speech above a floor, and below which there is only a floor.
+_SPEECH: Final = 18.0
+_STEADY: Final = 8.0
+#: Sound shorter than this within silence is a click: 0.1 s. The shortest words take 0.2 s.
+CLICK: Final = 5
+
+
+def power(samples: Samples) -> Levels:
+    """Give the mean square of each whole frame of `samples`."""
+    count = len(samples) // FRAME
+    frames = samples[: count * FRAME].astype(np.float32).reshape(count, FRAME)
+    result: Levels = np.einsum("ij,ij->i", frames, frames) / np.float32(FRAME * 32768.0**2)
+    return result
+
+
+def decibels(mean_squares: Levels) -> Levels:
+    """Give RMS levels in dBFS, `_NOTHING` at least."""
+    result: Levels = 10 * np.log10(np.maximum(mean_squares, np.float32(10.0 ** (_NOTHING / 10))))
+    return result
+
+
+def runs(mask: Mask) -> list[tuple[int, int]]:
+    """Give the stretches of True as (first, behind the last)."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    return [(int(first), int(behind)) for first, behind in zip(edges[::2], edges[1::2], strict=True)]
+
+
+class Scale:
+    """What is quiet and what is loud in this recording: a histogram of levels that forgets by half in 5 minutes."""
+
+    def __init__(self) -> None:
+        self._histogram = np.zeros(int(-_DIGITAL) + 1)
+        #: The level which a tenth of all frames stay below, and the one which a twentieth exceed.
+        self._floor = self._loud = _DIGITAL
+
+    def add(self, levels: Levels) -> None:
+        """Take in further frames."""
+        self._histogram *= 0.5 ** (len(levels) * FRAME / (300.0 * RATE))
+        heard = levels[levels > _DIGITAL]
+        self._histogram += np.bincount(
+            np.clip(np.rint(heard - _DIGITAL), 0, -_DIGITAL).astype(np.intp), minlength=len(self._histogram)
+        )
+        total = np.cumsum(self._histogram)
+        if total[-1] > 0:
+            self._floor = _DIGITAL + float(np.searchsorted(total, 0.10 * total[-1]))
+            self._loud = _DIGITAL + float(np.searchsorted(total, 0.95 * total[-1]))
+
+    def sound(self, levels: Levels) -> Mask:
+        """Tell the frames with sound from those without; clicks do not count.
+
+        Cautious, for what is without sound is not sent: either speech was heard well above the floor, or nothing but
+        a steady floor was heard; in between only the inaudible is taken for silence.
+        """
+        spread = self._loud - self._floor
+        threshold = _INAUDIBLE
+        if spread >= _SPEECH or spread <= _STEADY:
+            threshold = max(_INAUDIBLE, min(AUDIBLE, self._floor + _STEADY))
+        result = levels > threshold
+        for first, behind in runs(result):
+            if behind - first < CLICK:
+                result[first:behind] = False
+        return result
+
+    def pause(self, levels: Levels) -> Mask:
+        """Tell the frames in which a speaker pauses: near the floor, wherever that lies."""
+        spread = self._loud - self._floor
+        if spread < _STEADY - 2:
+            return levels < _INAUDIBLE
+        return levels < max(_INAUDIBLE, self._floor + max(3.0, spread / 4))
+
+
+class Meter:
+    """Measures the loudness of a recording as it passes."""
+
+    def __init__(self) -> None:
+        self._rest = np.empty(0, np.int16)
+        self._bytes = bytearray()
+
+    def add(self, samples: Samples) -> None:
+        """Take the next samples."""
+        samples = np.concatenate((self._rest, samples))
+        whole = len(samples) // _TENTH * _TENTH
+        self._rest = samples[whole:]
+        self._bytes += _loudness(samples[:whole].reshape(-1, _TENTH))
+
+    def finish(self) -> bytes:
+        """Give one byte per 0.1 s: minus dBFS (RMS), 255 for digital silence; the last may stand for less."""
+        if len(self._rest):
+            self._bytes += _loudness(self._rest.reshape(1, -1))
+            self._rest = self._rest[:0]
+        return bytes(self._bytes)
+
+
+def _loudness(tenths: Samples) -> bytes:
+    values = tenths.astype(np.float32) / np.float32(32768)
+    means = np.einsum("ij,ij->i", values, values) / np.float32(values.shape[1])
+    rounded = np.clip(np.rint(-decibels(means)), 0, 254)
+    return np.where(means > 0, rounded, 255).astype(np.uint8).tobytes()

@@ -1,0 +1,99 @@
+"""One channel out of many, in blocks of half a second. Pure, no I/O.
+
+Two channels are averaged, and where they are each other's mirror image (a reversed cable, a "karaoke" side signal, an
+XLR mistake) the second is turned round first, or the voice would cancel itself out. Three or more share the gain by
+their loudness, as automatic microphone mixers do (D. Dugan, JAES 1975): one open microphone of 64 is heard at its full
+level, and 64 equal ones do not clip.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mono = NDArray[np.float32]
+#: Channels of one block: shape (channels, samples), integers or floats in their own full scale.
+Block = NDArray[np.float32]
+
+#: Correlation below which two channels are taken for mirror images, and above which no longer.
+_MIRRORED: Final = -0.8
+_STRAIGHT: Final = -0.3
+#: Samples over which weights change: no click is heard, no word is lost.
+_FADE: Final = 512
+#: Correlation and loudness are measured on every eighth sample: aliasing does not change either.
+_SPARSE: Final = 8
+
+
+class Mixer:
+    """Collects the channels' samples and gives mono blocks of full scale 1.0, half a second each."""
+
+    def __init__(self, channels: int, rate: int, full_scale: float) -> None:
+        self._block = np.empty((channels, max(1, rate // 2)), np.float32)
+        self._filled = 0
+        self._unit = np.float32(1.0 / full_scale)
+        self._weights = np.full(channels, 1.0 / channels, np.float32)
+
+    def feed(self, planes: Sequence[NDArray[np.generic]], *, middle: float = 0.0) -> Iterator[Mono]:
+        """Take one array per channel, all of one length; give the blocks that became complete.
+
+        `middle` is what silence is in these samples (128 in unsigned bytes).
+        """
+        taken, count = 0, len(planes[0])
+        while taken < count:
+            size = min(count - taken, self._block.shape[1] - self._filled)
+            for row, plane in zip(self._block, planes, strict=True):
+                row[self._filled : self._filled + size] = plane[taken : taken + size]
+                if middle:
+                    row[self._filled : self._filled + size] -= middle
+            taken += size
+            self._filled += size
+            if self._filled == self._block.shape[1]:
+                yield self.flush()
+
+    def silence(self, count: int) -> Iterator[Mono]:
+        """Take `count` samples of silence."""
+        while count > 0:
+            size = min(count, self._block.shape[1] - self._filled)
+            self._block[:, self._filled : self._filled + size] = 0.0
+            self._filled += size
+            count -= size
+            if self._filled == self._block.shape[1]:
+                yield self.flush()
+
+    def flush(self) -> Mono:
+        """Give what was collected, which may be less than a block, or nothing."""
+        block = self._block[:, : self._filled]
+        self._filled = 0
+        # Floats in a file may be anything; one NaN would spread over all that is resampled with it.
+        if not np.isfinite(np.dot(block[0], block[0])) or len(block) > 1:
+            np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        if len(block) == 1:
+            alone: Mono = block[0] * self._unit
+            return alone
+        before = self._weights
+        self._weights = _mirror(block, before) if len(block) == 2 else _share(block, before)  # noqa: PLR2004 - stereo
+        mono = self._weights @ block
+        if (self._weights != before).any():
+            fade = min(_FADE, len(mono))
+            ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
+            mono[:fade] = ramp * mono[:fade] + (1 - ramp) * (before @ block[:, :fade])
+        return mono * self._unit
+
+
+def _mirror(block: Block, before: Mono) -> Mono:
+    left, right = block[:, ::_SPARSE]
+    energy = np.sqrt(np.dot(left, left) * np.dot(right, right))
+    correlation = np.dot(left, right) / energy if energy > 0 else 0.0
+    if correlation < _MIRRORED:
+        return np.array([0.5, -0.5], np.float32)
+    if correlation > _STRAIGHT and energy > 0:
+        return np.array([0.5, 0.5], np.float32)
+    return before
+
+
+def _share(block: Block, before: Mono) -> Mono:
+    sparse = block[:, ::_SPARSE]
+    energies = np.einsum("ij,ij->i", sparse, sparse)
+    total = energies.sum()
+    return (energies / total).astype(np.float32) if total > 0 else before

@@ -1,0 +1,95 @@
+"""The values of the room: how to cut, what a piece is, and what is known of a recording once all of it was heard.
+
+A sample position always counts samples at `RATE` from the start of the recording.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from watcher.job import Cut
+
+#: Samples per second of everything that is cut, sent and measured: what Whisper itself listens to.
+RATE: Final = 16_000
+#: Samples that neighbouring pieces share where no silence was in reach: 2 s.
+OVERLAP: Final = 2 * RATE
+#: File name and MIME type by codec.
+FORMS: Final = {"flac": ("audio.flac", "audio/flac"), "mp3": ("audio.mp3", "audio/mpeg")}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOptions:
+    """The ``[media]`` settings."""
+
+    #: "auto": shorter pieces when more requests could run at once; "fixed": always near `piece_seconds`.
+    pieces: Literal["auto", "fixed"] = "auto"
+    piece_seconds: float = 600.0
+    codec: Literal["flac", "mp3"] = "flac"
+    #: Stretches without sound are neither sent nor paid for.
+    skip_silence: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a recording and its child process may take; beyond, the file fails with the reason "limits" or "too_long"."""
+
+    #: Longest recording, in seconds.
+    seconds: float = 24 * 3600.0
+    #: Address space of the child, in bytes. Measured: 0.5 GB for three hours of 192 kHz stereo.
+    memory: int = 2 << 30
+    #: CPU seconds before any sound came out, and for each second of sound. Measured: 0.001 on a PC, 0.03 on a Pi Zero.
+    cpu_base: float = 60.0
+    cpu_ratio: float = 0.25
+    #: Seconds without a sign of life before the child is given up.
+    patience: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One encoded span of the recording, in the spool until `release` is called."""
+
+    cut: Cut
+    path: Path
+    #: Bytes of the file at `path`.
+    size: int
+    seconds: float
+    #: File name and MIME type to send it under.
+    name: str
+    mime: str
+    #: Samples shared with the piece before it.
+    overlap: int = 0
+    on_release: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+    def release(self) -> None:
+        """Remove the file and let the child make another piece; may be called twice, and from any thread."""
+        self.on_release()
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the header promised before anything was decoded."""
+
+    #: None where the header does not say.
+    seconds: float | None
+    #: Estimated number of pieces, at least 1; silence that is skipped may raise or lower it.
+    pieces: int
+    #: The audio track that is heard, in words: "pcm_s24le, 48000 Hz, 2 channels".
+    stream: str
+    #: The tracks that are not.
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of a recording once it was read to its end."""
+
+    seconds: float
+    #: SHA-256 (hex) of the source's bytes.
+    content: str
+    #: One unsigned byte per 0.1 s: minus dBFS (RMS); 255 is digital silence.
+    loudness: bytes
+    #: What a person should know: damage that was passed over, a cut-off end, tracks left out.
+    warnings: tuple[str, ...] = ()
+    #: As `Opening.stream`.
+    stream: str = ""

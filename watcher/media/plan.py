@@ -1,0 +1,313 @@
+"""Where to cut: plans pieces between a recording's silences. Pure, no I/O.
+
+Decisions are taken at fixed positions of the recording (every 5 s), with what was heard up to there, so the same sound
+is cut at the same places, however it was fed.
+"""
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from watcher.job import Cut
+from watcher.media.levels import AUDIBLE, CLICK, FRAME, Levels, Mask, Samples, Scale, decibels, power, runs
+from watcher.media.piece import OVERLAP, RATE
+
+_STEP: Final = 5 * RATE
+#: A stretch without sound of this many frames within a piece ends the piece: 20 s.
+_DESERT: Final = 1000
+#: Silence of this many frames at a piece's edge is not sent: 1 s …
+_EDGE: Final = 50
+#: … but for this pad: 0.3 s.
+_PAD: Final = 15
+#: Shortest pause to cut in: 0.2 s; what lies beyond 2 s makes a pause no better.
+_PAUSE: Final = 10
+_LONG_PAUSE: Final = 100
+#: dBFS below which a pause is no matter of opinion, and what that is worth: a quarter of the longest pause.
+_DEAF: Final = -70.0
+_DEAF_BONUS: Final = 0.25
+#: The quiet that is wanted around a cut without overlap, to both sides: 0.06 s.
+_QUIET: Final = 3
+#: Less than this behind the last cut is nothing anybody said: servers refuse it, too. 0.1 s.
+_SHORTEST: Final = RATE // 10
+#: Seconds: the shortest pieces that are made for the sake of more requests at once, and the shortest of all.
+_SHRUNK: Final = 90.0
+_LEAST: Final = 5.0
+#: Pieces for each place: the ends of the last ones lie closer together than with one long piece each.
+_ROUNDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How long pieces may be, in samples."""
+
+    #: A piece is cut near this length …
+    target: int
+    #: … and is never longer than this.
+    longest: int
+    skip_silence: bool = True
+
+    def __post_init__(self) -> None:
+        """Leave room to search in."""
+        if not OVERLAP < self.target <= self.longest:
+            raise ValueError(f"pieces of {self.target} samples, at most {self.longest}, cannot be cut")
+
+
+def rules_for(
+    seconds: float | None,
+    *,
+    piece_seconds: float,
+    places: int = 0,
+    max_seconds: float = 0.0,
+    skip_silence: bool = True,
+) -> tuple[Rules, int]:
+    """Choose the length of the pieces of a recording of `seconds` (None: unknown); give the number expected, too.
+
+    `places`: requests that may run at once; pieces get shorter so that each place is used three times, but not below
+    90 s, where a recogniser begins to miss the context; 0: as long as `piece_seconds` allows. `max_seconds`: the longest
+    piece the server takes; 0: no such limit.
+    """
+    near = piece_seconds
+    if places:
+        shrunk = seconds / (places * _ROUNDS) if seconds else 2 * _SHRUNK
+        near = min(near, max(_SHRUNK, shrunk))
+        if seconds and seconds <= 2 * _SHRUNK:
+            near = min(piece_seconds, seconds)
+    if max_seconds:
+        near = min(near, 0.8 * max_seconds)
+    # Pieces of one length: the last one is as long as the others, and all places end together.
+    count = math.ceil(seconds / near - 0.25) if seconds and seconds > near else 1
+    target = max(_LEAST / 2, seconds / count if seconds else near)
+    longest = max(_LEAST, min(max_seconds or math.inf, 1.25 * target + 15))
+    return Rules(int(target * RATE), int(longest * RATE), skip_silence), count
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece to be: where it lies, and what is heard there."""
+
+    cut: Cut
+    #: Samples shared with the span before.
+    overlap: int
+    samples: Samples
+
+
+class Planner:
+    """Takes the recording in order and gives spans as soon as they are certain.
+
+    `feed` samples, then ask for `span` until it is None; `accept` or `shorten` each span before asking for the next.
+    `finish` says that nothing more comes.
+    """
+
+    def __init__(self, rules: Rules, *, planned: Sequence[Cut] = ()) -> None:
+        self._rules = rules
+        self._planned = deque(sorted(planned, key=lambda cut: cut.index))
+        #: The index from which on the planned cuts did not fit, once that happened.
+        self.replanned: int | None = None
+        self._kept = _Kept()
+        self._scale = Scale()
+        #: Up to here the scale and the decisions have heard.
+        self._seen = 0
+        self._start = 0
+        #: End of the span before.
+        self._before = 0
+        self._index = 0
+        self._finished = False
+
+    def feed(self, samples: Samples) -> None:
+        """Take the next samples."""
+        self._kept.add(samples)
+
+    def finish(self) -> None:
+        """Take it that the recording ends here."""
+        self._finished = True
+        self._kept.finish()
+
+    def span(self) -> Span | None:
+        """Give the next span; None when more has to be heard first, or nothing is left."""
+        while True:
+            cut = self._planned_cut() if self._planned else self._new_cut()
+            if cut is not None:
+                return cut
+            if not self._step():
+                return None
+
+    def accept(self, span: Span) -> None:
+        """Go on behind the span."""
+        if self._planned:
+            self._planned.popleft()
+        self._index = span.cut.index + 1
+        self._before = self._start = span.cut.end
+        if not self._quiet_at(span.cut.end):
+            self._start -= min(OVERLAP, (span.cut.end - span.cut.start) // 2 // FRAME * FRAME)
+        self._kept.forget(self._start)
+
+    def shorten(self, span: Span, longest: int) -> None:
+        """Refuse the span: it, and what follows, may have `longest` samples at most."""
+        if self._planned:
+            self._forsake()
+        self._start = span.cut.start
+        self._rules = replace(self._rules, target=min(self._rules.target, longest * 4 // 5), longest=longest)
+
+    # Hearing.
+
+    def _step(self) -> bool:
+        """Hear on to the next place of decision; False when more must be fed first, or all was heard."""
+        end = self._seen + _STEP
+        if end > self._kept.end:
+            if not self._finished or self._seen == self._kept.end:
+                return False
+            end = self._kept.end
+        self._scale.add(self._kept.levels(self._seen, end))
+        self._seen = end
+        return True
+
+    # Deciding.
+
+    def _planned_cut(self) -> Span | None:
+        cut = self._planned[0]
+        if self._fits(cut):
+            self._start = max(self._start, min(cut.start, self._kept.end))
+            self._kept.forget(min(cut.start, self._start))
+            if cut.end > self._kept.end and not self._finished:
+                return None
+            span = self._made(cut.start, cut.end)
+            if span.cut == cut:
+                return span
+        self._forsake()
+        return self._new_cut()
+
+    def _fits(self, cut: Cut) -> bool:
+        """Say whether the planned cut can be the next one, going by all but its samples."""
+        if (
+            cut.index != self._index
+            or cut.start < self._kept.base
+            or (cut.start > self._before and not self._rules.skip_silence)
+            or cut.end - cut.start > self._rules.longest
+        ):
+            return False
+        # What a plan leaves out was without sound; if there is sound now, it is another recording.
+        gap = self._kept.levels(max(self._start, self._before), min(cut.start, self._kept.end)) > AUDIBLE
+        return all(behind - first < CLICK for first, behind in runs(gap))
+
+    def _forsake(self) -> None:
+        self.replanned = self._index
+        self._planned.clear()
+
+    def _new_cut(self) -> Span | None:
+        final = self._finished and self._seen == self._kept.end
+        if self._rules.skip_silence:
+            self._skip_to_sound()
+        length = self._seen - self._start
+        if length <= 0 or (final and self._seen - max(self._before, self._start) < _SHORTEST):
+            return None
+        levels = self._kept.levels(self._start, self._seen)
+        sound = self._scale.sound(levels) if self._rules.skip_silence else np.ones(len(levels), np.bool_)
+        target = self._rules.target
+        latest = min(self._rules.longest, target * 5 // 4) - OVERLAP // 2
+        for first, behind in runs(~sound):
+            if behind - first >= _DESERT and first * FRAME <= latest - _PAD * FRAME:
+                return self._trimmed(sound, first)
+        if final and length <= self._rules.longest:
+            return self._trimmed(sound, len(levels))
+        tail = min(30 * RATE, target // 4)
+        if final and length <= latest + tail:
+            target = length // 2
+            latest = min(latest, length * 2 // 3)
+        elif length < latest + tail:
+            return None
+        return self._chosen(levels, sound, target, latest)
+
+    def _skip_to_sound(self) -> None:
+        """Move the start over silence, but for a pad."""
+        levels = self._kept.levels(self._start, self._seen)
+        sound = self._scale.sound(levels)
+        silent = int(np.argmax(sound)) if sound.any() else len(sound)
+        if silent > _EDGE:
+            self._start += (silent - _PAD) * FRAME
+            self._kept.forget(self._start)
+
+    def _chosen(self, levels: Levels, sound: Mask, target: int, latest: int) -> Span:
+        """Cut in the best pause between the earliest and the latest place, else around the quietest moment."""
+        earliest = min(target * 3 // 5, latest - OVERLAP)
+        low, high = earliest // FRAME, latest // FRAME
+        window = levels[low:high]
+        best: tuple[float, int] | None = None
+        for mask, bonus in ((window < _DEAF, _DEAF_BONUS), (self._scale.pause(window), 0.0)):
+            for first, behind in runs(mask):
+                if behind - first >= _PAUSE:
+                    middle = low + (first + behind) // 2
+                    distance = abs(middle * FRAME - target) / target
+                    score = min(behind - first, _LONG_PAUSE) / _LONG_PAUSE + bonus - distance
+                    best = max(best or (score, middle), (score, middle))
+        if best is not None:
+            return self._trimmed(sound, best[1])
+        smooth = np.convolve(10.0 ** (window / 10), np.ones(2 * CLICK), mode="valid")
+        quietest = low + int(np.argmin(smooth)) + CLICK
+        return self._made(self._start, self._start + quietest * FRAME + OVERLAP // 2)
+
+    def _trimmed(self, sound: Mask, end: int) -> Span:
+        """Make the span of the frames before `end`, without the silence at their end but for a pad."""
+        behind = end - int(np.argmax(sound[:end][::-1])) if sound[:end].any() else 0
+        if end - behind > _EDGE:
+            end = behind + _PAD
+        return self._made(self._start, min(self._start + end * FRAME, self._kept.end))
+
+    def _quiet_at(self, position: int) -> bool:
+        return bool(self._scale.pause(self._kept.levels(position - _QUIET * FRAME, position + _QUIET * FRAME)).all())
+
+    def _made(self, start: int, end: int) -> Span:
+        samples = self._kept.samples(start, end)
+        digest = hashlib.sha256(samples.astype("<i2", copy=False).data).hexdigest()
+        return Span(Cut(self._index, start, start + len(samples), digest), max(0, self._before - start), samples)
+
+
+class _Kept:
+    """The part of the recording that is not decided yet, with its levels."""
+
+    def __init__(self) -> None:
+        self._buffer = np.empty(60 * RATE, np.int16)
+        self._levels = np.empty(0, np.float32)
+        #: Position of the first sample kept, at a frame's edge; and behind the last one.
+        self.base = 0
+        self.end = 0
+
+    def add(self, samples: Samples) -> None:
+        size = self.end - self.base
+        if size + len(samples) > len(self._buffer):
+            larger = np.empty((size + len(samples)) * 3 // 2, np.int16)
+            larger[:size] = self._buffer[:size]
+            self._buffer = larger
+        self._buffer[size : size + len(samples)] = samples
+        self.end += len(samples)
+        fresh = self._buffer[len(self._levels) * FRAME : self.end - self.base]
+        self._levels = np.concatenate((self._levels, decibels(power(fresh))))
+
+    def finish(self) -> None:
+        """Give the last, short frame its level, too."""
+        if rest := (self.end - self.base) % FRAME:
+            last = self._buffer[self.end - self.base - rest : self.end - self.base].astype(np.float32) / 32768
+            self._levels = np.append(self._levels, decibels(np.mean(last * last, keepdims=True)))
+
+    def forget(self, position: int) -> None:
+        """Keep nothing that lies more than an overlap before the position."""
+        drop = (min(position, self.end) - OVERLAP - self.base) // FRAME
+        # Moving what is left costs its length, so only when much goes.
+        if drop * FRAME > max(30 * RATE, (self.end - self.base) // 2):
+            rest = self.end - self.base - drop * FRAME
+            self._buffer[:rest] = self._buffer[drop * FRAME : drop * FRAME + rest]
+            self._levels = self._levels[drop:].copy()
+            self.base += drop * FRAME
+
+    def samples(self, start: int, end: int) -> Samples:
+        """Give a copy of the samples; fewer at the recording's end."""
+        return self._buffer[start - self.base : min(end, self.end) - self.base].copy()
+
+    def levels(self, start: int, end: int) -> Levels:
+        """Give the levels of the whole frames from the one at `start` on."""
+        first = max(0, start - self.base) // FRAME
+        return self._levels[first : max(first, -(-(end - self.base) // FRAME))]

@@ -1,0 +1,271 @@
+"""What the daemon and the media child say to each other: one JSON object a line, over a socket pair.
+
+Daemon to child: one `Order`, then `Grant`s, each allowing so many more pieces into the spool.
+Child to daemon: one `Opened`; then `Made` per piece, `Progress` as a sign of life, `Replanned` where the planned cuts
+no longer fit; at last `Ended` or `Failed`. Each line bears the version; another version is a `ProtocolError`, because
+both sides come from one installation and a difference means that it was replaced under a running daemon.
+
+The child decodes hostile bytes, so the daemon believes nothing of it without looking: every field has its type and
+range checked here.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from watcher.job import Cut
+
+VERSION: Final = 1
+#: Longest line in bytes: a day of loudness in base64 is 1.2 MB, a day of planned cuts less.
+MAX_LINE: Final = 8 << 20
+#: Positions and sizes beyond this are nonsense, and JSON readers disagree about them.
+_MOST: Final = 1 << 53
+
+
+class ProtocolError(Exception):
+    """A line that is no message of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to do. Durations are seconds, sizes bytes."""
+
+    #: Directory the pieces go to.
+    spool: str
+    codec: str
+    piece_seconds: float
+    #: Shrink pieces so that all `places` are busy.
+    auto: bool
+    places: int
+    skip_silence: bool
+    #: Longest piece the server takes; 0: it has no such limit.
+    max_seconds: float
+    #: Largest piece the server takes.
+    max_bytes: int
+    limit_seconds: float
+    limit_memory: int
+    limit_cpu_base: float
+    limit_cpu_ratio: float
+    planned: tuple[Cut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """So many more pieces may be made."""
+
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The header was read; the fields are those of `Opening`."""
+
+    seconds: float | None
+    pieces: int
+    stream: str
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A piece lies complete in the spool; `file` is its plain name there."""
+
+    cut: Cut
+    overlap: int
+    file: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A sign of life: decoded up to this sample."""
+
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """From the piece `index` on, the planned cuts did not fit what was heard; new ones are made."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All was heard; the fields are those of `Summary`."""
+
+    seconds: float
+    content: str
+    loudness: bytes
+    warnings: tuple[str, ...]
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It cannot be done. `kind`: "file", "passing" or "output", after the errors of these names."""
+
+    kind: str
+    reason: str
+    message: str
+    hint: str = ""
+    #: What a developer would want to see.
+    detail: str = ""
+
+
+Message = Order | Grant | Opened | Made | Progress | Replanned | Ended | Failed
+
+
+def encode(message: Message) -> bytes:
+    """Give the message as a line."""
+    data = asdict(message)
+    if isinstance(message, Ended):
+        data["loudness"] = base64.b64encode(message.loudness).decode()
+    return json.dumps({"v": VERSION, "is": type(message).__name__.lower(), **data}).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Give the message of a line; ProtocolError when it is none, or of another version."""
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolError(f"not JSON: {line[:200]!r}") from exc
+    if not isinstance(data, dict):
+        raise ProtocolError(f"not an object: {line[:200]!r}")
+    fields = _Fields(data)
+    if fields.integer("v") != VERSION:
+        raise ProtocolError("another version: the installation was replaced, restart the daemon")
+    decoder = _DECODERS.get(fields.text("is"))
+    if decoder is None:
+        raise ProtocolError(f"no such message: {line[:200]!r}")
+    return decoder(fields)
+
+
+class _Fields:
+    """A JSON object whose fields are fetched by type."""
+
+    def __init__(self, data: dict[str, object]) -> None:
+        self._data = data
+
+    def text(self, name: str) -> str:
+        value = self._data.get(name)
+        if not isinstance(value, str):
+            raise ProtocolError(f"{name} is no text: {value!r:.200}")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        values = self._data.get(name)
+        if not isinstance(values, list):
+            raise ProtocolError(f"{name} is no list: {values!r:.200}")
+        return tuple(_Fields({name: value}).text(name) for value in values)
+
+    def flag(self, name: str) -> bool:
+        value = self._data.get(name)
+        if not isinstance(value, bool):
+            raise ProtocolError(f"{name} is neither true nor false: {value!r:.200}")
+        return value
+
+    def integer(self, name: str) -> int:
+        value = self._data.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+            raise ProtocolError(f"{name} is no count: {value!r:.200}")
+        return value
+
+    def number(self, name: str) -> float:
+        value = self._data.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MOST:
+            raise ProtocolError(f"{name} is no quantity: {value!r:.200}")
+        return float(value)
+
+    def number_or_none(self, name: str) -> float | None:
+        return None if name in self._data and self._data[name] is None else self.number(name)
+
+    def raw(self, name: str) -> bytes:
+        try:
+            return base64.b64decode(self.text(name), validate=True)
+        except ValueError as exc:
+            raise ProtocolError(f"{name} is not base64") from exc
+
+    def hexadecimal(self, name: str) -> str:
+        value = self.text(name)
+        if len(value) != 64 or set(value) - set("0123456789abcdef"):  # noqa: PLR2004 - a SHA-256 in hexadecimal digits
+            raise ProtocolError(f"{name} is no digest: {value!r:.200}")
+        return value
+
+    def plain_name(self, name: str) -> str:
+        value = self.text(name)
+        if not value or value.startswith(".") or "/" in value or "\0" in value:
+            raise ProtocolError(f"{name} is no plain file name: {value!r:.200}")
+        return value
+
+    def cut(self, name: str) -> Cut:
+        value = self._data.get(name)
+        if not isinstance(value, dict):
+            raise ProtocolError(f"{name} is no cut: {value!r:.200}")
+        fields = _Fields(value)
+        cut = Cut(fields.integer("index"), fields.integer("start"), fields.integer("end"), fields.hexadecimal("digest"))
+        if cut.start >= cut.end:
+            raise ProtocolError(f"{name} has no length: {value!r:.200}")
+        return cut
+
+    def cuts(self, name: str) -> tuple[Cut, ...]:
+        values = self._data.get(name)
+        if not isinstance(values, list):
+            raise ProtocolError(f"{name} is no list: {values!r:.200}")
+        return tuple(_Fields({name: value}).cut(name) for value in values)
+
+
+def _order(fields: _Fields) -> Order:
+    return Order(
+        spool=fields.text("spool"),
+        codec=fields.text("codec"),
+        piece_seconds=fields.number("piece_seconds"),
+        auto=fields.flag("auto"),
+        places=fields.integer("places"),
+        skip_silence=fields.flag("skip_silence"),
+        max_seconds=fields.number("max_seconds"),
+        max_bytes=fields.integer("max_bytes"),
+        limit_seconds=fields.number("limit_seconds"),
+        limit_memory=fields.integer("limit_memory"),
+        limit_cpu_base=fields.number("limit_cpu_base"),
+        limit_cpu_ratio=fields.number("limit_cpu_ratio"),
+        planned=fields.cuts("planned"),
+    )
+
+
+def _opened(fields: _Fields) -> Opened:
+    return Opened(
+        fields.number_or_none("seconds"), fields.integer("pieces"), fields.text("stream"), fields.texts("others")
+    )
+
+
+def _made(fields: _Fields) -> Made:
+    return Made(fields.cut("cut"), fields.integer("overlap"), fields.plain_name("file"), fields.integer("size"))
+
+
+def _ended(fields: _Fields) -> Ended:
+    return Ended(
+        seconds=fields.number("seconds"),
+        content=fields.hexadecimal("content"),
+        loudness=fields.raw("loudness"),
+        warnings=fields.texts("warnings"),
+        stream=fields.text("stream"),
+    )
+
+
+def _failed(fields: _Fields) -> Failed:
+    return Failed(*(fields.text(name) for name in ("kind", "reason", "message", "hint", "detail")))
+
+
+_DECODERS: Final[dict[str, Callable[[_Fields], Message]]] = {
+    "order": _order,
+    "grant": lambda fields: Grant(fields.integer("pieces")),
+    "opened": _opened,
+    "made": _made,
+    "progress": lambda fields: Progress(fields.integer("samples")),
+    "replanned": lambda fields: Replanned(fields.integer("index")),
+    "ended": _ended,
+    "failed": _failed,
+}

@@ -1,0 +1,119 @@
+"""Reading the source through its descriptor: hashes, and the file object FFmpeg reads while the content is hashed.
+
+Everything here uses pread, so the descriptor's offset never moves and threads and processes may share it.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Final
+
+from watcher.errors import PassingError
+
+_CHUNK: Final = 1 << 20
+_SAMPLES: Final = 16
+_SAMPLE: Final = 16 << 10
+#: A forward jump up to this many bytes is filled at once while the disk's head is there; a longer one at the end.
+_FILL: Final = 8 << 20
+
+
+def sketch(descriptor: int) -> str:
+    """Give the SHA-256 (hex) over the size and 16 samples of 16 KiB spread evenly over the file, ends included.
+
+    Cheap on a file of any size; a hint that two files may be the same, never a proof.
+    """
+    size = os.fstat(descriptor).st_size
+    result = hashlib.sha256(size.to_bytes(8, "big"))
+    if size <= _SAMPLES * _SAMPLE:
+        result.update(_read(descriptor, 0, size))
+    else:
+        for index in range(_SAMPLES):
+            result.update(_read(descriptor, index * (size - _SAMPLE) // (_SAMPLES - 1), _SAMPLE))
+    return result.hexdigest()
+
+
+def digest(descriptor: int) -> str:
+    """Give the SHA-256 (hex) of the whole file; other threads run meanwhile."""
+    reader = Reader(descriptor)
+    return reader.content()
+
+
+class Reader:
+    """A seekable binary file over the descriptor, for FFmpeg; hashes what passes in sequence.
+
+    Deliberately without a name: FFmpeg must judge the content by its bytes alone. What FFmpeg jumps over is read by
+    `content` in the end, so the hash is always of the whole file. Raises PassingError when the disk cannot be read.
+    """
+
+    def __init__(self, descriptor: int, *, tick: Callable[[], None] = lambda: None) -> None:
+        """`tick` is called at every read: a sign of life on slow disks and long stretches without sound."""
+        self._descriptor = descriptor
+        self._tick = tick
+        self.size = os.fstat(descriptor).st_size
+        self._position = 0
+        self._hash = hashlib.sha256()
+        self._hashed = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Give up to `size` bytes from the current position; b"" at the end."""
+        # The size of the first moment bounds a file that somebody makes longer meanwhile.
+        size = self.size - self._position if size < 0 else min(size, self.size - self._position)
+        if size <= 0:
+            return b""
+        self._tick()
+        data = _read(self._descriptor, self._position, size)
+        self._note(data)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move and give the new position."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Give the position."""
+        return self._position
+
+    def content(self) -> str:
+        """Read what was never read, and give the SHA-256 (hex) of all bytes."""
+        self._hash_to(self.size)
+        return self._hash.hexdigest()
+
+    def _note(self, data: bytes) -> None:
+        if self._hashed < self._position <= self._hashed + _FILL:
+            self._hash_to(self._position)
+        if self._position <= self._hashed < self._position + len(data):
+            self._hash.update(memoryview(data)[self._hashed - self._position :])
+            self._hashed = self._position + len(data)
+
+    def _hash_to(self, end: int) -> None:
+        while self._hashed < end:
+            self._tick()
+            data = _read(self._descriptor, self._hashed, min(_CHUNK, end - self._hashed))
+            if not data:
+                # Cut short meanwhile: the fingerprint will tell; the hash must not loop.
+                break
+            self._hash.update(data)
+            self._hashed += len(data)
+
+
+def _read(descriptor: int, offset: int, size: int) -> bytes:
+    """Read exactly `size` bytes unless the file ends before."""
+    try:
+        data = os.pread(descriptor, size, offset)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        while (missing := size - sum(map(len, parts))) and (
+            data := os.pread(descriptor, missing, offset + size - missing)
+        ):
+            parts.append(data)
+    except OSError as exc:
+        raise PassingError(
+            f"The recording cannot be read: {exc.strerror or exc}",
+            hint="Check the disk or the network share it lies on.",
+            reason="unreadable",
+        ) from exc
+    return b"".join(parts)
