@@ -113,12 +113,17 @@ class Database:
 
     def shrink(self) -> None:
         """Give pages that became free back to the file system, some at a time, so that nobody waits for long."""
-        while self.query("PRAGMA freelist_count")[0][0]:
+        before, free = 0, self._free_pages()
+        while free and free != before:
             self.query(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+            before, free = free, self._free_pages()
 
     def size(self) -> int:
         """Give the bytes it takes on disk, its log included."""
         return sum(_size(Path(f"{self.path}{suffix}")) for suffix in ("", "-wal", "-shm"))
+
+    def _free_pages(self) -> int:
+        return int(self.query("PRAGMA freelist_count")[0][0])
 
     def _connect(self) -> sqlite3.Connection:
         # The name as bytes: a state directory need not be UTF-8.

@@ -19,10 +19,7 @@ class Looking(Part):
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
         """See Ledger.known."""
-        first = root.rstrip(b"/") + b"/"
-        # The byte after the slash: everything below `root` lies between the two.
-        behind = first[:-1] + b"0"
-        after = first
+        after, behind = rows.below(root)
         while page := self._database.query(_KNOWN, (after, behind, _PAGE)):
             for path, size, mtime_ns, inode, state in page:
                 yield path, Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)

@@ -82,9 +82,26 @@ class Record:
     seconds_done: float = 0.0
     #: Of the last time it was done; kept while it is worked on again.
     outcome: Outcome | None = None
-    #: As `Job.fence` and `Job.content`: with them `watcher render` can make a Job of a concluded source.
+    #: As in `Job`.
     fence: int = 0
     content: str = ""
+
+    @property
+    def job(self) -> Job:
+        """The source as its last claim left it: who only has outputs to place (`watcher render`) needs no claim.
+
+        See `Ledger.holds` and `Ledger.enter_output`.
+        """
+        return Job(
+            id=self.id,
+            root=self.root,
+            path=self.path,
+            fingerprint=self.fingerprint,
+            attempts=self.attempts,
+            fence=self.fence,
+            queued_at=self.queued_at,
+            content=self.content,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +171,7 @@ class Ledger(Protocol):
         """Extend the lease; LeaseLostError when it is somebody else's by now. Cheap."""
 
     def holds(self, job: Job) -> bool:
-        """Say whether the job is still under this claim's lease."""
+        """Say whether the job is still under this claim's lease; or concluded by this claim, and nothing came after."""
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
         """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError.
@@ -230,7 +247,7 @@ class Ledger(Protocol):
 
         An own row gets the new digest; the former digest stays acceptable until `placed`, also when it is entered once
         more before that (after a crash). Whoever then finds the entered digest on the disk calls `placed` before he
-        enters the next. Works for a concluded job too, until its source is claimed, changed or put back. LeaseLostError.
+        enters the next. A concluded job's outputs may be entered, too, as long as nothing came after. LeaseLostError.
         """
 
     def placed(self, path: bytes) -> None:

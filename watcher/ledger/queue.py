@@ -122,18 +122,13 @@ class Queue(Waiting):
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
         """See Ledger.put_back."""
-        wanted = None if paths is None else [path.rstrip(b"/") for path in paths]
         with self._database.transaction() as connection:
-            failed = [
-                (id_, path)
-                for id_, path in connection.execute(_FAILED)
-                if wanted is None or any(path == one or path.startswith(one + b"/") for one in wanted)
-            ]
+            failed = _failed(connection, paths)
             now = self._clock()
-            connection.executemany(_PUT_BACK, ((now, now, id_) for id_, _ in failed))
+            connection.executemany(_PUT_BACK, ((now, now, id_) for id_ in failed))
         if failed:
             self._announce()
-        return [path for _, path in failed]
+        return list(failed.values())
 
     # After a crash.
 
@@ -200,8 +195,8 @@ class Queue(Waiting):
 
 _CRASH: Final = JobError(
     f"the watcher crashed {CRASHES} times over this file, with nothing else running",
-    hint="see the log for the crash (journalctl -u watcher, coredumpctl); converting the file may help "
-    "(ffmpeg -i FILE new.flac); watcher retry FILE tries it again",
+    hint="the crash is in the log (journalctl -u watcher) or in coredumpctl; it may help to convert the recording "
+    "(ffmpeg -i old.wav new.flac); `watcher retry` tries this one again",
     reason="crashed",
 )
 
@@ -259,7 +254,8 @@ RETURNING {rows.JOB}
 """  # noqa: S608 - our own column names
 _RENEW: Final = "UPDATE sources SET lease_until = :until WHERE id = :id AND fence = :fence AND state = 'running'"
 _HOLDS: Final = """
-SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state = 'running' AND lease_until > :monotonic
+SELECT 1 FROM sources
+WHERE id = :id AND fence = :fence AND (state IN ('done', 'failed') OR state = 'running' AND lease_until > :monotonic)
 """
 _DONE: Final = """
 UPDATE sources SET
@@ -290,6 +286,8 @@ WHERE id = :id AND fence = :fence AND state = 'running'
 """
 _HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
 _FAILED: Final = "SELECT id, path FROM sources WHERE state = 'failed' ORDER BY updated_at, id"
+_FAILED_AT: Final = "SELECT id, path FROM sources WHERE path = ? AND state = 'failed'"
+_FAILED_BELOW: Final = "SELECT id, path FROM sources WHERE path > ? AND path < ? AND state = 'failed' ORDER BY path"
 # What was set aside for its crashes stays `alone`: nobody has shown yet that it is harmless.
 _PUT_BACK: Final = """
 UPDATE sources SET
@@ -347,6 +345,17 @@ def _stat(fingerprint: Fingerprint) -> dict[str, int]:
         "mtime_ns": fingerprint.mtime_ns,
         "inode": rows.signed(fingerprint.inode),
     }
+
+
+def _failed(connection: sqlite3.Connection, paths: Iterable[bytes] | None) -> dict[int, bytes]:
+    """Give what failed, or what failed at or below `paths`: id and path."""
+    if paths is None:
+        return dict(connection.execute(_FAILED).fetchall())
+    failed = {}
+    for path in paths:
+        failed.update(connection.execute(_FAILED_AT, (path,)).fetchall())
+        failed.update(connection.execute(_FAILED_BELOW, rows.below(path)).fetchall())
+    return failed
 
 
 def _held(connection: sqlite3.Connection, statement: str, job: Job, **values: object) -> None:

@@ -93,6 +93,13 @@ def unsigned(number: int) -> int:
     return number + _WORD if number < 0 else number
 
 
+def below(folder: bytes) -> tuple[bytes, bytes]:
+    """Give the ends, both outside, of the range of paths that lie below a folder."""
+    first = folder.rstrip(b"/") + b"/"
+    # The byte after the slash: everything below lies between the two.
+    return first, first[:-1] + b"0"
+
+
 def text(words: str) -> str:
     """Make a sentence storable: it may quote a file name that is no UTF-8, or a server's odd bytes."""
     return words.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
