@@ -1,0 +1,101 @@
+"""The embedded offline engine: real speech recognition behind OpenAI's HTTP protocol, on loopback, without a key.
+
+It understands English, far below Whisper, and needs the extra ``offline`` (pocketsphinx, werkzeug). It imports
+nothing of ours outside this package, so that it cannot share the client's misreadings of the protocol.
+"""
+
+import os
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from watcher.engine.errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    from watcher.engine.recogniser import Recogniser
+    from watcher.engine.server import Server
+
+__all__ = ["INSTALL", "Engine", "EngineError", "MissingExtraError"]
+
+#: What to run when `MissingExtraError` is raised.
+INSTALL: Final = "pip install 'transcription-watcher[offline]'"
+
+#: Decoders by default: one per core, at most this many, since each holds about 90 MB.
+_MOST_WORKERS: Final = 4
+#: Seconds between two looks at whether to stop.
+_POLL: Final = 0.2
+
+
+class Engine:
+    """Serves on 127.0.0.1 from `start` to `stop`; also a context manager. One life: it is not started twice.
+
+    `port` 0 takes any free one. With a `key`, requests without it get 401. `workers` decoders at most recognise at the
+    same time, shared by all requests; 0 means one per core, at most four.
+    Raises `MissingExtraError` when made, and `EngineError` from `start` when the port is taken.
+    """
+
+    def __init__(self, *, port: int = 0, key: str = "", workers: int = 0) -> None:
+        _require_extra()
+        self._port = port
+        self._key = key
+        self._workers = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
+        self._recogniser: Recogniser | None = None
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The base address, for example ``http://127.0.0.1:8123/v1``; known once started."""
+        if self._server is None:
+            raise EngineError("The engine is not started.")
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def start(self) -> None:
+        """Load the model and listen; requests are answered when this returns."""
+        # Here, not at the top: they load numpy, libav and the recogniser, which only a started engine needs.
+        from watcher.engine.protocol import Api  # noqa: PLC0415
+        from watcher.engine.recogniser import Recogniser  # noqa: PLC0415
+        from watcher.engine.server import Server  # noqa: PLC0415
+
+        recogniser = Recogniser(self._workers)
+        try:
+            server = Server(self._port, Api(recogniser, key=self._key))
+        except OSError as error:
+            recogniser.close()
+            raise EngineError(
+                f"Port {self._port} cannot be used: {error.strerror}.",
+                hint="Choose another one, or 0 for any free one.",
+            ) from error
+        recogniser.warm()
+        self._recogniser, self._server, self._port = recogniser, server, server.port
+        self._thread = threading.Thread(target=server.serve_forever, args=(_POLL,), name="engine-accept")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening, answer 503 to what is being recognised, join every thread. May be called again."""
+        if self._thread is None or self._server is None or self._recogniser is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        self._recogniser.close()
+        self._server.close()
+        self._thread = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+
+def _require_extra() -> None:
+    try:
+        import pocketsphinx  # noqa: F401, PLC0415  # asked for, not used: the answer is whether it is there
+        import werkzeug  # noqa: F401, PLC0415  # likewise
+    except ImportError as error:
+        raise MissingExtraError("The offline engine is not installed.", hint=INSTALL) from error

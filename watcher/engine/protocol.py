@@ -1,0 +1,260 @@
+"""OpenAI's audio protocol: a request -> an answer, no sockets.
+
+Read from the vendor's OpenAPI document (openai/openai-openapi, `CreateTranscriptionRequest`, `CreateTranslationRequest`,
+`Error`) and from the error texts its servers are reported to send. Whatever name `model` has is accepted: there is one
+recogniser behind, and a caller's configuration names the model of another server.
+"""
+
+import hmac
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO, Final, cast
+
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
+
+from watcher.engine import text
+from watcher.engine.errors import AudioError, CancelledError, ProtocolError, TooShortError
+from watcher.engine.recogniser import MODEL, Recogniser, Recording
+
+#: OpenAI's cap, in bytes of the request, not of the file.
+MAX_REQUEST: Final = 26_214_400
+
+#: Uploads beyond this many bytes are kept on disk while they are parsed and decoded.
+_IN_MEMORY: Final = 1 << 20
+
+_FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
+_COMMON: Final = frozenset({"file", "model", "prompt", "response_format", "temperature"})
+#: The last three are for other models of OpenAI's; whisper-1 ignores them, and so do we.
+_TRANSCRIPTION: Final = _COMMON | {
+    "language", "timestamp_granularities[]", "stream", "chunking_strategy", "include[]",
+}  # fmt: skip
+_TEXT: Final = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request: `body` ends after `length` bytes; `abandoned` says whether the caller has hung up."""
+
+    method: str
+    path: str
+    authorization: str
+    content_type: str
+    length: int
+    body: IO[bytes]
+    abandoned: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Api:
+    """The routes below ``/v1``, guarded by a key when there is one."""
+
+    def __init__(self, recogniser: Recogniser, *, key: str = "") -> None:
+        self._recogniser = recogniser
+        self._key = key
+
+    def respond(self, call: Call) -> Reply:
+        """Answer any request; what is refused is answered too."""
+        try:
+            return self._route(call)
+        except ProtocolError as error:
+            return refusal(error)
+
+    def _route(self, call: Call) -> Reply:
+        path = call.path.partition("?")[0]
+        if path == "/v1/audio/transcriptions":
+            self._admit(call, "POST")
+            return self._listen(call, "transcribe", _TRANSCRIPTION)
+        if path == "/v1/audio/translations":
+            self._admit(call, "POST")
+            return self._listen(call, "translate", _COMMON)
+        if path == "/v1/models" or path.startswith("/v1/models/"):
+            self._admit(call, "GET")
+            return _models(path.removeprefix("/v1/models").removeprefix("/"))
+        raise ProtocolError(404, f"Invalid URL ({call.method} {path})")
+
+    def _admit(self, call: Call, method: str) -> None:
+        if call.method != method:
+            raise ProtocolError(
+                405, f"Not allowed to {call.method} on this URL; use {method}.", code="method_not_allowed"
+            )
+        if not self._key:
+            return
+        kind, _, given = call.authorization.partition(" ")
+        if kind.lower() != "bearer" or not given.strip():
+            raise ProtocolError(
+                401, "You didn't provide an API key. Send it in an Authorization header, as Bearer KEY.",
+            )  # fmt: skip
+        # Bytes, since compare_digest refuses text beyond ASCII.
+        if not hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._key.encode()):
+            raise ProtocolError(401, "Incorrect API key provided.", code="invalid_api_key")
+
+    def _listen(self, call: Call, task: str, known: frozenset[str]) -> Reply:
+        form, files = _parse(call)
+        try:
+            wish = _read(form, files, known)
+            try:
+                recording = self._recogniser.hear(cast("BinaryIO", wish.file.stream), abandoned=call.abandoned)
+            except TooShortError as error:
+                raise ProtocolError(400, error.message, param="file", code="audio_too_short") from error
+            except AudioError as error:
+                raise ProtocolError(
+                    400, f"The audio file could not be decoded or its format is not supported. {error.message}",
+                    param="file",
+                ) from error  # fmt: skip
+            except CancelledError as error:
+                raise ProtocolError(503, error.message, kind="server_error") from error
+            return _answer(recording, wish, task)
+        finally:
+            for file in files.values():
+                file.close()
+
+
+def refusal(error: ProtocolError) -> Reply:
+    """Write an error as OpenAI does, with all four keys."""
+    body = {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}
+    return Reply(error.status, _dump({"error": body}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """The checked form."""
+
+    file: FileStorage
+    response_format: str
+    granularities: tuple[str, ...]
+    temperature: float
+
+
+def _parse(call: Call) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+    if call.length > MAX_REQUEST:
+        raise ProtocolError(
+            413, f"Maximum content size limit ({MAX_REQUEST}) exceeded ({call.length} bytes read)", kind="server_error"
+        )
+    mimetype, options = parse_options_header(call.content_type)
+    if mimetype != "multipart/form-data":
+        raise ProtocolError(400, "The request must be multipart/form-data.")
+    parser = FormDataParser(stream_factory=_spool, max_form_memory_size=_IN_MEMORY, max_form_parts=100, silent=False)
+    try:
+        _, form, files = parser.parse(call.body, mimetype, call.length, options)
+    except (ValueError, HTTPException) as error:
+        raise ProtocolError(400, f"Could not parse multipart form: {error}") from error
+    return form, files
+
+
+def _spool(*_: object, **__: object) -> IO[bytes]:
+    """Make the file an upload is kept in; it is closed with its FileStorage."""
+    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="engine-")
+
+
+def _read(form: MultiDict[str, str], files: MultiDict[str, FileStorage], known: frozenset[str]) -> _Wish:
+    for name in (*form, *files):
+        if name not in known:
+            raise ProtocolError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    file = files.get("file")
+    if file is None:
+        raise _missing("file")
+    if not form.get("model"):
+        raise _missing("model")
+    response_format = form.get("response_format") or "json"
+    if response_format not in _FORMATS:
+        raise ProtocolError(
+            400,
+            f"Invalid value: '{response_format}'. Supported values are: {', '.join(map(repr, _FORMATS))}.",
+            param="response_format",
+            code="unsupported_value",
+        )
+    language = form.get("language", "").lower()
+    if language not in {"", "en", "english"}:
+        raise ProtocolError(
+            400,
+            f"Invalid language '{language}'. This model understands English ('en') only.",
+            param="language",
+            code="unsupported_language",
+        )
+    return _Wish(file, response_format, _granularities(form, response_format), _temperature(form))
+
+
+def _granularities(form: MultiDict[str, str], response_format: str) -> tuple[str, ...]:
+    given = tuple(form.getlist("timestamp_granularities[]"))
+    for value in given:
+        if value not in {"word", "segment"}:
+            raise ProtocolError(
+                400,
+                f"Invalid value: '{value}'. Supported values are: 'word' and 'segment'.",
+                param="timestamp_granularities[]",
+                code="invalid_value",
+            )
+    if given and response_format != "verbose_json":
+        raise ProtocolError(
+            400,
+            "The parameter timestamp_granularities[] needs response_format verbose_json.",
+            param="timestamp_granularities[]",
+            code="unsupported_value",
+        )
+    return given or ("segment",)
+
+
+def _temperature(form: MultiDict[str, str]) -> float:
+    given = form.get("temperature") or "0"
+    try:
+        value = float(given)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ProtocolError(
+            400, f"Invalid value for temperature: '{given}'. Expected a number between 0 and 1.",
+            param="temperature", code="invalid_value",
+        )  # fmt: skip
+    return value
+
+
+def _missing(name: str) -> ProtocolError:
+    return ProtocolError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+
+
+def _answer(recording: Recording, wish: _Wish, task: str) -> Reply:
+    match wish.response_format:
+        case "text":
+            return Reply(200, (text.as_text(recording) + "\n").encode(), _TEXT)
+        case "srt":
+            return Reply(200, text.as_srt(recording).encode(), _TEXT)
+        case "vtt":
+            return Reply(200, text.as_vtt(recording).encode(), _TEXT)
+        case "verbose_json":
+            verbose = text.as_verbose_json(
+                recording, task=task, temperature=wish.temperature, granularities=wish.granularities
+            )
+            return Reply(200, _dump(verbose))
+        case _:
+            return Reply(200, _dump(text.as_json(recording)))
+
+
+def _models(name: str) -> Reply:
+    models = [
+        {"id": model, "object": "model", "created": 1_438_992_000, "owned_by": "cmusphinx"}  # 2015-08-08, the model's
+        for model in (MODEL, "whisper-1")
+    ]
+    if not name:
+        return Reply(200, _dump({"object": "list", "data": models}))
+    for model in models:
+        if model["id"] == name:
+            return Reply(200, _dump(model))
+    raise ProtocolError(404, f"The model '{name}' does not exist", param="model", code="model_not_found")
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

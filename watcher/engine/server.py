@@ -1,0 +1,189 @@
+"""The protocol on a loopback socket: HTTP/1.1 with kept connections, one named thread per connection."""
+
+import itertools
+import logging
+import select
+import socket
+import socketserver
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from io import BufferedIOBase, RawIOBase
+from typing import Any, cast
+
+from watcher.engine.errors import ProtocolError
+from watcher.engine.protocol import MAX_REQUEST, Api, Call, Reply, refusal
+
+_log = logging.getLogger(__name__)
+
+#: Seconds a connection may stay silent, between requests or in the middle of one.
+_SILENCE = 60.0
+#: After a refusal, this much of an unread upload is still taken in, so that the caller gets to read the answer
+#: instead of a reset connection.
+_LINGER_BYTES = 4 * MAX_REQUEST
+_LINGER_SECONDS = 5.0
+
+
+class Server(socketserver.TCPServer):
+    """Accepts connections; `close` ends them all and joins their threads."""
+
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, api: Api) -> None:
+        """Bind 127.0.0.1 (0: any free port); raises OSError when the port is taken."""
+        super().__init__(("127.0.0.1", port), Handler)
+        self.api = api
+        self._lock = threading.Lock()
+        self._connections: dict[socket.socket, threading.Thread] = {}
+        self._numbers = itertools.count(1)
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        return int(self.socket.getsockname()[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve one connection in a thread of its own."""
+        thread = threading.Thread(
+            target=self._serve, args=(request, client_address), name=f"engine-connection-{next(self._numbers)}"
+        )
+        with self._lock:
+            self._connections[request] = thread
+        thread.start()
+
+    def close(self) -> None:
+        """Take no more connections, end the idle ones, let the others send their answer, join the threads."""
+        self.server_close()
+        with self._lock:
+            open_now = dict(self._connections)
+            for connection in open_now:
+                with suppress(OSError):  # the caller has hung up already
+                    connection.shutdown(socket.SHUT_RD)
+        for thread in open_now.values():
+            thread.join()
+
+    def _serve(self, request: socket.socket, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError:
+            _log.debug("connection ended", exc_info=True)  # a caller that hangs up is no news
+        finally:
+            with self._lock:
+                del self._connections[request]
+            self.shutdown_request(request)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Reads requests off one connection and writes the answers."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "pocketsphinx-engine"
+    sys_version = ""
+    timeout = _SILENCE
+    #: An answer is two small writes; without this the second would wait for the caller's acknowledgement.
+    disable_nagle_algorithm = True
+
+    def _answer(self) -> None:
+        length = self._length()
+        body = _Body(self.rfile, max(length, 0))
+        reply = self._reply(length, cast("Any", body))
+        # What is left of the upload stands before the next request; a little is skipped, a lot ends the connection.
+        skips = 0 <= length <= MAX_REQUEST
+        self._write(reply, keep=skips)
+        if skips:
+            body.skip()
+        else:
+            self._linger()
+
+    do_GET = do_POST = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815  # http.server's names
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no HTTP request at all in the same shape as everything else."""
+        self._write(refusal(ProtocolError(code, message or explain or "Bad request")), keep=False)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
+        """Write no access log: the daemon's own log tells each request."""
+
+    def _length(self) -> int:
+        """Say how long the body is; -1 when that cannot be known."""
+        if "Transfer-Encoding" in self.headers:
+            return -1
+        given = self.headers.get("Content-Length", "0")
+        return int(given) if given.isascii() and given.isdigit() else -1
+
+    def _reply(self, length: int, body: Any) -> Reply:
+        if length < 0:
+            return refusal(ProtocolError(411, "Send a Content-Length."))
+        server = cast("Server", self.server)
+        call = Call(
+            method=self.command,
+            path=self.path,
+            authorization=self.headers.get("Authorization", ""),
+            content_type=self.headers.get("Content-Type", ""),
+            length=length,
+            body=body,
+            abandoned=lambda: _hung_up(self.connection),
+        )
+        try:
+            return server.api.respond(call)
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception:  # noqa: BLE001  # the thread's boundary: one request must not take the connection's thread down unanswered
+            _log.exception("request failed")
+            return refusal(ProtocolError(500, "The engine failed on this request.", kind="server_error"))
+
+    def _write(self, reply: Reply, *, keep: bool) -> None:
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        self.send_header("Content-Length", str(len(reply.body)))
+        for name, value in reply.headers:
+            self.send_header(name, value)
+        if not keep:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+        self.wfile.flush()
+
+    def _linger(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_SECONDS)
+            left = _LINGER_BYTES
+            while left > 0 and (data := self.connection.recv(1 << 16)):
+                left -= len(data)
+
+
+class _Body(RawIOBase):
+    """The body of one request: ends after `length` bytes, and says so when the caller stops sending before."""
+
+    def __init__(self, source: BufferedIOBase, length: int) -> None:
+        self._source = source
+        self._left = length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read1(min(len(buffer), self._left)) if self._left else b""
+        if self._left and not data:
+            raise ConnectionResetError("The request ended before its Content-Length.")
+        self._left -= len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def skip(self) -> None:
+        """Read the rest and forget it."""
+        while self.read(1 << 16):
+            pass
+
+
+def _hung_up(connection: socket.socket) -> bool:
+    """Say whether the caller has closed its side; a request that waits behind this one is no hang-up."""
+    try:
+        readable = select.select([connection], [], [], 0)[0]
+        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
