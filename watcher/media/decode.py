@@ -16,7 +16,6 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.container.core import Flags
 from av.packet import Packet
 from av.stream import Discard, Disposition
 
@@ -42,6 +41,8 @@ DECODERS: Final = (
 )
 #: Bytes FFmpeg asks for at once; and the size of a PCM packet, which is 4 KiB otherwise, each with its price in Python.
 _BUFFER: Final = 256 << 10
+#: AVFMT_FLAG_GENPTS of libavformat/avformat.h.
+_GENPTS: Final = 1
 #: Sample format: full scale, and what silence is.
 _FORMATS: Final = {
     "u8": (2.0**7, 2.0**7),
@@ -279,7 +280,7 @@ def _open(reader: Reader) -> InputContainer:
             reason="undecodable",
         ) from exc
     # Set by PyAV; it would make FFmpeg hold back packets until a timestamp turns up.
-    container.flags &= ~int(Flags.gen_pts.value)
+    container.flags &= ~_GENPTS
     return container
 
 

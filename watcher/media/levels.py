@@ -11,6 +11,7 @@ Samples = NDArray[np.int16]
 #: Mean squares of frames (full scale 1.0), or RMS levels in dBFS.
 Levels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 #: Samples in a frame: 20 ms.
 FRAME: Final = RATE // 50
@@ -45,10 +46,21 @@ def decibels(mean_squares: Levels) -> Levels:
     return result
 
 
-def runs(mask: Mask) -> list[tuple[int, int]]:
-    """Give the stretches of True as (first, behind the last)."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return [(int(first), int(behind)) for first, behind in zip(edges[::2], edges[1::2], strict=True)]
+def runs(mask: Mask) -> tuple[Indices, Indices]:
+    """Give the stretches of True: their first frames, and the frames behind their last ones."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    return edges[::2], edges[1::2]
+
+
+def without_clicks(mask: Mask) -> Mask:
+    """Give the mask without stretches of True that are too short to be anything said."""
+    first, behind = runs(mask)
+    click = behind - first < CLICK
+    change = np.zeros(len(mask) + 1, np.int8)
+    change[first[click]] = 1
+    change[behind[click]] = -1
+    result: Mask = mask & (np.cumsum(change[:-1], dtype=np.int8) == 0)
+    return result
 
 
 class Scale:
@@ -81,11 +93,7 @@ class Scale:
         threshold = _INAUDIBLE
         if spread >= _SPEECH or spread <= _STEADY:
             threshold = max(_INAUDIBLE, min(AUDIBLE, self._floor + _STEADY))
-        result = levels > threshold
-        for first, behind in runs(result):
-            if behind - first < CLICK:
-                result[first:behind] = False
-        return result
+        return without_clicks(levels > threshold)
 
     def pause(self, levels: Levels) -> Mask:
         """Tell the frames in which a speaker pauses: near the floor, wherever that lies."""

@@ -66,7 +66,7 @@ class Mixer:
         block = self._block[:, : self._filled]
         self._filled = 0
         # Floats in a file may be anything; one NaN would spread over all that is resampled with it.
-        if not np.isfinite(np.dot(block[0], block[0])) or len(block) > 1:
+        if not np.isfinite(block.min(initial=0.0) + block.max(initial=0.0)):
             np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         if len(block) == 1:
             alone: Mono = block[0] * self._unit
@@ -83,7 +83,7 @@ class Mixer:
 
 def _mirror(block: Block, before: Mono) -> Mono:
     left, right = block[:, ::_SPARSE]
-    energy = np.sqrt(np.dot(left, left) * np.dot(right, right))
+    energy = np.sqrt(np.dot(left, left)) * np.sqrt(np.dot(right, right))
     correlation = np.dot(left, right) / energy if energy > 0 else 0.0
     if correlation < _MIRRORED:
         return np.array([0.5, -0.5], np.float32)

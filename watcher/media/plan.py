@@ -14,7 +14,19 @@ from typing import Final
 import numpy as np
 
 from watcher.job import Cut
-from watcher.media.levels import AUDIBLE, CLICK, FRAME, Levels, Mask, Samples, Scale, decibels, power, runs
+from watcher.media.levels import (
+    AUDIBLE,
+    CLICK,
+    FRAME,
+    Levels,
+    Mask,
+    Samples,
+    Scale,
+    decibels,
+    power,
+    runs,
+    without_clicks,
+)
 from watcher.media.piece import OVERLAP, RATE
 
 _STEP: Final = 5 * RATE
@@ -117,6 +129,8 @@ class Planner:
         self._before = 0
         self._index = 0
         self._finished = False
+        #: Something has changed since the last decision.
+        self._undecided = True
 
     def feed(self, samples: Samples) -> None:
         """Take the next samples."""
@@ -124,15 +138,16 @@ class Planner:
 
     def finish(self) -> None:
         """Take it that the recording ends here."""
-        self._finished = True
+        self._finished = self._undecided = True
         self._kept.finish()
 
     def span(self) -> Span | None:
         """Give the next span; None when more has to be heard first, or nothing is left."""
         while True:
-            cut = self._planned_cut() if self._planned else self._new_cut()
-            if cut is not None:
-                return cut
+            span = self._planned_cut() if self._planned else self._new_cut() if self._undecided else None
+            if span is not None:
+                return span
+            self._undecided = False
             if not self._step():
                 return None
 
@@ -144,6 +159,7 @@ class Planner:
         self._before = self._start = span.cut.end
         if not self._quiet_at(span.cut.end):
             self._start -= min(OVERLAP, (span.cut.end - span.cut.start) // 2 // FRAME * FRAME)
+        self._undecided = True
         self._kept.forget(self._start)
 
     def shorten(self, span: Span, longest: int) -> None:
@@ -151,6 +167,7 @@ class Planner:
         if self._planned:
             self._forsake()
         self._start = span.cut.start
+        self._undecided = True
         self._rules = replace(self._rules, target=min(self._rules.target, longest * 4 // 5), longest=longest)
 
     # Hearing.
@@ -164,6 +181,7 @@ class Planner:
             end = self._kept.end
         self._scale.add(self._kept.levels(self._seen, end))
         self._seen = end
+        self._undecided = True
         return True
 
     # Deciding.
@@ -192,7 +210,7 @@ class Planner:
             return False
         # What a plan leaves out was without sound; if there is sound now, it is another recording.
         gap = self._kept.levels(max(self._start, self._before), min(cut.start, self._kept.end)) > AUDIBLE
-        return all(behind - first < CLICK for first, behind in runs(gap))
+        return not without_clicks(gap).any()
 
     def _forsake(self) -> None:
         self.replanned = self._index
@@ -209,9 +227,10 @@ class Planner:
         sound = self._scale.sound(levels) if self._rules.skip_silence else np.ones(len(levels), np.bool_)
         target = self._rules.target
         latest = min(self._rules.longest, target * 5 // 4) - OVERLAP // 2
-        for first, behind in runs(~sound):
-            if behind - first >= _DESERT and first * FRAME <= latest - _PAD * FRAME:
-                return self._trimmed(sound, first)
+        first, behind = runs(~sound)
+        deserts = first[behind - first >= _DESERT]
+        if len(deserts) and deserts[0] * FRAME <= latest - _PAD * FRAME:
+            return self._trimmed(sound, int(deserts[0]) + _PAD)
         if final and length <= self._rules.longest:
             return self._trimmed(sound, len(levels))
         tail = min(30 * RATE, target // 4)
@@ -238,9 +257,9 @@ class Planner:
         window = levels[low:high]
         best: tuple[float, int] | None = None
         for mask, bonus in ((window < _DEAF, _DEAF_BONUS), (self._scale.pause(window), 0.0)):
-            for first, behind in runs(mask):
+            for first, behind in zip(*runs(mask), strict=True):
                 if behind - first >= _PAUSE:
-                    middle = low + (first + behind) // 2
+                    middle = low + int(first + behind) // 2
                     distance = abs(middle * FRAME - target) / target
                     score = min(behind - first, _LONG_PAUSE) / _LONG_PAUSE + bonus - distance
                     best = max(best or (score, middle), (score, middle))
