@@ -1,0 +1,506 @@
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sidecar_scene import Scene, digest, scene
+from structlog.testing import capture_logs
+
+from watcher import sidecar
+from watcher.errors import ChangedError, GoneError, LeaseLostError, OutputError
+from watcher.job import Job, Output
+from watcher.sidecar import disk
+
+KINDS = ("srt", "txt")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Scene]:
+    with scene(tmp_path) as made:
+        yield made
+
+
+def adopted(here: Scene, job: Job, template: str = "{stem}") -> bool:
+    return sidecar.adopted(job.root, job.path, KINDS, template, here.ledger)
+
+
+# Names and the set.
+
+
+def test_outputs_stand_beside_their_source_the_srt_last(here: Scene) -> None:
+    job = here.job()
+
+    placed = here.place(job, {"srt": b"s", "json": b"j", "txt": b"t", "vtt": b"v"})
+
+    assert placed == ["talk.json", "talk.txt", "talk.vtt", "talk.srt"]
+    assert here.files() == {
+        "talk.wav": b"sound",
+        "talk.json": b"j",
+        "talk.txt": b"t",
+        "talk.vtt": b"v",
+        "talk.srt": b"s",
+    }
+
+
+def test_outputs_of_a_source_in_a_subfolder_stand_there(here: Scene) -> None:
+    job = here.job("a/b/talk.wav")
+
+    here.place(job)
+
+    assert sorted(here.files()) == ["a/b/talk.srt", "a/b/talk.txt", "a/b/talk.wav"]
+
+
+def test_a_name_that_is_not_utf_8_gets_its_outputs(here: Scene) -> None:
+    job = here.job(b"odd\xff\n.wav")
+
+    assert here.place(job) == ["odd\udcff\n.txt", "odd\udcff\n.srt"]
+
+
+def test_a_name_as_long_as_can_be_gets_shortened_outputs(here: Scene) -> None:
+    name = "ü" * 125 + ".wav"
+    job = here.job(name)
+    (here.root / ("ü" * 125 + ".srt")).write_bytes(b"foreign")
+
+    placed = here.place(job)
+
+    assert all(len(os.fsencode(output)) <= 255 for output in placed)
+    assert placed[0] == "ü" * 125 + ".txt"
+    assert placed[1].startswith("ü" * 50)
+    assert placed[1].endswith(".srt")
+
+
+def test_the_template_and_the_language_make_the_name(here: Scene) -> None:
+    job = here.job()
+
+    assert here.place(job, template="{name}.{language}", language="german") == ["talk.wav.de.txt", "talk.wav.de.srt"]
+
+
+def test_the_register_knows_each_output_and_its_digest(here: Scene) -> None:
+    job = here.job()
+
+    here.place(job, {"srt": b"one"})
+
+    (row,) = here.ledger.owned(job.path)
+    assert (row.path, row.kind, row.digest, row.placed) == (
+        os.fsencode(here.root / "talk.srt"),
+        "srt",
+        digest(b"one"),
+        True,
+    )
+    assert here.ledger.temporaries() == ()
+
+
+def test_each_output_is_told(here: Scene) -> None:
+    job = here.job()
+
+    with capture_logs() as events:
+        here.place(job, {"srt": b"one"})
+
+    (event,) = events
+    assert (event["event"], event["output"], event["kind"], event["size"]) == (
+        "output.written",
+        os.fsencode(here.root / "talk.srt"),
+        "srt",
+        3,
+    )
+
+
+# Never clobbering.
+
+
+def test_a_foreign_file_is_left_alone_and_only_that_output_moves_aside(here: Scene) -> None:
+    job = here.job()
+    (here.root / "talk.txt").write_bytes(b"mine")
+
+    with capture_logs() as events:
+        placed = here.place(job)
+
+    assert placed == ["talk.wav.txt", "talk.srt"]
+    assert here.files()["talk.txt"] == b"mine"
+    renamed = [event for event in events if event["event"] == "output.renamed"]
+    assert [(event["output"], event["wanted"]) for event in renamed] == [
+        (os.fsencode(here.root / "talk.wav.txt"), os.fsencode(here.root / "talk.txt"))
+    ]
+
+
+def test_numbers_come_when_the_fallback_is_taken_too(here: Scene) -> None:
+    job = here.job()
+    for name in ("talk.txt", "talk.wav.txt", "talk.wav.2.txt"):
+        (here.root / name).write_bytes(b"mine")
+
+    assert here.place(job) == ["talk.wav.3.txt", "talk.srt"]
+
+
+def test_an_end_of_names_is_an_error_that_leaves_nothing_behind(here: Scene) -> None:
+    job = here.job()
+    taken = ["talk.srt", "talk.wav.srt", *(f"talk.wav.{number}.srt" for number in range(2, 100))]
+    for name in taken:
+        (here.root / name).write_bytes(b"mine")
+
+    with pytest.raises(OutputError, match="every name") as caught:
+        here.place(job, {"srt": b"ours"})
+
+    assert caught.value.reason == "no_free_name"
+    assert here.files() == {"talk.wav": b"sound", **dict.fromkeys(taken, b"mine")}
+    assert here.ledger.temporaries() == ()
+
+
+@pytest.mark.parametrize("kind", ["directory", "link", "dangling", "fifo"])
+def test_whatever_has_the_name_keeps_it(here: Scene, tmp_path: Path, kind: str) -> None:
+    job = here.job()
+    (tmp_path / "outside").write_bytes(b"outside")
+    taken = here.root / "talk.srt"
+    match kind:
+        case "directory":
+            taken.mkdir()
+        case "link":
+            taken.symlink_to(tmp_path / "outside")
+        case "dangling":
+            taken.symlink_to(tmp_path / "none")
+        case _:
+            os.mkfifo(taken)
+    before = taken.lstat()
+
+    assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
+    assert os.path.samestat(before, taken.lstat())
+    assert (tmp_path / "outside").read_bytes() == b"outside"
+    assert not (tmp_path / "none").exists()
+
+
+def test_two_sources_with_one_stem_keep_apart(here: Scene) -> None:
+    assert here.place(here.job("talk.wav"), {"srt": b"of wav"}) == ["talk.srt"]
+    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.mp3.srt"]
+    assert here.files()["talk.srt"] == b"of wav"
+
+
+def test_a_name_stays_reserved_for_the_source_whose_output_was_deleted(here: Scene) -> None:
+    here.place(here.job("talk.wav"), {"srt": b"of wav"})
+    (here.root / "talk.srt").unlink()
+
+    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.mp3.srt"]
+
+
+def test_a_name_is_free_again_when_its_source_and_its_file_are_gone(here: Scene) -> None:
+    here.place(here.job("talk.wav"), {"srt": b"of wav"})
+    (here.root / "talk.srt").unlink()
+    (here.root / "talk.wav").unlink()
+
+    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.srt"]
+
+
+def test_the_output_of_a_source_that_is_gone_is_not_overwritten(here: Scene) -> None:
+    here.place(here.job("talk.wav"), {"srt": b"of wav"})
+    (here.root / "talk.wav").unlink()
+
+    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.mp3.srt"]
+    assert here.files()["talk.srt"] == b"of wav"
+
+
+def test_a_file_that_takes_the_name_at_the_last_moment_is_not_overwritten(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = here.job()
+    put_new = disk.put_new
+
+    def intrude(source: int, name: bytes, target: int, new_name: bytes) -> bool:
+        if new_name == b"talk.srt":
+            (here.root / "talk.srt").write_bytes(b"mine")
+        return put_new(source, name, target, new_name)
+
+    monkeypatch.setattr(disk, "put_new", intrude)
+
+    assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
+    assert here.files()["talk.srt"] == b"mine"
+    assert here.ledger.owner(os.fsencode(here.root / "talk.srt")) is None
+
+
+# Our own files.
+
+
+def test_our_own_unchanged_output_is_replaced(here: Scene) -> None:
+    here.place(here.job(content=b"sound"), {"srt": b"old", "txt": b"old"})
+
+    assert here.place(here.job(content=b"louder"), {"srt": b"new", "txt": b"new"}) == ["talk.txt", "talk.srt"]
+    assert here.files() == {"talk.wav": b"louder", "talk.srt": b"new", "talk.txt": b"new"}
+
+
+def test_an_output_that_a_person_changed_is_theirs(here: Scene) -> None:
+    here.place(here.job(content=b"sound"), {"srt": b"old"})
+    (here.root / "talk.srt").write_bytes(b"corrected")
+
+    assert here.place(here.job(content=b"louder"), {"srt": b"new"}) == ["talk.wav.srt"]
+    assert here.files()["talk.srt"] == b"corrected"
+
+
+def test_a_person_who_changes_an_output_at_the_last_moment_keeps_it(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.place(here.job(content=b"sound"), {"srt": b"old"})
+    job = here.job(content=b"louder")
+    enter_output = here.ledger.enter_output
+
+    def intrude(entered: Job, output: Output) -> bool:
+        if output.path.endswith(b"talk.srt"):
+            (here.root / "talk.srt").write_bytes(b"corrected")
+        return enter_output(entered, output)
+
+    monkeypatch.setattr(here.ledger, "enter_output", intrude)
+
+    assert here.place(job, {"srt": b"new"}) == ["talk.wav.srt"]
+    assert here.files()["talk.srt"] == b"corrected"
+
+
+def test_an_earlier_output_under_a_fallback_name_is_brought_up_to_date_there(here: Scene) -> None:
+    job = here.job(content=b"sound")
+    (here.root / "talk.srt").write_bytes(b"mine")
+    here.place(job, {"srt": b"old"})
+    (here.root / "talk.srt").unlink()
+
+    assert here.place(here.job(content=b"louder"), {"srt": b"new"}) == ["talk.wav.srt"]
+    assert here.files() == {"talk.wav": b"louder", "talk.wav.srt": b"new"}
+
+
+def test_a_deleted_output_is_made_again_under_its_name(here: Scene) -> None:
+    job = here.job()
+    here.place(job, {"srt": b"one"})
+    (here.root / "talk.srt").unlink()
+
+    assert here.place(job, {"srt": b"one"}) == ["talk.srt"]
+
+
+def test_the_same_output_again_changes_nothing(here: Scene) -> None:
+    job = here.job()
+    here.place(job)
+    before = (here.root / "talk.srt").stat()
+
+    assert here.place(job) == ["talk.txt", "talk.srt"]
+    after = (here.root / "talk.srt").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert sorted(here.files()) == ["talk.srt", "talk.txt", "talk.wav"]
+
+
+def test_a_set_cut_short_between_entry_and_placing_is_known_for_ours(here: Scene) -> None:
+    """A crash leaves the old file under the new digest; the next run must not take it for a person's."""
+    here.place(here.job(content=b"sound"), {"srt": b"old"})
+    job = here.job(content=b"louder")
+    here.ledger.enter_output(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"never placed")))
+
+    assert here.place(job, {"srt": b"new"}) == ["talk.srt"]
+    assert here.files()["talk.srt"] == b"new"
+
+
+def test_a_set_cut_short_after_placing_is_known_for_ours(here: Scene) -> None:
+    here.place(here.job(content=b"sound"), {"srt": b"old"})
+    job = here.job(content=b"louder")
+    here.ledger.enter_output(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"placed")))
+    (here.root / "talk.srt").write_bytes(b"placed")
+
+    assert here.place(job, {"srt": b"new"}) == ["talk.srt"]
+    assert here.files()["talk.srt"] == b"new"
+
+
+def test_an_unreadable_thing_under_a_first_entry_is_not_taken_for_ours(here: Scene) -> None:
+    """A row without a former file has no former digest, and what has no digest must not match it."""
+    job = here.job()
+    here.ledger.enter_output(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"never placed")))
+    (here.root / "talk.srt").mkdir()
+
+    assert here.place(job, {"srt": b"new"}) == ["talk.wav.srt"]
+
+
+# Right before placing.
+
+
+def test_the_check_comes_when_everything_is_written_and_nothing_placed(here: Scene) -> None:
+    job = here.job()
+    seen: list[list[str]] = []
+
+    here.place(job, check=lambda: seen.append(sorted(here.files())))
+
+    (names,) = seen
+    assert len(names) == 3
+    assert [name.startswith(".talk.") and name.endswith(".tmp") for name in names] == [True, True, False]
+
+
+@pytest.mark.parametrize("error", [ChangedError, LeaseLostError])
+def test_a_failing_check_leaves_nothing(here: Scene, error: type[Exception]) -> None:
+    job = here.job()
+
+    def fail() -> None:
+        raise error("no")
+
+    with pytest.raises(error):
+        here.place(job, check=fail)
+
+    assert here.files() == {"talk.wav": b"sound"}
+    assert here.ledger.temporaries() == ()
+    assert here.ledger.owned(job.path) == ()
+
+
+def test_a_lost_lease_places_nothing(here: Scene) -> None:
+    job = here.job()
+
+    with pytest.raises(LeaseLostError):
+        here.place(replace(job, fence=job.fence - 1))
+
+    assert here.files() == {"talk.wav": b"sound"}
+
+
+def test_a_folder_that_became_a_link_is_not_written_into(here: Scene, tmp_path: Path) -> None:
+    job = here.job("a/talk.wav")
+    (here.root / "a").rename(tmp_path / "outside")
+    (here.root / "a").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(OutputError, match="symbolic link") as caught:
+        here.place(job)
+
+    assert caught.value.reason == "linked"
+    assert os.listdir(tmp_path / "outside") == ["talk.wav"]  # noqa: PTH208 - names
+
+
+def test_a_folder_that_is_gone_is_gone(here: Scene) -> None:
+    job = here.job("a/talk.wav")
+    source = os.stat(job.path)  # noqa: PTH116 - bytes
+    (here.root / "a").rename(here.root / "b")
+
+    with pytest.raises(GoneError):
+        sidecar.place(
+            job,
+            {"srt": b"s"},
+            template="{stem}",
+            language="",
+            register=here.ledger,
+            check=lambda: None,
+            source=source,
+        )
+
+
+# Permissions.
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (0o644, 0o644),
+        (0o600, 0o600),
+        (0o640, 0o640),
+        (0o664, 0o664),
+        (0o666, 0o664),
+        (0o755, 0o644),
+        (0o4777, 0o664),
+        (0o444, 0o644),
+        (0o400, 0o600),
+    ],
+)
+def test_who_may_read_the_source_may_read_its_outputs(here: Scene, source: int, expected: int) -> None:
+    job = here.job(mode=source)
+
+    here.place(job)
+
+    assert stat.S_IMODE((here.root / "talk.srt").stat().st_mode) == expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_outputs_belong_to_the_owner_of_the_source(here: Scene) -> None:
+    job = here.job()
+    os.chown(job.path, 12345, 23456)
+
+    here.place(job)
+
+    found = (here.root / "talk.srt").stat()
+    assert (found.st_uid, found.st_gid) == (12345, 23456)
+
+
+# Adoption.
+
+
+def test_a_source_whose_outputs_are_all_there_is_adopted(here: Scene) -> None:
+    job = here.job()
+    (here.root / "talk.srt").touch()
+    assert not adopted(here, job)
+    (here.root / "talk.txt").touch()
+
+    assert adopted(here, job)
+
+
+def test_a_directory_is_no_output(here: Scene) -> None:
+    job = here.job()
+    (here.root / "talk.srt").touch()
+    (here.root / "talk.txt").mkdir()
+
+    assert not adopted(here, job)
+
+
+def test_names_that_need_the_answer_are_not_adopted(here: Scene) -> None:
+    job = here.job()
+    for name in ("talk.und.srt", "talk.und.txt", "talk.en.srt", "talk.en.txt"):
+        (here.root / name).touch()
+
+    assert not adopted(here, job, "{stem}.{language}")
+
+
+def test_the_outputs_of_another_source_are_not_adopted(here: Scene) -> None:
+    here.place(here.job("talk.mp3"))
+
+    assert not adopted(here, here.job("talk.wav"))
+
+
+def test_a_source_that_we_transcribed_before_is_not_adopted_even_when_all_outputs_were_changed(here: Scene) -> None:
+    here.place(here.job(content=b"sound"))
+    (here.root / "talk.srt").write_bytes(b"corrected")
+    (here.root / "talk.txt").write_bytes(b"corrected")
+
+    assert not adopted(here, here.job(content=b"louder"))
+
+
+def test_a_failure_note_does_not_stand_in_the_way_of_adoption(here: Scene) -> None:
+    job = here.job()
+    sidecar.write_note(job, message="no", hint="yes", register=here.ledger)
+    (here.root / "talk.srt").touch()
+    (here.root / "talk.txt").touch()
+
+    assert adopted(here, job)
+
+
+def test_adoption_in_a_folder_that_is_gone_is_gone(here: Scene) -> None:
+    job = here.job("a/talk.wav")
+    (here.root / "a").rename(here.root / "b")
+
+    with pytest.raises(GoneError):
+        adopted(here, job)
+
+
+# After a crash.
+
+
+def test_noted_temporaries_are_cleared(here: Scene) -> None:
+    left = here.root / ".talk.srt.0123abcd.tmp"
+    left.write_bytes(b"half")
+    here.ledger.enter_temporary(os.fsencode(left))
+    here.ledger.enter_temporary(os.fsencode(here.root / ".never made.tmp"))
+
+    assert sidecar.clear_temporaries(here.ledger) == 1
+    assert here.files() == {}
+    assert here.ledger.temporaries() == ()
+
+
+def test_what_does_not_look_like_a_temporary_is_not_removed(here: Scene, tmp_path: Path) -> None:
+    (here.root / "talk.srt").write_bytes(b"mine")
+    (tmp_path / "outside").write_bytes(b"outside")
+    (here.root / ".link.tmp").symlink_to(tmp_path / "outside")
+    here.ledger.enter_temporary(os.fsencode(here.root / "talk.srt"))
+    here.ledger.enter_temporary(os.fsencode(here.root / ".link.tmp"))
+
+    assert sidecar.clear_temporaries(here.ledger) == 0
+    assert here.files() == {"talk.srt": b"mine"}
+    assert (tmp_path / "outside").read_bytes() == b"outside"
+
+
+def test_a_temporary_on_a_disk_that_is_away_stays_noted(here: Scene) -> None:
+    path = os.fsencode(here.root / "away" / ".talk.srt.0123abcd.tmp")
+    here.ledger.enter_temporary(path)
+
+    assert sidecar.clear_temporaries(here.ledger) == 0
+    assert here.ledger.temporaries() == (path,)
