@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from watcher.container.inspection import Inspection, Verdict, duration, misfit
 from watcher.container.source import Source
@@ -20,9 +20,11 @@ _VIDEO: Final = 1
 
 #: Of one parent; what is asked for stands near the beginning.
 _MOST_ELEMENTS: Final = 64
-_LONGEST_VALUE: Final = 32
+_LONGEST_BODY: Final = 1 << 14
 _LONGEST_ID: Final = 4
 _LONGEST_SIZE: Final = 8
+_LONGEST_HEADER: Final = _LONGEST_ID + _LONGEST_SIZE
+_OPEN: Final = -1
 
 #: Of floating-point numbers, by how many bytes they have.
 _FLOATS: Final = {4: Struct(">f"), 8: Struct(">d")}
@@ -32,104 +34,96 @@ _USUAL_SCALE: Final = 1_000_000
 
 def matroska(source: Source) -> Inspection:
     """Inspect the first segment."""
-    header = _element(source, 0)
-    form = _doc_type(source, header)
-    position = header.end
+    name, body, end = _element(source, 0)
+    form = _doc_type(_body(source, body, end))
     for _ in range(_MOST_ELEMENTS):
-        segment = _element(source, position)
-        if segment.name == _SEGMENT:
+        name, body, end = _element(source, end)
+        if name == _SEGMENT:
             break
-        position = segment.end
     else:
         return Inspection(Verdict.INCOMPLETE, form, None, "no segment")
-    if segment.is_open:  # also what a live recording leaves for ever
+    if end == _OPEN:  # also what a live recording leaves for ever
         return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in")
-    return misfit(form, source.size, segment.end) or _details(source, form, segment)
+    return misfit(form, source.size, end) or _details(source, form, body)
 
 
-class _Element(NamedTuple):
-    name: int
-    body: int
-    end: int
-    #: Its size is not known; `end` is then where its body begins.
-    is_open: bool
-
-
-def _element(source: Source, position: int) -> _Element:
-    """Read the id and the size at `position`. Raises EOFError where there is no element."""
-    room = source.size - position
-    if room <= 0:
-        raise EOFError
-    head = source.read(position, min(_LONGEST_ID + _LONGEST_SIZE, room))
-    # Leading zeros of the first byte tell how many bytes follow it.
-    width = 9 - head[0].bit_length()
-    if width > _LONGEST_ID or len(head) <= width:
-        raise EOFError
-    length = 9 - head[width].bit_length()
-    body = width + length
-    if length > _LONGEST_SIZE or len(head) < body:
-        raise EOFError
-    mask = (1 << 7 * length) - 1
-    size = int.from_bytes(head[width:body]) & mask
-    is_open = size == mask
-    body += position
-    return _Element(int.from_bytes(head[:width]), body, body if is_open else body + size, is_open)
-
-
-def _children(source: Source, parent: _Element) -> Iterator[_Element]:
-    position = parent.body
-    for _ in range(_MOST_ELEMENTS):
-        if position >= parent.end:
-            return
-        child = _element(source, position)
-        if child.is_open:
-            return
-        yield child
-        position = child.end
-
-
-def _value(source: Source, element: _Element) -> bytes:
-    return source.read(element.body, min(element.end - element.body, _LONGEST_VALUE))
-
-
-def _doc_type(source: Source, header: _Element) -> str:
-    for child in _children(source, header):
-        if child.name == _DOC_TYPE:
-            return "webm" if _value(source, child).rstrip(b"\0") == b"webm" else "matroska"
-    return "matroska"
-
-
-def _details(source: Source, form: str, segment: _Element) -> Inspection:
+def _details(source: Source, form: str, position: int) -> Inspection:
     seconds, has_video = None, False
-    for child in _children(source, segment):
-        if child.name == _INFO:
-            seconds = _seconds(source, child)
-        elif child.name == _TRACKS:
-            has_video = _has_video(source, child)
-        elif child.name == _CLUSTER:
+    for _ in range(_MOST_ELEMENTS):
+        if position == source.size:
             break
+        name, body, position = _element(source, position)
+        if name == _CLUSTER or position == _OPEN:
+            break
+        if name == _INFO:
+            seconds = _seconds(_body(source, body, position))
+        elif name == _TRACKS:
+            has_video = _has_video(_body(source, body, position))
     return Inspection(Verdict.COMPLETE, form, seconds, "", has_video)
 
 
-def _seconds(source: Source, info: _Element) -> float | None:
+def _doc_type(header: bytes) -> str:
+    for name, body, end in _fields(header):
+        if name == _DOC_TYPE and header[body:end].rstrip(b"\0") == b"webm":
+            return "webm"
+    return "matroska"
+
+
+def _seconds(info: bytes) -> float | None:
     scale, length = _USUAL_SCALE, 0.0
-    for child in _children(source, info):
-        if child.name == _TIMESTAMP_SCALE:
-            scale = int.from_bytes(_value(source, child))
-        elif child.name == _DURATION:
-            value = _value(source, child)
-            if len(value) in _FLOATS:
-                length = _FLOATS[len(value)].unpack(value)[0]
+    for name, body, end in _fields(info):
+        if name == _TIMESTAMP_SCALE:
+            scale = int.from_bytes(info[body:end])
+        elif name == _DURATION and end - body in _FLOATS:
+            length = _FLOATS[end - body].unpack_from(info, body)[0]
     return duration(length * scale, _NANOSECONDS)
 
 
-def _has_video(source: Source, tracks: _Element) -> bool:
-    for track in _children(source, tracks):
-        if track.name != _TRACK_ENTRY:
-            continue
-        for field in _children(source, track):
-            if field.name == _TRACK_TYPE:
-                if int.from_bytes(_value(source, field)) == _VIDEO:
-                    return True
-                break
+def _has_video(tracks: bytes) -> bool:
+    for name, body, end in _fields(tracks):
+        if name == _TRACK_ENTRY:
+            track = tracks[body:end]
+            for field, start, stop in _fields(track):
+                if field == _TRACK_TYPE:
+                    if int.from_bytes(track[start:stop]) == _VIDEO:
+                        return True
+                    break
     return False
+
+
+def _body(source: Source, start: int, end: int) -> bytes:
+    return source.read(start, min(end - start, _LONGEST_BODY))
+
+
+def _element(source: Source, position: int) -> tuple[int, int, int]:
+    """Read the element at `position`. Raises EOFError where there is none."""
+    name, body, end = _parse(source.read(position, min(_LONGEST_HEADER, source.size - position)), 0)
+    return name, position + body, end if end == _OPEN else position + end
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the elements that lie wholly in `data`, which may end within one."""
+    end = 0
+    for _ in range(_MOST_ELEMENTS):
+        try:
+            name, body, end = _parse(data, end)
+        except EOFError:
+            return
+        if not body <= end <= len(data):
+            return
+        yield name, body, end
+
+
+def _parse(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return an element's id, where its body begins, and its end; _OPEN when that is not known."""
+    try:
+        # The zeros that lead the first byte tell how many bytes follow it.
+        middle = at + 9 - data[at].bit_length()
+        body = middle + 9 - data[middle].bit_length()
+    except IndexError:
+        raise EOFError from None
+    mask = (1 << 7 * (body - middle)) - 1
+    size = int.from_bytes(data[middle:body]) & mask
+    if middle > at + _LONGEST_ID or body > min(middle + _LONGEST_SIZE, len(data)):
+        raise EOFError
+    return int.from_bytes(data[at:middle]), body, _OPEN if size == mask else body + size
