@@ -101,8 +101,12 @@ def digest(folder: int, name: bytes) -> str:
 
 def remove(folder: int, name: bytes) -> None:
     """Remove a file; that it is gone already is no error."""
-    with suppress(FileNotFoundError):
+    try:
         os.unlink(name, dir_fd=folder)
+    except OSError:
+        # A read-only file system says that it is one before it looks for the name.
+        if look(folder, name) is not None:
+            raise
 
 
 def sync(folder: int) -> None:
