@@ -351,9 +351,9 @@ def _failed(connection: sqlite3.Connection, paths: Iterable[bytes] | None) -> di
     """Give what failed, or what failed at or below `paths`: id and path."""
     if paths is None:
         return dict(connection.execute(_FAILED).fetchall())
-    failed = {}
+    failed: dict[int, bytes] = {}
     for path in paths:
-        failed.update(connection.execute(_FAILED_AT, (path,)).fetchall())
+        failed.update(connection.execute(_FAILED_AT, (path.rstrip(b"/"),)).fetchall())
         failed.update(connection.execute(_FAILED_BELOW, rows.below(path)).fetchall())
     return failed
 

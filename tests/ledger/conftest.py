@@ -1,0 +1,26 @@
+"""The ledger's contract: each of its tests runs on every engine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import ledger_engines
+import pytest
+from ledger_engines import ENGINES, Clock, Engine
+
+from watcher.ledger.protocol import Ledger
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with ledger_engines.engine(request.param, tmp_path / "state") as made:
+        yield made
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    return engine.open()
+
+
+@pytest.fixture
+def clock(engine: Engine) -> Clock:
+    return engine.clock

@@ -1,0 +1,822 @@
+"""The contract of the queue: what every engine does with what is found, claimed and concluded."""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ledger_engines import LEASE, ROOT, START, Clock, Engine, claimed, crowded, found, name, state
+
+from watcher.errors import FileError, LeaseLostError, OutputError, StateError
+from watcher.job import Fingerprint, Job, Outcome, Output, State
+from watcher.ledger.protocol import Ledger, Put
+
+DIGEST = "ab" * 32
+
+
+class TestPut:
+    def test_a_new_file_is_queued_and_due_at_once(self, ledger: Ledger) -> None:
+        answers = ledger.put([found("talk.wav", size=7, mtime_ns=8, inode=9)])
+        job = claimed(ledger)
+
+        assert answers == [Put.QUEUED]
+        assert (job.root, job.path) == (ROOT, ROOT + b"/talk.wav")
+        assert job.fingerprint == Fingerprint(7, 8, 9)
+        assert (job.attempts, job.queued_at, job.content, job.alone) == (1, START, "", False)
+
+    def test_all_that_was_found_of_a_file_comes_with_its_job(self, ledger: Ledger) -> None:
+        ledger.put([replace(found(backlog=True, small=True), suspect=True, seconds=12.5)])
+        job = claimed(ledger)
+
+        assert (job.backlog, job.small, job.suspect, job.seconds) == (True, True, True, 12.5)
+
+    def test_the_same_file_again_is_nothing_to_do(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+
+        assert ledger.put([found()]) == [Put.KNOWN]
+        assert ledger.counts()[State.READY] == 1
+
+    def test_answers_come_in_the_order_given(self, ledger: Ledger) -> None:
+        ledger.put([found("b.wav")])
+
+        answers = ledger.put([found("a.wav"), found("b.wav"), found("b.wav", size=2), found("a.wav")])
+
+        assert answers == [Put.QUEUED, Put.KNOWN, Put.CHANGED, Put.KNOWN]
+
+    @pytest.mark.parametrize("other", [Fingerprint(1, 2, 4), Fingerprint(1, 3, 3), Fingerprint(2, 2, 3)])
+    def test_another_fingerprint_is_a_change(self, ledger: Ledger, other: Fingerprint) -> None:
+        ledger.put([found(size=1, mtime_ns=2, inode=3)])
+
+        assert ledger.put([replace(found(), fingerprint=other)]) == [Put.CHANGED]
+
+    @pytest.mark.parametrize(("known", "new"), [(0, 5), (5, 0)])
+    def test_an_inode_of_0_is_not_compared(self, ledger: Ledger, known: int, new: int) -> None:
+        ledger.put([found(inode=known)])
+
+        assert ledger.put([found(inode=new)]) == [Put.KNOWN]
+
+    @pytest.mark.parametrize("conclusion", [State.DONE, State.FAILED, State.DELAYED, State.READY])
+    def test_a_changed_file_starts_anew_whatever_its_state_was(self, ledger: Ledger, conclusion: State) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        if conclusion is State.DONE:
+            ledger.done(job, Outcome())
+        elif conclusion is State.FAILED:
+            ledger.fail(job, FileError("no sound in it"))
+        elif conclusion is State.DELAYED:
+            ledger.retry(job, crowded(), run_at=START + 100)
+        else:
+            ledger.release(job)
+
+        ledger.put([found(size=2)])
+        again = claimed(ledger)
+
+        assert (again.attempts, again.fingerprint.size) == (1, 2)
+        assert again.fence > job.fence
+
+    def test_a_change_takes_a_running_job_from_its_worker(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+
+        ledger.put([found(size=2)])
+
+        assert not ledger.holds(job)
+        with pytest.raises(LeaseLostError):
+            ledger.done(job, Outcome())
+        assert claimed(ledger).fingerprint.size == 2
+
+    def test_the_last_transcribed_content_comes_with_a_changed_file(self, ledger: Ledger) -> None:
+        outcome = Outcome(content=DIGEST, language="en")
+        ledger.put([found()])
+        ledger.done(claimed(ledger), outcome)
+
+        ledger.put([found(mtime_ns=99)])
+        job = claimed(ledger)
+        record = ledger.lookup(job.path)
+
+        assert job.content == DIGEST
+        assert record is not None
+        assert record.outcome == outcome
+
+    def test_content_that_was_never_read_is_not_taken_for_the_one_before(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.done(claimed(ledger), Outcome(content=DIGEST))
+        ledger.put([found(size=2)])
+        ledger.done(claimed(ledger), Outcome(content=""))
+
+        ledger.put([found(size=3)])
+
+        assert claimed(ledger).content == ""
+
+    def test_a_moved_file_brings_its_content_along(self, ledger: Ledger) -> None:
+        ledger.put([found("old.wav", inode=77)])
+        ledger.done(claimed(ledger), Outcome(content=DIGEST))
+
+        ledger.put([found("new.wav", inode=77)])
+        ledger.forget(ROOT + b"/old.wav")
+
+        assert claimed(ledger).content == DIGEST
+
+    @pytest.mark.parametrize(
+        "other", [Fingerprint(1, 2, 0), Fingerprint(1, 2, 4), Fingerprint(1, 3, 3), Fingerprint(2, 2, 3)]
+    )
+    def test_another_file_brings_no_content_along(self, ledger: Ledger, other: Fingerprint) -> None:
+        ledger.put([found("old.wav", size=1, mtime_ns=2, inode=3)])
+        ledger.done(claimed(ledger), Outcome(content=DIGEST))
+
+        ledger.put([replace(found("new.wav"), fingerprint=other)])
+
+        assert claimed(ledger).content == ""
+
+    def test_files_without_a_stable_inode_bring_no_content_along(self, ledger: Ledger) -> None:
+        ledger.put([found("old.wav", inode=0)])
+        ledger.done(claimed(ledger), Outcome(content=DIGEST))
+
+        ledger.put([found("new.wav", inode=0)])
+
+        assert claimed(ledger).content == ""
+
+    def test_a_new_root_takes_over_what_lies_below_it(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+
+        ledger.put([replace(found(), root=b"/srv")])
+
+        assert claimed(ledger).root == b"/srv"
+
+    @pytest.mark.parametrize("inode", [1, 2**63 - 1, 2**63, 2**64 - 1])
+    def test_inodes_have_64_bits(self, ledger: Ledger, inode: int) -> None:
+        ledger.put([found(inode=inode)])
+
+        assert claimed(ledger).fingerprint.inode == inode
+        assert ledger.put([found(inode=inode)]) == [Put.KNOWN]
+
+    def test_nothing_found_is_nothing_done(self, ledger: Ledger) -> None:
+        assert ledger.put([]) == []
+
+    def test_what_fails_in_the_middle_leaves_nothing_behind(self, ledger: Ledger) -> None:
+        def files() -> object:
+            yield found("a.wav")
+            raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            ledger.put(files())  # type: ignore[arg-type] # a generator of files that breaks
+
+        assert ledger.counts()[State.READY] == 0
+
+
+class TestSkip:
+    def test_what_is_skipped_is_known_but_never_claimed(self, ledger: Ledger) -> None:
+        ledger.skip([found("a.wav"), found("b.wav")])
+
+        assert ledger.claim("worker", lease=LEASE) is None
+        assert ledger.put([found("a.wav")]) == [Put.KNOWN]
+        assert ledger.counts()[State.SKIPPED] == 2
+
+    def test_what_is_known_is_not_skipped(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+
+        ledger.skip([found(size=2)])
+
+        assert claimed(ledger).fingerprint.size == 1000
+
+    def test_a_skipped_file_that_changes_is_queued(self, ledger: Ledger) -> None:
+        ledger.skip([found()])
+
+        assert ledger.put([found(size=2)]) == [Put.CHANGED]
+        assert claimed(ledger).fingerprint.size == 2
+
+
+_NUMBERS = itertools.count()
+_NAMES = st.binary(min_size=1, max_size=40).filter(lambda raw: not {0, 47} & set(raw))
+
+
+class TestPaths:
+    @given(names=st.sets(_NAMES))
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+    def test_every_byte_but_nul_comes_back(self, ledger: Ledger, names: set[bytes]) -> None:
+        root = b"/srv/%d" % next(_NUMBERS)
+
+        ledger.put([found(one, root=root) for one in names])
+
+        assert {path for path, _, _ in ledger.known(root)} == {root + b"/" + one for one in names}
+
+    def test_only_what_lies_below_is_below(self, ledger: Ledger) -> None:
+        names = [b"a/x", b"a.wav", b"a/b/x", b"a0", b"a\xff", b"b/a/x", b"A/x"]
+        ledger.put([found(one, root=b"/r") for one in names])
+
+        assert {path for path, _, _ in ledger.known(b"/r/a")} == {b"/r/a/x", b"/r/a/b/x"}
+        assert {path for path, _, _ in ledger.known(b"/r/a/")} == {b"/r/a/x", b"/r/a/b/x"}
+        assert len(list(ledger.known(b"/"))) == len(names)
+
+
+class TestClaim:
+    def test_nothing_due_is_nothing_claimed(self, ledger: Ledger) -> None:
+        assert ledger.claim("worker", lease=LEASE) is None
+
+    def test_the_oldest_goes_first(self, ledger: Ledger, clock: Clock) -> None:
+        for file in ("c.wav", "a.wav", "b.wav"):
+            ledger.put([found(file)])
+            clock.advance(1)
+
+        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(4)] == ["c.wav", "a.wav", "b.wav", None]
+
+    def test_arrivals_go_before_backlog(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found("old.wav", backlog=True)])
+        clock.advance(1)
+        ledger.put([found("new.wav")])
+
+        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(2)] == ["new.wav", "old.wav"]
+
+    def test_a_claim_for_small_ones_takes_only_those(self, ledger: Ledger) -> None:
+        ledger.put([found("long.wav"), found("short.wav", small=True, backlog=True)])
+
+        assert name(ledger.claim("worker", lease=LEASE, small=True)) == "short.wav"
+        assert ledger.claim("worker", lease=LEASE, small=True) is None
+        assert name(ledger.claim("worker", lease=LEASE)) == "long.wav"
+
+    def test_any_claim_takes_small_and_long_ones_by_age(self, ledger: Ledger, clock: Clock) -> None:
+        for number in range(6):
+            ledger.put([found(f"{number}.wav", small=number % 2 == 0)])
+            clock.advance(1)
+
+        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(6)] == [f"{number}.wav" for number in range(6)]
+
+    def test_each_claim_counts_an_attempt_and_raises_the_fence(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        first = claimed(ledger)
+        ledger.retry(first, crowded(), run_at=0)
+        second = claimed(ledger)
+
+        assert (first.attempts, second.attempts) == (1, 2)
+        assert second.fence > first.fence
+
+    def test_each_job_has_one_winner(self, ledger: Ledger) -> None:
+        ledger.put([found(f"{number}.wav", small=number % 3 == 0) for number in range(300)])
+        barrier = threading.Barrier(8)
+        won: list[list[Job]] = [[] for _ in range(8)]
+
+        def race(mine: list[Job], small: bool) -> None:  # noqa: FBT001 - a thread's argument
+            barrier.wait()
+            while (job := ledger.claim("worker", lease=LEASE, small=small)) is not None:
+                mine.append(job)
+
+        threads = [threading.Thread(target=race, args=(mine, number == 0)) for number, mine in enumerate(won)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        jobs = [job for mine in won for job in mine]
+        assert len(jobs) == len({job.path for job in jobs}) == 300
+
+
+class TestLease:
+    def test_a_held_job_is_nobody_elses(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        clock.advance(LEASE - 1)
+
+        assert ledger.claim("other", lease=LEASE) is None
+        assert ledger.holds(job)
+
+    def test_a_renewed_lease_holds_on(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        for _ in range(5):
+            clock.advance(LEASE - 1)
+            ledger.renew(job, lease=LEASE)
+
+        assert ledger.claim("other", lease=LEASE) is None
+        assert ledger.holds(job)
+
+    def test_a_lapsed_lease_can_be_claimed_again_and_the_late_worker_is_refused(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        ledger.put([found()])
+        late = claimed(ledger)
+        clock.advance(LEASE)
+        held = ledger.holds(late)
+        job = claimed(ledger)
+
+        assert not held
+        assert (job.id, job.attempts) == (late.id, 2)
+        for write in WRITES:
+            with pytest.raises(LeaseLostError):
+                write(ledger, late)
+        assert ledger.holds(job)
+        ledger.done(job, Outcome())
+
+    def test_a_lapsed_lease_that_nobody_took_can_be_renewed(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        clock.advance(LEASE + 1)
+
+        ledger.renew(job, lease=LEASE)
+
+        assert ledger.holds(job)
+
+    def test_a_wall_clock_that_is_set_takes_no_lease_away(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        clock.wall += 50 * 365 * 86_400
+
+        assert ledger.claim("other", lease=LEASE) is None
+        assert ledger.holds(job)
+
+    def test_every_write_after_the_conclusion_is_refused(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        ledger.release(job)
+
+        for write in WRITES:
+            with pytest.raises(LeaseLostError):
+                write(ledger, job)
+
+    def test_progress_under_a_lost_lease_is_ignored(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        late = claimed(ledger)
+        ledger.release(late)
+        claimed(ledger)
+
+        ledger.progress(late, piece=3, pieces=4, seconds_done=5)
+
+        assert ledger.records(State.RUNNING)[0].piece == 0
+
+    def test_a_forgotten_sources_job_meets_no_stranger_under_its_number(self, ledger: Ledger) -> None:
+        ledger.put([found("old.wav")])
+        late = claimed(ledger)
+        ledger.forget(late.path)
+        ledger.put([found("new.wav")])
+        job = claimed(ledger)
+
+        assert job.id != late.id
+        with pytest.raises(LeaseLostError):
+            ledger.done(late, Outcome())
+
+
+#: Everything that only the holder of the lease may do.
+WRITES: list[Callable[[Ledger, Job], object]] = [
+    lambda ledger, job: ledger.renew(job, lease=LEASE),
+    lambda ledger, job: ledger.done(job, Outcome()),
+    lambda ledger, job: ledger.fail(job, FileError("no sound in it")),
+    lambda ledger, job: ledger.retry(job, crowded(), run_at=0),
+    lambda ledger, job: ledger.release(job),
+    lambda ledger, job: ledger.drop(job),
+    lambda ledger, job: ledger.refresh(job, Fingerprint(1, 1)),
+    lambda ledger, job: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", DIGEST)),
+]
+
+
+class TestConclusions:
+    def test_done_keeps_the_outcome(self, ledger: Ledger) -> None:
+        outcome = Outcome(
+            outputs=(
+                Output("srt", b"/srv/recordings/t\xff\xe9.srt", DIGEST),
+                Output("txt", b"/srv/\xf0\x9f\x8e\xa7.txt", DIGEST),
+            ),
+            content=DIGEST,
+            language="de",
+            audio_seconds=61.5,
+            paid_seconds=60.25,
+            pieces=3,
+            cached_pieces=1,
+            untimed=True,
+            left_out=2,
+            flagged=4,
+            warnings=("a packet was damaged \udcff", "another"),
+        )
+        ledger.put([found()])
+        ledger.done(claimed(ledger), outcome)
+        record = ledger.lookup(ROOT + b"/talk.wav")
+
+        assert record is not None
+        assert (record.state, record.outcome, record.content) == (State.DONE, outcome, DIGEST)
+        assert ledger.claim("worker", lease=LEASE) is None
+
+    def test_failed_keeps_reason_message_and_hint(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.fail(claimed(ledger), FileError("no sound in it", hint="is it the right file?", reason="no_audio"))
+        record = ledger.lookup(ROOT + b"/talk.wav")
+
+        assert record is not None
+        assert record.state is State.FAILED
+        assert (record.reason, record.message, record.hint) == ("no_audio", "no sound in it", "is it the right file?")
+
+    def test_odd_words_in_a_message_are_stored_readably(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.fail(claimed(ledger), FileError(os.fsdecode(b"cannot read t\xff.wav\0")))
+        record = ledger.lookup(ROOT + b"/talk.wav")
+
+        assert record is not None
+        assert record.message == "cannot read t\\udcff.wav\\x00"
+
+    def test_a_retry_waits_and_costs_an_attempt(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        ledger.retry(claimed(ledger), crowded(), run_at=START + 10)
+        waiting = ledger.lookup(ROOT + b"/talk.wav")
+        early = ledger.claim("worker", lease=LEASE)
+        clock.advance(10)
+
+        assert waiting is not None
+        assert (waiting.state, waiting.reason, waiting.run_at) == (State.DELAYED, "busy", START + 10)
+        assert early is None
+        assert claimed(ledger).attempts == 2
+
+    def test_a_release_gives_the_attempt_back(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        for _ in range(20):
+            job = claimed(ledger)
+            ledger.release(job)
+
+        assert job.attempts == 1
+        assert state(ledger, "talk.wav") is State.READY
+
+    def test_a_release_can_wait_and_say_why(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        ledger.release(claimed(ledger), run_at=START + 60, error=OutputError("the disk is full", reason="full"))
+        record = ledger.lookup(ROOT + b"/talk.wav")
+        early = ledger.claim("worker", lease=LEASE)
+        clock.advance(60)
+
+        assert record is not None
+        assert (record.state, record.reason) == (State.DELAYED, "full")
+        assert early is None
+        assert claimed(ledger).attempts == 1
+
+    def test_a_claim_clears_what_was_said_before(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.retry(claimed(ledger), crowded(), run_at=0)
+        claimed(ledger)
+
+        assert ledger.records(State.RUNNING)[0].message == ""
+
+    def test_a_released_job_keeps_its_place(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found("first.wav")])
+        clock.advance(1)
+        ledger.put([found("second.wav")])
+
+        ledger.release(claimed(ledger))
+
+        assert name(claimed(ledger)) == "first.wav"
+
+    def test_a_dropped_source_is_new_when_it_is_found_again(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.drop(claimed(ledger))
+
+        assert ledger.lookup(ROOT + b"/talk.wav") is None
+        assert ledger.put([found()]) == [Put.QUEUED]
+
+    def test_a_forgotten_source_takes_the_lease_with_it(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+
+        ledger.forget(job.path)
+
+        assert not ledger.holds(job)
+        with pytest.raises(LeaseLostError):
+            ledger.done(job, Outcome())
+
+    def test_what_is_not_known_is_forgotten_without_a_word(self, ledger: Ledger) -> None:
+        ledger.forget(b"/nowhere")
+
+    def test_a_refreshed_fingerprint_is_the_known_one(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+
+        ledger.refresh(claimed(ledger), Fingerprint(1000, 6))
+
+        assert ledger.put([found(mtime_ns=6)]) == [Put.KNOWN]
+
+    def test_progress_shows_in_the_record_and_starts_anew_with_each_claim(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        ledger.progress(job, piece=2, pieces=7, seconds_done=1200.5)
+        (shown,) = ledger.records(State.RUNNING)
+        ledger.release(job)
+        claimed(ledger)
+        (anew,) = ledger.records(State.RUNNING)
+
+        assert (shown.piece, shown.pieces, shown.seconds_done) == (2, 7, 1200.5)
+        assert (anew.piece, anew.pieces, anew.seconds_done) == (0, 0, 0)
+
+    def test_a_concluded_job_is_held_until_something_comes_after_it(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.done(claimed(ledger), Outcome())
+        record = ledger.lookup(ROOT + b"/talk.wav")
+        assert record is not None
+
+        held = ledger.holds(record.job)
+        entered = ledger.enter_output(record.job, Output("txt", b"/srv/recordings/talk.txt", DIGEST))
+        ledger.put([found(size=2)])
+
+        assert (held, entered) == (True, True)
+        assert not ledger.holds(record.job)
+        with pytest.raises(LeaseLostError):
+            ledger.enter_output(record.job, Output("vtt", b"/srv/recordings/talk.vtt", DIGEST))
+
+
+class TestTime:
+    """Wall clocks are set: by NTP after boot, by hand, by a board that has none and starts in 1970."""
+
+    def test_next_due_is_the_earliest_delayed_job(self, ledger: Ledger) -> None:
+        before = ledger.next_due()
+        ledger.put([found("a.wav"), found("b.wav")])
+        ledger.retry(claimed(ledger), crowded(), run_at=START + 20)
+        ledger.retry(claimed(ledger), crowded(), run_at=START + 10)
+
+        assert before is None
+        assert ledger.next_due() == START + 10
+
+    def test_a_clock_set_forward_makes_everything_due(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        ledger.retry(claimed(ledger), crowded(), run_at=START + 300)
+        clock.wall += 365 * 86_400
+
+        assert ledger.claim("worker", lease=LEASE) is not None
+
+    def test_what_was_delayed_under_a_clock_far_ahead_is_due(self, ledger: Ledger, clock: Clock) -> None:
+        clock.wall += 10 * 365 * 86_400
+        ledger.put([found()])
+        ledger.retry(claimed(ledger), crowded(), run_at=clock.wall + 300)
+        clock.wall = START
+
+        assert ledger.claim("worker", lease=LEASE) is not None
+
+    def test_no_delay_is_longer_than_two_hours(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found()])
+        ledger.retry(claimed(ledger), crowded(), run_at=START + 10 * 86_400)
+        clock.advance(7199)
+        early = ledger.claim("worker", lease=LEASE)
+        clock.advance(1)
+
+        assert early is None
+        assert ledger.claim("worker", lease=LEASE) is not None
+
+
+class TestPutBack:
+    @pytest.fixture
+    def failed(self, ledger: Ledger) -> list[bytes]:
+        ledger.put([found(file) for file in ("a/x.wav", "a/y.wav", "a.wav", "b.wav")])
+        for _ in range(3):
+            ledger.fail(claimed(ledger), FileError("no sound in it"))
+        ledger.done(claimed(ledger), Outcome())
+        return [ROOT + b"/" + file for file in (b"a/x.wav", b"a/y.wav", b"a.wav")]
+
+    def test_all_that_failed_goes_back_with_fresh_attempts(self, ledger: Ledger, failed: list[bytes]) -> None:
+        assert sorted(ledger.put_back()) == sorted(failed)
+        assert [claimed(ledger).attempts for _ in failed] == [1, 1, 1]
+        assert ledger.claim("worker", lease=LEASE) is None
+
+    def test_a_folder_stands_for_what_lies_below_it(self, ledger: Ledger, failed: list[bytes]) -> None:
+        assert sorted(ledger.put_back([ROOT + b"/a"])) == failed[:2]
+        assert ledger.put_back([ROOT + b"/a/"]) == []
+        assert ledger.put_back([ROOT]) == failed[2:]
+
+    def test_a_file_stands_for_itself(self, ledger: Ledger, failed: list[bytes]) -> None:
+        assert ledger.put_back([ROOT + b"/a.wav", ROOT + b"/b.wav", ROOT + b"/c.wav"]) == failed[2:]
+
+    def test_naming_nothing_puts_nothing_back(self, ledger: Ledger, failed: list[bytes]) -> None:
+        assert ledger.put_back([]) == []
+        assert ledger.counts()[State.FAILED] == len(failed)
+
+
+class TestCrash:
+    """Opening again without a conclusion is what comes after a crash."""
+
+    def crash(self, engine: Engine, ledger: Ledger) -> Ledger:
+        ledger.close()
+        return engine.open()
+
+    def test_what_was_running_is_due_at_once(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        claimed(ledger)
+
+        again = self.crash(engine, ledger)
+
+        assert state(again, "talk.wav") is State.READY
+        assert again.claim("worker", lease=LEASE) is not None
+
+    def test_the_dead_processs_lease_is_worth_nothing(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        dead = claimed(ledger)
+        again = self.crash(engine, ledger)
+        claimed(again)
+
+        with pytest.raises(LeaseLostError):
+            again.done(dead, Outcome())
+
+    def test_a_crash_costs_no_attempt(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found("a.wav"), found("b.wav")])
+        claimed(ledger)
+        claimed(ledger)
+
+        again = self.crash(engine, ledger)
+
+        assert claimed(again).attempts == 1
+
+    def test_suspects_run_with_nothing_beside_them(self, engine: Engine, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found("a.wav"), found("b.wav")])
+        claimed(ledger)
+        claimed(ledger)
+        clock.advance(1)
+        ledger.put([found("c.wav"), found("d.wav", small=True)])
+
+        again = self.crash(engine, ledger)
+        first = claimed(again)
+        beside_first = [again.claim("other", lease=LEASE), again.claim("other", lease=LEASE, small=True)]
+        again.done(first, Outcome())
+        second = claimed(again)
+        beside_second = again.claim("other", lease=LEASE)
+        again.done(second, Outcome())
+        rest = [claimed(again), claimed(again)]
+
+        assert {name(first), name(second)} == {"a.wav", "b.wav"}
+        assert (first.alone, second.alone) == (True, True)
+        assert [*beside_first, beside_second] == [None, None, None]
+        assert {name(job) for job in rest} == {"c.wav", "d.wav"}
+        assert not any(job.alone for job in rest)
+
+    def test_a_suspect_waits_until_the_others_have_ended(self, engine: Engine, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])
+        claimed(ledger)
+        claimed(ledger)
+        again = self.crash(engine, ledger)
+        again.put([found("c.wav")])
+        running = claimed(again)
+        clock.advance(1)
+
+        blocked = again.claim("other", lease=LEASE)
+        again.release(running, run_at=clock.wall + 5)
+        suspect = claimed(again)
+
+        assert name(running) == "c.wav"
+        assert blocked is None
+        assert suspect.alone
+
+    def test_a_suspect_takes_its_turn_and_holds_nobody_up_before_it(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])
+        claimed(ledger)
+        claimed(ledger)
+        again = self.crash(engine, ledger)
+        again.put([found("c.wav"), found("d.wav")])
+
+        assert {name(claimed(again)), name(claimed(again))} == {"c.wav", "d.wav"}
+
+    def test_a_worker_for_small_ones_takes_a_suspect_too(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found("a.wav"), found("b.wav")])
+        claimed(ledger)
+        claimed(ledger)
+
+        again = self.crash(engine, ledger)
+
+        assert claimed(again, small=True).alone
+
+    def test_small_ones_do_not_wait_for_a_suspect_behind_long_ones(
+        self, engine: Engine, ledger: Ledger, clock: Clock
+    ) -> None:
+        ledger.put([found("a.wav", small=True, backlog=True), found("b.wav", small=True, backlog=True)])
+        claimed(ledger)
+        claimed(ledger)
+        again = self.crash(engine, ledger)
+        again.put([found("c.wav"), found("d.wav")])
+        clock.advance(1)
+        again.put([found("e.wav", small=True)])
+        claimed(again)
+
+        assert name(again.claim("other", lease=LEASE, small=True)) == "e.wav"
+
+    def test_a_suspect_that_is_done_is_no_suspect_any_more(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found("a.wav"), found("b.wav")])
+        claimed(ledger)
+        claimed(ledger)
+        again = self.crash(engine, ledger)
+        again.done(claimed(again), Outcome())
+        again.done(claimed(again), Outcome())
+
+        again.put([found("a.wav", size=2), found("b.wav", size=2)])
+
+        assert [claimed(again).alone, claimed(again).alone] == [False, False]
+
+    def test_a_suspect_that_is_retried_stays_one(self, engine: Engine, ledger: Ledger, clock: Clock) -> None:
+        ledger.put([found("a.wav"), found("b.wav")])
+        claimed(ledger)
+        claimed(ledger)
+        again = self.crash(engine, ledger)
+        again.done(claimed(again), Outcome())
+        again.retry(claimed(again), crowded(), run_at=clock.wall + 1)
+        clock.advance(1)
+
+        assert claimed(again).alone
+
+    def crash_alone(self, engine: Engine, ledger: Ledger, *, piece: int = 0) -> Ledger:
+        """Let the only running job crash once more, `piece` pieces into its work."""
+        engine.clock.advance(3600)
+        job = claimed(ledger)
+        ledger.progress(job, piece=piece, pieces=9, seconds_done=0)
+        return self.crash(engine, ledger)
+
+    def test_five_crashes_alone_set_a_source_aside(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        for _ in range(4):
+            ledger = self.crash_alone(engine, ledger)
+        before = (state(ledger, "talk.wav"), ledger.quarantined())
+        ledger = self.crash_alone(engine, ledger)
+        (record,) = ledger.quarantined()
+        ledger = self.crash(engine, ledger)
+
+        assert before[0] in {State.READY, State.DELAYED}
+        assert before[1] == ()
+        assert (record.state, record.reason) == (State.FAILED, "crashed")
+        assert record.message
+        assert record.hint
+        assert state(ledger, "talk.wav") is State.FAILED
+        assert ledger.quarantined() == ()
+
+    def test_the_note_of_a_source_set_aside_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        for _ in range(5):
+            ledger = self.crash_alone(engine, ledger)
+        (record,) = ledger.quarantined()
+
+        assert ledger.enter_output(record.job, Output("note", b"/srv/recordings/talk.wav.failed.txt", DIGEST))
+
+    def test_crashes_beside_others_never_set_aside(self, engine: Engine, ledger: Ledger) -> None:
+        for number in range(10):
+            ledger.put([found("talk.wav", mtime_ns=100), found(f"{number}.wav")])
+            while (job := ledger.claim("worker", lease=LEASE)) is not None and job.alone:
+                ledger.done(job, Outcome())
+            ledger.put([found("talk.wav", mtime_ns=number)])
+            claimed(ledger)
+            ledger = self.crash(engine, ledger)
+
+        assert ledger.counts()[State.FAILED] == 0
+
+    def test_a_source_that_gets_further_each_time_is_not_set_aside(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        for piece in range(20):
+            ledger = self.crash_alone(engine, ledger, piece=piece)
+
+        assert state(ledger, "talk.wav") is not State.FAILED
+
+    def test_repeated_crashes_let_others_go_first(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger = self.crash_alone(engine, ledger)
+        ledger = self.crash_alone(engine, ledger)
+        ledger.put([found("other.wav")])
+
+        assert name(claimed(ledger)) == "other.wav"
+
+    def test_what_was_set_aside_and_put_back_runs_alone(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        for _ in range(5):
+            ledger = self.crash_alone(engine, ledger)
+        ledger.put_back()
+        ledger = self.crash_alone(engine, ledger)
+
+        assert ledger.quarantined() == ()
+        assert claimed(ledger).alone
+
+    def test_queued_and_concluded_sources_are_as_they_were(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found(f"{number}.wav") for number in range(4)])
+        ledger.skip([found("left.wav")])
+        ledger.done(claimed(ledger), Outcome(language="en"))
+        ledger.fail(claimed(ledger), FileError("no sound in it"))
+        ledger.retry(claimed(ledger), crowded(), run_at=START + 60)
+        before = ledger.records(*State)
+
+        again = self.crash(engine, ledger)
+
+        assert again.records(*State) == before
+
+
+class TestBesideTheDaemon:
+    def test_a_looker_sees_what_the_daemon_wrote(self, engine: Engine, ledger: Ledger) -> None:
+        looker = engine.open(exclusive=False)
+        ledger.put([found()])
+
+        assert looker.counts()[State.READY] == 1
+
+    def test_a_looker_may_not_claim(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+
+        with pytest.raises(StateError):
+            engine.open(exclusive=False).claim("cli", lease=LEASE)
+
+    def test_a_looker_leaves_running_jobs_alone(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+
+        engine.open(exclusive=False)
+
+        assert ledger.holds(job)
+
+    def test_what_it_puts_back_the_daemon_claims(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.fail(claimed(ledger), FileError("no sound in it"))
+
+        engine.open(exclusive=False).put_back()
+
+        assert name(claimed(ledger)) == "talk.wav"

@@ -1,0 +1,125 @@
+"""The engines that the ledger's contract is held against, each with a clock that the test sets."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from watcher.errors import PassingError
+from watcher.job import Fingerprint, Found, Job, State
+from watcher.ledger.protocol import Ledger
+from watcher.ledger.sqlite import SqliteLedger
+
+ROOT = b"/srv/recordings"
+LEASE = 30.0
+START = 1_800_000_000.0
+
+
+class Clock:
+    """Wall and monotonic time, in seconds; nothing moves them but the test."""
+
+    def __init__(self) -> None:
+        self.wall = START
+        self.running = 1_000.0
+
+    def advance(self, seconds: float) -> None:
+        self.wall += seconds
+        self.running += seconds
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.running
+
+
+class Engine(Protocol):
+    """One way to keep a ledger."""
+
+    clock: Clock
+
+    def open(self, *, exclusive: bool = True) -> Ledger:
+        """Open the one ledger of this test; a second opening after `close` is what comes after a crash."""
+
+    def close(self) -> None:
+        """Close whatever is open."""
+
+
+class Sqlite:
+    """SQLite in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = Clock()
+        self._directory = directory
+        self._opened: list[SqliteLedger] = []
+
+    def open(self, *, exclusive: bool = True) -> SqliteLedger:
+        ledger = SqliteLedger(
+            self._directory, exclusive=exclusive, clock=self.clock.time, monotonic=self.clock.monotonic
+        )
+        self._opened.append(ledger)
+        return ledger
+
+    def close(self) -> None:
+        for ledger in self._opened:
+            ledger.close()
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": Sqlite}
+
+
+@contextmanager
+def engine(name: str, directory: Path) -> Iterator[Engine]:
+    """Give a fresh engine, closed at the end."""
+    made = ENGINES[name](directory)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def found(
+    name: str | bytes = "talk.wav",
+    *,
+    size: int = 1000,
+    mtime_ns: int = 5,
+    inode: int = 0,
+    backlog: bool = False,
+    small: bool = False,
+    root: bytes = ROOT,
+) -> Found:
+    """Make a found file below the root."""
+    below = name if isinstance(name, bytes) else name.encode()
+    return Found(root, root + b"/" + below, Fingerprint(size, mtime_ns, inode), backlog=backlog, small=small)
+
+
+def claimed(ledger: Ledger, *, small: bool = False, lease: float = LEASE) -> Job:
+    """Claim a job that has to be there."""
+    job = ledger.claim("worker", lease=lease, small=small)
+    assert job is not None
+    return job
+
+
+def name(job: Job | None) -> str | None:
+    """Give the file name of a job."""
+    return None if job is None else job.path.rpartition(b"/")[2].decode()
+
+
+def state(ledger: Ledger, file: str) -> State:
+    """Give the state of a source that has to be known."""
+    record = ledger.lookup(ROOT + b"/" + file.encode())
+    assert record is not None
+    return record.state
+
+
+def crowded() -> PassingError:
+    """Make an error that may pass."""
+    return PassingError("the server is busy", hint="wait", reason="busy")
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    """Wait for a condition by looking at it; fails after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
