@@ -30,6 +30,8 @@ _REST_SENTENCE: Final = 5
 #: Segments that disagree with their words are compared together up to this many pieces, so that a word which the server
 #: put into the neighbouring segment is found there.
 _RUN: Final = 120
+#: Later than any recording lasts.
+_NEVER: Final = 1 << 60
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ def _bounds(segments: Sequence[Segment], units: Sequence[int], duration: int) ->
     """Return start and end of each segment: in order, without overlap, inside the audio."""
     raw = [_clamp(_milliseconds(segment.start), duration) for segment in segments]
     trusted = _rising([value if value is not None else -1 for value in raw])
-    limits: list[float] = [duration or math.inf] * len(segments)
+    limits = [duration or _NEVER] * len(segments)
     for index in range(len(segments) - 2, -1, -1):
         following = raw[index + 1]
         limits[index] = following if following is not None and index + 1 in trusted else limits[index + 1]
@@ -77,7 +79,7 @@ def _bounds(segments: Sequence[Segment], units: Sequence[int], duration: int) ->
         end = _clamp(_milliseconds(segment.end), duration)
         if end is None or end <= start:
             end = start + _natural(units[index])
-        end = int(max(start, min(end, limits[index])))
+        end = max(start, min(end, limits[index]))
         bounds.append((start, end))
         last = end
     return bounds
@@ -261,7 +263,7 @@ def _spread(
             while run < len(texts) and not anchors[index + run - at]:
                 run += 1
             # After the last word of a segment its end bounds the rest; before a found word, that word does.
-            end = int(min(following[index], high)) if run == len(texts) else int(following[index])
+            end = min(following[index], high) if run == len(texts) else following[index]
             now = _share(times, texts[at:run], units[at:run], max(now, low), max(now, low, end))
             times.speaker.extend([segment.speaker] * (run - at))
             index += run - at
@@ -269,10 +271,10 @@ def _spread(
     return times
 
 
-def _following(anchors: Sequence[_Anchor | None]) -> list[float]:
-    """Return for each piece when the next found one starts (infinity: none)."""
-    following: list[float] = [math.inf] * len(anchors)
-    later = math.inf
+def _following(anchors: Sequence[_Anchor | None]) -> list[int]:
+    """Return for each piece when the next found one starts."""
+    following = [_NEVER] * len(anchors)
+    later = _NEVER
     for index in range(len(anchors) - 1, -1, -1):
         following[index] = later
         if anchor := anchors[index]:

@@ -1,31 +1,161 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
-"""What a break between two pieces costs: little after a sentence, much between an article and its noun.
+"""What a break between two pieces costs: nothing after a sentence, much between an article and its noun.
 
 TTSG, line treatment: break after punctuation, before conjunctions, before prepositions; do not separate a noun from its
-article or adjective, a first name from a last name, a verb from its subject pronoun or auxiliary. BBC: break at natural
-points, and a caption should be one thought.
+article or adjective, a first name from a last name, a verb from its subject pronoun, auxiliary or negation. BBC 3.4:
+break at natural points. Prices are relative; only their order and rough distance carry meaning.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
+from watcher.cues.language import Grammar, detect, grammar
+from watcher.cues.lexicon import Border, borders
+
 SENTENCE: Final = 0
-CLAUSE: Final = 8
-PHRASE: Final = 16
-WORD: Final = 30
-BOUND: Final = 60
-GLUED: Final = 90
+CLAUSE: Final = 10
+#: Before a conjunction, before a preposition.
+BEFORE_CLAUSE: Final = 15
+BEFORE_PHRASE: Final = 20
+WORD: Final = 32
+#: Between words that belong together: "the | dog", "has | gone", "20 | dollars".
+BOUND: Final = 62
+#: What only force may part: "Dr. | Watson", the inside of a word.
+GLUED: Final = 95
+#: The border of two of the server's segments, where a script without blanks has no other sign.
+_SEGMENT: Final = 12
 
 
-def costs(pieces: Sequence[tuple[str, bool]], language: str) -> list[int]:  # noqa: ARG001 -- for now
-    """Return for each piece what a break before it costs; the first one's is 0."""
-    found = [0]
-    for (before, _), (_after, blank) in zip(pieces, pieces[1:], strict=False):
-        last = before.rstrip("\"'»”’)]」』")[-1:]
-        if last in ".!?…。！？؟":
-            found.append(SENTENCE)
-        elif last in ",;:،、，；：–—":
-            found.append(CLAUSE)
-        else:
-            found.append(WORD if blank else BOUND)
+def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool], language: str) -> list[int]:
+    """Return for each piece, flat, what a break before it costs; the first one's is 0.
+
+    `groups` are the pieces of each segment with whether a blank precedes them; `begins_word` says flat where a word of
+    the server begins; `language` is ISO-639-1 or "" (then guessed from the small words).
+    """
+    texts = [text for group in groups for text, _ in group]
+    blanks = [blank or index == 0 for group in groups for index, (_, blank) in enumerate(group)]
+    spoken = grammar(language if grammar(language).binds else detect(_bare(text) for text in texts[:2000]))
+    found = [0] * len(texts)
+    for index, (before, after) in enumerate(pairwise(texts), 1):
+        if blanks[index]:
+            found[index] = _between(before, after, spoken)
+    _inside(groups, begins_word, found)
     return found
+
+
+def _between(before: str, after: str, spoken: Grammar) -> int:  # noqa: C901, PLR0911 -- cases, the surest first
+    """Price a break at a blank."""
+    cost = _by_punctuation(before, after, spoken)
+    if cost is not None:
+        return cost
+    left, right = _bare(before), _bare(after)
+    if left in spoken.titles and before.endswith("."):
+        return GLUED  # "Dr. | Watson"
+    if left in spoken.binds or right in spoken.clings:
+        return BOUND
+    if before[-1:].isdigit() or left.isdigit():
+        return GLUED if after[:1].isdigit() else BOUND  # "5 | 000", "20 | dollars"
+    if right[:1].isdigit():
+        return BOUND - 12  # "June | 2007", "page | 12"
+    if left in spoken.clause or left in spoken.phrase:
+        return BOUND
+    if _capital(before) and _capital(after) and not spoken.nouns_capitalised:
+        return BOUND - 8  # a name, as far as one can see
+    if right in spoken.clause:
+        return BEFORE_CLAUSE
+    if right in spoken.phrase:
+        return BEFORE_PHRASE
+    return WORD - 6 if left in spoken.clings else WORD
+
+
+def _by_punctuation(before: str, after: str, spoken: Grammar) -> int | None:
+    stripped = before.rstrip(_CLOSERS)
+    last = stripped[-1:]
+    if last in _STOPS:
+        return SENTENCE if _ends_sentence(stripped, after, spoken) else None
+    if last in _COMMAS:
+        return CLAUSE
+    if after[:1] in _OPENERS or len(stripped) < len(before):
+        return CLAUSE + 8
+    return None
+
+
+def _ends_sentence(before: str, after: str, spoken: Grammar) -> bool:
+    if not before.endswith("."):
+        return True
+    word = _bare(before)
+    if word in spoken.titles or (len(word) == 1 and word.isalpha() and word != "i"):
+        return False  # a title, or the initial of a name
+    if word.isdigit() and spoken.ordinals and len(word) <= 2:  # noqa: PLR2004 -- days and centuries, not years
+        return False
+    first = after.lstrip(_QUOTES)[:1]
+    return not first.islower()
+
+
+@lru_cache(maxsize=8192)
+def _bare(text: str) -> str:
+    """Return a word as the tables have it: lower case, without outer punctuation."""
+    return text.lower().replace("’", "'").strip(_OUTER)
+
+
+def _capital(text: str) -> bool:
+    bare = text.lstrip(_QUOTES)
+    return bare[:1].isupper() and (len(bare) == 1 or not bare.isupper())
+
+
+def _inside(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool], found: list[int]) -> None:
+    """Price the breaks that have no blank: in scripts without them, and where a long word had to be cut."""
+    offset = 0
+    told = _tells_words(groups, begins_word)
+    for group in groups:
+        texts = [text for text, _ in group]
+        if any(not blank for _, blank in group[1:]):
+            known = borders(texts)
+            for index in range(1, len(group)):
+                if not group[index][1]:
+                    border = known[index]
+                    if told and border is not Border.CLAUSE:
+                        border = Border.WORD if begins_word[offset + index] else Border.NONE
+                    found[offset + index] = _unspaced(texts[index - 1], texts[index], border)
+                elif not texts[index - 1][-1].isascii() and not texts[index][0].isascii():
+                    # Where blanks do not part words they part phrases; beside a foreign word they mean nothing.
+                    found[offset + index] = min(found[offset + index], CLAUSE)
+        offset += len(group)
+    offset = 0
+    for before, group in pairwise(groups):
+        offset += len(before)
+        if before[-1:] and group and not before[-1][0].isascii():
+            found[offset] = min(found[offset], _SEGMENT)
+
+
+def _unspaced(before: str, after: str, border: Border) -> int:
+    last = before.rstrip(_CLOSERS)[-1:]
+    if last in _STOPS and not after[:1].isdigit():
+        return SENTENCE
+    if last in _COMMAS:
+        return CLAUSE
+    if after[:1] in _OPENERS or len(before.rstrip(_CLOSERS)) < len(before):
+        return CLAUSE + 8
+    if before[-1:].isdigit():
+        return BOUND  # a number and what it counts
+    return _BORDERS[border]
+
+
+_BORDERS: Final = {Border.NONE: GLUED, Border.MAYBE: WORD + 20, Border.WORD: WORD - 4, Border.CLAUSE: BEFORE_CLAUSE}
+
+
+def _tells_words(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool]) -> bool:
+    """Tell whether the server's words are words: OpenAI's of Chinese are single characters."""
+    pieces = sum(len(group) for group in groups)
+    words = sum(begins_word)
+    return words > 0 and words * 5 < pieces * 4 and words * 8 > pieces
+
+
+_STOPS: Final = frozenset(".!?…。！？؟۔।｡．")
+_COMMAS: Final = frozenset(",;:،、，；：؛—–､")
+_CLOSERS: Final = "\"'»”’)]」』）】》"
+_OPENERS: Final = frozenset("([«“„¿¡「『（【《")
+_QUOTES: Final = "\"'«“„‘([¿¡-–—"
+_OUTER: Final = "\"'“”‘„«»()[]{}.,;:!?…¿¡-–—।،؟؛"

@@ -1,42 +1,56 @@
 """The best way to cut a stream of pieces into captions of one or more lines: dynamic programming over all cuts.
 
-Every caption has a price: the break at its end, the break between its lines and their balance, reading time it lacks,
-silences it spans, and a basic price, so that few full captions are preferred to many short ones. The cheapest sum over
-the whole recording is found exactly; nothing is decided greedily.
+Every caption has a price: the break at its end, the breaks between its lines and their balance, the reading time it
+lacks, silences and sentence ends it spans, and a basic price, so that few full captions are preferred to many short
+ones. The cheapest sum over the whole recording is found, nothing is decided greedily. Prices are in the same units as
+those of `watcher.cues.breaks`.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from watcher.cues.breaks import SENTENCE
 from watcher.cues.rules import Limits
+from watcher.cues.timing import EARLY, LATE
+
+#: A silence over which no caption reaches (milliseconds): it would show what is said much later.
+PAUSE_BREAK: Final = 2500
+#: Units that a speaker's "- " takes on a line of a dialogue.
+DASH: Final = 2
 
 #: Basic price of a caption.
 _CUE: Final = 12.0
-#: Per unit that a caption is shorter than a third of a line, as a share of the line.
-_SHORT: Final = 45.0
-#: A caption that cannot be read in time: this at once, and this much for each second it lacks.
-_HURRIED: Final = 120.0
+#: Price of an almost empty caption; nothing from a third of a line on.
+_SHORT: Final = 15.0
+#: A caption that can be read only when it comes a little before its words or stays a little longer: at once, per second.
+_SHIFTED: Final = 8.0
+_SHIFT: Final = 30.0
+#: A caption that cannot be read in time at all: at once, and for each second it lacks. Dearer than any ugly break.
+_HURRIED: Final = 150.0
 _LACK: Final = 60.0
-#: Silence inside a caption, per second beyond the first half.
+#: Silence inside a caption: free (milliseconds), and the price per second beyond.
 _PAUSE_FREE: Final = 500
 _PAUSE: Final = 60.0
-#: What a pause takes off the price of a break, per second, and at most.
+#: What a pause takes off the price of a break: per second, and at most.
 _PAUSE_BONUS: Final = 40.0
 _PAUSE_BONUS_MOST: Final = 28.0
-#: Silence over which no caption reaches.
-PAUSE_BREAK: Final = 2500
-#: Lines: share of the break's price, and what full imbalance costs; a longer upper line a little more (TTSG, BBC: the
-#: pyramid, or the wider line at the bottom, keeps the eye's way short).
+#: A sentence that ends inside a caption, and one more that begins there and is not finished (BBC 3.2: a caption should
+#: be one sentence).
+_STOP_INSIDE: Final = 5.0
+_FRAGMENT: Final = 16.0
+#: Two speakers in one caption.
+_DIALOGUE: Final = 6.0
+#: Lines: the share of a break's price, and the price of full imbalance; a wider upper line a little more (TTSG, BBC 3.1:
+#: with the wider line below, the eye's way back is short).
 _LINE: Final = 0.6
 _BALANCE: Final = 14.0
-_TOP_HEAVY: Final = 3.0
+_TOP_HEAVY: Final = 2.0
 
 
 @dataclass(slots=True)
 class Stream:
-    """The whole text as columns, a row per piece."""
+    """The whole text as columns, a row per piece; times in milliseconds."""
 
     text: list[str]
     #: Units of the piece, and of the blank before it (0 or 1).
@@ -46,152 +60,216 @@ class Stream:
     end: list[int]
     #: Price of a break before the piece.
     cost: list[int]
-    #: A caption must begin here.
-    forced: list[bool]
+    #: Another speaker begins here.
+    turn: list[bool]
 
 
-def cut(stream: Stream, limits: Limits, audio_end: int) -> list[list[int]]:
-    """Return the captions: for each the indices at which its lines begin, and at last the index behind its end."""
-    count = len(stream.text)
-    if not count:
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Where the lines of one caption begin, and the index behind its last piece."""
+
+    lines: tuple[int, ...]
+    end: int
+    #: Each line is another speaker's.
+    dialogue: bool
+
+
+def cut(stream: Stream, limits: Limits, audio_end: int) -> list[Caption]:
+    """Return the cheapest captions; `audio_end` is 0 when unknown."""
+    if not stream.text:
         return []
-    widths = _prefix(stream)
-    fits = _fits(stream, widths, limits.line)
-    first = _first(stream, fits, limits)
-    follow = [*stream.start[1:], max(audio_end, stream.end[-1] + limits.gap)]
-    price: list[float] = [0.0] + [math.inf] * count
-    origin = [0] * (count + 1)
-    split: list[tuple[int, ...]] = [()] * (count + 1)
-    pauses = _pauses(stream)
-    breaks = _break_prices(stream)
-    third = limits.line / 3
-    line, gap, longest, blank, starts, ends = (
-        limits.line,
-        limits.gap,
-        limits.longest,
-        stream.blank,
-        stream.start,
-        stream.end,
-    )
-    for end in range(1, count + 1):
-        best = math.inf
-        base = _CUE + (breaks[end] if end < count else 0.0)
-        spoken_end = ends[end - 1]
-        next_start = follow[end - 1] - gap
-        for begin in range(end - 1, first[end] - 1, -1):
-            start = starts[begin]
-            if spoken_end - start > longest and begin < end - 1:
-                break
-            units = widths[end] - widths[begin] - blank[begin]
-            total = price[begin] + base + pauses[end - 1] - pauses[begin]
-            if total >= best:
-                continue
-            if units < third:
-                total += (third - units) / third * _SHORT / 3
-            lack = limits.needed(units) - min(next_start - start, longest)
-            if lack > 0:
-                total += _HURRIED + lack * _LACK / 1000
-            if total >= best:
-                continue
-            lines: tuple[int, ...] = ()
-            if units > line:
-                extra, lines = _best_lines(stream, widths, fits, limits, begin, end, best - total)
-                total += extra
-            if total < best:
+    return _Search(stream, limits, audio_end).run()
+
+
+class _Search:
+    """The columns of one search; an index is that of a piece, or of the border before it."""
+
+    def __init__(self, stream: Stream, limits: Limits, audio_end: int) -> None:
+        count = len(stream.text)
+        self.stream = stream
+        self.limits = limits
+        self.count = count
+        #: Sums of the units before each border, and of the turns, sentence ends and pauses at the borders so far.
+        self.widths = [0]
+        for own, blank in zip(stream.width, stream.blank, strict=True):
+            self.widths.append(self.widths[-1] + own + blank)
+        self.turns: list[int] = []
+        self.stops: list[int] = []
+        self.pauses: list[float] = []
+        #: What a caption pays for ending at each border.
+        self.breaks: list[float] = []
+        self._sum_up()
+        #: The next caption's words begin here at the earliest.
+        horizon = audio_end or stream.end[-1] + limits.longest
+        self.follow = [*stream.start[1:], max(horizon, stream.end[-1]) + limits.gap]
+        #: Index behind the last piece that fits on a line beginning with each piece.
+        self.fits = self._fits()
+        #: Where the best caption that ends at a border begins, and how its lines are broken.
+        self.origin = [0] * (count + 1)
+        self.split: list[tuple[int, ...]] = [()] * (count + 1)
+
+    def run(self) -> list[Caption]:
+        self._search()
+        captions: list[Caption] = []
+        end = self.count
+        while end > 0:
+            begin = self.origin[end]
+            dialogue = self.turns[end - 1] > self.turns[begin]
+            captions.append(Caption((begin, *self.split[end]), end, dialogue))
+            end = begin
+        captions.reverse()
+        return captions
+
+    def _sum_up(self) -> None:
+        stream = self.stream
+        turns = stops = 0
+        pauses = 0.0
+        for index in range(self.count):
+            pause = stream.start[index] - stream.end[index - 1] if index else 0
+            stop = index > 0 and stream.cost[index] == SENTENCE
+            turns += stream.turn[index]
+            stops += stop
+            # No caption spans a pause that is priced like this.
+            pauses += 1e6 if pause >= PAUSE_BREAK else max(0, pause - _PAUSE_FREE) * _PAUSE / 1000
+            self.turns.append(turns)
+            self.stops.append(stops)
+            self.pauses.append(pauses)
+            self.breaks.append(_CUE + stream.cost[index] - min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST))
+        self.stops.append(stops + 1)  # whatever ends the text ends a sentence
+        self.breaks.append(_CUE)
+
+    def _fits(self) -> list[int]:
+        fits: list[int] = []
+        end = 0
+        widths, blank, line = self.widths, self.stream.blank, self.limits.line
+        for begin in range(self.count):
+            end = max(end, begin + 1)
+            while end < self.count and widths[end + 1] - widths[begin] - blank[begin] <= line:
+                end += 1
+            fits.append(end)
+        return fits
+
+    def _first(self) -> list[int]:
+        """Return for each border the first piece from which a caption can reach it, by the width of its lines."""
+        first = [0]
+        reach: list[int] = []
+        for begin in range(self.count):
+            end = begin
+            for _ in range(self.limits.lines):
+                end = self.fits[end] if end < self.count else end
+            reach.append(end)
+        begin = 0
+        for end in range(1, self.count + 1):
+            while reach[begin] < end:
+                begin += 1
+            first.append(begin)
+        return first
+
+    def _search(self) -> None:  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
+        widths, turns, stops, pauses, breaks = self.widths, self.turns, self.stops, self.pauses, self.breaks
+        blank, starts, ends = self.stream.blank, self.stream.start, self.stream.end
+        limits, follow = self.limits, self.follow
+        line, gap, longest = limits.line, limits.gap, limits.longest
+        needed = [limits.needed(units) for units in range(limits.lines * (line + DASH) + 1)]
+        third = line / 3
+        first = self._first()
+        price = [0.0] + [math.inf] * self.count
+        #: Earliest moment at which the caption after the border may come, on the best way to it.
+        free = [0] * (self.count + 1)
+        for end in range(1, self.count + 1):
+            best = math.inf
+            last = end - 1
+            base = breaks[end] + pauses[last]
+            latest = follow[last] - gap
+            spoken_end, stops_before = ends[last], stops[last]
+            fragment = _FRAGMENT if stops[end] == stops_before else 0.0
+            for begin in range(last, first[end] - 1, -1):
+                start = starts[begin]
+                if spoken_end - start > longest and begin < last:
+                    break
+                total = price[begin] + base - pauses[begin]
+                if total >= best:
+                    continue
+                units = widths[end] - widths[begin] - blank[begin]
+                spoken_turns = turns[last] - turns[begin]
+                if spoken_turns:
+                    if spoken_turns >= limits.lines:
+                        break
+                    units += DASH * (spoken_turns + 1)
+                    total += _DIALOGUE
+                elif inside := stops_before - stops[begin]:
+                    total += _STOP_INSIDE * inside + fragment
+                if units < third:
+                    total += _SHORT * (third - units) / third
+                lack = needed[units] - min(latest - start, longest)
+                if lack > 0:
+                    over = max(free[begin], start - EARLY) + needed[units] - latest - LATE
+                    if over > 0 or needed[units] > longest:
+                        total += _HURRIED + lack * _LACK / 1000
+                    else:
+                        total += _SHIFTED + lack * _SHIFT / 1000
+                if total >= best:
+                    continue
+                lines: tuple[int, ...] = ()
+                if spoken_turns:
+                    lines = self._turn_lines(begin, end)
+                    if not lines:
+                        continue
+                elif units > line:
+                    extra, lines = self._lines(begin, end, best - total)
+                    total += extra
+                    if total >= best:
+                        continue
                 best = total
-                origin[end] = begin
-                split[end] = lines
-        price[end] = best
-    captions: list[list[int]] = []
-    end = count
-    while end > 0:
-        captions.append([origin[end], *split[end], end])
-        end = origin[end]
-    captions.reverse()
-    return captions
+                self.origin[end] = begin
+                self.split[end] = lines
+                finish = max(free[begin], start - EARLY) + needed[units]
+                free[end] = min(finish, latest + LATE) + gap
+            price[end] = best
 
+    def _turn_lines(self, begin: int, end: int) -> tuple[int, ...]:
+        """Return where the other speakers begin, a line for each; nothing if a line is too long for that."""
+        lines = tuple(index for index in range(begin + 1, end) if self.stream.turn[index])
+        for at, until in zip((begin, *lines), (*lines, end), strict=True):
+            if self.widths[until] - self.widths[at] - self.stream.blank[at] + DASH > self.limits.line:
+                return ()
+        return lines
 
-def _prefix(stream: Stream) -> list[int]:
-    widths = [0]
-    total = 0
-    for own, blank in zip(stream.width, stream.blank, strict=True):
-        total += own + blank
-        widths.append(total)
-    return widths
-
-
-def _fits(stream: Stream, widths: Sequence[int], line: int) -> list[int]:
-    """Return for each piece the index behind the last one that fits on a line beginning with it."""
-    fits: list[int] = []
-    end = 0
-    count = len(stream.text)
-    for begin in range(count):
-        end = max(end, begin + 1)
-        while end < count and widths[end + 1] - widths[begin] - stream.blank[begin] <= line:
-            end += 1
-        fits.append(end)
-    return fits
-
-
-def _first(stream: Stream, fits: Sequence[int], limits: Limits) -> list[int]:
-    """Return for each end the first piece from which a caption can reach it."""
-    count = len(stream.text)
-    reach: list[int] = []
-    for begin in range(count):
-        end = begin
-        for _ in range(limits.lines):
-            if end < count:
-                end = fits[end]
-        reach.append(end)
-    first = [0] * (count + 1)
-    begin = 0
-    for end in range(1, count + 1):
-        while reach[begin] < end:
-            begin += 1
-        if stream.forced[end - 1]:
-            begin = max(begin, end - 1)
-        first[end] = begin
-    return first
-
-
-def _pauses(stream: Stream) -> list[float]:
-    """Return the sums of what the silences before each piece cost inside a caption."""
-    sums = [0.0]
-    for end, start in zip(stream.end, stream.start[1:], strict=False):
-        sums.append(sums[-1] + max(0, start - end - _PAUSE_FREE) * _PAUSE / 1000)
-    return sums
-
-
-def _break_prices(stream: Stream) -> list[float]:
-    prices = [0.0]
-    for index in range(1, len(stream.text)):
-        pause = stream.start[index] - stream.end[index - 1]
-        prices.append(stream.cost[index] - min(pause * _PAUSE_BONUS / 1000, _PAUSE_BONUS_MOST))
-    return prices
-
-
-def _best_lines(
-    stream: Stream, widths: Sequence[int], fits: Sequence[int], limits: Limits, begin: int, end: int, budget: float
-) -> tuple[float, tuple[int, ...]]:
-    """Return price and place of the best breaks between the lines of one caption; infinity above the budget."""
-    line, blank, cost = limits.line, stream.blank, stream.cost
-    best, place = budget, ()
-    found: tuple[int, ...] = place
-    for at in range(fits[begin], begin, -1):
-        if fits[at] < end:
-            if limits.lines <= 2:  # noqa: PLR2004 -- a line more would have to be broken again
+    def _lines(self, begin: int, end: int, budget: float) -> tuple[float, tuple[int, ...]]:
+        """Return price and places of the best breaks between lines; infinity if they cost more than the budget."""
+        if self.limits.lines > 2:  # noqa: PLR2004 -- two are the rule, and need no search
+            return self._more_lines(begin, end)
+        widths, blank, cost, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
+        line = self.limits.line
+        best, place = budget, 0
+        # Behind a break that leaves too much for the second line, earlier ones leave even more.
+        for at in range(fits[begin], begin, -1):
+            if fits[at] < end:
                 break
-            continue
-        upper = widths[at] - widths[begin] - blank[begin]
-        lower = widths[end] - widths[at] - blank[at]
-        price = cost[at] * _LINE + abs(upper - lower) * _BALANCE / line + (_TOP_HEAVY if upper > lower else 0.0)
-        if price < best:
-            best, found = price, (at,)
-    if not found and limits.lines > 2:  # noqa: PLR2004
+            heavy = 2 * widths[at] - widths[begin] - blank[begin] - widths[end] + blank[at]
+            price = cost[at] * _LINE + (heavy * _BALANCE / line + _TOP_HEAVY if heavy > 0 else -heavy * _BALANCE / line)
+            if price < best:
+                best, place = price, at
+        return (best, (place,)) if place else (math.inf, ())
+
+    def _more_lines(self, begin: int, end: int) -> tuple[float, tuple[int, ...]]:
+        """Break a caption into as few lines as hold it, each as close to their mean as the breaks allow."""
+        widths, blank, cost, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
+        fewest = 1
         at = fits[begin]
-        rest = [at]
-        while fits[at] < end:
-            at = fits[at]
-            rest.append(at)
-        return (10.0, tuple(rest))
-    return (best, found) if found else (math.inf, ())
+        while at < end:
+            at, fewest = fits[at], fewest + 1
+        mean = (widths[end] - widths[begin]) / fewest
+        # Price and breaks of the best way to come to each piece with the lines so far.
+        ways: dict[int, tuple[float, tuple[int, ...]]] = {begin: (0.0, ())}
+        for _ in range(fewest):
+            further: dict[int, tuple[float, tuple[int, ...]]] = {}
+            for at, (price, places) in ways.items():
+                for until in range(at + 1, min(fits[at], end) + 1):
+                    off = abs(widths[until] - widths[at] - blank[at] - mean) * _BALANCE / self.limits.line
+                    total = price + off + (cost[until] * _LINE if until < end else 0.0)
+                    if until not in further or total < further[until][0]:
+                        further[until] = (total, (*places, until))
+            ways = further
+        price, places = ways[end]
+        return price, places[:-1]

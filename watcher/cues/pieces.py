@@ -29,19 +29,40 @@ def pieces(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
     `line` is the widest a piece may be, in units. Joined with their blanks the pieces are the text.
     """
     found: list[tuple[str, bool]] = []
-    for index, chunk in enumerate(text.split(" ")):
-        if chunk.isascii() or not _UNSPACED.search(chunk):
-            parts = [chunk]
-        else:
-            parts = _unspaced(chunk)
+    for index, chunk in enumerate(_chunks(text)):
+        parts = [chunk] if chunk.isascii() or not _UNSPACED.search(chunk) else _unspaced(chunk)
         blank = index > 0
         for part in parts:
+            # No character is wider than two units: what is this short fits.
             for cut in _cut(part, line, wide=wide) if len(part) * 2 > line else (part,):
                 found.append((cut, blank))
                 blank = False
     return found
 
 
+def _chunks(text: str) -> list[str]:
+    """Split a text at its blanks, but not where one stands beside a lone sign: "Vraiment ?", "« Oui »"."""
+    chunks = text.split(" ")
+    if not _LONE.search(text):
+        return chunks
+    joined: list[str] = []
+    held = ""
+    for chunk in chunks:
+        if _LONE_OPENER.fullmatch(chunk):
+            held += chunk + " "
+        elif joined and not held and _LONE_CLOSER.fullmatch(chunk):
+            joined[-1] += " " + chunk
+        else:
+            joined.append(held + chunk)
+            held = ""
+    if held:
+        joined.append(held[:-1])
+    return joined
+
+
+_LONE: Final = re.compile(r"(?:^| )[^\w\s]{1,3}(?: |$)")
+_LONE_OPENER: Final = re.compile(r"[«“„‘(\[¿¡「『（]+")
+_LONE_CLOSER: Final = re.compile(r"[»”’)\]!?;:.,…%€°」』）！？–—-]{1,3}")
 #: Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Han, kana, bopomofo.
 _UNSPACED: Final = re.compile(
     "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u200b\u2e80-\u30ff\u3100-\u312f\u31a0-\u9fff\uf900-\ufaff\uff66-\uff9f"
@@ -55,6 +76,12 @@ def _unspaced(chunk: str) -> list[str]:
     before = ""
     for cluster in graphemes(chunk):
         first = cluster[0]
+        if first == " ":  # beside a lone sign: see _chunks
+            if parts and not held:
+                parts[-1] += cluster
+            else:
+                held += cluster
+            continue
         kind = _kind(first)
         joins = (
             bool(parts)

@@ -1,7 +1,8 @@
 """When each caption comes and goes: with its words, and long enough to be read, without touching the next one.
 
-TTSG, timing: a caption begins with the sound or within 3 frames of it, may stay half a second beyond the sound, keeps
-two frames to the next one, and gaps shorter than half a second are closed to two frames.
+TTSG, timing: a caption begins with the sound, may stay half a second beyond it, keeps two frames to the next one, and
+gaps shorter than half a second are closed to two frames. BBC 5.2: it should not come or stay more than 1.5 s before or
+after the words; here that is used only as far as a caption could not be read otherwise, and less of it.
 """
 
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ from typing import Final
 
 from watcher.cues.rules import Limits
 
-#: A caption may come this much before its words, or after them, where another one needs the time (milliseconds).
-_EARLY: Final = 500
-_LATE: Final = 200
+#: A caption may come this much before its words, or after them, where reading time is short (milliseconds).
+EARLY: Final = 500
+LATE: Final = 250
 #: It stays this long beyond its words where there is room.
 _LINGER: Final = 500
 #: Shorter gaps are closed to the smallest one allowed.
@@ -26,46 +27,44 @@ def place(
     `spoken` is when its words are said, `units` how much there is to read; the audio ends at `audio_end` (0: unknown).
     """
     count = len(spoken)
+    gap = limits.gap
     needed = [min(limits.needed(unit), limits.longest) for unit in units]
-    horizon = audio_end or (max((end for _, end in spoken), default=0) + limits.longest)
-    latest = [0] * (count + 1)
-    latest[count] = horizon + limits.gap
+    horizon = audio_end or max((end for _, end in spoken), default=0) + limits.longest
+    # Backwards: when each caption must have come, so that those behind it find their time.
+    latest = [horizon + gap] * (count + 1)
     for index in range(count - 1, -1, -1):
-        start = spoken[index][0]
-        latest[index] = max(min(start + _LATE, latest[index + 1] - limits.gap - needed[index]), start - _EARLY, 0)
+        said = spoken[index][0]
+        latest[index] = max(min(said + LATE, latest[index + 1] - gap - needed[index]), said - EARLY, 0)
+    # Forwards: each comes with its words or at its latest, and goes when it was read and the words are over.
     placed: list[tuple[int, int]] = []
     free = 0
-    for index in range(count):
-        said, said_end = spoken[index]
+    for index, (said, said_end) in enumerate(spoken):
         start = max(free, min(said, latest[index]))
-        bound = min(latest[index + 1] - limits.gap, start + limits.longest, horizon)
-        following = spoken[index + 1][0] - limits.gap if index + 1 < count else horizon
+        following = spoken[index + 1][0] - gap if index + 1 < count else horizon
         wish = said_end + _LINGER
         if following - wish < _CLOSE:
-            wish = max(following, said_end - limits.gap)
-        end = min(max(min(wish, following), start + needed[index]), bound)
+            wish = following
+        bound = min(latest[index + 1] - gap, start + limits.longest, horizon)
+        end = min(max(wish, start + needed[index]), max(following, start + needed[index]), bound)
         placed.append((start, end))
-        free = end + limits.gap
-    return _untangle(placed, horizon, limits)
+        free = max(free, end + gap)
+    return _untangle(placed, horizon)
 
 
-def _untangle(placed: list[tuple[int, int]], horizon: int, limits: Limits) -> list[tuple[int, int]]:
-    """Give every caption at least a millisecond, in order, inside the audio if that is possible at all."""
-    count = len(placed)
-    limit = max(horizon, count)
-    ends = [0] * count
-    later = limit
-    for index in range(count - 1, -1, -1):
+def _untangle(placed: list[tuple[int, int]], horizon: int) -> list[tuple[int, int]]:
+    """Give every caption at least a millisecond, in order, and inside the audio if that is possible at all.
+
+    Changes nothing unless the words left no time: a hundred captions in a tenth of a second.
+    """
+    later = max(horizon, len(placed))
+    for index in range(len(placed) - 1, -1, -1):
         start, end = placed[index]
         end = min(max(end, start + 1), later)
-        ends[index] = end
-        later = min(max(start, 0), end - 1)
+        later = min(start, end - 1)
         placed[index] = (later, end)
     free = 0
-    for index in range(count):
-        start, end = placed[index]
-        start = max(start, free)
-        end = max(end, start + 1)
-        placed[index] = (start, end)
-        free = end
+    for index, (start, end) in enumerate(placed):
+        start = max(start, free)  # noqa: PLW2901 -- pushed on, if at all
+        free = max(end, start + 1)
+        placed[index] = (start, free)
     return placed
