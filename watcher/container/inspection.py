@@ -27,7 +27,8 @@ class Inspection:
 
     verdict: Verdict
     #: The true container, whatever the name says: wav rifx rf64 w64 aiff caf mp4 m4a mov 3gp ogg opus ogx flac mp3 mp2
-    #: adts matroska webm asf avi amr mpegts mpeg; "" when the bytes are none of these.
+    #: adts matroska webm asf avi amr mpegts mpeg; "" when the bytes are none of these. Of a file that ends within its
+    #: header only the family is sure: mp4 for m4a, mov and 3gp, ogg for opus and ogx, matroska for webm, wav for rf64.
     format: str
     #: Duration as the header tells it, or, for mp3 of a constant bit rate without a tag, as the size does; else None.
     #: Always None for INCOMPLETE and TRAILING: a header that is wrong about the file's end is not asked how long the
