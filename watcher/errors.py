@@ -159,6 +159,11 @@ class HeldError(JobError):
 
     code = "held"
 
+    def __init__(self, message: str, *, hint: str = "", reason: str = "", retry_after: float = 0.0) -> None:
+        """`retry_after`: seconds to leave this job alone, so that the next probe is made with another one."""
+        super().__init__(message, hint=hint, reason=reason)
+        self.retry_after = retry_after
+
 
 class StoppedError(JobError):
     """The daemon stops; the job goes back without having cost an attempt."""

@@ -1,0 +1,407 @@
+"""One conversation about one file: ask, understand, and ask again in a simpler form where the server wants that."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import structlog
+
+from watcher.client.endpoint import Endpoint
+from watcher.client.form import (
+    DOUBTED_SECONDS,
+    JSON,
+    REMEMBERED_SECONDS,
+    VERBOSE,
+    Form,
+    Habits,
+    Memory,
+    Notebook,
+    ladder,
+    longest_seconds,
+    takes_prompt,
+)
+from watcher.client.parse import Unfit, transcript_of
+from watcher.client.refusal import Refusal, Shape, is_station, refusal_of
+from watcher.client.request import Answer, Limits, Request, fitted
+from watcher.client.verdict import Ruling, Verdict, judge, scrubbed
+from watcher.client.wire import Reply, Upload, Wire
+from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError
+from watcher.transcript import Transcript
+
+_log = structlog.get_logger()
+
+#: Requests in one conversation: each rung of the ladder, each optional field, and the prompt twice.
+_MOST_CALLS: Final = 12
+#: A refusal of anything this small is no matter of the file: half a minute of speech as mp3.
+_SMALLEST_BYTES: Final = 256 * 1024
+#: Room for the form around the file, where a server's limit is on the whole request.
+_FORM_BYTES: Final = 64 * 1024
+#: A reset while sending a file from this size on, met twice, is taken for an unspoken "too large".
+_LARGE_BYTES: Final = 1024 * 1024
+#: Failures (500) of a form that never worked here, before it is taken for the form's fault.
+_DOUBTS: Final = 2
+
+
+def parse(body: bytes, seconds: float, request: Request | None = None) -> Transcript:
+    """Read a stored answer about `seconds` of audio; `request` tells the language where the answer does not.
+
+    Raises the errors of `Client.ask` for bodies that hold no transcript, which are never stored.
+    """
+    try:
+        return _read(body, seconds, request or Request(), plain=True)
+    except Unfit as unfit:
+        raise _verdict_on(Reply(200, {}, body), unfit, station=False, now=time.time()).error() from unfit
+
+
+class Client:
+    """The way to one endpoint; `ask` may be called from any number of threads."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        memory: Memory,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect nothing yet; what was learned of this endpoint and model comes from `memory`."""
+        self.endpoint = endpoint
+        self._clock = clock
+        self._monotonic = monotonic
+        self._wire = Wire(endpoint, monotonic=monotonic)
+        self._notebook = Notebook(endpoint.name, endpoint.model, memory, clock=clock)
+        self._lock = threading.Lock()
+        #: Failures of forms that never worked, resets while sending by size, and what was logged once.
+        self._doubts: dict[tuple[str, str], int] = {}
+        self._resets: dict[tuple[int, float], int] = {}
+        self._noted: set[tuple[str, ...]] = set()
+
+    def ask(self, upload: Upload, request: Request) -> Answer:
+        """Give the server's answer about one file, asked in the richest form it honours.
+
+        Raises AccountError and NoChannelError (every file would fail), PassingError (later), RemedyError (another form
+        of the file may pass: smaller, shorter, another encoding), FileError, ChangedError, and StoppedError (`cancel`).
+        Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike.
+        """
+        self._check(upload)
+        talk = self._opening(request)
+        for calls in range(1, _MOST_CALLS + 1):
+            reply = self._post(talk, upload, request)
+            found = self._understood(reply, talk, upload, request)
+            if isinstance(found, Transcript):
+                again = self._second_thought(talk, request)
+                if again is None:
+                    self._learn_success(talk, request, found)
+                    return Answer(reply.body, found, talk.form.name, calls)
+            else:
+                again = self._second_thought(talk, request) or self._simpler(talk, found, request)
+                if again is None:
+                    raise self._error(found, upload, request)
+            talk = again
+        raise FileError("the server refuses this request in every form we know", reason="refused")
+
+    def limits(self) -> Limits:
+        """Give what one request may hold, by what is known of the model and by what the server refused before."""
+        server = self._notebook.server()
+        seconds = [limit for limit in (longest_seconds(self.endpoint.model), server.max_seconds) if limit]
+        sizes = [limit for limit in (self.endpoint.max_upload_bytes, server.max_bytes) if limit]
+        return Limits(min(seconds, default=None), min(sizes))
+
+    def form(self, task: str = "transcribe") -> str:
+        """Name the form this server is known to honour, like ``verbose_json+word+segment``; "" before the first answer."""
+        return self._notebook.habits(task).form
+
+    def cancel(self) -> None:
+        """End all requests in flight with StoppedError, soon; later ones at once."""
+        self._wire.cancel()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._wire.close()
+
+    def _check(self, upload: Upload) -> None:
+        """Save a request whose refusal is known."""
+        limits = self.limits()
+        if upload.size > limits.max_bytes:
+            raise RemedyError("the file is larger than the server takes", remedy=Remedy.SHRINK, reason="too_large")
+        if limits.max_seconds is not None and upload.seconds > limits.max_seconds:
+            raise RemedyError(
+                f"the model takes at most {limits.max_seconds:.0f} s of audio",
+                remedy=Remedy.SPLIT,
+                reason="too_long",
+                seconds=limits.max_seconds,
+            )
+
+    def _opening(self, request: Request) -> "_Talk":
+        """Begin where the last conversation with this server ended well."""
+        server, habits = self._notebook.server(), self._notebook.habits(request.task)
+        rungs = ladder(self.endpoint.model, request.task, station=server.station)
+        known = next((rung for rung in rungs if rung.name == habits.form), None)
+        prompt = fitted(request.prompt, characters=habits.prompt) if takes_prompt(self.endpoint.model) else ""
+        return _Talk(
+            form=known or rungs[0],
+            dropped=habits.dropped,
+            prompt=prompt,
+            prompt_limit=habits.prompt,
+            proven=known is not None,
+            whisper_cpp=server.whisper_cpp or self.endpoint.transcriptions.endswith("/inference"),
+        )
+
+    def _post(self, talk: "_Talk", upload: Upload, request: Request) -> Reply:
+        url, fields = self._formulated(talk, request)
+        _log.debug(
+            "api.request",
+            url=url,
+            model=self.endpoint.model,
+            form=talk.form.name,
+            bytes=upload.size,
+            audio_seconds=round(upload.seconds, 3),
+        )
+        began = self._monotonic()
+        try:
+            reply = self._wire.post(url, fields, upload, seconds=deadline(upload))
+        except PassingError as error:
+            if error.reason == "reset_sending" and self._reset_again(upload):
+                raise RemedyError(
+                    "the server cuts the connection while the file is sent: it may be too large",
+                    remedy=Remedy.SHRINK,
+                    reason="too_large",
+                ) from error
+            raise
+        _log.debug(
+            "api.response",
+            status=reply.status,
+            bytes=len(reply.body),
+            elapsed=round(self._monotonic() - began, 3),
+        )
+        server = self._notebook.server()
+        self._notebook.learn_server(
+            replace(
+                server,
+                station=server.station or is_station(reply),
+                whisper_cpp=server.whisper_cpp or reply.headers.get("server", "").lower() == "whisper.cpp",
+            )
+        )
+        return reply
+
+    def _formulated(self, talk: "_Talk", request: Request) -> tuple[str, list[tuple[str, str]]]:
+        """Give the address and the form's fields, in a steady order; the file comes last."""
+        fields = [("model", self.endpoint.model), ("response_format", talk.form.response_format)]
+        fields += [("timestamp_granularities[]", name) for name in talk.form.granularities]
+        if talk.form.response_format == "diarized_json":
+            fields.append(("chunking_strategy", "auto"))
+        url = self.endpoint.transcriptions
+        if request.task == "translate" and talk.whisper_cpp:
+            fields.append(("translate", "true"))
+        elif request.task == "translate":
+            url = self.endpoint.translations
+        if url == self.endpoint.transcriptions and (request.language or talk.whisper_cpp):
+            fields.append(("language", request.language or "auto"))
+        if talk.prompt:
+            fields.append(("prompt", talk.prompt))
+        if request.temperature:
+            fields.append(("temperature", f"{request.temperature:g}"))
+        return url, [(name, value) for name, value in fields if name not in talk.dropped]
+
+    def _understood(self, reply: Reply, talk: "_Talk", upload: Upload, request: Request) -> "Transcript | Verdict":
+        station = self._notebook.server().station
+        if 200 <= reply.status < 300:  # noqa: PLR2004 - success, by the standard
+            try:
+                return _read(reply.body, upload.seconds, request, plain=talk.form.plain)
+            except Unfit as unfit:
+                verdict = _verdict_on(reply, unfit, station=station, now=self._clock())
+        else:
+            verdict = judge(refusal_of(reply, now=self._clock()), station=station)
+        if verdict.refusal.marked:
+            self._notebook.learn_server(replace(self._notebook.server(), station=True))
+        later = verdict.ruling in {Ruling.PASSING, Ruling.CROWDED}
+        (_log.debug if later else _log.info)(
+            "api.refused",
+            status=reply.status,
+            ruling=verdict.ruling.value,
+            reason=verdict.reason,
+            form=talk.form.name,
+            message=scrubbed(verdict.refusal.message, self.endpoint.secret)[:300],
+        )
+        return verdict
+
+    def _second_thought(self, talk: "_Talk", request: Request) -> "_Talk | None":
+        """Ask again when the answer's headers told that the server is whisper.cpp, and that changes the question."""
+        if talk.whisper_cpp or not self._notebook.server().whisper_cpp:
+            return None
+        again = replace(talk, whisper_cpp=True)
+        return again if self._formulated(again, request) != self._formulated(talk, request) else None
+
+    def _simpler(self, talk: "_Talk", verdict: Verdict, request: Request) -> "_Talk | None":
+        """Give a simpler question after a refusal; None: there is none, or it was not about the question."""
+        rungs = ladder(self.endpoint.model, request.task, station=self._notebook.server().station)
+        below = rungs[rungs.index(talk.form) + 1 :] if talk.form in rungs else rungs
+        again: _Talk | None = None
+        match verdict.ruling:
+            case Ruling.FORMAT:
+                again = _other_format(talk, verdict, below)
+            case Ruling.FIELD if verdict.name == "timestamp_granularities":
+                again = _fewer_granularities(talk, verdict, below)
+            case Ruling.FIELD if verdict.name in {name for name, _ in self._formulated(talk, request)[1]}:
+                again = replace(talk, dropped=talk.dropped | {verdict.name})
+            case Ruling.PROMPT if talk.prompt:
+                again = _shorter_prompt(talk, verdict)
+            case Ruling.RECODE if verdict.reason == "refused" and not talk.proven:
+                # It names nothing: on first contact, see whether a plainer question passes before the file is blamed.
+                again = next((replace(talk, form=rung) for rung in below if rung in {VERBOSE, JSON}), None)
+            case Ruling.PASSING if verdict.refusal.status == 500 and not talk.proven and talk.form.granularities:  # noqa: PLR2004 - a bare 500
+                again = self._doubted(talk, request)
+        if again is not None:
+            _log.info(
+                "api.degraded",
+                asked=talk.form.name,
+                next=again.form.name,
+                reason=verdict.reason,
+                model=self.endpoint.model,
+            )
+        return again
+
+    def _doubted(self, talk: "_Talk", request: Request) -> "_Talk | None":
+        """Suspect the form after it failed twice and never worked: some servers fail on granularities (speaches)."""
+        with self._lock:
+            key = (request.task, talk.form.name)
+            self._doubts[key] = self._doubts.get(key, 0) + 1
+            doubted = self._doubts[key] >= _DOUBTS
+        return replace(talk, form=VERBOSE, inferred=True) if doubted else None
+
+    def _learn_success(self, talk: "_Talk", request: Request, transcript: Transcript) -> None:
+        with self._lock:
+            self._doubts.pop((request.task, talk.form.name), None)
+        self._notebook.learn_habits(
+            request.task,
+            Habits(form=talk.form.name, dropped=talk.dropped, prompt=talk.prompt_limit),
+            seconds=DOUBTED_SECONDS if talk.inferred else REMEMBERED_SECONDS,
+        )
+        if not transcript.segments:
+            return
+        got = "text" if not transcript.timed else "segments"
+        if any(segment.words for segment in transcript.segments):
+            got = "words"
+        wanted = "words" if "word" in talk.form.granularities else "text" if talk.form.name == "json" else "segments"
+        note = (request.task, talk.form.name, got)
+        if _WORTH[got] < _WORTH[wanted] and note not in self._noted:
+            self._noted.add(note)
+            _log.info("api.degraded", asked=talk.form.name, got=got, reason="ignored", model=self.endpoint.model)
+
+    def _error(self, verdict: Verdict, upload: Upload, request: Request) -> JobError:
+        """Give the error to raise, after noting what it teaches about the server."""
+        server = self._notebook.server()
+        match verdict.ruling:
+            case Ruling.SHRINK if upload.size <= _SMALLEST_BYTES:
+                return AccountError(
+                    f"the server, or a proxy in front of it, refuses even {upload.size // 1024} KiB as too large",
+                    reason="too_large",
+                    hint="raise the limit on the request's size there (nginx: client_max_body_size)",
+                )
+            case Ruling.SHRINK:
+                most = int(verdict.limit) - _FORM_BYTES if verdict.limit else upload.size // 2
+                most = max(min(most, upload.size - 1), _SMALLEST_BYTES)
+                self._notebook.learn_server(replace(server, max_bytes=most), seconds=DOUBTED_SECONDS)
+            case Ruling.SPLIT:
+                limit = verdict.limit if 0 < verdict.limit < upload.seconds else upload.seconds / 2
+                self._notebook.learn_server(replace(server, max_seconds=limit))
+                verdict = replace(verdict, limit=limit)
+            case Ruling.ACCOUNT if request.task == "translate" and verdict.reason == "url" and self.form():
+                return FileError(
+                    "this server does not translate, it only transcribes",
+                    reason="no_translation",
+                    hint='set task = "transcribe" for this folder, then watcher retry',
+                )
+            case Ruling.ACCOUNT if verdict.reason == "redirect":
+                return _redirected(verdict, self.endpoint)
+            case Ruling.FIELD | Ruling.FORMAT | Ruling.PROMPT:
+                verdict = replace(verdict, ruling=Ruling.RECODE, reason="refused")
+        return verdict.error(secret=self.endpoint.secret)
+
+    def _reset_again(self, upload: Upload) -> bool:
+        """Count resets while a large file is sent; nginx may close so early that its 413 gets lost."""
+        if upload.size < _LARGE_BYTES:
+            return False
+        with self._lock:
+            if len(self._resets) > 1000:  # noqa: PLR2004 - bounds the memory of a bad month
+                self._resets.clear()
+            key = (upload.size, upload.seconds)
+            self._resets[key] = self._resets.get(key, 0) + 1
+            return self._resets[key] > 1
+
+
+def deadline(upload: Upload) -> float:
+    """Give the seconds one exchange may take: six times the audio, within 10 minutes and 12 hours, and the sending.
+
+    Servers answer only at the end, and some queue requests behind others; the link is taken to carry 50 kB/s at least.
+    """
+    return min(max(6 * upload.seconds, 600.0), 12 * 3600.0) + upload.size / 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """Where a conversation stands: in which form, and without what, is asked next."""
+
+    form: Form
+    dropped: frozenset[str]
+    prompt: str
+    prompt_limit: int | None
+    #: The form has worked here before.
+    proven: bool
+    whisper_cpp: bool
+    #: The form was changed on a suspicion.
+    inferred: bool = False
+
+
+_WORTH: Final = {"text": 0, "segments": 1, "words": 2}
+
+
+def _read(body: bytes, seconds: float, request: Request, *, plain: bool) -> Transcript:
+    translated = request.task == "translate"
+    transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
+    return replace(transcript, language="en") if translated else transcript
+
+
+def _verdict_on(reply: Reply, unfit: Unfit, *, station: bool, now: float) -> Verdict:
+    if unfit.error is None:
+        return Verdict(Ruling.PASSING, "garbled", Refusal(0, Shape.TEXT, message=unfit.message))
+    return judge(refusal_of(reply, now=now, error=unfit.error), station=station)
+
+
+def _other_format(talk: _Talk, verdict: Verdict, below: tuple[Form, ...]) -> _Talk | None:
+    """Go to the next format; where the refusal lists what the server takes, straight to one of those."""
+    others = [rung for rung in below if rung.response_format != talk.form.response_format]
+    offered = verdict.offered - {talk.form.response_format}
+    listed = [rung for rung in others if rung.response_format in offered]
+    return replace(talk, form=(listed or others)[0]) if others else None
+
+
+def _fewer_granularities(talk: _Talk, verdict: Verdict, below: tuple[Form, ...]) -> _Talk | None:
+    if not talk.form.granularities:
+        return None
+    about_words = "word" in verdict.refusal.message.lower() and "word" in talk.form.granularities
+    fewer = [rung for rung in below if rung.response_format == talk.form.response_format]
+    if not about_words:
+        fewer = [rung for rung in fewer if not rung.granularities]
+    return replace(talk, form=fewer[0]) if fewer else None
+
+
+def _shorter_prompt(talk: _Talk, verdict: Verdict) -> _Talk:
+    """Cut the prompt once, to what the server says or to what all take; then leave it out."""
+    limit = int(verdict.limit) or 224
+    shorter = fitted(talk.prompt, characters=limit) if talk.prompt_limit is None and limit < len(talk.prompt) else ""
+    # Left out altogether is a suspicion: it may have been about this one prompt.
+    return replace(talk, prompt=shorter, prompt_limit=limit if shorter else 0, inferred=talk.inferred or not shorter)
+
+
+def _redirected(verdict: Verdict, endpoint: Endpoint) -> AccountError:
+    target = urlsplit(urljoin(endpoint.transcriptions, verdict.refusal.location))
+    place = scrubbed(f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}", endpoint.secret)
+    return AccountError(
+        f"the server redirects to {place} (HTTP {verdict.refusal.status})",
+        reason="redirect",
+        hint=f"if that is the right place, set api.url = {place}",
+    )

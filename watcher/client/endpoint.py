@@ -1,0 +1,141 @@
+"""Where requests go and with which key: addresses as people paste them, made into the one that works.
+
+The table of addresses and the rules for keys are those of the OpenAI-compatible servers in use: people paste the host,
+the host with ``/v1``, or the full route, and keys with blanks, line ends or a ``Bearer`` in front.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from watcher.errors import ConfigError
+
+#: OpenAI refuses requests above 26,214,400 bytes; the form around the file needs a little of that.
+MAX_UPLOAD_BYTES: Final = 24 * 1024 * 1024
+
+_TRANSCRIPTIONS: Final = "/audio/transcriptions"
+_TRANSLATIONS: Final = "/audio/translations"
+_INFERENCE: Final = "/inference"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server and the model asked of it; made valid when it is made, else ConfigError.
+
+    `url` may be the host, the host with ``/v1``, or the full route. An empty or absent key means that no Authorization
+    is sent. The key never shows in the repr.
+    """
+
+    url: str
+    model: str = "whisper-1"
+    key: SecretStr | str | None = field(default=None, repr=False)
+    #: The largest file to send, in bytes.
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
+    #: Full addresses of the two tasks.
+    transcriptions: str = field(init=False, repr=False)
+    translations: str = field(init=False, repr=False)
+    #: Host, port and path in front of the route: names this server in the ledger's memory and in the log.
+    name: str = field(init=False, repr=False)
+    #: The path was none of the known ones, so ``/v1/audio/transcriptions`` was added to it.
+    assumed: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Normalise the address, clean the key, and refuse what cannot work."""
+        if not self.model.strip() or not self.model.isprintable():
+            raise ConfigError("api.model is empty or has unprintable characters", hint='set api.model = "whisper-1"')
+        if self.max_upload_bytes <= 0:
+            raise ConfigError("api.max_upload_mb must be more than 0", hint="set api.max_upload_mb = 24")
+        routes = _routes(self.url)
+        for name, value in (
+            ("model", self.model.strip()),
+            ("key", _cleaned(self.key)),
+            ("transcriptions", routes.transcriptions),
+            ("translations", routes.translations),
+            ("name", routes.name),
+            ("assumed", routes.assumed),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def secret(self) -> str:
+        """The bare key; "" when there is none. For the Authorization header and for scrubbing, nothing else."""
+        return self.key.get_secret_value() if isinstance(self.key, SecretStr) else ""
+
+    @property
+    def loopback(self) -> bool:
+        """The server runs on this machine, so that proxies of the environment do not apply and http is safe."""
+        return _is_loopback(urlsplit(self.transcriptions).hostname or "")
+
+    def warnings(self) -> tuple[str, ...]:
+        """Give plain sentences for the start log: a key in the clear, an address that had to be guessed."""
+        found = []
+        if self.secret and self.transcriptions.startswith("http:") and not self.loopback:
+            found.append(f"the api key is sent unencrypted to {self.name}: use https, or a server on this machine")
+        if self.assumed:
+            found.append(f"api.url has an unusual path: requests go to {self.transcriptions}")
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Routes:
+    transcriptions: str
+    translations: str
+    name: str
+    assumed: bool = False
+
+
+def _routes(given: str) -> _Routes:
+    url = given.strip()
+    hint = "write it like https://api.openai.com/v1"
+    if not url.isprintable() or any(character.isspace() for character in url):
+        raise ConfigError("api.url has blanks or unprintable characters", hint=hint)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ConfigError("api.url is no valid address", hint=hint) from exc
+    if parts.scheme.lower() not in {"http", "https"} or not host:
+        raise ConfigError("api.url must begin with https:// or http:// and name a host", hint=hint)
+    if "@" in parts.netloc:
+        raise ConfigError("api.url must not contain a user or password", hint="put the key into api.key")
+    if "?" in url or "#" in url:
+        raise ConfigError("api.url must not contain a query (?) or a fragment (#)", hint=hint)
+    origin = f"{parts.scheme.lower()}://{parts.netloc}"
+    path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
+    name = parts.netloc.lower()
+    if path.endswith(_INFERENCE):  # whisper.cpp: one route for both tasks
+        return _Routes(origin + path, origin + path, name + path)
+    for route in (_TRANSCRIPTIONS, _TRANSLATIONS):
+        if path.endswith(route):
+            base = path.removesuffix(route)
+            return _Routes(origin + base + _TRANSCRIPTIONS, origin + base + _TRANSLATIONS, name + base)
+    assumed = path != "" and not path.endswith("/v1")
+    base = path if path.endswith("/v1") else path + "/v1"
+    return _Routes(origin + base + _TRANSCRIPTIONS, origin + base + _TRANSLATIONS, name + base, assumed)
+
+
+def _cleaned(given: SecretStr | str | None) -> SecretStr | None:
+    raw = given.get_secret_value() if isinstance(given, SecretStr) else given
+    if not raw:
+        return None
+    hint = "copy it again; a key is one word of letters, digits and signs"
+    key = re.sub(r"^bearer(\s+|$)", "", raw.strip(), flags=re.IGNORECASE)
+    if not key:
+        raise ConfigError("the api key is blank", hint=hint)
+    # A line end inside would forge a header, and http.client can't encode what is not Latin-1: both fail only when asked.
+    if not key.isascii() or not key.isprintable() or any(character.isspace() for character in key):
+        raise ConfigError("the api key contains blanks, line ends or characters that are not ASCII", hint=hint)
+    return SecretStr(key)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,205 @@
+"""Reading what a server says when it refuses: every shape of error body, and what relays wrap around it.
+
+A relay station (one-api, new-api) hides its upstream's answer in its own, LiteLLM and Portkey put prefixes in front: the
+reading here ends with the innermost facts that survived. Shapes and wrappings are those of the servers' sources: one-api
+relay/controller/audio.go and error.go, new-api types/error.go, LiteLLM 1.106, Portkey 1.15, FastAPI, whisper.cpp.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from watcher.client.wire import Reply
+
+#: The longest wait a server may ask for, in seconds.
+LONGEST_WAIT: Final = 3600.0
+
+
+class Shape(StrEnum):
+    """What kind of body carried the refusal."""
+
+    #: An object under `error`, or a bare string there.
+    ERROR = "error"
+    #: FastAPI's `detail`, also problem+json.
+    DETAIL = "detail"
+    #: Portkey's own refusals: ``"status": "failure"``.
+    FAILURE = "failure"
+    #: Any other JSON.
+    JSON = "json"
+    HTML = "html"
+    TEXT = "text"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a server said, unwrapped. Absent words are "", whatever the server wrote for them."""
+
+    #: The status that counts: an unwrapped upstream's, or 0 where it is unknown (inside a 200, or lost by a relay).
+    status: int
+    shape: Shape
+    message: str = ""
+    kind: str = ""
+    code: str = ""
+    param: str = ""
+    #: Names of the form's fields it speaks of.
+    fields: tuple[str, ...] = ()
+    #: A field is missing rather than unwelcome.
+    missing: bool = False
+    #: It bears the marks of a relay station: its types, or a tail with a request id.
+    marked: bool = False
+    #: The station passes on what its own upstream said to it: keys and balances in it are the station's.
+    relayed: bool = False
+    #: Seconds the server asks to wait; None: it did not say.
+    retry_after: float | None = None
+    #: Where a redirect points.
+    location: str = ""
+
+
+def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = None) -> Refusal:
+    """Read a refusal; `error` is the object found inside a 200. `now`: Unix time, for dates in headers. Never raises."""
+    status = 0 if error is not None else reply.status
+    found = _of_object(error) if error is not None else _of_body(reply.body)
+    found = replace(
+        found,
+        status=status,
+        retry_after=wait_asked(reply.headers, now=now),
+        location=reply.headers.get("location", "") if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
+    )
+    return _unwrapped(found)
+
+
+def is_station(reply: Reply) -> bool:
+    """Say whether an answer's headers are those of one-api or new-api, whatever its body is."""
+    return "x-oneapi-request-id" in reply.headers or "x-new-api-version" in reply.headers
+
+
+def wait_asked(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Give the seconds a server asks to wait, at most an hour: ``retry-after-ms``, a number, or a date."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        try:
+            seconds = float(value) * unit
+        except ValueError:
+            continue
+        if seconds > 0 and math.isfinite(seconds):
+            return min(seconds, LONGEST_WAIT)
+    # Against the server's own clock, if it tells it: ours may be wrong.
+    until, today = _date(headers.get("retry-after", "")), _date(headers.get("date", ""))
+    if until is None or (seconds := until - (today if today is not None else now)) <= 0:
+        return None
+    return min(seconds, LONGEST_WAIT)
+
+
+def _date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _of_body(body: bytes) -> Refusal:
+    text = body[:_BODY_BYTES].decode("utf-8-sig", "replace").strip()
+    if not text:
+        return Refusal(0, Shape.EMPTY)
+    if text[0] == "<":
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        return Refusal(0, Shape.HTML, message=_line(title[1]) if title else "")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return Refusal(0, Shape.TEXT, message=_line(text))
+    if isinstance(value, dict):
+        return _of_object(value)
+    return Refusal(0, Shape.TEXT if isinstance(value, str) else Shape.JSON, message=_line(str(value)))
+
+
+def _of_object(value: Mapping[str, Any]) -> Refusal:
+    error = value.get("error")
+    if isinstance(error, dict):
+        return Refusal(
+            0,
+            Shape.ERROR,
+            message=_line(error.get("message") or error.get("msg") or ""),
+            kind=_word(error.get("type")),
+            code=_word(error.get("code")),
+            param=_word(error.get("param")),
+        )
+    if isinstance(error, str) and error:
+        return Refusal(0, Shape.ERROR, message=_line(value.get("message") or error), code=_word(value.get("code")))
+    page = value.get("html-message")
+    if isinstance(page, str):
+        return _of_body(page.encode("utf-8", "replace"))
+    message = _line(value.get("message") or value.get("msg") or value.get("title") or "")
+    if value.get("status") == "failure":
+        return Refusal(0, Shape.FAILURE, message=message)
+    if "detail" in value:
+        return _of_detail(value["detail"], message)
+    return Refusal(0, Shape.JSON, message=message or _line(json.dumps(value)), code=_word(value.get("code")))
+
+
+def _of_detail(detail: object, message: str) -> Refusal:
+    if isinstance(detail, dict):
+        return replace(_of_object({"error": detail}), shape=Shape.DETAIL)
+    if not isinstance(detail, list):
+        return Refusal(0, Shape.DETAIL, message=_line(detail) or message)
+    entries = [entry for entry in detail if isinstance(entry, dict)]
+    places = [[_word(part) for part in entry["loc"]] if isinstance(entry.get("loc"), list) else [] for entry in entries]
+    return Refusal(
+        0,
+        Shape.DETAIL,
+        message=_line(
+            "; ".join(f"{' '.join(place)}: {entry.get('msg')}" for entry, place in zip(entries, places, strict=True))
+        ),
+        fields=tuple(place[-1].removesuffix("[]") for place in places if place),
+        missing=any(entry.get("type") == "missing" for entry in entries),
+    )
+
+
+def _unwrapped(found: Refusal) -> Refusal:
+    marked = bool(_STATION_KIND.search(found.kind) or _REQUEST_ID.search(found.message))
+    message = _REQUEST_ID.sub("", found.message).strip()
+    message = _LITELLM_TAIL.sub("", _PREFIX.sub("", message)).strip()
+    found = replace(found, message=message, marked=marked)
+    if found.code == "request_error" and (inner := _INNER.match(message)):
+        # one-api says 500 whatever its upstream said: the words that survived decide.
+        return replace(
+            found,
+            status=0,
+            kind=_word(inner["kind"]),
+            code=_word(inner["code"]),
+            message=inner["message"].strip(),
+            relayed=True,
+        )
+    if found.code == "bad_response_status_code":
+        real = re.search(r"\b[1-5]\d\d\b", found.param) or re.search(r"\b[1-5]\d\d\b", message)
+        return replace(found, status=int(real[0]) if real else found.status, code="", param="", relayed=True)
+    return found
+
+
+_BODY_BYTES: Final = 64 * 1024
+_MESSAGE_CHARACTERS: Final = 1000
+_STATION_KIND: Final = re.compile(r"(one|new)_api_(error|panic)")
+_REQUEST_ID: Final = re.compile(r"\s*\(request id: [^)]*\)")
+_PREFIX: Final = re.compile(r"^(?:litellm\.\w+: (?:\w+: )?(?:\w+Exception - )?|openai error: )+")
+_LITELLM_TAIL: Final = re.compile(r"\.? ?(?:Received Model Group=|Available Model Group Fallbacks=).*$")
+_INNER: Final = re.compile(r"type (?P<kind>.*?), code (?P<code>.*?), message (?P<message>.*)$")
+
+
+def _word(value: object) -> str:
+    """Read what may be a string, a number, null, or null's name in some language."""
+    text = "" if value is None or isinstance(value, dict | list) else str(value).strip()
+    return "" if text in {"null", "None", "<nil>", "nil"} else text[:100]
+
+
+def _line(value: object) -> str:
+    """Give one printable line of bounded length: what a server writes is data and ends in logs and notes."""
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    text = "".join(character if character.isprintable() else " " for character in text[: 4 * _MESSAGE_CHARACTERS])
+    text = " ".join(text.split())
+    return text if len(text) <= _MESSAGE_CHARACTERS else text[: _MESSAGE_CHARACTERS - 1] + "…"

@@ -1,0 +1,362 @@
+"""What a refusal means: one table, tested from the top, where the first hit wins.
+
+The rows and their order are those of the protocol's reference page; where it says T, N, A, R or F, this says PASSING,
+NO_CHANNEL, ACCOUNT, one of the remedies, or FILE. A row's patterns are searched in code and type, and in the message.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from watcher.client.refusal import Refusal, Shape
+from watcher.errors import AccountError, FileError, JobError, NoChannelError, PassingError, Remedy, RemedyError
+
+
+class Ruling(StrEnum):
+    """What has to happen."""
+
+    #: Every file would fail: hold the queue.
+    ACCOUNT = "account"
+    #: The station has nobody behind the model now.
+    NO_CHANNEL = "no_channel"
+    #: This file fails for good.
+    FILE = "file"
+    #: Later, the same request may pass.
+    PASSING = "passing"
+    #: The server refuses everybody now.
+    CROWDED = "crowded"
+    #: Send less: re-encode, then cut.
+    SHRINK = "shrink"
+    #: Cut: the audio is too long.
+    SPLIT = "split"
+    #: Send another encoding.
+    RECODE = "recode"
+    #: Ask for a simpler format.
+    FORMAT = "format"
+    #: Leave out the field it names.
+    FIELD = "field"
+    #: Shorten the prompt, then leave it out.
+    PROMPT = "prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; every condition that is set has to hold."""
+
+    ruling: Ruling
+    #: Stable short word for the ledger and the log.
+    reason: str
+    #: Statuses; empty: any. An unknown status (0) only passes with a pattern that hits.
+    status: Collection[int] = ()
+    #: Searched in the code and in the type.
+    code: str = ""
+    #: Searched in the message, case-blind.
+    message: str = ""
+    #: What cannot be said by patterns.
+    when: Callable[[Refusal], bool] | None = None
+    #: True: only at an endpoint known as a relay station, and only for a body without the station's marks.
+    unmarked: bool = False
+    #: True: only for what a station passes on from its own upstream.
+    relayed: bool = False
+    #: Seconds to wait where the server does not say; 0: left to the caller.
+    wait: float = 0.0
+    hint: str = ""
+
+    def hits(self, refusal: Refusal, *, station: bool) -> bool:
+        """Say whether the row speaks of this refusal."""
+        if self.status and refusal.status not in self.status and (refusal.status or not (self.code or self.message)):
+            return False
+        if self.relayed and not refusal.relayed:
+            return False
+        if self.unmarked and (refusal.marked or not station):
+            return False
+        if self.code and not any(re.search(self.code, word) for word in (refusal.code, refusal.kind)):
+            return False
+        if self.message and not re.search(self.message, refusal.message, re.IGNORECASE):
+            return False
+        return self.when is None or self.when(refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a refusal means, with what is needed to act on it."""
+
+    ruling: Ruling
+    reason: str
+    refusal: Refusal
+    hint: str = ""
+    #: FIELD: the form's field to leave out.
+    name: str = ""
+    #: SPLIT: the longest audio in seconds; PROMPT: the longest prompt in characters; SHRINK: the largest file in bytes.
+    limit: float = 0.0
+    #: FORMAT: formats the message offers instead; empty: it names none.
+    offered: frozenset[str] = field(default=frozenset())
+    #: Seconds to wait before anybody asks again; None: left to the caller.
+    wait: float | None = None
+
+    def error(self, *, secret: str = "") -> JobError:
+        """Give the error to raise; `secret` is taken out of whatever the server wrote."""
+        said = scrubbed(self.refusal.message, secret)
+        message = f"{_SENTENCES[self.ruling]}: {said or _NAMES.get(self.refusal.status, 'no reason given')}"
+        if self.refusal.status:
+            message += f" (HTTP {self.refusal.status})"
+        options = {"reason": self.reason, "hint": self.hint}
+        match self.ruling:
+            case Ruling.ACCOUNT:
+                return AccountError(message, **options)
+            case Ruling.NO_CHANNEL:
+                return NoChannelError(message, **options)
+            case Ruling.PASSING | Ruling.CROWDED:
+                crowded = self.ruling is Ruling.CROWDED
+                return PassingError(message, retry_after=self.wait, crowded=crowded, **options)
+            case Ruling.SHRINK | Ruling.SPLIT | Ruling.RECODE:
+                remedy = Remedy(self.ruling.value)
+                seconds = self.limit if remedy is Remedy.SPLIT else 0.0
+                return RemedyError(message, remedy=remedy, seconds=seconds, **options)
+            case _:  # a field, a format or a prompt that was refused once more than there are simpler ones
+                return FileError(message, **options)
+
+
+def judge(refusal: Refusal, *, station: bool) -> Verdict:
+    """Rule on a refusal; `station`: the endpoint is known as a one-api or new-api relay."""
+    row = next(row for row in TABLE if row.hits(refusal, station=station))  # the last row takes everything
+    return Verdict(
+        row.ruling,
+        row.reason,
+        refusal,
+        hint=row.hint,
+        name=_named(refusal) if row.ruling is Ruling.FIELD else "",
+        limit=_limit(row.ruling, refusal),
+        offered=_offered(refusal) if row.ruling is Ruling.FORMAT else frozenset(),
+        wait=refusal.retry_after or row.wait or None,
+    )
+
+
+def scrubbed(text: str, secret: str) -> str:
+    """Take keys out of a text of the server's; some echo the key they refuse."""
+    if secret:
+        text = text.replace(secret, "***")
+    return _KEY.sub("sk-***", text)
+
+
+_KEY: Final = re.compile(r"\bsk-[A-Za-z0-9_\-*]{4,}")
+
+#: Optional fields we may send, longest names first where one holds another.
+_OPTIONAL: Final = (
+    "timestamp_granularities",
+    "chunking_strategy",
+    "response_format",
+    "temperature",
+    "language",
+    "prompt",
+)
+_FORMATS: Final = ("diarized_json", "verbose_json", "json", "text", "srt", "vtt")
+
+
+def _named(refusal: Refusal) -> str:
+    """Give the optional field a refusal speaks of; "" for none."""
+    for word in (*refusal.fields, refusal.param.removesuffix("[]")):
+        if word in _OPTIONAL:
+            return word
+    message = refusal.message.lower()
+    return next((name for name in _OPTIONAL if re.search(rf"\b{name}", message)), "")
+
+
+def _names_field(refusal: Refusal) -> bool:
+    return _named(refusal) not in {"", "prompt", "response_format"} and not refusal.missing
+
+
+def _offered(refusal: Refusal) -> frozenset[str]:
+    """Give the formats named in a refusal; one of them is the refused one, which the caller knows."""
+    words = re.findall(r"[a-z_]+", refusal.message.lower())
+    return frozenset(name for name in _FORMATS if name in words)
+
+
+def _limit(ruling: Ruling, refusal: Refusal) -> float:
+    pattern = _LIMITS.get(ruling)
+    found = re.search(pattern, refusal.message, re.IGNORECASE) if pattern else None
+    number = float(found[1]) if found else 0.0
+    # Cut a little below what is refused: durations are measured differently at both ends.
+    return max(number - 10, number / 2) if ruling is Ruling.SPLIT else number
+
+
+_LIMITS: Final = {
+    Ruling.SPLIT: r"longer than (\d{1,6}(?:\.\d+)?) ?s",
+    Ruling.SHRINK: r"size limit \((\d{4,12})\)",
+    Ruling.PROMPT: r"(\d{2,6}) characters",
+}
+
+_5XX: Final = range(500, 600)
+_4XX: Final = range(400, 500)
+
+_KEY_HINT: Final = "check api.key (WATCHER_API__KEY), then watcher resume"
+_MONEY_HINT: Final = "top up the account or raise its limit, then watcher resume"
+_URL_HINT: Final = "check api.url; it should end in /v1 or be the full route"
+_STATION_HINT: Final = "the relay station has to mend this; ask its operator, or choose another model or station"
+
+_QUOTA: Final = (
+    r"insufficient_quota|insufficient_user_quota|credit_balance_exhausted|"
+    r"(organization|project)_spend_limit_exceeded|organization_usage_limit_exceeded"
+)
+_DEAD: Final = rf"invalid_api_key|{_QUOTA}|account_deactivated|billing_not_active|access_terminated"
+
+#: The order is the meaning: what is said first hides what is said below.
+TABLE: Final = (
+    # One-api and new-api: their own upstream is empty, dead, or not there.
+    Row(Ruling.NO_CHANNEL, "station_account", code=rf"{_DEAD}|model_not_found", relayed=True, hint=_STATION_HINT),
+    Row(
+        Ruling.NO_CHANNEL,
+        "station_account",
+        message=r"incorrect api key|exceeded your current quota|billing",
+        relayed=True,
+        hint=_STATION_HINT,
+    ),
+    Row(Ruling.NO_CHANNEL, "station_account", status=(401, 402, 403, 404), relayed=True, hint=_STATION_HINT),
+    Row(Ruling.NO_CHANNEL, "station_quota", (429,), code=_QUOTA, message="上游负载已饱和", hint=_STATION_HINT),
+    Row(Ruling.CROWDED, "station_busy", (429,), message="上游负载已饱和"),
+    Row(Ruling.NO_CHANNEL, "no_channel", message="无可用渠道", hint=_STATION_HINT),
+    Row(Ruling.NO_CHANNEL, "no_channel", (503,), code="model_not_found", hint=_STATION_HINT),
+    Row(Ruling.NO_CHANNEL, "no_channel", code="get_channel_failed", hint=_STATION_HINT),
+    Row(
+        Ruling.CROWDED,
+        "challenge",
+        (403,),
+        when=lambda refusal: refusal.shape is Shape.HTML,
+        wait=300.0,
+        hint="a firewall in front of the server wants a browser: ask its operator to let this address pass",
+    ),
+    Row(Ruling.NO_CHANNEL, "station_account", (401, 403), unmarked=True, hint=_STATION_HINT),
+    Row(Ruling.NO_CHANNEL, "station_account", (429,), code=_QUOTA, unmarked=True, hint=_STATION_HINT),
+    # The account, whatever the status.
+    Row(
+        Ruling.ACCOUNT,
+        "account",
+        code="account_deactivated|billing_not_active|model_price_error|no_db_connection|access_terminated",
+        hint="see to the account at the server, then watcher resume",
+    ),
+    Row(Ruling.ACCOUNT, "quota", message="额度已用尽|额度不足|欠费|quota is not enough", hint=_MONEY_HINT),
+    Row(Ruling.ACCOUNT, "account", message="封禁", hint="the account is banned: ask the station's operator"),
+    Row(Ruling.ACCOUNT, "key", (401,), hint=_KEY_HINT),
+    Row(Ruling.ACCOUNT, "key", code="invalid_api_key", hint=_KEY_HINT),
+    Row(Ruling.ACCOUNT, "quota", (402,), hint=_MONEY_HINT),
+    Row(Ruling.ACCOUNT, "quota", (403,), code="quota", hint=_MONEY_HINT),
+    Row(
+        Ruling.ACCOUNT,
+        "permission",
+        (403,),
+        hint="check api.key and what it may use (model, country, address), then watcher resume",
+    ),
+    Row(Ruling.ACCOUNT, "quota", code=_QUOTA, hint=_MONEY_HINT),
+    Row(Ruling.ACCOUNT, "quota", message="exceeded your current quota", hint=_MONEY_HINT),
+    Row(Ruling.ACCOUNT, "model", message="invalid model name passed in model=", hint="check api.model"),
+    Row(
+        Ruling.ACCOUNT,
+        "routing",
+        _4XX,
+        when=lambda refusal: refusal.shape is Shape.FAILURE,
+        hint="the gateway does not know where to send this: check its configuration",
+    ),
+    Row(Ruling.ACCOUNT, "model", (404,), code="model_not_found", hint="check api.model: the server does not have it"),
+    Row(Ruling.ACCOUNT, "model", code="model_not_found", hint="check api.model: the server does not have it"),
+    Row(Ruling.ACCOUNT, "url", (404, 405), hint=_URL_HINT + ", and api.model"),
+    Row(Ruling.ACCOUNT, "url", code="api_not_implemented", hint=_URL_HINT),
+    Row(Ruling.ACCOUNT, "url", (501,), hint=_URL_HINT),
+    Row(Ruling.ACCOUNT, "redirect", range(300, 400), hint=_URL_HINT),
+    Row(Ruling.ACCOUNT, "proxy", (407,), hint="put user and password into https_proxy"),
+    # The form of the request, or of the file.
+    Row(Ruling.SHRINK, "too_large", (413,)),
+    Row(
+        Ruling.SHRINK,
+        "too_large",
+        message="maximum content size|maximum file size exceeded|request_too_large|request entity too large",
+    ),
+    Row(Ruling.SHRINK, "too_large", code="request_too_large|read_request_body_failed"),
+    Row(Ruling.SPLIT, "too_long", message=r"longer than \d+(\.\d+)? ?s"),
+    Row(Ruling.FILE, "too_short", code="audio_too_short"),
+    Row(Ruling.FILE, "too_short", (400,), message="audio (file )?is too short"),
+    Row(Ruling.FILE, "empty", (400,), message=r"(file|audio)\b.*\bempty\b|\bempty (file|audio)"),
+    Row(Ruling.RECODE, "undecodable", (400, 415), message="(invalid|unsupported) file format|could not be decoded"),
+    Row(Ruling.RECODE, "undecodable", code="count_token_failed|count_audio_tokens_failed"),
+    Row(Ruling.RECODE, "undecodable", message="error getting audio duration"),
+    Row(Ruling.RECODE, "undecodable", (400,), message="^invalid request$"),  # whisper.cpp
+    Row(Ruling.RECODE, "undecodable", (415,)),
+    Row(Ruling.FIELD, "field", (400, 422, *_5XX), message="timestamp_granularit|chunking_strategy"),
+    Row(Ruling.PROMPT, "prompt", (400, 422), when=lambda refusal: _named(refusal) == "prompt"),
+    Row(
+        Ruling.FORMAT,
+        "format",
+        code="unsupported_value|invalid_value",
+        when=lambda refusal: refusal.param == "response_format",
+    ),
+    Row(Ruling.FORMAT, "format", message="not compatible with model|only support response_format"),
+    Row(Ruling.FORMAT, "format", message="(invalid|unexpected)[ _]response_format"),
+    Row(Ruling.FORMAT, "format", code="unexpected_response_format"),
+    Row(
+        Ruling.FORMAT,
+        "format",
+        (400, 422),
+        when=lambda refusal: _named(refusal) == "response_format" and not refusal.missing,
+    ),
+    Row(Ruling.FIELD, "field", (400, 422), when=_names_field),
+    Row(
+        Ruling.ACCOUNT,
+        "field_required",
+        (400, 422),
+        when=lambda refusal: refusal.missing and _named(refusal) == "language",
+        hint="this server wants transcript.language to be set",
+    ),
+    Row(
+        Ruling.FILE,
+        "form",
+        (422,),
+        when=lambda refusal: refusal.missing,
+        hint="the server does not read our form: is api.url a transcription server?",
+    ),
+    # Later.
+    Row(Ruling.CROWDED, "rate", (429,)),
+    Row(Ruling.CROWDED, "rate", code="rate_limit_exceeded|slow_down|rate_limit_error"),
+    Row(Ruling.CROWDED, "busy", (498, 503, 529)),
+    Row(
+        Ruling.CROWDED, "busy", code="capacity_exceeded|server_is_overloaded|service_unavailable_error|overloaded_error"
+    ),
+    Row(Ruling.PASSING, "timeout", (408, 504, 524)),
+    Row(Ruling.PASSING, "server", (409, 425, 499)),
+    Row(Ruling.PASSING, "server", _5XX),
+    # Other refusals of what was sent, also those a relay brought without their status.
+    Row(Ruling.RECODE, "refused", _4XX),
+    Row(Ruling.RECODE, "refused", code="^invalid_request_error$", relayed=True),
+    Row(Ruling.PASSING, "server"),
+)
+
+_SENTENCES: Final = {
+    Ruling.ACCOUNT: "the server refuses every file",
+    Ruling.NO_CHANNEL: "the relay station has nobody behind the model now",
+    Ruling.FILE: "the server refuses this file",
+    Ruling.PASSING: "the server failed",
+    Ruling.CROWDED: "the server is busy",
+    Ruling.SHRINK: "the server takes smaller files only",
+    Ruling.SPLIT: "the server takes shorter recordings only",
+    Ruling.RECODE: "the server does not take the file in this form",
+    Ruling.FORMAT: "the server offers none of our formats",
+    Ruling.FIELD: "the server refuses a field of the form",
+    Ruling.PROMPT: "the server refuses the prompt",
+}
+_NAMES: Final = {
+    400: "bad request",
+    401: "no valid key",
+    402: "payment required",
+    403: "forbidden",
+    404: "not found",
+    405: "method not allowed",
+    413: "request too large",
+    415: "unsupported media type",
+    429: "too many requests",
+    500: "internal error",
+    501: "not implemented",
+    502: "bad gateway",
+    503: "unavailable",
+    504: "gateway timeout",
+    524: "gateway timeout",
+}

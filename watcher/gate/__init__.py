@@ -1,0 +1,11 @@
+"""The shared door to one endpoint: how many may be in, how fast, and when nobody.
+
+Every request goes through `Gate.run` (or `Gate.enter`); a worker asks `Gate.admit` before it claims a job. What a
+request met is told to the gate by the error that passes through it. `stored_state` and `ask_resume` are for other
+processes (the command line), by way of the ledger's memory.
+"""
+
+from watcher.gate.gate import Gate, Memory, Ticket, ask_resume, stored_state
+from watcher.gate.state import GateOptions, GateState, Status
+
+__all__ = ["Gate", "GateOptions", "GateState", "Memory", "Status", "Ticket", "ask_resume", "stored_state"]

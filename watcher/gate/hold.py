@@ -1,0 +1,154 @@
+"""When the queue is held, for what, and when one request finds out whether it still has to be."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from watcher.errors import AccountError, JobError, NoChannelError
+
+
+class Kind(StrEnum):
+    """What holds the queue."""
+
+    #: Key, balance, permission or address.
+    ACCOUNT = "account"
+    #: The relay station has nobody behind the model.
+    NO_CHANNEL = "no_channel"
+    #: The server does not answer.
+    OUTAGE = "outage"
+    #: Today's minutes are bought.
+    BUDGET = "budget"
+
+
+@dataclass(slots=True)
+class Hold:
+    """One hold; `since` and `until` are Unix seconds, `next_probe` is on the monotonic clock."""
+
+    kind: Kind
+    reason: str
+    message: str
+    hint: str
+    since: float
+    next_probe: float
+    #: Probes that failed.
+    step: int = 0
+    #: BUDGET: when it ends by itself.
+    until: float = 0.0
+    #: The leave to probe of a worker that has not asked yet.
+    ticket: object | None = None
+    #: A probe is in flight.
+    probing: bool = False
+    #: It was said a second time, louder.
+    escalated: bool = False
+
+    def interval(self) -> float:
+        """Give the seconds until the next probe."""
+        first, most = _INTERVALS[self.kind]
+        return min(first * 2.0 ** min(self.step, 16), most)
+
+    def record(self, *, next_probe: float) -> dict[str, object]:
+        """Give what the ledger's memory keeps; `next_probe`: Unix time."""
+        return {
+            "status": "held",
+            "kind": self.kind.value,
+            "reason": self.reason,
+            "message": self.message,
+            "hint": self.hint,
+            "since": self.since,
+            "next_probe": next_probe,
+        }
+
+
+def hold_for(error: JobError, *, since: float) -> Hold:
+    """Give the hold an error of the account, the station or the server calls for."""
+    kind = Kind.ACCOUNT if isinstance(error, AccountError) else Kind.OUTAGE
+    if isinstance(error, NoChannelError):
+        kind = Kind.NO_CHANNEL
+    return Hold(kind, error.reason, error.message, error.hint, since, next_probe=math.inf)
+
+
+def hold_from(record: Mapping[str, object]) -> Hold | None:
+    """Give the hold another process, or this one's former life, left in memory; None: there is none."""
+    kind = record.get("kind")
+    if record.get("status") != "held" or kind not in set(Kind) - {Kind.BUDGET}:
+        return None
+    since = record.get("since")
+    return Hold(
+        Kind(str(kind)),
+        str(record.get("reason") or kind),
+        str(record.get("message") or ""),
+        str(record.get("hint") or ""),
+        float(since) if isinstance(since, int | float) else 0.0,
+        next_probe=-math.inf,
+    )
+
+
+#: First and longest time between probes, in seconds.
+_INTERVALS: Final = {
+    Kind.ACCOUNT: (60.0, 1800.0),
+    Kind.NO_CHANNEL: (60.0, 1800.0),
+    Kind.OUTAGE: (1.0, 60.0),
+    Kind.BUDGET: (60.0, 1800.0),
+}
+
+
+@dataclass(slots=True)
+class Streak:
+    """Failures in a row, over all files: one file that always fails is not an outage, and neither is one bad burst.
+
+    A success ends it: a new one begins.
+    """
+
+    #: An outage: this many failures in a row, over at least this many files.
+    FAILURES: ClassVar[int] = 8
+    FILES: ClassVar[int] = 3
+    #: As many different files, refused alike one after the other, are no matter of the files.
+    ALIKE: ClassVar[int] = 5
+    #: Being turned away as one too many counts as a failure only after this long without a success, in seconds.
+    CROWDED_SECONDS: ClassVar[float] = 60.0
+
+    _failures: int = 0
+    _unreachable: int = 0
+    _files: set[bytes] = field(default_factory=set)
+    _crowded: int = 0
+    _crowded_files: set[bytes] = field(default_factory=set)
+    _crowded_since: float = math.inf
+    _refused: dict[str, set[bytes]] = field(default_factory=dict)
+
+    def failed(self, path: bytes, reason: str) -> bool:
+        """Count a failure; True: this is an outage."""
+        self._failures += 1
+        self._files.add(path)
+        self._unreachable = self._unreachable + 1 if reason == "unreachable" else 0
+        # Where no connection came about, no file can be at fault.
+        return self._unreachable >= self.FAILURES or (
+            self._failures >= self.FAILURES and len(self._files) >= self.FILES
+        )
+
+    def crowded(self, path: bytes, now: float) -> bool:
+        """Count being turned away; True: it has gone on for so long, for so many, that it is an outage."""
+        self._crowded_since = min(self._crowded_since, now)
+        self._crowded += 1
+        self._crowded_files.add(path)
+        return (
+            self._crowded >= self.FAILURES
+            and len(self._crowded_files) >= self.FILES
+            and now - self._crowded_since >= self.CROWDED_SECONDS
+        )
+
+    def refused(self, path: bytes, reason: str) -> bool:
+        """Count a refusal of a file by a server that works; True: every file is refused like this.
+
+        Only refusals that name nothing of the file count, and any other answer in between ends their row.
+        """
+        alike = self._refused.get(reason, set()) | {path} if reason in _NAMELESS else set()
+        self._failures = self._unreachable = self._crowded = 0
+        self._files, self._crowded_files, self._crowded_since = set(), set(), math.inf
+        self._refused = {reason: alike}
+        return len(alike) >= self.ALIKE
+
+
+#: What the client calls refusals that speak of the request as a whole.
+_NAMELESS: Final = {"refused", "form"}

@@ -1,0 +1,82 @@
+"""What the gate is told, and what it says of itself."""
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watcher.errors import ConfigError
+
+
+class Status(StrEnum):
+    """How the gate stands."""
+
+    OPEN = "open"
+    #: Nobody starts until a known time: the server asked for it, or is overrun.
+    PAUSED = "paused"
+    #: The queue is held: every file would fail.
+    HELD = "held"
+    #: Held, and one request finds out whether that is still so.
+    PROBING = "probing"
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """How much may be asked of the endpoint."""
+
+    #: Requests in flight, at most; fewer where the server does not take as many.
+    concurrency: int = 4
+    #: Starts within any 60 s; 0: no limit of ours.
+    requests_per_minute: int = 0
+    #: Minutes of audio bought per day (local time); 0: no limit of ours.
+    daily_minutes: float = 0
+    #: Places kept free for small files, where there are two or more.
+    reserve: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.concurrency < 1:
+            raise ConfigError("api.concurrency must be at least 1", hint="set api.concurrency = 4")
+        if self.requests_per_minute < 0 or self.daily_minutes < 0 or self.reserve < 0:
+            raise ConfigError(
+                "api.requests_per_minute and api.daily_minutes must not be negative", hint="0 means no limit"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """How the gate stands, for `status` and systemd; times are Unix seconds."""
+
+    status: Status
+    #: When it came to this.
+    since: float
+    reason: str = ""
+    message: str = ""
+    hint: str = ""
+    #: When the next probe is due, or the pause ends; None when open.
+    next_probe: float | None = None
+    in_flight: int = 0
+    #: Requests that may be in flight now.
+    limit: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """Say what is held, since when, why and what to do, in one line."""
+        if self.status is Status.OPEN:
+            return f"open, {self.in_flight} of {self.limit} requests in flight"
+        until = _clock_time(self.next_probe) if self.next_probe is not None else ""
+        if self.status is Status.PAUSED:
+            return f"paused since {_clock_time(self.since)} until {until}: {self.message}"
+        parts = [f"held since {_clock_time(self.since)}: {self.message}"]
+        if self.hint:
+            parts.append(self.hint)
+        if self.status is Status.PROBING:
+            parts.append("asking once now")
+        elif until:
+            parts.append(f"goes on at {until}" if self.reason == "budget" else f"asks once at {until}")
+        return "; ".join(parts)
+
+
+def _clock_time(moment: float) -> str:
+    """Give local time, with the date where it is not today's."""
+    then, now = time.localtime(moment), time.localtime()
+    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M", then)

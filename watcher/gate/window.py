@@ -1,0 +1,68 @@
+"""How many requests may be in flight: additive up, multiplicative down, around a ceiling that is learned.
+
+A refusal for crowding halves the window once, whatever else of the same burst is refused; each success then gives one
+place back up to the ceiling, so that one overrun costs a fraction of a round trip. Above a ceiling that was learned, one
+place more is tried after a few whole windows of successes, each failed trial doubling that wait.
+"""
+
+from typing import Final
+
+_PATIENCE: Final = 2
+_MOST_PATIENCE: Final = 64
+
+
+class Window:
+    """The number of places; not locked, its owner is."""
+
+    def __init__(self, most: int) -> None:
+        """Begin with all places: a server that takes them is the rule."""
+        self._most = most
+        self._ceiling = most
+        self._trial = False
+        #: Whole windows of successes before one place more is tried.
+        self._patience = _PATIENCE
+        #: Successes since the last cut, and since the ceiling was reached.
+        self._passed = 0
+        self._credit = 0
+        self.limit = most
+        #: Raised by each cut; a request carries the one it started under.
+        self.epoch = 0
+
+    def resize(self, most: int) -> None:
+        """Take a new maximum."""
+        if self._ceiling == self._most or self._ceiling > most:
+            self._ceiling = most
+        self._most = most
+        self.limit = min(self.limit, most)
+
+    def passed(self) -> None:
+        """Count a success."""
+        self._passed += 1
+        if self.limit < self._ceiling:
+            self.limit += 1
+            return
+        self._credit += 1
+        if self._trial and self._credit >= self._ceiling:
+            self._trial, self._patience = False, _PATIENCE
+        if self._ceiling < self._most and self._credit >= self._patience * self._ceiling:
+            self._ceiling += 1
+            self.limit, self._trial, self._credit = self._ceiling, True, 0
+
+    def crowded(self, epoch: int) -> None:
+        """Halve, unless the request started before the last cut: then it says nothing new."""
+        if epoch != self.epoch:
+            return
+        if self._trial:
+            self._ceiling -= 1
+            self._patience = min(2 * self._patience, _MOST_PATIENCE)
+        elif self._passed < self.limit:
+            # Refused again before a window went through: the server takes fewer than this.
+            self._ceiling = max(1, self.limit - 1)
+        self.limit = max(1, self.limit // 2)
+        self._trial, self._credit, self._passed = False, 0, 0
+        self.epoch += 1
+
+    def restart(self) -> None:
+        """Begin with one place after a hold: each success adds one, so all are there after a few round trips."""
+        self.limit, self._trial, self._credit, self._passed = 1, False, 0, 0
+        self.epoch += 1
