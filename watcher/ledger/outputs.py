@@ -10,7 +10,7 @@ from watcher.ledger.part import Part
 from watcher.ledger.protocol import Owned
 
 #: Rows read at a time where all are walked through.
-_PAGE: Final = 1_000
+_PAGE: Final = 200
 
 
 class Outputs(Part):

@@ -1,0 +1,208 @@
+"""The contract of what was paid for: answers, cuts, contents."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ledger_engines import Clock, Engine
+
+from watcher.job import Cut
+from watcher.ledger.protocol import Content, Ledger, Tally
+
+HEARD, OTHER = "ab" * 32, "cd" * 32
+ASKED, OTHERWISE = "12" * 32, "34" * 32
+DAY = 86_400.0
+
+
+def keep(ledger: Ledger, digest: str = HEARD, *, body: bytes = b'{"text":"hello"}', seconds: float = 10.0) -> None:
+    ledger.keep(digest, ASKED, body, seconds=seconds, model="whisper-1")
+
+
+def content(*, digest: str = HEARD, sketch: str = "s1", parameters: str = ASKED, seconds: float = 90.5) -> Content:
+    return Content(
+        digest=digest,
+        sketch=sketch,
+        parameters=parameters,
+        seconds=seconds,
+        cuts=(Cut(0, 0, 160_000, HEARD), Cut(1, 176_000, 1_448_000, OTHER)),
+        loudness=bytes(range(256)) * 4,
+    )
+
+
+class TestAnswers:
+    def test_an_answer_comes_back_as_it_was(self, ledger: Ledger) -> None:
+        keep(ledger, body=b'{"text":"hello"}')
+
+        assert ledger.recall(HEARD, ASKED) == b'{"text":"hello"}'
+
+    @given(body=st.binary())
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+    def test_every_body_comes_back_as_it_was(self, ledger: Ledger, body: bytes) -> None:
+        keep(ledger, body=body)
+
+        assert ledger.recall(HEARD, ASKED) == body
+
+    def test_an_answer_belongs_to_what_was_heard_and_what_was_asked(self, ledger: Ledger) -> None:
+        keep(ledger)
+
+        assert ledger.recall(OTHER, ASKED) is None
+        assert ledger.recall(HEARD, OTHERWISE) is None
+
+    def test_answers_survive_a_crash(self, engine: Engine, ledger: Ledger) -> None:
+        keep(ledger)
+        ledger.close()
+
+        assert engine.open().recall(HEARD, ASKED) is not None
+
+    def test_a_second_answer_replaces_the_first(self, ledger: Ledger) -> None:
+        keep(ledger, body=b"first")
+        keep(ledger, body=b"second")
+
+        assert ledger.recall(HEARD, ASKED) == b"second"
+        assert ledger.tally().answers == 1
+
+    def test_the_tally_knows_what_was_paid_and_what_was_saved(self, ledger: Ledger) -> None:
+        keep(ledger, seconds=10)
+        keep(ledger, OTHER, seconds=20.5)
+        ledger.recall(HEARD, ASKED)
+        ledger.recall(HEARD, ASKED)
+        ledger.recall(HEARD, OTHERWISE)
+
+        assert ledger.tally() == Tally(audio_seconds=0.0, paid_seconds=30.5, answers=2, saved_seconds=20.0)
+
+    @pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+    def test_a_length_that_is_no_number_spoils_no_sum(self, ledger: Ledger, seconds: float) -> None:
+        keep(ledger, seconds=seconds)
+        keep(ledger, OTHER, seconds=5)
+
+        assert ledger.tally().paid_seconds == 5
+
+
+class TestCuts:
+    def test_cuts_come_back_by_index(self, ledger: Ledger) -> None:
+        cuts = [Cut(2, 50, 60, OTHER), Cut(0, 0, 20, HEARD), Cut(1, 25, 45, OTHER)]
+        for cut in cuts:
+            ledger.keep_cut("s1", ASKED, cut)
+
+        assert ledger.cuts("s1", ASKED) == (cuts[1], cuts[2], cuts[0])
+        assert ledger.cuts("s2", ASKED) == ledger.cuts("s1", OTHERWISE) == ()
+
+    def test_a_cut_made_anew_replaces_the_former(self, ledger: Ledger) -> None:
+        ledger.keep_cut("s1", ASKED, Cut(0, 0, 20, HEARD))
+        ledger.keep_cut("s1", ASKED, Cut(0, 0, 21, OTHER))
+
+        assert ledger.cuts("s1", ASKED) == (Cut(0, 0, 21, OTHER),)
+
+    def test_a_whole_contents_cuts_replace_those_kept_one_by_one(self, ledger: Ledger) -> None:
+        ledger.keep_cut("s1", ASKED, Cut(0, 0, 20, HEARD))
+        ledger.keep_cut("s1", OTHERWISE, Cut(0, 0, 20, HEARD))
+
+        ledger.keep_content(content(sketch="s1", parameters=ASKED))
+
+        assert ledger.cuts("s1", ASKED) == ()
+        assert ledger.cuts("s1", OTHERWISE) != ()
+
+
+class TestContents:
+    def test_a_content_comes_back_as_it_was(self, ledger: Ledger) -> None:
+        ledger.keep_content(content())
+
+        assert ledger.content(digest=HEARD) == content()
+        assert ledger.content(digest=HEARD, parameters=ASKED) == content()
+        assert ledger.content(sketch="s1") == content()
+        assert ledger.content(sketch="s1", parameters=ASKED) == content()
+
+    def test_a_content_belongs_to_its_digest_sketch_and_parameters(self, ledger: Ledger) -> None:
+        ledger.keep_content(content())
+
+        assert ledger.content(digest=OTHER) is None
+        assert ledger.content(digest=HEARD, parameters=OTHERWISE) is None
+        assert ledger.content(sketch="s2") is None
+        assert ledger.content(sketch="s1", parameters=OTHERWISE) is None
+        assert ledger.content() is None
+
+    def test_without_parameters_the_newest_is_given(self, ledger: Ledger) -> None:
+        ledger.keep_content(content(parameters=ASKED))
+        ledger.keep_content(content(parameters=OTHERWISE))
+        ledger.keep_content(content(parameters=ASKED, seconds=91))
+
+        assert ledger.content(digest=HEARD) == ledger.content(sketch="s1") == content(parameters=ASKED, seconds=91)
+
+    def test_a_sketch_may_stand_for_two_recordings(self, ledger: Ledger) -> None:
+        ledger.keep_content(content(digest=HEARD))
+        ledger.keep_content(content(digest=OTHER))
+
+        assert ledger.content(sketch="s1") == content(digest=OTHER)
+        assert ledger.content(digest=HEARD, sketch="s1") == content(digest=HEARD)
+
+
+class TestPrune:
+    def test_answers_go_by_when_they_were_last_used(self, ledger: Ledger, clock: Clock) -> None:
+        keep(ledger, HEARD)
+        keep(ledger, OTHER)
+        clock.advance(DAY)
+        ledger.recall(HEARD, ASKED)
+
+        dropped = ledger.prune(answers_older_than=clock.wall)
+
+        assert dropped == 1
+        assert ledger.recall(HEARD, ASKED) is not None
+        assert ledger.recall(OTHER, ASKED) is None
+        assert ledger.tally().answers == 1
+
+    def test_contents_and_cuts_go_with_them(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.keep_content(content(digest=HEARD, sketch="s1"))
+        ledger.keep_content(content(digest=OTHER, sketch="s2"))
+        ledger.keep_cut("s3", ASKED, Cut(0, 0, 20, HEARD))
+        clock.advance(2 * DAY)
+        ledger.content(digest=HEARD)
+
+        ledger.prune(answers_older_than=clock.wall - DAY)
+
+        assert ledger.content(digest=HEARD) is not None
+        assert ledger.content(digest=OTHER) is None
+        assert ledger.cuts("s3", ASKED) == ()
+
+    def test_a_bound_keeps_what_was_used_last(self, ledger: Ledger, clock: Clock) -> None:
+        digests = [f"{number:064x}" for number in range(20)]
+        for digest in digests:
+            keep(ledger, digest, body=os.urandom(1000))
+            clock.advance(1)
+        ledger.recall(digests[0], ASKED)
+
+        dropped = ledger.prune(answers_older_than=0, max_bytes=5500)
+
+        kept = [digest for digest in digests if ledger.recall(digest, ASKED) is not None]
+        assert dropped == 15
+        assert kept == [digests[0], *digests[16:]]
+
+    def test_without_a_bound_nothing_young_is_dropped(self, ledger: Ledger, clock: Clock) -> None:
+        keep(ledger)
+
+        assert ledger.prune(answers_older_than=clock.wall) == 0
+
+    def test_many_go_at_once(self, ledger: Ledger, clock: Clock) -> None:
+        def some(first: int) -> None:
+            for number in range(first, 600, 12):
+                keep(ledger, f"{number:064x}")
+
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(some, range(12)))
+        clock.advance(1)
+
+        assert ledger.prune(answers_older_than=clock.wall) == 600
+        assert ledger.tally().answers == 0
+
+    def test_the_space_comes_back(self, ledger: Ledger, clock: Clock) -> None:
+        for number in range(6):
+            keep(ledger, f"{number:064x}", body=os.urandom(1_000_000))
+        full = ledger.size()
+        clock.advance(1)
+
+        ledger.prune(answers_older_than=clock.wall)
+        ledger.close()
+
+        assert full > 6_000_000
+        assert ledger.size() < 500_000

@@ -1,0 +1,181 @@
+"""The contract of the small memory: values under keys, minutes bought, hooks still to be run."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+from ledger_engines import START, Clock, Engine, claimed, found
+
+from watcher.errors import FileError, LeaseLostError
+from watcher.job import Outcome
+from watcher.ledger.protocol import HookCall, Ledger
+
+
+class TestMemory:
+    def test_a_value_is_remembered(self, engine: Engine, ledger: Ledger) -> None:
+        value = {"form": "verbose_json", "words": True, "tries": 3, "nothing": None, "odd": "\udcff\0"}
+        ledger.remember("form:api", value)
+        ledger.close()
+
+        assert engine.open().remembered("form:api") == value
+
+    def test_an_unknown_key_is_none(self, ledger: Ledger) -> None:
+        assert ledger.remembered("nothing") is None
+
+    def test_a_new_value_replaces_the_old_one_and_its_end(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.remember("hold", {"since": 1}, expires=START + 1)
+        ledger.remember("hold", {"since": 2})
+        clock.advance(10)
+
+        assert ledger.remembered("hold") == {"since": 2}
+
+    def test_a_value_is_forgotten_when_it_expires(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.remember("hold", {"since": 1}, expires=START + 10)
+        clock.advance(9)
+        before = ledger.remembered("hold")
+        clock.advance(1)
+
+        assert before == {"since": 1}
+        assert ledger.remembered("hold") is None
+
+    def test_a_forgotten_value_is_gone(self, ledger: Ledger) -> None:
+        ledger.remember("hold", {"since": 1})
+        ledger.forget_memory("hold")
+
+        assert ledger.remembered("hold") is None
+
+    def test_a_key_may_hold_any_words(self, ledger: Ledger) -> None:
+        ledger.remember("root:\udcff\0", {"there": True})
+
+        assert ledger.remembered("root:\udcff\0") == {"there": True}
+
+
+class TestPurchases:
+    def test_a_days_purchases_add_up(self, ledger: Ledger) -> None:
+        sums = [ledger.buy("api", "2026-11-22", seconds) for seconds in (10, 20.5, 0)]
+
+        assert sums == [10, 30.5, 30.5]
+
+    def test_days_and_endpoints_are_counted_apart(self, ledger: Ledger) -> None:
+        ledger.buy("api", "2026-11-22", 10)
+
+        assert ledger.buy("api", "2026-11-23", 0) == 0
+        assert ledger.buy("relay", "2026-11-22", 5) == 5
+
+    def test_a_purchase_can_be_taken_back(self, ledger: Ledger) -> None:
+        ledger.buy("api", "2026-11-22", 10)
+
+        assert ledger.buy("api", "2026-11-22", -10) == 0
+
+    def test_no_purchase_is_lost_between_threads(self, ledger: Ledger) -> None:
+        def buy() -> None:
+            for _ in range(50):
+                ledger.buy("api", "2026-11-22", 1)
+
+        threads = [threading.Thread(target=buy) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert ledger.buy("api", "2026-11-22", 0) == 200
+
+
+def conclude(ledger: Ledger, name: str, *payloads: str) -> None:
+    for number, payload in enumerate(payloads):
+        ledger.put([found(name, size=number + 1)])
+        ledger.done(claimed(ledger), Outcome(), hook=payload)
+
+
+def payloads(calls: Sequence[HookCall]) -> list[str]:
+    return [call.payload for call in calls]
+
+
+class TestHooks:
+    def test_a_finished_jobs_hook_is_due(self, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", '{"path":"\udcff a"}')
+        (call,) = ledger.hooks_due(10)
+
+        assert (call.kind, call.payload, call.attempts) == ("on_done", '{"path":"\udcff a"}', 1)
+
+    def test_a_failed_jobs_hook_is_due(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        ledger.fail(claimed(ledger), FileError("no sound in it"), hook="{}")
+
+        assert [call.kind for call in ledger.hooks_due(10)] == ["on_failed"]
+
+    def test_no_hook_is_no_call(self, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", "")
+
+        assert ledger.hooks_due(10) == []
+
+    def test_a_refused_conclusion_calls_no_hook(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        ledger.release(job)
+
+        with pytest.raises(LeaseLostError):
+            ledger.done(job, Outcome(), hook="{}")
+        assert ledger.hooks_due(10) == []
+
+    def test_a_call_is_given_out_once(self, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", "1")
+        ledger.hooks_due(10)
+
+        assert ledger.hooks_due(10) == []
+
+    def test_calls_come_in_order_and_no_more_than_asked_for(self, ledger: Ledger) -> None:
+        for name in ("a.wav", "b.wav", "c.wav"):
+            conclude(ledger, name, name)
+
+        assert payloads(ledger.hooks_due(2)) == ["a.wav", "b.wav"]
+        assert payloads(ledger.hooks_due(2)) == ["c.wav"]
+
+    def test_a_sources_second_call_waits_for_its_first(self, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", "a1", "a2")
+        conclude(ledger, "b.wav", "b1")
+        first = ledger.hooks_due(10)
+        meanwhile = ledger.hooks_due(10)
+        ledger.hook_done(first[0])
+
+        assert payloads(first) == ["a1", "b1"]
+        assert meanwhile == []
+        assert payloads(ledger.hooks_due(10)) == ["a2"]
+
+    def test_what_was_done_is_not_called_again(self, engine: Engine, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", "1")
+        for call in ledger.hooks_due(10):
+            ledger.hook_done(call)
+        ledger.close()
+
+        assert engine.open().hooks_due(10) == []
+
+    def test_what_died_with_its_process_is_called_again(self, engine: Engine, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", "a1", "a2")
+        ledger.hooks_due(10)
+        ledger.close()
+        again = engine.open()
+        (call,) = again.hooks_due(10)
+
+        assert (call.payload, call.attempts) == ("a1", 2)
+
+    def test_each_call_has_one_winner(self, ledger: Ledger) -> None:
+        for number in range(40):
+            conclude(ledger, f"{number}.wav", str(number))
+        barrier = threading.Barrier(4)
+        called: list[str] = []
+
+        def run() -> None:
+            barrier.wait()
+            while calls := ledger.hooks_due(3):
+                for call in calls:
+                    called.append(call.payload)
+                    ledger.hook_done(call)
+
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(called, key=int) == [str(number) for number in range(40)]

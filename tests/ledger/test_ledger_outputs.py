@@ -1,0 +1,157 @@
+"""The contract of output paths: whose they are, and what may stand there after a crash."""
+
+import pytest
+from ledger_engines import ROOT, claimed, found
+
+from watcher.errors import FileError, LeaseLostError
+from watcher.job import Job, Outcome, Output
+from watcher.ledger.protocol import Ledger, Owned
+
+SOURCE, TXT, SRT = ROOT + b"/talk.wav", ROOT + b"/talk.txt", ROOT + b"/talk.srt"
+FIRST, SECOND, THIRD = "11" * 32, "22" * 32, "33" * 32
+
+
+@pytest.fixture
+def job(ledger: Ledger) -> Job:
+    ledger.put([found("talk.wav")])
+    return claimed(ledger)
+
+
+def owner(ledger: Ledger, path: bytes = TXT) -> Owned:
+    owned = ledger.owner(path)
+    assert owned is not None
+    return owned
+
+
+class TestOutputs:
+    def test_an_entered_output_is_the_sources_and_not_placed(self, ledger: Ledger, job: Job) -> None:
+        entered = ledger.enter_output(job, Output("txt", TXT, FIRST))
+
+        assert entered
+        assert owner(ledger) == Owned(path=TXT, source=SOURCE, kind="txt", digest=FIRST, placed=False, former="")
+
+    def test_a_placed_output_is_placed(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.placed(TXT)
+
+        assert owner(ledger) == Owned(path=TXT, source=SOURCE, kind="txt", digest=FIRST, placed=True, former="")
+
+    def test_nobody_enters_another_sources_path(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.put([found("talk.mp3")])
+
+        assert not ledger.enter_output(claimed(ledger), Output("txt", TXT, SECOND))
+        assert owner(ledger).source == SOURCE
+        assert owner(ledger).digest == FIRST
+
+    def test_while_a_new_one_is_placed_the_former_is_ours_too(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.placed(TXT)
+
+        ledger.enter_output(job, Output("txt", TXT, SECOND))
+
+        assert (owner(ledger).digest, owner(ledger).former, owner(ledger).placed) == (SECOND, FIRST, False)
+
+    def test_entered_again_before_it_was_placed_the_former_stays(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.placed(TXT)
+        ledger.enter_output(job, Output("txt", TXT, SECOND))
+
+        ledger.enter_output(job, Output("txt", TXT, THIRD))
+
+        assert (owner(ledger).digest, owner(ledger).former) == (THIRD, FIRST)
+
+    def test_what_a_crash_placed_without_saying_so_becomes_the_former_by_saying_so(
+        self, ledger: Ledger, job: Job
+    ) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.placed(TXT)
+        ledger.enter_output(job, Output("txt", TXT, SECOND))
+        ledger.placed(TXT)
+
+        ledger.enter_output(job, Output("txt", TXT, THIRD))
+
+        assert (owner(ledger).digest, owner(ledger).former) == (THIRD, SECOND)
+
+    def test_a_first_one_that_was_never_placed_stays_ours(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+
+        ledger.enter_output(job, Output("txt", TXT, SECOND))
+
+        assert (owner(ledger).digest, owner(ledger).former) == (SECOND, FIRST)
+
+    def test_without_the_lease_nothing_is_entered(self, ledger: Ledger, job: Job) -> None:
+        ledger.release(job)
+
+        with pytest.raises(LeaseLostError):
+            ledger.enter_output(job, Output("txt", TXT, FIRST))
+        assert ledger.owner(TXT) is None
+
+    @pytest.mark.parametrize("done", [True, False])
+    def test_a_concluded_jobs_outputs_may_be_entered(self, ledger: Ledger, job: Job, *, done: bool) -> None:
+        if done:
+            ledger.done(job, Outcome())
+        else:
+            ledger.fail(job, FileError("no sound in it"))
+
+        assert ledger.enter_output(job, Output("vtt", TXT, FIRST))
+
+    def test_a_disowned_path_is_free(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.disown(TXT)
+        ledger.put([found("talk.mp3")])
+
+        assert ledger.owner(TXT) is None
+        assert ledger.enter_output(claimed(ledger), Output("txt", TXT, SECOND))
+
+    def test_a_sources_outputs_come_together(self, ledger: Ledger, job: Job) -> None:
+        ledger.put([found("other.wav")])
+        ledger.enter_output(claimed(ledger), Output("txt", ROOT + b"/other.txt", FIRST))
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.enter_output(job, Output("srt", SRT, SECOND))
+
+        assert {owned.path: owned.kind for owned in ledger.owned(SOURCE)} == {TXT: "txt", SRT: "srt"}
+        assert ledger.owned(b"/nowhere") == ()
+
+    def test_outputs_outlive_their_source(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+
+        ledger.forget(SOURCE)
+
+        assert owner(ledger).source == SOURCE
+
+
+class TestNotes:
+    def test_notes_are_only_notes(self, ledger: Ledger, job: Job) -> None:
+        ledger.enter_output(job, Output("txt", TXT, FIRST))
+        ledger.enter_output(job, Output("note", SOURCE + b".transcription-failed.txt", SECOND))
+
+        assert [note.path for note in ledger.notes()] == [SOURCE + b".transcription-failed.txt"]
+
+    def test_all_of_many_notes_are_given(self, ledger: Ledger, job: Job) -> None:
+        paths = [ROOT + b"/%04d.txt" % number for number in range(205)]
+        for path in paths:
+            ledger.enter_output(job, Output("note", path, FIRST))
+
+        assert [note.path for note in ledger.notes()] == paths
+
+    def test_notes_may_be_disowned_on_the_way(self, ledger: Ledger, job: Job) -> None:
+        for number in range(10):
+            ledger.enter_output(job, Output("note", ROOT + b"/%d.txt" % number, FIRST))
+
+        for note in ledger.notes():
+            ledger.disown(note.path)
+
+        assert list(ledger.notes()) == []
+
+
+class TestTemporaries:
+    def test_a_temporary_is_known_until_it_is_gone(self, ledger: Ledger) -> None:
+        ledger.enter_temporary(b"/r/.b.tmp")
+        ledger.enter_temporary(b"/r/.a.tmp")
+        ledger.enter_temporary(b"/r/.a.tmp")
+        both = ledger.temporaries()
+        ledger.drop_temporary(b"/r/.b.tmp")
+
+        assert both == (b"/r/.a.tmp", b"/r/.b.tmp")
+        assert ledger.temporaries() == (b"/r/.a.tmp",)

@@ -1,0 +1,217 @@
+"""The contract of waiting: nobody misses work, and nobody asks for it all the time."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from ledger_engines import LEASE, Clock, Engine, claimed, crowded, found
+
+from watcher.errors import FileError
+from watcher.job import Outcome
+from watcher.ledger.protocol import Ledger
+
+#: Longer than any test may take: a wait that is not woken fails by the suite's timeout.
+FOREVER = 50.0
+
+
+@contextmanager
+def waiting(ledger: Ledger, *, threads: int = 1) -> Iterator[Callable[[], None]]:
+    """Let threads wait that have claimed in vain; what is given joins them, and fails when one is not woken."""
+    idle = threading.Barrier(threads + 1)
+
+    def wait() -> None:
+        while ledger.claim("idle", lease=LEASE) is not None:
+            pass
+        idle.wait()
+        ledger.wait(FOREVER)
+
+    waiters = [threading.Thread(target=wait, name=f"waiter-{number}") for number in range(threads)]
+    for waiter in waiters:
+        waiter.start()
+    idle.wait()
+
+    def woken() -> None:
+        for waiter in waiters:
+            waiter.join(20)
+            assert not waiter.is_alive()
+
+    try:
+        yield woken
+    finally:
+        ledger.wake()
+        for waiter in waiters:
+            waiter.join()
+
+
+def test_a_wait_ends_after_its_seconds(ledger: Ledger) -> None:
+    began = time.monotonic()
+    ledger.wait(0.05)
+
+    assert time.monotonic() - began >= 0.05
+
+
+def test_a_wait_of_no_seconds_returns(ledger: Ledger) -> None:
+    ledger.wait(0)
+
+
+def test_wake_ends_every_wait(ledger: Ledger) -> None:
+    with waiting(ledger, threads=4) as woken:
+        ledger.wake()
+        woken()
+
+
+def test_a_found_file_ends_every_wait(ledger: Ledger) -> None:
+    with waiting(ledger, threads=4) as woken:
+        ledger.put([found()])
+        woken()
+
+
+def test_work_that_came_between_claim_and_wait_is_not_missed(ledger: Ledger) -> None:
+    missed = ledger.claim("worker", lease=LEASE)
+    ledger.put([found()])
+
+    ledger.wait(FOREVER)
+
+    assert missed is None
+
+
+def test_what_came_before_the_claim_ends_no_wait(ledger: Ledger) -> None:
+    """A worker for small files must not spin while only long ones are queued."""
+    ledger.put([found(small=False)])
+    missed = ledger.claim("worker", lease=LEASE, small=True)
+    began = time.monotonic()
+    ledger.wait(0.05)
+
+    assert missed is None
+    assert time.monotonic() - began >= 0.05
+
+
+def test_a_known_file_ends_no_wait(ledger: Ledger) -> None:
+    ledger.put([found()])
+    claimed(ledger)
+    missed = ledger.claim("worker", lease=LEASE)
+    ledger.put([found()])
+    began = time.monotonic()
+    ledger.wait(0.05)
+
+    assert missed is None
+    assert time.monotonic() - began >= 0.05
+
+
+@pytest.mark.parametrize("back", ["release", "retry"])
+def test_a_job_that_is_put_back_ends_a_wait(ledger: Ledger, back: str) -> None:
+    ledger.put([found()])
+    job = claimed(ledger)
+    with waiting(ledger) as woken:
+        if back == "release":
+            ledger.release(job)
+        else:
+            ledger.retry(job, crowded(), run_at=0)
+        woken()
+
+
+def test_a_delayed_job_ends_a_wait_when_it_falls_due(ledger: Ledger, clock: Clock) -> None:
+    ledger.put([found()])
+    ledger.retry(claimed(ledger), crowded(), run_at=clock.wall + 300)
+    with waiting(ledger) as woken:
+        clock.advance(300)
+        woken()
+
+    assert ledger.claim("worker", lease=LEASE) is not None
+
+
+def test_a_clock_that_was_set_ends_a_wait(ledger: Ledger, clock: Clock) -> None:
+    ledger.put([found()])
+    ledger.retry(claimed(ledger), crowded(), run_at=clock.wall + 300)
+    with waiting(ledger) as woken:
+        clock.wall -= 10 * 365 * 86_400
+        woken()
+
+
+def test_a_lapsed_lease_ends_a_wait(ledger: Ledger, clock: Clock) -> None:
+    ledger.put([found()])
+    claimed(ledger)
+    with waiting(ledger) as woken:
+        clock.advance(LEASE)
+        woken()
+
+    assert ledger.claim("worker", lease=LEASE) is not None
+
+
+@pytest.mark.parametrize("conclusion", ["done", "fail", "drop", "forget", "changed"])
+def test_the_end_of_the_last_job_lets_a_suspect_begin(engine: Engine, ledger: Ledger, conclusion: str) -> None:
+    ledger.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])
+    claimed(ledger)
+    claimed(ledger)
+    ledger.close()
+    ledger = engine.open()
+    ledger.put([found("c.wav")])
+    running = claimed(ledger)
+    with waiting(ledger) as woken:
+        match conclusion:
+            case "done":
+                ledger.done(running, Outcome())
+            case "fail":
+                ledger.fail(running, FileError("no sound in it"))
+            case "drop":
+                ledger.drop(running)
+            case "forget":
+                ledger.forget(running.path)
+            case _:
+                ledger.put([found("c.wav", size=2)])
+        woken()
+
+
+def test_a_hook_ends_a_wait(ledger: Ledger) -> None:
+    ledger.put([found()])
+    job = claimed(ledger)
+    with waiting(ledger) as woken:
+        ledger.done(job, Outcome(), hook="{}")
+        woken()
+
+
+def test_another_process_ends_a_wait(engine: Engine, ledger: Ledger) -> None:
+    ledger.put([found()])
+    ledger.fail(claimed(ledger), FileError("no sound in it"))
+    looker = engine.open(exclusive=False)
+    with waiting(ledger, threads=3) as woken:
+        looker.put_back()
+        woken()
+
+
+def test_a_looker_waits_for_the_daemon(engine: Engine, ledger: Ledger) -> None:
+    ledger.put([found()])
+    looker = engine.open(exclusive=False)
+    waiter = threading.Thread(target=looker.wait, args=(FOREVER,))
+    waiter.start()
+
+    ledger.done(claimed(ledger), Outcome())
+
+    waiter.join(20)
+    assert not waiter.is_alive()
+
+
+def test_somebody_else_looks_on_when_the_one_who_looked_has_gone(engine: Engine, ledger: Ledger) -> None:
+    ledger.put([found()])
+    ledger.fail(claimed(ledger), FileError("no sound in it"))
+    looker = engine.open(exclusive=False)
+    first = threading.Thread(target=ledger.wait, args=(0.3,))
+    first.start()
+    with waiting(ledger) as woken:
+        first.join()
+        looker.put_back()
+        woken()
+
+
+def test_idle_waiting_costs_next_to_nothing(ledger: Ledger) -> None:
+    """A bound that only spinning breaks: a hundredth of a core, where a thousandth was measured."""
+    threads = [threading.Thread(target=ledger.wait, args=(2.0,)) for _ in range(4)]
+    began, cpu = time.monotonic(), time.process_time()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert time.process_time() - cpu < 0.05 * (time.monotonic() - began)
