@@ -22,7 +22,7 @@ class Known:
         self._count = 0
 
     def __len__(self) -> int:
-        """Number of known files."""
+        """Give the number of known files."""
         return self._count
 
     def get(self, key: int) -> int | None:

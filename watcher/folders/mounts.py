@@ -1,6 +1,8 @@
+# ruff: noqa: PTH115, PTH120  paths are bytes here, and pathlib takes text only
 """What kind of file system a path lies on, from /proc/self/mountinfo (proc(5))."""
 
 import os
+import re
 import select
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +22,16 @@ class Kind(StrEnum):
 
 #: FUSE is treated as network, but for fuseblk: a local disk behind a driver in user space (NTFS, exFAT).
 _NETWORK: Final = frozenset(
-    "nfs nfs4 cifs smb3 smbfs smb2 9p ceph afs coda lustre ncpfs ncp glusterfs gfs2 ocfs2 beegfs gpfs orangefs pvfs2 "
-    "davfs vboxsf vmhgfs prl_fs virtiofs sshfs fuse".split()
+    (
+        *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "afs", "coda", "lustre", "ncp", "ncpfs"),
+        *("gfs2", "ocfs2", "beegfs", "gpfs", "glusterfs", "orangefs", "pvfs2", "davfs"),
+        *("vboxsf", "vmhgfs", "prl_fs", "virtiofs", "fuse"),
+    )
 )
 #: Inode numbers are made up at mount time.
-_INODES_MADE_UP: Final = frozenset("vfat msdos fat exfat fuseblk iso9660 udf".split())
+_INODES_MADE_UP: Final = frozenset(("vfat", "msdos", "exfat", "fuseblk", "iso9660", "udf"))
+#: Symbolic links followed before a path is taken for a loop (path_resolution(7)).
+_LINKS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,34 @@ class Mounts:
             path = os.path.dirname(path)
         return mount or Mount(b"/", "")
 
+    def locate(self, path: bytes) -> bytes:
+        """Resolve the symbolic links of an absolute path, but touch nothing below a network mount.
+
+        A server that does not answer would block whoever touches it, for ever. A path that cannot be resolved, or only
+        beyond such a mount, is given as far as it could be, with the rest behind it.
+        """
+        components = [component for component in path.split(b"/") if component][::-1]
+        at, links = b"", 0
+        while components:
+            component = components.pop()
+            if component in (b".", b".."):
+                at = at.rpartition(b"/")[0] if component == b".." else at
+                continue
+            at += b"/" + component
+            mount = self._by_point.get(at)
+            if mount is not None and mount.kind is Kind.NETWORK:
+                break
+            try:
+                target = os.readlink(at)
+            except OSError:  # no link, or not there
+                continue
+            links += 1
+            if links > _LINKS:
+                break
+            at = b"" if target.startswith(b"/") else at.rpartition(b"/")[0]
+            components.extend([part for part in target.split(b"/") if part][::-1])
+        return b"/".join([at, *components[::-1]]) or b"/"
+
     def close(self) -> None:
         """Let go of the table."""
         if self._descriptor >= 0:
@@ -103,6 +138,5 @@ def parse(table: bytes) -> list[Mount]:
 
 
 def _unescape(field: bytes) -> bytes:
-    for escape, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-        field = field.replace(escape, character)
-    return field
+    """Undo the octal escapes of space, tab, newline and backslash."""
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)

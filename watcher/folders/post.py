@@ -1,14 +1,15 @@
-"""Standing guard over one root: how it is watched, when it is scanned, and what is done when either fails.
+# ruff: noqa: PTH108, PTH114, PTH116  paths are bytes here, and pathlib takes text only
+"""Standing guard over one root: how it is watched, and what is done when that fails.
 
-Events are hints, scans are the truth. A guard starts the watch first and scans second; it scans what changed every
-minute and everything every ten, compares the watches with the directories, and after any distress (a lost reader, an
-overflow, a root that was replaced, mounted over or went away) builds the watch anew and scans everything at once.
+A guard starts the watch first and scans second. It looks at the root and at the watch's threads a few times a second,
+and compares the watches with the directories after every full scan. After any distress (a lost reader, an overflow, a
+root that was replaced, mounted over or went away) the watch is built anew and everything is scanned at once.
 """
 
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,27 +20,22 @@ import structlog
 
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Kind, Mounts
-from watcher.folders.root import Root, Tour
-from watcher.folders.watch import LIMITS, Inbox, Trouble, Watch, diagnose, kernel_device, watched
+from watcher.folders.root import Root
+from watcher.folders.rounds import Rounds
+from watcher.folders.watch import REMEDIES, Inbox, Trouble, Watch, diagnose, kernel_device, watched
 from watcher.ledger.protocol import Ledger
 
 _log = structlog.get_logger()
 
-#: Seconds between scans of what changed, and of everything.
-CHANGED: Final = 60.0
-FULL: Final = 600.0
-#: Seconds between scans where no events come: at least, at most, and as a multiple of what the last one took.
-_ROUND: Final = (5.0, 60.0, 50.0)
-#: Seconds between looks at directories the kernel gave no watch for.
-_POLL: Final = 5.0
-#: Seconds until a probe file's event must have come.
+#: Seconds until a probe file's event must have come, and how often it is tried: the event may stand behind a flood.
 _PROOF: Final = 3.0
-#: Seconds between a first finding of the audit and its confirmation: a new directory gets its watch a moment later.
+_PROOFS: Final = 3
+#: Seconds between a finding of the audit and its confirmation: a new directory gets its watch a moment later.
 _CONFIRM: Final = 1.0
 #: Seconds before a watch that keeps failing is built anew: first, longest; and how long it must hold to start over.
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
-
+#: Starts the name of a probe file: hidden, and telling.
 PROBE_PREFIX: Final = ".watcher-probe-"
 
 
@@ -64,6 +60,7 @@ class FolderState:
     directories: int
     known: int
     waiting: int
+    #: Directories without a watch of their own, looked at every few seconds instead.
     unwatched: int
 
 
@@ -80,47 +77,52 @@ class Post:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.folder = folder
         self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic)
+        self.rounds = Rounds(self.root, monotonic=monotonic)
         self.how = How.LOST
         self.why = ""
-        self.real = b""
-        #: The first scan has begun, or there is nothing to scan.
-        self.begun = False
+        #: Where the root really lies, with a slash behind it.
+        self.real_prefix = b""
         self._ledger = ledger
         self._inbox = inbox
         self._monotonic = monotonic
         self._watch: Watch | None = None
         self._identity = (0, 0)
         self._loaded = False
-        self._said: tuple[object, ...] = ()
-        self._scan: Iterator[Tour] | None = None
-        self._scan_why = ""
-        self._scan_began = 0.0
-        self._scan_full = False
-        self._tour = Tour()
-        self._full_wanted = ""
-        self._subtrees: dict[bytes, None] = {}
-        self._next_changed = 0.0
-        self._next_full = 0.0
-        self._next_poll = 0.0
-        self._proof: tuple[bytes, float] | None = None
+        self._told: tuple[object, ...] = ()
+        self._proof = b""
+        self._proof_until = 0.0
+        self._proofs = 0
+        self._heard = False
+        self._rebuild_at: float | None = None
+        self._rebuild_wait = 0.0
+        self._built_at = float("-inf")
+        self._audited = 0
         self._audit_at: float | None = None
         self._suspects: frozenset[bytes] = frozenset()
         self._unwatched: frozenset[bytes] = frozenset()
-        self._rebuilt_for_audit = False
-        self._rebuild_at: float | None = None
-        self._rebuild_wait = 0.0
-        self._rebuilt_at = float("-inf")
-
-    @property
-    def folder(self) -> Folder:
-        """What is asked of it."""
-        return self.root.folder
+        self._rebuilt_by_audit = False
 
     @property
     def present(self) -> bool:
         """Whether the root is there."""
         return self.how is not How.LOST
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first scan has begun, or there is nothing to scan."""
+        return self.rounds.begun > 0 or not self.present
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to scan right now."""
+        return self.present and self.rounds.busy
+
+    def next_need(self) -> float:
+        """Monotonic time at which a waiting file falls due."""
+        due = self.root.candidates.next_due() if self.present else None
+        return float("inf") if due is None else due
 
     def state(self) -> FolderState:
         """Give how it is watched."""
@@ -138,59 +140,70 @@ class Post:
 
     # Starting and ending.
 
-    def begin(self, why: str = "start") -> None:
+    def begin(self, why: str) -> None:
         """Watch the root and ask for a full scan; a root that is not there is lost, and waited for."""
         path = self.root.path
         try:
-            status = os.stat(path)
             os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            self.real = os.path.realpath(path)
+            status = os.stat(path)
+            real = os.path.realpath(path)
         except OSError as error:
             self._lose(error)
             return
         self._identity = (status.st_dev, status.st_ino)
-        self.root.settle_in(self.real)
+        self.real_prefix = real.rstrip(b"/") + b"/"
+        self.root.settle_in(real)
         if not self._loaded:
             self.root.load()
             self._loaded = True
         self._choose()
-        self.want_full(why)
+        if self.present:
+            self.rounds.want_full(why)
 
     def close(self) -> None:
         """Let go of the watch; what was found and not handed over yet is found again at the next start."""
-        self._stop_scan()
-        self._subtrees.clear()
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        self.rounds.stop()
+        self._drop_watch()
+
+    def scan(self, enough: Callable[[], bool]) -> None:
+        """Scan what is due until `enough`."""
+        if self.present:
+            self.rounds.run(enough)
 
     def want_full(self, why: str) -> None:
         """Ask for a full scan."""
-        self._full_wanted = why
-        self._subtrees.clear()
+        if self.present:
+            self.rounds.want_full(why)
 
     def want_subtree(self, path: bytes) -> None:
         """Ask for a scan of a directory and what lies below."""
-        if not self._full_wanted:
-            self._subtrees[path] = None
+        self.rounds.want_subtree(path)
+
+    def heard(self, path: bytes) -> bytes | None:
+        """Take note of an event at a real path; give it as a path of this root, None when it was the proof."""
+        self._heard = True
+        if path == self._proof:
+            self._proof = b""
+            self._say(How.EVENTS, f"{self.root.mount().filesystem}, an event arrived")
+            return None
+        return self.root.path.rstrip(b"/") + b"/" + path[len(self.real_prefix) :]
+
+    # Events or scans.
 
     def _choose(self) -> None:
-        """Choose between events and scans, and start."""
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
-        self._proof = None
+        self._drop_watch()
         mount = self.root.mount()
         if self.folder.detect == "scan":
-            self._watch_by(How.SCAN, "asked for")
+            self._say(How.SCAN, "asked for")
         elif self.folder.detect == "auto" and mount.kind is Kind.NETWORK:
-            self._watch_by(How.SCAN, f"{mount.filesystem}: changes made elsewhere raise no events here")
+            self._say(How.SCAN, f"{mount.filesystem}: what others change there raises no events here")
         else:
             self._listen()
 
     def _listen(self) -> None:
-        watch = Watch(os.fsdecode(self.real), self._inbox, recursive=self.folder.recursive)
-        self._rebuilt_at = self._monotonic()
+        watch = Watch(os.fsdecode(self.real_prefix.rstrip(b"/") or b"/"), self._inbox, recursive=self.folder.recursive)
+        self._built_at = self._monotonic()
+        self._heard = False
         try:
             watch.start()
         except OSError as error:
@@ -198,22 +211,24 @@ class Post:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 self._lose(error)
                 return
-            self._watch_by(How.SCAN, error.strerror or str(error))
-            self._degraded("no_watch", error=error.strerror or str(error), hint=LIMITS.get(error.errno or 0, ""))
+            reason = error.strerror or str(error)
+            self._degraded("no_watch", error=reason, hint=REMEDIES.get(error.errno or 0, ""))
+            self._say(How.SCAN, reason)
             return
         self._watch = watch
-        self.how = How.EVENTS
+        self.how, self.rounds.events, self.rounds.deaf = How.EVENTS, True, False
         if self.folder.detect == "auto":
+            self._proofs = 0
             self._prove()
         else:
-            self._watch_by(How.EVENTS, "asked for")
+            self._say(How.EVENTS, "asked for")
 
-    def _watch_by(self, how: How, why: str) -> None:
-        self.how, self.why = how, why
+    def _say(self, how: How, why: str) -> None:
+        """Note how the folder is watched, and say it when it is news."""
+        self.how, self.why, self.rounds.events, self.rounds.deaf = how, why, how is How.EVENTS, False
         mount = self.root.mount()
-        said = (how, why, mount.filesystem)
-        if said != self._said:
-            self._said = said
+        if (how, why, mount.filesystem) != self._told:
+            self._told = (how, why, mount.filesystem)
             _log.info(
                 "folder.watching",
                 folder=self.folder.name,
@@ -223,29 +238,38 @@ class Post:
                 filesystem=mount.filesystem,
             )
 
-    # The proof that events arrive.
-
     def _prove(self) -> None:
         """Make a file with a dot name and remove it: its event proves that events arrive here."""
-        name = os.path.join(self.root.path, (PROBE_PREFIX + token_hex(4)).encode())
-        self._ledger.enter_temporary(name)
+        name = (PROBE_PREFIX + token_hex(4)).encode()
+        path = self.root.path.rstrip(b"/") + b"/" + name
+        self._proof, self._proof_until = self.real_prefix + name, self._monotonic() + _PROOF
+        self._proofs += 1
+        self._ledger.enter_temporary(path)
         try:
-            touch(name)
+            touch(path)
         except OSError as error:
-            self._watch_by(How.EVENTS, f"{self.root.mount().filesystem}, not proved: {error.strerror}")
-        else:
-            seen = os.path.join(self.real, os.path.basename(name))
-            self._proof = (seen, self._monotonic() + _PROOF)
+            self._proof = b""
+            self._say(How.EVENTS, f"{self.root.mount().filesystem}, not proved: {error.strerror or error}")
         finally:
-            self._ledger.drop_temporary(name)
+            self._ledger.drop_temporary(path)
 
-    def proved(self, path: bytes) -> bool:
-        """Take note of an event; True when it was the probe file's."""
-        if self._proof is None or path != self._proof[0]:
-            return False
-        self._proof = None
-        self._watch_by(How.EVENTS, f"{self.root.mount().filesystem}, an event arrived")
-        return True
+    def _doubt(self) -> None:
+        """Try an overdue proof again, and scan instead when events really do not arrive."""
+        if self._heard:
+            self._proof = b""
+            self._say(How.EVENTS, f"{self.root.mount().filesystem}, events arrive")
+        elif self._proofs < _PROOFS:
+            self._prove()
+        else:
+            self._drop_watch()
+            self._degraded("no_events", hint='detect = "scan" spares this folder the proof')
+            self._say(How.SCAN, f"{self.root.mount().filesystem}: no event arrived")
+
+    def _drop_watch(self) -> None:
+        self._proof, self._rebuild_at, self._audit_at = b"", None, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
     # Distress.
 
@@ -253,89 +277,81 @@ class Post:
         """Compare the root and its watch with what they should be; to be called a few times per second."""
         now = self._monotonic()
         if not self.present:
-            if self._back():
-                self.begin("returned")
-            return
-        try:
-            status = os.stat(self.root.path)
-        except OSError as error:
+            self._look_for_it()
+        elif (error := self._absence()) is not None:
             self._lose(error)
-            return
-        if (status.st_dev, status.st_ino) != self._identity or self._retargeted():
-            self._degraded("replaced", hint="")
+        elif not self.intact():
+            self._degraded("replaced")
             self.begin("replaced")
-            return
-        if self.root.path in self.root.closed:
+        elif self.root.path in self.root.closed:
             self._lose(PermissionError(errno.EACCES, self.root.closed.pop(self.root.path)))
-            return
-        self._check_watch(now)
-        if self._proof is not None and now >= self._proof[1]:
-            self._deaf_ground()
+        elif self._rebuild_at is not None:
+            if now >= self._rebuild_at:
+                self.begin("watch_lost")
+        elif self._watch is not None:
+            self._check_watch(self._watch, now)
+
+    def _absence(self) -> OSError | None:
+        try:
+            os.stat(self.root.path)
+        except OSError as error:
+            return error
+        return None
 
     def intact(self) -> bool:
-        """Say whether the root is still the one that was last checked."""
+        """Say whether the root is still the one that was scanned."""
+        path = self.root.path
         try:
-            status = os.stat(self.root.path)
+            status = os.stat(path)
         except OSError:
             return False
-        return self.present and (status.st_dev, status.st_ino) == self._identity
+        moved = os.path.islink(path) and os.path.realpath(path).rstrip(b"/") + b"/" != self.real_prefix
+        return self.present and (status.st_dev, status.st_ino) == self._identity and not moved
 
     def remounted(self) -> None:
         """Something was mounted or unmounted somewhere: look at every directory, and at the watches."""
-        self.root.settle_in(self.real)
-        self._next_changed = 0.0
-        self._audit_at = self._monotonic() + _CONFIRM
+        if self.present:
+            self.root.settle_in(self.real_prefix.rstrip(b"/") or b"/")
+            self.rounds.want_changed()
+            if self._watch is not None:
+                self._audit_at = self._monotonic() + _CONFIRM
 
-    def _retargeted(self) -> bool:
-        return os.path.islink(self.root.path) and os.path.realpath(self.root.path) != self.real
-
-    def _check_watch(self, now: float) -> None:
-        if self._rebuild_at is not None:
-            if now >= self._rebuild_at:
-                self._rebuild_at = None
-                self.begin("watch_lost")
+    def _check_watch(self, watch: Watch, now: float) -> None:
+        trouble = watch.trouble()
+        if trouble is Trouble.DEAF:
+            self._rebuild("watch_lost", now, error=watch.error)
             return
-        if self._watch is None:
-            return
-        trouble = self._watch.trouble()
         if trouble is Trouble.OVERFLOW:
             self._degraded("overflow", hint="raise fs.inotify.max_queued_events if this comes often")
-            self.want_full("overflow")
-            self._audit_at = now + _CONFIRM
-        elif trouble is Trouble.DEAF:
-            self._rebuild_soon(now, "watch_lost")
+            self.rounds.want_full("overflow")
+        if self._proof and now >= self._proof_until:
+            self._doubt()
+        if self.rounds.ended > self._audited and not self.rounds.busy:
+            self._audited = self.rounds.ended
+            self._audit_at = now
+        if self._audit_at is not None and now >= self._audit_at:
+            self._audit_at = None
+            self._audit(now)
 
-    def _rebuild_soon(self, now: float, reason: str) -> None:
+    def _rebuild(self, reason: str, now: float, **keys: object) -> None:
         """Build the watch anew: at once, or after a while when the last one did not hold."""
-        self._rebuild_wait = (
-            0.0 if now - self._rebuilt_at > _HELD else min(_REBUILD[1], max(_REBUILD[0], self._rebuild_wait * 2))
-        )
-        self._degraded(reason, hint="", retry_seconds=self._rebuild_wait)
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
-        self._proof = None
-        self._rebuild_at = now + self._rebuild_wait
-        if self._rebuild_wait == 0.0:
-            self._check_watch(now)
-
-    def _deaf_ground(self) -> None:
-        """No event came from the probe file: scan instead."""
-        self._proof = None
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
-        self._degraded("no_events", hint='set detect = "scan" for this folder to skip the proof')
-        self._watch_by(How.SCAN, f"{self.root.mount().filesystem}: no event arrived")
+        first, longest = _REBUILD
+        held = now - self._built_at > _HELD
+        self._rebuild_wait = 0.0 if held else min(longest, max(first, self._rebuild_wait * 2))
+        self._degraded(reason, retry_seconds=self._rebuild_wait, **keys)
+        self._drop_watch()
+        if self._rebuild_wait:
+            self._rebuild_at = now + self._rebuild_wait
+            self.rounds.deaf = True
+        else:
+            self.begin(reason)
 
     def _lose(self, error: OSError) -> None:
         self.close()
-        self.begun = True
         reason = error.strerror or str(error)
         if self.how is How.LOST and self.why == reason:
             return
-        self.how, self.why, self._said = How.LOST, reason, ()
-        self._proof = self._rebuild_at = self._audit_at = None
+        self.how, self.why, self._told = How.LOST, reason, ()
         for candidate in self.root.candidates:
             self.root.candidates.forget(candidate.path)
         _log.error(
@@ -343,165 +359,56 @@ class Post:
             folder=self.folder.name,
             path=os.fsdecode(self.root.path),
             reason=reason,
-            hint="it is waited for; mount it, create it, or make it readable for the service's user",
+            hint="it is waited for: mount it, create it, or let the service's user read it",
         )
 
-    def _back(self) -> bool:
+    def _look_for_it(self) -> None:
         with suppress(OSError):
             os.close(os.open(self.root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            return True
-        return False
+            self.begin("returned")
 
     def _degraded(self, reason: str, **keys: object) -> None:
-        _log.warning(
-            "folder.degraded", folder=self.folder.name, path=os.fsdecode(self.root.path), reason=reason, **keys
-        )
-
-    # Scans.
-
-    @property
-    def busy(self) -> bool:
-        """Whether there is something to scan right now."""
-        return self.present and (self._scan is not None or bool(self._full_wanted) or bool(self._subtrees))
-
-    def next_need(self) -> float:
-        """Monotonic time at which something falls due besides the regular check."""
-        due = self.root.candidates.next_due()
-        return float("inf") if due is None or not self.present else due
-
-    def schedule(self) -> None:
-        """Start the scans that are due."""
-        if not self.present:
-            return
-        now = self._monotonic()
-        if now >= self._next_full and self._next_full:
-            self.want_full("periodic")
-        if self._audit_at is not None and now >= self._audit_at and not self.busy:
-            self._audit_at = None
-            self._audit(now)
-
-    def scan(self, until: Callable[[], bool]) -> None:
-        """Go on scanning until `until` says so, or nothing is left to scan."""
-        while self.present and not until():
-            if self._scan is None and not self._next_scan():
-                return
-            scan = self._scan
-            if scan is None:
-                return
-            last: Tour | None = None
-            for last in scan:
-                if until():
-                    self._tour = last
-                    return
-            if last is not None:
-                self._tour = last
-            self._scan = None
-            self._finished()
-
-    def _next_scan(self) -> bool:
-        now = self._monotonic()
-        self._scan_began, self._tour = now, Tour()
-        if self._full_wanted:
-            self._scan_why, self._full_wanted = self._full_wanted, ""
-            self._scan, self._scan_full = self.root.full(), True
-            self._next_full, self._next_changed = now + FULL, now + self._interval(0.0)
-            self.begun = True
-            return True
-        self._scan_full = False
-        if self._subtrees:
-            path = next(iter(self._subtrees))
-            del self._subtrees[path]
-            self._scan, self._scan_why = self.root.subtree(path), "subtree"
-            return True
-        if now >= self._next_changed:
-            self._scan, self._scan_why = self.root.changed(glance=self.how is How.SCAN), "changed"
-            return True
-        if self._unwatched and now >= self._next_poll:
-            self._next_poll = now + _POLL
-            self._scan, self._scan_why = self.root.changed(self._unwatched), "poll"
-            return True
-        return False
-
-    def _finished(self) -> None:
-        now = self._monotonic()
-        took = now - self._scan_began
-        self.root.flush()
-        if self._scan_why == "changed":
-            self._next_changed = now + self._interval(took)
-        if self._scan_full:
-            self._next_changed = now + self._interval(took)
-            self._audit_at = now if self._watch is not None else None
-            say = _log.debug if self._scan_why in ("periodic", "start") and not self._tour.news else _log.info
-            say(
-                "folder.rescanned",
-                folder=self.folder.name,
-                path=os.fsdecode(self.root.path),
-                reason=self._scan_why,
-                directories=self._tour.directories,
-                files=self._tour.files,
-                news=self._tour.news,
-                seconds=round(took, 3),
-            )
-
-    def _interval(self, took: float) -> float:
-        if self.how is How.EVENTS and self._watch is not None:
-            return CHANGED
-        if self.how is How.EVENTS:
-            return 1.0  # the watch is being built anew
-        least, most, factor = _ROUND
-        return min(most, max(least, took * factor))
-
-    def _stop_scan(self) -> None:
-        if self._scan is not None:
-            close = getattr(self._scan, "close", None)
-            if close is not None:
-                close()
-            self._scan = None
+        said = {key: value for key, value in keys.items() if value not in ("", 0.0)}
+        path = os.fsdecode(self.root.path)
+        _log.warning("folder.degraded", folder=self.folder.name, path=path, reason=reason, **said)
 
     # The audit: has every directory its watch?
 
     def _audit(self, now: float) -> None:
-        if self._watch is None:
-            return
         missing = self._missing()
-        if not missing:
-            self._suspects = self._unwatched = frozenset()
-            self._rebuilt_for_audit = False
-            return
         confirmed = missing & self._suspects
         self._suspects = missing
-        if not confirmed:
+        if missing and not confirmed:
             self._audit_at = now + _CONFIRM
             return
-        refusal = diagnose(os.fsdecode(self._real_of(next(iter(confirmed)))))
-        if refusal == 0 and not self._rebuilt_for_audit:
-            self._rebuilt_for_audit = True
-            self._rebuild_soon(now, "unwatched")
+        refusal = diagnose(self._real_of(next(iter(confirmed)))) if confirmed else 0
+        if confirmed and refusal == 0 and not self._rebuilt_by_audit:
+            self._rebuilt_by_audit = True
+            self._rebuild("unwatched", now, directories=len(confirmed))
             return
-        if confirmed != self._unwatched:
+        if confirmed - self._unwatched:
             self._degraded(
                 "watch_limit" if refusal == errno.ENOSPC else "unwatched",
                 directories=len(confirmed),
                 example=os.fsdecode(next(iter(confirmed))),
-                hint=LIMITS.get(refusal, "they are looked at every few seconds instead"),
+                hint=REMEDIES.get(refusal, "they are looked at every few seconds instead"),
             )
+        self._rebuilt_by_audit = bool(confirmed)
         self._unwatched = confirmed
+        self.rounds.polled = confirmed | self.root.remote_directories()
 
     def _missing(self) -> frozenset[bytes]:
         pairs = watched()
-        if self.root.mount().filesystem == "btrfs":  # its subvolumes show another device than stat does
-            inodes = {inode for _, inode in pairs}
-            return frozenset(
-                path for path, directory in self.root.directories.items() if directory.inode not in inodes
-            )
+        # btrfs shows another device in a stat than in fdinfo, so there inode numbers have to do.
+        inodes = {inode for _, inode in pairs} if self.root.mount().filesystem == "btrfs" else frozenset()
         return frozenset(
             path
             for path, directory in self.root.directories.items()
-            if (kernel_device(directory.device), directory.inode) not in pairs
+            if directory.inode not in inodes and (kernel_device(directory.device), directory.inode) not in pairs
         )
 
     def _real_of(self, path: bytes) -> bytes:
-        return self.real + path[len(self.root.path) :]
+        return self.real_prefix + path[len(self.root.path.rstrip(b"/")) + 1 :]
 
 
 def touch(path: bytes) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH100, PTH116  paths are bytes here, and pathlib takes text only
 """What the detector knows of one root, and how it looks: single paths, subtrees, changed directories, everything.
 
 Scans are generators: they yield every few dozen files, so that a scan of a hundred thousand never holds up an event.
@@ -5,12 +6,13 @@ Directories are opened component by component from the root (`tree`), files by t
 a name that is swapped for a symbolic link leads nowhere.
 """
 
+import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
@@ -22,17 +24,20 @@ from watcher.folders.known import Known, directory_key, file_key, mark, mark_of
 from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.job import Found
 from watcher.ledger.protocol import Ledger, Put
-from watcher.settle import Candidates, Quota, Ruling, Site, fingerprint, is_audio
+from watcher.settle import Candidates, Quota, Ruling, Site, abandoned, fingerprint, is_audio
 
 _log = structlog.get_logger()
 
 #: Entries of a directory, and files opened, between two yields of a scan.
 _ENTRIES: Final = 500
 _OPENED: Final = 16
-#: A directory whose mtime is younger than this may change again without showing it: it is listed once more.
-_RACY_NS: Final = 2_000_000_000
+#: A directory whose mtime is younger than this may change again without showing it: it is listed once more. FAT counts
+#: in steps of two seconds, most others in a few milliseconds.
+_RACY_NS: Final = 3_000_000_000
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
+#: The path is gone, or leads through a symbolic link, which is not followed.
+_NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
 
 @dataclass(slots=True)
@@ -57,6 +62,9 @@ class Tour:
     news: int = 0
 
 
+Scan = Generator[Tour, None, None]
+
+
 @dataclass(slots=True)
 class Backlog:
     """What stood in a root before its first start."""
@@ -79,8 +87,9 @@ class Root:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        told: Callable[[Found, Put], None] | None = None,
     ) -> None:
-        """Raises ValueError when one of the folder's globs cannot be understood."""
+        """Compile the folder's globs (ValueError when one cannot be understood); `told` hears the ledger's answers."""
         self.folder = folder
         self.path = os.fsencode(os.path.abspath(folder.path))
         self.names = folder.names()
@@ -91,13 +100,16 @@ class Root:
         self.closed: dict[bytes, str] = {}
         #: Roots of other folders inside this one: theirs, not ours.
         self.foreign: frozenset[bytes] = frozenset()
+        #: The first scan of the first start is not over.
         self.first = False
         self._ledger = ledger
+        self._told = told
         self._mounts = mounts
         self._clock = clock
         self._prefix = self.path.rstrip(b"/") + b"/"
         self._sites: dict[int, Site] = {}
         self._real = self.path
+        self._began = clock()
         self._found: dict[bytes, tuple[Found, float]] = {}
         self._left: list[Found] = []
         self._generation = 0
@@ -106,20 +118,27 @@ class Root:
         self._monotonic = monotonic
         self._opened = 0
 
-    def load(self) -> None:
-        """Read what the ledger knows below this root; StateError passes."""
+    def load(self, *, first: bool = True) -> None:
+        """Read what the ledger knows below this root, and whether this may be its `first` start; StateError passes."""
         directory, key = b"", 0
         for path, known, _ in self._ledger.known(self.path):
             parent, name = os.path.split(path)
             if parent != directory:
                 directory, key = parent, directory_key(parent)
             self.known.put(file_key(key, os.fsdecode(name)), mark_of(known))
-        self.first = self._ledger.remembered(self._memory) is None
+        self.first = first and self._ledger.remembered(self._memory) is None
 
     def settle_in(self, real: bytes) -> None:
         """Note where the root really lies now, and forget what was known of the mounts below it."""
         self._real = real
         self._sites.clear()
+
+    def remote_directories(self) -> frozenset[bytes]:
+        """Give the directories that lie on network mounts below a local root: no event comes from there."""
+        if self.mount().kind is Kind.NETWORK:
+            return frozenset()
+        remote = {device for device, site in self._sites.items() if site.network}
+        return frozenset(path for path, directory in self.directories.items() if directory.device in remote)
 
     def owns(self, path: bytes) -> bool:
         """Say whether an absolute path lies below this root and below none inside it."""
@@ -131,22 +150,34 @@ class Root:
 
     def inspect(self, path: bytes, *, asked: bool = False) -> None:
         """Look at one path; whatever it is or was, this is harmless. `asked`: whatever its name."""
-        parent, name = os.path.split(path)
-        relative = self._relative(path)
-        if not asked and not self._wanted(relative):
+        if not self.owns(path) or not (asked or self._wanted(self._relative(path))):
             return
+        parent, name = os.path.split(path)
         try:
             with tree.directory(self.path, parent) as directory:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                self._regard(directory, parent, os.fsdecode(name), status, asked=asked)
-        except (FileNotFoundError, NotADirectoryError):
-            self.candidates.forget(path)
+                self._regard(directory, parent, os.fsdecode(name), status, arrived=True)
         except OSError as error:
-            # A link on the way, a directory that was closed, a server that is away: the scans will tell.
-            _log.debug("file.ignored", path=os.fsdecode(path), reason=error.strerror)
-            self.candidates.forget(path)
-        except ValueError:
+            if error.errno in _NOT_THERE:
+                self.candidates.forget(path)
+                return
+            # A directory that was closed, a server that is away, no descriptor left: what waits goes on waiting, and
+            # what was not met before is met by the next scan.
+            self.candidates.postpone(path)
+            if (listed := self.directories.get(parent)) is not None:
+                listed.mtime_ns = 0
+        except ValueError:  # a path no kernel makes, such as a doubled slash
             return
+
+    def oddity(self, path: bytes) -> str:
+        """Say why a path can never be a recording of this root: what kind of thing it is; "" when it can."""
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError as error:
+            return error.strerror or str(error)
+        if not stat.S_ISREG(mode):
+            return _kind(mode)
+        return "" if self.owns(path) else "outside its folder"
 
     def again(self, path: bytes) -> None:
         """Look at a path as if nothing were known of it: its content changed under a worker's hands."""
@@ -162,7 +193,7 @@ class Root:
 
     # Scans.
 
-    def full(self) -> Iterator[Tour]:
+    def full(self) -> Scan:
         """List everything below the root; at the first start, count the backlog before."""
         if self.first:
             yield from self._survey()
@@ -179,7 +210,7 @@ class Root:
             self.first = False
         yield tour
 
-    def subtree(self, path: bytes) -> Iterator[Tour]:
+    def subtree(self, path: bytes) -> Scan:
         """List a directory and what lies below it."""
         tour = Tour()
         relative = self._relative(path)
@@ -187,7 +218,7 @@ class Root:
             yield from self._walk([path], tour)
         yield tour
 
-    def changed(self, paths: Iterable[bytes] | None = None, *, glance: bool = False) -> Iterator[Tour]:
+    def changed(self, paths: Iterable[bytes] | None = None, *, glance: bool = False) -> Scan:
         """List the directories (all, or these) that changed since they were listed last.
 
         `glance`: list the others too, by name only, where a directory's mtime is not to be trusted.
@@ -222,24 +253,27 @@ class Root:
             directory.device,
         )
 
-    def _glance(self, path: bytes, stale: list[bytes]) -> Iterator[Tour]:
-        """Note the directory as stale when it holds a name that is not known."""
+    def _glance(self, path: bytes, stale: list[bytes]) -> Scan:
+        """Note the directory as stale when it holds a name that is not known; stats nothing."""
         key = directory_key(path)
+        prefix = path.rstrip(b"/") + b"/"
         try:
             with tree.directory(self.path, path) as directory, os.scandir(directory) as entries:
-                for entry in entries:
-                    if (
-                        self.names.interesting(entry.name)
-                        and self.known.get(file_key(key, entry.name)) is None
-                        and path + b"/" + os.fsencode(entry.name) not in self.candidates
-                    ):
-                        stale.append(path)
-                        break
+                for count, entry in enumerate(entries, 1):
+                    name = entry.name
+                    if self.names.interesting(name) and self.known.get(file_key(key, name)) is None:
+                        full = prefix + os.fsencode(name)
+                        taken = self.names.file(self._relative(full)) is Ruling.TAKE
+                        if taken and full not in self.candidates and entry.is_file(follow_symlinks=False):
+                            stale.append(path)
+                            return
+                    if count % _ENTRIES == 0:
+                        yield Tour()
         except OSError:
             stale.append(path)
         yield Tour()
 
-    def _walk(self, pending: list[bytes], tour: Tour, *, deep: bool = True) -> Iterator[Tour]:
+    def _walk(self, pending: list[bytes], tour: Tour, *, deep: bool = True) -> Scan:
         """List the `pending` directories and what lies below; not `deep`: only those below that are new."""
         while pending:
             path = pending.pop()
@@ -258,7 +292,7 @@ class Root:
             pending.extend(below if deep else (child for child in below if child not in self.directories))
             yield tour
 
-    def _list(self, directory: int, path: bytes, below: list[bytes], tour: Tour) -> Iterator[Tour]:
+    def _list(self, directory: int, path: bytes, below: list[bytes], tour: Tour) -> Scan:
         """Look at every entry of an open directory; its subdirectories are added to `below`."""
         status = os.fstat(directory)
         tour.directories += 1
@@ -280,8 +314,7 @@ class Root:
                         inode = seen.st_ino if inodes else 0
                         if known(file_key(key, name)) == mark(seen.st_size, seen.st_mtime_ns, inode):
                             continue
-                        tour.news += 1
-                        self._unknown(directory, path, name, seen)
+                        self._unknown(directory, path, name, seen, tour)
                         if self._opened >= _OPENED:
                             self._opened = 0
                             yield tour
@@ -296,12 +329,12 @@ class Root:
             0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation
         )
 
-    def _unknown(self, directory: int, path: bytes, name: str, status: os.stat_result) -> None:
+    def _unknown(self, directory: int, path: bytes, name: str, status: os.stat_result, tour: Tour) -> None:
         """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
-        full = path + b"/" + os.fsencode(name)
-        if full in self.candidates or not self._wanted(self._relative(full)):
-            return
-        self._regard(directory, path, name, status)
+        full = path.rstrip(b"/") + b"/" + os.fsencode(name)
+        if full not in self.candidates and self._wanted(self._relative(full)):
+            tour.news += 1
+            self._regard(directory, path, name, status, arrived=False)
 
     # Judging what was found.
 
@@ -318,9 +351,8 @@ class Root:
         known = (self.path + b"/" + os.fsencode(parent)) in self.directories if parent else True
         return known or self.names.enters_all(parent)
 
-    def _regard(
-        self, directory: int, parent: bytes, name: str, status: os.stat_result, *, asked: bool = False
-    ) -> None:
+    def _regard(self, directory: int, parent: bytes, name: str, status: os.stat_result, *, arrived: bool) -> None:
+        """Take a file for known, for left alone, or have it looked at. `arrived`: an event or a due look says so."""
         path = parent.rstrip(b"/") + b"/" + os.fsencode(name)
         if not stat.S_ISREG(status.st_mode):
             self.candidates.forget(path)
@@ -328,20 +360,25 @@ class Root:
             return
         site = self._site(parent, status.st_dev)
         stamp = fingerprint(status, site)
-        if self.known.get(file_key(directory_key(parent), name)) == mark_of(stamp):
+        key = file_key(directory_key(parent), name)
+        if abandoned(status, self._clock()):
+            self.known.put(key, mark_of(stamp))
+        if self.known.get(key) == mark_of(stamp):
             self.candidates.forget(path)
             return
         pending = self._found.get(path)
         if pending is not None and pending[0].fingerprint == stamp:
             return
-        if self.first and not self.folder.backlog:
+        # A server's clock is not ours, so there what the first scan meets was there before.
+        old = self.first and not arrived and (site.network or status.st_ctime < self._began)
+        if old and not self.folder.backlog:
             self._left.append(Found(self.path, path, stamp, backlog=True))
             return
         candidate = self.candidates.get(path)
         if candidate is None:
             _log.debug("file.found", path=os.fsdecode(path), bytes=status.st_size)
         self._opened += 1
-        found = self.candidates.look(directory, path, status, site, backlog=self.first)
+        found = self.candidates.look(directory, path, status, site, backlog=old)
         if found is not None:
             self._found[path] = (found, 0.0 if candidate is None else self._monotonic() - candidate.seen)
 
@@ -386,9 +423,7 @@ class Root:
         site = self._sites.get(device)
         if site is None:
             mount = self.mount(directory)
-            site = self._sites[device] = Site(
-                self.path, network=mount.kind is Kind.NETWORK, inodes=mount.stable_inodes
-            )
+            site = self._sites[device] = Site(self.path, network=mount.kind is Kind.NETWORK, inodes=mount.stable_inodes)
         return site
 
     def mount(self, directory: bytes = b"") -> Mount:
@@ -413,6 +448,8 @@ class Root:
         queued = 0
         for (found, waited), answer in zip(batch, self._ledger.put([found for found, _ in batch]), strict=True):
             self._note(found)
+            if self._told is not None:
+                self._told(found, answer)
             if answer is Put.KNOWN:
                 continue
             queued += 1
@@ -441,7 +478,7 @@ class Root:
         """The key under which the ledger remembers that this root was scanned once."""
         return f"folder.{sha256(self.path).hexdigest()[:32]}"
 
-    def _survey(self) -> Iterator[Tour]:
+    def _survey(self) -> Scan:
         """Count what is there before anything is bought, and say so in one event."""
         backlog = Backlog()
         pending = [self.path]

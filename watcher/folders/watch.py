@@ -12,14 +12,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
 
-import structlog
 from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
@@ -34,8 +35,6 @@ from watchdog.events import (
 from watchdog.observers import inotify_move_event_grouper
 from watchdog.observers.inotify import InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
-
-_log = structlog.get_logger()
 
 #: Without a filter every write of a recorder would be an event; FileDeleted comes with DirDeleted at no cost.
 _EVENTS: Final[list[type[FileSystemEvent]]] = [
@@ -62,10 +61,10 @@ class Hint(StrEnum):
     GONE = "gone"
     #: A thread of a watch ended, or the kernel's queue overflowed: ask the watches.
     TROUBLE = "trouble"
-    #: Asked for by other threads: look at this path afresh, scan everything, watch other folders.
+    #: Asked for by other threads: look at this path afresh; scan everything; stop waiting.
     AGAIN = "again"
     RESCAN = "rescan"
-    REPLACE = "replace"
+    WAKE = "wake"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,33 +99,29 @@ class Watch:
         self._observer: Any = None
         self._threads: tuple[threading.Thread, ...] = ()
         self._emitters: tuple[Any, ...] = ()
+        #: Set by the listener, in watchdog's threads.
         self.overflowed = False
+        self.error = ""
 
     def start(self) -> None:
         """Watch; raises OSError (ENOENT, ENOSPC: watch limit, EMFILE: instance limit).
 
         An unreadable directory below is skipped without a word (the audit finds it).
         """
-        _no_grouping_delay()
-        before = set(threading.enumerate())
-        self._observer = InotifyObserver()
-        self._observer.name = "watch-dispatch"
-        try:
-            self._observer.schedule(
-                _Handler(self._inbox),
-                self._directory,
-                recursive=self._recursive,
-                event_filter=_EVENTS,
-            )
-            self._observer.start()
-        finally:
-            self._emitters = tuple(self._observer.emitters)
-            self._threads = tuple(set(threading.enumerate()) - before)
-            _Listener.shared().add(self)
+        _tame()
+        self._observer = observer = InotifyObserver()
+        observer.schedule(_Handler(self._inbox), self._directory, recursive=self._recursive, event_filter=_EVENTS)
+        self._emitters = tuple(observer.emitters)
+        # is_alive() of the observer says nothing about the other two, and without the reader no event ever comes.
+        self._threads = (observer, *self._emitters, observer._inotify_fd)  # noqa: SLF001  it has no public name
+        for thread, role in zip(self._threads, ("dispatch", "emit", "read"), strict=True):
+            thread.name = f"watch-{role}"
+        _Listener.shared().add(self)
+        observer.start()
 
     def trouble(self) -> Trouble:
         """Say what is wrong; an overflow is told once."""
-        if not all(thread.is_alive() for thread in self._threads) or not self._threads:
+        if not all(thread.is_alive() for thread in self._threads):
             return Trouble.DEAF
         if self.overflowed:
             self.overflowed = False
@@ -143,7 +138,7 @@ class Watch:
         observer, self._observer = self._observer, None
         if observer is None:
             return
-        groups = [getattr(emitter, "_inotify", None) for emitter in self._emitters]
+        groups = [emitter._inotify for emitter in self._emitters]  # noqa: SLF001  gone after a stop that half worked
         with suppress(Exception):  # after a storm watchdog's own books do not balance, and stop raises KeyError
             observer.stop()
         # What a stop that failed half-way leaves behind: emitters asleep on their queue, an open inotify descriptor.
@@ -151,13 +146,12 @@ class Watch:
             if group is not None:
                 group._is_active = False  # noqa: SLF001  no public way to end a watch group that cannot stop
                 group._move_event_grouper.close()  # noqa: SLF001  likewise
-        reader = getattr(observer, "_inotify_fd", None)
-        if reader is not None:
-            with suppress(Exception):
-                reader.stop()
+        with suppress(Exception):
+            observer._inotify_fd.stop()  # noqa: SLF001  likewise
         deadline = time.monotonic() + _JOIN
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class _Handler(FileSystemEventHandler):
@@ -237,30 +231,34 @@ class _Listener(logging.Handler):
         """Take note of a watch's thread that ends; anybody else's goes to whoever listened before."""
         for watch in self._watches:
             if args.thread is not None and watch.has_thread(args.thread.ident):
-                _log.debug("folder.degraded", reason=Trouble.DEAF, error=repr(args.exc_value), thread=args.thread.name)
+                watch.error = f"{args.thread.name}: {args.exc_value!r}"
                 watch._inbox.put(Event(Hint.TROUBLE))  # noqa: SLF001  likewise
                 return
         if self._hook is not None:
             self._hook(args)
 
 
-def _no_grouping_delay() -> None:
-    """Make watchdog hand over renames out of the tree at once.
+def _tame() -> None:
+    """Take watchdog's two sharp edges off, for the whole process.
 
-    By default every later event of the root waits 500 ms for the other half of such a rename, and a burst of renames
-    starves the reader until the kernel's queue overflows. Without it some renames come as FileCreated: all the same.
+    By default every later event of a root waits 500 ms for the other half of a rename out of the tree, and a burst of
+    renames starves the reader until the kernel's queue overflows. Without the delay some renames come as FileCreated:
+    all the same to us. And where warnings are errors, one of its own would end its reader.
     """
     grouper = inotify_move_event_grouper.InotifyMoveEventGrouper
-    if hasattr(grouper, "delay"):
+    if getattr(grouper, "delay", 0.0):
         grouper.delay = 0.0
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 
 
 def watched() -> frozenset[tuple[int, int]]:
     """Give (device, inode) of every directory this process has inotify watches on, from /proc/self/fdinfo."""
     pairs: set[tuple[int, int]] = set()
-    for descriptor in _inotify_descriptors():
-        with suppress(OSError), open(f"/proc/self/fdinfo/{descriptor}", "rb") as lines:
-            for line in lines:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed by another thread in the meantime
+            if str(descriptor.readlink()) != "anon_inode:inotify":
+                continue
+            for line in Path("/proc/self/fdinfo", descriptor.name).read_bytes().splitlines():
                 if line.startswith(b"inotify "):
                     fields = dict(field.partition(b":")[::2] for field in line.split()[1:4])
                     pairs.add((int(fields[b"sdev"], 16), int(fields[b"ino"], 16)))
@@ -272,27 +270,20 @@ def kernel_device(device: int) -> int:
     return os.major(device) << 20 | os.minor(device)
 
 
-def _inotify_descriptors() -> Iterator[str]:
-    for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{descriptor}") == "anon_inode:inotify":
-                yield descriptor
-
-
-def diagnose(directory: str) -> int:
+def diagnose(directory: bytes) -> int:
     """Ask the kernel why a directory has no watch: 0 when it gives one now, else the errno."""
     descriptor = inotify_init()
     if descriptor < 0:
         return ctypes.get_errno()
     try:
-        given = inotify_add_watch(descriptor, os.fsencode(directory), InotifyConstants.IN_CREATE)
+        given = inotify_add_watch(descriptor, directory, InotifyConstants.IN_CREATE)
         return 0 if given >= 0 else ctypes.get_errno()
     finally:
         os.close(descriptor)
 
 
 #: What the kernel's refusals mean, with the remedy.
-LIMITS: Final = {
+REMEDIES: Final = {
     errno.ENOSPC: "raise fs.inotify.max_user_watches, e.g. sysctl -w fs.inotify.max_user_watches=524288",
     errno.EMFILE: "raise fs.inotify.max_user_instances, e.g. sysctl -w fs.inotify.max_user_instances=512",
 }

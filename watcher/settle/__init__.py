@@ -1,11 +1,11 @@
-"""Evidence to verdict: is this file whole, and is nobody writing it any more?
+"""From evidence to verdict: whether a file is whole, and nobody writes it any more.
 
 `folders` finds paths and asks; nothing here watches or scans. Three questions are answered for an open descriptor (who
 has it open for writing, does its container end where the file ends, was all of it written), and a file that leaves one
 of them open must keep still for a while. What waits stands in a table with its reason and its next look.
 """
 
-from watcher.settle.candidates import Candidate, Candidates, Signature, Site, fingerprint
+from watcher.settle.candidates import Candidate, Candidates, Signature, Site, abandoned, fingerprint
 from watcher.settle.lease import Writer, hollow, writer
 from watcher.settle.names import AUDIO_SUFFIXES, PRESETS, Names, Ruling, is_audio
 from watcher.settle.quota import Quota
@@ -26,6 +26,7 @@ __all__ = [
     "Signature",
     "Site",
     "Writer",
+    "abandoned",
     "decide",
     "fingerprint",
     "gather",

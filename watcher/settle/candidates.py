@@ -1,3 +1,4 @@
+# ruff: noqa: PTH119  paths are bytes here, and pathlib takes text only
 """The table of files that wait to be whole: one `look` each time something may have changed, or a look falls due."""
 
 import heapq
@@ -21,9 +22,11 @@ _log = structlog.get_logger()
 
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 #: The file changed while it was looked at: look again soon.
-_MOVED_ON: Final = 0.05
+_MOVED_ON: Final = Decision(wait=0.05, reason=Reason.SETTLING, detail="changed while it was looked at")
 #: An empty file that nobody touched for a day is out of sight; a change brings it back.
 _EMPTY_FORGOTTEN: Final = 86_400.0
+#: A sibling that says "not final" is a leftover when it is older than the whole file it stands beside, by this much.
+_LEFTOVER: Final = 600.0
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
@@ -61,7 +64,7 @@ class Candidate:
     """A file that waits. Times are of the monotonic clock."""
 
     path: bytes
-    signature: Signature | None
+    signature: Signature
     #: When this signature was first seen (earlier, for a file that was quiet before we started).
     since: float
     #: When the file was first seen.
@@ -72,6 +75,8 @@ class Candidate:
     reason: Reason | None = None
     detail: str = ""
     looks: int = 0
+    #: How often it was found changed.
+    changes: int = 0
     #: Number of this candidate's valid entry in the queue of due looks.
     ticket: int = 0
     told: Reason | None = None
@@ -104,7 +109,7 @@ class Candidates:
         self._started_at = clock()
 
     def __len__(self) -> int:
-        """Number of files that wait."""
+        """Give the number of files that wait."""
         return len(self._candidates)
 
     def __contains__(self, path: bytes) -> bool:
@@ -149,7 +154,6 @@ class Candidates:
 
         `status` is its lstat. A file that is gone is forgotten; any other stays, and falls due again.
         """
-        name = os.path.basename(path)
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
         now = self._monotonic()
@@ -157,32 +161,33 @@ class Candidates:
         past = Past() if candidate is None else Past(candidate.reason, candidate.looks)
         if candidate is not None and candidate.signature != signature:
             since = now
+            candidate.changes += 1
             # A recording in progress changes at every look; its writer's close is what cuts the wait short.
             past = past if candidate.reason is Reason.WRITER else Past()
-        if status.st_size == 0:
-            if self._clock() - status.st_mtime > _EMPTY_FORGOTTEN:
-                self.forget(path)
-                return None
-            return self._wait(path, signature, since, patience(Reason.EMPTY, past), site, backlog=backlog)
+        if candidate is None:
+            candidate = Candidate(path, signature, since, now, backlog, site)
+        candidate.since = since
+        view = _View(directory, os.path.basename(path), signature, now - since)
         try:
-            descriptor = os.open(name, _FILE, dir_fd=directory)
+            decision, evidence = self._judge(view, status, site, past)
         except FileNotFoundError:
             self.forget(path)
             return None
         except OSError as error:
-            decision = patience(Reason.UNREADABLE, past, error.strerror or str(error))
-            return self._wait(path, signature, since, decision, site, backlog=backlog)
-        try:
-            decision, evidence = self._examine(directory, name, descriptor, signature, past, now - since, site)
-        except OSError as error:
-            # A failing disk, a server that went away: as unreadable as a closed door.
+            # A closed door, a failing disk, a server that went away.
             decision, evidence = patience(Reason.UNREADABLE, past, error.strerror or str(error)), None
-        finally:
-            os.close(descriptor)
         if evidence is None or not decision.take:
-            return self._wait(path, signature, since, decision, site, backlog=backlog)
-        waited = self._candidates.pop(path, None)
-        return self._found(path, status, evidence, decision, site, backlog=backlog if waited is None else waited.backlog)
+            self._wait(candidate, signature, site, decision)
+            return None
+        self.forget(path)
+        return self._found(candidate, status, evidence, suspect=decision.suspect)
+
+    def postpone(self, path: bytes) -> None:
+        """Look again in a while: the file could not be reached, and is perhaps not gone."""
+        candidate = self._candidates.get(path)
+        if candidate is not None:
+            past = Past(candidate.reason, candidate.looks)
+            self._wait(candidate, candidate.signature, candidate.site, patience(Reason.UNREADABLE, past))
 
     def tell(self) -> None:
         """Log the number of waits that were not worth a line each; call it now and then."""
@@ -204,67 +209,55 @@ class Candidates:
             return now
         return self._started - (self._started_at - status.st_ctime)
 
-    def _examine(
-        self,
-        directory: int,
-        name: bytes,
-        descriptor: int,
-        signature: Signature,
-        past: Past,
-        quiet: float,
-        site: Site,
-    ) -> tuple[Decision, Evidence | None]:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or Signature.of(status) != signature:
-            return Decision(wait=_MOVED_ON, reason=Reason.SETTLING), None
-        evidence = gather(descriptor, status, network=site.network)
-        sibling = self._placeholder(directory, name, status, evidence, quiet)
-        if sibling:
-            return patience(Reason.PLACEHOLDER, past, sibling), evidence
-        decision = decide(evidence, self.rules, past, quiet=quiet)
-        if decision.take:
-            try:
-                there = Signature.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
-            except FileNotFoundError:
-                there = None
-            if there != signature or Signature.of(os.fstat(descriptor)) != signature:
-                return Decision(wait=_MOVED_ON, reason=Reason.SETTLING), evidence
+    def _judge(self, view: "_View", status: os.stat_result, site: Site, past: Past) -> tuple[Decision, Evidence | None]:
+        """Open the file and decide; without evidence when there was nothing to examine. OSError passes."""
+        if status.st_size == 0:
+            return patience(Reason.EMPTY, past), None
+        descriptor = os.open(view.name, _FILE, dir_fd=view.directory)
+        try:
+            opened = os.fstat(descriptor)
+            if not stat.S_ISREG(opened.st_mode) or Signature.of(opened) != view.signature:
+                return _MOVED_ON, None
+            evidence = gather(descriptor, opened, network=site.network)
+            sibling = self._placeholder(view, status, evidence)
+            if sibling:
+                return patience(Reason.PLACEHOLDER, past, sibling), evidence
+            decision = decide(evidence, self.rules, past, quiet=view.quiet)
+            if decision.take:
+                # What was examined must still be what the name leads to, and unchanged: FileNotFoundError otherwise.
+                there = os.stat(view.name, dir_fd=view.directory, follow_symlinks=False)
+                if {Signature.of(there), Signature.of(os.fstat(descriptor))} != {view.signature}:
+                    return _MOVED_ON, evidence
+        finally:
+            os.close(descriptor)
         return decision, evidence
 
-    def _placeholder(
-        self, directory: int, name: bytes, status: os.stat_result, evidence: Evidence, quiet: float
-    ) -> str:
-        """Name the sibling which says that the file is not final; "" if there is none, or only a forgotten one.
+    def _placeholder(self, view: "_View", status: os.stat_result, evidence: Evidence) -> str:
+        """Name the sibling which says that the file is not final; "" if there is none, or only a leftover.
 
         A leftover of a download that failed long ago must not hold up a later, whole file for ever.
         """
+        whole = evidence.inspection.verdict is container.Verdict.COMPLETE and not evidence.hollow
         for suffix in PLACEHOLDER_SUFFIXES:
             try:
-                sibling = os.stat(name + suffix.encode(), dir_fd=directory, follow_symlinks=False)
+                sibling = os.stat(view.name + suffix.encode(), dir_fd=view.directory, follow_symlinks=False)
             except OSError:
                 continue
-            whole = evidence.inspection.verdict is container.Verdict.COMPLETE and not evidence.hollow
-            age = self._clock() - sibling.st_mtime
-            forgotten = sibling.st_mtime_ns < status.st_mtime_ns and age > self.rules.incomplete_after
-            if not (whole and forgotten and quiet > self.rules.incomplete_after):
-                return os.fsdecode(name) + suffix
+            older = sibling.st_mtime_ns < status.st_mtime_ns and self._clock() - sibling.st_mtime > _LEFTOVER
+            if not (whole and older and view.quiet > _LEFTOVER):
+                return os.fsdecode(view.name) + suffix
         return ""
 
-    def _wait(
-        self, path: bytes, signature: Signature, since: float, decision: Decision, site: Site, *, backlog: bool
-    ) -> None:
+    def _wait(self, candidate: Candidate, signature: Signature, site: Site, decision: Decision) -> None:
         now = self._monotonic()
-        candidate = self._candidates.get(path)
-        if candidate is None:
-            candidate = Candidate(path, signature, since, now, backlog, site)
-            self._candidates[path] = candidate
         unchanged = candidate.signature == signature or decision.reason is Reason.WRITER
         candidate.looks = candidate.looks + 1 if unchanged and candidate.reason is decision.reason else 1
-        candidate.signature, candidate.since, candidate.site = signature, since, site
+        candidate.signature, candidate.site = signature, site
         candidate.reason, candidate.detail = decision.reason, decision.detail
         candidate.ticket = next(self._tickets)
         candidate.due = now + decision.wait
-        heapq.heappush(self._queue, (candidate.due, candidate.ticket, path))
+        self._candidates[candidate.path] = candidate
+        heapq.heappush(self._queue, (candidate.due, candidate.ticket, candidate.path))
         self._announce(candidate, now)
 
     def _announce(self, candidate: Candidate, now: float) -> None:
@@ -277,26 +270,12 @@ class Candidates:
         if not self._quota.spend():
             self._silent += 1
             return
-        size = candidate.signature.size if candidate.signature is not None else 0
-        _log.info(
-            "file.waiting",
-            path=os.fsdecode(candidate.path),
-            reason=candidate.reason,
-            detail=candidate.detail,
-            bytes=size,
-            hint=_HINTS.get(candidate.reason, "") if candidate.reason is not None else "",
-        )
+        hint = _UNREADABLE_HINT if candidate.reason is Reason.UNREADABLE else ""
+        more = {key: text for key, text in (("detail", candidate.detail), ("hint", hint)) if text}
+        path, size = os.fsdecode(candidate.path), candidate.signature.size
+        _log.info("file.waiting", path=path, reason=candidate.reason, bytes=size, **more)
 
-    def _found(
-        self,
-        path: bytes,
-        status: os.stat_result,
-        evidence: Evidence,
-        decision: Decision,
-        site: Site,
-        *,
-        backlog: bool,
-    ) -> Found:
+    def _found(self, candidate: Candidate, status: os.stat_result, evidence: Evidence, *, suspect: bool) -> Found:
         inspection = evidence.inspection
         small = (
             container.upload_name(inspection.format) is not None
@@ -304,14 +283,29 @@ class Candidates:
             and (inspection.seconds is None or inspection.seconds <= self.rules.piece_seconds)
         )
         return Found(
-            root=site.root,
-            path=path,
-            fingerprint=fingerprint(status, site),
-            backlog=backlog,
+            root=candidate.site.root,
+            path=candidate.path,
+            fingerprint=fingerprint(status, candidate.site),
+            backlog=candidate.backlog,
             small=small,
-            suspect=decision.suspect,
+            suspect=suspect,
             seconds=inspection.seconds,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One look: the name in its open directory, what the name's stat said, and for how long it has said so."""
+
+    directory: int
+    name: bytes
+    signature: Signature
+    quiet: float
+
+
+def abandoned(status: os.stat_result, now: float) -> bool:
+    """Say whether it is an empty file that nobody touched for a day; `now` is Unix time."""
+    return status.st_size == 0 and now - status.st_mtime > _EMPTY_FORGOTTEN
 
 
 def fingerprint(status: os.stat_result, site: Site) -> Fingerprint:
@@ -319,6 +313,4 @@ def fingerprint(status: os.stat_result, site: Site) -> Fingerprint:
     return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino if site.inodes else 0)
 
 
-_HINTS: Final = {
-    Reason.UNREADABLE: "let the service's user read the file: chmod o+r, or add the user to the file's group",
-}
+_UNREADABLE_HINT: Final = "let the service's user read the file: chmod o+r, or add the user to the file's group"

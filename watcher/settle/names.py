@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-#: Sent as they are (first line), or converted first (second).
+#: Sent as they are: the first nine; converted first: the others.
 AUDIO_SUFFIXES: Final = frozenset(
-    "flac mp3 mp4 mpeg mpga m4a ogg wav webm".split()
-    + "aac aif aiff caf opus wma mka mkv mov amr w64 rf64 bwf 3gp".split()
+    (
+        *("flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm"),
+        *("aac", "aif", "aiff", "caf", "opus", "wma", "mka", "mkv", "mov", "amr", "w64", "rf64", "bwf", "3gp"),
+    )
 )
 
 #: What stands beside ``X`` while ``X`` is not final: browsers reserve the final name, aria2 keeps its control file.
@@ -163,7 +165,7 @@ class Globs:
     """A set of globs, compiled once."""
 
     def __init__(self, globs: Iterable[str]) -> None:
-        """Raises ValueError, naming the glob, when one is empty or climbs out of the root."""
+        """Compile them; ValueError, naming the glob, when one is empty or climbs out of the root."""
         files: list[str] = []
         directories: list[str] = []
         for glob in globs:

@@ -109,7 +109,7 @@ def decide(evidence: Evidence, rules: Rules, past: Past, *, quiet: float) -> Dec
         return Decision(wait=past.backoff(Reason.WRITER, _WRITER_LOOKS), reason=Reason.WRITER)
     verdict, detail = evidence.inspection.verdict, evidence.inspection.reason
     if verdict is Verdict.INCOMPLETE:
-        left = rules.incomplete_after - quiet
+        left = max(rules.incomplete_after, _quiet_needed(evidence, rules)) - quiet
         if left > 0:
             wait = min(left, past.backoff(Reason.INCOMPLETE, _INCOMPLETE_LOOKS))
             return Decision(wait=wait, reason=Reason.INCOMPLETE, detail=detail)

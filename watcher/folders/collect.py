@@ -1,0 +1,167 @@
+"""One scan, for `watcher once`: what is there is judged and handed to the ledger, without watching."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from watcher.folders.folder import Folder
+from watcher.folders.mounts import Mounts
+from watcher.folders.root import Root
+from watcher.job import Found
+from watcher.ledger.protocol import Ledger, Put
+from watcher.settle import Candidate, Reason
+
+#: A file that was found changed more often than this while it should settle is being written.
+_CHANGES: Final = 2
+#: Seconds that a copy which is about to end gets; whatever takes longer is left for the next run.
+_WRITING: Final = 2.0
+#: Seconds between two looks at the clock while waiting.
+_TICK: Final = 0.25
+_LOOKS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A file that was not taken."""
+
+    path: bytes
+    #: A `settle.Reason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one scan brought."""
+
+    #: Queued now, in the order found.
+    queued: tuple[bytes, ...]
+    #: Named files that the ledger knew already, whatever became of them.
+    known: tuple[bytes, ...]
+    #: Files that are being written, empty, unreadable, or no files.
+    left: tuple[Left, ...]
+
+
+def collect(
+    folders: Sequence[Folder],
+    files: Sequence[tuple[Folder, str]],
+    ledger: Ledger,
+    *,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Collected:
+    """Scan the folders and look at the named files until nothing is left that quiet alone will settle.
+
+    A named file is judged by the rules of the folder it comes with, which it lies in, but whatever its name. A file with
+    an incomplete header that nobody writes is taken after the quiet time, and marked as suspect; one that is being
+    written is left. Returns early, with what it has, when `stop` is set. ValueError for a broken glob.
+    """
+    mounts = Mounts()
+    try:
+        collection = _Collection(ledger, mounts, clock=clock, monotonic=monotonic)
+        for folder in folders:
+            collection.add(folder)
+        for folder, path in files:
+            collection.add_file(folder, os.fsencode(os.path.abspath(path)))  # noqa: PTH100  keeps symbolic links
+        collection.scan(stop)
+        while not stop.is_set() and (wait := collection.settle()) is not None:
+            stop.wait(min(wait, _TICK))
+        return collection.result()
+    finally:
+        mounts.close()
+
+
+class _Collection:
+    """The roots of one call."""
+
+    def __init__(
+        self, ledger: Ledger, mounts: Mounts, *, clock: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        self._ledger = ledger
+        self._mounts = mounts
+        self._clock = clock
+        self._monotonic = monotonic
+        self._roots: list[Root] = []
+        self._files: list[tuple[Root, bytes]] = []
+        self._queued: list[bytes] = []
+        self._began = monotonic()
+
+    def add(self, folder: Folder) -> None:
+        """Have a folder scanned."""
+        self._roots.append(self._root(folder))
+
+    def add_file(self, folder: Folder, path: bytes) -> None:
+        """Have one file looked at."""
+        root = next((root for root, _ in self._files if root.folder == folder), None)
+        self._files.append((root or self._root(folder), path))
+
+    def scan(self, stop: threading.Event) -> None:
+        """Look at everything once."""
+        for root in self._roots:
+            inside = {other.path for other in self._roots if other is not root and root.owns(other.path)}
+            root.foreign = frozenset(inside)
+        for root in self._roots:
+            for _ in root.full():
+                root.flush()
+                if stop.is_set():
+                    return
+        for root, path in self._files:
+            root.inspect(path, asked=True)
+        self._flush()
+
+    def settle(self) -> float | None:
+        """Look at what is due; give the seconds until the next look that may bring something, None when none will."""
+        now = self._monotonic()
+        for root in self._all():
+            root.check_due(_LOOKS)
+        self._flush()
+        hopeful = [candidate.due for candidate in self._waiting() if self._hopeful(candidate, now)]
+        return max(0.0, min(hopeful) - now) if hopeful else None
+
+    def result(self) -> Collected:
+        """Give what was found."""
+        left = [Left(candidate.path, str(candidate.reason), candidate.detail) for candidate in self._waiting()]
+        waiting = {candidate.path for candidate in self._waiting()}
+        settled = waiting.union(self._queued)
+        known = []
+        for root, path in self._files:
+            if path in settled:
+                continue
+            odd = root.oddity(path)
+            if odd:
+                left.append(Left(path, odd))
+            else:
+                known.append(path)
+        return Collected(tuple(self._queued), tuple(known), tuple(left))
+
+    def _root(self, folder: Folder) -> Root:
+        # Nobody comes back in ten minutes: a file that looks cut off is taken after the quiet time.
+        patient = replace(folder, incomplete_after=folder.quiet_seconds)
+        root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
+        root.settle_in(os.path.realpath(root.path))
+        root.load(first=False)
+        return root
+
+    def _told(self, found: Found, answer: Put) -> None:
+        if answer is not Put.KNOWN:
+            self._queued.append(found.path)
+
+    def _flush(self) -> None:
+        for root in self._all():
+            root.flush()
+
+    def _all(self) -> Iterable[Root]:
+        return dict.fromkeys([*self._roots, *(root for root, _ in self._files)])
+
+    def _waiting(self) -> list[Candidate]:
+        return [candidate for root in self._all() for candidate in root.candidates]
+
+    def _hopeful(self, candidate: Candidate, now: float) -> bool:
+        """Say whether a file may become whole by itself within the quiet time."""
+        if candidate.reason in (Reason.SETTLING, Reason.INCOMPLETE):
+            return candidate.changes <= _CHANGES
+        return candidate.reason is Reason.WRITER and now - self._began < _WRITING

@@ -1,0 +1,247 @@
+"""A thread's worth of posts: waits for events and due looks, gives scans their slices, keeps the clocks."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty
+from typing import Final
+
+import structlog
+
+from watcher.folders.folder import Folder
+from watcher.folders.mounts import Mounts
+from watcher.folders.post import FolderState, Post
+from watcher.folders.watch import Event, Hint, Inbox
+from watcher.ledger.protocol import Ledger
+
+_log = structlog.get_logger()
+
+#: Seconds between two looks at roots, watches and clocks.
+TICK: Final = 0.25
+#: Seconds of scanning between two looks at the events.
+_SLICE: Final = 0.02
+#: Events taken in one step, and candidates looked at again in one.
+_EVENTS: Final = 500
+_LOOKS: Final = 200
+#: A wait that is late by so many seconds: we were stopped, or the machine slept, and anything may have been missed.
+_LATE: Final = 3.0
+#: Seconds between two looks whether failure notes were deleted.
+_NOTES: Final = 30.0
+#: Ends the name of a failure note.
+NOTE_SUFFIX: Final = ".transcription-failed.txt"
+
+
+class Lane:
+    """The posts of one thread. Only `inbox` and `beat` are for other threads; `states` and `begun` may be read."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.inbox: Inbox = Inbox()
+        self.posts: list[Post] = []
+        self.mounts = Mounts()
+        #: Monotonic time of the last sign of life.
+        self.beat = monotonic()
+        self.states: tuple[FolderState, ...] = ()
+        #: The mount table changed since somebody last asked.
+        self.remounted = False
+        self._ledger = ledger
+        self._clock = clock
+        self._monotonic = monotonic
+        self._next_tick = 0.0
+        self._next_notes = 0.0
+
+    def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
+        """Watch a folder; `foreign` are the roots of other folders inside it. ValueError for a broken glob."""
+        post = Post(folder, self._ledger, self.mounts, self.inbox, clock=self._clock, monotonic=self._monotonic)
+        post.root.foreign = foreign
+        self.posts.append(post)
+        post.begin(why)
+
+    def remove(self, post: Post) -> None:
+        """Watch a folder no more."""
+        self.posts.remove(post)
+        post.close()
+
+    def close(self) -> None:
+        """End all watches."""
+        for post in self.posts:
+            post.close()
+        self.mounts.close()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first scan of every folder that is there has begun."""
+        return all(post.begun for post in self.posts)
+
+    def step(self, timeout: float = TICK) -> None:
+        """Wait at most `timeout` seconds for something to do, and do it."""
+        events = self._receive(timeout)
+        self.beat = self._monotonic()
+        for event in events:
+            self._handle(event)
+        for post in self.posts:
+            if post.present:
+                post.root.check_due(_LOOKS)
+                post.root.flush()
+        self._scan()
+        now = self.beat = self._monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + TICK
+            self._tick(now)
+
+    # Events.
+
+    def _receive(self, timeout: float) -> dict[Event, None]:
+        """Wait for events until something else is due; equal ones count once."""
+        began = self._monotonic()
+        due = min([self._next_tick, *(post.next_need() for post in self.posts)])
+        wait = 0.0 if any(post.busy for post in self.posts) else max(0.0, min(timeout, due - began))
+        events: dict[Event, None] = {}
+        try:
+            events[self.inbox.get(timeout=wait) if wait else self.inbox.get_nowait()] = None
+            while len(events) < _EVENTS:
+                events[self.inbox.get_nowait()] = None
+        except Empty:
+            pass
+        if self._monotonic() - began > wait + _LATE:
+            for post in self.posts:
+                post.want_full("stopped_for_a_while")
+        return events
+
+    def _handle(self, event: Event) -> None:
+        path = os.fsencode(event.path)
+        match event.hint:
+            case Hint.FILE | Hint.DIRECTORY:
+                self._met(event.hint, path)
+                self._maybe_note(event.source)
+            case Hint.GONE:
+                self._maybe_note(event.path)
+            case Hint.TROUBLE:
+                self._next_tick = 0.0
+            case Hint.AGAIN:
+                for post in self.posts:
+                    if post.present:
+                        post.root.again(path)
+            case Hint.RESCAN:
+                for post in self.posts:
+                    post.want_full("asked_for")
+            case Hint.WAKE:
+                pass
+
+    def _met(self, hint: Hint, path: bytes) -> None:
+        for post in self.posts:
+            if not post.present or not path.startswith(post.real_prefix):
+                continue
+            below = post.heard(path)
+            if below is None:
+                continue
+            if hint is Hint.FILE:
+                post.root.inspect(below)
+            else:
+                post.want_subtree(below)
+
+    # Scans and regular checks.
+
+    def _scan(self) -> None:
+        """Give the scans a slice of time; an event that comes in ends it."""
+        end = self._monotonic() + _SLICE
+
+        def enough() -> bool:
+            now = self.beat = self._monotonic()
+            return now >= end or not self.inbox.empty()
+
+        for post in self.posts:
+            post.scan(enough)
+            post.root.flush()
+
+    def _tick(self, now: float) -> None:
+        if self.mounts.changed():
+            self.remounted = True
+            for post in self.posts:
+                post.remounted()
+        for post in self.posts:
+            post.check()
+        if now >= self._next_notes:
+            self._next_notes = now + _NOTES
+            self._check_notes()
+        self.states = tuple(post.state() for post in self.posts)
+
+    # Failure notes.
+
+    def _maybe_note(self, path: str) -> None:
+        if path.endswith(NOTE_SUFFIX):
+            self._next_notes = self._next_tick = 0.0
+
+    def _check_notes(self) -> None:
+        """Put back the sources whose failure note a person deleted."""
+        missing = []
+        for note in self._ledger.notes():
+            post = next((post for post in self.posts if post.root.owns(note.path)), None)
+            if note.placed and post is not None and post.present and not os.path.lexists(note.path):
+                missing.append((post, note))
+        for post, note in missing:
+            if not post.intact():  # the whole root went away, not the note
+                continue
+            for source in self._ledger.put_back([note.source]):
+                _log.info("file.queued", path=os.fsdecode(source), reason="note_deleted")
+            self._ledger.disown(note.path)
+
+
+class RemoteLane:
+    """A folder on a network mount, in a thread of its own: a server that does not answer holds up nobody else."""
+
+    def __init__(
+        self, folder: Folder, foreign: frozenset[bytes], ledger: Ledger, **clocks: Callable[[], float]
+    ) -> None:
+        self.folder = folder
+        self.lane = Lane(ledger, **clocks)
+        #: What ended the thread unexpectedly.
+        self.failure: Exception | None = None
+        #: It was reported as not answering.
+        self.silent = False
+        self._foreign = foreign
+        self._stop = threading.Event()
+        # The exception to "no daemonic threads": one that is stuck in the kernel cannot be asked to end, and must not
+        # keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=f"finder-{folder.name}", daemon=True)
+
+    def start(self) -> None:
+        """Start watching."""
+        self._thread.start()
+
+    def assign(self, foreign: frozenset[bytes]) -> None:
+        """Note which roots inside it belong to other folders."""
+        if foreign != self._foreign:
+            self._foreign = foreign
+            for post in self.lane.posts:
+                post.root.foreign = foreign
+            self.lane.inbox.put(Event(Hint.RESCAN))
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._stop.set()
+        self.lane.inbox.put(Event(Hint.WAKE))
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end."""
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self.lane.add(self.folder, self._foreign, "start")
+            while not self._stop.is_set():
+                self.lane.step()
+            self.lane.close()
+        except Exception as error:  # noqa: BLE001  the thread's boundary: the detector raises it where it is seen
+            self.failure = error

@@ -1,0 +1,200 @@
+"""What `watcher check` wants to know of one folder, proved by a file that is removed at once."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty
+from secrets import token_hex
+from typing import Final
+
+from watcher.folders.folder import Folder
+from watcher.folders.mounts import Kind, Mounts
+from watcher.folders.post import PROBE_PREFIX, How
+from watcher.folders.watch import REMEDIES, Hint, Inbox, Watch
+from watcher.settle import Writer, writer
+
+#: Seconds to wait for the probe file's event.
+_WAIT: Final = 2.0
+#: Directories counted at most: a doctor does not walk for minutes.
+_COUNTED: Final = 200_000
+#: Bit of CAP_LEASE in the capability sets (capabilities(7)).
+_CAP_LEASE: Final = 28
+_INOTIFY: Final = Path("/proc/sys/fs/inotify")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """How a folder would be watched, and why. What could not be found out is None."""
+
+    how: How
+    why: str
+    #: What to do about it; "" where nothing is wrong.
+    hint: str
+    readable: bool
+    writable: bool
+    filesystem: str
+    network: bool
+    #: Seconds from making the probe file to its event; None: no event, or no probe file.
+    event_after_seconds: float | None
+    #: "yes", "own files" (nobody gave us CAP_LEASE) or "no" (the quiet time is 5 s then).
+    leases: str
+    free_bytes: int | None
+    #: Directories below, each of which takes one watch; `watch_limit` is what one user may have.
+    directories: int
+    watch_limit: int | None
+    instance_limit: int | None
+
+
+def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) -> ProbeResult:
+    """Look at a folder as a daemon would, and leave nothing behind. Touches the folder, so a dead server blocks it."""
+    mounts = Mounts()
+    try:
+        path = os.fsencode(os.path.abspath(folder.path))  # noqa: PTH100  keeps symbolic links
+        mount = mounts.of(os.path.realpath(path))
+        network = mount.kind is Kind.NETWORK
+        trial = _Trial(os.fsdecode(path), monotonic)
+        reason = trial.readable()
+        if not reason:
+            trial.run(folder)
+        how, why, hint = _judge(folder, mount.filesystem, reason, trial, network=network)
+        return ProbeResult(
+            how=how,
+            why=why,
+            hint=hint,
+            readable=not reason,
+            writable=trial.writable,
+            filesystem=mount.filesystem,
+            network=network,
+            event_after_seconds=trial.event_after,
+            leases=_leases(trial.lease, network=network),
+            free_bytes=_free(path),
+            directories=_directories(folder, path) if not reason else 0,
+            watch_limit=_limit("max_user_watches"),
+            instance_limit=_limit("max_user_instances"),
+        )
+    finally:
+        mounts.close()
+
+
+class _Trial:
+    """A watch on the root alone, and a file made in it."""
+
+    def __init__(self, path: str, monotonic: Callable[[], float]) -> None:
+        self.writable = False
+        self.event_after: float | None = None
+        self.lease = Writer.UNKNOWN
+        self.refused: OSError | None = None
+        self._path = path
+        self._monotonic = monotonic
+
+    def readable(self) -> str:
+        """Say why the root cannot be listed; "" when it can."""
+        try:
+            with os.scandir(self._path) as entries:
+                next(entries, None)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def run(self, folder: Folder) -> None:
+        """Make the file, and wait for its event where there can be one."""
+        inbox = Inbox()
+        watch = Watch(os.path.realpath(self._path), inbox, recursive=False)
+        try:
+            watch.start()
+        except OSError as error:
+            self.refused = error
+        try:
+            name = PROBE_PREFIX + token_hex(4)
+            began = self._monotonic()
+            self._touch(Path(self._path, name))
+            if self.writable and self.refused is None and folder.detect != "scan":
+                self._await(inbox, name, began)
+        finally:
+            watch.close()
+
+    def _touch(self, path: Path) -> None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
+        try:
+            self.writable = True
+            os.close(descriptor)
+            reader = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self.lease = writer(reader)
+            os.close(reader)
+        except OSError:
+            self.lease = Writer.UNKNOWN
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+    def _await(self, inbox: Inbox, name: str, began: float) -> None:
+        until = began + _WAIT
+        with suppress(Empty):
+            while (left := until - self._monotonic()) > 0:
+                event = inbox.get(timeout=left)
+                if event.hint is Hint.FILE and event.path.endswith("/" + name):
+                    self.event_after = self._monotonic() - began
+                    return
+
+
+def _judge(folder: Folder, filesystem: str, reason: str, trial: _Trial, *, network: bool) -> tuple[How, str, str]:
+    if reason:
+        return How.LOST, reason, "mount it, create it, or let the service's user read it"
+    if folder.detect == "scan":
+        return How.SCAN, "asked for", ""
+    if network and folder.detect == "auto":
+        return How.SCAN, f"{filesystem}: what others change there raises no events here", ""
+    if (refused := trial.refused) is not None:
+        return How.SCAN, refused.strerror or str(refused), REMEDIES.get(refused.errno or 0, "")
+    if trial.writable and trial.event_after is None:
+        return How.SCAN, f"{filesystem}: no event arrived", 'detect = "scan" spares this folder the proof'
+    proof = "an event arrived" if trial.writable else "not proved: no file can be made here"
+    return How.EVENTS, f"{filesystem}, {proof}", ""
+
+
+def _leases(lease: Writer, *, network: bool) -> str:
+    """Sum up; the probe file is our own, so a lease on it says nothing of the files of others."""
+    if _may_lease():
+        return "yes" if lease is Writer.NONE and not network else "no"
+    return "no" if network or lease is Writer.UNKNOWN else "own files"
+
+
+def _may_lease() -> bool:
+    """Say whether this process may ask for leases on files of others."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
+    return False
+
+
+def _free(path: bytes) -> int | None:
+    try:
+        return shutil.disk_usage(os.fsdecode(path)).free
+    except OSError:
+        return None
+
+
+def _directories(folder: Folder, path: bytes) -> int:
+    """Count what the kernel needs a watch for: watchdog leaves out nothing but links."""
+    if not folder.recursive:
+        return 1
+    count, pending = 0, [path]
+    while pending and count < _COUNTED:
+        count += 1
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            pending.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    return count
+
+
+def _limit(name: str) -> int | None:
+    try:
+        return int((_INOTIFY / name).read_text())
+    except (OSError, ValueError):
+        return None
