@@ -6,7 +6,15 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-_OURS = ("WATCHER_", "OPENAI_", "NOTIFY_SOCKET", "WATCHDOG_", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM")
+_OURS = (
+    "WATCHER_",
+    "OPENAI_",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "CREDENTIALS_DIRECTORY",
+    "STATE_DIRECTORY",
+    "JOURNAL_STREAM",
+)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 

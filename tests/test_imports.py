@@ -68,6 +68,11 @@ def test_a_wrong_edge_is_seen(source: str) -> None:
 
 
 def test_imports_never_go_relative() -> None:
-    relative = [path for path in MODULES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.level]
+    relative = [
+        path
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
 
     assert relative == []

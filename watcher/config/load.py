@@ -54,10 +54,10 @@ def load(
         "credential": environment.from_credential(environ),
         str(path): _from_file(path),
     }
-    _openai(layers, environ)
     problems = [problem for origin, layer in layers.items() for problem in _unknown(layer, origin)]
     if problems:
         raise ConfigError("\n".join(problems), hint="watcher config --example shows every key")
+    _openai(layers, environ)
     settings = _validated(layers, folders)
     own = Path(settings.state.dir).expanduser() if settings.state.dir else None
     origins = {key: origin for origin, layer in reversed(layers.items()) for key in _flat(layer)}
@@ -87,13 +87,13 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> None:
     """Take OPENAI_BASE_URL and OPENAI_API_KEY where that is safe: a key never goes to a host it was not meant for."""
-    urls = [url for layer in layers.values() if isinstance(url := layer.get("api", {}).get("url"), str)]
+    urls = [url for layer in layers.values() if (url := layer.get("api", {}).get("url"))]
     base = environ.get("OPENAI_BASE_URL", "")
     ambient = layers["environment"]
     if not urls and base:
         ambient.setdefault("api", {})["url"] = base
     url = urls[0] if urls else base or _DEFAULT_URL
-    has_key = any(layer.get("api", {}).get("key") for layer in layers.values() if isinstance(layer.get("api"), dict))
+    has_key = any(layer.get("api", {}).get("key") for layer in layers.values())
     meant = (not urls and base) or urlsplit(url).hostname == urlsplit(_DEFAULT_URL).hostname
     if not has_key and meant and environ.get("OPENAI_API_KEY"):
         ambient.setdefault("api", {})["key"] = environ["OPENAI_API_KEY"]
@@ -176,7 +176,8 @@ def _unknown(layer: Mapping[str, Any], origin: str) -> Iterator[str]:
 def _nearest(name: str, valid: Sequence[str], origin: str, *, what: str) -> str:
     everywhere = [f"{section}.{key}" for section in sections() for key in keys(section)]
     last = name.rpartition(".")[2]
-    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    here = {full.rpartition(".")[2]: full for full in valid}
+    near = [here[word] for word in difflib.get_close_matches(last, here, n=1)]
     near = near or [full for full in everywhere if full.rpartition(".")[2] == last]
     near = near or difflib.get_close_matches(name, everywhere, n=1, cutoff=0.5)
     meant = f"; did you mean {near[0]}?" if near else ""
@@ -184,7 +185,7 @@ def _nearest(name: str, valid: Sequence[str], origin: str, *, what: str) -> str:
 
 
 def _sentences(error: ValidationError, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    origins = {key: origin for origin, layer in reversed(layers.items()) for key in _flat(layer)}
+    origins = {key: origin for origin, layer in reversed([*layers.items()]) for key in _flat(layer)}
     for problem in error.errors(include_url=False, include_input=False):
         where = ".".join(str(part) for part in problem["loc"])
         message = str(problem["msg"]).removeprefix("Value error, ")

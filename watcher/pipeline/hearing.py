@@ -47,8 +47,13 @@ def stored(content: Content, ledger: Ledger) -> Heard | None:
         body = ledger.recall(cut.digest, content.parameters)
         if body is None:
             return None
-        parts.append(Part(cut, parse(body, (cut.end - cut.start) / _RATE)))
-    return Heard(join(parts, content.seconds), content, cached=frozenset(cut.index for cut in content.cuts))
+        parts.append(_part(cut, body))
+    return Heard(join(parts, duration=content.seconds), content, cached=frozenset(cut.index for cut in content.cuts))
+
+
+def _part(cut: Cut, body: bytes) -> Part:
+    start, end = cut.start / _RATE, cut.end / _RATE
+    return Part(start, end, parse(body, end - start))
 
 
 class Hearing:
@@ -60,7 +65,7 @@ class Hearing:
         self._wanted = wanted
         self._tools = tools
         self._beat = beat
-        self._parameters = wanted.request.parameters(tools.client.model)
+        self._parameters = wanted.request.parameters(tools.client.endpoint.model)
         self._sketch = media.sketch(descriptor)
 
     def hear(self) -> Heard:
@@ -68,9 +73,13 @@ class Hearing:
         if (known := self._known()) is not None:
             return known
         if self._job.small:
-            inspection = container.inspect(self._descriptor, self._job.fingerprint.size)
-            if (name := container.upload_name(inspection.format)) is not None:
-                return self._whole(*name, seconds=inspection.seconds or 0.0)
+            size = self._job.fingerprint.size
+            inspection = container.inspect(self._descriptor, size)
+            name = container.upload_name(inspection.format)
+            seconds = inspection.seconds or 0.0
+            limits = self._tools.client.limits()
+            if name is not None and size <= limits.max_bytes and seconds <= (limits.max_seconds or seconds):
+                return self._whole(*name, seconds=seconds)
         return self._cut(self._tools.media)
 
     def _known(self) -> Heard | None:
@@ -105,7 +114,7 @@ class Hearing:
         )
         ledger.keep_content(content)
         return Heard(
-            join([Part(content.cuts[0], transcript)], seconds),
+            join([Part(0.0, seconds, transcript)], duration=seconds),
             content,
             cached=frozenset({0} if cached else ()),
             paid_seconds=0.0 if cached else seconds,
@@ -146,6 +155,7 @@ class Hearing:
         # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
         key = f"{self._parameters} {options.piece_seconds:g} {options.skip_silence}"
         key = hashlib.sha256(key.encode()).hexdigest()
+        limits = tools.client.limits()
         requests = _Requests(self._ask_piece, self._parameters, tools, self._job)
         with media.Cutting(
             self._descriptor,
@@ -153,14 +163,14 @@ class Hearing:
             spool=tools.spool,
             planned=ledger.cuts(self._sketch, key),
             stop=tools.stop,
-            places=tools.gate.limit,
-            max_bytes=tools.max_upload_bytes,
-            max_seconds=tools.client.limits().max_seconds,
+            in_flight=lambda: tools.gate.state().limit,
+            max_bytes=limits.max_bytes,
+            max_seconds=limits.max_seconds or 0.0,
         ) as cutting:
             try:
                 for piece in self._paced(cutting):
                     ledger.keep_cut(self._sketch, key, piece.cut)
-                    requests.add(piece, cutting)
+                    requests.add(piece)
                 self._beat(_LONGEST_REQUEST)
                 requests.finish()
             except BaseException:
@@ -177,7 +187,7 @@ class Hearing:
         )
         ledger.keep_content(content)
         return Heard(
-            join(requests.parts(), summary.seconds),
+            join(requests.parts(), duration=summary.seconds),
             content,
             cached=requests.cached,
             paid_seconds=requests.paid_seconds,
@@ -205,7 +215,9 @@ class Hearing:
             small=small,
             path=self._job.path,
         )
-        tools.ledger.keep(digest, self._parameters, answer.body, seconds=upload.seconds, model=tools.client.model)
+        tools.ledger.keep(
+            digest, self._parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
+        )
         return answer.body
 
 
@@ -232,16 +244,16 @@ class _Requests:
         """Seconds of audio that were asked for."""
         return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
 
-    def add(self, piece: media.Piece, cutting: media.Cutting) -> None:
+    def add(self, piece: media.Piece) -> None:
         """Ask for a piece, unless its answer is known. Raises what an earlier request met."""
         self._pieces.append(piece)
         body = self._tools.ledger.recall(piece.cut.digest, self._parameters)
         if body is not None:
             self._cached.add(piece.cut.index)
             self._bodies[piece.cut.index] = body
-            cutting.release(piece)
+            piece.release()
         else:
-            self._running[self._tools.submit(lambda: self._send(piece, cutting))] = piece
+            self._running[self._tools.submit(lambda: self._send(piece))] = piece
         self._collect({future for future in self._running if future.done()})
 
     def finish(self) -> None:
@@ -260,9 +272,9 @@ class _Requests:
 
     def parts(self) -> list[Part]:
         """Give the answers, in the recording's order."""
-        return [Part(piece.cut, parse(self._bodies[piece.cut.index], piece.seconds)) for piece in self._pieces]
+        return [_part(piece.cut, self._bodies[piece.cut.index]) for piece in self._pieces]
 
-    def _send(self, piece: media.Piece, cutting: media.Cutting) -> bytes:
+    def _send(self, piece: media.Piece) -> bytes:
         try:
             descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -271,7 +283,7 @@ class _Requests:
             finally:
                 os.close(descriptor)
         finally:
-            cutting.release(piece)
+            piece.release()
 
     def _collect(self, done: set[Future[bytes]]) -> None:
         for future in done:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -12,6 +13,7 @@ from watcher.formats import Document, Span
 from watcher.formats import render as render_format
 from watcher.job import Job, Outcome, Output
 from watcher.ledger.protocol import Ledger
+from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.log import printable
 from watcher.pipeline.hearing import Heard, Hearing, stored
 from watcher.pipeline.source import opened, verify
@@ -28,6 +30,8 @@ _RATE = 16_000
 def run(job: Job, tools: Tools, beat: Patience) -> Outcome:
     """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
     wanted = tools.wanted(job)
+    if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
+        return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs)
     with opened(job) as descriptor:
         if (unchanged := _unchanged(job, descriptor, tools.ledger)) is not None:
             return unchanged
@@ -42,8 +46,9 @@ def run(job: Job, tools: Tools, beat: Patience) -> Outcome:
             if not tools.ledger.holds(job):
                 raise LeaseLostError("the lease is gone")
 
-        model = tools.client.model
-        return _written(job, heard, wanted, tools.ledger, model=model, check=check, source=os.fstat(descriptor))
+        model = tools.client.endpoint.model
+        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=check, source=os.fstat(descriptor))
+    return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
 
 
 def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, model: str) -> Outcome:
@@ -78,6 +83,14 @@ def _unchanged(job: Job, descriptor: int, ledger: Ledger) -> Outcome | None:
         return None
     known = ledger.lookup(job.path)
     return known.outcome if known is not None else None
+
+
+def _moved(job: Job, outcome: Outcome, wanted: Wanted, ledger: Ledger) -> Outcome:
+    """Take source and outputs away; the outcome travels along, so that a crash on the way loses nothing of it."""
+    moved = sidecar.move_done(
+        job, outcome.outputs, wanted.after, register=ledger, memo={"outcome": outcome_text(outcome)}
+    )
+    return replace(outcome, outputs=moved.outputs)
 
 
 def _written(

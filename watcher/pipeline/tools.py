@@ -29,6 +29,8 @@ class Wanted:
     output: str
     rules: Rules
     text: Text
+    #: Folder below the root that source and outputs move to afterwards; "": they stay.
+    after: str = ""
 
 
 class Submit(Protocol):
@@ -62,7 +64,6 @@ class Tools:
     media: MediaOptions
     #: Where pieces live between being cut and being sent.
     spool: Path
-    max_upload_bytes: int
     stop: threading.Event
     submit: Submit
     wanted: Callable[[Job], Wanted]

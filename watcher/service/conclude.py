@@ -1,7 +1,6 @@
 """What follows from a result: ledger, log line, note beside the source, hook, move."""
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from watcher import sidecar
 from watcher.errors import ChangedError, JobError
 from watcher.job import Job, Outcome
 from watcher.ledger.protocol import Ledger
-from watcher.log import printable
 
 _log = structlog.get_logger()
 
@@ -24,18 +22,16 @@ class Conclusions:
         ledger: Ledger,
         *,
         inspect: Callable[[bytes], None],
-        after: Callable[[Job], str],
         on_done: Callable[[], bool],
         on_failed: Callable[[], bool],
         notes: Callable[[], bool],
     ) -> None:
-        """`inspect` has a path looked at again; `after` gives a source's folder's `after` ("keep" or "move:…").
+        """`inspect` has a path looked at again.
 
         `on_done` and `on_failed` say whether there is such a hook, `notes` whether failure notes are wanted.
         """
         self._ledger = ledger
         self._inspect = inspect
-        self._after = after
         self._on_done = on_done
         self._on_failed = on_failed
         self._notes = notes
@@ -49,16 +45,18 @@ class Conclusions:
             "cached_pieces": outcome.cached_pieces,
             "waited": waited,
             "elapsed": elapsed,
-            "outputs": [printable(output.path) for output in outcome.outputs],
+            "outputs": [_text(output.path) for output in outcome.outputs],
             "language": outcome.language,
         }
         doubts = {"left_out": outcome.left_out, "flagged": outcome.flagged, "warnings": list(outcome.warnings)}
         facts.update({key: value for key, value in doubts.items() if value})
         self._ledger.done(job, outcome, hook=self._payload("job.done", job, facts) if self._on_done() else "")
-        sidecar.remove_note(job.root, job.path, self._ledger)
+        sidecar.forget_move(job, self._ledger)
+        try:
+            sidecar.remove_note(job.root, job.path, self._ledger)
+        except JobError as problem:
+            _log.warning("job.done", reason=problem.reason, message=f"the failure note stays: {problem.message}")
         _log.info("job.done", **facts)
-        if (after := self._after(job)) != "keep":
-            self._move(job, outcome, after.removeprefix("move:"))
 
     def failed(self, job: Job, error: JobError) -> None:
         """Conclude a job that failed for good: the note says why and what to do."""
@@ -81,20 +79,14 @@ class Conclusions:
         except JobError as problem:
             _log.warning("output.renamed", reason=problem.reason, message=f"no note was left: {problem.message}")
 
-    def _move(self, job: Job, outcome: Outcome, target: str) -> None:
-        try:
-            sidecar.move_done(job, outcome.outputs, target=target, register=self._ledger)
-        except JobError as problem:
-            _log.error("job.done", reason=problem.reason, message=f"it stays where it is: {problem.message}")
-
     @staticmethod
     def _payload(event: str, job: Job, facts: dict[str, Any]) -> str:
         return json.dumps(
-            {"event": event, "job": job.id, "path": printable(job.path), "root": printable(job.root), **facts},
+            {"event": event, "job": job.id, "path": _text(job.path), "root": _text(job.root), **facts},
             ensure_ascii=False,
         )
 
 
-def folder_of(path: bytes) -> bytes:
-    """Give the directory a source lies in."""
-    return os.path.dirname(path)  # noqa: PTH120 - bytes
+def _text(path: bytes) -> str:
+    """Give a path for JSON: as it is where it is UTF-8, so that a hook can open it; else with odd bytes escaped."""
+    return path.decode("utf-8", "backslashreplace")

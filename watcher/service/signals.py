@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Final
+from typing import Final, Self
 
 _ASKED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -22,18 +22,20 @@ class Signals:
         self._seen: list[signal.Signals] = []
         self._former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
         self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+        for end in (self._reader, self._writer):
+            end.settimeout(0)
         self._wakeup = -1
 
-    def __enter__(self) -> "Signals":
+    def __enter__(self) -> Self:
         """Install the handlers."""
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in _ASKED:
             self._former[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Put the former handlers back."""
         for number, handler in self._former.items():
             signal.signal(number, handler)

@@ -1,0 +1,150 @@
+"""The real daemon as a process: started from the command line, read through its log, ended by signals."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 30.0
+
+
+class Daemon:
+    """A `watcher` process whose stderr is JSON lines; every line it wrote is in `events`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+        #: Lines that were no JSON: a traceback, a usage error.
+        self.talk: list[str] = []
+        self._new: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="daemon-log")
+        self._reader.start()
+
+    def await_event(self, name: str, *, patience: float = PATIENCE, **keys: Any) -> dict[str, Any]:
+        """Give the first event of that name with those keys, past or to come."""
+        return self.await_events(name, 1, patience=patience, **keys)[0]
+
+    def await_events(self, name: str, count: int, *, patience: float = PATIENCE, **keys: Any) -> list[dict[str, Any]]:
+        """Give all such events as soon as there are `count`."""
+        deadline = time.monotonic() + patience
+        while len(found := self.seen(name, **keys)) < count:
+            try:
+                event = self._new.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"{len(found)} of {count} {name} {keys}; log:\n{self.log()}") from None
+            if event is None:
+                self._new.put(None)
+                if len(found := self.seen(name, **keys)) >= count:
+                    return found
+                raise AssertionError(f"the daemon ended before {name} {keys}; log:\n{self.log()}")
+        return found
+
+    def seen(self, name: str, **keys: Any) -> list[dict[str, Any]]:
+        """Give the events of that name with those keys so far."""
+        return [
+            event
+            for event in list(self.events)
+            if event.get("event") == name and all(event.get(key) == value for key, value in keys.items())
+        ]
+
+    def log(self) -> str:
+        """Give what was written so far."""
+        return "\n".join([*(json.dumps(event) for event in self.events), *self.talk])
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """Wait for the end; give the exit code."""
+        code = self.process.wait(patience)
+        self._reader.join(patience)
+        return code
+
+    def stop(self) -> int:
+        """Ask it to end, as systemd does; give the exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.send(signal.SIGKILL)
+        self.wait()
+
+    def _read(self) -> None:
+        stream = self.process.stderr
+        assert stream is not None
+        for raw in stream:
+            line = raw.decode("utf-8", "replace").rstrip("\n")
+            try:
+                event = json.loads(line)
+            except ValueError:
+                self.talk.append(line)
+                continue
+            self.events.append(event)
+            self._new.put(event)
+        stream.close()
+        self._new.put(None)
+
+
+@contextmanager
+def daemon(*arguments: str | Path, state: Path, environ: dict[str, str] | None = None) -> Iterator[Daemon]:
+    """Run `watcher run` with its state in `state`; what still runs at the end is killed."""
+    with command("run", *arguments, "--set", f"state.dir={state}", environ=environ) as running:
+        yield running
+
+
+@contextmanager
+def command(*arguments: str | Path, environ: dict[str, str] | None = None) -> Iterator[Daemon]:
+    """Run any command that logs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "watcher", *map(str, arguments), "--set", "log.format=json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "WATCHER_CONFIG": os.devnull, **(environ or {})},
+        process_group=0,
+    )
+    running = Daemon(process)
+    try:
+        yield running
+    finally:
+        if process.poll() is None:
+            # A stopped one would not take the kill's effect in time for its pipes to close.
+            os.killpg(process.pid, signal.SIGCONT)
+            process.kill()
+        running.wait()
+
+
+def watcher(
+    *arguments: str | Path, environ: dict[str, str] | None = None, check: bool = True
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; with `check`, its exit code must be 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "watcher", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "WATCHER_CONFIG": os.devnull, **(environ or {})},
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+    assert not check or done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def eventually(condition: Callable[[], object], *, patience: float = PATIENCE, what: str = "") -> None:
+    """Wait until a condition holds; the pause between two looks is no measure of anything."""
+    deadline = time.monotonic() + patience
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"it never came to be: {what or condition}"
+        pause.wait(0.02)

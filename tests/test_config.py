@@ -1,0 +1,225 @@
+"""Settings: every source, their order, and what is said when something is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from watcher.config import Settings, example, load
+from watcher.config.settings import about, keys, sections
+from watcher.errors import ConfigError
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_nothing_given_yields_the_defaults() -> None:
+    config = load(environ={"HOME": "/nowhere"})
+
+    assert config.settings == Settings()
+    assert config.state_directory == Path("/nowhere/.local/state/watcher")
+
+
+def test_the_example_file_loads_back_to_the_defaults(tmp_path: Path) -> None:
+    file = write(tmp_path / "watcher.toml", example())
+
+    assert load(environ={}, file=file).settings == Settings()
+
+
+def test_the_example_file_shows_every_key_with_a_line_about_it() -> None:
+    text = example()
+
+    for section in sections():
+        for key in keys(section):
+            line = next(line for line in text.splitlines() if line.lstrip("# ").startswith(f"{key} = "))
+            assert about(section, key) in text
+            assert "#" in line.lstrip("# ")
+
+
+def test_the_commented_folder_of_the_example_loads(tmp_path: Path) -> None:
+    lines = example().splitlines()
+    first = lines.index("# [[folders]]")
+    folder = [line.removeprefix("# ") for line in lines[first : first + 10]]
+    file = write(tmp_path / "watcher.toml", "\n".join(folder))
+
+    assert load(environ={}, file=file).settings.folders[0].path == "/srv/recordings"
+
+
+def test_sources_override_each_other_in_the_documented_order(tmp_path: Path) -> None:
+    file = write(tmp_path / "w.toml", '[api]\nkey = "file"\nmodel = "file"\nconcurrency = 2\nattempts = 3\n')
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "api_key").write_text("credential\n")
+    environ = {
+        "CREDENTIALS_DIRECTORY": str(credentials),
+        "WATCHER_API__MODEL": "environment",
+        "WATCHER_API__CONCURRENCY": "5",
+    }
+
+    config = load({"api": {"concurrency": 7}}, environ=environ, file=file)
+
+    api = config.settings.api
+    assert (api.concurrency, api.model, api.key.get_secret_value(), api.attempts) == (7, "environment", "credential", 3)
+    assert config.origin("api.concurrency") == "command line"
+    assert config.origin("api.model") == "environment"
+    assert config.origin("api.key") == "credential"
+    assert config.origin("api.attempts") == str(file)
+    assert config.origin("api.url") == "default"
+
+
+def test_the_environment_takes_lists_in_tomls_notation() -> None:
+    config = load(environ={"WATCHER_TRANSCRIPT__FORMATS": '["vtt", "json"]'})
+
+    assert config.settings.transcript.formats == ("vtt", "json")
+
+
+def test_folders_come_from_the_environment_too() -> None:
+    config = load(environ={"WATCHER_FOLDERS": '[{path = "/a"}, {path = "/b/a"}]'})
+
+    assert [folder.name for folder in config.settings.folders] == ["a", "a-2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[api]\nmodle = 'x'", "api.modle (in {file}); did you mean api.model?"),
+        ("[apis]\nmodel = 'x'", "no section apis (in {file}); did you mean api?"),
+        ("[subtitles]\nmax_char = 3", "did you mean subtitles.max_chars?"),
+        ("[media]\nconcurrency = 3", "did you mean api.concurrency?"),
+        ("[[folders]]\npath = '/a'\nrecursiv = true", "did you mean folders.recursive?"),
+        ("api = 3", "api has to be a table"),
+        ("[api]\nconcurrency = 0", "api.concurrency: Input should be greater than or equal to 1 (in {file})"),
+        ("[subtitles]\nmax_chars = 0", "max_chars"),
+        ("[transcript]\nformats = ['doc']", "transcript.formats"),
+        ("[transcript]\nlanguage = 'klingon'", "'klingon' is no language code"),
+        ("[transcript]\noutput = '../{stem}'", "no '/'"),
+        ("[transcript]\noutput = '{speaker}'", "no placeholder"),
+        ("[transcript]\noutput = 'text'", "needs {{stem}} or {{name}}"),
+        ("[[folders]]\npath = 'here'", "not absolute"),
+        ("[[folders]]\npath = '/a'\nafter = 'move:../b'", "neither"),
+        ("[[folders]]\npath = '/a'\ntemperature = 2", "temperature"),
+        ("[[folders]]\npath = '/a'\n[[folders]]\npath = '/a/'", "given twice"),
+        ("[[folders]]\npath = '/a'\nname='x'\n[[folders]]\npath = '/b'\nname='x'", "two folders are called 'x'"),
+        ("[api", "is not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
+    file = write(tmp_path / "w.toml", text)
+
+    with pytest.raises(ConfigError) as error:
+        load(environ={}, file=file)
+
+    assert said.format(file=file) in error.value.message
+
+
+def test_several_problems_are_named_at_once(tmp_path: Path) -> None:
+    file = write(tmp_path / "w.toml", "[api]\nconcurrency = 0\nattempts = 0")
+
+    with pytest.raises(ConfigError) as error:
+        load(environ={}, file=file)
+
+    assert len(error.value.message.splitlines()) == 2
+
+
+def test_an_unknown_variable_of_ours_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"api\.kee \(in environment\); did you mean api\.key"):
+        load(environ={"WATCHER_API__KEE": "x"})
+
+
+def test_a_missing_file_that_was_named_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(environ={"WATCHER_CONFIG": str(tmp_path / "none.toml")})
+
+    assert "watcher config --example" in error.value.hint
+
+
+def test_the_users_file_comes_before_the_machines(tmp_path: Path) -> None:
+    (tmp_path / "watcher").mkdir()
+    file = write(tmp_path / "watcher" / "watcher.toml", "[api]\nmodel = 'mine'")
+
+    config = load(environ={"XDG_CONFIG_HOME": str(tmp_path)})
+
+    assert (config.settings.api.model, config.file) == ("mine", file)
+
+
+@pytest.mark.parametrize(
+    ("environ", "key"),
+    [
+        ({"OPENAI_API_KEY": "sk-o"}, "sk-o"),
+        ({"OPENAI_API_KEY": "sk-o", "WATCHER_API_KEY": "sk-w"}, "sk-w"),
+        ({"OPENAI_API_KEY": "sk-o", "WATCHER_API__URL": "https://relay.example/v1"}, ""),
+        ({"OPENAI_API_KEY": "sk-o", "OPENAI_BASE_URL": "https://relay.example/v1"}, "sk-o"),
+        (
+            {
+                "OPENAI_API_KEY": "sk-o",
+                "OPENAI_BASE_URL": "https://relay.example/v1",
+                "WATCHER_API__URL": "https://other.example",
+            },
+            "",
+        ),
+        ({"OPENAI_API_KEY": "sk-o", "WATCHER_API__URL": "https://api.openai.com.evil.example/v1"}, ""),
+        ({"OPENAI_API_KEY": "sk-o", "WATCHER_API__URL": "https://api.openai.com/v1"}, "sk-o"),
+        ({"WATCHER_API__KEY": "  Bearer sk-w\n"}, "sk-w"),
+    ],
+)
+def test_a_key_goes_only_to_the_host_it_was_meant_for(environ: dict[str, str], key: str) -> None:
+    config = load(environ=environ)
+
+    assert config.settings.api.key.get_secret_value() == key
+
+
+def test_openai_base_url_is_the_url_where_none_is_given() -> None:
+    config = load(environ={"OPENAI_BASE_URL": "https://relay.example/v1"})
+
+    assert config.settings.api.url == "https://relay.example/v1"
+
+
+def test_a_key_never_shows() -> None:
+    config = load(environ={"WATCHER_API__KEY": "sk-secret"})
+
+    assert "sk-secret" not in repr(config)
+    assert "sk-secret" not in str(config.settings.model_dump())
+
+
+def test_a_wrong_value_of_a_key_does_not_show_in_the_error(tmp_path: Path) -> None:
+    file = write(tmp_path / "w.toml", "[api]\nkey = ['sk-secret']")
+
+    with pytest.raises(ConfigError) as error:
+        load(environ={}, file=file)
+
+    assert "sk-secret" not in error.value.message
+
+
+def test_a_folder_has_its_own_transcript_keys() -> None:
+    config = load(environ={"WATCHER_FOLDERS": '[{path = "/a", language = "German", formats = ["vtt"]}]'})
+    folder, settings = config.settings.folders[0], config.settings
+
+    transcript = folder.transcript(settings.transcript)
+
+    assert (transcript.language, transcript.formats, transcript.task) == ("de", ("vtt",), "transcribe")
+
+
+def test_folders_of_the_command_line_are_added() -> None:
+    config = load(environ={"WATCHER_FOLDERS": '[{path = "/a"}]'}, folders=["/a", "/b"])
+
+    assert [folder.path for folder in config.settings.folders] == ["/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "file", "directory"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/x:/var/lib/y"}, None, "/var/lib/x"),
+        ({"HOME": "/h", "XDG_STATE_HOME": "/s"}, None, "/s/watcher"),
+    ],
+)
+def test_the_state_directory_follows_systemd_then_xdg(
+    environ: dict[str, str], file: Path | None, directory: str
+) -> None:
+    assert load(environ=environ, file=file).state_directory == Path(directory)
+
+
+def test_state_dir_wins_over_the_surroundings() -> None:
+    config = load({"state": {"dir": "/x"}}, environ={"STATE_DIRECTORY": "/y"})
+
+    assert config.state_directory == Path("/x")

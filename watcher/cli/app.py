@@ -1,0 +1,109 @@
+"""The commands and their options; each imports what it needs when it runs, so that `status` is not slowed by `run`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watcher import __version__
+from watcher.cli.options import ConfigFile, Given, Json, Offline
+
+app = typer.Typer(
+    name="watcher",
+    help="Drop a recording into a folder; its transcript and subtitles appear beside it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - the parser calls it with the option's value
+    if asked:
+        sys.stdout.write(f"watcher {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Drop a recording into a folder; its transcript and subtitles appear beside it."""
+    _ = version
+
+
+@app.command()
+def run(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Watched beside the configured ones.")
+    ] = None,
+    *,
+    config: ConfigFile = None,
+    given: Given = None,
+    offline: Offline = False,
+) -> int:
+    """Watch folders and transcribe what arrives, until told to stop.
+
+    SIGTERM or Ctrl-C: requests in flight may finish, then it ends with exit 0. SIGHUP: the settings are read anew.
+    """
+    from watcher.cli.run import run as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(folders or [], config=config, given=given, offline=offline)
+
+
+@app.command()
+def once(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="Folders or single files.")] = None,
+    *,
+    config: ConfigFile = None,
+    given: Given = None,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> int:
+    """Transcribe what is there and exit: 0 all done, 1 some files failed, 130 interrupted.
+
+    Without PATH, the configured folders. What was transcribed before costs nothing.
+    """
+    from watcher.cli.once import once as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(paths or [], config=config, given=given, offline=offline, as_json=as_json)
+
+
+@app.command()
+def demo() -> int:
+    """Show it at work, offline and without a key: a bundled clip, the real daemon, the embedded engine."""
+    from watcher.cli.demo import demo as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb()
+
+
+@app.command()
+def engine(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0: any free one.")] = 8000,
+    key: Annotated[
+        str, typer.Option(envvar="WATCHER_ENGINE_KEY", help="The key that clients have to send; empty: none.")
+    ] = "",
+) -> int:
+    """Serve the embedded offline engine over OpenAI's HTTP protocol, on loopback."""
+    from watcher.cli.engine import engine as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(port=port, key=key)
+
+
+@app.command()
+def config(
+    *,
+    config: ConfigFile = None,
+    given: Given = None,
+    example: Annotated[bool, typer.Option("--example", help="Print a commented settings file instead.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Show the effective settings and where each came from; secrets are masked."""
+    from watcher.cli.config import config as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(config=config, given=given, example=example, as_json=as_json)

@@ -1,0 +1,58 @@
+"""`watcher config`: the effective settings with their origin, or the example file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from watcher.cli.options import configured, show
+from watcher.config import Config
+from watcher.config import example as example_file
+from watcher.config.example import toml
+from watcher.config.settings import keys, sections
+from watcher.report import Result
+
+
+def config(*, config: Path | None, given: Sequence[str] | None, example: bool, as_json: bool) -> int:
+    """Print the settings."""
+    if example:
+        return show(Result("config", data={"example": example_file()}, text=example_file()), as_json=as_json)
+    loaded = configured(config, given)
+    rows = list(_rows(loaded))
+    width = max(len(key) for key, _, _ in rows)
+    value_width = min(44, max(len(toml(value)) for _, value, _ in rows))
+    lines = [f"{key:<{width}}  {toml(value):<{value_width}}  {origin}" for key, value, origin in rows]
+    head = f"# settings file: {loaded.file or 'none'}\n# state: {loaded.state_directory}\n"
+    data = {
+        "file": str(loaded.file) if loaded.file else None,
+        "state_directory": str(loaded.state_directory),
+        "settings": {key: {"value": _plain(value), "origin": origin} for key, value, origin in rows},
+    }
+    return show(Result("config", data=data, text=head + "\n".join(lines)), as_json=as_json)
+
+
+def _rows(loaded: Config) -> "list[tuple[str, Any, str]]":
+    settings = loaded.settings
+    rows: list[tuple[str, Any, str]] = []
+    for section in sections():
+        if section != "folders":
+            values = getattr(settings, section)
+            rows += [
+                (f"{section}.{key}", getattr(values, key), loaded.origin(f"{section}.{key}")) for key in keys(section)
+            ]
+            continue
+        for folder in settings.folders:
+            own = {
+                key: value
+                for key, value in folder
+                if value is not None and (key == "path" or key in folder.model_fields_set)
+            }
+            rows += [(f"folders.{folder.name}.{key}", value, loaded.origin("folders")) for key, value in own.items()]
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return "**********" if value.get_secret_value() else ""
+    return list(value) if isinstance(value, tuple) else value

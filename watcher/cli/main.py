@@ -1,0 +1,56 @@
+"""The entry: runs a command, turns every error into one plain sentence (or the JSON envelope) and an honest exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from watcher.errors import UsageError, WatcherError
+from watcher.report import Problem, Result, envelope, problem_of
+
+#: Ctrl-C, as shells count it: 128 + SIGINT.
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; give the exit code. With ``--json``, stdout holds one document whatever happens."""
+    from watcher.cli.app import app  # noqa: PLC0415 - so that an error of an import is reported like any other
+
+    try:
+        code = app(args=list(arguments), standalone_mode=False, prog_name="watcher")
+        sys.stdout.flush()
+    except WatcherError as error:
+        return _report(arguments, problem_of(error), error.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; and nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        # The parser's own usage errors; an empty one is the help, which was printed already.
+        sentence = str(error.format_message()).strip()
+        if not sentence:
+            return 0
+        place = getattr(getattr(error, "ctx", None), "command_path", None) or "watcher"
+        return _report(arguments, Problem("usage", sentence, f"{place} --help explains"), UsageError.exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def _report(arguments: Sequence[str], problem: Problem, exit_code: int) -> int:
+    if "--json" in arguments:
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        sys.stdout.write(envelope(Result(command, errors=(problem,), exit_code=exit_code)) + "\n")
+        return exit_code
+    for line in problem.message.split("\n"):
+        sys.stderr.write(f"watcher: {line}\n")
+    if problem.hint:
+        sys.stderr.write(f"  -> {problem.hint}\n")
+    return exit_code

@@ -1,0 +1,70 @@
+"""Options that several commands share, and what is made of them."""
+
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from watcher.config import Config, Surroundings, load
+from watcher.errors import UsageError
+from watcher.report import Result, envelope
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="The settings file.", show_default=False, dir_okay=False),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="One setting, for example api.model=whisper-1.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Use the embedded engine: no key, no network, English, far below Whisper.")
+]
+
+
+def configured(
+    file: Path | None, given: Sequence[str] | None, *, folders: Sequence[Path] = (), extra: dict[str, Any] | None = None
+) -> Config:
+    """Load the settings with what the command line says on top."""
+    layer: dict[str, Any] = {section: dict(keys) for section, keys in (extra or {}).items()}
+    for assignment in given or ():
+        key, equals, text = assignment.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot or not name:
+            raise UsageError(
+                f"--set {assignment} is no assignment", hint="write section.key=value, for example api.model=whisper-1"
+            )
+        layer.setdefault(section, {})[name] = _value(text.strip())
+    return load(layer, environ=os.environ, file=file, folders=[os.path.abspath(folder) for folder in folders])  # noqa: PTH100 - links stay
+
+
+def surroundings() -> Surroundings:
+    """Give what the process was started with."""
+    return Surroundings.of(os.environ)
+
+
+def show(result: Result, *, as_json: bool) -> int:
+    """Print a result and give its exit code; problems go to stderr, for people."""
+    if as_json:
+        sys.stdout.write(envelope(result) + "\n")
+        return result.exit_code
+    if result.text:
+        sys.stdout.write(result.text.rstrip("\n") + "\n")
+    for problem in result.errors:
+        sys.stderr.write(f"watcher: {problem.message}\n" + (f"  -> {problem.hint}\n" if problem.hint else ""))
+    return result.exit_code
+
+
+def _value(text: str) -> Any:
+    """Read a value in TOML's notation; what is none is a string, so that nobody has to quote twice."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

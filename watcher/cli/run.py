@@ -1,0 +1,52 @@
+"""`watcher run`: the daemon."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from watcher.cli.options import configured, surroundings
+from watcher.config import Config
+from watcher.errors import ConfigError
+from watcher.service import Service
+
+
+def run(folders: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, offline: bool) -> int:
+    """Watch until told to stop; give the exit code."""
+    missing = [folder for folder in folders if not folder.exists()]
+    if missing:
+        raise ConfigError(f"there is no folder {missing[0]}", hint=f"make it first: mkdir -p {missing[0]}")
+    with engine_settings(offline=offline) as extra:
+
+        def load() -> Config:
+            return configured(config, given, folders=folders, extra=extra)
+
+        return Service(load(), reload=load, surroundings=surroundings()).run()
+
+
+@contextmanager
+def engine_settings(*, offline: bool) -> Iterator[dict[str, Any]]:
+    """Run the embedded engine while the context lasts; give the settings that point at it, or none."""
+    if not offline:
+        yield {}
+        return
+    key = os.urandom(16).hex()
+    with started_engine(port=0, key=key) as url:
+        yield {"api": {"url": url, "key": key, "model": "pocketsphinx-en-us"}}
+
+
+@contextmanager
+def started_engine(*, port: int, key: str) -> Iterator[str]:
+    """Run the embedded engine while the context lasts; give its base address. Raises ConfigError."""
+    from watcher.engine import Engine, EngineError  # noqa: PLC0415 - only for those who use it
+
+    try:
+        engine = Engine(port=port, key=key)
+        engine.start()
+    except EngineError as exc:
+        raise ConfigError(exc.message, hint=exc.hint) from exc
+    try:
+        yield engine.url
+    finally:
+        engine.stop()

@@ -1,0 +1,64 @@
+"""The one JSON envelope around everything a command says."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from watcher.errors import WatcherError
+
+#: Raised when a field changes its meaning or goes away; new fields may appear at any time.
+VERSION: Final = 1
+
+
+class Status(StrEnum):
+    """How a command ended, all in all."""
+
+    OK = "ok"
+    #: It did its work, and some of it failed.
+    PARTIAL = "partial"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that went wrong; `code` is stable, for scripts."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command yields: data for scripts, text for people."""
+
+    command: str
+    data: dict[str, Any] = field(default_factory=dict)
+    #: What a person reads on stdout.
+    text: str = ""
+    errors: tuple[Problem, ...] = ()
+    exit_code: int = 0
+
+    @property
+    def status(self) -> Status:
+        """ok, partial (exit code 1) or error."""
+        return {0: Status.OK, 1: Status.PARTIAL}.get(self.exit_code, Status.ERROR)
+
+
+def envelope(result: Result) -> str:
+    """Give the JSON document of a result, one line, readable by any parser (no lone surrogates)."""
+    document = {
+        "version": VERSION,
+        "command": result.command,
+        "status": result.status,
+        "exit_code": result.exit_code,
+        "data": result.data,
+        "errors": [asdict(problem) for problem in result.errors],
+    }
+    return json.dumps(document, ensure_ascii=False)
+
+
+def problem_of(error: WatcherError) -> Problem:
+    """Give an error as the envelope has it."""
+    return Problem(error.code, error.message, error.hint)

@@ -1,0 +1,188 @@
+"""Building the house: every room from its part of the settings, every thread with a name."""
+
+import contextvars
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import structlog
+
+from watcher import hooks, media, pipeline, sidecar
+from watcher.client import Client
+from watcher.errors import StateError
+from watcher.gate import Gate, Ticket
+from watcher.job import Job, Outcome
+from watcher.ledger import open_ledger
+from watcher.ledger.protocol import Ledger
+from watcher.pipeline import Tools, Wanted
+from watcher.service.conclude import Conclusions
+from watcher.service.crew import Crew
+from watcher.service.plan import Plan, plan
+from watcher.worker import RENEW, Beat, Leases, Worker
+
+_log = structlog.get_logger()
+_Result = TypeVar("_Result")
+
+#: How long a thread may take to end once nothing waits for the server any more.
+_JOIN: Final = 10.0
+_SPOOL: Final = "spool"
+
+__all__ = ["House", "plan"]
+
+
+class House:
+    """All rooms of one running daemon (or one `once`), without the finder and without signals."""
+
+    def __init__(self, plan: Plan, *, stop: threading.Event, on_death: Callable[[], None]) -> None:
+        """Open the ledger and clear what a crash left. Raises StateError and ConfigError."""
+        self.plan = plan
+        self.stop = stop
+        #: Those that work on jobs, and those that serve them until the last one has ended.
+        self.crew = Crew(on_death=on_death)
+        self._servants = Crew(on_death=on_death)
+        self._over = threading.Event()
+        directory = plan.config.state_directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            spool = directory / _SPOOL
+            spool.mkdir(exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise StateError(
+                f"the state directory {directory} cannot be made: {exc.strerror}",
+                hint="make it writable for this user, or name another one: state.dir",
+            ) from exc
+        self.ledger: Ledger = open_ledger(directory, plan.settings.state.url)
+        media.clear_spool(spool)
+        sidecar.clear_temporaries(self.ledger)
+        self.client = Client(plan.endpoint, memory=self.ledger)
+        self._retired: list[Client] = []
+        self.gate = self._gate_for(plan)
+        self._pool = ThreadPoolExecutor(plan.settings.api.concurrency, thread_name_prefix="request")
+        self.leases = Leases(self.ledger)
+        self.workers: list[Worker] = []
+        self._inspect: Callable[[bytes], None] = lambda _path: None
+        self.conclusions = Conclusions(
+            self.ledger,
+            inspect=self._look_again,
+            on_done=lambda: bool(self.plan.settings.hooks.on_done),
+            on_failed=lambda: bool(self.plan.settings.hooks.on_failed),
+            notes=lambda: self.plan.settings.service.error_notes,
+        )
+        self._spool = spool
+
+    def start(self, *, inspect: Callable[[bytes], None]) -> None:
+        """Start the threads that work; `inspect` has a path looked at again."""
+        self._inspect = inspect
+        count = self.plan.settings.state.workers
+        for number in range(1, count + 1):
+            worker = Worker(
+                f"worker-{number}",
+                self.ledger,
+                self._work,
+                leases=self.leases,
+                admit=self._admit,
+                conclude=self.conclusions,
+                stop=self.stop,
+                attempts=lambda: self.plan.settings.api.attempts,
+                jitter=random.random,
+                # One of several is kept free for files of a single request.
+                small=number == count > 1,
+            )
+            self.workers.append(worker)
+            self.crew.start(worker.name, worker.run)
+        self._servants.start("leases", self._keep_leases)
+        self._servants.start("hooks", self._run_hooks)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended one of the threads, if anything did."""
+        return self.crew.error or self._servants.error
+
+    def drain(self, seconds: float) -> list[str]:
+        """Let what is in flight finish for `seconds`, then cut it off; give the names of threads that did not end."""
+        self.stop.set()
+        self.ledger.wake()
+        if self.crew.join(seconds):
+            for client in (*self._retired, self.client):
+                client.cancel()
+        late = self.crew.join(_JOIN)
+        self._over.set()
+        return [*late, *self._servants.join(_JOIN)]
+
+    def close(self) -> None:
+        """Let go of everything; the threads must have ended."""
+        self._pool.shutdown(wait=True)
+        for client in (*self._retired, self.client):
+            client.close()
+        self.ledger.close()
+
+    def swap(self, new: Plan) -> None:
+        """Go on with other settings, from the next job on; the state stays where it is."""
+        if new.endpoint != self.plan.endpoint:
+            # What is in flight goes on with the former client; it is closed with the house.
+            self._retired.append(self.client)
+            self.client = Client(new.endpoint, memory=self.ledger)
+        if new.endpoint.name != self.plan.endpoint.name:
+            self.gate = self._gate_for(new)
+        else:
+            self.gate.reload(new.gate)
+            if new.endpoint != self.plan.endpoint:
+                # Another key or model: whatever held the queue may be over.
+                self.gate.resume()
+        self.plan = new
+
+    def wanted(self, job: Job) -> Wanted:
+        """Say what is to be made of a source."""
+        return self.plan.wanted(job)
+
+    @property
+    def overdue(self) -> list[str]:
+        """Names of the workers that have been silent for longer than they said."""
+        return [worker.name for worker in self.workers if worker.beat.overdue]
+
+    def _work(self, job: Job, beat: Beat) -> Outcome:
+        settings = self.plan.settings
+        tools = Tools(
+            ledger=self.ledger,
+            client=self.client,
+            gate=self.gate,
+            media=settings.media,
+            spool=self._spool,
+            stop=self.stop,
+            submit=self._submit,
+            wanted=self.wanted,
+        )
+        return pipeline.run(job, tools, beat)
+
+    def _submit(self, call: Callable[[], _Result]) -> "Future[_Result]":
+        # The pool's threads are older than the job: its name and path have to travel along, for the log.
+        return self._pool.submit(contextvars.copy_context().run, call)
+
+    def _gate_for(self, plan: Plan) -> Gate:
+        return Gate(
+            plan.gate, endpoint_name=plan.endpoint.name, memory=self.ledger, buy=self.ledger.buy, stop=self.stop
+        )
+
+    def _admit(self, *, timeout: float) -> Ticket | None:
+        return self.gate.admit(timeout=timeout)
+
+    def _look_again(self, path: bytes) -> None:
+        self._inspect(path)
+
+    def _keep_leases(self) -> None:
+        while not self._over.wait(RENEW):
+            self.leases.step()
+
+    def _run_hooks(self) -> None:
+        while not self.stop.is_set():
+            due = self.ledger.hooks_due(1)
+            for call in due:
+                options = self.plan.settings.hooks
+                argv = options.on_done if call.kind == "on_done" else options.on_failed
+                if argv:
+                    hooks.run(argv, call.payload, timeout=options.timeout_seconds, stop=self.stop)
+                self.ledger.hook_done(call)
+            if not due:
+                self.stop.wait(1.0)

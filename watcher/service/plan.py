@@ -1,0 +1,108 @@
+"""From settings to what each room takes: the only place where the two vocabularies meet."""
+
+import os
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from watcher.client import Endpoint, Request
+from watcher.config import Config, FolderSettings, Settings, TranscriptSettings
+from watcher.errors import ConfigError
+from watcher.folders import Folder
+from watcher.formats import Text
+from watcher.gate import GateOptions
+from watcher.job import Job
+from watcher.pipeline import Wanted
+
+_MEBIBYTE: Final = 1024 * 1024
+#: A host that refuses whoever comes without a key; a server of one's own may not.
+_OPENAI: Final = "api.openai.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one set of settings means for every room; immutable, so that a reload swaps it whole."""
+
+    config: Config
+    endpoint: Endpoint
+    gate: GateOptions
+    folders: tuple[Folder, ...]
+    #: Real path of each root -> its settings; the longest one that holds a path owns it.
+    roots: tuple[tuple[bytes, FolderSettings], ...]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings themselves."""
+        return self.config.settings
+
+    def folder(self, path: bytes) -> FolderSettings | None:
+        """Give the folder that owns a path: of nested roots, the nearest."""
+        return next((folder for root, folder in self.roots if path.startswith(root.rstrip(b"/") + b"/")), None)
+
+    def wanted(self, job: Job, overrides: "TranscriptSettings | None" = None) -> Wanted:
+        """Say what is to be made of a source."""
+        folder = self.folder(job.path)
+        transcript = self.settings.transcript if folder is None else folder.transcript(self.settings.transcript)
+        transcript = overrides or transcript
+        return Wanted(
+            request=Request(
+                task=transcript.task,
+                language=transcript.language,
+                prompt=transcript.prompt,
+                temperature=transcript.temperature,
+            ),
+            formats=tuple(transcript.formats),
+            output=transcript.output,
+            rules=self.settings.subtitles,
+            text=Text(wrap=transcript.wrap, bom=transcript.bom),
+            after=target(folder),
+        )
+
+
+def plan(config: Config) -> Plan:
+    """Translate settings. Raises ConfigError for what can't work: a root that is a file, no key for OpenAI's host."""
+    settings = config.settings
+    api = settings.api
+    endpoint = Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
+    if not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
+        raise ConfigError(
+            "there is no API key",
+            hint="set WATCHER_API__KEY (or api.key), or run with --offline to use the embedded engine",
+        )
+    for folder in settings.folders:
+        if os.path.exists(folder.path) and not os.path.isdir(folder.path):  # noqa: PTH110, PTH112 - a plain question
+            raise ConfigError(f"{folder.path} is a file, not a folder", hint="give the folder it lies in")
+    roots = [(os.path.realpath(os.fsencode(folder.path)), folder) for folder in settings.folders]
+    return Plan(
+        config=config,
+        endpoint=endpoint,
+        gate=GateOptions(
+            concurrency=api.concurrency,
+            requests_per_minute=api.requests_per_minute,
+            daily_minutes=api.daily_minutes,
+        ),
+        folders=tuple(_folder(folder, settings) for folder in settings.folders),
+        roots=tuple(sorted(roots, key=lambda pair: -len(pair[0]))),
+    )
+
+
+def target(folder: FolderSettings | None) -> str:
+    """Give the folder, below the watched one, that finished recordings move to; "" when they stay."""
+    return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
+
+
+def _folder(folder: FolderSettings, settings: Settings) -> Folder:
+    done = target(folder).strip("/")
+    return Folder(
+        name=folder.name,
+        path=folder.path,
+        recursive=folder.recursive,
+        include=folder.include,
+        exclude=folder.exclude,
+        backlog=folder.backlog,
+        quiet_seconds=folder.quiet_seconds,
+        detect=folder.detect,
+        max_upload_bytes=int(settings.api.max_upload_mb * _MEBIBYTE),
+        piece_seconds=settings.media.piece_seconds,
+        prune=(done,) if done else (),
+    )

@@ -1,0 +1,265 @@
+"""The daemon: builds the house, says READY when it stands, watches over it, reloads it, and drains it."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from watcher import __version__, sidecar
+from watcher.config import Config, Surroundings
+from watcher.errors import ConfigError, JobError, StateError, WatcherError
+from watcher.folders import Finder
+from watcher.gate import GateState, Status
+from watcher.log import LogOptions, configure, printable
+from watcher.service.crew import Crew
+from watcher.service.house import House
+from watcher.service.plan import plan
+from watcher.service.signals import Signals
+from watcher.systemd import Notifier
+
+_log = structlog.get_logger()
+
+#: The main loop looks around this often, when no signal comes.
+_TICK: Final = 1.0
+#: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
+_SHOWN: Final = 5.0
+#: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
+_FINDER_SILENT: Final = 120.0
+#: A hold that lasts this long is told to the people who only see the folder.
+_PAUSE_NOTE: Final = 3600.0
+_DAY: Final = 86_400.0
+#: Under this key the service tells `status` about itself.
+SERVICE: Final = "service"
+
+
+class Service:
+    """One run of the daemon; `run` returns the exit code."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reload: Callable[[], Config],
+        surroundings: Surroundings,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`reload` reads all settings anew and raises ConfigError. Raises ConfigError when `config` can't work."""
+        self._plan = plan(config)
+        if not self._plan.folders:
+            raise ConfigError(
+                "no folder is watched", hint="name one: watcher run FOLDER, or [[folders]] path = … in the settings"
+            )
+        self._reload = reload
+        self._surroundings = surroundings
+        self._clock = clock
+        self._monotonic = monotonic
+        self._notifier = Notifier(surroundings.notify_socket)
+        self._stop = threading.Event()
+        self._started = clock()
+        self._signals = Signals()
+        self._pause_notes = False
+        self._shown: tuple[object, ...] = ()
+        self._shown_at = 0.0
+        self._pruned_at = 0.0
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
+        with self._signals as signals:
+            self._say_starting()
+            house = House(self._plan, stop=self._stop, on_death=signals.wake)
+            finder = Finder(self._plan.folders, house.ledger, stop=self._stop)
+            crew = Crew(on_death=signals.wake)
+            try:
+                finder.start_watching()
+                house.start(inspect=finder.inspect)
+                crew.start("finder", finder.run)
+                self._loop(house, finder, crew)
+            finally:
+                self._wind_down(house, finder, crew)
+        error = crew.error or house.error
+        if error is not None:
+            raise StateError(
+                f"a part of the service crashed: {type(error).__name__}: {error}",
+                hint="the log has the details; the queue is safe, and a restart goes on where this ended",
+            ) from error
+        _log.info("service.stopped")
+        return 0
+
+    def _loop(self, house: House, finder: Finder, crew: Crew) -> None:
+        ready = False
+        while True:
+            if not ready and finder.ready.is_set():
+                ready = True
+                self._notifier.ready()
+                _log.info("service.ready", folders=[state.name for state in finder.states()])
+            for number in self._signals.wait(self._interval if ready else 0.05):
+                if number is signal.SIGHUP:
+                    self._renew(house, finder)
+                else:
+                    return
+            if crew.error or house.error:
+                return
+            self._look_around(house, finder, ready=ready)
+
+    @property
+    def _interval(self) -> float:
+        # systemd.service(5): the keep-alive ping is due at half of WatchdogSec.
+        usec = self._surroundings.watchdog_usec
+        return min(_TICK, usec / 4e6) if usec else _TICK
+
+    def _look_around(self, house: House, finder: Finder, *, ready: bool) -> None:
+        if ready and self._alive(house, finder):
+            self._notifier.watchdog()
+        state = house.gate.state()
+        self._tell_folders(house, state)
+        self._show(house, finder, state)
+        now = self._clock()
+        if now - self._pruned_at > _DAY:
+            self._pruned_at = now
+            house.ledger.prune(answers_older_than=now - house.plan.settings.state.keep_answers_days * _DAY)
+
+    def _alive(self, house: House, finder: Finder) -> bool:
+        return not house.overdue and self._monotonic() - finder.beat < _FINDER_SILENT
+
+    def _show(self, house: House, finder: Finder, state: GateState) -> None:
+        """Write down for `status`, and for systemd's STATUS, what can't be seen from the ledger's rows."""
+        folders = [
+            {
+                "name": folder.name,
+                "path": printable(folder.path),
+                "how": str(folder.how),
+                "why": folder.why,
+                "waiting": folder.waiting,
+            }
+            for folder in finder.states()
+        ]
+        counts = house.ledger.counts()
+        line = status_line(counts, state)
+        shown = (line, state.status, state.since, str(folders))
+        now = self._monotonic()
+        if shown == self._shown or (self._shown and now - self._shown_at < _SHOWN and state.status == self._shown[1]):
+            return
+        self._shown, self._shown_at = shown, now
+        self._notifier.status(line)
+        house.ledger.remember(
+            SERVICE,
+            {
+                "pid": os.getpid(),
+                "version": __version__,
+                "started": self._started,
+                "folders": folders,
+                "gate": gate_facts(state),
+                "endpoint": house.plan.endpoint.name,
+                "model": house.plan.endpoint.model,
+            },
+        )
+
+    def _tell_folders(self, house: House, state: GateState) -> None:
+        """Leave a note in each root when a hold lasts; take it away when work goes on."""
+        held = is_held(state) and self._clock() - state.since >= _PAUSE_NOTE
+        if not house.plan.settings.service.error_notes or held == self._pause_notes:
+            return
+        self._pause_notes = held
+        for root, _ in house.plan.roots:
+            try:
+                if held:
+                    sidecar.write_pause_note(
+                        root, message=state.message, hint=state.hint, since=state.since, register=house.ledger
+                    )
+                else:
+                    sidecar.remove_pause_note(root, register=house.ledger)
+            except JobError as error:
+                _log.warning("folder.degraded", path=root, reason=error.reason, message=error.message)
+
+    def _renew(self, house: House, finder: Finder) -> None:
+        """Go on with new settings; with bad ones, report and keep the old."""
+        self._notifier.reloading()
+        try:
+            new = plan(self._reload())
+            if new.config.state_directory != house.plan.config.state_directory:
+                raise ConfigError("state.dir changed", hint="restart the service: the ledger can't move while it works")
+        except WatcherError as error:
+            _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
+        else:
+            house.swap(new)
+            finder.replace(new.folders)
+            self._log_set_up(new.config)
+            _log.info("service.reloaded", ok=True, folders=[folder.name for folder in new.folders])
+        self._notifier.ready()
+
+    def _wind_down(self, house: House, finder: Finder, crew: Crew) -> None:
+        self._notifier.stopping()
+        seconds = house.plan.settings.service.drain_seconds
+        _log.info("service.stopping", drain_seconds=seconds)
+        late = house.drain(seconds)
+        late += crew.join(10.0)
+        if late:
+            # Nothing more can be done for a thread that hangs; its job's lease ends with this process.
+            _log.critical("service.stopping", reason="threads_hang", threads=late)
+            os._exit(StateError.exit_code)
+        finder.close()
+        house.ledger.forget_memory(SERVICE)
+        house.close()
+
+    def _say_starting(self) -> None:
+        self._log_set_up(self._plan.config)
+        for warning in self._plan.endpoint.warnings():
+            _log.warning("service.starting", message=warning)
+        settings = self._plan.settings
+        _log.info(
+            "service.starting",
+            version=__version__,
+            config=str(self._plan.config.file or ""),
+            state=str(self._plan.config.state_directory),
+            endpoint=self._plan.endpoint.name,
+            model=settings.api.model,
+            folders=[folder.path for folder in settings.folders],
+        )
+
+    def _log_set_up(self, config: Config) -> None:
+        set_up_log(config, self._surroundings)
+
+
+def set_up_log(config: Config, surroundings: Surroundings, *, options: LogOptions | None = None) -> None:
+    """Configure logging as the settings say, with the key masked wherever it might turn up."""
+    configure(
+        options or config.settings.log,
+        journal=surroundings.journal,
+        colors=False if surroundings.no_color else None,
+        secrets=[config.settings.api.key.get_secret_value()],
+    )
+
+
+def gate_facts(state: GateState) -> dict[str, Any]:
+    """Give the gate's state as `status` shows it."""
+    return {
+        "status": str(state.status),
+        "since": state.since,
+        "reason": state.reason,
+        "message": state.message,
+        "hint": state.hint,
+        "next_probe": state.next_probe,
+        "in_flight": state.in_flight,
+        "limit": state.limit,
+        "sentence": state.sentence,
+    }
+
+
+def status_line(counts: dict[Any, int], state: GateState) -> str:
+    """Say in one line how things stand: for systemd's STATUS and the head of `status`."""
+    queued = counts["ready"] + counts["delayed"]
+    parts = [f"{counts['running']} running", f"{queued} queued", f"{counts['done']} done"]
+    if counts["failed"]:
+        parts.append(f"{counts['failed']} failed")
+    line = ", ".join(parts)
+    return line if state.status is Status.OPEN else f"{state.sentence}; {line}"
+
+
+def is_held(state: GateState) -> bool:
+    """Say whether the queue as a whole stands still."""
+    return state.status in {Status.HELD, Status.PROBING}
