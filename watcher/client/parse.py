@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from watcher.client.languages import language_code
 from watcher.client.subtitle import captions, is_subtitle
+from watcher.languages import code
 from watcher.transcript import Segment, Transcript, Word
 
 _T = TypeVar("_T", Segment, Word)
@@ -38,7 +38,7 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
     if not stripped:
         if not plain:
             raise Unfit("the answer is empty")
-        return _finished([], seconds, language_code(language))
+        return _finished([], seconds, code(language))
     if stripped[0] == "<":
         raise Unfit("the server answered with a web page instead of a transcript")
     if stripped[0] in "{[":
@@ -47,7 +47,7 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
         found = _of_text(inner, seconds)
     else:
         found = _of_text(text, seconds)
-    return replace(found, language=found.language or language_code(language))
+    return replace(found, language=found.language or code(language))
 
 
 def _decoded(body: bytes) -> str:
@@ -85,7 +85,7 @@ def _of_object(answer: Mapping[str, Any], seconds: float, *, inner: bool = False
         if not isinstance(answer.get("segments"), list):
             raise Unfit("the answer is JSON without a transcript")
     duration = seconds if seconds > 0 else _number(answer.get("duration")) or 0.0
-    language = language_code(answer.get("language")) or language_code(answer.get("detected_language"))
+    language = code(_string(answer.get("language"))) or code(_string(answer.get("detected_language")))
     if entries or words:
         # FunASR's `sentence_info` is in milliseconds, by its documentation.
         factor = 1.0 if _entries(answer, "segments") else 0.001
