@@ -152,6 +152,7 @@ class Recording:
         if recipe.bit_rate:
             self._audio.codec_context.bit_rate = recipe.bit_rate
         self._video = self._add_video(recipe.video) if recipe.video else None
+        self._container.start_encoding()
         self._rate, self._written, self._pictures, self._closed = rate, 0, 0, False
 
     def write(self, samples: Samples) -> None:

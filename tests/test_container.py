@@ -331,10 +331,10 @@ def _forged(data: bytes, chance: random.Random) -> bytes:
     forged = bytearray(data)
     for _ in range(chance.randint(1, 3)):
         where = chance.choice([min(len(forged), 600), len(forged)])
-        at = chance.randrange(where) if chance.random() < 0.8 else max(0, len(forged) - chance.randint(1, 600))
+        at = chance.randrange(max(where, 1)) if chance.random() < 0.8 else max(0, len(forged) - chance.randint(1, 600))
         match chance.randrange(6):
             case 0:
-                forged[at] = chance.randrange(256)
+                forged[at : at + 1] = chance.randbytes(1)
             case 1:
                 length = chance.choice(_LENGTHS).to_bytes(4, chance.choice(["big", "little"]))
                 forged[at : at + 4] = length

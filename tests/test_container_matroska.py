@@ -73,6 +73,7 @@ def test_the_segment_ends_where_the_file_does(data: bytes, found: Inspection) ->
         ([element(LENGTH, struct.pack(">d", -1.0))], None),
         ([element(LENGTH, b"\0" * 3)], None),
         ([element(LENGTH, struct.pack(">d", 500.0)), element(SCALE, b"")], None),
+        ([element(LENGTH, struct.pack(">d", 500.0)), element(SCALE, b"\xff" * 200)], None),
         ([element(VOID)], None),
         ([element(VOID)] * 64 + [element(LENGTH, struct.pack(">f", 500.0))], None),
         ([element(LENGTH, struct.pack(">f", 500.0)), b"\0"], 0.5),

@@ -23,6 +23,7 @@ _MOST_ELEMENTS: Final = 64
 _LONGEST_BODY: Final = 1 << 14
 _LONGEST_ID: Final = 4
 _LONGEST_SIZE: Final = 8
+_LONGEST_INTEGER: Final = 8
 _LONGEST_HEADER: Final = _LONGEST_ID + _LONGEST_SIZE
 _OPEN: Final = -1
 
@@ -73,7 +74,7 @@ def _seconds(info: bytes) -> float | None:
     scale, length = _USUAL_SCALE, 0.0
     for name, body, end in _fields(info):
         if name == _TIMESTAMP_SCALE:
-            scale = int.from_bytes(info[body:end])
+            scale = int.from_bytes(info[body : min(end, body + _LONGEST_INTEGER)])
         elif name == _DURATION and end - body in _FLOATS:
             length = _FLOATS[end - body].unpack_from(info, body)[0]
     return duration(length * scale, _NANOSECONDS)
