@@ -5,6 +5,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from watcher import tree
@@ -32,7 +33,7 @@ def write_note(
         source = disk.look(folder, name)
         if source is None:
             return None
-        tried = tuple(names.numbered(name + _FAILED, b".txt", limit=disk.name_limit(folder)))
+        tried = partial(names.numbered, name + _FAILED, b".txt", limit=disk.name_limit(folder))
         (output,) = Placing(job, parent, folder, register).place(
             [Draft(NOTE, text.encode(), tried)], check=_nothing_to_check, like=source
         )

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self
 
 import structlog
@@ -75,7 +76,7 @@ def place(
             Draft(
                 kind,
                 contents[kind],
-                tuple(names.candidates(name, _suffix(kind), template=template, language=language, limit=limit)),
+                partial(names.candidates, name, _suffix(kind), template=template, language=language, limit=limit),
             )
             for kind in sorted(contents, key=lambda kind: kind == _LAST)
         ]
@@ -109,7 +110,13 @@ class Draft:
 
     kind: str
     body: bytes
-    names: tuple[bytes, ...]
+    #: Gives the names anew at each call.
+    names: Callable[[], Iterator[bytes]]
+
+    @property
+    def wanted(self) -> bytes:
+        """The best name."""
+        return next(self.names())
 
     @property
     def digest(self) -> str:
@@ -130,7 +137,7 @@ class Placing:
     def place(self, drafts: Sequence[Draft], *, check: Callable[[], None], like: os.stat_result) -> tuple[Output, ...]:
         """Place the drafts in order. Raises OSError, OutputError, and what `check` and the register raise."""
         with Temporaries(self._parent, self._folder, self._register) as temporaries:
-            written = [(draft, temporaries.write(draft.names[0], draft.body, like)) for draft in drafts]
+            written = [(draft, temporaries.write(draft.wanted, draft.body, like)) for draft in drafts]
             check()
             outputs = tuple(self._place(draft, temporary) for draft, temporary in written)
             disk.sync(self._folder)
@@ -142,8 +149,8 @@ class Placing:
         for name in self._by_preference(draft):
             output = Output(draft.kind, self._path(name), draft.digest)
             if self._take(output, name, temporary):
-                if name != draft.names[0]:
-                    _log.info("output.renamed", output=output.path, wanted=self._path(draft.names[0]), kind=draft.kind)
+                if name != draft.wanted:
+                    _log.info("output.renamed", output=output.path, wanted=self._path(draft.wanted), kind=draft.kind)
                 _log.info("output.written", output=output.path, kind=draft.kind, size=len(draft.body))
                 return output
         raise OutputError(
@@ -155,9 +162,11 @@ class Placing:
     def _by_preference(self, draft: Draft) -> Iterator[bytes]:
         """Yield first where an earlier output of this kind stands: it would be out of date beside the new one."""
         ours = {row.path for row in self._register.owned(self._job.path) if row.kind == draft.kind}
-        earlier = [name for name in draft.names if self._path(name) in ours and self._standing(name) is not None]
-        yield from earlier
-        yield from (name for name in draft.names if name not in earlier)
+        earlier: list[bytes] = []
+        if ours:
+            earlier = [name for name in draft.names() if self._path(name) in ours and self._standing(name) is not None]
+            yield from earlier
+        yield from (name for name in draft.names() if name not in earlier)
 
     def _take(self, output: Output, name: bytes, temporary: bytes) -> bool:
         row = self._register.owner(output.path)
