@@ -1,0 +1,263 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sidecar_scene import Scene, scene
+
+from watcher import sidecar
+from watcher.errors import GoneError, LeaseLostError, OutputError
+from watcher.job import Job
+
+NOTE = "talk.wav.transcription-failed.txt"
+PAUSED = "transcription-paused.txt"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Scene]:
+    with scene(tmp_path) as made:
+        yield made
+
+
+def note(here: Scene, job: Job, message: str = "the sound cannot be decoded", hint: str = "record it again") -> str:
+    output = sidecar.write_note(job, message=message, hint=hint, register=here.ledger, clock=lambda: 1_800_000_000.0)
+    assert output is not None
+    return os.fsdecode(os.path.basename(output.path))  # noqa: PTH119 - bytes
+
+
+def pause(here: Scene, message: str = "the key was refused") -> bool:
+    return sidecar.write_pause_note(
+        os.fsencode(here.root), message=message, hint="enter a new key", since=1_800_000_000.0, register=here.ledger
+    )
+
+
+def unpause(here: Scene) -> None:
+    sidecar.remove_pause_note(os.fsencode(here.root), register=here.ledger)
+
+
+# Failure notes.
+
+
+def test_a_note_says_what_happened_and_what_to_do(here: Scene) -> None:
+    assert note(here, here.job()) == NOTE
+    assert here.files()[NOTE].decode() == (
+        "talk.wav could not be transcribed.\n"
+        "\n"
+        "What happened: the sound cannot be decoded\n"
+        "\n"
+        "What to do: record it again\n"
+        "\n"
+        "Delete this note to have the recording tried again. It goes away by itself\n"
+        "when that succeeds. (2027-01-15 08:00 UTC)\n"
+    )
+
+
+def test_a_note_is_registered_as_one(here: Scene) -> None:
+    job = here.job()
+
+    note(here, job)
+
+    (row,) = here.ledger.notes()
+    assert (row.path, row.source, row.kind, row.placed) == (
+        os.fsencode(here.root / NOTE),
+        job.path,
+        sidecar.NOTE,
+        True,
+    )
+
+
+def test_a_note_without_a_remedy_leaves_it_out(here: Scene) -> None:
+    note(here, here.job(), hint="")
+
+    assert b"What to do" not in here.files()[NOTE]
+
+
+def test_what_a_server_said_cannot_steer_a_terminal(here: Scene) -> None:
+    note(here, here.job(b"odd\xff\x1b.wav"), message="bad\x1b[31m\r\n\r\nnews \udcff")
+
+    (body,) = [body.decode() for name, body in here.files().items() if name.endswith("failed.txt")]
+    assert body.startswith("odd\\xff\\x1b.wav could not be transcribed.")
+    assert "What happened: bad\\x1b[31m news \\xff\n" in body
+
+
+def test_a_note_is_readable_by_whoever_may_read_the_recording(here: Scene) -> None:
+    note(here, here.job(mode=0o640))
+
+    assert (here.root / NOTE).stat().st_mode & 0o777 == 0o640
+
+
+def test_a_newer_note_replaces_the_older(here: Scene) -> None:
+    job = here.job()
+    note(here, job)
+
+    assert note(here, job, message="still not") == NOTE
+    assert b"still not" in here.files()[NOTE]
+
+
+def test_a_note_that_a_person_changed_is_theirs(here: Scene) -> None:
+    job = here.job()
+    note(here, job)
+    (here.root / NOTE).write_bytes(b"ask Anna")
+
+    assert note(here, job) == "talk.wav.transcription-failed.2.txt"
+    assert here.files()[NOTE] == b"ask Anna"
+
+
+def test_a_recording_that_is_gone_gets_no_note(here: Scene) -> None:
+    job = here.job()
+    (here.root / "talk.wav").unlink()
+
+    assert sidecar.write_note(job, message="no", hint="", register=here.ledger) is None
+    assert here.files() == {}
+
+
+def test_a_long_name_gets_a_note_all_the_same(here: Scene) -> None:
+    name = note(here, here.job("x" * 251 + ".wav"))
+
+    assert len(name) == 255
+    assert name.endswith(".txt")
+
+
+def test_a_note_needs_the_lease(here: Scene) -> None:
+    job = here.job()
+    here.job(content=b"louder")
+
+    with pytest.raises(LeaseLostError):
+        note(here, job)
+    assert here.files() == {"talk.wav": b"louder"}
+
+
+def test_success_removes_the_note(here: Scene) -> None:
+    job = here.job()
+    note(here, job)
+    here.place(job)
+
+    sidecar.remove_note(job.root, job.path, here.ledger)
+
+    assert sorted(here.files()) == ["talk.srt", "talk.txt", "talk.wav"]
+    assert list(here.ledger.notes()) == []
+    assert len(here.ledger.owned(job.path)) == 2
+
+
+def test_success_leaves_a_note_that_a_person_changed(here: Scene) -> None:
+    job = here.job()
+    note(here, job)
+    (here.root / NOTE).write_bytes(b"ask Anna")
+
+    sidecar.remove_note(job.root, job.path, here.ledger)
+
+    assert here.files()[NOTE] == b"ask Anna"
+    assert list(here.ledger.notes()) == []
+
+
+def test_a_note_that_is_gone_is_forgotten(here: Scene) -> None:
+    job = here.job()
+    note(here, job)
+    (here.root / NOTE).unlink()
+
+    sidecar.remove_note(job.root, job.path, here.ledger)
+
+    assert list(here.ledger.notes()) == []
+
+
+def test_removing_a_note_never_follows_a_link(here: Scene, tmp_path: Path) -> None:
+    job = here.job("a/talk.wav")
+    note(here, job)
+    (here.root / "a").rename(tmp_path / "outside")
+    (here.root / "a").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(OutputError):
+        sidecar.remove_note(job.root, job.path, here.ledger)
+
+    assert (tmp_path / "outside" / NOTE).exists()
+
+
+# Pauses.
+
+
+def test_a_pause_is_told_in_the_folder_and_taken_back(here: Scene) -> None:
+    assert pause(here)
+    assert here.files()[PAUSED].decode() == (
+        "Transcription is paused since 2027-01-15 08:00 UTC.\n"
+        "\n"
+        "Why: the key was refused\n"
+        "\n"
+        "What to do: enter a new key\n"
+        "\n"
+        "Recordings are kept in the queue and none is lost. This note goes away by\n"
+        "itself when work goes on.\n"
+    )
+
+    unpause(here)
+
+    assert here.files() == {}
+    assert here.ledger.temporaries() == ()
+
+
+def test_the_same_pause_again_changes_nothing(here: Scene) -> None:
+    pause(here)
+    before = (here.root / PAUSED).stat()
+
+    assert pause(here)
+    assert (here.root / PAUSED).stat().st_ino == before.st_ino
+
+
+def test_another_reason_brings_the_note_up_to_date(here: Scene) -> None:
+    pause(here)
+
+    assert pause(here, "no money is left")
+    assert b"no money is left" in here.files()[PAUSED]
+    unpause(here)
+    assert here.files() == {}
+
+
+def test_somebody_elses_file_of_that_name_stays(here: Scene) -> None:
+    (here.root / PAUSED).write_bytes(b"mine")
+
+    assert not pause(here)
+    unpause(here)
+    assert here.files() == {PAUSED: b"mine"}
+
+
+def test_a_pause_note_that_a_person_changed_stays(here: Scene) -> None:
+    pause(here)
+    (here.root / PAUSED).write_bytes(b"Anna is on it")
+
+    assert not pause(here, "no money is left")
+    unpause(here)
+    assert here.files() == {PAUSED: b"Anna is on it"}
+
+
+def test_a_deleted_pause_note_comes_back_while_the_pause_lasts(here: Scene) -> None:
+    pause(here)
+    (here.root / PAUSED).unlink()
+
+    assert pause(here)
+    assert list(here.files()) == [PAUSED]
+
+
+def test_a_file_that_takes_the_name_at_the_last_moment_stays(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember = here.ledger.remember
+
+    def intrude(key: str, value: dict[str, object]) -> None:
+        (here.root / PAUSED).write_bytes(b"mine")
+        remember(key, value)
+
+    monkeypatch.setattr(here.ledger, "remember", intrude)
+
+    assert not pause(here)
+    unpause(here)
+    assert here.files() == {PAUSED: b"mine"}
+
+
+def test_a_root_that_is_gone_cannot_be_told(here: Scene) -> None:
+    here.root.rename(here.root.with_name("away"))
+
+    with pytest.raises(GoneError):
+        pause(here)
+
+
+def test_without_a_pause_nothing_has_to_be_taken_back(here: Scene) -> None:
+    unpause(here)
+
+    assert here.files() == {}
