@@ -29,7 +29,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_logging() -> Iterator[None]:
-    """structlog's configuration is the process's; each test starts from its defaults."""
+    """Structlog's configuration is the process's; each test starts from its defaults."""
     yield
     structlog.contextvars.clear_contextvars()
     structlog.reset_defaults()

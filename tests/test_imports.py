@@ -12,7 +12,7 @@ PACKAGE = ROOT / "watcher"
 
 
 def storeys() -> dict[str, int]:
-    """The map of the house, as CONTRIBUTING.md draws it."""
+    """Read the map of the house, as CONTRIBUTING.md draws it."""
     rows = re.findall(r"^\| (\d) \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
     return {room: int(storey) for storey, room in rows}
 

@@ -86,9 +86,9 @@ def _surrogates(text: str) -> bool:
 
 
 def _printable(_logger: object, _method: str, event: _Event) -> _Event:
-    for key, value in event.items():
-        event[key] = _safe(value, multiline=key == "exception")
-    return event
+    # What every line of a job bears comes first, so that lines are easy to read below each other.
+    ordered = {key: event[key] for key in ("path", "job") if key in event} | dict(event)
+    return {key: _safe(value, multiline=key == "exception") for key, value in ordered.items()}
 
 
 def _safe(value: object, *, multiline: bool = False) -> object:

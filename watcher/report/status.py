@@ -114,8 +114,8 @@ def text(report: StatusReport) -> str:
         lines.append(f"  watches {folder['path']} ({folder['how']}{why})")
     tally = report.tally
     lines.append(
-        f"  {_hours(tally.audio_seconds)} transcribed, {_hours(tally.paid_seconds)} paid, "
-        f"{_hours(tally.saved_seconds)} saved by stored answers"
+        f"  {hours(tally.audio_seconds)} transcribed, {hours(tally.paid_seconds)} paid, "
+        f"{hours(tally.saved_seconds)} saved by stored answers"
     )
     lines += _section("Running", [f"{_name(record)}  {_piece(record)}" for record in report.running])
     lines += _section("Waiting", [_told(record, report.now) for record in report.waiting])
@@ -135,7 +135,7 @@ def _name(record: Record) -> str:
 def _piece(record: Record) -> str:
     if not record.pieces:
         return ""
-    return f"piece {record.piece} of {record.pieces}, {_hours(record.seconds_done)} heard"
+    return f"piece {record.piece} of {record.pieces}, {hours(record.seconds_done)} heard"
 
 
 def _told(record: Record, now: float) -> str:
@@ -152,7 +152,7 @@ def _result(record: Record, now: float) -> str:
     if outcome.adopted:
         return f"{_name(record)}  {ago}, its outputs were there already"
     names = ", ".join(sorted(output.kind for output in outcome.outputs))
-    return f"{_name(record)}  {ago}, {_hours(outcome.audio_seconds)}, {names}"
+    return f"{_name(record)}  {ago}, {hours(outcome.audio_seconds)}, {names}"
 
 
 def _running(record: Record) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _stamp(when: Any) -> str | None:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
 
 
-def _hours(seconds: float) -> str:
+def hours(seconds: float) -> str:
     """Write seconds of audio as people say them: 42 s, 3 min 20 s, 2 h 05 min."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60

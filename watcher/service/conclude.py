@@ -35,6 +35,14 @@ class Conclusions:
         self._on_done = on_done
         self._on_failed = on_failed
         self._notes = notes
+        self._told_done: Callable[[tuple[Job, Outcome]], None] = lambda _result: None
+        self._told_failed: Callable[[tuple[bytes, JobError]], None] = lambda _result: None
+
+    def listen(
+        self, done: Callable[[tuple[Job, Outcome]], None], failed: Callable[[tuple[bytes, JobError]], None]
+    ) -> None:
+        """Have every result told, too; from the workers' threads."""
+        self._told_done, self._told_failed = done, failed
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
         """Conclude a finished job: the note of an earlier failure goes, the hook is entered, the files move."""
@@ -57,6 +65,7 @@ class Conclusions:
         except JobError as problem:
             _log.warning("job.done", reason=problem.reason, message=f"the failure note stays: {problem.message}")
         _log.info("job.done", **facts)
+        self._told_done((job, outcome))
 
     def failed(self, job: Job, error: JobError) -> None:
         """Conclude a job that failed for good: the note says why and what to do."""
@@ -66,6 +75,7 @@ class Conclusions:
             self._note(job, error)
         self._ledger.fail(job, error, hook=self._payload("job.failed", job, facts) if self._on_failed() else "")
         _log.error("job.failed", **facts)
+        self._told_failed((job.path, error))
 
     def dropped(self, job: Job, error: JobError) -> None:
         """Have a changed source inspected again; one that is gone is forgotten."""

@@ -19,7 +19,7 @@ from watcher.ledger.protocol import Ledger
 from watcher.pipeline import Tools, Wanted
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
-from watcher.service.plan import Plan, plan
+from watcher.service.plan import Plan
 from watcher.worker import RENEW, Beat, Leases, Worker
 
 _log = structlog.get_logger()
@@ -28,8 +28,6 @@ _Result = TypeVar("_Result")
 #: How long a thread may take to end once nothing waits for the server any more.
 _JOIN: Final = 10.0
 _SPOOL: Final = "spool"
-
-__all__ = ["House", "plan"]
 
 
 class House:

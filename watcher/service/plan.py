@@ -81,7 +81,7 @@ def plan(config: Config) -> Plan:
             requests_per_minute=api.requests_per_minute,
             daily_minutes=api.daily_minutes,
         ),
-        folders=tuple(_folder(folder, settings) for folder in settings.folders),
+        folders=tuple(folder_for(settings, folder) for folder in settings.folders),
         roots=tuple(sorted(roots, key=lambda pair: -len(pair[0]))),
     )
 
@@ -91,11 +91,12 @@ def target(folder: FolderSettings | None) -> str:
     return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
 
 
-def _folder(folder: FolderSettings, settings: Settings) -> Folder:
+def folder_for(settings: Settings, folder: FolderSettings, *, path: str = "") -> Folder:
+    """Give what finding needs to know of a folder; `path` replaces its own, for a part of it."""
     done = target(folder).strip("/")
     return Folder(
         name=folder.name,
-        path=folder.path,
+        path=path or folder.path,
         recursive=folder.recursive,
         include=folder.include,
         exclude=folder.exclude,

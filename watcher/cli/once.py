@@ -1,0 +1,125 @@
+"""`watcher once`: a batch, with a bar on a terminal, and a summary."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from watcher.cli.main import INTERRUPTED
+from watcher.cli.options import configured, show, surroundings
+from watcher.cli.run import engine_settings
+from watcher.config import Config
+from watcher.log import printable
+from watcher.report import Problem, Result
+from watcher.report.status import hours
+from watcher.service import Batch, Progress
+from watcher.service import once as run_batch
+from watcher.service.service import set_up_log
+
+
+def once(
+    paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, offline: bool, as_json: bool
+) -> int:
+    """Run the batch and print what came of it."""
+    with engine_settings(offline=offline) as extra:
+        loaded = configured(config, given, extra=extra)
+        with _shown(loaded) as display:
+            batch = run_batch(loaded, [os.path.abspath(path) for path in paths], show=display)  # noqa: PTH100 - links stay
+    return show(_result(batch), as_json=as_json)
+
+
+@contextmanager
+def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
+    """Show progress: a bar where a person looks, else the log's lines."""
+    around = surroundings()
+    if not sys.stderr.isatty():
+        set_up_log(config, around)
+        yield lambda _progress: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - heavy, and only for a terminal
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415 - likewise
+    from rich.progress import Progress as Bar  # noqa: PLC0415 - likewise
+
+    columns = (
+        TextColumn("{task.completed:.0f} of {task.total:.0f} files"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[audio]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task("", total=None, audio="")
+        # Below the bar's own context stderr is redirected, so that warnings appear above the bar.
+        quiet = (
+            config.settings.log
+            if config.origin("log.level") != "default"
+            else replace(config.settings.log, level="warning")
+        )
+        set_up_log(config, around, options=replace(quiet, format="console") if quiet.format == "auto" else quiet)
+
+        def display(progress: Progress) -> None:
+            rate = progress.heard_seconds / max(bar.tasks[0].elapsed or 0.0, 0.1)
+            audio = progress.held or f"{hours(progress.heard_seconds)} of audio, {rate:.1f} x"
+            bar.update(task, total=progress.files, completed=progress.done + progress.failed, audio=audio)
+
+        yield display
+
+
+def _result(batch: Batch) -> Result:
+    problems = [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
+    problems += [
+        Problem(
+            "left",
+            f"{printable(left.path)}: left, {left.reason.replace('_', ' ')}"
+            + (f" ({left.detail})" if left.detail else ""),
+        )
+        for left in batch.left
+    ]
+    exit_code = 1 if batch.failed else 0
+    if batch.held is not None:
+        problems.append(Problem("held", batch.held.sentence, batch.held.hint))
+        exit_code = 4
+    if batch.interrupted:
+        exit_code = INTERRUPTED
+    audio = sum(outcome.audio_seconds for _, outcome in batch.done)
+    paid = sum(outcome.paid_seconds for _, outcome in batch.done)
+    data: dict[str, Any] = {
+        "done": [
+            {
+                "path": printable(job.path),
+                "outputs": [printable(output.path) for output in outcome.outputs],
+                "audio_seconds": round(outcome.audio_seconds, 3),
+                "paid_seconds": round(outcome.paid_seconds, 3),
+                "language": outcome.language,
+                "adopted": outcome.adopted,
+                "untimed": outcome.untimed,
+            }
+            for job, outcome in batch.done
+        ],
+        "failed": [
+            {"path": printable(path), "reason": error.reason, "message": error.message, "hint": error.hint}
+            for path, error in batch.failed
+        ],
+        "left": [{"path": printable(left.path), "reason": left.reason, "detail": left.detail} for left in batch.left],
+        "known": [printable(path) for path in batch.known],
+        "queued": batch.queued,
+        "audio_seconds": round(audio, 3),
+        "paid_seconds": round(paid, 3),
+        "elapsed_seconds": round(batch.seconds, 3),
+    }
+    parts = [f"{len(batch.done)} done"]
+    parts += [f"{count} {word}" for count, word in _rest(batch) if count]
+    text = f"{', '.join(parts)}; {hours(audio)} of audio, {hours(paid)} of it paid, in {hours(batch.seconds)}"
+    return Result("once", data=data, text=text, errors=tuple(problems), exit_code=exit_code)
+
+
+def _rest(batch: Batch) -> list[tuple[int, str]]:
+    return [
+        (len(batch.failed), "failed"),
+        (len(batch.known), "done before"),
+        (len(batch.left), "left"),
+        (batch.queued, "still queued"),
+    ]

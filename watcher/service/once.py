@@ -1,0 +1,168 @@
+"""`once`: the walk of the daemon with one scan, until the queue is drained; for cron and batch."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from watcher.config import Config, FolderSettings
+from watcher.errors import ConfigError, JobError, StateError
+from watcher.folders import Folder
+from watcher.folders.collect import Left, collect
+from watcher.gate import GateState, Status
+from watcher.job import Job, Outcome, State
+from watcher.service.house import House
+from watcher.service.plan import Plan, folder_for, plan
+from watcher.service.signals import Signals
+
+#: Seconds between two looks at the queue, and at what a bar shows.
+_TICK: Final = 0.2
+#: When nothing runs and nothing was concluded for so long, the server is away for longer than a batch should wait.
+_PATIENCE: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is: files, and seconds of audio as far as they are known."""
+
+    files: int
+    done: int
+    failed: int
+    heard_seconds: float
+    held: str = ""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a batch came to."""
+
+    done: list[tuple[Job, Outcome]] = field(default_factory=list)
+    failed: list[tuple[bytes, JobError]] = field(default_factory=list)
+    #: Found and not taken: still being written, empty, unreadable.
+    left: list[Left] = field(default_factory=list)
+    #: Named files whose transcript is there already.
+    known: list[bytes] = field(default_factory=list)
+    #: Still queued at the end.
+    queued: int = 0
+    #: Why the queue was left, if the server holds everything up.
+    held: GateState | None = None
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+def once(config: Config, paths: Sequence[str], *, show: Callable[[Progress], None]) -> Batch:
+    """Transcribe what lies at `paths` (absolute; without any: in the configured folders) and what is queued.
+
+    Raises ConfigError and StateError; a daemon that works on the same state is a StateLockedError.
+    """
+    made = plan(config)
+    places = _places(made, paths)
+    with Signals() as signals:
+        house = House(made, stop=threading.Event(), on_death=signals.wake)
+        run = _Run(house, show)
+        began = time.monotonic()
+        try:
+            run.work(*places, signals)
+        finally:
+            if house.drain(config.settings.service.drain_seconds):
+                # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
+                os._exit(StateError.exit_code)
+            counts = house.ledger.counts()
+            house.close()
+    if house.error is not None:
+        raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
+    run.batch.queued = counts[State.READY] + counts[State.DELAYED]
+    run.batch.seconds = time.monotonic() - began
+    return run.batch
+
+
+class _Run:
+    """The batch on its way."""
+
+    def __init__(self, house: House, show: Callable[[Progress], None]) -> None:
+        self.batch = Batch()
+        self._house = house
+        self._show = show
+        self._found = threading.Event()
+        self._idle_since = time.monotonic()
+        self._concluded = 0
+        house.conclusions.listen(self.batch.done.append, self.batch.failed.append)
+
+    def work(self, folders: list[Folder], files: list[tuple[Folder, str]], signals: Signals) -> None:
+        """Find and work until nothing is left to do, or nothing can be done."""
+        house = self._house
+        house.start(inspect=lambda _path: None)
+        house.crew.start("finder", lambda: self._find(folders, files))
+        while house.error is None:
+            if signals.wait(_TICK):
+                self.batch.interrupted = True
+                return
+            counts, state = house.ledger.counts(), house.gate.state()
+            self._show(self._progress(counts, state))
+            if self._found.is_set() and self._over(counts, state):
+                return
+
+    def _find(self, folders: list[Folder], files: list[tuple[Folder, str]]) -> None:
+        ledger = self._house.ledger
+        collected = collect(folders, files, ledger, stop=self._house.stop)
+        self.batch.left.extend(collected.left)
+        for path in collected.known:
+            record = ledger.lookup(path)
+            if record is not None and record.state is State.FAILED:
+                hint = "; ".join(part for part in (record.hint, "then: watcher retry") if part)
+                self.batch.failed.append((path, JobError(record.message, hint=hint, reason=record.reason)))
+            elif record is not None and record.state is State.DONE:
+                self.batch.known.append(path)
+        self._found.set()
+
+    def _over(self, counts: dict[State, int], state: GateState) -> bool:
+        """Say whether the batch ends: all concluded, or the server holds up everything that is left."""
+        concluded = len(self.batch.done) + len(self.batch.failed)
+        if not counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING]:
+            return True
+        if counts[State.RUNNING] or concluded != self._concluded:
+            self._idle_since, self._concluded = time.monotonic(), concluded
+            return False
+        # An outage may pass while we wait a little; a wrong key or an empty account does not.
+        hopeless = state.status is Status.HELD and state.reason != "outage"
+        if hopeless or time.monotonic() - self._idle_since > _PATIENCE:
+            self.batch.held = state
+            return True
+        return False
+
+    def _progress(self, counts: dict[State, int], state: GateState) -> Progress:
+        finished = sum(outcome.audio_seconds for _, outcome in self.batch.done)
+        heard = sum(record.seconds_done for record in self._house.ledger.records(State.RUNNING, limit=64))
+        done, failed = len(self.batch.done), len(self.batch.failed)
+        return Progress(
+            files=done + failed + counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING],
+            done=done,
+            failed=failed,
+            heard_seconds=finished + heard,
+            held="" if state.status is Status.OPEN else state.sentence,
+        )
+
+
+def _places(made: Plan, paths: Sequence[str]) -> tuple[list[Folder], list[tuple[Folder, str]]]:
+    """Sort paths into folders and single files, each with the settings of the folder that owns it."""
+    if not paths:
+        if not made.folders:
+            raise ConfigError("there is nothing to do", hint="name a file or a folder: watcher once PATH")
+        return list(made.folders), []
+    folders: list[Folder] = []
+    files: list[tuple[Folder, str]] = []
+    for path in paths:
+        if os.path.isdir(path):  # noqa: PTH112 - a plain question
+            folders.append(_folder(made, path))
+        elif os.path.lexists(path):
+            files.append((_folder(made, os.path.dirname(path)), path))  # noqa: PTH120 - likewise
+        else:
+            raise ConfigError(f"there is no file {path}", hint="check the name")
+    return folders, files
+
+
+def _folder(made: Plan, path: str) -> Folder:
+    owner = made.folder(os.path.realpath(os.fsencode(path)) + b"/")
+    return folder_for(made.settings, owner or FolderSettings(path=path), path=path)
