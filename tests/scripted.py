@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPMessage
+from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -23,7 +23,7 @@ class Asked:
 
     method: str
     path: str
-    headers: HTTPMessage
+    headers: Message[str, str]
     raw: bytes
     #: Port of the client's end: the same for requests on one connection.
     port: int
@@ -34,7 +34,7 @@ class Asked:
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + self.raw)
         return [
-            ({name.lower(): str(value) for name, value in part.items()}, part.get_payload(decode=True) or b"")
+            ({name.lower(): str(value) for name, value in part.items()}, _bytes(part.get_payload(decode=True)))
             for part in message.iter_parts()
         ]
 
@@ -57,6 +57,10 @@ class Asked:
     def file(self) -> tuple[dict[str, str], bytes]:
         """The file's part."""
         return next(part for part in self.parts if "filename=" in part[0]["content-disposition"])
+
+
+def _bytes(payload: object) -> bytes:
+    return payload if isinstance(payload, bytes) else b""
 
 
 @dataclass(frozen=True)
@@ -196,8 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self.do_POST()
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Tests look at what was asked, not at a log."""
+    def log_message(self, *args: object) -> None:
+        """Keep silent: tests look at what was asked, not at a log."""
 
     def _send(self, reply: Reply, record: Server) -> None:
         if reply.silent:

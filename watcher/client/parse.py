@@ -78,7 +78,11 @@ def _of_object(answer: Mapping[str, Any], seconds: float, *, inner: bool = False
     if answer.get("error"):
         raise Unfit("the server reports an error", error=answer)
     text = next((answer[key] for key in ("text", "html-message") if isinstance(answer.get(key), str)), None)
-    entries, words = _entries(answer, "segments") or _entries(answer, "sentence_info"), _entries(answer, "words")
+    # FunASR's `sentence_info` is in milliseconds, by its documentation.
+    entries, factor = _entries(answer, "segments"), 1.0
+    if not entries:
+        entries, factor = _entries(answer, "sentence_info"), 0.001
+    words = _entries(answer, "words")
     if text is None and not entries and not words:
         if answer.get("detail") or answer.get("status") == "failure":
             raise Unfit("the server reports an error", error=answer)
@@ -87,8 +91,6 @@ def _of_object(answer: Mapping[str, Any], seconds: float, *, inner: bool = False
     duration = seconds if seconds > 0 else _number(answer.get("duration")) or 0.0
     language = code(_string(answer.get("language"))) or code(_string(answer.get("detected_language")))
     if entries or words:
-        # FunASR's `sentence_info` is in milliseconds, by its documentation.
-        factor = 1.0 if _entries(answer, "segments") else 0.001
         return _of_times(_clean(text or ""), entries, words, duration, language, factor=factor)
     return _of_text(text or "", duration, language, inner=inner)
 
@@ -122,7 +124,7 @@ def _of_times(
 ) -> Transcript:
     """Take segments and words as far as they make sense; what they lack comes from the text."""
     items = [item for item in _scaled(_items(entries, ("text",), factor), duration) if item.text]
-    spoken = _scaled(_items(words, ("word", "text"), factor), duration)
+    spoken = _scaled(_items(words, ("word", "text")), duration)
     if items and spoken:
         return _finished(_dealt(items, spoken), duration, language)
     inner = _scaled([word for entry in entries for word in _pieces(entry)], duration)
@@ -182,7 +184,7 @@ def _entries(answer: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
-def _items(entries: Iterable[Mapping[str, Any]], keys: Sequence[str], factor: float) -> list[_Item]:
+def _items(entries: Iterable[Mapping[str, Any]], keys: Sequence[str], factor: float = 1.0) -> list[_Item]:
     """Read times and texts; an entry without a start begins where the one before ended, one without any time is left out."""
     items: list[_Item] = []
     for entry in entries:
@@ -204,7 +206,7 @@ def _pieces(entry: Mapping[str, Any]) -> list[_Item]:
     spaced = any(text.startswith(" ") for text in texts)
     words: list[_Item] = []
     for word, text in zip(raw, texts, strict=True):
-        for item in _items([{**word, "word": text}], ("word",), 1.0):
+        for item in _items([{**word, "word": text}], ("word",)):
             if words and spaced and not text.startswith(" ") and not _UNSPACED.match(text):
                 before = words[-1]
                 words[-1] = replace(before, text=before.text + item.text, end=max(before.end, item.end))

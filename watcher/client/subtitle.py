@@ -11,7 +11,7 @@ from typing import Final
 
 _CLOCK: Final = r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMING: Final = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
-_BEGINS: Final = re.compile(rf"\s*(?:WEBVTT\b|(?:\d+\s*\r?\n)?\s*{_CLOCK}\s*-->)")
+_BEGINS: Final = re.compile(rf"\s*(?:WEBVTT\b|(?:\d+\s*\r?\n)?\s*{_CLOCK}\s*-->\s*{_CLOCK}(?!\S))")
 _TAG: Final = re.compile(r"</?(?:[ibuc]|v|lang|ruby|rt|font)\b[^>]*>|<[\d:.]+>", re.IGNORECASE)
 _VOICE: Final = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>", re.IGNORECASE)
 

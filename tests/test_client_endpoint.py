@@ -1,0 +1,134 @@
+import pytest
+from pydantic import SecretStr
+
+from watcher.client import Endpoint
+from watcher.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("given", "transcriptions", "translations"),
+    [
+        ("https://h", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
+        ("https://h/", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
+        ("https://h/v1", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
+        ("https://h/openai/v1/", "https://h/openai/v1/audio/transcriptions", "https://h/openai/v1/audio/translations"),
+        ("https://h/v1/audio/transcriptions", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
+        (
+            "http://h:4010/audio/transcriptions",
+            "http://h:4010/audio/transcriptions",
+            "http://h:4010/audio/translations",
+        ),
+        ("https://h/v1/audio/translations/", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
+        ("http://h:8080/inference", "http://h:8080/inference", "http://h:8080/inference"),
+        ("https://h/relay", "https://h/relay/v1/audio/transcriptions", "https://h/relay/v1/audio/translations"),
+        ("https://h//a//v1//", "https://h/a/v1/audio/transcriptions", "https://h/a/v1/audio/translations"),
+        (
+            "HTTPS://h:8443/API/v1",
+            "https://h:8443/API/v1/audio/transcriptions",
+            "https://h:8443/API/v1/audio/translations",
+        ),
+        ("  https://h/v1 \n", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
+        ("http://[::1]:9/v1", "http://[::1]:9/v1/audio/transcriptions", "http://[::1]:9/v1/audio/translations"),
+    ],
+)
+def test_an_address_becomes_the_route_however_it_was_pasted(given: str, transcriptions: str, translations: str) -> None:
+    endpoint = Endpoint(given)
+
+    assert (endpoint.transcriptions, endpoint.translations) == (transcriptions, translations)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "api.openai.com/v1",
+        "ftp://h/v1",
+        "https://",
+        "https:///v1",
+        "https://user:pass@h/v1",
+        "https://user@h/v1",
+        "https://h/v1?key=1",
+        "https://h/v1?",
+        "https://h/v1#top",
+        "https://h:port/v1",
+        "https://h:99999/v1",
+        "https://[::1/v1",
+        "https://h/v 1",
+        "https://h/v1\n\nx",
+        "https://h/\x00",
+    ],
+)
+def test_an_address_that_cannot_work_is_refused_at_start(given: str) -> None:
+    with pytest.raises(ConfigError):
+        Endpoint(given)
+
+
+def test_an_unusual_path_is_said() -> None:
+    endpoint = Endpoint("https://h/relay")
+
+    assert endpoint.assumed
+    assert endpoint.warnings() == (
+        "api.url has an unusual path: requests go to https://h/relay/v1/audio/transcriptions",
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["sk-abc", " sk-abc\n", "\r\nsk-abc", "Bearer sk-abc", "bearer  sk-abc ", "BEARER\tsk-abc"],
+)
+def test_a_key_is_cleaned_of_what_comes_along_when_it_is_pasted(given: str) -> None:
+    assert Endpoint("https://h", key=given).secret == "sk-abc"
+    assert Endpoint("https://h", key=SecretStr(given)).secret == "sk-abc"
+
+
+@pytest.mark.parametrize(
+    "given", [" ", "\n", "Bearer", "Bearer ", "sk abc", "sk-a\nb", "sk-ä", "sk-€", "sk-\x7f", "“sk-abc”"]
+)
+def test_a_key_that_cannot_be_sent_is_refused_at_start(given: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Endpoint("https://h", key=given)
+
+    assert "sk-" not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("given", [None, "", SecretStr("")])
+def test_a_server_may_do_without_a_key(given: SecretStr | str | None) -> None:
+    assert Endpoint("https://h", key=given).secret == ""
+
+
+def test_the_key_never_shows() -> None:
+    endpoint = Endpoint("https://h", key="sk-secret")
+
+    assert "sk-secret" not in repr(endpoint)
+    assert "sk-secret" not in str(endpoint.key)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://localhost/v1", "http://a.localhost", "http://[::1]:1", "https://h"]
+)
+def test_a_key_is_safe_on_this_machine_and_over_https(url: str) -> None:
+    assert Endpoint(url, key="sk-abc").warnings() == ()
+
+
+@pytest.mark.parametrize("url", ["http://192.168.1.5:8000", "http://relay.example/v1", "http://127.0.0.1.example"])
+def test_a_key_in_the_clear_is_a_warning(url: str) -> None:
+    assert "unencrypted" in Endpoint(url, key="sk-abc").warnings()[0]
+    assert Endpoint(url).warnings() == ()
+
+
+@pytest.mark.parametrize(("model", "size"), [("", 1), (" ", 1), ("a\nb", 1), ("whisper-1", 0)])
+def test_what_no_server_takes_is_refused_at_start(model: str, size: int) -> None:
+    with pytest.raises(ConfigError):
+        Endpoint("https://h", model=model, max_upload_bytes=size)
+
+
+def test_the_name_tells_servers_apart() -> None:
+    names = {Endpoint(url).name for url in ("https://h", "https://h:8443", "https://h/a", "https://h/b", "https://i")}
+
+    assert len(names) == 5
+    assert Endpoint("https://H/v1").name == Endpoint("https://h/").name
+
+
+def test_endpoints_with_different_keys_differ() -> None:
+    assert Endpoint("https://h", key="a") != Endpoint("https://h", key="b")
+    assert Endpoint("https://h", key="a") == Endpoint("https://h", key=" a ")
