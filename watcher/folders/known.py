@@ -10,7 +10,7 @@ from typing import Final
 
 from watcher.job import Fingerprint
 
-_BUCKETS: Final = 8192
+_BUCKETS: Final = 16_384
 
 
 class Known:
@@ -30,8 +30,13 @@ class Known:
         bucket = self._buckets[key % _BUCKETS]
         if bucket is None:
             return None
-        at = _find(bucket, key)
-        return None if at < 0 else bucket[at + 1]
+        try:
+            at = bucket.index(key)
+        except ValueError:
+            return None
+        if at % 2:  # a mark that looks like the key
+            at = _find(bucket, key)
+        return bucket[at + 1] if at >= 0 else None
 
     def put(self, key: int, mark: int) -> None:
         """Note a path and its fingerprint."""
@@ -63,14 +68,9 @@ def file_key(directory: int, name: str) -> int:
     return hash((directory, name))
 
 
-def mark(size: int, mtime_ns: int, inode: int) -> int:
-    """Hash a fingerprint."""
-    return hash((size, mtime_ns, inode))
-
-
 def mark_of(fingerprint: Fingerprint) -> int:
     """Hash a fingerprint."""
-    return mark(fingerprint.size, fingerprint.mtime_ns, fingerprint.inode)
+    return hash((fingerprint.size, fingerprint.mtime_ns, fingerprint.inode))
 
 
 def _find(bucket: "array[int]", key: int) -> int:

@@ -88,7 +88,7 @@ class Lane:
         for post in self.posts:
             if post.present:
                 post.root.check_due(_LOOKS)
-                post.root.flush()
+                post.root.flush(bulk=post.busy)
         self._scan()
         now = self.beat = self._monotonic()
         if now >= self._next_tick:
@@ -158,7 +158,7 @@ class Lane:
 
         for post in self.posts:
             post.scan(enough)
-            post.root.flush()
+            post.root.flush(bulk=post.busy)
 
     def _tick(self, now: float) -> None:
         if self.mounts.changed():

@@ -20,7 +20,7 @@ import structlog
 
 from watcher import container, tree
 from watcher.folders.folder import Folder
-from watcher.folders.known import Known, directory_key, file_key, mark, mark_of
+from watcher.folders.known import Known, directory_key, file_key, mark_of
 from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.job import Found
 from watcher.ledger.protocol import Ledger, Put
@@ -36,6 +36,8 @@ _OPENED: Final = 16
 _RACY_NS: Final = 3_000_000_000
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
+#: Files of a scan that are handed over in one transaction.
+_BATCH: Final = 512
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
@@ -112,6 +114,7 @@ class Root:
         self._began = clock()
         self._found: dict[bytes, tuple[Found, float]] = {}
         self._left: list[Found] = []
+        self._urgent = False
         self._generation = 0
         self._ignored: set[int] = set()
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
@@ -215,7 +218,7 @@ class Root:
         tour = Tour()
         relative = self._relative(path)
         if path == self.path or (self.owns(path) and self.folder.recursive and self.names.enters_all(relative)):
-            yield from self._walk([path], tour)
+            yield from self._walk([path], tour, arrived=True)
         yield tour
 
     def changed(self, paths: Iterable[bytes] | None = None, *, glance: bool = False) -> Scan:
@@ -273,14 +276,14 @@ class Root:
             stale.append(path)
         yield Tour()
 
-    def _walk(self, pending: list[bytes], tour: Tour, *, deep: bool = True) -> Scan:
+    def _walk(self, pending: list[bytes], tour: Tour, *, deep: bool = True, arrived: bool = False) -> Scan:
         """List the `pending` directories and what lies below; not `deep`: only those below that are new."""
         while pending:
             path = pending.pop()
             below: list[bytes] = []
             try:
                 with tree.directory(self.path, path) as directory:
-                    yield from self._list(directory, path, below, tour)
+                    yield from self._list(directory, path, below, tour, arrived=arrived)
             except (FileNotFoundError, NotADirectoryError):
                 self.directories.pop(path, None)
                 self.closed.pop(path, None)
@@ -292,49 +295,54 @@ class Root:
             pending.extend(below if deep else (child for child in below if child not in self.directories))
             yield tour
 
-    def _list(self, directory: int, path: bytes, below: list[bytes], tour: Tour) -> Scan:
+    def _list(self, directory: int, path: bytes, below: list[bytes], tour: Tour, *, arrived: bool) -> Scan:
         """Look at every entry of an open directory; its subdirectories are added to `below`."""
         status = os.fstat(directory)
-        tour.directories += 1
-        interesting, known, key = self.names.interesting, self.known.get, directory_key(path)
-        site = self._site(path, status.st_dev)
-        inodes = site.inodes
+        key, inodes = directory_key(path), self._site(path, status.st_dev).inodes
+        interesting, known, is_file = self.names.interesting, self.known.get, stat.S_ISREG
+        files = 0
         with os.scandir(directory) as entries:
             for count, entry in enumerate(entries, 1):
-                name = entry.name
                 if count % _ENTRIES == 0:
                     yield tour
+                name = entry.name
                 if interesting(name):
                     try:
                         seen = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
-                    if stat.S_ISREG(seen.st_mode):
-                        tour.files += 1
-                        inode = seen.st_ino if inodes else 0
-                        if known(file_key(key, name)) == mark(seen.st_size, seen.st_mtime_ns, inode):
+                    if is_file(seen.st_mode):
+                        files += 1
+                        # file_key and mark, written out: this line runs for every file of every scan.
+                        if known(hash((key, name))) == hash(
+                            (seen.st_size, seen.st_mtime_ns, seen.st_ino if inodes else 0)
+                        ):
                             continue
-                        self._unknown(directory, path, name, seen, tour)
+                        self._unknown(directory, path, name, seen, tour, arrived=arrived)
                         if self._opened >= _OPENED:
                             self._opened = 0
                             yield tour
                         continue
                     self._odd(path, name, seen)
                 if self.folder.recursive and entry.is_dir(follow_symlinks=False):
-                    child = (path if path != b"/" else b"") + b"/" + os.fsencode(name)
+                    child = path.rstrip(b"/") + b"/" + os.fsencode(name)
                     if child not in self.foreign and self.names.enters(self._relative(child)):
                         below.append(child)
+        tour.directories += 1
+        tour.files += files
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
         self.directories[path] = Directory(
             0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation
         )
 
-    def _unknown(self, directory: int, path: bytes, name: str, status: os.stat_result, tour: Tour) -> None:
+    def _unknown(
+        self, directory: int, path: bytes, name: str, status: os.stat_result, tour: Tour, *, arrived: bool
+    ) -> None:
         """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
         if full not in self.candidates and self._wanted(self._relative(full)):
             tour.news += 1
-            self._regard(directory, path, name, status, arrived=False)
+            self._regard(directory, path, name, status, arrived=arrived)
 
     # Judging what was found.
 
@@ -380,6 +388,7 @@ class Root:
         self._opened += 1
         found = self.candidates.look(directory, path, status, site, backlog=old)
         if found is not None:
+            self._urgent = self._urgent or arrived
             self._found[path] = (found, 0.0 if candidate is None else self._monotonic() - candidate.seen)
 
     def _odd(self, parent: bytes, name: str, status: os.stat_result) -> None:
@@ -435,37 +444,30 @@ class Root:
 
     # The ledger.
 
-    def flush(self) -> int:
-        """Hand what is whole to the ledger, in one transaction; give the number of files queued."""
+    def flush(self, *, bulk: bool = False) -> int:
+        """Hand what is whole to the ledger, in one transaction; give the number of files queued.
+
+        `bulk`: a long scan goes on, so what it found can wait until there is enough for a transaction; arrivals cannot.
+        """
+        if bulk and not self._urgent and len(self._found) + len(self._left) < _BATCH:
+            return 0
+        self._urgent = False
         if self._left:
-            self._ledger.skip(self._left)
-            for found in self._left:
+            left, self._left = self._left, []
+            self._ledger.skip(left)
+            for found in left:
                 self._note(found)
-            self._left = []
         if not self._found:
             return 0
         batch, self._found = list(self._found.values()), {}
-        queued = 0
-        for (found, waited), answer in zip(batch, self._ledger.put([found for found, _ in batch]), strict=True):
+        answers = self._ledger.put([found for found, _ in batch])
+        for (found, waited), answer in zip(batch, answers, strict=True):
             self._note(found)
+            if answer is not Put.KNOWN:
+                _announce(found, answer, waited)
             if self._told is not None:
                 self._told(found, answer)
-            if answer is Put.KNOWN:
-                continue
-            queued += 1
-            path = os.fsdecode(found.path)
-            if answer is Put.CHANGED:
-                _log.info("file.changed", path=path, bytes=found.fingerprint.size)
-            _log.info(
-                "file.queued",
-                path=path,
-                bytes=found.fingerprint.size,
-                seconds=found.seconds,
-                suspect=found.suspect,
-                backlog=found.backlog,
-                waited=round(waited, 3),
-            )
-        return queued
+        return len(answers) - answers.count(Put.KNOWN)
 
     def _note(self, found: Found) -> None:
         parent, name = os.path.split(found.path)
@@ -525,6 +527,21 @@ class Root:
             backlog.untimed += 1
         else:
             backlog.seconds += seconds
+
+
+def _announce(found: Found, answer: Put, waited: float) -> None:
+    path, size = os.fsdecode(found.path), found.fingerprint.size
+    if answer is Put.CHANGED:
+        _log.info("file.changed", path=path, bytes=size)
+    _log.info(
+        "file.queued",
+        path=path,
+        bytes=size,
+        seconds=found.seconds,
+        suspect=found.suspect,
+        backlog=found.backlog,
+        waited=round(waited, 3),
+    )
 
 
 def _duration(directory: int, name: str, size: int) -> float | None:
