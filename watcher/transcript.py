@@ -3,7 +3,31 @@
 All times are seconds from the start of the recording (or of the piece, before joining).
 """
 
-from dataclasses import dataclass
+import math
+import re
+import unicodedata
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+#: A token is a written word; where words are not set apart by blanks (Han, Kana, Thai, Lao, Khmer …), a character.
+_TOKEN: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+    "|[^\\s\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+#: Seconds by which two pieces may time the same word differently: where words are timed, and where only segments are.
+_NEAR: Final = 0.5
+_NEAR_SEGMENTS: Final = 3.0
+#: What begins or ends this close (seconds) to its piece's edge may be half a word, and the other piece has it whole.
+_EDGE: Final = 0.15
+#: Share of a token's time taken by others from which it counts as said by them.
+_COVERED: Final = 0.5
+#: Tokens in a second of quick speech; and how many may be misheard at an untimed border's ragged edges.
+_QUICK: Final = 6.0
+_RAGGED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +73,354 @@ class Transcript:
     def text(self) -> str:
         """The segments' text, in order, separated by single blanks."""
         return " ".join(part for segment in self.segments if (part := segment.text.strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece's transcript, in its own time, and where the piece lies in the recording (seconds)."""
+
+    start: float
+    end: float
+    transcript: Transcript
+
+
+def join(parts: Sequence[Part], *, duration: float) -> Transcript:
+    """Make one transcript of the parts of a recording of `duration` seconds.
+
+    Each part is moved to its true start. Where two parts overlap, what both heard is kept once: they are joined at a
+    word that both have, else at the middle of the overlap; what only one of them has is kept when in doubt, because a
+    doubled word is seen and a missing one is not. Times lie within their part and never go back.
+
+    The language is that of most seconds. Speakers are only known within their part, so where there are several parts
+    their names are prefixed with the part's number ("2-A"). It is `timed` when every part that has text is; an untimed
+    part's segments bear the part's bounds.
+    """
+    ordered = sorted(parts, key=lambda part: (part.start, part.end))
+    placed = [_placed(part, number if len(ordered) > 1 else 0, duration) for number, part in enumerate(ordered, 1)]
+    spoken = [(part, segments) for part, segments in zip(ordered, placed, strict=True) if segments]
+    for (before, ahead), (after, behind) in pairwise(spoken):
+        if before.end > after.start:
+            timed = before.transcript.timed and after.transcript.timed
+            kept, dropped = (_seam if timed else _border)(ahead, behind, after.start, before.end)
+            ahead[:], behind[:] = _slice(ahead, 0, kept), _slice(behind, dropped, None)
+        if ahead and behind:
+            _part_at(ahead, behind)
+    return Transcript(
+        segments=tuple(segment for _, segments in spoken for segment in segments),
+        language=_majority(ordered),
+        duration=duration,
+        timed=all(part.transcript.timed for part, _ in spoken),
+    )
+
+
+# Placing a part.
+
+
+def _placed(part: Part, number: int, duration: float) -> list[Segment]:
+    """Give the part's segments with text at their place in the recording, in order of time."""
+    end = min(part.end, duration)
+    start = min(part.start, end)
+    segments = [segment for segment in part.transcript.segments if segment.text.strip()]
+    if not part.transcript.timed:
+        return [
+            replace(segment, start=start, end=end, words=(), speaker=_named(segment.speaker, number))
+            for segment in segments
+        ]
+    starts = _ascending([min(max(part.start + segment.start, start), end) for segment in segments])
+    words = [word for segment in segments for word in segment.words]
+    said = iter(_ascending([min(max(part.start + word.start, start), end) for word in words]))
+    return [
+        replace(
+            segment,
+            start=begin,
+            end=min(max(part.start + segment.end, begin), end),
+            speaker=_named(segment.speaker, number),
+            words=tuple(
+                replace(
+                    word,
+                    start=(at := next(said)),
+                    end=min(max(part.start + word.end, at), end),
+                    speaker=_named(word.speaker, number),
+                )
+                for word in segment.words
+            ),
+        )
+        for segment, begin in zip(segments, starts, strict=True)
+    ]
+
+
+def _named(speaker: str, number: int) -> str:
+    return f"{number}-{speaker}" if speaker and number else speaker
+
+
+def _ascending(times: Sequence[float]) -> list[float]:
+    """Give the times without steps back: the fewest that spoil the order are moved between their neighbours."""
+    # The longest ascending subsequence, by patience sorting: ends[n] is the smallest last time of one of n + 1.
+    ends: list[float] = []
+    lengths = []
+    for time in times:
+        place = bisect_right(ends, time)
+        ends[place : place + 1] = [time]
+        lengths.append(place)
+    result = list(times)
+    wanted, ceiling = len(ends) - 1, math.inf
+    good = [False] * len(times)
+    for index in reversed(range(len(times))):
+        if lengths[index] == wanted and times[index] <= ceiling:
+            good[index], ceiling, wanted = True, times[index], wanted - 1
+    floor = ceiling
+    for index, time in enumerate(times):
+        floor = result[index] = time if good[index] else floor
+    return result
+
+
+# Joining two parts.
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A written word of a segment, and when it was said."""
+
+    #: Letters and digits alone, folded; "" for mere punctuation.
+    key: str
+    start: float
+    end: float
+    #: Its place in the segment's text: from `first` to before `behind`.
+    first: int
+    behind: int
+    #: The time comes from words, not from the segment's length.
+    exact: bool
+
+    @property
+    def middle(self) -> float:
+        return (self.start + self.end) / 2
+
+    @property
+    def doubt(self) -> float:
+        """Seconds by which the time may be wrong."""
+        return _NEAR if self.exact else _NEAR_SEGMENTS
+
+    def covered(self, others: Sequence["_Token"]) -> bool:
+        """Say whether most of its time is taken by the others."""
+        shared = sum(max(0.0, min(self.end, other.end) - max(self.start, other.start)) for other in others)
+        return shared > _COVERED * (self.end - self.start)
+
+    def beside(self, others: Sequence["_Token"]) -> bool:
+        """Say whether one of the others may be said at the same moment."""
+        return any(other.start - self.doubt < self.end and self.start < other.end + self.doubt for other in others)
+
+
+def _seam(ahead: Sequence[Segment], behind: Sequence[Segment], start: float, end: float) -> tuple[int, int]:
+    """Give how many tokens of `ahead` to keep, and the token of `behind` to go on with; they overlap in `start` to `end`."""
+    ours, theirs = _tokens(ahead), _tokens(behind)
+    # Only what lies near the overlap can be doubled; the rest is kept whatever happens.
+    low = sum(token.end < start - token.doubt for token in ours)
+    tail, head = ours[low:], theirs[: sum(token.start <= end + token.doubt for token in theirs)]
+    pairs = _matches(tail, head)
+    middle = (start + end) / 2
+    seams = [(i + 1, j + 1) for i, j in pairs.items()]
+    seams += [
+        (sum(token.middle < moment for token in tail), sum(token.middle < moment for token in head))
+        for moment in (middle, end, start)
+    ]
+    seams.append((len(tail), 0))
+
+    def cost(seam: tuple[int, int]) -> tuple[int, float]:
+        kept, dropped = seam
+        edges = [token.end for token in tail[max(kept - 1, 0) : kept]] + [
+            token.start for token in head[dropped : dropped + 1]
+        ]
+        return _damage(tail, head, pairs, seam, (start, end)), max((abs(edge - middle) for edge in edges), default=0.0)
+
+    kept, dropped = min(seams, key=cost)
+    # A full stop that stands alone goes with the word before it.
+    while kept < len(tail) and not tail[kept].key:
+        kept += 1
+    while 0 < dropped < len(head) and not head[dropped].key:
+        dropped += 1
+    return low + kept, dropped
+
+
+def _matches(tail: Sequence[_Token], head: Sequence[_Token]) -> dict[int, int]:
+    """Pair the tokens that are the same word at the same time, in order: the pairs that agree most."""
+
+    def likeness(ours: _Token, theirs: _Token) -> float:
+        near = max(ours.doubt, theirs.doubt)
+        apart = abs(ours.middle - theirs.middle)
+        return 1.0 - apart / (2 * near) if ours.key and ours.key == theirs.key and apart <= near else 0.0
+
+    likenesses = [[likeness(ours, theirs) for theirs in head] for ours in tail]
+    best = [[0.0] * (len(head) + 1) for _ in range(len(tail) + 1)]
+    for i in reversed(range(len(tail))):
+        for j in reversed(range(len(head))):
+            alike = likenesses[i][j]
+            best[i][j] = max(best[i + 1][j], best[i][j + 1], alike + best[i + 1][j + 1] if alike else 0.0)
+    pairs = {}
+    i = j = 0
+    while i < len(tail) and j < len(head):
+        if likenesses[i][j] and best[i][j] == likenesses[i][j] + best[i + 1][j + 1]:
+            pairs[i] = j
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _damage(
+    tail: Sequence[_Token],
+    head: Sequence[_Token],
+    pairs: Mapping[int, int],
+    seam: tuple[int, int],
+    edges: tuple[float, float],
+) -> int:
+    """Weigh what a seam loses (four times), and what it doubles or leaves of half words (once)."""
+    kept, dropped = seam
+    back = {j: i for i, j in pairs.items()}
+    # Half a word stands at its piece's edge, and the other piece has something else there.
+    single, other_single = [tail[i] for i in _unpaired(tail, pairs)], [head[j] for j in _unpaired(head, back)]
+    halves = {i for i in _unpaired(tail, pairs) if tail[i].end > edges[1] - _EDGE and tail[i].beside(other_single)}
+    other_halves = {j for j in _unpaired(head, back) if head[j].start < edges[0] + _EDGE and head[j].beside(single)}
+    # Evenly spread times tell nothing of a single word.
+    exact = all(token.exact for token in (*tail, *head))
+    ours = {i for i, token in enumerate(tail[:kept]) if token.key}
+    theirs = {j for j, token in enumerate(head[dropped:], dropped) if token.key}
+    lost = sum(
+        pairs[i] not in theirs if i in pairs else not (exact and token.covered(head[dropped:]))
+        for i, token in enumerate(tail)
+        if token.key and i not in ours | halves
+    ) + sum(
+        back[j] not in ours if j in back else not (exact and token.covered(tail[:kept]))
+        for j, token in enumerate(head)
+        if token.key and j not in theirs | other_halves
+    )
+    doubled = sum(pairs.get(i) in theirs or (exact and tail[i].covered(head[dropped:])) for i in ours)
+    return 4 * lost + doubled + len(halves & ours) + len(other_halves & theirs)
+
+
+def _unpaired(tokens: Sequence[_Token], pairs: Mapping[int, int]) -> list[int]:
+    return [index for index, token in enumerate(tokens) if token.key and index not in pairs]
+
+
+def _border(ahead: Sequence[Segment], behind: Sequence[Segment], start: float, end: float) -> tuple[int, int]:
+    """Do as `_seam` where there are no times: join at the longest run of tokens that ends one part and begins the other."""
+    ours, theirs = _tokens(ahead), _tokens(behind)
+    reach = math.ceil((end - start) * _QUICK) + _RAGGED
+    low = max(0, len(ours) - reach)
+    tail, head = [token.key for token in ours[low:]], [token.key for token in theirs[:reach]]
+    best = (0, len(tail), 0)
+    for i in range(len(tail)):
+        for j in range(min(len(head), _RAGGED + 1)):
+            run = 0
+            while i + run < len(tail) and j + run < len(head) and tail[i + run] == head[j + run]:
+                run += 1
+            ragged = len(tail) - i - run + j
+            # One word alone may be said twice; several, or one that touches both ends, were heard twice.
+            if len(tail) - i - run <= _RAGGED and (run > 1 or (run and not ragged)):
+                best = max(best, (run, i + run, j + run))
+    return low + best[1], best[2]
+
+
+def _part_at(ahead: list[Segment], behind: list[Segment]) -> None:
+    """Let the earlier part end where the later one begins, at the latest."""
+    last, first = ahead[-1], behind[0]
+    begins = min([first.start, *(word.start for word in first.words[:1])])
+    moment = max([last.start, begins, *(word.start for word in last.words[-1:])])
+    ahead[:] = [_clamped(segment, 0.0, moment) for segment in ahead]
+    behind[:] = [_clamped(segment, moment, math.inf) for segment in behind]
+
+
+def _clamped(segment: Segment, low: float, high: float) -> Segment:
+    if (
+        segment.start >= low
+        and segment.end <= high
+        and all(low <= word.start and word.end <= high for word in segment.words)
+    ):
+        return segment
+    return replace(
+        segment,
+        start=min(max(segment.start, low), high),
+        end=min(max(segment.end, low), high),
+        words=tuple(
+            replace(word, start=min(max(word.start, low), high), end=min(max(word.end, low), high))
+            for word in segment.words
+        ),
+    )
+
+
+# Tokens of a text.
+
+
+def _tokens(segments: Sequence[Segment]) -> list[_Token]:
+    return [token for segment in segments for token in _tokens_of(segment)]
+
+
+def _tokens_of(segment: Segment) -> list[_Token]:
+    """Give the segment's tokens, timed by its words, or evenly where it has none."""
+    found = [(match.start(), match.end(), _key(match.group())) for match in _TOKEN.finditer(segment.text)]
+    letters = max(1, sum(len(key) for _, _, key in found))
+    # For each letter of the words, in order, when its word was said.
+    times = [(word.start, word.end) for word in segment.words for _ in _key(word.text)]
+    share = (segment.end - segment.start) / letters
+    tokens = []
+    passed = 0
+    for first, behind, key in found:
+        if times:
+            # Words and text mostly have the same letters; where they do not, the place is proportional.
+            start = times[min(passed * len(times) // letters, len(times) - 1)][0]
+            end = times[min((passed + max(len(key) - 1, 0)) * len(times) // letters, len(times) - 1)][1]
+        else:
+            start, end = segment.start + passed * share, segment.start + (passed + len(key)) * share
+        tokens.append(_Token(key, start, end, first, behind, exact=bool(times)))
+        passed += len(key)
+    return tokens
+
+
+def _slice(segments: Sequence[Segment], first: int, behind: int | None) -> list[Segment]:
+    """Give the segments of the tokens from `first` to before `behind` (None: to the end)."""
+    result = []
+    passed = 0
+    for segment in segments:
+        tokens = _tokens_of(segment)
+        low = max(0, first - passed)
+        high = len(tokens) if behind is None else min(len(tokens), behind - passed)
+        passed += len(tokens)
+        if low == 0 and high == len(tokens):
+            result.append(segment)
+        elif low < high:
+            result.append(_cut(segment, tokens, low, high))
+    return result
+
+
+def _cut(segment: Segment, tokens: Sequence[_Token], low: int, high: int) -> Segment:
+    """Give the segment with its tokens from `low` to before `high` alone."""
+    letters = max(1, sum(len(token.key) for token in tokens))
+    spoken = max(1, sum(len(_key(word.text)) for word in segment.words))
+    bounds = [sum(len(token.key) for token in tokens[:count]) * spoken // letters for count in (low, high)]
+    words = []
+    passed = 0
+    for word in segment.words:
+        if bounds[0] <= passed < bounds[1]:
+            words.append(word)
+        passed += len(_key(word.text))
+    return replace(
+        segment,
+        text=segment.text[tokens[low].first if low else 0 : tokens[high - 1].behind if high < len(tokens) else None],
+        start=tokens[low].start if low else segment.start,
+        end=tokens[high - 1].end if high < len(tokens) else segment.end,
+        words=tuple(words),
+    )
+
+
+def _key(text: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFKC", text).casefold() if sign.isalnum())
+
+
+def _majority(parts: Sequence[Part]) -> str:
+    """Give the language of most seconds of audio in which something was said."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        if part.transcript.language and part.transcript.text:
+            seconds[part.transcript.language] += part.end - part.start
+    return max(seconds, key=lambda language: seconds[language], default="")
