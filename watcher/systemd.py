@@ -1,0 +1,80 @@
+"""Telling systemd how the service stands: sd_notify(3) without a dependency, silent where nobody listens.
+
+Wanted by ``Type=notify-reload`` (systemd 253): READY, RELOADING with its own time, STOPPING, STATUS, and WATCHDOG while
+``WatchdogSec=`` is set. Which socket that is and how long the watchdog waits, config reads from the environment.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: A datagram that does not fit the receiver's buffer is lost as a whole; nobody reads a longer line anyway.
+_LONGEST_STATUS: Final = 1024
+
+
+class Notifier:
+    """One end of the notification socket. No method raises: a service that cannot tell still has to work."""
+
+    def __init__(
+        self, address: str = "", *, patience: float = 1.0, monotonic_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        """`address` is $NOTIFY_SOCKET: a path, or a name that begins with ``@`` (an abstract socket); "" for none.
+
+        `patience`: seconds to wait for a listener that is behind with reading.
+        """
+        self._patience = patience
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self._monotonic_ns = monotonic_ns
+
+    def ready(self, status: str = "") -> None:
+        """Say that start-up, or a reload, is complete."""
+        self._send("READY=1", *_status(status))
+
+    def status(self, text: str) -> None:
+        """Say in one line how things stand; `systemctl status` shows it."""
+        self._send(*_status(text))
+
+    def watchdog(self) -> None:
+        """Say that the service is alive; due at half of WatchdogSec."""
+        self._send("WATCHDOG=1")
+
+    def reloading(self) -> None:
+        """Say that a reload has begun; `ready` ends it."""
+        # systemd tells by the time whether this belongs to the signal it sent, so both go in one message.
+        self._send("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_ns() // 1000}")
+
+    def stopping(self, status: str = "") -> None:
+        """Say that the service winds down."""
+        self._send("STOPPING=1", *_status(status))
+
+    def _send(self, *lines: str) -> None:
+        if not self._address or not lines:
+            return
+        message = "\n".join(lines).encode("utf-8", "backslashreplace")
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+                channel.settimeout(self._patience)
+                channel.sendto(message, self._address)
+        except (OSError, ValueError):
+            # ValueError: an address with a null byte in it. Telling is a courtesy, and there is nobody to complain to.
+            return
+
+
+def watchdog_seconds(usec: int, pid: int, *, own_pid: int | None = None) -> float | None:
+    """Give the seconds within which a sign of life is due; None when systemd does not wait for one from this process.
+
+    `usec` and `pid` are $WATCHDOG_USEC and $WATCHDOG_PID, 0 where they are not set; see sd_watchdog_enabled(3). A sign
+    is best given at half of that time.
+    """
+    own_pid = os.getpid() if own_pid is None else own_pid
+    if usec <= 0 or pid not in {0, own_pid}:
+        return None
+    return usec / 1e6
+
+
+def _status(text: str) -> list[str]:
+    # One line: whatever follows a line break would be read as another assignment.
+    line = " ".join(text.split())[:_LONGEST_STATUS]
+    return [f"STATUS={line}"] if line else []
