@@ -23,6 +23,7 @@ from watcher.transcript import Segment, Word
 _TOLERANCE: Final = 1000
 #: Nobody takes longer than this for a piece: servers stretch the word before a silence over all of it.
 _PIECE_BASE: Final = 400
+_PIECE_BASE_PER_UNIT: Final = 130
 _PIECE_PER_UNIT: Final = 150
 #: Rest after punctuation, in units of width, where time is shared by width (speech pauses of about 0.15 and 0.4 s).
 _REST_CLAUSE: Final = 2
@@ -30,6 +31,10 @@ _REST_SENTENCE: Final = 5
 #: Segments that disagree with their words are compared together up to this many pieces, so that a word which the server
 #: put into the neighbouring segment is found there.
 _RUN: Final = 120
+#: Letters above which the commonest are not compared: the square of them would take seconds.
+_LONG: Final = 500
+#: Letters per piece below which pieces are characters or syllables.
+_SHORT_PIECES: Final = 2.5
 #: Later than any recording lasts.
 _NEVER: Final = 1 << 60
 
@@ -51,9 +56,14 @@ def align(
 
     `pieces` and `widths` (in units) run parallel to `segments`; `duration` is 0 when unknown.
     """
-    bounds = _bounds(segments, [sum(w) for w in widths], duration)
-    anchors = _anchors(segments, pieces, bounds)
-    return _spread(segments, pieces, widths, bounds, anchors)
+    bounds = _bounds(segments, [sum(group) for group in widths], duration)
+    anchors = _anchors(segments, pieces)
+    if duration:
+        anchors = [anchor and anchor.within(duration) for anchor in anchors]
+    counts = [len(group) for group in pieces]
+    if _contradict(anchors, bounds, counts):
+        bounds = _bounds_of_words(anchors, bounds, counts)
+    return _spread(segments, pieces, widths, bounds, _trusted(anchors, bounds, counts))
 
 
 def _milliseconds(seconds: float) -> int | None:
@@ -92,7 +102,7 @@ def _clamp(value: int | None, duration: int) -> int | None:
 
 
 def _natural(units: int) -> int:
-    return _PIECE_BASE + _PIECE_PER_UNIT * units
+    return min(_PIECE_BASE, _PIECE_BASE_PER_UNIT * units) + _PIECE_PER_UNIT * units
 
 
 def _rising(values: Sequence[int]) -> set[int]:
@@ -124,16 +134,19 @@ def _rising(values: Sequence[int]) -> set[int]:
 
 @dataclass(slots=True)
 class _Anchor:
+    """A piece that was found among the words."""
+
     start: int
     end: int
     begins_word: bool
     speaker: str
 
+    def within(self, duration: int) -> "_Anchor":
+        return _Anchor(min(self.start, duration), min(self.end, duration), self.begins_word, self.speaker)
 
-def _anchors(
-    segments: Sequence[Segment], pieces: Sequence[Sequence[str]], bounds: Sequence[tuple[int, int]]
-) -> list[_Anchor | None]:
-    """Return the time of every piece that was found among the words, flat; None for the others."""
+
+def _anchors(segments: Sequence[Segment], pieces: Sequence[Sequence[str]]) -> list[_Anchor | None]:
+    """Return every piece that is among the words, flat; None for the others."""
     anchors: list[_Anchor | None] = []
     run_pieces: list[str] = []
     run_words: list[Word] = []
@@ -154,13 +167,53 @@ def _anchors(
             run_pieces += texts
             run_words += words
     anchors.extend(_match(run_pieces, run_words))
+    return anchors
 
-    flat_bounds = [bound for bound, texts in zip(bounds, pieces, strict=True) for _ in texts]
-    for index, (anchor, (low, high)) in enumerate(zip(anchors, flat_bounds, strict=True)):
-        if anchor and not low - _TOLERANCE <= anchor.start <= anchor.end <= high + _TOLERANCE:
-            anchors[index] = None
-    trusted = _rising([anchor.start if anchor else -1 for anchor in anchors])
-    return [anchor if index in trusted else None for index, anchor in enumerate(anchors)]
+
+def _near(anchor: _Anchor, bound: tuple[int, int]) -> bool:
+    low, high = bound
+    return low - _TOLERANCE <= anchor.start <= anchor.end <= high + _TOLERANCE
+
+
+def _each(bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the bounds of the segment that each piece is in."""
+    return [bound for bound, count in zip(bounds, counts, strict=True) for _ in range(count)]
+
+
+def _contradict(anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> bool:
+    """Tell whether most words lie outside their segments: then it is the segments' times that are nonsense."""
+    near = [_near(anchor, bound) for anchor, bound in zip(anchors, _each(bounds, counts), strict=True) if anchor]
+    return sum(near) * 2 < len(near)
+
+
+def _bounds_of_words(
+    anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Return each segment's bounds as its words have them; without words, what lies between its neighbours."""
+    rising = _rising([anchor.start if anchor else -1 for anchor in anchors])
+    found: list[tuple[int, int]] = []
+    offset = last = 0
+    for (low, high), count in zip(bounds, counts, strict=True):
+        own = [anchors[index] for index in range(offset, offset + count) if index in rising]
+        starts = [anchor.start for anchor in own if anchor]
+        ends = [anchor.end for anchor in own if anchor]
+        start = max(last, min(starts, default=min(low, last)))
+        last = max(start, max(ends, default=min(high, start)))
+        found.append((start, last))
+        offset += count
+    return found
+
+
+def _trusted(
+    anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]
+) -> list[_Anchor | None]:
+    """Return the anchors without those far from their segment, and without those out of order."""
+    near = [
+        anchor if anchor and _near(anchor, bound) else None
+        for anchor, bound in zip(anchors, _each(bounds, counts), strict=True)
+    ]
+    rising = _rising([anchor.start if anchor else -1 for anchor in near])
+    return [anchor if index in rising else None for index, anchor in enumerate(near)]
 
 
 @lru_cache(maxsize=16384)
@@ -176,18 +229,24 @@ _NOT_ALNUM: Final = re.compile("[^0-9A-Za-z]+")
 
 
 def _match(texts: Sequence[str], words: Sequence[Word]) -> list[_Anchor | None]:
-    """Find pieces among words by their letters: whole pieces first, then letter by letter where they are cut otherwise."""
+    """Find pieces among words by their letters."""
     anchors: list[_Anchor | None] = [None] * len(texts)
     keys = [_key(text) for text in texts]
     spoken = [(word, key) for word in words if (key := _key(word.text))]
     places = [index for index, key in enumerate(keys) if key]
-    _compare(anchors, keys, places, spoken)
+    text = "".join(keys)
+    if text == "".join(key for _, key in spoken) or len(text) < _SHORT_PIECES * len(places):
+        # Cut otherwise than the words are, or so small that equal ones are everywhere: only the letters tell.
+        _by_letters(anchors, keys, places, spoken)
+    else:
+        _by_pieces(anchors, keys, places, spoken)
     return anchors
 
 
-def _compare(
+def _by_pieces(
     anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
 ) -> None:
+    """Find whole pieces first, and letter by letter what lies between those."""
     matcher = SequenceMatcher(None, [keys[place] for place in places], [key for _, key in spoken])
     for tag, left, left_end, right, right_end in matcher.get_opcodes():
         if tag == "equal":
@@ -206,7 +265,7 @@ def _by_letters(
     if text == said:
         letters: dict[int, int] = dict(enumerate(range(len(text))))
     else:
-        blocks = SequenceMatcher(None, text, said, autojunk=len(text) > 500).get_matching_blocks()  # noqa: PLR2004
+        blocks = SequenceMatcher(None, text, said, autojunk=len(text) > _LONG).get_matching_blocks()
         letters = {a + k: b + k for a, b, size in blocks for k in range(size)}
     owner = [(index, offset) for index, (_, key) in enumerate(spoken) for offset in range(len(key))]
     position = 0

@@ -45,7 +45,7 @@ def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bo
     return found
 
 
-def _between(before: str, after: str, spoken: Grammar) -> int:  # noqa: C901, PLR0911 -- cases, the surest first
+def _between(before: str, after: str, spoken: Grammar) -> int:  # noqa: PLR0911 -- cases, the surest first
     """Price a break at a blank."""
     cost = _by_punctuation(before, after, spoken)
     if cost is not None:

@@ -7,7 +7,9 @@ from watcher.cues.text import width
 from watcher.cues.values import Broken, Cue
 
 
-def check(cues: Sequence[Cue], limits: Limits, *, audio_end: int = 0) -> Iterator[Broken]:
+def check(  # noqa: C901 -- one look per rule
+    cues: Sequence[Cue], limits: Limits, *, audio_end: int = 0
+) -> Iterator[Broken]:
     """Yield what the captions break, in order of the captions; `audio_end` in milliseconds, 0 when unknown."""
     previous = 0
     for index, cue in enumerate(cues):

@@ -4,16 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from watcher.cues.align import align
-from watcher.cues.breaks import SENTENCE, costs
 from watcher.cues.check import check
-from watcher.cues.optimum import Caption, Stream, cut
-from watcher.cues.pieces import pieces
+from watcher.cues.optimum import Caption, cut
 from watcher.cues.rules import Limits, Rules
-from watcher.cues.text import clean, joint, width
+from watcher.cues.stream import Stream, stream
+from watcher.cues.text import clean, width
 from watcher.cues.timing import place
 from watcher.cues.values import Broken, Cue, Layout
-from watcher.transcript import Segment, Transcript
+from watcher.transcript import Transcript
 
 
 def layout(transcript: Transcript, rules: Rules, *, duration: float) -> Layout:
@@ -25,69 +23,24 @@ def layout(transcript: Transcript, rules: Rules, *, duration: float) -> Layout:
     """
     if not transcript.timed:
         return Layout()
-    kept = [
-        (segment, text) for segment in transcript.segments if not segment.left_out and (text := clean(segment.text))
-    ]
-    limits = rules.limits(" ".join(text for _, text in kept), transcript.language)
+    shown = " ".join(clean(segment.text) for segment in transcript.segments if not segment.left_out)
+    limits = rules.limits(shown, transcript.language)
     audio_end = max(0, int(duration * 1000))
-    stream, speakers = _stream(kept, limits, transcript.language, audio_end)
-    captions = cut(stream, limits, audio_end)
-    lines = [_lines(stream, caption) for caption in captions]
+    text = stream(transcript, line=limits.line, wide=limits.wide, audio_end=audio_end)
+    captions = cut(text, limits, audio_end)
+    lines = [_lines(text, caption) for caption in captions]
     units = [sum(width(line, wide=limits.wide) for line in group) for group in lines]
-    spoken = [(stream.start[caption.lines[0]], stream.end[caption.end - 1]) for caption in captions]
-    times = place(spoken, units, limits, audio_end)
+    spoken = [(text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions]
     cues = tuple(
-        Cue(start / 1000, end / 1000, group, "" if caption.dialogue else speakers[caption.lines[0]])
-        for (start, end), group, caption in zip(times, lines, captions, strict=True)
+        Cue(start / 1000, end / 1000, group, "" if caption.dialogue else text.speaker[caption.lines[0]])
+        for (start, end), group, caption in zip(place(spoken, units, limits, audio_end), lines, captions, strict=True)
     )
     return Layout(cues, tuple(_explained(check(cues, limits, audio_end=audio_end), spoken, units, limits, audio_end)))
 
 
-def _stream(
-    kept: Sequence[tuple[Segment, str]], limits: Limits, language: str, audio_end: int
-) -> tuple[Stream, list[str]]:
-    """Return the text as columns, and who speaks each piece."""
-    cuts = [pieces(text, line=limits.line, wide=limits.wide) for _, text in kept]
-    texts = [[text for text, _ in group] for group in cuts]
-    widths = [[width(text, wide=limits.wide) for text in group] for group in texts]
-    times = align([segment for segment, _ in kept], texts, widths, audio_end)
-    speakers = [clean(speaker) for speaker in times.speaker]
-    cost = costs(cuts, times.begins_word, language)
-    turn = [False] * len(cost)
-    for index, (before, after) in enumerate(pairwise(speakers), 1):
-        if before != after:
-            turn[index] = True
-            cost[index] = SENTENCE
-    stream = Stream(
-        text=[text for group in texts for text in group],
-        width=[units for group in widths for units in group],
-        blank=_blanks(cuts),
-        start=times.start,
-        end=times.end,
-        cost=cost,
-        turn=turn,
-    )
-    return stream, speakers
-
-
-def _blanks(cuts: Sequence[Sequence[tuple[str, bool]]]) -> list[int]:
-    blanks: list[int] = []
-    before = ""
-    for group in cuts:
-        for index, (text, blank) in enumerate(group):
-            blanks.append(int(blank) if index else len(joint(before, text)))
-            before = text
-    return blanks
-
-
-def _lines(stream: Stream, caption: Caption) -> tuple[str, ...]:
+def _lines(text: Stream, caption: Caption) -> tuple[str, ...]:
     dash = "- " if caption.dialogue else ""
-    return tuple(
-        dash
-        + stream.text[begin]
-        + "".join((" " if stream.blank[index] else "") + stream.text[index] for index in range(begin + 1, end))
-        for begin, end in pairwise((*caption.lines, caption.end))
-    )
+    return tuple(dash + text.line(begin, end) for begin, end in pairwise((*caption.lines, caption.end)))
 
 
 def _explained(

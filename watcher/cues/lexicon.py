@@ -7,6 +7,7 @@ where nothing is known a break is taken for possible but poor. Word times from a
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -28,7 +29,9 @@ def borders(texts: Sequence[str]) -> list[Border]:
     text = "".join(texts)
     if any("\u0e01" <= character <= "\u0eff" for character in text):
         starts = _matched(text, _THAI, _THAI_CLAUSES, _THAI_PARTICLES, longest=10)
-        maybe = Border.MAYBE
+        for at in _leading_vowels(text):
+            starts.setdefault(at, Border.MAYBE)
+        maybe = Border.NONE
     elif any("\u3041" <= character <= "\u309f" for character in text):
         starts = _japanese(text)
         maybe = Border.NONE
@@ -66,6 +69,16 @@ def _matched(
             starts[inside] = Border.NONE
         at, after_word = at + length, True
     return starts
+
+
+@lru_cache(maxsize=4)
+def _first_letters(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(word[0] for word in words)
+
+
+def _leading_vowels(text: str) -> list[int]:
+    """Return where a syllable surely begins: at the vowels that are written before their consonant."""
+    return [index for index, character in enumerate(text) if character in "เแโใไເແໂໃໄ"]
 
 
 def _japanese(text: str) -> dict[int, Border]:
@@ -216,7 +229,7 @@ _THAI: Final = (
     | _words("""
     ผม ฉัน ดิฉัน เขา เธอ เรา พวกเรา พวกเขา คุณ ท่าน มัน ใคร อะไร ที่ไหน ไหน เมื่อไร เมื่อไหร่ ทำไม อย่างไร ยังไง เท่าไร นี้ นั้น โน้น
     นี่ นั่น ที่นี่ ที่นั่น เป็น อยู่ คือ มี ไม่ ไม่มี ไม่ได้ ได้ ให้ ไป มา จะ กำลัง เคย ต้อง ควร อาจ อาจจะ สามารถ อยาก ต้องการ ชอบ รัก
-    รู้ รู้จัก คิด เห็น ดู ฟัง พูด บอก ถาม ตอบ อ่าน เขียน เรียน ทำ ทำงาน ทำให้ ใช้ กิน ดื่ม นอน ตื่น เดิน วิ่ง นั่ง ยืน ซื้อ ขาย
+    เที่ยว ท่องเที่ยว เดินทาง ออกเดินทาง ตั้งแต่ ประมาณ กลับ ค่อย อร่อย มากมาย เช่น ผลไม้ สวน เรือ นั่งเรือ พา ออก เข้า ขึ้น ลง ไกล ใกล้ รู้ รู้จัก คิด เห็น ดู ฟัง พูด บอก ถาม ตอบ อ่าน เขียน เรียน ทำ ทำงาน ทำให้ ใช้ กิน ดื่ม นอน ตื่น เดิน วิ่ง นั่ง ยืน ซื้อ ขาย
     เปิด ปิด เริ่ม จบ ช่วย รอ พบ เจอ หา ถึง จาก ใน บน ใต้ ข้าง หน้า หลัง ระหว่าง กับ ของ สำหรับ ตาม ต่อ จน ก่อน หลังจาก
     ก็ ยัง อีก มาก น้อย หลาย ทุก บาง ทั้ง ทั้งหมด เท่านั้น เพียง กว่า ที่สุด ดี ใหญ่ เล็ก ใหม่ เก่า สวย งาม เร็ว ช้า ง่าย ยาก
     คน เด็ก ผู้ชาย ผู้หญิง ผู้ พ่อ แม่ พี่ น้อง เพื่อน ครู นักเรียน บ้าน โรงเรียน โรงพยาบาล ร้าน ตลาด เมือง ประเทศ ประเทศไทย ไทย

@@ -12,6 +12,7 @@ from typing import Final
 
 from watcher.cues.breaks import SENTENCE
 from watcher.cues.rules import Limits
+from watcher.cues.stream import Stream
 from watcher.cues.timing import EARLY, LATE
 
 #: A silence over which no caption reaches (milliseconds): it would show what is said much later.
@@ -46,22 +47,6 @@ _DIALOGUE: Final = 6.0
 _LINE: Final = 0.6
 _BALANCE: Final = 14.0
 _TOP_HEAVY: Final = 2.0
-
-
-@dataclass(slots=True)
-class Stream:
-    """The whole text as columns, a row per piece; times in milliseconds."""
-
-    text: list[str]
-    #: Units of the piece, and of the blank before it (0 or 1).
-    width: list[int]
-    blank: list[int]
-    start: list[int]
-    end: list[int]
-    #: Price of a break before the piece.
-    cost: list[int]
-    #: Another speaker begins here.
-    turn: list[bool]
 
 
 @dataclass(frozen=True, slots=True)

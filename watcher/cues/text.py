@@ -24,15 +24,13 @@ def clean(text: str) -> str:
     isolates (a server's text must not turn the rest of the screen around), and markup that a player would act on: known
     HTML tags, WebVTT spans and ASS override blocks. Lone surrogates, which no encoder takes, become U+FFFD.
     """
-    if text.isascii():
-        if _PLAIN.fullmatch(text):
-            return text
-    else:
-        text = scrub(text)
-    text = _CONTROLS.sub("", _BLANKS.sub(" ", text))
+    if text.isascii() and _PLAIN.fullmatch(text):
+        return text
+    text = _CONTROLS.sub("", _BLANKS.sub(" ", _SURROGATES.sub("\ufffd", text)))
     if "<" in text or "{" in text:
         text = _strip_markup(text)
-    return _BLANK_RUNS.sub(" ", text).strip(" ")
+    text = _BLANK_RUNS.sub(" ", text).strip(" ")
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def scrub(text: str) -> str:

@@ -1,89 +1,69 @@
-# ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
 """Text to read: paragraphs by pauses and speakers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
+from watcher.cues.breaks import SENTENCE
 from watcher.cues.pieces import pieces
-from watcher.cues.text import clean, joint, width
+from watcher.cues.stream import Stream, stream
+from watcher.cues.text import width
 from watcher.formats.document import Document
-from watcher.transcript import Segment
 
-#: A paragraph of this many characters ends at the next sentence after a short rest, or at the next sentence at all.
+#: Paragraphs longer than this many characters end at the next sentence after a short rest (seconds) ...
 _LONG: Final = 600
+_REST: Final = 0.6
+#: ... and longer than this at the next sentence.
 _VERY_LONG: Final = 1200
-_REST_SECONDS: Final = 0.6
+#: Wider than any word: nothing is cut for the text, except to wrap it.
+_NO_LINE: Final = 1 << 30
 
 
 def prose(document: Document) -> str:
     """Return the transcript as paragraphs separated by blank lines; empty when nothing was said."""
-    paragraphs = list(_paragraphs(document))
-    labelled = len({paragraph.speaker for paragraph in paragraphs if paragraph.speaker}) > 1
-    texts = []
-    for paragraph in paragraphs:
-        text = f"{paragraph.speaker}: {paragraph.text}" if labelled and paragraph.speaker else paragraph.text
-        if document.text.timestamps and document.transcript.timed:
-            text = f"[{_clock(paragraph.start)}] {text}"
-        texts.append(_wrapped(text, document.text.wrap))
-    return "\n\n".join(texts) + "\n" if texts else ""
+    transcript = document.transcript
+    text = stream(transcript, line=_NO_LINE, wide=True, audio_end=max(0, int(transcript.duration * 1000)))
+    labelled = len(set(text.speaker) - {""}) > 1
+    paragraphs = []
+    for begin, end in _paragraphs(text, document):
+        paragraph = text.line(begin, end)
+        if labelled and text.speaker[begin]:
+            paragraph = f"{text.speaker[begin]}: {paragraph}"
+        if document.text.timestamps and transcript.timed:
+            paragraph = f"[{_clock(text.start[begin])}] {paragraph}"
+        paragraphs.append(_wrapped(paragraph, document.text.wrap))
+    return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
 
 
-@dataclass(slots=True)
-class _Paragraph:
-    start: float
-    speaker: str
-    parts: list[str] = field(default_factory=list)
-    length: int = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self.parts)
-
-
-def _paragraphs(document: Document) -> Iterator[_Paragraph]:
-    paragraph: _Paragraph | None = None
-    before = Segment("", 0.0, 0.0)
-    for segment in document.transcript.segments:
-        text = "" if segment.left_out else clean(segment.text)
-        if not text:
-            continue
-        if paragraph and _ends(paragraph, before, segment, document):
-            yield paragraph
-            paragraph = None
-        if paragraph is None:
-            paragraph = _Paragraph(segment.start, clean(segment.speaker))
-        else:
-            paragraph.parts.append(joint(paragraph.parts[-1], text))
-        paragraph.parts.append(text)
-        paragraph.length += len(text)
-        before = segment
-    if paragraph:
-        yield paragraph
+def _paragraphs(text: Stream, document: Document) -> Iterator[tuple[int, int]]:
+    begin = length = 0
+    for index, piece in enumerate(text.text):
+        if index > begin and _ends(text, index, length, document):
+            yield begin, index
+            begin, length = index, 0
+        length += len(piece) + text.blank[index]
+    if text.text:
+        yield begin, len(text.text)
 
 
-def _ends(paragraph: _Paragraph, before: Segment, after: Segment, document: Document) -> bool:
-    if clean(after.speaker) != paragraph.speaker:
+def _ends(text: Stream, index: int, length: int, document: Document) -> bool:
+    """Tell whether a paragraph of that length ends before a piece."""
+    if text.turn[index]:
         return True
-    if not document.transcript.timed:
-        return False
-    pause = after.start - (before.words[-1].end if before.words else before.end)
+    pause = (text.start[index] - text.end[index - 1]) / 1000 if document.transcript.timed else 0.0
     limit = document.text.paragraph_seconds
-    if not _sentence_ends(paragraph.parts[-1]):
+    if text.cost[index] != SENTENCE:
+        # Servers that write no full stops; or somebody who lost the thread.
         return pause >= limit * 2
-    return pause >= limit or (paragraph.length >= _LONG and pause >= _REST_SECONDS) or paragraph.length >= _VERY_LONG
+    return pause >= limit or (length >= _LONG and pause >= _REST) or length >= _VERY_LONG
 
 
-def _sentence_ends(text: str) -> bool:
-    return text.rstrip("\"'»”’)]」』）")[-1:] in set(".!?…。！？؟।۔")
-
-
-def _clock(seconds: float) -> str:
-    whole = max(0, int(seconds))
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+def _clock(milliseconds: int) -> str:
+    seconds = milliseconds // 1000
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def _wrapped(text: str, columns: int) -> str:
+    """Break a paragraph into lines of that many columns; characters of full width take two."""
     if not columns:
         return text
     lines: list[str] = []

@@ -1,0 +1,265 @@
+"""A compliance report on any SRT or WebVTT file: which caption rules it breaks, how often, and where it is worst.
+
+The files are read here, not by pysubs2: a report has to see what a tolerant reader repairs in silence. pysubs2 1.8 takes
+a last line of digits for the next caption's number, strips tags and joins what a blank line parted. On well-formed
+files the two agree, and a test holds them to it.
+"""
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from watcher.cues import Broken, Cue, Rules
+from watcher.cues.check import check
+from watcher.cues.text import clean
+
+#: What is counted, in the order of the report: `watcher.cues.Broken`'s rules, and what only a file can break.
+COUNTED: Final = (
+    "max_chars",
+    "max_lines",
+    "max_chars_per_second",
+    "min_seconds",
+    "max_seconds",
+    "gap_seconds",
+    "overlap",
+    "order",
+    "empty",
+    "syntax",
+    "encoding",
+)
+#: Worst offences shown for each rule.
+_WORST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """One caption (or line of the file) that breaks a rule."""
+
+    #: Number of the caption, from 1; 0 for what concerns no caption.
+    caption: int
+    #: Line of the file, from 1.
+    line: int
+    #: Seconds at which the caption starts.
+    start: float
+    value: float
+    limit: float
+    #: The caption's text on one line, or what was not understood.
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """How often one rule is broken, and the worst cases, worst first."""
+
+    rule: str
+    count: int
+    worst: tuple[Offence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of one file; `rules` has every rule of `COUNTED`, also those that are kept."""
+
+    kind: str
+    captions: int
+    #: Seconds from the first caption's start to the last one's end.
+    seconds: float
+    #: Captions that break at least one rule.
+    offending: int
+    rules: tuple[RuleCount, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every rule is kept."""
+        return not any(rule.count for rule in self.rules)
+
+
+def lint(source: Path | str | bytes, kind: str = "", rules: Rules | None = None) -> Report:
+    """Hold captions against the rules (default: `Rules()`).
+
+    `source` is a path, or the content as text or bytes. `kind` is "srt" or "vtt"; left empty, a path's suffix or else
+    the content tells. Language-dependent limits follow the text and the language that a WebVTT header names. Raises
+    OSError when the file cannot be read, ValueError when `kind` is neither.
+    """
+    rules = rules or Rules()
+    if not kind and isinstance(source, Path):
+        kind = source.suffix.lower().removeprefix(".")
+    content = source.read_bytes() if isinstance(source, Path) else source
+    text, encoding = _decoded(content)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not kind:
+        kind = "vtt" if text.startswith("WEBVTT") else "srt"
+    if kind not in {"srt", "vtt"}:
+        raise ValueError(f"{kind!r} is not a caption format: srt, vtt")
+    parsed = _Parsed.read(text, kind)
+    return _report(kind, parsed, rules, encoding)
+
+
+def _report(kind: str, parsed: "_Parsed", rules: Rules, encoding: list[Offence]) -> Report:
+    cues = [block.cue for block in parsed.blocks]
+    limits = rules.limits(" ".join(line for cue in cues for line in cue.lines), parsed.language)
+    found: dict[str, list[Offence]] = {rule: [] for rule in COUNTED}
+    offending: set[int] = set()
+    for broken in check(cues, limits):
+        found[broken.rule].append(parsed.offence(broken))
+        offending.add(broken.cue)
+    for index, block in enumerate(parsed.blocks):
+        if not block.cue.lines:
+            found["empty"].append(parsed.offence(Broken("empty", index, 0, 1)))
+            offending.add(index)
+    found["syntax"] = parsed.unread
+    found["encoding"] = encoding
+    return Report(
+        kind=kind,
+        captions=len(cues),
+        seconds=round(max((cue.end for cue in cues), default=0.0) - min((cue.start for cue in cues), default=0.0), 3),
+        offending=len(offending),
+        rules=tuple(
+            RuleCount(rule, len(offences), tuple(sorted(offences, key=_badness, reverse=True)[:_WORST]))
+            for rule, offences in found.items()
+        ),
+    )
+
+
+def _badness(offence: Offence) -> float:
+    return abs(offence.value - offence.limit)
+
+
+def _decoded(content: str | bytes) -> tuple[str, list[Offence]]:
+    if isinstance(content, str):
+        return content.removeprefix("\ufeff"), []
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace"), [Offence(0, 1, 0.0, 1, 0, "the file is UTF-16, not UTF-8")]
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return content.decode("cp1252", "replace"), [Offence(0, line, 0.0, 1, 0, "the file is not UTF-8")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    cue: Cue
+    #: Line of its times.
+    line: int
+
+
+@dataclass(slots=True)
+class _Parsed:
+    blocks: list[_Block]
+    #: Lines that are neither caption nor comment.
+    unread: list[Offence]
+    language: str = ""
+
+    @classmethod
+    def read(cls, text: str, kind: str) -> "_Parsed":
+        parsed = cls([], [])
+        lines = text.split("\n")
+        if kind == "vtt":
+            parsed._header(lines)
+        paragraphs = list(_paragraphs(lines))
+        for index, (number, paragraph) in enumerate(paragraphs):
+            if kind == "vtt" and (index == 0 or paragraph[0].split(" ")[0] in {"NOTE", "STYLE", "REGION"}):
+                continue
+            parsed._paragraph(number, paragraph, kind)
+        return parsed
+
+    def offence(self, broken: Broken) -> Offence:
+        block = self.blocks[broken.cue]
+        return Offence(
+            broken.cue + 1,
+            block.line,
+            block.cue.start,
+            round(broken.value, 3),
+            round(broken.limit, 3),
+            " ".join(block.cue.lines),
+        )
+
+    def _header(self, lines: Sequence[str]) -> None:
+        if not re.match(r"WEBVTT(?:[ \t]|$)", lines[0]):
+            self._unread(1, lines[0] or "no WEBVTT in the first line")
+        for line in lines[1:]:
+            if not line:
+                break
+            if line.startswith("Language:"):
+                self.language = line.removeprefix("Language:").strip().lower()[:2]
+
+    def _paragraph(self, number: int, paragraph: Sequence[str], kind: str) -> None:
+        """Read what stands between two blank lines: one caption, or several that nothing parts."""
+        at = next((index for index, line in enumerate(paragraph) if _TIMES[kind].match(line)), None)
+        if at is None:
+            for offset, line in enumerate(paragraph):
+                self._unread(number + offset, line)
+            return
+        for offset, line in enumerate(paragraph[: max(0, at - 1)]):
+            self._unread(number + offset, line)
+        if at and kind == "srt" and not paragraph[at - 1].strip().isdecimal():
+            self._unread(number + at - 1, paragraph[at - 1])
+        body = paragraph[at + 1 :]
+        follows = next((index for index, line in enumerate(body) if _TIMES[kind].match(line)), None)
+        if follows is not None:
+            # The next caption's times, and its number before them, with no blank line between.
+            cut = follows - 1 if follows and body[follows - 1].strip().isdecimal() else follows
+            self._unread(number + at + 1 + cut, "no blank line before this caption")
+            self._cue(number + at, paragraph[at], body[:cut], kind)
+            self._paragraph(number + at + 1 + cut, body[cut:], kind)
+        else:
+            self._cue(number + at, paragraph[at], body, kind)
+
+    def _cue(self, number: int, times: str, body: Sequence[str], kind: str) -> None:
+        match = _TIMES[kind].match(times)
+        assert match  # noqa: S101 -- the caller found it by the same pattern
+        start, end = _seconds(match["start"]), _seconds(match["end"])
+        lines = []
+        for offset, line in enumerate(body, 1):
+            if "-->" in line:
+                self._unread(number + offset, line)
+            if text := _shown(line, kind):
+                lines.append(text)
+        self.blocks.append(_Block(Cue(start, end, tuple(lines)), number))
+
+    def _unread(self, number: int, text: str) -> None:
+        self.unread.append(Offence(0, number, 0.0, 1, 0, text[:200]))
+
+
+def _shown(line: str, kind: str) -> str:
+    """Return what a viewer sees of a line: without markup, with WebVTT's escapes resolved."""
+    shown = clean(line)
+    if kind == "vtt":
+        # Only then: what was escaped is text, whatever it looks like.
+        shown = html.unescape(_SPAN.sub("", shown))
+    return shown
+
+
+def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield what blank lines part, each with the number of its first line."""
+    paragraph: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            paragraph.append(line)
+        elif paragraph:
+            yield number - len(paragraph), paragraph
+            paragraph = []
+    if paragraph:
+        yield len(lines) + 1 - len(paragraph), paragraph
+
+
+_TIMES: Final = {
+    "srt": re.compile(
+        r"\s*(?P<start>\d+:\d{1,2}:\d{1,2}[,.]\d{1,3})\s*-->\s*(?P<end>\d+:\d{1,2}:\d{1,2}[,.]\d{1,3})(?=\s|$)"
+    ),
+    "vtt": re.compile(r"\s*(?P<start>(?:\d+:)?\d\d:\d\d\.\d{3})\s*-->\s*(?P<end>(?:\d+:)?\d\d:\d\d\.\d{3})(?=\s|$)"),
+}
+#: Any span of WebVTT that `clean` does not know.
+_SPAN: Final = re.compile(r"<[^<>]*>")
+
+
+def _seconds(stamp: str) -> float:
+    clock, _, fraction = stamp.replace(",", ".").partition(".")
+    total = 0
+    for part in clock.split(":"):
+        total = total * 60 + int(part)
+    return (total * 1000 + int(fraction.ljust(3, "0"))) / 1000
