@@ -217,7 +217,13 @@ TABLE: Final = (
     Row(Ruling.NO_CHANNEL, "station_quota", (429,), code=_QUOTA, message="上游负载已饱和", hint=_STATION_HINT),
     Row(Ruling.CROWDED, "station_busy", (429,), message="上游负载已饱和"),
     Row(Ruling.NO_CHANNEL, "no_channel", message="无可用渠道", hint=_STATION_HINT),
-    Row(Ruling.NO_CHANNEL, "no_channel", (503,), code="model_not_found", hint=_STATION_HINT),
+    Row(
+        Ruling.NO_CHANNEL,
+        "no_channel",
+        code="model_not_found",
+        when=lambda refusal: refusal.status == 503,  # noqa: PLR2004 - elsewhere it means that there is no such model
+        hint=_STATION_HINT,
+    ),
     Row(Ruling.NO_CHANNEL, "no_channel", code="get_channel_failed", hint=_STATION_HINT),
     Row(
         Ruling.CROWDED,
@@ -258,7 +264,6 @@ TABLE: Final = (
         when=lambda refusal: refusal.shape is Shape.FAILURE,
         hint="the gateway does not know where to send this: check its configuration",
     ),
-    Row(Ruling.ACCOUNT, "model", (404,), code="model_not_found", hint="check api.model: the server does not have it"),
     Row(Ruling.ACCOUNT, "model", code="model_not_found", hint="check api.model: the server does not have it"),
     Row(Ruling.ACCOUNT, "url", (404, 405), hint=_URL_HINT + ", and api.model"),
     Row(Ruling.ACCOUNT, "url", code="api_not_implemented", hint=_URL_HINT),

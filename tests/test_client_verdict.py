@@ -1,0 +1,350 @@
+"""The table of errors, row by row: what each server says, and whose matter it is."""
+
+# ruff: noqa: RUF001 - Chinese messages have Chinese punctuation
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from watcher.client.refusal import Refusal, Shape, refusal_of
+from watcher.client.verdict import TABLE, Ruling, judge, scrubbed
+from watcher.client.wire import Reply
+from watcher.errors import AccountError, FileError, NoChannelError, PassingError, Remedy, RemedyError
+
+A, N, T, F = Ruling.ACCOUNT, Ruling.NO_CHANNEL, Ruling.PASSING, Ruling.FILE
+CROWDED, SHRINK, SPLIT, RECODE = Ruling.CROWDED, Ruling.SHRINK, Ruling.SPLIT, Ruling.RECODE
+FORMAT, FIELD, PROMPT = Ruling.FORMAT, Ruling.FIELD, Ruling.PROMPT
+
+
+def error(message: str = "x", code: Any = None, kind: Any = None, param: Any = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def one_api(message: str, code: str = "", param: str = "") -> dict[str, Any]:
+    return error(f"{message} (request id: 2025)", code, "one_api_error", param)
+
+
+def new_api(message: str, code: str = "", kind: str = "new_api_error") -> dict[str, Any]:
+    return error(f"{message} (request id: 2025)", code, kind, "")
+
+
+def inner(kind: str, code: str, message: str) -> dict[str, Any]:
+    return one_api(f"type {kind}, code {code}, message {message}", "request_error")
+
+
+def missing(field: str) -> dict[str, Any]:
+    return {"detail": [{"type": "missing", "loc": ["body", field], "msg": "Field required"}]}
+
+
+def unwelcome(field: str) -> dict[str, Any]:
+    return {"detail": [{"type": "enum", "loc": ["body", field], "msg": "Input should be something else"}]}
+
+
+PAGE = "<html><head><title>Oops</title></head></html>"
+
+# A table is read by its rows.
+# fmt: off
+# (what it is, status, body, at a known station, ruling)
+CASES: list[tuple[str, int, Any, bool, Ruling]] = [
+    # The facts' list of bodies for tests.
+    ("facts 1", 500, inner("invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-x."), False, N),
+    ("facts 2", 500, inner("server_error", "<nil>", "Maximum content size limit (26214400) exceeded (26306794 bytes read)"), False, SHRINK),
+    ("facts 3", 503, new_api("当前分组 default 下对于模型 whisper-1 无可用渠道", "model_not_found"), False, N),
+    ("facts 4", 429, new_api("当前分组上游负载已饱和，请稍后再试", "insufficient_quota", "insufficient_quota"), False, N),
+    ("facts 5", 429, error("litellm.RateLimitError: RateLimitError: OpenAIException - You exceeded your current quota, please check your plan and billing details.", "429", "throttling_error"), False, A),
+    ("facts 6", 429, error("litellm.RateLimitError: RateLimitError: OpenAIException - Rate limit reached for whisper-1", "429", "throttling_error"), False, CROWDED),
+    ("facts 7", 500, new_api("error getting audio duration: …", "count_token_failed"), False, RECODE),
+    ("facts 8", 502, {"html-message": "<html><head><title>502 Bad Gateway</title></head></html>"}, False, T),
+    ("facts 9", 422, missing("file"), False, F),
+    ("facts 10", 400, "Invalid request", False, RECODE),
+    ("facts 11", 429, "", False, CROWDED),
+    # Row 1: what a one-api station's upstream said to it.
+    ("inner quota", 500, inner("insufficient_quota", "insufficient_quota", "You exceeded your current quota"), False, N),
+    ("inner quota without code", 500, inner("", "<nil>", "You exceeded your current quota, check your billing"), False, N),
+    ("inner deactivated", 500, inner("invalid_request_error", "account_deactivated", "deactivated"), False, N),
+    ("inner unknown model", 500, inner("invalid_request_error", "model_not_found", "does not exist"), False, N),
+    ("inner rate limit", 500, inner("requests", "rate_limit_exceeded", "Rate limit reached"), False, CROWDED),
+    ("inner format", 500, inner("invalid_request_error", "unsupported_value", "response_format 'srt' is not compatible with model 'gpt-4o-transcribe'. Use 'json' or 'text' instead."), False, FORMAT),
+    ("inner bad file", 500, inner("invalid_request_error", "<nil>", "Invalid file format. Supported formats: ['flac']"), False, RECODE),
+    ("inner too long", 500, inner("invalid_request_error", "invalid_value", "audio duration 1500.1 seconds is longer than 1400 seconds which is the maximum"), False, SPLIT),
+    ("inner too short", 500, inner("invalid_request_error", "audio_too_short", "Audio file is too short. Minimum audio length is 0.1 seconds."), False, F),
+    ("inner unknown refusal", 500, inner("invalid_request_error", "<nil>", "no idea"), False, RECODE),
+    ("inner failure", 500, inner("server_error", "<nil>", "The server had an error"), False, T),
+    # Row 2: busy upstream; beside a quota code it is the station's quota.
+    ("station busy", 429, new_api("当前分组上游负载已饱和，请稍后再试", "rate_limit_exceeded", "requests"), False, CROWDED),
+    # Rows 3 and 4.
+    ("no channel, message only", 503, one_api("当前分组 vip 下对于模型 whisper-1 无可用渠道"), False, N),
+    ("no channel, code only", 503, error("No available channel", "model_not_found"), False, N),
+    ("no channel on retry", 500, new_api("get channel failed", "get_channel_failed"), False, N),
+    # Row 5: a firewall's page.
+    ("challenge", 403, PAGE, False, CROWDED),
+    # Row 6: a known station's body without its marks is the station's own key.
+    ("station's key 401", 401, error("Incorrect API key provided", "invalid_api_key"), True, N),
+    ("station's key 403", 403, error("Country not supported", "unsupported_country_region_territory"), True, N),
+    ("station's quota 429", 429, error("You exceeded your current quota", "insufficient_quota", "insufficient_quota"), True, N),
+    ("ours at a station, marked", 401, one_api("无效的令牌"), True, A),
+    ("ours at a station, 403 marked", 403, new_api("user quota is not enough", "insufficient_user_quota"), True, A),
+    ("rate limit at a station", 429, error("Rate limit reached", "rate_limit_exceeded"), True, CROWDED),
+    # Row 7: 401.
+    ("openai key", 401, error("Incorrect API key provided: sk-x", "invalid_api_key", "invalid_request_error"), False, A),
+    ("openai organisation", 401, error("You must be a member of an organization to use the API"), False, A),
+    ("openai address", 401, error("Your IP address is not allowed", "ip_not_authorized"), False, A),
+    ("any other 401", 401, PAGE, False, A),
+    ("empty 401", 401, "", False, A),
+    *[(f"one-api {message}", 401, one_api(message), False, A) for message in ("未提供令牌", "无效的令牌", "该令牌已过期", "该令牌额度已用尽", "该令牌状态不可用", "令牌验证失败")],
+    ("new-api generic 401", 401, new_api("Invalid token"), False, A),
+    ("localai 401", 401, error("An authentication key is required", 401), False, A),
+    # 402 and 403.
+    ("payment", 402, error("Payment required"), False, A),
+    ("payment, no body", 402, "", False, A),
+    ("country", 403, error("Country, region, or territory not supported", "unsupported_country_region_territory"), False, A),
+    ("no permission", 403, error("Project does not have access to model `whisper-1`", "model_not_found"), False, A),
+    ("any other 403", 403, "no", False, A),
+    ("user quota", 403, new_api("user quota is not enough", "insufficient_user_quota"), False, A),
+    ("pre-consumed", 403, new_api("x", "pre_consume_token_quota_failed"), False, A),
+    *[(f"one-api {message}", 403, one_api(message), False, A) for message in ("用户已被封禁", "该令牌无权使用模型：whisper-1", "只能在指定网段使用该令牌")],
+    ("access denied", 403, new_api("x", "access_denied"), False, A),
+    ("speaches key", 403, {"detail": "Not authenticated"}, False, A),
+    # 429 and quota.
+    *[(f"openai {code}", 429, error("x", code), False, A) for code in ("insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded")],
+    ("quota in the type", 429, error("x", None, "insufficient_quota"), False, A),
+    # Any status.
+    ("deactivated", 400, error("x", "account_deactivated"), False, A),
+    ("billing", 500, error("x", "billing_not_active"), False, A),
+    ("no price", 500, new_api("x", "model_price_error"), False, A),
+    ("litellm without database", 400, error("No connected db.", "400", "no_db_connection"), False, A),
+    *[(f"money {message}", 500, one_api(message), False, A) for message in ("额度已用尽", "用户额度不足", "您已欠费", "user quota is not enough", "用户已被封禁")],
+    # 400: model, routing.
+    ("litellm model", 400, error("litellm.BadRequestError: /audio/transcriptions: Invalid model name passed in model=foo"), False, A),
+    ("portkey routing", 400, {"status": "failure", "message": "x-portkey-provider header is required"}, False, A),
+    # 404, 405, 501, 3xx.
+    ("openai model", 404, error("The model `x` does not exist", "model_not_found"), False, A),
+    ("one-api url", 404, one_api("Invalid URL (POST /v1/audio/transcription)", "api_not_found"), False, A),
+    ("fastapi url", 404, {"detail": "Not Found"}, False, A),
+    ("whisper.cpp url", 404, "File Not Found (/v1/audio/transcriptions)", False, A),
+    ("speaches model", 404, {"detail": "Model 'x' is not installed locally."}, False, A),
+    ("any other 404", 404, PAGE, False, A),
+    ("method", 405, {"detail": "Method Not Allowed"}, False, A),
+    ("not offered", 501, one_api("API not implemented", "api_not_implemented"), False, A),
+    ("not offered, bare", 501, "", False, A),
+    *[(f"redirect {status}", status, "", False, A) for status in (301, 302, 303, 307, 308)],
+    ("proxy login", 407, PAGE, False, A),
+    # Too large.
+    ("any 413", 413, "", False, SHRINK),
+    ("nginx 413", 413, "<html><head><title>413 Request Entity Too Large</title></head></html>", False, SHRINK),
+    ("openai 413", 413, error("Maximum content size limit (26214400) exceeded (26306794 bytes read)", None, "server_error"), False, SHRINK),
+    ("groq 413", 413, error("Request Entity Too Large", "request_too_large", "invalid_request_error"), False, SHRINK),
+    ("vllm 400", 400, error("Maximum file size exceeded", 400, "BadRequestError"), False, SHRINK),
+    ("new-api 413 as 400", 400, new_api("request body too large", "read_request_body_failed"), False, SHRINK),
+    # Too long.
+    ("too long", 400, error("audio duration 1500.0 seconds is longer than 1400 seconds which is the maximum for this model", "invalid_value"), False, SPLIT),
+    # Formats.
+    ("openai format", 400, error("response_format 'verbose_json' is not compatible with model 'gpt-4o-transcribe'. Use 'json' or 'text' instead.", "unsupported_value", "invalid_request_error", "response_format"), False, FORMAT),
+    ("openai format, no message", 400, error("x", "unsupported_value", None, "response_format"), False, FORMAT),
+    ("vllm format", 400, error("Currently only support response_format `text`, `json` or `verbose_json`", 400), False, FORMAT),
+    ("one-api format", 500, one_api("unexpected response format: diarized_json", "unexpected_response_format"), False, FORMAT),
+    ("localai format", 500, error("invalid response_format", 500), False, FORMAT),
+    ("speaches format", 422, unwelcome("response_format"), False, FORMAT),
+    ("groq format", 400, error("response_format must be one of [json text verbose_json]"), False, FORMAT),
+    # Prompt.
+    ("groq prompt", 400, error("prompt length must be 896 characters or fewer"), False, PROMPT),
+    ("diarize prompt", 400, error("prompt is not supported with this model", "unsupported_value", None, "prompt"), False, PROMPT),
+    # Optional fields.
+    ("openrouter granularities", 400, error("timestamp_granularities is not supported"), False, FIELD),
+    ("siliconflow temperature", 400, {"code": 20015, "message": "unknown field: temperature", "data": None}, False, FIELD),
+    ("fastapi language", 422, unwelcome("language"), False, FIELD),
+    ("fastapi granularities", 422, unwelcome("timestamp_granularities[]"), False, FIELD),
+    ("fastapi extra field", 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "chunking_strategy"], "msg": "x"}]}, False, FIELD),
+    ("granularities that fail", 500, {"detail": "timestamp_granularities must be segment"}, False, FIELD),
+    ("old vllm wants a language", 422, missing("language"), False, A),
+    # The file.
+    ("too short", 400, error("Audio file is too short. Minimum audio length is 0.1 seconds.", "audio_too_short", None, "file"), False, F),
+    ("too short, code lost", 400, error("litellm.BadRequestError: Audio file is too short.", "400"), False, F),
+    ("new-api, code lost", 500, error("error getting audio duration: exit status 1"), False, RECODE),
+    ("openai bad file", 400, error("Invalid file format. Supported formats: ['flac', 'm4a']"), False, RECODE),
+    ("opus name", 400, error("Unsupported file format opus"), False, RECODE),
+    ("undecodable", 400, error("The audio file could not be decoded or its format is not supported.", None, None, "file"), False, RECODE),
+    ("speaches undecodable", 415, {"detail": "Failed to decode audio"}, False, RECODE),
+    ("new-api after the call", 500, new_api("x", "count_audio_tokens_failed"), False, RECODE),
+    ("speaches empty file", 400, {"detail": "Uploaded audio file is empty"}, False, F),
+    # Later.
+    *[(f"later {status}", status, "", False, T) for status in (408, 409, 425, 499)],
+    ("groq capacity", 498, error("x", "capacity_exceeded"), False, CROWDED),
+    ("openai rate", 429, error("Rate limit reached", "rate_limit_exceeded", "requests"), False, CROWDED),
+    ("openai slow down", 429, error("Slow down", "slow_down"), False, CROWDED),
+    ("new-api rate", 429, new_api("您已达到请求数限制：1分钟内最多请求60次"), False, CROWDED),
+    *[(f"server {status}", status, PAGE, False, T) for status in (500, 502, 504, *range(520, 528))],
+    ("openai overloaded", 503, error("x", "server_is_overloaded", "service_unavailable_error"), False, CROWDED),
+    ("overloaded 529", 529, "", False, CROWDED),
+    ("localai loading", 503, "", False, CROWDED),
+    *[(f"station {code}", 500, new_api("x", code), False, T) for code in ("do_request_failed", "invalid_request", "new_api_panic", "one_api_panic", "get_text_from_body_err")],
+    ("litellm upstream 200 error", 500, error("litellm.APIConnectionError: '>=' not supported between instances of 'str' and 'int'", "500"), False, T),
+    ("litellm without a key", 500, "Internal Server Error", False, T),
+    # What a station passes on with its status.
+    ("relayed 401", 500, one_api("bad response status code 401", "bad_response_status_code", "401"), True, N),
+    ("relayed 403", 500, one_api("bad response status code 403", "bad_response_status_code", "403"), True, N),
+    ("relayed 404 as 429", 429, one_api("bad response status code 404", "bad_response_status_code", "404"), True, N),
+    ("relayed 413", 500, one_api("bad response status code 413", "bad_response_status_code", "413"), True, SHRINK),
+    ("relayed 429", 500, one_api("bad response status code 429", "bad_response_status_code", "429"), True, CROWDED),
+    ("relayed 502", 500, one_api("bad response status code 502", "bad_response_status_code", "502"), True, T),
+    ("relayed, unknown", 500, one_api("bad response", "bad_response_status_code"), True, T),
+    # Anything else that is a refusal may be about the form of the file.
+    *[(f"unknown {status}", status, "no", False, RECODE) for status in (400, 406, 411, 418, 422, 451)],
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "station", "ruling"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_a_refusal_has_its_ruling(status: int, body: Any, station: bool, ruling: Ruling) -> None:  # noqa: FBT001 - a column of the table
+    raw = (body if isinstance(body, str) else json.dumps(body)).encode()
+
+    verdict = judge(refusal_of(Reply(status, {}, raw), now=0.0), station=station)
+
+    assert verdict.ruling is ruling, verdict
+
+
+def test_every_row_of_the_table_is_met_by_a_case() -> None:
+    met = set()
+    for _, status, body, station, _ in CASES:
+        refusal = refusal_of(Reply(status, {}, (body if isinstance(body, str) else json.dumps(body)).encode()), now=0.0)
+        met.add(next(number for number, row in enumerate(TABLE) if row.hits(refusal, station=station)))
+    for body in ERRORS_IN_200:
+        refusal = refusal_of(Reply(200, {}, b""), now=0.0, error=body)
+        met.add(next(number for number, row in enumerate(TABLE) if row.hits(refusal, station=False)))
+
+    assert [TABLE[number] for number in range(len(TABLE)) if number not in met] == []
+
+
+ERRORS_IN_200: list[Mapping[str, Any]] = [
+    error("upstream failed", "bad_response", "upstream_error"),
+    error("Incorrect API key provided", "invalid_api_key"),
+    error("x", "insufficient_quota"),
+    error("x", "model_not_found"),
+    error("x", "rate_limit_exceeded"),
+    error("x", "server_is_overloaded"),
+    {"error": "upstream failed"},
+    {"detail": "oops"},
+    {"status": "failure", "message": "x"},
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "ruling"),
+    list(zip(ERRORS_IN_200, [T, A, A, A, CROWDED, CROWDED, T, T, T], strict=True)),
+)
+def test_an_error_with_a_200_is_ruled_by_its_words(body: Mapping[str, Any], ruling: Ruling) -> None:
+    assert judge(refusal_of(Reply(200, {}, b""), now=0.0, error=body), station=False).ruling is ruling
+
+
+def judged(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Any:
+    return judge(refusal_of(Reply(status, headers or {}, json.dumps(body).encode()), now=0.0), station=False)
+
+
+def test_the_longest_audio_is_read_with_a_margin() -> None:
+    assert judged(400, error("audio duration 1500.0 seconds is longer than 1400 seconds")).limit == 1390.0
+    assert judged(400, error("longer than 12 seconds")).limit == 6.0
+
+
+def test_the_largest_file_and_the_longest_prompt_are_read() -> None:
+    assert judged(413, error("Maximum content size limit (26214400) exceeded")).limit == 26214400
+    assert judged(413, error("no")).limit == 0.0
+    assert judged(400, error("prompt length must be 896 characters or fewer")).limit == 896
+
+
+def test_the_formats_offered_instead_are_read() -> None:
+    verdict = judged(
+        400, error("response_format 'srt' is not compatible with model 'm'. Use 'json' or 'text' instead.")
+    )
+
+    assert verdict.offered == {"srt", "json", "text"}
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("timestamp_granularities[] is not supported", "timestamp_granularities"),
+        ("unknown field: temperature", "temperature"),
+        ("Unsupported value for language", "language"),
+    ],
+)
+def test_the_unwelcome_field_is_named(message: str, name: str) -> None:
+    assert judged(400, error(message)).name == name
+
+
+# What is raised.
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, error("no"), AccountError),
+        (503, error("x", "model_not_found"), NoChannelError),
+        (422, missing("file"), FileError),
+        (500, error("no"), PassingError),
+        (429, error("no"), PassingError),
+        (413, error("no"), RemedyError),
+    ],
+)
+def test_a_verdict_is_raised_as_its_error(status: int, body: Any, kind: type[Exception]) -> None:
+    raised = judged(status, body).error()
+
+    assert type(raised) is kind
+    assert f"HTTP {status}" in str(raised)
+
+
+@pytest.mark.parametrize(("status", "crowded"), [(429, True), (503, True), (529, True), (500, False), (502, False)])
+def test_only_a_crowd_is_crowded(status: int, crowded: bool) -> None:  # noqa: FBT001 - a column of the table
+    assert judged(status, {}).error().crowded is crowded
+
+
+def test_the_wait_asked_for_travels_along() -> None:
+    assert judged(429, {}, {"retry-after": "7"}).error().retry_after == 7.0
+    assert judged(429, {}).error().retry_after is None
+
+
+def test_a_firewalls_page_is_waited_out_for_long() -> None:
+    refusal = Refusal(403, Shape.HTML)
+
+    assert judge(refusal, station=False).wait == 300.0
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "remedy", "seconds"),
+    [
+        (413, error("no"), Remedy.SHRINK, 0.0),
+        (400, error("longer than 1400 seconds"), Remedy.SPLIT, 1390.0),
+        (415, error("no"), Remedy.RECODE, 0.0),
+    ],
+)
+def test_a_remedy_is_named(status: int, body: Any, remedy: Remedy, seconds: float) -> None:
+    raised = judged(status, body).error()
+
+    assert (raised.remedy, raised.seconds) == (remedy, seconds)
+
+
+def test_every_account_row_says_what_to_do() -> None:
+    assert [row for row in TABLE if row.ruling in {A, N} and not row.hint] == []
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("Incorrect API key provided: topsecret.", "topsecret"),
+        ("Incorrect API key provided: sk-abcdefgh.", ""),
+        ("Incorrect API key provided: sk-proj-********wxyz.", ""),
+    ],
+)
+def test_keys_are_taken_out_of_what_servers_write(text: str, secret: str) -> None:
+    assert scrubbed(text, secret) in {"Incorrect API key provided: ***.", "Incorrect API key provided: sk-***."}
+    assert "topsecret" not in str(judged(401, error(text)).error(secret="topsecret"))
+
+
+def test_words_that_only_look_like_keys_stay() -> None:
+    assert scrubbed("ask-me-anything or disk-full", "") == "ask-me-anything or disk-full"
