@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from watcher.errors import PassingError
 from watcher.job import Fingerprint, Found, Job, State
 from watcher.ledger.protocol import Ledger
-from watcher.ledger.sqlite import SqliteLedger
+from watcher.ledger.sqlite import NAME, SqliteLedger
 
 ROOT = b"/srv/recordings"
 LEASE = 30.0
@@ -52,6 +54,8 @@ class Sqlite:
     def __init__(self, directory: Path) -> None:
         self.clock = Clock()
         self._directory = directory
+        directory.mkdir(mode=0o700)
+        (directory / NAME).write_bytes(_empty())
         self._opened: list[SqliteLedger] = []
 
     def open(self, *, exclusive: bool = True) -> SqliteLedger:
@@ -64,6 +68,14 @@ class Sqlite:
     def close(self) -> None:
         for ledger in self._opened:
             ledger.close()
+
+
+@cache
+def _empty() -> bytes:
+    """Give an empty ledger, made once: making one takes a dozen flushes, and is tested where it is done."""
+    with TemporaryDirectory() as directory:
+        SqliteLedger(Path(directory)).close()
+        return (Path(directory) / NAME).read_bytes()
 
 
 ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": Sqlite}

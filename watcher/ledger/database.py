@@ -140,8 +140,9 @@ class Database:
     def _prepare(self, *, create: bool) -> None:
         connection = self._connection
         if create:
-            # Before the first table, or it is too late for it.
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if not connection.execute("PRAGMA page_count").fetchone()[0]:
+                # Before anything is written, or it is too late for it.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StateError(

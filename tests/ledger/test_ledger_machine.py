@@ -1,0 +1,307 @@
+"""Any sequence of what finder, workers, clock, operator and crashes do, beside a model that is too simple to be wrong.
+
+Nothing is lost, nothing is held twice, and no attempt is counted that was not made.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from ledger_engines import ENGINES, LEASE, ROOT, crowded, engine, found
+
+from watcher.errors import FileError, LeaseLostError
+from watcher.job import Job, Outcome, State
+from watcher.ledger.protocol import Ledger, Put
+
+NAMES = [b"a.wav", b"b.wav", b"c.wav", b"d.wav"]
+#: What a worker makes of it: after so many attempts it gives up.
+LIMIT = 4
+FIRST_DELAY, CRASHES = 5.0, 5
+
+
+@dataclass
+class Source:
+    """What the model knows of one source."""
+
+    name: bytes
+    size: int
+    small: bool
+    backlog: bool
+    queued_at: float
+    #: Ids grow in the order of their making; a tie in time goes to the older.
+    number: int
+    state: State = State.READY
+    attempts: int = 0
+    run_at: float = 0.0
+    lease_until: float = 0.0
+    alone: bool = False
+    crashes: int = 0
+    reached: int = 0
+    piece: int = 0
+    #: Claims whose worker never came back.
+    lapses: int = 0
+    job: Job | None = None
+
+    @property
+    def turn(self) -> tuple[bool, float, int]:
+        return (self.backlog, self.queued_at, self.number)
+
+
+@dataclass
+class Model:
+    """All sources, by name."""
+
+    sources: dict[bytes, Source] = field(default_factory=dict)
+
+    def running(self) -> Iterator[Source]:
+        return (source for source in self.sources.values() if source.state is State.RUNNING)
+
+    def settle(self, wall: float, running: float) -> None:
+        """Let what is due be due, and leases lapse."""
+        for source in self.sources.values():
+            delayed = source.state is State.DELAYED and source.run_at <= wall
+            lapsed = source.state is State.RUNNING and source.lease_until <= running
+            if delayed or lapsed:
+                source.state = State.READY
+                source.lapses += lapsed
+
+    def next(self, *, small: bool) -> Source | None:
+        """Say whom the next claim takes."""
+        ready = sorted((s for s in self.sources.values() if s.state is State.READY), key=lambda source: source.turn)
+        busy = list(self.running())
+        if not ready or any(source.alone for source in busy):
+            return None
+        if ready[0].alone:
+            return None if busy else ready[0]
+        return next((source for source in ready if not source.alone and (source.small or not small)), None)
+
+
+class Machine(RuleBasedStateMachine):
+    """The ledger and its model, side by side."""
+
+    engine_name: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        directory = Path(self._stack.enter_context(TemporaryDirectory()))
+        self.engine = self._stack.enter_context(engine(self.engine_name, directory / "state"))
+        self.ledger: Ledger = self.engine.open()
+        self.model = Model()
+        self.made = 0
+        #: Claims that were lost: nobody may write under them ever again.
+        self.lost: list[Job] = []
+
+    def teardown(self) -> None:
+        self._stack.close()
+
+    # Finding.
+
+    @rule(name=st.sampled_from(NAMES), size=st.integers(1, 3), small=st.booleans(), backlog=st.booleans())
+    def put(self, name: bytes, size: int, *, small: bool, backlog: bool) -> None:
+        (answer,) = self.ledger.put([found(name, size=size, small=small, backlog=backlog)])
+        known = self.model.sources.get(name)
+        if known is not None and known.size == size:
+            assert answer is Put.KNOWN
+            return
+        assert answer is (Put.QUEUED if known is None else Put.CHANGED)
+        self._lose(name)
+        if known is None:
+            self.made += 1
+        number = self.made if known is None else known.number
+        self.model.sources[name] = Source(name, size, small, backlog, self.engine.clock.wall, number)
+
+    @rule(name=st.sampled_from(NAMES))
+    def skip(self, name: bytes) -> None:
+        self.ledger.skip([found(name, size=1)])
+        if name not in self.model.sources:
+            self.made += 1
+            self.model.sources[name] = Source(
+                name,
+                1,
+                small=False,
+                backlog=False,
+                queued_at=self.engine.clock.wall,
+                number=self.made,
+                state=State.SKIPPED,
+            )
+
+    @rule(name=st.sampled_from(NAMES))
+    def forget(self, name: bytes) -> None:
+        self.ledger.forget(ROOT + b"/" + name)
+        self._lose(name)
+        self.model.sources.pop(name, None)
+
+    # Working.
+
+    @rule(small=st.booleans())
+    def claim(self, *, small: bool) -> None:
+        self.model.settle(self.engine.clock.wall, self.engine.clock.running)
+        self._notice()
+        expected = self.model.next(small=small)
+        job = self.ledger.claim("worker", lease=LEASE, small=small)
+
+        assert (job and job.path) == (expected and ROOT + b"/" + expected.name)
+        if job is None or expected is None:
+            return
+        expected.attempts += 1
+        assert (job.attempts, job.alone, job.fingerprint.size) == (expected.attempts, expected.alone, expected.size)
+        assert job.attempts <= LIMIT + expected.lapses
+        expected.state, expected.job, expected.piece = State.RUNNING, job, 0
+        expected.lease_until = self.engine.clock.running + LEASE
+
+    @precondition(lambda self: any(self.model.running()))
+    @rule(data=st.data(), end=st.sampled_from(["done", "fail", "retry", "release", "drop", "renew", "progress"]))
+    def work(self, data: st.DataObject, end: str) -> None:
+        source = data.draw(st.sampled_from(sorted(self.model.running(), key=lambda source: source.turn)))
+        job = source.job
+        assert job is not None
+        clock = self.engine.clock
+        delay = data.draw(st.sampled_from([-1.0, 20.0, 40.0]))
+        if end == "retry" and source.attempts >= LIMIT:
+            end = "fail"
+        match end:
+            case "done":
+                self.ledger.done(job, Outcome(audio_seconds=1))
+                source.state, source.alone, source.crashes, source.reached = State.DONE, False, 0, 0
+            case "fail":
+                self.ledger.fail(job, FileError("no sound in it"))
+                source.state, source.alone, source.crashes, source.reached = State.FAILED, False, 0, 0
+            case "retry":
+                self.ledger.retry(job, crowded(), run_at=clock.wall + delay)
+                self._back(source, delay)
+            case "release":
+                self.ledger.release(job, run_at=clock.wall + delay)
+                self._back(source, delay)
+                source.attempts -= 1
+            case "drop":
+                self.ledger.drop(job)
+                del self.model.sources[source.name]
+            case "renew":
+                self.ledger.renew(job, lease=LEASE)
+                source.lease_until = clock.running + LEASE
+            case "progress":
+                self.ledger.progress(job, piece=source.piece + 1, pieces=9, seconds_done=1)
+                source.piece += 1
+        if end not in {"renew", "progress"}:
+            source.job = None
+        if end in {"retry", "release", "drop"}:
+            # A concluded job's outputs may still be placed, until something comes after; these are over.
+            self.lost.append(job)
+
+    @precondition(lambda self: self.lost)
+    @rule(data=st.data())
+    def write_late(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self.lost))
+
+        assert not self.ledger.holds(job)
+        with pytest.raises(LeaseLostError):
+            self.ledger.done(job, Outcome())
+        with pytest.raises(LeaseLostError):
+            self.ledger.release(job)
+
+    # The world.
+
+    @rule(seconds=st.sampled_from([1.0, 10.0, LEASE]))
+    def advance(self, seconds: float) -> None:
+        self.engine.clock.advance(seconds)
+
+    @rule()
+    def put_back(self) -> None:
+        failed = [source for source in self.model.sources.values() if source.state is State.FAILED]
+        for source in failed:
+            source.state, source.attempts, source.crashes, source.lapses = State.READY, 0, 0, 0
+
+        assert sorted(self.ledger.put_back()) == sorted(ROOT + b"/" + source.name for source in failed)
+
+    @rule()
+    def crash(self) -> None:
+        self.ledger.close()
+        running = list(self.model.running())
+        for source in running:
+            self._lose(source.name)
+            source.attempts -= 1
+            if len(running) == 1:
+                source.crashes = 1 if source.piece > source.reached else source.crashes + 1
+            source.alone, source.state = True, State.READY
+            source.reached = max(source.reached, source.piece)
+            if len(running) == 1 and source.crashes >= CRASHES:
+                source.state = State.FAILED
+                source.attempts += 1
+            elif len(running) == 1 and source.crashes > 1:
+                source.state = State.DELAYED
+                source.run_at = self.engine.clock.wall + FIRST_DELAY * 2 ** (source.crashes - 1)
+        self.ledger = self.engine.open()
+
+    # What always holds.
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        known = {path: state for path, _, state in self.ledger.known(ROOT)}
+
+        assert known == {ROOT + b"/" + source.name: source.state for source in self.model.sources.values()}
+
+    @invariant()
+    def the_sums_are_right(self) -> None:
+        counts = dict.fromkeys(State, 0)
+        for source in self.model.sources.values():
+            counts[source.state] += 1
+
+        assert self.ledger.counts() == counts
+
+    @invariant()
+    def what_is_held_is_held_once(self) -> None:
+        held = [source for source in self.model.running() if source.job is not None and self.ledger.holds(source.job)]
+
+        assert len({source.job.id for source in held if source.job}) == len(held)
+        assert len(held) == 1 or not any(source.alone for source in held)
+        assert not any(self.ledger.holds(job) for job in self.lost)
+
+    @invariant()
+    def the_next_due_is_right(self) -> None:
+        due = min((s.run_at for s in self.model.sources.values() if s.state is State.DELAYED), default=math.inf)
+
+        assert (self.ledger.next_due() or math.inf) == due
+
+    def _back(self, source: Source, delay: float) -> None:
+        source.run_at = self.engine.clock.wall + delay
+        source.state = State.DELAYED if delay > 0 else State.READY
+
+    def _lose(self, name: bytes) -> None:
+        source = self.model.sources.get(name)
+        if source is not None and source.job is not None:
+            self.lost.append(source.job)
+            source.job = None
+
+    def _notice(self) -> None:
+        """Whose lease has lapsed is seen by the next claim; from then on it is lost."""
+        for source in self.model.sources.values():
+            if source.state is State.READY and source.job is not None:
+                self._lose(source.name)
+
+
+def machine(name: str) -> type[Machine]:
+    return type(f"{name.title()}Machine", (Machine,), {"engine_name": name})
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_any_history_keeps_its_promises(name: str) -> None:
+    case = machine(name).TestCase
+    case.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+    case("runTest").runTest()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_any_long_history_keeps_its_promises(name: str) -> None:
+    case = machine(name).TestCase
+    case.settings = settings(max_examples=500, stateful_step_count=60, deadline=None)
+    case("runTest").runTest()
