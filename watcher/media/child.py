@@ -4,12 +4,17 @@ It lives for one job. It is started by `Cutting` with a clean environment, two d
 to the daemon) and nothing else, confines itself, and is believed nothing.
 """
 
+import os
 import socket
 import time
 import traceback
 from pathlib import Path
 from typing import Final
 
+import av
+import numpy as np
+
+import watcher
 from watcher.errors import FileError, JobError, OutputError, PassingError
 from watcher.media.confine import allow_cpu, confine
 from watcher.media.decode import Recording
@@ -35,7 +40,9 @@ def main(descriptor: int, line: int, parent: int) -> int:
         order = talk.receive()
         if not isinstance(order, Order):
             raise TypeError(f"an order was expected, not {order}")
-        confine(parent, memory=order.limit_memory)
+        # PyAV imports some of its modules when they are first needed.
+        code = [Path(str(module.__file__)).parent for module in (av, np, os, watcher)]
+        confine(parent, memory=order.limit_memory, spool=Path(order.spool), code=code)
         Child(talk, order, descriptor).run()
     return 0
 

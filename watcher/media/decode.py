@@ -60,6 +60,8 @@ _TOLERANCE: Final = 0.1
 _HOLE: Final = 60.0
 #: Reading gives up after so many errors in a row without any sound in between.
 _HOPELESS: Final = 200
+#: Demuxers whose packets bear times of their own; elsewhere times are only counted, and damage spoils the count.
+_CLOCKED: Final = ("mov", "matroska", "ogg", "asf", "mpeg", "mpegts", "flac")
 #: The duration in these headers is counted, not estimated.
 _COUNTED: Final = ("wav", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf", "avi")
 
@@ -84,6 +86,9 @@ class Recording:
         self._damages = 0
         self._damaged_at = 0.0
         self._heard = 0.0
+        name = self._container.format.name.split(",")[0]
+        self._counted = name in _COUNTED
+        self._line = _Timeline(self._origin(), self.seconds, clocked=name in _CLOCKED)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -94,20 +99,24 @@ class Recording:
         if self._damages:
             places = "1 damaged place was" if self._damages == 1 else f"{self._damages} damaged places were"
             result.append(f"{places} passed over, the first at {_clock(self._damaged_at)}.")
+        if self._line.holes:
+            total = sum(length for _, length in self._line.holes)
+            result.append(
+                f"Sound is missing in the file from {_clock(self._line.holes[0][0])} on, {total:.1f} s in all; "
+                "it was taken for silence."
+            )
         return tuple(result)
 
     def ending(self) -> tuple[str, ...]:
         """Say, once all was heard, whether the header had promised much more."""
-        counted = self._container.format.name.split(",")[0] in _COUNTED
-        if self.seconds is None or not counted or self._heard >= 0.98 * self.seconds - 2:
+        if self.seconds is None or not self._counted or self._heard >= 0.98 * self.seconds - 2:
             return ()
         return (f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(self.seconds)}.",)
 
     def samples(self) -> Iterator[Samples]:
         """Give the sound from its start to its end, in blocks of about half a second."""
-        line = _Timeline(self._origin(), self.seconds)
         for frame in self._frames():
-            for block in line.add(frame):
+            for block in self._line.add(frame):
                 self._heard += len(block) / RATE
                 yield block
             if self._heard > self._limit:
@@ -116,7 +125,7 @@ class Recording:
                     hint="Split it into parts; or it is damaged, and its length an error.",
                     reason="too_long",
                 )
-        for block in line.finish():
+        for block in self._line.finish():
             self._heard += len(block) / RATE
             yield block
         if not self._heard:
@@ -164,7 +173,10 @@ class Recording:
 class _Timeline:
     """Puts frames where their timestamps say: mixes, fills holes with silence, resamples."""
 
-    def __init__(self, origin: float, promised: float | None) -> None:
+    def __init__(self, origin: float, promised: float | None, *, clocked: bool) -> None:
+        self._clocked = clocked
+        #: Where sound is missing, and for how long, in seconds.
+        self.holes: list[tuple[float, float]] = []
         self._origin = origin
         self._promised = promised
         self._form: _Form | None = None
@@ -177,20 +189,32 @@ class _Timeline:
         if form != self._form:
             yield from self.finish()
             self._begin(form)
-        if frame.pts is not None and frame.time_base is not None:
-            here = self._since + self._count / form.rate
-            ahead = float(frame.pts * frame.time_base) - self._origin - here
-            if ahead > _TOLERANCE and (ahead <= _HOLE or here + ahead <= (self._promised or 0.0)):
-                hole = round(ahead * form.rate)
-                self._count += hole
-                for mono in self._mixer.silence(hole):
-                    yield from self._resampled(mono)
-            elif abs(ahead) > _TOLERANCE:
-                # The clock jumped back, or absurdly far ahead: what is heard stays in sequence.
-                self._origin += ahead
+        if self._clocked and frame.pts is not None and frame.time_base is not None:
+            yield from self._reach(float(frame.pts * frame.time_base) - self._origin)
         self._count += frame.samples
         for mono in self._mixer.feed(_planes(frame, form), middle=_FORMATS[form.kind][1]):
             yield from self._resampled(mono)
+
+    def _reach(self, moment: float) -> Iterator[Samples]:
+        """Fill the time until `moment` with silence, if something is missing."""
+        form, here = self._form, self._now
+        ahead = moment - here
+        if form is None or abs(ahead) <= _TOLERANCE:
+            return
+        if ahead < 0 or (ahead > _HOLE and moment > (self._promised or 0.0)):
+            # The clock jumped back, or absurdly far ahead: what is heard stays in sequence.
+            self._origin += ahead
+            return
+        if here:
+            self.holes.append((here, ahead))
+        hole = round(ahead * form.rate)
+        self._count += hole
+        for mono in self._mixer.silence(hole):
+            yield from self._resampled(mono)
+
+    @property
+    def _now(self) -> float:
+        return self._since + (self._count / self._form.rate if self._form is not None else 0.0)
 
     def finish(self) -> Iterator[Samples]:
         """Give what is still under way."""
@@ -199,9 +223,7 @@ class _Timeline:
             yield from (_array(frame) for frame in self._resampler.resample(None))
 
     def _begin(self, form: "_Form") -> None:
-        if self._form is not None:
-            self._since += self._count / self._form.rate
-        self._form, self._count = form, 0
+        self._since, self._form, self._count = self._now, form, 0
         self._mixer = Mixer(form.channels, form.rate, _FORMATS[form.kind][0])
         self._resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
 
