@@ -96,6 +96,73 @@ def engine(
 
 
 @app.command()
+def status(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
+    """Show the queue: counts, what is running, a hold and why, last results, failures and what to do about them.
+
+    Works beside a running daemon and without one.
+    """
+    from watcher.cli.status import status as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(config=config, given=given, as_json=as_json)
+
+
+@app.command()
+def retry(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Failed files, or folders with some.")
+    ] = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="All failed files.")] = False,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Put failed files back into the queue. Answers that were paid for are used again."""
+    from watcher.cli.repair import retry as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(paths or [], failed=failed, config=config, given=given, as_json=as_json)
+
+
+@app.command()
+def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
+    """Lift a hold now: the daemon asks the server again at once, with one file."""
+    from watcher.cli.repair import resume as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(config=config, given=given, as_json=as_json)
+
+
+@app.command()
+def render(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Transcribed files, or folders with some.")],
+    *,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", "-f", help="srt, txt, vtt or json, instead of the configured ones.")
+    ] = None,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Make outputs anew from stored answers, free of charge: other formats, other caption rules, deleted files."""
+    from watcher.cli.render import render as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(paths, formats=formats or [], config=config, given=given, as_json=as_json)
+
+
+@app.command()
+def lint(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Subtitles: .srt or .vtt, whoever made them.")],
+    *,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Hold subtitles against the caption rules of [subtitles]: per rule, how often and the worst; exit 1 if broken."""
+    from watcher.cli.lint import lint as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(files, config=config, given=given, as_json=as_json)
+
+
+@app.command()
 def config(
     *,
     config: ConfigFile = None,

@@ -27,8 +27,12 @@ def once(
     with engine_settings(offline=offline) as extra:
         loaded = configured(config, given, extra=extra)
         with _shown(loaded) as display:
-            batch = run_batch(loaded, [os.path.abspath(path) for path in paths], show=display)  # noqa: PTH100 - links stay
+            batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings())
     return show(_result(batch), as_json=as_json)
+
+
+def _absolute(paths: Sequence[Path]) -> list[str]:
+    return [os.path.abspath(path) for path in paths]  # noqa: PTH100 - resolve() would follow links
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +26,8 @@ class Surroundings:
     #: stderr goes to the journal.
     journal: bool = False
     no_color: bool = False
-    state_directory: str = ""
-    home: Path = Path()
+    #: All of it, for the programs that are run as hooks; a secret may be in it.
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Surroundings":
@@ -38,9 +38,7 @@ class Surroundings:
             watchdog_pid=_number(environ.get("WATCHDOG_PID", "")),
             journal=_is_journal(environ.get("JOURNAL_STREAM", "")),
             no_color=bool(environ.get("NO_COLOR")),
-            # Several state directories come separated by colons; the first is ours.
-            state_directory=environ.get("STATE_DIRECTORY", "").partition(":")[0],
-            home=Path(environ.get("HOME") or "/"),
+            environment=dict(environ),
         )
 
 
@@ -94,6 +92,7 @@ def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def state_directory(environ: Mapping[str, str], config: Path | None) -> Path:
     """Give the directory of the ledger where the settings name none."""
+    # Several state directories come separated by colons; the first is ours.
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(given)
     if config is not None and config.is_absolute() and config.parts[:2] == ("/", "etc"):

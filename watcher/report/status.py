@@ -75,6 +75,7 @@ def data(report: StatusReport) -> dict[str, Any]:
             "model": report.service.get("model"),
         },
         "folders": list(report.service.get("folders", ())),
+        "problems": list(report.service.get("problems", ())),
         "gate": _gate(report.service.get("gate")),
         "counts": {
             "queued": counts[State.READY] + counts[State.DELAYED],
@@ -112,6 +113,8 @@ def text(report: StatusReport) -> str:
     for folder in report.service.get("folders", ()):
         why = f": {folder['why']}" if folder.get("why") else ""
         lines.append(f"  watches {folder['path']} ({folder['how']}{why})")
+    for problem in report.service.get("problems", ()):
+        lines.append(f"  {problem['path']} can't be used: {problem['message']}")
     tally = report.tally
     lines.append(
         f"  {hours(tally.audio_seconds)} transcribed, {hours(tally.paid_seconds)} paid, "

@@ -1,9 +1,10 @@
 """Building the house: every room from its part of the settings, every thread with a name."""
 
 import contextvars
+import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -16,10 +17,11 @@ from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
+from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Tools, Wanted
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
-from watcher.service.plan import Plan
+from watcher.service.plan import OVERRIDABLE, Plan
 from watcher.worker import RENEW, Beat, Leases, Worker
 
 _log = structlog.get_logger()
@@ -33,9 +35,18 @@ _SPOOL: Final = "spool"
 class House:
     """All rooms of one running daemon (or one `once`), without the finder and without signals."""
 
-    def __init__(self, plan: Plan, *, stop: threading.Event, on_death: Callable[[], None]) -> None:
-        """Open the ledger and clear what a crash left. Raises StateError and ConfigError."""
+    def __init__(
+        self, plan: Plan, *, stop: threading.Event, on_death: Callable[[], None], environment: Mapping[str, str]
+    ) -> None:
+        """Open the ledger and clear what a crash left. Raises StateError and ConfigError.
+
+        `environment` is what hooks get, less what is not meant for them.
+        """
         self.plan = plan
+        self._environment = environment
+        #: Override files that can't be used, by path, as text for people.
+        self.problems: dict[bytes, str] = {}
+        self._overrides = self._overrides_for(plan)
         self.stop = stop
         #: Those that work on jobs, and those that serve them until the last one has ended.
         self.crew = Crew(on_death=on_death)
@@ -129,11 +140,13 @@ class House:
             if new.endpoint != self.plan.endpoint:
                 # Another key or model: whatever held the queue may be over.
                 self.gate.resume()
+        self._overrides = self._overrides_for(new)
         self.plan = new
 
     def wanted(self, job: Job) -> Wanted:
         """Say what is to be made of a source."""
-        return self.plan.wanted(job)
+        folder = os.path.dirname(job.path)  # noqa: PTH120 - bytes
+        return self.plan.wanted(job, self._overrides.effective(job.root, folder))
 
     @property
     def overdue(self) -> list[str]:
@@ -158,6 +171,19 @@ class House:
         # The pool's threads are older than the job: its name and path have to travel along, for the log.
         return self._pool.submit(contextvars.copy_context().run, call)
 
+    def _overrides_for(self, plan: Plan) -> Overrides:
+        return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem)
+
+    def _note_problem(self, problem: Problem) -> None:
+        self.problems[problem.path] = problem.message
+        _log.warning(
+            "folder.degraded",
+            path=problem.path,
+            reason="overrides",
+            message=problem.message,
+            hint="mend the file; until then the folder goes on with what it had",
+        )
+
     def _gate_for(self, plan: Plan) -> Gate:
         return Gate(
             plan.gate, endpoint_name=plan.endpoint.name, memory=self.ledger, buy=self.ledger.buy, stop=self.stop
@@ -180,7 +206,18 @@ class House:
                 options = self.plan.settings.hooks
                 argv = options.on_done if call.kind == "on_done" else options.on_failed
                 if argv:
-                    hooks.run(argv, call.payload, timeout=options.timeout_seconds, stop=self.stop)
+                    ran = hooks.run(
+                        argv,
+                        call.payload,
+                        environment=self._environment,
+                        timeout=options.timeout_seconds,
+                        kind=call.kind,
+                        secrets=[self.plan.endpoint.secret],
+                        stop=self.stop,
+                    )
+                    if ran.reason == "stopped":
+                        # It stays in the ledger, and is run again at the next start.
+                        return
                 self.ledger.hook_done(call)
             if not due:
                 self.stop.wait(1.0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from watcher.config import Config, FolderSettings
+from watcher.config import Config, FolderSettings, Surroundings
 from watcher.errors import ConfigError, JobError, StateError
 from watcher.folders import Folder
 from watcher.folders.collect import Left, collect
@@ -52,7 +52,9 @@ class Batch:
     seconds: float = 0.0
 
 
-def once(config: Config, paths: Sequence[str], *, show: Callable[[Progress], None]) -> Batch:
+def once(
+    config: Config, paths: Sequence[str], *, show: Callable[[Progress], None], surroundings: Surroundings
+) -> Batch:
     """Transcribe what lies at `paths` (absolute; without any: in the configured folders) and what is queued.
 
     Raises ConfigError and StateError; a daemon that works on the same state is a StateLockedError.
@@ -60,7 +62,7 @@ def once(config: Config, paths: Sequence[str], *, show: Callable[[Progress], Non
     made = plan(config)
     places = _places(made, paths)
     with Signals() as signals:
-        house = House(made, stop=threading.Event(), on_death=signals.wake)
+        house = House(made, stop=threading.Event(), on_death=signals.wake, environment=surroundings.environment)
         run = _Run(house, show)
         began = time.monotonic()
         try:

@@ -1,19 +1,27 @@
 """From settings to what each room takes: the only place where the two vocabularies meet."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from pydantic import TypeAdapter, ValidationError
+
 from watcher.client import Endpoint, Request
 from watcher.config import Config, FolderSettings, Settings, TranscriptSettings
+from watcher.config.settings import keys
+from watcher.cues import Rules
 from watcher.errors import ConfigError
 from watcher.folders import Folder
 from watcher.formats import Text
 from watcher.gate import GateOptions
 from watcher.job import Job
+from watcher.overrides import Sections
 from watcher.pipeline import Wanted
 
+#: What a folder's own `.watcher.toml` may say.
+OVERRIDABLE: Final = {"transcript": tuple(keys("transcript")), "subtitles": tuple(keys("subtitles"))}
+_RULES: Final = TypeAdapter(Rules)
 _MEBIBYTE: Final = 1024 * 1024
 #: A host that refuses whoever comes without a key; a server of one's own may not.
 _OPENAI: Final = "api.openai.com"
@@ -39,11 +47,14 @@ class Plan:
         """Give the folder that owns a path: of nested roots, the nearest."""
         return next((folder for root, folder in self.roots if path.startswith(root.rstrip(b"/") + b"/")), None)
 
-    def wanted(self, job: Job, overrides: "TranscriptSettings | None" = None) -> Wanted:
-        """Say what is to be made of a source."""
+    def wanted(self, job: Job, overrides: Sections | None = None) -> Wanted:
+        """Say what is to be made of a source; `overrides`: what the `.watcher.toml` above it say."""
         folder = self.folder(job.path)
         transcript = self.settings.transcript if folder is None else folder.transcript(self.settings.transcript)
-        transcript = overrides or transcript
+        rules = self.settings.subtitles
+        if overrides:
+            transcript = _overridden(transcript, overrides)
+            rules = _RULES.validate_python({**asdict(rules), **overrides["subtitles"]})
         return Wanted(
             request=Request(
                 task=transcript.task,
@@ -53,18 +64,42 @@ class Plan:
             ),
             formats=tuple(transcript.formats),
             output=transcript.output,
-            rules=self.settings.subtitles,
+            rules=rules,
             text=Text(wrap=transcript.wrap, bom=transcript.bom),
             after=target(folder),
         )
 
+    def check_overrides(self, sections: Sections) -> None:
+        """Say whether values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with words."""
+        try:
+            _overridden(self.settings.transcript, sections)
+            _RULES.validate_python({**asdict(self.settings.subtitles), **sections["subtitles"]})
+        except ValidationError as exc:
+            problems = [
+                f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in exc.errors()
+            ]
+            raise ValueError("; ".join(problems)) from exc
 
-def plan(config: Config) -> Plan:
-    """Translate settings. Raises ConfigError for what can't work: a root that is a file, no key for OpenAI's host."""
+
+def _overridden(transcript: TranscriptSettings, sections: Sections) -> TranscriptSettings:
+    return TranscriptSettings.model_validate({**transcript.model_dump(), **sections["transcript"]})
+
+
+def endpoint_of(settings: Settings) -> Endpoint:
+    """Give the server that the settings name. Raises ConfigError."""
+    api = settings.api
+    return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
+
+
+def plan(config: Config, *, keyless: bool = False) -> Plan:
+    """Translate settings. Raises ConfigError for what can't work: a root that is a file, no key for OpenAI's host.
+
+    `keyless`: nothing will be asked of the server, so a missing key is no error.
+    """
     settings = config.settings
     api = settings.api
-    endpoint = Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
-    if not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
+    endpoint = endpoint_of(settings)
+    if not keyless and not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
         raise ConfigError(
             "there is no API key",
             hint="set WATCHER_API__KEY (or api.key), or run with --offline to use the embedded engine",

@@ -71,7 +71,12 @@ class Service:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
         with self._signals as signals:
             self._say_starting()
-            house = House(self._plan, stop=self._stop, on_death=signals.wake)
+            house = House(
+                self._plan,
+                stop=self._stop,
+                on_death=signals.wake,
+                environment=self._surroundings.environment,
+            )
             finder = Finder(self._plan.folders, house.ledger, stop=self._stop)
             crew = Crew(on_death=signals.wake)
             try:
@@ -140,7 +145,7 @@ class Service:
         ]
         counts = house.ledger.counts()
         line = status_line(counts, state)
-        shown = (line, state.status, state.since, str(folders))
+        shown = (line, state.status, state.since, str(folders), len(house.problems))
         now = self._monotonic()
         if shown == self._shown or (self._shown and now - self._shown_at < _SHOWN and state.status == self._shown[1]):
             return
@@ -153,6 +158,7 @@ class Service:
                 "version": __version__,
                 "started": self._started,
                 "folders": folders,
+                "problems": [{"path": printable(path), "message": message} for path, message in house.problems.items()],
                 "gate": gate_facts(state),
                 "endpoint": house.plan.endpoint.name,
                 "model": house.plan.endpoint.model,
