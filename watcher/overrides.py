@@ -1,0 +1,265 @@
+"""``.watcher.toml``: what a folder wants differently for all that lies below it; the nearest folder wins, key by key.
+
+Whoever can write into a folder may write such a file, so nothing in it is trusted: it is opened without following links,
+read up to a limit, and may say only what the caller lists, never an address, a key or a program. A file that cannot be
+used is reported once, and its folder goes on with what the file said before.
+"""
+
+import difflib
+import os
+import stat
+import threading
+import tomllib
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from watcher import tree
+
+#: The file's name.
+NAME: Final = b".watcher.toml"
+
+#: Section -> key -> value, as TOML has them.
+Sections: TypeAlias = Mapping[str, Mapping[str, object]]
+
+_LIMIT: Final = 64 * 1024
+#: tomllib needs time with the square of a dotted key's length: 10 s for 32 KiB, 0.04 s for this many (measured, 3.11).
+_MOST_DOTS: Final = 1000
+#: Files, and combinations of files, that are remembered; reading one anew costs some 0.1 ms.
+_REMEMBERED: Final = 1024
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+#: Changes whenever the file does: device, inode, size, times of content and inode.
+_Identity: TypeAlias = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that cannot be used as it is."""
+
+    path: bytes
+    #: In plain words, for the person who wrote it.
+    message: str
+
+
+class Overrides:
+    """The overrides of all folders, read when they are asked for and again when they change. Any thread may ask."""
+
+    def __init__(
+        self,
+        keys: Mapping[str, Collection[str]],
+        *,
+        validate: Callable[[Sections], object],
+        report: Callable[[Problem], None],
+    ) -> None:
+        """`keys` lists what a file may say: section -> keys, no key in two sections.
+
+        `validate` gets sections that hold only what is overridden, and raises ValueError when those values cannot be used
+        on top of the settings. `report` is called once for each state of a file that cannot be used, by the thread that
+        asked; it must not ask for overrides itself.
+        """
+        self._keys = {section: frozenset(allowed) for section, allowed in keys.items()}
+        self._section_of = {key: section for section, allowed in keys.items() for key in allowed}
+        self._validate = validate
+        self._report = report
+        self._lock = threading.Lock()
+        self._files: _Recent[bytes, _File] = _Recent()
+        self._merged: _Recent[tuple[tuple[bytes, _Identity], ...], Sections] = _Recent()
+        self._nothing: Sections = _frozen({section: {} for section in keys})
+
+    def effective(self, root: bytes, directory: bytes) -> Sections:
+        """Give what holds for the files of `directory`, which is `root` or lies below it; every section is there.
+
+        What cannot be reached does not count: whoever opens the files in it will meet the same obstacle. Raises ValueError
+        when `directory` is not below `root`.
+        """
+        files = []
+        with suppress(OSError):
+            for path, descriptor in tree.levels(root, directory):
+                if (file := self._look(os.path.join(path, NAME), descriptor)) is not None:  # noqa: PTH118 - bytes
+                    files.append(file)
+        if not files:
+            return self._nothing
+        chain = tuple((file.path, file.identity) for file in files)
+        with self._lock:
+            merged = self._merged.get(chain)
+            if merged is None:
+                merged = self._merge(files)
+                self._merged.put(chain, merged)
+            return merged
+
+    def _look(self, path: bytes, descriptor: int) -> "_File | None":
+        """Give the file in an open directory, read anew if it changed; None when there is none."""
+        # The disk is asked without the lock: one that hangs must not hold up those who ask about others.
+        try:
+            found = os.stat(NAME, dir_fd=descriptor, follow_symlinks=False)
+        except OSError:
+            with self._lock:
+                self._files.forget(path)
+            return None
+        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        with self._lock:
+            known = self._files.get(path)
+        if known is not None and known.identity == identity:
+            return known
+        file = _File(path, identity)
+        problem = ""
+        try:
+            file.wanted = self._parse(_read(descriptor, found))
+        except _UnusableError as exc:
+            problem = str(exc)
+        with self._lock:
+            known = self._files.get(path)
+            if known is not None and known.identity == identity:
+                return known
+            if known is not None:
+                file.good = known.good
+            self._files.put(path, file)
+            if problem:
+                self._refuse(file, problem)
+        return file
+
+    def _parse(self, text: str) -> dict[str, dict[str, object]]:
+        """Give what a file says, by section. Keys may stand in their section's table, or at the top without one."""
+        if text.count(".") > _MOST_DOTS:
+            raise _UnusableError(f"it has more than {_MOST_DOTS} dots, which no such file needs")
+        try:
+            document = tomllib.loads(text)
+        except RecursionError:
+            raise _UnusableError("it is nested too deeply") from None
+        except ValueError as exc:
+            raise _UnusableError(f"it is not TOML: {exc}") from exc
+        said: dict[str, dict[str, object]] = {section: {} for section in self._keys}
+        refused: list[str] = []
+        for name, value in document.items():
+            if name in self._keys and isinstance(value, dict):
+                for key, inner in value.items():
+                    self._say(said, refused, name, key, inner)
+            else:
+                self._say(said, refused, self._section_of.get(name, ""), name, value)
+        if refused:
+            raise _UnusableError(f"{'; '.join(refused)}. {self._allowed()}")
+        return said
+
+    def _say(
+        self, said: dict[str, dict[str, object]], refused: list[str], section: str, key: str, value: object
+    ) -> None:
+        if key not in self._keys.get(section, ()):
+            near = difflib.get_close_matches(key[:_LONGEST_SHOWN], self._keys.get(section, self._section_of), n=1)
+            refused.append(f"{_shown(key)} can't be set in a folder" + (f" (did you mean {near[0]}?)" if near else ""))
+        elif not _is_plain(value):
+            refused.append(f"{key} has to be a text, a number, true or false, or a list of these")
+        elif key in said[section]:
+            refused.append(f"{key} stands there twice")
+        else:
+            said[section][key] = value
+
+    def _allowed(self) -> str:
+        return "A folder may set " + "; ".join(
+            f"of [{section}]: {', '.join(sorted(keys))}" for section, keys in self._keys.items()
+        )
+
+    def _merge(self, files: list["_File"]) -> Sections:
+        """Lay the files over each other from the root down; one that does not fit leaves what it said when it did."""
+        merged: Sections = self._nothing
+        for file in files:
+            problem = ""
+            for said in (file.wanted, file.good):
+                if said is None:
+                    continue
+                together = _frozen({section: {**merged[section], **said.get(section, {})} for section in merged})
+                try:
+                    self._validate(together)
+                except ValueError as exc:
+                    problem = problem or " ".join(str(exc).split())
+                    continue
+                merged, file.good = together, said
+                break
+            if problem:
+                self._refuse(file, problem)
+        return merged
+
+    def _refuse(self, file: "_File", message: str) -> None:
+        if not file.reported:
+            file.reported = True
+            self._report(Problem(file.path, message))
+
+
+@dataclass(slots=True)
+class _File:
+    """One state of one file."""
+
+    path: bytes
+    identity: _Identity
+    #: What it says now; None when that cannot be used.
+    wanted: Sections | None = None
+    #: What it said when it could be used last.
+    good: Sections = field(default_factory=dict)
+    reported: bool = False
+
+
+class _Recent(Generic[_Key, _Value]):
+    """The entries that were used last, up to a number."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[_Key, _Value] = OrderedDict()
+
+    def get(self, key: _Key) -> _Value | None:
+        if key in self._entries:
+            self._entries.move_to_end(key)
+        return self._entries.get(key)
+
+    def put(self, key: _Key, value: _Value) -> None:
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > _REMEMBERED:
+            self._entries.popitem(last=False)
+
+    def forget(self, key: _Key) -> None:
+        self._entries.pop(key, None)
+
+
+class _UnusableError(Exception):
+    """A file that cannot be used, and why."""
+
+
+_LONGEST_SHOWN: Final = 40
+
+
+def _read(directory: int, found: os.stat_result) -> str:
+    if stat.S_ISLNK(found.st_mode):
+        raise _UnusableError("it is a symbolic link, which is not followed")
+    try:
+        with open(tree.open_below(directory, NAME), "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _UnusableError("it is no regular file")
+            content = b""
+            while len(content) <= _LIMIT and (more := file.read(_LIMIT + 1 - len(content))):
+                content += more
+    except OSError as exc:
+        raise _UnusableError(f"it can't be read: {exc.strerror or exc}") from exc
+    if len(content) > _LIMIT:
+        raise _UnusableError(f"it is longer than {_LIMIT // 1024} KiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise _UnusableError("it is not UTF-8 text") from exc
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str | int | float) for item in value)
+    return isinstance(value, str | int | float)
+
+
+def _shown(key: str) -> str:
+    text = key if len(key) <= _LONGEST_SHOWN else key[:_LONGEST_SHOWN] + "…"
+    return text if text.isprintable() else ascii(text)
+
+
+def _frozen(sections: Mapping[str, Mapping[str, object]]) -> Sections:
+    return MappingProxyType({section: MappingProxyType(dict(keys)) for section, keys in sections.items()})
