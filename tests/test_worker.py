@@ -1,0 +1,220 @@
+"""Verdicts as a table of cases; steps of a worker and of the lease keeper on a real ledger."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from watcher.errors import (
+    AccountError,
+    ChangedError,
+    FileError,
+    GoneError,
+    HeldError,
+    JobError,
+    LeaseLostError,
+    NoChannelError,
+    OutputError,
+    PassingError,
+    Remedy,
+    RemedyError,
+    StoppedError,
+)
+from watcher.job import Fingerprint, Found, Job, Outcome, State
+from watcher.ledger import open_ledger
+from watcher.ledger.protocol import Ledger
+from watcher.worker import Abandon, Beat, Drop, Fail, Leases, Release, Retry, Verdict, Worker, verdict
+
+PATH = b"/in/talk.wav"
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "expected"),
+    [
+        (PassingError("x"), 1, Retry(1.0)),
+        (PassingError("x"), 2, Retry(2.0)),
+        (PassingError("x"), 9, Retry(256.0)),
+        (PassingError("x", retry_after=77.0), 1, Retry(77.0)),
+        (PassingError("x", retry_after=1e9), 1, Retry(3600.0)),
+        (PassingError("x"), 10, Fail()),
+        (FileError("x"), 1, Fail()),
+        (RemedyError("x", remedy=Remedy.SHRINK), 1, Fail()),
+        (AccountError("x"), 10, Release()),
+        (NoChannelError("x"), 10, Release()),
+        (HeldError("x"), 10, Release()),
+        (StoppedError("x"), 10, Release()),
+        (OutputError("x"), 10, Retry(300.0, free=True)),
+        (ChangedError("x"), 1, Drop()),
+        (GoneError("x"), 1, Drop()),
+        (LeaseLostError("x"), 1, Abandon()),
+    ],
+)
+def test_an_error_decides_what_becomes_of_the_job(error: JobError, attempts: int, expected: Verdict) -> None:
+    assert verdict(error, attempts=attempts, limit=10, jitter=lambda: 0.0) == expected
+
+
+def test_a_wait_never_exceeds_five_minutes_and_a_quarter() -> None:
+    waits = [verdict(PassingError("x"), attempts=n, limit=10_000, jitter=lambda: 1.0) for n in range(1, 2000)]
+
+    assert max(wait.seconds for wait in waits if isinstance(wait, Retry)) == 375.0
+
+
+@dataclass
+class Conclusions:
+    """What a worker concluded."""
+
+    ledger: Ledger
+    told: list[str] = field(default_factory=list)
+
+    def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
+        self.ledger.done(job, outcome)
+        self.told.append("done")
+
+    def failed(self, job: Job, error: JobError) -> None:
+        self.ledger.fail(job, error)
+        self.told.append("failed")
+
+    def dropped(self, job: Job, error: JobError) -> None:
+        self.told.append("dropped")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = open_ledger(tmp_path)
+    opened.put([Found(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    yield opened
+    opened.close()
+
+
+def worker(
+    ledger: Ledger,
+    work: Callable[[Job, Beat], Outcome],
+    *,
+    small: bool = False,
+    admit: Callable[..., object] = lambda **_: nullcontext(),
+) -> tuple[Worker, Conclusions]:
+    conclusions = Conclusions(ledger)
+    made = Worker(
+        "worker-1",
+        ledger,
+        work,
+        leases=Leases(ledger),
+        admit=admit,  # type: ignore[arg-type] # a lambda has no named signature
+        conclude=conclusions,
+        stop=threading.Event(),
+        attempts=lambda: 10,
+        jitter=lambda: 0.0,
+        small=small,
+    )
+    return made, conclusions
+
+
+def raising(error: JobError) -> Callable[[Job, Beat], Outcome]:
+    def work(_job: Job, _beat: Beat) -> Outcome:
+        raise error
+
+    return work
+
+
+def test_a_step_does_one_job(ledger: Ledger) -> None:
+    made, conclusions = worker(ledger, lambda _job, _beat: Outcome())
+
+    assert made.step()
+    assert conclusions.told == ["done"]
+    assert ledger.counts()[State.DONE] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "attempts"),
+    [
+        (PassingError("x"), State.DELAYED, 1),
+        (FileError("x"), State.FAILED, 1),
+        (StoppedError("x"), State.READY, 0),
+        (OutputError("x"), State.DELAYED, 0),
+    ],
+)
+def test_a_step_puts_the_job_where_its_error_belongs(
+    ledger: Ledger, error: JobError, state: State, attempts: int
+) -> None:
+    made, _ = worker(ledger, raising(error))
+
+    made.step()
+
+    record = ledger.lookup(PATH)
+    assert record is not None
+    assert (record.state, record.attempts) == (state, attempts)
+
+
+def test_a_changed_source_is_forgotten_and_told(ledger: Ledger) -> None:
+    made, conclusions = worker(ledger, raising(ChangedError("x")))
+
+    made.step()
+
+    assert ledger.lookup(PATH) is None
+    assert conclusions.told == ["dropped"]
+
+
+def test_a_result_whose_lease_is_gone_is_dropped(ledger: Ledger) -> None:
+    def work(_job: Job, _beat: Beat) -> Outcome:
+        ledger.put([Found(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
+        return Outcome(language="xx")
+
+    made, _ = worker(ledger, work)
+
+    made.step()
+
+    record = ledger.lookup(PATH)
+    assert record is not None
+    assert (record.state, record.outcome) == (State.READY, None)
+
+
+def test_an_unexpected_error_escapes(ledger: Ledger) -> None:
+    def work(_job: Job, _beat: Beat) -> Outcome:
+        raise ZeroDivisionError
+
+    made, _ = worker(ledger, work)
+
+    with pytest.raises(ZeroDivisionError):
+        made.step()
+
+
+def test_nothing_is_claimed_without_a_ticket(ledger: Ledger) -> None:
+    made, conclusions = worker(ledger, lambda _job, _beat: Outcome(), admit=lambda **_: None)
+
+    assert not made.step()
+    assert conclusions.told == []
+    assert ledger.counts()[State.READY] == 1
+
+
+def test_a_beat_is_overdue_only_after_the_time_it_asked_for() -> None:
+    now = [0.0]
+    beat = Beat(lambda: now[0])
+    beat(100.0)
+    now[0] = 99.0
+    early = beat.overdue
+    now[0] = 101.0
+
+    assert (early, beat.overdue) == (False, True)
+
+
+def test_leases_that_are_held_are_renewed_and_a_lost_one_is_let_go(tmp_path: Path) -> None:
+    now = [1000.0]
+    ledger = open_ledger(tmp_path, clock=lambda: now[0])
+    ledger.put([Found(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    leases = Leases(ledger, lease=30.0)
+    job = ledger.claim("worker-1", lease=30.0)
+    assert job is not None
+    leases.hold(job)
+    for _ in range(6):
+        now[0] += 10.0
+        leases.step()
+    held = ledger.holds(job)
+    ledger.put([Found(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
+    leases.step()
+    leases.step()
+
+    assert (held, ledger.holds(job)) == (True, False)
+    ledger.close()
