@@ -8,7 +8,7 @@ those of `watcher.cues.breaks`.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.cues.breaks import SENTENCE
 from watcher.cues.rules import Limits
@@ -21,14 +21,16 @@ PAUSE_BREAK: Final = 2500
 DASH: Final = 2
 
 #: Basic price of a caption.
-_CUE: Final = 12.0
+_CUE: Final = 18.0
 #: Price of an almost empty caption; nothing from a third of a line on.
-_SHORT: Final = 15.0
+_SHORT: Final = 20.0
 #: A caption that can be read only when it comes a little before its words or stays a little longer: at once, per second.
 _SHIFTED: Final = 8.0
 _SHIFT: Final = 30.0
-#: A caption that cannot be read in time at all: at once, and for each second it lacks. Dearer than any ugly break.
-_HURRIED: Final = 150.0
+#: A caption that cannot be read in time at all: at once, or by its units if that is more, and for each second it lacks.
+#: Dearer than any ugly break; by units, so that where speech is too fast for anybody nothing is won by fuller captions.
+_HURRIED: Final = 600.0
+_HURRIED_UNIT: Final = 20.0
 _LACK: Final = 60.0
 #: Silence inside a caption: free (milliseconds), and the price per second beyond.
 _PAUSE_FREE: Final = 500
@@ -42,6 +44,8 @@ _STOP_INSIDE: Final = 5.0
 _FRAGMENT: Final = 16.0
 #: Two speakers in one caption.
 _DIALOGUE: Final = 6.0
+#: Ways that are followed to each border.
+_WAYS: Final = 4
 #: Lines: the share of a break's price, and the price of full imbalance; a wider upper line a little more (TTSG, BBC 3.1:
 #: with the wider line below, the eye's way back is short).
 _LINE: Final = 0.6
@@ -57,6 +61,30 @@ class Caption:
     end: int
     #: Each line is another speaker's.
     dialogue: bool
+
+
+class _Way(NamedTuple):
+    """A way to cut the text up to a border."""
+
+    price: float
+    #: Earliest moment (milliseconds) at which the next caption may come.
+    free: int
+    #: The border.
+    end: int
+    #: Where the lines of the last caption begin, but for the first.
+    lines: tuple[int, ...]
+    #: The way without its last caption; None where the text begins.
+    before: "_Way | None"
+
+
+def _worthwhile(found: list[_Way]) -> list[_Way]:
+    """Return the ways that are cheaper or earlier done than every other one: cheapest first, a few at most."""
+    found.sort()
+    kept = found[:1]
+    for way in found:
+        if way.free < kept[-1].free and len(kept) < _WAYS:
+            kept.append(way)
+    return kept
 
 
 def cut(stream: Stream, limits: Limits, audio_end: int) -> list[Caption]:
@@ -89,19 +117,14 @@ class _Search:
         self.follow = [*stream.start[1:], max(horizon, stream.end[-1]) + limits.gap]
         #: Index behind the last piece that fits on a line beginning with each piece.
         self.fits = self._fits()
-        #: Where the best caption that ends at a border begins, and how its lines are broken.
-        self.origin = [0] * (count + 1)
-        self.split: list[tuple[int, ...]] = [()] * (count + 1)
 
     def run(self) -> list[Caption]:
-        self._search()
+        way = self._search()
         captions: list[Caption] = []
-        end = self.count
-        while end > 0:
-            begin = self.origin[end]
-            dialogue = self.turns[end - 1] > self.turns[begin]
-            captions.append(Caption((begin, *self.split[end]), end, dialogue))
-            end = begin
+        while way.before:
+            begin, end = way.before.end, way.end
+            captions.append(Caption((begin, *way.lines), end, dialogue=self.turns[end - 1] > self.turns[begin]))
+            way = way.before
         captions.reverse()
         return captions
 
@@ -150,67 +173,75 @@ class _Search:
             first.append(begin)
         return first
 
-    def _search(self) -> None:  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
+    def _search(self) -> "_Way":  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
         widths, turns, stops, pauses, breaks = self.widths, self.turns, self.stops, self.pauses, self.breaks
         blank, starts, ends = self.stream.blank, self.stream.start, self.stream.end
         limits, follow = self.limits, self.follow
         line, gap, longest = limits.line, limits.gap, limits.longest
         needed = [limits.needed(units) for units in range(limits.lines * (line + DASH) + 1)]
         third = line / 3
+        hurried = _HURRIED_UNIT / limits.scale
         first = self._first()
-        price = [0.0] + [math.inf] * self.count
-        #: Earliest moment at which the caption after the border may come, on the best way to it.
-        free = [0] * (self.count + 1)
+        #: The ways to each border: the cheapest, then dearer ones that leave more time to what follows.
+        ways: list[list[_Way]] = [[_Way(0.0, 0, 0, (), None)]]
         for end in range(1, self.count + 1):
-            best = math.inf
             last = end - 1
             base = breaks[end] + pauses[last]
             latest = follow[last] - gap
+            late = LATE if end < self.count else 0  # the end of the audio waits for nobody
+            # A caption behind this border comes no earlier, so a way that is done by then leaves all the time there is.
+            early_enough = follow[last] - EARLY
             spoken_end, stops_before = ends[last], stops[last]
             fragment = _FRAGMENT if stops[end] == stops_before else 0.0
+            found: list[_Way] = []
+            best = math.inf
             for begin in range(last, first[end] - 1, -1):
                 start = starts[begin]
                 if spoken_end - start > longest and begin < last:
                     break
-                total = price[begin] + base - pauses[begin]
-                if total >= best:
+                fixed = base - pauses[begin]
+                if ways[begin][0].price + fixed >= best:
                     continue
                 units = widths[end] - widths[begin] - blank[begin]
                 spoken_turns = turns[last] - turns[begin]
+                lines: tuple[int, ...] = ()
                 if spoken_turns:
                     if spoken_turns >= limits.lines:
                         break
                     units += DASH * (spoken_turns + 1)
-                    total += _DIALOGUE
-                elif inside := stops_before - stops[begin]:
-                    total += _STOP_INSIDE * inside + fragment
-                if units < third:
-                    total += _SHORT * (third - units) / third
-                lack = needed[units] - min(latest - start, longest)
-                if lack > 0:
-                    over = max(free[begin], start - EARLY) + needed[units] - latest - LATE
-                    if over > 0 or needed[units] > longest:
-                        total += _HURRIED + lack * _LACK / 1000
-                    else:
-                        total += _SHIFTED + lack * _SHIFT / 1000
-                if total >= best:
-                    continue
-                lines: tuple[int, ...] = ()
-                if spoken_turns:
+                    fixed += _DIALOGUE
                     lines = self._turn_lines(begin, end)
                     if not lines:
                         continue
-                elif units > line:
-                    extra, lines = self._lines(begin, end, best - total)
-                    total += extra
-                    if total >= best:
-                        continue
-                best = total
-                self.origin[end] = begin
-                self.split[end] = lines
-                finish = max(free[begin], start - EARLY) + needed[units]
-                free[end] = min(finish, latest + LATE) + gap
-            price[end] = best
+                elif inside := stops_before - stops[begin]:
+                    fixed += _STOP_INSIDE * inside + fragment
+                if units < third:
+                    fixed += _SHORT * (third - units) / third
+                if not lines and units > line:
+                    extra, lines = self._lines(begin, end, best - fixed - ways[begin][0].price)
+                    fixed += extra
+                for at in lines:
+                    units -= blank[at]
+                need = needed[units]
+                lack = need - min(latest - start, longest)
+                for way in ways[begin]:
+                    price = way.price + fixed
+                    if price >= best:
+                        break
+                    earliest = max(way.free, start - EARLY)
+                    over = earliest + need - latest - late
+                    if over > 0 or need > longest:
+                        price += max(_HURRIED, units * hurried) + max(lack, over) * _LACK / 1000
+                        if over >= need:
+                            price += _HURRIED  # no time at all: it would take its neighbour's
+                    elif lack > 0:
+                        price += _SHIFTED + lack * _SHIFT / 1000
+                    free = min(earliest + need, latest + late) + gap
+                    found.append(_Way(price, free, end, lines, way))
+                    if free <= early_enough and price < best:
+                        best = price
+            ways.append(_worthwhile(found))
+        return ways[-1][0]
 
     def _turn_lines(self, begin: int, end: int) -> tuple[int, ...]:
         """Return where the other speakers begin, a line for each; nothing if a line is too long for that."""

@@ -28,8 +28,8 @@ def place(
     """
     count = len(spoken)
     gap = limits.gap
-    needed = [min(limits.needed(unit), limits.longest) for unit in units]
     horizon = audio_end or max((end for _, end in spoken), default=0) + limits.longest
+    needed = _granted(spoken, units, limits, horizon)
     # Backwards: when each caption must have come, so that those behind it find their time.
     latest = [horizon + gap] * (count + 1)
     for index in range(count - 1, -1, -1):
@@ -49,6 +49,23 @@ def place(
         placed.append((start, end))
         free = max(free, end + gap)
     return _untangle(placed, horizon)
+
+
+def _granted(spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: Limits, horizon: int) -> list[int]:
+    """Return how long each caption can stay at least: as long as it needs, if its neighbours leave it that.
+
+    One that cannot be read in time takes what is left between those that can, so that only one rule is broken; the
+    search for the best cuts (`watcher.cues.optimum`) reckons in the same way.
+    """
+    granted: list[int] = []
+    free = 0
+    for index, (said, _) in enumerate(spoken):
+        earliest = max(free, said - EARLY)
+        until = spoken[index + 1][0] - limits.gap + LATE if index + 1 < len(spoken) else horizon
+        finish = max(earliest, min(earliest + min(limits.needed(units[index]), limits.longest), until))
+        granted.append(finish - earliest)
+        free = finish + limits.gap
+    return granted
 
 
 def _untangle(placed: list[tuple[int, int]], horizon: int) -> list[tuple[int, int]]:
