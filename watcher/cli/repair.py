@@ -26,7 +26,7 @@ def retry(
     with _ledger(loaded) as ledger:
         named = [os.path.realpath(os.fsencode(path)) for path in paths] or None
         back = ledger.put_back(named)
-    problems = ()
+    problems: tuple[Problem, ...] = ()
     if paths and not back:
         problems = (Problem("unknown", "no failed file is known there", "watcher status lists the failed ones"),)
     text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{_who(loaded)}"])

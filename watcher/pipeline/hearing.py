@@ -198,6 +198,21 @@ class Hearing:
         """Give the pieces as they come; each may honestly take a while, also because earlier ones wait at the gate."""
         self._beat(_LONGEST_CUT)
         for piece in cutting:
+            if piece.cut.index == 0 and cutting.opening is not None:
+                _log.info(
+                    "media.planned",
+                    seconds=cutting.opening.seconds,
+                    pieces=cutting.opening.pieces,
+                    stream=cutting.opening.stream,
+                    other_tracks=cutting.opening.others,
+                )
+            _log.debug(
+                "media.piece",
+                piece=piece.cut.index,
+                start=piece.cut.start / _RATE,
+                seconds=piece.seconds,
+                bytes=piece.size,
+            )
             yield piece
             self._beat(_LONGEST_REQUEST)
 

@@ -1,0 +1,126 @@
+"""Docs can't drift: every command, option, setting, event and exit code is in the README, and nothing else.
+
+``python tests/test_docs.py`` writes the settings table anew.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import watcher
+from typer.main import get_command
+
+from watcher import __version__
+from watcher.cli.app import app
+from watcher.config.example import toml
+from watcher.config.settings import about, keys, sections
+from watcher.errors import WatcherError
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # the app's root is a group of commands
+_EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|hook)\.[a-z]+")
+
+
+def settings_table() -> str:
+    lines = []
+    for section in sections():
+        name = "[[folders]]" if section == "folders" else f"[{section}]"
+        lines += ["", f"**`{name}`**", "", "| key | default | |", "| --- | --- | --- |"]
+        lines += [f"| `{key}` | `{toml(value)}` | {about(section, key)} |" for key, value in keys(section).items()]
+    lines += ["", "A folder takes any key of `[transcript]`, too."]
+    return "\n".join(lines).strip()
+
+
+def between(text: str, begin: str, end: str) -> str:
+    return text.partition(begin)[2].partition(end)[0].strip()
+
+
+def logged_events() -> set[str]:
+    """Give the first argument of every call of a logger in the package."""
+    return {event for path in (ROOT / "watcher").rglob("*.py") for event in _events(path.read_text())}
+
+
+def _events(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _EVENT.fullmatch(node.value):
+            yield node.value
+
+
+def test_the_settings_table_is_the_codes() -> None:
+    assert between(README, "<!-- settings -->", "<!-- /settings -->") == settings_table()
+
+
+def test_every_event_is_documented_and_every_documented_event_is_logged() -> None:
+    table = between(README, "## Log", "## Troubleshooting")
+    documented = {match.group() for match in re.finditer(_EVENT, table)}
+
+    assert logged_events() == documented
+
+
+def test_every_command_is_documented() -> None:
+    table = between(README, "## Commands", "Each explains itself")
+
+    assert sorted(set(re.findall(r"^\| `watcher (\w+)", table, flags=re.MULTILINE))) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_in_80_columns(name: str) -> None:
+    done = watcher(name, "--help", environ={"COLUMNS": "80"})
+
+    assert f"watcher {name}" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_line_of_help(name: str) -> None:
+    command = get_command(app).commands[name]  # type: ignore[attr-defined] # as above
+
+    assert command.help
+    assert all(getattr(parameter, "help", None) for parameter in command.params)
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    group = get_command(app)
+    known = {option for command in [group, *group.commands.values()] for p in command.params for option in p.opts}  # type: ignore[attr-defined] # as above
+    prose = between(README, "## Commands", "## Settings")
+
+    assert set(re.findall(r"`(--[a-z-]+)", prose)) <= known | {"--help"}
+
+
+def test_exit_codes_are_documented() -> None:
+    table = between(README, "## Exit codes", "Any other code")
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", table, flags=re.MULTILINE)}
+    used = {error.exit_code for error in _errors(WatcherError)}
+
+    assert used <= documented
+    assert documented == {0, 1, 2, 3, 4, 130}
+
+
+def _errors(kind: type[WatcherError]) -> Iterator[type[WatcherError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _errors(below)
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+
+    assert versions[0] == __version__
+
+
+def test_the_readmes_set_up_is_two_commands_on_its_first_screen() -> None:
+    first_screen = "\n".join(README.splitlines()[:26])
+
+    assert re.findall(r"^python3 -m venv .*$", first_screen, flags=re.MULTILINE) == re.findall(
+        r"^python3 -m venv .*$", README, flags=re.MULTILINE
+    )
+    assert first_screen.count("python3 -m venv") == 2
+
+
+if __name__ == "__main__":
+    begin, end = "<!-- settings -->", "<!-- /settings -->"
+    head, _, rest = README.partition(begin)
+    (ROOT / "README.md").write_text(f"{head}{begin}\n\n{settings_table()}\n\n{end}{rest.partition(end)[2]}")
