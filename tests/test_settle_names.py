@@ -1,0 +1,192 @@
+"""Which names are recordings."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.settle.names import AUDIO_SUFFIXES, Globs, Names, Ruling, is_audio
+
+ANY_CASE = sorted(AUDIO_SUFFIXES | {suffix.upper() for suffix in AUDIO_SUFFIXES})
+COMPONENT = st.text(alphabet="abcXYZ0 ._-äé", min_size=1, max_size=8).filter(lambda text: text not in {".", ".."})
+PATH = st.lists(COMPONENT, min_size=1, max_size=4).map("/".join)
+
+
+@pytest.mark.parametrize("suffix", ANY_CASE)
+def test_every_audio_suffix_is_taken_in_any_case(suffix: str) -> None:
+    assert Names().file(f"a/talk.{suffix}") is Ruling.TAKE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "talk.srt",
+        "talk.txt",
+        "talk.vtt",
+        "talk.json",
+        "talk.wav.txt",
+        "talk.wav.transcription-failed.txt",
+        "transcription-paused.txt",
+        ".talk.srt.1a2b.tmp",
+        "talk.wav.part",
+        "talk.wav.crdownload",
+        "talk.wav.filepart",
+        ".talk.wav.Xy12Ab",
+        "wav",
+        "talk",
+        "talk.wav~",
+        "take.asd",
+        "WaveCache.wfm",
+    ],
+)
+def test_own_outputs_and_unfinished_names_are_nothing_to_us(name: str) -> None:
+    assert Names().file(name) is Ruling.OTHER
+
+
+@pytest.mark.parametrize(
+    ("name", "ruling"),
+    [
+        ("._talk.wav", Ruling.HIDDEN),
+        (".talk.wav", Ruling.HIDDEN),
+        (".syncthing.talk.wav", Ruling.HIDDEN),
+        ("~syncthing~talk.wav", Ruling.TEMPORARY),
+        ("~$talk.wav", Ruling.TEMPORARY),
+        ("talk (2).wav", Ruling.TAKE),
+        ("-rf.wav", Ruling.TAKE),
+        (" talk.wav", Ruling.TAKE),
+        ("talk\n.wav", Ruling.TAKE),
+        ("talk\udcff.wav", Ruling.TAKE),
+    ],
+)
+def test_names_that_keep_the_suffix_are_told_apart(name: str, ruling: Ruling) -> None:
+    assert Names().file(name) is ruling
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@eaDir", "@EADIR", "#recycle", ".stversions", "lost+found", "$RECYCLE.BIN", "__MACOSX", "talk.download", ".git"],
+)
+def test_bins_and_indexes_are_not_entered_at_any_depth(name: str) -> None:
+    names = Names()
+
+    assert not names.enters(name)
+    assert not names.enters(f"a/b/{name}")
+    assert not names.enters_all(f"a/{name}/b")
+
+
+def test_everything_else_is_entered() -> None:
+    names = Names()
+
+    assert names.enters("2024")
+    assert names.enters_all("a/b.wav/c")
+    assert names.enters_all("")
+
+
+def test_include_adds_to_the_audio_suffixes_and_overrules_the_built_in_rules() -> None:
+    names = Names(include=("*.dss", "._keep.wav", "#recycle/"))
+
+    assert names.file("a/dictation.DSS") is Ruling.TAKE
+    assert names.file("._keep.wav") is Ruling.TAKE
+    assert names.enters("#recycle")
+    assert names.interesting("dictation.dss")
+    assert names.file("notes.txt") is Ruling.OTHER
+
+
+def test_exclude_beats_include() -> None:
+    names = Names(include=("*.dss",), exclude=("draft*",))
+
+    assert names.file("draft.dss") is Ruling.OTHER
+    assert names.file("draft.wav") is Ruling.EXCLUDED
+    assert names.file("talk.wav") is Ruling.TAKE
+
+
+def test_excluding_a_directory_prunes_it() -> None:
+    names = Names(exclude=("raw/", "2023/tests"))
+
+    assert not names.enters("a/raw")
+    assert not names.enters("2023/tests")
+    assert names.enters("2024/tests")
+    assert names.file("raw") is Ruling.OTHER
+
+
+def test_destinations_of_moves_are_pruned() -> None:
+    names = Names(prune=("done/", "/archive"))
+
+    assert not names.enters("done")
+    assert not names.enters("a/done")
+    assert not names.enters("archive")
+    assert names.file("done.wav") is Ruling.TAKE
+
+
+def test_the_studio_preset_leaves_raw_takes_and_keeps_bounces() -> None:
+    names = Names(exclude=("@studio",))
+
+    assert not names.enters("Song/Audio Files")
+    assert not names.enters("Song/Samples/Recorded")
+    assert names.enters("Song/Samples")
+    assert names.enters("Song/Bounced Files")
+    assert Names().enters("Song/Audio Files")
+
+
+def test_the_conflicts_preset_leaves_copies_of_synchronisers() -> None:
+    names = Names(exclude=("@conflicts",))
+
+    assert names.file("talk.sync-conflict-20240102-1.wav") is Ruling.EXCLUDED
+    assert Names().file("talk.sync-conflict-20240102-1.wav") is Ruling.TAKE
+
+
+@pytest.mark.parametrize(
+    ("glob", "matches", "misses"),
+    [
+        ("*.wav", ["a.wav", "x/y/a.WAV"], ["a.wave", "a.wav/b"]),
+        ("x/*.wav", ["x/a.wav"], ["a.wav", "x/y/a.wav", "z/x/a.wav"]),
+        ("/x*", ["x", "xy"], ["a/x"]),
+        ("**/x/*.wav", ["x/a.wav", "a/b/x/c.wav"], ["x/a/b.wav"]),
+        ("x/**", ["x/a", "x/a/b"], ["x", "y/x/a"]),
+        ("x/**/y", ["x/y", "x/a/y", "x/a/b/y"], ["x/ay", "xy"]),
+        ("a?c", ["abc"], ["a/c", "ac"]),
+        ("[ab]c", ["ac", "bc", "x/ac"], ["cc", "/c"]),
+        ("[!ab]c", ["cc"], ["ac", "bc"]),
+        ("[a-c]x", ["bx"], ["dx", "-x"]),
+        ("[]]x", ["]x"], ["x"]),
+        ("[x", ["[x"], ["x"]),
+        ("a.b+c(d)", ["a.b+c(d)"], ["aXb+c(d)", "a.bb"]),
+        ("*~", ["a~"], ["~a"]),
+    ],
+)
+def test_globs_mean_what_they_say(glob: str, matches: list[str], misses: list[str]) -> None:
+    globs = Globs((glob,))
+
+    assert [path for path in matches if not globs.file(path)] == []
+    assert [path for path in misses if globs.file(path)] == []
+
+
+@pytest.mark.parametrize("glob", ["", "/", "a//b", "../a", "a/./b", "[z-a]"])
+def test_a_glob_that_makes_no_sense_is_refused_by_name(glob: str) -> None:
+    with pytest.raises(ValueError, match="not a glob"):
+        Names(exclude=(glob,))
+
+
+@given(PATH)
+def test_a_path_matches_itself_as_a_glob_when_nothing_in_it_is_special(path: str) -> None:
+    assert Globs((f"/{path}",)).file(path)
+
+
+@given(PATH, st.text(alphabet="ab*?[]!-/.", max_size=10))
+def test_no_glob_crashes_and_none_but_two_stars_crosses_a_directory(path: str, glob: str) -> None:
+    try:
+        globs = Globs((f"x/{glob}",))
+    except ValueError:
+        return
+
+    if "**" not in glob and globs.file(path):
+        assert path.count("/") == f"x/{glob}".strip("/").count("/")
+
+
+@given(PATH)
+def test_whatever_is_taken_is_interesting_and_audio(path: str) -> None:
+    names = Names()
+    name = path.rpartition("/")[2]
+
+    if names.file(path) is Ruling.TAKE:
+        assert names.interesting(name)
+        assert is_audio(name)
