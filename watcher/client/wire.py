@@ -24,7 +24,14 @@ from requests.adapters import HTTPAdapter
 from requests_toolbelt.multipart.encoder import MultipartEncoder
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, IncompleteRead, MaxRetryError, ReadTimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    IncompleteRead,
+    LocationParseError,
+    MaxRetryError,
+    ProxySchemeUnknown,
+    ReadTimeoutError,
+)
 from urllib3.poolmanager import PoolManager, ProxyManager
 
 from watcher import __version__
@@ -410,6 +417,8 @@ _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
         "check api.url and the clock; for a CA of your own set REQUESTS_CA_BUNDLE",
     ),
     (requests.exceptions.InvalidProxyURL, "proxy", "the proxy's address is not valid", "check https_proxy"),
+    (ProxySchemeUnknown, "proxy", "the proxy's kind is not supported", "check https_proxy and all_proxy"),
+    (LocationParseError, "url", "the server's address is not valid", "check api.url"),
     (requests.exceptions.InvalidURL, "url", "the server's address is not valid", "check api.url"),
     (
         requests.exceptions.InvalidSchema,

@@ -1,0 +1,519 @@
+"""On the wire: what a server really receives, and what happens when it, or the network, misbehaves."""
+
+import gzip
+import itertools
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from scripted import Reply, Server, sequence, serving
+
+from watcher.client.endpoint import Endpoint
+from watcher.client.wire import ANSWER_BYTES, Upload, Wire
+from watcher.client.wire import Reply as Answer
+from watcher.errors import AccountError, ChangedError, FileError, JobError, PassingError, StoppedError
+
+FIELDS = [("model", "whisper-1"), ("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment")]
+SOUND = bytes(range(256)) * 1200  # some blocks, and a remainder
+
+
+@pytest.fixture
+def descriptor() -> Iterator[int]:
+    with tempfile.TemporaryFile() as file:
+        file.write(SOUND)
+        file.flush()
+        yield file.fileno()
+
+
+def upload(descriptor: int, size: int = len(SOUND)) -> Upload:
+    return Upload(descriptor, size, 1.0, "audio.flac", "audio/flac")
+
+
+def post(
+    url: str, descriptor: int, *, key: str = "sk-topsecret", seconds: float = 10.0, size: int = len(SOUND)
+) -> Answer:
+    endpoint = Endpoint(url, key=key)
+    with closing(Wire(endpoint, monotonic=time.monotonic)) as wire:
+        return wire.post(endpoint.transcriptions, FIELDS, upload(descriptor, size), seconds=seconds)
+
+
+def failure(url: str, descriptor: int, *, seconds: float = 10.0) -> JobError:
+    with pytest.raises(JobError) as caught:
+        post(url, descriptor, seconds=seconds)
+    assert "topsecret" not in "".join(traceback.format_exception(caught.value))
+    return caught.value
+
+
+# What is sent.
+
+
+def test_the_form_arrives_with_a_length_an_ascii_name_and_a_type(descriptor: int) -> None:
+    with serving(sequence(Reply("Hi"))) as server:
+        answer = post(server.url, descriptor)
+
+    asked = server.asked[0]
+    headers, sound = asked.file
+    assert (answer.status, answer.body) == (200, b"Hi")
+    assert asked.path == "/v1/audio/transcriptions"
+    assert asked.fields == FIELDS
+    assert sound == SOUND
+    assert headers["content-disposition"] == 'form-data; name="file"; filename="audio.flac"'
+    assert headers["content-type"] == "audio/flac"
+    assert int(asked.headers["Content-Length"]) == len(asked.raw)
+    assert asked.headers["Transfer-Encoding"] is None
+    assert asked.headers["Authorization"] == "Bearer sk-topsecret"
+    assert asked.headers["Accept-Encoding"] == "identity"
+
+
+def test_text_of_any_script_arrives_as_it_is(descriptor: int) -> None:
+    endpoint = Endpoint("http://127.0.0.1")
+    with serving(sequence(Reply("Hi"))) as server, closing(Wire(endpoint, monotonic=time.monotonic)) as wire:
+        wire.post(server.url, [("prompt", 'Müller, "周杰伦"\r\n--x')], upload(descriptor), seconds=10.0)
+
+    assert server.asked[0].form == {"prompt": 'Müller, "周杰伦"\r\n--x'}
+
+
+def test_threads_share_a_descriptor_and_its_offset_stays(descriptor: int) -> None:
+    os.lseek(descriptor, 7, os.SEEK_SET)
+    with serving(sequence(Reply("Hi"))) as server:
+        threads = [threading.Thread(target=post, args=(server.url, descriptor)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+
+    assert [asked.file[1] == SOUND for asked in server.asked] == [True] * 6
+    assert os.lseek(descriptor, 0, os.SEEK_CUR) == 7
+
+
+def test_a_span_of_a_file_that_shrinks_is_a_changed_source(descriptor: int) -> None:
+    with serving(sequence(Reply("Hi"))) as server, pytest.raises(ChangedError):
+        post(server.url, descriptor, size=len(SOUND) + 1)
+
+
+def test_a_file_that_cannot_be_read_is_its_own_fault(tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with serving(sequence(Reply("Hi"))) as server, pytest.raises(FileError) as caught:
+            post(server.url, directory)
+    finally:
+        os.close(directory)
+
+    assert caught.value.reason == "unreadable"
+
+
+def test_connections_are_kept_for_the_next_request(descriptor: int) -> None:
+    with serving(sequence(Reply("Hi"), Reply(status=500), Reply(""))) as server:
+        endpoint = Endpoint(server.url)
+        with closing(Wire(endpoint, monotonic=time.monotonic)) as wire:
+            for _ in range(4):
+                wire.post(endpoint.transcriptions, FIELDS, upload(descriptor), seconds=10.0)
+
+    assert len({asked.port for asked in server.asked}) == 1
+
+
+def test_a_connection_the_server_has_closed_is_replaced_without_an_error(descriptor: int) -> None:
+    with serving(sequence(Reply("Hi", close=True))) as server:
+        endpoint = Endpoint(server.url)
+        with closing(Wire(endpoint, monotonic=time.monotonic)) as wire:
+            answers = [wire.post(endpoint.transcriptions, FIELDS, upload(descriptor), seconds=10.0) for _ in range(3)]
+
+    assert [answer.body for answer in answers] == [b"Hi"] * 3
+    assert len({asked.port for asked in server.asked}) == 3
+
+
+# Whose key, which way.
+
+
+def test_netrc_never_replaces_the_key(descriptor: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\ndefault login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with serving(sequence(Reply("Hi"))) as server:
+        post(server.url, descriptor)
+        post(server.url, descriptor, key="")
+
+    assert [asked.headers["Authorization"] for asked in server.asked] == ["Bearer sk-topsecret", None]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(descriptor: int, status: int) -> None:
+    with serving(sequence(Reply(status=status, headers=[("Location", "/login")]))) as server:
+        answer = post(server.url, descriptor)
+
+    assert (answer.status, answer.headers["location"]) == (status, "/login")
+    assert len(server.asked) == 1
+
+
+def test_the_environments_proxy_is_used(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(sequence(Reply("Hi"))) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{proxy.port}")
+        post("http://relay.example/v1", descriptor)
+
+    asked = proxy.asked[0]
+    assert asked.path == "http://relay.example/v1/audio/transcriptions"
+    assert asked.headers["Proxy-Authorization"] is not None
+    assert asked.headers["Authorization"] == "Bearer sk-topsecret"
+
+
+def test_no_proxy_is_honoured_and_this_machine_is_never_asked_through_one(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY")
+    with serving(sequence(Reply("Hi"))) as server:
+        assert post(server.url, descriptor).body == b"Hi"
+
+
+def test_a_proxy_that_wants_a_login_is_the_operators_matter(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(sequence(Reply(status=407))) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        error = failure("https://relay.example/v1", descriptor)
+
+    assert isinstance(error, AccountError)
+    assert error.reason == "proxy"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_may_come_back(descriptor: int, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{free_port()}")
+
+    error = failure(f"{scheme}://relay.example/v1", descriptor)
+
+    assert isinstance(error, PassingError)
+    assert error.reason == "unreachable"
+
+
+@pytest.mark.parametrize("proxy", ["http://", "socks5://127.0.0.1:9", "nonsense://127.0.0.1:9"])
+def test_a_proxy_that_cannot_work_is_the_operators_matter(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+
+    error = failure("http://relay.example/v1", descriptor)
+
+    assert isinstance(error, AccountError)
+    assert error.reason == "proxy"
+
+
+# Certificates.
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: no certificate to test with")
+    directory = tmp_path_factory.mktemp("tls")
+    key, crt = directory / "key.pem", directory / "crt.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", str(key), "-out", str(crt), "-days", "2", "-subj", "/CN=127.0.0.1"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:TRUE"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return crt, key
+
+
+@pytest.fixture
+def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+def test_a_ca_of_ones_own_comes_from_the_environment(
+    descriptor: int, tls: ssl.SSLContext, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with serving(sequence(Reply("Hi")), tls=tls) as server:
+        assert post(server.url, descriptor).body == b"Hi"
+
+    assert server.asked[0].file[1] == SOUND
+
+
+def test_a_certificate_nobody_vouches_for_is_the_operators_matter(descriptor: int, tls: ssl.SSLContext) -> None:
+    with serving(sequence(Reply("Hi")), tls=tls) as server:
+        error = failure(server.url, descriptor)
+
+    assert isinstance(error, AccountError)
+    assert error.reason == "certificate"
+
+
+def test_https_at_a_plain_port_is_the_operators_matter(descriptor: int) -> None:
+    with serving(sequence(Reply("Hi"))) as server:
+        error = failure(server.url.replace("http:", "https:"), descriptor)
+
+    assert isinstance(error, AccountError)
+    assert error.reason == "url"
+
+
+def test_a_ca_file_that_is_not_there_is_the_operators_matter(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")
+
+    error = failure("https://127.0.0.1:9/v1", descriptor)
+
+    assert isinstance(error, AccountError)
+    assert error.reason == "ca"
+
+
+def test_requests_over_tls_end_when_told_to(
+    descriptor: int, tls: ssl.SSLContext, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with serving(sequence(Reply(silent=True)), tls=tls) as server:
+        assert isinstance(cancelled(server, descriptor), StoppedError)
+
+
+# Servers that cannot be reached.
+
+
+def test_a_closed_port_is_unreachable(descriptor: int) -> None:
+    error = failure(f"http://127.0.0.1:{free_port()}", descriptor)
+
+    assert isinstance(error, PassingError)
+    assert (error.reason, error.crowded) == ("unreachable", False)
+
+
+def test_a_name_that_does_not_resolve_is_unreachable(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+
+    assert failure("http://relay.example", descriptor).reason == "unreachable"
+
+
+def test_a_name_that_cannot_be_one_is_the_operators_matter(descriptor: int) -> None:
+    error = failure("http://" + "a" * 64 + ".example", descriptor)
+
+    assert isinstance(error, AccountError)
+    assert error.reason == "url"
+
+
+def test_a_listener_that_never_speaks_tls_is_unreachable(descriptor: int) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}", descriptor, seconds=0.3)
+
+    assert error.reason == "unreachable"
+
+
+# Answers that break off, never come, or never end.
+
+
+def test_a_reset_before_the_answer_is_passing(descriptor: int) -> None:
+    with serving(sequence(Reply(reset=True))) as server:
+        assert failure(server.url, descriptor).reason == "connection"
+
+
+def test_a_reset_while_the_file_is_sent_is_told_apart(descriptor: int) -> None:
+    with tempfile.TemporaryFile() as big:
+        big.truncate(32 * 1024 * 1024)
+        with serving(sequence(Reply(reset=True)), early=True) as server, pytest.raises(PassingError) as caught:
+            post(server.url, big.fileno(), size=32 * 1024 * 1024)
+
+    assert caught.value.reason == "reset_sending"
+
+
+def test_an_answer_given_while_the_file_is_sent_arrives(descriptor: int) -> None:
+    with tempfile.TemporaryFile() as big:
+        big.truncate(32 * 1024 * 1024)
+        with serving(sequence(Reply("<html>too large</html>", status=413)), early=True) as server:
+            outcomes: set[int | str] = set()
+            for _ in range(5):
+                try:
+                    outcomes.add(post(server.url, big.fileno(), size=32 * 1024 * 1024).status)
+                except PassingError as error:  # the reset may overtake the answer
+                    outcomes.add(error.reason)
+
+    assert outcomes <= {413, "reset_sending"}
+
+
+def test_an_answer_shorter_than_its_length_is_truncated(descriptor: int) -> None:
+    with serving(sequence(Reply('{"text": "Hi', length=100))) as server:
+        assert failure(server.url, descriptor).reason == "truncated"
+
+
+def test_an_answer_longer_than_its_length_ends_there(descriptor: int) -> None:
+    with serving(sequence(Reply('{"text": "Hi"}', length=5))) as server:
+        assert post(server.url, descriptor).body == b'{"tex'
+
+
+def test_an_answer_without_a_length_ends_with_the_connection(descriptor: int) -> None:
+    with serving(sequence(Reply("Hi", length=-1))) as server:
+        assert post(server.url, descriptor).body == b"Hi"
+
+
+def test_a_chunked_answer_that_breaks_off_is_not_taken_for_whole(descriptor: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(sequence(Reply(stream=lambda: iter([head, b"2\r\nHi\r\n"])))) as server:
+        assert failure(server.url, descriptor).reason in {"truncated", "connection"}
+
+
+def test_a_silent_server_meets_the_deadline(descriptor: int) -> None:
+    with serving(sequence(Reply(silent=True))) as server:
+        error = failure(server.url, descriptor, seconds=0.3)
+
+    assert isinstance(error, PassingError)
+    assert error.reason == "timeout"
+
+
+def drip(server_closed: Callable[[], threading.Event], head: bytes, piece: bytes) -> Callable[[], Iterator[bytes]]:
+    def chunks() -> Iterator[bytes]:
+        yield head
+        while not server_closed().wait(0.02):
+            yield piece
+
+    return chunks
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"a"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Slow: a\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["body", "chunks", "header", "headers", "interim answers"],
+)
+def test_a_slow_drip_does_not_stretch_the_deadline(descriptor: int, head: bytes, piece: bytes) -> None:
+    running: list[Server] = []
+    with serving(sequence(Reply(stream=drip(lambda: running[0].closed, head, piece)))) as server:
+        running.append(server)
+        error = failure(server.url, descriptor, seconds=0.4)
+
+    assert error.reason in {"timeout", "connection"}
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"a" * 65536),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"a" * 65536 + b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1" * 65536),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000),
+    ],
+    ids=["body", "chunks", "a chunk's length", "interim answers"],
+)
+def test_an_answer_without_end_is_cut_off(
+    descriptor: int, head: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.client.wire.ANSWER_BYTES", 4 * 1024 * 1024)
+    flood = Reply(stream=lambda: itertools.chain([head], itertools.repeat(piece)))
+    with serving(sequence(flood)) as server:
+        error = failure(server.url, descriptor, seconds=60.0)
+
+    assert isinstance(error, PassingError)
+    assert error.reason in {"oversized_answer", "connection"}
+
+
+@pytest.mark.parametrize("piece", [b"X-More: " + b"a" * 100 + b"\r\n", b"a" * 65536], ids=["lines", "one line"])
+def test_a_flood_of_headers_is_cut_off(descriptor: int, piece: bytes) -> None:
+    flood = Reply(stream=lambda: itertools.chain([b"HTTP/1.1 200 OK\r\nX-A: "], itertools.repeat(piece)))
+    with serving(sequence(flood)) as server:
+        assert isinstance(failure(server.url, descriptor), PassingError)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\x16\x03\x01\x02\x00garbage\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n"]
+)
+def test_what_is_no_http_is_passing(descriptor: int, garbage: bytes) -> None:
+    with serving(sequence(Reply(stream=lambda: iter([garbage])))) as server:
+        error = failure(server.url, descriptor)
+
+    assert isinstance(error, PassingError)
+
+
+# Compressed answers, though none was asked for.
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("gzip", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("GZIP", gzip.compress),
+        ("identity", bytes),
+    ],
+)
+def test_a_compressed_answer_is_read(descriptor: int, encoding: str, compress: Callable[[bytes], bytes]) -> None:
+    with serving(sequence(Reply(compress(b"Hi" * 1000), headers=[("Content-Encoding", encoding)]))) as server:
+        assert post(server.url, descriptor).body == b"Hi" * 1000
+
+
+def test_a_bomb_does_not_go_off(descriptor: int) -> None:
+    bomb = gzip.compress(bytes(4 * ANSWER_BYTES), compresslevel=1)
+    with serving(sequence(Reply(bomb, headers=[("Content-Encoding", "gzip")]))) as server:
+        error = failure(server.url, descriptor, seconds=60.0)
+
+    assert error.reason == "oversized_answer"
+
+
+@pytest.mark.parametrize(("encoding", "body"), [("gzip", b"not gzip at all"), ("br", b"x"), ("gzip, gzip", b"x")])
+def test_an_answer_that_cannot_be_unpacked_is_passing(descriptor: int, encoding: str, body: bytes) -> None:
+    with serving(sequence(Reply(body, headers=[("Content-Encoding", encoding)]))) as server:
+        assert isinstance(failure(server.url, descriptor), PassingError)
+
+
+# The end.
+
+
+def cancelled(server: Server, descriptor: int, *, size: int = len(SOUND)) -> BaseException | None:
+    """Give what a request in flight meets when it is told to end."""
+    endpoint = Endpoint(server.url, key="sk-topsecret")
+    caught: list[BaseException] = []
+    with closing(Wire(endpoint, monotonic=time.monotonic)) as wire:
+
+        def ask() -> None:
+            try:
+                wire.post(endpoint.transcriptions, FIELDS, upload(descriptor, size), seconds=600.0)
+            except JobError as error:
+                caught.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert server.arrived.wait(10)
+        wire.cancel()
+        thread.join(10)
+        assert not thread.is_alive()
+        with pytest.raises(StoppedError):
+            wire.post(endpoint.transcriptions, FIELDS, upload(descriptor, size), seconds=600.0)
+    return caught[0] if caught else None
+
+
+def test_requests_in_flight_end_when_told_to(descriptor: int) -> None:
+    with serving(sequence(Reply(silent=True))) as server:
+        assert isinstance(cancelled(server, descriptor), StoppedError)
+
+    assert len(server.asked) == 1
+
+
+def test_requests_still_sending_end_when_told_to() -> None:
+    with tempfile.TemporaryFile() as big:
+        big.truncate(64 * 1024 * 1024)
+        with serving(sequence(Reply(silent=True)), early=True) as server:
+            error = cancelled(server, big.fileno(), size=64 * 1024 * 1024)
+
+    assert isinstance(error, StoppedError)
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
