@@ -180,6 +180,20 @@ def test_a_child_that_stays_behind_and_talks_is_not_listened_to_for_ever(tmp_pat
     os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
+def test_what_was_said_before_the_end_is_heard_after_it() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"x" * 5000 + b"the end")
+    os.close(writer)
+
+    ear = hooks._Ear(reader)
+    ear.listen_to_the_rest()
+    os.close(reader)
+
+    assert len(ear.heard) == 4096
+    assert ear.heard.endswith(b"the end")
+    assert not ear.is_open
+
+
 def test_a_hook_that_closes_its_output_is_waited_for(tmp_path: Path) -> None:
     ran, _ = run("sh", "-c", f"exec >&- 2>&-; sleep 0.3; touch '{tmp_path}/end'")
 

@@ -224,6 +224,18 @@ def test_a_file_that_does_not_fit_the_ones_above_is_the_one_to_blame(folders: Fo
     assert folders.problems == [Problem(os.fsencode(path), "these two do not fit together")]
 
 
+@pytest.mark.parametrize("broken", ['language = "xx"', "nonsense"])
+def test_what_a_file_said_before_does_not_count_either_once_it_does_not_fit(folders: Folders, broken: str) -> None:
+    folders.write("max_chars = 1", "a")
+    folders.effective("a")
+
+    folders.write("min_seconds = 1")
+    folders.write(broken, "a")
+
+    assert folders.effective("a")["subtitles"] == {"min_seconds": 1}
+    assert len(folders.problems) == 1
+
+
 def test_a_broken_file_is_said_again_when_it_is_broken_anew(folders: Folders) -> None:
     folders.write("one")
     folders.effective()

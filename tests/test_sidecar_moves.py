@@ -3,6 +3,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,36 @@ def test_a_name_that_is_taken_at_the_last_moment_is_avoided(here: Scene, monkeyp
     }
     assert moved.source == os.fsencode(here.root / "done" / "talk.2.wav")
     assert here.ledger.owner(os.fsencode(here.root / "done" / "talk.srt")) is None
+
+
+def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = transcribed(here)
+    enter_output = here.ledger.enter_output
+
+    def intrude(entered: Job, output: Output) -> bool:
+        enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
+        monkeypatch.undo()
+        return enter_output(entered, output)
+
+    monkeypatch.setattr(here.ledger, "enter_output", intrude)
+    move(here, job)
+
+    assert sorted(here.files()) == ["done/talk.2.txt", "done/talk.srt", "done/talk.wav"]
+
+
+def test_a_target_where_every_name_is_taken_at_the_last_moment_is_an_error(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = transcribed(here)
+    monkeypatch.setattr(disk, "put_new", lambda *_: False)
+
+    with pytest.raises(OutputError) as caught:
+        move(here, job)
+
+    assert caught.value.reason == "no_free_name"
+    assert sidecar.resume_move(job, here.ledger) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")

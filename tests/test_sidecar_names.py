@@ -94,6 +94,14 @@ def test_a_shortened_name_is_always_the_same(base: bytes) -> None:
     assert shorten(base, b".srt") == shorten(base, b".srt")
 
 
+@pytest.mark.parametrize("byte", [b"\x80", b"\xff"])
+def test_a_long_name_without_any_boundary_of_characters_is_cut_where_it_has_to_be(byte: bytes) -> None:
+    short = shorten(byte * 300, b".srt")
+
+    assert len(short) == 255
+    assert short.startswith(byte * 240)
+
+
 def test_two_long_names_with_the_same_beginning_stay_apart() -> None:
     one, other = shorten(b"x" * 300 + b"1", b".srt"), shorten(b"x" * 300 + b"2", b".srt")
 

@@ -216,6 +216,49 @@ def test_a_file_that_takes_the_name_at_the_last_moment_is_not_overwritten(
     assert here.ledger.owner(os.fsencode(here.root / "talk.srt")) is None
 
 
+def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = here.job()
+    enter_output = here.ledger.enter_output
+
+    def intrude(entered: Job, output: Output) -> bool:
+        enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
+        monkeypatch.undo()
+        return enter_output(entered, output)
+
+    monkeypatch.setattr(here.ledger, "enter_output", intrude)
+
+    assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
+
+
+def test_a_name_that_another_source_takes_over_at_the_last_moment_is_left_to_it(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.place(here.job(), {"srt": b"old"})
+    job = here.job(content=b"louder")
+    enter_output = here.ledger.enter_output
+
+    def intrude(entered: Job, output: Output) -> bool:
+        here.ledger.disown(output.path)
+        enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
+        monkeypatch.undo()
+        return enter_output(entered, output)
+
+    monkeypatch.setattr(here.ledger, "enter_output", intrude)
+
+    assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
+    assert here.files()["talk.srt"] == b"old"
+
+
+def test_a_name_entered_for_a_source_elsewhere_stays_with_it(here: Scene) -> None:
+    job = here.job()
+    elsewhere = replace(job, path=os.fsencode(here.root / "a" / "talk.wav"))
+    here.ledger.enter_output(elsewhere, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"x")))
+
+    assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
+
+
 # Our own files.
 
 

@@ -174,7 +174,7 @@ def _same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
 
 def _load_renameat2() -> "ctypes._NamedFuncPointer | None":
     library = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(library, "renameat2"):  # older musl: the link does the same
+    if not hasattr(library, "renameat2"):  # pragma: no cover - older musl, where the link does the same
         return None
     function = library.renameat2
     function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)

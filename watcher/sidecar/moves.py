@@ -189,7 +189,7 @@ class _Move:
         try:
             for file in plan.files:
                 plan = self._carry(plan, file)
-        except OSError:
+        except (OSError, OutputError):
             if all(disk.look(self._here, file.name) is not None for file in plan.files):
                 # Nothing has moved, so nothing binds to this plan: the operator may name another target.
                 self._register.forget_memory(_key(self._job))
