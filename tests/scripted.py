@@ -23,7 +23,7 @@ class Asked:
 
     method: str
     path: str
-    headers: Message[str, str]
+    headers: "Message[str, str]"
     raw: bytes
     #: Port of the client's end: the same for requests on one connection.
     port: int
@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
             return
         if not (reply.reset and not reply.content):
-            self.send_response(reply.status)
+            self.send_response_only(reply.status)
             for name, value in reply.headers:
                 self.send_header(name, value)
             if reply.length != -1:

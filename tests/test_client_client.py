@@ -1,0 +1,751 @@
+"""Whole conversations with a real server: what is asked, in which order, and what is made of the answers."""
+
+import os
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from memory import Memory
+from scripted import Asked, Reply, Script, Server, sequence, serving
+from structlog.testing import capture_logs
+
+from watcher.client import Client, Endpoint, Request, Upload, parse
+from watcher.client.client import deadline
+from watcher.client.form import DOUBTED_SECONDS, REMEMBERED_SECONDS
+from watcher.errors import (
+    AccountError,
+    FileError,
+    JobError,
+    NoChannelError,
+    PassingError,
+    Remedy,
+    RemedyError,
+    StoppedError,
+)
+
+FULL = {
+    "text": "Hello you.",
+    "language": "english",
+    "duration": 1.0,
+    "segments": [{"start": 0, "end": 1, "text": " Hello you."}],
+    "words": [{"word": "Hello", "start": 0, "end": 0.5}, {"word": "you", "start": 0.5, "end": 1}],
+}
+SEGMENTED = {name: value for name, value in FULL.items() if name != "words"}
+BARE = {"text": "Hello you."}
+SUBTITLE = "1\n00:00:00,000 --> 00:00:01,000\nHello you.\n\n"
+
+W, S, V = "verbose_json+word+segment", "verbose_json+segment", "verbose_json"
+
+
+class Clock:
+    now = 1_790_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def memory(clock: Clock) -> Memory:
+    return Memory(clock)
+
+
+@pytest.fixture
+def upload() -> Iterator[Upload]:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"fLaC" + bytes(996))
+        file.flush()
+        yield Upload(file.fileno(), 1000, 1.0, "audio.flac", "audio/flac")
+
+
+@contextmanager
+def talking(
+    script: Script, memory: Memory, *, clock: Clock | None = None, path: str = "", **options: Any
+) -> Iterator[tuple[Client, Server]]:
+    with serving(script) as server:
+        url = server.url.removesuffix("/v1") + path if path else server.url
+        client = Client(Endpoint(url, key="sk-topsecret", **options), memory=memory, clock=clock or Clock())
+        try:
+            yield client, server
+        finally:
+            client.close()
+
+
+def error(message: str = "x", code: str | None = None, param: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": None, "param": param, "code": code}}
+
+
+def refusing(*formats: str, reply: Reply) -> Script:
+    """Take only these forms; refuse the others."""
+
+    def script(asked: Asked) -> Reply:
+        values = [value for name, value in asked.fields if name in {"response_format", "timestamp_granularities[]"}]
+        if "+".join(values) not in formats:
+            return reply
+        return Reply(SUBTITLE) if values == ["srt"] else Reply(BARE) if values == ["json"] else Reply(FULL)
+
+    return script
+
+
+def refusal(client: Client, upload: Upload, request: Request | None = None) -> JobError:
+    with pytest.raises(JobError) as caught:
+        client.ask(upload, request or Request())
+    assert "topsecret" not in "".join(traceback.format_exception(caught.value))
+    return caught.value
+
+
+# The straight way.
+
+
+def test_a_server_that_takes_everything_is_asked_once(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory) as (client, server):
+        answer = client.ask(upload, Request())
+
+    assert (answer.calls, answer.format, server.formats) == (1, W, [W])
+    assert answer.transcript.text == "Hello you."
+    assert answer.transcript.language == "en"
+    assert [word.text for word in answer.transcript.segments[0].words] == ["Hello", "you"]
+    assert parse(answer.body, upload.seconds) == answer.transcript
+
+
+def test_what_is_wanted_is_asked_for(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory, model="large-v3") as (client, server):
+        client.ask(upload, Request(language="de", prompt="Müller", temperature=0.2))
+
+    assert server.asked[0].form == {
+        "model": "large-v3",
+        "response_format": "verbose_json",
+        "timestamp_granularities[]": "segment",
+        "language": "de",
+        "prompt": "Müller",
+        "temperature": "0.2",
+    }
+
+
+def test_what_is_not_wanted_is_not_sent(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory) as (client, server):
+        client.ask(upload, Request())
+
+    assert set(server.asked[0].form) == {"model", "response_format", "timestamp_granularities[]"}
+
+
+def test_a_translation_has_its_own_route_and_neither_language_nor_granularities(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(SEGMENTED | {"language": "german"})), memory) as (client, server):
+        answer = client.ask(upload, Request(task="translate", language="de", prompt="names"))
+
+    assert server.asked[0].path == "/v1/audio/translations"
+    assert server.asked[0].form == {"model": "whisper-1", "response_format": "verbose_json", "prompt": "names"}
+    assert answer.transcript.language == "en"
+    assert parse(answer.body, 1.0, Request(task="translate")).language == "en"
+
+
+def test_the_asked_language_is_used_where_the_answer_names_none(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(BARE)), memory) as (client, _):
+        answer = client.ask(upload, Request(language="de"))
+
+    assert answer.transcript.language == "de"
+    assert parse(answer.body, 1.0, Request(language="de")).language == "de"
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/octet-stream", ""])
+def test_the_content_type_is_never_looked_at(memory: Memory, upload: Upload, kind: str) -> None:
+    with talking(sequence(Reply(FULL, headers=[("Content-Type", kind)])), memory) as (client, _):
+        assert client.ask(upload, Request()).transcript.text == "Hello you."
+
+
+# Negotiation.
+
+INCOMPATIBLE = Reply(
+    error(
+        "response_format 'verbose_json' is not compatible with model 'm'. Use 'json' or 'text' instead.",
+        "unsupported_value",
+        "response_format",
+    ),
+    status=400,
+)
+UNSUPPORTED = Reply(error("unsupported", "unsupported_value", "response_format"), status=400)
+NO_GRANULARITIES = Reply(error("timestamp_granularities is not supported"), status=400)
+NO_WORDS = Reply(error("timestamp_granularities: 'word' is not one of ['segment']"), status=422)
+
+
+@pytest.mark.parametrize(
+    ("script", "formats"),
+    [
+        (refusing(S, reply=NO_WORDS), [W, S]),
+        (refusing(V, reply=NO_GRANULARITIES), [W, V]),
+        (refusing("srt", reply=UNSUPPORTED), [W, "srt"]),
+        (refusing("json", reply=UNSUPPORTED), [W, "srt", "json"]),
+        (refusing("json", reply=INCOMPATIBLE), [W, "json"]),
+        (
+            refusing("json", reply=Reply(error("Currently only support response_format `text` or `json`"), status=400)),
+            [W, "json"],
+        ),
+        (
+            refusing(
+                "json",
+                reply=Reply(
+                    {"detail": [{"type": "enum", "loc": ["body", "response_format"], "msg": "no"}]}, status=422
+                ),
+            ),
+            [W, "srt", "json"],
+        ),
+        (refusing("json", reply=Reply(error("invalid response_format"), status=500)), [W, "srt", "json"]),
+        (refusing("json", reply=Reply({"code": 20012, "message": "bad request"}, status=400)), [W, V, "json"]),
+        (sequence(NO_GRANULARITIES, UNSUPPORTED, Reply(SUBTITLE)), [W, V, "srt"]),
+    ],
+)
+def test_a_refused_form_leads_to_the_next_simpler_one(
+    memory: Memory, upload: Upload, script: Script, formats: list[str]
+) -> None:
+    with talking(script, memory) as (client, server):
+        answer = client.ask(upload, Request())
+
+    assert server.formats == formats
+    assert (answer.calls, answer.format) == (len(formats), formats[-1])
+    assert answer.transcript.timed is (formats[-1] != "json")
+
+
+def test_a_form_that_was_found_out_is_remembered_across_clients(memory: Memory, upload: Upload) -> None:
+    with serving(refusing("json", reply=UNSUPPORTED)) as server:
+        for _ in range(3):
+            client = Client(Endpoint(server.url), memory=memory, clock=Clock())
+            client.ask(upload, Request())
+            client.close()
+
+    assert server.formats == [W, "srt", "json", "json", "json"]
+
+
+def test_a_form_that_was_found_out_is_doubted_after_a_month(memory: Memory, clock: Clock, upload: Upload) -> None:
+    with talking(refusing(V, reply=NO_GRANULARITIES), memory, clock=clock) as (client, server):
+        client.ask(upload, Request())
+        clock.now += REMEMBERED_SECONDS + 1
+        client.ask(upload, Request())
+
+    assert server.formats == [W, V, W, V]
+
+
+def test_a_remembered_form_that_is_refused_now_leads_on(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL), INCOMPATIBLE, Reply(BARE)), memory) as (client, server):
+        client.ask(upload, Request())
+        client.ask(upload, Request())
+
+    assert server.formats == [W, W, "json"]
+    assert client.form() == "json"
+
+
+def test_a_server_that_answers_less_than_was_asked_is_understood_and_said_once(memory: Memory, upload: Upload) -> None:
+    with capture_logs() as logs, talking(sequence(Reply(BARE)), memory) as (client, server):
+        answers = [client.ask(upload, Request()) for _ in range(3)]
+
+    assert server.formats == [W, W, W]
+    assert [answer.transcript.timed for answer in answers] == [False] * 3
+    assert [(log["asked"], log["got"]) for log in logs if log["event"] == "api.degraded"] == [(W, "text")]
+
+
+def test_each_step_down_is_said(memory: Memory, upload: Upload) -> None:
+    with capture_logs() as logs, talking(refusing("json", reply=UNSUPPORTED), memory) as (client, _):
+        client.ask(upload, Request())
+
+    steps = [(log["asked"], log["next"]) for log in logs if log["event"] == "api.degraded"]
+    assert steps == [(W, "srt"), ("srt", "json")]
+
+
+@pytest.mark.parametrize(
+    ("model", "formats"),
+    [
+        ("gpt-4o-transcribe", ["json"]),
+        ("gpt-4o-mini-transcribe", ["json"]),
+        ("gpt-4o-transcribe-diarize", ["diarized_json"]),
+    ],
+)
+def test_what_is_known_of_a_model_saves_the_refusals(
+    memory: Memory, upload: Upload, model: str, formats: list[str]
+) -> None:
+    with talking(sequence(Reply(BARE)), memory, model=model) as (client, server):
+        client.ask(upload, Request())
+
+    assert server.formats == formats
+
+
+def test_speakers_are_carried_into_the_transcript(memory: Memory, upload: Upload) -> None:
+    entry = {"type": "transcript.text.segment", "id": "seg_001", "start": 0, "end": 1, "text": "Hi", "speaker": "A"}
+    with talking(sequence(Reply({"text": "Hi", "segments": [entry]})), memory, model="gpt-4o-transcribe-diarize") as (
+        client,
+        server,
+    ):
+        answer = client.ask(upload, Request(prompt="never sent"))
+
+    assert server.asked[0].form == {
+        "model": "gpt-4o-transcribe-diarize",
+        "response_format": "diarized_json",
+        "chunking_strategy": "auto",
+    }
+    assert answer.transcript.segments[0].speaker == "A"
+
+
+def test_a_station_pays_for_a_diarized_answer_once_and_is_not_asked_again(memory: Memory, upload: Upload) -> None:
+    refused = Reply(
+        {
+            "error": {
+                "message": "unexpected response format: diarized_json (request id: 1)",
+                "type": "one_api_error",
+                "code": "unexpected_response_format",
+            }
+        },
+        status=500,
+    )
+    with talking(sequence(refused, Reply(BARE)), memory, model="gpt-4o-transcribe-diarize") as (client, server):
+        client.ask(upload, Request())
+        client.ask(upload, Request())
+
+    assert server.formats == ["diarized_json", "json", "json"]
+
+
+def test_a_station_known_by_its_headers_is_never_asked_for_speakers(memory: Memory, upload: Upload) -> None:
+    with serving(sequence(Reply(BARE, headers=[("X-Oneapi-Request-Id", "1")]))) as server:
+        for model in ("whisper-1", "gpt-4o-transcribe-diarize"):
+            client = Client(Endpoint(server.url, model=model), memory=memory, clock=Clock())
+            client.ask(upload, Request())
+            client.close()
+
+    assert server.formats == [W, "json"]
+
+
+def test_granularities_that_make_a_server_fail_are_left_out_after_the_second_failure(
+    memory: Memory, clock: Clock, upload: Upload
+) -> None:
+    with talking(refusing(V, reply=Reply("Internal Server Error", status=500)), memory, clock=clock) as (
+        client,
+        server,
+    ):
+        assert isinstance(refusal(client, upload), PassingError)
+        assert client.ask(upload, Request()).format == V
+        client.ask(upload, Request())
+        clock.now += DOUBTED_SECONDS + 1
+        client.ask(upload, Request())
+
+    assert server.formats == [W, W, V, V, W, V]
+
+
+def test_a_form_that_has_worked_is_not_blamed_for_failures(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL), Reply(status=500)), memory) as (client, server):
+        client.ask(upload, Request())
+        for _ in range(4):
+            assert isinstance(refusal(client, upload), PassingError)
+
+    assert server.formats == [W] * 5
+
+
+# Optional fields and the prompt.
+
+
+@pytest.mark.parametrize(
+    ("body", "dropped"),
+    [
+        (error("unknown field: temperature"), "temperature"),
+        ({"detail": [{"type": "enum", "loc": ["body", "language"], "msg": "no"}]}, "language"),
+    ],
+)
+def test_an_unwelcome_field_is_left_out_and_stays_out(
+    memory: Memory, upload: Upload, body: dict[str, Any], dropped: str
+) -> None:
+    request = Request(language="de", temperature=0.3)
+    with talking(sequence(Reply(body, status=400), Reply(FULL)), memory) as (client, server):
+        client.ask(upload, request)
+        client.ask(upload, request)
+
+    assert [dropped in asked.form for asked in server.asked] == [True, False, False]
+    assert server.formats == [W, W, W]
+
+
+def test_diarizing_without_a_chunking_strategy(memory: Memory, upload: Upload) -> None:
+    refused = Reply(error("Unknown parameter: 'chunking_strategy'."), status=400)
+    with talking(sequence(refused, Reply(BARE)), memory, model="gpt-4o-transcribe-diarize") as (client, server):
+        client.ask(upload, Request())
+
+    assert ["chunking_strategy" in asked.form for asked in server.asked] == [True, False]
+
+
+def test_a_prompt_is_cut_to_what_the_server_takes_and_then_left_out(memory: Memory, upload: Upload) -> None:
+    too_long = Reply(error("prompt length must be 500 characters or fewer"), status=400)
+    unwanted = Reply(error("prompt is not supported", None, "prompt"), status=400)
+    request = Request(prompt="word " * 150)
+    with talking(sequence(too_long, unwanted, Reply(FULL)), memory) as (client, server):
+        client.ask(upload, request)
+        client.ask(upload, request)
+
+    assert [len(asked.form.get("prompt", "")) for asked in server.asked] == [749, 499, 0, 0]
+
+
+def test_a_prompt_cut_once_is_cut_for_the_next_file(memory: Memory, upload: Upload) -> None:
+    too_long = Reply(error("prompt length must be 100 characters or fewer"), status=400)
+    with talking(sequence(too_long, Reply(FULL)), memory) as (client, server):
+        client.ask(upload, Request(prompt="word " * 50))
+        client.ask(upload, Request(prompt="other " * 50))
+
+    assert [len(asked.form["prompt"]) <= 100 for asked in server.asked] == [False, True, True]
+
+
+def test_a_prompt_is_never_longer_than_any_server_takes(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory) as (client, server):
+        client.ask(upload, Request(prompt="word " * 1000))
+
+    assert len(server.asked[0].form["prompt"]) <= 896
+
+
+def test_a_refusal_of_a_field_that_was_not_sent_is_about_the_file(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(error("language could not be detected"), status=400)), memory) as (client, server):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, RemedyError)
+    assert raised.remedy is Remedy.RECODE
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        INCOMPATIBLE,
+        UNSUPPORTED,
+        NO_GRANULARITIES,
+        Reply(error("unknown field: language"), status=400),
+        Reply(error("prompt too long"), status=400),
+        Reply("no", status=400),
+    ],
+)
+def test_no_request_is_ever_sent_twice_alike(memory: Memory, upload: Upload, body: Reply) -> None:
+    with talking(sequence(body), memory) as (client, server):
+        refusal(client, upload, Request(language="de", prompt="word " * 100, temperature=0.5))
+
+    forms = [tuple(asked.fields) for asked in server.asked]
+    assert len(forms) == len(set(forms)) <= 6
+
+
+# whisper.cpp.
+
+
+def test_whisper_cpp_is_told_to_detect_the_language(memory: Memory, upload: Upload) -> None:
+    with serving(sequence(Reply(FULL, headers=[("Server", "whisper.cpp")]))) as server:
+        client = Client(Endpoint(server.url), memory=memory, clock=Clock())
+        answers = [
+            client.ask(upload, Request()),
+            client.ask(upload, Request()),
+            client.ask(upload, Request(language="de")),
+        ]
+        client.close()
+
+    assert [answer.calls for answer in answers] == [2, 1, 1]
+    assert [asked.form.get("language") for asked in server.asked] == [None, "auto", "auto", "de"]
+
+
+def test_whisper_cpps_own_route_is_known_at_once(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory, path="/inference") as (client, server):
+        client.ask(upload, Request())
+        client.ask(upload, Request(task="translate"))
+
+    assert [asked.path for asked in server.asked] == ["/inference"] * 2
+    assert [asked.form.get("language") for asked in server.asked] == ["auto", "auto"]
+    assert [asked.form.get("translate") for asked in server.asked] == [None, "true"]
+
+
+def test_an_empty_subtitle_is_silence_and_empty_json_is_no_answer(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(UNSUPPORTED, Reply(b"")), memory) as (client, _):
+        assert client.ask(upload, Request()).transcript.segments == ()
+    with talking(sequence(Reply(b"")), Memory()) as (client, _):
+        assert isinstance(refusal(client, upload), PassingError)
+
+
+# Errors with a 200.
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        ("<!DOCTYPE html><html>login</html>", PassingError, "garbled"),
+        ("{malformed json: <<<chaos>>>", PassingError, "garbled"),
+        ({"html-message": "<html><body>login</body></html>"}, PassingError, "garbled"),
+        (error("upstream failed", "bad_response"), PassingError, "server"),
+        (error("You exceeded your current quota", "insufficient_quota"), AccountError, "quota"),
+        ({"detail": "oops"}, PassingError, "server"),
+    ],
+)
+def test_a_200_without_a_transcript_is_an_error(
+    memory: Memory, upload: Upload, body: Any, kind: type[JobError], reason: str
+) -> None:
+    with talking(sequence(Reply(body)), memory) as (client, server):
+        raised = refusal(client, upload)
+
+    assert (type(raised), raised.reason, len(server.asked)) == (kind, reason, 1)
+    raw = Reply(body).content
+    with pytest.raises(kind):
+        parse(raw, 1.0)
+
+
+# Whose fault.
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(error("Incorrect API key provided: sk-topsecret", "invalid_api_key"), status=401), AccountError),
+        (Reply(status=404), AccountError),
+        (Reply(error("no", "model_not_found"), status=503), NoChannelError),
+        (Reply(error("x", "audio_too_short"), status=400), FileError),
+        (Reply({"detail": [{"type": "missing", "loc": ["body", "file"], "msg": "x"}]}, status=422), FileError),
+        (Reply(status=500), PassingError),
+        (Reply(status=429), PassingError),
+        (Reply(reset=True), PassingError),
+        (Reply('{"text": "H', length=99), PassingError),
+    ],
+)
+def test_a_refusal_is_raised_once_and_says_whose_fault_it_is(
+    memory: Memory, upload: Upload, reply: Reply, kind: type[JobError]
+) -> None:
+    with talking(sequence(reply), memory) as (client, server):
+        raised = refusal(client, upload)
+
+    assert (type(raised), len(server.asked)) == (kind, 1)
+
+
+def test_crowded_refusals_carry_the_wait(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(status=429, headers=[("Retry-After", "7")])), memory) as (client, _):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, PassingError)
+    assert (raised.crowded, raised.retry_after) == (True, 7.0)
+
+
+def test_a_station_that_was_seen_once_is_known_for_its_upstreams_refusals(memory: Memory, upload: Upload) -> None:
+    marked = Reply({"error": {"message": "busy (request id: 1)", "type": "one_api_error"}}, status=429)
+    with talking(sequence(marked, Reply(error("Incorrect API key", "invalid_api_key"), status=401)), memory) as (
+        client,
+        _,
+    ):
+        refusal(client, upload)
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, NoChannelError)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://relay.example/v1/audio/transcriptions", "https://relay.example/v1/audio/transcriptions"),
+        ("https://u:p@relay.example/login?next=1", "https://relay.example/login"),
+    ],
+)
+def test_a_redirect_is_an_error_that_names_the_right_address(
+    memory: Memory, upload: Upload, status: int, location: str, shown: str
+) -> None:
+    with talking(sequence(Reply(status=status, headers=[("Location", location)])), memory) as (client, server):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, AccountError)
+    assert shown in str(raised)
+    assert shown in raised.hint
+    assert "p@" not in f"{raised} {raised.hint}"
+    assert len(server.asked) == 1
+
+
+def test_a_redirect_without_a_target_is_an_error_all_the_same(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(status=301)), memory) as (client, _):
+        assert isinstance(refusal(client, upload), AccountError)
+
+
+def test_a_server_that_only_transcribes_does_not_hold_the_others(memory: Memory, upload: Upload) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(FULL) if asked.path.endswith("transcriptions") else Reply({"detail": "Not Found"}, status=404)
+
+    with talking(script, memory) as (client, _):
+        before = refusal(client, upload, Request(task="translate"))
+        client.ask(upload, Request())
+        after = refusal(client, upload, Request(task="translate"))
+
+    assert isinstance(before, AccountError)
+    assert isinstance(after, FileError)
+    assert after.reason == "no_translation"
+
+
+# Remedies, and what is learned from them.
+
+
+def big(upload: Upload, megabytes: int = 10, seconds: float = 1.0) -> Upload:
+    os.truncate(upload.descriptor, megabytes * 1024 * 1024)
+    return Upload(upload.descriptor, megabytes * 1024 * 1024, seconds, upload.name, upload.mime)
+
+
+TOO_LARGE = Reply("<html><head><title>413 Request Entity Too Large</title></head></html>", status=413)
+
+
+def test_a_file_that_is_too_large_asks_for_a_smaller_form_and_none_as_large_is_sent_again(
+    memory: Memory, upload: Upload
+) -> None:
+    with talking(sequence(TOO_LARGE), memory) as (client, server):
+        first, second = refusal(client, big(upload)), refusal(client, big(upload))
+
+    assert isinstance(first, RemedyError)
+    assert isinstance(second, RemedyError)
+    assert (first.remedy, second.remedy) == (Remedy.SHRINK, Remedy.SHRINK)
+    assert len(server.asked) == 1
+    assert client.limits().max_bytes == 5 * 1024 * 1024
+
+
+def test_the_limit_a_server_names_is_kept(memory: Memory, upload: Upload) -> None:
+    named = Reply(error("Maximum content size limit (4000000) exceeded (10486417 bytes read)"), status=413)
+    with talking(sequence(named), memory) as (client, _):
+        refusal(client, big(upload))
+
+    assert client.limits().max_bytes == 4_000_000 - 64 * 1024
+
+
+def test_a_learned_limit_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
+    with talking(sequence(TOO_LARGE), memory, clock=clock) as (client, _):
+        refusal(client, big(upload))
+        clock.now += DOUBTED_SECONDS + 1
+
+    assert client.limits().max_bytes == 24 * 1024 * 1024
+
+
+def test_a_limit_below_any_useful_piece_is_the_operators_matter(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(TOO_LARGE), memory) as (client, _):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, AccountError)
+    assert "client_max_body_size" in raised.hint
+
+
+def test_a_file_larger_than_the_settings_allow_is_not_sent(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory, max_upload_bytes=999) as (client, server):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, RemedyError)
+    assert (raised.remedy, server.asked) == (Remedy.SHRINK, [])
+
+
+def test_a_recording_that_is_too_long_asks_to_be_cut_and_none_as_long_is_sent_again(
+    memory: Memory, upload: Upload
+) -> None:
+    long = Upload(upload.descriptor, upload.size, 1500.0, upload.name, upload.mime)
+    too_long = Reply(
+        error("audio duration 1500.0 seconds is longer than 1400 seconds which is the maximum"), status=400
+    )
+    with talking(sequence(too_long), memory) as (client, server):
+        first, second = refusal(client, long), refusal(client, long)
+
+    assert isinstance(first, RemedyError)
+    assert isinstance(second, RemedyError)
+    assert (first.remedy, first.seconds, second.remedy, second.seconds) == (Remedy.SPLIT, 1390.0, Remedy.SPLIT, 1390.0)
+    assert len(server.asked) == 1
+    assert client.limits().max_seconds == 1390.0
+
+
+def test_a_limit_that_explains_nothing_halves_the_recording(memory: Memory, upload: Upload) -> None:
+    too_long = Reply(error("audio is longer than 1400 seconds"), status=400)
+    with talking(sequence(too_long), memory) as (client, _):
+        raised = refusal(client, Upload(upload.descriptor, upload.size, 600.0, upload.name, upload.mime))
+
+    assert isinstance(raised, RemedyError)
+    assert raised.seconds == 300.0
+
+
+def test_what_a_model_takes_is_known_before_it_is_asked(memory: Memory, upload: Upload) -> None:
+    long = Upload(upload.descriptor, upload.size, 1395.0, upload.name, upload.mime)
+    with talking(sequence(Reply(BARE)), memory, model="gpt-4o-transcribe") as (client, server):
+        raised = refusal(client, long)
+
+    assert isinstance(raised, RemedyError)
+    assert (raised.remedy, raised.seconds, server.asked) == (Remedy.SPLIT, 1390.0, [])
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(error("Invalid file format. Supported formats: ['flac']"), status=400),
+        Reply("Invalid request", status=400),
+        Reply({"detail": "Failed to decode audio"}, status=415),
+        Reply(
+            {
+                "error": {
+                    "message": "error getting audio duration: x (request id: 1)",
+                    "type": "new_api_error",
+                    "code": "count_token_failed",
+                }
+            },
+            status=500,
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_decoded_asks_for_another_encoding_at_once(
+    memory: Memory, upload: Upload, reply: Reply
+) -> None:
+    with talking(sequence(reply), memory) as (client, server):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, RemedyError)
+    assert (raised.remedy, raised.reason, len(server.asked)) == (Remedy.RECODE, "undecodable", 1)
+
+
+def test_a_reset_while_sending_means_too_large_when_it_comes_again(memory: Memory, upload: Upload) -> None:
+    with serving(sequence(Reply(reset=True)), early=True) as server:
+        client = Client(Endpoint(server.url, max_upload_bytes=10**8), memory=memory, clock=Clock())
+        first, second = refusal(client, big(upload, 32)), refusal(client, big(upload, 32))
+        client.close()
+
+    assert isinstance(first, PassingError)
+    assert isinstance(second, RemedyError)
+    assert second.remedy is Remedy.SHRINK
+
+
+# The rest.
+
+
+def test_requests_in_flight_end_when_told_to(memory: Memory, upload: Upload) -> None:
+    raised: list[JobError] = []
+    with talking(sequence(Reply(silent=True)), memory) as (client, server):
+        thread = threading.Thread(target=lambda: raised.append(refusal(client, upload)))
+        thread.start()
+        assert server.arrived.wait(10)
+        client.cancel()
+        thread.join(10)
+
+        assert isinstance(refusal(client, upload), StoppedError)
+
+    assert isinstance(raised[0], StoppedError)
+
+
+def test_the_key_is_in_no_log_line(memory: Memory, upload: Upload) -> None:
+    echo = Reply(error("Incorrect API key provided: sk-topsecret"), status=401)
+    with capture_logs() as logs, talking(sequence(echo), memory) as (client, _):
+        refusal(client, upload)
+
+    assert {log["event"] for log in logs} == {"api.request", "api.response", "api.refused"}
+    assert "topsecret" not in repr(logs)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "expected"),
+    [(1.0, 0, 600.0), (600.0, 0, 3600.0), (10 * 3600.0, 0, 12 * 3600.0), (1.0, 25_000_000, 1100.0)],
+)
+def test_the_deadline_grows_with_the_audio_and_its_bytes(seconds: float, size: int, expected: float) -> None:
+    assert deadline(Upload(0, size, seconds, "audio.flac", "audio/flac")) == expected
+
+
+def test_threads_may_ask_beside_each_other(memory: Memory, upload: Upload) -> None:
+    with talking(refusing(V, reply=NO_GRANULARITIES), memory) as (client, server):
+        threads = [threading.Thread(target=client.ask, args=(upload, Request())) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+
+    assert {*server.formats} == {W, V}
+    assert client.form() == V
