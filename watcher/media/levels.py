@@ -15,6 +15,8 @@ Indices = NDArray[np.intp]
 
 #: Samples in a frame: 20 ms.
 FRAME: Final = RATE // 50
+#: Frames in a second.
+_SECOND: Final = 50
 #: Samples in a byte of `Summary.loudness`: 0.1 s.
 _TENTH: Final = RATE // 10
 #: dBFS given to a frame without any signal.
@@ -87,13 +89,18 @@ class Scale:
         """Tell the frames with sound from those without; clicks do not count.
 
         Cautious, for what is without sound is not sent: either speech was heard well above the floor, or nothing but
-        a steady floor was heard; in between only the inaudible is taken for silence.
+        a steady floor was heard; in between only the inaudible is taken for silence. And a floor of its own that is
+        lower than the whole recording's does not hide somebody who whispers above it.
         """
         spread = self._loud - self._floor
         threshold = _INAUDIBLE
         if spread >= _SPEECH or spread <= _STEADY:
             threshold = max(_INAUDIBLE, min(AUDIBLE, self._floor + _STEADY))
-        return without_clicks(levels > threshold)
+        result = without_clicks(levels > threshold)
+        for first, behind in zip(*runs(~result), strict=True):
+            if behind - first >= _SECOND:
+                result[first:behind] = _uneven(levels[first:behind])
+        return result
 
     def pause(self, levels: Levels) -> Mask:
         """Tell the frames in which a speaker pauses: near the floor, wherever that lies."""
@@ -101,6 +108,18 @@ class Scale:
         if spread < _STEADY - 2:
             return levels < _INAUDIBLE
         return levels < max(_INAUDIBLE, self._floor + max(3.0, spread / 4))
+
+
+def _uneven(levels: Levels) -> Mask:
+    """Tell the seconds of a quiet stretch that rise above its own floor."""
+    audible = levels[levels > _INAUDIBLE]
+    if len(audible) < CLICK:
+        return np.zeros(len(levels), np.bool_)
+    floor = np.partition(audible, len(audible) // 10)[len(audible) // 10]
+    seconds = np.arange(0, len(levels), _SECOND)
+    sizes = np.diff(seconds, append=len(levels))
+    means = np.add.reduceat(10.0 ** (levels.astype(np.float64) / 10), seconds) / sizes
+    return np.repeat(means > 10.0 ** ((max(float(floor), _INAUDIBLE) + _STEADY) / 10), sizes)
 
 
 class Meter:
@@ -126,7 +145,7 @@ class Meter:
 
 
 def _loudness(tenths: Samples) -> bytes:
-    values = tenths.astype(np.float32) / np.float32(32768)
-    means = np.einsum("ij,ij->i", values, values) / np.float32(values.shape[1])
+    values = tenths.astype(np.float32)
+    means = np.einsum("ij,ij->i", values, values) / np.float32(values.shape[1] * 32768.0**2)
     rounded = np.clip(np.rint(-decibels(means)), 0, 254)
     return np.where(means > 0, rounded, 255).astype(np.uint8).tobytes()

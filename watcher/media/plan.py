@@ -1,6 +1,6 @@
 """Where to cut: plans pieces between a recording's silences. Pure, no I/O.
 
-Decisions are taken at fixed positions of the recording (every 5 s), with what was heard up to there, so the same sound
+Decisions are taken at fixed positions of the recording (every 10 s), with what was heard up to there, so the same sound
 is cut at the same places, however it was fed.
 """
 
@@ -29,7 +29,7 @@ from watcher.media.levels import (
 )
 from watcher.media.piece import OVERLAP, RATE
 
-_STEP: Final = 5 * RATE
+_STEP: Final = 10 * RATE
 #: A stretch without sound of this many frames within a piece ends the piece: 20 s.
 _DESERT: Final = 1000
 #: Silence of this many frames at a piece's edge is not sent: 1 s …
@@ -227,6 +227,8 @@ class Planner:
         sound = self._scale.sound(levels) if self._rules.skip_silence else np.ones(len(levels), np.bool_)
         target = self._rules.target
         latest = min(self._rules.longest, target * 5 // 4) - OVERLAP // 2
+        if final and not sound.any():
+            return None
         first, behind = runs(~sound)
         deserts = first[behind - first >= _DESERT]
         if len(deserts) and deserts[0] * FRAME <= latest - _PAD * FRAME:
@@ -277,7 +279,8 @@ class Planner:
         return self._made(self._start, min(self._start + end * FRAME, self._kept.end))
 
     def _quiet_at(self, position: int) -> bool:
-        return bool(self._scale.pause(self._kept.levels(position - _QUIET * FRAME, position + _QUIET * FRAME)).all())
+        near = self._kept.levels(position - _QUIET * FRAME, position + _QUIET * FRAME)
+        return bool(self._scale.pause(near).all()) or not self._scale.sound(near).any()
 
     def _made(self, start: int, end: int) -> Span:
         samples = self._kept.samples(start, end)
