@@ -1,0 +1,140 @@
+"""kill -9 at random instants: what the ledger said it had, it has; nothing is done twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ledger_engines import LEASE, ROOT
+
+import watcher
+from watcher.job import Outcome, State
+from watcher.ledger.sqlite import SqliteLedger
+
+#: A finder and three workers that say what they have done, the moment the ledger has said so.
+CHILD = """
+import os, sys, threading, time
+from pathlib import Path
+from watcher.job import Cut, Fingerprint, Found, Outcome, Output
+from watcher.ledger.sqlite import SqliteLedger
+
+ledger = SqliteLedger(Path(sys.argv[1]), clock=lambda: time.time() + float(sys.argv[3]))
+root = b"/srv/recordings"
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def find():
+    number = int(sys.argv[2])
+    while True:
+        names = [f"{number + n}.wav" for n in range(4)]
+        ledger.put([Found(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
+        for name in names:
+            say("put", name)
+        number += 4
+
+def work():
+    while True:
+        job = ledger.claim("worker", lease=30)
+        if job is None:
+            ledger.wait(5)
+            continue
+        name = os.path.basename(job.path).decode()
+        if ledger.recall(name, "asked") is None:
+            say("pay", name)
+            ledger.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
+            say("kept", name)
+        ledger.enter_output(job, Output("txt", job.path + b".txt", "digest of " + name))
+        say("entered", name)
+        ledger.done(job, Outcome(audio_seconds=1, content=name), hook=name)
+        say("done", name)
+
+threads = [threading.Thread(target=find), *(threading.Thread(target=work) for _ in range(int(sys.argv[4])))]
+for thread in threads:
+    thread.start()
+"""
+
+
+WORDS = ("put", "pay", "kept", "entered", "done")
+WORKERS = 3
+
+
+@dataclass
+class Said:
+    """What all children said before they died."""
+
+    words: dict[str, Counter[str]] = field(default_factory=lambda: {word: Counter() for word in WORDS})
+
+    def add(self, line: bytes) -> None:
+        word, name = line.decode().split()
+        self.words[word][name] += 1
+
+
+def run_and_kill(directory: Path, first: int, ahead: float, seconds: float) -> Iterator[bytes]:
+    """Start a child and kill it `seconds` after its first word; yield the whole lines it said."""
+    arguments = [sys.executable, "-c", CHILD, os.fspath(directory), str(first), str(ahead), str(WORKERS)]
+    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        yield child.stdout.readline()
+        try:
+            # The instant is the point of the test: no condition to wait for.
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        rest = child.stdout.read()
+    assert child.returncode == -signal.SIGKILL
+    yield from (line for line in rest.splitlines(keepends=True) if line.endswith(b"\n"))
+
+
+def drain(ledger: SqliteLedger) -> None:
+    """Work off what the last child left."""
+    while (job := ledger.claim("heir", lease=LEASE)) is not None:
+        ledger.done(job, Outcome(audio_seconds=1), hook=os.path.basename(job.path).decode())  # noqa: PTH119 - bytes
+
+
+def check(directory: Path, kills: int) -> None:
+    said = Said()
+    dice = random.Random(kills)
+    for number in range(kills):
+        # Each child lives an hour after the one before, so that what crashed twice is due.
+        for line in run_and_kill(directory, number * 1_000_000, number * 3600.0, dice.uniform(0.0, 0.15)):
+            said.add(line)
+    ledger = SqliteLedger(directory, clock=lambda: time.time() + (kills + 1) * 3600.0)
+    try:
+        quarantined = ledger.counts()[State.FAILED]
+        known = {os.path.basename(path).decode(): state for path, _, state in ledger.known(ROOT)}  # noqa: PTH119 - bytes
+        not_done = {name for name in said.words["done"] if known.get(name) is not State.DONE}
+        not_kept = {name for name in said.words["kept"] if ledger.recall(name, "asked") != f"answer to {name}".encode()}
+        not_ours = {name for name in said.words["entered"] if ledger.owner(ROOT + f"/{name}.txt".encode()) is None}
+        drain(ledger)
+        hooks = Counter(call.payload for call in ledger.hooks_due(10_000_000))
+        counts = ledger.counts()
+    finally:
+        ledger.close()
+
+    assert len(said.words["done"]) > kills
+    assert set(said.words["put"]) - set(known) == set()
+    assert (not_done, not_kept, not_ours) == (set(), set(), set())
+    assert [name for name, times in said.words["done"].items() if times > 1] == []
+    assert [name for name, times in said.words["kept"].items() if times > 1] == []
+    assert said.words["pay"].total() - len(said.words["pay"]) <= kills * WORKERS
+    assert hooks == Counter(dict.fromkeys(known, 1))
+    assert (quarantined, counts[State.DONE]) == (0, len(known))
+
+
+def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    check(tmp_path, kills=12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_many_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    check(tmp_path, kills=250)
