@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from watcher import languages
@@ -47,8 +48,8 @@ def candidates(source: bytes, suffix: bytes, *, template: str, language: str, li
     """
     stem = os.path.splitext(source)[0]  # noqa: PTH122 - bytes: pathlib has none
     seen: set[bytes] = set()
-    numbered = ((source + b".%d" % number,) * 2 for number in range(2, _LAST_NUMBER + 1))
-    for stem_as, name_as in ((stem, source), (source, source), *numbered):
+    further = ((source + b".%d" % number,) * 2 for number in range(2, _LAST_NUMBER + 1))
+    for stem_as, name_as in chain(((stem, source), (source, source)), further):
         name = shorten(_fill(template, stem_as, name_as, language), suffix, limit=limit)
         if name not in seen:
             seen.add(name)
