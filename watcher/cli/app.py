@@ -46,7 +46,7 @@ def run(
     given: Given = None,
     offline: Offline = False,
 ) -> int:
-    """Watch folders and transcribe what arrives, until told to stop.
+    """Watch folders and transcribe what arrives.
 
     SIGTERM or Ctrl-C: requests in flight may finish, then it ends with exit 0. SIGHUP: the settings are read anew.
     """
@@ -64,9 +64,10 @@ def once(
     offline: Offline = False,
     as_json: Json = False,
 ) -> int:
-    """Transcribe what is there and exit: 0 all done, 1 some files failed, 130 interrupted.
+    """Transcribe what is there, and exit.
 
-    Without PATH, the configured folders. What was transcribed before costs nothing.
+    Without PATH, the configured folders. What was transcribed before costs nothing. Exit 0: all done; 1: some files
+    failed; 4: the server holds everything up; 130: interrupted.
     """
     from watcher.cli.once import once as verb  # noqa: PLC0415 - see the module's docstring
 
@@ -75,7 +76,10 @@ def once(
 
 @app.command()
 def demo() -> int:
-    """Show it at work, offline and without a key: a bundled clip, the real daemon, the embedded engine."""
+    """Show it at work, offline and without a key.
+
+    A bundled clip is dropped into a temporary folder, where the real daemon finds it and the embedded engine hears it.
+    """
     from watcher.cli.demo import demo as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb()
@@ -89,7 +93,10 @@ def engine(
         str, typer.Option(envvar="WATCHER_ENGINE_KEY", help="The key that clients have to send; empty: none.")
     ] = "",
 ) -> int:
-    """Serve the embedded offline engine over OpenAI's HTTP protocol, on loopback."""
+    """Serve the embedded offline engine.
+
+    On loopback, over OpenAI's HTTP protocol; the address is printed as soon as it answers.
+    """
     from watcher.cli.engine import engine as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb(port=port, key=key)
@@ -97,9 +104,9 @@ def engine(
 
 @app.command()
 def status(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
-    """Show the queue: counts, what is running, a hold and why, last results, failures and what to do about them.
+    """Show the queue, what is running, and what failed.
 
-    Works beside a running daemon and without one.
+    Also a hold and why, the last results, and what to do about failures. Works beside a running daemon and without one.
     """
     from watcher.cli.status import status as verb  # noqa: PLC0415 - see the module's docstring
 
@@ -117,7 +124,10 @@ def retry(
     given: Given = None,
     as_json: Json = False,
 ) -> int:
-    """Put failed files back into the queue. Answers that were paid for are used again."""
+    """Put failed files back into the queue.
+
+    Answers that were paid for are used again.
+    """
     from watcher.cli.repair import retry as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb(paths or [], failed=failed, config=config, given=given, as_json=as_json)
@@ -125,10 +135,35 @@ def retry(
 
 @app.command()
 def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
-    """Lift a hold now: the daemon asks the server again at once, with one file."""
+    """Lift a hold now.
+
+    The daemon asks the server again at once, with one file.
+    """
     from watcher.cli.repair import resume as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb(config=config, given=given, as_json=as_json)
+
+
+@app.command()
+def check(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Looked at beside the configured ones.")
+    ] = None,
+    *,
+    paid: Annotated[
+        bool, typer.Option("--paid", help="Have a one-second clip transcribed, too: formats, times, words.")
+    ] = False,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Look for what is wrong: settings, folders, state, server, clock.
+
+    Each line says ok, warn or fail, and what to do. Exit 3: settings or folders; 4: state or server.
+    """
+    from watcher.cli.check import check as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(folders or [], paid=paid, config=config, given=given, as_json=as_json)
 
 
 @app.command()
@@ -142,7 +177,10 @@ def render(
     given: Given = None,
     as_json: Json = False,
 ) -> int:
-    """Make outputs anew from stored answers, free of charge: other formats, other caption rules, deleted files."""
+    """Make outputs anew from stored answers, free of charge.
+
+    For other formats, other caption rules, or outputs that were deleted.
+    """
     from watcher.cli.render import render as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb(paths, formats=formats or [], config=config, given=given, as_json=as_json)
@@ -156,7 +194,10 @@ def lint(
     given: Given = None,
     as_json: Json = False,
 ) -> int:
-    """Hold subtitles against the caption rules of [subtitles]: per rule, how often and the worst; exit 1 if broken."""
+    """Hold subtitles against the caption rules.
+
+    Per rule of [subtitles]: how often it is broken, and the worst cases. Exit 1 when one is broken.
+    """
     from watcher.cli.lint import lint as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb(files, config=config, given=given, as_json=as_json)
@@ -170,7 +211,10 @@ def config(
     example: Annotated[bool, typer.Option("--example", help="Print a commented settings file instead.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Show the effective settings and where each came from; secrets are masked."""
+    """Show the settings and where each came from.
+
+    Secrets are masked.
+    """
     from watcher.cli.config import config as verb  # noqa: PLC0415 - see the module's docstring
 
     return verb(config=config, given=given, example=example, as_json=as_json)

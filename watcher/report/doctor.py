@@ -1,0 +1,264 @@
+"""What `watcher check` finds: each line says what was tried, how it went, and what to do about it."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from watcher.client import Client, Endpoint, Request, Upload
+from watcher.client.survey import survey
+from watcher.config import Config
+from watcher.errors import ConfigError, JobError, StateError, WatcherError
+from watcher.folders import Folder, How
+from watcher.folders.probe import ProbeResult, probe
+from watcher.ledger import holder, open_ledger
+from watcher.service.plan import endpoint_of, folder_for
+
+#: The bundled clip that `--paid` sends.
+_CLIP: Final = "second.flac"
+_GIBIBYTE: Final = 1 << 30
+#: Outputs are small; below this the ledger and the pieces of a long recording may not fit.
+_FREE_BYTES: Final = 1 * _GIBIBYTE
+_CERTIFICATE_DAYS: Final = 14.0
+#: Retry times and the day's budget go by the clock; TLS fails long before an hour.
+_CLOCK_SECONDS: Final = 60.0
+#: Part of the watch limit that one service should not exceed.
+_SHARE: Final = 0.8
+
+
+class Grade(StrEnum):
+    """How a look went."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    #: settings, folder, state, endpoint, clock or unit.
+    area: str
+    grade: Grade
+    message: str
+    hint: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """Give what it makes the command end with: 3 for settings and folders, 4 for state and endpoint."""
+        if self.grade is not Grade.FAIL:
+            return 0
+        return ConfigError.exit_code if self.area in {"settings", "folder"} else StateError.exit_code
+
+
+def examine(config: Config, *, paid: bool, supervised: bool) -> Iterator[Finding]:
+    """Look at everything, one finding at a time; `paid`: also have a one-second clip transcribed.
+
+    `supervised`: it runs under systemd. Leaves nothing behind.
+    """
+    yield from _settings(config)
+    yield from _folders(config)
+    yield from _state(config)
+    try:
+        endpoint = endpoint_of(config.settings)
+    except ConfigError as error:
+        yield Finding("settings", Grade.FAIL, error.message, error.hint)
+        return
+    yield from _endpoint(endpoint, paid=paid)
+    if supervised:
+        yield Finding("unit", Grade.OK, "started by systemd")
+
+
+def data(findings: list[Finding]) -> dict[str, Any]:
+    """Give the findings for scripts."""
+    return {"findings": [{**asdict(finding), "grade": str(finding.grade)} for finding in findings]}
+
+
+def text(finding: Finding) -> str:
+    """Give a finding for people."""
+    line = f"{finding.grade:<4}  {finding.area}: {finding.message}"
+    return f"{line}\n      -> {finding.hint}" if finding.hint else line
+
+
+def _settings(config: Config) -> Iterator[Finding]:
+    given = len([origin for origin in config.origins.values() if origin != "default"])
+    where = f"from {config.file}" if config.file else "without a settings file"
+    yield Finding("settings", Grade.OK, f"{where}, {given} of them set; watcher config shows each with its origin")
+
+
+def _folders(config: Config) -> Iterator[Finding]:
+    settings = config.settings
+    if not settings.folders:
+        yield Finding("folder", Grade.WARN, "none is configured", 'name one: [[folders]] path = "/srv/recordings"')
+        return
+    directories, limit = 0, None
+    for folder in settings.folders:
+        if not os.path.isdir(folder.path):  # noqa: PTH112 - a plain question
+            missing = not os.path.lexists(folder.path)
+            said = "does not exist; the daemon waits for it" if missing else "is no folder"
+            hint = f"mkdir -p {folder.path}" if missing else "name the folder it lies in"
+            yield Finding("folder", Grade.FAIL, f"{folder.path} {said}", hint)
+            continue
+        found = folder_for(settings, folder)
+        result = probe(found)
+        directories += result.directories if result.how is How.EVENTS else 0
+        limit = result.watch_limit
+        yield from _probed(found, result)
+    if limit is not None and directories:
+        message = f"{directories} directories need as many inotify watches, of {limit} allowed"
+        crowded = directories > limit * _SHARE
+        hint = f"sysctl fs.inotify.max_user_watches={max(524_288, 2 * directories)}" if crowded else ""
+        yield Finding("folder", Grade.WARN if crowded else Grade.OK, message, hint)
+
+
+def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
+    name = folder.path
+    if not result.readable:
+        yield Finding("folder", Grade.FAIL, f"{name} cannot be read: {result.why}", result.hint)
+        return
+    if not result.writable:
+        hint = f"let the service's user write there; under systemd: ReadWritePaths={name}"
+        yield Finding("folder", Grade.FAIL, f"{name} cannot be written: no output could be placed", hint)
+    seen = (
+        f"; a probe file's event came after {result.event_after_seconds * 1000:.1f} ms"
+        if result.event_after_seconds is not None
+        else ""
+    )
+    watched = f"{name} is watched by {result.how} on {result.filesystem} ({result.why}){seen}"
+    yield Finding("folder", Grade.WARN if result.hint else Grade.OK, watched, result.hint)
+    leases = {
+        "yes": (Grade.OK, "tell whether a file is still written", ""),
+        "own files": (
+            Grade.WARN,
+            "work for our own user's files alone: others are taken after 5 s of quiet",
+            "under systemd: AmbientCapabilities=CAP_LEASE",
+        ),
+    }
+    grade, said, hint = leases.get(
+        result.leases, (Grade.OK, "are not to be had here: a file whose end can't be proved waits for quiet", "")
+    )
+    yield Finding("folder", grade, f"{name}: read leases {said}", hint)
+    if result.free_bytes is not None and result.free_bytes < _FREE_BYTES:
+        yield Finding(
+            "folder", Grade.WARN, f"{name}: {result.free_bytes / _GIBIBYTE:.2f} GiB are free", "make room on that disk"
+        )
+
+
+def _state(config: Config) -> Iterator[Finding]:
+    directory = config.state_directory
+    try:
+        pid = holder(directory)
+        ledger = open_ledger(directory, config.settings.state.url, exclusive=False)
+        try:
+            size, counts = ledger.size(), ledger.counts()
+        finally:
+            ledger.close()
+    except WatcherError as error:
+        yield Finding("state", Grade.FAIL, error.message, error.hint)
+        return
+    by = f"a daemon works on it (pid {pid})" if pid else "no daemon works on it"
+    if not size:
+        yield from _fresh_state(directory)
+        return
+    yield Finding("state", Grade.OK, f"{directory}: {size:,} bytes, {sum(counts.values()):,} files known; {by}")
+    if not os.access(directory, os.W_OK):
+        yield Finding("state", Grade.FAIL, f"{directory} cannot be written", "give it to the service's user (chown -R)")
+
+
+def _fresh_state(directory: Path) -> Iterator[Finding]:
+    nearest = next(path for path in (directory, *directory.parents) if path.exists())
+    if os.access(nearest, os.W_OK | os.X_OK):
+        yield Finding("state", Grade.OK, f"{directory}: nothing there yet, and it can be made")
+    else:
+        hint = f"make it for the service's user, or name another one: state.dir (mkdir -p {directory})"
+        yield Finding("state", Grade.FAIL, f"{directory} cannot be made: {nearest} is not writable", hint)
+
+
+def _endpoint(endpoint: Endpoint, *, paid: bool) -> Iterator[Finding]:
+    for warning in endpoint.warnings():
+        yield Finding("endpoint", Grade.WARN, warning)
+    seen = survey(endpoint)
+    if seen.unreachable:
+        hint = "check api.url, the network, and the proxy variables of the environment"
+        yield Finding("endpoint", Grade.FAIL, f"{endpoint.name}: {seen.unreachable}", hint)
+        return
+    yield Finding("endpoint", Grade.OK, f"{endpoint.name} is reached at {', '.join(seen.addresses)}")
+    if seen.certificate_days is not None:
+        soon = seen.certificate_days < _CERTIFICATE_DAYS
+        message = f"its certificate is good for {seen.certificate_days:.0f} days"
+        yield Finding("endpoint", Grade.WARN if soon else Grade.OK, message, "tell who runs it" if soon else "")
+    yield from _listed(endpoint, seen.status, seen.message, seen.models)
+    if seen.clock_ahead is not None:
+        wrong = abs(seen.clock_ahead) > _CLOCK_SECONDS
+        message = f"{abs(seen.clock_ahead):.0f} s {'ahead of' if seen.clock_ahead > 0 else 'behind'} the server's"
+        yield Finding(
+            "clock",
+            Grade.WARN if wrong else Grade.OK,
+            message,
+            "set the clock: timedatectl set-ntp true" if wrong else "",
+        )
+    if paid:
+        yield from _paid(endpoint)
+    else:
+        yield Finding(
+            "endpoint", Grade.OK, "whether it transcribes was not tried: that costs a second of audio (--paid)"
+        )
+
+
+def _listed(endpoint: Endpoint, status: int | None, message: str, models: tuple[str, ...]) -> Iterator[Finding]:
+    if status in {401, 403}:
+        said = "the key is refused" if endpoint.secret else "it wants a key"
+        hint = "set the right one: WATCHER_API__KEY, or the credential api_key"
+        yield Finding("endpoint", Grade.FAIL, f"{said} ({status}): {message}", hint)
+    elif status is None or status >= 300:  # noqa: PLR2004 - whatever is no success
+        yield Finding("endpoint", Grade.OK, f"it lists no models ({status}); many that transcribe well don't")
+    elif not models or endpoint.model in models:
+        yield Finding(
+            "endpoint",
+            Grade.OK,
+            f"the key is accepted, and {endpoint.model} is listed" if models else "the key is accepted",
+        )
+    else:
+        some = ", ".join(sorted(models)[:5])
+        hint = f"set api.model to one that it lists: {some}"
+        yield Finding("endpoint", Grade.WARN, f"{endpoint.model} is not among its {len(models)} models", hint)
+
+
+def _paid(endpoint: Endpoint) -> Iterator[Finding]:
+    client = Client(endpoint, memory=_Forgetful())
+    clip = resources.files("watcher").joinpath("data", _CLIP)
+    with resources.as_file(clip) as path:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            began = time.monotonic()
+            upload = Upload(descriptor, path.stat().st_size, 1.0, "audio.flac", "audio/flac")
+            answer = client.ask(upload, Request())
+        except JobError as error:
+            yield Finding("endpoint", Grade.FAIL, f"it does not transcribe: {error.message}", error.hint)
+            return
+        finally:
+            os.close(descriptor)
+            client.close()
+    seconds = time.monotonic() - began
+    timed = answer.transcript.timed
+    message = f"it transcribed a one-second clip in {seconds:.1f} s, asked for as {answer.format}"
+    hint = "" if timed else "this model gives no times, so no subtitles: whisper-1 does"
+    yield Finding("endpoint", Grade.OK if timed else Grade.WARN, message, hint)
+
+
+class _Forgetful:
+    """A memory that keeps nothing: a check starts from scratch and changes nothing."""
+
+    def remember(self, key: str, value: object, *, expires: float | None = None) -> None:
+        """Keep nothing."""
+
+    def remembered(self, key: str) -> None:
+        """Know nothing."""
+
+    def forget_memory(self, key: str) -> None:
+        """Have nothing to drop."""
