@@ -1,0 +1,150 @@
+"""One daemon works on one state, and lets go of it however it ends."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import watcher
+from watcher.errors import StateError, StateLockedError
+from watcher.ledger.lock import NAME, Lock, holder
+
+HOLD = """
+import sys
+from pathlib import Path
+from watcher.ledger.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process(directory: Path) -> Iterator["subprocess.Popen[str]"]:
+    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
+    arguments = [sys.executable, "-c", HOLD, os.fspath(directory)]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        try:
+            yield other
+        finally:
+            other.kill()
+
+
+def test_a_second_process_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+    with another_process(tmp_path) as other:
+        with pytest.raises(StateLockedError) as refused:
+            Lock(tmp_path)
+
+        assert f"process {other.pid}" in refused.value.message
+        assert str(tmp_path) in refused.value.message
+        assert refused.value.hint
+        assert refused.value.exit_code == 4
+
+
+def test_a_second_lock_in_the_same_process_is_refused(tmp_path: Path) -> None:
+    lock = Lock(tmp_path)
+
+    with pytest.raises(StateLockedError):
+        Lock(tmp_path)
+
+    lock.release()
+
+
+def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
+    Lock(tmp_path).release()
+    Lock(tmp_path).release()
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    with another_process(tmp_path) as other:
+        other.kill()
+        other.wait()
+
+        Lock(tmp_path).release()
+
+
+def test_children_do_not_inherit_the_lock(tmp_path: Path) -> None:
+    lock = Lock(tmp_path)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False) as child:
+        lock.release()
+        try:
+            Lock(tmp_path).release()
+        finally:
+            child.kill()
+
+
+def test_the_holder_is_known_while_it_holds(tmp_path: Path) -> None:
+    before = holder(tmp_path)
+    with another_process(tmp_path) as other:
+        during = holder(tmp_path)
+
+        assert during == other.pid
+    assert before is None
+    assert holder(tmp_path) is None
+
+
+def test_a_holder_that_has_not_yet_said_who_it_is_is_0(tmp_path: Path) -> None:
+    with (tmp_path / NAME).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        assert holder(tmp_path) == 0
+        with pytest.raises(StateLockedError, match="another watcher works"):
+            Lock(tmp_path)
+
+
+def test_who_only_asks_for_the_holder_keeps_no_daemon_from_starting(tmp_path: Path) -> None:
+    (tmp_path / NAME).touch()
+    asking, taken = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        with (tmp_path / NAME).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            asking.set()
+            taken.wait(0.05)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    asking.wait()
+    lock = Lock(tmp_path)
+    asker.join()
+
+    assert holder(tmp_path) == os.getpid()
+    lock.release()
+
+
+def test_where_no_lock_can_be_made_the_remedy_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StateError) as refused:
+        Lock(tmp_path / "missing")
+
+    assert str(tmp_path / "missing") in refused.value.message
+    assert refused.value.hint
+
+
+def test_a_file_that_cannot_be_locked_is_a_state_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with pytest.raises(StateError, match="No locks available"):
+        Lock(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_leaves_the_lock_file_to_the_directorys_owner(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 54321)
+
+    Lock(tmp_path).release()
+
+    status = (tmp_path / NAME).stat()
+    assert (status.st_uid, status.st_gid) == (12345, 54321)

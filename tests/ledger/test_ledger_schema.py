@@ -1,0 +1,113 @@
+"""Ledgers of other versions: brought forward, or refused with a remedy."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ledger_engines import found
+
+from watcher.errors import StateError
+from watcher.ledger import schema
+from watcher.ledger.schema import APPLICATION, STEPS, migrate
+from watcher.ledger.sqlite import NAME, SqliteLedger
+
+PATH = Path("ledger.sqlite3")
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+FIRST = (f"PRAGMA application_id = {APPLICATION}", "CREATE TABLE notes (words TEXT)")
+SECOND = ("ALTER TABLE notes ADD COLUMN length INTEGER", "UPDATE notes SET length = length(words)")
+
+
+def test_a_new_ledger_has_all_steps_behind_it(connection: sqlite3.Connection) -> None:
+    migrate(connection, PATH)
+
+    assert version(connection) == len(STEPS)
+
+
+def test_a_ledger_gets_the_steps_it_lacks_and_keeps_what_it_holds(connection: sqlite3.Connection) -> None:
+    migrate(connection, PATH, (FIRST,))
+    connection.execute("INSERT INTO notes VALUES ('hello')")
+
+    migrate(connection, PATH, (FIRST, SECOND))
+
+    assert version(connection) == 2
+    assert connection.execute("SELECT * FROM notes").fetchall() == [("hello", 5)]
+
+
+def test_a_ledger_that_lacks_nothing_is_left_alone(connection: sqlite3.Connection) -> None:
+    migrate(connection, PATH)
+    before = connection.total_changes
+
+    migrate(connection, PATH)
+
+    assert connection.total_changes == before
+
+
+def test_a_step_that_fails_leaves_the_ledger_as_it_was(connection: sqlite3.Connection) -> None:
+    migrate(connection, PATH, (FIRST,))
+    connection.execute("INSERT INTO notes VALUES ('hello')")
+
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, PATH, (FIRST, (*SECOND, "DROP TABLE nothing")))
+
+    assert version(connection) == 1
+    assert connection.execute("SELECT * FROM notes").fetchall() == [("hello",)]
+
+
+def test_a_newer_ledger_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    SqliteLedger(tmp_path).close()
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+    connection.close()
+
+    for exclusive in (True, False):
+        with pytest.raises(StateError, match="newer watcher") as refused:
+            SqliteLedger(tmp_path, exclusive=exclusive)
+        assert str(tmp_path / NAME) in refused.value.message
+        assert refused.value.hint
+
+
+def test_a_looker_brings_no_older_ledger_forward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SqliteLedger(tmp_path).close()
+    monkeypatch.setattr(schema, "STEPS", (*STEPS, ("CREATE TABLE more (words TEXT)",)))
+
+    with pytest.raises(StateError, match="older watcher") as refused:
+        SqliteLedger(tmp_path, exclusive=False)
+    assert refused.value.hint
+
+
+def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.execute("CREATE TABLE contacts (name TEXT)")
+    connection.close()
+
+    with pytest.raises(StateError, match="not a watcher's ledger"):
+        SqliteLedger(tmp_path)
+
+
+def test_a_refused_ledger_is_not_locked(tmp_path: Path) -> None:
+    SqliteLedger(tmp_path).close()
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StateError):
+        SqliteLedger(tmp_path)
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+    connection.close()
+
+    ledger = SqliteLedger(tmp_path)
+
+    ledger.put([found()])
+    ledger.close()

@@ -1,0 +1,387 @@
+"""The ledger on SQLite: who may open it and how, and that nothing it is asked grows with what it holds."""
+
+import os
+import re
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ledger_engines import LEASE, ROOT, Clock, claimed, crowded, found
+
+import watcher
+from watcher.errors import ConfigError, FileError, StateError, StateLockedError
+from watcher.job import Cut, Fingerprint, Outcome, Output, State
+from watcher.ledger import holder, open_ledger
+from watcher.ledger.protocol import Content, Ledger
+from watcher.ledger.sqlite import NAME, SqliteLedger
+
+DIGEST = "ab" * 32
+
+
+class TestOpening:
+    def test_the_directory_is_made_for_its_owner_only(self, tmp_path: Path) -> None:
+        open_ledger(tmp_path / "var" / "state").close()
+
+        assert stat.S_IMODE((tmp_path / "var" / "state").stat().st_mode) == 0o700
+        assert stat.S_IMODE((tmp_path / "var" / "state" / NAME).stat().st_mode) == 0o600
+
+    def test_a_second_daemon_is_refused(self, tmp_path: Path) -> None:
+        ledger = open_ledger(tmp_path)
+
+        with pytest.raises(StateLockedError):
+            open_ledger(tmp_path)
+        assert holder(tmp_path) == os.getpid()
+
+        ledger.close()
+        open_ledger(tmp_path).close()
+
+    def test_odd_directory_names_are_no_trouble(self, tmp_path: Path) -> None:
+        directory = tmp_path / os.fsdecode(b"sta te?mode=memory#%41\xff")
+
+        ledger = open_ledger(directory)
+
+        ledger.put([found()])
+        ledger.close()
+        assert (directory / NAME).stat().st_size > 0
+
+    def test_a_relative_directory_is_one_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        ledger = open_ledger(Path("state"))
+
+        ledger.put([found()])
+        ledger.close()
+        assert (tmp_path / "state" / NAME).exists()
+
+    @pytest.mark.parametrize("url", ["mysql://host/db", "postgres", "sqlite:///x"])
+    def test_a_url_without_an_engine_is_a_config_error(self, tmp_path: Path, url: str) -> None:
+        with pytest.raises(ConfigError) as told:
+            open_ledger(tmp_path, url)
+
+        assert told.value.hint
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    def test_root_leaves_the_ledger_to_the_directorys_owner(self, tmp_path: Path) -> None:
+        os.chown(tmp_path, 12345, 54321)
+
+        ledger = open_ledger(tmp_path)
+        ledger.put([found()])
+
+        assert {path.stat().st_uid for path in tmp_path.iterdir()} == {12345}
+        ledger.close()
+
+    def test_importing_the_ledger_loads_nothing_heavy(self) -> None:
+        command = "import sys, watcher.ledger; print(*sorted(sys.modules))"
+        environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
+        loaded = subprocess.run(
+            [sys.executable, "-c", command], capture_output=True, text=True, check=True, env=environment
+        ).stdout.split()
+
+        assert not {"av", "numpy", "rich", "pydantic", "psycopg", "requests"} & set(loaded)
+
+
+class TestLooking:
+    """Commands that look at the state of a daemon, or of one that never ran."""
+
+    def test_where_nothing_ever_ran_everything_is_empty(self, tmp_path: Path) -> None:
+        looker = open_ledger(tmp_path / "missing", exclusive=False)
+
+        assert looker.counts() == dict.fromkeys(State, 0)
+        assert looker.records(*State) == []
+        assert looker.lookup(b"/nowhere") is None
+        assert looker.remembered("hold") is None
+        assert looker.content(digest=DIGEST) is None
+        assert looker.tally().answers == 0
+        assert looker.size() == 0
+        looker.close()
+
+    def test_where_nothing_ever_ran_nothing_is_made(self, tmp_path: Path) -> None:
+        open_ledger(tmp_path / "missing", exclusive=False).close()
+        open_ledger(tmp_path, exclusive=False).close()
+
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda ledger: ledger.put_back(),
+            lambda ledger: ledger.remember("resume", {}),
+            lambda ledger: ledger.put([found()]),
+            lambda ledger: ledger.recall(DIGEST, DIGEST),
+        ],
+    )
+    def test_where_nothing_ever_ran_nothing_can_be_changed(
+        self, tmp_path: Path, change: Callable[[Ledger], object]
+    ) -> None:
+        looker = open_ledger(tmp_path, exclusive=False)
+
+        with pytest.raises(StateError, match="no ledger") as told:
+            change(looker)
+        assert str(tmp_path) in told.value.message
+        assert told.value.hint
+        looker.close()
+
+    def test_a_ledger_that_is_just_being_made_is_empty(self, tmp_path: Path) -> None:
+        (tmp_path / NAME).touch()
+        looker = open_ledger(tmp_path, exclusive=False)
+
+        assert looker.counts() == dict.fromkeys(State, 0)
+        looker.close()
+
+    def test_a_looker_takes_no_lock(self, tmp_path: Path) -> None:
+        open_ledger(tmp_path).close()
+        looker = open_ledger(tmp_path, exclusive=False)
+
+        assert holder(tmp_path) is None
+        open_ledger(tmp_path).close()
+        looker.close()
+
+    def test_a_looker_is_answered_while_the_daemon_writes(self, tmp_path: Path) -> None:
+        ledger = SqliteLedger(tmp_path)
+        ledger.put([found()])
+        with ledger._database.transaction() as connection:
+            connection.execute("DELETE FROM sources")
+            looker = open_ledger(tmp_path, exclusive=False)
+            during = looker.counts()[State.READY]
+
+        assert during == 1
+        assert looker.counts()[State.READY] == 0
+        looker.close()
+        ledger.close()
+
+    def test_a_looker_sees_what_a_killed_daemon_left(self, tmp_path: Path) -> None:
+        script = (
+            "import os, sys\nfrom pathlib import Path\nfrom ledger_engines import found\n"
+            "from watcher.ledger import open_ledger\nopen_ledger(Path(sys.argv[1])).put([found()])\nos.kill(os.getpid(), 9)"
+        )
+        paths = os.pathsep.join([os.fspath(Path(watcher.__file__).parents[1]), os.fspath(Path(__file__).parents[1])])
+        subprocess.run([sys.executable, "-c", script, tmp_path], check=False, env={**os.environ, "PYTHONPATH": paths})
+        looker = open_ledger(tmp_path, exclusive=False)
+
+        assert looker.counts()[State.READY] == 1
+        looker.close()
+
+    def test_a_looker_may_place_outputs_of_what_is_done(self, tmp_path: Path) -> None:
+        ledger = open_ledger(tmp_path)
+        ledger.put([found()])
+        ledger.done(claimed(ledger), Outcome(content=DIGEST))
+        looker = open_ledger(tmp_path, exclusive=False)
+        record = looker.lookup(ROOT + b"/talk.wav")
+        assert record is not None
+
+        assert looker.holds(record.job)
+        assert looker.enter_output(record.job, Output("vtt", ROOT + b"/talk.vtt", DIGEST))
+        looker.close()
+        ledger.close()
+
+
+@contextmanager
+def statements(ledger: SqliteLedger) -> Iterator[list[str]]:
+    """Collect the statements that SQLite runs, triggers' included."""
+    run: list[str] = []
+    ledger._database._connection.set_trace_callback(run.append)
+    try:
+        yield run
+    finally:
+        ledger._database._connection.set_trace_callback(None)
+
+
+def everything(ledger: SqliteLedger, clock: Clock) -> None:
+    """Do all that a ledger can do."""
+    ledger.put([found("a.wav", inode=1), found("b.wav", small=True), found("c.wav"), found("d.wav"), found("e.wav")])
+    ledger.put([found("a.wav", inode=1), found("b.wav", small=True, size=2)])
+    ledger.skip([found("left.wav")])
+    list(ledger.known(ROOT))
+    ledger.lookup(ROOT + b"/a.wav")
+    job = claimed(ledger)
+    ledger.renew(job, lease=LEASE)
+    ledger.holds(job)
+    ledger.progress(job, piece=1, pieces=2, seconds_done=3)
+    ledger.refresh(job, Fingerprint(1, 2, 3))
+    ledger.enter_output(job, Output("txt", ROOT + b"/a.txt", DIGEST))
+    ledger.placed(ROOT + b"/a.txt")
+    ledger.owner(ROOT + b"/a.txt")
+    ledger.owned(job.path)
+    list(ledger.notes())
+    ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+    ledger.recall(DIGEST, DIGEST)
+    ledger.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
+    ledger.cuts("s", "p")
+    ledger.keep_content(Content(DIGEST, "s", "p", 1.0, ()))
+    clock.advance(100_000)
+    ledger.renew(job, lease=LEASE)
+    for digest, sketch, parameters in ((DIGEST, "", ""), (DIGEST, "", "p"), ("", "s", ""), ("", "s", "p")):
+        ledger.content(digest=digest, sketch=sketch, parameters=parameters)
+    ledger.done(job, Outcome(content=DIGEST), hook="{}")
+    ledger.fail(claimed(ledger, small=True), FileError("no sound in it"))
+    ledger.retry(claimed(ledger), crowded(), run_at=clock.wall + 1)
+    ledger.release(claimed(ledger))
+    ledger.drop(claimed(ledger))
+    ledger.next_due()
+    ledger.wait(0.01)
+    ledger.wait(0)
+    ledger.put_back([ROOT + b"/b.wav"])
+    ledger.put_back()
+    ledger.forget(ROOT + b"/e.wav")
+    ledger.disown(ROOT + b"/a.txt")
+    ledger.enter_temporary(b"/t")
+    ledger.drop_temporary(b"/t")
+    ledger.temporaries()
+    ledger.remember("k", {})
+    ledger.remembered("k")
+    ledger.forget_memory("k")
+    ledger.buy("api", "2026-11-22", 1)
+    ledger.buy("api", "2026-11-22", 0)
+    for call in ledger.hooks_due(1):
+        ledger.hook_done(call)
+    ledger.counts()
+    ledger.records(*State)
+    ledger.tally()
+    ledger.prune(answers_older_than=clock.wall + 1, max_bytes=1)
+    ledger.size()
+
+
+#: Walks over tables that stay small, or over all rows where all are asked for.
+WALKS = {
+    "temporaries",  # what a crash may have left
+    "memory",  # a few dozen keys
+    "hooks",  # the calls that wait
+    "totals",  # eleven sums
+    "cuts",  # once a day, by prune
+    "sqlite_master",
+}
+
+
+class TestPlans:
+    """A ledger of a million rows answers as fast as one of a thousand."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def ledger(self, tmp_path: Path, clock: Clock) -> Iterator[SqliteLedger]:
+        ledger = SqliteLedger(tmp_path, clock=clock.time, monotonic=clock.monotonic)
+        yield ledger
+        ledger.close()
+
+    def plan(self, ledger: SqliteLedger, statement: str) -> list[str]:
+        return [row[3] for row in ledger._database.query(f"EXPLAIN QUERY PLAN {statement}")]
+
+    def test_no_statement_walks_through_a_table_that_grows(self, ledger: SqliteLedger, clock: Clock) -> None:
+        with statements(ledger) as run:
+            everything(ledger, clock)
+        explained = {
+            statement: self.plan(ledger, statement)
+            for statement in dict.fromkeys(run)
+            if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)", statement)
+        }
+
+        walks = {
+            (step, statement)
+            for statement, steps in explained.items()
+            for step in steps
+            if (match := re.match(r"SCAN (\w+)\b(?! USING (COVERING )?INDEX (?!sqlite_autoindex)| ROW)", step))
+            and match[1] not in WALKS
+        }
+        assert len(explained) > 60
+        assert walks == set()
+
+    def test_claims_take_the_index_made_for_them(self, ledger: SqliteLedger) -> None:
+        ledger.put([found(f"{number}.wav", small=number % 2 == 0) for number in range(10)])
+        with statements(ledger) as run:
+            claimed(ledger)
+            claimed(ledger, small=True)
+        heads = [statement for statement in run if "UNION ALL" in statement]
+        plan = self.plan(ledger, heads[0])
+
+        assert len(heads) == 2
+        assert len([step for step in plan if "INDEX sources_ready" in step]) == 4
+        assert not [step for step in plan if "TEMP B-TREE" in step]
+
+    @pytest.mark.parametrize(
+        ("state", "index"),
+        [
+            (State.READY, "sources_ready"),
+            (State.DELAYED, "sources_delayed"),
+            (State.RUNNING, "sources_running"),
+            (State.DONE, "sources_done"),
+            (State.FAILED, "sources_failed"),
+            (State.SKIPPED, "sources_skipped"),
+        ],
+    )
+    def test_records_take_their_states_own_index(self, ledger: SqliteLedger, state: State, index: str) -> None:
+        with statements(ledger) as run:
+            ledger.records(state)
+
+        assert all(f"INDEX {index}" in self.plan(ledger, statement)[0] for statement in run)
+
+    def test_a_moved_file_is_found_by_its_own_index(self, ledger: SqliteLedger) -> None:
+        with statements(ledger) as run:
+            ledger.put([found(inode=3)])
+        (insert,) = {statement for statement in run if "INSERT INTO sources" in statement}
+
+        assert any(
+            "INDEX sources_moved (inode=? AND size=? AND mtime_ns=?)" in step for step in self.plan(ledger, insert)
+        )
+
+    def test_failed_files_are_found_by_path(self, ledger: SqliteLedger) -> None:
+        with statements(ledger) as run:
+            ledger.put_back([ROOT])
+        selects = [statement for statement in run if statement.startswith("SELECT")]
+
+        assert len(selects) == 2
+        assert all("(path" in self.plan(ledger, statement)[0] for statement in selects)
+
+    def test_a_hundred_thousand_sources_cost_what_a_thousand_do(self, ledger: SqliteLedger) -> None:
+        """Counted in steps of SQLite's virtual machine, which no busy computer changes."""
+
+        def cost(first: int) -> int:
+            steps = 0
+
+            def step() -> int:
+                nonlocal steps
+                steps += 1
+                return 0
+
+            connection: sqlite3.Connection = ledger._database._connection
+            connection.set_progress_handler(step, 1)
+            for number in range(first, first + 20):
+                ledger.put([found(f"new-{number}.wav", inode=number)])
+                job = claimed(ledger)
+                ledger.done(job, Outcome(content=DIGEST), hook="")
+            ledger.counts()
+            ledger.tally()
+            ledger.records(State.DONE, State.READY, limit=3)
+            ledger.next_due()
+            connection.set_progress_handler(None, 0)
+            return steps
+
+        ledger.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000)])
+        few = cost(0)
+        ledger.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000, 100_000)])
+        many = cost(1_000)
+
+        assert many < 1.1 * few
+
+
+class TestIdling:
+    def test_idle_threads_ask_once_a_second_for_all(self, tmp_path: Path) -> None:
+        ledger = SqliteLedger(tmp_path)
+        threads = [threading.Thread(target=ledger.wait, args=(1.5,)) for _ in range(8)]
+        with statements(ledger) as run:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        ledger.close()
+
+        # Two looks of two statements, and a few more as the waits end one after the other.
+        assert len(run) <= 2 * 2 + 2 * len(threads)
