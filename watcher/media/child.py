@@ -68,6 +68,10 @@ class Talk:
             raise EOFError("the daemon is gone")
         return read_message(line)
 
+    def close(self) -> None:
+        """Let go of the line."""
+        self._lines.close()
+
 
 class Child:
     """One recording, from the order to the end."""

@@ -1,0 +1,248 @@
+"""The child's work, in this process: what it says over the line for a recording and an order."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sounds
+
+from watcher.media import child as room
+from watcher.media.child import Child, Talk
+from watcher.media.piece import RATE
+from watcher.media.protocol import (
+    Ended,
+    Failed,
+    Grant,
+    Made,
+    Message,
+    Opened,
+    Order,
+    Progress,
+    Replanned,
+    decode,
+    encode,
+)
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    return Order(
+        spool=str(spool),
+        codec="flac",
+        piece_seconds=20.0,
+        auto=False,
+        places=4,
+        skip_silence=True,
+        max_seconds=0.0,
+        max_bytes=24 << 20,
+        limit_seconds=3600.0,
+        limit_memory=2 << 30,
+        limit_cpu_base=60.0,
+        limit_cpu_ratio=0.25,
+    )
+
+
+@pytest.fixture(autouse=True)
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the test's own process its CPU time."""
+    monkeypatch.setattr(room, "allow_cpu", lambda *_, **__: None)
+
+
+@contextmanager
+def working(path: Path, order: Order) -> Iterator[tuple[socket.socket, threading.Thread]]:
+    """Yield the daemon's end of the line to a child that works on `path`."""
+    ours, theirs = socket.socketpair()
+    descriptor = os.open(path, os.O_RDONLY)
+    talk = Talk(theirs)
+    thread = threading.Thread(target=Child(talk, order, descriptor).run, name="child")
+    thread.start()
+    try:
+        yield ours, thread
+    finally:
+        ours.close()
+        thread.join(20)
+        talk.close()
+        theirs.close()
+        os.close(descriptor)
+        assert not thread.is_alive()
+
+
+def told(path: Path, order: Order, *, grants: int = 1000) -> list[Message]:
+    with working(path, order) as (line, thread):
+        line.sendall(encode(Grant(grants)))
+        thread.join(30)
+        line.settimeout(0)
+        data = b""
+        while True:
+            try:
+                data += line.recv(1 << 20)
+            except BlockingIOError:
+                break
+    return [decode(each) for each in data.splitlines()]
+
+
+def test_a_recording_is_opened_made_into_pieces_and_ended(tmp_path: Path, order: Order) -> None:
+    sound = sounds.speech(60.0)
+    path = sounds.encode(sound, tmp_path / "talk.wav")
+
+    messages = [message for message in told(path, order) if not isinstance(message, Progress)]
+
+    opened, *made, ended = messages
+    assert opened == Opened(60.0, 3, "pcm_s16le, 16000 Hz, 1 channel", ())
+    assert isinstance(ended, Ended)
+    assert ended.seconds == 60.0
+    assert len(ended.loudness) == 600
+    for message in made:
+        assert isinstance(message, Made)
+        file = Path(order.spool, message.file)
+        assert message.size == file.stat().st_size
+        assert np.array_equal(sounds.decode(file), sound[message.cut.start : message.cut.end])
+
+
+def test_no_more_pieces_are_made_than_granted(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.speech(120.0), tmp_path / "talk.wav")
+
+    with working(path, order) as (line, thread):
+        with line.makefile("rb") as reader:
+            line.sendall(encode(Grant(2)))
+            made = 0
+            while made < 2:
+                made += isinstance(decode(reader.readline()), Made)
+            line.sendall(encode(Grant(1)))
+            while made < 3:
+                made += isinstance(decode(reader.readline()), Made)
+        assert len(list(Path(order.spool).iterdir())) == 3
+        assert thread.is_alive()
+
+
+def test_planned_pieces_are_made_again_and_a_wrong_plan_is_told(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.speech(60.0), tmp_path / "talk.wav")
+    cuts = tuple(message.cut for message in told(path, order) if isinstance(message, Made))
+
+    again = told(path, replace(order, planned=cuts, piece_seconds=31.0))
+    other = told(path, replace(order, planned=(cuts[0], replace(cuts[1], digest="0" * 64))))
+
+    assert tuple(message.cut for message in again if isinstance(message, Made)) == cuts
+    assert not [message for message in again if isinstance(message, Replanned)]
+    assert [message for message in other if isinstance(message, Replanned)] == [Replanned(1)]
+
+
+def test_a_piece_too_large_for_the_server_is_made_shorter(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.noise(60.0, level=0.3), tmp_path / "noise.wav")
+
+    made = [message for message in told(path, replace(order, max_bytes=400_000)) if isinstance(message, Made)]
+
+    assert len(made) > 4
+    assert all(message.size <= 400_000 for message in made)
+    assert made[-1].cut.end == 60 * RATE
+
+
+def test_a_server_that_takes_next_to_nothing_is_no_use(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.noise(20.0, level=0.3), tmp_path / "noise.wav")
+
+    failed = told(path, replace(order, max_bytes=10_000))[-1]
+
+    assert isinstance(failed, Failed)
+    assert (failed.kind, failed.reason) == ("file", "limits")
+
+
+def test_what_is_no_recording_is_told(tmp_path: Path, order: Order) -> None:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(b"nothing of the kind" * 100)
+
+    (failed,) = told(path, order)
+
+    assert isinstance(failed, Failed)
+    assert failed.kind == "file"
+    assert failed.hint
+
+
+def test_a_spool_that_cannot_be_written_is_told(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.speech(10.0), tmp_path / "talk.wav")
+
+    failed = told(path, replace(order, spool=str(tmp_path / "gone")))[-1]
+
+    assert isinstance(failed, Failed)
+    assert (failed.kind, failed.reason) == ("output", "spool")
+
+
+def test_memory_that_does_not_suffice_is_the_files_fault(
+    tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(room, "Recording", greedy)
+    path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
+
+    (failed,) = told(path, order)
+
+    assert isinstance(failed, Failed)
+    assert (failed.kind, failed.reason) == ("file", "limits")
+
+
+def test_the_unforeseen_is_told_with_its_traceback(
+    tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(room, "Recording", broken)
+    path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
+
+    (failed,) = told(path, order)
+
+    assert isinstance(failed, Failed)
+    assert failed.reason == "crashed"
+    assert "ZeroDivisionError" in failed.message
+    assert "Traceback" in failed.detail
+
+
+def test_a_word_that_is_no_grant_ends_the_work(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.speech(10.0), tmp_path / "talk.wav")
+
+    with working(path, order) as (line, _):
+        line.sendall(encode(Progress(1)))
+        with line.makefile("rb") as reader:
+            while not isinstance(message := decode(reader.readline()), Failed):
+                pass
+
+    assert message.reason == "crashed"
+
+
+def test_a_daemon_that_is_gone_needs_no_words(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.speech(10.0), tmp_path / "talk.wav")
+
+    with working(path, order) as (line, thread):
+        line.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+
+        assert not thread.is_alive()
+
+
+def test_signs_of_life_are_given_between_pieces(tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_BEAT", 0.0)
+    path = sounds.encode(sounds.speech(10.0), tmp_path / "talk.wav")
+
+    beats = [message.samples for message in told(path, order) if isinstance(message, Progress)]
+
+    assert beats == sorted(beats)
+    assert beats[-1] == 10 * RATE
+
+
+def test_silence_alone_makes_no_piece(tmp_path: Path, order: Order) -> None:
+    path = sounds.encode(sounds.silence(30.0), tmp_path / "silence.wav")
+
+    messages = told(path, order)
+
+    assert not [message for message in messages if isinstance(message, Made)]
+    assert isinstance(messages[-1], Ended)
+    assert messages[-1].loudness == b"\xff" * 300

@@ -1,0 +1,50 @@
+"""Encoding: FLAC is lossless, mp3 is where it was, and a full disk is said."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import sounds
+
+from watcher.media.encode import encode
+
+
+def test_flac_gives_back_every_sample_and_bears_its_length(tmp_path: Path) -> None:
+    sound = sounds.speech(7.3)
+    path = tmp_path / "piece.flac"
+
+    size = encode(sound, path, "flac")
+
+    assert size == path.stat().st_size < len(sound) * 2
+    assert np.array_equal(sounds.decode(path), sound)
+    with av.open(str(path)) as container:
+        assert container.duration == pytest.approx(7.3e6, abs=100)
+
+
+def test_mp3_is_small_and_moves_nothing(tmp_path: Path) -> None:
+    sound = sounds.speech(7.3)
+    path = tmp_path / "piece.mp3"
+
+    size = encode(sound, path, "mp3")
+
+    decoded = sounds.decode(path)[: len(sound)]
+    assert size < 7.3 * 48_000 / 8 * 1.05
+    assert len(decoded) == len(sound)
+    assert np.corrcoef(decoded.astype(float), sound.astype(float))[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("codec", ["flac", "mp3"])
+def test_the_shortest_pieces_can_be_made(codec: str, tmp_path: Path) -> None:
+    assert encode(sounds.speech(0.1), tmp_path / "piece", codec) > 0
+
+
+@pytest.mark.parametrize("codec", ["flac", "mp3"])
+def test_a_folder_that_is_not_there_is_an_os_error(codec: str, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        encode(sounds.speech(0.1), tmp_path / "none" / "piece", codec)
+
+
+def test_a_full_disk_is_an_os_error() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        encode(sounds.noise(20.0), Path("/dev/full"), "flac")

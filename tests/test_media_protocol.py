@@ -1,0 +1,133 @@
+"""The line between daemon and child: what is said is understood, and nonsense is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.job import Cut
+from watcher.media.protocol import (
+    Ended,
+    Failed,
+    Grant,
+    Made,
+    Message,
+    Opened,
+    Order,
+    Progress,
+    ProtocolError,
+    Replanned,
+    decode,
+    encode,
+)
+
+counts = st.integers(0, 1 << 53)
+quantities = st.floats(0, 1e9)
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+texts = st.text(max_size=30)
+cuts = st.builds(
+    lambda index, start, length, digest: Cut(index, start, start + length, digest),
+    counts,
+    st.integers(0, 1 << 40),
+    st.integers(1, 1 << 30),
+    digests,
+)
+messages: st.SearchStrategy[Message] = st.one_of(
+    st.builds(
+        Order,
+        spool=texts,
+        codec=texts,
+        piece_seconds=quantities,
+        auto=st.booleans(),
+        places=counts,
+        skip_silence=st.booleans(),
+        max_seconds=quantities,
+        max_bytes=counts,
+        limit_seconds=quantities,
+        limit_memory=counts,
+        limit_cpu_base=quantities,
+        limit_cpu_ratio=quantities,
+        planned=st.lists(cuts, max_size=3).map(tuple),
+    ),
+    st.builds(Grant, counts),
+    st.builds(Opened, st.none() | quantities, counts, texts, st.lists(texts, max_size=3).map(tuple)),
+    st.builds(Made, cuts, counts, st.sampled_from(["00001.flac", "x"]), counts),
+    st.builds(Progress, counts),
+    st.builds(Replanned, counts),
+    st.builds(Ended, quantities, digests, st.binary(max_size=40), st.lists(texts, max_size=3).map(tuple), texts),
+    st.builds(Failed, texts, texts, texts, texts, texts),
+)
+
+
+@given(messages)
+def test_what_is_said_is_understood_and_takes_one_line(message: Message) -> None:
+    line = encode(message)
+
+    assert decode(line) == message
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_no_message(noise: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode(noise)
+
+
+MADE: dict[str, Any] = json.loads(encode(Made(Cut(1, 0, 160, "a" * 64), 0, "1.flac", 10)))
+ENDED: dict[str, Any] = json.loads(encode(Ended(1.0, "a" * 64, b"x", (), "")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"[" * 100_000,
+        b'{"v":2,"is":"grant","pieces":1}',
+        b'{"v":1,"is":"order"}',
+        b'{"v":1,"is":"riddle"}',
+        b'{"v":1,"is":"grant","pieces":-1}',
+        b'{"v":1,"is":"grant","pieces":1.5}',
+        b'{"v":1,"is":"grant","pieces":true}',
+        b'{"v":1,"is":"opened","seconds":NaN,"pieces":1,"stream":"","others":[]}',
+        b'{"v":1,"is":"opened","pieces":1,"stream":"","others":[]}',
+        b'{"v":1,"is":"opened","seconds":1,"pieces":1,"stream":"","others":[1]}',
+        b'{"v":1,"is":"opened","seconds":1,"pieces":1,"stream":"","others":""}',
+        json.dumps(MADE | {"file": "../../etc/passwd"}).encode(),
+        json.dumps(MADE | {"file": ".hidden"}).encode(),
+        json.dumps(MADE | {"file": "a\0b"}).encode(),
+        json.dumps(MADE | {"file": ""}).encode(),
+        json.dumps(MADE | {"cut": 1}).encode(),
+        json.dumps(MADE | {"cut": MADE["cut"] | {"end": 0}}).encode(),
+        json.dumps(MADE | {"cut": MADE["cut"] | {"digest": "A" * 64}}).encode(),
+        json.dumps(ENDED | {"loudness": "§"}).encode(),
+        json.dumps(ENDED | {"content": "a"}).encode(),
+        json.dumps(ENDED | {"seconds": "1"}).encode(),
+    ],
+)
+def test_a_line_that_could_do_harm_is_refused(line: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode(line)
+
+
+@pytest.mark.parametrize(("name", "value"), [("planned", 1), ("auto", 1), ("codec", None)])
+def test_an_order_is_checked_as_well(name: str, value: object) -> None:
+    order = Order(
+        spool="/s",
+        codec="flac",
+        piece_seconds=600,
+        auto=True,
+        places=4,
+        skip_silence=True,
+        max_seconds=0,
+        max_bytes=1,
+        limit_seconds=1,
+        limit_memory=1,
+        limit_cpu_base=1,
+        limit_cpu_ratio=1,
+    )
+
+    with pytest.raises(ProtocolError):
+        decode(json.dumps(json.loads(encode(order)) | {name: value}).encode())
