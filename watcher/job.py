@@ -121,3 +121,5 @@ class Outcome:
     left_out: int = 0
     flagged: int = 0
     warnings: tuple[str, ...] = field(default=())
+    #: Where the source is now, when it was moved away together with its outputs; else b"".
+    moved_to: bytes = b""

@@ -4,7 +4,6 @@ Sections that belong to one room alone are that room's own option class; the oth
 is the only place where it is described: `watcher config --example` and the README's table are made from it.
 """
 
-import re
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from pathlib import PurePosixPath
@@ -16,9 +15,9 @@ from watcher.cues import Rules
 from watcher.languages import code as language_code
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
+from watcher.sidecar import check_template
 
 Format = Literal["srt", "txt", "vtt", "json"]
-_PLACEHOLDERS: Final = frozenset({"stem", "name", "language"})
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
 
 
@@ -75,16 +74,7 @@ class TranscriptSettings(_Section):
     @field_validator("output")
     @classmethod
     def _template(cls, value: str) -> str:
-        for name in re.findall(r"\{(.*?)\}", value):
-            if name not in _PLACEHOLDERS:
-                message = f"{{{name}}} is no placeholder; there are {{stem}}, {{name}} and {{language}}"
-                raise ValueError(message)
-        if "/" in value or value.startswith(".") or "\0" in value:
-            message = "an output name stays beside its source: no '/', and no '.' at the start"
-            raise ValueError(message)
-        if not {"{stem}", "{name}"} & set(re.findall(r"\{.*?\}", value)):
-            message = "an output name needs {stem} or {name}, else all files of a folder would share it"
-            raise ValueError(message)
+        check_template(value)
         return value
 
 

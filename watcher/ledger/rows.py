@@ -116,6 +116,7 @@ def outcome_text(outcome: Outcome) -> str:
     fields["outputs"] = [
         (output.kind, output.path.decode("utf-8", "surrogateescape"), output.digest) for output in outcome.outputs
     ]
+    fields["moved_to"] = outcome.moved_to.decode("utf-8", "surrogateescape")
     return json.dumps(fields, separators=(",", ":"))
 
 
@@ -127,6 +128,7 @@ def outcome_from(words: str) -> Outcome:
         Output(kind, path.encode("utf-8", "surrogateescape"), digest) for kind, path, digest in fields["outputs"]
     )
     known["warnings"] = tuple(fields["warnings"])
+    known["moved_to"] = fields.get("moved_to", "").encode("utf-8", "surrogateescape")
     return Outcome(**known)
 
 

@@ -31,7 +31,7 @@ def run(job: Job, tools: Tools, beat: Patience) -> Outcome:
     """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
     wanted = tools.wanted(job)
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
-        return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs)
+        return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
     with opened(job) as descriptor:
         if (unchanged := _unchanged(job, descriptor, tools.ledger)) is not None:
             return unchanged
@@ -90,7 +90,7 @@ def _moved(job: Job, outcome: Outcome, wanted: Wanted, ledger: Ledger) -> Outcom
     moved = sidecar.move_done(
         job, outcome.outputs, wanted.after, register=ledger, memo={"outcome": outcome_text(outcome)}
     )
-    return replace(outcome, outputs=moved.outputs)
+    return replace(outcome, outputs=moved.outputs, moved_to=moved.source)
 
 
 def _written(

@@ -58,6 +58,8 @@ class Conclusions:
         }
         doubts = {"left_out": outcome.left_out, "flagged": outcome.flagged, "warnings": list(outcome.warnings)}
         facts.update({key: value for key, value in doubts.items() if value})
+        if outcome.moved_to:
+            facts["moved_to"] = _text(outcome.moved_to)
         self._ledger.done(job, outcome, hook=self._payload("job.done", job, facts) if self._on_done() else "")
         sidecar.forget_move(job, self._ledger)
         try:

@@ -62,7 +62,8 @@ class Service:
         self._stop = threading.Event()
         self._started = clock()
         self._signals = Signals()
-        self._pause_notes = False
+        #: Whether pause notes stand in the roots; None: a former run may have left some.
+        self._pause_notes: bool | None = None
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
         self._pruned_at = 0.0
