@@ -743,6 +743,19 @@ class TestCrash:
 
         assert ledger.enter_output(record.job, Output("note", b"/srv/recordings/talk.wav.failed.txt", DIGEST))
 
+    def test_the_hook_of_a_source_set_aside_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        for _ in range(5):
+            ledger = self.crash_alone(engine, ledger)
+        (record,) = ledger.quarantined()
+
+        ledger.fail(record.job, FileError(record.message, hint=record.hint, reason=record.reason), hook="{}")
+        again = ledger.lookup(record.path)
+
+        assert [call.kind for call in ledger.hooks_due(10)] == ["on_failed"]
+        assert again is not None
+        assert (again.state, again.reason, again.message) == (State.FAILED, "crashed", record.message)
+
     def test_crashes_beside_others_never_set_aside(self, engine: Engine, ledger: Ledger) -> None:
         for number in range(10):
             ledger.put([found("talk.wav", mtime_ns=100), found(f"{number}.wav")])

@@ -77,6 +77,23 @@ class TestOpening:
         assert {path.stat().st_uid for path in tmp_path.iterdir()} == {12345}
         ledger.close()
 
+    def test_others_leave_what_they_make_to_themselves(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(os, "chown", _never)
+        monkeypatch.setattr(os, "fchown", _never)
+
+        open_ledger(tmp_path).close()
+
+    def test_a_ledger_that_cannot_be_read_is_closed_and_unlocked(self, tmp_path: Path) -> None:
+        open_ledger(tmp_path).close()
+        with sqlite3.connect(tmp_path / NAME) as connection:
+            connection.execute("ALTER TABLE sources RENAME TO elsewhere")
+        connection.close()
+
+        with pytest.raises(StateError, match="cannot be used"):
+            open_ledger(tmp_path)
+        assert holder(tmp_path) is None
+
     def test_importing_the_ledger_loads_nothing_heavy(self) -> None:
         command = "import sys, watcher.ledger; print(*sorted(sys.modules))"
         environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
@@ -85,6 +102,10 @@ class TestOpening:
         ).stdout.split()
 
         assert not {"av", "numpy", "rich", "pydantic", "psycopg", "requests"} & set(loaded)
+
+
+def _never(*_: object) -> None:
+    pytest.fail("only root gives files away")
 
 
 class TestLooking:

@@ -168,8 +168,7 @@ class Database:
     def _undo(self) -> None:
         # A failure of the disk may have undone it already, or fail the undoing too: the next BEGIN will tell.
         with contextlib.suppress(sqlite3.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._connection.execute("ROLLBACK")
 
     def _flush(self, ticket: int) -> None:
         """Wait until the commit with this number is on the disk; one thread flushes for all that wait."""

@@ -181,7 +181,10 @@ class Ledger(Protocol):
         """
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
-        """Conclude as failed for good, with the error's reason, message and hint. LeaseLostError."""
+        """Conclude as failed for good, with the error's reason, message and hint. LeaseLostError.
+
+        What is `quarantined` may be failed once more, for its hook.
+        """
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
         """Put back, due at `run_at`, at most two hours from now; the attempt stays counted. LeaseLostError."""
@@ -322,4 +325,7 @@ class Ledger(Protocol):
     # After a crash.
 
     def quarantined(self) -> tuple[Record, ...]:
-        """Give the sources that this opening has failed because of their crashes: no worker will say so."""
+        """Give the sources that this opening has failed because of their crashes (reason ``crashed``).
+
+        No worker has told of them: their log line, note and hook are still to be made, through `Record.job`.
+        """

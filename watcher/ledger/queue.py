@@ -267,7 +267,7 @@ _FAIL: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,
     reason = :reason, message = :message, hint = :hint
-WHERE id = :id AND fence = :fence AND state = 'running'
+WHERE id = :id AND fence = :fence AND state IN ('running', 'failed')
 """
 _BACK: Final = """
 UPDATE sources SET

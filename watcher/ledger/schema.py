@@ -4,6 +4,7 @@ A step that was released is never edited: what it left behind exists on other pe
 the number of steps a file has behind it, changed in the same transaction as the step's work.
 """
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -172,7 +173,8 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, 
             connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
+            # A failure of the disk may have undone it already.
+            with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
 
