@@ -33,6 +33,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import inotify_move_event_grouper
+from watchdog.observers.api import EventDispatcher
 from watchdog.observers.inotify import InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
@@ -141,13 +142,14 @@ class Watch:
         groups = [emitter._inotify for emitter in self._emitters]  # noqa: SLF001  gone after a stop that half worked
         with suppress(Exception):  # after a storm watchdog's own books do not balance, and stop raises KeyError
             observer.stop()
-        # What a stop that failed half-way leaves behind: emitters asleep on their queue, an open inotify descriptor.
+        # What a stop that failed half-way leaves behind: threads asleep on their queues, an open inotify descriptor.
         for group in groups:
             if group is not None:
                 group._is_active = False  # noqa: SLF001  no public way to end a watch group that cannot stop
                 group._move_event_grouper.close()  # noqa: SLF001  likewise
         with suppress(Exception):
             observer._inotify_fd.stop()  # noqa: SLF001  likewise
+        observer.event_queue.put(EventDispatcher.stop_event)
         deadline = time.monotonic() + _JOIN
         for thread in self._threads:
             if thread.ident is not None:

@@ -102,7 +102,7 @@ class Candidates:
         self._candidates: dict[bytes, Candidate] = {}
         self._queue: list[tuple[float, int, bytes]] = []
         self._tickets = count(1)
-        self._quota = Quota(60, per=60.0)
+        self._quota = Quota(60, per=60.0, monotonic=monotonic)
         self._silent = 0
         # Files from before the start may count the quiet they had, by the clock that stamped them.
         self._started = monotonic()

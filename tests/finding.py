@@ -1,0 +1,162 @@
+"""For the tests of settle and folders: a clock to turn, small whole recordings, and the real detector with its log."""
+
+import os
+import queue
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from watcher.folders import Finder, Folder
+from watcher.folders.post import Post
+from watcher.job import State
+from watcher.ledger import Ledger, open_ledger
+
+#: Seconds a condition gets to come true.
+PATIENCE = 20.0
+
+
+class Time:
+    """Two clocks that a test turns."""
+
+    def __init__(self, wall: float | None = None) -> None:
+        self.wall = time.time() if wall is None else wall
+        self.run = 1000.0
+
+    def clock(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.run
+
+    def forward(self, seconds: float) -> None:
+        self.wall += seconds
+        self.run += seconds
+
+
+def wave(payload: int = 1000, *, claimed: int | None = None) -> bytes:
+    """Give a WAV with so many bytes of sound, whose header may claim another number."""
+    size = payload if claimed is None else claimed
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    header = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + form + b"data" + struct.pack("<I", size)
+    return header + b"\x01\x02" * (payload // 2)
+
+
+def eventually(condition: Callable[[], object], *, patience: float = PATIENCE, what: str = "") -> None:
+    """Wait until a condition holds; AssertionError when its time is up."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, what or "the condition never came true"
+        threading.Event().wait(0.005)
+
+
+class Log:
+    """Everything that is logged, as it comes."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._new: queue.SimpleQueue[None] = queue.SimpleQueue()
+        structlog.configure(processors=[structlog.processors.add_log_level, self._hear])
+
+    def _hear(self, _logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+        self.events.append(dict(event))
+        self._new.put(None)
+        raise structlog.DropEvent
+
+    def seen(self, name: str, **keys: object) -> list[dict[str, Any]]:
+        """Give the events of that name with those keys so far."""
+        return [
+            event
+            for event in list(self.events)
+            if event["event"] == name and all(event.get(key) == value for key, value in keys.items())
+        ]
+
+    def wait_for(self, name: str, count: int = 1, **keys: object) -> list[dict[str, Any]]:
+        """Give all such events as soon as there are `count`, past ones included."""
+        deadline = time.monotonic() + PATIENCE
+        while len(found := self.seen(name, **keys)) < count:
+            try:
+                self._new.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"{len(found)} of {count} {name} {keys} in {self.talk()}") from None
+        return found
+
+    def talk(self) -> str:
+        """Give what matters of the log, for a failure's message."""
+        return "\n".join(str(event) for event in self.events if event["level"] != "debug")[-6000:]
+
+
+class Scene:
+    """The detector at work on real folders with a real ledger."""
+
+    def __init__(self, ledger: Ledger, finder: Finder, log: Log) -> None:
+        self.ledger = ledger
+        self.finder = finder
+        self.log = log
+
+    @property
+    def post(self) -> Post:
+        return self.finder._lane.posts[0]
+
+    def sizes(self, root: Path) -> dict[str, list[int]]:
+        """Give the sizes at which each file below the root was queued, by relative path."""
+        sizes: dict[str, list[int]] = {}
+        for event in self.log.seen("file.queued"):
+            path = Path(event["path"])
+            if path.is_relative_to(root) and "bytes" in event:
+                sizes.setdefault(str(path.relative_to(root)), []).append(event["bytes"])
+        return sizes
+
+    def wait_until_queued(self, *paths: Path) -> None:
+        """Wait until each path was queued at its present size."""
+        wanted = {(os.fspath(path), path.stat().st_size) for path in paths}
+        eventually(
+            lambda: wanted <= {(event["path"], event.get("bytes")) for event in self.log.seen("file.queued")},
+            what=f"not queued: {self.missing(*paths)}\n{self.log.talk()}",
+        )
+
+    def missing(self, *paths: Path) -> list[str]:
+        """Give the paths that were not queued yet."""
+        queued = {event["path"] for event in self.log.seen("file.queued")}
+        return [os.fspath(path) for path in paths if os.fspath(path) not in queued]
+
+    def state(self, path: Path) -> State | None:
+        """Say what the ledger makes of a path."""
+        record = self.ledger.lookup(os.fsencode(path))
+        return record.state if record is not None else None
+
+
+@contextmanager
+def finding(state: Path, *folders: Folder, settle: bool = True) -> Iterator[Scene]:
+    """Run the detector in a thread of its own; `settle`: yield after the first scan."""
+    log = Log()
+    ledger = open_ledger(state)
+    stop = threading.Event()
+    finder = Finder(folders, ledger, stop=stop)
+    finder.start_watching()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            finder.run()
+        except BaseException as failure:  # noqa: BLE001  told to the test
+            failures.append(failure)
+
+    thread = threading.Thread(target=run, name="finder")
+    thread.start()
+    try:
+        if settle:
+            eventually(lambda: all(post.rounds.ended or not post.present for post in finder._lane.posts))
+        yield Scene(ledger, finder, log)
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+        finder.close()
+        ledger.close()
+    assert not failures, failures
+    assert not thread.is_alive()

@@ -1,0 +1,127 @@
+"""What kind of file system a path lies on."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from watcher.folders.mounts import Kind, Mounts, parse
+
+TABLE = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+25 22 0:5 / /dev rw - devtmpfs devtmpfs rw
+30 22 0:40 / /mnt/nas rw,relatime shared:2 master:3 - nfs4 server:/share rw,vers=4.2
+31 22 0:41 / /mnt/with\040space\134x rw - fuse.sshfs me@host: rw
+32 22 8:17 / /mnt/usb rw - fuseblk /dev/sdb1 rw
+33 22 8:33 / /mnt/stick rw - exfat /dev/sdc1 rw
+34 30 0:50 / /mnt/nas/local rw - tmpfs tmpfs rw
+nonsense
+1 2 3
+"""
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[Mounts]:
+    table = tmp_path / "mountinfo"
+    table.write_bytes(TABLE)
+    mounts = Mounts(str(table))
+    yield mounts
+    mounts.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "filesystem", "kind", "inodes"),
+    [
+        (b"/", "ext4", Kind.LOCAL, True),
+        (b"/srv/recordings", "ext4", Kind.LOCAL, True),
+        (b"/mnt/nas", "nfs4", Kind.NETWORK, False),
+        (b"/mnt/nas/a/b", "nfs4", Kind.NETWORK, False),
+        (b"/mnt/nas2", "ext4", Kind.LOCAL, True),
+        (b"/mnt/nas/local/x", "tmpfs", Kind.LOCAL, True),
+        (b"/mnt/with space\\x/y", "fuse.sshfs", Kind.NETWORK, False),
+        (b"/mnt/usb/y", "fuseblk", Kind.LOCAL, False),
+        (b"/mnt/stick/y", "exfat", Kind.LOCAL, False),
+    ],
+)
+def test_the_nearest_mount_above_a_path_decides(
+    mounts: Mounts, path: bytes, filesystem: str, kind: Kind, *, inodes: bool
+) -> None:
+    mount = mounts.of(path)
+
+    assert (mount.filesystem, mount.kind, mount.stable_inodes) == (filesystem, kind, inodes)
+
+
+def test_lines_that_make_no_sense_are_left_out() -> None:
+    assert [mount.point for mount in parse(TABLE)][:2] == [b"/", b"/dev"]
+    assert parse(b"") == []
+    assert parse(b"1 2 0:1 / /x\\777 rw - ext4 x rw\n") == []
+
+
+def test_a_table_that_cannot_be_read_means_local(tmp_path: Path) -> None:
+    mounts = Mounts(str(tmp_path / "missing"))
+
+    assert mounts.of(b"/srv").kind is Kind.LOCAL
+    assert not mounts.changed()
+    mounts.close()
+
+
+def test_symbolic_links_are_resolved(tmp_path: Path) -> None:
+    (tmp_path / "real" / "below").mkdir(parents=True)
+    (tmp_path / "absolute").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "relative").symlink_to("../absolute/below")
+    mounts = Mounts()
+
+    located = [
+        mounts.locate(os.fsencode(tmp_path / path))
+        for path in ("absolute", "real/relative/x", "absolute/../real/./below", "missing/x")
+    ]
+
+    mounts.close()
+    base = os.fsencode(tmp_path.resolve())
+    assert located == [base + b"/real", base + b"/real/below/x", base + b"/real/below", base + b"/missing/x"]
+
+
+def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    mounts = Mounts()
+
+    assert mounts.locate(os.fsencode(tmp_path / "loop" / "x")).endswith(b"/loop/x")
+    mounts.close()
+
+
+def test_nothing_below_a_network_mount_is_touched(tmp_path: Path) -> None:
+    """A server that does not answer blocks whoever touches it, and a link there is never read."""
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "link").symlink_to("/elsewhere")
+    (tmp_path / "way").symlink_to(share)
+    table = tmp_path / "mountinfo"
+    table.write_text(f"30 22 0:40 / {share} rw - nfs4 server:/share rw\n")
+    mounts = Mounts(str(table))
+
+    located = mounts.locate(os.fsencode(tmp_path / "way" / "link" / "x"))
+
+    assert located == os.fsencode(share / "link" / "x")
+    assert mounts.of(located).kind is Kind.NETWORK
+    mounts.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+def test_a_mount_is_noticed_once(tmp_path: Path) -> None:
+    point = tmp_path / "point"
+    point.mkdir()
+    mounts = Mounts()
+    assert not mounts.changed()
+    done = subprocess.run(["mount", "-t", "tmpfs", "test", str(point)], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip("mounting is not permitted")
+
+    try:
+        assert mounts.changed()
+        assert not mounts.changed()
+        assert mounts.of(os.fsencode(point / "x")).filesystem == "tmpfs"
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+    assert mounts.changed()
+    mounts.close()

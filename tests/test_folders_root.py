@@ -1,0 +1,729 @@
+"""One root: single paths, scans, the first start, and what goes to the ledger."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finding import Log, Time, wave
+
+from watcher.folders import Folder
+from watcher.folders.mounts import Mounts
+from watcher.folders.root import Root, Tour
+from watcher.job import State
+from watcher.ledger import Ledger, open_ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = open_ledger(tmp_path / "state")
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    base = tmp_path / "in"
+    base.mkdir()
+    return base
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+Make = Callable[..., Root]
+
+
+@pytest.fixture
+def make(base: Path, ledger: Ledger, log: Log) -> Make:
+    """Build a root as the daemon does at a start; `first` False: one that was scanned before."""
+
+    def build(*, first: bool = False, time: Time | None = None, mounts: str = "", **keys: Any) -> Root:
+        folder = replace(Folder("test", str(base)), **keys)
+        table = Mounts(mounts) if mounts else Mounts()
+        if time is None:
+            root = Root(folder, ledger, table)
+        else:
+            root = Root(folder, ledger, table, clock=time.clock, monotonic=time.monotonic)
+        root.settle_in(os.path.realpath(root.path))
+        root.load(first=first)
+        return root
+
+    return build
+
+
+def put(path: Path, content: bytes | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(wave() if content is None else content)
+    return path
+
+
+def end(scan: Generator[Tour, None, None]) -> Tour:
+    tour = Tour()
+    for tour in scan:  # noqa: B007  the last one is what is asked for
+        pass
+    return tour
+
+
+def queued(root: Root, log: Log) -> set[str]:
+    """Flush, and give the relative paths queued so far."""
+    root.flush()
+    base = os.fsdecode(root.path)
+    return {os.path.relpath(event["path"], base) for event in log.seen("file.queued")}
+
+
+# Scans.
+
+
+def test_a_full_scan_queues_every_whole_recording_once(base: Path, make: Make, log: Log) -> None:
+    for name in ("a.wav", "x/b.WAV", "x/y/z/c.wav", "x/notes.txt", "x/.hidden.wav", "@eaDir/d.wav", ".git/e.wav"):
+        put(base / name)
+    root = make()
+
+    tour = end(root.full())
+
+    assert queued(root, log) == {"a.wav", "x/b.WAV", "x/y/z/c.wav"}
+    assert (tour.directories, tour.files, tour.news) == (4, 4, 3)
+    assert end(root.full()).news == 0
+    assert len(queued(root, log)) == len(log.seen("file.queued")) == 3
+
+
+def test_what_the_ledger_knows_is_not_put_again_after_a_restart(base: Path, make: Make, log: Log) -> None:
+    put(base / "a.wav")
+    first = make()
+    end(first.full())
+    first.flush()
+
+    second = make()
+    tour = end(second.full())
+
+    assert (tour.files, tour.news) == (1, 0)
+    assert len(log.seen("file.queued")) == 1
+
+
+def test_a_changed_file_is_queued_anew_and_said_to_be_changed(base: Path, make: Make, log: Log) -> None:
+    path = put(base / "a.wav")
+    root = make()
+    end(root.full())
+    root.flush()
+    put(path, wave(2000))
+
+    end(root.full())
+    root.flush()
+
+    assert [event["bytes"] for event in log.seen("file.queued")] == [len(wave()), len(wave(2000))]
+    assert len(log.seen("file.changed")) == 1
+
+
+def test_a_file_that_returns_to_its_old_self_is_known_as_what_it_is_now(base: Path, make: Make, log: Log) -> None:
+    path = put(base / "a.wav")
+    kept = path.with_name("kept")
+    kept.hardlink_to(path)
+    root = make()
+    end(root.full())
+    root.flush()
+    other = put(base / "other", wave(2000))
+    other.replace(path)
+    end(root.full())
+    root.flush()
+
+    kept.replace(path)
+    end(root.full())
+    root.flush()
+
+    assert len(log.seen("file.changed")) == 2
+
+
+def test_a_folder_that_is_not_recursive_sees_its_own_files_only(base: Path, make: Make, log: Log) -> None:
+    put(base / "a.wav")
+    inner = put(base / "x" / "b.wav")
+    root = make(recursive=False)
+
+    end(root.full())
+    root.inspect(os.fsencode(inner))
+    end(root.subtree(os.fsencode(inner.parent)))
+
+    assert queued(root, log) == {"a.wav"}
+
+
+def test_globs_of_the_folder_hold_for_scans_and_events_alike(base: Path, make: Make, log: Log) -> None:
+    names = ("take.wav", "draft.wav", "raw/x.wav", "done/y.wav", "memo.dss")
+    paths = [put(base / name) for name in names]
+    root = make(
+        include=("*.dss",), exclude=("draft*", "raw/"), prune=("done",), incomplete_after=0.0, quiet_seconds=0.0
+    )
+
+    for path in paths:
+        root.inspect(os.fsencode(path))
+    end(root.full())
+
+    assert queued(root, log) == {"take.wav", "memo.dss"}
+
+
+def test_roots_of_other_folders_inside_are_not_ours(base: Path, make: Make, log: Log) -> None:
+    inner = put(base / "x" / "b.wav")
+    put(base / "xy" / "c.wav")
+    root = make()
+    root.foreign = frozenset((os.fsencode(inner.parent),))
+
+    root.inspect(os.fsencode(inner))
+    end(root.subtree(os.fsencode(inner.parent)))
+    end(root.full())
+
+    assert queued(root, log) == {"xy/c.wav"}
+
+
+def test_names_of_any_bytes_are_found(base: Path, make: Make, log: Log) -> None:
+    names = [b"\xff\xfe.wav", b"new\nline.wav", b" -x.wav", b"a" * 250 + b".wav", "café.wav".encode()]
+    for name in names:
+        put(Path(os.fsdecode(os.fsencode(base) + b"/\xff/" + name)))
+    root = make()
+
+    end(root.full())
+
+    assert len(queued(root, log)) == len(names)
+
+
+def test_a_deep_tree_is_walked(base: Path, make: Make, log: Log) -> None:
+    put(base / "/".join(["d" * 50] * 40) / "deep.wav")
+    root = make()
+
+    end(root.full())
+
+    assert len(queued(root, log)) == 1
+
+
+def test_a_scan_gives_way_every_few_files(base: Path, make: Make) -> None:
+    for number in range(100):
+        put(base / f"{number}.wav")
+    root = make()
+
+    assert sum(1 for _ in root.full()) > 5
+
+
+def test_a_scan_may_be_dropped_half_way_and_leaves_no_descriptor(base: Path, make: Make) -> None:
+    for number in range(100):
+        put(base / f"{number}.wav")
+    root = make()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are enough
+    scan = root.full()
+    next(scan)
+
+    scan.close()
+
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  likewise
+
+
+# What changed.
+
+
+def settled(root: Root) -> None:
+    """Take every directory's listing for final, as it is a few seconds after its last change."""
+    for path, directory in root.directories.items():
+        directory.mtime_ns = os.stat(path).st_mtime_ns  # noqa: PTH116  bytes
+
+
+def test_only_directories_that_changed_are_listed(base: Path, make: Make, log: Log) -> None:
+    for number in range(5):
+        put(base / f"d{number}" / "a.wav")
+    root = make()
+    end(root.full())
+    root.flush()
+    settled(root)
+    assert end(root.changed()).directories == 0
+
+    put(base / "d3" / "b.wav")
+    tour = end(root.changed())
+
+    assert (tour.directories, tour.news) == (1, 1)
+    assert "d3/b.wav" in queued(root, log)
+
+
+def test_a_directory_listed_right_after_its_change_is_listed_again(base: Path, make: Make) -> None:
+    """Its mtime counts in ticks: another change in the same tick would not show."""
+    put(base / "d" / "a.wav")
+    root = make()
+    end(root.full())
+
+    assert end(root.changed()).directories == 2
+
+
+def test_new_directories_are_walked_down_and_vanished_ones_forgotten(base: Path, make: Make, log: Log) -> None:
+    put(base / "old" / "x" / "a.wav")
+    root = make()
+    end(root.full())
+    settled(root)
+    put(base / "new" / "y" / "z" / "b.wav")
+    (base / "old").rename(base.parent / "away")
+
+    end(root.changed())
+
+    assert "new/y/z/b.wav" in queued(root, log)
+    assert {os.path.relpath(os.fsdecode(path), base) for path in root.directories} == {".", "new", "new/y", "new/y/z"}
+
+
+def test_a_directory_replaced_by_another_with_the_same_mtime_is_noticed(base: Path, make: Make, log: Log) -> None:
+    put(base / "d" / "a.wav")
+    root = make()
+    end(root.full())
+    settled(root)
+    status = (base / "d").stat()
+    (base / "d").rename(base.parent / "away")
+    put(base / "d" / "b.wav")
+    os.utime(base / "d", ns=(status.st_atime_ns, status.st_mtime_ns))
+    root.directories[root.path].mtime_ns = base.stat().st_mtime_ns
+
+    end(root.changed())
+
+    assert "d/b.wav" in queued(root, log)
+
+
+def test_a_full_scan_forgets_directories_that_are_gone(base: Path, make: Make) -> None:
+    put(base / "d" / "a.wav")
+    root = make()
+    end(root.full())
+    (base / "d").rename(base.parent / "away")
+
+    end(root.full())
+
+    assert set(root.directories) == {root.path}
+
+
+def test_a_glance_finds_new_names_where_mtimes_are_not_to_be_trusted(base: Path, make: Make, log: Log) -> None:
+    put(base / "d" / "a.wav")
+    root = make()
+    end(root.full())
+    root.flush()
+    put(base / "d" / "b.wav")
+    (base / "d" / "link.wav").symlink_to("a.wav")
+    settled(root)
+    assert end(root.changed()).directories == 0
+
+    tour = end(root.changed(glance=True))
+    assert tour.directories == 1
+    assert "d/b.wav" in queued(root, log)
+
+    settled(root)
+    assert end(root.changed(glance=True)).directories == 0
+
+
+def test_a_file_that_waits_is_left_to_its_own_times(base: Path, make: Make) -> None:
+    put(base / "a.mp3", b"x" * 1000)
+    root = make()
+    end(root.full())
+    [candidate] = root.candidates
+    ticket = candidate.ticket
+
+    assert end(root.full()).news == 0
+    assert end(root.changed(glance=True)).news == 0
+    assert candidate.ticket == ticket
+
+
+def test_empty_files_nobody_touched_for_a_day_are_out_of_sight_until_they_change(
+    base: Path, make: Make, log: Log
+) -> None:
+    path = put(base / "a.wav", b"")
+    os.utime(path, ns=(0, 0))
+    root = make()
+    end(root.full())
+    assert len(root.candidates) == 0
+    assert end(root.full()).news == 0
+
+    put(path)
+    end(root.full())
+
+    assert queued(root, log) == {"a.wav"}
+
+
+# Things that are no recordings.
+
+
+def test_links_are_never_followed_nor_taken(base: Path, make: Make, log: Log) -> None:
+    outside = put(base.parent / "outside" / "secret.wav")
+    (base / "link.wav").symlink_to(outside)
+    (base / "way").symlink_to(outside.parent)
+    (base / "loop").symlink_to(".")
+    root = make()
+
+    end(root.full())
+    root.inspect(os.fsencode(base / "link.wav"))
+    root.inspect(os.fsencode(base / "way" / "secret.wav"))
+    end(root.subtree(os.fsencode(base / "way")))
+
+    assert queued(root, log) == set()
+    assert [event["reason"] for event in log.seen("file.ignored", path=str(base / "link.wav"))] == ["symlink"]
+
+
+def test_a_root_may_be_a_link(tmp_path: Path, ledger: Ledger, log: Log) -> None:
+    put(tmp_path / "real" / "a.wav")
+    (tmp_path / "link").symlink_to("real")
+    root = Root(Folder("test", str(tmp_path / "link")), ledger, Mounts())
+    root.settle_in(os.path.realpath(root.path))
+
+    end(root.full())
+    root.flush()
+
+    assert [event["path"] for event in log.seen("file.queued")] == [str(tmp_path / "link" / "a.wav")]
+
+
+def test_odd_things_with_a_recording_s_name_are_spoken_of_once(base: Path, make: Make, log: Log) -> None:
+    os.mkfifo(base / "fifo.wav")
+    put(base / "directory.wav" / "inside.wav")
+    with socket.socket(socket.AF_UNIX) as listener:
+        previous = Path.cwd()
+        os.chdir(base)  # a socket's path has to be short
+        listener.bind("socket.wav")
+        os.chdir(previous)
+    root = make()
+
+    for _ in range(3):
+        end(root.full())
+        for name in ("fifo.wav", "directory.wav", "socket.wav"):
+            root.inspect(os.fsencode(base / name))
+
+    kinds = sorted(event["reason"] for event in log.seen("file.ignored"))
+    assert kinds == ["directory", "fifo", "socket"]
+    assert queued(root, log) == {"directory.wav/inside.wav"}
+
+
+def test_a_fifo_is_not_even_opened(base: Path, make: Make) -> None:
+    """To open it for reading would let go whoever waits to write into it."""
+    os.mkfifo(base / "fifo.wav")
+    command = [sys.executable, "-c", "import sys; print('waits', flush=True); open(sys.argv[1], 'wb')", "fifo.wav"]
+    with subprocess.Popen(command, cwd=base, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        root = make()
+        for _ in range(20):
+            end(root.full())
+            root.inspect(os.fsencode(base / "fifo.wav"))
+        waits = process.poll() is None
+        process.kill()
+
+    assert waits
+
+
+def test_ignored_by_rule_is_debug_and_only_of_recordings(base: Path, make: Make, log: Log) -> None:
+    for name in ("a.tmp", "b.part", ".c.wav.x1y2", "._d.wav", "e.wav"):
+        put(base / name)
+    root = make(exclude=("e*",))
+
+    end(root.full())
+
+    ignored = {(Path(event["path"]).name, event["reason"], event["level"]) for event in log.seen("file.ignored")}
+    assert ignored == {("._d.wav", "hidden", "debug"), ("e.wav", "excluded", "debug")}
+
+
+def test_ten_thousand_odd_things_make_no_ten_thousand_lines(base: Path, make: Make, log: Log) -> None:
+    for number in range(2000):
+        (base / f"{number}.wav").symlink_to("x")
+    root = make()
+
+    end(root.full())
+
+    assert len([event for event in log.seen("file.ignored") if event["level"] == "info"]) <= 70
+
+
+# Single paths.
+
+
+def test_inspecting_a_path_that_is_gone_or_strange_is_harmless(base: Path, make: Make, log: Log) -> None:
+    put(base / "a.wav")
+    root = make()
+
+    for path in (b"/elsewhere/a.wav", root.path, root.path + b"/missing.wav", root.path + b"/x//a.wav", b""):
+        root.inspect(path)
+    root.inspect(root.path + b"/../state/x.wav")
+    root.inspect(root.path + b"/a.wav/b.wav")
+
+    assert queued(root, log) == set()
+
+
+def test_a_candidate_whose_file_is_gone_is_forgotten(base: Path, make: Make, time: Time) -> None:
+    path = put(base / "a.mp3", b"x" * 1000)
+    root = make(time=time)
+    root.inspect(os.fsencode(path))
+    assert len(root.candidates) == 1
+    path.unlink()
+    time.forward(5.0)
+
+    root.check_due(10)
+
+    assert len(root.candidates) == 0
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def test_a_candidate_that_cannot_be_reached_now_goes_on_waiting(
+    base: Path, make: Make, time: Time, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    path = put(base / "a.mp3", b"x" * 1000)
+    root = make(time=time)
+    root.inspect(os.fsencode(path))
+    time.forward(5.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("watcher.tree.os.open", refuse)
+        root.check_due(10)
+    assert os.fsencode(path) in root.candidates
+
+    time.forward(5.0)
+    root.check_due(10)
+
+    assert queued(root, log) == {"a.mp3"}
+
+
+def refuse(*_: object, **__: object) -> int:
+    raise OSError(24, "Too many open files")
+
+
+def test_a_new_file_that_cannot_be_reached_now_is_met_by_the_next_round(
+    base: Path, make: Make, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    root = make()
+    end(root.full())
+    path = put(base / "a.wav")
+    settled(root)
+    with monkeypatch.context() as patch:
+        patch.setattr("watcher.tree.os.open", refuse)
+        root.inspect(os.fsencode(path))
+
+    end(root.changed())
+
+    assert queued(root, log) == {"a.wav"}
+
+
+def test_asked_for_again_a_known_file_is_queued_when_the_ledger_forgot_it(
+    base: Path, make: Make, ledger: Ledger, log: Log
+) -> None:
+    path = put(base / "a.wav")
+    root = make()
+    end(root.full())
+    root.flush()
+    ledger.forget(os.fsencode(path))
+    end(root.full())
+    assert len(log.seen("file.queued")) == 1
+
+    root.again(os.fsencode(path))
+    root.flush()
+
+    assert len(log.seen("file.queued")) == 2
+
+
+def test_the_same_file_met_twice_before_it_is_handed_over_is_handed_over_once(base: Path, make: Make, log: Log) -> None:
+    path = os.fsencode(put(base / "a.wav"))
+    root = make()
+
+    for _ in range(3):
+        root.inspect(path)
+
+    assert root.flush() == 1
+    assert root.flush() == 0
+
+
+def test_a_scan_s_finds_wait_for_company_and_arrivals_do_not(base: Path, make: Make) -> None:
+    put(base / "a.wav")
+    root = make()
+    end(root.full())
+    assert root.flush(bulk=True) == 0
+
+    root.inspect(os.fsencode(put(base / "b.wav")))
+
+    assert root.flush(bulk=True) == 2
+
+
+# The first start.
+
+
+def test_a_backlog_is_counted_before_anything_is_queued(base: Path, make: Make, log: Log) -> None:
+    put(base / "a.wav", wave(16_000 * 60))
+    put(base / "x" / "b.wav", wave(16_000 * 30))
+    put(base / "x" / "c.mp3", b"x" * 1000)
+    put(base / "empty.wav", b"")
+    put(base / "notes.txt", b"")
+    root = make(first=True)
+
+    for _ in root.full():
+        root.flush()
+
+    order = [event["event"] for event in log.events if event["event"] in ("folder.backlog", "file.queued")]
+    assert order[0] == "folder.backlog"
+    [event] = log.seen("folder.backlog")
+    assert (event["files"], event["hours"], event["untimed"], event["left_alone"]) == (3, 0.03, 1, False)
+    assert event["bytes"] == len(wave(16_000 * 60)) + len(wave(16_000 * 30)) + 1000
+    assert queued(root, log) >= {"a.wav", "x/b.wav"}
+    assert {event["backlog"] for event in log.seen("file.queued")} == {True}
+
+
+def test_arrivals_during_the_first_scan_are_no_backlog(base: Path, make: Make, log: Log) -> None:
+    put(base / "old.wav")
+    root = make(first=True, time=Time(base.stat().st_ctime + 3600))
+    scan = root.full()
+    next(scan)
+    root.inspect(os.fsencode(put(base / "new.wav")))
+
+    end(scan)
+    root.flush()
+
+    backlog = {Path(event["path"]).name: event["backlog"] for event in log.seen("file.queued")}
+    assert backlog == {"old.wav": True, "new.wav": False}
+
+
+def test_after_the_first_scan_nothing_is_backlog(base: Path, make: Make, log: Log) -> None:
+    root = make(first=True)
+    end(root.full())
+    put(base / "a.wav")
+
+    end(root.full())
+    root.flush()
+    again = make(first=True)
+
+    assert [event["backlog"] for event in log.seen("file.queued")] == [False]
+    assert not again.first
+    assert not log.seen("folder.backlog")
+
+
+def test_without_backlog_what_is_there_is_left_alone_and_what_comes_is_taken(
+    base: Path, make: Make, ledger: Ledger, log: Log
+) -> None:
+    old = put(base / "old.wav")
+    put(base / "cut.wav", wave(claimed=5000))
+    root = make(first=True, backlog=False, time=Time(base.stat().st_ctime + 3600))
+    end(root.full())
+    [event] = log.seen("folder.backlog")
+    assert (event["left_alone"], event["files"]) == (True, 2)
+    assert queued(root, log) == set()
+    record = ledger.lookup(os.fsencode(old))
+    assert record is not None
+    assert record.state is State.SKIPPED
+
+    put(base / "new.wav")
+    put(old, wave(2000))
+    end(root.full())
+
+    assert queued(root, log) == {"new.wav", "old.wav"}
+    assert not ledger.counts()[State.SKIPPED] > 1
+
+
+def test_a_first_scan_cut_short_leaves_the_rest_alone_at_the_next_start(base: Path, make: Make, log: Log) -> None:
+    for number in range(100):
+        put(base / f"{number}.wav")
+    later = Time(base.stat().st_ctime + 3600)
+    scan = make(first=True, backlog=False, time=later).full()
+    next(scan)
+    scan.close()
+
+    root = make(first=True, backlog=False, time=later)
+    end(root.full())
+
+    assert queued(root, log) == set()
+
+
+def test_a_candidate_of_the_first_scan_is_backlog_when_it_is_whole(base: Path, make: Make, log: Log) -> None:
+    path = put(base / "a.wav", wave(claimed=2000))
+    root = make(first=True, time=Time(base.stat().st_ctime + 0.5))
+    end(root.full())
+    put(path, wave(2000))
+
+    root.check_due(10)
+    root.inspect(os.fsencode(path))
+    root.flush()
+
+    assert [event["backlog"] for event in log.seen("file.queued")] == [True]
+
+
+# Doors that are closed.
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not")
+def test_a_directory_that_cannot_be_listed_is_told_once_and_seen_when_it_opens(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from finding import Log, wave
+from test_folders_root import end
+from watcher.folders import Folder
+from watcher.folders.mounts import Mounts
+from watcher.folders.root import Root
+from watcher.ledger import open_ledger
+
+base = Path(sys.argv[1])
+os.setgid(65534); os.setuid(65534)
+closed = base / "in" / "closed"
+closed.mkdir(parents=True)
+(closed / "a.wav").write_bytes(wave())
+closed.chmod(0)
+log = Log()
+ledger = open_ledger(base / "state")
+root = Root(Folder("test", str(base / "in")), ledger, Mounts())
+root.settle_in(os.path.realpath(root.path))
+for _ in range(3):
+    for _ in root.full(): pass
+    for _ in root.changed(): pass
+told = [(event["reason"], Path(event["path"]).name) for event in log.seen("folder.degraded")]
+assert told == [("unreadable", "closed")], told
+closed.chmod(0o700)
+for _ in root.changed(): pass
+assert root.flush() == 1
+assert not root.closed
+closed.chmod(0o400)
+(closed / "b.wav").touch
+for _ in root.full(): pass
+assert list(root.closed) == [os.fsencode(closed)], root.closed
+ledger.close()
+print("ok")
+"""
+    scratch = Path("/tmp", f"watcher-closed-{os.getpid()}")  # noqa: S108  pytest keeps its directories to their owner
+    scratch.mkdir(mode=0o777)
+    scratch.chmod(0o777)
+    tests = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(scratch)], capture_output=True, text=True, check=False, env=environment
+        )
+    finally:
+        subprocess.run(["chmod", "-R", "u+rwX", str(scratch)], check=True)
+        subprocess.run(["rm", "-r", str(scratch)], check=True)
+
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
+def test_a_path_named_for_once_is_judged_for_what_it_is(base: Path, make: Make) -> None:
+    path = put(base / "a.wav")
+    os.mkfifo(base / "fifo.wav")
+    root = make()
+
+    oddities = [
+        root.oddity(os.fsencode(where))
+        for where in (path, base / "fifo.wav", base / "none", base.parent, "/etc/passwd")
+    ]
+
+    assert oddities == ["", "fifo", "No such file or directory", "directory", "outside its folder"]
+
+
+def test_directories_of_a_network_mount_inside_are_known_as_such(base: Path, make: Make, tmp_path: Path) -> None:
+    put(base / "local" / "a.wav")
+    table = tmp_path / "mountinfo"
+    table.write_text(f"1 0 0:1 / / rw - ext4 x rw\n2 1 0:2 / {base}/share rw - nfs4 server:/ rw\n")
+    root = make(mounts=str(table))
+    end(root.full())
+    assert root.remote_directories() == frozenset()
+
+    # Another device is what tells a mount; a test without rights cannot make one, so the listing is given one.
+    share = root.path + b"/share"
+    root.directories[share] = type(root.directories[root.path])(0, 4711, 1, 1)
+    root._site(share, 4711)
+
+    assert root.remote_directories() == {share}
+    assert stat.S_ISDIR(base.stat().st_mode)

@@ -1,0 +1,302 @@
+"""One watchdog observer on a short leash: its deaths, its overflows, its end."""
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty
+
+import pytest
+from finding import eventually
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
+
+from watcher.folders.watch import Event, Hint, Inbox, Trouble, Watch, diagnose, kernel_device, watched
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "in"
+    root.mkdir()
+    (tmp_path / "archive").mkdir()
+    return root
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def watch(root: Path, inbox: Inbox) -> Iterator[Watch]:
+    watch = Watch(str(root), inbox)
+    watch.start()
+    yield watch
+    watch.close()
+
+
+def heard(inbox: Inbox, until: Callable[[Event], bool]) -> list[Event]:
+    """Give the events up to the one that is waited for."""
+    events = []
+    try:
+        while True:
+            events.append(inbox.get(timeout=20.0))
+            if until(events[-1]):
+                return events
+    except Empty:
+        raise AssertionError(f"never came; {events}") from None
+
+
+def pair(path: Path) -> tuple[int, int]:
+    """Give device and inode as the kernel's list of watches has them."""
+    status = path.stat()
+    return kernel_device(status.st_dev), status.st_ino
+
+
+def made(path: Path) -> Path:
+    """Make a directory and wait for its watch."""
+    path.mkdir()
+    eventually(lambda: pair(path) in watched())
+    return path
+
+
+def kill_the_reader(root: Path) -> None:
+    """Recipe R-4: a directory moved out, made again, removed, and the moved one removed."""
+    take, away = made(root / "take1"), root.parent / "archive" / "take1"
+    take.rename(away)
+    made(take).rmdir()
+    away.rmdir()
+
+
+def test_every_kind_of_arrival_is_a_hint_at_its_path(root: Path, inbox: Inbox, watch: Watch) -> None:
+    (root / "a.wav").write_bytes(b"x")
+    (root / "a.wav").rename(root / "b.wav")
+    (root / "d").mkdir()
+    (root / "d").rename(root / "e")
+    (root / "b.wav").unlink()
+
+    events = heard(inbox, lambda event: event == Event(Hint.GONE, str(root / "b.wav")))
+
+    assert Event(Hint.FILE, str(root / "a.wav")) in events
+    assert {event.path for event in events if event.hint is Hint.FILE} >= {str(root / "b.wav")}
+    assert {event.path for event in events if event.hint is Hint.DIRECTORY} >= {str(root / "e")}
+
+
+def test_a_rename_inside_tells_where_from(root: Path, inbox: Inbox, watch: Watch) -> None:
+    (root / "d").mkdir()
+    for number in range(20):
+        (root / "x").touch()
+        (root / "x").rename(root / f"y{number}")
+
+    events = heard(inbox, lambda event: event.path == str(root / "y19"))
+
+    assert {event.source for event in events} <= {"", str(root / "x")}
+
+
+def test_odd_names_come_through(root: Path, inbox: Inbox, watch: Watch) -> None:
+    path = os.fsencode(root) + b"/\xff\n -x.wav"
+    Path(os.fsdecode(path)).touch()
+
+    events = heard(inbox, lambda event: event.hint is Hint.FILE)
+
+    assert os.fsencode(events[-1].path) == path
+
+
+def test_nothing_waits_for_the_other_half_of_a_rename(watch: Watch) -> None:
+    assert InotifyMoveEventGrouper.delay == 0.0
+
+
+def test_its_threads_are_named_and_end(root: Path, inbox: Inbox) -> None:
+    before = set(threading.enumerate())
+    watch = Watch(str(root), inbox)
+    watch.start()
+    mine = set(threading.enumerate()) - before
+    assert {thread.name for thread in mine} == {"watch-dispatch", "watch-emit", "watch-read"}
+    assert watch.trouble() is Trouble.NONE
+
+    watch.close()
+
+    assert not any(thread.is_alive() for thread in mine)
+    watch.close()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_death_of_its_reader_is_known_at_once(root: Path, inbox: Inbox, watch: Watch, number: int) -> None:
+    kill_the_reader(root)
+
+    heard(inbox, lambda event: event.hint is Hint.TROUBLE)
+
+    eventually(lambda: watch.trouble() is Trouble.DEAF)
+    assert "KeyError" in watch.error
+
+
+def test_a_late_event_of_a_reused_path_ends_the_reader_and_is_known(root: Path, inbox: Inbox, watch: Watch) -> None:
+    """Recipe R-5: the last holder of a removed directory ends after its path was used again."""
+    sub = made(root / "sub")
+    code = "import sys; print('here', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=sub, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        sub.rmdir()
+        made(sub).rmdir()
+        process.stdin.close()
+
+    heard(inbox, lambda event: event.hint is Hint.TROUBLE)
+    eventually(lambda: watch.trouble() is Trouble.DEAF)
+
+
+def test_dead_watches_leave_neither_threads_nor_descriptors(root: Path) -> None:
+    threads, descriptors = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are enough
+    for _ in range(10):
+        inbox = Inbox()
+        watch = Watch(str(root), inbox)
+        watch.start()
+        kill_the_reader(root)
+        eventually(lambda watch=watch: watch.trouble() is Trouble.DEAF)  # type: ignore[misc]
+        watch.close()
+
+    assert set(threading.enumerate()) == threads
+    assert len(os.listdir("/proc/self/fd")) == len(descriptors)  # noqa: PTH208  likewise
+
+
+def test_a_watch_whose_stop_fails_half_way_is_still_taken_apart(root: Path, inbox: Inbox) -> None:
+    threads, descriptors = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208  likewise
+    watch = Watch(str(root), inbox)
+    watch.start()
+    [emitter] = watch._emitters
+    emitter._inotify._active_callbacks_by_path.clear()  # what a storm does to watchdog's books: stop raises KeyError
+
+    watch.close()
+
+    assert set(threading.enumerate()) == threads
+    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208  likewise
+
+
+def test_other_threads_deaths_go_to_whoever_listened_before(watch: Watch) -> None:
+    told: list[threading.ExceptHookArgs] = []
+    hook = threading.excepthook
+    assert hook != threading.__excepthook__
+    listener = hook.__self__  # type: ignore[attr-defined]
+    before, listener._hook = listener._hook, told.append
+
+    thread = threading.Thread(target=lambda: 1 / 0, name="somebody")
+    thread.start()
+    thread.join()
+    listener._hook = before
+
+    assert [args.thread.name for args in told if args.thread is not None] == ["somebody"]
+    assert watch.trouble() is Trouble.NONE
+
+
+def test_the_hook_is_given_back_with_the_last_watch(root: Path, inbox: Inbox) -> None:
+    before = threading.excepthook
+    first, second = Watch(str(root), inbox), Watch(str(root), inbox)
+    first.start()
+    second.start()
+
+    first.close()
+    assert threading.excepthook != before
+    second.close()
+
+    assert threading.excepthook == before
+    assert not logging.getLogger("watchdog").handlers
+
+
+def test_an_overflow_is_heard_in_watchdog_s_log_and_told_once(watch: Watch, inbox: Inbox) -> None:
+    logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; filesystem events were lost")
+
+    heard(inbox, lambda event: event.hint is Hint.TROUBLE)
+
+    assert watch.trouble() is Trouble.OVERFLOW
+    assert watch.trouble() is Trouble.NONE
+
+
+def test_an_overflow_concerns_the_watch_whose_reader_speaks_of_it(root: Path, inbox: Inbox, watch: Watch) -> None:
+    other = Watch(str(root.parent / "archive"), Inbox())
+    other.start()
+    record = logging.LogRecord("watchdog.observers.inotify_c", logging.WARNING, "", 0, "queue overflowed", (), None)
+    record.thread = other._threads[-1].ident
+
+    logging.getLogger("watchdog").handle(record)
+
+    assert other.trouble() is Trouble.OVERFLOW
+    assert watch.trouble() is Trouble.NONE
+    other.close()
+
+
+def test_other_warnings_are_none_of_our_business(watch: Watch) -> None:
+    logging.getLogger("watchdog.observers").warning("something else")
+
+    assert watch.trouble() is Trouble.NONE
+
+
+def test_a_silenced_logger_is_heard_again(root: Path, inbox: Inbox) -> None:
+    logger = logging.getLogger("watchdog.observers.inotify_c")
+    logger.disabled = True
+    logger.setLevel(logging.ERROR)
+    watch = Watch(str(root), inbox)
+    watch.start()
+    try:
+        logger.warning("Inotify queue overflowed")
+        assert watch.trouble() is Trouble.OVERFLOW
+    finally:
+        watch.close()
+        logger.setLevel(logging.NOTSET)
+
+
+def test_a_burst_of_renames_loses_nothing(root: Path, inbox: Inbox, watch: Watch) -> None:
+    """Recipe R-2: with watchdog's own delay, up to a quarter of these have no event."""
+    for number in range(2000):
+        (root / ".x").touch()
+        (root / ".x").rename(root / f"{number}.wav")
+
+    seen: set[str] = set()
+    while len(seen) < 2000:
+        seen |= {event.path for event in heard(inbox, lambda event: event.path.endswith(".wav"))} - {str(root / ".x")}
+
+    assert watch.trouble() is Trouble.NONE
+
+
+def test_warnings_as_errors_do_not_kill_the_reader(root: Path, inbox: Inbox, watch: Watch) -> None:
+    """Recipe R-8: pytest makes warnings errors here, and watchdog warns in such a burst."""
+    for number in range(300):
+        (root / f"a{number}" / "b" / "c").mkdir(parents=True)
+
+    (root / "last").mkdir()
+    heard(inbox, lambda event: event.path == str(root / "last"))
+
+    assert watch.trouble() is Trouble.NONE
+
+
+def test_a_missing_root_is_an_error_and_leaves_nothing(tmp_path: Path, inbox: Inbox) -> None:
+    threads = set(threading.enumerate())
+    watch = Watch(str(tmp_path / "missing"), inbox)
+
+    with pytest.raises(FileNotFoundError):
+        watch.start()
+    watch.close()
+
+    assert set(threading.enumerate()) == threads
+
+
+def test_the_kernel_tells_which_directories_are_watched(root: Path, inbox: Inbox) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+
+    assert pair(root) not in watched()
+    watch = Watch(str(root), inbox)
+    watch.start()
+
+    assert {pair(root), pair(root / "a"), pair(root / "a" / "b")} <= watched()
+    assert pair(root.parent) not in watched()
+    watch.close()
+    assert pair(root) not in watched()
+
+
+def test_the_kernel_says_why_a_directory_is_not_watched(root: Path) -> None:
+    assert diagnose(os.fsencode(root)) == 0
+    assert diagnose(os.fsencode(root / "missing")) == errno.ENOENT

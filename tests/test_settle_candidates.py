@@ -1,0 +1,447 @@
+"""The table of files that wait, with a clock that is turned and files that are real."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from finding import Log, Time, wave
+from structlog.testing import LogCapture
+
+from watcher.job import Fingerprint, Found
+from watcher.settle import Candidates, Reason, Rules, Site, abandoned
+from watcher.settle.lease import Writer
+
+
+class Table:
+    """Candidates of one directory."""
+
+    def __init__(self, directory: Path, time: Time, rules: Rules | None = None, *, network: bool = False) -> None:
+        self.directory = directory
+        self.candidates = Candidates(rules or Rules(), clock=time.clock, monotonic=time.monotonic)
+        self.site = Site(os.fsencode(directory), network=network, inodes=not network)
+
+    def look(self, name: str, *, backlog: bool = False) -> Found | None:
+        path = self.directory / name
+        descriptor = os.open(self.directory, os.O_RDONLY)
+        try:
+            status = os.lstat(path)
+            return self.candidates.look(descriptor, os.fsencode(path), status, self.site, backlog=backlog)
+        finally:
+            os.close(descriptor)
+
+    def reason(self, name: str) -> Reason | None:
+        candidate = self.candidates.get(os.fsencode(self.directory / name))
+        return candidate.reason if candidate is not None else None
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def table(tmp_path: Path, time: Time) -> Table:
+    return Table(tmp_path, time)
+
+
+Put = Callable[..., Path]
+
+
+@pytest.fixture
+def put(tmp_path: Path, time: Time) -> Put:
+    """Write a file that came to be a second after the table."""
+
+    def write(name: str, content: bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    # The kernel stamps with the true clock: the table must have begun before.
+    time.wall -= 10.0
+    return write
+
+
+@pytest.fixture
+def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the kernel refuse leases, as it does for files of others."""
+    real = fcntl.fcntl
+
+    def refuse(descriptor: int, command: int, argument: int = 0) -> int:
+        if command == fcntl.F_SETLEASE:
+            raise PermissionError(13, "Permission denied")
+        return real(descriptor, command, argument)
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+
+
+def test_a_whole_file_is_found_at_the_first_look(put: Put, table: Table) -> None:
+    path = put("talk.wav", wave(16_000))
+    status = path.stat()
+
+    found = table.look("talk.wav")
+
+    assert found == Found(
+        root=os.fsencode(table.directory),
+        path=os.fsencode(path),
+        fingerprint=Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino),
+        small=True,
+        seconds=1.0,
+    )
+    assert len(table.candidates) == 0
+
+
+def test_inode_numbers_are_left_out_where_they_are_made_up(put: Put, tmp_path: Path, time: Time) -> None:
+    put("talk.wav", wave())
+    table = Table(tmp_path, time, network=True)
+    table.look("talk.wav")
+    time.forward(10.0)
+
+    found = table.look("talk.wav")
+
+    assert found is not None
+    assert found.fingerprint.inode == 0
+
+
+@pytest.mark.parametrize(
+    ("rules", "small"),
+    [(Rules(), True), (Rules(max_upload_bytes=100), False), (Rules(piece_seconds=0.5), False)],
+)
+def test_small_means_one_request(put: Put, tmp_path: Path, time: Time, rules: Rules, *, small: bool) -> None:
+    put("talk.wav", wave(16_000))
+
+    found = Table(tmp_path, time, rules).look("talk.wav")
+
+    assert found is not None
+    assert found.small is small
+
+
+def test_what_a_server_does_not_take_as_it_is_is_not_small(put: Put, tmp_path: Path, time: Time) -> None:
+    put("talk.aif", b"FORM" + b"\0" * 100)
+
+    found = Table(tmp_path, time, Rules(quiet_seconds=0.0, incomplete_after=0.0)).look("talk.aif")
+
+    assert found is not None
+    assert not found.small
+
+
+def test_a_file_without_proof_is_found_after_the_quiet_time(put: Put, table: Table, time: Time) -> None:
+    put("talk.mp3", b"\xff\xfb\x90\x00" + b"\0" * 5000)
+    assert table.look("talk.mp3") is None
+    assert table.reason("talk.mp3") is Reason.SETTLING
+    assert table.candidates.next_due() == time.run + 2.0
+
+    time.forward(2.0)
+    found = table.look("talk.mp3")
+
+    assert found is not None
+    assert not found.suspect
+
+
+def test_a_change_starts_the_quiet_anew(put: Put, table: Table, time: Time) -> None:
+    put("talk.mp3", b"\xff\xfb\x90\x00" + b"\0" * 5000)
+    table.look("talk.mp3")
+    time.forward(1.9)
+    put("talk.mp3", b"\xff\xfb\x90\x00" + b"\0" * 6000)
+    assert table.look("talk.mp3") is None
+
+    time.forward(1.9)
+    assert table.look("talk.mp3") is None
+
+    time.forward(0.1)
+    assert table.look("talk.mp3") is not None
+
+
+def test_a_recording_in_progress_waits_for_hours_and_its_close_ends_it(put: Put, table: Table, time: Time) -> None:
+    path = put("talk.wav", b"")
+    with path.open("wb", buffering=0) as file:
+        for written in range(200):
+            file.seek(0)
+            file.write(wave(2 * written + 2))
+            assert table.look("talk.wav") is None
+            assert table.reason("talk.wav") is Reason.WRITER
+            time.forward(30.0)
+        due = table.candidates.next_due()
+        assert due is not None
+        assert due <= time.run
+
+    assert table.look("talk.wav") is not None
+
+
+def test_looks_at_a_growing_recording_back_off_although_it_changes(put: Put, table: Table, time: Time) -> None:
+    path = put("talk.wav", b"")
+    with path.open("wb", buffering=0) as file:
+        for _ in range(12):
+            file.write(b"x" * 100)
+            table.look("talk.wav")
+        due = table.candidates.next_due()
+
+    assert due == time.run + 30.0
+
+
+def test_a_killed_recorder_s_file_is_taken_after_ten_minutes_and_marked(put: Put, table: Table, time: Time) -> None:
+    put("talk.wav", wave(1000, claimed=5000))
+    looks = 0
+    while (found := table.look("talk.wav")) is None:
+        assert table.reason("talk.wav") is Reason.INCOMPLETE
+        due = table.candidates.next_due()
+        assert due is not None
+        time.forward(due - time.run)
+        looks += 1
+
+    assert time.run == 1600.0
+    assert looks < 20
+    assert found.suspect
+
+
+def test_an_empty_file_is_waited_for_and_found_when_it_is_filled_an_hour_later(
+    put: Put, table: Table, time: Time
+) -> None:
+    put("talk.wav", b"")
+    for _ in range(120):
+        assert table.look("talk.wav") is None
+        assert table.reason("talk.wav") is Reason.EMPTY
+        time.forward(30.0)
+    put("talk.wav", wave())
+
+    assert table.look("talk.wav") is not None
+
+
+def test_an_empty_file_is_abandoned_after_a_day_untouched(put: Put, time: Time) -> None:
+    status = put("talk.wav", b"").stat()
+    filled = put("other.wav", b"x").stat()
+
+    assert not abandoned(status, status.st_mtime + 86_000)
+    assert abandoned(status, status.st_mtime + 86_401)
+    assert not abandoned(filled, filled.st_mtime + 1e9)
+
+
+@pytest.mark.parametrize("suffix", [".part", ".crdownload", ".aria2", ".partial", ".filepart", ".ytdl"])
+def test_a_file_beside_its_placeholder_is_waited_for(put: Put, table: Table, suffix: str) -> None:
+    put("talk.wav", wave())
+    sibling = put(f"talk.wav{suffix}", b"x")
+    assert table.look("talk.wav") is None
+    assert table.reason("talk.wav") is Reason.PLACEHOLDER
+
+    sibling.unlink()
+
+    assert table.look("talk.wav") is not None
+
+
+def test_a_leftover_of_an_old_download_does_not_hold_up_a_whole_file_for_ever(
+    put: Put, table: Table, time: Time
+) -> None:
+    sibling = put("talk.wav.part", b"x")
+    path = put("talk.wav", wave())
+    os.utime(sibling, ns=(0, path.stat().st_mtime_ns - 10**12))
+    assert table.look("talk.wav") is None
+
+    time.forward(601.0)
+
+    assert table.look("talk.wav") is not None
+
+
+def test_a_placeholder_younger_than_the_file_is_believed_for_days(put: Put, table: Table, time: Time) -> None:
+    path = put("talk.wav", wave())
+    sibling = put("talk.wav.aria2", b"x")
+    os.utime(sibling, ns=(0, path.stat().st_mtime_ns + 10**9))
+    table.look("talk.wav")
+
+    time.forward(1e6)
+
+    assert table.look("talk.wav") is None
+
+
+def test_without_leases_even_a_whole_file_must_be_quiet(put: Put, table: Table, time: Time, no_leases: None) -> None:
+    put("talk.wav", wave())
+    assert table.look("talk.wav") is None
+
+    time.forward(4.9)
+    assert table.look("talk.wav") is None
+
+    time.forward(0.1)
+    assert table.look("talk.wav") is not None
+
+
+def test_quiet_from_before_the_start_counts(tmp_path: Path) -> None:
+    path = tmp_path / "cut.wav"
+    path.write_bytes(wave(1000, claimed=5000))
+    later = Time(path.stat().st_ctime + 3600.0)
+
+    found = Table(tmp_path, later).look("cut.wav")
+
+    assert found is not None
+    assert found.suspect
+
+
+def test_quiet_from_before_the_start_does_not_count_on_a_network(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(wave())
+    later = Time(path.stat().st_ctime + 3600.0)
+
+    assert Table(tmp_path, later, network=True).look("talk.wav") is None
+
+
+def test_a_file_that_cannot_be_opened_is_waited_for_and_spoken_of(
+    put: Put, table: Table, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("talk.wav", wave())
+    log = Log()
+    real = os.open
+
+    def refuse(path: bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == b"talk.wav":
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        for _ in range(3):
+            assert table.look("talk.wav") is None
+            time.forward(2.0)
+
+    [line] = log.seen("file.waiting")
+    assert (line["reason"], line["detail"]) == ("unreadable", "Permission denied")
+    assert "chmod" in line["hint"]
+    assert table.look("talk.wav") is not None
+
+
+def test_a_file_that_is_gone_when_it_is_opened_is_forgotten(put: Put, table: Table, tmp_path: Path) -> None:
+    path = put("talk.mp3", b"x" * 1000)
+    table.look("talk.mp3")
+    status = path.lstat()
+    path.unlink()
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+
+    assert table.candidates.look(descriptor, os.fsencode(path), status, table.site) is None
+    os.close(descriptor)
+    assert len(table.candidates) == 0
+
+
+def test_a_file_that_changed_since_its_stat_is_looked_at_again_soon(
+    put: Put, table: Table, tmp_path: Path, time: Time
+) -> None:
+    path = put("talk.wav", wave())
+    status = path.lstat()
+    path.write_bytes(wave(2000))
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+
+    assert table.candidates.look(descriptor, os.fsencode(path), status, table.site) is None
+    os.close(descriptor)
+    assert table.candidates.next_due() == time.run + 0.05
+    assert table.look("talk.wav") is not None
+
+
+def test_a_file_replaced_while_it_was_examined_is_not_taken(
+    put: Put, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put("talk.wav", wave())
+
+    def replace(_descriptor: int) -> Writer:
+        other = tmp_path / ".other"
+        other.write_bytes(wave(2000))
+        other.rename(path)
+        return Writer.NONE
+
+    with monkeypatch.context() as patch:
+        patch.setattr("watcher.settle.verdict.writer", replace)
+        assert table.look("talk.wav") is None
+
+    found = table.look("talk.wav")
+    assert found is not None
+    assert found.fingerprint.size == len(wave(2000))
+
+
+def test_a_candidate_keeps_that_it_is_backlog(put: Put, table: Table, time: Time) -> None:
+    put("talk.mp3", b"x" * 1000)
+    table.look("talk.mp3", backlog=True)
+    time.forward(2.0)
+
+    found = table.look("talk.mp3")
+
+    assert found is not None
+    assert found.backlog
+
+
+def test_due_gives_each_waiting_file_once_and_in_order(put: Put, table: Table, time: Time) -> None:
+    for number in range(3):
+        put(f"talk{number}.mp3", b"x" * 1000)
+        table.look(f"talk{number}.mp3")
+        time.forward(0.5)
+    table.look("talk0.mp3")
+    time.forward(10.0)
+
+    paths = table.candidates.due(2) + table.candidates.due(2)
+
+    assert [os.path.basename(path) for path in paths] == [b"talk0.mp3", b"talk1.mp3", b"talk2.mp3"]  # noqa: PTH119  bytes
+    assert table.candidates.due(2) == []
+
+
+def test_a_forgotten_file_never_falls_due(put: Put, table: Table, time: Time) -> None:
+    put("talk.mp3", b"x" * 1000)
+    table.look("talk.mp3")
+    table.candidates.forget(os.fsencode(table.directory / "talk.mp3"))
+    time.forward(10.0)
+
+    assert table.candidates.next_due() is None
+    assert table.candidates.due(10) == []
+
+
+def test_postponing_keeps_a_file_and_makes_it_fall_due_again(put: Put, table: Table, time: Time) -> None:
+    path = os.fsencode(put("talk.mp3", b"x" * 1000))
+    table.look("talk.mp3")
+    time.forward(2.0)
+    assert table.candidates.due(1) == [path]
+
+    table.candidates.postpone(path)
+    table.candidates.postpone(b"/never/seen.wav")
+
+    assert path in table.candidates
+    assert table.candidates.next_due() == time.run + 1.0
+
+
+def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(put: Put, table: Table, time: Time) -> None:
+    log = Log()
+    put("talk.wav", wave(1000, claimed=5000))
+    for _ in range(300):
+        table.look("talk.wav")
+        time.forward(1.0)
+    put("quick.mp3", b"x" * 1000)
+    table.look("quick.mp3")
+
+    [line] = log.seen("file.waiting")
+    assert line["reason"] == "incomplete"
+    assert line["detail"]
+
+
+def test_a_file_whose_reason_flutters_is_told_of_once_a_minute(put: Put, table: Table, time: Time) -> None:
+    log = Log()
+    for _ in range(120):
+        path = put("talk.wav", wave(1000, claimed=5000))
+        table.look("talk.wav")
+        time.forward(0.5)
+        with path.open("ab"):
+            table.look("talk.wav")
+        time.forward(0.5)
+
+    assert 1 <= len(log.seen("file.waiting")) <= 3
+
+
+def test_ten_thousand_waiting_files_make_a_hundred_lines(put: Put, table: Table, time: Time) -> None:
+    structlog.configure(processors=[capture := LogCapture()])
+    for number in range(10_000):
+        put(f"{number}.wav", b"")
+    for _ in range(3):
+        for number in range(10_000):
+            table.look(f"{number}.wav")
+        time.forward(1.5)
+        table.candidates.tell()
+    time.forward(60.0)
+    table.candidates.tell()
+
+    lines = [entry for entry in capture.entries if entry["event"] == "file.waiting"]
+    assert len(lines) < 200
+    assert lines[-1]["count"] == 10_000
+    assert lines[-1]["reasons"] == {"empty": 10_000}
