@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from watcher.errors import UsageError, WatcherError
+from watcher.log import LogOptions, configure
 from watcher.report import Problem, Result, envelope, problem_of
 
 #: Ctrl-C, as shells count it: 128 + SIGINT.
@@ -21,6 +22,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line; give the exit code. With ``--json``, stdout holds one document whatever happens."""
     from watcher.cli.app import app  # noqa: PLC0415 - so that an error of an import is reported like any other
 
+    # Until a command that logs says otherwise: stdout is data, and what a room has to say at warning goes to stderr.
+    configure(LogOptions(level="warning"))
     try:
         code = app(args=list(arguments), standalone_mode=False, prog_name="watcher")
         sys.stdout.flush()

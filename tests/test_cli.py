@@ -1,0 +1,327 @@
+"""The commands: exit codes, the JSON envelope, and what a person reads. In this process where nothing is lost by it."""
+
+import json
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import daemon, eventually, watcher
+from scripted import Reply, Server, serving
+from test_service import hearing, recording, said
+
+from watcher.cli.main import run
+from watcher.errors import FileError
+from watcher.job import Fingerprint, Found
+from watcher.ledger import open_ledger
+
+Json = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WATCHER_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("WATCHER_CONFIG", os.devnull)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def server(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serving(hearing) as running:
+        monkeypatch.setenv("WATCHER_API__URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def as_json(capsys: pytest.CaptureFixture[str]) -> Json:
+    def call(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = run([*map(str, arguments), "--json"])
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return code, document
+
+    return call
+
+
+def test_every_envelope_has_the_same_keys_also_when_nothing_was_done(as_json: Json, state: Path) -> None:
+    for arguments in (
+        ["status"],
+        ["status", "--nonsense"],
+        ["config", "--set", "api.modle=x"],
+        ["retry"],
+        ["nonsense"],
+    ):
+        code, document = as_json(*arguments)
+
+        assert list(document) == ["version", "command", "status", "exit_code", "data", "errors"]
+        assert (document["version"], document["exit_code"]) == (1, code)
+        assert document["status"] == {0: "ok", 1: "partial"}.get(code, "error")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["status", "--nonsense"], 2, "usage"),
+        (["nonsense"], 2, "usage"),
+        (["retry"], 2, "usage"),
+        (["status", "--set", "api.model"], 2, "usage"),
+        (["status", "--set", "api.modle=x"], 3, "config"),
+        (["status", "--config", "/nowhere/w.toml"], 3, "config"),
+        (["once", "/nowhere/talk.wav", "--set", "api.key=x"], 3, "config"),
+        (["once"], 3, "config"),
+        (["render", "/nowhere/talk.wav"], 1, "unknown"),
+    ],
+)
+def test_what_cant_be_done_has_its_exit_code_and_a_stable_word(
+    as_json: Json, state: Path, arguments: list[str], code: int, error: str
+) -> None:
+    exit_code, document = as_json(*arguments)
+
+    assert (exit_code, document["errors"][0]["code"]) == (code, error)
+    assert document["errors"][0]["message"]
+
+
+def test_an_error_for_people_is_one_sentence_and_its_remedy_on_stderr(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["status", "--set", "api.modle=x"])
+
+    shown = capsys.readouterr()
+    assert (code, shown.out) == (3, "")
+    assert shown.err.splitlines() == [
+        "watcher: there is no key api.modle (in command line); did you mean api.model?",
+        "  -> watcher config --example shows every key",
+    ]
+
+
+def test_status_of_a_daemon_that_never_ran_is_empty_and_ok(as_json: Json, state: Path) -> None:
+    code, document = as_json("status")
+
+    assert code == 0
+    assert document["data"]["counts"] == {"queued": 0, "running": 0, "done": 0, "failed": 0, "skipped": 0}
+    assert document["data"]["service"]["running"] is False
+    assert not state.exists()
+
+
+def test_status_tells_failures_with_reason_and_remedy(as_json: Json, state: Path) -> None:
+    state.mkdir()
+    ledger = open_ledger(state)
+    ledger.put([Found(b"/in", b"/in/bad\xff.wav", Fingerprint(1, 2), small=True)])
+    job = ledger.claim("w", lease=30)
+    assert job is not None
+    ledger.fail(job, FileError("it is no audio", hint="send audio", reason="undecodable"))
+    ledger.close()
+
+    code, document = as_json("status")
+
+    failure = document["data"]["failures"][0]
+    assert code == 0
+    assert (failure["path"], failure["reason"], failure["message"], failure["hint"]) == (
+        "/in/bad\\xff.wav",
+        "undecodable",
+        "it is no audio",
+        "send audio",
+    )
+
+
+def test_once_transcribes_a_folder_and_a_single_file(as_json: Json, server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    first, second = recording(folder / "a.wav"), recording(tmp_path / "b.wav")
+
+    code, document = as_json("once", folder, second)
+
+    assert code == 0
+    assert {entry["path"] for entry in document["data"]["done"]} == {str(first), str(second)}
+    assert first.with_suffix(".txt").read_text().strip() == said(first)
+    assert second.with_suffix(".srt").exists()
+    assert not tmp_path.joinpath("a.srt").exists()
+
+
+def test_once_again_costs_nothing_and_says_so(as_json: Json, server: Server, tmp_path: Path) -> None:
+    source = recording(tmp_path / "b.wav")
+    as_json("once", source)
+
+    code, document = as_json("once", source)
+
+    assert (code, document["data"]["known"], document["data"]["done"]) == (0, [str(source)], [])
+    assert len(server.asked) == 1
+
+
+def test_once_ends_with_1_when_a_file_fails_and_names_the_remedy(as_json: Json, server: Server, tmp_path: Path) -> None:
+    bad, good = tmp_path / "bad.mp3", recording(tmp_path / "good.wav")
+    bad.write_text("this is no audio, but somebody called it so")
+
+    code, document = as_json("once", bad, good)
+    again, second = as_json("once", bad)
+
+    assert (code, document["status"]) == (1, "partial")
+    assert document["data"]["failed"][0]["path"] == str(bad)
+    assert document["data"]["failed"][0]["message"]
+    assert document["data"]["done"][0]["path"] == str(good)
+    assert again == 1
+    assert second["data"]["failed"][0]["hint"].endswith("watcher retry")
+
+
+def test_once_with_a_wrong_key_ends_with_4_and_leaves_the_files_queued(
+    as_json: Json, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = recording(tmp_path / "a.wav")
+    refusal = Reply(
+        {"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}}, status=401
+    )
+    with serving(lambda _asked: refusal) as refusing:
+        monkeypatch.setenv("WATCHER_API__URL", refusing.url)
+
+        code, document = as_json("once", source)
+
+    assert (code, document["errors"][0]["code"], document["data"]["queued"]) == (4, "held", 1)
+
+
+def test_render_makes_other_formats_without_a_request(as_json: Json, server: Server, tmp_path: Path) -> None:
+    source = recording(tmp_path / "a.wav")
+    as_json("once", source)
+    source.with_suffix(".srt").unlink()
+
+    code, document = as_json("render", source, "--format", "vtt", "--format", "srt")
+
+    assert code == 0
+    assert sorted(Path(path).name for path in document["data"]["outputs"]) == ["a.srt", "a.vtt"]
+    assert said(source) in source.with_suffix(".vtt").read_text()
+    assert len(server.asked) == 1
+
+
+def test_render_of_a_folder_renders_all_below(as_json: Json, server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    sources = [recording(folder / f"{number}.wav") for number in range(3)]
+    as_json("once", folder)
+
+    code, document = as_json("render", folder, "--format", "json")
+
+    assert (code, len(document["data"]["outputs"])) == (0, 3)
+    assert all(source.with_suffix(".json").exists() for source in sources)
+
+
+def test_retry_puts_failed_files_back_beside_a_running_daemon(as_json: Json, state: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    broken = [True]
+
+    def script(asked: object) -> Reply:
+        if broken[0]:
+            return Reply(
+                {"error": {"message": "bad", "type": "invalid_request_error", "param": "language", "code": "x"}},
+                status=422,
+            )
+        return hearing(asked)  # type: ignore[arg-type] # a script's argument
+
+    with serving(script) as server, daemon(folder, "--set", f"api.url={server.url}", state=state) as running:
+        source = recording(folder / "a.wav")
+        running.await_event("job.failed")
+        broken[0] = False
+
+        code, document = as_json("retry", source)
+
+        running.await_event("job.done")
+        running.stop()
+    assert (code, document["data"]["put_back"]) == (0, [str(source)])
+
+
+def test_retry_of_something_unknown_says_so(as_json: Json, state: Path, tmp_path: Path) -> None:
+    state.mkdir()
+    open_ledger(state).close()
+
+    code, document = as_json("retry", tmp_path / "a.wav")
+
+    assert (code, document["errors"][0]["code"]) == (1, "unknown")
+
+
+def test_resume_lifts_a_hold_of_a_running_daemon(
+    as_json: Json, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    refusal = Reply(
+        {"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}}, status=401
+    )
+    broken = [True]
+    with (
+        serving(lambda asked: refusal if broken[0] else hearing(asked)) as server,
+        daemon(folder, "--set", f"api.url={server.url}", state=state) as running,
+    ):
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        source = recording(folder / "a.wav")
+        running.await_event("gate.held")
+        eventually(lambda: "held" in watcher("status", environ={"WATCHER_STATE__DIR": str(state)}).stdout)
+        broken[0] = False
+
+        code, document = as_json("resume")
+
+        running.await_event("job.done")
+        running.stop()
+    assert (code, document["data"]["held"]) == (0, True)
+    assert source.with_suffix(".srt").exists()
+
+
+def test_config_shows_origins_and_masks_the_key(as_json: Json, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHER_API__KEY", "sk-secret")
+
+    code, document = as_json("config", "--set", "api.model=x")
+
+    settings = document["data"]["settings"]
+    assert code == 0
+    assert settings["api.key"] == {"value": "**********", "origin": "environment"}
+    assert settings["api.model"] == {"value": "x", "origin": "command line"}
+    assert settings["api.attempts"]["origin"] == "default"
+    assert "sk-secret" not in json.dumps(document)
+
+
+def test_config_example_is_toml(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "--example"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["api"]["model"] == "whisper-1"
+
+
+def test_lint_ends_with_1_when_a_rule_is_broken(as_json: Json, state: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.srt", tmp_path / "bad.srt"
+    good.write_text("1\n00:00:01,000 --> 00:00:03,000\nFine.\n")
+    bad.write_text("1\n00:00:01,000 --> 00:00:01,100\n" + "far too long " * 20 + "\n")
+
+    assert as_json("lint", good)[0] == 0
+    assert as_json("lint", bad, good)[0] == 1
+    assert as_json("lint", tmp_path / "none.srt")[0] == 1
+
+
+def test_check_finds_a_working_set_up_fit(as_json: Json, server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+
+    code, document = as_json("check", folder, "--paid")
+
+    findings = document["data"]["findings"]
+    assert code == 0, findings
+    assert {finding["area"] for finding in findings} >= {"settings", "folder", "state", "endpoint"}
+    assert any("transcribed a one-second clip" in finding["message"] for finding in findings)
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path / "state").exists()
+
+
+def test_check_of_a_dead_server_ends_with_4_and_of_a_missing_folder_with_3(
+    as_json: Json, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHER_API__URL", "http://127.0.0.1:1")
+    dead, _ = as_json("check")
+    monkeypatch.setenv("WATCHER_FOLDERS", f'[{{path = "{tmp_path}/none"}}]')
+
+    missing, document = as_json("check")
+
+    assert (dead, missing) == (4, 3)
+    assert all(error["hint"] for error in document["errors"])
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("watcher 0.")
