@@ -213,7 +213,7 @@ def test_formats_come_by_configuration_alone_and_parse_with_libraries_that_are_n
     text = said(source)
     cues = list(srt.parse((folder / "talk.srt").read_text()))
     assert [cue.content for cue in cues] == [text]
-    assert [caption.text for caption in webvtt.read(str(folder / "talk.vtt"))] == [text]
+    assert [caption.text for caption in webvtt.read(str(folder / "talk.vtt")).captions] == [text]
     assert [line.plaintext for line in pysubs2.load(str(folder / "talk.srt"))] == [text]
     document = json.loads((folder / "talk.json").read_text())
     assert text in json.dumps(document)
