@@ -92,7 +92,7 @@ def test_the_cpu_time_can_be_raised_up_to_the_most(tmp_path: Path) -> None:
         "allow_cpu(50, most=100); print(resource.getrlimit(resource.RLIMIT_CPU))"
     )
 
-    assert confined(code, tmp_path).stdout == "(6, 11)\n(11, 11)\n"
+    assert confined(code, tmp_path).stdout == "(6, 12)\n(11, 12)\n"
 
 
 def test_a_process_whose_parent_is_gone_ends(tmp_path: Path) -> None:

@@ -51,8 +51,9 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
 def allow_cpu(seconds: float, *, most: float) -> None:
     """Let this process use so many CPU seconds in all; beyond, the kernel ends it with SIGXCPU, at `most` in any case."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    ceiling = int(most) + 1 if hard == resource.RLIM_INFINITY else hard
-    resource.setrlimit(resource.RLIMIT_CPU, (min(int(seconds) + 1, ceiling), ceiling))
+    # At the hard limit comes SIGKILL, which says nothing; the soft one stays below it.
+    ceiling = int(most) + 2 if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_CPU, (max(0, min(int(seconds) + 1, ceiling - 1)), ceiling))
 
 
 def landlock_version(libc: ctypes.CDLL | None = None) -> int:

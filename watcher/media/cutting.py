@@ -116,8 +116,15 @@ class Cutting:
 
     def __enter__(self) -> Self:
         """Start the child."""
-        self._spool.mkdir(parents=True, exist_ok=True)
-        self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._spool))
+        try:
+            self._spool.mkdir(parents=True, exist_ok=True)
+            self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._spool))
+        except OSError as exc:
+            raise OutputError(
+                f"No pieces can be put into {self._spool}: {exc.strerror}",
+                hint="Check that the state directory can be written and its disk has room.",
+                reason="spool",
+            ) from exc
         # What the child has to say before it can speak: an import that fails, an assertion of the C library.
         self._words = os.memfd_create("media-child")
         self._link, theirs = socket.socketpair()
@@ -168,8 +175,8 @@ class Cutting:
                     if failed.detail:
                         _log.debug("media.child", reason=failed.reason, detail=failed.detail)
                     raise _ERRORS.get(failed.kind, FileError)(failed.message, hint=failed.hint, reason=failed.reason)
-                case message:
-                    raise ProtocolError(f"not for us: {message}")
+                case Order() | Grant():
+                    raise _nonsense()
 
     @property
     def summary(self) -> Summary:
@@ -239,9 +246,7 @@ class Cutting:
             except EOFError:
                 raise self._death() from None
             except ProtocolError as exc:
-                raise FileError(
-                    "The media child spoke nonsense.", hint="Export the recording again.", reason="crashed"
-                ) from exc
+                raise _nonsense() from exc
             if message is not None:
                 return message
             if not self._granted:
@@ -347,6 +352,14 @@ class _Lines:
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return decode(line)
+
+
+def _nonsense() -> FileError:
+    return FileError(
+        "The process that decodes the recording went out of its mind.",
+        hint="The recording is probably damaged; export it again, for example as WAV or FLAC.",
+        reason="crashed",
+    )
 
 
 def _signal_name(number: int) -> str:

@@ -1,0 +1,390 @@
+"""Cutting with a real child process: what it hands over, what it may not do, and what becomes of it."""
+
+import hashlib
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sounds
+
+from watcher.errors import FileError, JobError, OutputError, PassingError, StoppedError
+from watcher.job import Cut
+from watcher.media import RATE, Cutting, Limits, MediaOptions, Opening, Piece, clear_spool
+
+
+@contextmanager
+def cutting(path: Path, spool: Path, options: MediaOptions | None = None, **more: Any) -> Iterator[Cutting]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    arguments: dict[str, Any] = {"stop": threading.Event(), "in_flight": lambda: 4} | more
+    try:
+        with Cutting(descriptor, options or MediaOptions(), spool=spool, **arguments) as running:
+            yield running
+    finally:
+        os.close(descriptor)
+
+
+def all_pieces(running: Iterable[Piece]) -> list[Piece]:
+    pieces = []
+    for piece in running:
+        pieces.append(piece)
+        piece.release()
+    return pieces
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    return sounds.encode(sounds.speech(60.0), tmp_path / "talk.wav")
+
+
+SHORT = MediaOptions(pieces="fixed", piece_seconds=15.0)
+
+
+def test_the_pieces_hold_exactly_what_was_said_between_their_cuts(talk: Path, spool: Path) -> None:
+    sound = sounds.speech(60.0)
+    with cutting(talk, spool, SHORT) as running:
+        for index, piece in enumerate(running):
+            assert piece.cut.index == index
+            samples = sounds.decode(piece.path)
+            assert np.array_equal(samples, sound[piece.cut.start : piece.cut.end])
+            assert piece.cut.digest == hashlib.sha256(samples.tobytes()).hexdigest()
+            assert piece.size == piece.path.stat().st_size
+            assert piece.seconds == len(samples) / RATE
+            assert (piece.name, piece.mime) == ("audio.flac", "audio/flac")
+            piece.release()
+        summary = running.summary
+
+    assert index >= 3
+    assert summary.seconds == 60.0
+    assert summary.content == hashlib.sha256(talk.read_bytes()).hexdigest()
+    assert len(summary.loudness) == 600
+    assert summary.stream == "pcm_s16le, 16000 Hz, 1 channel"
+    assert summary.warnings == ()
+
+
+def test_what_the_header_promised_is_known_with_the_first_piece(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, SHORT) as running:
+        before = running.opening
+        next(iter(running))
+
+        assert before is None
+        assert running.opening == Opening(60.0, 4, "pcm_s16le, 16000 Hz, 1 channel")
+
+
+def test_pieces_can_be_mp3(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, MediaOptions(codec="mp3")) as running:
+        piece = next(iter(running))
+
+        assert (piece.name, piece.mime) == ("audio.mp3", "audio/mpeg")
+        assert abs(len(sounds.decode(piece.path)) - (piece.cut.end - piece.cut.start)) < 2000
+
+
+def test_a_small_file_that_only_needs_another_form_is_one_piece(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(sounds.speech(100.0), tmp_path / "talk.aiff")
+
+    with cutting(path, spool, in_flight=lambda: 8) as running:
+        assert len(all_pieces(running)) == 1
+
+
+def test_a_longer_one_keeps_all_places_busy(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 12), tmp_path / "talk.wav")
+
+    with cutting(path, spool, in_flight=lambda: 4) as running:
+        assert len(all_pieces(running)) >= 7
+    with cutting(path, spool, MediaOptions(pieces="fixed"), in_flight=lambda: 4) as running:
+        assert len(all_pieces(running)) == 1
+
+
+def test_at_most_two_pieces_more_than_in_flight_exist(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 4), tmp_path / "talk.wav")
+    places, held, most = 1, [], 0
+    with cutting(path, spool, SHORT, in_flight=lambda: places) as running:
+        for piece in running:
+            held.append(piece)
+            most = max(most, len(list(running._directory.iterdir())))
+            if len(held) == 3:
+                held.pop(0).release()
+            if piece.cut.index == 8:
+                places = 3
+
+    assert most <= 5
+
+
+def test_a_consumer_that_holds_everything_gets_no_more_until_it_releases_from_another_thread(
+    tmp_path: Path, spool: Path
+) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 2), tmp_path / "talk.wav")
+    with cutting(path, spool, SHORT, in_flight=lambda: 1) as running:
+        pieces = iter(running)
+        held = [next(pieces) for _ in range(3)]
+        releaser = threading.Timer(0.2, held[0].release)
+        releaser.start()
+
+        fourth = next(pieces)
+
+        releaser.join()
+        assert fourth.cut.index == 3
+        assert not held[0].path.exists()
+        assert held[1].path.exists()
+        running.release(held[1])
+        held[1].release()
+        assert not held[1].path.exists()
+
+
+def test_planned_cuts_are_made_again(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, SHORT) as running:
+        cuts = [piece.cut for piece in all_pieces(running)]
+    with cutting(talk, spool, planned=cuts) as running:
+        again = [piece.cut for piece in all_pieces(running)]
+        assert running.replanned is None
+    strange = [Cut(0, 0, 12 * RATE, "0" * 64)]
+    with cutting(talk, spool, SHORT, planned=strange) as running:
+        anew = [piece.cut for piece in all_pieces(running)]
+        assert running.replanned == 0
+
+    assert again == cuts
+    assert anew == cuts
+
+
+def test_no_piece_is_longer_or_larger_than_the_server_takes(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, max_seconds=10.0, max_bytes=100_000) as running:
+        pieces = all_pieces(running)
+
+    assert max(piece.seconds for piece in pieces) <= 10.0
+    assert max(piece.size for piece in pieces) <= 100_000
+
+
+def test_the_spool_is_empty_afterwards_whatever_was_released(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, SHORT) as running:
+        next(iter(running))
+    assert list(spool.iterdir()) == []
+
+    with pytest.raises(ZeroDivisionError), cutting(talk, spool, SHORT) as running:
+        next(iter(running)).seconds / 0
+    assert list(spool.iterdir()) == []
+
+
+def test_what_a_crash_left_in_the_spool_can_be_cleared(spool: Path) -> None:
+    left = spool / "job-abc"
+    left.mkdir(parents=True)
+    (left / "00000.flac").write_bytes(b"x")
+    other = spool / "keep"
+    other.touch()
+
+    clear_spool(spool)
+
+    assert list(spool.iterdir()) == [other]
+
+
+def test_the_descriptor_stays_where_it_was(talk: Path, spool: Path) -> None:
+    descriptor = os.open(talk, os.O_RDONLY)
+    os.lseek(descriptor, 100, os.SEEK_SET)
+    with Cutting(descriptor, SHORT, spool=spool, stop=threading.Event(), in_flight=lambda: 4) as running:
+        all_pieces(running)
+
+    assert os.lseek(descriptor, 0, os.SEEK_CUR) == 100
+    os.close(descriptor)
+
+
+def test_the_source_may_lose_its_name_meanwhile(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, SHORT) as running:
+        talk.unlink()
+
+        assert len(all_pieces(running)) == 4
+
+
+def test_a_stop_ends_the_iteration(talk: Path, spool: Path) -> None:
+    stop = threading.Event()
+    with cutting(talk, spool, SHORT, stop=stop) as running:
+        pieces = iter(running)
+        next(pieces)
+        stop.set()
+
+        with pytest.raises(StoppedError):
+            list(pieces)
+
+
+def test_closing_from_another_thread_ends_the_iteration(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 2), tmp_path / "talk.wav")
+    with cutting(path, spool, SHORT, in_flight=lambda: 1) as running:
+        closer = threading.Timer(0.3, running.close)
+        closer.start()
+
+        with pytest.raises(StoppedError):
+            list(running)
+
+        closer.join()
+
+
+def test_the_summary_is_not_there_before_the_end(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, SHORT) as running:
+        next(iter(running))
+
+        with pytest.raises(RuntimeError):
+            _ = running.summary
+
+
+def test_the_child_has_no_secrets_no_foreign_descriptors_and_no_terminal(
+    talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WATCHER_API__KEY", "OPENAI_API_KEY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "HOME", "http_proxy"):
+        monkeypatch.setenv(name, "secret")
+    lock = os.open(talk.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+    os.set_inheritable(lock, True)  # noqa: FBT003 - its only argument
+    with cutting(talk, spool, SHORT) as running:
+        next(iter(running))
+        process = Path(f"/proc/{running._process.pid}")
+
+        assert b"secret" not in (process / "environ").read_bytes()
+        files = {str(link.readlink()) for link in (process / "fd").iterdir()}
+        known = (os.devnull, str(talk), str(running._directory), "/memfd:", "socket:")
+        assert [file for file in files if not file.startswith(known)] == []
+        assert os.getpgid(running._process.pid) == running._process.pid
+        assert "NoNewPrivs:\t1" in (process / "status").read_text()
+    os.close(lock)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "reason"),
+    [
+        (signal.SIGSEGV, FileError, "crashed"),
+        (signal.SIGABRT, FileError, "crashed"),
+        (signal.SIGXCPU, FileError, "limits"),
+        (signal.SIGKILL, PassingError, "killed"),
+        (signal.SIGRTMIN + 3, FileError, "crashed"),
+    ],
+)
+def test_a_child_that_dies_fails_its_job_with_a_reason(
+    number: int, kind: type[JobError], reason: str, tmp_path: Path, spool: Path
+) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 3), tmp_path / "talk.wav")
+    with cutting(path, spool, SHORT, in_flight=lambda: 1) as running:
+        pieces = iter(running)
+        next(pieces)
+        running._process.send_signal(number)
+
+        with pytest.raises(kind) as caught:
+            list(pieces)
+
+        assert caught.value.reason == reason
+        assert caught.value.hint
+    assert list(spool.iterdir()) == []
+
+
+def test_a_child_that_hangs_is_given_up(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 3), tmp_path / "talk.wav")
+    pace = 1
+    with cutting(path, spool, SHORT, in_flight=lambda: 1, clock=lambda: time.monotonic() * pace) as running:
+        pieces = iter(running)
+        next(pieces).release()
+        running._process.send_signal(signal.SIGSTOP)
+        pace = 1000
+
+        with pytest.raises(PassingError) as caught:
+            all_pieces(pieces)
+
+        assert caught.value.reason == "stalled"
+
+
+def test_a_child_that_waits_for_us_is_not_given_up(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 2), tmp_path / "talk.wav")
+    seconds = itertools.count(0.0, 30.0)
+    with cutting(path, spool, SHORT, in_flight=lambda: 1, clock=lambda: next(seconds)) as running:
+        held: list[Piece] = []
+        releaser = threading.Timer(1.0, lambda: held.pop().release())
+        for piece in running:
+            held.append(piece)
+            if piece.cut.index == 2:
+                releaser.start()
+            elif piece.cut.index > 2:
+                piece.release()
+        releaser.join()
+
+        assert running.summary.seconds == 120.0
+
+
+def _saying(code: str) -> Callable[[Cutting, int], list[str]]:
+    def command(_: Cutting, line: int) -> list[str]:
+        return [sys.executable, "-c", f"import socket, sys; line = socket.socket(fileno={line}); {code}"]
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "reason"),
+    [
+        ("line.sendall(b'nonsense\\n')", FileError, "crashed"),
+        ('line.sendall(b\'{"v":1,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
+        ("[line.sendall(b'x' * 1000000) for _ in range(10)]", FileError, "crashed"),
+        ("sys.exit('no module named av')", PassingError, "child"),
+        ("sys.exit(0)", PassingError, "child"),
+        ("1/0", PassingError, "child"),
+    ],
+)
+def test_a_child_that_speaks_nonsense_or_not_at_all_is_no_harm(  # noqa: PLR0917 - three cases, three fixtures
+    code: str, kind: type[JobError], reason: str, talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cutting, "_command", _saying(code))
+    with cutting(talk, spool) as running:
+        with pytest.raises(kind) as caught:
+            list(running)
+
+        assert caught.value.reason == reason
+
+
+def test_a_child_that_cannot_be_started_is_passing(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(spool / "python"))
+
+    with pytest.raises(PassingError) as caught, cutting(talk, spool):
+        pass
+
+    assert caught.value.reason == "child"
+    assert list(spool.iterdir()) == []
+
+
+def test_a_spool_that_cannot_be_made_is_no_fault_of_the_file(talk: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(OutputError) as caught, cutting(talk, tmp_path / "file" / "spool"):
+        pass
+
+    assert caught.value.reason == "spool"
+
+
+def test_memory_has_a_limit(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, limits=Limits(memory=180 << 20)) as running, pytest.raises(JobError) as caught:
+        list(running)
+
+    assert caught.value.reason in {"limits", "child"}
+
+
+def test_cpu_time_has_a_limit_relative_to_the_sound(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.tile(sounds.speech(60.0), 60), tmp_path / "talk.wav")
+
+    with (
+        cutting(path, spool, limits=Limits(cpu_base=0.3, cpu_ratio=0.0)) as running,
+        pytest.raises(FileError) as caught,
+    ):
+        all_pieces(running)
+
+    assert caught.value.reason == "limits"
+
+
+def test_a_recording_longer_than_the_limit_is_refused(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, limits=Limits(seconds=20.0)) as running, pytest.raises(FileError) as caught:
+        all_pieces(running)
+
+    assert caught.value.reason == "too_long"
