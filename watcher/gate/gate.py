@@ -44,7 +44,7 @@ _SLICE: Final = 0.25
 _SYNC_SECONDS: Final = 2.0
 #: Pauses shorter than this are not worth the ledger's memory.
 _MEMORABLE_SECONDS: Final = 5.0
-#: Waits of one refused request: 0.5 s, doubled each time, up to this.
+#: Waits of one refused request: a fraction of a second, doubled each time, up to this.
 _LONGEST_REST: Final = 16.0
 #: A request turned away this often while others pass has failed by itself.
 _TURNED_AWAY: Final = 10
@@ -201,7 +201,7 @@ class Gate:
         """Make a request through the gate; `seconds` of audio, of the file `path`.
 
         Being turned away (429, 503) and not reaching the server cost nothing: it waits and asks again, until the gate
-        holds or the daemon stops. Other passing failures are tried `tries` times in all, half a second and more apart,
+        holds or the daemon stops. Other passing failures are tried `tries` times in all, a quarter of a second and more apart,
         except timeouts, which may have been paid for. Raises what `call` raises, HeldError and StoppedError.
         """
         turned_away = failures = 0
@@ -219,10 +219,7 @@ class Gate:
                     failures += 1
                     if failures >= tries or error.reason == "timeout" or (error.retry_after or 0) > PATIENCE_SECONDS:
                         raise
-                rest = min(0.5 * 2 ** (turned_away + failures - 1), _LONGEST_REST) if turned_away + failures else 0.5
-                rest *= 1 + 0.25 * self._jitter()
-                if not error.crowded:  # else the pause sees to it
-                    rest = max(rest, error.retry_after or 0.0)
+                rest = self._rest(error, turned_away if error.crowded else failures)
             if self._stop.wait(rest):
                 raise StoppedError("the daemon stops")
 
@@ -439,6 +436,12 @@ class Gate:
             # always fails keeps the gate shut.
             return _held(self._hold, retry_after=_ANOTHER_FILE_SECONDS if waiter.probe else 0.0)
         return None
+
+    def _rest(self, error: PassingError, times: int) -> float:
+        """Give the seconds a refused request waits by itself, beside what everybody has to wait."""
+        first = 0.5 if error.crowded else 0.25
+        rest = min(first * 2.0 ** max(times - 1, 0), _LONGEST_REST) * (1 + 0.25 * self._jitter())
+        return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
     def _trouble(self, waiter: "_Waiter", path: bytes, error: BaseException | None, now: float) -> JobError | None:
         """Count the outcome; give the error that is everybody's."""

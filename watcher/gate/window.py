@@ -1,14 +1,17 @@
 """How many requests may be in flight: additive up, multiplicative down, around a ceiling that is learned.
 
 A refusal for crowding halves the window once, whatever else of the same burst is refused; each success then gives one
-place back up to the ceiling, so that one overrun costs a fraction of a round trip. Above a ceiling that was learned, one
-place more is tried after a few whole windows of successes, each failed trial doubling that wait.
+place back up to the ceiling, so that one overrun costs a fraction of a round trip. The ceiling comes down when refusals
+keep coming before a whole window has gone through: a server that takes so many does that, stray refusals do not. Above a
+ceiling that was learned, one place more is tried after a few windows of successes, each failed trial doubling that wait.
 """
 
 from typing import Final
 
 _PATIENCE: Final = 2
 _MOST_PATIENCE: Final = 64
+#: Refusals in a row, each before a whole window has gone through, that bring the ceiling down.
+_EARLY: Final = 3
 
 
 class Window:
@@ -21,6 +24,8 @@ class Window:
         self._trial = False
         #: Whole windows of successes before one place more is tried.
         self._patience = _PATIENCE
+        #: Windows at which refusals came before a whole one had gone through, since one last did.
+        self._early: list[int] = []
         #: Successes since the last cut, and since the ceiling was reached.
         self._passed = 0
         self._credit = 0
@@ -52,17 +57,20 @@ class Window:
         """Halve, unless the request started before the last cut: then it says nothing new."""
         if epoch != self.epoch:
             return
+        early = self._passed < self.limit
+        self._early = [*self._early, self.limit] if early and not self._trial else []
         if self._trial:
             self._ceiling -= 1
             self._patience = min(2 * self._patience, _MOST_PATIENCE)
-        elif self._passed < self.limit:
-            # Refused again before a window went through: the server takes fewer than this.
-            self._ceiling = max(1, self.limit - 1)
+        elif len(self._early) >= _EARLY:
+            # Not the first of them: that may have been a burst far beyond what is taken.
+            self._ceiling = max(1, max(self._early[1:]) - 1)
+            self._early = []
         self.limit = max(1, self.limit // 2)
         self._trial, self._credit, self._passed = False, 0, 0
         self.epoch += 1
 
     def restart(self) -> None:
         """Begin with one place after a hold: each success adds one, so all are there after a few round trips."""
-        self.limit, self._trial, self._credit, self._passed = 1, False, 0, 0
+        self.limit, self._trial, self._credit, self._passed, self._early = 1, False, 0, 0, []
         self.epoch += 1
