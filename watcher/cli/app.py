@@ -103,14 +103,20 @@ def engine(
 
 
 @app.command()
-def status(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
+def status(
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay, and show every change.")] = False,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
     """Show the queue, what is running, and what failed.
 
     Also a hold and why, the last results, and what to do about failures. Works beside a running daemon and without one.
     """
     from watcher.cli.status import status as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(config=config, given=given, as_json=as_json)
+    return verb(config=config, given=given, follow=follow, as_json=as_json)
 
 
 @app.command()

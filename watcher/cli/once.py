@@ -48,14 +48,14 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar  # noqa: PLC0415 - likewise
 
     columns = (
-        TextColumn("{task.completed:.0f} of {task.total:.0f} files"),
+        TextColumn("{task.fields[files]}"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[audio]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task("", total=None, audio="")
+        task = bar.add_task("", total=None, files="looking for recordings", audio="")
         # Below the bar's own context stderr is redirected, so that warnings appear above the bar.
         quiet = (
             config.settings.log
@@ -67,7 +67,9 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
         def display(progress: Progress) -> None:
             rate = progress.heard_seconds / max(bar.tasks[0].elapsed or 0.0, 0.1)
             audio = progress.held or f"{hours(progress.heard_seconds)} of audio, {rate:.1f} x"
-            bar.update(task, total=progress.files, completed=progress.done + progress.failed, audio=audio)
+            finished = progress.done + progress.failed
+            files = f"{finished} of {progress.files} files"
+            bar.update(task, total=progress.files or None, completed=finished, files=files, audio=audio)
 
         yield display
 
