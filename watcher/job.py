@@ -73,7 +73,7 @@ class Job:
     seconds: float | None = None
     #: SHA-256 (hex) of the content last transcribed here, or of the same inode elsewhere; "" if none.
     content: str = ""
-    #: It was running in a crash: nothing else runs beside it, so that the next crash tells whether it was this file.
+    #: It was running in a crash: nothing runs beside it until it is past that point, so that another crash tells the culprit.
     alone: bool = False
 
 

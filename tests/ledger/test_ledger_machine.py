@@ -190,6 +190,7 @@ class Machine(RuleBasedStateMachine):
             case "progress":
                 self.ledger.progress(job, piece=source.piece + 1, pieces=9, seconds_done=1)
                 source.piece += 1
+                source.alone = source.alone and source.piece <= source.reached
         if end not in {"renew", "progress"}:
             source.job = None
         if end in {"retry", "release", "drop"}:

@@ -688,6 +688,23 @@ class TestCrash:
 
         assert name(again.claim("other", lease=LEASE, small=True)) == "e.wav"
 
+    def test_a_suspect_past_the_point_of_the_crash_lets_others_begin(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found("a.wav"), found("b.wav", backlog=True)])
+        job = claimed(ledger)
+        claimed(ledger)
+        ledger.progress(job, piece=2, pieces=9, seconds_done=0)
+        again = self.crash(engine, ledger)
+        again.put([found("c.wav")])
+        suspect = claimed(again)
+
+        again.progress(suspect, piece=2, pieces=9, seconds_done=0)
+        so_far = again.claim("other", lease=LEASE)
+        again.progress(suspect, piece=3, pieces=9, seconds_done=0)
+
+        assert suspect.path == job.path
+        assert so_far is None
+        assert name(claimed(again)) == "c.wav"
+
     def test_a_suspect_that_is_done_is_no_suspect_any_more(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found("a.wav"), found("b.wav")])
         claimed(ledger)

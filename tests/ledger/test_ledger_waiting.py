@@ -164,6 +164,18 @@ def test_the_end_of_the_last_job_lets_a_suspect_begin(engine: Engine, ledger: Le
         woken()
 
 
+def test_a_suspect_that_gets_further_lets_others_begin(engine: Engine, ledger: Ledger) -> None:
+    ledger.put([found("a.wav")])
+    claimed(ledger)
+    ledger.close()
+    ledger = engine.open()
+    ledger.put([found("b.wav")])
+    suspect = claimed(ledger)
+    with waiting(ledger) as woken:
+        ledger.progress(suspect, piece=1, pieces=2, seconds_done=0)
+        woken()
+
+
 def test_a_hook_ends_a_wait(ledger: Ledger) -> None:
     ledger.put([found()])
     job = claimed(ledger)

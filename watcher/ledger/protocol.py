@@ -163,8 +163,9 @@ class Ledger(Protocol):
 
         `small`: only jobs that need one request. The lease lasts `lease` seconds; once it has lapsed the job may be
         claimed by others. None: nothing is due, or what is due has to wait for others to end: a source that was running
-        in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then). Such a
-        crash costs no attempt. Five crashes alone, without a piece more done in between, and it is `quarantined`.
+        in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it
+        has got further (`progress`) than when it crashed. A crash costs no attempt. Five crashes alone, without getting
+        further in between, and it is `quarantined`.
         """
 
     def renew(self, job: Job, *, lease: float) -> None:

@@ -117,6 +117,8 @@ class Queue(Waiting):
         values = {"piece": piece, "pieces": pieces, "seconds_done": rows.number(seconds_done)}
         with self._database.transaction(durable=False) as connection:
             connection.execute(_PROGRESS, {"id": job.id, "fence": job.fence, **values})
+        if job.alone:
+            self._concluded()
 
     # Operator.
 
@@ -280,8 +282,11 @@ _REFRESH: Final = """
 UPDATE sources SET size = :size, mtime_ns = :mtime_ns, inode = :inode
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
+# Past the point where it crashed, others may run beside it.
 _PROGRESS: Final = """
-UPDATE sources SET piece = :piece, pieces = :pieces, seconds_done = :seconds_done
+UPDATE sources SET
+    piece = :piece, pieces = :pieces, seconds_done = :seconds_done,
+    alone = CASE WHEN :piece > reached THEN 0 ELSE alone END
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
 _HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"

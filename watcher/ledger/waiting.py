@@ -86,7 +86,7 @@ class Waiting(Part):
             self._changes.notify_all()
 
     def _concluded(self, hook: str = "") -> None:
-        """Say that a job ended, if anybody may wait for that."""
+        """Say that a job ended (or is no suspect any more), if anybody may wait for that."""
         if self._held_back or hook:
             self._held_back = False
             self._announce()
