@@ -1,7 +1,6 @@
 """For the tests of settle and folders: a clock to turn, small whole recordings, and the real detector with its log."""
 
 import os
-import queue
 import struct
 import threading
 import time
@@ -47,12 +46,14 @@ def wave(payload: int = 1000, *, claimed: int | None = None) -> bytes:
     return header + b"\x01\x02" * (payload // 2)
 
 
-def eventually(condition: Callable[[], object], *, patience: float = PATIENCE, what: str = "") -> None:
+def eventually(
+    condition: Callable[[], object], *, patience: float = PATIENCE, every: float = 0.01, what: Callable[[], str] = str
+) -> None:
     """Wait until a condition holds; AssertionError when its time is up."""
     deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, what or "the condition never came true"
-        threading.Event().wait(0.005)
+        assert time.monotonic() < deadline, what() or "the condition never came true"
+        threading.Event().wait(every)
 
 
 class Log:
@@ -60,12 +61,10 @@ class Log:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
-        self._new: queue.SimpleQueue[None] = queue.SimpleQueue()
         structlog.configure(processors=[structlog.processors.add_log_level, self._hear])
 
     def _hear(self, _logger: object, _method: str, event: structlog.typing.EventDict) -> str:
         self.events.append(dict(event))
-        self._new.put(None)
         raise structlog.DropEvent
 
     def seen(self, name: str, **keys: object) -> list[dict[str, Any]]:
@@ -78,13 +77,14 @@ class Log:
 
     def wait_for(self, name: str, count: int = 1, **keys: object) -> list[dict[str, Any]]:
         """Give all such events as soon as there are `count`, past ones included."""
-        deadline = time.monotonic() + PATIENCE
-        while len(found := self.seen(name, **keys)) < count:
-            try:
-                self._new.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"{len(found)} of {count} {name} {keys} in {self.talk()}") from None
-        return found
+        # A flood of events is not searched through a hundred times a second.
+        every = 0.5 if len(self.events) > 5000 else 0.01
+        eventually(
+            lambda: len(self.seen(name, **keys)) >= count,
+            every=every,
+            what=lambda: f"{count} {name} {keys} not in\n{self.talk()}",
+        )
+        return self.seen(name, **keys)
 
     def talk(self) -> str:
         """Give what matters of the log, for a failure's message."""
@@ -117,7 +117,7 @@ class Scene:
         wanted = {(os.fspath(path), path.stat().st_size) for path in paths}
         eventually(
             lambda: wanted <= {(event["path"], event.get("bytes")) for event in self.log.seen("file.queued")},
-            what=f"not queued: {self.missing(*paths)}\n{self.log.talk()}",
+            what=lambda: f"not queued: {self.missing(*paths)}\n{self.log.talk()}",
         )
 
     def missing(self, *paths: Path) -> list[str]:

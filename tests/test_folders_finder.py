@@ -512,15 +512,15 @@ def test_a_server_that_does_not_answer_holds_up_nobody_and_is_said(
 ) -> None:
     monkeypatch.setattr("watcher.folders.finder._SILENT", 1.0)
     answers = threading.Event()
-    real = os.stat
+    real = os.open
 
-    def hang(path: Any, **keys: Any) -> os.stat_result:
+    def hang(path: Any, *arguments: Any, **keys: Any) -> int:
         if path == os.fsencode(base):
             answers.wait(60.0)
-        return real(path, **keys)
+        return real(path, *arguments, **keys)
 
     local = tmp_path / "outside"
-    monkeypatch.setattr("watcher.folders.post.os.stat", hang)
+    monkeypatch.setattr("watcher.folders.post.os.open", hang)
     with finding(state, Folder("nas", str(base)), Folder("local", str(local))) as scene:
         [event] = scene.log.wait_for("folder.lost")
         eventually(scene.finder.ready.is_set)

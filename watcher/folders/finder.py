@@ -20,6 +20,7 @@ _log = structlog.get_logger()
 
 #: Seconds without a sign of life after which a network folder counts as lost.
 _SILENT: Final = 30.0
+_MUTE_HINT: Final = "it is waited for; look at the mount and its server"
 #: Seconds network folders get to end.
 _JOIN: Final = 2.0
 
@@ -109,7 +110,7 @@ class Finder:
     def states(self) -> tuple[FolderState, ...]:
         """Give how each folder is watched; thread-safe, at most a moment old."""
         remote = [
-            replace(state, how=How.LOST, why="the server does not answer") if lane.silent else state
+            replace(state, how=How.LOST, why="the server does not answer", hint=_MUTE_HINT) if lane.silent else state
             for lane in list(self._remote)
             for state in lane.lane.states or (_absent(lane.folder, ""),)
         ]
@@ -177,7 +178,7 @@ class Finder:
                     folder=remote.folder.name,
                     path=remote.folder.path,
                     reason="the server does not answer",
-                    hint="it is waited for; look at the mount and its server",
+                    hint=_MUTE_HINT,
                 )
             remote.silent = silent
 

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH108, PTH114, PTH116  paths are bytes here, and pathlib takes text only
+# ruff: noqa: PTH108, PTH114  paths are bytes here, and pathlib takes text only
 """Standing guard over one root: how it is watched, and what is done when that fails.
 
 A guard starts the watch first and scans second. It looks at the root and at the watch's threads a few times a second,
@@ -10,7 +10,6 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from secrets import token_hex
@@ -20,7 +19,7 @@ import structlog
 
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Kind, Mounts
-from watcher.folders.root import Root
+from watcher.folders.root import Obstacle, Root
 from watcher.folders.rounds import Rounds
 from watcher.folders.watch import REMEDIES, Inbox, Trouble, Watch, diagnose, kernel_device, watched
 from watcher.ledger.protocol import Ledger
@@ -35,6 +34,9 @@ _CONFIRM: Final = 1.0
 #: Seconds before a watch that keeps failing is built anew: first, longest; and how long it must hold to start over.
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
+_WAITED_FOR: Final = "it is waited for: mount it, create it, or let the service's user read it"
+#: Obstacles told at most.
+_OBSTACLES: Final = 20
 #: Starts the name of a probe file: hidden, and telling.
 PROBE_PREFIX: Final = ".watcher-probe-"
 
@@ -62,6 +64,10 @@ class FolderState:
     waiting: int
     #: Directories without a watch of their own, looked at every few seconds instead.
     unwatched: int
+    #: What to do about a folder that is lost; else "".
+    hint: str = ""
+    #: What cannot be read below, the first of them.
+    obstacles: tuple[Obstacle, ...] = ()
 
 
 class Post:
@@ -102,7 +108,8 @@ class Post:
         self._audit_at: float | None = None
         self._suspects: frozenset[bytes] = frozenset()
         self._unwatched: frozenset[bytes] = frozenset()
-        self._rebuilt_by_audit = False
+        #: Building the watch anew because of an audit did not help.
+        self._futile = False
 
     @property
     def present(self) -> bool:
@@ -136,6 +143,8 @@ class Post:
             known=len(self.root.known),
             waiting=len(self.root.candidates),
             unwatched=len(self._unwatched),
+            hint="" if self.present else _WAITED_FOR,
+            obstacles=self.root.obstacles(_OBSTACLES) if self.present else (),
         )
 
     # Starting and ending.
@@ -144,13 +153,11 @@ class Post:
         """Watch the root and ask for a full scan; a root that is not there is lost, and waited for."""
         path = self.root.path
         try:
-            os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            status = os.stat(path)
+            self._identity = _identity(path)
             real = os.path.realpath(path)
         except OSError as error:
             self._lose(error)
             return
-        self._identity = (status.st_dev, status.st_ino)
         self.real_prefix = real.rstrip(b"/") + b"/"
         self.root.settle_in(real)
         if not self._loaded:
@@ -276,37 +283,33 @@ class Post:
     def check(self) -> None:
         """Compare the root and its watch with what they should be; to be called a few times per second."""
         now = self._monotonic()
-        if not self.present:
-            self._look_for_it()
-        elif (error := self._absence()) is not None:
+        try:
+            identity = _identity(self.root.path)
+        except OSError as error:
             self._lose(error)
-        elif not self.intact():
+            return
+        if not self.present:
+            self.begin("returned")
+        elif identity != self._identity or self._turned():
             self._degraded("replaced")
             self.begin("replaced")
-        elif self.root.path in self.root.closed:
-            self._lose(PermissionError(errno.EACCES, self.root.closed.pop(self.root.path)))
         elif self._rebuild_at is not None:
             if now >= self._rebuild_at:
                 self.begin("watch_lost")
         elif self._watch is not None:
             self._check_watch(self._watch, now)
 
-    def _absence(self) -> OSError | None:
-        try:
-            os.stat(self.root.path)
-        except OSError as error:
-            return error
-        return None
-
     def intact(self) -> bool:
         """Say whether the root is still the one that was scanned."""
-        path = self.root.path
         try:
-            status = os.stat(path)
+            return self.present and _identity(self.root.path) == self._identity and not self._turned()
         except OSError:
             return False
-        moved = os.path.islink(path) and os.path.realpath(path).rstrip(b"/") + b"/" != self.real_prefix
-        return self.present and (status.st_dev, status.st_ino) == self._identity and not moved
+
+    def _turned(self) -> bool:
+        """Say whether the root is a symbolic link that leads elsewhere now."""
+        path = self.root.path
+        return os.path.islink(path) and os.path.realpath(path).rstrip(b"/") + b"/" != self.real_prefix
 
     def remounted(self) -> None:
         """Something was mounted or unmounted somewhere: look at every directory, and at the watches."""
@@ -359,13 +362,8 @@ class Post:
             folder=self.folder.name,
             path=os.fsdecode(self.root.path),
             reason=reason,
-            hint="it is waited for: mount it, create it, or let the service's user read it",
+            hint=_WAITED_FOR,
         )
-
-    def _look_for_it(self) -> None:
-        with suppress(OSError):
-            os.close(os.open(self.root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            self.begin("returned")
 
     def _degraded(self, reason: str, **keys: object) -> None:
         said = {key: value for key, value in keys.items() if value not in ("", 0.0)}
@@ -382,8 +380,8 @@ class Post:
             self._audit_at = now + _CONFIRM
             return
         refusal = diagnose(self._real_of(next(iter(confirmed)))) if confirmed else 0
-        if confirmed and refusal == 0 and not self._rebuilt_by_audit:
-            self._rebuilt_by_audit = True
+        if confirmed and refusal == 0 and not self._futile:
+            self._futile = True
             self._rebuild("unwatched", now, directories=len(confirmed))
             return
         if confirmed - self._unwatched:
@@ -393,7 +391,7 @@ class Post:
                 example=os.fsdecode(next(iter(confirmed))),
                 hint=REMEDIES.get(refusal, "they are looked at every few seconds instead"),
             )
-        self._rebuilt_by_audit = bool(confirmed)
+        self._futile = bool(confirmed) and refusal == 0
         self._unwatched = confirmed
         self.rounds.polled = confirmed | self.root.remote_directories()
 
@@ -409,6 +407,16 @@ class Post:
 
     def _real_of(self, path: bytes) -> bytes:
         return self.real_prefix + path[len(self.root.path.rstrip(b"/")) + 1 :]
+
+
+def _identity(path: bytes) -> tuple[int, int]:
+    """Give device and inode of a directory that can be listed; OSError for any other."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return status.st_dev, status.st_ino
 
 
 def touch(path: bytes) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain, islice
 from typing import Final
 
 import structlog
@@ -24,7 +25,7 @@ from watcher.folders.known import Known, directory_key, file_key, mark_of
 from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.job import Found
 from watcher.ledger.protocol import Ledger, Put
-from watcher.settle import Candidates, Quota, Ruling, Site, abandoned, fingerprint, is_audio
+from watcher.settle import UNREADABLE_HINT, Candidates, Quota, Ruling, Site, abandoned, fingerprint, is_audio
 
 _log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ _RACY_NS: Final = 3_000_000_000
 _IGNORED: Final = 10_000
 #: Files of a scan that are handed over in one transaction.
 _BATCH: Final = 512
+_CLOSED_HINT: Final = "let the service's user list it: chmod o+rx, or add the user to its group"
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
@@ -65,6 +67,15 @@ class Tour:
 
 
 Scan = Generator[Tour, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A file or directory that cannot be read, why, and what to do about it."""
+
+    path: bytes
+    why: str
+    hint: str
 
 
 @dataclass(slots=True)
@@ -414,18 +425,25 @@ class Root:
         """Note a directory that could not be listed; once per reason."""
         reason = error.strerror or str(error)
         told = self.closed.get(path) == reason
-        if len(self.closed) < _IGNORED or path == self.path:
+        if path == self.path:  # its guard sees that, and calls it lost
+            return
+        if len(self.closed) < _IGNORED:
             self.closed[path] = reason
-        # The root itself is its guard's business: a root that cannot be listed is lost.
-        if path != self.path and not told and self._quota.spend():
+        if not told and self._quota.spend():
             _log.warning(
                 "folder.degraded",
                 folder=self.folder.name,
                 path=os.fsdecode(path),
                 reason="unreadable",
                 error=reason,
-                hint="let the service's user list it: chmod o+rx, or add the user to its group",
+                hint=_CLOSED_HINT,
             )
+
+    def obstacles(self, limit: int) -> tuple[Obstacle, ...]:
+        """Give up to `limit` files and directories that wait for somebody to let us read them."""
+        closed = (Obstacle(path, why, _CLOSED_HINT) for path, why in self.closed.items())
+        files = (Obstacle(path, why, UNREADABLE_HINT) for path, why in self.candidates.unreadable.items())
+        return tuple(islice(chain(closed, files), limit))
 
     def _site(self, directory: bytes, device: int) -> Site:
         """Say what can be relied on in a directory; by device, so that a mount below the root counts."""

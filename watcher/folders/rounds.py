@@ -24,7 +24,8 @@ _MOST: Final = 60.0
 _SHARE: Final = 50.0
 #: Seconds between scans while a watch is being built anew.
 _DEAF: Final = 1.0
-#: Seconds between looks at single directories without a watch.
+#: Seconds between looks at single directories without a watch, and at those that were closed to us: that a person has
+#: opened them is no event.
 _POLL: Final = 5.0
 
 
@@ -121,7 +122,7 @@ class Rounds:
         if now - self._last_changed >= self._interval():
             self._slow_why, self._last_changed = "changed", now
             return self._root.changed(glance=not self.events)
-        if self.polled and now - self._last_poll >= _POLL:
+        if (self.polled or self._root.closed) and now - self._last_poll >= _POLL:
             self._slow_why, self._last_poll = "polled", now
             return self._root.changed(self.polled, glance=True)
         return None

@@ -1,0 +1,493 @@
+"""What goes wrong with watching, reproduced by its recipe: each ends in a report, a rescan, and no file lost."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from finding import Log, Scene, eventually, finding, wave
+
+from watcher.folders import Finder, Folder, How
+from watcher.folders.watch import kernel_device, watched
+from watcher.ledger import open_ledger
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    base = tmp_path / "in"
+    base.mkdir()
+    (tmp_path / "archive").mkdir()
+    return base
+
+
+@pytest.fixture
+def scene(base: Path, tmp_path: Path) -> Iterator[Scene]:
+    with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+        scene.log.wait_for("folder.watching", how=How.EVENTS)
+        yield scene
+
+
+def put(path: Path, content: bytes | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(wave() if content is None else content)
+    return path
+
+
+def pair(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return kernel_device(status.st_dev), status.st_ino
+
+
+def made(path: Path) -> Path:
+    """Make a directory and wait for its watch."""
+    path.mkdir()
+    eventually(lambda: pair(path) in watched())
+    return path
+
+
+def works(scene: Scene, base: Path, name: str = "proof.wav") -> None:
+    """Show that a new file is found by its event: scans are put off for ever."""
+    eventually(lambda: not scene.post.busy and pair(base) in watched())
+    scene.post.rounds._last_changed = scene.post.rounds._last_full = float("inf")
+    scene.wait_until_queued(put(base / name))
+
+
+# The reader's death.
+
+
+def test_a_dead_reader_is_replaced_and_nothing_lost(scene: Scene, base: Path) -> None:
+    """Recipe R-4."""
+    take, away = made(base / "take1"), base.parent / "archive" / "take1"
+    take.rename(away)
+    made(take).rmdir()
+    away.rmdir()
+    paths = [put(base / f"after{number}.wav") for number in range(20)]
+
+    scene.wait_until_queued(*paths)
+    [event] = scene.log.wait_for("folder.degraded", reason="watch_lost")
+    scene.log.wait_for("folder.rescanned", reason="watch_lost")
+
+    assert "KeyError" in event["error"]
+    works(scene, base)
+
+
+def test_a_late_event_of_a_reused_path_is_survived(scene: Scene, base: Path) -> None:
+    """Recipe R-5."""
+    sub = made(base / "sub")
+    code = "import sys; print('here', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=sub, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        sub.rmdir()
+        made(sub).rmdir()
+        process.stdin.close()
+
+    scene.log.wait_for("folder.degraded", reason="watch_lost")
+    works(scene, base)
+
+
+def test_a_watch_that_keeps_dying_is_built_anew_ever_more_seldom_while_scans_go_on(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.post._REBUILD", (0.01, 0.05))
+    with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+        for number in range(3):
+            watch = scene.post._watch
+            assert watch is not None
+            with_threads = watch._threads
+            watch._threads = (threading.Thread(), *with_threads)  # a thread that is not alive
+            scene.log.wait_for("folder.degraded", number + 1, reason="watch_lost")
+            watch._threads = with_threads
+            scene.wait_until_queued(put(base / f"{number}.wav"))
+            eventually(lambda: scene.post._watch is not None and scene.post._rebuild_at is None)
+
+        waits = [event.get("retry_seconds", 0.0) for event in scene.log.seen("folder.degraded")]
+
+    assert waits == [0.01, 0.02, 0.04]
+
+
+STORM = """
+import os, random, shutil, sys
+base, archive, seed, steps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+chance = random.Random(seed)
+for _ in range(steps):
+    one, two = (f"d{chance.randrange(8)}" for _ in range(2))
+    there, other = (base, archive) if chance.random() < 0.5 else (archive, base)
+    try:
+        match chance.randrange(4):
+            case 0: os.makedirs(os.path.join(base, one, "s", "t"), exist_ok=True)
+            case 1: os.rename(os.path.join(there, one), os.path.join(other if archive != base else there, two))
+            case 2: shutil.rmtree(os.path.join(there, one))
+            case 3: os.rename(os.path.join(there, one, "s"), os.path.join(there, two, "s"))
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("outside", [False, True], ids=["inside", "in and out"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm_of_directories_is_survived(scene: Scene, base: Path, seed: int, *, outside: bool) -> None:
+    """Recipes R-6, R-7 and R-12: readers die in every run; what comes after is found."""
+    archive = base.parent / "archive" if outside else base
+    command = [sys.executable, "-c", STORM, str(base), str(archive)]
+    storms = [subprocess.Popen([*command, str(seed * 2 + number), "1500"]) for number in range(2)]
+    during = [put(base / f"during{number}.wav") for number in range(20)]
+    assert [storm.wait() for storm in storms] == [0, 0]
+    after = [put(base / f"after{number}.wav") for number in range(50)]
+
+    scene.wait_until_queued(*during, *after)
+
+    assert set(map(len, scene.sizes(base).values())) == {1}
+    eventually(lambda: scene.post._watch is not None and scene.post._rebuild_at is None, patience=60.0)
+    works(scene, base)
+
+
+def test_a_handler_can_not_fail(scene: Scene, base: Path) -> None:
+    """Recipe R-9: whatever an event says ends in the inbox; the dispatcher lives."""
+    for name in ("\udcff.wav", "a\nb.wav", "-.wav", "🎙.wav"):
+        put(base / name)
+    paths = [put(base / "a.wav")]
+
+    scene.wait_until_queued(*paths)
+
+    assert all(thread.is_alive() for thread in scene.post._watch._threads)  # type: ignore[union-attr]
+
+
+# Overflow and sleep.
+
+
+def stop_and_flood(base: Path, count: int) -> None:
+    """Have a process stop us, fill the folder beyond the kernel's queue, and let us go on."""
+    code = (
+        "import os, signal, sys\n"
+        "base, count, sound = sys.argv[1], int(sys.argv[2]), bytes.fromhex(sys.argv[3])\n"
+        "os.kill(os.getppid(), signal.SIGSTOP)\n"
+        "try:\n"
+        "    for number in range(count):\n"
+        "        with open(f'{base}/{number}.wav', 'wb') as file: file.write(sound)\n"
+        "finally:\n"
+        "    os.kill(os.getppid(), signal.SIGCONT)\n"
+    )
+    command = [sys.executable, "-c", code, str(base), str(count), wave(100).hex()]
+    subprocess.run(command, check=True)
+
+
+def kernel_queue() -> int:
+    return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+
+
+@pytest.mark.timeout(120)
+def test_an_overflow_of_the_kernel_s_queue_loses_nothing(scene: Scene, base: Path) -> None:
+    """Recipes R-3 and R-13: most of these files have no event, and no handler is told so."""
+    count = kernel_queue() * 5 // 4
+    if count > 50_000:
+        pytest.skip("the kernel's queue is too long here to be flooded in a test")
+    stop_and_flood(base, count)
+
+    eventually(lambda: scene.log.seen("folder.rescanned", reason="overflow"), patience=60.0, every=0.5)
+    assert scene.log.seen("folder.degraded", reason="overflow")
+    eventually(lambda: len(scene.log.seen("file.queued")) >= count, patience=60.0, every=0.5)
+
+    sizes = scene.sizes(base)
+    assert len(sizes) == count
+    assert set(map(tuple, sizes.values())) == {(len(wave(100)),)}
+    works(scene, base)
+
+
+# The root.
+
+
+def test_a_root_deleted_and_made_again_is_watched_again(scene: Scene, base: Path) -> None:
+    """Recipe R-10, first and third row."""
+    base.rmdir()
+    scene.log.wait_for("folder.lost")
+    base.mkdir()
+    path = put(base / "a.wav")
+
+    scene.wait_until_queued(path)
+    scene.log.wait_for("folder.rescanned", reason="returned")
+
+    works(scene, base)
+
+
+def test_a_root_deleted_and_made_again_in_an_instant_is_noticed(scene: Scene, base: Path) -> None:
+    for number in range(5):
+        shutil.rmtree(base)
+        path = put(base / f"{number}.wav")
+        scene.wait_until_queued(path)
+
+    works(scene, base)
+
+
+def test_a_root_replaced_by_rename_is_noticed(scene: Scene, base: Path) -> None:
+    """Recipe R-10, fourth row: no event tells of this."""
+    put(base / "old.wav")
+    new = base.parent / "new"
+    path = put(new / "x" / "a.wav")
+    base.rename(base.parent / "former")
+    new.rename(base)
+
+    scene.wait_until_queued(base / path.relative_to(new))
+    eventually(lambda: scene.log.seen("folder.rescanned", reason="replaced") + scene.log.seen("folder.lost"))
+
+    works(scene, base)
+
+
+def test_a_root_link_that_is_turned_elsewhere_is_noticed(base: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    put(other / "there.wav")
+    link = tmp_path / "link"
+    link.symlink_to(base)
+    with finding(tmp_path / "state", Folder("a", str(link))) as scene:
+        scene.log.wait_for("folder.watching")
+        turned = tmp_path / "turned"
+        turned.symlink_to(other)
+
+        turned.replace(link)
+
+        scene.wait_until_queued(link / "there.wav")
+        scene.log.wait_for("folder.rescanned", reason="replaced")
+        scene.post.rounds._last_changed = scene.post.rounds._last_full = float("inf")
+        put(other / "later.wav")
+        scene.wait_until_queued(link / "later.wav")
+
+
+@contextmanager
+def mounted(point: Path) -> Iterator[Callable[[], None]]:
+    """Mount an empty file system; yield the way to unmount it."""
+    done = subprocess.run(["mount", "-t", "tmpfs", "test", str(point)], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted: {done.stderr.decode().strip()}")
+    up = [True]
+
+    def unmount() -> None:
+        if up:
+            subprocess.run(["umount", "--lazy", str(point)], check=True)
+            up.clear()
+
+    try:
+        yield unmount
+    finally:
+        unmount()
+
+
+def test_a_file_system_mounted_over_the_root_and_unmounted_is_noticed(scene: Scene, base: Path) -> None:
+    """Recipe R-10, fifth and sixth row: watchdog is deaf, and stays so."""
+    put(base / "below.wav")
+    with mounted(base) as unmount:
+        scene.wait_until_queued(put(base / "above.wav"))
+        scene.log.wait_for("folder.rescanned", reason="replaced")
+        eventually(lambda: scene.post.how is How.EVENTS and pair(base) in watched())
+        scene.wait_until_queued(put(base / "above2.wav"))
+        unmount()
+
+        scene.log.wait_for("folder.rescanned", 2, reason="replaced")
+
+    works(scene, base)
+    assert "below.wav" in scene.sizes(base)
+
+
+def test_a_file_system_mounted_inside_is_scanned_at_once_and_watched(scene: Scene, base: Path) -> None:
+    point = made(base / "usb")
+    with mounted(point):
+        path = put(point / "a.wav")
+        scene.wait_until_queued(path)
+        eventually(lambda: pair(point) in watched())
+        works(scene, point)
+
+
+# Watches.
+
+
+def in_a_namespace(code: str, *arguments: str) -> str:
+    """Run a scenario as the root of a user namespace of its own; give what it printed."""
+    tests = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if "unshare failed" in done.stderr or "Permission denied: '/proc/sys/user" in done.stderr:
+        pytest.skip("user namespaces are not permitted")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+LIMITED = """
+import sys
+from pathlib import Path
+from finding import eventually, finding, wave
+from watcher.folders import Folder
+import watcher.folders.post as post, watcher.folders.rounds as rounds
+
+base = Path(sys.argv[1])
+Path("/proc/sys/user/max_inotify_watches").write_text(sys.argv[2])
+post._CONFIRM = rounds._POLL = 0.05
+with finding(base / "state", Folder("a", str(base / "in"))) as scene:
+    [event] = scene.log.wait_for("folder.degraded", reason="watch_limit")
+    assert "fs.inotify.max_user_watches" in event["hint"], event
+    assert event["directories"] == 51 - int(sys.argv[2]), event
+    paths = [base / "in" / f"d{number}" / "a.wav" for number in range(50)]
+    for path in paths:
+        path.write_bytes(wave())
+    scene.wait_until_queued(*paths)
+    eventually(lambda: scene.finder.states()[0].unwatched == 31)
+    Path("/proc/sys/user/max_inotify_watches").write_text("1000")
+    scene.finder.rescan()
+    eventually(lambda: not scene.post._unwatched and not scene.post.busy)
+    print("ok")
+"""
+
+
+def test_a_watch_limit_is_said_with_its_remedy_and_the_rest_is_looked_at(base: Path) -> None:
+    """Recipe R-11: watchdog says nothing."""
+    for number in range(50):
+        (base / f"d{number}").mkdir()
+
+    assert in_a_namespace(LIMITED, str(base.parent), "20") == "ok\n"
+
+
+REFUSED = """
+import sys
+from pathlib import Path
+from finding import finding, wave
+from watcher.folders import Folder, How
+
+base = Path(sys.argv[1])
+Path(f"/proc/sys/user/max_inotify_{sys.argv[2]}").write_text("0")
+with finding(base / "state", Folder("a", str(base / "in"))) as scene:
+    [event] = scene.log.wait_for("folder.degraded", reason="no_watch")
+    assert f"fs.inotify.max_user_{sys.argv[2]}" in event["hint"], event
+    [watching] = scene.log.seen("folder.watching")
+    assert watching["how"] is How.SCAN, watching
+    path = base / "in" / "a.wav"
+    path.write_bytes(wave())
+    scene.finder.rescan()
+    scene.wait_until_queued(path)
+    print("ok")
+"""
+
+
+@pytest.mark.parametrize("limit", ["watches", "instances"])
+def test_a_root_that_gets_no_watch_at_all_is_scanned(base: Path, limit: str) -> None:
+    assert in_a_namespace(REFUSED, str(base.parent), limit) == "ok\n"
+
+
+def test_a_directory_that_lost_its_watch_gets_one_by_the_audit(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.05)
+    (base / "x").mkdir()
+    with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+        scene.log.wait_for("folder.watching")
+        group = scene.post._watch._emitters[0]._inotify  # type: ignore[union-attr]
+        lost = group._active_callbacks_by_path[os.fsencode(base / "x")]
+        group._inotify_fd.remove_callbacks([(lost, group._id)])
+        assert pair(base / "x") not in watched()
+
+        scene.finder.rescan()
+
+        scene.log.wait_for("folder.degraded", reason="unwatched")
+        eventually(lambda: pair(base / "x") in watched())
+        works(scene, base / "x")
+
+
+def test_a_directory_that_can_not_be_watched_at_all_is_looked_at_more_often(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.05)
+    monkeypatch.setattr("watcher.folders.rounds._POLL", 0.05)
+    monkeypatch.setattr("watcher.folders.post.watched", frozenset)
+    with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+        scene.log.wait_for("folder.degraded", 2, reason="unwatched")
+        eventually(lambda: scene.post.rounds.polled == {os.fsencode(base)})
+
+        assert len(scene.log.seen("folder.degraded")) == 2
+
+
+CLOSED = """
+import os, sys
+from pathlib import Path
+from finding import eventually, finding, wave
+from watcher.folders import Folder
+import watcher.folders.post as post
+post._CONFIRM = 0.05
+
+base = Path(sys.argv[1])
+os.setgid(65534); os.setuid(65534)
+closed = base / "in" / "closed"
+closed.mkdir(parents=True)
+(closed / "a.wav").write_bytes(wave())
+closed.chmod(0)
+with finding(base / "state", Folder("a", str(base / "in"))) as scene:
+    scene.log.wait_for("folder.degraded", reason="unreadable")
+    closed.chmod(0o700)
+    scene.post.rounds.want_changed()
+    scene.wait_until_queued(closed / "a.wav")
+    scene.finder.rescan()
+    eventually(lambda: not scene.post._unwatched and scene.log.seen("folder.degraded", reason="unwatched"))
+    eventually(lambda: not scene.post.busy)
+    scene.post.rounds._last_changed = scene.post.rounds._last_full = float("inf")
+    (closed / "b.wav").write_bytes(wave())
+    scene.wait_until_queued(closed / "b.wav")
+    (base / "in").chmod(0)
+    [event] = scene.log.wait_for("folder.lost")
+    assert event["reason"] == "Permission denied", event
+    (base / "in").chmod(0o700)
+    scene.log.wait_for("folder.rescanned", reason="returned")
+    print("ok")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not")
+def test_an_unreadable_directory_that_becomes_readable_is_watched_from_then_on() -> None:
+    scratch = Path("/tmp", f"watcher-closed-{os.getpid()}-{random.randrange(10**6)}")  # noqa: S108  pytest's are private
+    scratch.mkdir()
+    scratch.chmod(0o777)
+    tests = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        command = [sys.executable, "-c", CLOSED, str(scratch)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    finally:
+        subprocess.run(["chmod", "-R", "u+rwX", str(scratch)], check=True)
+        shutil.rmtree(scratch)
+
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
+# Crash.
+
+
+def test_what_was_found_and_not_yet_recorded_is_found_again_after_a_crash(base: Path, tmp_path: Path) -> None:
+    path = put(base / "a.wav")
+    log = Log()
+    ledger = open_ledger(tmp_path / "state")
+    finder = Finder([Folder("a", str(base))], ledger, stop=threading.Event())
+    finder.start_watching()
+    post = finder._lane.posts[0]
+    post.root.first = False
+    for _ in post.root.full():
+        pass
+    assert os.fsencode(path) in post.root._found
+    finder.close()
+    ledger.close()
+
+    with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+        scene.wait_until_queued(path)
+
+        assert len(scene.log.seen("file.queued")) == 1
+    assert not log.seen("file.queued")
+
+
+def test_signals_of_leases_do_not_end_us() -> None:
+    assert signal.getsignal(signal.SIGURG) == signal.SIG_DFL
