@@ -131,7 +131,7 @@ def check(directory: Path, kills: int) -> None:
 
 
 def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    check(tmp_path, kills=12)
+    check(tmp_path, kills=8)
 
 
 @pytest.mark.slow

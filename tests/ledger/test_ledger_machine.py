@@ -295,7 +295,7 @@ def machine(name: str) -> type[Machine]:
 @pytest.mark.parametrize("name", sorted(ENGINES))
 def test_any_history_keeps_its_promises(name: str) -> None:
     case = machine(name).TestCase
-    case.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+    case.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
     case("runTest").runTest()
 
 

@@ -141,11 +141,11 @@ class Ledger(Protocol):
 
         A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised. The same
         content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
-        is not compared.
+        is not compared. Cheap: what power loss takes, the scan at the next start finds again.
         """
 
     def skip(self, found: Iterable[Found]) -> None:
-        """Note files that are left alone (``backlog = false``), unless they are known already."""
+        """Note files that are left alone (``backlog = false``), unless they are known already. Cheap."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
         """Give every source below `root` without holding them all in memory, in no particular order.
