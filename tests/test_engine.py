@@ -4,13 +4,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
+import sounds
 
 from watcher.engine import INSTALL, Engine, EngineError, MissingExtraError
+from watcher.engine.recogniser import Recogniser, Spoken
+from watcher.engine.speech import Stretch
 
 DATA = Path(__file__).parent.parent / "watcher" / "data"
 DEMO = DATA / "demo.flac"
@@ -112,6 +117,28 @@ def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
 
     with pytest.raises(requests.ConnectionError):
         requests.get(engine.url + "/models", timeout=10)
+
+
+def test_what_is_being_recognised_at_the_stop_is_answered_with_503(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    recognise = Recogniser._recognise
+
+    def noticed(self: Recogniser, stretch: Stretch) -> list[Spoken]:
+        begun.set()
+        return recognise(self, stretch)
+
+    monkeypatch.setattr(Recogniser, "_recognise", noticed)
+    engine = Engine(workers=1)
+    engine.start()
+    path = sounds.encode(np.tile(sounds.decode(DEMO), 20), tmp_path / "long.flac")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(transcribe, engine, path)
+        assert begun.wait(30)
+        engine.stop()
+
+        assert answer.result(30)["error"]["type"] == "server_error"
 
 
 def test_a_missing_extra_is_answered_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,195 @@
+"""The engine's connections: kept, drained, ended; and what is no proper HTTP."""
+
+import io
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from watcher.engine.protocol import MAX_REQUEST, Api
+from watcher.engine.recogniser import Recogniser, Recording
+from watcher.engine.server import Server
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nw\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nsound\r\n--b--\r\n'
+)
+HEAD = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+
+
+class Ear(Recogniser):
+    """Hears nothing, but waits as a long recognition does, or fails."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.listening = threading.Event()
+        self.release = threading.Event()
+        self.gave_up = threading.Event()
+        self.failure: Exception | None = None
+
+    def hear(self, file: io.BufferedIOBase, *, abandoned: object) -> Recording:  # type: ignore[override]  # narrower on purpose
+        assert callable(abandoned)
+        self.listening.set()
+        if self.failure is not None:
+            raise self.failure
+        while not self.release.wait(0.01):
+            if abandoned():
+                self.gave_up.set()
+                break
+        return Recording((), float(len(file.read())))
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    made = Ear()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(ear: Ear) -> Iterator[Server]:
+    running = Server(0, Api(ear))
+    thread = threading.Thread(target=running.serve_forever, args=(0.02,), name="serving")
+    thread.start()
+    yield running
+    ear.release.set()
+    running.shutdown()
+    thread.join()
+    running.close()
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def receive(connection: socket.socket) -> tuple[int, bytes, bytes]:
+    """Read one answer: status, head, body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(65536)
+        assert more, f"closed after {data!r}"
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = re.search(rb"Content-Length: (\d+)", head)
+    while found and len(body) < int(found[1]):
+        body += connection.recv(65536)
+    return int(head.split()[1]), head, body
+
+
+def test_a_connection_is_kept_from_request_to_request(server: Server, ear: Ear) -> None:
+    ear.release.set()
+    with connect(server) as connection:
+        for _ in range(3):
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
+            status, _, body = receive(connection)
+            assert (status, json.loads(body)["usage"]["seconds"]) == (200, 5)
+
+
+def test_a_refused_upload_is_read_over_so_that_the_next_request_is_understood(server: Server, ear: Ear) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000))
+        assert receive(connection)[0] == 404
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive(connection)[0] == 200
+
+
+def test_what_is_much_too_large_is_answered_before_it_is_sent(server: Server) -> None:
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % (MAX_REQUEST * 1000))
+
+        status, head, _ = receive(connection)
+        assert (status, b"Connection: close" in head) == (413, True)
+        connection.sendall(bytes(1000))
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("header", [b"Transfer-Encoding: chunked", b"Content-Length: many", b"Content-Length: -1"])
+def test_a_length_must_be_told(server: Server, header: bytes) -> None:
+    with connect(server) as connection:
+        connection.sendall(HEAD + header + b"\r\n\r\n0\r\n\r\n")
+
+        assert receive(connection)[0] == 411
+
+
+def test_an_expected_go_ahead_is_given(server: Server, ear: Ear) -> None:
+    ear.release.set()
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(FORM))
+        assert receive(connection)[0] == 100
+        connection.sendall(FORM)
+        assert receive(connection)[0] == 200
+
+
+def test_what_is_no_http_is_refused_in_the_same_shape(server: Server) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"\x16\x03\x01 hello there\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        data = b""
+        while more := connection.recv(65536):
+            data += more
+
+    assert set(json.loads(data[data.index(b"{") :])["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_head_request_gets_no_body(server: Server) -> None:
+    answer = requests.head(f"http://127.0.0.1:{server.port}/v1/models", timeout=10)
+
+    assert (answer.status_code, answer.content) == (405, b"")
+
+
+def test_an_upload_that_breaks_off_ends_the_connection_without_an_answer(server: Server, ear: Ear) -> None:
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + FORM[:100])
+        connection.shutdown(socket.SHUT_WR)
+
+        assert connection.recv(65536) == b""
+    assert not ear.listening.is_set()
+
+
+def test_work_for_a_caller_who_hung_up_is_given_up(server: Server, ear: Ear) -> None:
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
+        assert ear.listening.wait(10)
+
+    assert ear.gave_up.wait(10)
+
+
+def test_a_request_that_waits_behind_another_is_no_hang_up(server: Server, ear: Ear) -> None:
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM + b"GET /v1/models HTTP/1.1\r\n\r\n")
+        assert ear.listening.wait(10)
+        ear.release.set()
+
+        assert [receive(connection)[0]] == [200]
+    assert not ear.gave_up.is_set()
+
+
+def test_a_failure_of_ours_is_a_500_and_the_connection_lives(
+    server: Server, ear: Ear, caplog: pytest.LogCaptureFixture
+) -> None:
+    ear.failure = ZeroDivisionError("inside")
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
+        status, _, body = receive(connection)
+        assert (status, json.loads(body)["error"]["type"]) == (500, "server_error")
+        assert b"inside" not in body
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive(connection)[0] == 200
+    assert "request failed" in caplog.text
+
+
+def test_a_large_upload_arrives_whole(server: Server, ear: Ear) -> None:
+    ear.release.set()
+    answer = requests.post(
+        f"http://127.0.0.1:{server.port}/v1/audio/transcriptions",
+        data={"model": "w"},
+        files={"file": ("a.wav", bytes(5_000_000))},
+        timeout=10,
+    )
+
+    assert answer.json()["usage"]["seconds"] == 5_000_000
