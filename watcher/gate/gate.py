@@ -268,10 +268,11 @@ class Gate:
             now = self._monotonic()
             if self._pause is not None:
                 self._pause.until = now
-            if self._hold is not None:
+            if self._hold is not None and self._hold.kind is Kind.BUDGET:
+                self._release()
+            elif self._hold is not None:
                 self._hold.next_probe, self._hold.step = now, 0
-                if self._hold.kind is Kind.BUDGET:
-                    self._release()
+                self._note(self._hold, self._wall(now))
             self._lapse(now)
             self._dispatch(now)
             self._changed.notify_all()
@@ -329,6 +330,8 @@ class Gate:
         waiter.probe = True
         (self._small if waiter.small else self._large).remove(waiter)
         self._grant(waiter, now)
+        if self._shared:  # the others wait for how this one ends
+            self._note(hold, self._wall(now + hold.interval()))
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
 
     def _dispatch(self, now: float) -> float:
@@ -631,8 +634,8 @@ class Gate:
                 if hold is None:
                     other.next_probe = due
                     self._hold = other
-                elif self._shared:
-                    hold.next_probe = max(hold.next_probe, due)
+                elif self._shared and not hold.probing:
+                    hold.next_probe = due
 
     def _wall(self, moment: float) -> float:
         return self._clock() + moment - self._monotonic()

@@ -1,0 +1,1178 @@
+"""The gate among threads: places, pace, pauses, holds, probes, and what each outcome does to the others."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from memory import Memory
+from structlog.testing import capture_logs
+
+from watcher.errors import (
+    AccountError,
+    ChangedError,
+    FileError,
+    HeldError,
+    JobError,
+    NoChannelError,
+    PassingError,
+    Remedy,
+    RemedyError,
+    StoppedError,
+)
+from watcher.gate import Gate, GateOptions, Status, ask_resume, stored_state
+
+#: A Sunday noon, far from midnight in any zone that matters to `daily_minutes` (local time is asked of the system).
+NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
+
+CROWDED = PassingError("busy", reason="rate", crowded=True)
+KEY = AccountError("no valid key", reason="key", hint="check api.key")
+EMPTY = NoChannelError("nobody there", reason="no_channel", hint="ask the operator")
+FAILED = PassingError("failed", reason="server")
+GONE = PassingError("not there", reason="unreachable")
+
+
+class World:
+    """A clock moved by hand, a memory, and gates on both."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.stop = threading.Event()
+        self.memory = Memory(self.clock)
+
+    def clock(self) -> float:
+        return NOON + self.elapsed
+
+    def monotonic(self) -> float:
+        return 1000.0 + self.elapsed
+
+    def gate(self, *, shared: bool = False, jitter: float = 0.0, **options: Any) -> Gate:
+        return Gate(
+            GateOptions(**options),
+            endpoint_name="h/v1",
+            memory=self.memory,
+            buy=self.memory.buy,
+            stop=self.stop,
+            clock=self.clock,
+            monotonic=self.monotonic,
+            jitter=lambda: jitter,
+            shared=shared,
+        )
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.stop.set()
+
+
+def ask(
+    gate: Gate, error: BaseException | None = None, *, path: bytes = b"a", small: bool = True, seconds: float = 1.0
+) -> BaseException | None:
+    """Make one request that meets `error`; give what came out of the gate."""
+    try:
+        with gate.enter(seconds=seconds, small=small, path=path):
+            if error is not None:
+                raise error
+    except (JobError, KeyError) as exc:
+        return exc
+    return None
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        pause.wait(0.005)
+
+
+class Visitor:
+    """A request in a thread of its own: in the gate from `inside` until `leave` is called."""
+
+    def __init__(self, gate: Gate, *, small: bool = False, path: bytes = b"a", seconds: float = 1.0) -> None:
+        self.inside = threading.Event()
+        self.raised: BaseException | None = None
+        self._leave = threading.Event()
+        self._error: BaseException | None = None
+        self._gate, self._small, self._path, self._seconds = gate, small, path, seconds
+        self._thread = threading.Thread(target=self._visit, name="visitor")
+        self._thread.start()
+
+    def leave(self, error: BaseException | None = None) -> None:
+        self._error = error
+        self._leave.set()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def _visit(self) -> None:
+        try:
+            with self._gate.enter(seconds=self._seconds, small=self._small, path=self._path):
+                self.inside.set()
+                assert self._leave.wait(30)
+                if self._error is not None:
+                    raise self._error
+        except JobError as exc:
+            self.raised = exc
+
+
+def visitors(gate: Gate, count: int, **options: Any) -> list[Visitor]:
+    """Let as many in, and wait until each has either a place or a place in the queue."""
+    found = [Visitor(gate, **options) for _ in range(count)]
+    eventually(lambda: gate.state().in_flight == sum(visitor.inside.is_set() for visitor in found))
+    return found
+
+
+def inside(found: list[Visitor]) -> int:
+    return sum(visitor.inside.is_set() for visitor in found)
+
+
+def grown(gate: Gate, before: int) -> bool:
+    return queued(gate) > before
+
+
+def queued(gate: Gate) -> int:
+    return len(gate._small) + len(gate._large)
+
+
+# Places.
+
+
+def test_no_more_are_in_than_may_be(world: World) -> None:
+    gate = world.gate(concurrency=3)
+    most, now, lock = 0, 0, threading.Lock()
+
+    def call() -> None:
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        threading.Event().wait(0.002)
+        with lock:
+            now -= 1
+
+    def work() -> None:
+        for number in range(20):
+            gate.run(call, seconds=1.0, small=number % 2 == 0, path=b"a")
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert most == 3
+    assert gate.state().in_flight == 0
+
+
+def test_a_place_is_free_again_whatever_happened_inside(world: World) -> None:
+    gate = world.gate(concurrency=1)
+
+    assert isinstance(ask(gate, KeyError()), KeyError)
+    assert isinstance(ask(gate, ChangedError("x")), ChangedError)
+    assert isinstance(ask(gate, FileError("x")), FileError)
+    assert ask(gate) is None
+    assert gate.state().in_flight == 0
+
+
+def test_a_place_is_kept_free_for_small_files(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    large = visitors(gate, 6)
+
+    assert inside(large) == 3
+    assert ask(gate, small=True) is None
+
+    for visitor in large:
+        visitor.leave()
+
+
+def test_a_single_place_is_shared(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    large = visitors(gate, 1)
+
+    assert inside(large) == 1
+
+    large[0].leave()
+    assert ask(gate, small=True) is None
+
+
+def test_the_reserve_can_be_given_up(world: World) -> None:
+    gate = world.gate(concurrency=4, reserve=0)
+    large = visitors(gate, 4)
+
+    assert inside(large) == 4
+    for visitor in large:
+        visitor.leave()
+
+
+def test_small_files_go_first_but_never_starve_a_large_one(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    order: list[str] = []
+    first = visitors(gate, 1)[0]
+
+    def call(name: str) -> Callable[[], None]:
+        return lambda: order.append(name)
+
+    threads = []
+    for name in ("L1", "L2", "S1", "S2", "S3", "S4", "S5"):
+        before = queued(gate)
+        thread = threading.Thread(
+            target=gate.run, args=(call(name),), kwargs={"seconds": 1.0, "small": name[0] == "S", "path": b"a"}
+        )
+        thread.start()
+        threads.append(thread)
+        eventually(partial(grown, gate, before))
+    first.leave()
+    for thread in threads:
+        thread.join(10)
+
+    assert order == ["S1", "S2", "S3", "L1", "S4", "S5", "L2"]
+
+
+# Crowds.
+
+
+def test_a_refused_burst_halves_the_places_once(world: World) -> None:
+    gate = world.gate(concurrency=8)
+    small = visitors(gate, 8, small=True)
+
+    for visitor in small[:4]:
+        visitor.leave(CROWDED)
+
+    assert gate.state().limit == 4
+    for visitor in small[4:]:
+        visitor.leave()
+    assert gate.state().limit == 8
+
+
+def test_timeouts_cost_places_too(world: World) -> None:
+    gate = world.gate(concurrency=8)
+
+    ask(gate, PassingError("slow", reason="timeout"))
+
+    assert gate.state().limit == 4
+
+
+def test_other_failures_cost_none(world: World) -> None:
+    gate = world.gate(concurrency=8)
+
+    for error in (FAILED, FileError("x"), RemedyError("x", remedy=Remedy.RECODE)):
+        ask(gate, error)
+
+    assert gate.state().limit == 8
+
+
+# Pauses.
+
+
+def test_what_the_server_asks_for_pauses_everybody(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    with capture_logs() as logs:
+        ask(gate, PassingError("busy", reason="rate", crowded=True, retry_after=30.0))
+        state = gate.state()
+        waiting = Visitor(gate)
+        eventually(lambda: queued(gate) == 1)
+
+        world.elapsed += 29.0
+        assert not waiting.inside.wait(0.3)
+        world.elapsed += 1.1
+        assert waiting.inside.wait(10)
+        waiting.leave()
+
+    assert (state.status, state.message, state.next_probe) == (Status.PAUSED, "busy", NOON + 30.0)
+    events = [(log["event"], log["reason"]) for log in logs]
+    assert events == [("gate.paused", "rate"), ("gate.resumed", "rate")]
+
+
+def test_jitter_only_makes_pauses_longer(world: World) -> None:
+    gate = world.gate(jitter=1.0)
+
+    ask(gate, PassingError("busy", crowded=True, retry_after=30.0))
+
+    until = gate.state().next_probe
+    assert until is not None
+    assert NOON + 30.0 < until <= NOON + 33.0
+
+
+def test_a_longer_pause_wins_and_a_shorter_one_does_not_cut_it(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    small = visitors(gate, 3, small=True)
+
+    for visitor, seconds in zip(small, (10.0, 60.0, 20.0), strict=True):
+        visitor.leave(PassingError("busy", crowded=True, retry_after=seconds))
+
+    assert gate.state().next_probe == NOON + 60.0
+
+
+def test_a_long_pause_sends_the_jobs_back_and_lets_nobody_claim(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    first = visitors(gate, 1)[0]
+    second = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    first.leave(PassingError("busy", reason="rate", crowded=True, retry_after=600.0))
+
+    eventually(second.ended)
+    assert isinstance(second.raised, HeldError)
+    assert isinstance(ask(gate), HeldError)
+    assert gate.admit(timeout=0.0) is None
+    world.elapsed += 500.0
+    assert gate.admit(timeout=0.0) is not None
+
+
+def test_no_pause_is_longer_than_an_hour(world: World) -> None:
+    gate = world.gate()
+
+    ask(gate, PassingError("busy", crowded=True, retry_after=1e9))
+
+    assert gate.state().next_probe == NOON + 3600.0
+
+
+def test_a_pause_outlives_a_restart(world: World) -> None:
+    ask(world.gate(), PassingError("busy", reason="rate", crowded=True, retry_after=300.0))
+    world.elapsed += 100.0
+
+    state = world.gate().state()
+
+    assert (state.status, state.reason, state.next_probe) == (Status.PAUSED, "rate", NOON + 300.0)
+    world.elapsed += 201.0
+    assert world.gate().state().status is Status.OPEN
+
+
+def test_a_short_pause_is_not_worth_writing_down(world: World) -> None:
+    ask(world.gate(), PassingError("busy", crowded=True, retry_after=1.0))
+
+    assert world.memory.writes == 0
+
+
+def test_a_server_that_refuses_even_one_at_a_time_gets_growing_rest(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    pauses = []
+    for _ in range(7):
+        ask(gate, CROWDED)
+        until = gate.state().next_probe
+        assert until is not None
+        pauses.append(until - world.clock())
+        world.elapsed = until - NOON
+
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+def test_resume_ends_a_pause(world: World) -> None:
+    gate = world.gate()
+    ask(gate, PassingError("busy", crowded=True, retry_after=100.0))
+
+    gate.resume()
+
+    assert gate.state().status is Status.OPEN
+    assert ask(gate) is None
+
+
+# Pace.
+
+
+def test_starts_are_spread_evenly(world: World) -> None:
+    gate = world.gate(requests_per_minute=60, concurrency=8)
+    assert ask(gate) is None
+    waiting = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    world.elapsed += 0.9
+    assert not waiting.inside.wait(0.3)
+    world.elapsed += 0.2
+    assert waiting.inside.wait(10)
+    waiting.leave()
+
+
+def test_no_minute_ever_has_more_starts_than_allowed() -> None:
+    gate = Gate(
+        GateOptions(requests_per_minute=1200, concurrency=8),
+        endpoint_name="h",
+        memory=Memory(),
+        buy=lambda *_: 0.0,
+        stop=threading.Event(),
+    )
+    calls = Calls("answer")
+
+    def work() -> None:
+        for _ in range(5):
+            run(gate, calls)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    starts = list(gate._starts)
+    assert len(starts) == calls.made == 20
+    assert all(later - earlier >= 60.0 / 1200 for earlier, later in pairwise(starts))
+
+
+# The daily budget.
+
+
+def test_the_days_minutes_are_kept(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    assert ask(gate, seconds=300.0) is None
+    assert ask(gate, seconds=300.0) is None
+
+    with capture_logs() as logs:
+        raised = ask(gate, seconds=1.0)
+
+    assert isinstance(raised, HeldError)
+    assert raised.reason == "budget"
+    assert gate.admit(timeout=0.0) is None
+    assert [(log["event"], log["reason"]) for log in logs] == [("gate.held", "budget")]
+    world.elapsed += 12 * 3600.0 + 1
+    assert ask(gate, seconds=600.0) is None
+
+
+def test_a_restart_does_not_give_the_minutes_back(world: World) -> None:
+    ask(world.gate(daily_minutes=10), seconds=600.0)
+
+    assert isinstance(ask(world.gate(daily_minutes=10), seconds=60.0), HeldError)
+
+
+def test_what_was_not_bought_does_not_count(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    for error in (FileError("x"), FAILED, CROWDED):
+        ask(gate, error, seconds=500.0)
+        world.elapsed += 5.0
+
+    assert ask(gate, seconds=600.0) is None
+
+
+@pytest.mark.parametrize("reason", ["timeout", "truncated", "garbled", "connection"])
+def test_what_may_have_been_paid_counts(world: World, reason: str) -> None:
+    gate = world.gate(daily_minutes=10)
+
+    ask(gate, PassingError("x", reason=reason), seconds=600.0)
+
+    assert isinstance(ask(gate, seconds=60.0), HeldError)
+
+
+def test_requests_in_flight_count_too(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    first = Visitor(gate, seconds=500.0)
+    assert first.inside.wait(10)
+
+    assert isinstance(ask(gate, seconds=200.0), HeldError)
+
+    first.leave()
+
+
+def test_a_piece_longer_than_a_days_budget_goes_first_of_the_day(world: World) -> None:
+    gate = world.gate(daily_minutes=1)
+
+    assert ask(gate, seconds=600.0) is None
+    assert isinstance(ask(gate, seconds=1.0), HeldError)
+
+
+def test_a_higher_budget_goes_on_at_once(world: World) -> None:
+    gate = world.gate(daily_minutes=1)
+    ask(gate, seconds=60.0)
+    ask(gate, seconds=60.0)
+    assert gate.state().status is Status.HELD
+
+    gate.reload(GateOptions(daily_minutes=10))
+
+    assert ask(gate, seconds=60.0) is None
+
+
+def test_resume_cannot_buy_more_than_the_budget(world: World) -> None:
+    gate = world.gate(daily_minutes=1)
+    ask(gate, seconds=60.0)
+    ask(gate, seconds=60.0)
+
+    gate.resume()
+
+    assert isinstance(ask(gate, seconds=60.0), HeldError)
+
+
+# Holds of the account.
+
+
+def test_an_account_error_holds_the_queue(world: World) -> None:
+    gate = world.gate()
+    with capture_logs() as logs:
+        raised = ask(gate, KEY)
+        after = [ask(gate, path=b"%d" % number) for number in range(50)]
+
+    assert raised is KEY
+    assert {type(error) for error in after} == {HeldError}
+    assert [log["event"] for log in logs] == ["gate.held"]
+    assert (logs[0]["reason"], logs[0]["message"], logs[0]["hint"], logs[0]["log_level"]) == (
+        "key",
+        "no valid key",
+        "check api.key",
+        "error",
+    )
+    state = gate.state()
+    assert (state.status, state.since, state.next_probe) == (Status.HELD, NOON, NOON + 60.0)
+    assert gate.admit(timeout=0.0) is None
+
+
+def test_requests_in_flight_finish_when_a_hold_begins_and_those_waiting_go_back(world: World) -> None:
+    gate = world.gate(concurrency=2, reserve=0)
+    first, second = visitors(gate, 2)
+    third = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    first.leave(KEY)
+    eventually(third.ended)
+    second.leave()
+
+    assert isinstance(third.raised, HeldError)
+    assert second.raised is None
+    assert gate.state().status is Status.HELD
+
+
+def test_a_wrong_key_costs_one_request_for_each_probe(world: World) -> None:
+    gate = world.gate()
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        raise KEY
+
+    def everybody() -> None:
+        for number in range(100):
+            with contextlib.suppress(AccountError, HeldError):
+                gate.run(call, seconds=1.0, small=True, path=b"%d" % number)
+
+    everybody()
+    probes = []
+    for minutes in (1, 2, 4, 8, 16, 30, 30):
+        world.elapsed += minutes * 60 - 1
+        everybody()
+        before = calls
+        world.elapsed += 1.5
+        everybody()
+        probes.append((before, calls))
+
+    assert probes == [(number, number + 1) for number in range(1, 8)]
+
+
+def test_only_one_worker_gets_leave_to_probe(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+
+    tickets = [gate.admit(timeout=0.0) for _ in range(4)]
+
+    assert [ticket is not None and ticket.probe for ticket in tickets] == [True, False, False, False]
+
+
+def test_leave_that_was_not_used_is_given_to_the_next(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    first = gate.admit(timeout=0.0)
+    assert first is not None
+    assert gate.admit(timeout=0.0) is None
+
+    with first:
+        pass
+
+    second = gate.admit(timeout=0.0)
+    assert second is not None
+    assert second.probe
+    first.close()
+    assert gate.admit(timeout=0.0) is None
+
+
+def test_an_open_gate_gives_leave_to_everybody(world: World) -> None:
+    gate = world.gate(concurrency=1)
+
+    tickets = [gate.admit(timeout=0.0) for _ in range(10)]
+
+    assert [ticket is not None and not ticket.probe for ticket in tickets] == [True] * 10
+
+
+def test_a_probe_that_passes_lets_everybody_in(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    with capture_logs() as logs:
+        probe = Visitor(gate)
+        assert probe.inside.wait(10)
+        status = gate.state().status
+        others = [Visitor(gate) for _ in range(2)]
+        eventually(lambda: queued(gate) == 2)
+        probe.leave()
+        for visitor in others:
+            assert visitor.inside.wait(10)
+            visitor.leave()
+
+    assert status is Status.PROBING
+    assert [log["event"] for log in logs] == ["gate.probing", "gate.resumed"]
+    assert gate.state().status is Status.OPEN
+    assert world.memory.values == {}
+
+
+def test_those_who_wait_for_a_probe_go_back_when_it_fails(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    probe = Visitor(gate)
+    assert probe.inside.wait(10)
+    other = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    probe.leave(KEY)
+
+    eventually(other.ended)
+    assert isinstance(other.raised, HeldError)
+    assert gate.state().next_probe == world.clock() + 120.0
+
+
+@pytest.mark.parametrize(
+    "error", [FileError("x", reason="too_short"), RemedyError("x", remedy=Remedy.SHRINK, reason="too_large")]
+)
+def test_an_answer_about_the_file_shows_that_the_key_is_good(world: World, error: JobError) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+
+    assert ask(gate, error) is error
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_probe_that_fails_for_another_reason_changes_nothing_but_the_next_one(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+
+    raised = ask(gate, FAILED)
+
+    assert isinstance(raised, HeldError)
+    assert raised.retry_after == 60.0
+    assert (gate.state().reason, gate.state().next_probe) == ("key", world.clock() + 120.0)
+
+
+def test_a_probe_that_is_broken_off_is_made_again_at_once(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    ask(gate, ChangedError("x"))
+
+    ticket = gate.admit(timeout=0.0)
+
+    assert ticket is not None
+    assert ticket.probe
+
+
+def test_a_probe_that_meets_another_trouble_tells_of_that(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    with capture_logs() as logs:
+        ask(gate, AccountError("no money", reason="quota"))
+
+    assert [(log["event"], log["reason"]) for log in logs] == [("gate.probing", "key"), ("gate.held", "quota")]
+    assert gate.state().message == "no money"
+
+
+def test_a_second_refusal_of_the_same_burst_is_not_said_again(world: World) -> None:
+    gate = world.gate(concurrency=3, reserve=0)
+    with capture_logs() as logs:
+        for visitor in visitors(gate, 3):
+            visitor.leave(KEY)
+
+    assert [log["event"] for log in logs] == ["gate.held"]
+    assert gate.state().next_probe == NOON + 60.0
+
+
+def test_success_in_flight_says_nothing_about_a_key(world: World) -> None:
+    gate = world.gate(concurrency=2, reserve=0)
+    first, second = visitors(gate, 2)
+
+    first.leave(KEY)
+    second.leave()
+
+    assert gate.state().status is Status.HELD
+
+
+@pytest.mark.parametrize("error", [KEY, EMPTY, None])
+def test_resume_probes_at_once_with_one_request(world: World, error: JobError | None) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+
+    gate.resume()
+
+    first, second = gate.admit(timeout=0.0), gate.admit(timeout=0.0)
+    assert first is not None
+    assert first.probe
+    assert second is None
+    ask(gate, error)
+    assert (gate.state().status is Status.OPEN) is (error is None)
+
+
+def test_resume_by_way_of_the_ledger_is_noticed(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    assert gate.admit(timeout=0.0) is None
+
+    ask_resume(world.memory, "h/v1")
+    world.elapsed += 3.0
+
+    ticket = gate.admit(timeout=0.0)
+    assert ticket is not None
+    assert ticket.probe
+
+
+def test_a_hold_outlives_a_restart_and_is_probed_at_once_with_one_request(world: World) -> None:
+    ask(world.gate(), KEY)
+    world.elapsed += 10.0
+
+    gate = world.gate(concurrency=8)
+    state = gate.state()
+    tickets = [gate.admit(timeout=0.0) for _ in range(4)]
+
+    assert (state.status, state.since, state.message) == (Status.HELD, NOON, "no valid key")
+    assert sum(ticket is not None for ticket in tickets) == 1
+    assert ask(gate) is None
+    assert world.gate().state().status is Status.OPEN
+
+
+def test_other_processes_read_the_hold_in_the_ledger(world: World) -> None:
+    assert stored_state(world.memory, "h/v1") is None
+    gate = world.gate()
+    ask(gate, KEY)
+
+    state = stored_state(world.memory, "h/v1")
+
+    assert state is not None
+    assert (state.status, state.since, state.message, state.hint, state.next_probe) == (
+        Status.HELD,
+        NOON,
+        "no valid key",
+        "check api.key",
+        NOON + 60.0,
+    )
+
+
+def test_other_processes_read_a_pause_in_the_ledger(world: World) -> None:
+    ask(world.gate(), PassingError("busy", crowded=True, retry_after=60.0))
+
+    state = stored_state(world.memory, "h/v1")
+
+    assert state is not None
+    assert (state.status, state.next_probe) == (Status.PAUSED, NOON + 60.0)
+
+
+# A station without a channel.
+
+
+def test_a_station_without_a_channel_holds_the_queue_and_becomes_louder_after_hours(world: World) -> None:
+    gate = world.gate()
+    with capture_logs() as logs:
+        ask(gate, EMPTY)
+        for _ in range(12):
+            world.elapsed += 1800.0
+            ask(gate, EMPTY)
+
+    held = [(log["log_level"], log["reason"]) for log in logs if log["event"] == "gate.held"]
+    assert held == [("warning", "no_channel"), ("error", "no_channel")]
+
+
+# Outages.
+
+
+def outage(gate: Gate) -> list[BaseException | None]:
+    return [ask(gate, FAILED, path=b"%d" % (number % 4)) for number in range(8)]
+
+
+def test_an_outage_holds_the_queue_and_the_last_failure_costs_no_attempt(world: World) -> None:
+    gate = world.gate()
+    with capture_logs() as logs:
+        raised = outage(gate)
+
+    assert [type(error) for error in raised] == [PassingError] * 7 + [HeldError]
+    assert [(log["event"], log["log_level"]) for log in logs] == [("gate.held", "warning")]
+    assert (gate.state().reason, gate.state().next_probe) == ("server", NOON + 1.0)
+
+
+def test_an_outage_is_probed_ever_more_rarely_up_to_a_minute(world: World) -> None:
+    gate = world.gate()
+    outage(gate)
+    intervals = []
+    for _ in range(8):
+        until = gate.state().next_probe
+        assert until is not None
+        intervals.append(until - world.clock())
+        world.elapsed = until - NOON
+        assert isinstance(ask(gate, FAILED), HeldError)
+
+    assert intervals == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_a_probe_of_an_outage_waits_for_what_the_server_asks(world: World) -> None:
+    gate = world.gate()
+    outage(gate)
+    world.elapsed += 1.0
+
+    ask(gate, PassingError("busy", crowded=True, retry_after=40.0))
+
+    assert gate.state().next_probe == world.clock() + 40.0
+
+
+def test_an_outage_ends_with_the_first_answer(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    late = Visitor(gate, path=b"late")
+    assert late.inside.wait(10)
+    outage(gate)
+    assert gate.state().status is Status.HELD
+
+    late.leave()
+
+    assert (gate.state().status, gate.state().limit) == (Status.OPEN, 1)
+
+
+def test_a_probe_of_an_outage_that_meets_a_wrong_key_holds_for_that(world: World) -> None:
+    gate = world.gate()
+    outage(gate)
+    world.elapsed += 1.0
+
+    assert ask(gate, KEY) is KEY
+
+    assert (gate.state().reason, gate.state().next_probe) == ("key", world.clock() + 60.0)
+
+
+def test_a_file_that_always_fails_is_no_outage(world: World) -> None:
+    gate = world.gate()
+
+    raised = [ask(gate, FAILED, path=b"poison") for _ in range(30)]
+
+    assert {type(error) for error in raised} == {PassingError}
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_failed_probe_asks_to_be_made_with_another_file(world: World) -> None:
+    gate = world.gate()
+    outage(gate)
+    world.elapsed += 1.0
+
+    raised = ask(gate, FAILED, path=b"poison")
+
+    assert isinstance(raised, HeldError)
+    assert raised.retry_after > 0
+
+
+def test_being_turned_away_for_a_minute_without_a_success_is_an_outage(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    raised = []
+    for number in range(12):
+        raised.append(ask(gate, CROWDED, path=b"%d" % number))
+        world.elapsed += 31.0
+        gate.state()
+
+    assert isinstance(raised[8], HeldError)
+    assert gate.state().reason == "rate"
+
+
+# Files refused alike.
+
+
+def test_five_files_refused_alike_hold_the_queue_before_the_fifth_fails(world: World) -> None:
+    gate = world.gate()
+    error = FileError("no such form", reason="form")
+
+    raised = [ask(gate, error, path=b"%d" % number) for number in range(5)]
+
+    assert raised[:4] == [error] * 4
+    assert isinstance(raised[4], HeldError)
+    assert "refused alike" in gate.state().message
+
+
+def test_files_refused_alike_are_probed_until_one_passes(world: World) -> None:
+    gate = world.gate()
+    error = FileError("no such form", reason="form")
+    for number in range(5):
+        ask(gate, error, path=b"%d" % number)
+    world.elapsed += 60.0
+
+    assert isinstance(ask(gate, error, path=b"9"), HeldError)
+    assert gate.state().status is Status.HELD
+    world.elapsed += 120.0
+    assert ask(gate) is None
+    assert gate.state().status is Status.OPEN
+
+
+def test_bad_files_never_hold_the_good_ones(world: World) -> None:
+    gate = world.gate()
+
+    raised = [ask(gate, FileError("bad", reason="undecodable"), path=b"%d" % number) for number in range(50)]
+
+    assert {type(error) for error in raised} == {FileError}
+    assert gate.state().status is Status.OPEN
+
+
+# run(): one request with its retries.
+
+
+class Calls:
+    """A call that meets these outcomes in turn; the last one from then on."""
+
+    def __init__(self, *outcomes: BaseException | str) -> None:
+        self._outcomes = list(outcomes)
+        self.made = 0
+
+    def __call__(self) -> str:
+        self.made += 1
+        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rests are seconds by design; here only their number matters."""
+    monkeypatch.setattr("watcher.gate.gate._LONGEST_REST", 0.001)
+
+
+def run(gate: Gate, calls: Calls, *, path: bytes = b"a", **options: Any) -> str:
+    return gate.run(calls, seconds=1.0, small=True, path=path, **options)
+
+
+def real(**options: Any) -> Gate:
+    return Gate(
+        GateOptions(**options),
+        endpoint_name="h",
+        memory=Memory(),
+        buy=lambda *_: 0.0,
+        stop=threading.Event(),
+        jitter=lambda: 0.0,
+    )
+
+
+def test_a_request_is_made_once_when_it_passes() -> None:
+    calls = Calls("answer")
+
+    assert (run(real(), calls), calls.made) == ("answer", 1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_passing_failure_is_tried_again_in_place() -> None:
+    calls = Calls(FAILED, FAILED, "answer")
+
+    assert (run(real(), calls), calls.made) == ("answer", 3)
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3])
+@pytest.mark.usefixtures("quick")
+def test_tries_in_place_are_counted(tries: int) -> None:
+    calls = Calls(FAILED)
+
+    with pytest.raises(PassingError):
+        run(real(), calls, tries=tries)
+
+    assert calls.made == tries
+
+
+def test_a_timeout_is_not_tried_again_in_place() -> None:
+    calls = Calls(PassingError("slow", reason="timeout"))
+
+    with pytest.raises(PassingError):
+        run(real(), calls)
+
+    assert calls.made == 1
+
+
+def test_a_failure_that_asks_for_minutes_is_not_waited_for_in_place() -> None:
+    calls = Calls(PassingError("down", retry_after=300.0))
+
+    with pytest.raises(PassingError):
+        run(real(), calls)
+
+    assert calls.made == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_being_turned_away_costs_nothing() -> None:
+    calls = Calls(*[CROWDED] * 3, "answer")
+
+    assert (run(real(concurrency=64), calls), calls.made) == ("answer", 4)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_unreachable_server_is_waited_for_until_the_gate_holds() -> None:
+    calls = Calls(GONE)
+
+    with pytest.raises(HeldError):
+        run(real(), calls)
+
+    assert calls.made == 8
+
+
+class Rush(threading.Event):
+    """A stop event that never comes; while somebody rests on it, others pass through the gate."""
+
+    gate: Gate
+
+    def wait(self, timeout: float | None = None) -> bool:
+        for _ in range(8):
+            ask(self.gate)
+        return False
+
+
+def test_a_request_turned_away_again_and_again_while_others_pass_has_failed_by_itself() -> None:
+    stop = Rush()
+    gate = Gate(GateOptions(concurrency=8), endpoint_name="h", memory=Memory(), buy=lambda *_: 0.0, stop=stop)
+    stop.gate = gate
+    calls = Calls(CROWDED)
+
+    with pytest.raises(PassingError):
+        run(gate, calls)
+
+    assert calls.made == 11
+
+
+@pytest.mark.parametrize(
+    "error", [KEY, EMPTY, FileError("x"), RemedyError("x", remedy=Remedy.RECODE), ChangedError("x"), StoppedError("x")]
+)
+def test_what_is_not_passing_is_raised_at_once(error: JobError) -> None:
+    calls = Calls(error)
+
+    with pytest.raises(type(error)):
+        run(real(), calls)
+
+    assert calls.made == 1
+
+
+# The end.
+
+
+def test_those_who_wait_or_rest_leave_on_stop(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    raised: list[BaseException] = []
+    first = visitors(gate, 1)[0]
+    waiting = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    world.stop.set()
+    eventually(waiting.ended)
+    first.leave()
+
+    assert isinstance(waiting.raised, StoppedError)
+    with pytest.raises(StoppedError):
+        run(world.gate(), Calls("answer"))
+    assert raised == []
+
+
+def test_a_resting_request_leaves_on_stop(world: World) -> None:
+    raised: list[BaseException] = []
+    asked = threading.Event()
+
+    def call() -> str:
+        asked.set()
+        raise PassingError("down", reason="server", retry_after=100.0)
+
+    def rest() -> None:
+        try:
+            world.gate().run(call, seconds=1.0, small=True, path=b"a")
+        except StoppedError as exc:
+            raised.append(exc)
+
+    thread = threading.Thread(target=rest)
+    thread.start()
+    assert asked.wait(10)
+    world.stop.set()
+    thread.join(10)
+
+    assert len(raised) == 1
+
+
+def test_nobody_is_admitted_on_stop(world: World) -> None:
+    gate = world.gate()
+    world.stop.set()
+
+    assert gate.admit(timeout=60.0) is None
+
+
+def test_a_worker_waits_for_leave_until_the_gate_opens(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    admitted: list[bool] = []
+    thread = threading.Thread(target=lambda: admitted.append(gate.admit(timeout=1e6) is not None))
+    thread.start()
+
+    gate.resume()
+    thread.join(10)
+
+    assert admitted == [True]
+
+
+def test_more_places_are_taken_at_once(world: World) -> None:
+    gate = world.gate(concurrency=1)
+    small = visitors(gate, 3, small=True)
+    eventually(lambda: queued(gate) == 2)
+    assert inside(small) == 1
+
+    gate.reload(GateOptions(concurrency=3))
+
+    eventually(lambda: inside(small) == 3 or gate.state().limit < 3)
+    for visitor in small:
+        visitor.leave()
+
+
+# Several daemons on one ledger.
+
+
+def test_a_hold_of_one_daemon_is_taken_over_by_the_others(world: World) -> None:
+    one, other = world.gate(shared=True), world.gate(shared=True)
+    ask(one, KEY)
+    world.elapsed += 3.0
+
+    raised = ask(other)
+
+    assert isinstance(raised, HeldError)
+    assert other.state().next_probe == NOON + 60.0
+
+
+def test_daemons_take_turns_in_probing(world: World) -> None:
+    one, other = world.gate(shared=True), world.gate(shared=True)
+    ask(one, KEY)
+    world.elapsed += 3.0
+    ask(other)
+    world.elapsed += 57.5
+    ask(one, KEY)
+    world.elapsed += 3.0
+
+    assert other.admit(timeout=0.0) is None
+    assert other.state().next_probe == pytest.approx(NOON + 60.5 + 120.0)
+
+
+def test_what_one_daemon_lifts_is_probed_by_the_others_at_once(world: World) -> None:
+    one, other = world.gate(shared=True), world.gate(shared=True)
+    ask(one, KEY)
+    world.elapsed += 3.0
+    ask(other)
+    one.resume()
+    assert ask(one) is None
+    world.elapsed += 3.0
+
+    ticket = other.admit(timeout=0.0)
+
+    assert ticket is not None
+    assert ask(other) is None
+    assert other.state().status is Status.OPEN
+
+
+def test_a_gate_of_its_own_does_not_look_for_other_holds(world: World) -> None:
+    one, other = world.gate(), world.gate()
+    ask(one, KEY)
+    world.elapsed += 3.0
+
+    assert ask(other) is None

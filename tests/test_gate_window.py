@@ -1,0 +1,137 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.gate.window import Window
+
+
+def succeed(window: Window, times: int) -> None:
+    for _ in range(times):
+        window.passed()
+
+
+def refuse(window: Window) -> None:
+    window.crowded(window.epoch)
+
+
+def test_all_places_are_there_from_the_start() -> None:
+    assert Window(8).limit == 8
+
+
+def test_a_burst_of_refusals_halves_once() -> None:
+    window = Window(16)
+    epoch = window.epoch
+
+    for _ in range(8):
+        window.crowded(epoch)
+
+    assert window.limit == 8
+
+
+def test_a_refusal_of_a_later_start_halves_again() -> None:
+    window = Window(16)
+    refuse(window)
+    refuse(window)
+
+    assert window.limit == 4
+
+
+def test_there_is_always_one_place() -> None:
+    window = Window(4)
+    for _ in range(10):
+        refuse(window)
+
+    assert window.limit == 1
+
+
+def test_each_success_gives_one_place_back() -> None:
+    window = Window(8)
+    succeed(window, 20)
+    refuse(window)
+    limits = []
+    for _ in range(5):
+        window.passed()
+        limits.append(window.limit)
+
+    assert limits == [5, 6, 7, 8, 8]
+
+
+def test_stray_refusals_do_not_lower_the_ceiling() -> None:
+    window = Window(8)
+    for _ in range(50):
+        succeed(window, 20)
+        refuse(window)
+    succeed(window, 8)
+
+    assert window.limit == 8
+
+
+@pytest.mark.parametrize(("taken", "most"), [(8, 16), (8, 9), (3, 16), (1, 4), (5, 64)])
+def test_the_window_settles_at_what_the_server_takes(taken: int, most: int) -> None:
+    window = Window(most)
+    limits = []
+    refusals = 0
+    for _ in range(3000):
+        if window.limit > taken:
+            refuse(window)
+            refusals += 1
+        else:
+            window.passed()
+        limits.append(min(window.limit, taken))
+
+    assert sum(limits[500:]) / len(limits[500:]) > 0.95 * taken
+    assert refusals < 100
+
+
+def test_a_server_that_takes_more_again_gets_more_again() -> None:
+    window = Window(8)
+    for _ in range(200):
+        if window.limit > 2:
+            refuse(window)
+        else:
+            window.passed()
+
+    succeed(window, 3000)
+
+    assert window.limit == 8
+
+
+def test_after_a_hold_places_come_back_one_by_one() -> None:
+    window = Window(4)
+
+    window.restart()
+
+    limits = [window.limit]
+    for _ in range(4):
+        window.passed()
+        limits.append(window.limit)
+    assert limits == [1, 2, 3, 4, 4]
+
+
+def test_a_new_maximum_holds_at_once() -> None:
+    window = Window(4)
+    window.resize(2)
+    assert window.limit == 2
+
+    window.resize(6)
+    succeed(window, 10)
+    assert window.limit == 6
+
+
+@given(st.integers(1, 20), st.lists(st.sampled_from(["passed", "crowded", "stale", "restart"]), max_size=300))
+def test_the_window_stays_within_its_bounds_and_comes_back(most: int, steps: list[str]) -> None:
+    window = Window(most)
+    for step in steps:
+        match step:
+            case "passed":
+                window.passed()
+            case "crowded":
+                refuse(window)
+            case "stale":
+                window.crowded(window.epoch - 1)
+            case _:
+                window.restart()
+        assert 1 <= window.limit <= most
+
+    succeed(window, 64 * 20 * 22)
+    assert window.limit == most
