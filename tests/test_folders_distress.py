@@ -1,5 +1,6 @@
 """What goes wrong with watching, reproduced by its recipe: each ends in a report, a rescan, and no file lost."""
 
+import logging
 import os
 import random
 import shutil
@@ -187,6 +188,17 @@ def kernel_queue() -> int:
     return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 
 
+def test_an_overflow_that_watchdog_speaks_of_is_followed_by_a_full_scan(scene: Scene, base: Path) -> None:
+    logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; filesystem events were lost")
+
+    [event] = scene.log.wait_for("folder.degraded", reason="overflow")
+    scene.log.wait_for("folder.rescanned", reason="overflow")
+
+    assert "fs.inotify.max_queued_events" in event["hint"]
+    works(scene, base)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_overflow_of_the_kernel_s_queue_loses_nothing(scene: Scene, base: Path) -> None:
     """Recipes R-3 and R-13: most of these files have no event, and no handler is told so."""
