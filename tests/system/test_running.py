@@ -1,0 +1,207 @@
+"""The service at work: what it tells systemd and the journal, reloads, keys, stops."""
+
+import json
+import threading
+
+import pytest
+from daemon import eventually
+from scripted import Asked, Reply, Server, serving
+from system.service import FOLDER, KEY, Service, hearing, said_of, writing
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+REFUSED = Reply({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, status=401)
+
+
+def test_a_recording_is_transcribed_and_a_good_day_leaves_no_error_in_the_journal(
+    service: Service, server: Server
+) -> None:
+    service.configure(server.url)
+    service.start()
+    source = service.record("talk.wav")
+
+    text, subtitles = service.await_outputs("talk.wav")
+    assert text.read_text().strip() == said_of(source)
+    assert subtitles.stat().st_mode & 0o777 == 0o644
+    eventually(lambda: service.status().endswith("1 done"), what="STATUS")
+    service.stop()
+    assert service.machine.show("Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
+    assert service.journal.events("service.stopped")
+    assert service.journal.entries("--priority=err") == []
+
+
+def test_journald_knows_priority_identifier_and_the_fields_of_an_event(service: Service, server: Server) -> None:
+    service.configure(server.url)
+    service.start()
+    service.record("talk.wav")
+    service.await_outputs("talk.wav")
+    broken = service.inside("broken.mp3")
+    broken.write_bytes(b"ID3\x04" + b"\0" * 6 + b"no music at all" * 200)
+    service.journal.await_event("job.failed", path=f"{FOLDER}/broken.mp3", patience=60)
+
+    done = next(
+        entry for entry in service.journal.entries() if '"job.done"' in entry["MESSAGE"] and "talk" in entry["MESSAGE"]
+    )
+    assert (done["PRIORITY"], done["SYSLOG_IDENTIFIER"], done["_SYSTEMD_UNIT"]) == ("6", "watcher", "watcher.service")
+    event = json.loads(done["MESSAGE"])
+    assert event["outputs"] == [f"{FOLDER}/talk.txt", f"{FOLDER}/talk.srt"]
+    assert {"job", "path", "audio_seconds", "pieces", "paid_seconds", "waited", "elapsed", "language"} <= event.keys()
+    # What a person should look at, and nothing else.
+    errors = service.journal.entries("--priority=err")
+    assert [json.loads(entry["MESSAGE"])["event"] for entry in errors] == ["job.failed"]
+    assert errors[0]["PRIORITY"] == "3"
+
+
+def test_a_reload_takes_a_new_folder_and_refuses_a_broken_file(service: Service, server: Server) -> None:
+    service.configure(server.url)
+    service.start()
+    pid = service.machine.main_pid
+    service.machine.shell("install -d -g watcher -m 2775 /srv/recordings/more")
+    service.configure(server.url, '[transcript]\nformats = ["srt", "txt", "vtt"]\n')
+    service.follow("reload")
+    service.journal.await_event("service.reloaded", ok=True)
+    service.record("talk.wav")
+    service.await_outputs("talk.wav")
+    assert service.inside("talk.vtt").exists()
+
+    service.configure(server.url, '[transcript]\nformatz = ["srt"]\n')
+    refused = service.machine.run("systemctl", "reload", "watcher", check=False)
+    assert refused.returncode, "a broken file is no success"
+    event = service.journal.await_event("service.reloaded", ok=False)
+    assert "formatz" in event["message"]
+    assert service.journal.entries("--priority=err"), "and stands in the journal"
+    # The former settings hold.
+    service.record("next.wav")
+    service.await_outputs("next.wav")
+    assert service.inside("next.vtt").exists()
+    assert (service.machine.main_pid, service.machine.state) == (pid, "active")
+
+
+def test_the_key_reaches_the_server_alone(service: Service, server: Server) -> None:
+    service.configure(server.url)
+    service.start()
+    service.record("talk.wav")
+    service.await_outputs("talk.wav")
+
+    machine = service.machine
+    assert {asked.headers["Authorization"] for asked in server.asked} == {f"Bearer {KEY}"}
+    assert KEY not in machine.run("systemctl", "show", "watcher").stdout
+    assert KEY not in service.journal.text()
+    environ = machine.path(f"/proc/{machine.main_pid}/environ").read_bytes()
+    assert KEY.encode() not in environ
+    stolen = machine.run(
+        *("setpriv", "--reuid=daemon", "--clear-groups", "cat", "/run/credentials/watcher.service/api_key"), check=False
+    )
+    assert stolen.returncode
+
+
+def test_a_new_key_is_taken_at_a_restart_and_what_a_wrong_one_held_goes_on(service: Service) -> None:
+    def picky(asked: Asked) -> Reply:
+        return hearing(asked) if asked.headers["Authorization"] == "Bearer sk-right" else REFUSED
+
+    with serving(picky) as server:
+        service.configure(server.url)
+        service.start()
+        service.record("talk.wav")
+        service.journal.await_event("gate.held")
+        eventually(lambda: "1 queued" in service.status(), what="STATUS")
+        service.follow("key", stdin="sk-right\n")
+
+        service.await_outputs("talk.wav")
+
+
+def test_an_encrypted_key_works(service: Service, server: Server) -> None:
+    service.configure(server.url)
+    service.machine.run("systemd-creds", "setup", check=False)
+    service.follow("encrypted")
+    service.record("talk.wav")
+
+    service.await_outputs("talk.wav")
+    assert server.asked[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert not service.machine.path("/etc/watcher/api_key").exists()
+    assert KEY.encode() not in service.machine.path("/etc/watcher/api_key.cred").read_bytes()
+
+
+def test_without_a_key_a_server_of_ones_own_is_asked_and_openai_is_not(service: Service, server: Server) -> None:
+    service.machine.path("/etc/watcher/api_key").unlink()
+    service.configure(server.url)
+    service.start()
+    service.record("talk.wav")
+    service.await_outputs("talk.wav")
+    assert "Authorization" not in server.asked[0].headers
+    service.stop()
+
+    service.configure("https://api.openai.com/v1")
+    assert service.machine.run("systemctl", "start", "watcher", check=False).returncode
+    assert service.machine.show("ActiveState", "ExecMainStatus", "NRestarts") == {
+        "ActiveState": "failed",
+        "ExecMainStatus": "3",
+        "NRestarts": "0",
+    }
+    assert "there is no API key" in service.journal.text()
+
+
+def test_a_stop_lets_the_request_in_flight_finish_even_beyond_the_watchdog_s_time(service: Service) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(request: Asked) -> Reply:
+        asked.set()
+        assert go_on.wait(60)
+        return hearing(request)
+
+    with serving(slow) as server:
+        service.drop_in("watchdog", "WatchdogSec=2")
+        service.configure(server.url)
+        service.start()
+        service.record("talk.wav")
+        service.record("waiting.wav")
+        assert asked.wait(30)
+        service.machine.run("systemctl", "stop", "--no-block", "watcher")
+        service.journal.await_event("service.stopping")
+        eventually(lambda: service.machine.state == "deactivating")
+        # Longer than the watchdog would wait for a sign of life.
+        threading.Event().wait(4)
+        go_on.set()
+        service.await_state("inactive")
+
+    assert service.machine.show("Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
+    assert service.journal.events("job.done")
+    assert service.inside("talk.srt").exists()
+
+
+def test_a_recording_of_another_user_is_waited_for_while_it_is_written(service: Service, server: Server) -> None:
+    service.configure(server.url)
+    service.start()
+    path = service.inside("take.wav")
+    service.inside("take.part").write_bytes(b"")
+    service.record("take.part")
+    with writing(service.inside("take.part")):
+        service.inside("take.part").rename(path)
+        # A file that comes later is taken; this one is not, complete as it looks.
+        service.record("other.wav")
+        service.await_outputs("other.wav")
+        assert not service.journal.events("file.queued", path=f"{FOLDER}/take.wav")
+
+    service.await_outputs("take.wav")
+    assert path.stat().st_uid == 0
+
+
+def test_root_looks_at_the_queue_beside_the_service_and_leaves_nothing_in_its_way(
+    service: Service, server: Server
+) -> None:
+    service.configure(server.url)
+    watcher = "/opt/watcher/bin/watcher"
+    service.machine.run(watcher, "status", check=False)
+    service.start()
+    service.record("one.wav")
+    service.await_outputs("one.wav")
+    service.journal.await_event("job.done")
+    seen = json.loads(service.machine.run(watcher, "status", "--json").stdout)
+    assert seen["data"]["counts"]["done"] == 1
+    service.stop()
+    service.machine.run(watcher, "status", "--json")
+    service.start()
+    service.record("two.wav")
+
+    service.await_outputs("two.wav")
+    checked = json.loads(service.machine.run(watcher, "check", "--json", check=False).stdout)
+    assert checked["command"] == "check"
