@@ -267,6 +267,16 @@ class TestFullDisk:
         assert all(ledger.recall(number, "asked") for number in kept)
         assert ledger.counts()[State.READY] == 2
 
+    def test_calls_that_could_not_be_given_out_are_still_due(self, ledger: SqliteLedger) -> None:
+        ledger.put([found("a.wav")])
+        ledger.done(claimed(ledger), Outcome(), hook="{}")
+        ledger._database.query("PRAGMA query_only = ON")
+        with pytest.raises(StateError):
+            ledger.hooks_due(1)
+        ledger._database.query("PRAGMA query_only = OFF")
+
+        assert len(ledger.hooks_due(1)) == 1
+
     def test_a_disk_that_is_full_from_the_start_is_told(self, tmp_path: Path) -> None:
         with small_disk(tmp_path / "disk", "200k") as disk:
             (disk / "ballast").write_bytes(bytes(190_000))

@@ -22,7 +22,7 @@ from watcher.ledger.sqlite import SqliteLedger
 CHILD = """
 import os, sys, threading, time
 from pathlib import Path
-from watcher.job import Cut, Fingerprint, Found, Outcome, Output
+from watcher.job import Fingerprint, Found, Outcome, Output, State
 from watcher.ledger.sqlite import SqliteLedger
 
 ledger = SqliteLedger(Path(sys.argv[1]), clock=lambda: time.time() + float(sys.argv[3]))
@@ -39,6 +39,8 @@ def find():
         for name in names:
             say("put", name)
         number += 4
+        while ledger.counts()[State.READY] > 20:
+            ledger.wait(0.01)
 
 def work():
     while True:

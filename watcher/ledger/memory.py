@@ -1,6 +1,7 @@
 """Small things to remember: what the endpoint honours, holds, minutes bought; and the hooks still to be run."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -26,6 +27,7 @@ class Memory(Part):
         super().__init__(database, exclusive=exclusive, clock=clock, monotonic=monotonic)
         #: Calls given out by this process and not done yet, with their sources. A dead process's are due again by nature.
         self._calling: dict[int, bytes] = {}
+        self._hooks = threading.Lock()
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
         """See Ledger.remember."""
@@ -59,26 +61,30 @@ class Memory(Part):
 
     def hooks_due(self, limit: int) -> Sequence[HookCall]:
         """See Ledger.hooks_due."""
-        chosen: list[HookCall] = []
-        with self._database.transaction(durable=False) as connection:
-            busy = set(self._calling.values())
-            for id_, source, kind, payload, attempts in connection.execute(_HOOKS):
-                if len(chosen) == limit:
-                    break
-                if source not in busy:
-                    busy.add(source)
-                    self._calling[id_] = source
-                    chosen.append(HookCall(id_, kind, payload.decode("utf-8", "surrogatepass"), attempts + 1))
-            connection.executemany(
-                "UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((call.id,) for call in chosen)
-            )
-        return chosen
+        with self._hooks:
+            chosen: dict[int, tuple[bytes, HookCall]] = {}
+            with self._database.transaction(durable=False) as connection:
+                busy = set(self._calling.values())
+                for id_, source, kind, payload, attempts in connection.execute(_HOOKS):
+                    if len(chosen) == limit:
+                        break
+                    if source not in busy:
+                        busy.add(source)
+                        words = payload.decode("utf-8", "surrogatepass")
+                        chosen[id_] = (source, HookCall(id_, kind, words, attempts + 1))
+                connection.executemany(
+                    "UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((id_,) for id_ in chosen)
+                )
+            # Only now: calls that a full disk kept from being given out are still due.
+            self._calling.update({id_: source for id_, (source, _) in chosen.items()})
+        return [call for _, call in chosen.values()]
 
     def hook_done(self, call: HookCall) -> None:
         """See Ledger.hook_done."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,))
-        self._calling.pop(call.id, None)
+        with self._hooks:
+            self._calling.pop(call.id, None)
 
 
 _REMEMBER: Final = """
