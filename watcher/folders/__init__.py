@@ -3,13 +3,13 @@
 Events are hints to look at a path, scans are the truth, `settle` judges. One detector thread owns all of it.
 """
 
-from watcher.folders.collect import Collected, Left, collect
+from watcher.folders.collection import Collected, Left, collect
 from watcher.folders.finder import Finder
 from watcher.folders.folder import Folder
 from watcher.folders.lane import NOTE_SUFFIX
 from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.folders.post import FolderState, How
-from watcher.folders.probe import ProbeResult, probe
+from watcher.folders.trial import ProbeResult, probe
 
 __all__ = [
     "NOTE_SUFFIX",

@@ -1,0 +1,193 @@
+"""One scan, for `once`."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from finding import Log, wave
+
+from watcher.folders import Folder, Left, collect
+from watcher.job import State
+from watcher.ledger import Ledger, open_ledger
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    base = tmp_path / "in"
+    base.mkdir()
+    return base
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    Log()
+    ledger = open_ledger(tmp_path / "state")
+    yield ledger
+    ledger.close()
+
+
+def put(path: Path, content: bytes | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(wave() if content is None else content)
+    return path
+
+
+def bare(path: Path) -> bytes:
+    return os.fsencode(path)
+
+
+@pytest.fixture
+def folder(base: Path) -> Folder:
+    return Folder("a", str(base), quiet_seconds=0.2)
+
+
+def test_what_is_there_is_queued(base: Path, ledger: Ledger, folder: Folder) -> None:
+    paths = {bare(put(base / name)) for name in ("a.wav", "x/b.wav", "x/y/c.wav")}
+    put(base / "notes.txt")
+
+    collected = collect([folder], [], ledger, stop=threading.Event())
+
+    assert set(collected.queued) == paths
+    assert (collected.known, collected.left) == ((), ())
+    assert ledger.counts()[State.READY] == 3
+
+
+def test_what_is_known_is_not_queued_again(base: Path, ledger: Ledger, folder: Folder) -> None:
+    put(base / "a.wav")
+    collect([folder], [], ledger, stop=threading.Event())
+
+    assert collect([folder], [], ledger, stop=threading.Event()).queued == ()
+
+
+def test_the_first_start_of_the_daemon_is_still_to_come(base: Path, ledger: Ledger) -> None:
+    """`backlog = false` speaks of the daemon: once takes what is there, and does not count as its first start."""
+    path = put(base / "a.wav")
+
+    collected = collect([Folder("a", str(base), backlog=False)], [], ledger, stop=threading.Event())
+
+    assert collected.queued == (bare(path),)
+    again = Log()
+    assert not again.seen("folder.backlog")
+
+
+def test_a_cut_off_file_nobody_writes_is_taken_after_the_quiet_time_and_marked(
+    base: Path, ledger: Ledger, folder: Folder
+) -> None:
+    log = Log()
+    path = put(base / "a.wav", wave(claimed=5000))
+
+    collected = collect([folder], [], ledger, stop=threading.Event())
+
+    assert collected.queued == (bare(path),)
+    assert [event["suspect"] for event in log.seen("file.queued")] == [True]
+
+
+def test_a_file_that_is_being_written_is_left_and_reported(
+    base: Path, ledger: Ledger, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.collection._WRITING", 0.2)
+    path = put(base / "a.wav")
+    with path.open("ab"):
+        collected = collect([folder], [], ledger, stop=threading.Event())
+
+    assert collected.queued == ()
+    assert collected.left == (Left(bare(path), "writer"),)
+
+
+def test_a_copy_that_ends_in_a_moment_is_taken(base: Path, ledger: Ledger, folder: Folder) -> None:
+    path = put(base / "a.wav")
+    file = path.open("ab")
+    timer = threading.Timer(0.3, file.close)
+    timer.start()
+
+    collected = collect([folder], [], ledger, stop=threading.Event())
+
+    timer.join()
+    assert collected.queued == (bare(path),)
+
+
+def test_a_file_that_grows_unseen_is_left(
+    base: Path, ledger: Ledger, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(base / "a.mp3", b"x" * 1000)
+    stop = threading.Event()
+    grown = threading.Event()
+
+    def grow() -> None:
+        while not grown.wait(0.02):
+            with path.open("ab") as file:
+                file.write(b"x")
+
+    thread = threading.Thread(target=grow, name="grow")
+    thread.start()
+    collected = collect([folder], [], ledger, stop=stop)
+    grown.set()
+    thread.join()
+
+    assert collected.queued == ()
+    assert [left.path for left in collected.left] == [bare(path)]
+
+
+def test_empty_and_placeholder_files_are_left(base: Path, ledger: Ledger, folder: Folder) -> None:
+    put(base / "empty.wav", b"")
+    put(base / "a.wav")
+    put(base / "a.wav.part")
+
+    collected = collect([folder], [], ledger, stop=threading.Event())
+
+    reasons = {Path(os.fsdecode(left.path)).name: (left.reason, left.detail) for left in collected.left}
+    assert reasons == {"empty.wav": ("empty", ""), "a.wav": ("placeholder", "a.wav.part")}
+
+
+def test_a_named_file_is_taken_whatever_its_name(tmp_path: Path, ledger: Ledger) -> None:
+    folder = Folder("", str(tmp_path))
+    paths = [put(tmp_path / name) for name in ("recording", ".hidden.wav", "talk.xyz")]
+
+    collected = collect([], [(folder, str(path)) for path in paths], ledger, stop=threading.Event())
+
+    assert set(collected.queued) == {bare(path) for path in paths}
+
+
+def test_a_named_file_that_is_none_is_reported_for_what_it_is(tmp_path: Path, ledger: Ledger) -> None:
+    folder = Folder("", str(tmp_path))
+    os.mkfifo(tmp_path / "fifo.wav")
+    (tmp_path / "link.wav").symlink_to(put(tmp_path / "a.wav"))
+    names = ("fifo.wav", "link.wav", "missing.wav", "in")
+    (tmp_path / "in").mkdir()
+
+    collected = collect([], [(folder, str(tmp_path / name)) for name in names], ledger, stop=threading.Event())
+
+    assert [left.reason for left in collected.left] == ["fifo", "symlink", "No such file or directory", "directory"]
+
+
+def test_a_named_file_that_is_known_is_said_to_be(tmp_path: Path, ledger: Ledger) -> None:
+    folder = Folder("", str(tmp_path))
+    path = put(tmp_path / "a.wav")
+    collect([], [(folder, str(path))], ledger, stop=threading.Event())
+
+    collected = collect([], [(folder, str(path))], ledger, stop=threading.Event())
+
+    assert (collected.queued, collected.known) == ((), (bare(path),))
+
+
+def test_a_folder_inside_another_keeps_its_own(base: Path, ledger: Ledger, folder: Folder) -> None:
+    put(base / "x" / "a.wav")
+    inner = Folder("b", str(base / "x"))
+
+    collect([folder, inner], [], ledger, stop=threading.Event())
+    job = ledger.claim("test", lease=60.0)
+
+    assert job is not None
+    assert job.root == bare(base / "x")
+
+
+def test_a_stop_ends_it_early(base: Path, ledger: Ledger, folder: Folder) -> None:
+    put(base / "a.mp3", b"x" * 1000)
+    stop = threading.Event()
+    stop.set()
+
+    collected = collect([folder], [], ledger, stop=stop)
+
+    assert collected.queued == ()
