@@ -13,7 +13,6 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Final
 
@@ -31,8 +30,11 @@ _REST_SENTENCE: Final = 5
 #: Segments that disagree with their words are compared together up to this many pieces, so that a word which the server
 #: put into the neighbouring segment is found there.
 _RUN: Final = 120
-#: Letters above which the commonest are not compared: the square of them would take seconds.
-_LONG: Final = 500
+#: Where text and words have parted, so many words or letters must agree before they are taken to be together again, and
+#: so many of each are looked through.
+_AGREE_WORDS: Final = 2
+_AGREE_LETTERS: Final = 4
+_REACH: Final = 40
 #: Letters per piece below which pieces are characters or syllables.
 _SHORT_PIECES: Final = 2.5
 #: Later than any recording lasts.
@@ -247,13 +249,15 @@ def _by_pieces(
     anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
 ) -> None:
     """Find whole pieces first, and letter by letter what lies between those."""
-    matcher = SequenceMatcher(None, [keys[place] for place in places], [key for _, key in spoken])
-    for tag, left, left_end, right, right_end in matcher.get_opcodes():
-        if tag == "equal":
-            for place, (word, _) in zip(places[left:left_end], spoken[right:right_end], strict=True):
-                anchors[place] = _anchor(word, 0, 1, 1)
-        elif tag == "replace":
-            _by_letters(anchors, keys, places[left:left_end], spoken[right:right_end])
+    said = [key for _, key in spoken]
+    written = [keys[place] for place in places]
+    left = right = 0
+    for left_block, right_block, size in [*_blocks(written, said, _AGREE_WORDS), (len(written), len(said), 0)]:
+        if left < left_block and right < right_block:
+            _by_letters(anchors, keys, places[left:left_block], spoken[right:right_block])
+        for offset in range(size):
+            anchors[places[left_block + offset]] = _anchor(spoken[right_block + offset][0], 0, 1, 1)
+        left, right = left_block + size, right_block + size
 
 
 def _by_letters(
@@ -262,11 +266,11 @@ def _by_letters(
     text = "".join(keys[place] for place in places)
     said = "".join(key for _, key in spoken)
     # Which letter of the words each letter of the text is.
-    if text == said:
-        letters: dict[int, int] = dict(enumerate(range(len(text))))
-    else:
-        blocks = SequenceMatcher(None, text, said, autojunk=len(text) > _LONG).get_matching_blocks()
-        letters = {a + k: b + k for a, b, size in blocks for k in range(size)}
+    letters = {
+        left + offset: right + offset
+        for left, right, size in ([(0, 0, len(text))] if text == said else _blocks(text, said, _AGREE_LETTERS))
+        for offset in range(size)
+    }
     owner = [(index, offset) for index, (_, key) in enumerate(spoken) for offset in range(len(key))]
     position = 0
     for place in places:
@@ -280,6 +284,43 @@ def _by_letters(
         finish = _anchor(spoken[last_word][0], last_offset, last_offset + 1, len(spoken[last_word][1]))
         if begin and finish and finish.end >= begin.start:
             anchors[place] = _Anchor(begin.start, finish.end, offset == 0, begin.speaker)
+
+
+def _blocks(left: Sequence[str], right: Sequence[str], agree: int) -> list[tuple[int, int, int]]:
+    """Return where two sequences agree: index in each, and for how long; in order.
+
+    Where they part, the nearest place is looked for at which `agree` elements agree again, and where there is none in
+    reach, both are skipped. So the time is linear whatever they hold, which that of difflib is not.
+    """
+    blocks: list[tuple[int, int, int]] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        size = 0
+        while i + size < len(left) and j + size < len(right) and left[i + size] == right[j + size]:
+            size += 1
+        if size:
+            blocks.append((i, j, size))
+            i, j = i + size, j + size
+        else:
+            skip, other = _resume(left, right, i, j, agree)
+            i, j = i + skip, j + other
+    return blocks
+
+
+def _resume(left: Sequence[str], right: Sequence[str], i: int, j: int, agree: int) -> tuple[int, int]:
+    """Return how much of each to leave out, the least that makes them agree again."""
+    for skipped in range(1, 2 * _REACH):
+        middle = skipped // 2
+        for off in range(skipped + 1):
+            # From the middle outwards: one word heard for another is likelier than one lost or added.
+            skip = middle + (off + 1) // 2 * (1 if off % 2 else -1)
+            other = skipped - skip
+            if skip > _REACH or other > _REACH or skip < 0 or other < 0:
+                continue
+            run = min(agree, len(left) - i - skip, len(right) - j - other)
+            if run > 0 and left[i + skip : i + skip + run] == right[j + other : j + other + run]:
+                return skip, other
+    return _REACH, _REACH
 
 
 def _anchor(word: Word, first: int, last: int, length: int) -> _Anchor | None:

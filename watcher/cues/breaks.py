@@ -101,7 +101,7 @@ def _bare(text: str) -> str:
 
 
 def _capital(text: str) -> bool:
-    bare = text.lstrip(_QUOTES)
+    bare = text.strip(_OUTER)
     return bare[:1].isupper() and (len(bare) == 1 or not bare.isupper())
 
 

@@ -32,7 +32,7 @@ def borders(texts: Sequence[str]) -> list[Border]:
         for at in _leading_vowels(text):
             starts.setdefault(at, Border.MAYBE)
         maybe = Border.NONE
-    elif any("\u3041" <= character <= "\u309f" for character in text):
+    elif any("\u3041" <= character <= "\u30fa" for character in text):
         starts = _japanese(text)
         maybe = Border.NONE
     else:

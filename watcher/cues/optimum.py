@@ -44,6 +44,8 @@ _STOP_INSIDE: Final = 5.0
 _FRAGMENT: Final = 16.0
 #: Two speakers in one caption.
 _DIALOGUE: Final = 6.0
+#: Three lines or more, where they are allowed.
+_MORE_LINES: Final = 30.0
 #: Ways that are followed to each border.
 _WAYS: Final = 4
 #: Lines: the share of a break's price, and the price of full imbalance; a wider upper line a little more (TTSG, BBC 3.1:
@@ -122,8 +124,10 @@ class _Search:
         way = self._search()
         captions: list[Caption] = []
         while way.before:
-            begin, end = way.before.end, way.end
-            captions.append(Caption((begin, *way.lines), end, dialogue=self.turns[end - 1] > self.turns[begin]))
+            begin, end, lines = way.before.end, way.end, way.lines
+            if not lines and end > self.fits[begin]:
+                lines = self._more_lines(begin, end)
+            captions.append(Caption((begin, *lines), end, dialogue=self.turns[end - 1] > self.turns[begin]))
             way = way.before
         captions.reverse()
         return captions
@@ -252,11 +256,14 @@ class _Search:
         return lines
 
     def _lines(self, begin: int, end: int, budget: float) -> tuple[float, tuple[int, ...]]:
-        """Return price and places of the best breaks between lines; infinity if they cost more than the budget."""
-        if self.limits.lines > 2:  # noqa: PLR2004 -- two are the rule, and need no search
-            return self._more_lines(begin, end)
+        """Return price and place of the best break into two lines; infinity if it costs more than the budget.
+
+        What needs more than two lines is broken when it has been chosen: no place is returned then, and a flat price.
+        """
         widths, blank, cost, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
         line = self.limits.line
+        if self.limits.lines > 2 and fits[fits[begin]] < end:  # noqa: PLR2004
+            return _MORE_LINES, ()
         best, place = budget, 0
         # Behind a break that leaves too much for the second line, earlier ones leave even more.
         for at in range(fits[begin], begin, -1):
@@ -268,7 +275,7 @@ class _Search:
                 best, place = price, at
         return (best, (place,)) if place else (math.inf, ())
 
-    def _more_lines(self, begin: int, end: int) -> tuple[float, tuple[int, ...]]:
+    def _more_lines(self, begin: int, end: int) -> tuple[int, ...]:
         """Break a caption into as few lines as hold it, each as close to their mean as the breaks allow."""
         widths, blank, cost, fits = self.widths, self.stream.blank, self.stream.cost, self.fits
         fewest = 1
@@ -281,11 +288,10 @@ class _Search:
         for _ in range(fewest):
             further: dict[int, tuple[float, tuple[int, ...]]] = {}
             for at, (price, places) in ways.items():
-                for until in range(at + 1, min(fits[at], end) + 1):
+                for until in range(at + 1, min(fits[at], end) + 1 if at < end else 0):
                     off = abs(widths[until] - widths[at] - blank[at] - mean) * _BALANCE / self.limits.line
                     total = price + off + (cost[until] * _LINE if until < end else 0.0)
                     if until not in further or total < further[until][0]:
                         further[until] = (total, (*places, until))
             ways = further
-        price, places = ways[end]
-        return price, places[:-1]
+        return ways[end][1][:-1]

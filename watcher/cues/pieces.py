@@ -116,12 +116,15 @@ def _unspaced(chunk: str) -> list[str]:
                 first in _NOT_FIRST
                 or unicodedata.category(first) in {"Pe", "Pf"}
                 or (kind == before and kind in _RUNS)
+                or (before == _POINT and first.isdigit())
                 or (before == _LEADING_VOWEL)
                 or (kind == _FOLLOWING_VOWEL)
             )
         )
         if joins:
             parts[-1] += cluster
+            if before == _LETTERS and first in ".,:":
+                kind = _POINT
         elif first in _NOT_LAST or unicodedata.category(first) in {"Ps", "Pi"}:
             held += cluster
         else:
@@ -138,6 +141,8 @@ def _unspaced(chunk: str) -> list[str]:
 
 _LETTERS: Final = "letters"
 _KATAKANA: Final = "katakana"
+#: A point within a number or a version: "3.11", "12:30".
+_POINT: Final = "point"
 _LEADING_VOWEL: Final = "leading"
 _FOLLOWING_VOWEL: Final = "following"
 _RUNS: Final = frozenset({_LETTERS, _KATAKANA})

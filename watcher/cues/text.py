@@ -96,14 +96,13 @@ def width(text: str, *, wide: bool) -> int:
 
 def _units(cluster: str, wide: bool) -> int:  # noqa: FBT001 -- positional in the innermost loop
     first = cluster[0]
-    if first < "\u1100":
-        # An emoji such as "❤️" is a narrow character with a variation selector; below U+1100 only digits and signs are.
-        return 0 if len(cluster) == 1 and _extends(first) else 1
+    if _extends(first) and all(map(_extends, cluster)):
+        return 0
+    if first < "\u1100":  # no wide ones there, and only digits and signs that a selector makes an emoji
+        return 1
     if _emoji(cluster):
         return 2 if wide else 1
-    if unicodedata.east_asian_width(first) in "WF":
-        return 2
-    return 0 if len(cluster) == 1 and _extends(first) else 1
+    return 2 if unicodedata.east_asian_width(first) in "WF" else 1
 
 
 def graphemes(text: str) -> Iterator[str]:
@@ -119,7 +118,7 @@ def graphemes(text: str) -> Iterator[str]:
             flags = 0
         joined = (
             _extends(character)
-            or before == _ZWJ
+            or (before == _ZWJ and not character.isalnum())
             or (flags % 2 == 1 and _flag(character))
             or (_jamo(before) and "\u1160" <= character <= "\u11ff")
         )

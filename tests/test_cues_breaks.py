@@ -1,0 +1,100 @@
+import pytest
+
+from watcher.cues.breaks import BEFORE_CLAUSE, BEFORE_PHRASE, BOUND, CLAUSE, GLUED, SENTENCE, WORD, costs
+from watcher.cues.pieces import pieces
+
+
+def price(text: str, language: str = "en", *, line: int = 42, wide: bool = False) -> int:
+    """Return what a break at the bar costs."""
+    left = pieces(text.partition("|")[0].rstrip(), line=line, wide=wide)
+    whole = pieces(text.replace("| ", "|").replace("|", ""), line=line, wide=wide)
+    return costs([whole], [False] * len(whole), language)[len(left)]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("It is over. | Go home.", "en", SENTENCE),
+        ("Is it? | Yes.", "en", SENTENCE),
+        ("He said “No.” | Then he left.", "en", SENTENCE),
+        ("So do I. | Then we left", "en", SENTENCE),
+        ("It cost, | as you know, a lot", "en", CLAUSE),
+        ("He was tired | because he ran", "en", BEFORE_CLAUSE),
+        ("He sat quietly | under trees", "en", BEFORE_PHRASE),
+        ("He bought | bread", "en", WORD),
+        ("the | house", "en", BOUND),
+        ("has | gone", "en", BOUND),
+        ("under | trees", "en", BOUND),
+        ("and | then", "en", BOUND),
+        ("costs 20 | dollars", "en", BOUND),
+        ("5 | 000 people", "en", GLUED),
+        ("Dr. | Watson", "en", GLUED),
+        ("by J. | Watson", "en", BOUND - 8),
+        ("met Samuel | Whitfield", "en", BOUND - 8),
+        ("on page | 14", "en", BOUND - 12),
+        ("e.g. | this one", "en", WORD),
+        ("am 3. | Oktober", "de", BOUND),
+        ("It was in 1984. | Then", "en", SENTENCE),
+        ("große Häuser | Städte", "de", WORD),
+        ("Onun | için geldim", "tr", BOUND),
+        ("senin için | geldim", "tr", WORD - 6),
+        ("Oui ! | Vraiment", "fr", SENTENCE),
+        ("he left (quickly) | yesterday", "en", CLAUSE + 8),
+        ("he left | (quickly)", "en", CLAUSE + 8),
+        ("Hola | ¿qué tal?", "es", CLAUSE + 8),
+    ],
+)
+def test_a_break_costs_what_a_reader_minds(text: str, language: str, expected: int) -> None:
+    assert price(text, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("下雨了。|我们走", SENTENCE),
+        ("下雨了，|我们走", CLAUSE),
+        ("今天下雨|因为", BEFORE_CLAUSE),
+        ("我们|今天", WORD - 4),
+        ("他喝|「茶」", CLAUSE + 8),
+        ("他说「好」|走了", CLAUSE + 8),
+        ("有20|人", BOUND),
+        ("好的 |谢谢", CLAUSE),
+        ("我用 |Python", WORD),
+    ],
+)
+def test_where_words_have_no_blanks_the_lexicon_and_punctuation_tell(text: str, expected: int) -> None:
+    assert price(text, "zh", line=32, wide=True) == expected
+
+
+def test_an_unknown_language_is_guessed_from_its_small_words() -> None:
+    whole = pieces("das ist der Mann und das ist die Frau", line=42, wide=False)
+
+    found = costs([whole], [False] * len(whole), "")
+
+    assert found[3] == BOUND  # der | Mann
+    assert found[4] == BEFORE_CLAUSE  # Mann | und
+
+
+def test_words_of_a_server_that_knows_words_outweigh_the_lexicon() -> None:
+    group = [(letter, index == 0) for index, letter in enumerate("蔡伦改进纸张")]
+    begins = [True, False, True, False, True, False]
+
+    assert costs([group], begins, "zh")[1:] == [GLUED, WORD - 4, GLUED, WORD - 4, GLUED]
+
+
+def test_words_that_are_single_characters_tell_nothing() -> None:
+    group = [(letter, index == 0) for index, letter in enumerate("蔡伦改进")]
+
+    assert costs([group], [True] * 4, "zh")[1] == WORD + 20
+
+
+def test_the_border_of_segments_parts_phrases_where_punctuation_is_missing() -> None:
+    left, right = (pieces(text, line=32, wide=True) for text in ("今天天气很好", "我们出去走走"))
+
+    found = costs([left, right], [False] * (len(left) + len(right)), "zh")
+
+    assert found[len(left)] < WORD - 4
+
+
+def test_nothing_costs_nothing() -> None:
+    assert costs([], [], "") == []

@@ -1,0 +1,134 @@
+from itertools import pairwise
+
+import pytest
+
+from watcher.cues import Limits, Rules
+from watcher.cues.optimum import Caption, cut
+from watcher.cues.stream import Stream
+
+LIMITS = Rules().limits("abc")
+
+
+def stream(*pieces: tuple[int, int, int, int], turns: tuple[int, ...] = (), blank: int = 1) -> Stream:
+    """Make a stream of pieces: width, start and end in milliseconds, price of the break before."""
+    return Stream(
+        text=["x" * width for width, _, _, _ in pieces],
+        width=[width for width, _, _, _ in pieces],
+        blank=[0] + [blank] * (len(pieces) - 1),
+        start=[start for _, start, _, _ in pieces],
+        end=[end for _, _, end, _ in pieces],
+        cost=[cost for _, _, _, cost in pieces],
+        speaker=[""] * len(pieces),
+        turn=[index in turns for index in range(len(pieces))],
+    )
+
+
+def steady(widths: list[int], costs: list[int], *, per_unit: int = 70) -> Stream:
+    """Speak pieces without pauses."""
+    pieces = []
+    now = 0
+    for width, cost in zip(widths, costs, strict=True):
+        pieces.append((width, now, now + width * per_unit, cost))
+        now += width * per_unit
+    return stream(*pieces)
+
+
+def borders(captions: list[Caption]) -> list[tuple[int, ...]]:
+    return [(*caption.lines, caption.end) for caption in captions]
+
+
+def test_what_fits_on_one_line_stays_on_one() -> None:
+    assert borders(cut(steady([10, 10, 10], [0, 30, 30]), LIMITS, 0)) == [(0, 3)]
+
+
+def test_two_lines_are_broken_where_it_costs_least() -> None:
+    assert borders(cut(steady([10] * 6, [0, 60, 30, 10, 60, 60]), LIMITS, 0)) == [(0, 3, 6)]
+
+
+def test_of_equal_breaks_the_one_that_balances_the_lines_is_taken() -> None:
+    assert borders(cut(steady([10] * 6, [0] + [30] * 5), LIMITS, 0)) == [(0, 3, 6)]
+
+
+def test_of_two_uneven_breaks_the_lower_line_is_the_wider() -> None:
+    assert borders(cut(steady([9] * 5, [0] + [30] * 4), LIMITS, 0)) == [(0, 2, 5)]
+
+
+def test_captions_end_with_sentences() -> None:
+    assert borders(cut(steady([20] * 5, [0, 30, 0, 30, 30]), LIMITS, 0)) == [(0, 2), (2, 3, 5)]
+
+
+def test_no_caption_reaches_over_a_long_silence() -> None:
+    found = cut(stream((5, 0, 500, 0), (5, 3100, 3600, 90)), LIMITS, 0)
+
+    assert borders(found) == [(0, 1), (1, 2)]
+
+
+def test_a_piece_longer_than_any_caption_may_last_is_one() -> None:
+    assert borders(cut(stream((5, 0, 9000, 0), (5, 9000, 9500, 30)), LIMITS, 0)) == [(0, 1), (1, 2)]
+
+
+def test_no_caption_lasts_longer_than_allowed() -> None:
+    text = steady([4] * 12, [0] + [30] * 11, per_unit=300)
+
+    assert all(text.end[caption.end - 1] - text.start[caption.lines[0]] <= 7000 for caption in cut(text, LIMITS, 0))
+
+
+def test_a_worse_break_is_taken_rather_than_one_that_leaves_no_time_to_read() -> None:
+    # The sentence ends after the first piece, but what follows it is over at once.
+    text = stream((30, 0, 2500, 0), (10, 2500, 2700, 0), (20, 2700, 5000, 60))
+
+    assert (0, 1) not in borders(cut(text, LIMITS, 5000))
+
+
+def test_speech_too_fast_for_anybody_is_not_stuffed_into_full_captions() -> None:
+    text = steady([10] * 40, [0] + [0 if index % 3 == 0 else 60 for index in range(1, 40)], per_unit=20)
+
+    found = cut(text, LIMITS, 0)
+
+    assert sum(caption.end % 3 == 0 for caption in found) >= len(found) - 2
+
+
+def test_short_turns_share_a_caption_a_line_for_each() -> None:
+    text = stream((20, 0, 1200, 0), (4, 1200, 1500, 0), turns=(1,))
+
+    (caption,) = cut(text, LIMITS, 0)
+
+    assert (caption.lines, caption.end, caption.dialogue) == ((0, 1), 2, True)
+
+
+def test_turns_too_long_for_a_line_do_not() -> None:
+    text = stream((41, 0, 2500, 0), (4, 2500, 2800, 0), turns=(1,))
+
+    assert [caption.dialogue for caption in cut(text, LIMITS, 0)] == [False, False]
+
+
+def test_three_turns_do_not_share_two_lines() -> None:
+    text = stream((4, 0, 300, 0), (4, 300, 600, 0), (4, 600, 900, 0), turns=(1, 2))
+
+    assert all(len(caption.lines) <= 2 for caption in cut(text, LIMITS, 0))
+    assert sum(len(caption.lines) for caption in cut(text, LIMITS, 0)) == 3
+
+
+@pytest.mark.parametrize("lines", [1, 3, 4])
+def test_any_number_of_lines_is_kept(lines: int) -> None:
+    limits = Rules(max_lines=lines).limits("abc")
+    text = steady([13] * 30, [0] + [0 if index % 7 == 0 else 30 for index in range(1, 30)], per_unit=45)
+
+    found = cut(text, limits, 0)
+
+    assert max(len(caption.lines) for caption in found) == lines
+    assert all(_width(text, begin, end) <= 42 for caption in borders(found) for begin, end in pairwise(caption))
+
+
+def test_three_lines_are_balanced_too() -> None:
+    limits: Limits = Rules(max_lines=3).limits("abc")
+
+    assert borders(cut(steady([10] * 9, [0] + [30] * 8), limits, 0)) == [(0, 3, 6, 9)]
+
+
+def test_without_text_there_are_no_captions() -> None:
+    assert cut(stream(), LIMITS, 0) == []
+
+
+def _width(text: Stream, begin: int, end: int) -> int:
+    return sum(text.width[begin:end]) + sum(text.blank[begin + 1 : end])
