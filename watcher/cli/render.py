@@ -8,9 +8,9 @@ from pathlib import Path
 from watcher import pipeline
 from watcher.cli.options import configured, show
 from watcher.errors import FileError, JobError
-from watcher.job import Job, State
+from watcher.job import State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger, Record
+from watcher.ledger.protocol import Ledger
 from watcher.log import printable
 from watcher.report import Problem, Result
 from watcher.service.plan import Plan, plan
@@ -61,23 +61,9 @@ def _render(source: bytes, made: Plan, ledger: Ledger, formats: Sequence[str]) -
     record = ledger.lookup(source)
     if record is None or record.outcome is None or not record.content:
         raise FileError("no transcript of it is known", hint="watcher once PATH makes one", reason="unknown")
-    job = _job(record)
+    job = record.job
     wanted = made.wanted(job)
     if formats:
         wanted = replace(wanted, formats=tuple(formats))
     outcome = pipeline.render(job, record.content, wanted, ledger, model=made.endpoint.model)
     return [printable(output.path) for output in outcome.outputs]
-
-
-def _job(record: Record) -> Job:
-    """Make a job of a concluded source: its fence lets outputs be entered until somebody claims it anew."""
-    return Job(
-        id=record.id,
-        root=record.root,
-        path=record.path,
-        fingerprint=record.fingerprint,
-        attempts=record.attempts,
-        fence=record.fence,
-        queued_at=record.queued_at,
-        content=record.content,
-    )

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from watcher import container, media
-from watcher.client import Upload, parse
+from watcher.client import Answer, Upload, deadline, parse
 from watcher.errors import AccountError, FileError, Remedy, RemedyError
 from watcher.job import Cut, Job
 from watcher.ledger.protocol import Content, Ledger
@@ -21,9 +21,14 @@ _log = structlog.get_logger()
 
 #: Samples a second, in which cuts are counted.
 _RATE: Final = 16_000
-#: How long the child may take until the next piece, and how long a request may wait at the gate and be answered.
+#: How long the child may take until the next piece, how long a request may wait at the gate, and how often it is asked.
 _LONGEST_CUT: Final = 900.0
-_LONGEST_REQUEST: Final = 8 * 3600.0
+_LONGEST_WAIT: Final = 2 * 3600.0
+_TRIES: Final = 3
+#: A worker waits for its requests in spells of this many seconds, and is alive in between.
+_SPELL: Final = 30.0
+#: Bytes per second that even a slow disk gives.
+_SLOWEST_DISK: Final = 1e6
 #: What a piece is cut to when the server (or a front with a small limit, nginx: 1 MiB) finds it too large.
 _SMALL_PIECE: Final = 120.0
 
@@ -70,6 +75,7 @@ class Hearing:
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
+        self._beat(60 + self._job.fingerprint.size / _SLOWEST_DISK)
         if (known := self._known()) is not None:
             return known
         if self._job.small:
@@ -171,8 +177,7 @@ class Hearing:
                 for piece in self._paced(cutting):
                     ledger.keep_cut(self._sketch, key, piece.cut)
                     requests.add(piece)
-                self._beat(_LONGEST_REQUEST)
-                requests.finish()
+                requests.finish(self._beat)
             except BaseException:
                 requests.give_up()
                 raise
@@ -214,7 +219,7 @@ class Hearing:
                 bytes=piece.size,
             )
             yield piece
-            self._beat(_LONGEST_REQUEST)
+            self._beat(_LONGEST_CUT)
 
     def _ask_piece(self, upload: Upload, digest: str) -> bytes:
         return self._ask(upload, digest, small=False)
@@ -222,10 +227,17 @@ class Hearing:
     def _ask(self, upload: Upload, digest: str, *, small: bool) -> bytes:
         """Ask the server through the gate; the answer is in the ledger before anything else happens."""
         tools = self._tools
+
+        def call() -> Answer:
+            if small:
+                # From here on it is the server's turn, whose silence the client bounds; several forms may be tried.
+                self._beat(_TRIES * deadline(upload))
+            return tools.client.ask(upload, self._wanted.request)
+
         if small:
-            self._beat(_LONGEST_REQUEST)
+            self._beat(_LONGEST_WAIT)
         answer = tools.gate.run(
-            lambda: tools.client.ask(upload, self._wanted.request),
+            call,
             seconds=upload.seconds,
             small=small,
             path=self._job.path,
@@ -271,10 +283,12 @@ class _Requests:
             self._running[self._tools.submit(lambda: self._send(piece))] = piece
         self._collect({future for future in self._running if future.done()})
 
-    def finish(self) -> None:
+    def finish(self, beat: Patience) -> None:
         """Wait for every answer. Raises what the first failed request met."""
         while self._running:
-            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            # Each request is bounded by the client, so however long this takes, it is no hang.
+            beat(2 * _SPELL)
+            done, _ = wait(self._running, timeout=_SPELL, return_when=FIRST_COMPLETED)
             self._collect(done)
 
     def give_up(self) -> None:

@@ -13,8 +13,7 @@ from watcher.client import Client, Endpoint, Request, Upload
 from watcher.client.survey import survey
 from watcher.config import Config
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
-from watcher.folders import Folder, How
-from watcher.folders.probe import ProbeResult, probe
+from watcher.folders import Folder, How, ProbeResult, probe
 from watcher.ledger import holder, open_ledger
 from watcher.service.plan import endpoint_of, folder_for
 

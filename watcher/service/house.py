@@ -12,7 +12,7 @@ import structlog
 
 from watcher import hooks, media, pipeline, sidecar
 from watcher.client import Client
-from watcher.errors import StateError
+from watcher.errors import FileError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import open_ledger
@@ -30,6 +30,11 @@ _Result = TypeVar("_Result")
 #: How long a thread may take to end once nothing waits for the server any more.
 _JOIN: Final = 10.0
 _SPOOL: Final = "spool"
+#: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
+#: many are in flight, and a few pieces per job is all there are.
+_THREADS: Final = 512
+#: What to do about a `.watcher.toml` that can't be used.
+MEND_HINT: Final = "mend the file; until then the folder goes on with what it had"
 
 
 class House:
@@ -44,8 +49,6 @@ class House:
         """
         self.plan = plan
         self._environment = environment
-        #: Override files that can't be used, by path, as text for people.
-        self.problems: dict[bytes, str] = {}
         self._overrides = self._overrides_for(plan)
         self.stop = stop
         #: Those that work on jobs, and those that serve them until the last one has ended.
@@ -68,7 +71,7 @@ class House:
         self.client = Client(plan.endpoint, memory=self.ledger)
         self._retired: list[Client] = []
         self.gate = self._gate_for(plan)
-        self._pool = ThreadPoolExecutor(plan.settings.api.concurrency, thread_name_prefix="request")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self.leases = Leases(self.ledger)
         self.workers: list[Worker] = []
         self._inspect: Callable[[bytes], None] = lambda _path: None
@@ -84,6 +87,10 @@ class House:
     def start(self, *, inspect: Callable[[bytes], None]) -> None:
         """Start the threads that work; `inspect` has a path looked at again."""
         self._inspect = inspect
+        for record in self.ledger.quarantined():
+            # The opening of the ledger has failed them, because of their crashes: nobody has told yet.
+            error = FileError(record.message, hint=record.hint, reason=record.reason)
+            self.conclusions.failed(record.job, error)
         count = self.plan.settings.state.workers
         for number in range(1, count + 1):
             worker = Worker(
@@ -149,6 +156,11 @@ class House:
         return self.plan.wanted(job, self._overrides.effective(job.root, folder))
 
     @property
+    def problems(self) -> list[Problem]:
+        """Override files that can't be used."""
+        return self._overrides.problems()
+
+    @property
     def overdue(self) -> list[str]:
         """Names of the workers that have been silent for longer than they said."""
         return [worker.name for worker in self.workers if worker.beat.overdue]
@@ -175,13 +187,12 @@ class House:
         return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem)
 
     def _note_problem(self, problem: Problem) -> None:
-        self.problems[problem.path] = problem.message
         _log.warning(
             "folder.degraded",
             path=problem.path,
             reason="overrides",
             message=problem.message,
-            hint="mend the file; until then the folder goes on with what it had",
+            hint=MEND_HINT,
         )
 
     def _gate_for(self, plan: Plan) -> Gate:

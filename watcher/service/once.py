@@ -9,8 +9,7 @@ from typing import Final
 
 from watcher.config import Config, FolderSettings, Surroundings
 from watcher.errors import ConfigError, JobError, StateError
-from watcher.folders import Folder
-from watcher.folders.collect import Left, collect
+from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
 from watcher.service.house import House
