@@ -429,6 +429,17 @@ def test_no_request_is_ever_sent_twice_alike(memory: Memory, upload: Upload, bod
     assert len(forms) == len(set(forms)) <= 6
 
 
+def test_a_conversation_has_an_end_whatever_the_server_says(
+    memory: Memory, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.client.client._MOST_CALLS", 2)
+    with talking(sequence(NO_GRANULARITIES, UNSUPPORTED), memory) as (client, server):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, FileError)
+    assert len(server.asked) == 2
+
+
 # whisper.cpp.
 
 

@@ -271,6 +271,12 @@ def test_words_inside_segments_without_any_blank_are_whole_words() -> None:
     ]
 
 
+def test_words_without_text_or_time_are_left_out() -> None:
+    entries = [{"word": "  ", "start": 0, "end": 1}, {"word": " a"}, {"word": " b", "start": 1, "end": 2}]
+
+    assert words(read({"segments": [{"start": 0, "end": 2, "text": " b", "words": entries}]})) == [["b"]]
+
+
 def test_scripts_without_blanks_are_not_glued_to_a_word_before() -> None:
     entries = [
         {"word": " OK", "start": 0, "end": 1},
@@ -348,6 +354,12 @@ def test_times_no_unit_explains_are_thrown_away() -> None:
     transcript = read({"text": "a", "segments": [{"start": 1, "end": 1e30, "text": "a"}]})
 
     assert transcript == Transcript((Segment("a", 0.0, 10.0),), "", 10.0, timed=False)
+
+
+def test_a_subtitle_whose_times_make_no_sense_is_a_text_without_times() -> None:
+    transcript = read("1\n90:00:00,000 --> 99:00:00,000\nHello.")
+
+    assert transcript == Transcript((Segment("Hello.", 0.0, 10.0),), "", 10.0, timed=False)
 
 
 def test_times_somewhat_beyond_the_end_are_clamped() -> None:

@@ -1,7 +1,5 @@
 """The table of errors, row by row: what each server says, and whose matter it is."""
 
-# ruff: noqa: RUF001 - Chinese messages have Chinese punctuation
-
 import json
 from collections.abc import Mapping
 from typing import Any

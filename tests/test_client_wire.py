@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from scripted import Reply, Server, sequence, serving
 
+from watcher.client import wire as wire_module
 from watcher.client.endpoint import Endpoint
 from watcher.client.wire import ANSWER_BYTES, Upload, Wire
 from watcher.client.wire import Reply as Answer
@@ -241,9 +242,13 @@ def test_a_ca_of_ones_own_comes_from_the_environment(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with serving(sequence(Reply("Hi")), tls=tls) as server:
-        assert post(server.url, descriptor).body == b"Hi"
+        endpoint = Endpoint(server.url)
+        with closing(Wire(endpoint, monotonic=time.monotonic)) as wire:
+            for _ in range(2):
+                wire.post(endpoint.transcriptions, FIELDS, upload(descriptor), seconds=10.0)
 
-    assert server.asked[0].file[1] == SOUND
+    assert [asked.file[1] == SOUND for asked in server.asked] == [True, True]
+    assert len({asked.port for asked in server.asked}) == 1
 
 
 def test_a_certificate_nobody_vouches_for_is_the_operators_matter(descriptor: int, tls: ssl.SSLContext) -> None:
@@ -512,6 +517,39 @@ def test_requests_still_sending_end_when_told_to() -> None:
             error = cancelled(server, big.fileno(), size=64 * 1024 * 1024)
 
     assert isinstance(error, StoppedError)
+
+
+class Transport:
+    """What urllib3 puts around a socket for TLS through a TLS proxy."""
+
+    def __init__(self, inner: object) -> None:
+        self.socket = inner
+
+    def settimeout(self, seconds: float) -> None:
+        pass
+
+
+def test_the_socket_inside_a_tls_proxys_transport_is_shut() -> None:
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        for inner in (ours, object()):
+            flight = wire_module._Flight(time.monotonic, 10.0)
+            flight.board(Transport(inner))
+            flight.cancel()
+
+        assert theirs.recv(1) == b""
+
+
+def test_an_exchange_that_was_cancelled_meanwhile_does_not_begin() -> None:
+    ours, theirs = socket.socketpair()
+    with closing(theirs):
+        flight = wire_module._Flight(time.monotonic, 10.0)
+        flight.board(ours)
+        ours.close()
+        flight.cancel()
+
+        with pytest.raises(TimeoutError):
+            flight.board(theirs)
 
 
 def free_port() -> int:

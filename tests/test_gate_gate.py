@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -22,6 +22,7 @@ from watcher.errors import (
     PassingError,
     Remedy,
     RemedyError,
+    StateError,
     StoppedError,
 )
 from watcher.gate import Gate, GateOptions, Status, ask_resume, stored_state
@@ -417,6 +418,22 @@ def test_no_minute_ever_has_more_starts_than_allowed() -> None:
     assert all(later - earlier >= 60.0 / 1200 for earlier, later in pairwise(starts))
 
 
+def test_a_slower_pace_counts_what_was_started_before(world: World) -> None:
+    gate = world.gate(requests_per_minute=60)
+    for _ in range(3):
+        ask(gate)
+        world.elapsed += 1.0
+    gate.reload(GateOptions(requests_per_minute=2))
+    waiting = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    world.elapsed = 60.5  # the last but one start was at 1 s, the last one at 2 s
+    assert not waiting.inside.wait(0.3)
+    world.elapsed = 61.5
+    assert waiting.inside.wait(10)
+    waiting.leave()
+
+
 # The daily budget.
 
 
@@ -589,6 +606,20 @@ def test_leave_that_was_not_used_is_given_to_the_next(world: World) -> None:
     assert second.probe
     first.close()
     assert gate.admit(timeout=0.0) is None
+
+
+def test_leave_may_be_given_back_after_the_hold(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    ticket = gate.admit(timeout=0.0)
+    assert ticket is not None
+    ask(gate)
+
+    ticket.close()
+    ticket.close()
+
+    assert gate.state().status is Status.OPEN
 
 
 def test_an_open_gate_gives_leave_to_everybody(world: World) -> None:
@@ -771,6 +802,33 @@ def test_other_processes_read_a_pause_in_the_ledger(world: World) -> None:
     assert (state.status, state.next_probe) == (Status.PAUSED, NOON + 60.0)
 
 
+@pytest.mark.parametrize(
+    "junk", [{}, {"status": "held"}, {"status": "paused"}, {"status": "paused", "next_probe": "soon"}]
+)
+def test_junk_in_the_ledger_holds_nobody(world: World, junk: dict[str, object]) -> None:
+    world.memory.remember("gate:h/v1", junk)
+
+    assert world.gate().state().status is Status.OPEN
+
+
+class FailingMemory(Memory):
+    """A ledger that cannot write any more."""
+
+    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+        raise StateError("the disk is full")
+
+
+def test_a_ledger_that_fails_is_not_hidden_and_blocks_nobody(world: World) -> None:
+    world.memory = FailingMemory(world.clock)
+    gate = world.gate(daily_minutes=1)
+    ask(gate, seconds=60.0)
+
+    with pytest.raises(StateError):
+        ask(gate, seconds=60.0)
+
+    assert queued(gate) == 0
+
+
 # A station without a channel.
 
 
@@ -839,6 +897,48 @@ def test_an_outage_ends_with_the_first_answer(world: World) -> None:
     assert (gate.state().status, gate.state().limit) == (Status.OPEN, 1)
 
 
+def test_a_probe_that_ends_after_the_outage_did_changes_nothing(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    late = Visitor(gate, path=b"late")
+    assert late.inside.wait(10)
+    outage(gate)
+    world.elapsed += 1.0
+    probe = Visitor(gate)
+    assert probe.inside.wait(10)
+
+    late.leave()
+    probe.leave(FAILED)
+
+    assert isinstance(probe.raised, PassingError)
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_probe_of_a_former_hold_says_nothing_about_the_next(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    late, later = visitors(gate, 2)
+    outage(gate)
+    world.elapsed += 1.0
+    probe = Visitor(gate)
+    assert probe.inside.wait(10)
+    late.leave()
+    later.leave(KEY)
+
+    probe.leave()
+
+    assert (gate.state().status, gate.state().reason) == (Status.HELD, "key")
+
+
+def test_an_answer_about_a_file_in_flight_leaves_a_hold_of_the_account(world: World) -> None:
+    gate = world.gate(concurrency=2, reserve=0)
+    first, second = visitors(gate, 2)
+    first.leave(KEY)
+
+    second.leave(FileError("x", reason="too_short"))
+
+    assert isinstance(second.raised, FileError)
+    assert gate.state().status is Status.HELD
+
+
 def test_a_probe_of_an_outage_that_meets_a_wrong_key_holds_for_that(world: World) -> None:
     gate = world.gate()
     outage(gate)
@@ -903,8 +1003,10 @@ def test_files_refused_alike_are_probed_until_one_passes(world: World) -> None:
     world.elapsed += 60.0
 
     assert isinstance(ask(gate, error, path=b"9"), HeldError)
-    assert gate.state().status is Status.HELD
     world.elapsed += 120.0
+    assert isinstance(ask(gate, FileError("x", reason="too_short"), path=b"8"), FileError)
+    assert gate.state().status is Status.HELD
+    world.elapsed += 240.0
     assert ask(gate) is None
     assert gate.state().status is Status.OPEN
 
@@ -1168,6 +1270,28 @@ def test_what_one_daemon_lifts_is_probed_by_the_others_at_once(world: World) -> 
     assert ticket is not None
     assert ask(other) is None
     assert other.state().status is Status.OPEN
+
+
+def test_what_changes_while_the_ledger_is_read_is_not_overwritten(world: World) -> None:
+    class Slow(Memory):
+        meanwhile: Callable[[], object] | None = None
+
+        def remembered(self, key: str) -> dict[str, object] | None:
+            value = super().remembered(key)
+            if (meanwhile := self.meanwhile) is not None:
+                self.meanwhile = None
+                meanwhile()
+            return value
+
+    world.memory = memory = Slow(world.clock)
+    gate = world.gate(shared=True)
+    world.elapsed += 3.0
+    memory.meanwhile = lambda: ask(gate, KEY)
+
+    raised = ask(gate)
+
+    assert isinstance(raised, HeldError)
+    assert gate.state().reason == "key"
 
 
 def test_a_gate_of_its_own_does_not_look_for_other_holds(world: World) -> None:

@@ -118,6 +118,20 @@ def test_a_new_maximum_holds_at_once() -> None:
     assert window.limit == 6
 
 
+def test_a_new_maximum_leaves_what_was_learned() -> None:
+    window = Window(16)
+    for _ in range(100):
+        if window.limit > 4:
+            refuse(window)
+        else:
+            window.passed()
+
+    window.resize(12)
+    succeed(window, 4)
+
+    assert window.limit == 4
+
+
 @given(st.integers(1, 20), st.lists(st.sampled_from(["passed", "crowded", "stale", "restart"]), max_size=300))
 def test_the_window_stays_within_its_bounds_and_comes_back(most: int, steps: list[str]) -> None:
     window = Window(most)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -39,8 +40,6 @@ _MOST_CALLS: Final = 12
 _SMALLEST_BYTES: Final = 256 * 1024
 #: Room for the form around the file, where a server's limit is on the whole request.
 _FORM_BYTES: Final = 64 * 1024
-#: A reset while sending a file from this size on, met twice, is taken for an unspoken "too large".
-_LARGE_BYTES: Final = 1024 * 1024
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
 
@@ -74,9 +73,9 @@ class Client:
         self._wire = Wire(endpoint, monotonic=monotonic)
         self._notebook = Notebook(endpoint.name, endpoint.model, memory, clock=clock)
         self._lock = threading.Lock()
-        #: Failures of forms that never worked, resets while sending by size, and what was logged once.
+        #: Failures of forms that never worked, files (by size and length) that met a reset while sent, and what was logged once.
         self._doubts: dict[tuple[str, str], int] = {}
-        self._resets: dict[tuple[int, float], int] = {}
+        self._resets: deque[tuple[int, float]] = deque(maxlen=100)
         self._noted: set[tuple[str, ...]] = set()
 
     def ask(self, upload: Upload, request: Request) -> Answer:
@@ -322,15 +321,12 @@ class Client:
         return verdict.error(secret=self.endpoint.secret)
 
     def _reset_again(self, upload: Upload) -> bool:
-        """Count resets while a large file is sent; nginx may close so early that its 413 gets lost."""
-        if upload.size < _LARGE_BYTES:
-            return False
+        """Say whether a file met a reset while it was sent before; nginx may close so early that its 413 gets lost."""
         with self._lock:
-            if len(self._resets) > 1000:  # noqa: PLR2004 - bounds the memory of a bad month
-                self._resets.clear()
             key = (upload.size, upload.seconds)
-            self._resets[key] = self._resets.get(key, 0) + 1
-            return self._resets[key] > 1
+            again = key in self._resets
+            self._resets.append(key)
+        return again
 
 
 def deadline(upload: Upload) -> float:

@@ -107,8 +107,8 @@ def _of_text(text: str, duration: float, language: str = "", *, inner: bool = Fa
             _Item(_clean(caption.text), caption.start, caption.end, speaker=_clean(caption.speaker))
             for caption in captions(stripped)
         ]
-        if scaled := _scaled(items, duration):
-            return _finished([_segment(item) for item in scaled], duration, language)
+        if not _beyond(items, duration):
+            return _finished([_segment(item) for item in items], duration, language)
         return _untimed(" ".join(item.text for item in items), duration, language)
     return _untimed(_clean(stripped), duration, language)
 
@@ -220,13 +220,19 @@ def _pieces(entry: Mapping[str, Any]) -> list[_Item]:
 
 def _scaled(items: list[_Item], duration: float) -> list[_Item]:
     """Bring times to seconds where they are plainly in a smaller unit; nothing, where no unit explains them."""
-    last = max((item.end for item in items), default=0.0)
-    if duration <= 0 or last <= max(10 * duration, duration + 60):
+    if not _beyond(items, duration):
         return items
+    last = max(item.end for item in items)
     for divisor in (1e3, 1e6, 1e9):
         if last / divisor <= 1.5 * duration + 30:
             return [replace(item, start=item.start / divisor, end=item.end / divisor) for item in items]
     return []
+
+
+def _beyond(items: Sequence[_Item], duration: float) -> bool:
+    """Say whether times exceed the audio many times over; a little is usual, where servers pad what they hear."""
+    last = max((item.end for item in items), default=0.0)
+    return duration > 0 and last > max(10 * duration, duration + 60)
 
 
 def _segment(item: _Item, words: Iterable[_Item] = ()) -> Segment:

@@ -268,11 +268,11 @@ class Gate:
             now = self._monotonic()
             if self._pause is not None:
                 self._pause.until = now
-            if self._hold is not None and self._hold.kind is Kind.BUDGET:
-                self._release()
-            elif self._hold is not None:
-                self._hold.next_probe, self._hold.step = now, 0
-                self._note(self._hold, self._wall(now))
+            if (hold := self._hold) is not None and hold.kind is Kind.BUDGET:
+                self._release(hold)
+            elif hold is not None:
+                hold.next_probe, hold.step = now, 0
+                self._note(hold, self._wall(now))
             self._lapse(now)
             self._dispatch(now)
             self._changed.notify_all()
@@ -284,7 +284,7 @@ class Gate:
             self._window.resize(options.concurrency)
             self._starts = deque(self._starts, maxlen=max(options.requests_per_minute, 1))
             if self._hold is not None and self._hold.kind is Kind.BUDGET:
-                self._release()
+                self._release(self._hold)
             self._dispatch(self._monotonic())
 
     # Going in.
@@ -299,11 +299,8 @@ class Gate:
                 while not waiter.granted:
                     self._await_turn(waiter)
             except BaseException:
-                if waiter.granted:
-                    self._let_go(waiter)
-                else:
+                with contextlib.suppress(ValueError):  # it may have left the queue already
                     queue.remove(waiter)
-                self._dispatch(self._monotonic())
                 raise
         return waiter
 
@@ -327,7 +324,7 @@ class Gate:
         if hold.ticket is None and hold.next_probe > now:
             raise _held(hold)
         hold.ticket, hold.probing = None, True
-        waiter.probe = True
+        waiter.probe = hold
         (self._small if waiter.small else self._large).remove(waiter)
         self._grant(waiter, now)
         if self._shared:  # the others wait for how this one ends
@@ -424,21 +421,20 @@ class Gate:
 
     def _conclude(self, waiter: "_Waiter", path: bytes, error: BaseException | None, now: float) -> HeldError | None:
         if error is not None and not isinstance(error, _TELLING):  # stopped, or nothing to do with the endpoint
-            if waiter.probe and self._hold is not None:
+            if waiter.probe is not None and waiter.probe is self._hold:
                 self._hold.probing, self._hold.next_probe = False, now
             return None
         trouble = self._trouble(waiter, path, error, now)
-        if waiter.probe or self._hold is not None:
-            self._judge(waiter, trouble, error, now)
+        if self._hold is not None:
+            self._judge(self._hold, waiter, trouble, error, now)
         elif trouble is not None:
             self._seize(self._scheduled(hold_for(trouble, since=self._clock()), error, now), now)
-        if self._hold is None or isinstance(error, AccountError | NoChannelError | None):
+        everybodys = isinstance(error, PassingError) or (trouble is not None and trouble is not error)
+        if self._hold is None or not everybodys:
             return None
-        if isinstance(error, PassingError) or trouble is not None:
-            # No attempt is burned by what holds everybody; but let another file make the next probe, lest one that
-            # always fails keeps the gate shut.
-            return _held(self._hold, retry_after=_ANOTHER_FILE_SECONDS if waiter.probe else 0.0)
-        return None
+        # No attempt is burned by what holds everybody; but let another file make the next probe, lest one that always
+        # fails keeps the gate shut.
+        return _held(self._hold, retry_after=_ANOTHER_FILE_SECONDS if waiter.probe is self._hold else 0.0)
 
     def _rest(self, error: PassingError, times: int) -> float:
         """Give the seconds a refused request waits by itself, beside what everybody has to wait."""
@@ -535,27 +531,21 @@ class Gate:
         self._memory.remember(_key(self._name), hold.record(next_probe=retry_at), expires=hold.until or None)
         self._next_sync = self._monotonic() + _SYNC_SECONDS
 
-    def _judge(self, waiter: "_Waiter", trouble: JobError | None, error: BaseException | None, now: float) -> None:
+    def _judge(
+        self, hold: Hold, waiter: "_Waiter", trouble: JobError | None, error: BaseException | None, now: float
+    ) -> None:
         """Draw a probe's conclusion, or that of a request which was in flight when the hold began."""
-        hold = self._hold
-        if not waiter.probe:
+        answered = trouble is None and not isinstance(error, PassingError)
+        if waiter.probe is not hold:
             # What was in flight proves nothing about a key; but an answer ends an outage.
-            if (
-                hold is not None
-                and hold.kind is Kind.OUTAGE
-                and not isinstance(error, PassingError)
-                and trouble is None
-            ):
-                self._release()
+            if hold.kind is Kind.OUTAGE and answered:
+                self._release(hold)
             return
-        if hold is None:
-            return  # lifted meanwhile
         hold.probing = False
-        if trouble is None and not isinstance(error, PassingError):
-            if error is None or hold.reason != "refused":
-                self._release()
-                return
-        elif isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
+        if answered and (error is None or hold.reason != "refused"):
+            self._release(hold)
+            return
+        if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
             self._seize(self._scheduled(hold_for(trouble, since=self._clock()), error, now), now)
             return
         hold.step += 1
@@ -571,10 +561,8 @@ class Gate:
         hold.next_probe = now + max(hold.interval() * (1 + 0.1 * self._jitter()), min(asked, _LONGEST_PAUSE))
         return hold
 
-    def _release(self) -> None:
-        hold, self._hold = self._hold, None
-        if hold is None:
-            return
+    def _release(self, hold: Hold) -> None:
+        self._hold = None
         self._opened = self._clock()
         self._streak = Streak()
         if hold.kind is not Kind.BUDGET:
@@ -590,7 +578,7 @@ class Gate:
             self._opened = self._clock()
             _log.info("gate.resumed", reason=pause.reason, paused_seconds=round(self._opened - pause.since, 1))
         if self._hold is not None and self._hold.until and self._hold.until <= self._clock():
-            self._release()
+            self._release(self._hold)
 
     def _returned(self, ticket: Ticket) -> None:
         """Take back leave to probe that was not used."""
@@ -649,8 +637,8 @@ class _Waiter:
     seconds: float
     small: bool
     granted: bool = False
-    #: It finds out whether a hold is still needed.
-    probe: bool = False
+    #: The hold it finds out about.
+    probe: Hold | None = None
     #: The window's epoch at its start.
     epoch: int = 0
 
