@@ -19,7 +19,7 @@ BENCHMARKS: dict[str, tuple[list[str], list[str]]] = {
     "gate": ([], ["--files", "300", "--runs", "1"]),
     "captions": ([], ["--quick"]),
     "ledger": (["--million"], []),
-    "long": ([], ["--quick"]),
+    "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "2"]),
     "idle": ([], ["--files", "20000", "--folders", "200", "--rounds", "1", "--quiet", "20"]),
 }
 _ROOT = Path(__file__).parent.parent
