@@ -101,14 +101,17 @@ def _make(parent: int, name: bytes) -> None:
     """Make a directory like its parent."""
     above = os.fstat(parent)
     mode = stat.S_IMODE(above.st_mode) & _INHERITED_MODE
-    os.mkdir(name, mode, dir_fd=parent)
+    # Set-group-ID comes from above by itself; asking for it is refused inside systemd's RestrictSUIDSGID=.
+    os.mkdir(name, mode & ~stat.S_ISGID, dir_fd=parent)
     made = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
         # Refused where the maker is not root, or the file system has no owners: then they stay as they were made.
         with suppress(OSError):
             os.fchown(made, above.st_uid, above.st_gid)
-        with suppress(OSError):
-            os.fchmod(made, mode)
+        # Not to say it again: for a group the maker is no member of, chmod would take set-group-ID away (chmod(2)).
+        if stat.S_IMODE(os.fstat(made).st_mode) != mode:
+            with suppress(OSError):
+                os.fchmod(made, mode)
         with suppress(OSError):
             os.fsync(parent)
     finally:

@@ -179,7 +179,10 @@ class Journal:
 
     def await_event(self, name: str, *, patience: float = 30.0, **keys: Any) -> dict[str, Any]:
         """Wait for an event."""
-        eventually(lambda: self.events(name, **keys), what=f"{name} {keys}\n{self.text()}", patience=patience)
+        try:
+            eventually(lambda: self.events(name, **keys), patience=patience)
+        except AssertionError as exc:
+            raise AssertionError(f"no {name} {keys}; journal:\n{self.text()}") from exc
         return self.events(name, **keys)[0]
 
     def text(self) -> str:

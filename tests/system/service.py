@@ -3,7 +3,7 @@
 import hashlib
 import random
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -71,12 +71,15 @@ class Service:
     def await_outputs(self, name: str, *, patience: float = 30.0) -> tuple[Path, Path]:
         """Wait for both outputs of a recording."""
         text, subtitles = (self.inside(f"{Path(name).stem}{suffix}") for suffix in (".txt", ".srt"))
-        eventually(
-            lambda: text.exists() and subtitles.exists(),
-            what=f"outputs of {name}\n{self.journal.text()}",
-            patience=patience,
-        )
+        self.eventually(lambda: text.exists() and subtitles.exists(), patience=patience)
         return text, subtitles
+
+    def eventually(self, condition: Callable[[], object], *, patience: float = 30.0) -> None:
+        """Wait until a condition holds; if it never does, show the journal."""
+        try:
+            eventually(condition, patience=patience)
+        except AssertionError as exc:
+            raise AssertionError(f"it never came to be; journal:\n{self.journal.text()}") from exc
 
     def status(self) -> str:
         """Give the line that systemctl status shows."""
@@ -84,7 +87,7 @@ class Service:
 
     def await_state(self, state: str, *, patience: float = 30.0) -> None:
         """Wait for systemd's view of it."""
-        eventually(lambda: self.machine.state == state, what=f"{state}\n{self.journal.text()}", patience=patience)
+        self.eventually(lambda: self.machine.state == state, patience=patience)
 
     def confined(self, program: str) -> str:
         """Run a Python program inside the unit's walls, instead of the service; give what it prints."""

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from daemon import eventually
 from scripted import Server
 from sounds import speechlike
-from system.service import FOLDER, Service, said_of
+from system.service import FOLDER, Service, said_of, write_wave
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -48,7 +47,7 @@ def test_nothing_is_written_seen_or_gained_beyond_what_the_unit_names(service: S
         "capabilities": "CAP_LEASE",
         "see process 1": "",
         "raw socket": "EAFNOSUPPORT",
-        "write and execute": "EACCES",
+        "write and execute": "EPERM",
         "set-user-ID": "EPERM",
         "user namespace": "EPERM",
         "mount": "EPERM",
@@ -84,7 +83,7 @@ def test_transcripts_have_the_group_and_the_read_permissions_of_a_group_s_record
     machine.shell(f"chgrp studio {FOLDER}/private && chmod 770 {FOLDER}/private")
     service.record("private/talk.part", mode=0o640)
     machine.shell(f"cd {FOLDER}/private && chgrp studio talk.part && mv talk.part talk.wav")
-    eventually((private / "talk.srt").exists, what=service.journal.text())
+    service.eventually((private / "talk.srt").exists)
 
     status = (private / "talk.srt").stat()
     assert (status.st_gid, status.st_mode & 0o777) == (group, 0o640)
@@ -98,8 +97,7 @@ def test_done_recordings_move_into_a_folder_that_their_group_can_write(service: 
     service.record("talk.wav")
 
     done = service.inside("done")
-    eventually(lambda: {path.name for path in done.glob("*")} == {"talk.wav", "talk.srt", "talk.txt"},
-               what=service.journal.text())  # fmt: skip
+    service.eventually(lambda: {path.name for path in done.glob("*")} == {"talk.wav", "talk.srt", "talk.txt"})
     above = service.inside(".").stat()
     assert (done.stat().st_gid, done.stat().st_mode) == (above.st_gid, above.st_mode)
 
@@ -115,7 +113,7 @@ def test_hooks_run_inside_the_walls_without_key_and_credentials(service: Service
     service.record("talk.wav")
     service.await_outputs("talk.wav")
     environ = service.inside("environ")
-    eventually(environ.exists, what=service.journal.text())
+    service.eventually(environ.exists)
 
     assert json.loads(service.inside("job.json").read_text())["path"] == f"{FOLDER}/talk.wav"
     assert "CREDENTIALS_DIRECTORY" not in environ.read_text()
@@ -131,11 +129,9 @@ def test_a_folder_below_a_home_is_seen_and_the_rest_of_it_is_not(service: Servic
     service.drop_in("home", "ProtectHome=tmpfs", "BindPaths=/home/berta/Recordings")
     service.configure(server.url, '[[folders]]\npath = "/home/berta/Recordings"\n')
     service.start()
-    source = machine.path("/home/berta/Recordings/talk.wav")
-    source.write_bytes(service.record("same.wav").read_bytes())
+    write_wave(machine.path("/home/berta/Recordings/talk.wav"))
 
-    subtitles = machine.path("/home/berta/Recordings/talk.srt")
-    eventually(subtitles.exists, what=service.journal.text())
+    service.eventually(machine.path("/home/berta/Recordings/talk.srt").exists)
     said = service.confined("import os; print(os.listdir('/home/berta'))")
     assert said.strip() == "['Recordings']"
 
@@ -149,18 +145,17 @@ def test_a_disk_that_is_mounted_after_the_start_is_found_and_can_be_written(serv
     service.journal.await_event("folder.lost", path="/mnt/recorder/card")
     assert machine.state == "active"
     machine.shell("mount -t tmpfs card /mnt/recorder && install -d -g watcher -m 2775 /mnt/recorder/card")
-    source = service.record("same.wav")
-    machine.path("/mnt/recorder/card/talk.wav").write_bytes(source.read_bytes())
+    write_wave(machine.path("/mnt/recorder/card/talk.wav"))
 
-    eventually(machine.path("/mnt/recorder/card/talk.srt").exists, what="outputs on the late disk", patience=90)
+    service.eventually(machine.path("/mnt/recorder/card/talk.srt").exists, patience=90)
 
 
 def test_a_folder_the_unit_does_not_name_is_reported_with_the_line_to_add(service: Service, server: Server) -> None:
     service.machine.shell("install -d -g watcher -m 2775 /srv/elsewhere")
     service.configure(server.url, '[[folders]]\npath = "/srv/elsewhere"\n')
     service.start()
-    source = service.record("same.wav")
-    service.machine.path("/srv/elsewhere/talk.wav").write_bytes(source.read_bytes())
+    source = service.machine.path("/srv/elsewhere/talk.wav")
+    write_wave(source)
 
     event = service.journal.await_event("job.retry", path="/srv/elsewhere/talk.wav")
     assert event["reason"] == "read_only"
@@ -168,7 +163,7 @@ def test_a_folder_the_unit_does_not_name_is_reported_with_the_line_to_add(servic
     # Nothing is lost, and nothing paid twice.
     service.drop_in("more", "ReadWritePaths=/srv/elsewhere")
     service.machine.run("systemctl", "restart", "watcher")
-    eventually(service.machine.path("/srv/elsewhere/talk.srt").exists, what=service.journal.text())
+    service.eventually(service.machine.path("/srv/elsewhere/talk.srt").exists)
     assert len(server.asked) == 1
     assert service.machine.path("/srv/elsewhere/talk.txt").read_text().strip() == said_of(source)
 
