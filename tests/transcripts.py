@@ -54,8 +54,9 @@ def segments(draw: st.DrawFn, *, hostile: bool = True, speakers: tuple[str, ...]
             for index, part in enumerate(parts)
         ]
     elif mode == "odd":
+        moments = [*ODD_SECONDS, *(chance.uniform(0, 120) for _ in range(8))]
         words = [
-            Word(word, *(chance.choice([*ODD_SECONDS, chance.uniform(0, 120)]) for _ in "se"), speaker)
+            Word(word, chance.choice(moments), chance.choice(moments), speaker)
             for word in chance.choices(parts or ["x"], k=len(parts) + 1)
         ]
     return Segment(text, start, end, tuple(words), speaker)

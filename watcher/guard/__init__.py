@@ -54,7 +54,7 @@ _REPEATS: Final = 4
 _REPEATS_SHORT: Final = 8
 #: A piece of the prompt is an echo from this many words, or characters where there are no blanks.
 _ECHO_WORDS: Final = 3
-_ECHO_CHARACTERS: Final = 10
+_ECHO_CHARACTERS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)

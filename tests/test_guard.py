@@ -1,0 +1,313 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transcripts import transcripts
+
+from watcher.guard import Tally, review, tally
+from watcher.transcript import Segment, Transcript, Word
+
+SPEECH = 25
+NOISE = 70
+SILENCE = 255
+
+
+def judged(
+    *segments: Segment, loudness: bytes = b"", prompt: str = "", timed: bool = True
+) -> list[tuple[tuple[str, ...], bool]]:
+    found = review(Transcript(segments, timed=timed), loudness=loudness, prompt=prompt)
+    return [(segment.flags, segment.left_out) for segment in found.segments]
+
+
+def loud(*spans: tuple[float, int]) -> bytes:
+    """Loudness from spans of seconds and minus dBFS."""
+    return b"".join(bytes([level]) * round(seconds * 10) for seconds, level in spans)
+
+
+GOOD = Segment(
+    "We went to the market in the morning.", 0.0, 3.0, avg_logprob=-0.2, compression_ratio=1.4, no_speech_prob=0.01
+)
+
+
+def test_speech_has_no_sign() -> None:
+    assert judged(GOOD, loudness=loud((3, SPEECH))) == [((), False)]
+
+
+def test_nothing_known_is_no_sign() -> None:
+    assert judged(Segment("We went to the market.", 0, 3)) == [((), False)]
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        ({"no_speech_prob": 0.7, "avg_logprob": -0.6}, "no_speech"),
+        ({"no_speech_prob": 0.7, "avg_logprob": None}, "no_speech"),
+        ({"no_speech_prob": 0.95}, "no_speech"),
+        ({"avg_logprob": -1.1}, "no_speech"),
+        ({"compression_ratio": 2.5}, "ratio"),
+        ({"text": "Thank you for watching!"}, "phrase"),
+    ],
+)
+def test_one_sign_is_marked_and_kept(change: dict[str, Any], flag: str) -> None:
+    assert judged(replace(GOOD, **change)) == [((flag,), False)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"no_speech_prob": 0.7, "avg_logprob": -0.3},
+        {"no_speech_prob": 0.5, "avg_logprob": -0.9},
+        {"compression_ratio": -1.0},
+        {"compression_ratio": 2.4},
+        {"avg_logprob": -1.0},
+    ],
+)
+def test_what_whisper_s_own_limits_let_pass_is_no_sign(change: dict[str, Any]) -> None:
+    assert judged(replace(GOOD, **change)) == [((), False)]
+
+
+def test_two_signs_of_different_kinds_leave_a_segment_out() -> None:
+    segment = Segment("Thank you.", 3.0, 5.0, no_speech_prob=0.8)
+
+    assert judged(segment, loudness=loud((3, SPEECH), (3, NOISE))) == [(("silence", "no_speech", "phrase"), True)]
+    assert judged(segment) == [(("no_speech", "phrase"), True)]
+    assert judged(replace(segment, no_speech_prob=None), loudness=loud((3, SPEECH), (3, NOISE))) == [
+        (("silence", "phrase"), True)
+    ]
+
+
+def test_two_signs_of_one_kind_are_one() -> None:
+    text = "I am here and " * 8
+    assert judged(Segment(text, 0, 9, compression_ratio=3.0)) == [(("ratio", "loop"), False)]
+    assert judged(replace(GOOD, no_speech_prob=0.95, avg_logprob=-1.5)) == [(("no_speech",), False)]
+
+
+def test_a_subtitle_credit_is_two_signs_in_itself() -> None:
+    assert judged(Segment("Subtitles by the Amara.org community", 0, 3)) == [(("phrase", "credit"), True)]
+
+
+def test_a_thank_you_over_speech_stays() -> None:
+    segment = Segment("Thank you.", 0.0, 1.0, avg_logprob=-0.3, no_speech_prob=0.1)
+
+    assert judged(segment, loudness=loud((2, SPEECH))) == [(("phrase",), False)]
+
+
+# Silence
+
+
+def test_digital_silence_and_faint_noise_are_silence() -> None:
+    segment = Segment("We went to the market.", 4.0, 6.0)
+
+    assert judged(segment, loudness=loud((4, SPEECH), (3, SILENCE))) == [(("silence",), False)]
+    assert judged(segment, loudness=loud((4, SPEECH), (3, NOISE))) == [(("silence",), False)]
+
+
+def test_a_quiet_speaker_in_a_quiet_recording_is_no_silence() -> None:
+    assert judged(Segment("We went to the market.", 0, 3), loudness=loud((3, 48))) == [((), False)]
+
+
+def test_the_same_level_far_below_the_speech_of_the_recording_is_silence() -> None:
+    segment = Segment("We went to the market.", 10, 13)
+
+    assert judged(segment, loudness=loud((10, 12), (3, 48))) == [(("silence",), False)]
+
+
+def test_a_click_does_not_make_a_silence_speech_but_a_word_does() -> None:
+    segment = Segment("We went to the market.", 0, 4)
+
+    assert judged(segment, loudness=loud((2, SILENCE), (0.2, 20), (2, SILENCE))) == [(("silence",), False)]
+    assert judged(segment, loudness=loud((2, SILENCE), (0.5, 20), (2, SILENCE))) == [((), False)]
+
+
+def test_in_a_short_span_even_a_click_is_sound() -> None:
+    segment = Segment("Yes.", 2.0, 2.4)
+
+    assert judged(segment, loudness=loud((2.2, SILENCE), (0.1, 20), (2, SILENCE))) == [((), False)]
+
+
+def test_the_speech_beside_a_silence_does_not_count() -> None:
+    segment = Segment("We went to the market.", 3.0, 6.0)
+
+    assert judged(segment, loudness=loud((3.2, SPEECH), (2.6, SILENCE), (3, SPEECH))) == [(("silence",), False)]
+
+
+def test_words_say_closer_than_their_segment_where_the_speech_is() -> None:
+    words = (Word("Thank", 0.0, 0.3), Word("you", 0.3, 0.6))
+    segment = Segment("Thank you.", 0.0, 20.0, words)
+
+    assert judged(segment, loudness=loud((0.6, SPEECH), (30, SILENCE))) == [(("phrase",), False)]
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1.0])
+def test_times_that_are_no_times_are_no_sign(moment: float) -> None:
+    assert judged(Segment("Hello there.", moment, moment), loudness=loud((3, SILENCE))) == [((), False)]
+
+
+def test_beyond_what_was_measured_nothing_is_known() -> None:
+    assert judged(Segment("Hello there.", 10, 12), loudness=loud((5, SILENCE))) == [((), False)]
+    assert judged(Segment("Hello there.", 4, 8), loudness=loud((5, SILENCE))) == [((), False)]
+
+
+def test_times_of_an_untimed_transcript_are_no_sign() -> None:
+    assert judged(Segment("Hello there.", 0, 3), loudness=loud((3, SILENCE)), timed=False) == [((), False)]
+
+
+# Repetition
+
+
+def test_a_sentence_that_loops_is_marked_from_its_second_time_on() -> None:
+    same = [Segment("I don't know what to say.", index, index + 1.0) for index in range(4)]
+
+    assert judged(GOOD, *same, GOOD) == [((), False), ((), False), *[(("loop",), False)] * 3, ((), False)]
+
+
+def test_saying_okay_three_times_is_no_loop_but_six_times_is() -> None:
+    assert judged(*[Segment("Okay.", 0, 1)] * 3) == [((), False)] * 3
+    assert judged(*[Segment("Okay.", 0, 1)] * 6)[1:] == [(("loop",), False)] * 5
+
+
+def test_a_loop_that_is_a_phrase_too_is_left_out() -> None:
+    found = judged(*[Segment("Thank you for watching.", 0, 1)] * 3)
+
+    assert found == [(("phrase",), False), (("loop", "phrase"), True), (("loop", "phrase"), True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "looping"),
+    [
+        ("and then and then and then and then and then", True),
+        ("no no no no no no no no no no", True),
+        ("I'm sorry, I'm sorry, I'm sorry, I'm sorry.", True),
+        ("no no no", False),
+        ("row row row your boat gently down the stream", False),
+        ("我不知道我不知道我不知道我不知道我不知道", True),
+        ("哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈", True),
+        ("我们今天去公园玩，天气很好", False),
+        ("ああああ", False),
+        ("The cat sat on the mat and the dog sat on the log.", False),
+    ],
+)
+def test_the_same_words_over_and_over_are_a_loop(text: str, looping: bool) -> None:  # noqa: FBT001 -- pytest passes by name
+    assert judged(Segment(text, 0, 9)) == [(("loop",) * looping, False)]
+
+
+def test_an_empty_segment_has_no_sign() -> None:
+    silent = [Segment("...", index, index + 1) for index in range(9)]
+
+    assert judged(*silent, loudness=loud((9, SILENCE))) == [((), False)] * 9
+
+
+# Phrases and echoes
+
+
+@pytest.mark.parametrize(
+    ("text", "credit"),
+    [
+        ("Thank you. Bye.", False),
+        (" THANKS FOR WATCHING!!! ", False),
+        ("Thank you. Thank you for watching. Bye bye.", False),
+        ("ご視聴ありがとうございました。", False),
+        ("시청해주셔서 감사합니다!", False),
+        ("谢谢观看", False),
+        ("شكراً للمشاهدة", False),
+        ("Продолжение следует...", False),
+        ("İzlediğiniz için teşekkür ederim.", False),
+        ("Vielen Dank.", False),
+        ("ขอบคุณครับ", False),
+        ("धन्यवाद।", False),
+        ("字幕由Amara.org社区提供", True),
+        ("中文字幕由 Amara.org 社群提供", True),
+        ("请不吝点赞 订阅 转发 打赏支持明镜与点点栏目", True),
+        ("Untertitel der Amara.org-Community", True),
+        ("Untertitelung im Auftrag des ZDF für funk, 2017", True),
+        ("Untertitelung des ZDF, 2020", True),
+        ("Sous-titres réalisés para la communauté d'Amara.org", True),
+        ("Sous-titrage ST' 501", True),
+        ("Subtítulos realizados por la comunidad de Amara.org", True),
+        ("Sottotitoli creati dalla comunità Amara.org", True),
+        ("Sottotitoli e revisione a cura di QTSS", True),
+        ("Ondertiteld door de Amara.org gemeenschap", True),
+        ("Napisy stworzone przez społeczność Amara.org", True),
+        ("Субтитры сделал DimaTorzok", True),
+        ("Редактор субтитров А.Синецкая Корректор А.Егорова", True),
+        ("Altyazı M.K.", True),
+        ("ترجمة نانسي قنقر", True),
+        ("www.mooji.org", True),
+    ],
+)
+def test_known_phantoms_are_known_however_they_are_written(text: str, credit: bool) -> None:  # noqa: FBT001 -- pytest passes by name
+    assert judged(Segment(text, 0, 3)) == [(("phrase", "credit") if credit else ("phrase",), credit)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thank you for watching the children while I was away.",
+        "And then he said thank you.",
+        "She translated the book by herself.",
+        "Translated by Constance Garnett",
+        "We built the website amara.org",
+        "You know that.",
+        "The subtitles by this company are the best that I have ever seen in a film, and I have seen many of them.",
+        "字幕制作的方法很简单",
+        "",
+    ],
+)
+def test_a_phrase_within_a_sentence_is_no_phantom(text: str) -> None:
+    assert judged(Segment(text, 0, 3)) == [((), False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "echo"),
+    [
+        ("Kubernetes, Istio, Anna Schmidt", "Names: Kubernetes, Istio, Anna Schmidt.", True),
+        ("names kubernetes istio", "Names: Kubernetes, Istio, Anna Schmidt.", True),
+        ("Anna Schmidt", "Names: Kubernetes, Istio, Anna Schmidt.", False),
+        ("Then Anna Schmidt came", "Names: Kubernetes, Istio, Anna Schmidt.", False),
+        ("以下是普通话的句子。", "以下是普通话的句子。", True),
+        ("以下是", "以下是普通话的句子。", False),
+        ("Anything at all", "", False),
+    ],
+)
+def test_a_piece_of_the_prompt_is_an_echo(text: str, prompt: str, echo: bool) -> None:  # noqa: FBT001 -- pytest passes by name
+    assert judged(Segment(text, 0, 3), prompt=prompt) == [(("echo",) * echo, False)]
+
+
+# The review as a whole
+
+
+@given(transcripts(), st.binary(max_size=600), st.text(max_size=50))
+def test_a_review_changes_nothing_but_flags_and_never_raises(
+    case: tuple[Transcript, float], loudness: bytes, prompt: str
+) -> None:
+    transcript, _ = case
+
+    found = review(transcript, loudness=loudness, prompt=prompt)
+
+    # By their text, since a time that is not a number equals nothing.
+    assert repr(replace(found, segments=tuple(replace(s, flags=(), left_out=False) for s in found.segments))) == repr(
+        transcript
+    )
+    assert all(s.flags or not s.left_out for s in found.segments)
+
+
+def test_a_review_forgets_an_earlier_one() -> None:
+    before = replace(GOOD, flags=("silence", "phrase"), left_out=True)
+
+    assert judged(before) == [((), False)]
+
+
+def test_reviewing_twice_is_reviewing_once() -> None:
+    once = review(Transcript((Segment("Thank you.", 0, 2, no_speech_prob=0.9),)))
+
+    assert review(once) == once
+
+
+def test_the_tally_counts_what_was_left_out_and_what_was_marked() -> None:
+    found = review(
+        Transcript((GOOD, Segment("Thank you.", 3, 5), Segment("Untertitel der Amara.org-Community", 5, 6), GOOD))
+    )
+
+    assert tally(found) == Tally(left_out=1, flagged=1)
