@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,17 +96,21 @@ class Daemon:
 
 
 @contextmanager
-def daemon(*arguments: str | Path, state: Path, environ: dict[str, str] | None = None) -> Iterator[Daemon]:
+def daemon(
+    *arguments: str | Path, state: Path, environ: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Daemon]:
     """Run `watcher run` with its state in `state`; what still runs at the end is killed."""
-    with command("run", *arguments, "--set", f"state.dir={state}", environ=environ) as running:
+    with command("run", *arguments, "--set", f"state.dir={state}", environ=environ, prefix=prefix) as running:
         yield running
 
 
 @contextmanager
-def command(*arguments: str | Path, environ: dict[str, str] | None = None) -> Iterator[Daemon]:
-    """Run any command that logs."""
+def command(
+    *arguments: str | Path, environ: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Daemon]:
+    """Run any command that logs; `prefix`: a program that replaces itself with it, such as setpriv."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "watcher", *map(str, arguments), "--set", "log.format=json"],
+        [*prefix, sys.executable, "-m", "watcher", *map(str, arguments), "--set", "log.format=json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -92,6 +92,12 @@ class Overrides:
                 self._merged.put(chain, merged)
             return merged
 
+    def problems(self) -> list[Problem]:
+        """Give the files that can't be used as they stand there now; one that was mended or removed is none of them."""
+        with self._lock:
+            bad = [file for file in self._files.values() if file.problem]
+        return [Problem(file.path, file.problem) for file in bad if _identity_at(file.path) == file.identity]
+
     def _look(self, path: bytes, descriptor: int) -> "_File | None":
         """Give the file in an open directory, read anew if it changed; None when there is none."""
         # The disk is asked without the lock: one that hangs must not hold up those who ask about others.
@@ -101,7 +107,7 @@ class Overrides:
             with self._lock:
                 self._files.forget(path)
             return None
-        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        identity = _identity(found)
         with self._lock:
             known = self._files.get(path)
         if known is not None and known.identity == identity:
@@ -181,9 +187,12 @@ class Overrides:
                 break
             if problem:
                 self._refuse(file, problem)
+            elif file.wanted is not None:
+                file.problem = ""
         return merged
 
     def _refuse(self, file: "_File", message: str) -> None:
+        file.problem = message
         if not file.reported:
             file.reported = True
             self._report(Problem(file.path, message))
@@ -199,6 +208,8 @@ class _File:
     wanted: Sections | None = None
     #: What it said when it could be used last.
     good: Sections = field(default_factory=dict)
+    #: Why it can't be used; "" when it can.
+    problem: str = ""
     reported: bool = False
 
 
@@ -212,6 +223,9 @@ class _Recent(Generic[_Key, _Value]):
         if key in self._entries:
             self._entries.move_to_end(key)
         return self._entries.get(key)
+
+    def values(self) -> list[_Value]:
+        return list(self._entries.values())
 
     def put(self, key: _Key, value: _Value) -> None:
         self._entries[key] = value
@@ -248,6 +262,17 @@ def _read(directory: int, found: os.stat_result) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise _UnusableError("it is not UTF-8 text") from exc
+
+
+def _identity_at(path: bytes) -> "_Identity | None":
+    try:
+        return _identity(os.lstat(path))
+    except OSError:
+        return None
+
+
+def _identity(found: os.stat_result) -> "_Identity":
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _is_plain(value: object) -> bool:

@@ -113,13 +113,12 @@ def text(report: StatusReport) -> str:
     for folder in report.service.get("folders", ()):
         why = f": {folder['why']}" if folder.get("why") else ""
         lines.append(f"  watches {folder['path']} ({folder['how']}{why})")
-    for problem in report.service.get("problems", ()):
-        lines.append(f"  {problem['path']} can't be used: {problem['message']}")
     tally = report.tally
     lines.append(
         f"  {hours(tally.audio_seconds)} transcribed, {hours(tally.paid_seconds)} paid, "
         f"{hours(tally.saved_seconds)} saved by stored answers"
     )
+    lines += _section("Problems", [_problem(problem) for problem in report.service.get("problems", ())])
     lines += _section("Running", [f"{_name(record)}  {_piece(record)}" for record in report.running])
     lines += _section("Waiting", [_told(record, report.now) for record in report.waiting])
     lines += _section("Failed", [_told(record, report.now) for record in report.failed])
@@ -129,6 +128,10 @@ def text(report: StatusReport) -> str:
 
 def _section(title: str, entries: list[str]) -> list[str]:
     return ["", f"{title}:", *(f"  {line}" for entry in entries for line in entry.split("\n"))] if entries else []
+
+
+def _problem(problem: Mapping[str, str]) -> str:
+    return "\n".join([problem["path"], f"  {problem['message']}", f"  -> {problem['hint']}"])
 
 
 def _name(record: Record) -> str:

@@ -16,7 +16,7 @@ from watcher.folders import Finder
 from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
 from watcher.service.crew import Crew
-from watcher.service.house import House
+from watcher.service.house import MEND_HINT, House
 from watcher.service.plan import plan
 from watcher.service.signals import Signals
 from watcher.systemd import Notifier
@@ -27,6 +27,8 @@ _log = structlog.get_logger()
 _TICK: Final = 1.0
 #: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
 _SHOWN: Final = 5.0
+#: Problems of folders shown at most.
+_PROBLEMS: Final = 20
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
 #: A hold that lasts this long is told to the people who only see the folder.
@@ -134,6 +136,7 @@ class Service:
 
     def _show(self, house: House, finder: Finder, state: GateState) -> None:
         """Write down for `status`, and for systemd's STATUS, what can't be seen from the ledger's rows."""
+        states = finder.states()
         folders = [
             {
                 "name": folder.name,
@@ -142,11 +145,16 @@ class Service:
                 "why": folder.why,
                 "waiting": folder.waiting,
             }
-            for folder in finder.states()
+            for folder in states
         ]
         counts = house.ledger.counts()
+        problems = [
+            *(_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint),
+            *(_problem(one.path, f"it can't be used: {one.message}", MEND_HINT) for one in house.problems),
+            *(_problem(one.path, one.why, one.hint) for folder in states for one in folder.obstacles),
+        ][:_PROBLEMS]
         line = status_line(counts, state)
-        shown = (line, state.status, state.since, str(folders), len(house.problems))
+        shown = (line, state.status, state.since, str(folders), str(problems))
         now = self._monotonic()
         if shown == self._shown or (self._shown and now - self._shown_at < _SHOWN and state.status == self._shown[1]):
             return
@@ -159,7 +167,7 @@ class Service:
                 "version": __version__,
                 "started": self._started,
                 "folders": folders,
-                "problems": [{"path": printable(path), "message": message} for path, message in house.problems.items()],
+                "problems": problems,
                 "gate": gate_facts(state),
                 "endpoint": house.plan.endpoint.name,
                 "model": house.plan.endpoint.model,
@@ -230,6 +238,10 @@ class Service:
 
     def _log_set_up(self, config: Config) -> None:
         set_up_log(config, self._surroundings)
+
+
+def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
+    return {"path": printable(path), "message": message, "hint": hint}
 
 
 def set_up_log(config: Config, surroundings: Surroundings, *, options: LogOptions | None = None) -> None:

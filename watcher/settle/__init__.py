@@ -5,7 +5,7 @@ has it open for writing, does its container end where the file ends, was all of 
 of them open must keep still for a while. What waits stands in a table with its reason and its next look.
 """
 
-from watcher.settle.candidates import Candidate, Candidates, Signature, Site, abandoned, fingerprint
+from watcher.settle.candidates import UNREADABLE_HINT, Candidate, Candidates, Signature, Site, abandoned, fingerprint
 from watcher.settle.lease import Writer, hollow, writer
 from watcher.settle.names import AUDIO_SUFFIXES, PRESETS, Names, Ruling, is_audio
 from watcher.settle.quota import Quota
@@ -14,6 +14,7 @@ from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, ga
 __all__ = [
     "AUDIO_SUFFIXES",
     "PRESETS",
+    "UNREADABLE_HINT",
     "Candidate",
     "Candidates",
     "Decision",

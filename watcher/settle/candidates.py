@@ -30,6 +30,8 @@ _LEFTOVER: Final = 600.0
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
+#: What to do about a file that cannot be read.
+UNREADABLE_HINT: Final = "let the service's user read the file: chmod o+r, or add the user to the file's group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Candidates:
         self._clock = clock
         self._monotonic = monotonic
         self._candidates: dict[bytes, Candidate] = {}
+        #: Those of them that cannot be read, and why.
+        self.unreadable: dict[bytes, str] = {}
         self._queue: list[tuple[float, int, bytes]] = []
         self._tickets = count(1)
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
@@ -127,6 +131,7 @@ class Candidates:
     def forget(self, path: bytes) -> None:
         """Drop a file that is gone, or known by now."""
         self._candidates.pop(path, None)
+        self.unreadable.pop(path, None)
 
     def next_due(self) -> float | None:
         """Monotonic time of the next look; None when nothing waits."""
@@ -257,6 +262,10 @@ class Candidates:
         candidate.ticket = next(self._tickets)
         candidate.due = now + decision.wait
         self._candidates[candidate.path] = candidate
+        if decision.reason is Reason.UNREADABLE:
+            self.unreadable[candidate.path] = decision.detail
+        else:
+            self.unreadable.pop(candidate.path, None)
         heapq.heappush(self._queue, (candidate.due, candidate.ticket, candidate.path))
         self._announce(candidate, now)
 
@@ -270,7 +279,7 @@ class Candidates:
         if not self._quota.spend():
             self._silent += 1
             return
-        hint = _UNREADABLE_HINT if candidate.reason is Reason.UNREADABLE else ""
+        hint = UNREADABLE_HINT if candidate.reason is Reason.UNREADABLE else ""
         more = {key: text for key, text in (("detail", candidate.detail), ("hint", hint)) if text}
         path, size = os.fsdecode(candidate.path), candidate.signature.size
         _log.info("file.waiting", path=path, reason=candidate.reason, bytes=size, **more)
@@ -311,6 +320,3 @@ def abandoned(status: os.stat_result, now: float) -> bool:
 def fingerprint(status: os.stat_result, site: Site) -> Fingerprint:
     """Take a file's fingerprint from its stat."""
     return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino if site.inodes else 0)
-
-
-_UNREADABLE_HINT: Final = "let the service's user read the file: chmod o+r, or add the user to the file's group"

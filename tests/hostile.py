@@ -1,0 +1,95 @@
+"""What the hostile tests share: small recordings that tell themselves apart, mounts, and a daemon without root's rights."""
+
+import functools
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import watcher
+
+#: No proxy of the machine comes between a daemon and a server on loopback, also where no fixture has cleaned up yet.
+ENVIRON = {"NO_PROXY": "127.0.0.1,localhost"}
+
+
+def recording(path: Path | str, *, seed: object = 0, seconds: float = 0.5, rate: int = 16_000) -> Path:
+    """Write a small WAV whose bytes are its own, unless the seed is another file's."""
+    path = Path(path)
+    with path.open("wb") as stream, wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(random.Random(f"{seed} {path.name!a}").randbytes(round(seconds * rate) * 2))
+    return path
+
+
+def said(path: Path | bytes) -> str:
+    """Give what `servers.fault.heard` says of a file that is sent as it is."""
+    content = path if isinstance(path, bytes) else path.read_bytes()
+    return f"This is what recording {hashlib.sha256(content).hexdigest()[:12]} says."
+
+
+def status(state: Path) -> dict[str, Any]:
+    """Give what `watcher status --json` says."""
+    done = watcher("status", "--json", "--set", f"state.dir={state}", environ=ENVIRON)
+    data: dict[str, Any] = json.loads(done.stdout)["data"]
+    return data
+
+
+@contextmanager
+def tmpfs(path: Path, *, size: str) -> Iterator[Path]:
+    """Mount a small disk on `path` as long as the block lasts."""
+    path.mkdir(parents=True, exist_ok=True)
+    mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", path)
+    try:
+        yield path
+    finally:
+        unmount(path)
+
+
+def mount(*arguments: str | Path) -> None:
+    """Run mount(8)."""
+    subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True)
+
+
+def unmount(path: Path) -> None:
+    """Unmount, also what is busy: nobody can reach it by its path any more."""
+    subprocess.run(["umount", "--lazy", str(path)], check=True, capture_output=True)
+
+
+@functools.cache
+def _may_mount() -> bool:
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    with tempfile.TemporaryDirectory() as place:
+        tried = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, check=False
+        )
+        if tried.returncode == 0:
+            unmount(Path(place))
+        return tried.returncode == 0
+
+
+needs_mounts = pytest.mark.skipif(not _may_mount(), reason="mounting takes root's rights")
+
+
+def mortal() -> list[str]:
+    """Give the words before a command that let it run without root's right to read and write everything.
+
+    Whoever is not root has no such right, and needs no words. Skips where it cannot be given up.
+    """
+    if os.geteuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("root needs setpriv (util-linux) to give up reading what is closed to it")
+    return [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
