@@ -197,6 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
         record.arrived.set()
         self._send(reply, record)
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_CONNECT(self) -> None:
         self.do_POST()
 

@@ -3,10 +3,8 @@
 import gzip
 import itertools
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 import tempfile
 import threading
 import time
@@ -16,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import certificates
 import pytest
 from scripted import Reply, Server, sequence, serving
 
@@ -214,27 +213,12 @@ def test_a_proxy_that_cannot_work_is_the_operators_matter(
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: no certificate to test with")
-    directory = tmp_path_factory.mktemp("tls")
-    key, crt = directory / "key.pem", directory / "crt.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-keyout", str(key), "-out", str(crt), "-days", "2", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:TRUE"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return crt, key
+    return certificates.made(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
+    return certificates.serving_with(certificate)
 
 
 def test_a_ca_of_ones_own_comes_from_the_environment(

@@ -108,26 +108,23 @@ class Wire:
         """
         flight = _Flight(self._monotonic, seconds)
         span = _Span(upload, flight)
-        with self._flying(flight):
-            prepared = self._prepared(url, fields, upload, span)
-            try:
-                response = self._adapter.send(
-                    prepared,
-                    stream=True,
-                    timeout=(min(CONNECT_SECONDS, seconds), seconds),
-                    verify=self._verify,
-                    proxies=self._proxies,
-                )
-                try:
-                    return Reply(
-                        status=response.status_code,
-                        headers={name.lower(): value for name, value in response.headers.items()},
-                        body=_body(response),
-                    )
-                finally:
-                    response.close()
-            except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, _TooMuchError) as exc:
-                raise _translated(exc, flight=flight, span=span) from exc
+        encoder = MultipartEncoder(fields=[*fields, ("file", (upload.name, span, upload.mime))])
+        request = requests.Request("POST", url, headers={"Content-Type": encoder.content_type}, data=encoder)
+        try:
+            return self._exchange(request, flight, seconds)
+        except PassingError as error:
+            if error.reason == "connection" and span.len:
+                raise PassingError("the connection broke while the file was sent", reason="reset_sending") from error
+            raise
+
+    def get(self, url: str, *, seconds: float) -> tuple[Reply, float | None]:
+        """Ask for a page, with the key; give it, and the Unix time at which the server's certificate ends (None: no TLS).
+
+        Raises like `post`.
+        """
+        flight = _Flight(self._monotonic, seconds)
+        reply = self._exchange(requests.Request("GET", url), flight, seconds)
+        return reply, flight.certificate_ends
 
     def cancel(self) -> None:
         """End the requests in flight with StoppedError, and all later ones before they begin."""
@@ -155,18 +152,34 @@ class Wire:
             with self._lock:
                 self._flights.discard(flight)
 
-    def _prepared(
-        self, url: str, fields: Sequence[tuple[str, str]], upload: Upload, span: "_Span"
-    ) -> requests.PreparedRequest:
-        encoder = MultipartEncoder(fields=[*fields, ("file", (upload.name, span, upload.mime))])
-        headers = {
+    def _exchange(self, request: requests.Request, flight: "_Flight", seconds: float) -> Reply:
+        request.headers = {
             "User-Agent": f"watcher/{__version__}",
             "Accept": "*/*",
             # Transcripts are small, and a compressed answer would have to be measured twice.
             "Accept-Encoding": "identity",
-            "Content-Type": encoder.content_type,
+            **request.headers,
         }
-        return requests.Request("POST", url, headers=headers, data=encoder, auth=self._authorise).prepare()
+        request.auth = self._authorise
+        with self._flying(flight):
+            try:
+                response = self._adapter.send(
+                    request.prepare(),
+                    stream=True,
+                    timeout=(min(CONNECT_SECONDS, seconds), seconds),
+                    verify=self._verify,
+                    proxies=self._proxies,
+                )
+                try:
+                    return Reply(
+                        status=response.status_code,
+                        headers={name.lower(): value for name, value in response.headers.items()},
+                        body=_body(response),
+                    )
+                finally:
+                    response.close()
+            except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, _TooMuchError) as exc:
+                raise _translated(exc, flight=flight) from exc
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._secret:
@@ -187,6 +200,12 @@ class _Flight:
         self._left = ANSWER_BYTES + _OVERHEAD_BYTES
         self._socket: Any = None
         self.cancelled = False
+        self.certificate_ends: float | None = None
+
+    @property
+    def connected(self) -> bool:
+        """There was a connection (through TLS and proxies, where they are in the way)."""
+        return self._socket is not None
 
     def board(self, connected: Any) -> None:
         """Take the socket of the connection in use; raises when the exchange has to end already."""
@@ -232,11 +251,6 @@ class _Span:
         self._flight = flight
         self._offset = 0
         self.len = upload.size
-
-    @property
-    def untouched(self) -> bool:
-        """Nothing of the file was asked for yet: there was no connection to send it over."""
-        return self._offset == 0
 
     def read(self, size: int) -> bytes:
         """Give the next bytes; also the place where a slow upload meets its deadline."""
@@ -305,6 +319,8 @@ class _HttpsConnection(HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
+        certificate = self.sock.getpeercert() or {}  # type: ignore[union-attr] # connected, so there is one, of TLS
+        _current.get().certificate_ends = ssl.cert_time_to_seconds(certificate["notAfter"])
         _current.get().board(self.sock)
 
     def request(self, *args: Any, **options: Any) -> None:
@@ -372,7 +388,7 @@ def _inflater() -> Callable[[bytes], bytes]:
     return inflate
 
 
-def _translated(exc: Exception, *, flight: _Flight, span: _Span) -> JobError:
+def _translated(exc: Exception, *, flight: _Flight) -> JobError:
     """Say in our words what the transport met; the order goes from the certain to the general."""
     if flight.cancelled:
         return StoppedError("the daemon stops")
@@ -386,11 +402,11 @@ def _translated(exc: Exception, *, flight: _Flight, span: _Span) -> JobError:
     if kind is requests.exceptions.ProxyError:
         hint = "check https_proxy and the proxy itself"
         return PassingError("the proxy cannot be reached, or cannot reach the server", reason="unreachable", hint=hint)
-    if span.untouched:
+    if not flight.connected:
         hint = "check the network, the name in api.url and whether the server runs"
         return PassingError("the server cannot be reached", reason="unreachable", hint=hint)
     message, reason = _BROKEN.get(kind, ("the connection broke before the answer was complete", "connection"))
-    return PassingError(message, reason="reset_sending" if span.len and reason == "connection" else reason)
+    return PassingError(message, reason=reason)
 
 
 _BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
