@@ -1,6 +1,8 @@
 """Crashes, hangs and power cuts: systemd starts it again, and the queue goes on."""
 
+import os
 import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -136,23 +138,29 @@ class FrozenDisk:
 
 
 @pytest.fixture
-def frozen_disk(service: Service) -> Iterator[FrozenDisk]:
+def frozen_disk(service: Service, tmp_path: Path) -> Iterator[FrozenDisk]:
     """Mount a disk at /mnt/disk that the service may write; it thaws in any case."""
     machine = service.machine
-    made = machine.run(
-        "bash", "-c",
-        "truncate -s 64M /srv/disk.img && mkfs.ext4 -q /srv/disk.img && mkdir -p /mnt/disk"
-        " && mount -o loop /srv/disk.img /mnt/disk && chgrp watcher /mnt/disk && chmod 2775 /mnt/disk",
-        check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip(f"no loop device here: {made.stderr.strip()}")
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    found = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"no loop device here: {found.stderr.strip()}")
+    device = found.stdout.strip()
     disk = FrozenDisk(machine, machine.path("/mnt/disk"))
+    number = Path(device).stat().st_rdev
     try:
+        machine.shell(
+            f"mknod /dev/watcher-disk b {os.major(number)} {os.minor(number)} && mkdir -p /mnt/disk"
+            " && mount /dev/watcher-disk /mnt/disk && chgrp watcher /mnt/disk && chmod 2775 /mnt/disk"
+        )
         yield disk
     finally:
         disk.thaw()
-        machine.run("umount", "--lazy", "/mnt/disk")
+        machine.shell("umount --lazy /mnt/disk; rm /dev/watcher-disk", check=False)
+        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 @contextmanager
