@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import sounds
@@ -59,6 +60,40 @@ def test_channels_are_mixed(tmp_path: Path) -> None:
 def test_what_is_no_recording_is_refused(content: bytes) -> None:
     with pytest.raises(AudioError, match="could not be decoded"):
         list(decode(io.BytesIO(content)))
+
+
+def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    with av.open(path, "w") as film:
+        stream = film.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        film.mux(stream.encode(av.VideoFrame(32, 32, "yuv420p")))
+        film.mux(stream.encode(None))
+
+    with path.open("rb") as file, pytest.raises(AudioError, match="no audio stream"):
+        list(decode(file))
+
+
+def test_a_recording_of_nothing_is_refused(tmp_path: Path) -> None:
+    path = sounds.encode(sounds.silence(0.0), tmp_path / "a.wav")
+
+    with path.open("rb") as file, pytest.raises(AudioError, match="holds no sound"):
+        list(decode(file))
+
+
+def test_damage_behind_the_first_samples_ends_the_sound_there(tmp_path: Path) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 100_000:
+                raise av.error.InvalidDataError(1094995529, "broken")
+            return super().read(size)
+
+    content = sounds.tone(tmp_path / "a.wav", 10.0).read_bytes()
+
+    samples = np.concatenate(list(decode(Failing(content))))
+
+    assert 0 < len(samples) < 10 * RATE
 
 
 def test_a_recording_cut_short_is_heard_up_to_there(tmp_path: Path) -> None:

@@ -229,6 +229,7 @@ def test_without_the_key_nothing_is_answered(engine: Engine, silence: bytes, key
     )
 
     assert (answer.status_code, refused(answer)["code"]) == (401, code)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_another_scheme_is_no_key(engine: Engine) -> None:
@@ -268,6 +269,7 @@ def test_other_methods_are_not_allowed(engine: Engine, method: str, path: str) -
     answer = requests.request(method, engine.url + path, timeout=60)
 
     assert (answer.status_code, refused(answer)["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == ("GET" if path == "/models" else "POST")
 
 
 def test_an_engine_without_a_key_asks_for_none(silence: bytes) -> None:

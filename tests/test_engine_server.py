@@ -4,6 +4,7 @@ import io
 import json
 import re
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -155,6 +156,16 @@ def test_work_for_a_caller_who_hung_up_is_given_up(server: Server, ear: Ear) -> 
     with connect(server) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
         assert ear.listening.wait(10)
+
+    assert ear.gave_up.wait(10)
+
+
+def test_a_reset_is_a_hang_up_too(server: Server, ear: Ear) -> None:
+    connection = connect(server)
+    connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
+    assert ear.listening.wait(10)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
     assert ear.gave_up.wait(10)
 

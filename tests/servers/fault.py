@@ -543,11 +543,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _until(self, stopping: threading.Event, event: threading.Event | None) -> bool:
         """Wait for `event`; False when the server stops or the caller hangs up before."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
         while not stopping.is_set():
             if event is not None and event.wait(0.02):
                 return True
-            readable = select.select([self.connection], [], [], 0.0 if event is not None else 0.02)[0]
-            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+            if poll.poll(0 if event is not None else 20) and not self.connection.recv(1, socket.MSG_PEEK):
                 return False
         return False
 

@@ -42,7 +42,7 @@ def decode(file: BinaryIO) -> Iterator[NDArray[np.int16]]:
             for part in resampler.resample(None):
                 samples += part.samples
                 yield part.to_ndarray()[0]
-    except (av.error.FFmpegError, ValueError, EOFError) as error:
+    except (av.error.FFmpegError, ValueError) as error:
         if not samples:
             raise AudioError(f"The file could not be decoded: {error}.") from error
     if not samples:

@@ -38,6 +38,7 @@ class ProtocolError(Exception):
         kind: str = "invalid_request_error",
         param: str | None = None,
         code: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """`kind` is what goes out as ``type``."""
         super().__init__(message)
@@ -46,3 +47,4 @@ class ProtocolError(Exception):
         self.kind = kind
         self.param = param
         self.code = code
+        self.headers = headers

@@ -88,19 +88,18 @@ class Api:
 
     def _admit(self, call: Call, method: str) -> None:
         if call.method != method:
-            raise ProtocolError(
-                405, f"Not allowed to {call.method} on this URL; use {method}.", code="method_not_allowed"
-            )
+            message = f"Not allowed to {call.method} on this URL; use {method}."
+            raise ProtocolError(405, message, code="method_not_allowed", headers=(("Allow", method),))
         if not self._key:
             return
         kind, _, given = call.authorization.partition(" ")
+        bearer = (("WWW-Authenticate", "Bearer"),)
         if kind.lower() != "bearer" or not given.strip():
-            raise ProtocolError(
-                401, "You didn't provide an API key. Send it in an Authorization header, as Bearer KEY.",
-            )  # fmt: skip
+            message = "You didn't provide an API key. Send it in an Authorization header, as Bearer KEY."
+            raise ProtocolError(401, message, headers=bearer)
         # Bytes, since compare_digest refuses text beyond ASCII.
         if not hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._key.encode()):
-            raise ProtocolError(401, "Incorrect API key provided.", code="invalid_api_key")
+            raise ProtocolError(401, "Incorrect API key provided.", code="invalid_api_key", headers=bearer)
 
     def _listen(self, call: Call, task: str, known: frozenset[str]) -> Reply:
         form, files = _parse(call)
@@ -126,7 +125,7 @@ class Api:
 def refusal(error: ProtocolError) -> Reply:
     """Write an error as OpenAI does, with all four keys."""
     body = {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}
-    return Reply(error.status, _dump({"error": body}))
+    return Reply(error.status, _dump({"error": body}), headers=error.headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,9 +163,6 @@ class _Body(RawIOBase):
         self._source = source
         self._left = length
 
-    def readable(self) -> bool:
-        return True
-
     def readinto(self, buffer: Any) -> int:
         data = self._source.read1(min(len(buffer), self._left)) if self._left else b""
         if self._left and not data:
@@ -182,8 +179,9 @@ class _Body(RawIOBase):
 
 def _hung_up(connection: socket.socket) -> bool:
     """Say whether the caller has closed its side; a request that waits behind this one is no hang-up."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
     try:
-        readable = select.select([connection], [], [], 0)[0]
-        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+        return bool(poll.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
     except OSError:
         return True
