@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from containers import real
 from finding import Log, Time, wave
 from structlog.testing import LogCapture
 
@@ -125,6 +126,30 @@ def test_what_a_server_does_not_take_as_it_is_is_not_small(put: Put, tmp_path: P
 
     assert found is not None
     assert not found.small
+
+
+def test_a_film_is_not_small_but_the_sound_of_it_alone_is(put: Put, tmp_path: Path, time: Time) -> None:
+    """A film of ten minutes may be a gigabyte of picture and a megabyte of sound."""
+    put("film.mp4", real("mp4video"))
+    put("sound.mp4", real("mp4"))
+    table = Table(tmp_path, time)
+
+    film, sound = table.look("film.mp4"), table.look("sound.mp4")
+
+    assert film is not None
+    assert sound is not None
+    assert (film.small, sound.small) == (False, True)
+
+
+def test_a_file_is_not_small_when_nobody_knows_how_long_it_is(put: Put, tmp_path: Path, time: Time) -> None:
+    """A cut-off recording that is taken after ten minutes, and one that was recorded into a pipe, may be any length."""
+    put("cut.wav", wave(16_000)[:-100])
+    put("longer.wav", wave(16_000) + b"\0" * 100)
+    table = Table(tmp_path, time, Rules(quiet_seconds=0.0, incomplete_after=0.0))
+
+    found = [table.look("cut.wav"), table.look("longer.wav")]
+
+    assert [one.small for one in found if one is not None] == [False, False]
 
 
 def test_a_file_without_proof_is_found_after_the_quiet_time(put: Put, table: Table, time: Time) -> None:

@@ -286,10 +286,14 @@ class Candidates:
 
     def _found(self, candidate: Candidate, status: os.stat_result, evidence: Evidence, *, suspect: bool) -> Found:
         inspection = evidence.inspection
+        # Cut off, or of unknown length, it may be any number of requests; of a film only the sound is worth sending.
         small = (
-            container.upload_name(inspection.format) is not None
+            inspection.verdict in {container.Verdict.COMPLETE, container.Verdict.UNKNOWN}
+            and container.upload_name(inspection.format) is not None
+            and not inspection.has_video
             and status.st_size <= self.rules.max_upload_bytes
-            and (inspection.seconds is None or inspection.seconds <= self.rules.piece_seconds)
+            and inspection.seconds is not None
+            and inspection.seconds <= self.rules.piece_seconds
         )
         return Found(
             root=candidate.site.root,
