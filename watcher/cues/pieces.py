@@ -38,8 +38,9 @@ def pieces(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
         for part in parts:
             # No character is wider than two units: what is this short fits.
             for cut in _cut(part, line, wide=wide) if len(part) * 2 > line else (part,):
-                found.append((cut, blank))
-                blank = False
+                if bare := cut.strip(" "):
+                    found.append((bare, blank or cut[0] == " "))
+                blank = cut[-1:] == " "
     return found
 
 

@@ -32,7 +32,7 @@ def vtt(document: Document) -> str:
         header += f"Kind: captions\nLanguage: {document.transcript.language}\n"
     blocks = [header]
     for number, cue in enumerate(document.layout.cues, 1):
-        text = "\n".join(_turned(_escaped(line), _RLM, "") for line in cue.lines)
+        text = "\n".join(_turned(_escaped(_without_times(line)), _RLM, "") for line in cue.lines)
         if cue.speaker:
             text = f"<v {_escaped(cue.speaker)}>{text}"
         blocks.append(f"\n{number}\n{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{text}\n")
@@ -49,9 +49,15 @@ def _stamp(seconds: float, comma: str) -> str:
 def _inert(text: str) -> str:
     """Return text in which no player finds a tag, an override block, a line break or a time line."""
     text = _TAG.sub("‹\\1›", text.replace("-->", "→"))
-    return _ESCAPE.sub("/", text.replace("{", "(").replace("}", ")"))
+    return _without_times(_ESCAPE.sub("/", text.replace("{", "(").replace("}", ")")))
 
 
+def _without_times(text: str) -> str:
+    """Write times of day with full stops: lenient readers take any line with two of them for a caption's times."""
+    return _STAMP.sub(lambda match: match[0].replace(":", "."), text)
+
+
+_STAMP: Final = re.compile(r"(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3}")
 _TAG: Final = re.compile(r"<(\s*/?\s*[A-Za-z!?][^>]*)>")
 _ESCAPE: Final = re.compile(r"\\(?=[Nnh])")
 

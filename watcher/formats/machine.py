@@ -5,7 +5,7 @@ import math
 from typing import Any, Final
 
 from watcher import __version__
-from watcher.cues.text import scrub
+from watcher.cues.text import clean, scrub
 from watcher.formats.document import Document
 from watcher.transcript import Segment, Word
 
@@ -24,8 +24,8 @@ def machine(document: Document) -> str:
         "language": transcript.language or None,
         "duration_seconds": _seconds(transcript.duration),
         "timed": transcript.timed,
-        "text": scrub(
-            " ".join(text for segment in transcript.segments if not segment.left_out and (text := segment.text.strip()))
+        "text": " ".join(
+            text for segment in transcript.segments if not segment.left_out and (text := clean(segment.text))
         ),
         "segments": [_segment(index, segment) for index, segment in enumerate(transcript.segments)],
         "captions": [
