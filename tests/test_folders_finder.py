@@ -462,6 +462,20 @@ def test_a_root_that_is_away_takes_no_note_with_it(base: Path, state: Path) -> N
         assert note.exists()
 
 
+def test_a_note_that_went_away_with_its_source_was_not_meant(base: Path, state: Path) -> None:
+    """As when a disk is unmounted and its empty mount point stays."""
+    with finding(state, Folder("a", str(base))) as scene:
+        path = put(base / "x" / "a.wav")
+        scene.wait_until_queued(path)
+        fail_with_note(scene.ledger, path)
+
+        path.parent.rename(base.parent / "outside" / "x")
+        scene.finder._lane._next_notes = 0.0
+        eventually(lambda: scene.finder._lane._next_notes > 0.0)
+
+        assert scene.state(path) is State.FAILED
+
+
 def test_a_failed_file_that_changes_is_queued_anew(base: Path, state: Path) -> None:
     with finding(state, Folder("a", str(base))) as scene:
         path = put(base / "a.wav")

@@ -483,6 +483,18 @@ def test_a_candidate_that_cannot_be_reached_now_goes_on_waiting(
     assert queued(root, log) == {"a.mp3"}
 
 
+def test_a_candidate_that_belongs_to_another_root_by_now_is_left_to_it(base: Path, make: Make, time: Time) -> None:
+    path = put(base / "x" / "a.mp3", b"x" * 1000)
+    root = make(time=time)
+    root.inspect(os.fsencode(path))
+    root.foreign = frozenset((os.fsencode(path.parent),))
+    time.forward(5.0)
+
+    root.check_due(10)
+
+    assert len(root.candidates) == 0
+
+
 def refuse(*_: object, **__: object) -> int:
     raise OSError(24, "Too many open files")
 

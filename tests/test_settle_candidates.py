@@ -24,12 +24,14 @@ class Table:
         self.candidates = Candidates(rules or Rules(), clock=time.clock, monotonic=time.monotonic)
         self.site = Site(os.fsencode(directory), network=network, inodes=not network)
 
-    def look(self, name: str, *, backlog: bool = False) -> Found | None:
+    def look(self, name: str, *, backlog: bool = False, arrived: bool = True) -> Found | None:
         path = self.directory / name
         descriptor = os.open(self.directory, os.O_RDONLY)
         try:
             status = os.lstat(path)
-            return self.candidates.look(descriptor, os.fsencode(path), status, self.site, backlog=backlog)
+            return self.candidates.look(
+                descriptor, os.fsencode(path), status, self.site, backlog=backlog, arrived=arrived
+            )
         finally:
             os.close(descriptor)
 
@@ -295,10 +297,11 @@ def test_quiet_from_before_the_start_counts(tmp_path: Path) -> None:
     path.write_bytes(wave(1000, claimed=5000))
     later = Time(path.stat().st_ctime + 3600.0)
 
-    found = Table(tmp_path, later).look("cut.wav")
+    found = Table(tmp_path, later).look("cut.wav", arrived=False)
 
     assert found is not None
     assert found.suspect
+    assert Table(tmp_path, later).look("cut.wav") is None
 
 
 def test_quiet_from_before_the_start_does_not_count_on_a_network(tmp_path: Path) -> None:
@@ -306,7 +309,7 @@ def test_quiet_from_before_the_start_does_not_count_on_a_network(tmp_path: Path)
     path.write_bytes(wave())
     later = Time(path.stat().st_ctime + 3600.0)
 
-    assert Table(tmp_path, later, network=True).look("talk.wav") is None
+    assert Table(tmp_path, later, network=True).look("talk.wav", arrived=False) is None
 
 
 def test_a_file_that_cannot_be_opened_is_waited_for_and_spoken_of(
@@ -402,6 +405,20 @@ def test_due_gives_each_waiting_file_once_and_in_order(put: Put, table: Table, t
 
     assert [os.path.basename(path) for path in paths] == [b"talk0.mp3", b"talk1.mp3", b"talk2.mp3"]  # noqa: PTH119  bytes
     assert table.candidates.due(2) == []
+
+
+def test_a_due_file_nobody_looks_at_is_known_as_neglected(put: Put, table: Table, time: Time) -> None:
+    path = os.fsencode(put("talk.mp3", b"x" * 1000))
+    table.look("talk.mp3")
+    time.forward(1.0)
+    assert not table.candidates.neglected(path)
+
+    time.forward(1.0)
+    table.candidates.due(1)
+    assert table.candidates.neglected(path)
+
+    table.look("talk.mp3")
+    assert not table.candidates.neglected(path)
 
 
 def test_a_forgotten_file_never_falls_due(put: Put, table: Table, time: Time) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import Final
 
 import structlog
@@ -53,7 +54,7 @@ class Finder:
         self._remote: list[RemoteLane] = []
         self._leaving: list[RemoteLane] = []
         self._doubles: tuple[FolderState, ...] = ()
-        self._replacement: tuple[Folder, ...] | None = None
+        self._replacements: SimpleQueue[tuple[Folder, ...]] = SimpleQueue()
 
     @property
     def beat(self) -> float:
@@ -72,12 +73,12 @@ class Finder:
     def step(self, timeout: float = TICK) -> None:
         """Wait at most `timeout` seconds for something to do, and do it."""
         self._lane.step(timeout)
-        replacement, self._replacement = self._replacement, None
-        if replacement is not None:
-            self._folders = replacement
-        if replacement is not None or self._lane.remounted:
+        while not self._replacements.empty():
+            self._folders = self._replacements.get()
+            self._distribute("reloaded")
+        if self._lane.remounted:
             self._lane.remounted = False
-            self._distribute("reloaded" if replacement is not None else "remounted")
+            self._distribute("remounted")
         self._watch_remote()
         if not self.ready.is_set() and self._lane.begun:
             self.ready.set()
@@ -104,7 +105,7 @@ class Finder:
 
         ValueError for a glob that cannot be understood: then nothing changes.
         """
-        self._replacement = _checked(folders)
+        self._replacements.put(_checked(folders))
         self._lane.inbox.put(Event(Hint.WAKE))
 
     def states(self) -> tuple[FolderState, ...]:

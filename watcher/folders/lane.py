@@ -179,14 +179,17 @@ class Lane:
             self._next_notes = self._next_tick = 0.0
 
     def _check_notes(self) -> None:
-        """Put back the sources whose failure note a person deleted."""
+        """Put back the sources whose failure note a person deleted.
+
+        Where the source is gone too, a disk was taken out or a folder moved away: nobody meant the note.
+        """
         missing = []
         for note in self._ledger.notes():
             post = next((post for post in self.posts if post.root.owns(note.path)), None)
             if note.placed and post is not None and post.present and not os.path.lexists(note.path):
                 missing.append((post, note))
         for post, note in missing:
-            if not post.intact():  # the whole root went away, not the note
+            if not post.intact() or not os.path.lexists(note.source):
                 continue
             for source in self._ledger.put_back([note.source]):
                 _log.info("file.queued", path=os.fsdecode(source), reason="note_deleted")

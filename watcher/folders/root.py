@@ -203,6 +203,8 @@ class Root:
         """Look again at candidates that are due."""
         for path in self.candidates.due(limit):
             self.inspect(path, asked=True)
+            if self.candidates.neglected(path):  # another folder's by now: whoever owns it finds it by a scan
+                self.candidates.forget(path)
         self.candidates.tell()
 
     # Scans.
@@ -397,7 +399,7 @@ class Root:
         if candidate is None:
             _log.debug("file.found", path=os.fsdecode(path), bytes=status.st_size)
         self._opened += 1
-        found = self.candidates.look(directory, path, status, site, backlog=old)
+        found = self.candidates.look(directory, path, status, site, backlog=old, arrived=arrived)
         if found is not None:
             self._urgent = self._urgent or arrived
             self._found[path] = (found, 0.0 if candidate is None else self._monotonic() - candidate.seen)

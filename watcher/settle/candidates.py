@@ -1,6 +1,7 @@
 # ruff: noqa: PTH119  paths are bytes here, and pathlib takes text only
 """The table of files that wait to be whole: one `look` each time something may have changed, or a look falls due."""
 
+import errno
 import heapq
 import os
 import stat
@@ -30,8 +31,9 @@ _LEFTOVER: Final = 600.0
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
-#: What to do about a file that cannot be read.
+#: What to do about a file that cannot be read; said of the commonest reason only.
 UNREADABLE_HINT: Final = "let the service's user read the file: chmod o+r, or add the user to the file's group"
+_FORBIDDEN: Final = os.strerror(errno.EACCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +151,37 @@ class Candidates:
         paths: list[bytes] = []
         while len(paths) < limit and (due := self.next_due()) is not None and due <= now:
             _, _, path = heapq.heappop(self._queue)
+            self._candidates[path].ticket = 0
             paths.append(path)
         return paths
 
+    def neglected(self, path: bytes) -> bool:
+        """Say whether the path was given as due and not looked at since."""
+        candidate = self._candidates.get(path)
+        return candidate is not None and candidate.ticket == 0
+
     def look(
-        self, directory: int, path: bytes, status: os.stat_result, site: Site, *, backlog: bool = False
+        self,
+        directory: int,
+        path: bytes,
+        status: os.stat_result,
+        site: Site,
+        *,
+        backlog: bool = False,
+        arrived: bool = True,
     ) -> Found | None:
         """Examine the regular file `path`, which lies in the open `directory`; give it when it is whole.
 
-        `status` is its lstat. A file that is gone is forgotten; any other stays, and falls due again.
+        `status` is its lstat. `arrived`: an event spoke of it, so that it has been quiet since now at best. A file that
+        is gone is forgotten; any other stays, and falls due again.
         """
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
         now = self._monotonic()
-        since = self._quiet_since(status, site, now) if candidate is None else candidate.since
+        if candidate is None:
+            since = now if arrived else self._quiet_since(status, site, now)
+        else:
+            since = candidate.since
         past = Past() if candidate is None else Past(candidate.reason, candidate.looks)
         if candidate is not None and candidate.signature != signature:
             since = now
@@ -205,7 +224,7 @@ class Candidates:
             self._silent = 0
 
     def _quiet_since(self, status: os.stat_result, site: Site, now: float) -> float:
-        """Give the start of the quiet of a file seen for the first time.
+        """Give the start of the quiet of a file that a scan met for the first time.
 
         What was there before the start was quiet since its ctime, which a copying program cannot set as it can mtime.
         A server's clock is not ours, so on a network the quiet begins now.
@@ -279,7 +298,7 @@ class Candidates:
         if not self._quota.spend():
             self._silent += 1
             return
-        hint = UNREADABLE_HINT if candidate.reason is Reason.UNREADABLE else ""
+        hint = UNREADABLE_HINT if candidate.detail == _FORBIDDEN else ""
         more = {key: text for key, text in (("detail", candidate.detail), ("hint", hint)) if text}
         path, size = os.fsdecode(candidate.path), candidate.signature.size
         _log.info("file.waiting", path=path, reason=candidate.reason, bytes=size, **more)
