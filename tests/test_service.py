@@ -578,3 +578,24 @@ def test_a_wave_with_a_header_that_lies_is_no_crash(start: Start, server: Server
         running.await_event("job.done", path=str(good))
 
         assert running.stop() == 0
+
+
+def test_copies_that_arrive_together_cost_one_request(start: Start, folder: Path) -> None:
+    release = threading.Event()
+
+    def script(asked: Asked) -> Reply:
+        release.wait(30)
+        return hearing(asked)
+
+    with serving(script) as server, start(server) as running:
+        source = recording(folder.parent / "talk.wav")
+        for name in ("one.wav", "two.wav", "three.wav"):
+            shutil.copy(source, folder / name)
+        running.await_events("job.started", 3)
+        release.set()
+        done = running.await_events("job.done", 3)
+        running.stop()
+
+    assert len(server.asked) == 1
+    assert sorted(event["paid_seconds"] for event in done) == [0, 0, 0.5]
+    assert (folder / "three.txt").read_text().strip() == said(source)

@@ -110,15 +110,17 @@ class Hearing:
         """Send the file as it is, in one request."""
         ledger = self._tools.ledger
         digest = media.digest(self._descriptor)
-        body = ledger.recall(digest, self._parameters)
-        cached = body is not None
-        if body is None:
-            size = self._job.fingerprint.size
-            upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
-            try:
-                body = self._ask(upload, digest, small=True)
-            except RemedyError as error:
-                return self._remedied(error, self._tools.media, again=True)
+        size = self._job.fingerprint.size
+        upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
+        try:
+            # While somebody else asks for the same sound, that request is bounded by the client: no hang.
+            with self._tools.turns.take(digest, waiting=lambda: self._beat(2 * _SPELL)):
+                body = ledger.recall(digest, self._parameters)
+                cached = body is not None
+                if body is None:
+                    body = self._ask(upload, digest, small=True)
+        except RemedyError as error:
+            return self._remedied(error, self._tools.media, again=True)
         transcript = parse(body, seconds)
         content = Content(
             digest=digest,
@@ -230,8 +232,11 @@ class Hearing:
             yield piece
             self._beat(_LONGEST_CUT)
 
-    def _ask_piece(self, upload: Upload, digest: str) -> bytes:
-        return self._ask(upload, digest, small=False)
+    def _ask_piece(self, upload: Upload, digest: str) -> tuple[bytes, bool]:
+        """Give the piece's answer, and whether it was known: another recording may have asked for it meanwhile."""
+        with self._tools.turns.take(digest):
+            known = self._tools.ledger.recall(digest, self._parameters)
+            return (self._ask(upload, digest, small=False), False) if known is None else (known, True)
 
     def _ask(self, upload: Upload, digest: str, *, small: bool) -> bytes:
         """Ask the server through the gate; the answer is in the ledger before anything else happens."""
@@ -260,14 +265,16 @@ class Hearing:
 class _Requests:
     """The requests of one recording, beside each other, and their answers in the recording's order."""
 
-    def __init__(self, ask: Callable[[Upload, str], bytes], parameters: str, tools: Tools, job: Job) -> None:
+    def __init__(
+        self, ask: Callable[[Upload, str], tuple[bytes, bool]], parameters: str, tools: Tools, job: Job
+    ) -> None:
         self._ask = ask
         self._parameters = parameters
         self._tools = tools
         self._job = job
         self._pieces: list[media.Piece] = []
         self._bodies: dict[int, bytes] = {}
-        self._running: dict[Future[bytes], media.Piece] = {}
+        self._running: dict[Future[tuple[bytes, bool]], media.Piece] = {}
         self._cached: set[int] = set()
 
     @property
@@ -312,7 +319,7 @@ class _Requests:
         """Give the answers, in the recording's order."""
         return [_part(piece.cut, self._bodies[piece.cut.index]) for piece in self._pieces]
 
-    def _send(self, piece: media.Piece) -> bytes:
+    def _send(self, piece: media.Piece) -> tuple[bytes, bool]:
         try:
             descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -323,9 +330,12 @@ class _Requests:
         finally:
             piece.release()
 
-    def _collect(self, done: set[Future[bytes]]) -> None:
+    def _collect(self, done: set[Future[tuple[bytes, bool]]]) -> None:
         for future in done:
-            self._bodies[self._running.pop(future).cut.index] = future.result()
+            index = self._running.pop(future).cut.index
+            self._bodies[index], cached = future.result()
+            if cached:
+                self._cached.add(index)
         heard = [piece for piece in self._pieces if piece.cut.index in self._bodies]
         self._tools.ledger.progress(
             self._job,

@@ -14,6 +14,7 @@ from watcher.gate import Gate
 from watcher.job import Job
 from watcher.ledger.protocol import Ledger
 from watcher.media import MediaOptions
+from watcher.pipeline.turns import Turns
 
 _Result = TypeVar("_Result")
 
@@ -67,3 +68,4 @@ class Tools:
     stop: threading.Event
     submit: Submit
     wanted: Callable[[Job], Wanted]
+    turns: Turns

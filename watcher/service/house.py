@@ -18,7 +18,7 @@ from watcher.job import Job, Outcome
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.overrides import Overrides, Problem
-from watcher.pipeline import Tools, Wanted
+from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
 from watcher.service.plan import OVERRIDABLE, Plan
@@ -72,6 +72,7 @@ class House:
         self._retired: list[Client] = []
         self.gate = self._gate_for(plan)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
+        self._turns = Turns()
         self.leases = Leases(self.ledger)
         self.workers: list[Worker] = []
         self._inspect: Callable[[bytes], None] = lambda _path: None
@@ -176,6 +177,7 @@ class House:
             stop=self.stop,
             submit=self._submit,
             wanted=self.wanted,
+            turns=self._turns,
         )
         return pipeline.run(job, tools, beat)
 

@@ -1,0 +1,44 @@
+"""Asking for the same sound once: locks by key."""
+
+import threading
+
+import pytest
+from daemon import eventually
+
+from watcher.pipeline.turns import Turns
+
+
+def test_the_second_waits_for_the_first() -> None:
+    turns, said, first = Turns(), [], threading.Event()
+
+    def ask(name: str) -> None:
+        with turns.take("sound"):
+            said.append(f"{name} begins")
+            first.wait(10)
+            said.append(f"{name} ends")
+
+    one, two = (threading.Thread(target=ask, args=(name,)) for name in ("one", "two"))
+    one.start()
+    eventually(lambda: said == ["one begins"])
+    two.start()
+    first.set()
+    one.join(10)
+    two.join(10)
+
+    assert said == ["one begins", "one ends", "two begins", "two ends"]
+
+
+def test_other_sounds_do_not_wait() -> None:
+    turns = Turns()
+
+    with turns.take("one"), turns.take("two"):
+        assert len(turns) == 2
+
+
+def test_nothing_is_kept_of_what_is_over() -> None:
+    turns = Turns()
+
+    with pytest.raises(ValueError, match="refused"), turns.take("sound"):
+        raise ValueError("refused")
+
+    assert len(turns) == 0
