@@ -1,6 +1,7 @@
 """Crashes, hangs and power cuts: systemd starts it again, and the queue goes on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -140,6 +141,9 @@ class FrozenDisk:
 @pytest.fixture
 def frozen_disk(service: Service, tmp_path: Path) -> Iterator[FrozenDisk]:
     """Mount a disk at /mnt/disk that the service may write; it thaws in any case."""
+    for tool in ("mkfs.ext4", "losetup", "fsfreeze"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool} (Debian: e2fsprogs, util-linux)")
     machine = service.machine
     image = tmp_path / "disk"
     with image.open("wb") as file:
