@@ -145,6 +145,9 @@ class StateSettings(_Section):
     url: str = Field("", description="empty: SQLite in dir")
     workers: int = Field(4, ge=1, le=256, description="files in work at once; one is kept free for short files")
     keep_answers_days: float = Field(365.0, ge=1, description="days a paid answer is kept after its last use")
+    keep_answers_mb: int = Field(
+        4096, ge=0, description="MiB that paid answers may take, those used longest ago go first; 0: no limit"
+    )
 
 
 class HookSettings(_Section):

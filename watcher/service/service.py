@@ -34,6 +34,7 @@ _FINDER_SILENT: Final = 120.0
 #: A hold that lasts this long is told to the people who only see the folder.
 _PAUSE_NOTE: Final = 3600.0
 _DAY: Final = 86_400.0
+_MEBIBYTE: Final = 1 << 20
 #: Under this key the service tells `status` about itself.
 SERVICE: Final = "service"
 
@@ -129,7 +130,10 @@ class Service:
         now = self._clock()
         if now - self._pruned_at > _DAY:
             self._pruned_at = now
-            house.ledger.prune(answers_older_than=now - house.plan.settings.state.keep_answers_days * _DAY)
+            keep = house.plan.settings.state
+            house.ledger.prune(
+                answers_older_than=now - keep.keep_answers_days * _DAY, max_bytes=keep.keep_answers_mb * _MEBIBYTE
+            )
 
     def _alive(self, house: House, finder: Finder) -> bool:
         return not house.overdue and self._monotonic() - finder.beat < _FINDER_SILENT
