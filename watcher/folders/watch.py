@@ -102,6 +102,7 @@ class Watch:
         self._emitters: tuple[Any, ...] = ()
         #: Set by the listener, in watchdog's threads.
         self.overflowed = False
+        self.broken = False
         self.error = ""
 
     def start(self) -> None:
@@ -122,7 +123,7 @@ class Watch:
 
     def trouble(self) -> Trouble:
         """Say what is wrong; an overflow is told once."""
-        if not all(thread.is_alive() for thread in self._threads):
+        if self.broken or not all(thread.is_alive() for thread in self._threads):
             return Trouble.DEAF
         if self.overflowed:
             self.overflowed = False
@@ -135,7 +136,6 @@ class Watch:
 
     def close(self) -> None:
         """End it, whatever state it is in: threads joined, descriptors closed. Never raises."""
-        _Listener.shared().remove(self)
         observer, self._observer = self._observer, None
         if observer is None:
             return
@@ -154,6 +154,7 @@ class Watch:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
+        _Listener.shared().remove(self)
 
 
 class _Handler(FileSystemEventHandler):
@@ -200,6 +201,8 @@ class _Listener(logging.Handler):
             if not self._watches:
                 logger = logging.getLogger("watchdog")
                 logger.addHandler(self)
+                # What it says is for us: an operator reads it as folder.degraded, with what is done about it.
+                logger.propagate = False
                 self._hook, threading.excepthook = threading.excepthook, self._died
             # A logging configuration may have silenced loggers that were there before it.
             for name in ("watchdog", "watchdog.observers.inotify_c", "watchdog.observers.inotify"):
@@ -215,18 +218,25 @@ class _Listener(logging.Handler):
             was = self._watches
             self._watches = tuple(other for other in was if other is not watch)
             if was and not self._watches:
-                logging.getLogger("watchdog").removeHandler(self)
+                logger = logging.getLogger("watchdog")
+                logger.removeHandler(self)
+                logger.propagate = True
                 if self._hook is not None and threading.excepthook == self._died:
                     threading.excepthook = self._hook
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Only set a flag: this runs in watchdog's reader thread."""
-        if "overflow" not in record.getMessage():
+        """Only set flags: this runs in watchdog's reader thread."""
+        message = record.getMessage()
+        # The one error it logs with a traceback: after an overflow it could not set up its watches again.
+        broken = record.exc_info is not None
+        if not broken and "overflow" not in message:
             return
         watches = self._watches
         concerned = [watch for watch in watches if watch.has_thread(record.thread)] or watches
         for watch in concerned:
             watch.overflowed = True
+            if broken:
+                watch.broken, watch.error = True, message
             watch._inbox.put(Event(Hint.TROUBLE))  # noqa: SLF001  the same module: the listener is a watch's ear
 
     def _died(self, args: threading.ExceptHookArgs) -> None:

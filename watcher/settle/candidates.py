@@ -178,10 +178,8 @@ class Candidates:
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
         now = self._monotonic()
-        if candidate is None:
-            since = now if arrived else self._quiet_since(status, site, now)
-        else:
-            since = candidate.since
+        fresh = now if arrived else self._quiet_since(status, site, now)
+        since = fresh if candidate is None else candidate.since
         past = Past() if candidate is None else Past(candidate.reason, candidate.looks)
         if candidate is not None and candidate.signature != signature:
             since = now
