@@ -190,7 +190,7 @@ def test_a_caption_stays_on_an_hour_long_word_no_longer_than_allowed() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["word " * 20_000, "字" * 8_000, "x" * 100_000, "<" * 50_000, "สวัสดี" * 8_000, "a\u0301" * 50_000, "- " * 30_000],
+    ["word " * 20_000, "字" * 8_000, "x" * 100_000, "<" * 50_000, "สวัสดี" * 8_000, "a\u0301" * 50_000, "… " * 30_000],
     ids=["words", "ideographs", "one word", "brackets", "thai", "marks", "dashes"],
 )
 def test_a_hostile_amount_of_text_is_laid_out_in_linear_time(text: str) -> None:

@@ -57,7 +57,7 @@ def test_runs_of_letters_digits_and_katakana_stay_whole() -> None:
 
 def test_what_opens_and_never_closes_is_kept() -> None:
     assert cut("好（", 32, wide=True) == ["好（"]
-    assert cut("（", 32, wide=True) == ["（"]
+    assert cut("「", 32, wide=True) == ["「"]
 
 
 def test_a_blank_beside_a_lone_sign_is_kept_in_a_script_without_blanks() -> None:

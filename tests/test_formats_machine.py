@@ -66,7 +66,7 @@ def test_it_holds_what_automation_asks_for() -> None:
     segments = (
         *spoken("Hello there, how are you?", "en", speaker="Anna"),
         Segment(
-            "Subtitles by the Amara.org community", 5, 7, avg_logprob=-0.5, compression_ratio=1.2, no_speech_prob=0.9
+            "Subtitles by the Amara.org community", 5, 7, avg_logprob=-0.5, compression_ratio=1.2, no_speech_prob=0.95
         ),
     )
     reviewed = review(Transcript(segments, "en", 9.0))

@@ -167,6 +167,10 @@ def test_a_last_line_of_digits_is_text_which_pysubs2_takes_for_a_number() -> Non
     assert pysubs2.SSAFile.from_string(content)[0].plaintext == "It was"
 
 
+def test_a_file_without_a_last_newline_is_whole() -> None:
+    assert lint(GOOD.rstrip()).captions == 2
+
+
 def test_an_empty_srt_has_nothing_wrong_with_it() -> None:
     report = lint("", "srt")
 
