@@ -1,6 +1,7 @@
 """Verdicts as a table of cases; steps of a worker and of the lease keeper on a real ledger."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ PATH = b"/in/talk.wav"
         (NoChannelError("x"), 10, Release()),
         (HeldError("x"), 10, Release()),
         (StoppedError("x"), 10, Release()),
-        (OutputError("x"), 10, Retry(300.0, free=True)),
+        (OutputError("x"), 10, Retry(1.0, free=True)),
         (ChangedError("x"), 1, Drop()),
         (GoneError("x"), 1, Drop()),
         (LeaseLostError("x"), 1, Abandon()),
@@ -94,6 +95,7 @@ def worker(
     work: Callable[[Job, Beat], Outcome],
     *,
     small: bool = False,
+    clock: Callable[[], float] = time.time,
     admit: Callable[..., object] = lambda **_: nullcontext(),
 ) -> tuple[Worker, Conclusions]:
     conclusions = Conclusions(ledger)
@@ -108,6 +110,7 @@ def worker(
         attempts=lambda: 10,
         jitter=lambda: 0.0,
         small=small,
+        clock=clock,
     )
     return made, conclusions
 
@@ -146,6 +149,24 @@ def test_a_step_puts_the_job_where_its_error_belongs(
     record = ledger.lookup(PATH)
     assert record is not None
     assert (record.state, record.attempts) == (state, attempts)
+
+
+def test_a_folder_that_takes_no_outputs_is_tried_ever_less_often_and_no_attempt_is_lost(tmp_path: Path) -> None:
+    now = [1e9]
+    ledger = open_ledger(tmp_path, clock=lambda: now[0])
+    ledger.put([Found(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    made, _ = worker(ledger, raising(OutputError("x")), clock=lambda: now[0])
+    waits = []
+    for _ in range(8):
+        assert made.step()
+        record = ledger.lookup(PATH)
+        assert record is not None
+        assert record.attempts == 0
+        waits.append(record.run_at - now[0])
+        now[0] = record.run_at
+    ledger.close()
+
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
 def test_a_changed_source_is_forgotten_and_told(ledger: Ledger) -> None:

@@ -35,6 +35,7 @@ LEASE: Final = 30.0
 RENEW: Final = 10.0
 #: Longest wait between two attempts, and longest one the server may ask for; seconds.
 _LONGEST_WAIT: Final = 300.0
+_LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
 #: A worker that has nothing to do looks up this often, so that the watchdog sees it alive.
 _IDLE: Final = 5.0
@@ -73,10 +74,11 @@ class Abandon:
 Verdict = Retry | Release | Fail | Drop | Abandon
 
 
-def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], float]) -> Verdict:
+def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], float], setbacks: int = 0) -> Verdict:
     """Say what an error means for a job with that many attempts behind it.
 
     `jitter` gives 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, never shorter than the server asked.
+    `setbacks`: how often in a row its outputs could not be placed; those waits end at 60 s, as no attempt is counted.
     """
     match error:
         case LeaseLostError():
@@ -86,15 +88,37 @@ def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], 
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
             return Release()
         case OutputError():
-            return Retry(_wait(attempts, jitter), free=True)
+            return Retry(_wait(setbacks + 1, jitter, longest=_LONGEST_SETBACK), free=True)
         case PassingError() if attempts < limit:
             return Retry(max(_wait(attempts, jitter), min(error.retry_after or 0.0, _LONGEST_ASKED)))
         case _:
             return Fail()
 
 
-def _wait(attempts: int, jitter: Callable[[], float]) -> float:
-    return min(_LONGEST_WAIT, 2.0 ** min(attempts - 1, 16)) * (1 + jitter() / 4)
+def _wait(attempts: int, jitter: Callable[[], float], *, longest: float = _LONGEST_WAIT) -> float:
+    return min(longest, 2.0 ** min(attempts - 1, 16)) * (1 + jitter() / 4)
+
+
+class Setbacks:
+    """How often in a row each job's outputs could not be placed; shared by all workers, forgotten with the process.
+
+    Such a run costs no attempt, so nothing in the ledger could make the next one wait longer: on a full disk every
+    recording would be read again every second.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def __getitem__(self, job: Job) -> int:
+        """Give the number."""
+        return self._counts.get(job.id, 0)
+
+    def note(self, job: Job, error: JobError | None) -> None:
+        """Take a run's end into account."""
+        if isinstance(error, OutputError):
+            self._counts[job.id] = self[job] + 1
+        else:
+            self._counts.pop(job.id, None)
 
 
 class Beat:
@@ -166,6 +190,7 @@ class Worker:
         stop: threading.Event,
         attempts: Callable[[], int],
         jitter: Callable[[], float],
+        setbacks: Setbacks | None = None,
         small: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -181,6 +206,7 @@ class Worker:
         self._stop = stop
         self._attempts = attempts
         self._jitter = jitter
+        self._setbacks = Setbacks() if setbacks is None else setbacks
         self._small = small
         self._clock = clock
         self._monotonic = monotonic
@@ -218,13 +244,21 @@ class Worker:
         except JobError as error:
             self._conclude_error(job, error)
             return
+        self._setbacks.note(job, None)
         try:
             self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
         except LeaseLostError as error:
             self._conclude_error(job, error)
 
     def _conclude_error(self, job: Job, error: JobError) -> None:
-        decision = verdict(error, attempts=job.attempts, limit=self._attempts(), jitter=self._jitter)
+        decision = verdict(
+            error,
+            attempts=job.attempts,
+            limit=self._attempts(),
+            jitter=self._jitter,
+            setbacks=self._setbacks[job],
+        )
+        self._setbacks.note(job, error)
         try:
             match decision:
                 case Retry(seconds, free):
