@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import sounds
 
-from watcher.engine.audio import RATE, decode
+from watcher.engine.audio import decode
 from watcher.engine.errors import AudioError
+from watcher.engine.wire import RATE
 
 
 def heard(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":

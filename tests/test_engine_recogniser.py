@@ -1,10 +1,15 @@
 """Words come out alike each time, in order, at their true times, and are given up when nobody wants them."""
 
+import importlib
 import io
+import os
+import signal
+import sys
 import threading
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +17,11 @@ import pytest
 import sounds
 from numpy.typing import NDArray
 
-from watcher.engine.audio import RATE, decode
-from watcher.engine.errors import AudioError, CancelledError, TooShortError
-from watcher.engine.recogniser import Recogniser, Recording
+from watcher.engine import decoder, wire
+from watcher.engine.audio import decode
+from watcher.engine.errors import AudioError, CancelledError, EngineError, TooShortError
+from watcher.engine.recogniser import Recogniser, Recording, Spoken, spoken_in
+from watcher.engine.wire import RATE
 
 SECOND = Path(__file__).parent.parent / "watcher" / "data" / "second.flac"
 
@@ -121,11 +128,117 @@ def test_a_closed_recogniser_takes_no_work() -> None:
         hear(recogniser, hello())
 
 
-def test_an_error_in_a_decoder_is_not_taken_for_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_begins_while_the_recogniser_closes_makes_no_decoder_any_more() -> None:
     recogniser = Recogniser(1)
-    monkeypatch.setattr("watcher.engine.recogniser._SETTINGS", {"hmm": "/nonexistent"})
+    recogniser.close()
 
-    with pytest.raises(RuntimeError):
-        hear(recogniser, hello())
+    with pytest.raises(CancelledError):
+        recogniser._decoder()
+
+
+def decoders() -> set[int]:
+    """Find the decoder processes that this one has started."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(path.parent.name))
+    return found
+
+
+def test_decoders_end_with_their_recogniser() -> None:
+    before = decoders()
+    recogniser = Recogniser(1)
+    recogniser.warm()
+    during = decoders() - before
 
     recogniser.close()
+
+    assert len(during) == 1
+    assert decoders() & during == set()
+
+
+def test_a_decoder_that_dies_costs_one_request_and_is_replaced() -> None:
+    before = decoders()
+    recogniser = Recogniser(1)
+    recogniser.warm()
+    (process,) = decoders() - before
+    os.kill(process, signal.SIGKILL)
+
+    with pytest.raises(EngineError, match="A decoder ended with -9: it said nothing"):
+        hear(recogniser, hello())
+    assert [word.text for word in hear(recogniser, hello()).words] == ["hello", "there"]
+
+    recogniser.close()
+    assert decoders() - before == set()
+
+
+def test_a_decoder_that_cannot_begin_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    recogniser = Recogniser(1)
+
+    with pytest.raises(EngineError, match="A decoder ended with 1: ModuleNotFoundError"):
+        recogniser.warm()
+
+    recogniser.close()
+
+
+def test_an_interpreter_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    recogniser = Recogniser(1)
+
+    with pytest.raises(EngineError, match="A decoder cannot be started"):
+        recogniser.warm()
+
+    recogniser.close()
+
+
+def test_fillers_are_no_words_and_variants_have_no_numbers() -> None:
+    heard = [
+        ("<s>", 0, 9, 1.0),
+        ("into(2)", 10, 29, 0.5),
+        ("[NOISE]", 30, 39, 0.9),
+        ("a", 40, 40, 0.0),
+        ("</s>", 41, 50, 1.0),
+    ]
+
+    assert spoken_in(heard, 2.0) == [Spoken("into", 2.1, 2.3, 0.5), Spoken("a", 2.4, 2.41, 1e-4)]
+
+
+def test_a_word_among_noises_is_not_believed() -> None:
+    heard = [("[SPEECH]", 0, 60, 1.0), ("the", 61, 80, 0.2), ("[NOISE]", 81, 99, 1.0), ("<sil>", 100, 500, 1.0)]
+
+    assert spoken_in(heard, 0.0) == []
+
+
+def test_importing_the_starter_starts_nothing() -> None:
+    assert importlib.import_module("watcher.engine.__main__").__doc__
+
+
+def test_a_decoder_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHER_API__KEY", "sk-secret")
+    before = decoders()
+    recogniser = Recogniser(1)
+    recogniser.warm()
+    (process,) = decoders() - before
+
+    environment = Path(f"/proc/{process}/environ").read_bytes()
+
+    recogniser.close()
+    assert environment == b"LC_ALL=C.UTF-8\0"
+
+
+def test_the_decoder_process_answers_until_its_input_ends() -> None:
+    asked, answered = io.BytesIO(), io.BytesIO()
+    for samples in (hello(), sounds.silence(0.02)):
+        wire.write_samples(asked, samples.tobytes())
+    asked.seek(0)
+
+    decoder.main(asked, answered)
+
+    answered.seek(0)
+    assert wire.read_heard(answered) == []
+    assert [word.text for word in spoken_in(wire.read_heard(answered), 0.0)] == ["hello", "there"]
+    assert spoken_in(wire.read_heard(answered), 0.0) == []
+    with pytest.raises(EOFError):
+        wire.read_heard(answered)

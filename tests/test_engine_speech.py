@@ -8,8 +8,8 @@ import pytest
 import sounds
 from numpy.typing import NDArray
 
-from watcher.engine.audio import RATE
 from watcher.engine.speech import Stretch, stretches
+from watcher.engine.wire import RATE
 
 
 def cut(*sound: NDArray[np.int16], block: int = 1000) -> list[Stretch]:

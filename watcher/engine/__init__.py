@@ -59,14 +59,11 @@ class Engine:
 
         recogniser = Recogniser(self._workers)
         try:
+            recogniser.warm()
             server = Server(self._port, Api(recogniser, key=self._key))
-        except OSError as error:
+        except EngineError:
             recogniser.close()
-            raise EngineError(
-                f"Port {self._port} cannot be used: {error.strerror}.",
-                hint="Choose another one, or 0 for any free one.",
-            ) from error
-        recogniser.warm()
+            raise
         self._recogniser, self._server, self._port = recogniser, server, server.port
         self._thread = threading.Thread(target=server.serve_forever, args=(_POLL,), name="engine-accept")
         self._thread.start()

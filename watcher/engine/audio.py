@@ -9,9 +9,7 @@ from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
 from watcher.engine.errors import AudioError
-
-#: Samples per second that the acoustic model was trained on.
-RATE = 16_000
+from watcher.engine.wire import RATE
 
 #: An upload brings its own bytes. A demuxer that opens what a playlist or a script names has no business here.
 _OPTIONS = {

@@ -1,21 +1,26 @@
 """Stretches of speech -> words with times, by pocketsphinx and the US English model it brings along."""
 
 import re
+import subprocess
+import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from pathlib import Path
+from typing import IO, BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pocketsphinx import Decoder, Segment
 
-from watcher.engine.audio import RATE, decode
-from watcher.engine.errors import CancelledError, TooShortError
+from watcher.engine.audio import decode
+from watcher.engine.errors import CancelledError, EngineError, TooShortError
 from watcher.engine.speech import Stretch, stretches
+from watcher.engine.wire import FRAME_RATE, RATE, Heard, read_heard, write_samples
 
 #: The name under which the models list offers it.
 MODEL: Final = "pocketsphinx-en-us"
@@ -23,17 +28,14 @@ MODEL: Final = "pocketsphinx-en-us"
 #: Seconds; below it OpenAI answers `audio_too_short`, and so do we.
 SHORTEST: Final = 0.1
 
-#: Frames per second of the decoder.
-_FRAME_RATE = 100
-
-#: Beams wider than the defaults (1e-48, 7e-29, 1e-48): over 120 sentences by three synthetic voices they take a sixth
-#: of the errors away, for three quarters more time.
-_SETTINGS: Final = {"beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-60, "samprate": float(RATE), "loglevel": "FATAL"}
+#: A decoder gets nothing of the daemon's own environment, where its key may be.
+_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 
 #: The dictionary numbers the ways to pronounce a word: "into(2)".
 _VARIANT = re.compile(r"\(\d+\)$")
 #: What begins so is no word: <s> </s> <sil> [NOISE] [SPEECH] ++UM++.
 _FILLERS = "<[+"
+_SILENCES: Final = frozenset({"<s>", "<sil>", "</s>"})
 #: A posterior can come out as 0 by rounding; its logarithm is asked for later.
 _LEAST = 1e-4
 
@@ -60,22 +62,25 @@ class Recording:
 
 
 class Recogniser:
-    """A pool of decoders, one per thread; they are made when needed and kept.
+    """A pool of decoder processes, each with a thread that feeds it; made when needed, and kept.
 
-    A decoder is not thread-safe, takes a quarter of a second to make and holds about 90 MB.
+    A decoder takes half a second to make and holds about 100 MB.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="engine-decoder")
         self._own = threading.local()
+        self._lock = threading.Lock()
+        self._decoders: set[_Decoder] = set()
         self._stopped = threading.Event()
 
     def hear(self, file: BinaryIO, *, abandoned: Callable[[], bool]) -> Recording:
         """Recognise a whole upload; any number of threads may ask at once. It is given up once nobody waits for it.
 
         Memory is bounded: at most two stretches (40 s) per decoder are held, however long the recording is.
-        Raises `AudioError`, `TooShortError` below `SHORTEST`, and `CancelledError` when the pool is closed meanwhile.
+        Raises `AudioError`, `TooShortError` below `SHORTEST`, `CancelledError` when the pool is closed meanwhile, and
+        `EngineError` when a decoder breaks.
         """
         sound = _Counted(decode(file))
         words = [word for found in self._in_order(stretches(sound), abandoned) for word in found]
@@ -84,13 +89,19 @@ class Recogniser:
         return Recording(tuple(words), sound.samples / RATE)
 
     def warm(self) -> None:
-        """Make the first decoder now, so that the first request does not wait for it."""
+        """Make the first decoder now, so that the first request does not wait for it; raises `EngineError`."""
         self._pool.submit(self._decoder).result()
 
     def close(self) -> None:
-        """Give up what is being recognised (within a stretch) and join the threads."""
-        self._stopped.set()
+        """Give up what is being recognised, end the decoders and join the threads."""
+        with self._lock:
+            self._stopped.set()
+            decoders = set(self._decoders)
+        for decoder in decoders:
+            decoder.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        for decoder in decoders:
+            decoder.end()
 
     def _in_order(self, parts: Iterable[Stretch], abandoned: Callable[[], bool]) -> Iterator[list[Spoken]]:
         """Recognise stretches side by side and yield what was heard in their order."""
@@ -104,8 +115,8 @@ class Recogniser:
                     raise CancelledError("Nobody waits for the answer any more.")
             while pending:
                 yield pending.popleft().result()
-        except (futures.CancelledError, RuntimeError) as error:
-            # A closed pool cancels what waits in it and refuses what is new.
+        except (futures.CancelledError, RuntimeError, EngineError) as error:
+            # A closed pool cancels what waits in it, refuses what is new, and its decoders are gone.
             if not self._stopped.is_set():
                 raise
             raise CancelledError("The engine is stopping.") from error
@@ -115,38 +126,104 @@ class Recogniser:
 
     def _recognise(self, stretch: Stretch) -> list[Spoken]:
         decoder = self._decoder()
-        # The noise tracker would remember the stretch before, and the same audio would not always give the same words.
-        decoder.reinit_feat()
-        decoder.start_utt()
-        decoder.process_raw(stretch.samples.tobytes(), no_search=False, full_utt=True)
-        decoder.end_utt()
-        # Without a best hypothesis there are no segments to ask for: seg() would be None.
-        found = list(decoder.seg()) if decoder.hyp() is not None else []
-        spoken = [
-            Spoken(
-                _VARIANT.sub("", item.word),
-                stretch.start / RATE + item.start_frame / _FRAME_RATE,
-                stretch.start / RATE + (item.end_frame + 1) / _FRAME_RATE,
-                min(1.0, max(item.prob, _LEAST)),
-            )
-            for item in found
-            if item.word[0] not in _FILLERS
-        ]
-        return spoken if _is_speech(spoken, found) else []
+        try:
+            heard = decoder.hear(stretch.samples.tobytes())
+        except EngineError:
+            self._own.decoder = None
+            self._discard(decoder)
+            raise
+        return spoken_in(heard, stretch.start / RATE)
 
-    def _decoder(self) -> Decoder:
-        decoder = getattr(self._own, "decoder", None)
+    def _decoder(self) -> "_Decoder":
+        """Give this thread's decoder."""
+        decoder: _Decoder | None = getattr(self._own, "decoder", None)
         if decoder is None:
-            decoder = self._own.decoder = Decoder(**_SETTINGS)
+            with self._lock:
+                if self._stopped.is_set():
+                    raise CancelledError("The engine is stopping.")
+                decoder = _Decoder()
+                self._decoders.add(decoder)
+            try:
+                decoder.await_ready()
+            except EngineError:
+                self._discard(decoder)
+                raise
+            self._own.decoder = decoder
         return decoder
 
+    def _discard(self, decoder: "_Decoder") -> None:
+        with self._lock:
+            self._decoders.discard(decoder)
+        decoder.end()
 
-def _is_speech(spoken: list[Spoken], found: list[Segment]) -> bool:
-    """Say whether words make up at least a third of what sounded; in music and noise, fillers do."""
-    sounding: int = sum(
-        item.end_frame + 1 - item.start_frame for item in found if item.word not in {"<s>", "<sil>", "</s>"}
-    )
-    return sum((word.end - word.start) * _FRAME_RATE for word in spoken) * 3 >= sounding
+
+def spoken_in(heard: list[Heard], start: float) -> list[Spoken]:
+    """Give the words of a stretch that begins at `start` seconds; none where music or noise was taken for words."""
+    words = [
+        Spoken(
+            _VARIANT.sub("", token),
+            start + first / FRAME_RATE,
+            start + (last + 1) / FRAME_RATE,
+            min(1.0, max(probability, _LEAST)),
+        )
+        for token, first, last, probability in heard
+        if token[0] not in _FILLERS
+    ]
+    sounding = sum(last + 1 - first for token, first, last, _ in heard if token not in _SILENCES)
+    # In speech nearly everything that sounds is words; in music and noise, most of it is fillers.
+    return words if sum((word.end - word.start) * FRAME_RATE for word in words) * 3 >= sounding else []
+
+
+class _Decoder:
+    """A decoder process and the pipes to it; see `decoder`."""
+
+    def __init__(self) -> None:
+        # What it has to say before it can speak: an import that fails, an assertion of the C library.
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process; closed by `end`
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", Path(__file__).with_name("__main__.py"), *sys.path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                env=_ENVIRONMENT,
+                process_group=0,
+            )
+        except OSError as error:
+            self._complaints.close()
+            raise EngineError(f"A decoder cannot be started: {error}.") from error
+
+    def await_ready(self) -> None:
+        """Wait until the model is loaded; raises `EngineError`."""
+        self._read()
+
+    def hear(self, samples: bytes) -> list[Heard]:
+        """Recognise one stretch; raises `EngineError` when the process is gone."""
+        with suppress(BrokenPipeError):  # reading tells the reason
+            write_samples(cast("BinaryIO", self._process.stdin), samples)
+        return self._read()
+
+    def kill(self) -> None:
+        """End the process now; whoever waits for its answer gets `EngineError`. From any thread."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill and reap the process and close the pipes; nobody may be using them. May be called again."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._complaints):
+            with suppress(BrokenPipeError):  # the rest of a stretch it did not take
+                cast("IO[bytes]", pipe).close()
+
+    def _read(self) -> list[Heard]:
+        try:
+            return read_heard(cast("BinaryIO", self._process.stdout))
+        except EOFError as error:
+            self._complaints.seek(0)
+            complaint = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise EngineError(
+                f"A decoder ended with {self._process.wait()}: {complaint or 'it said nothing'}."
+            ) from error
 
 
 class _Counted:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from io import BufferedIOBase, RawIOBase
 from typing import Any, cast
 
-from watcher.engine.errors import ProtocolError
+from watcher.engine.errors import EngineError, ProtocolError
 from watcher.engine.protocol import MAX_REQUEST, Api, Call, Reply, refusal
 
 _log = logging.getLogger(__name__)
@@ -31,8 +31,13 @@ class Server(socketserver.TCPServer):
     request_queue_size = 128
 
     def __init__(self, port: int, api: Api) -> None:
-        """Bind 127.0.0.1 (0: any free port); raises OSError when the port is taken."""
-        super().__init__(("127.0.0.1", port), Handler)
+        """Bind 127.0.0.1 (0: any free port); raises `EngineError` when the port is taken."""
+        try:
+            super().__init__(("127.0.0.1", port), Handler)
+        except OSError as error:
+            raise EngineError(
+                f"Port {port} cannot be used: {error.strerror}.", hint="Choose another one, or 0 for any free one."
+            ) from error
         self.api = api
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, threading.Thread] = {}
