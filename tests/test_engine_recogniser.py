@@ -3,7 +3,9 @@
 import importlib
 import io
 import os
+import select
 import signal
+import subprocess
 import sys
 import threading
 import wave
@@ -136,12 +138,12 @@ def test_work_that_begins_while_the_recogniser_closes_makes_no_decoder_any_more(
         recogniser._decoder()
 
 
-def decoders() -> set[int]:
-    """Find the decoder processes that this one has started."""
+def decoders(owner: int = 0) -> set[int]:
+    """Find the decoder processes that a process (by default this one) has started."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            if int(path.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+            if int(path.read_text().rpartition(")")[2].split()[1]) == (owner or os.getpid()):
                 found.add(int(path.parent.name))
     return found
 
@@ -156,6 +158,25 @@ def test_decoders_end_with_their_recogniser() -> None:
 
     assert len(during) == 1
     assert decoders() & during == set()
+
+
+def test_decoders_end_with_their_process_however_that_ends() -> None:
+    code = "import sys; from watcher.engine.recogniser import Recogniser; Recogniser(1).warm(); print('up', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"up\n"
+        (process,) = decoders(owner.pid)
+        descriptor = os.pidfd_open(process)
+        owner.kill()
+
+        # Readable once the process has ended.
+        assert select.select([descriptor], [], [], 30)[0]
+        os.close(descriptor)
 
 
 def test_a_decoder_that_dies_costs_one_request_and_is_replaced() -> None:
