@@ -1,9 +1,10 @@
 """The child's work, in this process: what it says over the line for a recording and an order."""
 
+import importlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -246,3 +247,46 @@ def test_silence_alone_makes_no_piece(tmp_path: Path, order: Order) -> None:
     assert not [message for message in messages if isinstance(message, Made)]
     assert isinstance(messages[-1], Ended)
     assert messages[-1].loudness == b"\xff" * 300
+
+
+def test_the_process_confines_itself_before_it_looks_at_the_recording(
+    tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confined: list[tuple[object, ...]] = []
+    monkeypatch.setattr(
+        room,
+        "confine",
+        lambda parent, *, memory, spool, code: confined.append((parent, memory, spool, numpy_in(code))),
+    )
+    path = tmp_path / "talk.wav"
+    path.write_bytes(b"nothing of the kind")
+    ours, theirs = socket.socketpair()
+    descriptor = os.open(path, os.O_RDONLY)
+    ours.sendall(encode(order))
+
+    code = room.main(descriptor, theirs.detach(), 42)
+
+    with ours.makefile("rb") as reader:
+        assert isinstance(decode(reader.readline()), Failed)
+    ours.close()
+    os.close(descriptor)
+    assert code == 0
+    assert confined == [(42, order.limit_memory, Path(order.spool), True)]
+
+
+def numpy_in(code: Iterable[Path]) -> bool:
+    return Path(str(np.__file__)).parent in code
+
+
+def test_a_process_that_gets_no_order_does_nothing(order: Order) -> None:
+    ours, theirs = socket.socketpair()
+    ours.sendall(encode(Grant(1)))
+
+    with pytest.raises(TypeError):
+        room.main(0, theirs.detach(), 42)
+
+    ours.close()
+
+
+def test_starting_the_module_is_all_the_starter_does() -> None:
+    assert importlib.import_module("watcher.media.__main__").__name__ == "watcher.media.__main__"

@@ -1,14 +1,18 @@
 """Confinement, in a process of its own, since it can't be undone."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from watcher.media.confine import landlock_version
+from watcher.media import confine as module
+from watcher.media.confine import allow_cpu, confine, landlock_version
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,7 +66,7 @@ def test_the_spool_can_be_written_read_and_cleared(tmp_path: Path) -> None:
 
     done = confined(code, tmp_path)
 
-    assert (done.stdout, done.stderr) == ("two\n", "")
+    assert done.stdout == "two\n"
     assert not file.exists()
 
 
@@ -125,3 +129,100 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     assert process.stdout.read() == ""
     process.stdout.close()
     os.close(handle)
+
+
+def in_a_thread(call: Callable[[], object]) -> BaseException | None:
+    """Run it where Landlock and no_new_privs end with the thread."""
+    caught: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            caught.append(error)
+
+    thread = threading.Thread(target=run, name="confined")
+    thread.start()
+    thread.join()
+    return caught[0] if caught else None
+
+
+@pytest.fixture
+def set_limits(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, int]]:
+    """Keep this process's limits; give those that would have been set."""
+    found: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: found.update({kind: limits}))
+    return found
+
+
+@needs_landlock
+def test_a_confined_thread_reads_its_spool_and_nothing_else(
+    tmp_path: Path, set_limits: dict[int, tuple[int, int]]
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    other = tmp_path / "other"
+    other.touch()
+    read: list[str] = []
+
+    def work() -> None:
+        confine(os.getppid(), memory=1 << 30, spool=spool, code=[])
+        (spool / "file").write_text("x")
+        read.append((spool / "file").read_text())
+        other.read_text()
+
+    assert isinstance(in_a_thread(work), PermissionError)
+    assert read == ["x"]
+    assert set_limits[resource.RLIMIT_CORE] == (0, 0)
+    assert set_limits[resource.RLIMIT_AS][0] <= 1 << 30
+
+
+def test_without_landlock_the_other_limits_hold(
+    tmp_path: Path, set_limits: dict[int, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "landlock_version", lambda _: 0)
+
+    assert in_a_thread(lambda: confine(os.getppid(), memory=1 << 30, spool=tmp_path, code=[])) is None
+    assert resource.RLIMIT_FSIZE in set_limits
+
+
+@needs_landlock
+def test_an_old_landlock_is_asked_for_what_it_knows(
+    tmp_path: Path, set_limits: dict[int, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "landlock_version", lambda _: 1)
+
+    def work() -> None:
+        confine(os.getppid(), memory=1, spool=tmp_path, code=[])
+        list(Path("/etc").iterdir())
+
+    assert isinstance(in_a_thread(work), PermissionError)
+    assert set_limits[resource.RLIMIT_AS] == (1, 1)
+
+
+def test_a_landlock_that_fails_is_no_silent_freedom(
+    tmp_path: Path, set_limits: dict[int, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LANDLOCK_ADD_RULE", -1)
+    monkeypatch.setattr(module, "landlock_version", lambda _: 1)
+
+    assert isinstance(in_a_thread(lambda: confine(os.getppid(), memory=1, spool=tmp_path, code=[])), OSError)
+
+
+def test_a_parent_that_is_gone_is_noticed(tmp_path: Path, set_limits: dict[int, tuple[int, int]]) -> None:
+    error = in_a_thread(lambda: confine(os.getpid(), memory=1, spool=tmp_path, code=[]))
+
+    assert isinstance(error, ProcessLookupError)
+
+
+def test_limits_stay_below_those_that_are_there(
+    set_limits: dict[int, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (5, 7))
+
+    allow_cpu(3, most=100)
+    low = dict(set_limits)
+    allow_cpu(50, most=100)
+
+    assert low == {resource.RLIMIT_CPU: (4, 7)}
+    assert set_limits == {resource.RLIMIT_CPU: (6, 7)}

@@ -19,6 +19,7 @@ import sounds
 from watcher.errors import FileError, JobError, OutputError, PassingError, StoppedError
 from watcher.job import Cut
 from watcher.media import RATE, Cutting, Limits, MediaOptions, Opening, Piece, clear_spool
+from watcher.media import cutting as room
 
 
 @contextmanager
@@ -343,6 +344,16 @@ def test_a_child_that_speaks_nonsense_or_not_at_all_is_no_harm(  # noqa: PLR0917
             list(running)
 
         assert caught.value.reason == reason
+
+
+def test_a_child_that_falls_silent_and_stays_is_ended(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cutting, "_command", _saying("line.close(); import time; time.sleep(60)"))
+    monkeypatch.setattr(room, "_FAREWELL", 0.2)
+    with cutting(talk, spool) as running:
+        with pytest.raises(PassingError) as caught:
+            list(running)
+
+        assert caught.value.reason == "killed"
 
 
 def test_a_child_that_cannot_be_started_is_passing(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

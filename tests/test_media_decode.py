@@ -4,16 +4,19 @@ import os
 import random
 import struct
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 import sounds
 
 from watcher.errors import FileError
+from watcher.media import decode as room
 from watcher.media.decode import DECODERS, DEMUXERS, Recording
 from watcher.media.piece import RATE
 from watcher.media.source import Reader
@@ -162,8 +165,6 @@ def test_the_default_track_is_heard_and_the_others_are_named(tmp_path: Path) -> 
 
 
 def _two_tracks(path: Path) -> None:
-    import av  # noqa: PLC0415 - this file alone needs a muxer of its own
-
     with av.open(str(path), "w", format="matroska") as container:
         streams = []
         for language, title in (("eng", ""), ("deu", "Director")):
@@ -181,8 +182,6 @@ def _two_tracks(path: Path) -> None:
 
 
 def test_sound_that_begins_after_the_picture_keeps_its_place(tmp_path: Path) -> None:
-    import av  # noqa: PLC0415 - as above
-
     truth = sounds.speech(3.0)
     path = tmp_path / "late.mkv"
     with av.open(str(path), "w", format="matroska") as container:
@@ -301,8 +300,6 @@ def test_a_picture_is_no_recording(tmp_path: Path) -> None:
 
 
 def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
-    import av  # noqa: PLC0415 - as above
-
     path = tmp_path / "silent.mp4"
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=5)
@@ -338,9 +335,81 @@ def test_an_empty_wave_holds_no_sound(tmp_path: Path) -> None:
     assert caught.value.reason == "undecodable"
 
 
-def test_no_demuxer_or_decoder_that_opens_other_things_is_allowed() -> None:
-    import av  # noqa: PLC0415 - as above
+def test_a_codec_that_nobody_knows_is_said(tmp_path: Path) -> None:
+    path = _wave(tmp_path / "odd.wav", np.zeros((1000, 1), "<i2"), 0x7777, 16)
 
+    with pytest.raises(FileError) as caught:
+        heard(path)
+
+    assert caught.value.reason == "unsupported"
+
+
+def test_a_track_that_nobody_can_decode_is_named_all_the_same() -> None:
+    assert room._described(SimpleNamespace(codec_context=None)) == "unknown format"  # type: ignore[arg-type]  # no decoder
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(100, 1), (8_000, 65)])
+def test_what_nobody_records_is_beyond_the_limits(rate: int, channels: int, tmp_path: Path) -> None:
+    path = _wave(tmp_path / "odd.wav", np.zeros((1000, channels), "<i2"), 1, 16, rate=rate)
+
+    with pytest.raises(FileError) as caught:
+        heard(path)
+
+    assert caught.value.reason in {"limits", "undecodable"}
+
+
+def test_minutes_of_damage_do_not_end_the_recording(tmp_path: Path) -> None:
+    truth = sounds.speech(120.0)
+    path = sounds.encode(truth, tmp_path / "talk.m4a", "m4afast")
+    content = bytearray(path.read_bytes())
+    start, end = len(content) // 4, len(content) * 3 // 4
+    content[start:end] = random.Random(2).randbytes(end - start)
+    path.write_bytes(content)
+
+    found, _ = heard(path)
+
+    assert len(found) == pytest.approx(len(truth), abs=0.3 * RATE)
+    assert delay(found[-20 * RATE :], truth[-20 * RATE :])[1] > 0.8
+
+
+def test_a_container_that_gives_errors_only_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> Iterator[object]:
+        yield from (room._refuse("", 0, {}) for _ in ())
+        raise av.error.InvalidDataError(1, "damaged")
+
+    path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
+    descriptor = os.open(path, os.O_RDONLY)
+    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    monkeypatch.setattr(recording, "_container", SimpleNamespace(demux=failing))
+
+    with pytest.raises(FileError) as caught:
+        list(recording.samples())
+
+    os.close(descriptor)
+    assert caught.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize("where", ["open", "decode"])
+def test_want_of_memory_is_not_taken_for_damage(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*_: object, **__: object) -> object:
+        raise av.error.MemoryError(12, "no memory")
+
+    path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
+    if where == "open":
+        monkeypatch.setattr(av, "open", greedy)
+    else:
+        monkeypatch.setattr(room, "_decoded", greedy)
+
+    with pytest.raises(MemoryError):
+        heard(path)
+
+
+def test_whatever_a_demuxer_asks_to_open_is_refused() -> None:
+    with pytest.raises(PermissionError):
+        room._refuse("file:///etc/passwd", 1, {})
+
+
+def test_no_demuxer_or_decoder_that_opens_other_things_is_allowed() -> None:
     dangerous = {
         "concat",
         "hls",
@@ -360,8 +429,6 @@ def test_no_demuxer_or_decoder_that_opens_other_things_is_allowed() -> None:
 
 
 def test_timestamps_that_jump_back_or_absurdly_far_keep_the_sound_in_sequence(tmp_path: Path) -> None:
-    import av  # noqa: PLC0415 - as above
-
     path = tmp_path / "jumps.mkv"
     truth = sounds.speech(3.0)
     with av.open(str(path), "w", format="matroska") as container:

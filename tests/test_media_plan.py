@@ -325,6 +325,22 @@ def test_a_span_that_is_refused_is_made_again_and_shorter() -> None:
     assert len(second.samples) <= 20 * RATE
 
 
+def test_a_planned_span_that_is_refused_ends_the_plan() -> None:
+    sound = talk(100.0)
+    before, _ = plan(sound, rules(30))
+    planner = Planner(rules(30), planned=cuts(before))
+    planner.feed(sound)
+    first = planner.span()
+    assert first is not None
+
+    planner.shorten(first, 10 * RATE)
+    second = planner.span()
+
+    assert planner.replanned == 0
+    assert second is not None
+    assert len(second.samples) <= 10 * RATE
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.lists(st.sampled_from(["talk", "room", "hum", "nothing", "word"]), min_size=1, max_size=6),

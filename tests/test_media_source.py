@@ -144,6 +144,16 @@ def test_a_disk_that_cannot_be_read_is_nobodys_fault_and_passes(tmp_path: Path) 
     assert caught.value.reason == "unreadable"
 
 
+def test_a_disk_that_gives_less_at_a_time_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: pread(descriptor, min(size, 1000), offset))
+    content = random.Random(1).randbytes(5500)
+
+    with opened(tmp_path / "a", content) as descriptor:
+        assert Reader(descriptor).read(10_000) == content
+        assert digest(descriptor) == hashlib.sha256(content).hexdigest()
+
+
 def test_each_read_gives_a_sign_of_life(tmp_path: Path) -> None:
     beats = []
     with opened(tmp_path / "a", b"x" * 1000) as descriptor:

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +36,7 @@ _LEAST: Final = 5.0
 
 def main(descriptor: int, line: int, parent: int) -> int:
     """Work on the recording behind `descriptor`, as ordered over the socket `line`; give the exit code."""
-    with socket.socket(fileno=line) as link:
-        talk = Talk(link)
+    with socket.socket(fileno=line) as link, closing(Talk(link)) as talk:
         order = talk.receive()
         if not isinstance(order, Order):
             raise TypeError(f"an order was expected, not {order}")

@@ -175,7 +175,7 @@ class Cutting:
                     if failed.detail:
                         _log.debug("media.child", reason=failed.reason, detail=failed.detail)
                     raise _ERRORS.get(failed.kind, FileError)(failed.message, hint=failed.hint, reason=failed.reason)
-                case Order() | Grant():
+                case _:
                     raise _nonsense()
 
     @property

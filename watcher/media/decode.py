@@ -58,7 +58,7 @@ _MOST_CHANNELS: Final = 64
 _TOLERANCE: Final = 0.1
 #: A hole in the timestamps beyond this, and beyond the promised end, is a wrong clock and not a silence.
 _HOLE: Final = 60.0
-#: Reading gives up after so many errors in a row without any sound in between.
+#: Reading gives up after so many errors in a row without a packet in between.
 _HOPELESS: Final = 200
 #: Demuxers whose packets bear times of their own; elsewhere times are only counted, and damage spoils the count.
 _CLOCKED: Final = ("mov", "matroska", "ogg", "asf", "mpeg", "mpegts", "flac")
@@ -137,20 +137,19 @@ class Recording:
 
     def _frames(self) -> Iterator[AudioFrame]:
         """Decode, passing over what is damaged."""
-        hopeless = 0
         packets = self._container.demux(self._track)
-        while hopeless < _HOPELESS:
+        stuck = 0
+        while stuck < _HOPELESS:
             try:
                 packet = next(packets, None)
                 if packet is None:
                     return
-                for frame in _decoded(packet):
-                    hopeless = 0
-                    yield frame
-            except av.FFmpegError as exc:
-                if isinstance(exc, MemoryError):
-                    raise
-                hopeless += 1
+                stuck = 0
+                yield from _decoded(packet)
+            except MemoryError:
+                raise
+            except av.FFmpegError:
+                stuck += 1
                 if not self._damages:
                     self._damaged_at = self._heard
                 self._damages += 1
@@ -293,9 +292,9 @@ def _open(reader: Reader) -> InputContainer:
             hint="Rename it if it is none, or export it as WAV, FLAC, MP3 or M4A.",
             reason="unsupported",
         ) from exc
+    except MemoryError:
+        raise
     except av.FFmpegError as exc:
-        if isinstance(exc, MemoryError):
-            raise
         raise FileError(
             f"This file cannot be read as sound or film: {exc.strerror}.",
             hint="Play it in a media player; if that fails too, export it again.",

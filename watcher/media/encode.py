@@ -1,7 +1,7 @@
 """Writing a piece as the file that is sent."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import av
 import numpy as np
@@ -22,9 +22,7 @@ def encode(samples: Samples, path: Path, codec: str) -> int:
     """Write 16 kHz mono `samples` to `path` as "flac" or "mp3"; give the file's size in bytes."""
     name, sample_format = _ENCODERS[codec]
     with av.open(str(path), "w", format=codec) as container:
-        stream = container.add_stream(name, rate=RATE, layout="mono")
-        if not isinstance(stream, AudioStream):
-            raise TypeError(f"{name} is no audio encoder")
+        stream = cast("AudioStream", container.add_stream(name, rate=RATE, layout="mono"))
         if codec == "mp3":
             stream.codec_context.bit_rate = _BIT_RATE
             # LAME's default search costs six times as much, for nothing a recogniser hears.
