@@ -4,7 +4,7 @@ import os
 import random
 import struct
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -373,14 +373,13 @@ def test_minutes_of_damage_do_not_end_the_recording(tmp_path: Path) -> None:
 
 
 def test_a_container_that_gives_errors_only_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: object) -> Iterator[object]:
-        yield from (room._refuse("", 0, {}) for _ in ())
+    def damaged(_: object) -> object:
         raise av.error.InvalidDataError(1, "damaged")
 
     path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
     descriptor = os.open(path, os.O_RDONLY)
     recording = Recording(Reader(descriptor), limit_seconds=60.0)
-    monkeypatch.setattr(recording, "_container", SimpleNamespace(demux=failing))
+    monkeypatch.setattr(recording, "_container", SimpleNamespace(demux=lambda _: map(damaged, [0])))
 
     with pytest.raises(FileError) as caught:
         list(recording.samples())

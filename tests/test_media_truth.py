@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,6 +19,8 @@ from watcher.client import parse
 from watcher.job import Cut
 from watcher.media import RATE, Cutting, MediaOptions
 from watcher.transcript import Part, Transcript, join
+
+ROOT = Path(__file__).parent.parent
 
 
 def transcribed(
@@ -125,6 +129,31 @@ def test_another_rate_depth_and_channels_move_no_word(tmp_path: Path) -> None:
             # Each sample stands for three at 48 kHz, so it lies a third of a sample later at most.
             assert abs(int(np.argmax(correlation)) - piece.cut.start) <= 1
     os.close(descriptor)
+
+
+def test_the_command_line_gives_every_word_of_a_long_recording_once_and_pays_once(tmp_path: Path) -> None:
+    speech = replay.speech(400.0, seed=3)
+    path = sounds.encode(speech.samples, tmp_path / "talk.w64")
+    listener = replay.Listener(speech)
+    with replay.serving(listener) as url:
+        command = [
+            *(sys.executable, "-m", "watcher", "once", str(path), "--config", os.devnull, "--set", f"api.url={url}"),
+            *("--set", f"state.dir={tmp_path / 'state'}", "--set", "media.piece_seconds=60"),
+            *("--set", 'transcript.formats=["txt", "srt"]', "--set", "log.level=warning"),
+        ]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        asked = len(listener.heard)
+        copy = path.rename(tmp_path / "copy.w64")
+        command[4] = str(copy)
+        again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+    assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
+    text = re.findall(r"\w+", (tmp_path / "talk.txt").read_text().casefold())
+    assert text == [word.text for word in speech.words]
+    captions = [line for line in (tmp_path / "talk.srt").read_text().splitlines() if line and not line[0].isdigit()]
+    assert re.findall(r"\w+", " ".join(captions).casefold()) == text
+    assert asked == len(listener.heard) > 4
+    assert (tmp_path / "copy.txt").read_text() == (tmp_path / "talk.txt").read_text()
 
 
 @pytest.mark.slow
