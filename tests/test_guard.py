@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transcripts import transcripts
 
-from watcher.guard import Tally, review, tally
+from watcher.guard import review
 from watcher.transcript import Segment, Transcript, Word
 
 SPEECH = 25
@@ -303,11 +303,3 @@ def test_reviewing_twice_is_reviewing_once() -> None:
     once = review(Transcript((Segment("Thank you.", 0, 2, no_speech_prob=0.9),)))
 
     assert review(once) == once
-
-
-def test_the_tally_counts_what_was_left_out_and_what_was_marked() -> None:
-    found = review(
-        Transcript((GOOD, Segment("Thank you.", 3, 5), Segment("Untertitel der Amara.org-Community", 5, 6), GOOD))
-    )
-
-    assert tally(found) == Tally(left_out=1, flagged=1)

@@ -20,7 +20,7 @@ A metric that the server did not give, and loudness that was not measured, is no
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from watcher.guard.phrases import COURTESIES, CREDITS, key
@@ -57,14 +57,6 @@ _ECHO_WORDS: Final = 3
 _ECHO_CHARACTERS: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How many segments the guard left out, and how many it only marked."""
-
-    left_out: int
-    flagged: int
-
-
 def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "") -> Transcript:
     """Return the transcript with `flags` and `left_out` of its segments set, and everything else as it was.
 
@@ -92,13 +84,6 @@ def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "") -
         signs = sum(1 for kind in kinds if kind) + ("credit" in flags)
         judged.append(replace(segment, flags=flags, left_out=signs > 1))
     return replace(transcript, segments=tuple(judged))
-
-
-def tally(transcript: Transcript) -> Tally:
-    """Count what a review decided."""
-    left_out = sum(segment.left_out for segment in transcript.segments)
-    flagged = sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments)
-    return Tally(left_out, flagged)
 
 
 def _threshold(loudness: bytes) -> int:
