@@ -44,12 +44,14 @@ ANSWER: Final = json.dumps(
 
 @dataclass(frozen=True)
 class Scenario:
-    """One set of circumstances."""
+    """One set of circumstances, and what may not be exceeded (0: no target)."""
 
     name: str
     concurrency: int
     faults: float = 0.0
+    #: A 429 asks everybody to wait for a second.
     retry_after: bool = False
+    #: Wall time, in times of the ideal; requests per file.
     wall: float = 0.0
     calls: float = 0.0
 
@@ -57,6 +59,7 @@ class Scenario:
 SCENARIOS: Final = (
     Scenario("8 asked for, 8 taken", 8, wall=1.05, calls=1.0),
     Scenario("16 asked for, 8 taken", 16, wall=1.05, calls=1.1),
+    Scenario("16, 8 taken, Retry-After: 1", 16, retry_after=True, calls=1.1),
     Scenario("8 asked for, 30 % faults", 8, faults=0.3, calls=1.5),
     Scenario("16 asked for, 30 % faults", 16, faults=0.3, calls=1.6),
 )
@@ -121,7 +124,7 @@ def report(scenario: Scenario, runs: list[Run], files: int) -> int:
 
 def measure(scenario: Scenario, files: int, seed: int) -> Run:
     """Work off `files` with as many workers as may be in flight."""
-    with server(faults=scenario.faults, seed=seed) as (url, counts), audio() as upload:
+    with server(scenario, seed=seed) as (url, counts), audio() as upload:
         memory, stop = Memory(), threading.Event()
         client = Client(Endpoint(url), memory=memory)
         gate = Gate(
@@ -184,7 +187,7 @@ class Backlog:
 
 def wrong_key(files: int) -> int:
     """Count the requests a wrong key costs while many files wait: one burst, then one for each probe."""
-    with server(status=401) as (url, counts), audio() as upload:
+    with server(Scenario("wrong key", 4), status=401) as (url, counts), audio() as upload:
         memory, stop, probes = Memory(), threading.Event(), 5
         clock = Clock()
         client = Client(Endpoint(url), memory=memory)
@@ -256,9 +259,7 @@ def audio() -> Iterator[Upload]:
 
 
 @contextlib.contextmanager
-def server(
-    *, faults: float = 0.0, seed: int = 0, status: int = 200
-) -> Iterator[tuple[str, Callable[[], Counter[str]]]]:
+def server(scenario: Scenario, *, seed: int = 0, status: int = 200) -> Iterator[tuple[str, Callable[[], Counter[str]]]]:
     """Run the server in a process of its own; give its address, and a function that fetches its counts."""
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve"],
@@ -268,7 +269,8 @@ def server(
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(json.dumps({"faults": faults, "seed": seed, "status": status}) + "\n")
+    given = {"faults": scenario.faults, "retry_after": scenario.retry_after, "seed": seed, "status": status}
+    process.stdin.write(json.dumps(given) + "\n")
     process.stdin.flush()
     port = int(process.stdout.readline())
 
@@ -302,7 +304,7 @@ async def serve() -> None:
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
                 if in_flight >= PLACES:
                     await reader.readexactly(length)
-                    await answer(writer, 429, "", counts)
+                    await answer(writer, 429, "", counts, extra="Retry-After: 1\r\n" * given["retry_after"])
                     continue
                 in_flight += 1
                 try:
@@ -334,10 +336,12 @@ async def serve() -> None:
 FAULTS: Final = ("429", "500", "502", "reset", "truncated")
 
 
-async def answer(writer: asyncio.StreamWriter, status: int, body: str, counts: Counter[str]) -> None:
+async def answer(
+    writer: asyncio.StreamWriter, status: int, body: str, counts: Counter[str], *, extra: str = ""
+) -> None:
     """Write one whole answer."""
     counts[str(status)] += 1
-    writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    writer.write(f"HTTP/1.1 {status} X\r\n{extra}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     await writer.drain()
 
 

@@ -245,13 +245,25 @@ def test_a_refused_burst_halves_the_places_once(world: World) -> None:
     gate = world.gate(concurrency=8)
     small = visitors(gate, 8, small=True)
 
-    for visitor in small[:4]:
+    for visitor in small[:2]:
         visitor.leave(CROWDED)
 
     assert gate.state().limit == 4
-    for visitor in small[4:]:
+    for visitor in small[2:]:
         visitor.leave()
     assert gate.state().limit == 8
+
+
+def test_what_a_burst_of_refusals_leaves_in_flight_is_what_is_asked_for_from_then_on(world: World) -> None:
+    gate = world.gate(concurrency=8)
+    small = visitors(gate, 8, small=True)
+
+    for visitor in small[:5]:
+        visitor.leave(CROWDED)
+    for visitor in small[5:]:
+        visitor.leave()
+
+    assert gate.state().limit == 3
 
 
 def test_timeouts_cost_places_too(world: World) -> None:

@@ -11,7 +11,7 @@ def succeed(window: Window, times: int) -> None:
 
 
 def refuse(window: Window) -> None:
-    window.crowded(window.epoch)
+    window.crowded(window.epoch, staying=window.limit - 1)
 
 
 def test_all_places_are_there_from_the_start() -> None:
@@ -22,10 +22,64 @@ def test_a_burst_of_refusals_halves_once() -> None:
     window = Window(16)
     epoch = window.epoch
 
-    for _ in range(8):
-        window.crowded(epoch)
+    for staying in range(15, 7, -1):
+        window.crowded(epoch, staying=staying)
 
     assert window.limit == 8
+
+
+def test_what_a_burst_leaves_in_flight_is_what_the_server_takes() -> None:
+    window = Window(64)
+    epoch = window.epoch
+
+    for staying in range(63, 4, -1):
+        window.crowded(epoch, staying=staying)
+    succeed(window, 6)
+
+    assert window.limit == 5
+
+
+@pytest.mark.parametrize(("costly", "windows"), [(False, 2), (True, 8)])
+def test_one_place_more_is_tried_the_sooner_the_less_it_costs(*, costly: bool, windows: int) -> None:
+    window = Window(8)
+    epoch = window.epoch
+    for staying in range(7, 3, -1):
+        window.crowded(epoch, staying=staying, costly=costly)
+    limits = []
+    for _ in range(windows * 4):
+        window.passed()
+        limits.append(window.limit)
+
+    assert limits[-2:] == [4, 5]
+
+
+def test_a_failed_trial_doubles_the_wait_for_the_next() -> None:
+    window = Window(8)
+    epoch = window.epoch
+    for staying in range(7, 3, -1):
+        window.crowded(epoch, staying=staying)
+    waits = []
+    for _ in range(7):
+        times = 0
+        while window.limit < 5:
+            window.passed()
+            times += 1
+        waits.append(times)
+        refuse(window)
+
+    assert waits == [8, 18, 34, 66, 130, 258, 258]
+
+
+def test_a_refusal_of_long_ago_says_nothing() -> None:
+    window = Window(16)
+    epoch = window.epoch
+    refuse(window)
+    refuse(window)
+
+    window.crowded(epoch, staying=1)
+    succeed(window, 20)
+
+    assert window.limit == 16
 
 
 def test_a_refusal_of_a_later_start_halves_again() -> None:
@@ -142,7 +196,7 @@ def test_the_window_stays_within_its_bounds_and_comes_back(most: int, steps: lis
             case "crowded":
                 refuse(window)
             case "stale":
-                window.crowded(window.epoch - 1)
+                window.crowded(window.epoch - 1, staying=0)
             case _:
                 window.restart()
         assert 1 <= window.limit <= most

@@ -211,15 +211,16 @@ class Gate:
                 with self.enter(seconds=seconds, small=small, path=path):
                     return call()
             except PassingError as error:
-                if error.crowded:
+                if error.crowded or error.reason == "unreachable":
                     turned_away += 1
                     if turned_away > _TURNED_AWAY and self._passed - passed > _TURNED_AWAY:
                         raise
-                elif error.reason != "unreachable":
+                    rest = self._rest(error, turned_away)
+                else:
                     failures += 1
                     if failures >= tries or error.reason == "timeout" or (error.retry_after or 0) > PATIENCE_SECONDS:
                         raise
-                rest = self._rest(error, turned_away if error.crowded else failures)
+                    rest = self._rest(error, failures)
             if self._stop.wait(rest):
                 raise StoppedError("the daemon stops")
 
@@ -383,8 +384,10 @@ class Gate:
     # The day's budget.
 
     def _begin_day(self) -> None:
+        if not self._options.daily_minutes:
+            return
         day = time.strftime("%Y-%m-%d", time.localtime(self._clock()))
-        if self._options.daily_minutes and day != self._day:
+        if day != self._day:
             bought = self._buy(self._name, day, 0.0)
             with self._lock:
                 self._day, self._bought = day, bought
@@ -439,7 +442,9 @@ class Gate:
     def _rest(self, error: PassingError, times: int) -> float:
         """Give the seconds a refused request waits by itself, beside what everybody has to wait."""
         first = 0.5 if error.crowded else 0.25
-        rest = min(first * 2.0 ** max(times - 1, 0), _LONGEST_REST) * (1 + 0.25 * self._jitter())
+        # Nobody was bothered by a request that never arrived, and a link may be back any moment.
+        most = _LONGEST_REST / 16 if error.reason == "unreachable" else _LONGEST_REST
+        rest = min(first * 2.0 ** min(times - 1, 16), most) * (1 + 0.25 * self._jitter())
         return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
     def _trouble(self, waiter: "_Waiter", path: bytes, error: BaseException | None, now: float) -> JobError | None:
@@ -465,7 +470,7 @@ class Gate:
     def _failed(self, waiter: "_Waiter", path: bytes, error: PassingError, now: float) -> JobError | None:
         """Slow down after a passing failure; give it back when it makes an outage."""
         if error.crowded or error.reason == "timeout":
-            self._window.crowded(waiter.epoch)
+            self._window.crowded(waiter.epoch, staying=self._in_flight, costly=bool(error.retry_after))
         if not error.crowded:
             return error if self._streak.failed(path, error.reason) else None
         if error.retry_after:

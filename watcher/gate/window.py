@@ -1,15 +1,20 @@
 """How many requests may be in flight: additive up, multiplicative down, around a ceiling that is learned.
 
 A refusal for crowding halves the window once, whatever else of the same burst is refused; each success then gives one
-place back up to the ceiling, so that one overrun costs a fraction of a round trip. The ceiling comes down when refusals
-keep coming before a whole window has gone through: a server that takes so many does that, stray refusals do not. Above a
-ceiling that was learned, one place more is tried after a few windows of successes, each failed trial doubling that wait.
+place back up to the ceiling, so that one overrun costs a fraction of a round trip. What a burst leaves in flight is what
+the server takes: that becomes the ceiling. So does what is refused again and again before a whole window has gone through;
+stray refusals leave the ceiling alone. Above a ceiling that was learned, one place more is tried after some windows of
+successes, and each failed trial doubles that wait.
 """
 
 from typing import Final
 
+#: Windows of successes before one place more is tried: at first, where a refusal costs everybody a pause, and at most.
 _PATIENCE: Final = 2
+_COSTLY_PATIENCE: Final = 8
 _MOST_PATIENCE: Final = 64
+#: Refusals of one burst from which on it tells what the server takes; fewer may be chance.
+_BURST: Final = 3
 #: Refusals in a row, each before a whole window has gone through, that bring the ceiling down.
 _EARLY: Final = 3
 
@@ -22,8 +27,10 @@ class Window:
         self._most = most
         self._ceiling = most
         self._trial = False
-        #: Whole windows of successes before one place more is tried.
-        self._patience = _PATIENCE
+        #: Whole windows of successes before one place more is tried, now and after a trial that went well.
+        self._patience = self._first_patience = _PATIENCE
+        #: Refusals since the last cut, of requests that started before it.
+        self._burst = 0
         #: Windows at which refusals came before a whole one had gone through, since one last did.
         self._early: list[int] = []
         #: Successes since the last cut, and since the ceiling was reached.
@@ -48,15 +55,34 @@ class Window:
             return
         self._credit += 1
         if self._trial and self._credit >= self._ceiling:
-            self._trial, self._patience = False, _PATIENCE
+            self._trial, self._patience = False, self._first_patience
         if self._ceiling < self._most and self._credit >= self._patience * self._ceiling:
             self._ceiling += 1
             self.limit, self._trial, self._credit = self._ceiling, True, 0
 
-    def crowded(self, epoch: int) -> None:
-        """Halve, unless the request started before the last cut: then it says nothing new."""
-        if epoch != self.epoch:
-            return
+    def crowded(self, epoch: int, *, staying: int, costly: bool = False) -> None:
+        """Halve, or learn from a burst.
+
+        `epoch`: that of the request; `staying`: how many others are still in flight; `costly`: everybody has to wait.
+        """
+        if costly:
+            self._first_patience = _COSTLY_PATIENCE
+            self._patience = max(self._patience, _COSTLY_PATIENCE)
+        if epoch == self.epoch:
+            self._cut()
+        elif epoch == self.epoch - 1:
+            self._burst += 1
+            if self._burst >= _BURST:
+                # Those who stay are those who were taken.
+                self._ceiling = min(self._ceiling, max(staying, 1))
+                self.limit = min(self.limit, self._ceiling)
+
+    def restart(self) -> None:
+        """Begin with one place after a hold: each success adds one, so all are there after a few round trips."""
+        self.limit, self._trial, self._credit, self._passed, self._early = 1, False, 0, 0, []
+        self.epoch += 2
+
+    def _cut(self) -> None:
         early = self._passed < self.limit
         self._early = [*self._early, self.limit] if early and not self._trial else []
         if self._trial:
@@ -67,10 +93,5 @@ class Window:
             self._ceiling = max(1, max(self._early[1:]) - 1)
             self._early = []
         self.limit = max(1, self.limit // 2)
-        self._trial, self._credit, self._passed = False, 0, 0
-        self.epoch += 1
-
-    def restart(self) -> None:
-        """Begin with one place after a hold: each success adds one, so all are there after a few round trips."""
-        self.limit, self._trial, self._credit, self._passed, self._early = 1, False, 0, 0, []
+        self._trial, self._credit, self._passed, self._burst = False, 0, 0, 1
         self.epoch += 1
