@@ -716,6 +716,50 @@ def test_a_reset_while_sending_means_too_large_when_it_comes_again(memory: Memor
     assert second.remedy is Remedy.SHRINK
 
 
+class Slow:
+    """A monotonic clock that moves on by this much at each look."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize("status", [504, 524])
+def test_a_proxy_that_does_not_wait_asks_for_shorter_pieces_the_second_time(
+    memory: Memory, upload: Upload, status: int
+) -> None:
+    long = Upload(upload.descriptor, upload.size, 600.0, upload.name, upload.mime)
+    with serving(sequence(Reply(status=status))) as server:
+        client = Client(Endpoint(server.url), memory=memory, clock=Clock(), monotonic=Slow(20.0))
+        first, second, third = (refusal(client, long) for _ in range(3))
+        client.close()
+
+    assert isinstance(first, PassingError)
+    assert first.reason == "timeout"
+    assert isinstance(second, RemedyError)
+    assert (second.remedy, second.seconds) == (Remedy.SPLIT, 300.0)
+    assert isinstance(third, RemedyError)
+    assert len(server.asked) == 2
+    assert client.limits().max_seconds == 300.0
+
+
+@pytest.mark.parametrize(("step", "seconds"), [(0.1, 600.0), (20.0, 90.0)])
+def test_a_gateway_that_fails_at_once_or_on_short_pieces_says_nothing_about_length(
+    memory: Memory, upload: Upload, step: float, seconds: float
+) -> None:
+    piece = Upload(upload.descriptor, upload.size, seconds, upload.name, upload.mime)
+    with serving(sequence(Reply(status=504))) as server:
+        client = Client(Endpoint(server.url), memory=memory, clock=Clock(), monotonic=Slow(step))
+        raised = [refusal(client, piece) for _ in range(3)]
+        client.close()
+
+    assert {type(error) for error in raised} == {PassingError}
+
+
 # The rest.
 
 

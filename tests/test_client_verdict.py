@@ -158,6 +158,8 @@ CASES: list[tuple[str, int, Any, bool, Ruling]] = [
     ("granularities that fail", 500, {"detail": "timestamp_granularities must be segment"}, False, FIELD),
     ("old vllm wants a language", 422, missing("language"), False, A),
     # The file.
+    ("groq turbo", 400, error("The model `whisper-large-v3-turbo` does not support `translate`"), False, F),
+    ("no translation", 400, error("Translation is not supported for this model"), False, F),
     ("too short", 400, error("Audio file is too short. Minimum audio length is 0.1 seconds.", "audio_too_short", None, "file"), False, F),
     ("too short, code lost", 400, error("litellm.BadRequestError: Audio file is too short.", "400"), False, F),
     ("new-api, code lost", 500, error("error getting audio duration: exit status 1"), False, RECODE),

@@ -40,6 +40,11 @@ _MOST_CALLS: Final = 12
 _SMALLEST_BYTES: Final = 256 * 1024
 #: Room for the form around the file, where a server's limit is on the whole request.
 _FORM_BYTES: Final = 64 * 1024
+#: Cloudflare waits about 100 s for the first byte of an answer (524), nginx 60 s unless told otherwise (504). What comes
+#: sooner is no matter of the piece's length; nor is anything, for pieces that are short already.
+_GATEWAY_TIMEOUTS: Final = {504, 524}
+_GATEWAY_SECONDS: Final = 30.0
+_SHORTEST_SECONDS: Final = 60.0
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
 
@@ -73,9 +78,9 @@ class Client:
         self._wire = Wire(endpoint, monotonic=monotonic)
         self._notebook = Notebook(endpoint.name, endpoint.model, memory, clock=clock)
         self._lock = threading.Lock()
-        #: Failures of forms that never worked, files (by size and length) that met a reset while sent, and what was logged once.
+        #: Failures of forms that never worked, what befell which files (by size and length), and what was logged once.
         self._doubts: dict[tuple[str, str], int] = {}
-        self._resets: deque[tuple[int, float]] = deque(maxlen=100)
+        self._met: deque[tuple[str, int, float]] = deque(maxlen=100)
         self._noted: set[tuple[str, ...]] = set()
 
     def ask(self, upload: Upload, request: Request) -> Answer:
@@ -163,19 +168,15 @@ class Client:
         try:
             reply = self._wire.post(url, fields, upload, seconds=deadline(upload))
         except PassingError as error:
-            if error.reason == "reset_sending" and self._reset_again(upload):
+            if error.reason == "reset_sending" and self._again("reset", upload):
                 raise RemedyError(
                     "the server cuts the connection while the file is sent: it may be too large",
                     remedy=Remedy.SHRINK,
                     reason="too_large",
                 ) from error
             raise
-        _log.debug(
-            "api.response",
-            status=reply.status,
-            bytes=len(reply.body),
-            elapsed=round(self._monotonic() - began, 3),
-        )
+        elapsed = self._monotonic() - began
+        _log.debug("api.response", status=reply.status, bytes=len(reply.body), elapsed=round(elapsed, 3))
         server = self._notebook.server()
         self._notebook.learn_server(
             replace(
@@ -184,7 +185,22 @@ class Client:
                 whisper_cpp=server.whisper_cpp or reply.headers.get("server", "").lower() == "whisper.cpp",
             )
         )
+        if reply.status in _GATEWAY_TIMEOUTS and elapsed > _GATEWAY_SECONDS and self._again("timeout", upload):
+            self._give_up_on_length(upload, reply.status, elapsed)
         return reply
+
+    def _give_up_on_length(self, upload: Upload, status: int, elapsed: float) -> None:
+        """Ask for shorter pieces where a proxy in front of the server does not wait for the whole of this one."""
+        if upload.seconds < 2 * _SHORTEST_SECONDS:
+            return
+        half = upload.seconds / 2
+        self._notebook.learn_server(replace(self._notebook.server(), max_seconds=half), seconds=DOUBTED_SECONDS)
+        raise RemedyError(
+            f"a proxy in front of the server does not wait longer than {elapsed:.0f} s for it (HTTP {status})",
+            remedy=Remedy.SPLIT,
+            reason="too_long",
+            seconds=half,
+        )
 
     def _formulated(self, talk: "_Talk", request: Request) -> tuple[str, list[tuple[str, str]]]:
         """Give the address and the form's fields, in a steady order; the file comes last."""
@@ -320,12 +336,12 @@ class Client:
                 verdict = replace(verdict, ruling=Ruling.RECODE, reason="refused")
         return verdict.error(secret=self.endpoint.secret)
 
-    def _reset_again(self, upload: Upload) -> bool:
-        """Say whether a file met a reset while it was sent before; nginx may close so early that its 413 gets lost."""
+    def _again(self, what: str, upload: Upload) -> bool:
+        """Say whether a file met this before: chance seldom strikes the same file twice."""
         with self._lock:
-            key = (upload.size, upload.seconds)
-            again = key in self._resets
-            self._resets.append(key)
+            meeting = (what, upload.size, upload.seconds)
+            again = meeting in self._met
+            self._met.append(meeting)
         return again
 
 

@@ -279,6 +279,13 @@ TABLE: Final = (
     ),
     Row(Ruling.SHRINK, "too_large", code="request_too_large|read_request_body_failed"),
     Row(Ruling.SPLIT, "too_long", message=r"longer than \d+(\.\d+)? ?s"),
+    Row(
+        Ruling.FILE,
+        "no_translation",
+        (400, 422),
+        message=r"not support\W+(the )?(task )?\W*translat|translat\w*\W+(is )?not\W+(available|supported)",
+        hint='set task = "transcribe" for this folder, or another model, then watcher retry',
+    ),
     Row(Ruling.FILE, "too_short", code="audio_too_short"),
     Row(Ruling.FILE, "too_short", (400,), message="audio (file )?is too short"),
     Row(Ruling.FILE, "empty", (400,), message=r"(file|audio)\b.*\bempty\b|\bempty (file|audio)"),
