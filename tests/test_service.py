@@ -70,7 +70,9 @@ def answer(text: str) -> Reply:
 
 
 def hearing(asked: Asked) -> Reply:
-    """Say which bytes were heard."""
+    """Say which bytes were heard; list one model."""
+    if asked.method == "GET":
+        return Reply({"data": [{"id": "whisper-1"}]})
     return answer(f"Heard {digest_of(asked)}.")
 
 

@@ -39,7 +39,7 @@ def options(
 @app.command()
 def run(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Watched beside the configured ones.")
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Watched beside the configured ones.")
     ] = None,
     *,
     config: ConfigFile = None,
@@ -57,7 +57,7 @@ def run(
 
 @app.command()
 def once(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="Folders or single files.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Folders or single files.")] = None,
     *,
     config: ConfigFile = None,
     given: Given = None,
@@ -122,7 +122,7 @@ def status(
 @app.command()
 def retry(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Failed files, or folders with some.")
+        list[Path] | None, typer.Argument(metavar="PATH", help="Failed files, or folders with some.")
     ] = None,
     *,
     failed: Annotated[bool, typer.Option("--failed", help="All failed files.")] = False,
@@ -153,7 +153,7 @@ def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = Fa
 @app.command()
 def check(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Looked at beside the configured ones.")
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Looked at beside the configured ones.")
     ] = None,
     *,
     paid: Annotated[
@@ -174,7 +174,7 @@ def check(
 
 @app.command()
 def render(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Transcribed files, or folders with some.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Transcribed files, or folders with some.")],
     *,
     formats: Annotated[
         list[str] | None, typer.Option("--format", "-f", help="srt, txt, vtt or json, instead of the configured ones.")
@@ -194,7 +194,7 @@ def render(
 
 @app.command()
 def lint(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Subtitles: .srt or .vtt, whoever made them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Subtitles: .srt or .vtt, whoever made them.")],
     *,
     config: ConfigFile = None,
     given: Given = None,

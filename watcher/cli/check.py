@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from watcher.cli.options import configured, show, surroundings
+from watcher.cli.options import configured, show, surroundings, write
 from watcher.errors import ConfigError
 from watcher.report import Problem, Result, problem_of
 from watcher.report.doctor import Finding, Grade, data, examine, text
@@ -21,13 +21,12 @@ def check(
             found.append(finding)
             if not as_json:
                 # As it comes: a dead server or share may hold up the next one.
-                sys.stdout.write(text(finding) + "\n")
-                sys.stdout.flush()
+                write(sys.stdout, text(finding))
     except ConfigError as error:
         problem = problem_of(error)
         found.append(Finding("settings", Grade.FAIL, problem.message, problem.hint))
         if not as_json:
-            sys.stdout.write(text(found[-1]) + "\n")
+            write(sys.stdout, text(found[-1]))
     failed = [finding for finding in found if finding.grade is Grade.FAIL]
     result = Result(
         "check",

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from watcher.cli.options import complain
 from watcher.errors import UsageError, WatcherError
 from watcher.log import LogOptions, configure
 from watcher.report import Problem, Result, envelope, problem_of
@@ -52,8 +53,5 @@ def _report(arguments: Sequence[str], problem: Problem, exit_code: int) -> int:
         command = next((word for word in arguments if not word.startswith("-")), "")
         sys.stdout.write(envelope(Result(command, errors=(problem,), exit_code=exit_code)) + "\n")
         return exit_code
-    for line in problem.message.split("\n"):
-        sys.stderr.write(f"watcher: {line}\n")
-    if problem.hint:
-        sys.stderr.write(f"  -> {problem.hint}\n")
+    complain(problem)
     return exit_code

@@ -1,17 +1,18 @@
 """Options that several commands share, and what is made of them."""
 
 import os
+import shutil
 import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from watcher.config import Config, Surroundings, load
 from watcher.errors import UsageError
-from watcher.report import Result, envelope
+from watcher.report import Problem, Result, envelope, fold
 
 ConfigFile = Annotated[
     Path | None,
@@ -56,10 +57,24 @@ def show(result: Result, *, as_json: bool) -> int:
         sys.stdout.write(envelope(result) + "\n")
         return result.exit_code
     if result.text:
-        sys.stdout.write(result.text.rstrip("\n") + "\n")
+        write(sys.stdout, result.text.rstrip("\n"))
     for problem in result.errors:
-        sys.stderr.write(f"watcher: {problem.message}\n" + (f"  -> {problem.hint}\n" if problem.hint else ""))
+        complain(problem)
     return result.exit_code
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Print for people: folded at the width of a terminal, and as it is on a pipe."""
+    stream.write((fold(text, shutil.get_terminal_size().columns) if stream.isatty() else text) + "\n")
+    stream.flush()
+
+
+def complain(problem: Problem) -> None:
+    """Tell a problem and its remedy on stderr."""
+    for line in problem.message.split("\n"):
+        write(sys.stderr, f"watcher: {line}")
+    if problem.hint:
+        write(sys.stderr, f"  -> {problem.hint}")
 
 
 def _value(text: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from watcher.cli.options import configured, show
 from watcher.config import Config
-from watcher.report import Result
+from watcher.report import Result, fold
 from watcher.report.status import StatusReport, data, look, text
 
 #: Seconds between two looks of the live view.
@@ -48,9 +48,7 @@ def _live(loaded: Config) -> None:
         while True:
             time.sleep(_PAUSE)
             report = _look(loaded)
-            view.update(
-                Text(f"{text(report)}\n\n{_pace(first, report)}", overflow="ellipsis", no_wrap=True), refresh=True
-            )
+            view.update(Text(fold(f"{text(report)}\n\n{_pace(first, report)}", view.console.width)), refresh=True)
 
 
 def _pace(first: StatusReport, now: StatusReport) -> str:

@@ -1,6 +1,7 @@
 """The example file: every key with its default and what it means, made from the settings themselves."""
 
 import json
+import textwrap
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -9,10 +10,13 @@ from pydantic import SecretStr
 from watcher.config.settings import about, keys, sections
 
 _HEAD: Final = """\
-# Settings of Watcher. Every key is shown with its default; a key may be left out.
-# Read from --config FILE, else $WATCHER_CONFIG, else ~/.config/watcher/watcher.toml, else /etc/watcher/watcher.toml.
+# Settings of Watcher. Every key is shown with its default and may be left out.
+# Read from --config FILE, else $WATCHER_CONFIG, else
+# ~/.config/watcher/watcher.toml, else /etc/watcher/watcher.toml.
 # Each key can be given in the environment too: [api] key is WATCHER_API__KEY.
 """
+#: A line of the file, in a commented section two characters more, fits a terminal.
+_COLUMNS: Final = 78
 _SAMPLE: Final = {"path": "/srv/recordings", "name": "recordings"}
 
 
@@ -55,5 +59,11 @@ def _lines(values: dict[str, Any], section: str) -> Iterable[str]:
         key: '# key = "sk-…"' if (section, key) == ("api", "key") else f"{key} = {toml(value)}"
         for key, value in values.items()
     }
+    lines: list[str] = []
     width = max(len(line) for line in assignments.values())
-    return [f"{line:<{min(width, 36)}}  # {about(section, key)}" for key, line in assignments.items()]
+    for key, line in assignments.items():
+        beside = f"{line:<{width}}  # {about(section, key)}"
+        # What does not fit beside its key stands above it.
+        above = textwrap.wrap(about(section, key), _COLUMNS - 2, break_on_hyphens=False)
+        lines += [beside] if len(beside) <= _COLUMNS else [*(f"# {part}" for part in above), line]
+    return lines

@@ -15,7 +15,7 @@ from watcher.config import Config
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, How, ProbeResult, probe
 from watcher.ledger import holder, open_ledger
-from watcher.service.plan import endpoint_of, folder_for
+from watcher.service.plan import endpoint_of, folder_for, require_key
 
 #: The bundled clip that `--paid` sends.
 _CLIP: Final = "second.flac"
@@ -65,6 +65,7 @@ def examine(config: Config, *, paid: bool, supervised: bool) -> Iterator[Finding
     yield from _state(config)
     try:
         endpoint = endpoint_of(config.settings)
+        require_key(endpoint)
     except ConfigError as error:
         yield Finding("settings", Grade.FAIL, error.message, error.hint)
         return

@@ -1,6 +1,7 @@
 """The one JSON envelope around everything a command says."""
 
 import json
+import textwrap
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -57,6 +58,22 @@ def envelope(result: Result) -> str:
         "errors": [asdict(problem) for problem in result.errors],
     }
     return json.dumps(document, ensure_ascii=False)
+
+
+def fold(text: str, width: int) -> str:
+    """Break lines that a terminal of `width` columns would break in the middle of a word; their indent is kept."""
+    return "\n".join(folded for line in text.split("\n") for folded in _folded(line, width))
+
+
+def _folded(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    # What hangs below an arrow or a grade is indented as far as its text.
+    hang = indent + ("   " if line.lstrip().startswith("-> ") else "  ")
+    return textwrap.wrap(
+        line, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    )
 
 
 def problem_of(error: WatcherError) -> Problem:

@@ -1,5 +1,7 @@
 """What `watcher status` says: read from the ledger, beside a daemon that works, or without one."""
 
+import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ _RECENT: Final = 5
 _FAILURES: Final = 10
 _RUNNING: Final = 16
 _WIDTH: Final = 80
+#: With so few bytes free a ledger may not get through its next change.
+_LITTLE: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class StatusReport:
     failed: tuple[Record, ...]
     #: What the daemon tells about itself; empty when none runs.
     service: Mapping[str, Any]
+    #: What a person has to mend for work to go on: path, message, hint.
+    problems: tuple[Mapping[str, str], ...]
     now: float
 
 
@@ -47,6 +53,7 @@ def look(directory: Path, url: str = "") -> StatusReport:
 
 def _look(ledger: Ledger, directory: Path) -> StatusReport:
     pid = holder(directory) or 0
+    service: Mapping[str, Any] = (ledger.remembered("service") or {}) if pid else {}
     return StatusReport(
         pid=pid,
         state_directory=directory,
@@ -57,9 +64,23 @@ def _look(ledger: Ledger, directory: Path) -> StatusReport:
         waiting=tuple(record for record in ledger.records(State.DELAYED, limit=_RECENT) if record.reason),
         done=tuple(ledger.records(State.DONE, limit=_RECENT)),
         failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
-        service=(ledger.remembered("service") or {}) if pid else {},
+        service=service,
+        problems=(*_full(directory), *service.get("problems", ())),
         now=time.time(),
     )
+
+
+def _full(directory: Path) -> tuple[Mapping[str, str], ...]:
+    """Say so when the ledger's disk is full: the daemon, which waits for it, can't write that down."""
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError:
+        return ()
+    if free >= _LITTLE:
+        return ()
+    message = "no space is left for the ledger, and nothing can be worked on"
+    hint = "free some space on its disk; it goes on by itself, and nothing is lost"
+    return ({"path": printable(os.fsencode(directory)), "message": message, "hint": hint},)
 
 
 def data(report: StatusReport) -> dict[str, Any]:
@@ -75,7 +96,7 @@ def data(report: StatusReport) -> dict[str, Any]:
             "model": report.service.get("model"),
         },
         "folders": list(report.service.get("folders", ())),
-        "problems": list(report.service.get("problems", ())),
+        "problems": list(report.problems),
         "gate": _gate(report.service.get("gate")),
         "counts": {
             "queued": counts[State.READY] + counts[State.DELAYED],
@@ -118,7 +139,7 @@ def text(report: StatusReport) -> str:
         f"  {hours(tally.audio_seconds)} transcribed, {hours(tally.paid_seconds)} paid, "
         f"{hours(tally.saved_seconds)} saved by stored answers"
     )
-    lines += _section("Problems", [_problem(problem) for problem in report.service.get("problems", ())])
+    lines += _section("Problems", [_problem(problem) for problem in report.problems])
     lines += _section("Running", [f"{_name(record)}  {_piece(record)}" for record in report.running])
     lines += _section("Waiting", [_told(record, report.now) for record in report.waiting])
     lines += _section("Failed", [_told(record, report.now) for record in report.failed])

@@ -91,6 +91,15 @@ def endpoint_of(settings: Settings) -> Endpoint:
     return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
 
 
+def require_key(endpoint: Endpoint) -> None:
+    """Raise ConfigError when there is no key for a host that refuses whoever comes without."""
+    if not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
+        raise ConfigError(
+            "there is no API key",
+            hint="set WATCHER_API__KEY (or api.key), or run with --offline to use the embedded engine",
+        )
+
+
 def plan(config: Config, *, keyless: bool = False) -> Plan:
     """Translate settings. Raises ConfigError for what can't work: a root that is a file, no key for OpenAI's host.
 
@@ -99,11 +108,8 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
     settings = config.settings
     api = settings.api
     endpoint = endpoint_of(settings)
-    if not keyless and not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
-        raise ConfigError(
-            "there is no API key",
-            hint="set WATCHER_API__KEY (or api.key), or run with --offline to use the embedded engine",
-        )
+    if not keyless:
+        require_key(endpoint)
     for folder in settings.folders:
         if os.path.exists(folder.path) and not os.path.isdir(folder.path):  # noqa: PTH110, PTH112 - a plain question
             raise ConfigError(f"{folder.path} is a file, not a folder", hint="give the folder it lies in")
