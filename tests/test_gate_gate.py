@@ -141,7 +141,7 @@ def grown(gate: Gate, before: int) -> bool:
 
 
 def queued(gate: Gate) -> int:
-    return len(gate._small) + len(gate._large)
+    return len(gate._line)
 
 
 # Places.
@@ -425,7 +425,7 @@ def test_no_minute_ever_has_more_starts_than_allowed() -> None:
     for thread in threads:
         thread.join(20)
 
-    starts = list(gate._starts)
+    starts = list(gate._pace.starts)
     assert len(starts) == calls.made == 20
     assert all(later - earlier >= 60.0 / 1200 for earlier, later in pairwise(starts))
 
@@ -772,6 +772,17 @@ def test_resume_by_way_of_the_ledger_is_noticed(world: World) -> None:
     ticket = gate.admit(timeout=0.0)
     assert ticket is not None
     assert ticket.probe
+
+
+def test_resume_by_way_of_the_ledger_ends_a_long_pause(world: World) -> None:
+    gate = world.gate()
+    ask(gate, PassingError("busy", crowded=True, retry_after=600.0))
+    assert gate.admit(timeout=0.0) is None
+
+    ask_resume(world.memory, "h/v1")
+    world.elapsed += 3.0
+
+    assert gate.admit(timeout=0.0) is not None
 
 
 def test_a_hold_outlives_a_restart_and_is_probed_at_once_with_one_request(world: World) -> None:
@@ -1304,6 +1315,15 @@ def test_what_changes_while_the_ledger_is_read_is_not_overwritten(world: World) 
 
     assert isinstance(raised, HeldError)
     assert gate.state().reason == "key"
+
+
+def test_a_pause_of_one_daemon_is_kept_by_the_others(world: World) -> None:
+    one, other = world.gate(shared=True), world.gate(shared=True)
+    ask(one, PassingError("busy", reason="rate", crowded=True, retry_after=300.0))
+    world.elapsed += 3.0
+
+    assert isinstance(ask(other), HeldError)
+    assert other.state().next_probe == pytest.approx(NOON + 300.0)
 
 
 def test_a_gate_of_its_own_does_not_look_for_other_holds(world: World) -> None:

@@ -5,7 +5,8 @@ request met is told to the gate by the error that passes through it. `stored_sta
 processes (the command line), by way of the ledger's memory.
 """
 
-from watcher.gate.gate import Gate, Memory, Ticket, ask_resume, stored_state
+from watcher.gate.gate import Gate, Ticket
+from watcher.gate.record import Memory, ask_resume, stored_state
 from watcher.gate.state import GateOptions, GateState, Status
 
 __all__ = ["Gate", "GateOptions", "GateState", "Memory", "Status", "Ticket", "ask_resume", "stored_state"]

@@ -9,11 +9,9 @@ import math
 import random
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import structlog
 
@@ -27,7 +25,10 @@ from watcher.errors import (
     RemedyError,
     StoppedError,
 )
-from watcher.gate.hold import Hold, Kind, Streak, hold_for, hold_from
+from watcher.gate.hold import Hold, Kind, Streak, hold_for
+from watcher.gate.line import Line, Waiter
+from watcher.gate.pace import Budget, Pace, midnight_after
+from watcher.gate.record import Memory, Pause, Record
 from watcher.gate.state import GateOptions, GateState, Status
 from watcher.gate.window import Window
 
@@ -36,7 +37,7 @@ _T = TypeVar("_T")
 
 #: A pause up to this long is waited for in place; before a longer one the jobs go back to the queue.
 PATIENCE_SECONDS: Final = 120.0
-#: The longest pause a server is believed.
+#: The longest pause a server is believed, in seconds.
 _LONGEST_PAUSE: Final = 3600.0
 #: How often waiting threads look at `stop`, in seconds.
 _SLICE: Final = 0.25
@@ -48,8 +49,6 @@ _MEMORABLE_SECONDS: Final = 5.0
 _LONGEST_REST: Final = 16.0
 #: A request turned away this often while others pass has failed by itself.
 _TURNED_AWAY: Final = 10
-#: Of four places given while both kinds wait, large files get one.
-_SMALL_IN_A_ROW: Final = 3
 #: Outcomes that say something about the endpoint.
 _TELLING: Final = (PassingError, AccountError, NoChannelError, FileError, RemedyError)
 #: Failures after which the server may have worked, and charged, all the same.
@@ -58,40 +57,6 @@ _MAYBE_PAID: Final = {"timeout", "truncated", "garbled", "connection", "oversize
 _ANOTHER_FILE_SECONDS: Final = 60.0
 #: A station without a channel for this long is a matter for the operator.
 _ESCALATION_SECONDS: Final = 3 * 3600.0
-
-
-class Memory(Protocol):
-    """The part of the ledger that keeps small values under a key; see `ledger.protocol`."""
-
-    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
-        """Store a value until `expires` (Unix time)."""
-
-    def remembered(self, key: str) -> dict[str, object] | None:
-        """Give a value that has not expired."""
-
-    def forget_memory(self, key: str) -> None:
-        """Drop a value."""
-
-
-def stored_state(memory: Memory, endpoint_name: str) -> GateState | None:
-    """Give the hold or pause a running daemon has noted in the ledger; None: it noted none."""
-    record = memory.remembered(_key(endpoint_name))
-    if record is None:
-        return None
-    until, since = record.get("next_probe"), record.get("since")
-    return GateState(
-        Status.HELD if record.get("status") == "held" else Status.PAUSED,
-        float(since) if isinstance(since, int | float) else 0.0,
-        reason=str(record.get("reason") or ""),
-        message=str(record.get("message") or ""),
-        hint=str(record.get("hint") or ""),
-        next_probe=float(until) if isinstance(until, int | float) else None,
-    )
-
-
-def ask_resume(memory: Memory, endpoint_name: str) -> None:
-    """Make a running daemon on this ledger probe at once; it notices within a few seconds."""
-    memory.forget_memory(_key(endpoint_name))
 
 
 class Ticket:
@@ -141,9 +106,7 @@ class Gate:
         holds are looked for while this gate is open too.
         """
         self._options = options
-        self._name = endpoint_name
-        self._memory = memory
-        self._buy = buy
+        self._record = Record(memory, endpoint_name)
         self._stop = stop
         self._clock = clock
         self._monotonic = monotonic
@@ -153,22 +116,16 @@ class Gate:
         #: Somebody waits for leave (`admit`) or for a probe's outcome.
         self._changed = threading.Condition(self._lock)
         self._window = Window(options.concurrency)
+        self._line = Line()
+        self._pace = Pace(options.requests_per_minute)
+        self._budget = Budget(options.daily_minutes, endpoint_name, buy)
         self._streak = Streak()
-        self._small: deque[_Waiter] = deque()
-        self._large: deque[_Waiter] = deque()
-        self._small_in_a_row = 0
-        self._in_flight = 0
-        self._large_in_flight = 0
         self._passed = 0
         self._opened = clock()
-        self._starts: deque[float] = deque(maxlen=max(options.requests_per_minute, 1))
-        self._pause: _Pause | None = None
+        self._pause: Pause | None = None
         self._pauses = 0
         self._hold: Hold | None = None
         self._next_sync = monotonic() + _SYNC_SECONDS
-        self._day = ""
-        self._bought = 0.0
-        self._reserved = 0.0
         self._recall()
 
     def admit(self, *, timeout: float) -> Ticket | None:
@@ -231,7 +188,7 @@ class Gate:
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
         that made it hold an outage), StoppedError on stop.
         """
-        self._begin_day()
+        self._budget.begin_day(self._clock())
         waiter = self._awaited(seconds=seconds, small=small)
         error: BaseException | None = None
         try:
@@ -249,7 +206,7 @@ class Gate:
         with self._lock:
             now = self._monotonic()
             self._lapse(now)
-            in_flight, limit = self._in_flight, self._window.limit
+            in_flight, limit = self._line.inside, self._window.limit
             if (hold := self._hold) is not None:
                 status = Status.PROBING if hold.probing else Status.HELD
                 until = hold.until or self._wall(max(hold.next_probe, now))
@@ -283,29 +240,27 @@ class Gate:
         with self._lock:
             self._options = options
             self._window.resize(options.concurrency)
-            self._starts = deque(self._starts, maxlen=max(options.requests_per_minute, 1))
+            self._pace.resize(options.requests_per_minute)
+            self._budget.minutes = options.daily_minutes
             if self._hold is not None and self._hold.kind is Kind.BUDGET:
                 self._release(self._hold)
             self._dispatch(self._monotonic())
 
     # Going in.
 
-    def _awaited(self, *, seconds: float, small: bool) -> "_Waiter":
-        waiter = _Waiter(threading.Condition(self._lock), seconds, small=small)
+    def _awaited(self, *, seconds: float, small: bool) -> Waiter:
+        waiter = Waiter(threading.Condition(self._lock), seconds, small=small)
         self._sync()
         with self._lock:
-            queue = self._small if small else self._large
-            queue.append(waiter)
+            self._line.join(waiter)
             try:
                 while not waiter.granted:
                     self._await_turn(waiter)
-            except BaseException:
-                with contextlib.suppress(ValueError):  # it may have left the queue already
-                    queue.remove(waiter)
-                raise
+            finally:
+                self._line.quit(waiter)
         return waiter
 
-    def _await_turn(self, waiter: "_Waiter") -> None:
+    def _await_turn(self, waiter: Waiter) -> None:
         """Go in, or wait for a sign that it may be possible; raises when it isn't for long."""
         if self._stop.is_set():
             raise StoppedError("the daemon stops")
@@ -326,8 +281,7 @@ class Gate:
             raise _held(hold)
         hold.ticket, hold.probing = None, True
         waiter.probe = hold
-        (self._small if waiter.small else self._large).remove(waiter)
-        self._grant(waiter, now)
+        self._let_in(waiter, now)
         if self._shared:  # the others wait for how this one ends
             self._note(hold, self._wall(now + hold.interval()))
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
@@ -335,94 +289,43 @@ class Gate:
     def _dispatch(self, now: float) -> float:
         """Give places to whoever is next; give the seconds until time alone allows another one."""
         while self._hold is None:
-            delay = max(self._pause.until - now if self._pause else 0.0, self._pace(now))
+            delay = max(self._pause.until - now if self._pause else 0.0, self._pace.delay(now))
             if delay > 0:
                 return delay
-            waiter = self._next() if self._in_flight < self._window.limit else None
+            waiter = self._line.head(self._window.limit, reserve=self._options.reserve)
             if waiter is None:
                 return math.inf
-            if not self._affordable(waiter, now):
+            if not self._budget.affords(waiter.seconds):
+                message = f"today's {self._budget.minutes:g} minutes of audio are bought"
+                hint = "raise api.daily_minutes, or wait for midnight"
+                until = midnight_after(self._clock())
+                self._seize(Hold(Kind.BUDGET, "budget", message, hint, self._clock(), math.inf, until=until), now)
                 break
-            (self._small if waiter.small else self._large).popleft()
-            self._grant(waiter, now)
+            self._let_in(waiter, now)
         return math.inf
 
-    def _next(self) -> "_Waiter | None":
-        """Small files first, and in a place of their own; every fourth place for a large one, so that it isn't starved."""
-        limit = self._window.limit
-        large = bool(self._large) and self._large_in_flight < max(1, limit - self._options.reserve)
-        if self._small and not (large and self._small_in_a_row >= _SMALL_IN_A_ROW):
-            self._small_in_a_row = self._small_in_a_row + 1 if large else 0
-            return self._small[0]
-        self._small_in_a_row = 0
-        return self._large[0] if large else None
-
-    def _grant(self, waiter: "_Waiter", now: float) -> None:
-        waiter.granted, waiter.epoch = True, self._window.epoch
-        self._in_flight += 1
-        self._large_in_flight += not waiter.small
-        self._reserved += waiter.seconds
-        if self._options.requests_per_minute:
-            self._starts.append(now)
-        waiter.signal.notify()
-
-    def _let_go(self, waiter: "_Waiter") -> None:
-        self._in_flight -= 1
-        self._large_in_flight -= not waiter.small
-        self._reserved -= waiter.seconds
-
-    def _pace(self, now: float) -> float:
-        """Give the seconds until the next start is allowed: never more than so many in any minute, and evenly spread."""
-        most = self._options.requests_per_minute
-        if not most or not self._starts:
-            return 0.0
-        delay = self._starts[-1] + 60.0 / most - now
-        if len(self._starts) == most:
-            delay = max(delay, self._starts[0] + 60.0 - now)
-        return delay
-
-    # The day's budget.
-
-    def _begin_day(self) -> None:
-        if not self._options.daily_minutes:
-            return
-        day = time.strftime("%Y-%m-%d", time.localtime(self._clock()))
-        if day != self._day:
-            bought = self._buy(self._name, day, 0.0)
-            with self._lock:
-                self._day, self._bought = day, bought
-
-    def _affordable(self, waiter: "_Waiter", now: float) -> bool:
-        """Hold until midnight when the day's minutes don't reach; a file longer than a whole day's goes first of the day."""
-        budget, spent = self._options.daily_minutes * 60.0, self._bought + self._reserved
-        if not budget or spent == 0.0 or spent + waiter.seconds <= budget:
-            return True
-        today = time.localtime(self._clock())
-        midnight = time.mktime((today.tm_year, today.tm_mon, today.tm_mday + 1, 0, 0, 0, 0, 0, -1))
-        message = f"today's {self._options.daily_minutes:g} minutes of audio are bought"
-        hint = "raise api.daily_minutes, or wait for midnight"
-        self._seize(Hold(Kind.BUDGET, "budget", message, hint, self._clock(), math.inf, until=midnight), now)
-        return False
+    def _let_in(self, waiter: Waiter, now: float) -> None:
+        waiter.epoch = self._window.epoch
+        self._line.enter(waiter)
+        self._pace.started(now)
+        self._budget.reserve(waiter.seconds)
 
     # Coming out.
 
-    def _leave(self, waiter: "_Waiter", path: bytes, error: BaseException | None) -> HeldError | None:
+    def _leave(self, waiter: Waiter, path: bytes, error: BaseException | None) -> HeldError | None:
         """Draw the conclusions; an error to raise instead, when this request's failure was not its file's."""
-        if self._options.daily_minutes and (
-            error is None or (isinstance(error, PassingError) and error.reason in _MAYBE_PAID)
-        ):
-            bought = self._buy(self._name, self._day, waiter.seconds)
-            with self._lock:
-                self._bought = max(self._bought, bought)
+        if error is None or (isinstance(error, PassingError) and error.reason in _MAYBE_PAID):
+            self._budget.spend(waiter.seconds)
         with self._lock:
-            self._let_go(waiter)
+            self._line.leave(waiter)
+            self._budget.reserve(-waiter.seconds)
             now = self._monotonic()
             held = self._conclude(waiter, path, error, now)
             self._dispatch(now)
             self._changed.notify_all()
         return held
 
-    def _conclude(self, waiter: "_Waiter", path: bytes, error: BaseException | None, now: float) -> HeldError | None:
+    def _conclude(self, waiter: Waiter, path: bytes, error: BaseException | None, now: float) -> HeldError | None:
         if error is not None and not isinstance(error, _TELLING):  # stopped, or nothing to do with the endpoint
             if waiter.probe is not None and waiter.probe is self._hold:
                 self._hold.probing, self._hold.next_probe = False, now
@@ -447,7 +350,7 @@ class Gate:
         rest = min(first * 2.0 ** min(times - 1, 16), most) * (1 + 0.25 * self._jitter())
         return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
-    def _trouble(self, waiter: "_Waiter", path: bytes, error: BaseException | None, now: float) -> JobError | None:
+    def _trouble(self, waiter: Waiter, path: bytes, error: BaseException | None, now: float) -> JobError | None:
         """Count the outcome; give the error that is everybody's."""
         match error:
             case AccountError() | NoChannelError():
@@ -467,15 +370,15 @@ class Gate:
                 self._window.passed()
         return None
 
-    def _failed(self, waiter: "_Waiter", path: bytes, error: PassingError, now: float) -> JobError | None:
+    def _failed(self, waiter: Waiter, path: bytes, error: PassingError, now: float) -> JobError | None:
         """Slow down after a passing failure; give it back when it makes an outage."""
         if error.crowded or error.reason == "timeout":
-            self._window.crowded(waiter.epoch, staying=self._in_flight, costly=bool(error.retry_after))
+            self._window.crowded(waiter.epoch, staying=self._line.inside, costly=bool(error.retry_after))
         if not error.crowded:
             return error if self._streak.failed(path, error.reason) else None
         if error.retry_after:
             self._stand_still(error.retry_after * (1 + 0.05 * self._jitter()), error, now)
-        elif self._window.limit == 1 and waiter.epoch == self._window.epoch - 1 and self._in_flight == 0:
+        elif self._window.limit == 1 and waiter.epoch == self._window.epoch - 1 and self._line.inside == 0:
             # Even one at a time is too many: nothing is left to slow down but everybody.
             self._pauses += 1
             self._stand_still(min(2.0 ** (self._pauses - 1), 30.0), error, now)
@@ -488,7 +391,7 @@ class Gate:
         if self._pause is not None:
             self._pause.until = max(self._pause.until, until)
             return
-        self._pause = _Pause(until, self._clock(), error.reason, error.message, error.hint)
+        self._pause = Pause(until, self._clock(), error.reason, error.message, error.hint)
         _log.info(
             "gate.paused",
             reason=error.reason,
@@ -498,25 +401,16 @@ class Gate:
             hint=error.hint,
         )
         if until - now >= _MEMORABLE_SECONDS and self._hold is None:
-            record = {
-                "status": "paused",
-                "since": self._pause.since,
-                "reason": error.reason,
-                "message": error.message,
-                "hint": error.hint,
-                "next_probe": self._wall(until),
-            }
-            self._memory.remember(_key(self._name), record, expires=self._wall(until))
-        for waiter in (*self._small, *self._large):
-            waiter.signal.notify()
+            self._record.note_pause(self._pause, until=self._wall(until))
+            self._next_sync = now + _SYNC_SECONDS
+        self._line.rouse()
 
     def _seize(self, hold: Hold, now: float) -> None:
         """Hold the queue: everybody who waits goes back."""
         self._hold = hold
         self._pause = None
         self._announce(hold, now)
-        for waiter in (*self._small, *self._large):
-            waiter.signal.notify()
+        self._line.rouse()
         self._changed.notify_all()
 
     def _announce(self, hold: Hold, now: float) -> None:
@@ -533,11 +427,11 @@ class Gate:
         self._note(hold, retry_at)
 
     def _note(self, hold: Hold, retry_at: float) -> None:
-        self._memory.remember(_key(self._name), hold.record(next_probe=retry_at), expires=hold.until or None)
+        self._record.note_hold(hold, next_probe=retry_at)
         self._next_sync = self._monotonic() + _SYNC_SECONDS
 
     def _judge(
-        self, hold: Hold, waiter: "_Waiter", trouble: JobError | None, error: BaseException | None, now: float
+        self, hold: Hold, waiter: Waiter, trouble: JobError | None, error: BaseException | None, now: float
     ) -> None:
         """Draw a probe's conclusion, or that of a request which was in flight when the hold began."""
         answered = trouble is None and not isinstance(error, PassingError)
@@ -572,7 +466,7 @@ class Gate:
         self._streak = Streak()
         if hold.kind is not Kind.BUDGET:
             self._window.restart()
-        self._memory.forget_memory(_key(self._name))
+        self._record.forget()
         _log.info("gate.resumed", reason=hold.reason, held_seconds=round(self._opened - hold.since, 1))
         self._changed.notify_all()
 
@@ -595,76 +489,47 @@ class Gate:
     # Memory.
 
     def _recall(self) -> None:
-        record = self._memory.remembered(_key(self._name))
-        if record is None:
-            return
-        now, until = self._monotonic(), record.get("next_probe")
-        self._hold = hold_from(record)
-        if self._hold is not None:
-            self._hold.next_probe = now
-        elif record.get("status") == "paused" and isinstance(until, int | float) and until > self._clock():
-            texts = [str(record.get(name) or "") for name in ("reason", "message", "hint")]
-            self._pause = _Pause(now + min(until - self._clock(), _LONGEST_PAUSE), self._clock(), *texts)
+        """Take up what the former life left; a hold is probed at once."""
+        found = self._record.read(now=self._monotonic(), wall=self._clock())
+        if isinstance(found, Hold):
+            found.next_probe = self._monotonic()
+            self._hold = found
+        else:
+            self._pause = found
 
     def _sync(self) -> None:
-        """See whether another process lifted our hold, or (shared) holds the queue itself; every few seconds at most."""
+        """See whether another process lifted what holds us, or (shared) holds or pauses; every few seconds at most."""
         with self._lock:
-            now, hold = self._monotonic(), self._hold
-            if now < self._next_sync or (hold is None and not self._shared):
+            now, hold, pause = self._monotonic(), self._hold, self._pause
+            noted = hold is not None or (pause is not None and pause.noted)
+            if now < self._next_sync or not (noted or self._shared):
                 return
             self._next_sync = now + _SYNC_SECONDS
-        record = self._memory.remembered(_key(self._name))
+        found = self._record.read(now=now, wall=self._clock())
         with self._lock:
-            if hold is not self._hold:
+            if hold is not self._hold or pause is not self._pause:
                 return  # changed meanwhile, by one of our own threads
-            other = hold_from(record) if record is not None else None
-            if hold is not None and hold.kind is not Kind.BUDGET and record is None:
-                hold.next_probe, hold.step = now, 0
-                self._changed.notify_all()
-            elif other is not None and record is not None:
-                until = record.get("next_probe")
-                due = now + (float(until) - self._clock() if isinstance(until, int | float) else 0.0)
-                if hold is None:
-                    other.next_probe = due
-                    self._hold = other
-                elif self._shared and not hold.probing:
-                    hold.next_probe = due
+            if found is None:
+                self._lifted(now)
+            elif self._shared and hold is None:
+                self._hold, self._pause = (found, None) if isinstance(found, Hold) else (None, found)
+            elif self._shared and hold is not None and isinstance(found, Hold) and not hold.probing:
+                hold.next_probe = found.next_probe
+
+    def _lifted(self, now: float) -> None:
+        """Heed that our entry in the ledger is gone: an operator, or another daemon, thinks that it is over."""
+        if self._hold is not None and self._hold.kind is not Kind.BUDGET:
+            self._hold.next_probe, self._hold.step = now, 0
+        elif self._pause is not None and self._pause.noted:
+            self._pause.until = now
+        self._changed.notify_all()
 
     def _wall(self, moment: float) -> float:
         return self._clock() + moment - self._monotonic()
 
 
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """One request on its way in."""
-
-    signal: threading.Condition
-    seconds: float
-    small: bool
-    granted: bool = False
-    #: The hold it finds out about.
-    probe: Hold | None = None
-    #: The window's epoch at its start.
-    epoch: int = 0
-
-
-@dataclass(slots=True)
-class _Pause:
-    """Nobody starts until then (monotonic); `since` is Unix time."""
-
-    until: float
-    since: float
-    reason: str
-    message: str
-    hint: str
-
-
 def _held(hold: Hold, *, retry_after: float = 0.0) -> HeldError:
     return HeldError(f"the queue is held: {hold.message}", reason=hold.reason, hint=hold.hint, retry_after=retry_after)
-
-
-def _key(endpoint_name: str) -> str:
-    return f"gate:{endpoint_name}"
 
 
 def _iso(moment: float) -> str:

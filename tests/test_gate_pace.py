@@ -1,0 +1,94 @@
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+from memory import Memory
+
+from watcher.gate.pace import Budget, Pace, midnight_after
+
+NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
+
+
+def test_no_limit_is_no_delay() -> None:
+    pace = Pace(0)
+    pace.started(0.0)
+
+    assert pace.delay(0.0) == 0.0
+
+
+@given(st.integers(1, 50), st.lists(st.floats(0, 30), min_size=1, max_size=150))
+def test_no_minute_has_more_starts_than_allowed_whenever_they_are_wanted(most: int, gaps: list[float]) -> None:
+    pace = Pace(most)
+    now, starts = 0.0, []
+    for gap in gaps:
+        now += gap
+        now += max(pace.delay(now), 0.0)
+        pace.started(now)
+        starts.append(now)
+
+    for first in starts:
+        # Half-open, and with room for the rounding of sums.
+        assert sum(first <= start < first + 60.0 - 1e-6 for start in starts) <= most
+
+
+def test_a_slower_pace_counts_what_was_started_before() -> None:
+    pace = Pace(60)
+    for start in (0.0, 1.0, 2.0):
+        pace.started(start)
+
+    pace.resize(2)
+
+    assert pace.delay(2.0) == 59.0
+
+
+def test_no_budget_writes_nothing() -> None:
+    memory = Memory()
+    budget = Budget(0, "h", memory.buy)
+
+    budget.begin_day(NOON)
+    budget.spend(1e9)
+
+    assert budget.affords(1e9)
+    assert memory.bought == {}
+
+
+def test_the_days_are_kept_apart() -> None:
+    memory = Memory()
+    budget = Budget(10, "h", memory.buy)
+    budget.begin_day(NOON)
+    budget.spend(600.0)
+    assert not budget.affords(1.0)
+
+    budget.begin_day(NOON + 86400.0)
+
+    assert budget.affords(600.0)
+    assert sorted(memory.bought.values()) == [0.0, 600.0]
+
+
+def test_what_another_daemon_bought_counts() -> None:
+    memory = Memory()
+    one, other = Budget(10, "h", memory.buy), Budget(10, "h", memory.buy)
+    for budget in (one, other):
+        budget.begin_day(NOON)
+    one.spend(500.0)
+    other.spend(60.0)
+
+    assert not other.affords(60.0)
+
+
+def test_what_is_in_flight_counts_until_it_comes_back() -> None:
+    budget = Budget(10, "h", Memory().buy)
+    budget.begin_day(NOON)
+    budget.reserve(600.0)
+    assert not budget.affords(1.0)
+
+    budget.reserve(-600.0)
+
+    assert budget.affords(1.0)
+
+
+def test_midnight_is_the_local_days_end() -> None:
+    midnight = midnight_after(NOON)
+
+    assert time.localtime(midnight)[:6] == (2026, 9, 21, 0, 0, 0)
+    assert time.localtime(midnight_after(midnight))[:3] == (2026, 9, 22)

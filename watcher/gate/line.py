@@ -1,0 +1,83 @@
+"""The line in front of the gate, and who is inside: small files first, and with a place of their own. Not locked."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.gate.hold import Hold
+
+#: Of four places given while both kinds wait, large files get one.
+_SMALL_IN_A_ROW: Final = 3
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One request on its way in."""
+
+    signal: threading.Condition
+    seconds: float
+    small: bool
+    granted: bool = False
+    #: The hold it finds out about.
+    probe: Hold | None = None
+    #: The window's epoch at its start.
+    epoch: int = 0
+
+
+class Line:
+    """Two queues with one head."""
+
+    def __init__(self) -> None:
+        self._small: deque[Waiter] = deque()
+        self._large: deque[Waiter] = deque()
+        self._small_in_a_row = 0
+        self._large_inside = 0
+        #: Requests in flight.
+        self.inside = 0
+
+    def __len__(self) -> int:
+        """Count those who wait."""
+        return len(self._small) + len(self._large)
+
+    def join(self, waiter: Waiter) -> None:
+        """Stand at the end."""
+        (self._small if waiter.small else self._large).append(waiter)
+
+    def quit(self, waiter: Waiter) -> None:
+        """Leave the line without having been let in; nothing, when it was left already."""
+        queue = self._small if waiter.small else self._large
+        if waiter in queue:
+            queue.remove(waiter)
+
+    def head(self, limit: int, *, reserve: int) -> Waiter | None:
+        """Give who is next, when `limit` may be inside; None: nobody, or only large files, whose places are taken.
+
+        Every fourth place goes to a large file, so that an endless row of small ones does not starve it.
+        """
+        if self.inside >= limit:
+            return None
+        large = bool(self._large) and self._large_inside < max(1, limit - reserve)
+        if self._small and not (large and self._small_in_a_row >= _SMALL_IN_A_ROW):
+            self._small_in_a_row = self._small_in_a_row + 1 if large else 0
+            return self._small[0]
+        self._small_in_a_row = 0
+        return self._large[0] if large else None
+
+    def enter(self, waiter: Waiter) -> None:
+        """Let somebody in, from wherever in the line."""
+        self.quit(waiter)
+        self.inside += 1
+        self._large_inside += not waiter.small
+        waiter.granted = True
+        waiter.signal.notify()
+
+    def leave(self, waiter: Waiter) -> None:
+        """Let somebody out."""
+        self.inside -= 1
+        self._large_inside -= not waiter.small
+
+    def rouse(self) -> None:
+        """Have everybody who waits look again."""
+        for waiter in (*self._small, *self._large):
+            waiter.signal.notify()

@@ -1,0 +1,103 @@
+"""What the gate leaves in the ledger's memory: for its next life, for other daemons, and for the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from watcher.gate.hold import Hold, hold_from
+from watcher.gate.state import GateState, Status
+
+
+class Memory(Protocol):
+    """The part of the ledger that keeps small values under a key; see `ledger.protocol`."""
+
+    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+        """Store a value until `expires` (Unix time)."""
+
+    def remembered(self, key: str) -> dict[str, object] | None:
+        """Give a value that has not expired."""
+
+    def forget_memory(self, key: str) -> None:
+        """Drop a value."""
+
+
+@dataclass(slots=True)
+class Pause:
+    """Nobody starts until then (monotonic); `since` is Unix time."""
+
+    until: float
+    since: float
+    reason: str
+    message: str
+    hint: str
+    #: It stands in the ledger, too.
+    noted: bool = False
+
+
+class Record:
+    """One endpoint's entry."""
+
+    def __init__(self, memory: Memory, endpoint_name: str) -> None:
+        self._memory = memory
+        self._key = f"gate:{endpoint_name}"
+
+    def note_hold(self, hold: Hold, *, next_probe: float) -> None:
+        """Keep a hold; `next_probe`: Unix time."""
+        self._memory.remember(self._key, hold.record(next_probe=next_probe), expires=hold.until or None)
+
+    def note_pause(self, pause: Pause, *, until: float) -> None:
+        """Keep a pause as long as it lasts; `until`: Unix time."""
+        record = {
+            "status": "paused",
+            "reason": pause.reason,
+            "message": pause.message,
+            "hint": pause.hint,
+            "since": pause.since,
+            "next_probe": until,
+        }
+        self._memory.remember(self._key, record, expires=until)
+        pause.noted = True
+
+    def forget(self) -> None:
+        """Drop the entry."""
+        self._memory.forget_memory(self._key)
+
+    def read(self, *, now: float, wall: float) -> Hold | Pause | None:
+        """Give what is kept, its times brought to the monotonic clock, which stands at `now` while Unix time is `wall`."""
+        record = self._memory.remembered(self._key) or {}
+        due = now + _number(record.get("next_probe"), wall) - wall
+        if (hold := hold_from(record)) is not None:
+            hold.next_probe = due
+            return hold
+        if record.get("status") != "paused" or due <= now:
+            return None
+        reason, message, hint = (str(record.get(name) or "") for name in ("reason", "message", "hint"))
+        return Pause(due, _number(record.get("since"), wall), reason, message, hint, noted=True)
+
+    def state(self) -> GateState | None:
+        """Give what is kept as `status` shows it."""
+        record = self._memory.remembered(self._key)
+        if record is None:
+            return None
+        return GateState(
+            Status.HELD if record.get("status") == "held" else Status.PAUSED,
+            _number(record.get("since"), 0.0),
+            reason=str(record.get("reason") or ""),
+            message=str(record.get("message") or ""),
+            hint=str(record.get("hint") or ""),
+            next_probe=_number(record.get("next_probe"), 0.0),
+        )
+
+
+def stored_state(memory: Memory, endpoint_name: str) -> GateState | None:
+    """Give the hold or pause a running daemon has noted in the ledger; None: it noted none."""
+    return Record(memory, endpoint_name).state()
+
+
+def ask_resume(memory: Memory, endpoint_name: str) -> None:
+    """Make a running daemon on this ledger end a pause, or probe at once; it notices within a few seconds."""
+    Record(memory, endpoint_name).forget()
+
+
+def _number(value: object, default: float) -> float:
+    return float(value) if isinstance(value, int | float) else default
