@@ -17,7 +17,7 @@ BENCHMARKS: dict[str, tuple[list[str], list[str]]] = {
     "detection": ([], ["--scale", "0.1"]),
     "small": ([], ["--files", "300", "--singles", "40", "--rounds", "1"]),
     "gate": ([], ["--files", "300", "--runs", "1"]),
-    "captions": ([], ["--quick"]),
+    "captions": ([], []),
     "ledger": (["--million"], []),
     "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "2"]),
     "idle": ([], ["--files", "20000", "--folders", "200", "--rounds", "1", "--quiet", "20"]),
@@ -39,7 +39,10 @@ def main() -> int:
         command = ["python", "-m", f"benchmarks.{name}", *arguments]
         print(f"\n== {' '.join(command)}", flush=True)
         began = time.monotonic()
-        done = subprocess.run([sys.executable, *command[1:]], cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
+        done = subprocess.run(
+            [sys.executable, *command[1:]], cwd=_ROOT, env=environ, stdout=subprocess.PIPE, text=True, check=False
+        )
         print(done.stdout, flush=True)
         if done.returncode:
             failed.append(name)
