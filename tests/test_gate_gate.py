@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,6 @@ from watcher.errors import (
     PassingError,
     Remedy,
     RemedyError,
-    StateError,
     StoppedError,
 )
 from watcher.gate import Gate, GateOptions, Status, ask_resume, stored_state
@@ -834,22 +833,61 @@ def test_junk_in_the_ledger_holds_nobody(world: World, junk: dict[str, object]) 
     assert world.gate().state().status is Status.OPEN
 
 
-class FailingMemory(Memory):
-    """A ledger that cannot write any more."""
-
-    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
-        raise StateError("the disk is full")
+# A ledger that takes no change.
 
 
-def test_a_ledger_that_fails_is_not_hidden_and_blocks_nobody(world: World) -> None:
-    world.memory = FailingMemory(world.clock)
-    gate = world.gate(daily_minutes=1)
+def test_a_full_disk_keeps_a_hold_as_it_is_and_the_ledger_hears_of_it_later(world: World) -> None:
+    gate = world.gate()
+    world.memory.full = True
+    assert ask(gate, KEY) is KEY
+    world.elapsed += 10.0
+    assert isinstance(ask(gate), HeldError)
+    assert gate.state().next_probe == NOON + 60.0
+
+    world.memory.full = False
+    world.elapsed += 3.0
+    assert isinstance(ask(gate), HeldError)
+
+    state = stored_state(world.memory, "h/v1")
+    assert state is not None
+    assert state.next_probe == NOON + 60.0
+
+
+def test_the_end_of_a_hold_is_noted_later_too(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    world.memory.full = True
+    assert ask(gate) is None
+    assert stored_state(world.memory, "h/v1") is not None
+
+    world.memory.full = False
+    world.elapsed += 3.0
+    assert ask(gate) is None
+
+    assert stored_state(world.memory, "h/v1") is None
+
+
+def test_a_paid_answer_is_not_lost_for_the_note_of_its_price(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
     ask(gate, seconds=60.0)
+    world.memory.full = True
+    assert ask(gate, seconds=400.0) is None
+    world.memory.full = False
+    assert ask(gate, seconds=100.0) is None
 
-    with pytest.raises(StateError):
-        ask(gate, seconds=60.0)
+    assert sum(world.memory.bought.values()) == 560.0
+    assert isinstance(ask(gate, seconds=60.0), HeldError)
 
-    assert queued(gate) == 0
+
+def test_a_ledger_that_cannot_be_read_changes_nothing_about_a_hold(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.memory.gone = True
+    world.elapsed += 3.0
+
+    assert gate.admit(timeout=0.0) is None
+    assert gate.state().next_probe == NOON + 60.0
 
 
 # A station without a channel.

@@ -4,10 +4,13 @@ What a model takes is known for OpenAI's (the spec's table of models and formats
 else is found out by asking, from verbose_json with words down to json, and remembered for a month.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from watcher.errors import StateError
 
 #: What was learned is found out anew after this; a server may have been updated.
 REMEMBERED_SECONDS: Final = 30 * 86400.0
@@ -143,7 +146,7 @@ class Notebook:
             return
         expires = self._clock() + seconds
         self._server = (server, expires)
-        self._memory.remember(
+        self._remember(
             self._keys["server"],
             {
                 "station": server.station,
@@ -178,11 +181,16 @@ class Notebook:
             return
         expires = self._clock() + seconds
         self._habits[task] = (habits, expires)
-        self._memory.remember(
+        self._remember(
             f"{self._keys['']}:{task}",
             {"form": habits.form, "dropped": sorted(habits.dropped), "prompt": habits.prompt, "expires": expires},
             expires=expires,
         )
+
+    def _remember(self, key: str, value: Mapping[str, object], *, expires: float) -> None:
+        # A lost note is learned again; the answer that taught it was paid for, and must not be lost with it.
+        with contextlib.suppress(StateError):
+            self._memory.remember(key, value, expires=expires)
 
 
 def _number(value: object) -> float:

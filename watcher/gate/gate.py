@@ -23,6 +23,7 @@ from watcher.errors import (
     NoChannelError,
     PassingError,
     RemedyError,
+    StateError,
     StoppedError,
 )
 from watcher.gate.hold import Hold, Kind, Streak, hold_for
@@ -502,10 +503,16 @@ class Gate:
         with self._lock:
             now, hold, pause = self._monotonic(), self._hold, self._pause
             noted = hold is not None or (pause is not None and pause.noted)
-            if now < self._next_sync or not (noted or self._shared):
+            if now < self._next_sync or not (noted or self._shared or self._record.dirty):
                 return
             self._next_sync = now + _SYNC_SECONDS
-        found = self._record.read(now=now, wall=self._clock())
+            self._record.flush()
+            if self._record.dirty:
+                return
+        try:
+            found = self._record.read(now=now, wall=self._clock())
+        except StateError:
+            return  # whoever needs the ledger for more than a look will say so
         with self._lock:
             if hold is not self._hold or pause is not self._pause:
                 return  # changed meanwhile, by one of our own threads

@@ -1,8 +1,15 @@
-"""How fast requests may start, and how much audio may be bought in a day. Neither is locked; the gate is."""
+"""How fast requests may start, and how much audio may be bought in a day.
 
+Not locked, the gate is; but for what waits for the ledger, which the gate does not do under its lock.
+"""
+
+import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+
+from watcher.errors import StateError
 
 
 class Pace:
@@ -44,11 +51,16 @@ class Budget:
         self._day = ""
         self._bought = 0.0
         self._reserved = 0.0
+        #: Bought, and not yet in the ledger.
+        self._owed = 0.0
+        self._writing = threading.Lock()
 
     def begin_day(self, now: float) -> None:
         """Ask the ledger for what was bought on this day; `now`: Unix time."""
         day = time.strftime("%Y-%m-%d", time.localtime(now)) if self.minutes else self._day
-        if day != self._day:
+        if day == self._day:
+            return
+        with self._writing:
             self._bought = self._buy(self._name, day, 0.0)
             self._day = day
 
@@ -62,9 +74,17 @@ class Budget:
         self._reserved += seconds
 
     def spend(self, seconds: float) -> None:
-        """Note what was bought, durably."""
-        if self.minutes:
-            self._bought = max(self._bought, self._buy(self._name, self._day, seconds))
+        """Note what was bought, durably; what a busy ledger does not take is noted with the next.
+
+        Never raises: the answer that was bought is worth more than the note of its price.
+        """
+        if not self.minutes:
+            return
+        with self._writing, contextlib.suppress(StateError):
+            self._bought += seconds
+            self._owed += seconds
+            self._bought = max(self._bought, self._buy(self._name, self._day, self._owed))
+            self._owed = 0.0
 
 
 def midnight_after(now: float) -> float:

@@ -1,9 +1,11 @@
 """What the gate leaves in the ledger's memory: for its next life, for other daemons, and for the command line."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from watcher.errors import StateError
 from watcher.gate.hold import Hold, hold_from
 from watcher.gate.state import GateState, Status
 
@@ -35,15 +37,18 @@ class Pause:
 
 
 class Record:
-    """One endpoint's entry."""
+    """One endpoint's entry. A ledger that takes no change now is tried again later: no paid answer is lost for a note."""
 
     def __init__(self, memory: Memory, endpoint_name: str) -> None:
         self._memory = memory
-        self._key = f"gate:{endpoint_name}"
+        self._key = _key(endpoint_name)
+        self._entry: tuple[Mapping[str, object], float | None] | None = None
+        #: The ledger does not have it yet as it should be; see `flush`.
+        self.dirty = False
 
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:
         """Keep a hold; `next_probe`: Unix time."""
-        self._memory.remember(self._key, hold.record(next_probe=next_probe), expires=hold.until or None)
+        self._put(hold.record(next_probe=next_probe), hold.until or None)
 
     def note_pause(self, pause: Pause, *, until: float) -> None:
         """Keep a pause as long as it lasts; `until`: Unix time."""
@@ -55,12 +60,24 @@ class Record:
             "since": pause.since,
             "next_probe": until,
         }
-        self._memory.remember(self._key, record, expires=until)
+        self._put(record, until)
         pause.noted = True
 
     def forget(self) -> None:
         """Drop the entry."""
-        self._memory.forget_memory(self._key)
+        self._entry, self.dirty = None, True
+        self.flush()
+
+    def flush(self) -> None:
+        """Try again what the ledger did not take."""
+        if not self.dirty:
+            return
+        with contextlib.suppress(StateError):
+            if self._entry is None:
+                self._memory.forget_memory(self._key)
+            else:
+                self._memory.remember(self._key, self._entry[0], expires=self._entry[1])
+            self.dirty = False
 
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:
         """Give what is kept, its times brought to the monotonic clock, which stands at `now` while Unix time is `wall`."""
@@ -88,6 +105,10 @@ class Record:
             next_probe=_number(record.get("next_probe"), 0.0),
         )
 
+    def _put(self, record: Mapping[str, object], expires: float | None) -> None:
+        self._entry, self.dirty = (record, expires), True
+        self.flush()
+
 
 def stored_state(memory: Memory, endpoint_name: str) -> GateState | None:
     """Give the hold or pause a running daemon has noted in the ledger; None: it noted none."""
@@ -96,7 +117,11 @@ def stored_state(memory: Memory, endpoint_name: str) -> GateState | None:
 
 def ask_resume(memory: Memory, endpoint_name: str) -> None:
     """Make a running daemon on this ledger end a pause, or probe at once; it notices within a few seconds."""
-    Record(memory, endpoint_name).forget()
+    memory.forget_memory(_key(endpoint_name))
+
+
+def _key(endpoint_name: str) -> str:
+    return f"gate:{endpoint_name}"
 
 
 def _number(value: object, default: float) -> float:
