@@ -13,6 +13,7 @@ import structlog
 
 from watcher.folders import Finder, Folder
 from watcher.folders.post import Post
+from watcher.folders.watch import watched
 from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 
@@ -54,6 +55,18 @@ def eventually(
     while not condition():
         assert time.monotonic() < deadline, what() or "the condition never came true"
         threading.Event().wait(every)
+
+
+def is_watched(path: Path) -> bool:
+    """Say whether the kernel watches a directory for us; by inode only, as btrfs shows another device there."""
+    return path.stat().st_ino in {inode for _, inode in watched()}
+
+
+def made(path: Path) -> Path:
+    """Make a directory and wait for its watch."""
+    path.mkdir()
+    eventually(lambda: is_watched(path))
+    return path
 
 
 class Log:

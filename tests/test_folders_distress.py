@@ -13,10 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from finding import Log, Scene, eventually, finding, wave
+from finding import Log, Scene, eventually, finding, is_watched, made, wave
 
 from watcher.folders import Finder, Folder, How
-from watcher.folders.watch import kernel_device, watched
 from watcher.ledger import open_ledger
 
 
@@ -41,21 +40,9 @@ def put(path: Path, content: bytes | None = None) -> Path:
     return path
 
 
-def pair(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return kernel_device(status.st_dev), status.st_ino
-
-
-def made(path: Path) -> Path:
-    """Make a directory and wait for its watch."""
-    path.mkdir()
-    eventually(lambda: pair(path) in watched())
-    return path
-
-
 def works(scene: Scene, base: Path, name: str = "proof.wav") -> None:
     """Show that a new file is found by its event: scans are put off for ever."""
-    eventually(lambda: not scene.post.busy and pair(base) in watched())
+    eventually(lambda: not scene.post.busy and is_watched(base))
     scene.post.rounds._last_changed = scene.post.rounds._last_full = float("inf")
     scene.wait_until_queued(put(base / name))
 
@@ -316,7 +303,7 @@ def test_a_file_system_mounted_over_the_root_and_unmounted_is_noticed(scene: Sce
     with mounted(base) as unmount:
         scene.wait_until_queued(put(base / "above.wav"))
         scene.log.wait_for("folder.rescanned", reason="replaced")
-        eventually(lambda: scene.post.how is How.EVENTS and pair(base) in watched())
+        eventually(lambda: scene.post.how is How.EVENTS and is_watched(base))
         scene.wait_until_queued(put(base / "above2.wav"))
         unmount()
 
@@ -331,7 +318,7 @@ def test_a_file_system_mounted_inside_is_scanned_at_once_and_watched(scene: Scen
     with mounted(point):
         path = put(point / "a.wav")
         scene.wait_until_queued(path)
-        eventually(lambda: pair(point) in watched())
+        eventually(lambda: is_watched(point))
         works(scene, point)
 
 
@@ -420,12 +407,12 @@ def test_a_directory_that_lost_its_watch_gets_one_by_the_audit(
         group = scene.post._watch._emitters[0]._inotify  # type: ignore[union-attr]
         lost = group._active_callbacks_by_path[os.fsencode(base / "x")]
         group._inotify_fd.remove_callbacks([(lost, group._id)])
-        assert pair(base / "x") not in watched()
+        assert not is_watched(base / "x")
 
         scene.finder.rescan()
 
         scene.log.wait_for("folder.degraded", reason="unwatched")
-        eventually(lambda: pair(base / "x") in watched())
+        eventually(lambda: is_watched(base / "x"))
         works(scene, base / "x")
 
 
@@ -519,3 +506,32 @@ def test_what_was_found_and_not_yet_recorded_is_found_again_after_a_crash(base: 
 
 def test_signals_of_leases_do_not_end_us() -> None:
     assert signal.getsignal(signal.SIGURG) == signal.SIG_DFL
+
+
+# A real file system that others write behind.
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(shutil.which("bindfs") is None, reason="bindfs is not installed")
+def test_what_is_written_behind_a_fuse_mount_is_found_by_scans_and_waited_for(base: Path, tmp_path: Path) -> None:
+    behind = base.parent / "archive"
+    done = subprocess.run(["bindfs", str(behind), str(base)], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted: {done.stderr.decode().strip()}")
+    try:
+        with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+            [event] = scene.log.wait_for("folder.watching")
+            assert event["how"] is How.SCAN
+            with (behind / "a.wav").open("wb", buffering=0) as file:
+                file.write(wave(2000)[:1000])
+                eventually(lambda: scene.log.seen("file.waiting"), patience=30.0)
+                file.write(wave(2000)[1000:])
+
+            eventually(lambda: scene.sizes(base), patience=60.0)
+
+            assert scene.sizes(base) == {"a.wav": [len(wave(2000))]}
+            [queued] = scene.log.seen("file.queued")
+            assert queued["waited"] >= 10.0
+    finally:
+        subprocess.run(["umount", str(base)], check=True)
