@@ -47,6 +47,7 @@ def test_the_embedded_engine_works_inside_the_walls(service: Service) -> None:
 
     service.journal.await_event("job.done", path=f"{FOLDER}/noise.wav", patience=60)
     assert service.journal.events("service.starting")[0]["model"].startswith("pocketsphinx")
+    assert service.journal.entries("--priority=err") == []
 
 
 def test_an_upgrade_keeps_queue_and_settings(service: Service, server: Server) -> None:

@@ -74,7 +74,7 @@ def test_a_process_that_hangs_is_ended_by_the_watchdog_with_a_traceback_of_every
 
     service.await_outputs("talk.wav", patience=60)
     assert service.machine.main_pid not in {0, former}
-    log = service.journal.text()
+    log = "\n".join(entry["MESSAGE"] for entry in service.journal.entries("--priority=err"))
     assert "Watchdog timeout" in log
     assert "Fatal Python error: Aborted" in log
     assert "worker.py" in log, "the traceback says where the workers were"
