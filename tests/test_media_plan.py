@@ -389,35 +389,67 @@ def test_whatever_is_recorded_pieces_are_in_order_within_limits_and_leave_out_si
 
 
 @pytest.mark.parametrize(
-    ("seconds", "places", "limit", "count", "longest"),
+    ("seconds", "limit", "count", "longest"),
     [
-        (3600, 8, 0, 24, 220),
-        (3600, 0, 0, 6, 780),
-        (3600, 1, 0, 6, 780),
-        (10_800, 8, 0, 24, 590),
-        (100, 8, 0, 1, 150),
-        (180, 8, 0, 1, 250),
-        (300, 8, 0, 4, 150),
-        (650, 0, 0, 1, 850),
-        (3600, 0, 30, 150, 30),
-        (29, 8, 30, 1, 30),
-        (36_000, 4, 1390, 60, 780),
+        (3600, 0, 6, 765),
+        (100, 0, 1, 140),
+        (600, 0, 1, 765),
+        (650, 0, 1, 828),
+        (900, 0, 2, 578),
+        (3600, 30, 150, 30),
+        (29, 30, 1, 30),
+        (36_000, 1390, 60, 765),
     ],
 )
-def test_the_length_of_pieces_follows_the_recording_the_places_and_the_server(
-    seconds: float, places: int, limit: float, count: int, longest: float
+def test_pieces_that_need_not_fill_places_are_all_of_one_length(
+    seconds: float, limit: float, count: int, longest: float
 ) -> None:
-    chosen, expected = rules_for(seconds, piece_seconds=600, places=places, max_seconds=limit)
+    chosen, expected = rules_for(seconds, piece_seconds=600, max_seconds=limit)
 
     assert expected == count
     assert chosen.target == pytest.approx(seconds / count * RATE, abs=1)
+    assert chosen.lengths(7, 0) == chosen.lengths(0, 10**9)
     assert chosen.target <= chosen.longest <= longest * RATE
 
 
-def test_pieces_of_an_unknown_length_are_short_enough_to_begin_soon() -> None:
-    chosen, expected = rules_for(None, piece_seconds=600, places=8)
+@pytest.mark.parametrize("seconds", [5, 90, 180])
+def test_a_short_recording_is_left_whole_however_many_places_are_free(seconds: float) -> None:
+    assert rules_for(seconds, piece_seconds=600, places=8)[1] == 1
 
-    assert chosen.target == 180 * RATE
+
+def test_pieces_begin_short_grow_and_end_short() -> None:
+    chosen, expected = rules_for(3 * 3600, piece_seconds=600, places=8)
+
+    lengths: list[int] = []
+    start = 0
+    while start < 3 * 3600 * RATE:
+        lengths.append(chosen.lengths(len(lengths), start)[0] // RATE)
+        start += lengths[-1] * RATE
+
+    assert lengths[:9] == [90] * 8 + [180]
+    assert 300 < max(lengths) <= 600
+    assert lengths[-8:] == [90] * 8
+    assert abs(len(lengths) - expected) <= 1
+
+
+@pytest.mark.parametrize(("places", "actual"), [(8, 8), (8, 7), (4, 3), (16, 16), (3, 3)])
+@pytest.mark.parametrize("hours", [0.5, 1, 3])
+def test_all_places_end_close_together_even_if_one_less_is_free(hours: float, places: int, actual: int) -> None:
+    chosen, _ = rules_for(hours * 3600, piece_seconds=600, places=places)
+    free = [0.0] * actual
+    index = start = 0
+    while start < hours * 3600 * RATE:
+        length = chosen.lengths(index, start)[0]
+        free[free.index(min(free))] += length / RATE
+        index, start = index + 1, start + length
+
+    assert max(free) <= hours * 3600 / actual + 90
+
+
+def test_pieces_of_an_unknown_length_begin_short_and_grow() -> None:
+    chosen, expected = rules_for(None, piece_seconds=600, places=4)
+
+    assert [chosen.lengths(index, 0)[0] // RATE for index in (0, 3, 4, 8, 12, 10**6)] == [90, 90, 180, 360, 600, 600]
     assert expected == 1
 
 
@@ -441,3 +473,5 @@ def test_rules_are_always_such_as_can_be_kept(
 def test_rules_that_leave_no_room_to_search_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be cut"):
         Rules(RATE, RATE)
+    with pytest.raises(ValueError, match="cannot be cut"):
+        Rules(10 * RATE, 20 * RATE, places=4, least=11 * RATE)

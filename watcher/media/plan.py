@@ -49,8 +49,8 @@ _SHORTEST: Final = RATE // 10
 #: Seconds: the shortest pieces that are made for the sake of more requests at once, and the shortest of all.
 _SHRUNK: Final = 90.0
 _LEAST: Final = 5.0
-#: Pieces for each place: the ends of the last ones lie closer together than with one long piece each.
-_ROUNDS: Final = 3
+#: What is left is shared out twice over among the places, so that the last pieces end close together.
+_SHARES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,26 @@ class Rules:
     #: … and is never longer than this.
     longest: int
     skip_silence: bool = True
+    #: So many pieces are asked for at once (0: it does not matter). Then the first ones are as short as `least`, so that
+    #: all places are busy soon, and each further round's twice as long; towards the end, at `total` (0: unknown), they
+    #: get shorter again, so that no place has to wait long for the last one.
+    places: int = 0
+    least: int = 0
+    total: int = 0
 
     def __post_init__(self) -> None:
         """Leave room to search in."""
-        if not OVERLAP < self.target <= self.longest:
-            raise ValueError(f"pieces of {self.target} samples, at most {self.longest}, cannot be cut")
+        if not OVERLAP < self.target <= self.longest or (self.places and not OVERLAP < self.least <= self.target):
+            raise ValueError(f"pieces of {self.least} to {self.target} samples, at most {self.longest}, cannot be cut")
+
+    def lengths(self, index: int, start: int) -> tuple[int, int]:
+        """Give the target and the longest length of the piece `index` that begins at `start`."""
+        target = self.target
+        if self.places:
+            target = min(target, self.least << min(index // self.places, 16))
+            if self.total:
+                target = min(target, max(self.least, (self.total - start) // (_SHARES * self.places)))
+        return target, min(self.longest, target * 5 // 4 + min(15 * RATE, target // 4))
 
 
 def rules_for(
@@ -77,25 +92,34 @@ def rules_for(
     max_seconds: float = 0.0,
     skip_silence: bool = True,
 ) -> tuple[Rules, int]:
-    """Choose the length of the pieces of a recording of `seconds` (None: unknown); give the number expected, too.
+    """Choose the lengths of the pieces of a recording of `seconds` (None: unknown); give the number expected, too.
 
-    `places`: requests that may run at once; pieces get shorter so that each place is used three times, but not below
-    90 s, where a recogniser begins to miss the context; 0: as long as `piece_seconds` allows. `max_seconds`: the longest
-    piece the server takes; 0: no such limit.
+    `places`: requests that may run at once; pieces get shorter to keep them busy, but not below 90 s, where a recogniser
+    begins to miss the context, and a recording of 3 minutes is left whole; 0: all are of one length, near
+    `piece_seconds`. `max_seconds`: the longest piece the server takes; 0: no such limit.
     """
-    near = piece_seconds
-    if places:
-        shrunk = seconds / (places * _ROUNDS) if seconds else 2 * _SHRUNK
-        near = min(near, max(_SHRUNK, shrunk))
-        if seconds and seconds <= 2 * _SHRUNK:
-            near = min(piece_seconds, seconds)
-    if max_seconds:
-        near = min(near, 0.8 * max_seconds)
-    # Pieces of one length: the last one is as long as the others, and all places end together.
-    count = math.ceil(seconds / near - 0.25) if seconds and seconds > near else 1
-    target = max(_LEAST / 2, seconds / count if seconds else near)
-    longest = max(_LEAST, min(max_seconds or math.inf, 1.25 * target + 15))
-    return Rules(int(target * RATE), int(longest * RATE), skip_silence), count
+    near = min(piece_seconds, 0.8 * max_seconds) if max_seconds else piece_seconds
+    near = max(near, _LEAST / 2)
+    total = int((seconds or 0.0) * RATE)
+    if places and not (seconds and seconds <= min(2 * _SHRUNK, piece_seconds)):
+        least = min(near, _SHRUNK)
+    else:
+        # The last one is as long as the others; one that is little longer than wanted is not cut at all.
+        whole = min(max(piece_seconds, 2 * _SHRUNK if places else 0.0), max_seconds or math.inf)
+        count = 1 if seconds and seconds <= whole else math.ceil((seconds or 0.0) / near - 0.25)
+        near = max(_LEAST / 2, seconds / max(1, count)) if seconds else near
+        places, least = 0, 0.0
+    longest = max(_LEAST, min(max_seconds or math.inf, 1.25 * near + min(15.0, near / 4)))
+    rules = Rules(int(near * RATE), int(longest * RATE), skip_silence, places, int(least * RATE), total)
+    return rules, _expected(rules, total)
+
+
+def _expected(rules: Rules, total: int) -> int:
+    index = start = 0
+    while total - start > rules.lengths(index, start)[1]:
+        start += rules.lengths(index, start)[0]
+        index += 1
+    return index + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +192,9 @@ class Planner:
             self._forsake()
         self._start = span.cut.start
         self._undecided = True
-        self._rules = replace(self._rules, target=min(self._rules.target, longest * 4 // 5), longest=longest)
+        target = min(self._rules.target, longest * 4 // 5)
+        least = min(self._rules.least, target)
+        self._rules = replace(self._rules, target=target, longest=longest, least=least)
 
     # Hearing.
 
@@ -225,15 +251,15 @@ class Planner:
             return None
         levels = self._kept.levels(self._start, self._seen)
         sound = self._scale.sound(levels) if self._rules.skip_silence else np.ones(len(levels), np.bool_)
-        target = self._rules.target
-        latest = min(self._rules.longest, target * 5 // 4) - OVERLAP // 2
+        target, longest = self._rules.lengths(self._index, self._start)
+        latest = min(longest, target * 5 // 4) - OVERLAP // 2
         if final and not sound.any():
             return None
         first, behind = runs(~sound)
         deserts = first[behind - first >= _DESERT]
         if len(deserts) and deserts[0] * FRAME <= latest - _PAD * FRAME:
             return self._trimmed(sound, int(deserts[0]) + _PAD)
-        if final and length <= self._rules.longest:
+        if final and length <= longest:
             return self._trimmed(sound, len(levels))
         tail = min(30 * RATE, target // 4)
         if final and length <= latest + tail:
