@@ -2,16 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import postgres
 
 from watcher.errors import PassingError
 from watcher.job import Fingerprint, Found, Job, State
 from watcher.ledger.protocol import Ledger
 from watcher.ledger.sqlite import NAME, SqliteLedger
+
+if TYPE_CHECKING:
+    from watcher.ledger.postgres import PostgresLedger
 
 ROOT = b"/srv/recordings"
 LEASE = 30.0
@@ -78,7 +83,37 @@ def _empty() -> bytes:
         return (Path(directory) / NAME).read_bytes()
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": Sqlite}
+class Postgres:
+    """PostgreSQL, as the one host of an empty schema."""
+
+    def __init__(self, directory: Path) -> None:
+        self._stack = ExitStack()
+        self.url = self._stack.enter_context(postgres.cluster().schema())
+        self.clock = Clock()
+        self._directory = directory
+        self._opened: list[PostgresLedger] = []
+
+    def open(self, *, exclusive: bool = True) -> "PostgresLedger":
+        from watcher.ledger.postgres import PostgresLedger  # noqa: PLC0415 - where the extra is missing, nobody comes here
+
+        ledger = PostgresLedger(
+            self._directory,
+            self.url,
+            exclusive=exclusive,
+            clock=self.clock.time,
+            database_clock=(self.clock.time, self.clock.monotonic),
+            grace=0,
+        )
+        self._opened.append(ledger)
+        return ledger
+
+    def close(self) -> None:
+        for ledger in self._opened:
+            ledger.close()
+        self._stack.close()
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": Sqlite, "postgres": Postgres}
 
 
 @contextmanager

@@ -4,7 +4,8 @@
     ├── UsageError                exit 2: the command line
     ├── ConfigError               exit 3: settings, folders, key
     ├── StateError                exit 4: ledger, queue, service
-    │   └── StateLockedError      another daemon works on this state
+    │   ├── StateLockedError      another daemon works on this state
+    │   └── StateBusyError        the ledger takes no change now: nothing happened, and the same call may pass later
     └── JobError                  what one job can meet
         ├── FileError             this file fails for good
         ├── RemedyError           this file may pass in another form, once
@@ -62,6 +63,12 @@ class StateLockedError(StateError):
     """Another daemon holds the same state."""
 
     code = "state_locked"
+
+
+class StateBusyError(StateError):
+    """The ledger takes no change now: a full disk, another process at work. Nothing happened; the same call may pass."""
+
+    code = "state_busy"
 
 
 class JobError(WatcherError):

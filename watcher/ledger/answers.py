@@ -1,12 +1,11 @@
 """What was paid for: the server's answers, and how the recordings they belong to were cut."""
 
-import sqlite3
 import zlib
 from typing import Final
 
 from watcher.job import Cut
 from watcher.ledger import rows
-from watcher.ledger.part import Part
+from watcher.ledger.part import Connection, Part
 from watcher.ledger.protocol import Content
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
@@ -37,7 +36,7 @@ class Answers(Part):
                 "answers": 0 if former else 1,
                 "answer_bytes": len(packed) - (former[0][0] if former else 0),
             }
-            connection.executemany(_ADD, ((value, name) for name, value in growth.items()))
+            connection.executemany(self.ADD, ((value, name) for name, value in growth.items()))
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
         """See Ledger.recall."""
@@ -52,7 +51,7 @@ class Answers(Part):
                 # The disk spoilt it: better paid for a second time than never transcribed.
                 self._drop(connection, [(id_, len(packed))])
                 return None
-            connection.execute(_ADD, (seconds, "saved_seconds"))
+            connection.execute(self.ADD, (seconds, "saved_seconds"))
         return body
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
@@ -125,13 +124,12 @@ class Answers(Part):
             excess -= length
         return oldest
 
-    @staticmethod
-    def _drop(connection: sqlite3.Connection, answers: list[tuple[int, int]]) -> int:
+    def _drop(self, connection: Connection, answers: list[tuple[int, int]]) -> int:
         """Drop answers that are still there; give their number."""
         dropped = 0
         for id_, length in answers:
             count = connection.execute("DELETE FROM answers WHERE id = ?", (id_,)).rowcount
-            connection.executemany(_ADD, ((-count, "answers"), (-count * length, "answer_bytes")))
+            connection.executemany(self.ADD, ((-count, "answers"), (-count * length, "answer_bytes")))
             dropped += count
         return dropped
 
@@ -149,7 +147,6 @@ ON CONFLICT (digest, parameters) DO UPDATE SET
 _RECALL: Final = """
 UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? RETURNING id, body, seconds
 """
-_ADD: Final = "UPDATE totals SET value = value + ? WHERE name = ?"
 _KEEP_CUT: Final = """
 INSERT INTO cuts (sketch, parameters, number, first, behind, digest, used_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (sketch, parameters, number) DO UPDATE SET

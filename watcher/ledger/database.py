@@ -10,17 +10,15 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 from urllib.parse import quote
 
-from watcher.errors import StateError
+from watcher.errors import StateBusyError, StateError
 from watcher.ledger import schema
-
-Row: TypeAlias = tuple[Any, ...]
-Values: TypeAlias = Mapping[str, object] | Sequence[object]
+from watcher.ledger.part import Row, Values
 
 #: RETURNING came with 3.35 (2021).
 _OLDEST: Final = (3, 35)
@@ -199,9 +197,12 @@ class Database:
                 f"there is no ledger in {self.path.parent} yet",
                 hint="nothing has run with this state so far; is it the right one? see watcher config",
             )
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & _KIND
+        extended = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
+        code = sqlite3.SQLITE_FULL if extended in _ALSO_FULL else extended & _KIND
         sentence, hint = _ERRORS.get(code, ("the ledger {path} cannot be used", ""))
-        return StateError(f"{sentence.format(path=self.path)} ({exc})", hint=hint.format(path=self.path))
+        # Whoever wrote in a transaction has it undone by now.
+        kind = StateBusyError if code in _PASSING else StateError
+        return kind(f"{sentence.format(path=self.path)} ({exc})", hint=hint.format(path=self.path))
 
 
 _PAGES_AT_ONCE: Final = 256
@@ -225,6 +226,9 @@ _ERRORS: Final = {
     sqlite3.SQLITE_BUSY: ("another process keeps the ledger {path} busy", "try again in a moment"),
     sqlite3.SQLITE_LOCKED: ("another process keeps the ledger {path} busy", "try again in a moment"),
 }
+#: The shared memory beside the database could not grow: its disk is full, as long as it once could.
+_ALSO_FULL: Final = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
+_PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 def _make(path: Path) -> None:

@@ -6,8 +6,7 @@ from typing import Final
 
 from watcher.job import Fingerprint, State
 from watcher.ledger import rows
-from watcher.ledger.database import Row
-from watcher.ledger.part import Part
+from watcher.ledger.part import Part, Row
 from watcher.ledger.protocol import Record, Tally
 
 #: Rows read at a time where all are walked through, so that nobody waits for the whole walk.

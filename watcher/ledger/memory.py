@@ -4,20 +4,22 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from watcher.ledger import rows
-from watcher.ledger.database import Database
-from watcher.ledger.part import Part
+from watcher.ledger.part import Part, Store
 from watcher.ledger.protocol import HookCall
 
 
 class Memory(Part):
     """Values under keys, purchases by day, hook calls."""
 
+    #: The calls this process may run.
+    HOOKS: ClassVar[str] = "SELECT id, source, kind, payload, attempts FROM hooks ORDER BY id"
+
     def __init__(
         self,
-        database: Database,
+        database: Store,
         *,
         exclusive: bool,
         clock: Callable[[], float] = time.time,
@@ -65,7 +67,7 @@ class Memory(Part):
             chosen: dict[int, tuple[bytes, HookCall]] = {}
             with self._database.transaction(durable=False) as connection:
                 busy = set(self._calling.values())
-                for id_, source, kind, payload, attempts in connection.execute(_HOOKS):
+                for id_, source, kind, payload, attempts in connection.execute(self.HOOKS):
                     if len(chosen) == limit:
                         break
                     if source not in busy:
@@ -97,4 +99,3 @@ INSERT INTO bought (endpoint, day, seconds) VALUES (?, ?, ?)
 ON CONFLICT (endpoint, day) DO UPDATE SET seconds = bought.seconds + excluded.seconds
 RETURNING seconds
 """
-_HOOKS: Final = "SELECT id, source, kind, payload, attempts FROM hooks ORDER BY id"

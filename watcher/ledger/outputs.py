@@ -5,8 +5,7 @@ from typing import Final
 
 from watcher.errors import LeaseLostError
 from watcher.job import Job, Output
-from watcher.ledger.database import Row
-from watcher.ledger.part import Part
+from watcher.ledger.part import Part, Row
 from watcher.ledger.protocol import Owned
 
 #: Rows read at a time where all are walked through.

@@ -1,17 +1,72 @@
 """What the parts of a ledger have in common: the database, and what time it is."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Protocol, TypeAlias
 
-from watcher.ledger.database import Database
+Row: TypeAlias = tuple[Any, ...]
+Values: TypeAlias = Mapping[str, object] | Sequence[object]
+
+
+class Answer(Protocol):
+    """What a statement came to; rows are there only where it gives some."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that were changed."""
+
+    def fetchall(self) -> list[Row]:
+        """Give all rows."""
+
+    def __iter__(self) -> Iterator[Row]:
+        """Give one row after the other."""
+
+
+class Connection(Protocol):
+    """A transaction under way; statements are in the dialect that SQLite and PostgreSQL share, with ? or :name for values."""
+
+    def execute(self, sql: str, values: Values = ..., /) -> Answer:
+        """Run one statement."""
+
+    def executemany(self, sql: str, values: Iterable[Values], /) -> object:
+        """Run one statement for each of the values, in order."""
+
+
+class Store(Protocol):
+    """The database under a ledger."""
+
+    #: There is none, and none is to be made.
+    missing: bool
+
+    def close(self) -> None:
+        """Let go of it; may be called again."""
+
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
+        """Change it, all or nothing. `durable`: return only when the change survives power loss. Raises StateError."""
+
+    def query(self, sql: str, values: Values = ()) -> list[Row]:
+        """Read all rows of a statement. Raises StateError."""
+
+    def version(self) -> int:
+        """Give a number that is another one whenever another process has changed the ledger."""
+
+    def shrink(self) -> None:
+        """Give space that became free back to the file system."""
+
+    def size(self) -> int:
+        """Give the bytes it takes on disk."""
 
 
 class Part:
     """One concern of a ledger; an engine is made of all of them, on one database."""
 
+    #: Adds a value to the total of a name.
+    ADD: ClassVar[str] = "UPDATE totals SET value = value + ? WHERE name = ?"
+
     def __init__(
         self,
-        database: Database,
+        database: Store,
         *,
         exclusive: bool,
         clock: Callable[[], float] = time.time,

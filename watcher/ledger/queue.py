@@ -6,13 +6,13 @@ not worth the milliseconds of a flush: a claim that power loss undoes was never 
 queue is found again by the scan at the next start.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
 from watcher.errors import JobError, LeaseLostError, StateError
 from watcher.job import Fingerprint, Found, Job, Outcome, State
 from watcher.ledger import rows
+from watcher.ledger.part import Connection, Row
 from watcher.ledger.protocol import Put, Record
 from watcher.ledger.waiting import LONGEST_DELAY, Waiting
 
@@ -34,14 +34,14 @@ class Queue(Waiting):
         with self._database.transaction(durable=False) as connection:
             answers = [_put(connection, one, now) for one in found]
         if any(answer is not Put.KNOWN for answer in answers):
-            self._announce()
+            self._offer()
         return answers
 
     def skip(self, found: Iterable[Found]) -> None:
         """See Ledger.skip."""
         now = self._clock()
         with self._database.transaction(durable=False) as connection:
-            connection.executemany(_SKIP, (_columns(one, now) for one in found))
+            connection.executemany(_SKIP, (columns(one, now) for one in found))
 
     def forget(self, path: bytes) -> None:
         """See Ledger.forget."""
@@ -69,7 +69,7 @@ class Queue(Waiting):
     def renew(self, job: Job, *, lease: float) -> None:
         """See Ledger.renew."""
         with self._database.transaction(durable=False) as connection:
-            _held(connection, _RENEW, job, until=self._monotonic() + lease)
+            held(connection, _RENEW, job, until=self._monotonic() + lease)
 
     def holds(self, job: Job) -> bool:
         """See Ledger.holds."""
@@ -80,17 +80,17 @@ class Queue(Waiting):
         written = rows.outcome_text(outcome)
         with self._database.transaction() as connection:
             known = connection.execute("SELECT outcome FROM sources WHERE id = ?", (job.id,)).fetchall()
-            _held(connection, _DONE, job, outcome=written, content=outcome.content, now=self._clock())
+            held(connection, _DONE, job, outcome=written, content=outcome.content, now=self._clock())
             if known[0][0] != written:
                 # A file that was only touched concludes with its former outcome: that is no work done twice.
-                connection.execute(_HEARD, (rows.number(outcome.audio_seconds),))
+                connection.execute(self.ADD, (rows.number(outcome.audio_seconds), "audio_seconds"))
             _call(connection, job, "on_done", hook)
         self._concluded(hook)
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
         """See Ledger.fail."""
         with self._database.transaction() as connection:
-            _held(connection, _FAIL, job, now=self._clock(), **_why(error))
+            held(connection, _FAIL, job, now=self._clock(), **_why(error))
             _call(connection, job, "on_failed", hook)
         self._concluded(hook)
 
@@ -105,13 +105,13 @@ class Queue(Waiting):
     def drop(self, job: Job) -> None:
         """See Ledger.drop."""
         with self._database.transaction(durable=False) as connection:
-            _held(connection, _DROP, job)
+            held(connection, _DROP, job)
         self._concluded()
 
     def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
         """See Ledger.refresh."""
         with self._database.transaction(durable=False) as connection:
-            _held(connection, _REFRESH, job, **_stat(fingerprint))
+            held(connection, _REFRESH, job, **_stat(fingerprint))
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
         """See Ledger.progress."""
@@ -130,7 +130,7 @@ class Queue(Waiting):
             now = self._clock()
             connection.executemany(_PUT_BACK, ((now, now, id_) for id_ in failed))
         if failed:
-            self._announce()
+            self._offer()
         return list(failed.values())
 
     # After a crash.
@@ -142,7 +142,7 @@ class Queue(Waiting):
     def _recover(self) -> None:
         """Queue what a dead process was running, at once: the lock says that nobody works on it."""
         with self._database.transaction() as connection:
-            running = connection.execute(_CRASHED).fetchall()
+            running = self._left_running(connection)
             now = self._clock()
             aside = []
             for id_, piece, crashes, reached in running:
@@ -151,7 +151,7 @@ class Queue(Waiting):
                 counted = crashes if not alone else 1 if piece > reached else crashes + 1
                 values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
                 if alone and counted >= CRASHES:
-                    connection.execute(_SET_ASIDE, {**values, **_why(_CRASH)})
+                    connection.execute(_SET_ASIDE, {**values, **_why(CRASHED)})
                     aside.append(id_)
                 elif alone and counted > 1:
                     connection.execute(
@@ -165,7 +165,11 @@ class Queue(Waiting):
 
     # Within a transaction.
 
-    def _choose(self, connection: sqlite3.Connection, *, small: bool) -> int | None:
+    def _left_running(self, connection: Connection) -> list[Row]:
+        """Give what the dead process was running: id, piece, crashes, reached."""
+        return connection.execute(_LEFT_RUNNING).fetchall()
+
+    def _choose(self, connection: Connection, *, small: bool) -> int | None:
         """Pick the job to claim; None: nothing is due, or what is due has to wait for others to end.
 
         A source that was running in a crash goes when its turn comes, but with nothing beside it: until the others have
@@ -192,11 +196,11 @@ class Queue(Waiting):
         state = State.DELAYED if run_at > now else State.READY
         values = {"state": state, "run_at": min(run_at, now + LONGEST_DELAY), "now": now, "given_back": given_back}
         with self._database.transaction() as connection:
-            _held(connection, _BACK, job, **values, **_why(error))
-        self._announce()
+            held(connection, _BACK, job, **values, **_why(error))
+        self._offer()
 
 
-_CRASH: Final = JobError(
+CRASHED: Final = JobError(
     f"the watcher crashed {CRASHES} times over this file, with nothing else running",
     hint="the crash is in the log (journalctl -u watcher) or in coredumpctl; it may help to convert the recording "
     "(ffmpeg -i old.wav new.flac); `watcher retry` tries this one again",
@@ -204,7 +208,7 @@ _CRASH: Final = JobError(
 )
 
 _KNOWN: Final = "SELECT id, root, size, mtime_ns, inode FROM sources WHERE path = ?"
-_REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
+REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
 _QUEUE: Final = """
 INSERT INTO sources (
     path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content
@@ -217,7 +221,7 @@ INSERT INTO sources (
     ), '')
 )
 """
-_REQUEUE: Final = """
+REQUEUE: Final = """
 UPDATE sources SET
     root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, backlog = :backlog, small = :small,
     suspect = :suspect, seconds = :seconds, state = 'ready', attempts = 0, fence = fence + 1, alone = 0, crashes = 0,
@@ -265,7 +269,6 @@ UPDATE sources SET
     state = 'done', updated_at = :now, outcome = :outcome, content = :content, alone = 0, crashes = 0, reached = 0
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
-_HEARD: Final = "UPDATE totals SET value = value + ? WHERE name = 'audio_seconds'"
 _FAIL: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,
@@ -300,7 +303,7 @@ UPDATE sources SET
     state = 'ready', attempts = 0, crashes = 0, run_at = ?, updated_at = ?, reason = '', message = '', hint = ''
 WHERE id = ? AND state = 'failed'
 """
-_CRASHED: Final = "SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' ORDER BY id"
+_LEFT_RUNNING: Final = "SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' ORDER BY id"
 _RECOVER: Final = """
 UPDATE sources SET
     state = :state, run_at = :run_at, updated_at = :now, attempts = attempts - 1, alone = 1,
@@ -316,23 +319,24 @@ WHERE id = :id
 _BY_ID: Final = f"SELECT {rows.RECORD} FROM sources WHERE id = ?"  # noqa: S608 - our own column names
 
 
-def _put(connection: sqlite3.Connection, found: Found, now: float) -> Put:
+def _put(connection: Connection, found: Found, now: float) -> Put:
     known = connection.execute(_KNOWN, (found.path,)).fetchall()
     if not known:
-        connection.execute(_QUEUE, _columns(found, now))
+        connection.execute(_QUEUE, columns(found, now))
         return Put.QUEUED
     ((id_, root, size, mtime_ns, inode),) = known
     new = found.fingerprint
     # An inode of 0 says nothing: the file system came to be mounted another way.
     if (size, mtime_ns) != (new.size, new.mtime_ns) or (inode and new.inode and inode != rows.signed(new.inode)):
-        connection.execute(_REQUEUE, _columns(found, now))
+        connection.execute(REQUEUE, columns(found, now))
         return Put.CHANGED
     if root != found.root:
-        connection.execute(_REROOT, (found.root, id_))
+        connection.execute(REROOT, (found.root, id_))
     return Put.KNOWN
 
 
-def _columns(found: Found, now: float) -> dict[str, object]:
+def columns(found: Found, now: float) -> dict[str, object]:
+    """Give a found file's columns."""
     return {
         "path": found.path,
         "root": found.root,
@@ -353,7 +357,7 @@ def _stat(fingerprint: Fingerprint) -> dict[str, int]:
     }
 
 
-def _failed(connection: sqlite3.Connection, paths: Iterable[bytes] | None) -> dict[int, bytes]:
+def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, bytes]:
     """Give what failed, or what failed at or below `paths`: id and path."""
     if paths is None:
         return dict(connection.execute(_FAILED).fetchall())
@@ -364,13 +368,13 @@ def _failed(connection: sqlite3.Connection, paths: Iterable[bytes] | None) -> di
     return failed
 
 
-def _held(connection: sqlite3.Connection, statement: str, job: Job, **values: object) -> None:
+def held(connection: Connection, statement: str, job: Job, **values: object) -> None:
     """Change the job's row if this claim still holds it."""
     if not connection.execute(statement, {"id": job.id, "fence": job.fence, **values}).rowcount:
         raise LeaseLostError("the job's lease is gone: its file changed, was dropped, or another worker has it")
 
 
-def _call(connection: sqlite3.Connection, job: Job, kind: str, payload: str) -> None:
+def _call(connection: Connection, job: Job, kind: str, payload: str) -> None:
     if payload:
         connection.execute(_HOOK, (job.path, kind, payload.encode("utf-8", "surrogatepass")))
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from watcher.job import Cut, Fingerprint, Job, Outcome, Output, State
-from watcher.ledger.database import Row
+from watcher.ledger.part import Row
 from watcher.ledger.protocol import Record
 
 _SIGN: Final = 1 << 63

@@ -21,6 +21,8 @@ NAME: Final = "ledger.sqlite3"
 class SqliteLedger(Queue, Answers, Outputs, Memory, Looking):
     """See Ledger; `watcher.ledger.open_ledger` says what `exclusive` means."""
 
+    _database: Database
+
     def __init__(
         self,
         directory: Path,

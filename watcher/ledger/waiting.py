@@ -6,14 +6,12 @@ a second, for what nobody in this process announces: a delayed job that falls du
 """
 
 import math
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
-from watcher.ledger.database import Database
-from watcher.ledger.part import Part
+from watcher.ledger.part import Connection, Part, Store
 from watcher.ledger.protocol import Record
 
 #: Nothing waits longer than this, whatever the clock does; seconds. The longest wait anybody asks for is an hour (a
@@ -28,7 +26,7 @@ class Waiting(Part):
 
     def __init__(
         self,
-        database: Database,
+        database: Store,
         *,
         exclusive: bool,
         clock: Callable[[], float] = time.time,
@@ -85,6 +83,10 @@ class Waiting(Part):
             self._change += 1
             self._changes.notify_all()
 
+    def _offer(self) -> None:
+        """Say that there is new work, to whoever shares the ledger."""
+        self._announce()
+
     def _concluded(self, hook: str = "") -> None:
         """Say that a job ended (or is no suspect any more), if anybody may wait for that."""
         if self._held_back or hook:
@@ -117,8 +119,7 @@ class Waiting(Part):
         due = math.inf if first is None else first - now
         return min(due, math.inf if lapse is None else lapse - self._monotonic())
 
-    @staticmethod
-    def _promote(connection: sqlite3.Connection, *, now: float, monotonic: float) -> None:
+    def _promote(self, connection: Connection, *, now: float, monotonic: float) -> None:
         """Make ready what is due, and what was running under a lease that has lapsed."""
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
         connection.execute(_LAPSE, {"monotonic": monotonic})

@@ -1,0 +1,99 @@
+"""A PostgreSQL cluster of the tests' own, on a free port, started when the first of them needs it."""
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+#: Debian keeps the server's programs out of PATH, by version.
+_PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
+#: Root may not run the server.
+_AS: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+_NUMBERS = count(1)
+
+
+class Cluster:
+    """One server with its data in a temporary directory; `port` may be given to start it again where it was."""
+
+    def __init__(self, *settings: str) -> None:
+        self._bin = programs()
+        self.directory = Path(tempfile.mkdtemp(prefix="watcher-pg-"))
+        if _AS:
+            shutil.chown(self.directory, "postgres", "postgres")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self._settings = ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.directory}", *settings)
+        self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        options = " ".join(f"-c {setting}" for setting in (f"port={self.port}", *self._settings))
+        self._run("pg_ctl", "-w", "-l", str(self.directory / "log"), "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._run("pg_ctl", "-w", "-m", mode, "stop")
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def url(self, schema: str, *, user: str = "postgres") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/postgres?options={quote(f'-csearch_path={schema}')}"
+
+    @contextmanager
+    def schema(self) -> Iterator[str]:
+        """Give the url of an empty schema, dropped at the end: to a ledger it is a database of its own."""
+        name = f"t{next(_NUMBERS)}"
+        self.sql(f"CREATE SCHEMA {name}")
+        try:
+            yield self.url(name)
+        finally:
+            self.sql(f"DROP SCHEMA {name} CASCADE")
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement as the superuser."""
+        import psycopg  # noqa: PLC0415 - where the extra is missing, nothing of this is run
+
+        with psycopg.connect(self.url("public"), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self._bin / program, "-D", self.directory / "data", *arguments],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            **_AS,
+        )
+
+
+def programs() -> Path:
+    """Give the directory of the server's programs, or skip the test where there are none."""
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    found = shutil.which("initdb")
+    places = [Path(found).parent] if found else _PLACES
+    if not places:
+        pytest.skip("no PostgreSQL server is installed (apt install postgresql)")
+    return places[0]
+
+
+@cache
+def cluster() -> Cluster:
+    """Give the cluster that most tests share; they ask for no durability."""
+    made = Cluster("fsync=off", "max_connections=200")
+    atexit.register(made.remove)
+    return made

@@ -1,0 +1,333 @@
+"""PostgreSQL under the ledger: a few connections for all threads, statements in the ledger's dialect, errors with a remedy.
+
+A cheap change commits without waiting for the server's disk (synchronous_commit = off): the server writes its log in
+order, so whatever was committed before a durable change is durable with it, on whichever connection.
+"""
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.adapt import Dumper
+from psycopg.pq import TransactionStatus
+
+from watcher.errors import StateBusyError, StateError
+from watcher.ledger.part import Row, Values
+from watcher.ledger.postgres import schema
+from watcher.ledger.postgres.address import Address
+
+_T = TypeVar("_T")
+Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+#: Connections at most, beside the one that listens: more threads than that take turns, a statement takes a millisecond.
+_CONNECTIONS: Final = 6
+#: Pauses between two tries while the database is away; seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+#: Seconds between two looks at the database's clock.
+_SYNC: Final = 60.0
+#: What every connection begins with. A host that was stopped in the middle of a transaction must not hold its locks for
+#: long, and no statement of ours takes long.
+_SETTINGS: Final = (
+    b"SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'; SET lock_timeout = '30s'"
+)
+
+
+class Connection:
+    """A transaction under way, for statements in the dialect the engines share."""
+
+    def __init__(self, raw: Raw) -> None:
+        self._raw = raw
+
+    def execute(self, sql: str, values: Values = (), /) -> "psycopg.Cursor[Row]":
+        """See part.Connection."""
+        return self._raw.execute(translated(sql), values or None)
+
+    def executemany(self, sql: str, values: Iterable[Values], /) -> None:
+        """See part.Connection."""
+        with self._raw.cursor() as cursor:
+            cursor.executemany(translated(sql), values)
+
+
+class Database:
+    """A pool of connections; every method may be called from any thread."""
+
+    missing = False
+
+    def __init__(
+        self, url: str, *, create: bool, host: str, patience: float, clock: Callable[[], float] | None = None
+    ) -> None:
+        """Connect; `create`: bring the schema up to date. Raises StateError and ConfigError.
+
+        `host` is who we are. `patience`: seconds that a database that went away is waited for. `clock` stands in for the
+        database's own.
+        """
+        self._address = Address(url)
+        self._works = create
+        self._host = host
+        self._patience = patience
+        self._clock = clock
+        self._pool = threading.Condition()
+        self._idle: list[Raw] = []
+        self._made = 0
+        self._closed = threading.Event()
+        #: The database's time at a moment of ours, which goes on while a machine sleeps.
+        self._moment = (0.0, 0.0)
+        with self._connection() as raw, _errors(self._address.name):
+            if create:
+                schema.migrate(raw, self._address.name)
+            else:
+                schema.check(raw, self._address.name)
+
+    def close(self) -> None:
+        """Let go of all connections; whoever waits for the database stops waiting. May be called again."""
+        self._closed.set()
+        with self._pool:
+            while self._idle:
+                self._idle.pop().close()
+            self._pool.notify_all()
+
+    @property
+    def name(self) -> str:
+        """Say which database it is, for people; without a password."""
+        return self._address.name
+
+    def now(self) -> float:
+        """Give the database's Unix time, to within the milliseconds of a round trip."""
+        if self._clock is not None:
+            return self._clock()
+        theirs, ours = self._moment
+        passed = _boot_time() - ours
+        if passed > _SYNC:
+            # Clocks differ by millionths: what was right a minute ago does while the database is away.
+            with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
+                self._sync(raw)
+            theirs, ours = self._moment
+            passed = _boot_time() - ours
+        return theirs + passed
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
+        """See part.Store. Raises StateBusyError where the same may pass in a moment."""
+        with self._begun(durable=durable) as raw, _errors(self._address.name):
+            yield Connection(raw)
+            raw.execute(b"COMMIT")
+
+    def query(self, sql: str, values: Values = ()) -> list[Row]:
+        """See part.Store; waits for a database that is away."""
+
+        def ask() -> list[Row]:
+            with self._connection() as raw, _errors(self._address.name):
+                return raw.execute(translated(sql), values or None).fetchall()
+
+        return self.patiently(ask)
+
+    def patiently(self, call: Callable[[], _T]) -> _T:
+        """Do something again until the database is there to do it, but not for longer than our patience."""
+        deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
+        while True:
+            try:
+                return call()
+            except StateBusyError:
+                if time.monotonic() + pause > deadline or self._closed.wait(pause):
+                    raise
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def version(self) -> int:
+        """See part.Store: made of the sums, which every change of a source's state moves.
+
+        Always the same for a host that works: it is told of new work, and the rest is not its business.
+        """
+        if self._works:
+            return 0
+        return hash(tuple(self.query("SELECT name, value FROM totals ORDER BY name")))
+
+    def shrink(self) -> None:
+        """See part.Store."""
+        # Only the tables' owner may; where the hosts' role is another one, the server's autovacuum does it in time.
+        with contextlib.suppress(StateError):
+            self.query("SELECT 1")
+            with self._connection() as raw, _errors(self._address.name):
+                raw.execute(b"SET client_min_messages = error")
+                raw.execute(b"VACUUM (TRUNCATE) answers, contents, cuts")
+                raw.execute(b"RESET client_min_messages")
+
+    def size(self) -> int:
+        """See part.Store; may be asked of a closed one, too."""
+        with self._connection() as raw, _errors(self._address.name):
+            return int(raw.execute(_SIZE).fetchall()[0][0])
+
+    def say(self, channel: str, word: str) -> None:
+        """Tell all who listen on a channel; who is not reached will look by himself."""
+        with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
+            raw.execute(b"SELECT pg_notify(%s, %s)", (channel, word))
+
+    def connect(self) -> Raw:
+        """Make a connection of one's own. Raises StateError."""
+        with _errors(self._address.name):
+            raw = self._address.connect()
+            try:
+                raw.adapters.register_dumper(bool, _Flag)
+                raw.execute(_SETTINGS)
+                raw.execute(b"SELECT set_config('watcher.host', %s, false)", (self._host,))
+                self._sync(raw)
+            except BaseException:
+                raw.close()
+                raise
+        return raw
+
+    def _sync(self, raw: Raw) -> None:
+        before = _boot_time()
+        ((theirs,),) = raw.execute(b"SELECT extract(epoch FROM clock_timestamp())::float8").fetchall()
+        self._moment = (theirs, (before + _boot_time()) / 2)
+
+    @contextmanager
+    def _begun(self, *, durable: bool) -> Iterator[Raw]:
+        """Give a connection on which a transaction has begun; it is undone unless it was committed."""
+        begin = b"BEGIN" if durable else b"BEGIN; SET LOCAL synchronous_commit = off"
+        raw = self._take()
+        try:
+            try:
+                raw.execute(begin, prepare=False)
+            except psycopg.OperationalError:
+                # It broke while it lay idle, and so did the others, if the server was restarted: nothing was done yet.
+                self._give(raw)
+                self._forget_idle()
+                raw = self._take()
+                with _errors(self._address.name):
+                    raw.execute(begin, prepare=False)
+            yield raw
+        finally:
+            self._give(raw)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Raw]:
+        raw = self._take()
+        try:
+            yield raw
+        finally:
+            self._give(raw)
+
+    def _take(self) -> Raw:
+        with self._pool:
+            while not self._idle and self._made >= _CONNECTIONS:
+                self._pool.wait()
+            if self._idle:
+                return self._idle.pop()
+            self._made += 1
+        try:
+            return self.connect()
+        except BaseException:
+            self._made_one_less()
+            raise
+
+    def _give(self, raw: Raw) -> None:
+        if raw.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
+            with contextlib.suppress(psycopg.Error):
+                raw.execute(b"ROLLBACK")
+        if raw.pgconn.transaction_status != TransactionStatus.IDLE or self._closed.is_set():
+            raw.close()
+            self._made_one_less()
+            return
+        with self._pool:
+            self._idle.append(raw)
+            self._pool.notify()
+
+    def _forget_idle(self) -> None:
+        with self._pool:
+            broken, self._idle = self._idle, []
+        for raw in broken:
+            raw.close()
+            self._made_one_less()
+
+    def _made_one_less(self) -> None:
+        with self._pool:
+            self._made -= 1
+            self._pool.notify()
+
+
+@lru_cache(maxsize=512)
+def translated(sql: str) -> bytes:
+    """Write ? and :name the way psycopg does."""
+    return _PLACE.sub(lambda match: f"%({match[1]})s" if match[1] else "%s", sql.replace("%", "%%")).encode()
+
+
+# Not the second colon of a cast.
+_PLACE: Final = re.compile(r"(?<!:):(\w+)|\?")
+_SIZE: Final = b"""
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+"""
+
+
+class _Flag(Dumper):
+    """A truth value as the number the tables have for it."""
+
+    oid = 21
+
+    def dump(self, obj: bool) -> bytes:  # noqa: FBT001 - psycopg's own signature
+        return b"1" if obj else b"0"
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    """Say in plain words what PostgreSQL said in its own."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        words = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        for kinds, ours, sentence, hint in _ERRORS:
+            if isinstance(exc, kinds):
+                raise ours(f"{sentence.format(name=name)} ({words})", hint=hint) from exc
+        # Without a code of its own, libpq lost the server or never reached it.
+        if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError) and exc.sqlstate is None:
+            raise StateBusyError(f"the database {name} cannot be reached ({words})", hint=_REACH) from exc
+        raise StateError(f"the ledger in the database {name} cannot be used ({words})") from exc
+
+
+_REACH: Final = (
+    "look at the server (systemctl status postgresql, pg_isready), the way to it, and the role: its password comes from "
+    "PGPASSFILE (~/.pgpass) or the url, pg_hba.conf says who may; everything goes on when it answers"
+)
+_RIGHTS: Final = (
+    "the role needs USAGE on the schema, and SELECT, INSERT, UPDATE, DELETE on its tables; the first start, and the first "
+    "of a new version, needs the schema's owner"
+)
+_ERRORS: Final[tuple[tuple[tuple[type[psycopg.Error], ...], type[StateError], str, str], ...]] = (
+    (
+        (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable, errors.QueryCanceled),
+        StateBusyError,
+        "the ledger in the database {name} is busy",
+        "if this lasts, look for long transactions in pg_stat_activity",
+    ),
+    (
+        (
+            errors.AdminShutdown,
+            errors.CrashShutdown,
+            errors.CannotConnectNow,
+            errors.IdleInTransactionSessionTimeout,
+            errors.ReadOnlySqlTransaction,
+        ),
+        StateBusyError,
+        "the database {name} does not take changes now",
+        _REACH,
+    ),
+    (
+        (errors.DiskFull, errors.TooManyConnections),
+        StateBusyError,
+        "the database {name} has no room",
+        "free space on the server's disk, or raise max_connections; nothing that was reported as saved is lost",
+    ),
+    ((errors.InsufficientPrivilege,), StateError, "the database {name} does not let us", _RIGHTS),
+)
+
+
+def _boot_time() -> float:
+    """Give seconds that never jump, and go on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

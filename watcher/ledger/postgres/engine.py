@@ -1,0 +1,356 @@
+"""What PostgreSQL does another way than SQLite, in terms of stored paths: claims, leases, recovery, and what belongs to a host."""
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, Final
+
+from watcher.errors import StateError
+from watcher.job import Fingerprint, Found, Job
+from watcher.ledger import rows
+from watcher.ledger.answers import Answers
+from watcher.ledger.looking import Looking
+from watcher.ledger.memory import Memory
+from watcher.ledger.outputs import Outputs
+from watcher.ledger.part import Connection, Row
+from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.listener import Listener
+from watcher.ledger.postgres.schema import LOCKS, PUTTING
+from watcher.ledger.protocol import Put
+from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, Queue, columns, held
+from watcher.ledger.waiting import LONGEST_DELAY
+
+#: Channel on which hosts say that there is new work.
+_CHANNEL: Final = "watcher"
+
+
+class Engine(Queue, Answers, Outputs, Memory, Looking):
+    """A ledger of stored paths, shared with other hosts."""
+
+    ADD: ClassVar[str] = """
+    INSERT INTO sums (value, name, backend) VALUES (?, ?, pg_backend_pid())
+    ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
+    """
+    HOOKS: ClassVar[str] = """
+    SELECT id, source, kind, payload, attempts FROM hooks WHERE host = current_setting('watcher.host') ORDER BY id
+    """
+
+    _database: Database
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        exclusive: bool,
+        host: str,
+        mounts: Sequence[bytes],
+        grace: float,
+        tick: Callable[[], float] | None = None,
+    ) -> None:
+        """`mounts`: whose sources this host can reach.
+
+        `grace`: seconds after a start of the server in which no lease is taken over, because nobody could renew any while
+        it was away. `tick` stands in for its clock.
+        """
+        self._host = host
+        self._mounts = list(mounts)
+        self._grace = grace
+        self._tick = tick
+        #: One claim of this host after the other: what runs beside a suspect has to be known.
+        self._claiming = threading.Lock()
+        self._starting = threading.Lock()
+        self._listener: Listener | None = None
+        super().__init__(database, exclusive=exclusive, clock=database.now)
+        if exclusive:
+            # Before the first claim, so that nothing is missed after it.
+            self._listen()
+            try:
+                with database.transaction(durable=False) as connection:
+                    connection.execute(_FOLD)
+                self._recover()
+            except BaseException:
+                self.close()
+                raise
+            database.say(_CHANNEL, self._myself)
+
+    def close(self) -> None:
+        """See Ledger.close."""
+        with self._starting:
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+        self._database.close()
+
+    # Finding.
+
+    def put(self, found: Iterable[Found]) -> list[Put]:
+        """See Ledger.put."""
+        answers: list[Put] = []
+        runs = list(_distinct(found))
+        if not runs:
+            return answers
+        with self._database.transaction(durable=False) as connection:
+            # Hosts that find the same files take turns, or each would wait for a row of the other.
+            connection.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCKS, PUTTING))
+            now = self._clock()
+            for run in runs:
+                answers += _put(connection, run, now)
+        if any(answer is not Put.KNOWN for answer in answers):
+            self._offer()
+            if Put.CHANGED in answers:
+                self._concluded()
+        return answers
+
+    # Working.
+
+    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
+        """See Ledger.claim."""
+        if not self._exclusive:
+            raise StateError("only a host that works on the ledger may claim jobs")
+        self._about_to_claim()
+        with self._claiming, self._database.transaction(durable=False) as connection:
+            self._promote(connection, now=self._clock(), monotonic=0.0)
+            for alone, of_small in self._groups(connection, small=small):
+                values = {
+                    "alone": alone,
+                    "small": of_small,
+                    "mounts": self._mounts,
+                    "host": self._host,
+                    "owner": rows.text(owner),
+                    "lease": float(lease),
+                    "now": self._clock(),
+                }
+                if claimed := self._timed(connection, _CLAIM, values):
+                    return rows.job(claimed[0])
+        return None
+
+    def renew(self, job: Job, *, lease: float) -> None:
+        """See Ledger.renew."""
+        with self._database.transaction(durable=False) as connection:
+            statement, values = self._with_tick(_RENEW, {"lease": float(lease)})
+            held(connection, statement, job, **values)
+
+    def holds(self, job: Job) -> bool:
+        """See Ledger.holds."""
+        return bool(self._database.query(*self._with_tick(_HOLDS, {"id": job.id, "fence": job.fence})))
+
+    # Waiting.
+
+    def wait(self, seconds: float) -> None:
+        """See Ledger.wait."""
+        self._listen()
+        super().wait(seconds)
+
+    def _listen(self) -> None:
+        with self._starting:
+            if self._listener is None:
+                self._listener = Listener(self._database, channel=_CHANNEL, myself=self._myself, heard=self._announce)
+
+    @property
+    def _myself(self) -> str:
+        # Two openings of one host (a daemon, and a command beside it) are two voices.
+        return f"{self._host}:{id(self)}"
+
+    def _offer(self) -> None:
+        super()._offer()
+        self._database.say(_CHANNEL, self._myself)
+
+    # Temporaries.
+
+    def temporaries(self) -> tuple[bytes, ...]:
+        """See Ledger.temporaries."""
+        return tuple(path for (path,) in self._database.query(_TEMPORARIES))
+
+    # Within a transaction.
+
+    def _left_running(self, connection: Connection) -> list[Row]:
+        return connection.execute(_LEFT_RUNNING, (self._host,)).fetchall()
+
+    def _groups(self, connection: Connection, *, small: bool) -> Iterator[tuple[int, int]]:
+        """Give the groups to claim from, by (alone, small), the one whose turn it is first; see Queue._choose.
+
+        A suspect has nothing beside it on its own host: a crash is a process's. Other hosts go on.
+        """
+        heads = sorted(connection.execute(_HEADS, {"mounts": self._mounts}).fetchall())
+        if not heads:
+            return
+        ((running, suspects),) = connection.execute(_RUNNING, (self._host,)).fetchall()
+        if suspects or (heads[0][3] and running):
+            self._held_back = True
+            return
+        for place, (_, _, _, alone, of_small) in enumerate(heads):
+            # Another host may be claiming what was first: then the next one's turn has come.
+            if place == 0 if alone else of_small or not small:
+                yield alone, of_small
+
+    def _promote(self, connection: Connection, *, now: float, monotonic: float) -> None:  # noqa: ARG002 - see :tick
+        connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
+        self._timed(connection, _LAPSE, {"host": self._host, "grace": self._grace, "crashes": CRASHES, **_CRASHED})
+
+    def _due_in(self) -> float:
+        now = self._clock()
+        ((first, last, lapse),) = self._database.query(*self._with_tick(_DUE, {"grace": self._grace}))
+        if last is not None and last > now + LONGEST_DELAY:
+            return 0.0
+        due = math.inf if first is None else first - now
+        return min(due, math.inf if lapse is None else lapse)
+
+    def _timed(self, connection: Connection, statement: str, values: dict[str, object]) -> list[Row]:
+        """Run a statement that asks for the database's clock, and give its rows."""
+        return connection.execute(*self._with_tick(statement, values)).fetchall()
+
+    def _with_tick(self, statement: str, values: dict[str, object]) -> tuple[str, dict[str, object]]:
+        if self._tick is None:
+            return statement.replace(":tick", _TICK), values
+        return statement.replace(":tick", ":tick::float8"), {**values, "tick": self._tick()}
+
+
+def _distinct(found: Iterable[Found]) -> Iterator[list[Found]]:
+    """Split what was found so that no path comes twice in a run: one statement sees each row once."""
+    run: dict[bytes, Found] = {}
+    for one in found:
+        if one.path in run:
+            yield list(run.values())
+            run = {}
+        run[one.path] = one
+    if run:
+        yield list(run.values())
+
+
+def _put(connection: Connection, found: list[Found], now: float) -> list[Put]:
+    """Put files of distinct paths."""
+    answers = dict.fromkeys((one.path for one in found), Put.KNOWN)
+    left = found
+    while left:
+        entered = {path for (path,) in connection.execute(_ENTER, {**_arrays(left), "now": now}).fetchall()}
+        answers.update(dict.fromkeys(entered, Put.QUEUED))
+        paths = [one.path for one in left if one.path not in entered]
+        known = {row[0]: row[1:] for row in connection.execute(_KNOWN, {"paths": paths}).fetchall()} if paths else {}
+        changed = [one for one in left if one.path in known and _differs(one.fingerprint, *known[one.path][2:])]
+        moved = [one for one in left if one.path in known and known[one.path][1] != one.root and one not in changed]
+        if changed:
+            connection.executemany(REQUEUE, [columns(one, now) for one in changed])
+            answers.update(dict.fromkeys((one.path for one in changed), Put.CHANGED))
+        if moved:
+            connection.executemany(REROOT, [(one.root, known[one.path][0]) for one in moved])
+        # Known, and forgotten by another host a moment later: new.
+        left = [one for one in left if one.path not in entered and one.path not in known]
+    return [answers[one.path] for one in found]
+
+
+def _differs(new: Fingerprint, size: int, mtime_ns: int, inode: int) -> bool:
+    # An inode of 0 says nothing: the file system came to be mounted another way.
+    return (size, mtime_ns) != (new.size, new.mtime_ns) or bool(inode and new.inode and inode != rows.signed(new.inode))
+
+
+def _arrays(found: list[Found]) -> dict[str, object]:
+    all_columns = [columns(one, 0.0) for one in found]
+    arrays: dict[str, object] = {
+        name: [one[name] for one in all_columns] for name in ("path", "root", "size", "mtime_ns", "inode", "seconds")
+    }
+    arrays |= {name: [int(bool(one[name])) for one in all_columns] for name in ("backlog", "small", "suspect")}
+    return arrays
+
+
+_CRASHED: Final = {"reason": CRASHED.reason, "message": CRASHED.message, "hint": CRASHED.hint}
+_TICK: Final = "extract(epoch FROM clock_timestamp())::float8"
+
+#: Sums of connections that are no more go into one row each.
+_FOLD: Final = """
+WITH old AS (
+    DELETE FROM sums WHERE backend <> 0 AND backend NOT IN (SELECT pid FROM pg_stat_activity) RETURNING name, value
+)
+INSERT INTO sums (backend, name, value) SELECT 0, name, sum(value) FROM old GROUP BY name
+ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
+"""
+_ENTER: Final = """
+INSERT INTO sources (
+    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content
+)
+SELECT
+    found.path, found.root, found.size, found.mtime_ns, found.inode, found.backlog, found.small, found.suspect,
+    found.seconds, 'ready', :now, :now, :now,
+    coalesce((
+        SELECT done.content FROM sources AS done
+        WHERE done.state = 'done' AND done.inode <> 0 AND done.content <> ''
+        AND done.inode = found.inode AND done.size = found.size AND done.mtime_ns = found.mtime_ns
+        LIMIT 1
+    ), '')
+FROM unnest(
+    :path::bytea[], :root::bytea[], :size::int8[], :mtime_ns::int8[], :inode::int8[],
+    :backlog::int2[], :small::int2[], :suspect::int2[], :seconds::float8[]
+) WITH ORDINALITY AS found (path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, place)
+ORDER BY found.place
+ON CONFLICT (path) DO NOTHING
+RETURNING path
+"""
+_KNOWN: Final = "SELECT path, id, root, size, mtime_ns, inode FROM sources WHERE path = ANY(:paths::bytea[])"
+_HEADS: Final = " UNION ALL ".join(
+    f"""
+    (SELECT backlog, queued_at, id, alone, small FROM sources
+    WHERE state = 'ready' AND alone = {alone} AND small = {small} AND mount = ANY(:mounts::bytea[])
+    ORDER BY backlog, queued_at, id LIMIT 1)
+    """  # noqa: S608 - numbers of our own
+    for alone in (0, 1)
+    for small in (0, 1)
+)
+_RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running' AND host = ?"
+_CLAIM: Final = f"""
+WITH chosen AS MATERIALIZED (
+    SELECT id AS number FROM sources
+    WHERE state = 'ready' AND alone = :alone AND small = :small AND mount = ANY(:mounts::bytea[])
+    ORDER BY backlog, queued_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE sources SET
+    state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, host = :host,
+    lease_until = :tick + :lease, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
+    reason = '', message = '', hint = ''
+FROM chosen WHERE id = number
+RETURNING {rows.JOB}
+"""  # noqa: S608 - our own column names
+_RENEW: Final = """
+UPDATE sources SET lease_until = :tick + :lease WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+_HOLDS: Final = """
+SELECT 1 FROM sources
+WHERE id = :id AND fence = :fence AND (state IN ('done', 'failed') OR state = 'running' AND lease_until > :tick)
+"""
+_LEFT_RUNNING: Final = """
+SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' AND host = ? ORDER BY id FOR UPDATE
+"""
+# Whoever changes several sources at a time skips those that another one is changing: nobody waits for two at once.
+_PROMOTE: Final = """
+UPDATE sources SET state = 'ready' WHERE id IN (
+    SELECT id FROM sources WHERE state = 'delayed' AND (run_at <= :now OR run_at > :horizon) FOR UPDATE SKIP LOCKED
+)
+"""
+# What another host let lapse may have killed it: it goes on as a suspect, so that it cannot take one host after the other
+# and innocent files with them. A crash there that nobody recovered counts as one here.
+_LAPSE: Final = """
+WITH lapsed AS MATERIALIZED (
+    SELECT id AS number, host <> :host AS foreign_one, host <> :host AND alone = 1 AND piece <= reached AS again
+    FROM sources WHERE state = 'running' AND lease_until <= :tick
+    AND pg_postmaster_start_time() + make_interval(secs => :grace) <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE sources SET
+    state = CASE WHEN again AND crashes + 1 >= :crashes THEN 'failed' ELSE 'ready' END,
+    reason = CASE WHEN again AND crashes + 1 >= :crashes THEN :reason ELSE reason END,
+    message = CASE WHEN again AND crashes + 1 >= :crashes THEN :message ELSE message END,
+    hint = CASE WHEN again AND crashes + 1 >= :crashes THEN :hint ELSE hint END,
+    crashes = CASE WHEN again THEN crashes + 1 ELSE crashes END,
+    reached = CASE WHEN foreign_one THEN greatest(reached, piece) ELSE reached END,
+    alone = CASE WHEN foreign_one THEN 1 ELSE alone END
+FROM lapsed WHERE id = number
+RETURNING id
+"""
+_DUE: Final = """
+SELECT
+    (SELECT min(run_at) FROM sources WHERE state = 'delayed'),
+    (SELECT max(run_at) FROM sources WHERE state = 'delayed'),
+    (SELECT greatest(
+        min(lease_until) - :tick,
+        extract(epoch FROM pg_postmaster_start_time() + make_interval(secs => :grace) - clock_timestamp())::float8
+    ) FROM sources WHERE state = 'running' HAVING count(*) > 0)
+"""
+_TEMPORARIES: Final = "SELECT path FROM temporaries WHERE host = current_setting('watcher.host') ORDER BY path"

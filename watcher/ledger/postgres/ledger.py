@@ -1,0 +1,334 @@
+"""The ledger as one host sees it: with this host's paths, and not put off by a database that is away for a moment.
+
+While the database restarts or fails over, a call is made again for a little while; then it is a StateBusyError, and whoever
+can wait longer may make it again. All calls may be: what was committed without our hearing of it is either done once more
+to the same effect, or refused by the fence and recognised as our own doing.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
+from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, State
+from watcher.ledger.lock import Lock
+from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.engine import Engine
+from watcher.ledger.postgres.host import host_of
+from watcher.ledger.postgres.roots import Roots
+from watcher.ledger.protocol import Content, HookCall, Owned, Put, Record, Tally
+
+#: Seconds a call waits for a database that went away: a restart takes no longer.
+PATIENCE: Final = 2.0
+#: Seconds after a start of the server in which no lease is taken over: longer than between two renewals.
+GRACE: Final = 15.0
+
+
+class PostgresLedger:
+    """See Ledger; `watcher.ledger.open_ledger` says what the arguments mean."""
+
+    def __init__(
+        self,
+        directory: Path,
+        url: str,
+        *,
+        roots: Mapping[str, str] | None = None,
+        exclusive: bool = True,
+        clock: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
+        grace: float = GRACE,
+        database_clock: tuple[Callable[[], float], Callable[[], float]] | None = None,
+    ) -> None:
+        """Open. Raises StateLockedError when another process is the host of this directory, StateError, ConfigError.
+
+        `clock`: this host's, in which callers say when. `database_clock`: what stands in for the database's own, to date
+        what is stored and to time leases.
+        """
+        self._lock = None
+        self._clock = clock
+        if exclusive:
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as exc:
+                raise StateError(
+                    f"the state directory {directory} cannot be made: {exc.strerror}",
+                    hint="name a directory that the daemon's user may write: [state] dir",
+                ) from exc
+            self._lock = Lock(directory)
+        try:
+            #: Who we are among the hosts.
+            self.host = host_of(directory, make=exclusive)
+            #: What this host has of the fleet's roots.
+            self.roots = Roots(roots or {}, host=self.host)
+            now, tick = database_clock or (None, None)
+            self._database = Database(url, create=exclusive, host=self.host, patience=patience, clock=now)
+            try:
+                self._engine = Engine(
+                    self._database,
+                    exclusive=exclusive,
+                    host=self.host,
+                    mounts=self.roots.mounts,
+                    grace=grace,
+                    tick=tick,
+                )
+            except BaseException:
+                self._database.close()
+                raise
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+        self._patiently = self._database.patiently
+        #: Claims whose conclusion may have been committed without our hearing of it.
+        self._unsure: set[tuple[int, int]] = set()
+
+    def close(self) -> None:
+        """See Ledger.close."""
+        self._engine.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # Finding.
+
+    def put(self, found: Iterable[Found]) -> list[Put]:
+        """See Ledger.put."""
+        stored = [self._found(one) for one in found]
+        return self._patiently(lambda: self._engine.put(stored))
+
+    def skip(self, found: Iterable[Found]) -> None:
+        """See Ledger.skip."""
+        stored = [self._found(one) for one in found]
+        self._patiently(lambda: self._engine.skip(stored))
+
+    def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
+        """See Ledger.known."""
+        for folder in self.roots.below(root):
+            for path, fingerprint, state in self._engine.known(folder):
+                yield self.roots.real(path), fingerprint, state
+
+    def lookup(self, path: bytes) -> Record | None:
+        """See Ledger.lookup."""
+        record = self._engine.lookup(self.roots.stored(path))
+        return None if record is None else self.roots.record(record)
+
+    # Working.
+
+    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
+        """See Ledger.claim."""
+        job = self._patiently(lambda: self._engine.claim(owner, lease=lease, small=small))
+        return None if job is None else self.roots.job(job)
+
+    def renew(self, job: Job, *, lease: float) -> None:
+        """See Ledger.renew."""
+        self._patiently(lambda: self._engine.renew(job, lease=lease))
+
+    def holds(self, job: Job) -> bool:
+        """See Ledger.holds."""
+        return self._engine.holds(job)
+
+    def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
+        """See Ledger.done."""
+        stored, result = self.roots.stored_job(job), self.roots.stored_outcome(outcome)
+        self._conclude(job, lambda: self._engine.done(stored, result, hook=hook))
+
+    def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
+        """See Ledger.fail."""
+        stored = self.roots.stored_job(job)
+        self._conclude(job, lambda: self._engine.fail(stored, error, hook=hook))
+
+    def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
+        """See Ledger.retry."""
+        due = run_at + self._ahead()
+        self._conclude(job, lambda: self._engine.retry(job, error, run_at=due), back=True)
+
+    def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
+        """See Ledger.release."""
+        due = run_at + self._ahead() if run_at else 0.0
+        self._conclude(job, lambda: self._engine.release(job, run_at=due, error=error), back=True)
+
+    def forget(self, path: bytes) -> None:
+        """See Ledger.forget."""
+        self._patiently(lambda: self._engine.forget(self.roots.stored(path)))
+
+    def drop(self, job: Job) -> None:
+        """See Ledger.drop."""
+        self._conclude(job, lambda: self._engine.drop(job), back=True)
+
+    def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
+        """See Ledger.refresh."""
+        self._patiently(lambda: self._engine.refresh(job, fingerprint))
+
+    def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
+        """See Ledger.progress."""
+        self._patiently(lambda: self._engine.progress(job, piece=piece, pieces=pieces, seconds_done=seconds_done))
+
+    def wait(self, seconds: float) -> None:
+        """See Ledger.wait."""
+        deadline = time.monotonic() + seconds
+        self._patiently(lambda: self._engine.wait(max(0.0, deadline - time.monotonic())))
+
+    def wake(self) -> None:
+        """See Ledger.wake."""
+        self._engine.wake()
+
+    def next_due(self) -> float | None:
+        """See Ledger.next_due."""
+        due = self._engine.next_due()
+        return None if due is None else due - self._ahead()
+
+    # Paid answers.
+
+    def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
+        """See Ledger.keep."""
+        self._patiently(lambda: self._engine.keep(digest, parameters, body, seconds=seconds, model=model))
+
+    def recall(self, digest: str, parameters: str) -> bytes | None:
+        """See Ledger.recall."""
+        return self._patiently(lambda: self._engine.recall(digest, parameters))
+
+    def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
+        """See Ledger.keep_cut."""
+        self._patiently(lambda: self._engine.keep_cut(sketch, parameters, cut))
+
+    def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
+        """See Ledger.cuts."""
+        return self._engine.cuts(sketch, parameters)
+
+    def keep_content(self, content: Content) -> None:
+        """See Ledger.keep_content."""
+        self._patiently(lambda: self._engine.keep_content(content))
+
+    def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
+        """See Ledger.content."""
+        return self._patiently(lambda: self._engine.content(digest=digest, sketch=sketch, parameters=parameters))
+
+    def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """See Ledger.prune."""
+        return self._patiently(lambda: self._engine.prune(answers_older_than=answers_older_than, max_bytes=max_bytes))
+
+    # Output paths.
+
+    def enter_output(self, job: Job, output: Output) -> bool:
+        """See Ledger.enter_output."""
+        stored, entered = self.roots.stored_job(job), self.roots.stored_output(output)
+        return self._patiently(lambda: self._engine.enter_output(stored, entered))
+
+    def placed(self, path: bytes) -> None:
+        """See Ledger.placed."""
+        self._patiently(lambda: self._engine.placed(self.roots.stored(path)))
+
+    def disown(self, path: bytes) -> None:
+        """See Ledger.disown."""
+        self._patiently(lambda: self._engine.disown(self.roots.stored(path)))
+
+    def owner(self, path: bytes) -> Owned | None:
+        """See Ledger.owner."""
+        owned = self._engine.owner(self.roots.stored(path))
+        return None if owned is None else self.roots.owned(owned)
+
+    def owned(self, source: bytes) -> tuple[Owned, ...]:
+        """See Ledger.owned."""
+        return tuple(map(self.roots.owned, self._engine.owned(self.roots.stored(source))))
+
+    def notes(self) -> Iterator[Owned]:
+        """See Ledger.notes; only of roots that this host has: of the others it cannot tell which are still there."""
+        return (self.roots.owned(note) for note in self._engine.notes() if self.roots.has(note.path))
+
+    def enter_temporary(self, path: bytes) -> None:
+        """See Ledger.enter_temporary."""
+        self._patiently(lambda: self._engine.enter_temporary(self.roots.stored(path)))
+
+    def drop_temporary(self, path: bytes) -> None:
+        """See Ledger.drop_temporary."""
+        self._patiently(lambda: self._engine.drop_temporary(self.roots.stored(path)))
+
+    def temporaries(self) -> tuple[bytes, ...]:
+        """See Ledger.temporaries; only this host's own."""
+        return tuple(self.roots.real(path) for path in self._engine.temporaries() if self.roots.has(path))
+
+    # Memory.
+
+    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+        """See Ledger.remember."""
+        end = None if expires is None else expires + self._ahead()
+        self._patiently(lambda: self._engine.remember(key, value, expires=end))
+
+    def remembered(self, key: str) -> dict[str, object] | None:
+        """See Ledger.remembered."""
+        return self._engine.remembered(key)
+
+    def forget_memory(self, key: str) -> None:
+        """See Ledger.forget_memory."""
+        self._patiently(lambda: self._engine.forget_memory(key))
+
+    def buy(self, endpoint: str, day: str, seconds: float) -> float:
+        """See Ledger.buy."""
+        return self._patiently(lambda: self._engine.buy(endpoint, day, seconds))
+
+    # Hooks.
+
+    def hooks_due(self, limit: int) -> Sequence[HookCall]:
+        """See Ledger.hooks_due; only this host's own."""
+        return self._patiently(lambda: self._engine.hooks_due(limit))
+
+    def hook_done(self, call: HookCall) -> None:
+        """See Ledger.hook_done."""
+        self._patiently(lambda: self._engine.hook_done(call))
+
+    # Looking.
+
+    def counts(self) -> dict[State, int]:
+        """See Ledger.counts; of the whole fleet, as all that follows."""
+        return self._engine.counts()
+
+    def records(self, *states: State, limit: int = 10) -> list[Record]:
+        """See Ledger.records."""
+        return list(map(self.roots.record, self._engine.records(*states, limit=limit)))
+
+    def tally(self) -> Tally:
+        """See Ledger.tally."""
+        return self._engine.tally()
+
+    def size(self) -> int:
+        """See Ledger.size."""
+        return self._engine.size()
+
+    # Operator.
+
+    def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
+        """See Ledger.put_back."""
+        stored = None if paths is None else [place for path in paths for place in self.roots.below(path)]
+        return list(map(self.roots.real, self._patiently(lambda: self._engine.put_back(stored))))
+
+    # After a crash.
+
+    def quarantined(self) -> tuple[Record, ...]:
+        """See Ledger.quarantined."""
+        return tuple(map(self.roots.record, self._engine.quarantined()))
+
+    def _conclude(self, job: Job, call: Callable[[], None], *, back: bool = False) -> None:
+        """Conclude, if need be again: where a commit went unheard, the second one finds what the first one did."""
+        claim = (job.id, job.fence)
+
+        def once() -> None:
+            try:
+                call()
+            except StateBusyError:
+                self._unsure.add(claim)
+                raise
+            except LeaseLostError:
+                if not (claim in self._unsure and (back or self._engine.holds(job))):
+                    raise
+
+        self._patiently(once)
+        self._unsure.discard(claim)
+
+    def _found(self, found: Found) -> Found:
+        return replace(found, root=self.roots.stored(found.root), path=self.roots.stored(found.path))
+
+    def _ahead(self) -> float:
+        """Give the seconds by which the database's clock is ahead of this host's."""
+        return self._database.now() - self._clock()

@@ -1,0 +1,79 @@
+"""Hearing at once what other hosts have to say: LISTEN on a connection of its own, in a thread of its own."""
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+
+from watcher.errors import StateError
+from watcher.ledger.postgres.database import Database, Raw
+
+#: Seconds between two tries to reach the database.
+_AGAIN: Final = 1.0
+#: Seconds without a word after which the connection is asked for a sign of life.
+_SILENCE: Final = 30.0
+
+
+class Listener:
+    """Calls back for every word on a channel that others have said; while it is deaf, once a second."""
+
+    def __init__(self, database: Database, *, channel: str, myself: str, heard: Callable[[], None]) -> None:
+        """Listen from now on. `myself`: the word that we say, which needs no call. Raises StateError."""
+        self._database = database
+        self._channel = channel
+        self._myself = myself
+        self._heard = heard
+        self._stop = threading.Event()
+        raw = self._connect()
+        self._ear, self._mouth = os.pipe2(os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, args=(raw,), name="ledger-listener", daemon=False)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._stop.set()
+        os.write(self._mouth, b".")
+        self._thread.join()
+        os.close(self._mouth)
+        os.close(self._ear)
+
+    def _connect(self) -> Raw:
+        raw = self._database.connect()
+        try:
+            raw.execute(f'LISTEN "{self._channel}"'.encode())
+        except psycopg.Error as exc:
+            raw.close()
+            raise StateError(f"the database {self._database.name} does not let us listen ({exc})") from exc
+        return raw
+
+    def _run(self, raw: Raw | None) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(StateError, psycopg.Error, OSError):
+                if raw is None:
+                    raw = self._connect()
+                    # Whatever was said before nobody heard.
+                    self._heard()
+                self._listen(raw)
+            if raw is not None:
+                raw.close()
+                raw = None
+            if not self._stop.wait(_AGAIN):
+                self._heard()
+
+    def _listen(self, raw: Raw) -> None:
+        while not self._stop.is_set():
+            readable, _, _ = select.select([raw.fileno(), self._ear], [], [], _SILENCE)
+            if self._stop.is_set():
+                return
+            if not readable:
+                raw.execute(b"SELECT 1")
+                # It may have brought a word along that went unread.
+                self._heard()
+            raw.pgconn.consume_input()
+            words = list(iter(raw.pgconn.notifies, None))
+            if any(word.extra.decode() != self._myself for word in words):
+                self._heard()

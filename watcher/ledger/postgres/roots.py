@@ -1,0 +1,98 @@
+"""Paths as the fleet knows them: the name of a root and what lies below it, whatever the host has it mounted at.
+
+A stored path is ``mount:/path below it``. The mount is a root's name, the same on every host; or ``@host``, for what lies
+below no named root: then it is that host's own affair, since nobody knows what others have at that place. In names, what
+is no plain letter is written %XX, so that the first colon always ends the mount. Stored paths sort and nest as paths do.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from watcher.job import Job, Outcome, Output
+from watcher.ledger.protocol import Owned, Record
+
+_COLON: Final = b":"
+
+
+class Roots:
+    """One host's map of named roots to places."""
+
+    def __init__(self, roots: Mapping[str, str], *, host: str) -> None:
+        """`roots`: absolute path of each named root, on this host."""
+        places = ((os.path.realpath(os.fsencode(path)).rstrip(b"/"), _mount(name)) for name, path in roots.items())
+        #: The longest first: of nested roots, the nearest owns what lies below it.
+        self._places = sorted(places, key=lambda place: -len(place[0]))
+        self._own = b"@" + quote_from_bytes(os.fsencode(host), safe="").encode() + _COLON
+        self._by_mount = {mount: place for place, mount in reversed(self._places)}
+        self._by_mount[self._own] = b""
+
+    @property
+    def mounts(self) -> list[bytes]:
+        """What this host has, and may work on."""
+        return list(self._by_mount)
+
+    def stored(self, path: bytes) -> bytes:
+        """Give the fleet's name of a path of this host."""
+        for place, mount in self._places:
+            if path == place or path.startswith(place + b"/"):
+                return mount + path[len(place) :]
+        return self._own + path
+
+    def real(self, stored: bytes) -> bytes:
+        """Give this host's path; of what this host does not have, ``name:/path`` for people."""
+        mount, colon, below = stored.partition(_COLON)
+        place = self._by_mount.get(mount + colon)
+        return unquote_to_bytes(mount) + colon + below if place is None else place + below or b"/"
+
+    def has(self, stored: bytes) -> bool:
+        """Say whether a stored path lies below a root that this host has."""
+        mount, colon, _ = stored.partition(_COLON)
+        return mount + colon in self._by_mount
+
+    def below(self, folder: bytes) -> Iterator[bytes]:
+        """Give the stored folders that together hold all that lies below a folder of this host."""
+        yield self.stored(folder)
+        inside = folder.rstrip(b"/") + b"/"
+        for place, mount in self._places:
+            if (place + b"/").startswith(inside) and place + b"/" != inside:
+                yield mount
+
+    def job(self, job: Job) -> Job:
+        """Give a stored job as this host has it."""
+        return replace(job, root=self.real(job.root), path=self.real(job.path))
+
+    def stored_job(self, job: Job) -> Job:
+        """Undo `job`."""
+        return replace(job, root=self.stored(job.root), path=self.stored(job.path))
+
+    def record(self, record: Record) -> Record:
+        """Give a stored record as this host has it."""
+        outcome = None if record.outcome is None else self._outcome(record.outcome, back=True)
+        return replace(record, root=self.real(record.root), path=self.real(record.path), outcome=outcome)
+
+    def owned(self, owned: Owned) -> Owned:
+        """Give a stored output path as this host has it."""
+        return replace(owned, path=self.real(owned.path), source=self.real(owned.source))
+
+    def stored_output(self, output: Output) -> Output:
+        """Give an output as the fleet knows it."""
+        return replace(output, path=self.stored(output.path))
+
+    def stored_outcome(self, outcome: Outcome) -> Outcome:
+        """Give an outcome as the fleet knows it."""
+        return self._outcome(outcome, back=False)
+
+    def _outcome(self, outcome: Outcome, *, back: bool) -> Outcome:
+        change = self.real if back else self.stored
+        return replace(
+            outcome,
+            outputs=tuple(replace(output, path=change(output.path)) for output in outcome.outputs),
+            moved_to=change(outcome.moved_to) if outcome.moved_to else b"",
+        )
+
+
+def _mount(name: str) -> bytes:
+    return quote_from_bytes(os.fsencode(name), safe=" ").encode() + _COLON
