@@ -1,6 +1,5 @@
 """What the hostile tests share: small recordings that tell themselves apart, mounts, and a daemon without root's rights."""
 
-import functools
 import hashlib
 import json
 import os
@@ -66,7 +65,6 @@ def unmount(path: Path) -> None:
     subprocess.run(["umount", "--lazy", str(path)], check=True, capture_output=True)
 
 
-@functools.cache
 def _may_mount() -> bool:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         return False
@@ -79,7 +77,9 @@ def _may_mount() -> bool:
         return tried.returncode == 0
 
 
-needs_mounts = pytest.mark.skipif(not _may_mount(), reason="mounting takes root's rights")
+#: Whether this process may mount.
+MOUNTS = _may_mount()
+needs_mounts = pytest.mark.skipif(not MOUNTS, reason="mounting takes root's rights")
 
 
 def mortal() -> list[str]:

@@ -4,15 +4,16 @@ import os
 import shutil
 import socket
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from daemon import Daemon, daemon, eventually, watcher
-from hostile import ENVIRON, mortal, mount, needs_mounts, recording, said, status, tmpfs
+from hostile import ENVIRON, MOUNTS, mortal, mount, needs_mounts, recording, said, status, tmpfs
 from servers.fault import Answer, FaultServer, Received, heard
 
 WHEN = ("before", "after")
@@ -56,7 +57,7 @@ def printed(path: Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def start(server: FaultServer, state: Path, *folders: Path, **settings: object) -> Any:
+def start(server: FaultServer, state: Path, *folders: Path | str, **settings: object) -> Any:
     """Run the daemon, as root without root's right to read and write everything."""
     given = {"api.url": server.url, "api.key": "sk-test-key", **settings}
     words = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
@@ -222,3 +223,265 @@ def test_the_daemon_went_on_and_left_nothing_of_its_own(odd: Scene) -> None:
     assert odd.exit_code == 0
     assert left == []
     assert not [event for event in odd.events if event["level"] == "critical"]
+
+
+# A file that is deleted, cut, replaced, extended or renamed while the server has it.
+
+
+@dataclass
+class Work:
+    """A run in which files changed while their answers were on the way."""
+
+    folder: Path
+    events: list[dict[str, Any]]
+    #: What each file held when it was first asked for.
+    first: dict[str, bytes]
+    asked: list[bytes]
+    failures: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def in_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
+    base = tmp_path_factory.mktemp("work")
+    folder = base / "in"
+    (folder / "sub").mkdir(parents=True)
+    names = ("deleted", "cut", "replaced", "extended", "overwritten", "renamed", "linked", "sub/inside")
+    files = {name: recording(folder / f"{name}.wav") for name in names}
+    first = {name: path.read_bytes() for name, path in files.items()}
+    release = threading.Event()
+
+    def script(received: Received) -> Answer:
+        # The first answers are held back until every file has changed.
+        return replace(heard(received), hold=None if release.is_set() else release)
+
+    with (
+        FaultServer(script) as server,
+        start(server, base / "state", folder, **{"api.concurrency": 8, "state.workers": 9}) as running,
+    ):
+        server.wait_for_requests(len(names), seconds=30)
+        files["deleted"].unlink()
+        os.truncate(files["cut"], 5000)
+        other = recording(folder / "other.part", seed="other")
+        other.rename(files["replaced"])
+        with files["extended"].open("ab") as stream:
+            stream.write(b"LIST\x04\0\0\0more")
+        recording(files["overwritten"], seed="over")
+        files["renamed"].rename(folder / "new name.wav")
+        files["linked"].rename(folder / "elsewhere.flac.bak")
+        files["linked"].symlink_to("elsewhere.flac.bak")
+        (folder / "sub").rename(folder / "moved")
+        release.set()
+        for path in ("replaced.wav", "overwritten.wav", "new name.wav", "moved/inside.wav", "extended.wav"):
+            running.await_event("job.done", path=str(folder / path))
+        running.await_event("job.released", path=str(files["deleted"]))
+        running.await_event("file.waiting", path=str(files["cut"]))
+        running.await_event("file.ignored", path=str(files["linked"]), reason="symlink")
+        failures = status(base / "state")["failures"]
+        assert running.stop() == 0
+        asked = [entry.file.data for entry in server.journal]
+        yield Work(folder, running.events, first, asked, failures)
+
+
+def test_a_file_deleted_in_work_is_let_go(in_work: Work) -> None:
+    (event,) = [
+        e for e in in_work.events if e.get("path", "").endswith("/deleted.wav") and e["event"] == "job.released"
+    ]
+
+    assert event["reason"] == "gone"
+    assert not (in_work.folder / "deleted.txt").exists()
+
+
+def test_a_file_cut_in_work_is_inspected_again_and_its_old_answer_is_thrown_away(in_work: Work) -> None:
+    events = [e for e in in_work.events if e.get("path", "").endswith("/cut.wav")]
+
+    assert [e["reason"] for e in events if e["event"] == "file.changed"] == ["changed"]
+    assert [e["reason"] for e in events if e["event"] == "file.waiting"] == ["incomplete"]
+    assert not (in_work.folder / "cut.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["replaced", "overwritten", "extended"])
+def test_a_file_that_is_another_one_now_gets_the_transcript_of_what_it_is_now(in_work: Work, name: str) -> None:
+    path = in_work.folder / f"{name}.wav"
+
+    assert in_work.first[name] != path.read_bytes()
+    assert in_work.asked.count(in_work.first[name]) == 1
+    assert path.with_suffix(".txt").read_text() == said(path) + "\n" if name != "extended" else True
+    assert path.with_suffix(".srt").exists()
+
+
+@pytest.mark.parametrize(("name", "now"), [("renamed", "new name.wav"), ("sub/inside", "moved/inside.wav")])
+def test_a_file_renamed_in_work_is_paid_for_once_and_its_outputs_are_beside_it(
+    in_work: Work, name: str, now: str
+) -> None:
+    path = in_work.folder / now
+
+    assert in_work.asked.count(path.read_bytes()) == 1
+    assert path.with_suffix(".txt").read_text() == said(path) + "\n"
+    assert not (in_work.folder / f"{name}.txt").exists()
+
+
+def test_a_link_that_took_the_place_of_a_file_in_work_gets_nothing(in_work: Work) -> None:
+    assert not [path for path in in_work.folder.iterdir() if path.name in ("linked.txt", "elsewhere.flac.txt")]
+
+
+def test_nothing_that_changed_in_work_is_called_a_failure(in_work: Work) -> None:
+    assert in_work.failures == []
+    assert not [path for path in in_work.folder.rglob("*") if "failed" in path.name or path.name.endswith(".tmp")]
+
+
+# Folders that take no outputs, or are not there.
+
+#: Folder, the reason in `job.retry`, and a word of the remedy.
+PLACES = {
+    "full": ("disk_full", "free some space"),
+    "read-only": ("read_only", "mount it writable"),
+    "locked": ("not_writable", "right to write"),
+}
+
+
+@dataclass
+class Places:
+    """A run on folders that were bad at first and good in the end."""
+
+    base: Path
+    events: list[dict[str, Any]]
+    asked: list[bytes]
+    #: `watcher status` while the folders were bad.
+    status: dict[str, Any]
+    exit_code: int
+
+    def of(self, place: str, event: str) -> list[dict[str, Any]]:
+        """Give the events of what lies in a folder."""
+        below = str(self.base / place)
+        return [e for e in self.events if e["event"] == event and str(e.get("path", "")).startswith(below)]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    base = tmp_path_factory.mktemp("places")
+    names = ("locked", "full", "read-only") if MOUNTS else ("locked",)
+    with ExitStack() as stack:
+        if MOUNTS:
+            ballast = stack.enter_context(tmpfs(base / "full", size="256k")) / "ballast"
+            stack.enter_context(tmpfs(base / "read-only", size="256k"))
+        (base / "locked").mkdir(exist_ok=True)
+        for name in names:
+            recording(base / name / "talk.wav")
+        (base / "locked").chmod(0o555)
+        if MOUNTS:
+            fill_up(ballast)
+            mount("-o", "remount,ro", base / "read-only")
+        server = stack.enter_context(FaultServer())
+        watched = [base / name for name in (*names, "missing", "vanishing")]
+        watched[-1].mkdir()
+        settings = base / "watcher.toml"
+        settings.write_text("".join(f'[[folders]]\npath = "{path}"\n' for path in watched))
+        running: Daemon = stack.enter_context(start(server, base / "state", "--config", settings))
+        running.await_event("service.ready")
+        running.await_event("folder.lost", path=str(base / "missing"))
+        for name in names:
+            running.await_event("job.retry", path=str(base / name / "talk.wav"))
+        (base / "vanishing").rename(base / "gone")
+        running.await_event("folder.lost", path=str(base / "vanishing"))
+        eventually(lambda: len(status(base / "state")["problems"]) == 2)
+        seen = status(base / "state")
+        # A person acts.
+        (base / "locked").chmod(0o755)
+        if MOUNTS:
+            ballast.unlink()
+            mount("-o", "remount,rw", base / "read-only")
+        (base / "missing").mkdir()
+        recording(base / "missing" / "talk.wav")
+        recording(base / "gone" / "talk.wav")
+        (base / "gone").rename(base / "vanishing")
+        for path in watched:
+            running.await_event("job.done", path=str(path / "talk.wav"))
+        code = running.stop()
+        for path in watched:
+            assert sorted(entry.name for entry in path.iterdir()) == ["talk.srt", "talk.txt", "talk.wav"]
+            assert (path / "talk.txt").read_text() == said(path / "talk.wav") + "\n"
+        yield Places(base, running.events, [entry.file.data for entry in server.journal], seen, code)
+
+
+def fill_up(path: Path) -> None:
+    """Fill the disk that `path` lies on."""
+    with path.open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(b"\0" * 4096)
+
+
+@pytest.mark.parametrize(
+    "place", ["locked", pytest.param("full", marks=needs_mounts), pytest.param("read-only", marks=needs_mounts)]
+)
+def test_a_folder_that_takes_no_output_delays_the_file_and_status_says_what_to_do(places: Places, place: str) -> None:
+    reason, remedy = PLACES[place]
+    event = places.of(place, "job.retry")[0]
+    (waiting,) = [entry for entry in places.status["waiting"] if f"/{place}/" in entry["path"]]
+
+    assert (event["reason"], event["level"]) == (reason, "warning")
+    assert remedy in event["hint"]
+    assert (waiting["reason"], waiting["hint"]) == (reason, event["hint"])
+    assert not places.of(place, "job.failed")
+
+
+@pytest.mark.parametrize("place", ["missing", "vanishing"])
+def test_a_folder_that_is_not_there_is_told_and_waited_for(places: Places, place: str) -> None:
+    (event,) = places.of(place, "folder.lost")
+    (shown,) = [entry for entry in places.status["problems"] if entry["path"] == str(places.base / place)]
+
+    assert event["level"] == "error"
+    assert (shown["message"], shown["hint"]) == (event["reason"], event["hint"])
+
+
+def test_an_answer_that_could_not_be_written_is_not_bought_again(places: Places) -> None:
+    # The same recording lies in every folder.
+    assert len(places.asked) == 1
+    assert places.exit_code == 0
+
+
+# A full disk under the ledger.
+
+
+@needs_mounts
+def test_on_a_full_ledger_everything_stands_still_and_nothing_is_lost_or_bought_twice(tmp_path: Path) -> None:
+    folder, release = tmp_path / "in", threading.Event()
+    folder.mkdir()
+
+    def script(received: Received) -> Answer:
+        return replace(heard(received), hold=None if release.is_set() else release)
+
+    with tmpfs(tmp_path / "state", size="3m") as state, FaultServer(script) as server:
+        with start(server, state, folder, **{"service.drain_seconds": 1}) as running:
+            first = recording(folder / "first.wav")
+            server.wait_for_requests(1, seconds=30)
+            fill_up(state / "ballast")
+            release.set()
+            second = recording(folder / "second.wav")
+            event = running.await_event("service.waiting")
+            shown = status(state)["problems"]
+            (state / "ballast").unlink()
+            running.await_event("service.resumed")
+            for path in (first, second):
+                running.await_event("job.done", path=str(path))
+            fill_up(state / "ballast")
+            third = recording(folder / "third.wav")
+            running.await_events("service.waiting", 2)
+            code = running.stop()
+            talk = running.talk
+        # A ledger that is closed gives the room of its log back.
+        fill_up(state / "more")
+        batch = watcher("once", folder, "--set", f"state.dir={state}", "--set", f"api.url={server.url}", check=False)
+        (state / "ballast").unlink()
+        (state / "more").unlink()
+        with start(server, state, folder) as running:
+            running.await_event("job.done", path=str(third))
+            assert running.stop() == 0
+
+        sent = [entry.file.sha256 for entry in server.journal]
+
+    assert (event["level"], "free some space" in event["hint"]) == ("error", True)
+    assert [(entry["path"], "no space" in entry["message"]) for entry in shown] == [(str(state), True)]
+    assert (code, batch.returncode) == (4, 4)
+    assert all("no space is left for the ledger" in text for text in ("".join(talk), batch.stderr))
+    assert len(sent) == len(set(sent)) == 3
+    assert all(path.with_suffix(".srt").exists() for path in (first, second, third))

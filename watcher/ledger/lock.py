@@ -38,8 +38,10 @@ class Lock:
         try:
             _give_to_owner(self._descriptor, directory)
             self._acquire(directory)
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+            # The process id is for people. Where it finds no room, the ledger says so in better words.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as exc:
             os.close(self._descriptor)
             raise StateError(f"the lock file {path} cannot be used: {exc.strerror}") from exc

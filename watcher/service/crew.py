@@ -7,6 +7,8 @@ from typing import Final
 
 import structlog
 
+from watcher.errors import WatcherError
+
 _log = structlog.get_logger()
 
 _CRASH: Final = "service.stopping"
@@ -39,7 +41,11 @@ class Crew:
         try:
             target()
         except BaseException as error:  # noqa: BLE001 - the thread's boundary: the error is kept, logged, and ends the service
-            _log.critical(_CRASH, reason="crashed", thread=threading.current_thread().name, exc_info=error)
+            name = threading.current_thread().name
+            if isinstance(error, WatcherError):
+                _log.critical(_CRASH, reason=error.code, thread=name, message=error.message, hint=error.hint)
+            else:
+                _log.critical(_CRASH, reason="crashed", thread=name, exc_info=error)
             if self.error is None:
                 self.error = error
             self._on_death()

@@ -15,8 +15,8 @@ from watcher.client import Client
 from watcher.errors import FileError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
-from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger import Ledger, open_ledger
+from watcher.ledger.patience import Careless, Patience, patient
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
@@ -41,11 +41,18 @@ class House:
     """All rooms of one running daemon (or one `once`), without the finder and without signals."""
 
     def __init__(
-        self, plan: Plan, *, stop: threading.Event, on_death: Callable[[], None], environment: Mapping[str, str]
+        self,
+        plan: Plan,
+        *,
+        stop: threading.Event,
+        on_death: Callable[[], None],
+        environment: Mapping[str, str],
+        waits: bool = True,
     ) -> None:
         """Open the ledger and clear what a crash left. Raises StateError and ConfigError.
 
-        `environment` is what hooks get, less what is not meant for them.
+        `environment` is what hooks get, less what is not meant for them. `waits`: while the ledger takes no changes (a full
+        disk), the threads wait for it instead of ending.
         """
         self.plan = plan
         self._environment = environment
@@ -65,9 +72,15 @@ class House:
                 f"the state directory {directory} cannot be made: {exc.strerror}",
                 hint="make it writable for this user, or name another one: state.dir",
             ) from exc
-        self.ledger: Ledger = open_ledger(directory, plan.settings.state.url)
+        #: The ledger that fails rather than waits: for the main thread, which has to see signals.
+        self.direct = open_ledger(directory, plan.settings.state.url)
         media.clear_spool(spool)
-        sidecar.clear_temporaries(self.ledger)
+        sidecar.clear_temporaries(self.direct)
+        self.patience = Patience()
+        self._waits = waits
+        self._given_up = threading.Event()
+        #: The ledger of those who hold something that was paid for: they wait as long as the house does.
+        self.ledger = self.waiting(self._given_up)
         self.client = Client(plan.endpoint, memory=self.ledger)
         self._retired: list[Client] = []
         self.gate = self._gate_for(plan)
@@ -85,6 +98,10 @@ class House:
         )
         self._spool = spool
 
+    def waiting(self, given_up: threading.Event) -> Ledger:
+        """Give the ledger for a thread that waits, if need be, until `given_up`."""
+        return patient(self.direct, self.patience, given_up) if self._waits else self.direct
+
     def start(self, *, inspect: Callable[[bytes], None]) -> None:
         """Start the threads that work; `inspect` has a path looked at again."""
         self._inspect = inspect
@@ -93,11 +110,11 @@ class House:
             error = FileError(record.message, hint=record.hint, reason=record.reason)
             self.conclusions.failed(record.job, error)
         count = self.plan.settings.state.workers
-        setbacks = Setbacks()
+        setbacks, idle = Setbacks(), self.waiting(self.stop)
         for number in range(1, count + 1):
             worker = Worker(
                 f"worker-{number}",
-                self.ledger,
+                idle,
                 self._work,
                 leases=self.leases,
                 admit=self._admit,
@@ -126,6 +143,7 @@ class House:
         if self.crew.join(seconds):
             for client in (*self._retired, self.client):
                 client.cancel()
+        self._given_up.set()
         late = self.crew.join(_JOIN)
         self._over.set()
         return [*late, *self._servants.join(_JOIN)]
@@ -201,7 +219,12 @@ class House:
 
     def _gate_for(self, plan: Plan) -> Gate:
         return Gate(
-            plan.gate, endpoint_name=plan.endpoint.name, memory=self.ledger, buy=self.ledger.buy, stop=self.stop
+            plan.gate,
+            endpoint_name=plan.endpoint.name,
+            # It remembers under its lock, which the main thread takes, too: rather forgotten than waited for.
+            memory=Careless(self.direct, self.patience),
+            buy=self.ledger.buy,
+            stop=self.stop,
         )
 
     def _admit(self, *, timeout: float) -> Ticket | None:
@@ -215,8 +238,9 @@ class House:
             self.leases.step()
 
     def _run_hooks(self) -> None:
+        ledger = self.waiting(self.stop)
         while not self.stop.is_set():
-            due = self.ledger.hooks_due(1)
+            due = ledger.hooks_due(1)
             for call in due:
                 options = self.plan.settings.hooks
                 argv = options.on_done if call.kind == "on_done" else options.on_failed
@@ -233,6 +257,6 @@ class House:
                     if ran.reason == "stopped":
                         # It stays in the ledger, and is run again at the next start.
                         return
-                self.ledger.hook_done(call)
+                ledger.hook_done(call)
             if not due:
                 self.stop.wait(1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watcher.config import Config, FolderSettings, Surroundings
-from watcher.errors import ConfigError, JobError, StateError
+from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
@@ -61,7 +61,14 @@ def once(
     made = plan(config)
     places = _places(made, paths)
     with Signals() as signals:
-        house = House(made, stop=threading.Event(), on_death=signals.wake, environment=surroundings.environment)
+        house = House(
+            made,
+            stop=threading.Event(),
+            on_death=signals.wake,
+            environment=surroundings.environment,
+            # Whoever runs a batch wants to hear of a full disk, not to sit before it.
+            waits=False,
+        )
         run = _Run(house, show)
         began = time.monotonic()
         try:
@@ -72,6 +79,8 @@ def once(
                 os._exit(StateError.exit_code)
             counts = house.ledger.counts()
             house.close()
+    if isinstance(house.error, WatcherError):
+        raise house.error
     if house.error is not None:
         raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
     run.batch.queued = counts[State.READY] + counts[State.DELAYED]

@@ -5,13 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
 
 from watcher import __version__, sidecar
 from watcher.config import Config, Surroundings
-from watcher.errors import ConfigError, JobError, StateError, WatcherError
+from watcher.errors import ConfigError, JobError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder
 from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
@@ -81,7 +82,7 @@ class Service:
                 on_death=signals.wake,
                 environment=self._surroundings.environment,
             )
-            finder = Finder(self._plan.folders, house.ledger, stop=self._stop)
+            finder = Finder(self._plan.folders, house.waiting(self._stop), stop=self._stop)
             crew = Crew(on_death=signals.wake)
             try:
                 finder.start_watching()
@@ -91,6 +92,8 @@ class Service:
             finally:
                 self._wind_down(house, finder, crew)
         error = crew.error or house.error
+        if isinstance(error, WatcherError):
+            raise error
         if error is not None:
             raise StateError(
                 f"a part of the service crashed: {type(error).__name__}: {error}",
@@ -113,7 +116,11 @@ class Service:
                     return
             if crew.error or house.error:
                 return
-            self._look_around(house, finder, ready=ready)
+            try:
+                self._look_around(house, finder, ready=ready)
+            except StateBusyError as busy:
+                # Not waited for here: signals have to be seen. What was to be written is written a round later.
+                house.patience.note(busy)
 
     @property
     def _interval(self) -> float:
@@ -129,14 +136,16 @@ class Service:
         self._show(house, finder, state)
         now = self._clock()
         if now - self._pruned_at > _DAY:
-            self._pruned_at = now
             keep = house.plan.settings.state
-            house.ledger.prune(
+            house.direct.prune(
                 answers_older_than=now - keep.keep_answers_days * _DAY, max_bytes=keep.keep_answers_mb * _MEBIBYTE
             )
+            self._pruned_at = now
 
     def _alive(self, house: House, finder: Finder) -> bool:
-        return not house.overdue and self._monotonic() - finder.beat < _FINDER_SILENT
+        # Who waits for the ledger does not hang; a restart would lose the answers they hold, and wait as well.
+        waits = house.patience.trouble is not None
+        return waits or (not house.overdue and self._monotonic() - finder.beat < _FINDER_SILENT)
 
     def _show(self, house: House, finder: Finder, state: GateState) -> None:
         """Write down for `status`, and for systemd's STATUS, what can't be seen from the ledger's rows."""
@@ -151,20 +160,21 @@ class Service:
             }
             for folder in states
         ]
-        counts = house.ledger.counts()
+        counts = house.direct.counts()
         problems = [
             *(_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint),
             *(_problem(one.path, f"it can't be used: {one.message}", MEND_HINT) for one in house.problems),
             *(_problem(one.path, one.why, one.hint) for folder in states for one in folder.obstacles),
         ][:_PROBLEMS]
-        line = status_line(counts, state)
+        trouble = house.patience.trouble
+        line = status_line(counts, state, trouble.message if trouble is not None else "")
         shown = (line, state.status, state.since, str(folders), str(problems))
         now = self._monotonic()
         if shown == self._shown or (self._shown and now - self._shown_at < _SHOWN and state.status == self._shown[1]):
             return
         self._shown, self._shown_at = shown, now
         self._notifier.status(line)
-        house.ledger.remember(
+        house.direct.remember(
             SERVICE,
             {
                 "pid": os.getpid(),
@@ -183,17 +193,17 @@ class Service:
         held = is_held(state) and self._clock() - state.since >= _PAUSE_NOTE
         if not house.plan.settings.service.error_notes or held == self._pause_notes:
             return
-        self._pause_notes = held
         for root, _ in house.plan.roots:
             try:
                 if held:
                     sidecar.write_pause_note(
-                        root, message=state.message, hint=state.hint, since=state.since, register=house.ledger
+                        root, message=state.message, hint=state.hint, since=state.since, register=house.direct
                     )
                 else:
-                    sidecar.remove_pause_note(root, register=house.ledger)
+                    sidecar.remove_pause_note(root, register=house.direct)
             except JobError as error:
                 _log.warning("folder.degraded", path=root, reason=error.reason, message=error.message)
+        self._pause_notes = held
 
     def _renew(self, house: House, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
@@ -222,7 +232,8 @@ class Service:
             _log.critical("service.stopping", reason="threads_hang", threads=late)
             os._exit(StateError.exit_code)
         finder.close()
-        house.ledger.forget_memory(SERVICE)
+        with suppress(StateBusyError):
+            house.direct.forget_memory(SERVICE)
         house.close()
 
     def _say_starting(self) -> None:
@@ -273,14 +284,15 @@ def gate_facts(state: GateState) -> dict[str, Any]:
     }
 
 
-def status_line(counts: dict[Any, int], state: GateState) -> str:
-    """Say in one line how things stand: for systemd's STATUS and the head of `status`."""
+def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:
+    """Say in one line how things stand, first what stops everything: for systemd's STATUS."""
     queued = counts["ready"] + counts["delayed"]
     parts = [f"{counts['running']} running", f"{queued} queued", f"{counts['done']} done"]
     if counts["failed"]:
         parts.append(f"{counts['failed']} failed")
-    line = ", ".join(parts)
-    return line if state.status is Status.OPEN else f"{state.sentence}; {line}"
+    return "; ".join(
+        part for part in (trouble, "" if state.status is Status.OPEN else state.sentence, ", ".join(parts)) if part
+    )
 
 
 def is_held(state: GateState) -> bool:

@@ -1,0 +1,135 @@
+"""A ledger that waits: while its disk is full, whoever calls it stands still instead of failing, and then goes on.
+
+A worker that failed instead would take an answer with it that was paid for, and a daemon that ended would buy it again at
+every start. Nothing can be worked on meanwhile, and nothing is lost.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar, cast
+
+import structlog
+
+from watcher.errors import StateBusyError
+from watcher.ledger.protocol import Ledger
+
+_log = structlog.get_logger()
+
+#: Seconds between two tries, and between two lines that say that it still waits.
+_PAUSE: Final = 1.0
+_REMIND: Final = 600.0
+
+_Result = TypeVar("_Result")
+
+
+class Patience:
+    """Who waits for the ledger, and why. Any thread may ask."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._since = 0.0
+        self._told = -math.inf
+        #: Why somebody waits; None when nobody does.
+        self.trouble: StateBusyError | None = None
+
+    def until_it_passes(self, call: Callable[[], _Result], given_up: threading.Event) -> _Result:
+        """Give what `call` gives, as soon as the ledger takes it, or raise StateBusyError once `given_up` is set.
+
+        Raises what else `call` raises.
+        """
+        try:
+            return call()
+        except StateBusyError as error:
+            self.note(error)
+            self._begin(error)
+        try:
+            while True:
+                given = given_up.wait(_PAUSE)
+                try:
+                    return call()
+                except StateBusyError:
+                    if given:
+                        raise
+        finally:
+            self._end()
+
+    def note(self, error: StateBusyError) -> None:
+        """Say that the ledger did not take a change; not all the time."""
+        with self._lock:
+            now = self._monotonic()
+            if now - self._told < _REMIND:
+                return
+            self._told = now
+        _log.error("service.waiting", reason=error.code, message=error.message, hint=error.hint)
+
+    def _begin(self, error: StateBusyError) -> None:
+        with self._lock:
+            if not self._waiting:
+                self.trouble, self._since = error, self._monotonic()
+            self._waiting += 1
+
+    def _end(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting:
+                return
+            self.trouble, self._told = None, -math.inf
+            waited = self._monotonic() - self._since
+        _log.info("service.resumed", waited=waited)
+
+
+def patient(ledger: Ledger, patience: Patience, given_up: threading.Event) -> Ledger:
+    """Give the same ledger, whose every method waits with `patience` until `given_up`.
+
+    What is handed to a method may be handed to it again: lists, no iterators.
+    """
+    return cast("Ledger", _Patient(ledger, patience, given_up))
+
+
+class _Patient:
+    """Passes every call on."""
+
+    def __init__(self, ledger: Ledger, patience: Patience, given_up: threading.Event) -> None:
+        self._ledger = ledger
+        self._patience = patience
+        self._given_up = given_up
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._ledger, name)
+
+        def call(*values: Any, **named: Any) -> Any:
+            return self._patience.until_it_passes(lambda: method(*values, **named), self._given_up)
+
+        # Found there from now on, without a detour through here.
+        self.__dict__[name] = call
+        return call
+
+
+class Careless:
+    """What is good to remember and no loss to forget: a change that the ledger does not take now is dropped."""
+
+    def __init__(self, ledger: Ledger, patience: Patience) -> None:
+        self._ledger = ledger
+        self._patience = patience
+
+    def remember(self, key: str, value: Mapping[str, Any], *, expires: float | None = None) -> None:
+        """See Ledger.remember."""
+        self._dare(lambda: self._ledger.remember(key, value, expires=expires))
+
+    def remembered(self, key: str) -> dict[str, Any] | None:
+        """See Ledger.remembered."""
+        return self._ledger.remembered(key)
+
+    def forget_memory(self, key: str) -> None:
+        """See Ledger.forget_memory."""
+        self._dare(lambda: self._ledger.forget_memory(key))
+
+    def _dare(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except StateBusyError as error:
+            self._patience.note(error)
