@@ -134,3 +134,14 @@ def test_junk_in_the_memory_is_nothing_learned(junk: dict[str, object]) -> None:
     notebook = Notebook("h", "m", memory, clock=lambda: 0.0)
 
     assert (notebook.habits("transcribe"), notebook.server()) == (Habits(), Server())
+
+
+def test_what_a_full_disk_cannot_keep_is_known_all_the_same() -> None:
+    memory = Memory()
+    memory.full = True
+    notebook = Notebook("h", "m", memory, clock=lambda: 0.0)
+
+    notebook.learn_habits("transcribe", Habits("json"))
+    notebook.learn_server(Server(station=True))
+
+    assert (notebook.habits("transcribe").form, notebook.server().station) == ("json", True)
