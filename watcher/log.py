@@ -73,6 +73,9 @@ def configure(
 def printable(value: str | bytes) -> str:
     """Give a name as text that any terminal, log and JSON parser can take: odd bytes and controls are escaped."""
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    if text.isprintable():
+        # Nearly every name; a burst of thousands of files logs thousands of them.
+        return text
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _surrogates(text) else text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
@@ -87,14 +90,16 @@ def _surrogates(text: str) -> bool:
 
 def _printable(_logger: object, _method: str, event: _Event) -> _Event:
     # What every line of a job bears comes first, so that lines are easy to read below each other.
-    ordered = {key: event[key] for key in ("path", "job") if key in event} | dict(event)
-    return {key: _safe(value, multiline=key == "exception") for key, value in ordered.items()}
+    first = {key: event[key] for key in ("path", "job") if key in event}
+    return {key: _safe(value, multiline=key == "exception") for key, value in {**first, **event}.items()}
 
 
 def _safe(value: object, *, multiline: bool = False) -> object:
     match value:
-        case bool() | int() | None:
+        case str() if value.isprintable():
             safe: object = value
+        case bool() | int() | None:
+            safe = value
         case float():
             safe = round(value, 3)
         case str() if multiline:
