@@ -46,6 +46,7 @@ PATH = b"/in/talk.wav"
         (AccountError("x"), 10, Release()),
         (NoChannelError("x"), 10, Release()),
         (HeldError("x"), 10, Release()),
+        (HeldError("x", retry_after=60.0), 10, Release(60.0)),
         (StoppedError("x"), 10, Release()),
         (OutputError("x"), 10, Retry(1.0, free=True)),
         (ChangedError("x"), 1, Drop()),
@@ -167,6 +168,40 @@ def test_a_folder_that_takes_no_outputs_is_tried_ever_less_often_and_no_attempt_
     ledger.close()
 
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_every_file_gets_its_turn_to_probe_though_the_first_ones_always_fail(tmp_path: Path) -> None:
+    now = [1e9]
+    ledger = open_ledger(tmp_path, clock=lambda: now[0])
+    paths = [b"/in/%d.wav" % number for number in range(4)]
+    ledger.put([Found(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in paths])
+    probes = []
+
+    def work(job: Job, _beat: Beat) -> Outcome:
+        probes.append(job.path)
+        raise HeldError("x", retry_after=60.0)
+
+    made, _ = worker(ledger, work, clock=lambda: now[0])
+    for _ in range(8):
+        assert made.step()
+        # The next probe is due in half an hour: all that were put aside are due again.
+        now[0] += 1800
+    counts = ledger.counts()
+    ledger.close()
+
+    assert sorted(probes[:4]) == paths
+    assert sorted(probes[4:]) == paths
+    assert counts[State.READY] + counts[State.DELAYED] == 4
+
+
+def test_a_file_without_others_makes_every_probe(ledger: Ledger) -> None:
+    made, _ = worker(ledger, raising(HeldError("x", retry_after=60.0)))
+
+    made.step()
+
+    record = ledger.lookup(PATH)
+    assert record is not None
+    assert (record.state, record.attempts) == (State.READY, 0)
 
 
 def test_a_changed_source_is_forgotten_and_told(ledger: Ledger) -> None:

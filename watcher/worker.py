@@ -25,7 +25,7 @@ from watcher.errors import (
     PassingError,
     StoppedError,
 )
-from watcher.job import Job, Outcome
+from watcher.job import Job, Outcome, State
 from watcher.ledger.protocol import Ledger
 
 _log = structlog.get_logger()
@@ -39,6 +39,8 @@ _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
 #: A worker that has nothing to do looks up this often, so that the watchdog sees it alive.
 _IDLE: Final = 5.0
+#: How long a job that failed as a probe lets others go first.
+_ASIDE: Final = 60.0
 #: How long a step may take before it says otherwise; generous, because a busy disk is no hang.
 _STEP: Final = 60.0
 
@@ -53,7 +55,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Put it back at once; the attempt does not count."""
+    """Put it back at once; the attempt does not count. `aside`: where others are due, let them go first for so long."""
+
+    aside: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], 
         case ChangedError() | GoneError():
             return Drop()
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
-            return Release()
+            return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
         case OutputError():
             return Retry(_wait(setbacks + 1, jitter, longest=_LONGEST_SETBACK), free=True)
         case PassingError() if attempts < limit:
@@ -119,6 +123,29 @@ class Setbacks:
             self._counts[job.id] = self[job] + 1
         else:
             self._counts.pop(job.id, None)
+
+
+class Probes:
+    """The jobs that failed as probes of a held queue since anything went well; shared by all workers.
+
+    The queue is in the order of arrival, so without this the oldest would make every probe, and one file that no server
+    ever answers would hold up all others for good.
+    """
+
+    def __init__(self) -> None:
+        self._failed: set[int] = set()
+
+    def __contains__(self, job: Job) -> bool:
+        """Say whether the job made a probe that failed."""
+        return job.id in self._failed
+
+    def add(self, job: Job) -> None:
+        """Note a probe that failed."""
+        self._failed.add(job.id)
+
+    def clear(self) -> None:
+        """Begin anew: the queue moves, or all have had their turn."""
+        self._failed.clear()
 
 
 class Beat:
@@ -191,6 +218,7 @@ class Worker:
         attempts: Callable[[], int],
         jitter: Callable[[], float],
         setbacks: Setbacks | None = None,
+        probes: Probes | None = None,
         small: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -207,6 +235,7 @@ class Worker:
         self._attempts = attempts
         self._jitter = jitter
         self._setbacks = Setbacks() if setbacks is None else setbacks
+        self._probes = Probes() if probes is None else probes
         self._small = small
         self._clock = clock
         self._monotonic = monotonic
@@ -223,7 +252,7 @@ class Worker:
         if ticket is None or self._stop.is_set():
             return False
         with ticket:
-            job = self._ledger.claim(self.name, lease=LEASE, small=self._small)
+            job = self._claim()
             if job is not None:
                 self._leases.hold(job)
                 try:
@@ -235,6 +264,22 @@ class Worker:
         self._ledger.wait(_IDLE)
         return False
 
+    def _claim(self) -> Job | None:
+        """Claim the next job; none that failed as a probe while there are others that did not."""
+        while (job := self._ledger.claim(self.name, lease=LEASE, small=self._small)) is not None:
+            if job not in self._probes:
+                return job
+            if not self._put_aside(job, _ASIDE):
+                # All have had their turn.
+                self._probes.clear()
+        return None
+
+    def _put_aside(self, job: Job, seconds: float) -> bool:
+        """Give a job back, for so long only where others are due; say whether there were."""
+        others = seconds > 0 and self._ledger.counts()[State.READY] > 0
+        self._ledger.release(job, run_at=self._clock() + seconds if others else 0.0)
+        return others
+
     def _run(self, job: Job) -> None:
         started = self._monotonic()
         waited = max(0.0, self._clock() - job.queued_at)
@@ -245,6 +290,7 @@ class Worker:
             self._conclude_error(job, error)
             return
         self._setbacks.note(job, None)
+        self._probes.clear()
         try:
             self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
         except LeaseLostError as error:
@@ -268,8 +314,10 @@ class Worker:
                     else:
                         self._ledger.retry(job, error, run_at=run_at)
                     _log.warning("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
-                case Release():
-                    self._ledger.release(job)
+                case Release(aside):
+                    if aside > 0:
+                        self._probes.add(job)
+                    self._put_aside(job, aside)
                     _log.info("job.released", **_why(error))
                 case Drop():
                     self._ledger.drop(job)

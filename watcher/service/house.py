@@ -22,7 +22,7 @@ from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
 from watcher.service.plan import OVERRIDABLE, Plan
-from watcher.worker import RENEW, Beat, Leases, Setbacks, Worker
+from watcher.worker import RENEW, Beat, Leases, Probes, Setbacks, Worker
 
 _log = structlog.get_logger()
 _Result = TypeVar("_Result")
@@ -110,7 +110,7 @@ class House:
             error = FileError(record.message, hint=record.hint, reason=record.reason)
             self.conclusions.failed(record.job, error)
         count = self.plan.settings.state.workers
-        setbacks, idle = Setbacks(), self.waiting(self.stop)
+        setbacks, probes, idle = Setbacks(), Probes(), self.waiting(self.stop)
         for number in range(1, count + 1):
             worker = Worker(
                 f"worker-{number}",
@@ -123,6 +123,7 @@ class House:
                 attempts=lambda: self.plan.settings.api.attempts,
                 jitter=random.random,
                 setbacks=setbacks,
+                probes=probes,
                 # One of several is kept free for files of a single request.
                 small=number == count > 1,
             )
