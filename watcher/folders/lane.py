@@ -17,8 +17,8 @@ from watcher.ledger.protocol import Ledger
 
 _log = structlog.get_logger()
 
-#: Seconds between two looks at roots, watches and clocks.
-TICK: Final = 0.25
+#: Seconds between two looks at roots, watches and clocks; the death of a watch is heard of at once.
+TICK: Final = 0.5
 #: Seconds of scanning between two looks at the events.
 _SLICE: Final = 0.02
 #: Events taken in one step, and candidates looked at again in one.

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH108, PTH114  paths are bytes here, and pathlib takes text only
+# ruff: noqa: PTH108  paths are bytes here, and pathlib takes text only
 """Standing guard over one root: how it is watched, and what is done when that fails.
 
 A guard starts the watch first and scans second. It looks at the root and at the watch's threads a few times a second,
@@ -290,7 +290,7 @@ class Post:
             return
         if not self.present:
             self.begin("returned")
-        elif identity != self._identity or self._turned():
+        elif identity != self._identity:  # a symbolic link that leads elsewhere now is one of these
             self._degraded("replaced")
             self.begin("replaced")
         elif self._rebuild_at is not None:
@@ -302,14 +302,9 @@ class Post:
     def intact(self) -> bool:
         """Say whether the root is still the one that was scanned."""
         try:
-            return self.present and _identity(self.root.path) == self._identity and not self._turned()
+            return self.present and _identity(self.root.path) == self._identity
         except OSError:
             return False
-
-    def _turned(self) -> bool:
-        """Say whether the root is a symbolic link that leads elsewhere now."""
-        path = self.root.path
-        return os.path.islink(path) and os.path.realpath(path).rstrip(b"/") + b"/" != self.real_prefix
 
     def remounted(self) -> None:
         """Something was mounted or unmounted somewhere: look at every directory, and at the watches."""
