@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import struct
 import subprocess
 import tempfile
 import wave
@@ -37,6 +38,25 @@ def said(path: Path | bytes) -> str:
     return f"This is what recording {hashlib.sha256(content).hexdigest()[:12]} says."
 
 
+class TurnedClock:
+    """The wall clock of the processes that are started with its `environ`; `turn` sets it forward or back."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.turn(0.0)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What such a process needs in its environment."""
+        return ENVIRON | {"TURNED_CLOCK": str(self._path), "PYTHONPATH": str(Path(__file__).parent / "clock")}
+
+    def turn(self, seconds: float) -> None:
+        """Let it be off by so many seconds from now on."""
+        # In place: the processes have it mapped.
+        with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:
+            file.write(struct.pack("d", seconds))
+
+
 def status(state: Path) -> dict[str, Any]:
     """Give what `watcher status --json` says."""
     done = watcher("status", "--json", "--set", f"state.dir={state}", environ=ENVIRON)
@@ -56,7 +76,7 @@ def tmpfs(path: Path, *, size: str) -> Iterator[Path]:
 
 
 def mount(*arguments: str | Path) -> None:
-    """Run mount(8)."""
+    """Mount something; the arguments are those of mount(8)."""
     subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True)
 
 

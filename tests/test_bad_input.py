@@ -4,17 +4,20 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from daemon import Daemon, daemon, eventually, watcher
-from hostile import ENVIRON, MOUNTS, mortal, mount, needs_mounts, recording, said, status, tmpfs
-from servers.fault import Answer, FaultServer, Received, heard
+from hostile import ENVIRON, MOUNTS, TurnedClock, mortal, mount, needs_mounts, recording, said, status, tmpfs
+from servers.fault import Answer, FaultServer, Received, error, heard
 
 WHEN = ("before", "after")
 NAMES = (
@@ -57,11 +60,17 @@ def printed(path: Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def start(server: FaultServer, state: Path, *folders: Path | str, **settings: object) -> Any:
+def start(
+    server: FaultServer,
+    state: Path,
+    *folders: Path | str,
+    environ: dict[str, str] = ENVIRON,
+    settings: Mapping[str, object] = {},
+) -> AbstractContextManager[Daemon]:
     """Run the daemon, as root without root's right to read and write everything."""
     given = {"api.url": server.url, "api.key": "sk-test-key", **settings}
     words = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
-    return daemon(*folders, *words, state=state, environ=ENVIRON, prefix=mortal())
+    return daemon(*folders, *words, state=state, environ=environ, prefix=mortal())
 
 
 # Things that are no recordings, or cannot be read, or have odd names.
@@ -126,11 +135,12 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             running.await_event("folder.degraded", path=str(place / "closed"))
         eventually(lambda: len(status(base / "state")["problems"]) >= 4)
         seen, text = status(base / "state"), watcher("status", "--set", f"state.dir={base / 'state'}").stdout
-        # A person acts, and it goes on without being told.
+        # A person acts. That a file may be read is no event; that it has another name for a moment is one.
         for place in (folder / when for when in WHEN):
             shutil.copyfile(recording(outside / f"{place.name}-filled.wav"), place / "empty.wav")
-            (place / "locked.wav").chmod(0o644)
-            (place / "closed").chmod(0o755)
+            for path, mode in ((place / "locked.wav", 0o644), (place / "closed", 0o755)):
+                path.chmod(mode)
+                path.rename(place / "aside").rename(path)
             for name in ("empty.wav", "locked.wav", "closed/behind.wav"):
                 running.await_event("job.done", path=str(place / name))
         yield Scene(folder, running.events, server, seen, text, running.stop())
@@ -225,6 +235,24 @@ def test_the_daemon_went_on_and_left_nothing_of_its_own(odd: Scene) -> None:
     assert not [event for event in odd.events if event["level"] == "critical"]
 
 
+@pytest.mark.slow
+def test_what_was_closed_is_found_open_without_being_told(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "closed").mkdir(parents=True)
+    recording(folder / "closed" / "behind.wav")
+    (folder / "closed").chmod(0)
+    recording(folder / "locked.wav").chmod(0)
+    with FaultServer() as server, start(server, tmp_path / "state", folder) as running:
+        running.await_event("file.waiting", path=str(folder / "locked.wav"))
+        running.await_event("folder.degraded", path=str(folder / "closed"))
+        (folder / "closed").chmod(0o755)
+        (folder / "locked.wav").chmod(0o644)
+        running.await_events("job.done", 2)
+        eventually(lambda: not status(tmp_path / "state")["problems"])
+
+        assert running.stop() == 0
+
+
 # A file that is deleted, cut, replaced, extended or renamed while the server has it.
 
 
@@ -256,7 +284,7 @@ def in_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
 
     with (
         FaultServer(script) as server,
-        start(server, base / "state", folder, **{"api.concurrency": 8, "state.workers": 9}) as running,
+        start(server, base / "state", folder, settings={"api.concurrency": 8, "state.workers": 9}) as running,
     ):
         server.wait_for_requests(len(names), seconds=30)
         files["deleted"].unlink()
@@ -379,10 +407,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         running: Daemon = stack.enter_context(start(server, base / "state", "--config", settings))
         running.await_event("service.ready")
         running.await_event("folder.lost", path=str(base / "missing"))
-        for name in names:
-            running.await_event("job.retry", path=str(base / name / "talk.wav"))
         (base / "vanishing").rename(base / "gone")
         running.await_event("folder.lost", path=str(base / "vanishing"))
+        for name in names:
+            running.await_event("job.retry", path=str(base / name / "talk.wav"))
         eventually(lambda: len(status(base / "state")["problems"]) == 2)
         seen = status(base / "state")
         # A person acts.
@@ -451,7 +479,7 @@ def test_on_a_full_ledger_everything_stands_still_and_nothing_is_lost_or_bought_
         return replace(heard(received), hold=None if release.is_set() else release)
 
     with tmpfs(tmp_path / "state", size="3m") as state, FaultServer(script) as server:
-        with start(server, state, folder, **{"service.drain_seconds": 1}) as running:
+        with start(server, state, folder, settings={"service.drain_seconds": 1}) as running:
             first = recording(folder / "first.wav")
             server.wait_for_requests(1, seconds=30)
             fill_up(state / "ballast")
@@ -485,3 +513,50 @@ def test_on_a_full_ledger_everything_stands_still_and_nothing_is_lost_or_bought_
     assert all("no space is left for the ledger" in text for text in ("".join(talk), batch.stderr))
     assert len(sent) == len(set(sent)) == 3
     assert all(path.with_suffix(".srt").exists() for path in (first, second, third))
+
+
+# A clock that jumps.
+
+DAY = 86_400.0
+
+
+def test_a_clock_that_jumps_loses_nothing_doubles_nothing_and_delays_nothing(tmp_path: Path) -> None:
+    folder, release = tmp_path / "in", threading.Event()
+    folder.mkdir()
+    clock = TurnedClock(tmp_path / "clock")
+    clock.turn(-DAY)
+    shown = subprocess.run(
+        [sys.executable, "-c", "import time; print(time.time())"], env=clock.environ, capture_output=True, check=True
+    )
+    assert float(shown.stdout) < time.time() - DAY / 2
+    long, failing = recording(folder / "long.wav"), recording(tmp_path / "failing.wav")
+    failures = [error(500, "later")] * 4
+
+    def script(received: Received) -> Answer:
+        if received.file.data == long.read_bytes():
+            return replace(heard(received), hold=release)
+        if received.file.data == failing.read_bytes() and failures:
+            return failures.pop()
+        return heard(received)
+
+    with FaultServer(script) as server, start(server, tmp_path / "state", folder, environ=clock.environ) as running:
+        server.wait_for_requests(1, seconds=30)
+        for number, days in enumerate((1, -1, 365, -365, 0)):
+            clock.turn(days * DAY)
+            path = recording(folder / f"{number}.wav")
+            running.await_event("job.done", path=str(path))
+        shutil.copy(failing, folder / "failing.wav")
+        running.await_event("job.retry", path=str(folder / "failing.wav"))
+        clock.turn(-DAY)
+        running.await_event("job.done", path=str(folder / "failing.wav"))
+        os.utime(recording(folder / "future.wav"), (4e9, 4e9))
+        os.utime(recording(folder / "past.wav"), (-1e9, -1e9))
+        for name in ("future", "past"):
+            running.await_event("job.done", path=str(folder / f"{name}.wav"))
+        release.set()
+        running.await_event("job.done", path=str(long))
+
+        assert running.stop() == 0
+        sent = [entry.file.sha256 for entry in server.journal if entry.status == 200]
+
+    assert len(sent) == len(set(sent)) == 9
