@@ -325,3 +325,17 @@ def test_check_of_a_dead_server_ends_with_4_and_of_a_missing_folder_with_3(
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("watcher 0.")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_status_of_somebody_elses_state_says_how_to_ask(as_json: Json, state: Path) -> None:
+    state.mkdir(mode=0o700)
+    open_ledger(state).close()
+    os.seteuid(65534)
+    try:
+        code, document = as_json("status")
+    finally:
+        os.seteuid(0)
+
+    assert (code, document["errors"][0]["code"]) == (4, "state")
+    assert "sudo" in document["errors"][0]["hint"]

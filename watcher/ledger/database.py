@@ -32,6 +32,16 @@ _LOG_LIMIT: Final = 16 * 1024 * 1024
 _KIND: Final = 0xFF
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as exc:
+        raise StateError(
+            f"the state in {path.parent} cannot be looked at: {exc.strerror}",
+            hint="ask as the service's user, or as root: sudo watcher …",
+        ) from exc
+
+
 class Database:
     """The ledger's file; or, where there is none yet and none is to be made, an empty one that takes no changes."""
 
@@ -43,7 +53,7 @@ class Database:
                 hint="3.35 or newer is needed: use a Python that was built with it",
             )
         self.path = path
-        self.missing = not create and not path.exists()
+        self.missing = not create and not _exists(path)
         self._lock = threading.RLock()
         self._flushes = threading.Condition()
         self._flushing = False
