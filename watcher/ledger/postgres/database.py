@@ -79,8 +79,15 @@ class Database:
         self._closed = threading.Event()
         #: The database's time at a moment of ours, which goes on while a machine sleeps.
         self._moment = (0.0, 0.0)
+        try:
+            self.patiently(self._open)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
         with self._connection() as raw, _errors(self._address.name):
-            if create:
+            if self._works:
                 schema.migrate(raw, self._address.name)
             else:
                 schema.check(raw, self._address.name)

@@ -62,12 +62,11 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
         self._listener: Listener | None = None
         super().__init__(database, exclusive=exclusive, clock=database.now)
         if exclusive:
-            # Before the first claim, so that nothing is missed after it.
-            self._listen()
             try:
-                with database.transaction(durable=False) as connection:
-                    connection.execute(_FOLD)
-                self._recover()
+                # Before the first claim, so that nothing is missed after it.
+                database.patiently(self._listen)
+                database.patiently(self._fold)
+                database.patiently(self._recover)
             except BaseException:
                 self.close()
                 raise
@@ -160,6 +159,10 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
     def temporaries(self) -> tuple[bytes, ...]:
         """See Ledger.temporaries."""
         return tuple(path for (path,) in self._database.query(_TEMPORARIES))
+
+    def _fold(self) -> None:
+        with self._database.transaction(durable=False) as connection:
+            connection.execute(_FOLD)
 
     # Within a transaction.
 

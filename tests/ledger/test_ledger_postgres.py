@@ -1,0 +1,728 @@
+"""Several hosts on one ledger: who works on what, what a dead or cut-off host can still do, and what a restart costs."""
+
+import os
+import selectors
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import postgres
+import pytest
+from ledger_engines import LEASE, Clock, claimed, crowded, found, name, until
+
+import watcher
+from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
+from watcher.job import Job, Outcome, Output, State
+from watcher.ledger import open_ledger
+from watcher.ledger.protocol import Ledger
+
+pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+
+from watcher.ledger.postgres import PostgresLedger
+from watcher.ledger.postgres.engine import Engine
+
+NAS = {"recordings": "/mnt/nas/recordings"}
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with postgres.cluster().schema() as url:
+        yield url
+
+
+class Fleet:
+    """Hosts on one ledger, each with a state directory of its own, all at the clock's time."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.clock = Clock()
+        self.url = url
+        self._directory = directory
+        self._stack = ExitStack()
+
+    def host(self, host: str = "one", *, place: str = "/srv/recordings", exclusive: bool = True) -> PostgresLedger:
+        """Open a host's ledger; the root ``recordings`` lies at `place` there."""
+        ledger = PostgresLedger(
+            self._directory / host,
+            self.url,
+            roots={"recordings": place} if place else {},
+            exclusive=exclusive,
+            clock=self.clock.time,
+            database_clock=(self.clock.time, self.clock.monotonic),
+            grace=0,
+        )
+        self._stack.callback(ledger.close)
+        return ledger
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def fleet(url: str, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(url, tmp_path)
+    yield fleet
+    fleet.close()
+
+
+class TestOpening:
+    def test_the_ledger_makes_itself(self, url: str, tmp_path: Path) -> None:
+        ledger = open_ledger(tmp_path / "var" / "state", url)
+
+        assert ledger.counts() == dict.fromkeys(State, 0)
+        assert stat.S_IMODE((tmp_path / "var" / "state").stat().st_mode) == 0o700
+        ledger.close()
+
+    def test_hosts_that_start_at_once_make_it_once(self, url: str, tmp_path: Path) -> None:
+        barrier, failures = threading.Barrier(6), []
+
+        def start(number: int) -> None:
+            barrier.wait()
+            try:
+                open_ledger(tmp_path / str(number), url).close()
+            except Exception as error:  # noqa: BLE001 - told by the test's thread
+                failures.append(error)
+
+        threads = [threading.Thread(target=start, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert failures == []
+
+    def test_two_processes_are_not_the_same_host(self, url: str, tmp_path: Path) -> None:
+        ledger = open_ledger(tmp_path, url)
+
+        with pytest.raises(StateLockedError):
+            open_ledger(tmp_path, url)
+        ledger.close()
+        open_ledger(tmp_path, url).close()
+
+    def test_a_host_stays_who_it_is(self, fleet: Fleet) -> None:
+        first = fleet.host("one")
+        beside = fleet.host("one", exclusive=False)
+        first.close()
+
+        assert fleet.host("one").host == beside.host == first.host
+        assert fleet.host("two").host != first.host
+
+    def test_where_there_is_no_ledger_yet_a_looker_says_so(self, url: str, tmp_path: Path) -> None:
+        with pytest.raises(StateError, match="no ledger") as told:
+            open_ledger(tmp_path, url, exclusive=False)
+
+        assert told.value.hint
+        assert list(tmp_path.iterdir()) == []
+
+    def test_somebody_elses_tables_are_left_alone(self, url: str, tmp_path: Path) -> None:
+        import psycopg  # noqa: PLC0415 - see above
+
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE sources (id INTEGER)")
+
+        with pytest.raises(StateError, match="no watcher's ledger") as told:
+            open_ledger(tmp_path, url)
+        assert told.value.hint
+
+    def test_a_newer_ledger_is_refused_with_a_remedy(self, url: str, tmp_path: Path) -> None:
+        import psycopg  # noqa: PLC0415 - see above
+
+        open_ledger(tmp_path, url).close()
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE watcher_ledger SET version = 99")
+
+        for exclusive in (True, False):
+            with pytest.raises(StateError, match="newer watcher") as told:
+                open_ledger(tmp_path, url, exclusive=exclusive)
+            assert told.value.hint
+        open_ledger(tmp_path / "other").close()
+
+    def test_a_server_out_of_reach_is_told_without_the_password(self, tmp_path: Path) -> None:
+        """After the moment that a restart may take."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+
+        with pytest.raises(StateError, match="cannot be reached") as told:
+            open_ledger(tmp_path, f"postgresql://watcher:opensesame@127.0.0.1:{port}/watcher")
+        assert "opensesame" not in f"{told.value.message} {told.value.hint}"
+        assert f"127.0.0.1:{port}" in told.value.message
+        assert told.value.hint
+
+    @pytest.mark.parametrize("url", ["postgresql://a:opensesame@[::1/x", "postgresql://h/d?opensesame=1"])
+    def test_a_url_that_is_none_is_told_without_the_password(self, tmp_path: Path, url: str) -> None:
+        with pytest.raises(ConfigError) as told:
+            open_ledger(tmp_path, url)
+
+        assert "opensesame" not in f"{told.value.message} {told.value.hint}"
+        assert told.value.hint
+
+    def test_a_missing_extra_is_told_with_the_command(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in [one for one in sys.modules if one.startswith("watcher.ledger.postgres")]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, "psycopg", None)
+
+        with pytest.raises(ConfigError) as told:
+            open_ledger(tmp_path, "postgresql://h/d")
+        assert "pip install 'transcription-watcher[postgres]'" in told.value.hint
+
+    def test_a_role_without_rights_is_told(self, url: str, tmp_path: Path) -> None:
+        cluster = postgres.cluster()
+        open_ledger(tmp_path / "owner", url).close()
+        cluster.sql("DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        schema = url.rpartition("%3D")[2]
+        cluster.sql(f"GRANT USAGE ON SCHEMA {schema} TO guest")
+
+        with pytest.raises(StateError, match="does not let us") as told:
+            open_ledger(tmp_path / "guest", cluster.url(schema, user="guest"))
+        assert "SELECT" in told.value.hint
+
+    def test_a_hosts_role_needs_to_own_nothing(self, url: str, tmp_path: Path) -> None:
+        cluster = postgres.cluster()
+        open_ledger(tmp_path / "owner", url).close()
+        cluster.sql("DO $$ BEGIN CREATE ROLE host LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        schema = url.rpartition("%3D")[2]
+        cluster.sql(f"GRANT USAGE ON SCHEMA {schema} TO host")
+        cluster.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO host")
+        ledger = open_ledger(tmp_path / "host", cluster.url(schema, user="host"))
+        try:
+            ledger.put([found()])
+            ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+            ledger.done(claimed(ledger), Outcome(), hook="{}")
+            dropped = ledger.prune(answers_older_than=4e9)
+        finally:
+            ledger.close()
+            cluster.sql("DROP OWNED BY host")
+
+        assert dropped == 1
+
+
+class TestSharing:
+    def test_any_host_works_on_what_any_host_finds(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found()])
+
+        job = claimed(two)
+        two.done(job, Outcome())
+
+        assert name(job) == "talk.wav"
+        assert one.counts()[State.DONE] == 1
+
+    def test_each_job_has_one_winner_among_all_hosts(self, fleet: Fleet) -> None:
+        hosts = [fleet.host(str(number)) for number in range(4)]
+        hosts[0].put([found(f"{number}.wav", small=number % 3 == 0) for number in range(200)])
+        barrier = threading.Barrier(8)
+        won: list[list[Job]] = [[] for _ in range(8)]
+
+        def race(ledger: Ledger, mine: list[Job]) -> None:
+            barrier.wait()
+            while (job := ledger.claim("worker", lease=LEASE)) is not None:
+                mine.append(job)
+
+        threads = [threading.Thread(target=race, args=(hosts[n % 4], mine)) for n, mine in enumerate(won)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        jobs = [job for mine in won for job in mine]
+        assert len({job.path for job in jobs}) == len(jobs) == 200
+        assert hosts[0].counts() == {**dict.fromkeys(State, 0), State.RUNNING: 200}
+
+    def test_hosts_that_find_the_same_queue_it_once(self, fleet: Fleet) -> None:
+        hosts = [fleet.host(str(number)) for number in range(4)]
+        files = [found(f"{number}.wav") for number in range(100)]
+        barrier = threading.Barrier(4)
+        answers: list[str] = []
+
+        def find(number: int) -> None:
+            barrier.wait()
+            for some in range(0, 100, 10):
+                batch = files[some : some + 10]
+                answers.extend(hosts[number].put(batch if number % 2 else batch[::-1]))
+
+        threads = [threading.Thread(target=find, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert answers.count("queued") == 100
+        assert hosts[0].counts()[State.READY] == 100
+
+    @pytest.mark.parametrize("back", ["put", "retry", "release", "put_back"])
+    def test_new_work_wakes_the_other_hosts(self, fleet: Fleet, back: str) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        if back != "put":
+            one.put([found()])
+            job = claimed(one)
+        woken = threading.Event()
+
+        def wait() -> None:
+            two.claim("idle", lease=LEASE)
+            woken.clear()
+            two.wait(50)
+            woken.set()
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        match back:
+            case "put":
+                one.put([found()])
+            case "retry":
+                one.retry(job, crowded(), run_at=0)
+            case "release":
+                one.release(job)
+            case _:
+                one.fail(job, crowded())
+                one.put_back()
+        waiter.join(20)
+
+        assert woken.is_set()
+
+    def test_answers_and_budget_are_everybodys(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.keep(DIGEST, DIGEST, b"answer", seconds=5, model="m")
+        one.buy("api", "2026-11-22", 10)
+        one.remember("hold:api", {"status": "held"})
+
+        assert two.recall(DIGEST, DIGEST) == b"answer"
+        assert two.buy("api", "2026-11-22", 5) == 15
+        assert two.remembered("hold:api") == {"status": "held"}
+        assert one.tally() == two.tally()
+
+    def test_sums_outlive_the_connections_they_were_made_on(self, fleet: Fleet) -> None:
+        for number in range(3):
+            ledger = fleet.host("one")
+            ledger.put([found(f"{number}.wav")])
+            ledger.close()
+        until(
+            lambda: (
+                len(postgres.cluster().sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'watcher'")) == 0
+            )
+        )
+
+        ledger = fleet.host("one")
+
+        assert ledger.counts()[State.READY] == 3
+        assert ledger._database.query("SELECT DISTINCT backend FROM sums") == [(0,)]
+
+
+class TestDeadHosts:
+    def test_only_its_own_jobs_go_back_when_a_host_starts(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found("a.wav"), found("b.wav")])
+        claimed(one)
+        job = claimed(two)
+        one.close()
+
+        again = fleet.host("one")
+
+        assert two.holds(job)
+        assert name(claimed(again)) == "a.wav"
+        assert again.claim("worker", lease=LEASE) is None
+
+    def test_a_dead_hosts_jobs_are_taken_over_when_their_leases_lapse(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found()])
+        dead = claimed(one)
+        early = two.claim("worker", lease=LEASE)
+        fleet.clock.advance(LEASE)
+        job = claimed(two)
+
+        assert early is None
+        assert job.id == dead.id
+        assert job.fence > dead.fence
+        assert not one.holds(dead)
+
+    def test_a_host_that_comes_back_leaves_alone_what_was_taken_over(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found()])
+        claimed(one)
+        fleet.clock.advance(LEASE)
+        job = claimed(two)
+        one.close()
+
+        fleet.host("one")
+
+        assert two.holds(job)
+
+    def test_what_another_host_died_over_is_a_suspect(self, fleet: Fleet) -> None:
+        one, two, three = fleet.host("one"), fleet.host("two"), fleet.host("three")
+        one.put([found("a.wav"), found("b.wav")])
+        claimed(one)
+        claimed(one)
+        fleet.clock.advance(LEASE)
+        job = claimed(two)
+
+        assert job.alone
+        assert two.claim("other", lease=LEASE) is None
+        assert claimed(three).alone
+
+    def test_a_suspect_on_one_host_holds_no_other_up(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found("a.wav")])
+        claimed(one)
+        one.close()
+        one = fleet.host("one")
+        one.put([found("b.wav"), found("c.wav")])
+        suspect = claimed(one)
+        beside = one.claim("other", lease=LEASE)
+
+        assert suspect.alone
+        assert beside is None
+        assert {name(claimed(two)), name(claimed(two))} == {"b.wav", "c.wav"}
+
+    def test_a_file_that_kills_host_after_host_is_set_aside(self, fleet: Fleet) -> None:
+        hosts = [fleet.host(str(number)) for number in range(7)]
+        hosts[0].put([found("bad.wav", small=True), found("good.wav")])
+        claims = []
+        for host in hosts:
+            claims.append(name(host.claim("worker", lease=LEASE, small=True)))
+            fleet.clock.advance(LEASE)
+        (record,) = hosts[-1].records(State.FAILED)
+
+        assert claims == ["bad.wav"] * 6 + [None]
+        assert (record.path, record.reason) == (b"/srv/recordings/bad.wav", "crashed")
+        assert name(claimed(hosts[-1])) == "good.wav"
+
+    def test_temporaries_and_hooks_are_the_hosts_own(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.enter_temporary(b"/srv/recordings/.a.tmp")
+        two.enter_temporary(b"/srv/recordings/.b.tmp")
+        one.put([found("a.wav")])
+        one.done(claimed(one), Outcome(), hook="{}")
+
+        assert one.temporaries() == (b"/srv/recordings/.a.tmp",)
+        assert two.temporaries() == (b"/srv/recordings/.b.tmp",)
+        assert two.hooks_due(10) == []
+        assert len(one.hooks_due(10)) == 1
+
+    def test_no_lease_is_taken_over_just_after_the_server_came_back(self, url: str, tmp_path: Path) -> None:
+        with ExitStack() as stack:
+            one, two = [PostgresLedger(tmp_path / host, url, grace=3600) for host in ("one", "two")]
+            stack.callback(one.close)
+            stack.callback(two.close)
+            one.put([found(root=b"/srv")])
+            job = one.claim("worker", lease=0.0)
+            assert job is not None
+            stolen = two.claim("worker", lease=LEASE)
+            one.renew(job, lease=LEASE)
+
+            assert stolen is None
+            assert one.holds(job)
+
+
+class TestPlaces:
+    """Hosts mount the share at different places."""
+
+    def test_a_job_comes_with_this_hosts_paths(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
+        one.put([found("sub/talk.wav")])
+        job = claimed(two)
+
+        assert (job.root, job.path) == (b"/mnt/nas/rec", b"/mnt/nas/rec/sub/talk.wav")
+
+    def test_all_that_is_told_of_a_source_is_told_in_this_hosts_paths(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
+        one.put([found("talk.wav")])
+        job = claimed(two)
+        output = Output("txt", b"/mnt/nas/rec/talk.txt", DIGEST)
+        two.enter_output(job, output)
+        two.placed(output.path)
+        two.enter_output(job, Output("note", b"/mnt/nas/rec/note.txt", DIGEST))
+        two.done(job, Outcome(outputs=(output,), moved_to=b"/mnt/nas/rec/done/talk.wav"))
+        record = one.lookup(b"/srv/recordings/talk.wav")
+        owner = one.owner(b"/srv/recordings/talk.txt")
+
+        assert record is not None
+        assert record.outcome is not None
+        assert record.outcome.outputs[0].path == b"/srv/recordings/talk.txt"
+        assert record.outcome.moved_to == b"/srv/recordings/done/talk.wav"
+        assert owner is not None
+        assert owner.source == b"/srv/recordings/talk.wav"
+        assert {owned.path for owned in one.owned(record.path)} == {
+            b"/srv/recordings/talk.txt",
+            b"/srv/recordings/note.txt",
+        }
+        assert [note.path for note in one.notes()] == [b"/srv/recordings/note.txt"]
+        assert [path for path, _, _ in one.known(b"/srv")] == [record.path]
+        assert [path for path, _, _ in two.known(b"/")] == [b"/mnt/nas/rec/talk.wav"]
+        assert one.put([found("talk.wav")]) == two.put([found("talk.wav", root=b"/mnt/nas/rec")]) == ["known"]
+
+    def test_what_failed_is_put_back_by_this_hosts_paths(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
+        one.put([found("a/talk.wav")])
+        one.fail(claimed(one), crowded())
+
+        assert two.put_back([b"/mnt/nas/rec/b"]) == []
+        assert two.put_back([b"/mnt"]) == [b"/mnt/nas/rec/a/talk.wav"]
+
+    def test_a_host_works_only_on_roots_that_it_has(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two", place="")
+        one.put([found("talk.wav")])
+        one.put([found("own.wav", root=b"/home/one")])
+
+        assert two.claim("worker", lease=LEASE) is None
+        assert list(two.known(b"/")) == []
+        assert [record.path for record in two.records(State.READY)][-1] == b"recordings:/talk.wav"
+        assert {name(claimed(one)), name(claimed(one))} == {"talk.wav", "own.wav"}
+
+
+class Proxy:
+    """The way to the server, which a test can cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._server, selectors.EVENT_READ)
+        self._pairs: dict[socket.socket, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self.whole = True
+        self._thread = threading.Thread(target=self._run, name="proxy")
+        self._thread.start()
+
+    def cut(self) -> None:
+        with self._lock:
+            self.whole = False
+            for end in list(self._pairs):
+                self._drop(end)
+
+    def mend(self) -> None:
+        self.whole = True
+
+    def close(self) -> None:
+        self.cut()
+        self._closed.set()
+        self._thread.join()
+        self._server.close()
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            for key, _ in self._selector.select(0.02):
+                with self._lock:
+                    if key.fileobj is self._server:
+                        self._accept()
+                    elif key.fileobj in self._pairs:
+                        self._pass(key.fileobj)
+
+    def _accept(self) -> None:
+        near, _ = self._server.accept()
+        if not self.whole:
+            near.close()
+            return
+        far = socket.create_connection(("127.0.0.1", self._port))
+        self._pairs[near], self._pairs[far] = far, near
+        self._selector.register(near, selectors.EVENT_READ)
+        self._selector.register(far, selectors.EVENT_READ)
+
+    def _pass(self, end: socket.socket) -> None:
+        try:
+            data = end.recv(65536)
+            if data:
+                self._pairs[end].sendall(data)
+                return
+        except OSError:
+            pass
+        self._drop(end)
+
+    def _drop(self, end: socket.socket) -> None:
+        other = self._pairs.pop(end, None)
+        if other is None:
+            return
+        self._pairs.pop(other, None)
+        for one in (end, other):
+            self._selector.unregister(one)
+            one.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    proxy = Proxy(postgres.cluster().port)
+    yield proxy
+    proxy.close()
+
+
+class TestAway:
+    """The way to the database is cut, or the server restarts."""
+
+    @pytest.fixture
+    def ledger(self, url: str, proxy: Proxy, tmp_path: Path) -> Iterator[PostgresLedger]:
+        there = url.replace(f":{postgres.cluster().port}/", f":{proxy.port}/")
+        ledger = PostgresLedger(tmp_path / "cut", there, patience=0.1)
+        yield ledger
+        proxy.mend()
+        ledger.close()
+
+    def test_what_cannot_be_done_now_is_told_as_such_and_done_later(self, ledger: PostgresLedger, proxy: Proxy) -> None:
+        ledger.put([found("a.wav")])
+        job = claimed(ledger)
+        proxy.cut()
+        changes: list[Callable[[], object]] = [
+            lambda: ledger.done(job, Outcome()),
+            lambda: ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m"),
+            ledger.counts,
+            lambda: ledger.wait(5),
+        ]
+        for change in changes:
+            with pytest.raises(StateBusyError) as told:
+                change()
+            assert told.value.hint
+        proxy.mend()
+        ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+        ledger.done(job, Outcome())
+
+        assert ledger.counts()[State.DONE] == 1
+        assert ledger.tally().answers == 1
+
+    def test_connections_that_broke_while_idle_cost_nothing(self, ledger: PostgresLedger, proxy: Proxy) -> None:
+        ledger.put([found("a.wav")])
+        proxy.cut()
+        proxy.mend()
+
+        assert ledger.put([found("b.wav")]) == ["queued"]
+
+    def test_work_that_came_while_it_was_deaf_wakes_a_host(
+        self, ledger: PostgresLedger, proxy: Proxy, url: str, tmp_path: Path
+    ) -> None:
+        other = PostgresLedger(tmp_path / "other", url, roots={})
+        try:
+            missed = ledger.claim("worker", lease=LEASE)
+            proxy.cut()
+            other.put([found("a.wav")])
+            proxy.mend()
+            ledger.wait(50)
+        finally:
+            other.close()
+
+        assert missed is None
+
+    @pytest.mark.parametrize("method", ["done", "fail", "retry", "release", "drop"])
+    def test_a_commit_that_went_unheard_is_recognised(
+        self, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        original, calls = getattr(Engine, method), []
+
+        def unheard(engine: Engine, *values: object, **named: object) -> None:
+            calls.append(method)
+            original(engine, *values, **named)
+            if len(calls) == 1:
+                raise StateBusyError("the connection broke")
+
+        monkeypatch.setattr(Engine, method, unheard)
+        ledger.put([found()])
+        job = claimed(ledger)
+        match method:
+            case "done":
+                ledger.done(job, Outcome(), hook="{}")
+            case "fail":
+                ledger.fail(job, crowded())
+            case "retry":
+                ledger.retry(job, crowded(), run_at=0)
+            case "release":
+                ledger.release(job)
+            case _:
+                ledger.drop(job)
+
+        assert len(calls) == 2
+        assert len(ledger.hooks_due(10)) == (method == "done")
+
+    def test_a_lost_lease_is_still_one(self, ledger: PostgresLedger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+        ledger.release(job)
+
+        with pytest.raises(LeaseLostError):
+            ledger.done(job, Outcome())
+
+    def test_a_closed_ledger_stops_waiting(self, url: str, tmp_path: Path, proxy: Proxy) -> None:
+        there = url.replace(f":{postgres.cluster().port}/", f":{proxy.port}/")
+        ledger = PostgresLedger(tmp_path / "closed", there, patience=50)
+        proxy.cut()
+        told: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                ledger.counts()
+            except StateError as error:
+                told.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        ledger.close()
+        asking.join(20)
+
+        assert len(told) == 1
+
+
+CLAIM_AND_WAIT = """
+import sys
+from pathlib import Path
+from watcher.errors import LeaseLostError
+from watcher.job import Outcome, Output
+from watcher.ledger.postgres import PostgresLedger
+
+ledger = PostgresLedger(Path(sys.argv[1]), sys.argv[2], roots={"recordings": "/srv/recordings"}, grace=0)
+job = ledger.claim("zombie", lease=float(sys.argv[3]))
+print("claimed", flush=True)
+sys.stdin.readline()
+for write in (
+    lambda: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", "00" * 32)),
+    lambda: ledger.renew(job, lease=30),
+    lambda: ledger.done(job, Outcome(language="zombie")),
+):
+    try:
+        write()
+    except LeaseLostError:
+        print("refused", flush=True)
+    else:
+        print("written", flush=True)
+print("held" if ledger.holds(job) else "not held", flush=True)
+ledger.close()
+"""
+
+
+@contextmanager
+def process(script: str, *arguments: object) -> Iterator["subprocess.Popen[str]"]:
+    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def test_a_host_that_was_stopped_cannot_write_after_its_lease_is_gone(url: str, tmp_path: Path) -> None:
+    ledger = PostgresLedger(tmp_path / "other", url, roots={"recordings": "/srv/recordings"}, grace=0)
+    try:
+        ledger.put([found()])
+        with process(CLAIM_AND_WAIT, tmp_path / "zombie", url, 0.5) as zombie:
+            assert zombie.stdin is not None
+            assert zombie.stdout is not None
+            assert zombie.stdout.readline() == "claimed\n"
+            zombie.send_signal(signal.SIGSTOP)
+            jobs: list[Job] = []
+            while not jobs:
+                jobs += filter(None, [ledger.claim("heir", lease=LEASE)])
+                ledger.wait(0.1)
+            zombie.send_signal(signal.SIGCONT)
+            said, _ = zombie.communicate("go\n", timeout=30)
+        ledger.done(jobs[0], Outcome(language="en"))
+        record = ledger.lookup(jobs[0].path)
+
+        assert said.splitlines() == ["refused", "refused", "refused", "not held"]
+        assert record is not None
+        assert record.outcome == Outcome(language="en")
+        assert ledger.owner(b"/srv/recordings/talk.txt") is None
+    finally:
+        ledger.close()
