@@ -153,7 +153,9 @@ def _state(config: Config) -> Iterator[Finding]:
     directory = config.state_directory
     try:
         pid = holder(directory)
-        ledger = open_ledger(directory, config.settings.state.url, exclusive=False)
+        ledger = open_ledger(
+            directory, config.settings.state.url, roots=places(config.settings), exclusive=False
+        )
         try:
             size, counts = ledger.size(), ledger.counts()
         finally:
@@ -184,7 +186,7 @@ def _endpoint(endpoint: Endpoint, *, paid: bool) -> Iterator[Finding]:
         yield Finding("endpoint", Grade.WARN, warning)
     seen = survey(endpoint)
     if seen.unreachable:
-        hint = "check api.url, the network, and the proxy variables of the environment"
+        hint = seen.hint or "check api.url, the network, and the proxy variables of the environment"
         yield Finding("endpoint", Grade.FAIL, f"{endpoint.name}: {seen.unreachable}", hint)
         return
     yield Finding("endpoint", Grade.OK, f"{endpoint.name} is reached at {', '.join(seen.addresses)}")
