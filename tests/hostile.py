@@ -76,7 +76,7 @@ def tmpfs(path: Path, *, size: str) -> Iterator[Path]:
 
 
 def mount(*arguments: str | Path) -> None:
-    """Mount something; the arguments are those of mount(8)."""
+    """Mount something, by the words that follow the command's name."""
     subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True)
 
 

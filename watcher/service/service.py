@@ -168,9 +168,10 @@ class Service:
         ][:_PROBLEMS]
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
-        shown = (line, state.status, state.since, str(folders), str(problems))
+        urgent = (state.status, str(problems))
+        shown = (urgent, line, state.since, str(folders))
         now = self._monotonic()
-        if shown == self._shown or (self._shown and now - self._shown_at < _SHOWN and state.status == self._shown[1]):
+        if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
             return
         self._shown, self._shown_at = shown, now
         self._notifier.status(line)
