@@ -14,6 +14,7 @@ from watcher.client import Answer, Upload, deadline, parse
 from watcher.errors import AccountError, FileError, Remedy, RemedyError
 from watcher.job import Cut, Job
 from watcher.ledger.protocol import Content, Ledger
+from watcher.pipeline.source import unchanged
 from watcher.pipeline.tools import Patience, Tools, Wanted
 from watcher.transcript import Part, Transcript, join
 
@@ -31,6 +32,8 @@ _SPELL: Final = 30.0
 _SLOWEST_DISK: Final = 1e6
 #: What a piece is cut to when the server (or a front with a small limit, nginx: 1 MiB) finds it too large.
 _SMALL_PIECE: Final = 120.0
+#: A server that takes no more than this is of no use.
+_SHORTEST_PIECE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Hearing:
                 if body is None:
                     body = self._ask(upload, digest, small=True)
         except RemedyError as error:
-            return self._remedied(error, self._tools.media, again=True)
+            return self._remedied(error, self._tools.media, whole=True)
         transcript = parse(body, seconds)
         content = Content(
             digest=digest,
@@ -137,35 +140,29 @@ class Hearing:
             paid_seconds=0.0 if cached else seconds,
         )
 
-    def _remedied(self, error: RemedyError, options: media.MediaOptions, *, again: bool) -> Heard:
-        """Ask once more in another form: cut as FLAC first (`again`), else smaller, and as 16 kHz mono mp3."""
-        _log.info("api.degraded", remedy=str(error.remedy), message=error.message)
-        if error.remedy is Remedy.SPLIT:
-            longest = error.seconds - 10 if error.seconds > 20 else options.piece_seconds / 2  # noqa: PLR2004 - a margin
-            options = replace(options, piece_seconds=min(options.piece_seconds, longest))
-        elif not again:
-            options = replace(options, codec="mp3", piece_seconds=min(options.piece_seconds, _SMALL_PIECE))
-        try:
-            return self._cut(options, remedied=True)
-        except RemedyError as second:
-            if again:
-                return self._remedied(second, options, again=False)
-            if second.remedy is Remedy.SHRINK:
-                raise AccountError(
-                    f"the server refuses even a small upload: {second.message}",
-                    hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
-                    reason=second.reason,
-                ) from second
-            raise FileError(second.message, hint=second.hint, reason=second.reason) from second
+    def _remedied(self, error: RemedyError, options: media.MediaOptions, *, whole: bool) -> Heard:
+        """Ask in other forms for what was refused `whole` or cut by these `options`, until none is left."""
+        while (other := _other_form(error, options, whole=whole)) is not None:
+            _log.info("api.degraded", remedy=str(error.remedy), message=error.message)
+            options, whole = other, False
+            try:
+                return self._pieces(options)
+            except RemedyError as another:
+                error = another
+        if error.remedy is Remedy.SHRINK:
+            raise AccountError(
+                f"the server refuses even a small upload: {error.message}",
+                hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
+                reason=error.reason,
+            ) from error
+        raise FileError(error.message, hint=error.hint, reason=error.reason) from error
 
-    def _cut(self, options: media.MediaOptions, *, remedied: bool = False) -> Heard:
+    def _cut(self, options: media.MediaOptions) -> Heard:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
         try:
             return self._pieces(options)
         except RemedyError as error:
-            if remedied:
-                raise
-            return self._remedied(error, options, again=False)
+            return self._remedied(error, options, whole=False)
 
     def _pieces(self, options: media.MediaOptions) -> Heard:
         tools, ledger = self._tools, self._tools.ledger
@@ -190,7 +187,7 @@ class Hearing:
                     requests.add(piece)
                 requests.finish(self._beat)
             except BaseException:
-                requests.give_up()
+                requests.give_up(self._beat)
                 raise
             summary = cutting.summary
         content = Content(
@@ -256,10 +253,28 @@ class Hearing:
             small=small,
             path=self._job.path,
         )
+        if small:
+            # The digest is of what was there before: an answer about other bytes must not be found under it.
+            unchanged(self._job, self._descriptor)
         tools.ledger.keep(
             digest, self._parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
         )
         return answer.body
+
+
+def _other_form(error: RemedyError, options: media.MediaOptions, *, whole: bool) -> media.MediaOptions | None:
+    """Give how to cut after a refusal; None when there is nothing left to try.
+
+    What was sent whole is cut as FLAC first. Then pieces get shorter as often as that is what the server wants, for it may
+    name no limit, so that each refusal halves them; else they are sent small, as 16 kHz mono mp3.
+    """
+    other = options
+    if error.remedy is Remedy.SPLIT:
+        longest = error.seconds - 10 if error.seconds > 20 else options.piece_seconds / 2  # noqa: PLR2004 - a margin
+        other = replace(options, piece_seconds=min(options.piece_seconds, max(longest, _SHORTEST_PIECE)))
+    elif not whole:
+        other = replace(options, codec="mp3", piece_seconds=min(options.piece_seconds, _SMALL_PIECE))
+    return other if whole or other != options else None
 
 
 class _Requests:
@@ -307,9 +322,12 @@ class _Requests:
             done, _ = wait(self._running, timeout=_SPELL, return_when=FIRST_COMPLETED)
             self._collect(done)
 
-    def give_up(self) -> None:
+    def give_up(self, beat: Patience) -> None:
         """Ask nothing more, but wait for what was asked: it is paid for, and it is kept."""
-        wait([future for future in self._running if not future.cancel()])
+        left = {future for future in self._running if not future.cancel()}
+        while left:
+            beat(2 * _SPELL)
+            _, left = wait(left, timeout=_SPELL)
 
     def cuts(self) -> tuple[Cut, ...]:
         """Give the cuts, in order."""

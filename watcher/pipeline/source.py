@@ -40,10 +40,7 @@ def opened(job: Job) -> Iterator[int]:
 
 def verify(job: Job, descriptor: int) -> os.stat_result:
     """Hold descriptor and path against the job's fingerprint. Raises ChangedError and GoneError."""
-    status = os.fstat(descriptor)
-    wanted = job.fingerprint
-    if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (wanted.size, wanted.mtime_ns):
-        raise ChangedError("its size or its modification time changed")
+    status = unchanged(job, descriptor)
     folder, name = os.path.split(job.path)
     try:
         with tree.directory(job.root, folder) as parent:
@@ -54,4 +51,13 @@ def verify(job: Job, descriptor: int) -> os.stat_result:
         raise ChangedError(f"the path leads elsewhere now: {exc}") from exc
     if (standing.st_dev, standing.st_ino) != (status.st_dev, status.st_ino):
         raise ChangedError("another file stands in its place")
+    return status
+
+
+def unchanged(job: Job, descriptor: int) -> os.stat_result:
+    """Hold the descriptor alone against the job's fingerprint, whatever became of the path. Raises ChangedError."""
+    status = os.fstat(descriptor)
+    wanted = job.fingerprint
+    if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (wanted.size, wanted.mtime_ns):
+        raise ChangedError("its size or its modification time changed")
     return status

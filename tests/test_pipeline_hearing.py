@@ -1,0 +1,186 @@
+"""Recordings, a real server, and the ledger in between: what is asked, what is kept, and who is alive meanwhile."""
+
+import os
+import threading
+import wave
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from scripted import Asked, Reply, Script, serving
+from sounds import speechlike
+
+from watcher.client import Client, Endpoint, Request
+from watcher.cues import Rules
+from watcher.errors import ChangedError, FileError
+from watcher.formats import Text
+from watcher.gate import Gate, GateOptions
+from watcher.job import Fingerprint, Found, Job
+from watcher.ledger import open_ledger
+from watcher.ledger.protocol import Ledger
+from watcher.media import MediaOptions
+from watcher.pipeline import Tools, Turns, Wanted
+from watcher.pipeline.hearing import Heard, Hearing
+
+ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
+WANTED = Wanted(Request(), ("txt",), "{stem}", Rules(), Text())
+
+
+@dataclass
+class Scene:
+    """A recording that is worked on; `beat` hears the signs of life."""
+
+    ledger: Ledger
+    tools: Tools
+    root: Path
+    beat: Callable[..., None] = lambda *_: None
+
+    def hear(self, path: Path, *, small: bool = False) -> Heard:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            return Hearing(self.job(path, small=small), descriptor, WANTED, self.tools, self.beat).hear()
+        finally:
+            os.close(descriptor)
+
+    def job(self, path: Path, *, small: bool) -> Job:
+        status = path.stat()
+        stamp = Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
+        self.ledger.put([Found(os.fsencode(self.root), os.fsencode(path), stamp, small=small)])
+        job = self.ledger.claim("test", lease=60)
+        assert job is not None
+        return job
+
+
+@contextmanager
+def scene(script: Script, tmp_path: Path, options: MediaOptions | None = None) -> Iterator[tuple[Scene, list[Asked]]]:
+    ledger = open_ledger(tmp_path / "state")
+    stop = threading.Event()
+    with serving(script) as server, ThreadPoolExecutor(8) as pool:
+        client = Client(Endpoint(server.url), memory=ledger)
+        gate = Gate(
+            GateOptions(concurrency=4), endpoint_name=client.endpoint.name, memory=ledger, buy=ledger.buy, stop=stop
+        )
+        tools = Tools(
+            ledger=ledger,
+            client=client,
+            gate=gate,
+            media=options or MediaOptions(),
+            spool=tmp_path / "spool",
+            stop=stop,
+            submit=pool.submit,
+            wanted=lambda _job: WANTED,
+            turns=Turns(),
+        )
+        try:
+            yield Scene(ledger, tools, tmp_path), server.asked
+        finally:
+            stop.set()
+            client.cancel()
+    client.close()
+    ledger.close()
+
+
+def refusal(message: str) -> Reply:
+    return Reply({"error": {"message": message, "type": "invalid_request_error"}}, 400)
+
+
+def seconds_of(asked: Asked) -> float:
+    """Tell how long a FLAC is by its header (RFC 9639: 36 bits of samples, 20 of the rate)."""
+    info = asked.file[1][18:26]
+    bits = int.from_bytes(info)
+    return (bits & (1 << 36) - 1) / (bits >> 44)
+
+
+def test_a_server_may_refuse_a_form_for_one_reason_after_the_other(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        kind = asked.file[0]["content-type"]
+        if kind == "audio/wav":
+            return Reply("Request Entity Too Large", 413)
+        if kind == "audio/flac" and seconds_of(asked) > 50:
+            return refusal("audio duration 120 seconds is longer than 50 seconds which is the maximum for this model")
+        return ANSWER if kind == "audio/mpeg" else refusal("Invalid file format.")
+
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    with scene(script, tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+
+    assert heard.content.seconds == pytest.approx(120, abs=1)
+    kinds = [one.file[0]["content-type"] for one in asked]
+    assert kinds == sorted(kinds, key=["audio/wav", "audio/flac", "audio/mpeg"].index)
+
+
+def test_who_waits_for_what_was_asked_before_a_failure_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.pipeline.hearing._SPELL", 0.01)
+    others, failed, paid = threading.Event(), threading.Event(), threading.Event()
+    turn = threading.Lock()
+    order: list[int] = []
+
+    def script(_asked: Asked) -> Reply:
+        with turn:
+            order.append(len(order))
+            first = len(order) == 1
+        if not first:
+            others.set()
+        if first:
+            assert others.wait(20)
+            failed.set()
+            return refusal("Invalid file format.")
+        assert paid.wait(20)
+        return ANSWER
+
+    beats: list[float] = []
+
+    def beat(seconds: float = 60.0) -> None:
+        if failed.is_set():
+            beats.append(seconds)
+        if len(beats) > 200:
+            paid.set()
+
+    path = speechlike(tmp_path / "talk.flac", seconds=120)
+    with scene(script, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30)) as (made, _):
+        made.beat = beat
+        heard = made.hear(path)
+
+    assert paid.is_set()
+    # What was under way was kept, and is not asked for again in the other form.
+    assert len(heard.cached) >= 1
+
+
+def small_wave(path: Path, value: bytes) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(value * 8_000)
+    return path
+
+
+def test_an_answer_about_bytes_that_changed_under_the_request_is_not_kept_for_the_former_ones(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+
+    def script(_asked: Asked) -> Reply:
+        small_wave(path, b"\2\2")
+        os.utime(path, ns=(1, 1))
+        return ANSWER
+
+    small_wave(path, b"\1\1")
+    with scene(script, tmp_path) as (made, _):
+        with pytest.raises(ChangedError):
+            made.hear(path, small=True)
+        answers = made.ledger.tally().answers
+
+    assert answers == 0
+
+
+def test_a_file_the_server_refuses_in_every_form_fails(tmp_path: Path) -> None:
+    path = small_wave(tmp_path / "talk.wav", b"\1\1")
+
+    with scene(lambda _: refusal("Invalid file format."), tmp_path) as (made, asked), pytest.raises(FileError):
+        made.hear(path, small=True)
+
+    assert [one.file[0]["content-type"] for one in asked] == ["audio/wav", "audio/flac", "audio/mpeg"]
