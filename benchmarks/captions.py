@@ -11,10 +11,10 @@ word by word, times of the first and the last word, a new caption after a pause 
 --max_line_width 42 --max_line_count 2. "Without words" is ours from the segments' times alone. All are written as SRT and
 held against the rules by the same linter.
 
-Every caption of ours that breaks a rule is printed with its reason, and with the proof that the words allow nothing
-else: a stretch of speech around it that needs more reading time than there is between its neighbours, even if captions
-come as early and stay as late as they may. Exits 1 when a rule is broken without such a proof, when a word is lost, or
-when laying out an hour of speech takes more than half a second of processor time.
+Every caption of ours that breaks a rule is printed with its reason: what the words left no room for. And for each reading
+with such captions the fewest possible are counted by a search of its own, over every way to cut the same words into
+captions that come as early and as late as ours may. Exits 1 when ours are more, when a word is lost, or when laying out an
+hour of speech at a normal pace takes more than half a second of processor time.
 """
 
 import argparse
@@ -38,7 +38,9 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from watcher.client import parse
-from watcher.cues import Broken, Cue, Layout, Limits, Rules, layout
+from watcher.cues import Cue, Layout, Limits, Rules, layout
+from watcher.cues.optimum import PAUSE_BREAK
+from watcher.cues.stream import stream
 from watcher.cues.text import clean, width
 from watcher.cues.timing import EARLY, LATE
 from watcher.formats import Document, render
@@ -71,11 +73,11 @@ def main() -> int:
     ]
     rows += [measured(reading) for reading in recognised(1 if given.quick else 4)]
     print_rows(rows)
-    unproved = print_exceptions(rows, most=2 if given.quick else 1_000_000)
+    needless = print_exceptions(rows, most=2 if given.quick else 1_000_000)
     slow = print_times(1 if given.quick else 3)
     lost = [row.reading.name for row in rows if row.lost]
     print(f"\nReadings in which a word was lost: {', '.join(lost) or 'none'}")
-    failures = [name for name, failed in (("unproved", unproved), ("lost", lost), ("slow", slow)) if failed]
+    failures = [name for name, failed in (("needless", needless), ("lost", lost), ("slow", slow)) if failed]
     print(f"{'FAILED: ' + ', '.join(failures) if failures else 'All targets met.'}")
     return 1 if failures else 0
 
@@ -252,40 +254,62 @@ def timed_words(transcript: Transcript) -> Iterator[tuple[str, float, float]]:
             rest = rest[end:]
 
 
-def proved(row: Row, broken: Broken) -> str:
-    """Return why the words around a broken caption allow nothing else; "" if that is not shown."""
-    cues, limits = row.ours.cues, row.limits
-    spoken = spoken_starts(row)
-    end = round(row.reading.transcript.duration * 1000)
-    for before in range(6):
-        for after in range(6):
-            first, last = max(0, broken.cue - before), min(len(cues) - 1, broken.cue + after)
-            needed = sum(
-                limits.needed(sum(width(line, wide=limits.wide) for line in cue.lines))
-                for cue in cues[first : last + 1]
-            ) + limits.gap * (last - first)
-            earliest = max(0, spoken[first] - EARLY)
-            latest = spoken[last + 1] + LATE - limits.gap if last + 1 < len(cues) else end
-            if needed > latest - earliest:
-                return f"{needed / 1000:.2f} s of reading in {(latest - earliest) / 1000:.2f} s of captions {first + 1}-{last + 1}"
-    return ""
+def fewest(row: Row) -> int:  # noqa: C901 -- one search, told from start to end
+    """Count the captions that break reading speed or minimum duration whatever the cuts are (at two lines each).
 
+    Ways to cut the words up to each border are followed by how many captions were hurried so far and how early the next
+    one may come; a way that is worse in both is dropped.
+    """
+    limits = row.limits
+    end_of_audio = int(row.reading.transcript.duration * 1000)
+    text = stream(row.reading.transcript, line=limits.line, wide=limits.wide, audio_end=end_of_audio)
+    count = len(text.text)
+    sums = [0]
+    for own, blank in zip(text.width, text.blank, strict=True):
+        sums.append(sums[-1] + own + blank)
 
-def spoken_starts(row: Row) -> list[int]:
-    """Return when the words of each of our captions begin, by the letters that come before."""
-    starts: list[tuple[int, int]] = []
-    letters = 0
-    for text, begun, _ in timed_words(row.reading.transcript):
-        starts.append((letters, round(begun * 1000)))
-        letters += len(re.sub(r"\s", "", text))
-    found = []
-    letters = index = 0
-    for cue in row.ours.cues:
-        while index + 1 < len(starts) and starts[index + 1][0] <= letters:
-            index += 1
-        found.append(starts[index][1])
-        letters += len(re.sub(r"\s", "", "".join(cue.lines)))
-    return found
+    def units(begin: int, end: int) -> int:
+        return sums[end] - sums[begin] - text.blank[begin]
+
+    follow = [*text.start[1:], end_of_audio + limits.gap]
+    ways: list[list[tuple[int, int]]] = [[(0, 0)]]
+    for end in range(1, count + 1):
+        latest = follow[end - 1] - limits.gap + (LATE if end < count else 0)
+        found: dict[int, int] = {}
+        for begin in range(end - 1, -1, -1):
+            spoken = text.end[end - 1] - text.start[begin]
+            if begin < end - 1 and (spoken > limits.longest or text.start[begin + 1] - text.end[begin] >= PAUSE_BREAK):
+                break
+            read = units(begin, end)
+            if read > limits.line:
+                read = min(
+                    (
+                        units(begin, at) + units(at, end)
+                        for at in range(begin + 1, end)
+                        if max(units(begin, at), units(at, end)) <= limits.line
+                    ),
+                    default=0,
+                )
+                if not read and units(begin, end) > 2 * limits.line + 1:
+                    break
+                if not read:
+                    continue
+            need = limits.needed(read)
+            for hurried, free in ways[begin]:
+                earliest = max(free, text.start[begin] - EARLY)
+                if earliest >= latest:
+                    continue
+                late = earliest + need > latest
+                done = min(earliest + need, latest) + limits.gap
+                found[hurried + late] = min(found.get(hurried + late, done), done)
+        ways.append(
+            sorted(
+                (hurried, free)
+                for hurried, free in found.items()
+                if all(free < found[less] for less in found if less < hurried)
+            )
+        )
+    return ways[-1][0][0]
 
 
 def print_rows(rows: Sequence[Row]) -> None:
@@ -314,46 +338,52 @@ def _share(part: int, whole: int) -> str:
     return f"{part / max(whole, 1):.2%}"
 
 
-def print_exceptions(rows: Sequence[Row], *, most: int) -> int:
-    """Print the captions of ours that break a rule, with reason and proof; give how many are unproved."""
-    print("\nOurs that break a rule, and why the words allow nothing else:\n")
-    unproved = 0
+def print_exceptions(rows: Sequence[Row], *, most: int) -> list[str]:
+    """Print the captions of ours that break a rule and why; give the readings in which they are more than need be."""
+    print("\nOurs that break a rule, and what the words left no room for:\n")
     kinds: Counter[str] = Counter()
+    counts: list[tuple[str, int, int, int]] = []
     for row in rows:
-        for index, broken in enumerate(row.ours.broken):
-            kinds[broken.rule] += 1
-            proof = proved(row, broken)
-            unproved += not proof
-            if index < most or not proof:
-                text = " / ".join(row.ours.cues[broken.cue].lines)
-                print(
-                    f"- {row.reading.name}, {row.reading.pace}, caption {broken.cue + 1}: {broken.rule} {broken.value:.2f} ({broken.limit:g}); {broken.reason}. {proof or 'NOT PROVED'}. {text}"
-                )
-    print(f"\n{sum(kinds.values())} exceptions ({dict(kinds)}), of which {unproved} without proof")
-    return unproved
+        broken = row.ours.broken
+        if not broken:
+            continue
+        name = f"{row.reading.name}, {row.reading.pace}"
+        kinds.update(fault.rule for fault in broken)
+        counts.append((name, len(row.ours.cues), len({fault.cue for fault in broken}), fewest(row)))
+        for fault in broken[:most]:
+            text = " / ".join(row.ours.cues[fault.cue].lines)
+            print(
+                f"- {name}, caption {fault.cue + 1}: {fault.rule} {fault.value:.2f} ({fault.limit:g}): {fault.reason}. {text}"
+            )
+    print(f"\n{sum(kinds.values())} broken rules: {dict(kinds)}")
+    print("\n| reading | captions | that break a rule | fewest possible |\n| --- | ---: | ---: | ---: |")
+    for name, captions, ours, least in counts:
+        print(f"| {name} | {captions} | {ours} | {least} |")
+    return [name for name, _, ours, least in counts if ours > least]
 
 
 def print_times(repeats: int) -> bool:
     """Print how long an hour of speech takes to lay out; give whether the target was missed."""
     print("\n| an hour of | words | processor, seconds (median) | captions |\n| --- | ---: | ---: | ---: |")
     slowest = 0.0
-    for language in ("en", "de", "ru", "zh", "ja", "th"):
-        transcript = Reading.spoken(language, "normal", 60).transcript
+    hours = [(language, "normal") for language in ("en", "de", "ru", "zh", "ja", "th")]
+    for language, pace in [*hours, ("en", "very fast"), ("en", "breathless")]:
+        transcript = Reading.spoken(language, pace, 60).transcript
         spent = []
         for _ in range(repeats):
             begun = time.process_time()
             found = layout(transcript, RULES, duration=transcript.duration)
             spent.append(time.process_time() - begun)
         median = statistics.median(spent) * 3600 / transcript.duration
-        slowest = max(slowest, median)
+        slowest = max(slowest, median if pace == "normal" else 0.0)
         words = sum(len(segment.words) for segment in transcript.segments)
-        print(f"| {language} | {words} | {median:.3f} | {len(found.cues)} |")
+        print(f"| {language}, {pace} | {words} | {median:.3f} | {len(found.cues)} |")
     small = Reading.spoken("en", "normal", 0.5).transcript
     begun = time.process_time()
     for _ in range(50):
         layout(small, RULES, duration=small.duration)
     print(
-        f"\nA file of {small.duration:.0f} s: {(time.process_time() - begun) / 50 * 1000:.2f} ms. Target: {TARGET} s an hour."
+        f"\nA file of {small.duration:.0f} s: {(time.process_time() - begun) / 50 * 1000:.2f} ms. Target: {TARGET} s an hour at a normal pace."
     )
     return slowest > TARGET
 

@@ -1,10 +1,16 @@
-from itertools import pairwise
+import random
+from collections.abc import Iterator
+from itertools import pairwise, product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from watcher.cues import Limits, Rules
+from watcher.cues import Cue, Limits, Rules
+from watcher.cues.check import check
 from watcher.cues.optimum import Caption, cut
 from watcher.cues.stream import Stream
+from watcher.cues.timing import place
 
 LIMITS = Rules().limits("abc")
 
@@ -80,12 +86,60 @@ def test_a_worse_break_is_taken_rather_than_one_that_leaves_no_time_to_read() ->
     assert (0, 1) not in borders(cut(text, LIMITS, 5000))
 
 
-def test_speech_too_fast_for_anybody_is_not_stuffed_into_full_captions() -> None:
-    text = steady([10] * 40, [0] + [0 if index % 3 == 0 else 60 for index in range(1, 40)], per_unit=20)
+@given(st.integers(0, 1 << 32))
+def test_no_more_captions_are_hurried_than_any_cut_makes_necessary(seed: int) -> None:
+    chance = random.Random(seed)
+    text, audio_end = hurried_speech(chance)
 
-    found = cut(text, LIMITS, 0)
+    found = offending(text, cut(text, LIMITS, audio_end), audio_end)
 
-    assert sum(caption.end % 3 == 0 for caption in found) >= len(found) - 2
+    assert found <= min(offending(text, captions, audio_end) for captions in every_cut(text))
+
+
+def hurried_speech(chance: random.Random) -> tuple[Stream, int]:
+    """Speak up to eight pieces about as fast as one can read, some faster."""
+    pieces = []
+    now = chance.randint(0, 1500)
+    pace = chance.uniform(0.5, 1.6)
+    for _ in range(chance.randint(2, 8)):
+        width = chance.choice([1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 20, 30])
+        length = int(width * chance.uniform(30, 75) * pace)
+        pieces.append((width, now, now + length, chance.choice([0, 10, 20, 32, 62, 95])))
+        now += length + chance.choice([0, 0, 0, 0, 100, 300, 600, 1500])
+    return stream(*pieces), chance.choice([0, now, now + 3000])
+
+
+def every_cut(text: Stream) -> Iterator[list[Caption]]:
+    """Yield every way to cut a text into captions of two lines that last no longer than allowed."""
+    count = len(text.text)
+    for inner in product([False, True], repeat=count - 1):
+        places = [0, *(index for index, here in enumerate(inner, 1) if here), count]
+        captions = [_caption(text, begin, end) for begin, end in pairwise(places)]
+        if all(captions):
+            yield [caption for caption in captions if caption]
+
+
+def _caption(text: Stream, begin: int, end: int) -> Caption | None:
+    if end - begin > 1 and text.end[end - 1] - text.start[begin] > LIMITS.longest:
+        return None
+    if _width(text, begin, end) <= LIMITS.line:
+        return Caption((begin,), end, dialogue=False)
+    for at in range(begin + 1, end):
+        if max(_width(text, begin, at), _width(text, at, end)) <= LIMITS.line:
+            return Caption((begin, at), end, dialogue=False)
+    return None
+
+
+def offending(text: Stream, captions: list[Caption], audio_end: int) -> int:
+    """Count the captions that break a rule when they are placed in time."""
+    spoken = [(text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions]
+    lines = [
+        tuple("x" * _width(text, begin, end) for begin, end in pairwise((*caption.lines, caption.end)))
+        for caption in captions
+    ]
+    times = place(spoken, [sum(map(len, group)) for group in lines], LIMITS, audio_end)
+    cues = [Cue(start / 1000, end / 1000, group) for (start, end), group in zip(times, lines, strict=True)]
+    return len({fault.cue for fault in check(cues, LIMITS, audio_end=audio_end)})
 
 
 def test_short_turns_share_a_caption_a_line_for_each() -> None:

@@ -39,9 +39,8 @@ def with_cues(*cues: Cue, language: str = "en", text: Text | None = None) -> Doc
 
 def bare(text: str) -> str:
     """Return the letters of a text: without blanks, direction marks and look-alikes."""
-    text = re.sub("[\u202b\u202c\u200f\u200e]", "", text).replace("-->", "→").replace(":", ".")
-    text = text.translate(str.maketrans("{}‹›\\", "()<>/"))
-    return re.sub(r"\s+", "", text)
+    text = re.sub("[\u202b\u202c\u200f\u200e]|\\s", "", text).replace("-->", "→").replace(":", ".")
+    return text.translate(str.maketrans("{}‹›\\", "()<>/"))
 
 
 def shown(made: Document) -> list[str]:

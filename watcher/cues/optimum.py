@@ -27,10 +27,9 @@ _SHORT: Final = 20.0
 #: A caption that can be read only when it comes a little before its words or stays a little longer: at once, per second.
 _SHIFTED: Final = 8.0
 _SHIFT: Final = 30.0
-#: A caption that cannot be read in time at all: at once, or by its units if that is more, and for each second it lacks.
-#: Dearer than any ugly break; by units, so that where speech is too fast for anybody nothing is won by fuller captions.
-_HURRIED: Final = 600.0
-_HURRIED_UNIT: Final = 20.0
+#: A caption that cannot be read in time at all: at once, and for each second it lacks. Dearer than any ugly break, so that
+#: no more captions are hurried than the words make necessary.
+_HURRIED: Final = 5000.0
 _LACK: Final = 60.0
 #: Silence inside a caption: free (milliseconds), and the price per second beyond.
 _PAUSE_FREE: Final = 500
@@ -47,7 +46,7 @@ _DIALOGUE: Final = 6.0
 #: Three lines or more, where they are allowed.
 _MORE_LINES: Final = 30.0
 #: Ways that are followed to each border.
-_WAYS: Final = 4
+_WAYS: Final = 16
 #: Lines: the share of a break's price, and the price of full imbalance; a wider upper line a little more (TTSG, BBC 3.1:
 #: with the wider line below, the eye's way back is short).
 _LINE: Final = 0.6
@@ -184,7 +183,6 @@ class _Search:
         line, gap, longest = limits.line, limits.gap, limits.longest
         needed = [limits.needed(units) for units in range(limits.lines * (line + DASH) + 1)]
         third = line / 3
-        hurried = _HURRIED_UNIT / limits.scale
         first = self._first()
         #: The ways to each border: the cheapest, then dearer ones that leave more time to what follows.
         ways: list[list[_Way]] = [[_Way(0.0, 0, 0, (), None)]]
@@ -192,13 +190,16 @@ class _Search:
             last = end - 1
             base = breaks[end] + pauses[last]
             latest = follow[last] - gap
-            late = LATE if end < self.count else 0  # the end of the audio waits for nobody
+            bound = latest + (LATE if end < self.count else 0)  # the end of the audio waits for nobody
             # A caption behind this border comes no earlier, so a way that is done by then leaves all the time there is.
             early_enough = follow[last] - EARLY
             spoken_end, stops_before = ends[last], stops[last]
             fragment = _FRAGMENT if stops[end] == stops_before else 0.0
             found: list[_Way] = []
-            best = math.inf
+            # Cheapest so far: of all ways, of those that leave all the time there is, of those whose last caption is
+            # hurried, which leave the least. What is dearer and leaves no more is not worth following.
+            cheapest = best = hurried = math.inf
+            cheapest_free = 0
             for begin in range(last, first[end] - 1, -1):
                 start = starts[begin]
                 if spoken_end - start > longest and begin < last:
@@ -221,8 +222,10 @@ class _Search:
                     fixed += _STOP_INSIDE * inside + fragment
                 if units < third:
                     fixed += _SHORT * (third - units) / third
+                least = ways[begin][0].price + fixed
+                early = start - EARLY
                 if not lines and units > line:
-                    extra, lines = self._lines(begin, end, best - fixed - ways[begin][0].price)
+                    extra, lines = self._lines(begin, end, best - least)
                     fixed += extra
                 for at in lines:
                     units -= blank[at]
@@ -232,18 +235,27 @@ class _Search:
                     price = way.price + fixed
                     if price >= best:
                         break
-                    earliest = max(way.free, start - EARLY)
-                    over = earliest + need - latest - late
-                    if over > 0 or need > longest:
-                        price += max(_HURRIED, units * hurried) + max(lack, over) * _LACK / 1000
-                        if over >= need:
+                    earliest = way.free if way.free > early else early  # noqa: FURB136 -- max() takes thrice the time
+                    finish = earliest + need
+                    if finish > bound or need > longest:
+                        price += _HURRIED + max(lack, finish - bound) * _LACK / 1000
+                        if earliest >= bound:
                             price += _HURRIED  # no time at all: it would take its neighbour's
+                        if price >= hurried:
+                            continue
+                        hurried = price
+                        finish = max(earliest, min(finish, bound))
                     elif lack > 0:
                         price += _SHIFTED + lack * _SHIFT / 1000
-                    free = min(earliest + need, latest + late) + gap
+                    free = finish + gap
+                    if price >= cheapest and free >= cheapest_free:
+                        continue
+                    if price < cheapest:
+                        cheapest, cheapest_free = price, free
+                    if free <= early_enough:
+                        free = early_enough
+                        best = min(best, price)
                     found.append(_Way(price, free, end, lines, way))
-                    if free <= early_enough and price < best:
-                        best = price
             ways.append(_worthwhile(found))
         return ways[-1][0]
 

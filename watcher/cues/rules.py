@@ -1,6 +1,6 @@
 """What a caption must keep to: the settings of ``[subtitles]``, and the limits they mean for one script.
 
-Sources (read November 2025):
+Sources:
 
 - TTSG: Netflix Timed Text Style Guide, general requirements and timing guidelines (partnerhelp.netflixstudios.com,
   articles 215758617 and 360051554394), and its language pages (English 217350977, Korean 216001127, Simplified Chinese
