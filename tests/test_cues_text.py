@@ -15,6 +15,8 @@ from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script
         ("bell\x07 and \x1b[31mred", "bell and [31mred"),
         ("<i>leaning</i> <font color='red'>red</font><br/>end", "leaning redend"),
         ("<<b>i>onion", "onion"),
+        ("<v Anna B.>Hi</v> <a href=x title='y z'>link</a> <BR />", "Hi link"),
+        ("if a<b and c>d or p<q+1", "if a<b and c>d or p<q+1"),
         ("{\\an8}above", "above"),
         ("<c.loud>voice</c> <00:01.500>now", "voice now"),
         ("a < b and c > d <unknown> {kept}", "a < b and c > d <unknown> {kept}"),

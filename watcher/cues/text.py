@@ -56,9 +56,12 @@ _CONTROLS: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0001]"
 )
 _BLANK_RUNS: Final = re.compile(" {2,}")
+#: Only what is surely markup: "if a<b and c>d" is text.
 _MARKUP: Final = re.compile(
-    r"</?(?:i|b|u|s|c|v|em|strong|small|big|font|span|lang|ruby|rt|rp|br|p|div|a|q)(?:[\s./][^<>]*)?>"
-    r"|</?\d{1,2}:\d\d[^<>]*>"  # WebVTT's time stamps inside a cue
+    r"</?(?:[biusacvpq]|em|strong|small|big|font|span|lang|ruby|r[tp]|br|div)(?:\.[\w.-]+)?\s*/?>"
+    r"|<(?:[biuap]|font|span|div|br)(?:\s+[\w-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))+\s*/?>"
+    r"|<(?:v|lang)(?:\.[\w.-]+)?[ \t]+[^<>=]{1,80}>"  # a voice or a language of WebVTT
+    r"|</?\d{1,2}:\d\d[^<>]{0,20}>"  # a time stamp inside a cue of WebVTT
     r"|\{\\[^{}]*\}",
     re.IGNORECASE,
 )
