@@ -4,7 +4,7 @@ import os
 import random
 import struct
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -401,6 +401,23 @@ def test_want_of_memory_is_not_taken_for_damage(where: str, tmp_path: Path, monk
 
     with pytest.raises(MemoryError):
         heard(path)
+
+
+def test_an_empty_packet_in_the_middle_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.m4a")
+    descriptor = os.open(path, os.O_RDONLY)
+    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    demux = recording._container.demux
+
+    def with_gaps(track: av.AudioStream) -> Iterator[object]:
+        for packet in demux(track):
+            yield SimpleNamespace(size=0, dts=packet.dts or 0)
+            yield packet
+
+    monkeypatch.setattr(recording, "_container", SimpleNamespace(demux=with_gaps, start_time=0))
+
+    assert sum(map(len, recording.samples())) == pytest.approx(3 * RATE, abs=1024)
+    os.close(descriptor)
 
 
 def test_whatever_a_demuxer_asks_to_open_is_refused() -> None:

@@ -138,14 +138,15 @@ class Recording:
     def _frames(self) -> Iterator[AudioFrame]:
         """Decode, passing over what is damaged."""
         packets = self._container.demux(self._track)
-        stuck = 0
-        while stuck < _HOPELESS:
+        stuck, ended = 0, False
+        while stuck < _HOPELESS and not ended:
             try:
                 packet = next(packets, None)
-                if packet is None:
-                    return
                 stuck = 0
-                yield from _decoded(packet)
+                # The last packet is empty: it asks the decoder for what it still holds. One with a time is merely empty.
+                ended = packet is None or not (packet.size or packet.dts is not None)
+                if packet is not None and (packet.size or ended):
+                    yield from _decoded(packet)
             except MemoryError:
                 raise
             except av.FFmpegError:
