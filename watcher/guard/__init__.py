@@ -52,6 +52,8 @@ _LOOP_SHORT: Final = 6
 #: The same words this often within one segment; a single word more often.
 _REPEATS: Final = 4
 _REPEATS_SHORT: Final = 8
+#: Longest loop looked for within a segment, in words.
+_LOOP_WORDS: Final = 30
 #: A piece of the prompt is an echo from this many words, or characters where there are no blanks.
 _ECHO_WORDS: Final = 3
 _ECHO_CHARACTERS: Final = 6
@@ -151,7 +153,7 @@ def _repeats(said: str) -> bool:
         # Without blanks: by characters.
         found = _REPEATED.search(said)
         return found is not None and len(found[0]) * 4 >= len(said) * 3
-    for size in range(1, len(words) // _REPEATS + 1):
+    for size in range(1, min(len(words) // _REPEATS, _LOOP_WORDS) + 1):
         same = sum(words[index] == words[index - size] for index in range(size, len(words)))
         enough = _REPEATS_SHORT if size == 1 else _REPEATS
         if len(words) >= size * enough and same >= (len(words) - size) * 0.9:
