@@ -93,8 +93,10 @@ class Host:
             stdout=subprocess.PIPE,
             env=environment,
         )
-        self._reader = threading.Thread(target=self._read, args=(self._process,))
+        ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(self._process, ready))
         self._reader.start()
+        assert ready.wait(60)
 
     def kill(self) -> int:
         """Kill it; give how it ended."""
@@ -102,11 +104,12 @@ class Host:
         self._reader.join()
         return self._process.wait()
 
-    def _read(self, process: "subprocess.Popen[bytes]") -> None:
+    def _read(self, process: "subprocess.Popen[bytes]", ready: threading.Event) -> None:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
                 if line.endswith(b"\n"):
+                    ready.set()
                     word, name = line.decode().split()
                     self.said[word][name] += 1
 

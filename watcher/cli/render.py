@@ -10,10 +10,10 @@ from watcher.cli.options import configured, show
 from watcher.errors import FileError, JobError
 from watcher.job import State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.protocol import Ledger, Record
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.service.plan import Plan, plan
+from watcher.service.plan import Plan, is_below, places, plan, spellings
 
 
 def render(
@@ -28,15 +28,16 @@ def render(
     extra = {"transcript": {"formats": list(formats)}} if formats else None
     loaded = configured(config, given, extra=extra)
     made = plan(loaded, keyless=True)
-    ledger = open_ledger(loaded.state_directory, loaded.settings.state.url, exclusive=False)
+    ledger = open_ledger(
+        loaded.state_directory, loaded.settings.state.url, roots=places(loaded.settings), exclusive=False
+    )
     written: list[str] = []
     problems: list[Problem] = []
     try:
         for path in paths:
-            real = os.path.realpath(os.fsencode(path))
-            for source in _sources(ledger, real):
+            for source, record in _known(ledger, made, os.fsencode(path)):
                 try:
-                    written += _render(source, made, ledger, formats)
+                    written += _render(record, made, ledger, formats)
                 except JobError as error:
                     problems.append(Problem(error.reason, f"{printable(source)}: {error.message}", error.hint))
     finally:
@@ -51,18 +52,34 @@ def render(
     return show(result, as_json=as_json)
 
 
-def _sources(ledger: Ledger, path: bytes) -> list[bytes]:
-    if os.path.isdir(path):  # noqa: PTH112 - bytes
-        return sorted(source for source, _, state in ledger.known(path) if state is State.DONE)
-    return [path]
+def _known(ledger: Ledger, made: Plan, path: bytes) -> list[tuple[bytes, Record | None]]:
+    """Give the sources that a person means by a file or a folder; None: it is not known."""
+    names = spellings(made.settings, path)
+    folder = os.path.isdir(path)  # noqa: PTH112 - bytes
+    found = [] if folder else [record for name in names if (record := ledger.lookup(name)) is not None]
+    if folder or not found:
+        # Also what was moved away after it was done, and is known under the name it came by.
+        roots = {root for name in names for root, _ in made.roots if is_below(name, root)} | {*(names if folder else ())}
+        for source in sorted({source for root in roots for source, _, state in ledger.known(root) if state is State.DONE}):
+            record = ledger.lookup(source)
+            if record is not None and _is_meant(record, names):
+                found.append(record)
+    return [(record.path, record) for record in found] or ([] if folder else [(names[0], None)])
 
 
-def _render(source: bytes, made: Plan, ledger: Ledger, formats: Sequence[str]) -> list[str]:
-    record = ledger.lookup(source)
+def _is_meant(record: Record, names: Sequence[bytes]) -> bool:
+    places = {record.path, record.outcome.moved_to if record.outcome is not None else b""}
+    return any(place == name or is_below(place, name) for place in places for name in names)
+
+
+def _render(record: Record | None, made: Plan, ledger: Ledger, formats: Sequence[str]) -> list[str]:
     if record is None or record.outcome is None or not record.content:
         raise FileError("no transcript of it is known", hint="watcher once PATH makes one", reason="unknown")
     job = record.job
     wanted = made.wanted(job)
+    if record.outcome.moved_to:
+        # Its outputs belong beside it, and to the name it has now.
+        job = replace(job, path=record.outcome.moved_to)
     if formats:
         wanted = replace(wanted, formats=tuple(formats))
     outcome = pipeline.render(job, record.content, wanted, ledger, model=made.endpoint.model)

@@ -13,7 +13,7 @@ from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.service.plan import endpoint_of
+from watcher.service.plan import endpoint_of, places, spellings
 
 
 def retry(
@@ -24,8 +24,8 @@ def retry(
         raise UsageError("nothing is named", hint="watcher retry PATH…, or all failed files: watcher retry --failed")
     loaded = configured(config, given)
     with _ledger(loaded) as ledger:
-        named = [os.path.realpath(os.fsencode(path)) for path in paths] or None
-        back = ledger.put_back(named)
+        named = [name for path in paths for name in spellings(loaded.settings, os.fsencode(path))]
+        back = ledger.put_back(named or None)
     problems: tuple[Problem, ...] = ()
     if paths and not back:
         problems = (Problem("unknown", "no failed file is known there", "watcher status lists the failed ones"),)
@@ -53,7 +53,9 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
 
 @contextmanager
 def _ledger(loaded: Config) -> Iterator[Ledger]:
-    ledger = open_ledger(loaded.state_directory, loaded.settings.state.url, exclusive=False)
+    ledger = open_ledger(
+        loaded.state_directory, loaded.settings.state.url, roots=places(loaded.settings), exclusive=False
+    )
     try:
         yield ledger
     finally:

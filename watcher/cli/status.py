@@ -9,6 +9,7 @@ from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.report import Result, fold
 from watcher.report.status import StatusReport, data, look, text
+from watcher.service.plan import places
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0
@@ -31,7 +32,7 @@ def status(*, config: Path | None, given: Sequence[str] | None, follow: bool, as
 
 
 def _look(loaded: Config) -> StatusReport:
-    return look(loaded.state_directory, loaded.settings.state.url)
+    return look(loaded.state_directory, loaded.settings.state.url, roots=places(loaded.settings))
 
 
 def _result(report: StatusReport) -> Result:

@@ -41,7 +41,7 @@ class Queue(Waiting):
         """See Ledger.skip."""
         now = self._clock()
         with self._database.transaction(durable=False) as connection:
-            connection.executemany(_SKIP, (columns(one, now) for one in found))
+            connection.executemany(SKIP, (columns(one, now) for one in found))
 
     def forget(self, path: bytes) -> None:
         """See Ledger.forget."""
@@ -229,7 +229,7 @@ UPDATE sources SET
     reason = '', message = '', hint = ''
 WHERE path = :path
 """
-_SKIP: Final = """
+SKIP: Final = """
 INSERT INTO sources (
     path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at
 ) VALUES (

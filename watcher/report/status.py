@@ -42,9 +42,9 @@ class StatusReport:
     now: float
 
 
-def look(directory: Path, url: str = "") -> StatusReport:
-    """Read the state. Raises StateError."""
-    ledger = open_ledger(directory, url, exclusive=False)
+def look(directory: Path, url: str = "", *, roots: Mapping[str, str] | None = None) -> StatusReport:
+    """Read the state; `roots`: path of each named folder. Raises StateError."""
+    ledger = open_ledger(directory, url, roots=roots, exclusive=False)
     try:
         return _look(ledger, directory)
     finally:

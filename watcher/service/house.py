@@ -21,7 +21,7 @@ from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
-from watcher.service.plan import OVERRIDABLE, Plan
+from watcher.service.plan import OVERRIDABLE, Plan, places
 from watcher.worker import RENEW, Beat, Leases, Probes, Setbacks, Worker
 
 _log = structlog.get_logger()
@@ -73,7 +73,7 @@ class House:
                 hint="make it writable for this user, or name another one: state.dir",
             ) from exc
         #: The ledger that fails rather than waits: for the main thread, which has to see signals.
-        self.direct = open_ledger(directory, plan.settings.state.url)
+        self.direct = open_ledger(directory, plan.settings.state.url, roots=places(plan.settings))
         media.clear_spool(spool)
         sidecar.clear_temporaries(self.direct)
         self.patience = Patience()
@@ -226,6 +226,7 @@ class House:
             memory=Careless(self.direct, self.patience),
             buy=self.ledger.buy,
             stop=self.stop,
+            shared=bool(plan.settings.state.url),
         )
 
     def _admit(self, *, timeout: float) -> Ticket | None:

@@ -35,8 +35,10 @@ class Plan:
     endpoint: Endpoint
     gate: GateOptions
     folders: tuple[Folder, ...]
-    #: Real path of each root -> its settings; the longest one that holds a path owns it.
+    #: Path of each root -> its settings; the longest one that holds a path owns it.
     roots: tuple[tuple[bytes, FolderSettings], ...]
+    #: The same by real path, where links lead to it.
+    real_roots: tuple[tuple[bytes, FolderSettings], ...]
 
     @property
     def settings(self) -> Settings:
@@ -44,8 +46,8 @@ class Plan:
         return self.config.settings
 
     def folder(self, path: bytes) -> FolderSettings | None:
-        """Give the folder that owns a path: of nested roots, the nearest."""
-        return next((folder for root, folder in self.roots if path.startswith(root.rstrip(b"/") + b"/")), None)
+        """Give the folder that owns a path, as the ledger knows it or without links: of nested roots, the nearest."""
+        return next((folder for root, folder in (*self.roots, *self.real_roots) if is_below(path, root)), None)
 
     def wanted(self, job: Job, overrides: Sections | None = None) -> Wanted:
         """Say what is to be made of a source; `overrides`: what the `.watcher.toml` above it say."""
@@ -113,7 +115,13 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
     for folder in settings.folders:
         if os.path.exists(folder.path) and not os.path.isdir(folder.path):  # noqa: PTH110, PTH112 - a plain question
             raise ConfigError(f"{folder.path} is a file, not a folder", hint="give the folder it lies in")
-    roots = [(os.path.realpath(os.fsencode(folder.path)), folder) for folder in settings.folders]
+    folders = tuple(folder_for(settings, folder) for folder in settings.folders)
+    for found in folders:
+        try:
+            found.names()
+        except ValueError as exc:
+            raise ConfigError(f"folder {found.name}: {exc}", hint="see include and exclude of that folder") from exc
+    roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
     return Plan(
         config=config,
         endpoint=endpoint,
@@ -122,9 +130,39 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
             requests_per_minute=api.requests_per_minute,
             daily_minutes=api.daily_minutes,
         ),
-        folders=tuple(folder_for(settings, folder) for folder in settings.folders),
-        roots=tuple(sorted(roots, key=lambda pair: -len(pair[0]))),
+        folders=folders,
+        roots=_longest_first(roots),
+        real_roots=_longest_first([(os.path.realpath(root), folder) for root, folder in roots]),
     )
+
+
+def spellings(settings: Settings, path: bytes) -> tuple[bytes, ...]:
+    """Give the paths under which the ledger may know a file or folder that a person names, relative or through links.
+
+    It knows sources below their folders as these are configured, links included.
+    """
+    real = os.path.realpath(path)
+    found = [os.path.abspath(path), real]  # noqa: PTH100 - bytes; links stay
+    for folder in settings.folders:
+        root = os.fsencode(folder.path)
+        there = os.path.realpath(root)
+        if real == there or is_below(real, there):
+            found.append(root.rstrip(b"/") + real[len(there.rstrip(b"/")) :])
+    return tuple(dict.fromkeys(found))
+
+
+def is_below(path: bytes, folder: bytes) -> bool:
+    """Say whether a path lies below a folder, by the names alone."""
+    return path.startswith(folder.rstrip(b"/") + b"/")
+
+
+def _longest_first(roots: list[tuple[bytes, FolderSettings]]) -> tuple[tuple[bytes, FolderSettings], ...]:
+    return tuple(sorted(roots, key=lambda pair: -len(pair[0])))
+
+
+def places(settings: Settings) -> dict[str, str]:
+    """Give the path of every folder by its name: a shared ledger knows sources by that and the path below it."""
+    return {folder.name: folder.path for folder in settings.folders}
 
 
 def target(folder: FolderSettings | None) -> str:

@@ -17,7 +17,7 @@ from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.listener import Listener
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.protocol import Put
-from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, Queue, columns, held
+from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue, columns, held
 from watcher.ledger.waiting import LONGEST_DELAY
 
 #: Channel on which hosts say that there is new work.
@@ -88,7 +88,8 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
         runs = list(_distinct(found))
         if not runs:
             return answers
-        with self._database.transaction(durable=False) as connection:
+        # Durably, unlike on SQLite: the server may die and we live on, and what we think is known nobody puts again.
+        with self._database.transaction() as connection:
             # Hosts that find the same files take turns, or each would wait for a row of the other.
             connection.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCKS, PUTTING))
             now = self._clock()
@@ -99,6 +100,12 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
             if Put.CHANGED in answers:
                 self._concluded()
         return answers
+
+    def skip(self, found: Iterable[Found]) -> None:
+        """See Ledger.skip."""
+        now = self._clock()
+        with self._database.transaction() as connection:
+            connection.executemany(SKIP, [columns(one, now) for one in found])
 
     # Working.
 
@@ -298,6 +305,8 @@ _HEADS: Final = " UNION ALL ".join(
     for small in (0, 1)
 )
 _RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running' AND host = ?"
+# A server that dies may forget the last claims, but their workers live on: fences grow with the time, so that none is given
+# out twice.
 _CLAIM: Final = f"""
 WITH chosen AS MATERIALIZED (
     SELECT id AS number FROM sources
@@ -305,7 +314,8 @@ WITH chosen AS MATERIALIZED (
     ORDER BY backlog, queued_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 UPDATE sources SET
-    state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, host = :host,
+    state = 'running', attempts = attempts + 1, owner = :owner, host = :host,
+    fence = greatest(fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::int8),
     lease_until = :tick + :lease, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
     reason = '', message = '', hint = ''
 FROM chosen WHERE id = number

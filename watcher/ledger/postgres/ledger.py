@@ -24,6 +24,8 @@ from watcher.ledger.protocol import Content, HookCall, Owned, Put, Record, Tally
 PATIENCE: Final = 2.0
 #: Seconds after a start of the server in which no lease is taken over: longer than between two renewals.
 GRACE: Final = 15.0
+#: Keys under which each host remembers something of its own: what its daemon tells of itself.
+_OWN: Final = frozenset({"service"})
 
 
 class PostgresLedger:
@@ -254,15 +256,15 @@ class PostgresLedger:
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
         """See Ledger.remember."""
         end = None if expires is None else expires + self._ahead()
-        self._patiently(lambda: self._engine.remember(key, value, expires=end))
+        self._patiently(lambda: self._engine.remember(self._key(key), value, expires=end))
 
     def remembered(self, key: str) -> dict[str, object] | None:
         """See Ledger.remembered."""
-        return self._engine.remembered(key)
+        return self._engine.remembered(self._key(key))
 
     def forget_memory(self, key: str) -> None:
         """See Ledger.forget_memory."""
-        self._patiently(lambda: self._engine.forget_memory(key))
+        self._patiently(lambda: self._engine.forget_memory(self._key(key)))
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
         """See Ledger.buy."""
@@ -325,6 +327,9 @@ class PostgresLedger:
 
         self._patiently(once)
         self._unsure.discard(claim)
+
+    def _key(self, key: str) -> str:
+        return f"{key}@{self.host}" if key in _OWN else key
 
     def _found(self, found: Found) -> Found:
         return replace(found, root=self.roots.stored(found.root), path=self.roots.stored(found.path))
