@@ -155,14 +155,14 @@ def test_an_absurd_header_ends_in_plain_words_or_in_what_little_there_is(
         assert result.seconds <= 120
 
 
-def test_hours_of_silence_in_a_few_bytes_cost_nothing(tmp_path: Path, spool: Path) -> None:
-    path = sounds.encode(np.zeros((3600 * 8_000, 1), np.int16), tmp_path / "silence.flac", rate=8_000)
+def test_a_long_silence_in_a_few_bytes_costs_nothing(tmp_path: Path, spool: Path) -> None:
+    path = sounds.encode(np.zeros((1200 * 8_000, 1), np.int16), tmp_path / "silence.flac", rate=8_000)
 
     result = outcome(path, spool)
 
-    assert path.stat().st_size < 750_000
+    assert path.stat().st_size < 250_000
     assert result.summary is not None
-    assert result.summary.seconds == 3600
+    assert result.summary.seconds == 1200
     assert result.pieces == 0
 
 
