@@ -38,6 +38,23 @@ def said(path: Path | bytes) -> str:
     return f"This is what recording {hashlib.sha256(content).hexdigest()[:12]} says."
 
 
+@contextmanager
+def nested(path: Path, levels: int) -> Iterator[Path]:
+    """Make `path` and so many directories inside each other; they have to go again, as Python cannot remove them."""
+    path.mkdir()
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for _ in range(levels):
+            os.mkdir("d", dir_fd=descriptor)
+            below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield path
+    finally:
+        os.close(descriptor)
+        subprocess.run(["rm", "-rf", "--", str(path)], check=True)
+
+
 class TurnedClock:
     """The wall clock of the processes that are started with its `environ`; `turn` sets it forward or back."""
 

@@ -13,6 +13,7 @@ from queue import Empty
 
 import pytest
 from finding import eventually, is_watched, made
+from hostile import nested
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 from watcher.folders.mounts import Mounts
@@ -341,3 +342,19 @@ def test_the_kernel_s_list_names_the_device_as_stat_does(root: Path, inbox: Inbo
 def test_the_kernel_says_why_a_directory_is_not_watched(root: Path) -> None:
     assert diagnose(os.fsencode(root)) == 0
     assert diagnose(os.fsencode(root / "missing")) == errno.ENOENT
+
+
+def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: Inbox) -> None:
+    with nested(root / "before", 2000), nested(root.parent / "archive" / "after", 2000) as outside:
+        watch = Watch(str(root), inbox)
+        watch.start()
+        moved = outside.rename(root / "after")
+        (moved / "d" / "talk.wav").write_bytes(b"x")
+        heard(inbox, lambda event: event.path == str(moved / "d" / "talk.wav"))
+        moved.rename(outside)
+        (root / "talk.wav").write_bytes(b"x")
+        heard(inbox, lambda event: event.path == str(root / "talk.wav"))
+        trouble = watch.trouble()
+        watch.close()
+
+    assert trouble is Trouble.NONE

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.settle.names import AUDIO_SUFFIXES, Globs, Names, Ruling, is_audio
+from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, Globs, Names, Ruling, is_audio
 
 ANY_CASE = sorted(AUDIO_SUFFIXES | {suffix.upper() for suffix in AUDIO_SUFFIXES})
 COMPONENT = st.text(alphabet="abcXYZ0 ._-äé", min_size=1, max_size=8).filter(lambda text: text not in {".", ".."})
@@ -77,6 +77,7 @@ def test_everything_else_is_entered() -> None:
     names = Names()
 
     assert names.enters("2024")
+    assert names.enters_all("/".join(["d"] * DEEPEST))
     assert names.enters_all("a/b.wav/c")
     assert names.enters_all("")
 
@@ -190,3 +191,11 @@ def test_whatever_is_taken_is_interesting_and_audio(path: str) -> None:
     if names.file(path) is Ruling.TAKE:
         assert names.interesting(name)
         assert is_audio(name)
+
+
+def test_what_is_nested_too_deeply_is_not_entered_by_anyones_wish() -> None:
+    names = Names(include=("deep/",))
+    path = "/".join(["d"] * DEEPEST)
+
+    assert not names.enters(f"{path}/deep")
+    assert not names.enters_all(f"{path}/deep" + "/d" * 10_000)

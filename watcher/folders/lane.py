@@ -83,6 +83,9 @@ class Lane:
         """Wait at most `timeout` seconds for something to do, and do it."""
         events = self._receive(timeout)
         self.beat = self._monotonic()
+        # What was said of directories comes first: a file below one of them is met by its scan.
+        for hint in (Hint.DIRECTORY, Hint.FILE):
+            self._meet(hint, [event for event in events if event.hint is hint])
         for event in events:
             self._handle(event)
         for post in self.posts:
@@ -114,11 +117,23 @@ class Lane:
                 post.want_full("stopped_for_a_while")
         return events
 
+    def _meet(self, hint: Hint, events: list[Event]) -> None:
+        """Look where events point, each post at what lies below its root."""
+        paths = [os.fsencode(event.path) for event in events]
+        for post in self.posts:
+            if not post.present:
+                continue
+            below = [post.heard(path) for path in paths if path.startswith(post.real_prefix)]
+            if hint is Hint.FILE:
+                post.root.inspect_all([path for path in below if path is not None and not post.rounds.covers(path)])
+            else:
+                for path in below:
+                    if path is not None:
+                        post.want_subtree(path)
+
     def _handle(self, event: Event) -> None:
-        path = os.fsencode(event.path)
         match event.hint:
-            case Hint.FILE | Hint.DIRECTORY:
-                self._met(event.hint, path)
+            case Hint.FILE:
                 self._maybe_note(event.source)
             case Hint.GONE:
                 self._maybe_note(event.path)
@@ -127,24 +142,12 @@ class Lane:
             case Hint.AGAIN:
                 for post in self.posts:
                     if post.present:
-                        post.root.again(path)
+                        post.root.again(os.fsencode(event.path))
             case Hint.RESCAN:
                 for post in self.posts:
                     post.want_full("asked_for")
-            case Hint.WAKE:
+            case Hint.DIRECTORY | Hint.WAKE:
                 pass
-
-    def _met(self, hint: Hint, path: bytes) -> None:
-        for post in self.posts:
-            if not post.present or not path.startswith(post.real_prefix):
-                continue
-            below = post.heard(path)
-            if below is None:
-                continue
-            if hint is Hint.FILE:
-                post.root.inspect(below)
-            else:
-                post.want_subtree(below)
 
     # Scans and regular checks.
 

@@ -184,7 +184,8 @@ class Post:
 
     def want_subtree(self, path: bytes) -> None:
         """Ask for a scan of a directory and what lies below."""
-        self.rounds.want_subtree(path)
+        if self.folder.recursive:
+            self.rounds.want_subtree(path)
 
     def heard(self, path: bytes) -> bytes | None:
         """Take note of an event at a real path; give it as a path of this root, None when it was the proof."""

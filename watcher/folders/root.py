@@ -1,4 +1,4 @@
-# ruff: noqa: PTH100, PTH116  paths are bytes here, and pathlib takes text only
+# ruff: noqa: PTH100, PTH116, PTH120  paths are bytes here, and pathlib takes text only
 """What the detector knows of one root, and how it looks: single paths, subtrees, changed directories, everything.
 
 Scans are generators: they yield every few dozen files, so that a scan of a hundred thousand never holds up an event.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from typing import Final
 
 import structlog
@@ -25,7 +25,18 @@ from watcher.folders.known import Known, directory_key, file_key, mark_of
 from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.job import Found
 from watcher.ledger.protocol import Ledger, Put
-from watcher.settle import UNREADABLE_HINT, Candidates, Quota, Ruling, Site, abandoned, fingerprint, is_audio
+from watcher.settle import (
+    DEEPEST,
+    UNREADABLE_HINT,
+    Candidates,
+    Quota,
+    Ruling,
+    Site,
+    abandoned,
+    fingerprint,
+    is_audio,
+    too_deep,
+)
 
 _log = structlog.get_logger()
 
@@ -164,24 +175,42 @@ class Root:
 
     def inspect(self, path: bytes, *, asked: bool = False) -> None:
         """Look at one path; whatever it is or was, this is harmless. `asked`: whatever its name."""
-        if not self.owns(path) or not (asked or self._wanted(self._relative(path))):
-            return
+        self.inspect_all((path,), asked=asked)
+
+    def inspect_all(self, paths: Iterable[bytes], *, asked: bool = False) -> None:
+        """Look at paths, as `inspect` does; those that follow each other in one directory share its opening."""
+        for parent, together in groupby(paths, os.path.dirname):
+            wanted = [path for path in together if self.owns(path) and (asked or self._wanted(self._relative(path)))]
+            if not wanted:
+                continue
+            try:
+                with tree.directory(self.path, parent) as directory:
+                    for path in wanted:
+                        self._look(directory, path)
+            except OSError as error:
+                for path in wanted:
+                    self._out_of_reach(path, error)
+            except ValueError:  # a path no kernel makes, such as a doubled slash
+                continue
+
+    def _look(self, directory: int, path: bytes) -> None:
         parent, name = os.path.split(path)
         try:
-            with tree.directory(self.path, parent) as directory:
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                self._regard(directory, parent, os.fsdecode(name), status, arrived=True)
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except OSError as error:
-            if error.errno in _NOT_THERE:
-                self.candidates.forget(path)
-                return
-            # A directory that was closed, a server that is away, no descriptor left: what waits goes on waiting, and
-            # what was not met before is met by the next scan.
-            self.candidates.postpone(path)
-            if (listed := self.directories.get(parent)) is not None:
-                listed.mtime_ns = 0
-        except ValueError:  # a path no kernel makes, such as a doubled slash
+            self._out_of_reach(path, error)
+        else:
+            self._regard(directory, parent, os.fsdecode(name), status, arrived=True)
+
+    def _out_of_reach(self, path: bytes, error: OSError) -> None:
+        if error.errno in _NOT_THERE:
+            self.candidates.forget(path)
             return
+        # A directory that was closed, a server that is away, no descriptor left: what waits goes on waiting, and what
+        # was not met before is met by the next scan.
+        self.candidates.postpone(path)
+        if (listed := self.directories.get(os.path.dirname(path))) is not None:
+            listed.mtime_ns = 0
 
     def oddity(self, path: bytes) -> str:
         """Say why a path can never be a recording of this root: what kind of thing it is; "" when it can."""
@@ -201,8 +230,9 @@ class Root:
 
     def check_due(self, limit: int) -> None:
         """Look again at candidates that are due."""
-        for path in self.candidates.due(limit):
-            self.inspect(path, asked=True)
+        due = self.candidates.due(limit)
+        self.inspect_all(due, asked=True)
+        for path in due:
             if self.candidates.neglected(path):  # another folder's by now: whoever owns it finds it by a scan
                 self.candidates.forget(path)
         self.candidates.tell()
@@ -338,15 +368,27 @@ class Root:
                         continue
                     self._odd(path, name, seen)
                 if self.folder.recursive and entry.is_dir(follow_symlinks=False):
-                    child = path.rstrip(b"/") + b"/" + os.fsencode(name)
-                    if child not in self.foreign and self.names.enters(self._relative(child)):
-                        below.append(child)
+                    self._descend(path.rstrip(b"/") + b"/" + os.fsencode(name), below)
         tour.directories += 1
         tour.files += files
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
         self.directories[path] = Directory(
             0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation
         )
+
+    def _descend(self, path: bytes, below: list[bytes]) -> None:
+        """Add a directory to those `below` unless it is left out; speak of one that is nested too deeply, once."""
+        relative = self._relative(path)
+        if path not in self.foreign and self.names.enters(relative):
+            below.append(path)
+        elif too_deep(relative) and self._first_time(relative, "too_deep") and self._quota.spend():
+            _log.warning(
+                "folder.degraded",
+                folder=self.folder.name,
+                path=os.fsdecode(path),
+                reason="too_deep",
+                hint=f"recordings are looked for in {DEEPEST} levels of folders: move what lies deeper up",
+            )
 
     def _unknown(
         self, directory: int, path: bytes, name: str, status: os.stat_result, tour: Tour, *, arrived: bool
@@ -410,13 +452,18 @@ class Root:
         if is_audio(name) and self.names.file(relative) is Ruling.TAKE:
             self._ignore(relative, _kind(status.st_mode))
 
-    def _ignore(self, relative: str, reason: str, *, quiet: bool = False) -> None:
+    def _first_time(self, relative: str, reason: str) -> bool:
         key = hash((relative, reason))
         if key in self._ignored:
-            return
+            return False
         if len(self._ignored) >= _IGNORED:
             self._ignored.clear()
         self._ignored.add(key)
+        return True
+
+    def _ignore(self, relative: str, reason: str, *, quiet: bool = False) -> None:
+        if not self._first_time(relative, reason):
+            return
         path = os.fsdecode(self._prefix) + relative
         if quiet or not self._quota.spend():
             _log.debug("file.ignored", path=path, reason=reason)

@@ -64,8 +64,18 @@ class Rounds:
 
     def want_subtree(self, path: bytes) -> None:
         """Ask for a scan of a directory and what lies below."""
-        if not self._wanted:
+        if not self._wanted and not self.covers(path):
             self._subtrees[path] = None
+
+    def covers(self, path: bytes) -> bool:
+        """Say whether a scan that was asked for, and has not begun, will meet the path."""
+        if not self._subtrees:
+            return False
+        while len(path) >= len(self._root.path):
+            if path in self._subtrees:
+                return True
+            path = path[: path.rfind(b"/")]
+        return False
 
     def want_changed(self) -> None:
         """Ask for a scan of what changed."""

@@ -13,14 +13,16 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any, AnyStr, Final
 
+import watchdog.events
+import watchdog.observers.inotify
 from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
@@ -251,9 +253,10 @@ class _Listener(logging.Handler):
 
 
 def _tame() -> None:
-    """Take watchdog's two sharp edges off, for the whole process.
+    """Take watchdog's sharp edges off, for the whole process.
 
-    By default every later event of a root waits 500 ms for the other half of a rename out of the tree, and a burst of
+    It walks with `os.walk`, which until Python 3.12 calls itself for every level: a thousand directories inside each other
+    end its reader, or the start. So its modules get another walk. By default every later event of a root waits 500 ms for the other half of a rename out of the tree, and a burst of
     renames starves the reader until the kernel's queue overflows. Without the delay some renames come as FileCreated:
     all the same to us. And where warnings are errors, one of its own would end its reader.
     """
@@ -261,6 +264,36 @@ def _tame() -> None:
     if getattr(grouper, "delay", 0.0):
         grouper.delay = 0.0
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
+        for module in (watchdog.events, watchdog.observers.inotify):
+            vars(module)["os"] = _Os()
+
+
+class _Os:
+    """The module `os`, with a walk that needs no stack."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    @staticmethod
+    def walk(top: AnyStr, *, followlinks: bool = False) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
+        """Yield every directory from `top` down with the names of directories and others in it; skip what is closed."""
+        pending = [top]
+        while pending:
+            path = pending.pop()
+            directories: list[AnyStr] = []
+            others: list[AnyStr] = []
+            links: set[AnyStr] = set()
+            try:
+                with os.scandir(path) as entries:
+                    for entry in entries:
+                        (directories if entry.is_dir() else others).append(entry.name)
+                        if entry.is_symlink():
+                            links.add(entry.name)
+            except OSError:
+                continue
+            yield path, directories, others
+            below = (name for name in reversed(directories) if followlinks or name not in links)
+            pending.extend(os.path.join(path, name) for name in below)  # noqa: PTH118  text or bytes
 
 
 def watched() -> frozenset[tuple[int, int]]:

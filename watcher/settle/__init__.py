@@ -7,12 +7,13 @@ of them open must keep still for a while. What waits stands in a table with its 
 
 from watcher.settle.candidates import UNREADABLE_HINT, Candidate, Candidates, Signature, Site, abandoned, fingerprint
 from watcher.settle.lease import Writer, hollow, writer
-from watcher.settle.names import AUDIO_SUFFIXES, PRESETS, Names, Ruling, is_audio
+from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, PRESETS, Names, Ruling, is_audio, too_deep
 from watcher.settle.quota import Quota
 from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, gather
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "DEEPEST",
     "PRESETS",
     "UNREADABLE_HINT",
     "Candidate",
@@ -33,5 +34,6 @@ __all__ = [
     "gather",
     "hollow",
     "is_audio",
+    "too_deep",
     "writer",
 ]

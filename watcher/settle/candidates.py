@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -36,8 +36,7 @@ UNREADABLE_HINT: Final = "let the service's user read the file: chmod o+r, or ad
 _FORBIDDEN: Final = os.strerror(errno.EACCES)
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """Whatever a stat shows when a file changed, its name's target included."""
 
     device: int

@@ -20,8 +20,9 @@ AUDIO_SUFFIXES: Final = frozenset(
     )
 )
 
-#: What stands beside ``X`` while ``X`` is not final: browsers reserve the final name, aria2 keeps its control file.
-PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2", ".partial", ".filepart", ".ytdl")
+#: What stands beside ``X`` while ``X`` is not final: browsers reserve the final name, aria2 keeps its control file. Who
+#: writes ``X.filepart`` or ``X.partial`` and renames needs no rule: there is no ``X`` until then.
+PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2")
 
 #: Unfinished or foreign names that do bear an audio suffix (the dot rule covers AppleDouble, rsync, syncthing).
 _TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
@@ -84,6 +85,11 @@ PRESETS: Final = {
 }
 
 
+#: Levels of directories that are looked into. Every look walks down from the root, so ten thousand levels would cost
+#: fifty million steps a scan; and beyond 4096 bytes other programs cannot name a path at all (PATH_MAX).
+DEEPEST: Final = 200
+
+
 class Ruling(StrEnum):
     """What a name alone says of a file."""
 
@@ -142,7 +148,7 @@ class Names:
     def enters(self, relative: str) -> bool:
         """Say whether the directory at that path relative to the root is looked into."""
         name = relative.rpartition("/")[2]
-        if self._prune.directory(relative) or self._exclude.directory(relative):
+        if too_deep(relative) or self._prune.directory(relative) or self._exclude.directory(relative):
             return False
         if self._include.directory(relative):
             return True
@@ -150,10 +156,15 @@ class Names:
 
     def enters_all(self, relative: str) -> bool:
         """Say whether every directory on the way to that directory is looked into; "" is the root."""
-        if not relative:
-            return True
+        if not relative or too_deep(relative):
+            return not relative
         parts = relative.split("/")
         return all(self.enters("/".join(parts[: count + 1])) for count in range(len(parts)))
+
+
+def too_deep(relative: str) -> bool:
+    """Say whether a directory is nested so deeply that it is not looked into, whatever its name."""
+    return relative.count("/") >= DEEPEST
 
 
 def is_audio(name: str) -> bool:
