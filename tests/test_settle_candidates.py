@@ -245,7 +245,7 @@ def test_an_empty_file_is_abandoned_after_a_day_untouched(put: Put, time: Time) 
     assert not abandoned(filled, filled.st_mtime + 1e9)
 
 
-@pytest.mark.parametrize("suffix", [".part", ".crdownload", ".aria2", ".partial", ".filepart", ".ytdl"])
+@pytest.mark.parametrize("suffix", [".part", ".crdownload", ".aria2"])
 def test_a_file_beside_its_placeholder_is_waited_for(put: Put, table: Table, suffix: str) -> None:
     put("talk.wav", wave())
     sibling = put(f"talk.wav{suffix}", b"x")
