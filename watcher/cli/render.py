@@ -59,8 +59,10 @@ def _known(ledger: Ledger, made: Plan, path: bytes) -> list[tuple[bytes, Record 
     found = [] if folder else [record for name in names if (record := ledger.lookup(name)) is not None]
     if folder or not found:
         # Also what was moved away after it was done, and is known under the name it came by.
-        roots = {root for name in names for root, _ in made.roots if is_below(name, root)} | {*(names if folder else ())}
-        for source in sorted({source for root in roots for source, _, state in ledger.known(root) if state is State.DONE}):
+        roots = {root for root, _ in made.roots if any(is_below(name, root) for name in names)}
+        roots.update(names if folder else ())
+        done = {source for root in roots for source, _, state in ledger.known(root) if state is State.DONE}
+        for source in sorted(done):
             record = ledger.lookup(source)
             if record is not None and _is_meant(record, names):
                 found.append(record)

@@ -1,0 +1,83 @@
+"""Folders behind links, recordings that moved away, folders that cannot be watched as they are configured."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import watcher
+from scripted import Reply, Server, serving
+from test_service import answer, recording
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(lambda _: answer("Good morning.")) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "in"
+    path.mkdir()
+    return path
+
+
+def settings(tmp_path: Path, server: Server, folder: Path, *lines: str) -> list[str]:
+    """Write a settings file with one folder; give the options that name it."""
+    file = tmp_path / "watcher.toml"
+    text = [f'[api]\nurl = "{server.url}"\nkey = "sk-test-key"', f'[[folders]]\npath = "{folder}"', *lines]
+    file.write_text("\n".join([*text, f'[state]\ndir = "{tmp_path / "state"}"\n']))
+    return ["--config", str(file)]
+
+
+def test_a_folder_behind_a_link_has_its_own_settings_and_is_known_by_both_names(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    options = settings(tmp_path, server, link, 'formats = ["vtt"]')
+    recording(folder / "talk.wav")
+
+    watcher("once", *options)
+
+    assert sorted(path.name for path in folder.iterdir()) == ["talk.vtt", "talk.wav"]
+    for name in (link, folder, link / "talk.wav", folder / "talk.wav"):
+        (folder / "talk.vtt").unlink()
+        watcher("render", name, *options)
+        assert (folder / "talk.vtt").exists()
+
+
+def test_a_failed_file_behind_a_link_is_put_back_by_its_real_name(tmp_path: Path, folder: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    recording(folder / "talk.wav")
+    with serving(lambda _: Reply({"error": {"message": "Invalid file format."}}, 400)) as server:
+        options = settings(tmp_path, server, link)
+        assert watcher("once", *options, check=False).returncode == 1
+
+    assert "1 put back" in watcher("retry", folder / "talk.wav", *options).stdout
+
+
+def test_outputs_of_a_recording_that_moved_away_are_made_anew_beside_it(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    options = settings(tmp_path, server, folder, 'after = "move:done/"')
+    recording(folder / "talk.wav")
+    watcher("once", *options)
+    done = folder / "done"
+    for name in (done / "talk.wav", folder / "talk.wav", done, folder):
+        (done / "talk.txt").unlink()
+        watcher("render", name, *options)
+        assert sorted(path.name for path in done.iterdir()) == ["talk.srt", "talk.txt", "talk.wav"]
+
+    assert [path.name for path in folder.iterdir()] == ["done"]
+    assert len(server.asked) == 1
+
+
+def test_a_glob_that_cannot_be_understood_ends_with_exit_3(tmp_path: Path, server: Server, folder: Path) -> None:
+    options = settings(tmp_path, server, folder, 'exclude = ["../x"]')
+
+    ended = watcher("run", *options, check=False)
+
+    assert ended.returncode == 3
+    assert "not a glob" in ended.stderr
