@@ -192,6 +192,32 @@ def render(
     return verb(paths, formats=formats or [], config=config, given=given, as_json=as_json)
 
 
+state = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(
+    state, name="state", help="Move the state: the queue, its history, the paid answers.", short_help="Move the state."
+)
+
+
+@state.command(name="copy")
+def state_copy(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="A state directory, or postgresql://user@host/database.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="TO", help="Likewise, with nothing in it yet.")],
+    *,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Copy a ledger, with its history and all paid answers.
+
+    From one machine's file to a database that many share, or back. Stop the daemons first.
+    """
+    from watcher.cli.state import copy_state as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(source, target, config=config, given=given, as_json=as_json)
+
+
 @app.command()
 def lint(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Subtitles: .srt or .vtt, whoever made them.")],

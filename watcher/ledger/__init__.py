@@ -3,12 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from watcher.errors import ConfigError
 from watcher.ledger.lock import holder
 from watcher.ledger.protocol import Ledger
 from watcher.ledger.sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from watcher.ledger.postgres import PostgresLedger
 
 __all__ = ["Ledger", "holder", "open_ledger"]
 
@@ -21,8 +24,9 @@ def open_ledger(
     *,
     roots: Mapping[str, str] | None = None,
     exclusive: bool = True,
+    lock: bool = True,
     clock: Callable[[], float] = time.time,
-) -> Ledger:
+) -> "SqliteLedger | PostgresLedger":
     """Open the ledger in `directory`, made if need be; `url` chooses the engine ("" is SQLite, postgresql://… is shared).
 
     `exclusive`: as the one process that works on it: takes the state's lock, brings the schema forward and queues again
@@ -32,7 +36,7 @@ def open_ledger(
     there is no database of that url, or none with a ledger, it is a StateError.
 
     `roots`: path of each named root on this host; a shared ledger knows sources by root and the path below it. There
-    `directory` says which host this is, and the lock and the crash are that host's own.
+    `directory` says which host this is, and the lock and the crash are that host's own; not `lock`: the caller holds it.
 
     Raises StateLockedError, StateError, and ConfigError for a url no engine answers to.
     """
@@ -51,4 +55,4 @@ def open_ledger(
             "a ledger on PostgreSQL needs the package psycopg ([state] url)",
             hint="pip install 'transcription-watcher[postgres]'",
         ) from exc
-    return PostgresLedger(directory, url, roots=roots, exclusive=exclusive, clock=clock)
+    return PostgresLedger(directory, url, roots=roots, exclusive=exclusive, lock=lock, clock=clock)

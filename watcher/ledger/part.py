@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 Row: TypeAlias = tuple[Any, ...]
@@ -56,6 +57,19 @@ class Store(Protocol):
 
     def size(self) -> int:
         """Give the bytes it takes on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insides:
+    """What copying a ledger needs of it."""
+
+    store: Store
+    #: Statement that adds a value to the total of a name.
+    add: str
+    #: A path of this host as it is stored, and back; ValueError for a path of a root that this host does not have, None
+    #: for one that is another host's own.
+    stored: Callable[[bytes], bytes]
+    real: Callable[[bytes], bytes | None]
 
 
 class Part:

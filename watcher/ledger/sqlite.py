@@ -12,6 +12,7 @@ from watcher.ledger.lock import Lock
 from watcher.ledger.looking import Looking
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
+from watcher.ledger.part import Insides
 from watcher.ledger.queue import Queue
 
 #: Name of the ledger's file in the state directory.
@@ -55,6 +56,11 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Looking):
             if self._lock is not None:
                 self._lock.release()
             raise
+
+    @property
+    def insides(self) -> Insides:
+        """What copying needs."""
+        return Insides(self._database, self.ADD, stored=lambda path: path, real=lambda path: path)
 
     def close(self) -> None:
         """See Ledger.close."""

@@ -14,6 +14,7 @@ from typing import Final
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, State
 from watcher.ledger.lock import Lock
+from watcher.ledger.part import Insides
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.engine import Engine
 from watcher.ledger.postgres.host import host_of
@@ -38,6 +39,7 @@ class PostgresLedger:
         *,
         roots: Mapping[str, str] | None = None,
         exclusive: bool = True,
+        lock: bool = True,
         clock: Callable[[], float] = time.time,
         patience: float = PATIENCE,
         grace: float = GRACE,
@@ -45,7 +47,7 @@ class PostgresLedger:
     ) -> None:
         """Open. Raises StateLockedError when another process is the host of this directory, StateError, ConfigError.
 
-        `clock`: this host's, in which callers say when. `database_clock`: what stands in for the database's own, to date
+        `lock`: false where the caller holds the directory's lock himself. `clock`: this host's, in which callers say when. `database_clock`: what stands in for the database's own, to date
         what is stored and to time leases.
         """
         self._lock = None
@@ -58,7 +60,7 @@ class PostgresLedger:
                     f"the state directory {directory} cannot be made: {exc.strerror}",
                     hint="name a directory that the daemon's user may write: [state] dir",
                 ) from exc
-            self._lock = Lock(directory)
+            self._lock = Lock(directory) if lock else None
         try:
             #: Who we are among the hosts.
             self.host = host_of(directory, make=exclusive)
@@ -85,6 +87,11 @@ class PostgresLedger:
         self._patiently = self._database.patiently
         #: Claims whose conclusion may have been committed without our hearing of it.
         self._unsure: set[tuple[int, int]] = set()
+
+    @property
+    def insides(self) -> Insides:
+        """What copying needs."""
+        return Insides(self._database, self._engine.ADD, stored=self.roots.stored, real=self.roots.strictly_real)
 
     def close(self) -> None:
         """See Ledger.close."""

@@ -47,6 +47,15 @@ class Roots:
         place = self._by_mount.get(mount + colon)
         return unquote_to_bytes(mount) + colon + below if place is None else place + below or b"/"
 
+    def strictly_real(self, stored: bytes) -> bytes | None:
+        """Give this host's path; None for another host's own. ValueError, with the name, for a root this host lacks."""
+        if self.has(stored):
+            return self.real(stored)
+        mount = stored.partition(_COLON)[0]
+        if mount.startswith(b"@"):
+            return None
+        raise ValueError(os.fsdecode(unquote_to_bytes(mount)))
+
     def has(self, stored: bytes) -> bool:
         """Say whether a stored path lies below a root that this host has."""
         mount, colon, _ = stored.partition(_COLON)

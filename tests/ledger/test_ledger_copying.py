@@ -1,0 +1,192 @@
+"""Moving a ledger from engine to engine and back: what it knew, it knows."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import postgres
+import pytest
+from ledger_engines import ROOT, claimed, crowded, found
+
+from watcher.errors import FileError, StateError, StateLockedError
+from watcher.job import Cut, Outcome, Output, State
+from watcher.ledger import open_ledger
+from watcher.ledger.copying import Place, copy
+from watcher.ledger.protocol import Content
+
+HERE = {"recordings": "/srv/recordings"}
+DIGEST, PARAMETERS = "ab" * 32, "12" * 32
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with postgres.cluster().schema() as url:
+        yield url
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Place:
+    """Give a ledger with something of everything in it."""
+    place = Place(tmp_path / "full")
+    ledger = open_ledger(place.directory)
+    ledger.skip([found("skipped.wav", inode=2**64 - 1)])
+    ledger.put([found(f"{number}.wav", small=number % 2 == 0, backlog=number > 2) for number in range(5)])
+    ledger.put([found(b"odd \xff\xe9.wav", backlog=True)])
+    job = claimed(ledger)
+    output = Output("txt", ROOT + b"/0.txt", DIGEST)
+    ledger.enter_output(job, output)
+    ledger.placed(output.path)
+    ledger.done(
+        job, Outcome(outputs=(output,), content=DIGEST, audio_seconds=30.5, language="en"), hook='{"a":"\udcff"}'
+    )
+    job = claimed(ledger)
+    ledger.enter_output(job, Output("note", ROOT + b"/1.note.txt", DIGEST))
+    ledger.fail(job, FileError("no sound in it", hint="is it?", reason="no_audio"))
+    ledger.retry(claimed(ledger), crowded(), run_at=4e9)
+    for number in range(700):
+        ledger.keep(f"{number:064x}", PARAMETERS, b"answer %d" % number, seconds=1.5, model="whisper-1")
+    ledger.recall(f"{3:064x}", PARAMETERS)
+    ledger.keep_cut("s1", PARAMETERS, Cut(0, 0, 20, DIGEST))
+    ledger.keep_cut("s1", PARAMETERS, Cut(1, 20, 50, DIGEST))
+    ledger.keep_content(Content(DIGEST, "s2", PARAMETERS, 30.5, (Cut(0, 0, 20, DIGEST),), bytes(range(256))))
+    ledger.remember("form:api", {"words": True, "odd": "\udcff\0"}, expires=4e9)
+    ledger.buy("api", "2026-11-22", 61.5)
+    ledger.enter_temporary(ROOT + b"/.a.tmp")
+    ledger.close()
+    return place
+
+
+def contents(place: Place) -> dict[str, object]:
+    """Tell all that a ledger knows."""
+    ledger = open_ledger(place.directory, place.url, roots=HERE)
+    try:
+        tally = ledger.tally()
+        records = [record for state in State for record in ledger.records(state, limit=99)]
+        return {
+            # Row numbers are the engine's own.
+            "records": sorted((replace(record, id=0) for record in records), key=lambda record: record.path),
+            "counts": ledger.counts(),
+            "tally": tally,
+            "answers": [ledger.recall(f"{number:064x}", PARAMETERS) for number in range(700)],
+            "cuts": ledger.cuts("s1", PARAMETERS),
+            "content": ledger.content(digest=DIGEST),
+            "outputs": ledger.owned(ROOT + b"/0.wav"),
+            "notes": list(ledger.notes()),
+            "memory": ledger.remembered("form:api"),
+            "bought": ledger.buy("api", "2026-11-22", 0),
+            "temporaries": ledger.temporaries(),
+            "hooks": [(call.kind, call.payload) for call in ledger.hooks_due(9)],
+        }
+    finally:
+        ledger.close()
+
+
+def test_to_postgresql_and_back_nothing_is_lost(full: Place, url: str, tmp_path: Path) -> None:
+    shared, back = Place(full.directory, url), Place(tmp_path / "back")
+
+    there = copy(full, shared, roots=HERE)
+    again = copy(shared, back, roots=HERE)
+
+    assert there == again
+    assert (there["sources"], there["answers"], there["left_out"]) == (7, 700, 0)
+    assert contents(back) == contents(full)
+
+
+def test_a_shared_copy_knows_what_the_file_knew(full: Place, url: str, tmp_path: Path) -> None:
+    shared = Place(tmp_path / "host", url)
+
+    copy(full, shared, roots=HERE)
+
+    assert contents(shared) == contents(full)
+
+
+def test_files_keep_their_turns(full: Place, url: str, tmp_path: Path) -> None:
+    shared = Place(tmp_path / "host", url)
+    copy(full, shared, roots=HERE)
+
+    turns = []
+    for place in (full, shared):
+        ledger = open_ledger(place.directory, place.url, roots=HERE)
+        turns.append([claimed(ledger).path for _ in range(3)])
+        ledger.close()
+
+    assert turns[0] == turns[1]
+
+
+def test_new_files_can_be_found_after_a_copy(full: Place, url: str, tmp_path: Path) -> None:
+    shared = Place(tmp_path / "host", url)
+    copy(full, shared, roots=HERE)
+    ledger = open_ledger(shared.directory, shared.url, roots=HERE)
+    try:
+        assert ledger.put([found("0.wav"), found("new.wav")]) == ["known", "queued"]
+        assert ledger.counts()[State.READY] == 4
+    finally:
+        ledger.close()
+
+
+def test_another_host_has_it_at_its_own_place(full: Place, url: str, tmp_path: Path) -> None:
+    copy(full, Place(tmp_path / "host", url), roots=HERE)
+
+    copy(Place(tmp_path / "other", url), Place(tmp_path / "back"), roots={"recordings": "/mnt/rec"})
+
+    ledger = open_ledger(tmp_path / "back")
+    record = ledger.lookup(b"/mnt/rec/0.wav")
+    ledger.close()
+    assert record is not None
+    assert record.outcome is not None
+    assert record.outcome.outputs[0].path == b"/mnt/rec/0.txt"
+
+
+def test_a_root_without_a_path_here_is_told(full: Place, url: str, tmp_path: Path) -> None:
+    copy(full, Place(tmp_path / "host", url), roots=HERE)
+
+    with pytest.raises(StateError, match="'recordings'") as told:
+        copy(Place(tmp_path / "other", url), Place(tmp_path / "back"), roots={})
+    assert "[[folders]]" in told.value.hint
+
+
+def test_what_is_another_hosts_own_is_left_out_and_counted(url: str, tmp_path: Path) -> None:
+    host = open_ledger(tmp_path / "host", url)
+    host.put([found("own.wav", root=b"/home/host")])
+    host.close()
+
+    copied = copy(Place(tmp_path / "other", url), Place(tmp_path / "back"), roots=HERE)
+
+    assert (copied["sources"], copied["left_out"]) == (0, 1)
+
+
+def test_a_ledger_that_holds_something_is_not_written_over(full: Place, url: str) -> None:
+    copy(full, Place(full.directory, url), roots=HERE)
+
+    with pytest.raises(StateError, match="holds something") as told:
+        copy(full, Place(full.directory, url), roots=HERE)
+    assert told.value.hint
+
+
+def test_a_copy_that_fails_leaves_nothing_behind(full: Place, url: str, tmp_path: Path) -> None:
+    copy(full, Place(tmp_path / "host", url), roots={"other": "/srv/other", "recordings": "/srv/recordings"})
+    with pytest.raises(StateError):
+        copy(Place(tmp_path / "host", url), Place(tmp_path / "back"), roots={"other": "/srv/other"})
+
+    ledger = open_ledger(tmp_path / "back")
+    counts = ledger.counts()
+    ledger.close()
+
+    assert set(counts.values()) == {0}
+
+
+def test_under_a_running_daemon_nothing_is_copied(full: Place, tmp_path: Path) -> None:
+    daemon = open_ledger(full.directory)
+    try:
+        with pytest.raises(StateLockedError):
+            copy(full, Place(tmp_path / "back"), roots=HERE)
+    finally:
+        daemon.close()
+
+
+def test_nothing_is_copied_from_nowhere_or_to_itself(full: Place, tmp_path: Path) -> None:
+    for source, target in ((Place(tmp_path / "nowhere"), Place(tmp_path / "back")), (full, full)):
+        with pytest.raises(StateError) as told:
+            copy(source, target, roots=HERE)
+        assert told.value.hint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]

@@ -1,0 +1,188 @@
+"""Moving a ledger from one engine to another: every row, so that no history and no paid answer is lost.
+
+Both ledgers are opened as a daemon opens them, so that none works on them meanwhile; of a shared one, all hosts have to be
+stopped. What a shared ledger knows by root and the path below it, SQLite knows by this host's paths.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from watcher.errors import StateError
+from watcher.job import State
+from watcher.ledger import open_ledger
+from watcher.ledger.part import Connection, Insides, Row, Store
+from watcher.ledger.rows import outcome_from, outcome_text
+from watcher.ledger.sqlite import NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a ledger is: a state directory, and the url of a shared one; see `open_ledger`."""
+
+    directory: Path
+    url: str = ""
+
+
+def copy(source: Place, target: Place, *, roots: Mapping[str, str]) -> dict[str, int]:
+    """Copy a ledger into an empty one, all or nothing; give the rows by table. The source stays as it is.
+
+    `roots`: path of each named root on this host. What lies below no named root is one host's own in a shared ledger: that
+    of other hosts is left out, and counted as ``left_out``. Raises StateLockedError where a daemon works on one of the two,
+    StateError where the target holds something or a root has no path here, and ConfigError.
+    """
+    if source == target:
+        raise StateError("a ledger cannot be copied to itself", hint="name two places")
+    if not source.url and not (source.directory / NAME).exists():
+        raise StateError(f"there is no ledger in {source.directory}", hint="name the state directory: watcher config")
+    with _opened(source, target, roots) as giving, _opened(target, source, roots) as taking:
+        if any(taking.store.query(f"SELECT 1 FROM {table.name} LIMIT 1") for table in _TABLES):  # noqa: S608 - our own
+            raise StateError(
+                "the ledger to copy to holds something already",
+                hint="copy into a new database, or into a state directory without a ledger",
+            )
+        copied = {"left_out": 0}
+        with taking.store.transaction() as connection:
+            for table in _TABLES:
+                copied[table.name], left_out = _copy(table, giving, taking, connection)
+                copied["left_out"] += left_out
+            sums = giving.store.query("SELECT name, value FROM totals")
+            connection.executemany(taking.add, [(value, name) for name, value in sums if name not in set(State)])
+    return copied
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table: the columns that order it, and all that are copied."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+_TABLES: Final = (
+    _Table(
+        "sources",
+        ("id",),
+        (
+            *(
+                "path",
+                "root",
+                "size",
+                "mtime_ns",
+                "inode",
+                "backlog",
+                "small",
+                "suspect",
+                "seconds",
+                "content",
+                "state",
+            ),
+            *(
+                "attempts",
+                "fence",
+                "alone",
+                "crashes",
+                "reached",
+                "run_at",
+                "queued_at",
+                "updated_at",
+                "piece",
+                "pieces",
+            ),
+            *("seconds_done", "reason", "message", "hint", "outcome"),
+        ),
+    ),
+    _Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at")),
+    _Table(
+        "cuts",
+        ("sketch", "parameters", "number"),
+        ("sketch", "parameters", "number", "first", "behind", "digest", "used_at"),
+    ),
+    _Table("contents", ("id",), ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "used_at")),
+    _Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),
+    _Table("temporaries", ("path",), ("path",)),
+    _Table("memory", ("key",), ("key", "value", "expires")),
+    _Table("bought", ("endpoint", "day"), ("endpoint", "day", "seconds")),
+    _Table("hooks", ("id",), ("source", "kind", "payload", "attempts")),
+)
+#: Columns that hold a path.
+_PATHS: Final = frozenset({"path", "root", "source"})
+#: Rows at a time.
+_PAGE: Final = 500
+
+
+@contextmanager
+def _opened(place: Place, other: Place, roots: Mapping[str, str]) -> Iterator[Insides]:
+    # Of two in one directory, one lock is enough; SQLite always takes it.
+    lock = place.directory != other.directory or bool(other.url)
+    ledger = open_ledger(place.directory, place.url, roots=roots, lock=lock)
+    try:
+        yield ledger.insides
+    finally:
+        ledger.close()
+
+
+def _copy(table: _Table, giving: Insides, taking: Insides, connection: Connection) -> tuple[int, int]:
+    """Copy a table; give the rows that were copied and those that were left out."""
+    marks = ", ".join("?" * len(table.columns))
+    insert = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})"  # noqa: S608 - our own names
+    copied = left_out = 0
+    for page in _pages(table, giving.store):
+        carried = [_carried(dict(zip(table.columns, row, strict=True)), giving, taking) for row in page]
+        kept = [tuple(values[column] for column in table.columns) for values in carried if values is not None]
+        connection.executemany(insert, kept)
+        copied += len(kept)
+        left_out += len(page) - len(kept)
+    return copied, left_out
+
+
+def _pages(table: _Table, store: Store) -> Iterator[list[Row]]:
+    """Read a table in the order of its key, some rows at a time."""
+    width = len(table.key)
+    key = ", ".join(table.key)
+    select = f"SELECT {key}, {', '.join(table.columns)} FROM {table.name}"  # noqa: S608 - our own names
+    order = f" ORDER BY {key} LIMIT {_PAGE}"
+    page = store.query(select + order)
+    while page:
+        yield [row[width:] for row in page]
+        behind = f" WHERE ({key}) > ({', '.join('?' * width)})"
+        page = store.query(select + behind + order, page[-1][:width])
+
+
+def _carried(values: dict[str, Any], giving: Insides, taking: Insides) -> dict[str, Any] | None:
+    """Give a row as the other ledger has it; None for what is another host's own."""
+
+    def carry(path: bytes) -> bytes | None:
+        real = giving.real(path)
+        return None if real is None else taking.stored(real)
+
+    try:
+        for name in _PATHS & values.keys():
+            values[name] = carry(values[name])
+            if values[name] is None:
+                return None
+        if values.get("outcome"):
+            values["outcome"] = _outcome(values["outcome"], carry)
+    except ValueError as exc:
+        raise StateError(
+            f"the folder {str(exc)!r}, which the ledger knows, has no path on this host",
+            hint="name it in the settings, with its path here: [[folders]] name, path",
+        ) from exc
+    # Nobody works on it; where a host died over it, it is a suspect, as it would be for the other hosts.
+    if values.get("state") == State.RUNNING:
+        values |= {"state": State.READY.value, "alone": 1}
+    return values
+
+
+def _outcome(written: str, carry: Callable[[bytes], bytes | None]) -> str:
+    outcome = outcome_from(written)
+    return outcome_text(
+        replace(
+            outcome,
+            outputs=tuple(replace(output, path=carry(output.path) or output.path) for output in outcome.outputs),
+            moved_to=(carry(outcome.moved_to) or b"") if outcome.moved_to else b"",
+        )
+    )
