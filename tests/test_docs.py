@@ -4,6 +4,7 @@
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ from typer.main import get_command
 
 from watcher import __version__
 from watcher.cli.app import app
+from watcher.cli.main import run
 from watcher.config.example import toml
 from watcher.config.settings import about, keys, sections
 from watcher.errors import WatcherError
+from watcher.ledger import open_ledger
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -118,6 +121,30 @@ def test_the_readmes_set_up_is_two_commands_on_its_first_screen() -> None:
         r"^python3 -m venv .*$", README, flags=re.MULTILINE
     )
     assert first_screen.count("python3 -m venv") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [(["status"], "status"), (["config"], "config"), (["resume"], "resume"), (["check"], "check"), (["lint"], "lint")],
+)
+def test_the_fields_of_json_are_documented(
+    arguments: list[str],
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WATCHER_STATE__DIR", str(tmp_path))
+    monkeypatch.setenv("WATCHER_API__URL", "http://127.0.0.1:1")
+    open_ledger(tmp_path).close()
+    subtitles = tmp_path / "a.srt"
+    subtitles.write_text("1\n00:00:01,000 --> 00:00:03,000\nFine.\n")
+
+    run([*arguments, *([str(subtitles)] if command == "lint" else []), "--json"])
+
+    data = json.loads(capsys.readouterr().out)["data"]
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{command}` | "))
+    assert set(data) <= set(re.findall(r"`(\w+)`", row.partition("| ")[2].partition("| ")[2]))
 
 
 if __name__ == "__main__":
