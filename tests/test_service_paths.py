@@ -1,11 +1,12 @@
 """Folders behind links, recordings that moved away, folders that cannot be watched as they are configured."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import watcher
-from scripted import Reply, Server, serving
+from daemon import daemon, watcher
+from scripted import Asked, Reply, Server, serving
 from test_service import answer, recording
 
 
@@ -81,3 +82,58 @@ def test_a_glob_that_cannot_be_understood_ends_with_exit_3(tmp_path: Path, serve
 
     assert ended.returncode == 3
     assert "not a glob" in ended.stderr
+
+
+def test_a_batch_ends_only_after_its_hooks(tmp_path: Path, server: Server, folder: Path) -> None:
+    heard = tmp_path / "heard"
+    options = settings(tmp_path, server, folder, f'[hooks]\non_done = ["sh", "-c", "sleep 0.5; cat >> {heard}"]')
+    for number in range(3):
+        recording(folder / f"{number}.wav")
+
+    watcher("once", *options)
+
+    assert heard.read_text().count("job.done") == 3
+
+
+def test_a_batch_ends_when_its_outputs_can_never_be_placed(tmp_path: Path, server: Server, folder: Path) -> None:
+    options = settings(tmp_path, server, folder, 'after = "move:done/"')
+    recording(folder / "talk.wav")
+    (folder / "done").write_text("a file where the folder should be")
+
+    ended = watcher("once", *options, check=False)
+
+    assert ended.returncode == 1
+    assert "talk.wav" in ended.stderr
+    assert len(server.asked) == 1
+
+
+def test_a_batch_tells_of_a_file_that_changed_under_its_hands(tmp_path: Path, folder: Path) -> None:
+    talk = recording(folder / "talk.wav")
+
+    def script(_asked: Asked) -> Reply:
+        recording(talk, seed=1, seconds=0.7)
+        return answer("Good morning.")
+
+    with serving(script) as server:
+        ended = watcher("once", *settings(tmp_path, server, folder), check=False)
+
+    assert "left, changed" in ended.stderr
+
+
+def test_a_reload_that_leaves_no_folder_or_moves_the_ledger_changes_nothing(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    options = settings(tmp_path, server, folder)
+    file = Path(options[1])
+    good = file.read_text()
+    with daemon(*options, state=tmp_path / "state") as running:
+        running.await_event("service.ready")
+        file.write_text(good.partition("[[folders]]")[0])
+        running.send(signal.SIGHUP)
+        running.await_event("service.reloaded", ok=False, message="no folder is watched")
+        file.write_text(good + 'url = "postgresql://nobody@nowhere/"\n')
+        running.send(signal.SIGHUP)
+        running.await_event("service.reloaded", ok=False, message="state.url changed")
+        recording(folder / "talk.wav")
+        running.await_event("job.done")
+        assert running.stop() == 0

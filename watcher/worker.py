@@ -117,6 +117,10 @@ class Setbacks:
         """Give the number."""
         return self._counts.get(job.id, 0)
 
+    def stuck(self, times: int) -> int:
+        """Give the number of jobs that met this at least so often."""
+        return sum(count >= times for count in list(self._counts.values()))
+
     def note(self, job: Job, error: JobError | None) -> None:
         """Take a run's end into account."""
         if isinstance(error, OutputError):

@@ -62,6 +62,10 @@ class House:
         self.crew = Crew(on_death=on_death)
         self._servants = Crew(on_death=on_death)
         self._over = threading.Event()
+        self._last_call = threading.Event()
+        self.hooks_over = threading.Event()
+        #: Jobs whose outputs could not be placed.
+        self.setbacks = Setbacks()
         directory = plan.config.state_directory
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,7 +114,7 @@ class House:
             error = FileError(record.message, hint=record.hint, reason=record.reason)
             self.conclusions.failed(record.job, error)
         count = self.plan.settings.state.workers
-        setbacks, probes, idle = Setbacks(), Probes(), self.waiting(self.stop)
+        probes, idle = Probes(), self.waiting(self.stop)
         for number in range(1, count + 1):
             worker = Worker(
                 f"worker-{number}",
@@ -122,7 +126,7 @@ class House:
                 stop=self.stop,
                 attempts=lambda: self.plan.settings.api.attempts,
                 jitter=random.random,
-                setbacks=setbacks,
+                setbacks=self.setbacks,
                 probes=probes,
                 # One of several is kept free for files of a single request.
                 small=number == count > 1,
@@ -137,9 +141,14 @@ class House:
         """What ended one of the threads, if anything did."""
         return self.crew.error or self._servants.error
 
+    def last_call(self) -> None:
+        """Say that no job will be concluded any more: `hooks_over` is set once every hook was run."""
+        self._last_call.set()
+
     def drain(self, seconds: float) -> list[str]:
         """Let what is in flight finish for `seconds`, then cut it off; give the names of threads that did not end."""
         self.stop.set()
+        self._last_call.set()
         self.ledger.wake()
         if self.crew.join(seconds):
             for client in (*self._retired, self.client):
@@ -242,6 +251,7 @@ class House:
     def _run_hooks(self) -> None:
         ledger = self.waiting(self.stop)
         while not self.stop.is_set():
+            last = self._last_call.is_set()
             due = ledger.hooks_due(1)
             for call in due:
                 options = self.plan.settings.hooks
@@ -261,4 +271,7 @@ class House:
                         return
                 ledger.hook_done(call)
             if not due:
-                self.stop.wait(1.0)
+                if last:
+                    self.hooks_over.set()
+                    return
+                self._last_call.wait(1.0)

@@ -20,6 +20,10 @@ from watcher.service.signals import Signals
 _TICK: Final = 0.2
 #: When nothing runs and nothing was concluded for so long, the server is away for longer than a batch should wait.
 _PATIENCE: Final = 600.0
+#: Attempts to place a file's outputs.
+_TRIES: Final = 3
+#: Files told of that could not be placed.
+_SHOWN: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class _Run:
     def work(self, folders: list[Folder], files: list[tuple[Folder, str]], signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
         house = self._house
-        house.start(inspect=lambda _path: None)
+        house.start(inspect=self._dropped)
         house.crew.start("finder", lambda: self._find(folders, files))
         while house.error is None:
             if signals.wait(_TICK):
@@ -112,7 +116,17 @@ class _Run:
             counts, state = house.ledger.counts(), house.gate.state()
             self._show(self._progress(counts, state))
             if self._found.is_set() and self._over(counts, state):
+                break
+        house.last_call()
+        while house.error is None and not house.hooks_over.is_set():
+            if signals.wait(_TICK / 4):
+                self.batch.interrupted = True
                 return
+
+    def _dropped(self, path: bytes) -> None:
+        """Tell of a file that changed while it was worked on: the next run finds it anew."""
+        if os.path.lexists(path):
+            self.batch.left.append(Left(path, "changed", "while it was worked on"))
 
     def _find(self, folders: list[Folder], files: list[tuple[Folder, str]]) -> None:
         ledger = self._house.ledger
@@ -131,6 +145,16 @@ class _Run:
         """Say whether the batch ends: all concluded, or the server holds up everything that is left."""
         concluded = len(self.batch.done) + len(self.batch.failed)
         if not counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING]:
+            return True
+        if (
+            not counts[State.RUNNING]
+            and self._house.setbacks.stuck(_TRIES) >= counts[State.READY] + counts[State.DELAYED]
+        ):
+            # Nobody is going to free the disk, or open the folder, for a batch.
+            for record in self._house.ledger.records(State.READY, State.DELAYED, limit=_SHOWN):
+                self.batch.failed.append(
+                    (record.path, JobError(record.message, hint=record.hint, reason=record.reason))
+                )
             return True
         if counts[State.RUNNING] or concluded != self._concluded:
             self._idle_since, self._concluded = time.monotonic(), concluded

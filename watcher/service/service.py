@@ -213,6 +213,10 @@ class Service:
             new = plan(self._reload())
             if new.config.state_directory != house.plan.config.state_directory:
                 raise ConfigError("state.dir changed", hint="restart the service: the ledger can't move while it works")
+            if new.settings.state.url != house.plan.settings.state.url:
+                raise ConfigError("state.url changed", hint="restart the service: the ledger can't move while it works")
+            if not new.folders:
+                raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
         except WatcherError as error:
             _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
         else:
