@@ -1,4 +1,3 @@
-
 """Transcripts for tests: made up by Hypothesis, as odd as any server's, or spoken by a steady synthetic voice."""
 
 import math
