@@ -13,7 +13,7 @@ import structlog
 
 from watcher.folders import Finder, Folder
 from watcher.folders.post import Post
-from watcher.folders.watch import watched
+from watcher.folders.watch import Event, Hint, watched
 from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 
@@ -168,6 +168,7 @@ def finding(state: Path, *folders: Folder, settle: bool = True) -> Iterator[Scen
         yield Scene(ledger, finder, log)
     finally:
         stop.set()
+        finder._lane.inbox.put(Event(Hint.WAKE))
         thread.join(PATIENCE)
         finder.close()
         ledger.close()

@@ -535,3 +535,22 @@ def test_what_is_written_behind_a_fuse_mount_is_found_by_scans_and_waited_for(ba
             assert queued["waited"] >= 10.0
     finally:
         subprocess.run(["umount", str(base)], check=True)
+
+
+def test_what_a_round_finds_without_an_event_brings_an_audit(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.05)
+    (base / "x").mkdir()
+    with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+        scene.log.wait_for("folder.watching")
+        group = scene.post._watch._emitters[0]._inotify  # type: ignore[union-attr]
+        lost = group._active_callbacks_by_path[os.fsencode(base / "x")]
+        group._inotify_fd.remove_callbacks([(lost, group._id)])
+        path = put(base / "x" / "a.wav")
+
+        scene.post.rounds.want_changed()
+
+        scene.wait_until_queued(path)
+        scene.log.wait_for("folder.degraded", reason="unwatched")
+        works(scene, base / "x")

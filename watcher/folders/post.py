@@ -104,7 +104,7 @@ class Post:
         self._rebuild_at: float | None = None
         self._rebuild_wait = 0.0
         self._built_at = float("-inf")
-        self._audited = 0
+        self._audited = (0, 0)
         self._audit_at: float | None = None
         self._suspects: frozenset[bytes] = frozenset()
         self._unwatched: frozenset[bytes] = frozenset()
@@ -325,9 +325,10 @@ class Post:
             self.rounds.want_full("overflow")
         if self._proof and now >= self._proof_until:
             self._doubt()
-        if self.rounds.ended > self._audited and not self.rounds.busy:
-            self._audited = self.rounds.ended
-            self._audit_at = now
+        if self._audited != (rounds := (self.rounds.ended, self.rounds.surprises)) and not self.rounds.busy:
+            # After every full scan; and what an event should have announced may lie where no watch is.
+            self._audited = rounds
+            self._audit_at = self._audit_at or now
         if self._audit_at is not None and now >= self._audit_at:
             self._audit_at = None
             self._audit(now)

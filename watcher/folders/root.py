@@ -75,6 +75,8 @@ class Tour:
     files: int = 0
     #: Files that were not known, whole or not.
     news: int = 0
+    #: Directories that were not known, or are others now.
+    strangers: int = 0
 
 
 Scan = Generator[Tour, None, None]
@@ -371,6 +373,9 @@ class Root:
                     self._descend(path.rstrip(b"/") + b"/" + os.fsencode(name), below)
         tour.directories += 1
         tour.files += files
+        before = self.directories.get(path)
+        if before is None or (before.device, before.inode) != (status.st_dev, status.st_ino):
+            tour.strangers += 1
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
         self.directories[path] = Directory(
             0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation

@@ -42,6 +42,8 @@ class Rounds:
         #: Number of full scans that have begun, and that have ended.
         self.begun = 0
         self.ended = 0
+        #: Number of rounds that met what an event should have announced.
+        self.surprises = 0
         self._root = root
         self._monotonic = monotonic
         self._wanted = ""
@@ -150,6 +152,8 @@ class Rounds:
             self._last_poll = now
             return
         self._last_changed, self._took = now, took
+        if self._slow_why in ("changed", "periodic") and (self._met.news or self._met.strangers):
+            self.surprises += 1
         if self._slow_why == "changed":
             return
         self.ended += 1
