@@ -280,6 +280,15 @@ def test_config_shows_origins_and_masks_the_key(as_json: Json, state: Path, monk
     assert "sk-secret" not in json.dumps(document)
 
 
+@pytest.mark.parametrize("url", ["postgresql://me:hunter2@host/db", "postgresql://host/db?user=me&password=hunter2"])
+def test_config_hides_the_password_of_the_database(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "--set", f"state.url={url}"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "hunter2" not in shown
+    assert "host/db" in shown
+
+
 def test_config_example_is_toml(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "--example"]) == 0
     assert tomllib.loads(capsys.readouterr().out)["api"]["model"] == "whisper-1"
