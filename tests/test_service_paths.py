@@ -137,3 +137,18 @@ def test_a_reload_that_leaves_no_folder_or_moves_the_ledger_changes_nothing(
         recording(folder / "talk.wav")
         running.await_event("job.done")
         assert running.stop() == 0
+
+
+def test_a_single_file_is_treated_as_its_folder_says_whatever_lies_in_between(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    options = settings(tmp_path, server, folder, 'after = "move:done/"')
+    (folder / ".watcher.toml").write_text('[transcript]\nformats = ["vtt"]\n')
+    (folder / "monday").mkdir()
+    recording(folder / "monday" / "talk.wav")
+
+    watcher("once", link / "monday" / "talk.wav", *options)
+
+    assert sorted(path.name for path in (folder / "done" / "monday").iterdir()) == ["talk.vtt", "talk.wav"]

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from watcher.config import Config, FolderSettings, Surroundings
@@ -13,7 +13,7 @@ from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
 from watcher.service.house import House
-from watcher.service.plan import Plan, folder_for, plan
+from watcher.service.plan import Plan, folder_for, is_below, plan, spellings
 from watcher.service.signals import Signals
 
 #: Seconds between two looks at the queue, and at what a bar shows.
@@ -63,6 +63,8 @@ def once(
     Raises ConfigError and StateError; a daemon that works on the same state is a StateLockedError.
     """
     made = plan(config)
+    # Nothing new arrives that a place should be kept free for.
+    made = replace(made, gate=replace(made.gate, reserve=0))
     places = _places(made, paths)
     with Signals() as signals:
         house = House(
@@ -191,10 +193,19 @@ def _places(made: Plan, paths: Sequence[str]) -> tuple[list[Folder], list[tuple[
         if os.path.isdir(path):  # noqa: PTH112 - a plain question
             folders.append(_folder(made, path))
         elif os.path.lexists(path):
-            files.append((_folder(made, os.path.dirname(path)), path))  # noqa: PTH120 - likewise
+            files.append(_file(made, path))
         else:
             raise ConfigError(f"there is no file {path}", hint="check the name")
     return folders, files
+
+
+def _file(made: Plan, path: str) -> tuple[Folder, str]:
+    """Give a file with its folder: below a configured one by its name there, so that all that holds there holds for it."""
+    for name in spellings(made.settings, os.fsencode(path)):
+        for root, owner in made.roots:
+            if is_below(name, root):
+                return folder_for(made.settings, owner), os.fsdecode(name)
+    return _folder(made, os.path.dirname(path)), path  # noqa: PTH120 - a plain question
 
 
 def _folder(made: Plan, path: str) -> Folder:
