@@ -221,6 +221,11 @@ class Gate:
                 )
             return GateState(Status.OPEN, self._opened, in_flight=in_flight, limit=limit)
 
+    def places(self) -> int:
+        """Give how many large files' requests may be in flight now: all, less what is kept free for small ones."""
+        with self._lock:
+            return max(1, self._window.limit - self._options.reserve)
+
     def resume(self) -> None:
         """Probe at once, by an operator's wish or with a changed key; end a pause."""
         with self._lock:

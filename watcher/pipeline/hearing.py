@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from watcher import container, media
-from watcher.client import Answer, Upload, deadline, parse
+from watcher.client import Answer, Request, Upload, deadline, parse
 from watcher.errors import AccountError, FileError, Remedy, RemedyError
 from watcher.job import Cut, Job
 from watcher.ledger.protocol import Content, Ledger
@@ -48,20 +48,20 @@ class Heard:
     warnings: tuple[str, ...] = ()
 
 
-def stored(content: Content, ledger: Ledger) -> Heard | None:
-    """Put a known recording together from its stored answers; None when one of them is missing."""
+def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
+    """Put a known recording together from its stored answers to `request`; None when one of them is missing."""
     parts = []
     for cut in content.cuts:
         body = ledger.recall(cut.digest, content.parameters)
         if body is None:
             return None
-        parts.append(_part(cut, body))
+        parts.append(_part(cut, body, request))
     return Heard(join(parts, duration=content.seconds), content, cached=frozenset(cut.index for cut in content.cuts))
 
 
-def _part(cut: Cut, body: bytes) -> Part:
+def _part(cut: Cut, body: bytes, request: Request) -> Part:
     start, end = cut.start / _RATE, cut.end / _RATE
-    return Part(start, end, parse(body, end - start))
+    return Part(start, end, parse(body, end - start, request))
 
 
 class Hearing:
@@ -107,7 +107,7 @@ class Hearing:
         likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
         if likely is None or media.digest(self._descriptor) != likely.digest:
             return None
-        return stored(likely, ledger)
+        return stored(likely, ledger, self._wanted.request)
 
     def _whole(self, name: str, mime: str, *, seconds: float) -> Heard:
         """Send the file as it is, in one request."""
@@ -124,7 +124,7 @@ class Hearing:
                     body = self._ask(upload, digest, small=True)
         except RemedyError as error:
             return self._remedied(error, self._tools.media, whole=True)
-        transcript = parse(body, seconds)
+        transcript = parse(body, seconds, self._wanted.request)
         content = Content(
             digest=digest,
             sketch=self._sketch,
@@ -177,7 +177,7 @@ class Hearing:
             spool=tools.spool,
             planned=ledger.cuts(self._sketch, key),
             stop=tools.stop,
-            in_flight=lambda: tools.gate.state().limit,
+            in_flight=tools.gate.places,
             max_bytes=limits.max_bytes,
             max_seconds=limits.max_seconds or 0.0,
         ) as cutting:
@@ -200,7 +200,7 @@ class Hearing:
         )
         ledger.keep_content(content)
         return Heard(
-            join(requests.parts(), duration=summary.seconds),
+            join(requests.parts(self._wanted.request), duration=summary.seconds),
             content,
             cached=requests.cached,
             paid_seconds=requests.paid_seconds,
@@ -333,9 +333,9 @@ class _Requests:
         """Give the cuts, in order."""
         return tuple(piece.cut for piece in self._pieces)
 
-    def parts(self) -> list[Part]:
-        """Give the answers, in the recording's order."""
-        return [_part(piece.cut, self._bodies[piece.cut.index]) for piece in self._pieces]
+    def parts(self, request: Request) -> list[Part]:
+        """Give the answers to `request`, in the recording's order."""
+        return [_part(piece.cut, self._bodies[piece.cut.index], request) for piece in self._pieces]
 
     def _send(self, piece: media.Piece) -> tuple[bytes, bool]:
         try:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import structlog
 
@@ -57,7 +57,7 @@ def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, mod
     Works without the source, too. Raises FileError(reason="unknown") when an answer is not there any more.
     """
     content = ledger.content(digest=content_digest)
-    heard = stored(content, ledger) if content is not None else None
+    heard = stored(content, ledger, wanted.request) if content is not None else None
     if heard is None:
         raise FileError(
             "its answers are not in the ledger any more",
@@ -153,7 +153,12 @@ def _rendered(
         source=printable(os.path.basename(job.path)),  # noqa: PTH119 - bytes
         model=model,
         task=request.task,
-        parameters={"language": request.language, "prompt": request.prompt, "temperature": request.temperature},
+        parameters={
+            "language": request.language,
+            "prompt": request.prompt,
+            "temperature": request.temperature,
+            **asdict(wanted.rules),
+        },
         pieces=tuple(
             Span(cut.start / _RATE, cut.end / _RATE, cached=cut.index in heard.cached) for cut in heard.content.cuts
         ),
