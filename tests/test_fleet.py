@@ -1,7 +1,6 @@
 """Several real daemons on one share and one queue in PostgreSQL."""
 
 import hashlib
-import os
 import random
 import subprocess
 import wave
@@ -122,7 +121,7 @@ def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
     for file in files:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
         assert file.with_suffix(".txt").read_text().strip() == f"Heard {digest}."
-    assert len(os.listdir(share.folder)) == 90
+    assert len(list(share.folder.iterdir())) == 90
 
 
 def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluster: Cluster) -> None:
@@ -147,4 +146,27 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
     assert codes == [0, 0]
     assert len(asked) == 60
     assert sum(asked.values()) <= 60 + 4
-    assert len(os.listdir(share.folder)) == 180
+    assert len(list(share.folder.iterdir())) == 180
+
+
+def test_one_host_finds_and_another_one_works(share: Share) -> None:
+    with postgres.cluster().schema() as url, serving(hearing) as server:
+        finds, works = share.place("finds"), share.place("works")
+        with host(finds, server, url, "--no-work") as finder, host(works, server, url, "--no-watch") as worker:
+            finder.await_event("service.ready")
+            worker.await_event("service.ready")
+            recording(share.folder / "talk.wav")
+            done = worker.await_event("job.done")
+            codes = [finder.stop(), worker.stop()]
+
+    assert codes == [0, 0]
+    assert done["path"] == str(works / "talk.wav")
+    assert finder.seen("file.queued")
+    assert not finder.seen("job.started")
+    assert not worker.seen("file.queued")
+
+
+def test_a_host_that_does_nothing_is_refused(tmp_path: Path) -> None:
+    done = watcher("run", "--no-watch", "--no-work", tmp_path, check=False)
+
+    assert done.returncode == 2

@@ -474,6 +474,17 @@ class TestPlaces:
         assert {name(claimed(one)), name(claimed(one))} == {"talk.wav", "own.wav"}
 
 
+    def test_a_root_that_is_named_later_is_worked_on_from_then_on(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two", place="")
+        one.put([found("talk.wav")])
+        before = two.claim("worker", lease=LEASE)
+
+        two.mount({"recordings": "/mnt/rec"})
+
+        assert before is None
+        assert claimed(two).path == b"/mnt/rec/talk.wav"
+
+
 class Proxy:
     """The way to the server, which a test can cut."""
 

@@ -45,6 +45,8 @@ def run(
     config: ConfigFile = None,
     given: Given = None,
     offline: Offline = False,
+    no_watch: Annotated[bool, typer.Option("--no-watch", help="Only work, on what other hosts find.")] = False,
+    no_work: Annotated[bool, typer.Option("--no-work", help="Only find, for other hosts to work on.")] = False,
 ) -> int:
     """Watch folders and transcribe what arrives.
 
@@ -52,7 +54,7 @@ def run(
     """
     from watcher.cli.run import run as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(folders or [], config=config, given=given, offline=offline)
+    return verb(folders or [], config=config, given=given, offline=offline, watch=not no_watch, work=not no_work)
 
 
 @app.command()

@@ -8,12 +8,22 @@ from typing import Any
 
 from watcher.cli.options import configured, surroundings
 from watcher.config import Config
-from watcher.errors import ConfigError
+from watcher.errors import ConfigError, UsageError
 from watcher.service import Service
 
 
-def run(folders: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, offline: bool) -> int:
-    """Watch until told to stop; give the exit code."""
+def run(
+    folders: Sequence[Path],
+    *,
+    config: Path | None,
+    given: Sequence[str] | None,
+    offline: bool,
+    watch: bool = True,
+    work: bool = True,
+) -> int:
+    """Watch and transcribe (or only one of the two) until told to stop; give the exit code."""
+    if not watch and not work:
+        raise UsageError("neither to watch nor to work is nothing to do", hint="leave one of the two out")
     missing = [folder for folder in folders if not folder.exists()]
     if missing:
         raise ConfigError(f"there is no folder {missing[0]}", hint=f"make it first: mkdir -p {missing[0]}")
@@ -22,7 +32,7 @@ def run(folders: Sequence[Path], *, config: Path | None, given: Sequence[str] | 
         def load() -> Config:
             return configured(config, given, folders=folders, extra=extra)
 
-        return Service(load(), reload=load, surroundings=surroundings()).run()
+        return Service(load(), reload=load, surroundings=surroundings(), watches=watch, works=work).run()
 
 
 @contextmanager

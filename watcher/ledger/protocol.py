@@ -134,6 +134,9 @@ class Ledger(Protocol):
     def close(self) -> None:
         """Let go of the engine and of the lock; the ledger can't be used afterwards."""
 
+    def mount(self, roots: Mapping[str, str]) -> None:
+        """Say where named roots lie on this host from now on; only a ledger that hosts share asks for it."""
+
     # Finding.
 
     def put(self, found: Iterable[Found]) -> list[Put]:

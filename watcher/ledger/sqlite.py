@@ -1,7 +1,7 @@
 """The ledger on SQLite: one file in the state directory, one process that works on it, any number that look."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +56,9 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Looking):
             if self._lock is not None:
                 self._lock.release()
             raise
+
+    def mount(self, roots: Mapping[str, str]) -> None:
+        """See Ledger.mount: paths are kept as they are."""
 
     @property
     def insides(self) -> Insides:

@@ -106,14 +106,14 @@ class House:
         """Give the ledger for a thread that waits, if need be, until `given_up`."""
         return patient(self.direct, self.patience, given_up) if self._waits else self.direct
 
-    def start(self, *, inspect: Callable[[bytes], None]) -> None:
-        """Start the threads that work; `inspect` has a path looked at again."""
+    def start(self, *, inspect: Callable[[bytes], None], works: bool = True) -> None:
+        """Start the threads that work; `inspect` has a path looked at again. Not `works`: other hosts work on jobs."""
         self._inspect = inspect
         for record in self.ledger.quarantined():
             # The opening of the ledger has failed them, because of their crashes: nobody has told yet.
             error = FileError(record.message, hint=record.hint, reason=record.reason)
             self.conclusions.failed(record.job, error)
-        count = self.plan.settings.state.workers
+        count = self.plan.settings.state.workers if works else 0
         probes, idle = Probes(), self.waiting(self.stop)
         for number in range(1, count + 1):
             worker = Worker(
@@ -179,6 +179,7 @@ class House:
                 # Another key or model: whatever held the queue may be over.
                 self.gate.resume()
         self._overrides = self._overrides_for(new)
+        self.direct.mount(places(new.settings))
         self.plan = new
 
     def wanted(self, job: Job) -> Wanted:

@@ -49,16 +49,23 @@ class Service:
         *,
         reload: Callable[[], Config],
         surroundings: Surroundings,
+        watches: bool = True,
+        works: bool = True,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reload` reads all settings anew and raises ConfigError. Raises ConfigError when `config` can't work."""
+        """`reload` reads all settings anew and raises ConfigError. Raises ConfigError when `config` can't work.
+
+        Not `watches`, or not `works`: finding, or transcribing, is left to the other hosts on the same ledger.
+        """
         self._plan = plan(config)
         if not self._plan.folders:
             raise ConfigError(
                 "no folder is watched", hint="name one: watcher run FOLDER, or [[folders]] path = … in the settings"
             )
         self._reload = reload
+        self._watches = watches
+        self._works = works
         self._surroundings = surroundings
         self._clock = clock
         self._monotonic = monotonic
@@ -82,11 +89,11 @@ class Service:
                 on_death=signals.wake,
                 environment=self._surroundings.environment,
             )
-            finder = Finder(self._plan.folders, house.waiting(self._stop), stop=self._stop)
+            finder = Finder(self._plan.folders if self._watches else (), house.waiting(self._stop), stop=self._stop)
             crew = Crew(on_death=signals.wake)
             try:
                 finder.start_watching()
-                house.start(inspect=finder.inspect)
+                house.start(inspect=finder.inspect, works=self._works)
                 crew.start("finder", finder.run)
                 self._loop(house, finder, crew)
             finally:
@@ -221,7 +228,7 @@ class Service:
             _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
         else:
             house.swap(new)
-            finder.replace(new.folders)
+            finder.replace(new.folders if self._watches else ())
             self._log_set_up(new.config)
             _log.info("service.reloaded", ok=True, folders=[folder.name for folder in new.folders])
         self._notifier.ready()

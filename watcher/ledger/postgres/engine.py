@@ -80,6 +80,12 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
                 self._listener = None
         self._database.close()
 
+    def mount(self, mounts: Sequence[bytes]) -> None:
+        """Work on sources of these mounts from now on."""
+        self._mounts = list(mounts)
+        # What could not be claimed here may be now.
+        self._announce()
+
     # Finding.
 
     def put(self, found: Iterable[Found]) -> list[Put]:

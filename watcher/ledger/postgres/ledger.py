@@ -100,6 +100,11 @@ class PostgresLedger:
             self._lock.release()
             self._lock = None
 
+    def mount(self, roots: Mapping[str, str]) -> None:
+        """See Ledger.mount."""
+        self.roots = Roots(roots, host=self.host)
+        self._engine.mount(self.roots.mounts)
+
     # Finding.
 
     def put(self, found: Iterable[Found]) -> list[Put]:
