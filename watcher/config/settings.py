@@ -142,7 +142,7 @@ class StateSettings(_Section):
         description="where the ledger lives; empty: $STATE_DIRECTORY, else /var/lib/watcher with a config in /etc, "
         "else ~/.local/state/watcher",
     )
-    url: str = Field("", description="empty: SQLite in dir")
+    url: str = Field("", description="empty: SQLite in dir; postgresql://user@host/database: one queue for many hosts")
     workers: int = Field(4, ge=1, le=256, description="files in work at once; one is kept free for short files")
     keep_answers_days: float = Field(365.0, ge=1, description="days a paid answer is kept after its last use")
     keep_answers_mb: int = Field(
