@@ -150,7 +150,7 @@ def finding(state: Path, *folders: Folder, settle: bool = True) -> Iterator[Scen
     log = Log()
     ledger = open_ledger(state)
     stop = threading.Event()
-    finder = Finder(folders, ledger, stop=stop)
+    finder = Finder(folders, ledger, stop=stop, tick=0.05)
     finder.start_watching()
     failures: list[BaseException] = []
 

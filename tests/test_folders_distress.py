@@ -313,7 +313,10 @@ def test_a_file_system_mounted_over_the_root_and_unmounted_is_noticed(scene: Sce
     assert "below.wav" in scene.sizes(base)
 
 
-def test_a_file_system_mounted_inside_is_scanned_at_once_and_watched(scene: Scene, base: Path) -> None:
+def test_a_file_system_mounted_inside_is_scanned_at_once_and_watched(
+    scene: Scene, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.1)
     point = made(base / "usb")
     with mounted(point):
         path = put(point / "a.wav")

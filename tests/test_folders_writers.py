@@ -51,8 +51,13 @@ def quiet() -> float:
 
 
 @pytest.fixture
-def scene(base: Path, tmp_path: Path, quiet: float) -> Iterator[Scene]:
-    folder = Folder("a", str(base), quiet_seconds=quiet, incomplete_after=3.0)
+def incomplete() -> float:
+    return 3.0
+
+
+@pytest.fixture
+def scene(base: Path, tmp_path: Path, quiet: float, incomplete: float) -> Iterator[Scene]:
+    folder = Folder("a", str(base), quiet_seconds=quiet, incomplete_after=incomplete)
     with finding(tmp_path / "state", folder) as scene:
         scene.log.wait_for("folder.watching")
         yield scene
@@ -72,7 +77,14 @@ def tool_of(name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "quiet"),
     # Who reserves the space, closes, and comes back: nothing but quiet tells.
-    [(name, 3.0 if name.startswith("preallocated") else 0.05) for name in BENCHMARK.WRITERS],
+    [
+        pytest.param(
+            name,
+            3.0 if name.startswith("preallocated") else 0.05,
+            marks=[pytest.mark.slow] if name.startswith("ffmpeg") else [],
+        )
+        for name in BENCHMARK.WRITERS
+    ],
 )
 def test_every_writer_s_files_are_found_once_and_whole(scene: Scene, base: Path, name: str, quiet: float) -> None:
     tool = tool_of(name)
@@ -122,6 +134,7 @@ def test_live_recordings_of_every_kind_are_found_once_and_whole(scene: Scene, ba
     assert suspects <= {"mkalive", "webm", "webmvideo"}
 
 
+@pytest.mark.parametrize("incomplete", [1.0])
 def test_a_killed_recorder_s_file_is_taken_in_the_end_and_marked(scene: Scene, base: Path) -> None:
     process = recorder(base, "wav")
     path = base / "wav.wav"
@@ -132,7 +145,7 @@ def test_a_killed_recorder_s_file_is_taken_in_the_end_and_marked(scene: Scene, b
     [event] = scene.log.wait_for("file.queued")
 
     assert (event["path"], event["bytes"], event["suspect"]) == (str(path), path.stat().st_size, True)
-    assert event["waited"] >= 3.0
+    assert event["waited"] >= 1.0
 
 
 def test_a_writer_that_stops_for_long_is_waited_for(scene: Scene, base: Path) -> None:
@@ -201,6 +214,7 @@ def test_an_unnamed_file_that_is_linked_in_is_found(scene: Scene, base: Path) ->
     once_and_whole(scene, base, [path])
 
 
+@pytest.mark.parametrize("incomplete", [0.3])
 def test_a_truncated_file_is_looked_at_again_by_the_rounds(scene: Scene, base: Path) -> None:
     path = base / "a.wav"
     path.write_bytes(wave(2000))

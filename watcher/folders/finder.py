@@ -41,8 +41,12 @@ class Finder:
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        tick: float = TICK,
     ) -> None:
-        """Take the folders as they are; ValueError for a glob that cannot be understood."""
+        """Take the folders as they are; `tick`: seconds between looks at roots and watches.
+
+        ValueError for a glob that cannot be understood.
+        """
         #: Set when the first scan of every local folder that is there has begun.
         self.ready = threading.Event()
         self._folders = _checked(folders)
@@ -50,7 +54,8 @@ class Finder:
         self._stop = stop
         self._clock = clock
         self._monotonic = monotonic
-        self._lane = Lane(ledger, clock=clock, monotonic=monotonic)
+        self._tick = tick
+        self._lane = self._new_lane()
         self._remote: list[RemoteLane] = []
         self._leaving: list[RemoteLane] = []
         self._doubles: tuple[FolderState, ...] = ()
@@ -117,6 +122,9 @@ class Finder:
         ]
         return (*self._lane.states, *remote, *self._doubles)
 
+    def _new_lane(self) -> Lane:
+        return Lane(self._ledger, clock=self._clock, monotonic=self._monotonic, tick=self._tick)
+
     def _tell(self, event: Event) -> None:
         for lane in (self._lane, *(remote.lane for remote in list(self._remote))):
             lane.inbox.put(event)
@@ -163,7 +171,7 @@ class Finder:
             else:
                 remote.assign(foreign)
         for folder, foreign in wanted.items():
-            remote = RemoteLane(folder, foreign, self._ledger, clock=self._clock, monotonic=self._monotonic)
+            remote = RemoteLane(folder, foreign, self._new_lane())
             self._remote.append(remote)
             remote.start()
 

@@ -41,6 +41,7 @@ class Lane:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        tick: float = TICK,
     ) -> None:
         self.inbox: Inbox = Inbox()
         self.posts: list[Post] = []
@@ -53,6 +54,7 @@ class Lane:
         self._ledger = ledger
         self._clock = clock
         self._monotonic = monotonic
+        self._tick_seconds = tick
         self._next_tick = 0.0
         self._next_notes = 0.0
 
@@ -95,7 +97,7 @@ class Lane:
         self._scan()
         now = self.beat = self._monotonic()
         if now >= self._next_tick:
-            self._next_tick = now + TICK
+            self._next_tick = now + self._tick_seconds
             self._tick(now)
 
     # Events.
@@ -202,11 +204,9 @@ class Lane:
 class RemoteLane:
     """A folder on a network mount, in a thread of its own: a server that does not answer holds up nobody else."""
 
-    def __init__(
-        self, folder: Folder, foreign: frozenset[bytes], ledger: Ledger, **clocks: Callable[[], float]
-    ) -> None:
+    def __init__(self, folder: Folder, foreign: frozenset[bytes], lane: Lane) -> None:
         self.folder = folder
-        self.lane = Lane(ledger, **clocks)
+        self.lane = lane
         #: What ended the thread unexpectedly.
         self.failure: Exception | None = None
         #: It was reported as not answering.
