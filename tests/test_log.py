@@ -118,3 +118,7 @@ def test_a_closed_stderr_ends_the_talk_and_not_the_work() -> None:
     structlog.get_logger().error("job.failed")
 
     assert stream.closed
+
+
+def test_a_secret_with_quotes_is_masked_as_json_writes_it() -> None:
+    assert 'sk-"quo' not in written(secrets=('sk-"quo\\te',), message='key sk-"quo\\te refused').replace("\\", "")

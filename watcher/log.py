@@ -53,7 +53,9 @@ def configure(
     if face == "auto":
         face = "journal" if journal else "console" if stream.isatty() else "json"
     render = _Console(colors=stream.isatty() if colors is None else colors) if face == "console" else _line
-    masked = tuple(sorted({secret for secret in secrets if len(secret) >= _SECRET_AT_LEAST}, key=len, reverse=True))
+    # As they are, and as JSON writes them.
+    shapes = {shape for secret in secrets for shape in (secret, json.dumps(secret)[1:-1])}
+    masked = tuple(sorted({shape for shape in shapes if len(shape) >= _SECRET_AT_LEAST}, key=len, reverse=True))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -82,7 +82,12 @@ def _unchanged(job: Job, descriptor: int, ledger: Ledger) -> Outcome | None:
     if not job.content or not ledger.owned(job.path) or media.digest(descriptor) != job.content:
         return None
     known = ledger.lookup(job.path)
-    return known.outcome if known is not None else None
+    outcome = known.outcome if known is not None else None
+    if outcome is None:
+        return None
+    # A crash may have fallen between the placing of another content's outputs and its conclusion.
+    ours = {(row.path, row.digest) for row in ledger.owned(job.path)}
+    return outcome if all((output.path, output.digest) in ours for output in outcome.outputs) else None
 
 
 def _moved(job: Job, outcome: Outcome, wanted: Wanted, ledger: Ledger) -> Outcome:

@@ -60,12 +60,13 @@ class Conclusions:
         facts.update({key: value for key, value in doubts.items() if value})
         if outcome.moved_to:
             facts["moved_to"] = _text(outcome.moved_to)
-        self._ledger.done(job, outcome, hook=self._payload("job.done", job, facts) if self._on_done() else "")
-        sidecar.forget_move(job, self._ledger)
         try:
+            # Before it is concluded: a crash in between must not leave a note beside a finished recording.
             sidecar.remove_note(job.root, job.path, self._ledger)
         except JobError as problem:
             _log.warning("job.done", reason=problem.reason, message=f"the failure note stays: {problem.message}")
+        self._ledger.done(job, outcome, hook=self._payload("job.done", job, facts) if self._on_done() else "")
+        sidecar.forget_move(job, self._ledger)
         _log.info("job.done", **facts)
         self._told_done((job, outcome))
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -277,7 +278,7 @@ def set_up_log(config: Config, surroundings: Surroundings, *, options: LogOption
         options or config.settings.log,
         journal=surroundings.journal,
         colors=False if surroundings.no_color else None,
-        secrets=[config.settings.api.key.get_secret_value()],
+        secrets=[config.settings.api.key.get_secret_value(), urlsplit(config.settings.state.url).password or ""],
     )
 
 
