@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from watcher.errors import StateBusyError, StateError
 from watcher.job import Fingerprint, Found
 from watcher.ledger import open_ledger
-from watcher.ledger.patience import Careless, Patience, patient
+from watcher.ledger.patience import Patience, patient
 from watcher.ledger.protocol import Put
 from watcher.ledger.sqlite import SqliteLedger
 
@@ -135,17 +135,3 @@ def test_a_patient_ledger_outlasts_a_full_disk(ledger: SqliteLedger, patience: P
     thread.join(20)
 
     assert answers == [Put.QUEUED] * len(many)
-
-
-def test_a_careless_memory_forgets_rather_than_waits(ledger: SqliteLedger, patience: Patience) -> None:
-    careless = Careless(ledger, patience)
-    careless.remember("key", {"a": 1})
-    full = Full(ledger)
-    with capture_logs() as log:
-        careless.remember("key", {"a": "2" * 100_000})
-    full.end()
-
-    assert [line["event"] for line in log] == ["service.waiting"]
-    assert careless.remembered("key") == {"a": 1}
-    careless.forget_memory("key")
-    assert careless.remembered("key") is None

@@ -7,7 +7,7 @@ every start. Nothing can be worked on meanwhile, and nothing is lost.
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import structlog
@@ -107,29 +107,3 @@ class _Patient:
         # Found there from now on, without a detour through here.
         self.__dict__[name] = call
         return call
-
-
-class Careless:
-    """What is good to remember and no loss to forget: a change that the ledger does not take now is dropped."""
-
-    def __init__(self, ledger: Ledger, patience: Patience) -> None:
-        self._ledger = ledger
-        self._patience = patience
-
-    def remember(self, key: str, value: Mapping[str, Any], *, expires: float | None = None) -> None:
-        """See Ledger.remember."""
-        self._dare(lambda: self._ledger.remember(key, value, expires=expires))
-
-    def remembered(self, key: str) -> dict[str, Any] | None:
-        """See Ledger.remembered."""
-        return self._ledger.remembered(key)
-
-    def forget_memory(self, key: str) -> None:
-        """See Ledger.forget_memory."""
-        self._dare(lambda: self._ledger.forget_memory(key))
-
-    def _dare(self, change: Callable[[], None]) -> None:
-        try:
-            change()
-        except StateBusyError as error:
-            self._patience.note(error)

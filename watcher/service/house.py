@@ -16,7 +16,7 @@ from watcher.errors import FileError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger, open_ledger
-from watcher.ledger.patience import Careless, Patience, patient
+from watcher.ledger.patience import Patience, patient
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
@@ -85,7 +85,7 @@ class House:
         self._given_up = threading.Event()
         #: The ledger of those who hold something that was paid for: they wait as long as the house does.
         self.ledger = self.waiting(self._given_up)
-        self.client = Client(plan.endpoint, memory=self.ledger)
+        self.client = Client(plan.endpoint, memory=self.direct)
         self._retired: list[Client] = []
         self.gate = self._gate_for(plan)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
@@ -170,7 +170,7 @@ class House:
         if new.endpoint != self.plan.endpoint:
             # What is in flight goes on with the former client; it is closed with the house.
             self._retired.append(self.client)
-            self.client = Client(new.endpoint, memory=self.ledger)
+            self.client = Client(new.endpoint, memory=self.direct)
         if new.endpoint.name != self.plan.endpoint.name:
             self.gate = self._gate_for(new)
         else:
@@ -232,9 +232,9 @@ class House:
         return Gate(
             plan.gate,
             endpoint_name=plan.endpoint.name,
-            # It remembers under its lock, which the main thread takes, too: rather forgotten than waited for.
-            memory=Careless(self.direct, self.patience),
-            buy=self.ledger.buy,
+            # It writes under its lock, which the main thread takes, too, and makes up later for what is not taken.
+            memory=self.direct,
+            buy=self.direct.buy,
             stop=self.stop,
             shared=bool(plan.settings.state.url),
         )
