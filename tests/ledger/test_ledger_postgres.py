@@ -473,7 +473,6 @@ class TestPlaces:
         assert [record.path for record in two.records(State.READY)][-1] == b"recordings:/talk.wav"
         assert {name(claimed(one)), name(claimed(one))} == {"talk.wav", "own.wav"}
 
-
     def test_a_root_that_is_named_later_is_worked_on_from_then_on(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="")
         one.put([found("talk.wav")])
@@ -594,6 +593,19 @@ class TestAway:
 
         assert ledger.counts()[State.DONE] == 1
         assert ledger.tally().answers == 1
+
+    def test_a_walk_goes_on_where_it_was(self, ledger: PostgresLedger, proxy: Proxy) -> None:
+        ledger.put([found(f"{number:04}.wav", root=b"/srv") for number in range(5000)])
+        walked = []
+        mending = threading.Timer(0.5, proxy.mend)
+        for path, _, _ in ledger.known(b"/srv"):
+            walked.append(path)
+            if len(walked) == 1000:
+                proxy.cut()
+                mending.start()
+        mending.join()
+
+        assert walked == [b"/srv/%04d.wav" % number for number in range(5000)]
 
     def test_connections_that_broke_while_idle_cost_nothing(self, ledger: PostgresLedger, proxy: Proxy) -> None:
         ledger.put([found("a.wav")])

@@ -112,9 +112,8 @@ class Database:
         theirs, ours = self._moment
         passed = _boot_time() - ours
         if passed > _SYNC:
-            # Clocks differ by millionths: what was right a minute ago does while the database is away.
-            with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
-                self._sync(raw)
+            # Clocks differ by millionths: what was right a minute ago does while the database is away, or busy.
+            self._sync_at_leisure()
             theirs, ours = self._moment
             passed = _boot_time() - ours
         return theirs + passed
@@ -126,18 +125,18 @@ class Database:
             yield Connection(raw)
             raw.execute(b"COMMIT")
 
-    def query(self, sql: str, values: Values = ()) -> list[Row]:
-        """See part.Store; waits for a database that is away."""
+    def query(self, sql: str, values: Values = (), *, patience: float | None = None) -> list[Row]:
+        """See part.Store; waits for a database that is away, for `patience` seconds instead of our own."""
 
         def ask() -> list[Row]:
             with self._connection() as raw, _errors(self._address.name):
                 return raw.execute(translated(sql), values or None).fetchall()
 
-        return self.patiently(ask)
+        return self.patiently(ask, patience=patience)
 
-    def patiently(self, call: Callable[[], _T]) -> _T:
+    def patiently(self, call: Callable[[], _T], *, patience: float | None = None) -> _T:
         """Do something again until the database is there to do it, but not for longer than our patience."""
-        deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
+        deadline, pause = time.monotonic() + (self._patience if patience is None else patience), _FIRST_PAUSE
         while True:
             try:
                 return call()
@@ -158,12 +157,8 @@ class Database:
     def shrink(self) -> None:
         """See part.Store."""
         # Only the tables' owner may; where the hosts' role is another one, the server's autovacuum does it in time.
-        with contextlib.suppress(StateError):
-            self.query("SELECT 1")
-            with self._connection() as raw, _errors(self._address.name):
-                raw.execute(b"SET client_min_messages = error")
-                raw.execute(b"VACUUM (TRUNCATE) answers, contents, cuts")
-                raw.execute(b"RESET client_min_messages")
+        with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
+            raw.execute(b"VACUUM (TRUNCATE) answers, contents, cuts")
 
     def size(self) -> int:
         """See part.Store; may be asked of a closed one, too."""
@@ -188,6 +183,18 @@ class Database:
                 raw.close()
                 raise
         return raw
+
+    def _sync_at_leisure(self) -> None:
+        """Look at the database's clock if a connection lies idle: who asks may have one already, so nobody waits for one."""
+        with self._pool:
+            raw = self._idle.pop() if self._idle else None
+        if raw is None:
+            return
+        try:
+            with contextlib.suppress(StateError), _errors(self._address.name):
+                self._sync(raw)
+        finally:
+            self._give(raw)
 
     def _sync(self, raw: Raw) -> None:
         before = _boot_time()

@@ -12,7 +12,7 @@ from watcher.ledger.answers import Answers
 from watcher.ledger.looking import Looking
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
-from watcher.ledger.part import Connection, Row
+from watcher.ledger.part import Connection, Row, Values
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.listener import Listener
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
@@ -20,6 +20,8 @@ from watcher.ledger.protocol import Put
 from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue, columns, held
 from watcher.ledger.waiting import LONGEST_DELAY
 
+#: Seconds that a walk through the sources waits for a database that went away.
+_WALK: Final = 600.0
 #: Channel on which hosts say that there is new work.
 _CHANNEL: Final = "watcher"
 
@@ -176,6 +178,10 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
     def _fold(self) -> None:
         with self._database.transaction(durable=False) as connection:
             connection.execute(_FOLD)
+
+    def _page(self, statement: str, values: Values) -> list[Row]:
+        # Whoever walks cannot begin anew: the walk waits for him.
+        return self._database.query(statement, values, patience=_WALK)
 
     # Within a transaction.
 
