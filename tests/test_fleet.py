@@ -143,7 +143,7 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
         codes = [one.stop(), two.stop()]
         asked = Counter(map(heard, server.asked))
 
-    assert codes == [0, 0]
+    assert codes == [0, 0], f"{one.log()}\n{two.log()}"
     assert len(asked) == 60
     assert sum(asked.values()) <= 60 + 4
     assert len(list(share.folder.iterdir())) == 180

@@ -205,20 +205,18 @@ class Database:
     def _begun(self, *, durable: bool) -> Iterator[Raw]:
         """Give a connection on which a transaction has begun; it is undone unless it was committed."""
         begin = b"BEGIN" if durable else b"BEGIN; SET LOCAL synchronous_commit = off"
-        raw = self._take()
-        try:
+        with contextlib.ExitStack() as stack:
+            raw = stack.enter_context(self._connection())
             try:
                 raw.execute(begin, prepare=False)
             except psycopg.OperationalError:
                 # It broke while it lay idle, and so did the others, if the server was restarted: nothing was done yet.
-                self._give(raw)
+                stack.close()
                 self._forget_idle()
-                raw = self._take()
+                raw = stack.enter_context(self._connection())
                 with _errors(self._address.name):
                     raw.execute(begin, prepare=False)
             yield raw
-        finally:
-            self._give(raw)
 
     @contextmanager
     def _connection(self) -> Iterator[Raw]:
