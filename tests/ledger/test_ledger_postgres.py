@@ -18,9 +18,9 @@ from ledger_engines import LEASE, Clock, claimed, crowded, found, name, until
 
 import watcher
 from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
-from watcher.job import Job, Outcome, Output, State
+from watcher.job import Cut, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.protocol import Content, Ledger
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
@@ -295,6 +295,30 @@ class TestSharing:
         assert two.buy("api", "2026-11-22", 5) == 15
         assert two.remembered("hold:api") == {"status": "held"}
         assert one.tally() == two.tally()
+
+    def test_hosts_may_keep_the_same_at_the_same_time(self, fleet: Fleet) -> None:
+        hosts = [fleet.host(str(number)) for number in range(4)]
+        barrier, failures = threading.Barrier(4), []
+
+        def keep(ledger: Ledger) -> None:
+            barrier.wait()
+            try:
+                for _ in range(30):
+                    ledger.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
+                    ledger.keep(DIGEST, "p", b"answer", seconds=1, model="m")
+                    ledger.keep_content(Content(DIGEST, "s", "p", 1.0, (Cut(0, 0, 1, DIGEST),)))
+                    ledger.remember("form", {"words": True})
+            except Exception as error:  # noqa: BLE001 - told by the test's thread
+                failures.append(error)
+
+        threads = [threading.Thread(target=keep, args=(ledger,)) for ledger in hosts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert failures == []
+        assert hosts[0].content(digest=DIGEST) is not None
 
     def test_sums_outlive_the_connections_they_were_made_on(self, fleet: Fleet) -> None:
         for number in range(3):

@@ -1,7 +1,7 @@
 """What was paid for: the server's answers, and how the recordings they belong to were cut."""
 
 import zlib
-from typing import Final
+from typing import ClassVar, Final
 
 from watcher.job import Cut
 from watcher.ledger import rows
@@ -16,6 +16,12 @@ _DAY: Final = 86_400.0
 
 class Answers(Part):
     """Paid answers, cuts and contents."""
+
+    #: Enters a content, after a former one was dropped.
+    KEEP_CONTENT: ClassVar[str] = """
+    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, used_at)
+    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :now)
+    """
 
     def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
         """See Ledger.keep."""
@@ -77,7 +83,7 @@ class Answers(Part):
         }
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
-            connection.execute(_KEEP_CONTENT, values)
+            connection.execute(self.KEEP_CONTENT, values)
             connection.execute("DELETE FROM cuts WHERE sketch = :sketch AND parameters = :parameters", values)
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
@@ -153,10 +159,6 @@ ON CONFLICT (sketch, parameters, number) DO UPDATE SET
     first = excluded.first, behind = excluded.behind, digest = excluded.digest, used_at = excluded.used_at
 """
 _CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
-_KEEP_CONTENT: Final = """
-INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, used_at)
-VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :now)
-"""
 _FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, used_at FROM contents "
 #: By what is known: the digest (else the sketch), the parameters.
 _CONTENT: Final = {

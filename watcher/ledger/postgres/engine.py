@@ -37,6 +37,14 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
     SELECT id, source, kind, payload, attempts FROM hooks WHERE host = current_setting('watcher.host') ORDER BY id
     """
 
+    # Two hosts may hear copies of one recording at the same time: the second one finds what the first one entered.
+    KEEP_CONTENT: ClassVar[str] = f"""
+    {Answers.KEEP_CONTENT}
+    ON CONFLICT (digest, parameters) DO UPDATE SET
+        id = DEFAULT, sketch = excluded.sketch, seconds = excluded.seconds, cuts = excluded.cuts,
+        loudness = excluded.loudness, used_at = excluded.used_at
+    """
+
     _database: Database
 
     def __init__(
