@@ -739,3 +739,26 @@ def test_directories_of_a_network_mount_inside_are_known_as_such(base: Path, mak
 
     assert root.remote_directories() == {share}
     assert stat.S_ISDIR(base.stat().st_mode)
+
+
+def test_a_placeholder_is_believed_however_it_was_met(base: Path, make: Make, time: Time, log: Log) -> None:
+    for name in ("scanned", "announced"):
+        (base / name).mkdir()
+    root = make(time=time)
+    end(root.full())
+    put(base / "scanned" / "a.wav.part")
+    end(root.changed())
+    root.inspect(os.fsencode(put(base / "announced" / "b.wav.aria2")))
+    for name in ("scanned/a.wav", "announced/b.wav", "never-listed/c.wav", "never-listed/c.wav.crdownload"):
+        put(base / name)
+    for name in ("scanned/a.wav", "announced/b.wav", "never-listed/c.wav"):
+        root.inspect(os.fsencode(base / name))
+    assert queued(root, log) == set()
+
+    for path in base.rglob("*.wav.*"):
+        path.unlink()
+    end(root.full())
+    time.forward(2.0)
+    root.check_due(10)
+
+    assert queued(root, log) == {"scanned/a.wav", "announced/b.wav", "never-listed/c.wav"}

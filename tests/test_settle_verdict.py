@@ -87,9 +87,9 @@ def test_cut_off_files_never_wait_less_than_others_without_proof() -> None:
 
 
 def test_looks_at_a_writer_back_off_to_half_a_minute() -> None:
-    waits = [decide(evidence(SOMEONE), RULES, Past(Reason.WRITER, looks), quiet=0).wait for looks in range(9)]
+    waits = [decide(evidence(SOMEONE), RULES, Past(Reason.WRITER, looks), quiet=0).wait for looks in range(11)]
 
-    assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0]
 
 
 def test_looks_at_an_incomplete_file_back_off_to_a_minute_and_end_in_time() -> None:
@@ -100,8 +100,9 @@ def test_looks_at_an_incomplete_file_back_off_to_a_minute_and_end_in_time() -> N
 
 
 def test_another_reason_starts_over() -> None:
-    assert decide(evidence(SOMEONE), RULES, Past(Reason.INCOMPLETE, 20), quiet=0.0).wait == 0.25
-    assert patience(Reason.EMPTY, Past(Reason.WRITER, 20)).wait == 1.0
+    assert decide(evidence(SOMEONE), RULES, Past(Reason.INCOMPLETE, 20), quiet=0.0).wait == 0.05
+    assert patience(Reason.EMPTY, Past(Reason.WRITER, 20)).wait == 0.05
+    assert patience(Reason.PLACEHOLDER, Past(Reason.WRITER, 20)).wait == 1.0
 
 
 def test_patience_ends_at_half_a_minute_however_often_one_looked() -> None:

@@ -35,6 +35,7 @@ from watcher.settle import (
     abandoned,
     fingerprint,
     is_audio,
+    is_placeholder,
     too_deep,
 )
 
@@ -128,6 +129,9 @@ class Root:
         self.foreign: frozenset[bytes] = frozenset()
         #: The first scan of the first start is not over.
         self.first = False
+        #: Directories with placeholders: only there is every file's sibling asked for. Where somebody makes thousands of
+        #: files, each question about a name that is not there waits for the directory's lock.
+        self._unfinished: set[bytes] = set()
         self._ledger = ledger
         self._told = told
         self._mounts = mounts
@@ -181,7 +185,10 @@ class Root:
 
     def inspect_all(self, paths: Iterable[bytes], *, asked: bool = False) -> None:
         """Look at paths, as `inspect` does; those that follow each other in one directory share its opening."""
-        for parent, together in groupby(paths, os.path.dirname):
+        for parent, group in groupby(paths, os.path.dirname):
+            together = list(group)
+            if any(is_placeholder(os.fsdecode(path)) for path in together):
+                self._unfinished.add(parent)
             wanted = [path for path in together if self.owns(path) and (asked or self._wanted(self._relative(path)))]
             if not wanted:
                 continue
@@ -202,7 +209,8 @@ class Root:
         except OSError as error:
             self._out_of_reach(path, error)
         else:
-            self._regard(directory, parent, os.fsdecode(name), status, arrived=True)
+            siblings = parent in self._unfinished or parent not in self.directories
+            self._regard(directory, parent, os.fsdecode(name), status, arrived=True, siblings=siblings)
 
     def _out_of_reach(self, path: bytes, error: OSError) -> None:
         if error.errno in _NOT_THERE:
@@ -252,6 +260,7 @@ class Root:
         for path, directory in list(self.directories.items()):
             if directory.generation < generation:
                 del self.directories[path]
+        self._unfinished &= self.directories.keys()
         if self.first:
             self.flush()
             self._ledger.remember(self._memory, {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
@@ -345,7 +354,7 @@ class Root:
         status = os.fstat(directory)
         key, inodes = directory_key(path), self._site(path, status.st_dev).inodes
         interesting, known, is_file = self.names.interesting, self.known.get, stat.S_ISREG
-        files = 0
+        files = placeholders = 0
         with os.scandir(directory) as entries:
             for count, entry in enumerate(entries, 1):
                 if count % _ENTRIES == 0:
@@ -369,17 +378,22 @@ class Root:
                             yield tour
                         continue
                     self._odd(path, name, seen)
+                placeholders += is_placeholder(name)
                 if self.folder.recursive and entry.is_dir(follow_symlinks=False):
                     self._descend(path.rstrip(b"/") + b"/" + os.fsencode(name), below)
         tour.directories += 1
         tour.files += files
+        tour.strangers += self._listed(path, status, placeholders=placeholders > 0)
+
+    def _listed(self, path: bytes, status: os.stat_result, *, placeholders: bool) -> bool:
+        """Note a directory as listed; say whether it was not known, or is another now."""
+        (self._unfinished.add if placeholders else self._unfinished.discard)(path)
         before = self.directories.get(path)
-        if before is None or (before.device, before.inode) != (status.st_dev, status.st_ino):
-            tour.strangers += 1
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
         self.directories[path] = Directory(
             0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation
         )
+        return before is None or (before.device, before.inode) != (status.st_dev, status.st_ino)
 
     def _descend(self, path: bytes, below: list[bytes]) -> None:
         """Add a directory to those `below` unless it is left out; speak of one that is nested too deeply, once."""
@@ -402,7 +416,7 @@ class Root:
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
         if full not in self.candidates and self._wanted(self._relative(full)):
             tour.news += 1
-            self._regard(directory, path, name, status, arrived=arrived)
+            self._regard(directory, path, name, status, arrived=arrived, siblings=True)
 
     # Judging what was found.
 
@@ -419,8 +433,13 @@ class Root:
         known = (self.path + b"/" + os.fsencode(parent)) in self.directories if parent else True
         return known or self.names.enters_all(parent)
 
-    def _regard(self, directory: int, parent: bytes, name: str, status: os.stat_result, *, arrived: bool) -> None:
-        """Take a file for known, for left alone, or have it looked at. `arrived`: an event or a due look says so."""
+    def _regard(
+        self, directory: int, parent: bytes, name: str, status: os.stat_result, *, arrived: bool, siblings: bool
+    ) -> None:
+        """Take a file for known, for left alone, or have it looked at.
+
+        `arrived`: an event or a due look says so. `siblings`: a placeholder may stand beside it.
+        """
         path = parent.rstrip(b"/") + b"/" + os.fsencode(name)
         if not stat.S_ISREG(status.st_mode):
             self.candidates.forget(path)
@@ -446,7 +465,7 @@ class Root:
         if candidate is None:
             _log.debug("file.found", path=os.fsdecode(path), bytes=status.st_size)
         self._opened += 1
-        found = self.candidates.look(directory, path, status, site, backlog=old, arrived=arrived)
+        found = self.candidates.look(directory, path, status, site, backlog=old, arrived=arrived, siblings=siblings)
         if found is not None:
             self._urgent = self._urgent or arrived
             self._found[path] = (found, 0.0 if candidate is None else self._monotonic() - candidate.seen)

@@ -7,7 +7,7 @@ of them open must keep still for a while. What waits stands in a table with its 
 
 from watcher.settle.candidates import UNREADABLE_HINT, Candidate, Candidates, Signature, Site, abandoned, fingerprint
 from watcher.settle.lease import Writer, hollow, writer
-from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, PRESETS, Names, Ruling, is_audio, too_deep
+from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, PRESETS, Names, Ruling, is_audio, is_placeholder, too_deep
 from watcher.settle.quota import Quota
 from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, gather
 
@@ -34,6 +34,7 @@ __all__ = [
     "gather",
     "hollow",
     "is_audio",
+    "is_placeholder",
     "too_deep",
     "writer",
 ]

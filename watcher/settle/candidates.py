@@ -168,11 +168,12 @@ class Candidates:
         *,
         backlog: bool = False,
         arrived: bool = True,
+        siblings: bool = True,
     ) -> Found | None:
         """Examine the regular file `path`, which lies in the open `directory`; give it when it is whole.
 
-        `status` is its lstat. `arrived`: an event spoke of it, so that it has been quiet since now at best. A file that
-        is gone is forgotten; any other stays, and falls due again.
+        `status` is its lstat. `arrived`: an event spoke of it, so that it has been quiet since now at best. `siblings`:
+        a placeholder may stand beside it. A file that is gone is forgotten; any other stays, and falls due again.
         """
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
@@ -188,7 +189,7 @@ class Candidates:
         if candidate is None:
             candidate = Candidate(path, signature, since, now, backlog, site)
         candidate.since = since
-        view = _View(directory, os.path.basename(path), signature, now - since)
+        view = _View(directory, os.path.basename(path), signature, now - since, siblings)
         try:
             decision, evidence = self._judge(view, status, site, past)
         except FileNotFoundError:
@@ -240,7 +241,7 @@ class Candidates:
             if not stat.S_ISREG(opened.st_mode) or Signature.of(opened) != view.signature:
                 return _MOVED_ON, None
             evidence = gather(descriptor, opened, network=site.network)
-            sibling = self._placeholder(view, status, evidence)
+            sibling = self._placeholder(view, status, evidence) if view.siblings else ""
             if sibling:
                 return patience(Reason.PLACEHOLDER, past, sibling), evidence
             decision = decide(evidence, self.rules, past, quiet=view.quiet)
@@ -330,6 +331,7 @@ class _View:
     name: bytes
     signature: Signature
     quiet: float
+    siblings: bool
 
 
 def abandoned(status: os.stat_result, now: float) -> bool:

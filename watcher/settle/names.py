@@ -90,6 +90,11 @@ PRESETS: Final = {
 DEEPEST: Final = 200
 
 
+def is_placeholder(name: str) -> bool:
+    """Say whether a file of that name says of another that it is not final."""
+    return name.lower().endswith(PLACEHOLDER_SUFFIXES)
+
+
 class Ruling(StrEnum):
     """What a name alone says of a file."""
 

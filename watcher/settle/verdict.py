@@ -14,9 +14,11 @@ _QUIET_WITHOUT_LEASE: Final = 5.0
 #: On network mounts a writer on another machine is invisible and copies pause: for provable ends, and for others.
 _QUIET_NETWORK_COMPLETE: Final = 10.0
 _QUIET_NETWORK: Final = 30.0
-#: First and longest wait until the next look, by doubling.
-_WRITER_LOOKS: Final = (0.25, 30.0)
-_INCOMPLETE_LOOKS: Final = (1.0, 60.0)
+#: First and longest wait until the next look, by doubling. The end of most waits is an event; in a directory that has
+#: just been made there may be none, so the first looks come soon.
+_WRITER_LOOKS: Final = (0.05, 30.0)
+_EMPTY_LOOKS: Final = (0.05, 30.0)
+_INCOMPLETE_LOOKS: Final = (0.25, 60.0)
 _OTHER_LOOKS: Final = (1.0, 30.0)
 
 
@@ -122,7 +124,8 @@ def decide(evidence: Evidence, rules: Rules, past: Past, *, quiet: float) -> Dec
 
 def patience(reason: Reason, past: Past, detail: str = "") -> Decision:
     """Decide where there is nothing to examine: an empty file, a placeholder, one that cannot be read."""
-    return Decision(wait=past.backoff(reason, _OTHER_LOOKS), reason=reason, detail=detail)
+    bounds = _EMPTY_LOOKS if reason is Reason.EMPTY else _OTHER_LOOKS
+    return Decision(wait=past.backoff(reason, bounds), reason=reason, detail=detail)
 
 
 def _quiet_needed(evidence: Evidence, rules: Rules) -> float:
