@@ -13,7 +13,7 @@ from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger, Record
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.service.plan import Plan, is_below, places, plan, spellings
+from watcher.service.plan import Plan, is_below, plan, spellings
 
 
 def render(
@@ -29,7 +29,7 @@ def render(
     loaded = configured(config, given, extra=extra)
     made = plan(loaded, keyless=True)
     ledger = open_ledger(
-        loaded.state_directory, loaded.settings.state.url, roots=places(loaded.settings), exclusive=False
+        loaded.state_directory, loaded.settings.state.url, roots=loaded.settings.places, exclusive=False
     )
     written: list[str] = []
     problems: list[Problem] = []

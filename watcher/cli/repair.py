@@ -13,7 +13,7 @@ from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.service.plan import endpoint_of, places, spellings
+from watcher.service.plan import endpoint_of, spellings
 
 
 def retry(
@@ -54,7 +54,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
 @contextmanager
 def _ledger(loaded: Config) -> Iterator[Ledger]:
     ledger = open_ledger(
-        loaded.state_directory, loaded.settings.state.url, roots=places(loaded.settings), exclusive=False
+        loaded.state_directory, loaded.settings.state.url, roots=loaded.settings.places, exclusive=False
     )
     try:
         yield ledger

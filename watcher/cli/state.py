@@ -7,7 +7,6 @@ from watcher.cli.options import configured, show
 from watcher.ledger.copying import Place, copy
 from watcher.log import printable
 from watcher.report import Result
-from watcher.service.plan import places
 
 
 def copy_state(source: str, target: str, *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
@@ -17,7 +16,7 @@ def copy_state(source: str, target: str, *, config: Path | None, given: Sequence
     def place(where: str) -> Place:
         return Place(loaded.state_directory, where) if "://" in where else Place(Path(where).absolute())
 
-    copied = copy(place(source), place(target), roots=places(loaded.settings))
+    copied = copy(place(source), place(target), roots=loaded.settings.places)
     left_out = copied.pop("left_out")
     text = "\n".join(f"{rows:>9,}  {table}" for table, rows in copied.items())
     if left_out:

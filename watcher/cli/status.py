@@ -9,7 +9,6 @@ from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.report import Result, fold
 from watcher.report.status import StatusReport, data, look, text
-from watcher.service.plan import places
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0
@@ -32,7 +31,7 @@ def status(*, config: Path | None, given: Sequence[str] | None, follow: bool, as
 
 
 def _look(loaded: Config) -> StatusReport:
-    return look(loaded.state_directory, loaded.settings.state.url, roots=places(loaded.settings))
+    return look(loaded.state_directory, loaded.settings.state.url, roots=loaded.settings.places)
 
 
 def _result(report: StatusReport) -> Result:

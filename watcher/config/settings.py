@@ -180,6 +180,11 @@ class Settings(_Section):
     hooks: HookSettings = HookSettings()
     service: ServiceSettings = ServiceSettings()
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Path of every folder by its name: a shared ledger knows sources by that and the path below it."""
+        return {folder.name: folder.path for folder in self.folders}
+
     @field_validator("folders")
     @classmethod
     def _named(cls, value: tuple[FolderSettings, ...]) -> tuple[FolderSettings, ...]:

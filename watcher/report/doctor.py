@@ -15,7 +15,7 @@ from watcher.config import Config
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, How, ProbeResult, probe
 from watcher.ledger import holder, open_ledger
-from watcher.service.plan import endpoint_of, folder_for, places, require_key
+from watcher.service.plan import endpoint_of, folder_for, require_key
 
 #: The bundled clip that `--paid` sends.
 _CLIP: Final = "second.flac"
@@ -153,7 +153,7 @@ def _state(config: Config) -> Iterator[Finding]:
     directory = config.state_directory
     try:
         pid = holder(directory)
-        ledger = open_ledger(directory, config.settings.state.url, roots=places(config.settings), exclusive=False)
+        ledger = open_ledger(directory, config.settings.state.url, roots=config.settings.places, exclusive=False)
         try:
             size, counts = ledger.size(), ledger.counts()
         finally:

@@ -21,7 +21,7 @@ from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
-from watcher.service.plan import OVERRIDABLE, Plan, places
+from watcher.service.plan import OVERRIDABLE, Plan
 from watcher.worker import RENEW, Beat, Leases, Probes, Setbacks, Worker
 
 _log = structlog.get_logger()
@@ -77,7 +77,7 @@ class House:
                 hint="make it writable for this user, or name another one: state.dir",
             ) from exc
         #: The ledger that fails rather than waits: for the main thread, which has to see signals.
-        self.direct = open_ledger(directory, plan.settings.state.url, roots=places(plan.settings))
+        self.direct = open_ledger(directory, plan.settings.state.url, roots=plan.settings.places)
         media.clear_spool(spool)
         sidecar.clear_temporaries(self.direct)
         self.patience = Patience()
@@ -179,7 +179,7 @@ class House:
                 # Another key or model: whatever held the queue may be over.
                 self.gate.resume()
         self._overrides = self._overrides_for(new)
-        self.direct.mount(places(new.settings))
+        self.direct.mount(new.settings.places)
         self.plan = new
 
     def wanted(self, job: Job) -> Wanted:

@@ -160,11 +160,6 @@ def _longest_first(roots: list[tuple[bytes, FolderSettings]]) -> tuple[tuple[byt
     return tuple(sorted(roots, key=lambda pair: -len(pair[0])))
 
 
-def places(settings: Settings) -> dict[str, str]:
-    """Give the path of every folder by its name: a shared ledger knows sources by that and the path below it."""
-    return {folder.name: folder.path for folder in settings.folders}
-
-
 def target(folder: FolderSettings | None) -> str:
     """Give the folder, below the watched one, that finished recordings move to; "" when they stay."""
     return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
