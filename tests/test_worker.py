@@ -96,6 +96,7 @@ def worker(
     work: Callable[[Job, Beat], Outcome],
     *,
     small: bool = False,
+    attempts: int = 10,
     clock: Callable[[], float] = time.time,
     admit: Callable[..., object] = lambda **_: nullcontext(),
 ) -> tuple[Worker, Conclusions]:
@@ -108,7 +109,7 @@ def worker(
         admit=admit,  # type: ignore[arg-type] # a lambda has no named signature
         conclude=conclusions,
         stop=threading.Event(),
-        attempts=lambda: 10,
+        attempts=lambda: attempts,
         jitter=lambda: 0.0,
         small=small,
         clock=clock,
@@ -202,6 +203,16 @@ def test_a_file_without_others_makes_every_probe(ledger: Ledger) -> None:
     record = ledger.lookup(PATH)
     assert record is not None
     assert (record.state, record.attempts) == (State.READY, 0)
+
+
+def test_a_file_that_is_given_up_says_what_to_do_even_if_the_server_said_nothing(ledger: Ledger) -> None:
+    made, _ = worker(ledger, raising(PassingError("the server answered nonsense", reason="garbled")), attempts=1)
+
+    made.step()
+
+    (record,) = ledger.records(State.FAILED, limit=10)
+    assert (record.message, record.reason) == ("the server answered nonsense", "garbled")
+    assert "watcher retry" in record.hint
 
 
 def test_a_changed_source_is_forgotten_and_told(ledger: Ledger) -> None:

@@ -16,6 +16,7 @@ import structlog
 from watcher.errors import (
     AccountError,
     ChangedError,
+    FileError,
     GoneError,
     HeldError,
     JobError,
@@ -327,7 +328,7 @@ class Worker:
                     self._ledger.drop(job)
                     self._conclude.dropped(job, error)
                 case Fail():
-                    self._conclude.failed(job, error)
+                    self._conclude.failed(job, _given_up(error))
                 case Abandon():
                     _log.warning("job.released", **_why(error))
         except LeaseLostError as lost:
@@ -345,6 +346,14 @@ class Conclusion(Protocol):
 
     def dropped(self, job: Job, error: JobError) -> None:
         """Have the source inspected again, if it is still there."""
+
+
+def _given_up(error: JobError) -> JobError:
+    """Say what to do about an error that was one of the server's bad moments until there were too many of them."""
+    if not isinstance(error, PassingError) or error.hint:
+        return error
+    hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"
+    return FileError(error.message, hint=hint, reason=error.reason)
 
 
 def _why(error: JobError) -> dict[str, str]:

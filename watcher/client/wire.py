@@ -39,8 +39,8 @@ from watcher.client.endpoint import Endpoint
 from watcher.errors import AccountError, ChangedError, FileError, JobError, PassingError, StoppedError
 
 CONNECT_SECONDS: Final = 10.0
-#: The largest answer: verbose_json with words of a day of speech stays below 20 MB.
-ANSWER_BYTES: Final = 64 * 1024 * 1024
+#: The largest answer: verbose_json with words of a day of speech stays below 20 MB. Every request in flight may hold one.
+ANSWER_BYTES: Final = 24 * 1024 * 1024
 
 #: What headers, chunk marks and interim answers may add to an answer on the wire.
 _OVERHEAD_BYTES: Final = 1024 * 1024
