@@ -110,11 +110,13 @@ def test_excluding_a_directory_prunes_it() -> None:
 
 
 def test_destinations_of_moves_are_pruned() -> None:
-    names = Names(prune=("done/", "/archive"))
+    names = Names(prune=("done/", "kept/[old]"))
 
     assert not names.enters("done")
-    assert not names.enters("a/done")
-    assert not names.enters("archive")
+    assert not names.enters("kept/[old]")
+    assert names.enters("a/done")
+    assert names.enters("kept/o")
+    assert not names.enters_all("done/monday")
     assert names.file("done.wav") is Ruling.TAKE
 
 

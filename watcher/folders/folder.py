@@ -23,7 +23,7 @@ class Folder:
     detect: str = "auto"
     max_upload_bytes: int = 24_000_000
     piece_seconds: float = 600.0
-    #: Globs of directories never entered: where finished sources are moved to.
+    #: Directories never entered, as paths below this one: where finished sources are moved to.
     prune: tuple[str, ...] = ()
     incomplete_after: float = 600.0
 

@@ -112,22 +112,25 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True)
 class Names:
-    """The rules of one root. `include` adds to the audio suffixes and overrules all but `exclude` and `prune`."""
+    """The rules of one root.
+
+    `include` and `exclude` are globs; `include` adds to the audio suffixes and overrules all but `exclude` and `prune`.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    #: Directories that are never entered, such as the destination of ``after = "move:…"``; globs like the others.
+    #: Directories that are never entered, as paths below the root: the destination of ``after = "move:done/"``.
     prune: tuple[str, ...] = ()
     _include: "Globs" = field(init=False, repr=False, compare=False)
     _exclude: "Globs" = field(init=False, repr=False, compare=False)
-    _prune: "Globs" = field(init=False, repr=False, compare=False)
+    _prune: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compile the globs; raises ValueError with the glob that cannot be understood."""
         excluded = [glob for entry in self.exclude for glob in PRESETS.get(entry, (entry,))]
         object.__setattr__(self, "_include", Globs(self.include))
         object.__setattr__(self, "_exclude", Globs(excluded))
-        object.__setattr__(self, "_prune", Globs(glob.rstrip("/") + "/" for glob in self.prune))
+        object.__setattr__(self, "_prune", frozenset(path.strip("/") for path in self.prune))
 
     def interesting(self, name: str) -> bool:
         """Say whether a file's name is worth a stat: the quick test a scan makes of every entry."""
@@ -153,7 +156,7 @@ class Names:
     def enters(self, relative: str) -> bool:
         """Say whether the directory at that path relative to the root is looked into."""
         name = relative.rpartition("/")[2]
-        if too_deep(relative) or self._prune.directory(relative) or self._exclude.directory(relative):
+        if too_deep(relative) or relative in self._prune or self._exclude.directory(relative):
             return False
         if self._include.directory(relative):
             return True
