@@ -557,3 +557,19 @@ def test_what_a_round_finds_without_an_event_brings_an_audit(
         scene.wait_until_queued(path)
         scene.log.wait_for("folder.degraded", reason="unwatched")
         works(scene, base / "x")
+
+
+def test_a_root_that_vanishes_while_it_is_being_watched_is_lost(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanish(_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("watcher.folders.watch.Watch.start", vanish)
+        with finding(tmp_path / "state", Folder("a", str(base))) as scene:
+            scene.log.wait_for("folder.lost")
+            patch.undo()
+            scene.log.wait_for("folder.rescanned", reason="returned")
+
+            works(scene, base)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from finding import Log, Time, wave
 
+from watcher import container
+from watcher.container import Inspection
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root, Tour
@@ -762,3 +764,119 @@ def test_a_placeholder_is_believed_however_it_was_met(base: Path, make: Make, ti
     root.check_due(10)
 
     assert queued(root, log) == {"scanned/a.wav", "announced/b.wav", "never-listed/c.wav"}
+
+
+# Races and refusals.
+
+
+def test_a_file_deleted_while_its_directory_is_listed_is_no_matter(base: Path, make: Make, log: Log) -> None:
+    for number in range(1200):
+        put(base / f"{number}.wav", b"")
+    root = make()
+    scan = root.full()
+    next(scan)
+    for path in base.iterdir():
+        path.unlink()
+
+    end(scan)
+
+    assert queued(root, log) == set()
+
+
+def test_a_directory_whose_stat_is_refused_is_listed_to_learn_why(
+    base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(base / "d" / "a.wav")
+    root = make()
+    end(root.full())
+    settled(root)
+    real = os.stat
+
+    def refuse(path: Any, **keys: Any) -> os.stat_result:
+        if path == os.fsencode(base / "d"):
+            raise PermissionError(13, "Permission denied")
+        return real(path, **keys)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("watcher.folders.root.os.stat", refuse)
+        tour = end(root.changed())
+
+    assert tour.directories == 1
+
+
+def test_a_directory_asked_for_that_was_never_listed_is_listed(base: Path, make: Make, log: Log) -> None:
+    put(base / "d" / "a.wav")
+    root = make()
+
+    end(root.changed([os.fsencode(base / "d")]))
+
+    assert queued(root, log) == {"d/a.wav"}
+
+
+def test_a_glance_at_a_directory_that_is_gone_forgets_it(base: Path, make: Make) -> None:
+    put(base / "d" / "a.wav")
+    root = make()
+    end(root.full())
+    settled(root)
+    scan = root.changed([os.fsencode(base), os.fsencode(base / "d")], glance=True)
+    next(scan)
+    (base / "d").rename(base.parent / "away")
+
+    end(scan)
+
+    assert set(root.directories) == {root.path}
+
+
+def test_a_long_glance_gives_way(base: Path, make: Make) -> None:
+    for number in range(1200):
+        put(base / f"{number}.txt", b"")
+    root = make()
+    end(root.full())
+    settled(root)
+
+    assert sum(1 for _ in root.changed(glance=True)) >= 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a device")
+def test_a_device_with_a_recording_s_name_is_ignored(base: Path, make: Make, log: Log) -> None:
+    try:
+        os.mknod(base / "null.wav", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("making devices is not permitted")
+
+    end(make().full())
+
+    assert [event["reason"] for event in log.seen("file.ignored")] == ["device"]
+
+
+def test_a_backlog_counts_what_it_cannot_read_as_untimed(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(base / "a.wav")
+    put(base / "b.wav")
+    failures = iter([OSError(5, "Input/output error")])
+    real = container.inspect
+
+    def inspect(descriptor: int, size: int) -> Inspection:
+        for failure in failures:
+            raise failure
+        return real(descriptor, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(container, "inspect", inspect)
+        end(make(first=True).full())
+
+    assert [event["untimed"] for event in log.seen("folder.backlog")] == [1]
+
+
+def test_what_is_left_alone_goes_to_the_ledger_in_company_too(base: Path, make: Make, ledger: Ledger) -> None:
+    put(base / "a.wav")
+    root = make(first=True, backlog=False, time=Time(base.stat().st_ctime + 3600))
+    scan = root.full()
+    while not root._left:
+        next(scan)
+
+    assert root.flush(bulk=True) == 0
+    assert ledger.counts()[State.SKIPPED] == 0
+    root.flush()
+    assert ledger.counts()[State.SKIPPED] == 1

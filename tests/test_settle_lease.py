@@ -191,3 +191,24 @@ def test_a_file_of_one_block_is_never_called_hollow(tmp_path: Path) -> None:
         assert not hollow(descriptor, stat)
     finally:
         os.close(descriptor)
+
+
+def test_a_file_system_that_knows_no_holes_has_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> int:
+        raise OSError(22, "Invalid argument")
+
+    descriptor, stat = status(path)
+    try:
+        monkeypatch.setattr(os, "lseek", refuse)
+        assert not hollow(descriptor, stat)
+    finally:
+        os.close(descriptor)
+
+
+def test_a_file_that_is_hardly_on_disk_is_hollow(path: Path) -> None:
+    """As a cloud client's online-only files are, and as FUSE shows a file whose size was set first."""
+    descriptor, stat = status(path)
+    os.close(descriptor)
+    thin = os.stat_result(tuple(stat), {"st_blocks": 8})
+
+    assert hollow(-1, thin)
