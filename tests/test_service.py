@@ -329,16 +329,17 @@ def test_a_second_daemon_on_the_same_state_is_refused_with_exit_4(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_the_request_in_flight_finish(start: Start, folder: Path, number: signal.Signals) -> None:
-    release = threading.Event()
+    release, entered = threading.Event(), threading.Event()
 
     def script(asked: Asked) -> Reply:
+        entered.set()
         release.wait(30)
         return hearing(asked)
 
     with serving(script) as server, start(server, "--set", "state.workers=2", "--set", "api.concurrency=1") as running:
         running.await_event("service.ready")
         first = recording(folder / "first.wav")
-        running.await_event("job.started")
+        assert entered.wait(30)
         recording(folder / "second.wav")
         running.await_event("file.queued", path=str(folder / "second.wav"))
         running.send(number)
@@ -583,9 +584,10 @@ def test_a_wave_with_a_header_that_lies_is_no_crash(start: Start, server: Server
 
 
 def test_copies_that_arrive_together_cost_one_request(start: Start, folder: Path) -> None:
-    release = threading.Event()
+    release, entered = threading.Event(), threading.Event()
 
     def script(asked: Asked) -> Reply:
+        entered.set()
         release.wait(30)
         return hearing(asked)
 
