@@ -444,6 +444,22 @@ def test_postponing_keeps_a_file_and_makes_it_fall_due_again(put: Put, table: Ta
     assert table.candidates.next_due() == time.run + 1.0
 
 
+def test_the_table_has_an_end_and_what_is_beyond_is_met_again(
+    put: Put, table: Table, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.settle.candidates._MOST", 2)
+    for number in range(3):
+        put(f"{number}.mp3", b"x" * 1000)
+        assert table.look(f"{number}.mp3") is None
+    assert len(table.candidates) == 2
+
+    time.forward(2.0)
+    assert table.look("0.mp3") is not None
+    assert table.look("2.mp3") is None
+
+    assert table.reason("2.mp3") is Reason.SETTLING
+
+
 def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(put: Put, table: Table, time: Time) -> None:
     log = Log()
     put("talk.wav", wave(1000, claimed=5000))

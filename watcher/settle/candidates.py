@@ -28,6 +28,8 @@ _MOVED_ON: Final = Decision(wait=0.05, reason=Reason.SETTLING, detail="changed w
 _EMPTY_FORGOTTEN: Final = 86_400.0
 #: A sibling that says "not final" is a leftover when it is older than the whole file it stands beside, by this much.
 _LEFTOVER: Final = 600.0
+#: Files that are held in the table at most (some 30 MB); those beyond are met again by their events and by the scans.
+_MOST: Final = 50_000
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
@@ -278,6 +280,9 @@ class Candidates:
         candidate.reason, candidate.detail = decision.reason, decision.detail
         candidate.ticket = next(self._tickets)
         candidate.due = now + decision.wait
+        if len(self._candidates) >= _MOST and candidate.path not in self._candidates:
+            self._silent += 1
+            return
         self._candidates[candidate.path] = candidate
         if decision.reason is Reason.UNREADABLE:
             self.unreadable[candidate.path] = decision.detail
