@@ -28,7 +28,7 @@ _MOVED_ON: Final = Decision(wait=0.05, reason=Reason.SETTLING, detail="changed w
 _EMPTY_FORGOTTEN: Final = 86_400.0
 #: A sibling that says "not final" is a leftover when it is older than the whole file it stands beside, by this much.
 _LEFTOVER: Final = 600.0
-#: Files that are held in the table at most (some 30 MB); those beyond are met again by their events and by the scans.
+#: Files that are held in the table at most (some 40 MB); those beyond are met again by their events and by the scans.
 _MOST: Final = 50_000
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
 _WORTH_A_LINE: Final = 1.0
