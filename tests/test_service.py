@@ -603,3 +603,14 @@ def test_copies_that_arrive_together_cost_one_request(start: Start, folder: Path
     assert len(server.asked) == 1
     assert sorted(event["paid_seconds"] for event in done) == [0, 0, 0.5]
     assert (folder / "three.txt").read_text().strip() == said(source)
+
+
+def test_captions_that_no_layout_can_make_readable_are_told(start: Start, folder: Path) -> None:
+    hasty = answer("This is said so fast within half a second that nobody at all could ever read it in time.")
+    with serving(lambda _asked: hasty) as server, start(server) as running:
+        recording(folder / "talk.wav")
+        done = running.await_event("job.done")
+        running.stop()
+
+    assert any("max_chars_per_second" in warning for warning in done["warnings"])
+    assert (folder / "talk.srt").exists()

@@ -1,6 +1,7 @@
 """The line itself: open, recognise, hear, lay out, place."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -119,7 +120,7 @@ def _written(
         check=check,
         source=source,
     )
-    return _outcome(heard, transcript, outputs)
+    return _outcome(heard, transcript, captions, outputs)
 
 
 def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
@@ -173,7 +174,10 @@ def _rendered(
     return {kind: render_format(kind, document) for kind in kinds}
 
 
-def _outcome(heard: Heard, transcript: Transcript, outputs: tuple[Output, ...]) -> Outcome:
+def _outcome(heard: Heard, transcript: Transcript, captions: Layout, outputs: tuple[Output, ...]) -> Outcome:
+    # What was said too fast to be read, or too shortly: no layout helps, so whoever delivers the captions must know.
+    broken = Counter(broken.rule for broken in captions.broken)
+    strained = tuple(f"{count} captions could not keep {rule}" for rule, count in sorted(broken.items()))
     return Outcome(
         outputs=outputs,
         content=heard.content.digest,
@@ -185,5 +189,5 @@ def _outcome(heard: Heard, transcript: Transcript, outputs: tuple[Output, ...]) 
         untimed=not transcript.timed,
         left_out=sum(segment.left_out for segment in transcript.segments),
         flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
-        warnings=heard.warnings,
+        warnings=heard.warnings + strained,
     )
