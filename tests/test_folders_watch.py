@@ -358,3 +358,10 @@ def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: 
         watch.close()
 
     assert trouble is Trouble.NONE
+
+
+def test_the_text_of_a_silenced_warning_does_not_show_every_path(watch: Watch) -> None:
+    """It is made for every directory that is met twice, in the thread that reads the kernel's events."""
+    group = watch._emitters[0]._inotify
+
+    assert repr(group) == object.__repr__(group)

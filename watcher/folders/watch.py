@@ -39,6 +39,8 @@ from watchdog.observers.api import EventDispatcher
 from watchdog.observers.inotify import InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
+from watcher.settle import DEEPEST
+
 #: Without a filter every write of a recorder would be an event; FileDeleted comes with DirDeleted at no cost.
 _EVENTS: Final[list[type[FileSystemEvent]]] = [
     FileCreatedEvent,
@@ -49,6 +51,9 @@ _EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirMovedEvent,
     DirDeletedEvent,
 ]
+#: Levels from the root of the file system down to which directories get watches; what is not watched here is looked at
+#: now and then (see the audit), and far below `DEEPEST` nothing is looked at anyway.
+_DEEPEST_WALK: Final = DEEPEST + 100
 #: Seconds all threads of a watch get to end.
 _JOIN: Final = 2.0
 
@@ -264,12 +269,19 @@ def _tame() -> None:
     if getattr(grouper, "delay", 0.0):
         grouper.delay = 0.0
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
+        # The text of the warning just silenced is made all the same, and by a slip it shows a bound method (inotify_c.py:449):
+        # its watch, the group, every path of the group. A few hundred new directories took seconds, and the events waited.
+        watchdog.observers.inotify.InotifyWatchGroup.__repr__ = object.__repr__  # type: ignore[method-assign] # see above
         for module in (watchdog.events, watchdog.observers.inotify):
             vars(module)["os"] = _Os()
 
 
 class _Os:
-    """The module `os`, with a walk that needs no stack."""
+    """The module `os`, with a walk that needs no stack, and that ends where nobody looks any more.
+
+    watchdog walks all that lies below a new directory once for each directory in it: a thousand of them inside each other
+    made a million steps, and every other event waited.
+    """
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -292,6 +304,8 @@ class _Os:
             except OSError:
                 continue
             yield path, directories, others
+            if os.fsencode(path).count(b"/") >= _DEEPEST_WALK:
+                continue
             below = (name for name in reversed(directories) if followlinks or name not in links)
             pending.extend(os.path.join(path, name) for name in below)  # noqa: PTH118  text or bytes
 
