@@ -496,7 +496,8 @@ def test_what_was_found_and_not_yet_recorded_is_found_again_after_a_crash(base: 
     post.root.first = False
     for _ in post.root.full():
         pass
-    assert os.fsencode(path) in post.root._found
+    assert post.root._handover.flush(bulk=True) == 0
+    assert os.fsencode(path) in post.root._handover._found
     finder.close()
     ledger.close()
 

@@ -13,12 +13,9 @@ from typing import Any
 import pytest
 from finding import Log, Time, wave
 
-from watcher import container
-from watcher.container import Inspection
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root, Tour
-from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 
 
@@ -559,26 +556,6 @@ def test_a_scan_s_finds_wait_for_company_and_arrivals_do_not(base: Path, make: M
 # The first start.
 
 
-def test_a_backlog_is_counted_before_anything_is_queued(base: Path, make: Make, log: Log) -> None:
-    put(base / "a.wav", wave(16_000 * 60))
-    put(base / "x" / "b.wav", wave(16_000 * 30))
-    put(base / "x" / "c.mp3", b"x" * 1000)
-    put(base / "empty.wav", b"")
-    put(base / "notes.txt", b"")
-    root = make(first=True)
-
-    for _ in root.full():
-        root.flush()
-
-    order = [event["event"] for event in log.events if event["event"] in ("folder.backlog", "file.queued")]
-    assert order[0] == "folder.backlog"
-    [event] = log.seen("folder.backlog")
-    assert (event["files"], event["hours"], event["untimed"], event["left_alone"]) == (3, 0.03, 1, False)
-    assert event["bytes"] == len(wave(16_000 * 60)) + len(wave(16_000 * 30)) + 1000
-    assert queued(root, log) >= {"a.wav", "x/b.wav"}
-    assert {event["backlog"] for event in log.seen("file.queued")} == {True}
-
-
 def test_arrivals_during_the_first_scan_are_no_backlog(base: Path, make: Make, log: Log) -> None:
     put(base / "old.wav")
     root = make(first=True, time=Time(base.stat().st_ctime + 3600))
@@ -605,28 +582,6 @@ def test_after_the_first_scan_nothing_is_backlog(base: Path, make: Make, log: Lo
     assert [event["backlog"] for event in log.seen("file.queued")] == [False]
     assert not again.first
     assert not log.seen("folder.backlog")
-
-
-def test_without_backlog_what_is_there_is_left_alone_and_what_comes_is_taken(
-    base: Path, make: Make, ledger: Ledger, log: Log
-) -> None:
-    old = put(base / "old.wav")
-    put(base / "cut.wav", wave(claimed=5000))
-    root = make(first=True, backlog=False, time=Time(base.stat().st_ctime + 3600))
-    end(root.full())
-    [event] = log.seen("folder.backlog")
-    assert (event["left_alone"], event["files"]) == (True, 2)
-    assert queued(root, log) == set()
-    record = ledger.lookup(os.fsencode(old))
-    assert record is not None
-    assert record.state is State.SKIPPED
-
-    put(base / "new.wav")
-    put(old, wave(2000))
-    end(root.full())
-
-    assert queued(root, log) == {"new.wav", "old.wav"}
-    assert not ledger.counts()[State.SKIPPED] > 1
 
 
 def test_a_first_scan_cut_short_leaves_the_rest_alone_at_the_next_start(base: Path, make: Make, log: Log) -> None:
@@ -737,7 +692,7 @@ def test_directories_of_a_network_mount_inside_are_known_as_such(base: Path, mak
     # Another device is what tells a mount; a test without rights cannot make one, so the listing is given one.
     share = root.path + b"/share"
     root.directories[share] = type(root.directories[root.path])(0, 4711, 1, 1)
-    root._site(share, 4711)
+    root.site(share, 4711)
 
     assert root.remote_directories() == {share}
     assert stat.S_ISDIR(base.stat().st_mode)
@@ -847,36 +802,3 @@ def test_a_device_with_a_recording_s_name_is_ignored(base: Path, make: Make, log
     end(make().full())
 
     assert [event["reason"] for event in log.seen("file.ignored")] == ["device"]
-
-
-def test_a_backlog_counts_what_it_cannot_read_as_untimed(
-    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(base / "a.wav")
-    put(base / "b.wav")
-    failures = iter([OSError(5, "Input/output error")])
-    real = container.inspect
-
-    def inspect(descriptor: int, size: int) -> Inspection:
-        for failure in failures:
-            raise failure
-        return real(descriptor, size)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(container, "inspect", inspect)
-        end(make(first=True).full())
-
-    assert [event["untimed"] for event in log.seen("folder.backlog")] == [1]
-
-
-def test_what_is_left_alone_goes_to_the_ledger_in_company_too(base: Path, make: Make, ledger: Ledger) -> None:
-    put(base / "a.wav")
-    root = make(first=True, backlog=False, time=Time(base.stat().st_ctime + 3600))
-    scan = root.full()
-    while not root._left:
-        next(scan)
-
-    assert root.flush(bulk=True) == 0
-    assert ledger.counts()[State.SKIPPED] == 0
-    root.flush()
-    assert ledger.counts()[State.SKIPPED] == 1

@@ -177,7 +177,7 @@ def test_a_subtree_is_scanned_at_once_and_before_a_long_scan_goes_on(bench: Benc
 
     new = bench.put("new/a.wav")
     bench.rounds.want_subtree(os.path.dirname(new))  # noqa: PTH120  bytes
-    bench.rounds.run(lambda: bool(bench.root._found.get(new)))
+    bench.rounds.run(lambda: new in bench.root._handover._found)
 
     assert bench.rounds.busy
     bench.run()

@@ -11,7 +11,6 @@ import os
 import stat
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, groupby, islice
@@ -19,8 +18,9 @@ from typing import Final
 
 import structlog
 
-from watcher import container, tree
+from watcher import tree
 from watcher.folders.folder import Folder
+from watcher.folders.handover import Handover
 from watcher.folders.known import Known, directory_key, file_key, mark_of
 from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.job import Found
@@ -49,8 +49,6 @@ _OPENED: Final = 16
 _RACY_NS: Final = 3_000_000_000
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
-#: Files of a scan that are handed over in one transaction.
-_BATCH: Final = 512
 _CLOSED_HINT: Final = "let the service's user list it: chmod o+rx, or add the user to its group"
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
@@ -92,17 +90,6 @@ class Obstacle:
     hint: str
 
 
-@dataclass(slots=True)
-class Backlog:
-    """What stood in a root before its first start."""
-
-    files: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    #: Files whose header tells no duration.
-    untimed: int = 0
-
-
 class Root:
     """One root: candidates, known files, directories. Owned by the detector thread."""
 
@@ -133,16 +120,13 @@ class Root:
         #: files, each question about a name that is not there waits for the directory's lock.
         self._unfinished: set[bytes] = set()
         self._ledger = ledger
-        self._told = told
+        self._handover = Handover(ledger, self.known, told)
         self._mounts = mounts
         self._clock = clock
         self._prefix = self.path.rstrip(b"/") + b"/"
         self._sites: dict[int, Site] = {}
         self._real = self.path
         self._began = clock()
-        self._found: dict[bytes, tuple[Found, float]] = {}
-        self._left: list[Found] = []
-        self._urgent = False
         self._generation = 0
         self._ignored: set[int] = set()
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
@@ -189,7 +173,7 @@ class Root:
             together = list(group)
             if any(is_placeholder(os.fsdecode(path)) for path in together):
                 self._unfinished.add(parent)
-            wanted = [path for path in together if self.owns(path) and (asked or self._wanted(self._relative(path)))]
+            wanted = [path for path in together if self.owns(path) and (asked or self._wanted(self.relative(path)))]
             if not wanted:
                 continue
             try:
@@ -250,9 +234,7 @@ class Root:
     # Scans.
 
     def full(self) -> Scan:
-        """List everything below the root; at the first start, count the backlog before."""
-        if self.first:
-            yield from self._survey()
+        """List everything below the root."""
         self._generation += 1
         generation = self._generation
         tour = Tour()
@@ -270,7 +252,7 @@ class Root:
     def subtree(self, path: bytes) -> Scan:
         """List a directory and what lies below it."""
         tour = Tour()
-        relative = self._relative(path)
+        relative = self.relative(path)
         if path == self.path or (self.owns(path) and self.folder.recursive and self.names.enters_all(relative)):
             yield from self._walk([path], tour, arrived=True)
         yield tour
@@ -320,7 +302,7 @@ class Root:
                     name = entry.name
                     if self.names.interesting(name) and self.known.get(file_key(key, name)) is None:
                         full = prefix + os.fsencode(name)
-                        taken = self.names.file(self._relative(full)) is Ruling.TAKE
+                        taken = self.names.file(self.relative(full)) is Ruling.TAKE
                         if taken and full not in self.candidates and entry.is_file(follow_symlinks=False):
                             stale.append(path)
                             return
@@ -352,7 +334,7 @@ class Root:
     def _list(self, directory: int, path: bytes, below: list[bytes], tour: Tour, *, arrived: bool) -> Scan:
         """Look at every entry of an open directory; its subdirectories are added to `below`."""
         status = os.fstat(directory)
-        key, inodes = directory_key(path), self._site(path, status.st_dev).inodes
+        key, inodes = directory_key(path), self.site(path, status.st_dev).inodes
         interesting, known, is_file = self.names.interesting, self.known.get, stat.S_ISREG
         files = placeholders = 0
         with os.scandir(directory) as entries:
@@ -397,7 +379,7 @@ class Root:
 
     def _descend(self, path: bytes, below: list[bytes]) -> None:
         """Add a directory to those `below` unless it is left out; speak of one that is nested too deeply, once."""
-        relative = self._relative(path)
+        relative = self.relative(path)
         if path not in self.foreign and self.names.enters(relative):
             below.append(path)
         elif too_deep(relative) and self._first_time(relative, "too_deep") and self._quota.spend():
@@ -414,7 +396,7 @@ class Root:
     ) -> None:
         """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
-        if full not in self.candidates and self._wanted(self._relative(full)):
+        if full not in self.candidates and self._wanted(self.relative(full)):
             tour.news += 1
             self._regard(directory, path, name, status, arrived=arrived, siblings=True)
 
@@ -445,7 +427,7 @@ class Root:
             self.candidates.forget(path)
             self._odd(parent, name, status)
             return
-        site = self._site(parent, status.st_dev)
+        site = self.site(parent, status.st_dev)
         stamp = fingerprint(status, site)
         key = file_key(directory_key(parent), name)
         if abandoned(status, self._clock()):
@@ -453,13 +435,12 @@ class Root:
         if self.known.get(key) == mark_of(stamp):
             self.candidates.forget(path)
             return
-        pending = self._found.get(path)
-        if pending is not None and pending[0].fingerprint == stamp:
+        if self._handover.holds(path, stamp):
             return
         # A server's clock is not ours, so there what the first scan meets was there before.
         old = self.first and not arrived and (site.network or status.st_ctime < self._began)
         if old and not self.folder.backlog:
-            self._left.append(Found(self.path, path, stamp, backlog=True))
+            self._handover.leave(Found(self.path, path, stamp, backlog=True))
             return
         candidate = self.candidates.get(path)
         if candidate is None:
@@ -467,12 +448,12 @@ class Root:
         self._opened += 1
         found = self.candidates.look(directory, path, status, site, backlog=old, arrived=arrived, siblings=siblings)
         if found is not None:
-            self._urgent = self._urgent or arrived
-            self._found[path] = (found, 0.0 if candidate is None else self._monotonic() - candidate.seen)
+            waited = 0.0 if candidate is None else self._monotonic() - candidate.seen
+            self._handover.take(found, waited=waited, urgent=arrived)
 
     def _odd(self, parent: bytes, name: str, status: os.stat_result) -> None:
         """Speak of a thing that is named like a recording and is none."""
-        relative = self._relative(parent.rstrip(b"/") + b"/" + os.fsencode(name))
+        relative = self.relative(parent.rstrip(b"/") + b"/" + os.fsencode(name))
         if is_audio(name) and self.names.file(relative) is Ruling.TAKE:
             self._ignore(relative, _kind(status.st_mode))
 
@@ -518,7 +499,7 @@ class Root:
         files = (Obstacle(path, why, UNREADABLE_HINT) for path, why in self.candidates.unreadable.items())
         return tuple(islice(chain(closed, files), limit))
 
-    def _site(self, directory: bytes, device: int) -> Site:
+    def site(self, directory: bytes, device: int) -> Site:
         """Say what can be relied on in a directory; by device, so that a mount below the root counts."""
         site = self._sites.get(device)
         if site is None:
@@ -530,122 +511,18 @@ class Root:
         """Give the mount that a directory of this root lies on."""
         return self._mounts.of(self._real + directory[len(self.path) :] if directory else self._real)
 
-    def _relative(self, path: bytes) -> str:
+    def relative(self, path: bytes) -> str:
+        """Give a path below this root as text, without the root."""
         return os.fsdecode(path[len(self._prefix) :])
 
-    # The ledger.
-
     def flush(self, *, bulk: bool = False) -> int:
-        """Hand what is whole to the ledger, in one transaction; give the number of files queued.
-
-        `bulk`: a long scan goes on, so what it found can wait until there is enough for a transaction; arrivals cannot.
-        """
-        if bulk and not self._urgent and len(self._found) + len(self._left) < _BATCH:
-            return 0
-        self._urgent = False
-        if self._left:
-            left, self._left = self._left, []
-            self._ledger.skip(left)
-            for found in left:
-                self._note(found)
-        if not self._found:
-            return 0
-        batch, self._found = list(self._found.values()), {}
-        answers = self._ledger.put([found for found, _ in batch])
-        for (found, waited), answer in zip(batch, answers, strict=True):
-            self._note(found)
-            if answer is not Put.KNOWN:
-                _announce(found, answer, waited)
-            if self._told is not None:
-                self._told(found, answer)
-        return len(answers) - answers.count(Put.KNOWN)
-
-    def _note(self, found: Found) -> None:
-        parent, name = os.path.split(found.path)
-        self.known.put(file_key(directory_key(parent), os.fsdecode(name)), mark_of(found.fingerprint))
-
-    # The first start.
+        """Hand what is whole to the ledger; give the number of files queued. See `Handover.flush`."""
+        return self._handover.flush(bulk=bulk)
 
     @property
     def _memory(self) -> str:
         """The key under which the ledger remembers that this root was scanned once."""
         return f"folder.{sha256(self.path).hexdigest()[:32]}"
-
-    def _survey(self) -> Scan:
-        """Count what is there before anything is bought, and say so in one event."""
-        backlog = Backlog()
-        pending = [self.path]
-        while pending:
-            path = pending.pop()
-            with suppress(OSError):
-                with tree.directory(self.path, path) as directory, os.scandir(directory) as entries:
-                    for count, entry in enumerate(entries, 1):
-                        self._count(directory, path, entry, pending, backlog)
-                        if count % _OPENED == 0:
-                            yield Tour()
-        if backlog.files:
-            _log.info(
-                "folder.backlog",
-                folder=self.folder.name,
-                path=os.fsdecode(self.path),
-                files=backlog.files,
-                bytes=backlog.bytes,
-                hours=round(backlog.seconds / 3600, 2),
-                untimed=backlog.untimed,
-                left_alone=not self.folder.backlog,
-            )
-
-    def _count(
-        self, directory: int, path: bytes, entry: "os.DirEntry[str]", pending: list[bytes], backlog: Backlog
-    ) -> None:
-        child = path.rstrip(b"/") + b"/" + os.fsencode(entry.name)
-        relative = self._relative(child)
-        if entry.is_dir(follow_symlinks=False):
-            if self.folder.recursive and child not in self.foreign and self.names.enters(relative):
-                pending.append(child)
-            return
-        if not self.names.interesting(entry.name) or self.names.file(relative) is not Ruling.TAKE:
-            return
-        status = entry.stat(follow_symlinks=False)
-        site = self._site(path, status.st_dev)
-        known = self.known.get(file_key(directory_key(path), entry.name)) == mark_of(fingerprint(status, site))
-        if not stat.S_ISREG(status.st_mode) or not status.st_size or known:
-            return
-        backlog.files += 1
-        backlog.bytes += status.st_size
-        seconds = _duration(directory, entry.name, status.st_size)
-        if seconds is None:
-            backlog.untimed += 1
-        else:
-            backlog.seconds += seconds
-
-
-def _announce(found: Found, answer: Put, waited: float) -> None:
-    path, size = os.fsdecode(found.path), found.fingerprint.size
-    if answer is Put.CHANGED:
-        _log.info("file.changed", path=path, bytes=size)
-    _log.info(
-        "file.queued",
-        path=path,
-        bytes=size,
-        seconds=found.seconds,
-        suspect=found.suspect,
-        backlog=found.backlog,
-        waited=round(waited, 3),
-    )
-
-
-def _duration(directory: int, name: str, size: int) -> float | None:
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    except OSError:
-        return None
-    try:
-        return container.inspect(descriptor, size).seconds
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
 
 
 def _kind(mode: int) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from watcher.folders.root import Root, Scan, Tour
+from watcher.folders.survey import full_scan
 
 _log = structlog.get_logger()
 
@@ -130,7 +131,7 @@ class Rounds:
             self._slow_why, self._wanted = self._wanted, ""
             self._last_full = self._last_changed = now
             self.begun += 1
-            return self._root.full()
+            return full_scan(self._root)
         if now - self._last_changed >= self._interval():
             self._slow_why, self._last_changed = "changed", now
             return self._root.changed(glance=not self.events)

@@ -1,0 +1,87 @@
+"""Handing whole files over to the ledger, many in one transaction, and remembering what it knows."""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from watcher.folders.known import Known, directory_key, file_key, mark_of
+from watcher.job import Fingerprint, Found
+from watcher.ledger.protocol import Ledger, Put
+
+_log = structlog.get_logger()
+
+#: Files of a scan that are handed over in one transaction.
+_BATCH: Final = 512
+
+
+class Handover:
+    """What was found and is not in the ledger yet. Owned by the detector thread."""
+
+    def __init__(self, ledger: Ledger, known: Known, told: Callable[[Found, Put], None] | None = None) -> None:
+        """`told` hears the ledger's answer to each file."""
+        self._ledger = ledger
+        self._known = known
+        self._told = told
+        self._found: dict[bytes, tuple[Found, float]] = {}
+        self._left: list[Found] = []
+        self._urgent = False
+
+    def take(self, found: Found, *, waited: float, urgent: bool) -> None:
+        """Have a file queued; it `waited` so many seconds to be whole. `urgent`: it arrived, no scan dug it up."""
+        self._found[found.path] = (found, waited)
+        self._urgent = self._urgent or urgent
+
+    def leave(self, found: Found) -> None:
+        """Have a file noted as left alone."""
+        self._left.append(found)
+
+    def holds(self, path: bytes, fingerprint: Fingerprint) -> bool:
+        """Say whether exactly this file is about to be queued."""
+        pending = self._found.get(path)
+        return pending is not None and pending[0].fingerprint == fingerprint
+
+    def flush(self, *, bulk: bool = False) -> int:
+        """Hand over, in one transaction; give the number of files queued. StateError passes.
+
+        `bulk`: a long scan goes on, so what it found can wait until there is enough for a transaction; arrivals cannot.
+        """
+        if bulk and not self._urgent and len(self._found) + len(self._left) < _BATCH:
+            return 0
+        self._urgent = False
+        if self._left:
+            left, self._left = self._left, []
+            self._ledger.skip(left)
+            for found in left:
+                self._note(found)
+        if not self._found:
+            return 0
+        batch, self._found = list(self._found.values()), {}
+        answers = self._ledger.put([found for found, _ in batch])
+        for (found, waited), answer in zip(batch, answers, strict=True):
+            self._note(found)
+            if answer is not Put.KNOWN:
+                _announce(found, answer, waited)
+            if self._told is not None:
+                self._told(found, answer)
+        return len(answers) - answers.count(Put.KNOWN)
+
+    def _note(self, found: Found) -> None:
+        parent, name = os.path.split(found.path)
+        self._known.put(file_key(directory_key(parent), os.fsdecode(name)), mark_of(found.fingerprint))
+
+
+def _announce(found: Found, answer: Put, waited: float) -> None:
+    path, size = os.fsdecode(found.path), found.fingerprint.size
+    if answer is Put.CHANGED:
+        _log.info("file.changed", path=path, bytes=size)
+    _log.info(
+        "file.queued",
+        path=path,
+        bytes=size,
+        seconds=found.seconds,
+        suspect=found.suspect,
+        backlog=found.backlog,
+        waited=round(waited, 3),
+    )
