@@ -560,3 +560,31 @@ def test_a_clock_that_jumps_loses_nothing_doubles_nothing_and_delays_nothing(tmp
         sent = [entry.file.sha256 for entry in server.journal if entry.status == 200]
 
     assert len(sent) == len(set(sent)) == 9
+
+
+# A ledger whose file is damaged.
+
+
+def test_a_damaged_ledger_is_kept_aside_and_what_has_outputs_is_not_paid_for_again(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    files = [recording(folder / f"{number}.wav") for number in range(5)]
+    with FaultServer() as server:
+        with start(server, state, folder) as running:
+            running.await_events("job.done", len(files))
+            # After a kill -9 the log beside the file holds all of it.
+            running.stop()
+        late = recording(folder / "late.wav")
+        (state / "ledger.sqlite3").write_bytes(b"no ledger" * 1000)
+        with start(server, state, folder) as running:
+            event = running.await_event("service.salvaged")
+            running.await_event("job.done", path=str(late))
+            eventually(lambda: status(state)["counts"]["done"] == len(files) + 1)
+
+            assert running.stop() == 0
+        asked = len(server.journal)
+
+    assert (event["level"], bool(event["hint"])) == ("error", True)
+    assert Path(event["backup"]).read_bytes() == b"no ledger" * 1000
+    assert asked == len(files) + 1
+    assert len(list(folder.iterdir())) == 3 * (len(files) + 1)

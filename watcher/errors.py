@@ -5,6 +5,7 @@
     ├── ConfigError               exit 3: settings, folders, key
     ├── StateError                exit 4: ledger, queue, service
     │   ├── StateLockedError      another daemon works on this state
+    │   ├── StateDamagedError     the ledger's file holds nonsense
     │   └── StateBusyError        the ledger takes no change now: nothing happened, and the same call may pass later
     └── JobError                  what one job can meet
         ├── FileError             this file fails for good
@@ -63,6 +64,12 @@ class StateLockedError(StateError):
     """Another daemon holds the same state."""
 
     code = "state_locked"
+
+
+class StateDamagedError(StateError):
+    """The ledger's file holds nonsense, at least in part."""
+
+    code = "state_damaged"
 
 
 class StateBusyError(StateError):

@@ -38,14 +38,14 @@ def copy(source: Place, target: Place, *, roots: Mapping[str, str]) -> dict[str,
     if not source.url and not (source.directory / NAME).exists():
         raise StateError(f"there is no ledger in {source.directory}", hint="name the state directory: watcher config")
     with _opened(source, target, roots) as giving, _opened(target, source, roots) as taking:
-        if any(taking.store.query(f"SELECT 1 FROM {table.name} LIMIT 1") for table in _TABLES):  # noqa: S608 - our own
+        if any(taking.store.query(f"SELECT 1 FROM {table.name} LIMIT 1") for table in TABLES):  # noqa: S608 - our own
             raise StateError(
                 "the ledger to copy to holds something already",
                 hint="copy into a new database, or into a state directory without a ledger",
             )
         copied = {"left_out": 0}
         with taking.store.transaction() as connection:
-            for table in _TABLES:
+            for table in TABLES:
                 copied[table.name], left_out = _copy(table, giving, taking, connection)
                 copied["left_out"] += left_out
             sums = giving.store.query("SELECT name, value FROM totals")
@@ -54,7 +54,7 @@ def copy(source: Place, target: Place, *, roots: Mapping[str, str]) -> dict[str,
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     """A table: the columns that order it, and all that are copied."""
 
     name: str
@@ -62,8 +62,8 @@ class _Table:
     columns: tuple[str, ...]
 
 
-_TABLES: Final = (
-    _Table(
+TABLES: Final = (
+    Table(
         "sources",
         ("id",),
         (
@@ -95,18 +95,18 @@ _TABLES: Final = (
             *("seconds_done", "reason", "message", "hint", "outcome"),
         ),
     ),
-    _Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at")),
-    _Table(
+    Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at")),
+    Table(
         "cuts",
         ("sketch", "parameters", "number"),
         ("sketch", "parameters", "number", "first", "behind", "digest", "used_at"),
     ),
-    _Table("contents", ("id",), ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "used_at")),
-    _Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),
-    _Table("temporaries", ("path",), ("path",)),
-    _Table("memory", ("key",), ("key", "value", "expires")),
-    _Table("bought", ("endpoint", "day"), ("endpoint", "day", "seconds")),
-    _Table("hooks", ("id",), ("source", "kind", "payload", "attempts")),
+    Table("contents", ("id",), ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "used_at")),
+    Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),
+    Table("temporaries", ("path",), ("path",)),
+    Table("memory", ("key",), ("key", "value", "expires")),
+    Table("bought", ("endpoint", "day"), ("endpoint", "day", "seconds")),
+    Table("hooks", ("id",), ("source", "kind", "payload", "attempts")),
 )
 #: Columns that hold a path.
 _PATHS: Final = frozenset({"path", "root", "source"})
@@ -125,7 +125,7 @@ def _opened(place: Place, other: Place, roots: Mapping[str, str]) -> Iterator[In
         ledger.close()
 
 
-def _copy(table: _Table, giving: Insides, taking: Insides, connection: Connection) -> tuple[int, int]:
+def _copy(table: Table, giving: Insides, taking: Insides, connection: Connection) -> tuple[int, int]:
     """Copy a table; give the rows that were copied and those that were left out."""
     marks = ", ".join("?" * len(table.columns))
     insert = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})"  # noqa: S608 - our own names
@@ -139,7 +139,7 @@ def _copy(table: _Table, giving: Insides, taking: Insides, connection: Connectio
     return copied, left_out
 
 
-def _pages(table: _Table, store: Store) -> Iterator[list[Row]]:
+def _pages(table: Table, store: Store) -> Iterator[list[Row]]:
     """Read a table in the order of its key, some rows at a time."""
     width = len(table.key)
     key = ", ".join(table.key)

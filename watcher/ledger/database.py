@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from watcher.errors import StateBusyError, StateError
+from watcher.errors import StateBusyError, StateDamagedError, StateError
 from watcher.ledger import schema
 from watcher.ledger.part import Row, Values
 
@@ -53,6 +53,7 @@ class Database:
                 hint="3.35 or newer is needed: use a Python that was built with it",
             )
         self.path = path
+        self._create = create
         self.missing = not create and not _exists(path)
         self._lock = threading.RLock()
         self._flushes = threading.Condition()
@@ -211,7 +212,10 @@ class Database:
         code = sqlite3.SQLITE_FULL if extended in _ALSO_FULL else extended & _KIND
         sentence, hint = _ERRORS.get(code, ("the ledger {path} cannot be used", ""))
         # Whoever wrote in a transaction has it undone by now.
-        kind = StateBusyError if code in _PASSING else StateError
+        kind = StateBusyError if code in _PASSING else StateDamagedError if code in _DAMAGE else StateError
+        if kind is StateDamagedError and self._create:
+            with contextlib.suppress(OSError):
+                damage_mark(self.path).touch()
         return kind(f"{sentence.format(path=self.path)} ({exc})", hint=hint.format(path=self.path))
 
 
@@ -219,8 +223,8 @@ _PAGES_AT_ONCE: Final = 256
 _WRITABLE: Final = "the state directory must exist on a writable disk and belong to the user the daemon runs as"
 _DISK: Final = "look at the disk it is on (space, quota, dmesg); what was reported as saved is still there"
 _DAMAGED: Final = (
-    "stop the watcher, move {path}, {path}-wal and {path}-shm aside and start it again: "
-    "files that have their outputs are recognised and not paid for a second time"
+    "start the watcher again: it sets {path} aside, takes over what can be read of it, and finds the rest anew; files that "
+    "have their outputs are not paid for a second time. The disk may be failing: dmesg tells"
 )
 _ERRORS: Final = {
     sqlite3.SQLITE_FULL: (
@@ -238,7 +242,13 @@ _ERRORS: Final = {
 }
 #: The shared memory beside the database could not grow: its disk is full, as long as it once could.
 _ALSO_FULL: Final = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def damage_mark(path: Path) -> Path:
+    """Give the file that tells the next start of damage that was met here: an opening alone may not meet it."""
+    return path.with_name(f"{path.name}.damaged")
 
 
 def _make(path: Path) -> None:

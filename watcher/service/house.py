@@ -15,8 +15,9 @@ from watcher.client import Client
 from watcher.errors import FileError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
-from watcher.ledger import Ledger, open_ledger
+from watcher.ledger import Ledger
 from watcher.ledger.patience import Patience, patient
+from watcher.ledger.salvage import open_or_salvage
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
@@ -77,7 +78,15 @@ class House:
                 hint="make it writable for this user, or name another one: state.dir",
             ) from exc
         #: The ledger that fails rather than waits: for the main thread, which has to see signals.
-        self.direct = open_ledger(directory, plan.settings.state.url, roots=plan.settings.places)
+        self.direct, salvage = open_or_salvage(directory, plan.settings.state.url, roots=plan.settings.places)
+        if salvage is not None:
+            _log.error(
+                "service.salvaged",
+                message="the ledger was damaged: what could be read of it was taken over into a new one",
+                backup=str(salvage.backup),
+                rows=dict(salvage.rows),
+                hint="look at the disk it is on (dmesg); files that have their outputs are not paid for a second time",
+            )
         media.clear_spool(spool)
         sidecar.clear_temporaries(self.direct)
         self.patience = Patience()

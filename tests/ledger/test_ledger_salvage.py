@@ -1,0 +1,184 @@
+"""Opening a ledger whose file is damaged: kept aside, taken over as far as it can be read."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from watcher.errors import StateDamagedError, StateError
+from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
+from watcher.ledger import open_ledger
+from watcher.ledger.database import damage_mark
+from watcher.ledger.protocol import Ledger
+from watcher.ledger.salvage import open_or_salvage
+from watcher.ledger.sqlite import NAME, SqliteLedger
+
+COUNT = 1500
+
+
+def found(number: int) -> Found:
+    return Found(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 2, 3), small=True)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Give the directory of a closed ledger of some size: everything done, every answer kept, every output placed."""
+    ledger = SqliteLedger(tmp_path)
+    ledger.put([found(number) for number in range(COUNT)])
+    ledger.remember("folder.in", {"path": "/in"})
+    done = 100
+    for number in range(done):
+        job = ledger.claim("w", lease=30)
+        assert job is not None
+        conclude(ledger, job, number)
+    assert ledger.claim("w", lease=30) is not None
+    ledger.close()
+    return tmp_path
+
+
+def conclude(ledger: Ledger, job: Job, number: int) -> None:
+    output = Output("txt", job.path + b".txt", f"digest {number}")
+    ledger.keep(f"heard {number}", "asked", b"answer %d" % number, seconds=10, model="m")
+    ledger.enter_output(job, output)
+    ledger.placed(output.path)
+    ledger.done(job, Outcome(outputs=(output,), content=f"content {number}", audio_seconds=10))
+
+
+@pytest.fixture
+def damaged(state: Path) -> Path:
+    path = state / NAME
+    content = bytearray(path.read_bytes())
+    # A page of answers, where no opening comes by.
+    page = content.find(b"heard 50") // 4096 * 4096
+    content[page : page + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    return state
+
+
+def walk(ledger: Ledger) -> None:
+    """Meet the damage, wherever it is."""
+    list(ledger.known(b"/in"))
+    ledger.put([Found(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 9, 3)) for number in range(COUNT)])
+    for number in range(100):
+        ledger.recall(f"heard {number}", "asked")
+
+
+def test_a_sound_ledger_is_opened_as_it_is(state: Path) -> None:
+    ledger, salvage = open_or_salvage(state)
+
+    assert salvage is None
+    assert ledger.counts()[State.DONE] == 100
+    ledger.close()
+
+
+def test_nonsense_is_set_aside_and_a_new_ledger_made(state: Path) -> None:
+    content = os.urandom(20_000)
+    (state / NAME).write_bytes(content)
+
+    ledger, salvage = open_or_salvage(state)
+
+    assert salvage is not None
+    assert salvage.backup.read_bytes() == content
+    assert ledger.put([found(1)])
+    ledger.close()
+    ledger, salvage = open_or_salvage(state)
+    assert salvage is None
+    ledger.close()
+
+
+def test_damage_met_at_work_is_remembered_for_the_next_start(damaged: Path) -> None:
+    ledger = open_ledger(damaged)
+    with pytest.raises(StateDamagedError) as told:
+        walk(ledger)
+    ledger.close()
+
+    assert damage_mark(damaged / NAME).exists()
+    assert "start the watcher again" in told.value.hint
+    again, salvage = open_or_salvage(damaged)
+    assert salvage is not None
+    walk(again)
+    again.close()
+
+
+def test_what_can_be_read_is_taken_over(damaged: Path) -> None:
+    damage_mark(damaged / NAME).touch()
+
+    ledger, salvage = open_or_salvage(damaged)
+
+    assert salvage is not None
+    assert salvage.rows["sources"] > COUNT / 2
+    assert salvage.rows["answers"] + salvage.rows["outputs"] > 100
+    records = list(ledger.records(State.DONE, limit=COUNT))
+    assert all(record.outcome is not None and record.content for record in records)
+    assert sum(ledger.counts().values()) == salvage.rows["sources"]
+    assert ledger.counts()[State.RUNNING] == 0
+    assert ledger.remembered("folder.in") == {"path": "/in"}
+    ledger.close()
+
+
+def test_of_an_undamaged_file_nothing_is_lost(state: Path) -> None:
+    damage_mark(state / NAME).touch()
+
+    ledger, salvage = open_or_salvage(state)
+
+    assert salvage is not None
+    assert salvage.rows["sources"] == COUNT
+    assert ledger.counts()[State.DONE] == 100
+    assert [ledger.recall(f"heard {number}", "asked") for number in (0, 99)] == [b"answer 0", b"answer 99"]
+    assert ledger.tally().audio_seconds == 1000
+    owner = ledger.owner(b"/in/00000.wav.txt")
+    assert owner is not None
+    assert owner.digest == "digest 0"
+    # What was running is a suspect, as after any crash.
+    assert sum(1 for _ in ledger.known(b"/in")) == COUNT
+    ledger.close()
+
+
+def test_rows_that_make_no_sense_are_left_behind(state: Path) -> None:
+    ledger = open_ledger(state)
+    assert isinstance(ledger, SqliteLedger)
+    with ledger._database.transaction() as connection:
+        connection.execute("UPDATE sources SET state = 'nonsense' WHERE path = ?", (found(1).path,))
+        connection.execute("UPDATE sources SET outcome = '[' WHERE path = ?", (found(2).path,))
+        connection.execute("UPDATE sources SET size = 'big' WHERE path = ?", (found(3).path,))
+        connection.execute("INSERT INTO memory VALUES ('list', '[1]', NULL)")
+    ledger.close()
+    damage_mark(state / NAME).touch()
+
+    again, salvage = open_or_salvage(state)
+
+    assert salvage is not None
+    assert salvage.rows["sources"] == COUNT - 3
+    assert again.remembered("list") is None
+    again.close()
+
+
+def test_a_crash_between_the_two_renamings_is_made_up_for(state: Path) -> None:
+    (state / "salvage").mkdir()
+    (state / NAME).rename(state / "salvage" / NAME)
+    damage_mark(state / NAME).touch()
+
+    ledger, salvage = open_or_salvage(state)
+
+    assert salvage is not None
+    assert ledger.counts()[State.DONE] == 100
+    assert sorted(path.name for path in state.iterdir() if path.name.startswith("salvage")) == []
+    ledger.close()
+
+
+def test_one_who_only_looks_sets_nothing_aside(state: Path) -> None:
+    (state / NAME).write_bytes(os.urandom(20_000))
+
+    with pytest.raises(StateError, match="is damaged"):
+        open_ledger(state, exclusive=False)
+
+    assert not damage_mark(state / NAME).exists()
+
+
+def test_nothing_is_salvaged_under_a_running_daemon(state: Path) -> None:
+    ledger = open_ledger(state)
+    damage_mark(state / NAME).touch()
+
+    with pytest.raises(StateError, match="another watcher"):
+        open_or_salvage(state)
+    ledger.close()
