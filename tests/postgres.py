@@ -21,6 +21,9 @@ _PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -in
 #: Root may not run the server.
 _AS: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
 _NUMBERS = count(1)
+#: Waits for the end of whoever holds the other end of its stdin, however that one ends, and then ends the server. In a
+#: session of its own, so that what is sent to a test run's group does not end it first.
+_GUARD = 'read -r _; "$1" -D "$2/data" -m immediate stop; rm -rf "$2"'
 
 
 class Cluster:
@@ -34,6 +37,15 @@ class Cluster:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self._settings = ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.directory}", *settings)
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, "sh", self._bin / "pg_ctl", self.directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            **_AS,
+        )
         self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         self.start()
 
@@ -45,8 +57,10 @@ class Cluster:
         self._run("pg_ctl", "-w", "-m", mode, "stop")
 
     def remove(self) -> None:
-        self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """End it and take its data away: what happens by itself when this process is killed."""
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait()
 
     def url(self, schema: str, *, user: str = "postgres") -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/postgres?options={quote(f'-csearch_path={schema}')}"
