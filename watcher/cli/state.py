@@ -1,22 +1,27 @@
 """`watcher state`: moving the ledger, with all its history and all paid answers."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from watcher.cli.options import configured, show
+from watcher.errors import UsageError
 from watcher.ledger.copying import Place, copy
 from watcher.log import printable
 from watcher.report import Result
+
+_SCHEMES: Final = ("postgresql", "postgres")
+#: What is meant for a database and would pass for the name of a directory, which would then be made: libpq's other
+#: notation, and a url without its slashes.
+_MEANT: Final = re.compile(r"(postgres(ql)?:|(host|hostaddr|dbname|service|user)\s*=)")
 
 
 def copy_state(source: str, target: str, *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Copy a ledger: each side is a state directory, or the url of a shared one."""
     loaded = configured(config, given)
-
-    def place(where: str) -> Place:
-        return Place(loaded.state_directory, where) if "://" in where else Place(Path(where).absolute())
-
-    copied = copy(place(source), place(target), roots=loaded.settings.places)
+    here = loaded.state_directory
+    copied = copy(_place(source, here), _place(target, here), roots=loaded.settings.places)
     left_out = copied.pop("left_out")
     text = "\n".join(f"{rows:>9,}  {table}" for table, rows in copied.items())
     if left_out:
@@ -24,6 +29,19 @@ def copy_state(source: str, target: str, *, config: Path | None, given: Sequence
     text += f"\nset it in the settings: {_setting(target)}"
     data = {"copied": copied, "left_out": left_out}
     return show(Result("state", data=data, text=text), as_json=as_json)
+
+
+def _place(where: str, here: Path) -> Place:
+    """Read one side. Raises UsageError; nothing is said of a url but its beginning: it may hold a password."""
+    scheme, separator, _ = where.partition("://")
+    if separator and scheme in _SCHEMES:
+        return Place(here, where)
+    if separator or _MEANT.match(where):
+        raise UsageError(
+            f"no ledger is kept at {printable(scheme)}://" if separator else "FROM and TO are directories or urls",
+            hint="name a state directory, or write postgresql://user@host/database",
+        )
+    return Place(Path(where).absolute())
 
 
 def _setting(where: str) -> str:
