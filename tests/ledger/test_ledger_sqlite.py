@@ -266,6 +266,10 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.records(*State)
     ledger.tally()
     ledger.prune(answers_older_than=clock.wall + 1, max_bytes=1)
+    ledger.note_gone([kept.path for kept in ledger.concluded()], [ROOT + b"/back.wav"])
+    ledger.retire([ROOT + b"/talk.wav"], gone_before=clock.wall + 1)
+    ledger.disown_orphans([*ledger.orphans(), ROOT + b"/talk.txt"])
+    ledger.tidy()
     ledger.size()
 
 
@@ -276,6 +280,7 @@ WALKS = {
     "hooks",  # the calls that wait
     "totals",  # eleven sums
     "cuts",  # once a day, by prune
+    "bought",  # a row per day, once a day, by prune
     "sqlite_master",
 }
 

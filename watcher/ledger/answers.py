@@ -1,10 +1,13 @@
 """What was paid for: the server's answers, and how the recordings they belong to were cut."""
 
+import time
 import zlib
+from collections.abc import Collection
 from typing import ClassVar, Final
 
 from watcher.job import Cut
 from watcher.ledger import rows
+from watcher.ledger.memory import BUY
 from watcher.ledger.part import Connection, Part
 from watcher.ledger.protocol import Content
 
@@ -43,6 +46,8 @@ class Answers(Part):
                 "answer_bytes": len(packed) - (former[0][0] if former else 0),
             }
             connection.executemany(self.ADD, ((value, name) for name, value in growth.items()))
+            day = time.strftime("%Y-%m-%d", time.localtime(values["now"]))
+            connection.execute(BUY, ("", day, values["seconds"]))
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
         """See Ledger.recall."""
@@ -70,7 +75,7 @@ class Answers(Part):
         """See Ledger.cuts."""
         return tuple(Cut(*row) for row in self._database.query(_CUTS, (sketch, parameters)))
 
-    def keep_content(self, content: Content) -> None:
+    def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
         """See Ledger.keep_content."""
         values = {
             "digest": content.digest,
@@ -84,7 +89,8 @@ class Answers(Part):
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
             connection.execute(self.KEEP_CONTENT, values)
-            connection.execute("DELETE FROM cuts WHERE sketch = :sketch AND parameters = :parameters", values)
+            for parameters in {content.parameters, *cut}:
+                connection.execute("DELETE FROM cuts WHERE sketch = ? AND parameters = ?", (content.sketch, parameters))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
         """See Ledger.content."""
@@ -109,14 +115,36 @@ class Answers(Part):
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
         """See Ledger.prune."""
         dropped = 0
-        while oldest := self._oldest(answers_older_than, max_bytes):
-            with self._database.transaction() as connection:
-                dropped += self._drop(connection, oldest)
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM contents WHERE used_at < ?", (answers_older_than,))
-            connection.execute("DELETE FROM cuts WHERE used_at < ?", (answers_older_than,))
-        self._database.shrink()
+        while answers := self._prune_answers(answers_older_than, max_bytes):
+            dropped += answers
+        while self._prune_rest(answers_older_than):
+            pass
+        while self._database.shrink():
+            pass
         return dropped
+
+    def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """See Ledger.prune_some."""
+        return self._prune_answers(answers_older_than, max_bytes) or self._prune_rest(answers_older_than)
+
+    def _prune_answers(self, older_than: float, max_bytes: int) -> int:
+        oldest = self._oldest(older_than, max_bytes)
+        if not oldest:
+            return 0
+        with self._database.transaction(durable=False) as connection:
+            return self._drop(connection, oldest)
+
+    def _prune_rest(self, older_than: float) -> int:
+        day = time.strftime("%Y-%m-%d", time.gmtime(max(0.0, older_than)))
+        with self._database.transaction(durable=False) as connection:
+            return sum(
+                connection.execute(statement, values).rowcount
+                for statement, values in (
+                    (_OLD_CONTENTS, (older_than, _AT_ONCE)),
+                    (_OLD_CUTS, (older_than, _AT_ONCE)),
+                    ("DELETE FROM bought WHERE day < ?", (day,)),
+                )
+            )
 
     def _oldest(self, older_than: float, max_bytes: int) -> list[tuple[int, int]]:
         """Give some of the answers that have to go: id and bytes."""
@@ -141,7 +169,7 @@ class Answers(Part):
 
 
 #: Answers dropped in one transaction, so that nobody waits for long.
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 100
 
 _LENGTH: Final = "SELECT length(body) FROM answers WHERE digest = ? AND parameters = ?"
 _KEEP: Final = """
@@ -167,4 +195,10 @@ _CONTENT: Final = {
     (False, True): _FIELDS + "WHERE sketch = :key AND parameters = :parameters ORDER BY id DESC LIMIT 1",
     (False, False): _FIELDS + "WHERE sketch = :key ORDER BY id DESC LIMIT 1",
 }
+_OLD_CONTENTS: Final = "DELETE FROM contents WHERE id IN (SELECT id FROM contents WHERE used_at < ? LIMIT ?)"
+_OLD_CUTS: Final = """
+DELETE FROM cuts WHERE (sketch, parameters, number) IN (
+    SELECT sketch, parameters, number FROM cuts WHERE used_at < ? LIMIT ?
+)
+"""
 _OLDEST: Final = "SELECT id, length(body), used_at FROM answers ORDER BY used_at LIMIT ?"

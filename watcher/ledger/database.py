@@ -120,12 +120,13 @@ class Database:
         """Give a number that is another one whenever another process has changed the ledger."""
         return int(self.query("PRAGMA data_version")[0][0])
 
-    def shrink(self) -> None:
-        """Give pages that became free back to the file system, some at a time, so that nobody waits for long."""
-        before, free = 0, self._free_pages()
-        while free and free != before:
+    def shrink(self) -> bool:
+        """See part.Store; so few pages at a time that nobody waits for long."""
+        before = self._free_pages()
+        if before:
             self.query(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
-            before, free = free, self._free_pages()
+        # A file that was not made for it keeps them, and uses them again.
+        return 0 < self._free_pages() < before
 
     def size(self) -> int:
         """Give the bytes it takes on disk, its log included."""

@@ -52,8 +52,8 @@ class Store(Protocol):
     def version(self) -> int:
         """Give a number that is another one whenever another process has changed the ledger."""
 
-    def shrink(self) -> None:
-        """Give space that became free back to the file system."""
+    def shrink(self) -> bool:
+        """Give some of the space that became free back to the file system; False: there is no more to give."""
 
     def size(self) -> int:
         """Give the bytes it takes on disk."""

@@ -9,7 +9,7 @@ Every change survives the death of the process the moment its method returns, an
 The others ("cheap") survive power loss as soon as any later change does: changes are never lost out of their order.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -119,6 +119,16 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A concluded source, as far as it takes to know whether it is kept on."""
+
+    path: bytes
+    root: bytes
+    #: Unix time since when it is known to be gone; 0: it is there, as far as anybody knows.
+    gone_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class HookCall:
     """A hook that has to be run at least once: kept until `hook_done`."""
 
@@ -180,7 +190,8 @@ class Ledger(Protocol):
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
         """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError.
 
-        `outcome.content` becomes `Job.content` of the next claim. The source's former outcome, given again (a file that
+        `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more:
+        what is found under its path from now on is another file, however alike. The source's former outcome, given again (a file that
         was only touched), adds nothing to the tally.
         """
 
@@ -235,8 +246,11 @@ class Ledger(Protocol):
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
         """Give the stored cuts of what looks like the same recording, by index."""
 
-    def keep_content(self, content: Content) -> None:
-        """Store how a whole recording was cut; replaces the cuts kept one by one under its parameters. Cheap."""
+    def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
+        """Store how a whole recording was cut; replaces the cuts kept one by one under its parameters. Cheap.
+
+        `cut`: further parameters under which cuts of it were kept.
+        """
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
         """Give a known recording by digest or by sketch; with `parameters`, only one cut for them; else the newest."""
@@ -244,8 +258,36 @@ class Ledger(Protocol):
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
         """Drop answers last used before that Unix time, and what is known of contents; give the answers' number.
 
-        `max_bytes`: also drop those used longest ago, until the others take no more than that on disk; 0: no limit.
+        `max_bytes`: also drop those used longest ago, until the others take no more than that on disk; 0: no limit. Days
+        before that time are dropped from what was bought. Free space goes back to the file system. Cheap, as is all that
+        follows here.
         """
+
+    def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """Drop some of what `prune` drops, in a few milliseconds; give how many rows, 0: nothing is left to drop."""
+
+    # Keeping it bounded.
+
+    def concluded(self) -> Iterator[Kept]:
+        """Walk the sources that are done, failed or skipped, by path; see `known`. Only those that this host may see."""
+
+    def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
+        """Note that concluded sources are gone, from now on unless that was noted before, and that others are there."""
+
+    def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
+        """Drop those concluded sources of `paths` that are noted as gone since before that Unix time; give their paths.
+
+        Their answers stay known, and so do their outputs: until they are `orphans` that are gone as well.
+        """
+
+    def orphans(self) -> Iterator[bytes]:
+        """Walk the output paths whose source is not known any more. Only those that this host may see."""
+
+    def disown_orphans(self, paths: Iterable[bytes]) -> None:
+        """Drop those output paths whose source is still not known."""
+
+    def tidy(self) -> bool:
+        """Give some free space back to the file system, in a few milliseconds; False: there is nothing more to give."""
 
     # Output paths.
 
@@ -256,6 +298,9 @@ class Ledger(Protocol):
         more before that (after a crash). Whoever then finds the entered digest on the disk calls `placed` before he
         enters the next. A concluded job's outputs may be entered, too, as long as nothing came after. LeaseLostError.
         """
+
+    def enter_note(self, source: bytes, note: Output) -> bool:
+        """Enter a note beside a file that is no source of ours, and so has no job; else as `enter_output`."""
 
     def placed(self, path: bytes) -> None:
         """Say that the file under `path` is the one that was entered last. Cheap."""
@@ -270,7 +315,7 @@ class Ledger(Protocol):
         """Give the outputs of a source, notes included."""
 
     def notes(self) -> Iterator[Owned]:
-        """Give all failure notes that stand beside sources."""
+        """Give all notes that stand beside sources and beside other files."""
 
     def enter_temporary(self, path: bytes) -> None:
         """Note a temporary file before it is made. Cheap."""
@@ -293,7 +338,10 @@ class Ledger(Protocol):
         """Drop a value."""
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        """Add audio seconds bought on `day` (YYYY-MM-DD); give the day's sum. 0 seconds only asks."""
+        """Add audio seconds bought on `day` (YYYY-MM-DD); give the day's sum. 0 seconds only asks.
+
+        The endpoint "" is nobody's: `keep` sums up there what it stored on a day (local time).
+        """
 
     # Hooks.
 

@@ -81,6 +81,8 @@ class Queue(Waiting):
         with self._database.transaction() as connection:
             known = connection.execute("SELECT outcome FROM sources WHERE id = ?", (job.id,)).fetchall()
             held(connection, _DONE, job, outcome=written, content=outcome.content, now=self._clock())
+            if outcome.moved_to:
+                connection.execute(_MOVED_AWAY, (job.id,))
             if known[0][0] != written:
                 # A file that was only touched concludes with its former outcome: that is no work done twice.
                 connection.execute(self.ADD, (rows.number(outcome.audio_seconds), "audio_seconds"))
@@ -225,7 +227,7 @@ REQUEUE: Final = """
 UPDATE sources SET
     root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, backlog = :backlog, small = :small,
     suspect = :suspect, seconds = :seconds, state = 'ready', attempts = 0, fence = fence + 1, alone = 0, crashes = 0,
-    reached = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
+    reached = 0, gone_at = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
     reason = '', message = '', hint = ''
 WHERE path = :path
 """
@@ -269,6 +271,8 @@ UPDATE sources SET
     state = 'done', updated_at = :now, outcome = :outcome, content = :content, alone = 0, crashes = 0, reached = 0
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
+# No file has this fingerprint, so one that comes under the path again is taken for what it is: another one.
+_MOVED_AWAY: Final = "UPDATE sources SET size = -1, mtime_ns = 0, inode = 0 WHERE id = ?"
 _FAIL: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,

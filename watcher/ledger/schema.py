@@ -159,8 +159,11 @@ _FIRST: Final = (
     """,
 )
 
+# Since when a concluded source is known to be gone; 0: it is there.
+_SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at REAL NOT NULL DEFAULT 0",)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

@@ -9,17 +9,17 @@ from watcher.errors import StateError
 from watcher.ledger.answers import Answers
 from watcher.ledger.database import Database
 from watcher.ledger.lock import Lock
-from watcher.ledger.looking import Looking
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Insides
 from watcher.ledger.queue import Queue
+from watcher.ledger.retention import Retention
 
 #: Name of the ledger's file in the state directory.
 NAME: Final = "ledger.sqlite3"
 
 
-class SqliteLedger(Queue, Answers, Outputs, Memory, Looking):
+class SqliteLedger(Queue, Answers, Outputs, Memory, Retention):
     """See Ledger; `watcher.ledger.open_ledger` says what `exclusive` means."""
 
     _database: Database

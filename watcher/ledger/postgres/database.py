@@ -154,11 +154,12 @@ class Database:
             return 0
         return hash(tuple(self.query("SELECT name, value FROM totals ORDER BY name")))
 
-    def shrink(self) -> None:
-        """See part.Store."""
+    def shrink(self) -> bool:
+        """See part.Store; all at once, beside what others do."""
         # Only the tables' owner may; where the hosts' role is another one, the server's autovacuum does it in time.
         with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
             raw.execute(b"VACUUM (TRUNCATE) answers, contents, cuts")
+        return False
 
     def size(self) -> int:
         """See part.Store; may be asked of a closed one, too."""

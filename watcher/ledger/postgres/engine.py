@@ -9,7 +9,6 @@ from watcher.errors import StateError
 from watcher.job import Fingerprint, Found, Job
 from watcher.ledger import rows
 from watcher.ledger.answers import Answers
-from watcher.ledger.looking import Looking
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Connection, Row, Values
@@ -18,6 +17,7 @@ from watcher.ledger.postgres.listener import Listener
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.protocol import Put
 from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue, columns, held
+from watcher.ledger.retention import Retention
 from watcher.ledger.waiting import LONGEST_DELAY
 
 #: Seconds that a walk through the sources waits for a database that went away.
@@ -26,7 +26,7 @@ _WALK: Final = 600.0
 _CHANNEL: Final = "watcher"
 
 
-class Engine(Queue, Answers, Outputs, Memory, Looking):
+class Engine(Queue, Answers, Outputs, Memory, Retention):
     """A ledger of stored paths, shared with other hosts."""
 
     ADD: ClassVar[str] = """
@@ -182,6 +182,17 @@ class Engine(Queue, Answers, Outputs, Memory, Looking):
     def temporaries(self) -> tuple[bytes, ...]:
         """See Ledger.temporaries."""
         return tuple(path for (path,) in self._database.query(_TEMPORARIES))
+
+    # Keeping it bounded.
+
+    def tidy(self) -> bool:
+        """See Ledger.tidy."""
+        self._fold()
+        return super().tidy()
+
+    def _ranges(self) -> Sequence[tuple[bytes, bytes]]:
+        # A mount ends with a colon, and the byte after that is a semicolon.
+        return [(mount, mount[:-1] + b";") for mount in self._mounts]
 
     def _fold(self) -> None:
         with self._database.transaction(durable=False) as connection:

@@ -6,7 +6,7 @@ to the same effect, or refused by the fence and recognised as our own doing.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,14 +19,14 @@ from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.engine import Engine
 from watcher.ledger.postgres.host import host_of
 from watcher.ledger.postgres.roots import Roots
-from watcher.ledger.protocol import Content, HookCall, Owned, Put, Record, Tally
+from watcher.ledger.protocol import Content, HookCall, Kept, Owned, Put, Record, Tally
 
 #: Seconds a call waits for a database that went away: a restart takes no longer.
 PATIENCE: Final = 2.0
 #: Seconds after a start of the server in which no lease is taken over: longer than between two renewals.
 GRACE: Final = 15.0
 #: Keys under which each host remembers something of its own: what its daemon tells of itself.
-_OWN: Final = frozenset({"service"})
+_OWN: Final = frozenset({"history", "service"})
 
 
 class PostgresLedger:
@@ -211,9 +211,9 @@ class PostgresLedger:
         """See Ledger.cuts."""
         return self._engine.cuts(sketch, parameters)
 
-    def keep_content(self, content: Content) -> None:
+    def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
         """See Ledger.keep_content."""
-        self._patiently(lambda: self._engine.keep_content(content))
+        self._patiently(lambda: self._engine.keep_content(content, cut=cut))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
         """See Ledger.content."""
@@ -223,12 +223,53 @@ class PostgresLedger:
         """See Ledger.prune."""
         return self._patiently(lambda: self._engine.prune(answers_older_than=answers_older_than, max_bytes=max_bytes))
 
+    def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """See Ledger.prune_some."""
+        return self._patiently(
+            lambda: self._engine.prune_some(answers_older_than=answers_older_than, max_bytes=max_bytes)
+        )
+
+    # Keeping it bounded.
+
+    def concluded(self) -> Iterator[Kept]:
+        """See Ledger.concluded."""
+        for kept in self._engine.concluded():
+            yield replace(kept, path=self.roots.real(kept.path), root=self.roots.real(kept.root))
+
+    def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
+        """See Ledger.note_gone."""
+        missing, there = list(map(self.roots.stored, gone)), list(map(self.roots.stored, back))
+        self._patiently(lambda: self._engine.note_gone(missing, there))
+
+    def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
+        """See Ledger.retire."""
+        stored, before = list(map(self.roots.stored, paths)), gone_before + self._ahead()
+        return list(map(self.roots.real, self._patiently(lambda: self._engine.retire(stored, gone_before=before))))
+
+    def orphans(self) -> Iterator[bytes]:
+        """See Ledger.orphans."""
+        return map(self.roots.real, self._engine.orphans())
+
+    def disown_orphans(self, paths: Iterable[bytes]) -> None:
+        """See Ledger.disown_orphans."""
+        stored = list(map(self.roots.stored, paths))
+        self._patiently(lambda: self._engine.disown_orphans(stored))
+
+    def tidy(self) -> bool:
+        """See Ledger.tidy."""
+        return self._patiently(self._engine.tidy)
+
     # Output paths.
 
     def enter_output(self, job: Job, output: Output) -> bool:
         """See Ledger.enter_output."""
         stored, entered = self.roots.stored_job(job), self.roots.stored_output(output)
         return self._patiently(lambda: self._engine.enter_output(stored, entered))
+
+    def enter_note(self, source: bytes, note: Output) -> bool:
+        """See Ledger.enter_note."""
+        beside, entered = self.roots.stored(source), self.roots.stored_output(note)
+        return self._patiently(lambda: self._engine.enter_note(beside, entered))
 
     def placed(self, path: bytes) -> None:
         """See Ledger.placed."""

@@ -202,8 +202,11 @@ _FIRST: Final = (
     "CREATE INDEX hooks_host ON hooks (host, id)",
 )
 
+# Since when a concluded source is known to be gone; 0: it is there.
+_SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at FLOAT8 NOT NULL DEFAULT 0",)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

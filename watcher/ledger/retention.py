@@ -1,0 +1,81 @@
+"""What may be forgotten: sources that are gone, outputs of sources that are forgotten; and the space this gives back.
+
+Whether something is gone, only who can see the disk knows (`watcher.service.history`); here it is noted since when, and
+dropped in slices, so that nobody waits for long.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, Final
+
+from watcher.ledger.looking import Looking
+from watcher.ledger.protocol import Kept
+
+#: Rows read at a time where all are walked through.
+_PAGE: Final = 500
+
+
+class Retention(Looking):
+    """Forgetting, and what it takes to know what may be forgotten."""
+
+    #: Ends, both outside, of the ranges of paths whose disks this process can see.
+    RANGES: ClassVar[Sequence[tuple[bytes, bytes]]] = ((b"", b"\xff"),)
+
+    def concluded(self) -> Iterator[Kept]:
+        """See Ledger.concluded."""
+        for first, behind in self._ranges():
+            after = first
+            while page := self._page(_CONCLUDED, (after, behind, _PAGE)):
+                yield from (Kept(path=path, root=root, gone_at=gone_at) for path, root, gone_at in page)
+                after = page[-1][0]
+
+    def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
+        """See Ledger.note_gone."""
+        with self._database.transaction(durable=False) as connection:
+            connection.executemany(_GONE, [(self._clock(), path) for path in sorted(gone)])
+            connection.executemany(_BACK, [(path,) for path in sorted(back)])
+
+    def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
+        """See Ledger.retire."""
+        with self._database.transaction(durable=False) as connection:
+            return [path for path in sorted(paths) if connection.execute(_RETIRE, (path, gone_before)).rowcount]
+
+    def orphans(self) -> Iterator[bytes]:
+        """See Ledger.orphans."""
+        for first, behind in self._ranges():
+            after = first
+            # Few of them are orphans: asked for these alone, one page would be a walk over all.
+            while page := self._page(_OUTPUTS, (after, behind, _PAGE)):
+                yield from (path for path, known in page if not known)
+                after = page[-1][0]
+
+    def disown_orphans(self, paths: Iterable[bytes]) -> None:
+        """See Ledger.disown_orphans."""
+        with self._database.transaction(durable=False) as connection:
+            connection.executemany(_DISOWN, [(path,) for path in sorted(paths)])
+
+    def tidy(self) -> bool:
+        """See Ledger.tidy."""
+        return self._database.shrink()
+
+    def _ranges(self) -> Sequence[tuple[bytes, bytes]]:
+        return self.RANGES
+
+
+_CONCLUDED: Final = """
+SELECT path, root, gone_at FROM sources
+WHERE path > ? AND path < ? AND state IN ('done', 'failed', 'skipped') ORDER BY path LIMIT ?
+"""
+_GONE: Final = """
+UPDATE sources SET gone_at = ? WHERE path = ? AND gone_at = 0 AND state IN ('done', 'failed', 'skipped')
+"""
+_BACK: Final = "UPDATE sources SET gone_at = 0 WHERE path = ? AND gone_at <> 0"
+_RETIRE: Final = """
+DELETE FROM sources WHERE path = ? AND gone_at > 0 AND gone_at <= ? AND state IN ('done', 'failed', 'skipped')
+"""
+_OUTPUTS: Final = """
+SELECT path, EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
+FROM outputs WHERE path > ? AND path < ? ORDER BY path LIMIT ?
+"""
+_DISOWN: Final = """
+DELETE FROM outputs WHERE path = ? AND NOT EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
+"""
