@@ -239,14 +239,18 @@ def burst(root: Path, _outside: Path, count: int) -> Iterator[Path]:
         yield path
 
 
-def burst_in_directories(root: Path, _outside: Path, count: int) -> Iterator[Path]:
-    """Write many files, each into new nested directories, without a pause."""
-    sound = wave(2_000)
-    for number in range(count * 5000 // 300):
-        path = root / f"burst{number}" / "a" / "take.wav"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(sound)
-        yield path
+def burst_in_directories(*within: str) -> Writer:
+    """Make a writer of many files, each into a new directory of its own and `within` it, without a pause."""
+
+    def run(root: Path, _outside: Path, count: int) -> Iterator[Path]:
+        sound = wave(2_000)
+        for number in range(count * 5000 // 300):
+            path = Path(root, f"burst{number}", *within, "take.wav")
+            path.parent.mkdir(parents=True)
+            path.write_bytes(sound)
+            yield path
+
+    return run
 
 
 WRITERS: dict[str, Writer] = {
@@ -271,7 +275,8 @@ WRITERS: dict[str, Writer] = {
     "ffmpeg live m4a": encoder("m4a"),
     "ffmpeg live mka": encoder("mka"),
     "burst, one directory": burst,
-    "burst, new directories": burst_in_directories,
+    "burst, new directories": burst_in_directories(),
+    "burst, new nested directories": burst_in_directories("a"),
 }
 TOOLS = {"rsync": "rsync", "rsync --inplace": "rsync", "sox": "sox"}
 

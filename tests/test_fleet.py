@@ -1,74 +1,18 @@
 """Several real daemons on one share and one queue in PostgreSQL."""
 
-import hashlib
-import random
-import subprocess
-import wave
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 import postgres
 import pytest
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import eventually, watcher
+from fleet import Share, heard, hearing, host, recording, said
 from postgres import Cluster
-from scripted import Asked, Reply, Server, serving
+from scripted import Asked, Reply, serving
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-
-
-def heard(asked: Asked) -> str:
-    return hashlib.sha256(asked.file[1]).hexdigest()[:12]
-
-
-def hearing(asked: Asked) -> Reply:
-    """Say which bytes were heard."""
-    if asked.method == "GET":
-        return Reply({"data": [{"id": "whisper-1"}]})
-    return Reply(
-        {
-            "task": "transcribe",
-            "language": "english",
-            "duration": 0.5,
-            "text": f"Heard {heard(asked)}.",
-            "segments": [{"id": 0, "start": 0.0, "end": 0.5, "text": f" Heard {heard(asked)}."}],
-        }
-    )
-
-
-def recording(path: Path) -> Path:
-    noise = random.Random(path.name).randbytes(16_000)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(noise)
-    return path
-
-
-class Share:
-    """A folder that every host has at another place: bind mounts where that is allowed, else links."""
-
-    def __init__(self, directory: Path) -> None:
-        self.folder = directory / "share"
-        self.folder.mkdir()
-        self._directory = directory
-        self._mounted: list[Path] = []
-
-    def place(self, host: str) -> Path:
-        place = self._directory / host / "recordings"
-        place.mkdir(parents=True)
-        if subprocess.run(["mount", "--bind", self.folder, place], capture_output=True, check=False).returncode:
-            place.rmdir()
-            place.symlink_to(self.folder)
-        else:
-            self._mounted.append(place)
-        return place
-
-    def close(self) -> None:
-        for place in self._mounted:
-            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.fixture
@@ -86,29 +30,15 @@ def cluster() -> Iterator[Cluster]:
     cluster.remove()
 
 
-def host(place: Path, server: Server, url: str, *arguments: str) -> AbstractContextManager[Daemon]:
-    return daemon(
-        place,
-        "--set",
-        f"api.url={server.url}",
-        "--set",
-        "api.key=sk-test-key",
-        "--set",
-        f"state.url={url}",
-        *arguments,
-        state=place.parent / "state",
-    )
-
-
 def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
     with postgres.cluster().schema() as url, serving(hearing) as server, ExitStack() as stack:
         places = [share.place(f"host-{number}") for number in range(3)]
-        hosts = [stack.enter_context(host(place, server, url)) for place in places]
+        hosts = [stack.enter_context(host(place.parents[1], place, server, url)) for place in places]
         for running in hosts:
             running.await_event("service.ready")
         files = [recording(share.folder / f"{number:02}.wav") for number in range(30)]
         eventually(lambda: sum(len(running.seen("job.done")) for running in hosts) == 30)
-        settings = ["--set", f"state.url={url}", "--set", f"state.dir={places[0].parent / 'state'}"]
+        settings = ["--set", f"state.url={url}", "--set", f"state.dir={places[0].parents[1] / 'state'}"]
         status = watcher("status", "--json", *settings)
         codes = [running.stop() for running in hosts]
 
@@ -118,9 +48,7 @@ def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
     assert all(running.seen("job.done") for running in hosts)
     assert '"done": 30' in status.stdout or '"done":30' in status.stdout
     assert sum(asked.values()) == len(asked) == 30
-    for file in files:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-        assert file.with_suffix(".txt").read_text().strip() == f"Heard {digest}."
+    assert all(file.with_suffix(".txt").read_text().strip() == said(file) for file in files)
     assert len(list(share.folder.iterdir())) == 90
 
 
@@ -132,13 +60,13 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
     with cluster.schema() as url, serving(script) as server, ExitStack() as stack:
         places = [share.place(f"host-{number}") for number in range(2)]
         files = [recording(share.folder / f"{number:02}.wav") for number in range(60)]
-        one, two = (stack.enter_context(host(place, server, url)) for place in places)
+        one, two = (stack.enter_context(host(place.parents[1], place, server, url)) for place in places)
         one.await_events("job.done", 4)
         one.kill()
         two.await_events("job.done", 6)
         cluster.stop("immediate")
         cluster.start()
-        one = stack.enter_context(host(places[0], server, url))
+        one = stack.enter_context(host(places[0].parents[1], places[0], server, url))
         eventually(lambda: all(file.with_suffix(".srt").exists() for file in files), patience=60)
         codes = [one.stop(), two.stop()]
         asked = Counter(map(heard, server.asked))
@@ -152,7 +80,10 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
 def test_one_host_finds_and_another_one_works(share: Share) -> None:
     with postgres.cluster().schema() as url, serving(hearing) as server:
         finds, works = share.place("finds"), share.place("works")
-        with host(finds, server, url, "--no-work") as finder, host(works, server, url, "--no-watch") as worker:
+        with (
+            host(finds.parents[1], finds, server, url, "--no-work") as finder,
+            host(works.parents[1], works, server, url, "--no-watch") as worker,
+        ):
             finder.await_event("service.ready")
             worker.await_event("service.ready")
             recording(share.folder / "talk.wav")

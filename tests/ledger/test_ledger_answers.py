@@ -104,6 +104,14 @@ class TestCuts:
         assert ledger.cuts("s1", ASKED) == ()
         assert ledger.cuts("s1", OTHERWISE) != ()
 
+    def test_and_those_kept_under_the_parameters_of_the_cutting(self, ledger: Ledger) -> None:
+        for parameters in (ASKED, OTHERWISE, HEARD, OTHER):
+            ledger.keep_cut("s1", parameters, Cut(0, 0, 20, HEARD))
+
+        ledger.keep_content(content(sketch="s1", parameters=ASKED), cut=(OTHERWISE, HEARD))
+
+        assert [bool(ledger.cuts("s1", key)) for key in (ASKED, OTHERWISE, HEARD, OTHER)] == [False] * 3 + [True]
+
 
 class TestContents:
     def test_a_content_comes_back_as_it_was(self, ledger: Ledger) -> None:

@@ -143,7 +143,12 @@ class StateSettings(_Section):
         "else ~/.local/state/watcher",
     )
     url: str = Field("", description="empty: SQLite in dir; postgresql://user@host/database: one queue for many hosts")
-    workers: int = Field(4, ge=1, le=256, description="files in work at once; one is kept free for short files")
+    workers: int = Field(
+        4,
+        ge=1,
+        le=256,
+        description="files in work at once; one is kept free for short files, and some more of those are made ready ahead",
+    )
     keep_answers_days: float = Field(365.0, ge=1, description="days a paid answer is kept after its last use")
     keep_answers_mb: int = Field(
         4096, ge=0, description="MiB that paid answers may take, those used longest ago go first; 0: no limit"

@@ -58,7 +58,7 @@ class Memory(Part):
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
             return float(found[0][0]) if found else 0.0
         with self._database.transaction() as connection:
-            ((total,),) = connection.execute(_BUY, (*key, rows.number(seconds))).fetchall()
+            ((total,),) = connection.execute(BUY, (*key, rows.number(seconds))).fetchall()
         return float(total)
 
     def hooks_due(self, limit: int) -> Sequence[HookCall]:
@@ -94,7 +94,8 @@ INSERT INTO memory (key, value, expires) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
 """
 _REMEMBERED: Final = "SELECT value FROM memory WHERE key = ? AND (expires IS NULL OR expires > ?)"
-_BUY: Final = """
+#: Adds to what was bought of an endpoint on a day; gives the sum.
+BUY: Final = """
 INSERT INTO bought (endpoint, day, seconds) VALUES (?, ?, ?)
 ON CONFLICT (endpoint, day) DO UPDATE SET seconds = bought.seconds + excluded.seconds
 RETURNING seconds

@@ -23,6 +23,12 @@ class Outputs(Part):
             values = {"path": output.path, "source": job.path, "kind": output.kind, "digest": output.digest}
             return connection.execute(_ENTER, values).rowcount == 1
 
+    def enter_note(self, source: bytes, note: Output) -> bool:
+        """See Ledger.enter_note."""
+        values = {"path": note.path, "source": source, "kind": note.kind, "digest": note.digest}
+        with self._database.transaction() as connection:
+            return connection.execute(_ENTER, values).rowcount == 1
+
     def placed(self, path: bytes) -> None:
         """See Ledger.placed."""
         with self._database.transaction(durable=False) as connection:

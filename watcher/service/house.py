@@ -124,7 +124,7 @@ class House:
             self.conclusions.failed(record.job, error)
         count = self.plan.settings.state.workers if works else 0
         probes, idle = Probes(), self.waiting(self.stop)
-        for number in range(1, count + 1):
+        for number in range(1, count + _ahead(count) + 1):
             worker = Worker(
                 f"worker-{number}",
                 idle,
@@ -137,8 +137,8 @@ class House:
                 jitter=random.random,
                 setbacks=self.setbacks,
                 probes=probes,
-                # One of several is kept free for files of a single request.
-                small=number == count > 1,
+                # One of several is kept free for files of a single request, and those beyond their number are for them.
+                small=number >= count > 1,
             )
             self.workers.append(worker)
             self.crew.start(worker.name, worker.run)
@@ -285,3 +285,12 @@ class House:
                     self.hooks_over.set()
                     return
                 self._last_call.wait(1.0)
+
+
+def _ahead(workers: int) -> int:
+    """Give how many more take short files, so that the next request is ready before a place at the server is free.
+
+    One that has its answer still writes the outputs, for some hundredths of a second; its place would stand empty. Where
+    there is a single worker, files go one after the other.
+    """
+    return max(1, workers // 4) if workers > 1 else 0
