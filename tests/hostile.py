@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,13 @@ def tmpfs(path: Path, *, size: str) -> Iterator[Path]:
         yield path
     finally:
         unmount(path)
+
+
+def fill_up(path: Path) -> None:
+    """Fill the disk that `path` lies on."""
+    with path.open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(b"\0" * 4096)
 
 
 def mount(*arguments: str | Path) -> None:

@@ -9,14 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from daemon import Daemon, daemon, eventually, watcher
-from hostile import ENVIRON, MOUNTS, TurnedClock, mortal, mount, needs_mounts, recording, said, status, tmpfs
+from hostile import ENVIRON, MOUNTS, TurnedClock, fill_up, mortal, mount, needs_mounts, recording, said, status, tmpfs
 from servers.fault import Answer, FaultServer, Received, error, heard
 
 WHEN = ("before", "after")
@@ -429,13 +429,6 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
             assert sorted(entry.name for entry in path.iterdir()) == ["talk.srt", "talk.txt", "talk.wav"]
             assert (path / "talk.txt").read_text() == said(path / "talk.wav") + "\n"
         yield Places(base, running.events, [entry.file.data for entry in server.journal], seen, code)
-
-
-def fill_up(path: Path) -> None:
-    """Fill the disk that `path` lies on."""
-    with path.open("wb", buffering=0) as stream, suppress(OSError):
-        while True:
-            stream.write(b"\0" * 4096)
 
 
 @pytest.mark.parametrize(
