@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import psycopg
 
 from watcher.errors import StateError
+from watcher.ledger.postgres.commons import COMMONS
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -206,7 +207,7 @@ _FIRST: Final = (
 _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at FLOAT8 NOT NULL DEFAULT 0",)
 
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS)
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

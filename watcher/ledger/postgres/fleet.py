@@ -1,0 +1,183 @@
+"""The fleet in front of one endpoint, kept in PostgreSQL; see `watcher.fleet.Fleet`.
+
+A limit costs one round trip when a host's share changes, none while it lasts. Whatever goes wrong is a StateError at once:
+the gate goes on with what it has in hand, and asks again.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from watcher.fleet import Credit, Door, Need, Share
+from watcher.ledger import rows
+from watcher.ledger.part import Connection
+from watcher.ledger.postgres.commons import GATE_CHANNEL
+from watcher.ledger.postgres.database import Database
+
+#: Starts within any 60 s are counted, but none comes at its very moment: by so much may it be late, in seconds.
+LATE: Final = 0.5
+
+
+class PostgresFleet:
+    """One host's way to the fleet."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        endpoint: str,
+        party: str,
+        host: str,
+        voice: str,
+        listen: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`party`: who comes with the same key and model; a hold is theirs, limits are everybody's.
+
+        `host`: whose the places are. `voice`: what is said of changes of the door, so that all others hear of it.
+        """
+        self._database = database
+        self._endpoint = rows.text(endpoint)
+        self._party = rows.text(party)
+        self._host = host
+        self._voice = voice
+        self._listen = listen
+
+    def share(self, need: Need, *, lease: float) -> Share:
+        """See Fleet.share."""
+        spacing = (60.0 + LATE) / need.per_minute if need.per_minute else 0.0
+        values = (
+            *(self._endpoint, self._host, lease, need.limit, need.wanted, need.used, need.starts, spacing),
+            *(rows.text(need.day), need.budget, need.flying, need.first, need.waiting),
+        )
+        ((places, counted, contended, first, credit),) = self._database.query(_SHARE, values, patience=0.0)
+        starts = () if first is None else tuple(first + number * spacing for number in range(need.starts))
+        return Share(places, counted, contended, starts, Credit(credit))
+
+    def spend(self, day: str, seconds: float) -> float:
+        """See Fleet.spend."""
+        if not seconds:
+            key = (self._endpoint, rows.text(day))
+            found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
+            return float(found[0][0]) if found else 0.0
+        values = (self._endpoint, self._host, rows.text(day), rows.number(seconds))
+        return float(self._database.query("SELECT gate_spend(?, ?, ?, ?)", values, patience=0.0)[0][0])
+
+    def leave(self) -> None:
+        """See Fleet.leave."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM shares WHERE endpoint = ? AND host = ?", (self._endpoint, self._host))
+            connection.execute(
+                "UPDATE doors SET prober = '' WHERE endpoint = ? AND prober = ?", (self._endpoint, self._host)
+            )
+            self._say(connection)
+
+    def door(self) -> Door:
+        """See Fleet.door."""
+        found = self._database.query(_DOOR, (self._endpoint, self._party), patience=0.0)
+        if not found:
+            return Door()
+        number, hold, due, probing, pause, left = found[0]
+        if hold is not None:
+            return Door(number, json.loads(hold), due=due, probing=probing)
+        return Door(number, pause=json.loads(pause), pause_left=left) if pause is not None and left > 0 else Door(number)
+
+    def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
+        """See Fleet.shut."""
+        with self._database.transaction() as connection:
+            key = (self._endpoint, self._party)
+            found = connection.execute(_SAME, (*key, str(hold.get("reason")))).fetchall()
+            if not found:
+                found = connection.execute(_SHUT, (*key, _json(hold), wait)).fetchall()
+                self._say(connection)
+        return int(found[0][0])
+
+    def put_off(self, number: int, hold: Mapping[str, object], *, wait: float) -> None:
+        """See Fleet.put_off."""
+        with self._database.transaction() as connection:
+            connection.execute(_PUT_OFF, (_json(hold), wait, self._endpoint, self._party, number))
+            self._say(connection)
+
+    def open(self, number: int) -> None:
+        """See Fleet.open."""
+        with self._database.transaction() as connection:
+            connection.execute(_OPEN, (self._endpoint, self._party, number))
+            self._say(connection)
+
+    def probe(self, number: int, *, lease: float) -> bool:
+        """See Fleet.probe."""
+        with self._database.transaction(durable=False) as connection:
+            values = (self._host, lease, self._endpoint, self._party, number, self._host)
+            return bool(connection.execute(_PROBE, values).fetchall())
+
+    def give_back(self, number: int) -> None:
+        """See Fleet.give_back."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute(_GIVE_BACK, (self._endpoint, self._party, number, self._host))
+
+    def pause(self, pause: Mapping[str, object], *, seconds: float) -> None:
+        """See Fleet.pause."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute(_PAUSE, (self._endpoint, self._party, _json(pause), seconds))
+            self._say(connection)
+
+    def resume(self) -> None:
+        """See Fleet.resume."""
+        with self._database.transaction() as connection:
+            connection.execute(_RESUME, (self._endpoint,))
+            self._say(connection)
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """See Fleet.listen."""
+        self._listen(heard)
+
+    def _say(self, connection: Connection) -> None:
+        connection.execute("SELECT pg_notify(?, ?)", (GATE_CHANNEL, self._voice))
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return json.dumps(dict(value), separators=(",", ":"))
+
+
+_NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
+_SHARE: Final = """
+SELECT allowed, counted, contended, first_start, credit FROM gate_share(
+    ?, ?, ?::float8, ?::int4, ?::int4, ?::int4, ?::int4, ?::float8, ?, ?::float8, ?::float8, ?::float8, ?::float8
+)
+"""
+_DOOR: Final = f"""
+SELECT number, hold, due - {_NOW}, prober <> '' AND probing_until > {_NOW}, pause, pause_until - {_NOW}
+FROM doors WHERE endpoint = ? AND party = ?
+"""  # noqa: S608 - our own expression
+_SAME: Final = """
+SELECT number FROM doors WHERE endpoint = ? AND party = ? AND hold::json ->> 'reason' = ? FOR UPDATE
+"""
+_SHUT: Final = f"""
+INSERT INTO doors AS door (endpoint, party, number, hold, due) VALUES (?, ?, 1, ?, {_NOW} + ?)
+ON CONFLICT (endpoint, party) DO UPDATE SET
+    number = door.number + 1, hold = excluded.hold, due = excluded.due, prober = ''
+RETURNING number
+"""  # noqa: S608 - our own expression
+_PUT_OFF: Final = f"""
+UPDATE doors SET hold = ?, due = {_NOW} + ?, prober = ''
+WHERE endpoint = ? AND party = ? AND number = ? AND hold IS NOT NULL
+"""  # noqa: S608 - our own expression
+_OPEN: Final = """
+UPDATE doors SET hold = NULL, prober = '' WHERE endpoint = ? AND party = ? AND number = ? AND hold IS NOT NULL
+"""
+_PROBE: Final = f"""
+UPDATE doors SET prober = ?, probing_until = {_NOW} + ?
+WHERE endpoint = ? AND party = ? AND number = ? AND hold IS NOT NULL
+AND (prober = ? OR due <= {_NOW} AND (prober = '' OR probing_until <= {_NOW}))
+RETURNING number
+"""  # noqa: S608 - our own expression
+_GIVE_BACK: Final = "UPDATE doors SET prober = '' WHERE endpoint = ? AND party = ? AND number = ? AND prober = ?"
+_PAUSE: Final = f"""
+INSERT INTO doors AS door (endpoint, party, pause, pause_until) VALUES (?, ?, ?, {_NOW} + ?)
+ON CONFLICT (endpoint, party) DO UPDATE SET
+    pause = excluded.pause, pause_until = greatest(door.pause_until, excluded.pause_until)
+"""  # noqa: S608 - our own expression
+_RESUME: Final = f"""
+UPDATE doors SET
+    hold = (hold::jsonb || '{{"step": 0}}')::text, due = least(due, {_NOW}), prober = '', pause = NULL, pause_until = 0
+WHERE endpoint = ?
+"""  # noqa: S608 - our own expression
