@@ -75,6 +75,11 @@ class Mounts:
         self._read()
         return self._mounts != before
 
+    @property
+    def points(self) -> tuple[bytes, ...]:
+        """Where something is mounted."""
+        return tuple(self._by_point)
+
     def of(self, path: bytes) -> Mount:
         """Give the mount that a real, absolute path lies on."""
         while (mount := self._by_point.get(path)) is None and path not in (b"/", b""):

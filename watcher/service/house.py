@@ -4,6 +4,7 @@ import contextvars
 import os
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -22,6 +23,7 @@ from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Tools, Turns, Wanted
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
+from watcher.service.history import History
 from watcher.service.plan import OVERRIDABLE, Plan
 from watcher.worker import RENEW, Beat, Leases, Probes, Setbacks, Worker
 
@@ -49,13 +51,17 @@ class House:
         on_death: Callable[[], None],
         environment: Mapping[str, str],
         waits: bool = True,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the ledger and clear what a crash left. Raises StateError and ConfigError.
 
         `environment` is what hooks get, less what is not meant for them. `waits`: while the ledger takes no changes (a full
-        disk), the threads wait for it instead of ending.
+        disk), the threads wait for it instead of ending. `clock` dates what is stored, `monotonic` times the gate's waits.
         """
         self.plan = plan
+        self._clock = clock
+        self._monotonic = monotonic
         self._environment = environment
         self._overrides = self._overrides_for(plan)
         self.stop = stop
@@ -78,7 +84,9 @@ class House:
                 hint="make it writable for this user, or name another one: state.dir",
             ) from exc
         #: The ledger that fails rather than waits: for the main thread, which has to see signals.
-        self.direct, salvage = open_or_salvage(directory, plan.settings.state.url, roots=plan.settings.places)
+        self.direct, salvage = open_or_salvage(
+            directory, plan.settings.state.url, roots=plan.settings.places, clock=clock
+        )
         if salvage is not None:
             _log.error(
                 "service.salvaged",
@@ -94,6 +102,14 @@ class House:
         self._given_up = threading.Event()
         #: The ledger of those who hold something that was paid for: they wait as long as the house does.
         self.ledger = self.waiting(self._given_up)
+        #: Forgets what is gone; whoever runs the house starts it, or has it catch up.
+        self.history = History(
+            self.waiting(stop),
+            settings=lambda: self.plan.settings.state,
+            roots=lambda: [root for root, _ in self.plan.roots],
+            stop=stop,
+            clock=clock,
+        )
         self.client = Client(plan.endpoint, memory=self.direct)
         self._retired: list[Client] = []
         self.gate = self._gate_for(plan)
@@ -137,6 +153,7 @@ class House:
                 jitter=random.random,
                 setbacks=self.setbacks,
                 probes=probes,
+                clock=self._clock,
                 # One of several is kept free for files of a single request, and those beyond their number are for them.
                 small=number >= count > 1,
             )
@@ -148,7 +165,7 @@ class House:
     @property
     def error(self) -> BaseException | None:
         """What ended one of the threads, if anything did."""
-        return self.crew.error or self._servants.error
+        return self.crew.error or self._servants.error or self.history.error
 
     def last_call(self) -> None:
         """Say that no job will be concluded any more: `hooks_over` is set once every hook was run."""
@@ -165,6 +182,7 @@ class House:
         self._given_up.set()
         late = self.crew.join(_JOIN)
         self._over.set()
+        self.history.join()
         return [*late, *self._servants.join(_JOIN)]
 
     def close(self) -> None:
@@ -246,6 +264,8 @@ class House:
             buy=self.direct.buy,
             stop=self.stop,
             shared=bool(plan.settings.state.url),
+            clock=self._clock,
+            monotonic=self._monotonic,
         )
 
     def _admit(self, *, timeout: float) -> Ticket | None:

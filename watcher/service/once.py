@@ -20,6 +20,8 @@ from watcher.service.signals import Signals
 _TICK: Final = 0.2
 #: When nothing runs and nothing was concluded for so long, the server is away for longer than a batch should wait.
 _PATIENCE: Final = 600.0
+#: Seconds that a batch may take, once a day, to forget what is gone.
+_SWEEP: Final = 10.0
 #: Attempts to place a file's outputs.
 _TRIES: Final = 3
 #: Files told of that could not be placed.
@@ -79,6 +81,8 @@ def once(
         began = time.monotonic()
         try:
             run.work(*places, signals)
+            if not run.batch.interrupted and house.error is None:
+                house.history.catch_up(seconds=_SWEEP)
         finally:
             if house.drain(config.settings.service.drain_seconds):
                 # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.

@@ -35,8 +35,6 @@ _PROBLEMS: Final = 20
 _FINDER_SILENT: Final = 120.0
 #: A hold that lasts this long is told to the people who only see the folder.
 _PAUSE_NOTE: Final = 3600.0
-_DAY: Final = 86_400.0
-_MEBIBYTE: Final = 1 << 20
 #: Under this key the service tells `status` about itself.
 SERVICE: Final = "service"
 
@@ -78,7 +76,6 @@ class Service:
         self._pause_notes: bool | None = None
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
-        self._pruned_at = 0.0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
@@ -89,13 +86,22 @@ class Service:
                 stop=self._stop,
                 on_death=signals.wake,
                 environment=self._surroundings.environment,
+                clock=self._clock,
+                monotonic=self._monotonic,
             )
-            finder = Finder(self._plan.folders if self._watches else (), house.waiting(self._stop), stop=self._stop)
+            finder = Finder(
+                self._plan.folders if self._watches else (),
+                house.waiting(self._stop),
+                stop=self._stop,
+                clock=self._clock,
+                monotonic=self._monotonic,
+            )
             crew = Crew(on_death=signals.wake)
             try:
                 finder.start_watching()
                 house.start(inspect=finder.inspect, works=self._works)
                 crew.start("finder", finder.run)
+                house.history.start(inspect=finder.inspect, on_death=signals.wake)
                 self._loop(house, finder, crew)
             finally:
                 self._wind_down(house, finder, crew)
@@ -142,13 +148,6 @@ class Service:
         state = house.gate.state()
         self._tell_folders(house, state)
         self._show(house, finder, state)
-        now = self._clock()
-        if now - self._pruned_at > _DAY:
-            keep = house.plan.settings.state
-            house.direct.prune(
-                answers_older_than=now - keep.keep_answers_days * _DAY, max_bytes=keep.keep_answers_mb * _MEBIBYTE
-            )
-            self._pruned_at = now
 
     def _alive(self, house: House, finder: Finder) -> bool:
         # Who waits for the ledger does not hang; a restart would lose the answers they hold, and wait as well.

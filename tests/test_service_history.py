@@ -1,0 +1,399 @@
+"""Forgetting what is gone: never what stands, never what is merely away, and not before its time."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import eventually
+from ledger_engines import Clock, claimed
+
+from watcher.config.settings import StateSettings
+from watcher.errors import StateBusyError
+from watcher.folders import Mounts
+from watcher.job import Fingerprint, Found, Outcome, Output, State
+from watcher.ledger.sqlite import SqliteLedger
+from watcher.service.history import DAY, HISTORY, History, Places
+
+KEEP = 30
+
+
+class Scene:
+    """A watched folder, a ledger that knows its files, a mount table and a clock that the test sets."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = Clock()
+        self.root = directory / "in"
+        self.root.mkdir()
+        self.table = directory / "mountinfo"
+        self.mount("/")
+        self._state = directory / "state"
+        self.ledger = SqliteLedger(self._state, clock=self.clock.time)
+        self.stop = threading.Event()
+        self.inspected: list[bytes] = []
+        self.watched = [os.fsencode(self.root)]
+        self.history = self.begin()
+
+    def begin(self) -> History:
+        """Make it anew, as a restart does."""
+        self.history = History(
+            self.ledger,
+            settings=lambda: StateSettings(keep_history_days=KEEP),
+            roots=lambda: self.watched,
+            stop=self.stop,
+            clock=self.clock.time,
+            mounts=Mounts(str(self.table)),
+            look=0.001,
+        )
+        self.history._inspect = self.inspected.append  # what `start` is given
+        return self.history
+
+    def mount(self, *points: str | Path) -> None:
+        """Have these be the mount points, from the next start on."""
+        self.table.write_text("".join(f"36 35 98:0 / {point} rw - ext4 /dev/x rw\n" for point in points))
+
+    def record(self, name: str, *, root: Path | None = None) -> Path:
+        """Make a file, and have it done with an output beside it."""
+        path = (root or self.root) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"RIFF")
+        self.ledger.put([Found(os.fsencode(root or self.root), os.fsencode(path), Fingerprint(4, 1, 0))])
+        job = claimed(self.ledger)
+        output = path.with_suffix(".txt")
+        output.write_text("words")
+        self.ledger.enter_output(job, Output("txt", os.fsencode(output), "ab" * 32))
+        self.ledger.done(job, Outcome(audio_seconds=1.0, pieces=1))
+        return path
+
+    def pass_days(self, days: int) -> None:
+        """Let days go by, with a sweep on each."""
+        for _ in range(days):
+            self.clock.advance(DAY)
+            self.sweep()
+
+    def sweep(self) -> None:
+        for _ in self.history.sweep():
+            pass
+
+    def knows(self, path: Path) -> bool:
+        return self.ledger.lookup(os.fsencode(path)) is not None
+
+    def owns(self, path: Path) -> bool:
+        return self.ledger.owner(os.fsencode(path.with_suffix(".txt"))) is not None
+
+    def close(self) -> None:
+        self.stop.set()
+        self.history.join()
+        self.ledger.close()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
+
+
+class TestSources:
+    def test_a_file_that_is_gone_is_forgotten_after_its_days_and_not_before(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        path.unlink()
+
+        scene.pass_days(KEEP)
+        assert scene.knows(path), "missed on the first of them"
+        scene.pass_days(1)
+
+        assert not scene.knows(path)
+        assert scene.inspected == [os.fsencode(path)], "should it come back as it was"
+
+    def test_a_file_that_stands_stays_known_for_ever(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+
+        scene.pass_days(400)
+
+        assert scene.knows(path)
+        assert scene.ledger.counts()[State.DONE] == 1
+
+    def test_a_file_that_comes_back_begins_anew(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        path.rename(path.with_suffix(".away"))
+        scene.pass_days(KEEP - 5)
+        path.with_suffix(".away").rename(path)
+        scene.pass_days(1)
+        path.unlink()
+        scene.pass_days(KEEP)
+
+        assert scene.knows(path)
+        scene.pass_days(1)
+        assert not scene.knows(path)
+
+    def test_a_folder_that_is_gone_takes_its_files_with_it(self, scene: Scene) -> None:
+        path = scene.record("a/b/talk.wav")
+        for part in (path, path.with_suffix(".txt")):
+            part.unlink()
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
+
+        scene.pass_days(KEEP + 1)
+
+        assert not scene.knows(path)
+
+    def test_files_of_a_folder_that_is_not_watched_any_more_are_looked_at_too(
+        self, scene: Scene, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        gone, kept = scene.record("gone.wav", root=other), scene.record("kept.wav", root=other)
+        gone.unlink()
+
+        scene.pass_days(KEEP + 1)
+
+        assert not scene.knows(gone)
+        assert scene.knows(kept)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+    def test_what_cannot_be_looked_at_is_not_gone(self, scene: Scene) -> None:  # pragma: no cover - see skipif
+        path = scene.record("closed/talk.wav")
+        path.parent.chmod(0)
+        try:
+            scene.pass_days(KEEP + 1)
+        finally:
+            path.parent.chmod(0o700)
+
+        assert scene.knows(path)
+
+    def test_a_time_noted_under_a_wrong_clock_is_noted_anew(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        path.unlink()
+        scene.clock.advance(10_000 * DAY)
+        scene.sweep()
+        scene.clock.advance(-10_000 * DAY)
+
+        scene.pass_days(KEEP + 2)
+
+        assert not scene.knows(path)
+
+
+class TestAway:
+    def test_below_a_root_that_is_not_there_nothing_is_gone(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        scene.sweep()
+        scene.root.rename(scene.root.with_name("unplugged"))
+
+        scene.pass_days(3 * KEEP)
+        scene.root.with_name("unplugged").rename(scene.root)
+        scene.pass_days(1)
+
+        assert scene.knows(path)
+
+    def test_an_empty_mount_point_is_a_disk_that_is_away(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        scene.mount("/", scene.root)
+        scene.begin()
+        scene.sweep()
+        path.unlink()
+        scene.mount("/")
+        scene.begin()
+
+        scene.pass_days(3 * KEEP)
+        assert scene.knows(path)
+
+        scene.mount("/", scene.root)
+        scene.begin()
+        scene.pass_days(KEEP + 1)
+        assert not scene.knows(path), "the disk is there, and the file is not"
+
+    def test_so_is_one_below_the_root(self, scene: Scene) -> None:
+        card, own = scene.record("card/talk.wav"), scene.record("own.wav")
+        scene.mount("/", card.parent)
+        scene.begin()
+        scene.sweep()
+        card.unlink()
+        own.unlink()
+        scene.mount("/")
+        scene.begin()
+
+        scene.pass_days(KEEP + 1)
+
+        assert scene.knows(card)
+        assert not scene.knows(own)
+
+    def test_what_is_mounted_is_noted_between_the_sweeps_too(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        scene.sweep()
+        scene.mount("/", scene.root)
+        scene.begin()
+        scene.history.step()
+        path.unlink()
+        scene.mount("/")
+        scene.begin()
+
+        scene.pass_days(KEEP + 1)
+
+        assert scene.knows(path)
+
+    def test_who_is_away_for_a_year_is_gone(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        scene.sweep()
+        scene.root.rename(scene.root.with_name("thrown away"))
+
+        scene.pass_days(360)
+        assert scene.knows(path)
+        scene.pass_days(KEEP + 10)
+
+        assert not scene.knows(path)
+        assert not scene.owns(path)
+
+    def test_a_root_that_was_never_met_has_a_year_to_come(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        scene.root.rename(scene.root.with_name("unplugged"))
+
+        scene.pass_days(300)
+        assert scene.knows(path)
+        scene.pass_days(100)
+
+        assert not scene.knows(path)
+
+    def test_a_disk_that_is_unmounted_while_it_is_looked_at_is_away(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = scene.record("talk.wav")
+        scene.sweep()
+        lstat = os.lstat
+
+        def unplug(looked_at: bytes) -> os.stat_result:
+            if looked_at == os.fsencode(path):
+                scene.root.rename(scene.root.with_name("unplugged"))
+            return lstat(looked_at)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "lstat", unplug)
+            scene.sweep()
+
+        assert next(scene.ledger.concluded()).gone_at == 0
+
+    def test_a_root_behind_a_link_is_known_by_what_it_lies_on(self, scene: Scene, tmp_path: Path) -> None:
+        link = tmp_path / "link"
+        link.symlink_to(scene.root)
+        path = scene.record("talk.wav", root=link)
+        scene.watched = [os.fsencode(link)]
+        scene.mount("/", scene.root)
+        scene.begin()
+        scene.sweep()
+        path.unlink()
+        scene.mount("/")
+        scene.begin()
+
+        scene.pass_days(KEEP + 1)
+
+        assert scene.knows(path)
+
+    def test_places_come_back_as_they_were_written(self, tmp_path: Path) -> None:
+        places = Places(Mounts())
+        odd = os.fsencode(tmp_path) + b"/bad\xff"
+        os.mkdir(odd)  # noqa: PTH102 - bytes
+
+        assert places.note([odd], now=5.0)
+        assert not places.note([odd], now=6.0)
+        again = Places(Mounts())
+        again.read(places.written())
+
+        assert again.written() == places.written()
+        again.read("nonsense")
+
+
+class TestOutputs:
+    def test_outputs_go_with_their_source(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        path.unlink()
+        path.with_suffix(".txt").unlink()
+
+        scene.pass_days(KEEP + 1)
+
+        assert not scene.owns(path)
+
+    def test_one_that_somebody_keeps_stays_ours_until_it_is_gone_too(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        path.unlink()
+        scene.pass_days(KEEP + 10)
+        assert scene.owns(path)
+
+        path.with_suffix(".txt").unlink()
+        scene.pass_days(1)
+
+        assert not scene.owns(path)
+
+
+class TestWhen:
+    def test_it_is_due_once_a_day_whatever_restarts_come(self, scene: Scene) -> None:
+        assert scene.history.due()
+        scene.sweep()
+        assert not scene.begin().due()
+
+        scene.clock.advance(DAY)
+
+        assert scene.history.due()
+
+    def test_and_when_the_last_one_lies_in_the_future(self, scene: Scene) -> None:
+        scene.sweep()
+        scene.clock.advance(-3 * DAY)
+
+        assert scene.begin().due()
+
+    def test_a_batch_catches_up_when_it_is_due(self, scene: Scene) -> None:
+        scene.history.catch_up(seconds=60)
+        swept = scene.ledger.remembered(HISTORY)
+        scene.clock.advance(1)
+        scene.history.catch_up(seconds=60)
+
+        assert swept is not None
+        assert scene.ledger.remembered(HISTORY) == swept
+
+    def test_but_not_for_longer_than_it_may(self, scene: Scene) -> None:
+        for number in range(3):
+            scene.record(f"{number}.wav")
+        scene.history.catch_up(seconds=-1)
+
+        assert scene.ledger.remembered(HISTORY) is None
+
+    def test_the_thread_sweeps_and_ends(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        path.unlink()
+        scene.sweep()
+        scene.clock.advance((KEEP + 1) * DAY)
+        inspected: list[bytes] = []
+
+        scene.history.start(inspect=inspected.append, on_death=lambda: None)
+        eventually(lambda: inspected)
+        scene.stop.set()
+        scene.history.join()
+
+        assert inspected == [os.fsencode(path)]
+        assert scene.history.error is None
+
+    def test_a_ledger_that_is_busy_is_asked_again(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        remembered, asked = scene.ledger.remembered, []
+
+        def busy(key: str) -> dict[str, object] | None:
+            asked.append(key)
+            if len(asked) == 1:
+                raise StateBusyError("busy")
+            return remembered(key)
+
+        monkeypatch.setattr(scene.ledger, "remembered", busy)
+        scene.history.start(inspect=scene.inspected.append, on_death=lambda: None)
+
+        eventually(lambda: remembered(HISTORY) is not None)
+
+    def test_what_is_not_expected_ends_the_service(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        died = threading.Event()
+
+        def broken(_key: str) -> None:
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(scene.ledger, "remembered", broken)
+        scene.history.start(inspect=scene.inspected.append, on_death=died.set)
+
+        assert died.wait(60)
+        assert isinstance(scene.history.error, RuntimeError)

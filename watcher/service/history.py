@@ -1,0 +1,273 @@
+"""Keeping the state bounded over the years: what is gone for good is forgotten, once a day, in slices.
+
+A source's row is what keeps its file from being paid for again, so it stays as long as the file does, and for
+``state.keep_history_days`` after it was first missed: what was moved out of the way may come back. What lies on a disk
+that is not mounted now, or below a root that is not there, is away and not gone; only where a place was away for a year,
+it counts as gone. Rows of outputs stay as long as their source does, or the output itself.
+
+The disks are asked, and a server that does not answer blocks whoever asks it for ever: so this has a thread of its own,
+which nobody waits for.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Final, TypeVar
+
+import structlog
+
+from watcher.config.settings import StateSettings
+from watcher.errors import StateBusyError
+from watcher.folders import Mounts
+from watcher.ledger import Ledger
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+
+DAY: Final = 86_400.0
+#: Under this key the ledger remembers the last sweep, and the places that were there.
+HISTORY: Final = "history"
+#: Seconds between two looks at what is mounted, and whether a sweep is due.
+_LOOK: Final = 60.0
+#: Seconds between two slices of a sweep, so that others have the ledger and the disk for themselves.
+_PAUSE: Final = 0.05
+#: Files looked at in a slice.
+_SLICE: Final = 200
+#: Seconds that a place may be away and still come back.
+_AWAY: Final = 365 * DAY
+#: Seconds that a stop waits for the thread: it may hang in a disk that does not answer.
+_JOIN: Final = 2.0
+_MEBIBYTE: Final = 1 << 20
+
+
+class Places:
+    """Where roots lay, and what was mounted below them: what is missing there now is away, and not gone."""
+
+    def __init__(self, mounts: Mounts) -> None:
+        self._mounts = mounts
+        #: A path as the ledger knows it, and the mount point it lay on -> Unix time at which it was last there.
+        self._seen: dict[tuple[bytes, bytes], float] = {}
+
+    def note(self, roots: Iterable[bytes], *, now: float) -> bool:
+        """Note what is there now of roots and of what is mounted below them; say whether any of it is new."""
+        self._mounts.changed()
+        before = self._seen.keys() | set()
+        for root in roots:
+            real = self._mounts.locate(os.path.abspath(root))  # noqa: PTH100 - bytes; links stay
+            if os.path.isdir(root):  # noqa: PTH112 - bytes
+                self._seen[root, self._mounts.of(real).point] = now
+                prefix = real.rstrip(b"/") + b"/"
+                for point in self._mounts.points:
+                    if point.startswith(prefix) and point != prefix:
+                        self._seen[root.rstrip(b"/") + b"/" + point[len(prefix) :], point] = now
+            elif all(path != root for path, _ in self._seen):
+                # Never met: its year begins.
+                self._seen[root, b""] = now
+        return self._seen.keys() != before
+
+    def away(self, *, now: float) -> tuple[bytes, ...]:
+        """Give the paths below which nothing can be told to be gone."""
+        self._mounts.changed()
+        # What counts as gone is remembered a while longer, or it would be met anew.
+        self._seen = {place: seen for place, seen in self._seen.items() if abs(now - seen) < 2 * _AWAY}
+        missed = {
+            path for (path, mount), seen in self._seen.items() if not self._is_there(path, mount) and now - seen < _AWAY
+        }
+        return tuple(sorted(missed))
+
+    def _is_there(self, path: bytes, mount: bytes) -> bool:
+        # Whatever is mounted there now may be another disk; but if nothing is, the path lies on what is mounted above.
+        return os.path.isdir(path) and len(self._mounts.of(self._mounts.locate(path)).point) >= len(mount)  # noqa: PTH112
+
+    def written(self) -> list[tuple[str, str, float]]:
+        """Give all of it as JSON takes it."""
+        return [(os.fsdecode(path), os.fsdecode(mount), seen) for (path, mount), seen in self._seen.items()]
+
+    def read(self, written: object) -> None:
+        """Take over what `written` gave."""
+        if isinstance(written, list):
+            for path, mount, seen in written:
+                self._seen.setdefault((os.fsencode(path), os.fsencode(mount)), float(seen))
+
+
+class History:
+    """Sweeps once a day: `start` does so in a thread, `catch_up` at once."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        settings: Callable[[], StateSettings],
+        roots: Callable[[], Iterable[bytes]],
+        stop: threading.Event,
+        clock: Callable[[], float] = time.time,
+        mounts: Mounts | None = None,
+        look: float = _LOOK,
+    ) -> None:
+        """`roots` gives the watched folders; `look`: seconds between two looks whether a sweep is due."""
+        self._ledger = ledger
+        self._settings = settings
+        self._roots = roots
+        self._stop = stop
+        self._clock = clock
+        self._look = look
+        self._mounts = mounts or Mounts()
+        self._places = Places(self._mounts)
+        self._swept: float | None = None
+        self._inspect: Callable[[bytes], None] = lambda _path: None
+        self._on_death: Callable[[], None] = lambda: None
+        # As a folder on a network mount has it: a thread that is stuck in the kernel must not keep the process alive.
+        self._thread = threading.Thread(target=self._guarded, name="history", daemon=True)
+        #: What ended the thread unexpectedly.
+        self.error: BaseException | None = None
+
+    def start(self, *, inspect: Callable[[bytes], None], on_death: Callable[[], None]) -> None:
+        """Start the thread; `inspect` has a path looked at again, as if nothing were known of it."""
+        self._inspect, self._on_death = inspect, on_death
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait a little for the thread, after the stop was set; there is no starting again."""
+        if self._thread.is_alive():
+            self._thread.join(_JOIN)
+        self._mounts.close()
+
+    def catch_up(self, *, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Sweep if it is due, but for no longer than that: where the daemon never runs, batches have to do it."""
+        deadline = monotonic() + seconds
+        if self.due():
+            for _ in self.sweep():
+                if self._stop.is_set() or monotonic() > deadline:
+                    return
+
+    def run(self) -> None:
+        """Sweep whenever it is due, until stop is set."""
+        while not self._stop.wait(self._look):
+            # Whatever the ledger could not take or give is done by the next sweep.
+            with suppress(StateBusyError):
+                self.step()
+
+    def step(self) -> None:
+        """Look at what is mounted, and sweep if it is due."""
+        due = self.due()
+        if self._places.note(self._roots(), now=self._clock()):
+            # At once: it may be unplugged before the next sweep.
+            self._remember()
+        if due:
+            for _ in self.sweep():
+                if self._stop.wait(_PAUSE):
+                    return
+
+    def due(self) -> bool:
+        """Say whether the last sweep was a day ago."""
+        # A time in the future was written under a wrong clock.
+        return abs(self._clock() - self._last()) >= DAY
+
+    def sweep(self) -> Iterator[None]:
+        """Go once through everything, yielding after every few milliseconds."""
+        self._last()
+        now = self._clock()
+        keep = self._settings()
+        forgotten = {"answers": 0, "files": 0, "outputs": 0}
+        for slices in (
+            self._answers(keep, now, forgotten),
+            self._sources(now - keep.keep_history_days * DAY, now, forgotten),
+            self._outputs(now, forgotten),
+        ):
+            yield from slices
+        while self._ledger.tidy():
+            yield
+        self._swept = now
+        self._remember()
+        if any(forgotten.values()):
+            _log.info("service.tidied", **forgotten, bytes=self._ledger.size())
+
+    def _answers(self, keep: StateSettings, now: float, forgotten: dict[str, int]) -> Iterator[None]:
+        oldest, most = now - keep.keep_answers_days * DAY, keep.keep_answers_mb * _MEBIBYTE
+        while dropped := self._ledger.prune_some(answers_older_than=oldest, max_bytes=most):
+            forgotten["answers"] += dropped
+            yield
+
+    def _sources(self, before: float, now: float, forgotten: dict[str, int]) -> Iterator[None]:
+        noted = set(self._roots())
+        self._places.note(noted, now=now)
+        for some in _slices(self._ledger.concluded()):
+            # Of folders that are not watched any more, too.
+            strange = {kept.root for kept in some} - noted
+            self._places.note(strange, now=now)
+            noted |= strange
+            away = self._places.away(now=now)
+            gone, back, old = [], [], []
+            for kept in some:
+                stands = None if _is_below(kept.path, away) else _stands(kept.path)
+                if kept.gone_at and (stands or kept.gone_at > now):
+                    # Or noted under a wrong clock.
+                    back.append(kept.path)
+                elif stands is False and not kept.gone_at:
+                    gone.append(kept.path)
+                elif stands is False and kept.gone_at <= before:
+                    old.append(kept.path)
+            # Nothing was unmounted while we looked?
+            if self._places.away(now=now) == away:
+                if gone or back:
+                    self._ledger.note_gone(gone, back)
+                for path in self._ledger.retire(old, gone_before=before) if old else ():
+                    forgotten["files"] += 1
+                    # So that it is new, should it ever come back as it was.
+                    self._inspect(path)
+            yield
+
+    def _outputs(self, now: float, forgotten: dict[str, int]) -> Iterator[None]:
+        for some in _slices(self._ledger.orphans()):
+            away = self._places.away(now=now)
+            gone = [path for path in some if not _is_below(path, away) and _stands(path) is False]
+            if gone and self._places.away(now=now) == away:
+                self._ledger.disown_orphans(gone)
+                forgotten["outputs"] += len(gone)
+            yield
+
+    def _last(self) -> float:
+        """Give when the last sweep began, from the ledger if need be, and the places with it."""
+        if self._swept is None:
+            known = self._ledger.remembered(HISTORY) or {}
+            self._places.read(known.get("places"))
+            swept = known.get("swept")
+            self._swept = float(swept) if isinstance(swept, int | float) else 0.0
+        return self._swept
+
+    def _remember(self) -> None:
+        self._ledger.remember(HISTORY, {"swept": self._swept or 0.0, "places": self._places.written()})
+
+    def _guarded(self) -> None:
+        try:
+            self.run()
+        except BaseException as error:  # noqa: BLE001 - the thread's boundary: the error is kept, and ends the service
+            if self._stop.is_set():
+                # It was stuck, and nobody waited: the ledger is closed.
+                return
+            _log.critical("service.stopping", reason="crashed", thread=self._thread.name, exc_info=error)
+            self.error = error
+            self._on_death()
+
+
+def _slices(walk: Iterator[_T]) -> Iterator[list[_T]]:
+    while some := list(islice(walk, _SLICE)):
+        yield some
+
+
+def _is_below(path: bytes, places: Iterable[bytes]) -> bool:
+    return any(path == place or path.startswith(place.rstrip(b"/") + b"/") for place in places)
+
+
+def _stands(path: bytes) -> bool | None:
+    """Say whether something stands at a path; None where that cannot be told now."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return None
+    return True
