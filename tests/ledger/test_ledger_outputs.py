@@ -128,6 +128,17 @@ class TestNotes:
 
         assert [note.path for note in ledger.notes()] == [SOURCE + b".transcription-failed.txt"]
 
+    def test_a_note_beside_a_file_that_is_no_source_is_owned_like_the_others(self, ledger: Ledger) -> None:
+        note, beside = ROOT + b"/watcher.toml.transcription-failed.txt", ROOT + b"/.watcher.toml"
+
+        assert ledger.enter_note(beside, Output("note", note, FIRST))
+        assert ledger.owned(beside) == (owner(ledger, note),)
+        ledger.placed(note)
+        assert ledger.enter_note(beside, Output("note", note, SECOND))
+        assert (owner(ledger, note).digest, owner(ledger, note).former) == (SECOND, FIRST)
+        assert [owned.source for owned in ledger.notes()] == [beside]
+        assert not ledger.enter_note(SOURCE, Output("note", note, THIRD))
+
     def test_all_of_many_notes_are_given(self, ledger: Ledger, job: Job) -> None:
         paths = [ROOT + b"/%04d.txt" % number for number in range(205)]
         for path in paths:

@@ -372,6 +372,15 @@ WRITES: list[Callable[[Ledger, Job], object]] = [
 
 
 class TestConclusions:
+    def test_what_comes_again_under_the_path_of_a_source_that_moved_away_is_queued(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        done = Outcome(content="ab" * 32, moved_to=ROOT + b"/done/talk.wav")
+        ledger.done(claimed(ledger), done)
+
+        assert ledger.put([found()]) == [Put.CHANGED]
+        assert claimed(ledger).content == "ab" * 32
+        assert ledger.put([found()]) == [Put.KNOWN]
+
     def test_done_keeps_the_outcome(self, ledger: Ledger) -> None:
         outcome = Outcome(
             outputs=(
