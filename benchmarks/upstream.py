@@ -19,7 +19,7 @@ from typing import Final
 
 #: What a recording says in its sound: its number.
 MARK: Final = re.compile(rb"<<bench:(\d+)>>")
-_LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _BODY: Final = json.dumps(
     {
         "task": "transcribe",
@@ -34,7 +34,7 @@ _BODY: Final = json.dumps(
         ],
     }
 ).encode()
-_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY) + _BODY
+ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY) + _BODY
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ async def serve(seconds: float, journal: Path) -> None:
                     while b"\r\n\r\n" not in head:
                         head += await reader.read(65536)
                     header, _, body = head.partition(b"\r\n\r\n")
-                    length = _LENGTH.search(header)
+                    length = LENGTH.search(header)
                     wanted = int(length.group(1)) if length else 0
                     if b"100-continue" in header:
                         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -105,7 +105,7 @@ async def serve(seconds: float, journal: Path) -> None:
                         parts.append(part)
                         got += len(part)
                     await asyncio.sleep(seconds)
-                    writer.write(_ANSWER)
+                    writer.write(ANSWER)
                     await writer.drain()
                     mark = MARK.search(b"".join(parts))
                     number = int(mark.group(1)) if mark else -1
