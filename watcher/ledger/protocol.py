@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from watcher.errors import JobError
+from watcher.fleet import Fleet, Host
 from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, State
 
 
@@ -354,6 +355,35 @@ class Ledger(Protocol):
 
     def hook_done(self, call: HookCall) -> None:
         """Drop a hook call that was run."""
+
+    # Other hosts on the same ledger.
+
+    def fleet(self, endpoint: str, party: str) -> Fleet | None:
+        """Give what all hosts share of an endpoint; None: there are no others.
+
+        `party`: who comes with the same key and model; a hold is theirs alone.
+        """
+
+    def beat(self) -> None:
+        """Say that this host lives; every few seconds. Cheap."""
+
+    def hosts(self) -> tuple[Host, ...]:
+        """Give the hosts by name, and those that have fallen silent within a day; none where there are no others.
+
+        What a host remembers under ``service`` is what the others see of it.
+        """
+
+    def claim_rounds(self, root: bytes, rules: str, *, lease: float) -> float:
+        """Take the scanning of a root over, or keep it, for `lease` seconds; 0: it is ours.
+
+        Else another host scans it by the same `rules`, and the answer is after how many seconds it may be free. Cheap.
+        """
+
+    def release_rounds(self, root: bytes, rules: str) -> None:
+        """Leave the scanning of a root to others. Cheap."""
+
+    def common(self, path: bytes) -> bytes:
+        """Give the name that a path of this host has on all hosts."""
 
     # Looking.
 

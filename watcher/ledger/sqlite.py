@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import StateError
+from watcher.ledger.alone import Alone
 from watcher.ledger.answers import Answers
 from watcher.ledger.database import Database
 from watcher.ledger.lock import Lock
@@ -19,7 +20,7 @@ from watcher.ledger.retention import Retention
 NAME: Final = "ledger.sqlite3"
 
 
-class SqliteLedger(Queue, Answers, Outputs, Memory, Retention):
+class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
     """See Ledger; `watcher.ledger.open_ledger` says what `exclusive` means."""
 
     _database: Database

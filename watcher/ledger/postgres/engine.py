@@ -12,7 +12,9 @@ from watcher.ledger.answers import Answers
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Connection, Row, Values
+from watcher.ledger.postgres.commons import GATE_CHANNEL
 from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import Listener
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.protocol import Put
@@ -70,6 +72,8 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         self._claiming = threading.Lock()
         self._starting = threading.Lock()
         self._listener: Listener | None = None
+        #: Those who want to hear of what other hosts change about a gate.
+        self._gates_heard: list[Callable[[], None]] = []
         super().__init__(database, exclusive=exclusive, clock=database.now)
         if exclusive:
             try:
@@ -166,7 +170,24 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
     def _listen(self) -> None:
         with self._starting:
             if self._listener is None:
-                self._listener = Listener(self._database, channel=_CHANNEL, myself=self._myself, heard=self._announce)
+                ears = {_CHANNEL: (self._myself, self._announce), GATE_CHANNEL: (self._host, self._gates)}
+                self._listener = Listener(self._database, ears)
+
+    def fleet(self, endpoint: str, party: str) -> PostgresFleet:
+        """See Ledger.fleet."""
+        return PostgresFleet(
+            self._database,
+            endpoint=endpoint,
+            party=party,
+            host=self._host,
+            # A command beside the daemon is heard by it; the daemon need not hear itself.
+            voice=self._host if self._exclusive else self._myself,
+            listen=self._gates_heard.append,
+        )
+
+    def _gates(self) -> None:
+        for heard in self._gates_heard:
+            heard()
 
     @property
     def _myself(self) -> str:

@@ -79,7 +79,9 @@ class PostgresFleet:
         number, hold, due, probing, pause, left = found[0]
         if hold is not None:
             return Door(number, json.loads(hold), due=due, probing=probing)
-        return Door(number, pause=json.loads(pause), pause_left=left) if pause is not None and left > 0 else Door(number)
+        return (
+            Door(number, pause=json.loads(pause), pause_left=left) if pause is not None and left > 0 else Door(number)
+        )
 
     def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
         """See Fleet.shut."""

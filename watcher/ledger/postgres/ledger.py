@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
+from watcher.fleet import Fleet, Host
 from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, State
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import Insides
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.engine import Engine
 from watcher.ledger.postgres.host import host_of
+from watcher.ledger.postgres.hosts import Hosts
 from watcher.ledger.postgres.roots import Roots
 from watcher.ledger.protocol import Content, HookCall, Kept, Owned, Put, Record, Tally
 
@@ -25,8 +27,9 @@ from watcher.ledger.protocol import Content, HookCall, Kept, Owned, Put, Record,
 PATIENCE: Final = 2.0
 #: Seconds after a start of the server in which no lease is taken over: longer than between two renewals.
 GRACE: Final = 15.0
-#: Keys under which each host remembers something of its own: what its daemon tells of itself.
-_OWN: Final = frozenset({"history", "service"})
+#: Keys under which each host remembers something of its own; what its daemon tells of itself all others may see.
+_OWN: Final = frozenset({"history"})
+_TOLD: Final = "service"
 
 
 class PostgresLedger:
@@ -84,6 +87,7 @@ class PostgresLedger:
             if self._lock is not None:
                 self._lock.release()
             raise
+        self._hosts = Hosts(self._database, host=self.host)
         self._patiently = self._database.patiently
         #: Claims whose conclusion may have been committed without our hearing of it.
         self._unsure: set[tuple[int, int]] = set()
@@ -308,16 +312,19 @@ class PostgresLedger:
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
         """See Ledger.remember."""
+        if key == _TOLD:
+            self._patiently(lambda: self._hosts.tell(value))
+            return
         end = None if expires is None else expires + self._ahead()
         self._patiently(lambda: self._engine.remember(self._key(key), value, expires=end))
 
     def remembered(self, key: str) -> dict[str, object] | None:
         """See Ledger.remembered."""
-        return self._engine.remembered(self._key(key))
+        return self._hosts.told() if key == _TOLD else self._engine.remembered(self._key(key))
 
     def forget_memory(self, key: str) -> None:
         """See Ledger.forget_memory."""
-        self._patiently(lambda: self._engine.forget_memory(self._key(key)))
+        self._patiently(self._hosts.leave if key == _TOLD else lambda: self._engine.forget_memory(self._key(key)))
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
         """See Ledger.buy."""
@@ -332,6 +339,32 @@ class PostgresLedger:
     def hook_done(self, call: HookCall) -> None:
         """See Ledger.hook_done."""
         self._patiently(lambda: self._engine.hook_done(call))
+
+    # Other hosts.
+
+    def fleet(self, endpoint: str, party: str) -> Fleet:
+        """See Ledger.fleet."""
+        return self._engine.fleet(endpoint, party)
+
+    def beat(self) -> None:
+        """See Ledger.beat."""
+        self._patiently(self._hosts.beat)
+
+    def hosts(self) -> tuple[Host, ...]:
+        """See Ledger.hosts."""
+        return self._hosts.all()
+
+    def claim_rounds(self, root: bytes, rules: str, *, lease: float) -> float:
+        """See Ledger.claim_rounds."""
+        return self._patiently(lambda: self._hosts.claim_rounds(self.roots.stored(root), rules, lease=lease))
+
+    def release_rounds(self, root: bytes, rules: str) -> None:
+        """See Ledger.release_rounds."""
+        self._hosts.release_rounds(self.roots.stored(root), rules)
+
+    def common(self, path: bytes) -> bytes:
+        """See Ledger.common."""
+        return self.roots.stored(path)
 
     # Looking.
 

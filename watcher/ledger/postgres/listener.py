@@ -4,7 +4,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import psycopg
@@ -19,14 +19,15 @@ _SILENCE: Final = 30.0
 
 
 class Listener:
-    """Calls back for every word on a channel that others have said; while it is deaf, once a second."""
+    """Calls back for every word on its channels that others have said; while it is deaf, once a second."""
 
-    def __init__(self, database: Database, *, channel: str, myself: str, heard: Callable[[], None]) -> None:
-        """Listen from now on. `myself`: the word that we say, which needs no call. Raises StateError."""
+    def __init__(self, database: Database, ears: Mapping[str, tuple[str, Callable[[], None]]]) -> None:
+        """Listen from now on. `ears`: by channel, the word that we say, which needs no call; and who is called.
+
+        Raises StateError.
+        """
         self._database = database
-        self._channel = channel
-        self._myself = myself
-        self._heard = heard
+        self._ears = ears
         self._stop = threading.Event()
         raw = self._connect()
         self._ear, self._mouth = os.pipe2(os.O_CLOEXEC)
@@ -44,7 +45,8 @@ class Listener:
     def _connect(self) -> Raw:
         raw = self._database.connect()
         try:
-            raw.execute(f'LISTEN "{self._channel}"'.encode())
+            for channel in self._ears:
+                raw.execute(f'LISTEN "{channel}"'.encode())
         except psycopg.Error as exc:
             raw.close()
             raise StateError(f"the database {self._database.name} does not let us listen ({exc})") from exc
@@ -56,13 +58,13 @@ class Listener:
                 if raw is None:
                     raw = self._connect()
                     # Whatever was said before nobody heard.
-                    self._heard()
+                    self._heard(self._ears)
                 self._listen(raw)
             if raw is not None:
                 raw.close()
                 raw = None
             if not self._stop.wait(_AGAIN):
-                self._heard()
+                self._heard(self._ears)
 
     def _listen(self, raw: Raw) -> None:
         while not self._stop.is_set():
@@ -72,8 +74,11 @@ class Listener:
             if not readable:
                 raw.execute(b"SELECT 1")
                 # It may have brought a word along that went unread.
-                self._heard()
+                self._heard(self._ears)
             raw.pgconn.consume_input()
-            words = list(iter(raw.pgconn.notifies, None))
-            if any(word.extra.decode() != self._myself for word in words):
-                self._heard()
+            words = [(word.relname.decode(), word.extra.decode()) for word in iter(raw.pgconn.notifies, None)]
+            self._heard({channel for channel, word in words if word != self._ears[channel][0]})
+
+    def _heard(self, channels: Iterable[str]) -> None:
+        for channel in channels:
+            self._ears[channel][1]()
