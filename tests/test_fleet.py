@@ -33,7 +33,7 @@ def cluster() -> Iterator[Cluster]:
 def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
     with postgres.cluster().schema() as url, serving(hearing) as server, ExitStack() as stack:
         places = [share.place(f"host-{number}") for number in range(3)]
-        hosts = [stack.enter_context(host(place.parents[1], place, server, url)) for place in places]
+        hosts = [stack.enter_context(host(place, server, url)) for place in places]
         for running in hosts:
             running.await_event("service.ready")
         files = [recording(share.folder / f"{number:02}.wav") for number in range(30)]
@@ -60,13 +60,13 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
     with cluster.schema() as url, serving(script) as server, ExitStack() as stack:
         places = [share.place(f"host-{number}") for number in range(2)]
         files = [recording(share.folder / f"{number:02}.wav") for number in range(60)]
-        one, two = (stack.enter_context(host(place.parents[1], place, server, url)) for place in places)
+        one, two = (stack.enter_context(host(place, server, url)) for place in places)
         one.await_events("job.done", 4)
         one.kill()
         two.await_events("job.done", 6)
         cluster.stop("immediate")
         cluster.start()
-        one = stack.enter_context(host(places[0].parents[1], places[0], server, url))
+        one = stack.enter_context(host(places[0], server, url))
         eventually(lambda: all(file.with_suffix(".srt").exists() for file in files), patience=60)
         codes = [one.stop(), two.stop()]
         asked = Counter(map(heard, server.asked))
@@ -80,10 +80,7 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
 def test_one_host_finds_and_another_one_works(share: Share) -> None:
     with postgres.cluster().schema() as url, serving(hearing) as server:
         finds, works = share.place("finds"), share.place("works")
-        with (
-            host(finds.parents[1], finds, server, url, "--no-work") as finder,
-            host(works.parents[1], works, server, url, "--no-watch") as worker,
-        ):
+        with host(finds, server, url, "--no-work") as finder, host(works, server, url, "--no-watch") as worker:
             finder.await_event("service.ready")
             worker.await_event("service.ready")
             recording(share.folder / "talk.wav")

@@ -6,7 +6,7 @@ from typing import Final
 
 from watcher.job import Fingerprint, State
 from watcher.ledger import rows
-from watcher.ledger.part import Part, Row, Values
+from watcher.ledger.part import Part, Row
 from watcher.ledger.protocol import Record, Tally
 
 #: Rows read at a time where all are walked through, so that nobody waits for the whole walk.
@@ -52,10 +52,6 @@ class Looking(Part):
     def size(self) -> int:
         """See Ledger.size."""
         return self._database.size()
-
-    def _page(self, statement: str, values: Values) -> list[Row]:
-        """Read on in a walk, whose beginning somebody has got already."""
-        return self._database.query(statement, values)
 
     def _latest(self, state: State, limit: int) -> list[Row]:
         if state is not State.READY:

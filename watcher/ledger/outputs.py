@@ -51,7 +51,7 @@ class Outputs(Part):
     def notes(self) -> Iterator[Owned]:
         """See Ledger.notes."""
         after = b""
-        while page := self._database.query(_NOTES, (after, _PAGE)):
+        while page := self._page(_NOTES, (after, _PAGE)):
             yield from map(_owned, page)
             after = page[-1][0]
 

@@ -91,3 +91,7 @@ class Part:
         self._exclusive = exclusive
         self._clock = clock
         self._monotonic = monotonic
+
+    def _page(self, statement: str, values: Values) -> list[Row]:
+        """Read on in a walk, whose beginning somebody has got already."""
+        return self._database.query(statement, values)
