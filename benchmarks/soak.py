@@ -9,8 +9,6 @@ memory by more than the table of known files takes.
 """
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import tempfile
@@ -22,7 +20,7 @@ from typing import Final
 
 from benchmarks.report import Row, write
 from benchmarks.small import PLACES, cpu, recording, watcher
-from benchmarks.upstream import Upstream, upstream
+from benchmarks.upstream import upstream
 
 #: Files that wait to be asked for, at most; and files in each folder.
 WAITING: Final = 64
@@ -48,22 +46,6 @@ class Sample:
     state_mb: float
 
 
-class Progress:
-    """How far the server is; its journal is read as it grows."""
-
-    def __init__(self, server: Upstream) -> None:
-        self._journal = server.journal.open()
-        self._rest = ""
-        self.numbers: list[int] = []
-
-    def look(self) -> int:
-        """Give the number of answers so far."""
-        lines = (self._rest + self._journal.read()).split("\n")
-        self._rest = lines.pop()
-        self.numbers += (json.loads(line)[0] for line in lines)
-        return len(self.numbers)
-
-
 def soak(files: int, minutes: float, *, every: float) -> list[Sample]:
     """Feed the daemon; give the samples, the first one before any file."""
     seconds = minutes * 60 * PLACES / files
@@ -73,10 +55,10 @@ def soak(files: int, minutes: float, *, every: float) -> list[Sample]:
         folder.mkdir()
         outside.mkdir()
         with upstream(base, seconds=seconds) as server, watcher(folder, state, server) as pid:
-            progress, began = Progress(server), time.monotonic()
+            began = time.monotonic()
             samples = [sample(pid, state, 0, 0.0)]
             fed, moved = 0, began
-            while (done := progress.look()) < files:
+            while (done := len(server.requests())) < files:
                 now = time.monotonic()
                 if done + fed == 0 or done > samples[-1].files:
                     moved = now
@@ -89,7 +71,7 @@ def soak(files: int, minutes: float, *, every: float) -> list[Sample]:
                 time.sleep(0.05)
             settled(folder, files)
             samples.append(sample(pid, state, files, time.monotonic() - began))
-        assert sorted(progress.numbers) == list(range(files)), "lost or doubled files"
+        assert sorted(heard.number for heard in server.requests()) == list(range(files)), "lost or doubled files"
         check(folder, files)
     return samples
 
@@ -144,7 +126,9 @@ def rows(samples: Sequence[Sample]) -> list[Row]:
     files = samples[-1].files - first.files
     growth = statistics.median(one.memory_mb for one in late[-3:]) - first.memory_mb
     allowed = SLACK_MB + files * BYTES_PER_FILE / 1e6
-    fds, threads = (max(getattr(one, name) for one in late) - getattr(first, name) for name in ("descriptors", "threads"))
+    fds, threads = (
+        max(getattr(one, name) for one in late) - getattr(first, name) for name in ("descriptors", "threads")
+    )
     pace = samples[-1].files / samples[-1].seconds
     spent = 1000 * (samples[-1].cpu_seconds - samples[0].cpu_seconds) / samples[-1].files
     grown = 1000 * (samples[-1].state_mb - first.state_mb) / max(files, 1)

@@ -55,11 +55,17 @@ class Upstream:
     process: "subprocess.Popen[str]"
     journal: Path
     heard: list[Heard] = field(default_factory=list)
+    _read: int = 0
 
     def requests(self) -> list[Heard]:
-        """Give every request so far."""
-        with self.journal.open() as lines:
-            return [Heard(*json.loads(line)) for line in lines if line.endswith("\n")]
+        """Give every request so far; the journal is read as it grows, so that asking often costs little."""
+        with self.journal.open("rb") as lines:
+            lines.seek(self._read)
+            new = lines.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self.heard += (Heard(*json.loads(line)) for line in whole.splitlines())
+        return self.heard
 
 
 @contextmanager
