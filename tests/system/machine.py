@@ -172,7 +172,7 @@ class Journal:
         return [
             event
             for entry in self.entries("SYSLOG_IDENTIFIER=watcher", *matches)
-            if (event := _event(entry))
+            if (event := event_of(entry))
             and name in {"", event["event"]}
             and all(event.get(key) == value for key, value in keys.items())
         ]
@@ -190,12 +190,22 @@ class Journal:
         return self._machine.run("journalctl", "--quiet", "--no-pager", f"--unit={UNIT}", self._since).stdout
 
 
-def _event(entry: dict[str, Any]) -> dict[str, Any]:
-    try:
-        event = json.loads(entry["MESSAGE"])
-    except ValueError:
+def event_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Put an event together again from its fields; {} for what is none."""
+    if "WATCHER_EVENT" not in entry:
         return {}
-    return event if isinstance(event, dict) and "event" in event else {}
+    return {
+        name.removeprefix("WATCHER_").lower(): _value(value)
+        for name, value in entry.items()
+        if name.startswith("WATCHER_")
+    }
+
+
+def _value(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 @functools.cache

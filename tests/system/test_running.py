@@ -38,17 +38,20 @@ def test_journald_knows_priority_identifier_and_the_fields_of_an_event(service: 
     broken.write_bytes(b"ID3\x04" + b"\0" * 6 + b"no music at all" * 200)
     service.journal.await_event("job.failed", path=f"{FOLDER}/broken.mp3", patience=60)
 
-    done = next(
-        entry for entry in service.journal.entries() if '"job.done"' in entry["MESSAGE"] and "talk" in entry["MESSAGE"]
-    )
+    # By its fields: the journal has an index of each.
+    (done,) = service.journal.entries("WATCHER_EVENT=job.done", f"WATCHER_PATH={FOLDER}/talk.wav")
     assert (done["PRIORITY"], done["SYSLOG_IDENTIFIER"], done["_SYSTEMD_UNIT"]) == ("6", "watcher", "watcher.service")
-    event = json.loads(done["MESSAGE"])
-    assert event["outputs"] == [f"{FOLDER}/talk.txt", f"{FOLDER}/talk.srt"]
-    assert {"job", "path", "audio_seconds", "pieces", "paid_seconds", "waited", "elapsed", "language"} <= event.keys()
+    assert (done["_TRANSPORT"], done["_PID"]) == ("journal", str(service.machine.main_pid))
+    assert done["MESSAGE"].startswith(f"job.done: transcribed {FOLDER}/talk.wav (")
+    assert json.loads(done["WATCHER_OUTPUTS"]) == [f"{FOLDER}/talk.txt", f"{FOLDER}/talk.srt"]
+    assert {
+        f"WATCHER_{key}"
+        for key in ("JOB", "AUDIO_SECONDS", "PIECES", "PAID_SECONDS", "WAITED", "ELAPSED", "LANGUAGE", "CACHED_PIECES")
+    } <= done.keys()
     # What a person should look at, and nothing else.
-    errors = service.journal.entries("--priority=err")
-    assert [json.loads(entry["MESSAGE"])["event"] for entry in errors] == ["job.failed"]
-    assert errors[0]["PRIORITY"] == "3"
+    (failed,) = service.journal.entries("--priority=err")
+    assert (failed["WATCHER_EVENT"], failed["PRIORITY"]) == ("job.failed", "3")
+    assert failed["WATCHER_HINT"]
 
 
 def test_a_reload_takes_a_new_folder_and_refuses_a_broken_file(service: Service, server: Server) -> None:

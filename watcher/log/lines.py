@@ -1,10 +1,11 @@
-"""Setting up structlog: one event name per fact, keys instead of sentences, nothing secret, nothing unprintable.
+"""How an event looks, and where it goes: rooms call ``structlog.get_logger()``, everything else is decided here.
 
-Rooms call ``structlog.get_logger()``; only here is decided how a line looks and where it goes. Three faces:
+Three faces:
 
 - ``console``: for a person at a terminal, aligned, coloured only where colour is wanted;
 - ``json``: one object a line, keys `event`, `level`, `timestamp` first;
-- ``journal``: the same, each line led by its syslog priority (``<3>`` …, sd-daemon(3)), so that ``journalctl -p err`` works.
+- ``journal``: fields of the journal's own protocol where stderr leads there; elsewhere, and where its socket refuses, the
+  same as ``json``, each line led by its syslog priority (``<3>`` …, sd-daemon(3)), so that ``journalctl -p err`` works.
 """
 
 import json
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
 import structlog
+
+from watcher.log.journal import SOCKET, Journal, fields
 
 _Event: TypeAlias = MutableMapping[str, Any]
 
@@ -40,12 +43,14 @@ def configure(
     *,
     stream: TextIO | None = None,
     journal: bool = False,
+    journal_socket: str = SOCKET,
     colors: bool | None = None,
     secrets: Iterable[str] = (),
 ) -> None:
     """Make every logger of the process write as `options` say; may be called again at a reload.
 
-    `journal`: stderr is connected to the journal, so ``auto`` means ``journal``. `colors`: None means: if `stream` is
+    `journal`: stderr is connected to the journal, so ``auto`` means ``journal``, and whatever is for the journal goes to its
+    socket. `colors`: None means: if `stream` is
     a terminal. `secrets`: strings that are masked wherever they turn up in a line.
     """
     stream = sys.stderr if stream is None else stream
@@ -53,6 +58,7 @@ def configure(
     if face == "auto":
         face = "journal" if journal else "console" if stream.isatty() else "json"
     render = _Console(colors=stream.isatty() if colors is None else colors) if face == "console" else _line
+    channel = _exchanged(Journal(journal_socket) if journal and face == "journal" else None)
     # As they are, and as JSON writes them.
     shapes = {shape for secret in secrets for shape in (secret, json.dumps(secret)[1:-1])}
     masked = tuple(sorted({shape for shape in shapes if len(shape) >= _SECRET_AT_LEAST}, key=len, reverse=True))
@@ -63,10 +69,10 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _printable,
-            render,
+            _entry if channel is not None else render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(options.level),
-        logger_factory=lambda *_: _Writer(stream, priorities=face == "journal", secrets=masked),
+        logger_factory=lambda *_: _Writer(stream, priorities=face == "journal", secrets=masked, channel=channel),
         cache_logger_on_first_use=False,
     )
     _tame_libraries()
@@ -120,6 +126,23 @@ def _line(_logger: object, _method: str, event: _Event) -> str:
     return json.dumps({**first, **event}, ensure_ascii=False)
 
 
+def _entry(_logger: object, _method: str, event: _Event) -> tuple[tuple[_Event], dict[str, Any]]:
+    # What it looks like is decided when it is known whether the journal takes it.
+    return (event,), {}
+
+
+#: The journal's socket, closed when another one takes its place.
+_channels: Final[list[Journal]] = []
+
+
+def _exchanged(channel: Journal | None) -> Journal | None:
+    while _channels:
+        _channels.pop().close()
+    if channel is not None:
+        _channels.append(channel)
+    return channel
+
+
 class _Console:
     """``12:31:07 info    job.done   path=/srv/talk.wav elapsed=1.2``."""
 
@@ -155,14 +178,22 @@ class _Writer:
 
     _lock: Final = threading.Lock()
 
-    def __init__(self, stream: TextIO, *, priorities: bool, secrets: tuple[str, ...]) -> None:
+    def __init__(
+        self, stream: TextIO, *, priorities: bool, secrets: tuple[str, ...], channel: Journal | None = None
+    ) -> None:
         self._stream = stream
         self._priorities = priorities
         self._secrets = secrets
+        self._channel = channel
 
-    def _write(self, level: str, line: str) -> None:
-        for secret in self._secrets:
-            line = line.replace(secret, _MASK)
+    def _write(self, level: str, event: str | _Event) -> None:
+        if isinstance(event, str):
+            line = self._masked(event)
+        else:
+            entry = fields(event, priority=_PRIORITY[level])
+            if self._channel is not None and self._channel.send({key: self._masked(entry[key]) for key in entry}):
+                return
+            line = self._masked(_line(None, level, event))
         if self._priorities:
             line = "\n".join(f"<{_PRIORITY[level]}>{part}" for part in line.split("\n"))
         with self._lock:
@@ -173,20 +204,25 @@ class _Writer:
                 # The reader of our stderr is gone; there is nobody left to tell.
                 return
 
-    def debug(self, line: str) -> None:
-        self._write("debug", line)
+    def _masked(self, words: str) -> str:
+        for secret in self._secrets:
+            words = words.replace(secret, _MASK)
+        return words
 
-    def info(self, line: str) -> None:
-        self._write("info", line)
+    def debug(self, event: str | _Event) -> None:
+        self._write("debug", event)
 
-    def warning(self, line: str) -> None:
-        self._write("warning", line)
+    def info(self, event: str | _Event) -> None:
+        self._write("info", event)
 
-    def error(self, line: str) -> None:
-        self._write("error", line)
+    def warning(self, event: str | _Event) -> None:
+        self._write("warning", event)
 
-    def critical(self, line: str) -> None:
-        self._write("critical", line)
+    def error(self, event: str | _Event) -> None:
+        self._write("error", event)
+
+    def critical(self, event: str | _Event) -> None:
+        self._write("critical", event)
 
 
 def _tame_libraries() -> None:
