@@ -479,6 +479,23 @@ class TestPlaces:
         assert [path for path, _, _ in two.known(b"/")] == [b"/mnt/nas/rec/talk.wav"]
         assert one.put([found("talk.wav")]) == two.put([found("talk.wav", root=b"/mnt/nas/rec")]) == ["known"]
 
+    def test_a_root_behind_a_link_is_the_same_root(self, fleet: Fleet, tmp_path: Path) -> None:
+        share, link = tmp_path / "share", tmp_path / "link"
+        share.mkdir()
+        link.symlink_to(share)
+        one, two = fleet.host("one", place=str(share)), fleet.host("two", place=str(link))
+        root = bytes(link)
+        one.put([found("talk.wav", root=bytes(share))])
+        again = two.put([found("talk.wav", root=root)])
+        job = claimed(two)
+        named = two.lookup(bytes(share) + b"/talk.wav")
+
+        assert again == ["known"]
+        assert (job.root, job.path) == (root, root + b"/talk.wav")
+        assert [path for path, _, _ in two.known(root)] == [job.path]
+        assert named is not None
+        assert named.path == job.path
+
     def test_what_failed_is_put_back_by_this_hosts_paths(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
         one.put([found("a/talk.wav")])

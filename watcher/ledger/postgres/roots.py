@@ -22,11 +22,14 @@ class Roots:
 
     def __init__(self, roots: Mapping[str, str], *, host: str) -> None:
         """`roots`: absolute path of each named root, on this host."""
-        places = ((os.path.realpath(os.fsencode(path)).rstrip(b"/"), _mount(name)) for name, path in roots.items())
+        # As the settings have them, which is how sources are found; and where links lead, which is how people may name them.
+        named = [(os.path.abspath(os.fsencode(path)), _mount(name)) for name, path in roots.items()]  # noqa: PTH100 - bytes
+        spelled = [(place.rstrip(b"/"), mount) for place, mount in named]
+        real = [(os.path.realpath(place).rstrip(b"/"), mount) for place, mount in named]
         #: The longest first: of nested roots, the nearest owns what lies below it.
-        self._places = sorted(places, key=lambda place: -len(place[0]))
+        self._places = sorted(dict.fromkeys(spelled + real), key=lambda place: -len(place[0]))
         self._own = b"@" + quote_from_bytes(os.fsencode(host), safe="").encode() + _COLON
-        self._by_mount = {mount: place for place, mount in reversed(self._places)}
+        self._by_mount = {mount: place for place, mount in spelled}
         self._by_mount[self._own] = b""
 
     @property
@@ -65,9 +68,8 @@ class Roots:
         """Give the stored folders that together hold all that lies below a folder of this host."""
         yield self.stored(folder)
         inside = folder.rstrip(b"/") + b"/"
-        for place, mount in self._places:
-            if (place + b"/").startswith(inside) and place + b"/" != inside:
-                yield mount
+        found = (mount for place, mount in self._places if (place + b"/").startswith(inside) and place + b"/" != inside)
+        yield from dict.fromkeys(found)
 
     def job(self, job: Job) -> Job:
         """Give a stored job as this host has it."""
