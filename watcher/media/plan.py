@@ -49,8 +49,8 @@ _SHORTEST: Final = RATE // 10
 #: Seconds: the shortest pieces that are made for the sake of more requests at once, and the shortest of all.
 _SHRUNK: Final = 90.0
 _LEAST: Final = 5.0
-#: What is left is shared out twice over among the places, so that the last pieces end close together.
-_SHARES: Final = 2
+#: A piece takes at most this part of what is left for each place: a slow answer then leaves something for the others.
+_SHARE: Final = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Rules:
     longest: int
     skip_silence: bool = True
     #: So many pieces are asked for at once (0: it does not matter). Then the first ones are as short as `least`, so that
-    #: all places are busy soon, and each further round's twice as long; towards the end, at `total` (0: unknown), they
-    #: get shorter again, so that no place has to wait long for the last one.
+    #: all places are busy soon, and each further round's twice as long; with the end known (`total`; 0: unknown), they
+    #: get shorter again towards it, and are measured so that all places have their last one done together.
     places: int = 0
     least: int = 0
     total: int = 0
@@ -74,14 +74,41 @@ class Rules:
         if not OVERLAP < self.target <= self.longest or (self.places and not OVERLAP < self.least <= self.target):
             raise ValueError(f"pieces of {self.least} to {self.target} samples, at most {self.longest}, cannot be cut")
 
-    def lengths(self, index: int, start: int) -> tuple[int, int]:
-        """Give the target and the longest length of the piece `index` that begins at `start`."""
+    def lengths(self, index: int, start: int, given: Sequence[int]) -> tuple[int, int]:
+        """Give the target and the longest length of the piece `index` that begins at `start`.
+
+        `given`: what each place has got so far, in samples; the next piece goes to the one that has got least.
+        """
         target = self.target
         if self.places:
             target = min(target, self.least << min(index // self.places, 16))
             if self.total:
-                target = min(target, max(self.least, (self.total - start) // (_SHARES * self.places)))
+                left = max(0, self.total - start)
+                target = min(target, max(self.least, int(_SHARE * left / self.places)))
+                target = self._even(target, _level(given, left) - min(given))
         return target, min(self.longest, target * 5 // 4 + min(15 * RATE, target // 4))
+
+    def _even(self, target: int, due: int) -> int:
+        """Divide what is due to a place into pieces of one length, near `target` and not below the least."""
+        pieces = max(1, min(math.ceil(due / target - 0.1), due // self.least))
+        return max(self.least, min(due // pieces, self.target))
+
+
+def _level(given: Sequence[int], left: int) -> int:
+    """Say how much each place has got in the end when what is left goes to those that have got least."""
+    ordered = sorted(given)
+    poured = left
+    for places, got in enumerate(ordered, start=1):
+        poured += got
+        if places == len(ordered) or poured <= ordered[places] * places:
+            break
+    return poured // places
+
+
+def _give(given: list[int], length: int) -> None:
+    """Give a piece to the place that has got least; none when it does not matter how many there are."""
+    if given:
+        given[given.index(min(given))] += length
 
 
 def rules_for(
@@ -116,10 +143,14 @@ def rules_for(
 
 def _expected(rules: Rules, total: int) -> int:
     index = start = 0
-    while total - start > rules.lengths(index, start)[1]:
-        start += rules.lengths(index, start)[0]
+    given = [0] * rules.places
+    while True:
+        target, longest = rules.lengths(index, start, given)
+        if total - start <= longest:
+            return index + 1
+        _give(given, target)
+        start += target
         index += 1
-    return index + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +183,8 @@ class Planner:
         #: End of the span before.
         self._before = 0
         self._index = 0
+        #: What each place has got so far, in samples.
+        self._given = [0] * rules.places
         self._finished = False
         #: Something has changed since the last decision.
         self._undecided = True
@@ -180,6 +213,7 @@ class Planner:
         if self._planned:
             self._planned.popleft()
         self._index = span.cut.index + 1
+        _give(self._given, span.cut.end - span.cut.start)
         self._before = self._start = span.cut.end
         if not self._quiet_at(span.cut.end):
             self._start -= min(OVERLAP, (span.cut.end - span.cut.start) // 2 // FRAME * FRAME)
@@ -251,7 +285,7 @@ class Planner:
             return None
         levels = self._kept.levels(self._start, self._seen)
         sound = self._scale.sound(levels) if self._rules.skip_silence else np.ones(len(levels), np.bool_)
-        target, longest = self._rules.lengths(self._index, self._start)
+        target, longest = self._rules.lengths(self._index, self._start, self._given)
         latest = min(longest, target * 5 // 4) - OVERLAP // 2
         if final and not sound.any():
             return None
