@@ -31,8 +31,8 @@ def pause(here: Scene, message: str = "the key was refused") -> bool:
     )
 
 
-def unpause(here: Scene) -> None:
-    sidecar.remove_pause_note(os.fsencode(here.root), register=here.ledger)
+def unpause(here: Scene) -> bool:
+    return sidecar.remove_pause_note(os.fsencode(here.root), register=here.ledger)
 
 
 # Failure notes.
@@ -261,3 +261,150 @@ def test_without_a_pause_nothing_has_to_be_taken_back(here: Scene) -> None:
     unpause(here)
 
     assert here.files() == {}
+
+
+def test_a_root_whose_disk_is_away_keeps_its_note_until_that_is_back(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unmounted disk leaves an empty folder: its note is not gone, only out of sight."""
+    pause(here)
+    away = here.root.with_name("away")
+    here.root.rename(away)
+    here.root.mkdir()
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda descriptor: Elsewhere(fstat(descriptor)))
+
+    assert not unpause(here)
+
+    monkeypatch.undo()
+    here.root.rmdir()
+    away.rename(here.root)
+    assert unpause(here)
+    assert here.files() == {}
+
+
+def test_a_note_that_a_person_removed_is_not_asked_for_again(here: Scene) -> None:
+    pause(here)
+    (here.root / PAUSED).unlink()
+
+    assert unpause(here)
+
+
+class Elsewhere:
+    """What a stat says on another disk."""
+
+    def __init__(self, status: os.stat_result) -> None:
+        self._status = status
+        self.st_dev = status.st_dev + 1
+
+    def __getattr__(self, name: str) -> object:
+        """Give the rest as it is."""
+        return getattr(self._status, name)
+
+
+# Settings of a folder that cannot be used.
+
+BROKEN = "watcher.toml.transcription-failed.txt"
+
+
+def broken(here: Scene, message: str = "it is not TOML", folder: str = "") -> Path:
+    """Tell of a broken settings file; give its path."""
+    path = here.root / folder / ".watcher.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    sidecar.write_settings_note(
+        os.fsencode(here.root), os.fsencode(path), message=message, hint="mend the file", register=here.ledger
+    )
+    return path
+
+
+def mended(here: Scene, path: Path) -> bool:
+    return sidecar.remove_settings_note(os.fsencode(here.root), os.fsencode(path), here.ledger)
+
+
+def test_broken_settings_are_told_beside_them_and_the_note_goes_with_the_fault(here: Scene) -> None:
+    path = broken(here)
+
+    assert here.files()[BROKEN].decode() == (
+        ".watcher.toml in this folder cannot be used.\n"
+        "\n"
+        "What is wrong: it is not TOML\n"
+        "\n"
+        "What to do: mend the file\n"
+        "\n"
+        "This note goes away by itself when that is done.\n"
+    )
+    assert [(note.source, note.placed) for note in here.ledger.notes()] == [(os.fsencode(path), True)]
+
+    assert mended(here, path)
+    assert list(here.files()) == [".watcher.toml"]
+    assert list(here.ledger.notes()) == []
+    assert here.ledger.temporaries() == ()
+
+
+def test_another_fault_brings_the_note_up_to_date(here: Scene) -> None:
+    path = broken(here)
+    before = (here.root / BROKEN).stat().st_ino
+    broken(here)
+    assert (here.root / BROKEN).stat().st_ino == before
+
+    broken(here, "'xx' is no language")
+    assert b"'xx' is no language" in here.files()[BROKEN]
+    assert mended(here, path)
+    assert list(here.files()) == [".watcher.toml"]
+
+
+def test_each_folder_has_a_note_of_its_own(here: Scene) -> None:
+    paths = [broken(here, folder=folder) for folder in ("", "a", "a/b")]
+    assert [name for name in here.files() if name.endswith(BROKEN)] == [f"a/b/{BROKEN}", f"a/{BROKEN}", BROKEN]
+
+    assert mended(here, paths[1])
+    assert [name for name in here.files() if name.endswith(BROKEN)] == [f"a/b/{BROKEN}", BROKEN]
+
+
+def test_somebody_elses_file_of_the_notes_name_stays_and_a_changed_note_too(here: Scene) -> None:
+    (here.root / BROKEN).write_bytes(b"mine")
+    path = broken(here)
+    assert here.files()[BROKEN] == b"mine"
+    second = here.root / "watcher.toml.transcription-failed.2.txt"
+    second.write_bytes(b"Anna is on it")
+
+    assert mended(here, path)
+    assert here.files() == {BROKEN: b"mine", second.name: b"Anna is on it", ".watcher.toml": b""}
+
+
+def test_a_note_the_ledger_lost_is_known_again_by_its_words(here: Scene) -> None:
+    path = broken(here)
+    here.ledger.disown(os.fsencode(here.root / BROKEN))
+
+    broken(here)
+    assert sorted(here.files()) == [".watcher.toml", BROKEN]
+    assert mended(here, path)
+    assert list(here.files()) == [".watcher.toml"]
+
+
+def test_settings_that_are_gone_get_no_note_and_take_theirs_along(here: Scene) -> None:
+    path = broken(here)
+    path.unlink()
+
+    assert mended(here, path)
+    assert here.files() == {}
+    assert (
+        sidecar.write_settings_note(
+            os.fsencode(here.root), os.fsencode(path), message="x", hint="y", register=here.ledger
+        )
+        is None
+    )
+
+
+def test_where_neither_settings_nor_note_are_the_disk_may_be_away(here: Scene) -> None:
+    path = broken(here, folder="disk")
+    (here.root / "disk").rename(here.root / "away")
+    (here.root / "disk").mkdir()
+    assert not mended(here, path)
+
+    (here.root / "disk").rmdir()
+    (here.root / "away").rename(here.root / "disk")
+    path.write_text("")
+    assert mended(here, path)
+    assert list(here.files()) == ["disk/.watcher.toml"]

@@ -403,6 +403,24 @@ def test_a_folder_that_became_a_link_is_not_written_into(here: Scene, tmp_path: 
     assert os.listdir(tmp_path / "outside") == ["talk.wav"]  # noqa: PTH208 - names
 
 
+def test_temporaries_that_somebody_else_removes_are_no_recording_that_is_gone(here: Scene) -> None:
+    """The recording would be found again at once, and again, without an end."""
+    job = here.job()
+
+    def clean_up() -> None:
+        for path in here.root.glob(".*.tmp"):
+            path.unlink()
+
+    with pytest.raises(OutputError, match="gone before it had its name") as caught:
+        here.place(job, check=clean_up)
+
+    assert caught.value.reason == "removed"
+    assert ".tmp" in caught.value.hint
+    assert here.files() == {"talk.wav": b"sound"}
+    assert here.ledger.temporaries() == ()
+    assert here.place(job) == ["talk.txt", "talk.srt"]
+
+
 def test_a_folder_that_is_gone_is_gone(here: Scene) -> None:
     job = here.job("a/talk.wav")
     source = os.stat(job.path)  # noqa: PTH116 - bytes

@@ -46,7 +46,7 @@ class Answers(Part):
                 "answer_bytes": len(packed) - (former[0][0] if former else 0),
             }
             connection.executemany(self.ADD, ((value, name) for name, value in growth.items()))
-            day = time.strftime("%Y-%m-%d", time.localtime(values["now"]))
+            day = time.strftime("%Y-%m-%d", time.localtime(self._clock()))
             connection.execute(BUY, ("", day, values["seconds"]))
 
     def recall(self, digest: str, parameters: str) -> bytes | None:

@@ -7,7 +7,14 @@ of them ask of the ledger.
 
 from watcher.sidecar.moves import Moved, forget_move, move_done, resume_move, target_directory
 from watcher.sidecar.names import check_template, needs_language
-from watcher.sidecar.notes import remove_note, remove_pause_note, write_note, write_pause_note
+from watcher.sidecar.notes import (
+    remove_note,
+    remove_pause_note,
+    remove_settings_note,
+    write_note,
+    write_pause_note,
+    write_settings_note,
+)
 from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, place
 from watcher.sidecar.register import Register, Row
 
@@ -25,8 +32,10 @@ __all__ = [
     "place",
     "remove_note",
     "remove_pause_note",
+    "remove_settings_note",
     "resume_move",
     "target_directory",
     "write_note",
     "write_pause_note",
+    "write_settings_note",
 ]

@@ -30,12 +30,15 @@ _OWNER_MODE: Final = 0o600
 
 
 @contextmanager
-def reporting(folder: bytes) -> Iterator[None]:
-    """Translate an OSError met while writing into `folder`: OutputError with a remedy, or GoneError."""
+def reporting(folder: bytes, *, home: bytes = b"") -> Iterator[None]:
+    """Translate an OSError met while writing into `folder`: OutputError with a remedy, or GoneError.
+
+    `home`: where the recording lies, if that is another folder.
+    """
     try:
         yield
     except OSError as exc:
-        raise _translate(exc, names.shown(folder)) from exc
+        raise _translate(exc, folder, home or folder) from exc
 
 
 def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> None:
@@ -185,9 +188,19 @@ def _load_renameat2() -> "ctypes._NamedFuncPointer | None":
 _renameat2 = _load_renameat2()
 
 
-def _translate(exc: OSError, where: str) -> JobError:
+def _translate(exc: OSError, folder: bytes, home: bytes) -> JobError:
+    where = names.shown(folder)
     if exc.errno == errno.ENOENT:
-        return GoneError(f"the folder {where} is not there any more")
+        # The folder went, and the recording with it: that is no failure. But where it is still there, another try at once
+        # would meet the same again.
+        if not os.path.lexists(home):
+            return GoneError(f"the folder {names.shown(home)} is not there any more")
+        return OutputError(
+            f"what was written into {where} was gone before it had its name",
+            hint="another program removes files there that end in .tmp (a clean-up, a virus scanner, a synchroniser): have "
+            "it leave them alone; it goes on by itself",
+            reason="removed",
+        )
     if known := _REMEDIES.get(exc.errno or 0):
         reason, message, hint = known
         return OutputError(message.format(where), hint=hint, reason=reason)

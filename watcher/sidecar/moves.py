@@ -146,7 +146,7 @@ def _file(output: Output) -> _File:
 def _moving(job: Job, goal: bytes, register: Register) -> Iterator["_Move"]:
     parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
     with (
-        disk.reporting(goal),
+        disk.reporting(goal, home=parent),
         tree.directory(job.root, parent) as here,
         tree.made_directory(job.root, goal) as there,
     ):

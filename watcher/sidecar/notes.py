@@ -1,4 +1,4 @@
-"""Telling people in the folder itself: why a recording failed, and that work is paused."""
+"""Telling people in the folder itself: why a recording failed, that work is paused, and that settings are broken."""
 
 import hashlib
 import os
@@ -34,10 +34,49 @@ def write_note(
         if source is None:
             return None
         tried = partial(names.numbered, name + _FAILED, b".txt", limit=disk.name_limit(folder))
-        (output,) = Placing(job, parent, folder, register).place(
-            [Draft(NOTE, text.encode(), tried)], check=_nothing_to_check, like=source
-        )
+        placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
+        (output,) = placing.place([Draft(NOTE, text.encode(), tried)], check=_nothing_to_check, like=source)
     return output
+
+
+def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, register: Register) -> Output | None:
+    """Put a note beside a settings file (``.watcher.toml``) that cannot be used: what is wrong, and what to do.
+
+    ``watcher.toml.transcription-failed.txt``: in sight, unlike the file itself, because whoever wonders about the folder's
+    transcripts may not know of that one. Called again it brings the text up to date, or leaves everything as it is. None
+    when the file is gone. Raises OutputError, GoneError.
+    """
+    parent, name = os.path.split(path)
+    body = _broken(names.shown(name), message, hint).encode()
+    with disk.reporting(parent), tree.directory(root, parent) as folder:
+        beside = disk.look(folder, name)
+        if beside is None:
+            return None
+        limit = disk.name_limit(folder)
+        draft = Draft(NOTE, body, partial(names.numbered, name.lstrip(b".") + _FAILED, b".txt", limit=limit))
+        if disk.digest(folder, draft.wanted) == draft.digest:
+            # Ours, also where the ledger does not know it any more.
+            output = Output(NOTE, os.path.join(parent, draft.wanted), draft.digest)  # noqa: PTH118 - bytes
+            if register.enter_note(path, output):
+                register.placed(output.path)
+                return output
+        placing = Placing(path, parent, folder, register, lambda output: register.enter_note(path, output))
+        (output,) = placing.place([draft], check=_nothing_to_check, like=beside)
+    return output
+
+
+def remove_settings_note(root: bytes, path: bytes, register: Register) -> bool:
+    """Remove the note of `write_settings_note`; one that a person changed stays, as theirs. Raises OutputError, GoneError.
+
+    False where neither the settings file nor the note is there: the disk may be another one, so the note stays owned.
+    """
+    parent, name = os.path.split(path)
+    with disk.reporting(parent), tree.directory(root, parent) as folder:
+        notes = [os.path.basename(row.path) for row in register.owned(path)]  # noqa: PTH119 - bytes
+        if notes and all(disk.look(folder, other) is None for other in (name, *notes)):
+            return False
+    remove_note(root, path, register)
+    return True
 
 
 def remove_note(root: bytes, source: bytes, register: Register) -> None:
@@ -72,7 +111,7 @@ def write_pause_note(root: bytes, *, message: str, hint: str, since: float, regi
         like = os.fstat(folder)
         with Temporaries(root, folder, register) as temporaries:
             temporary = temporaries.write(_PAUSED, body, like)
-            register.remember(_key(root), {"digests": [digest, standing]})
+            register.remember(_key(root), {"digests": [digest, standing], "device": like.st_dev})
             if standing:
                 disk.replace(folder, temporary, _PAUSED)
             elif not disk.put_new(folder, temporary, folder, _PAUSED):
@@ -81,16 +120,22 @@ def write_pause_note(root: bytes, *, message: str, hint: str, since: float, regi
     return True
 
 
-def remove_pause_note(root: bytes, *, register: Register) -> None:
-    """Remove the note of `write_pause_note`, if it stands there as we wrote it. Raises OutputError, GoneError."""
+def remove_pause_note(root: bytes, *, register: Register) -> bool:
+    """Remove the note of `write_pause_note`, if it stands there as we wrote it. Raises OutputError, GoneError.
+
+    False when it is not there, and the root is on another disk than it was: ask again when that one is back.
+    """
     ours = _remembered(register, root)
     if not ours:
-        return
+        return True
     with disk.reporting(root), tree.directory(root, root) as folder:
         if _is_ours(disk.digest(folder, _PAUSED), ours):
             disk.remove(folder, _PAUSED)
             disk.sync(folder)
+        elif disk.look(folder, _PAUSED) is None and _device(register, root) not in {None, os.fstat(folder).st_dev}:
+            return False
     register.forget_memory(_key(root))
+    return True
 
 
 def _failure(name: str, message: str, hint: str, when: float) -> str:
@@ -106,6 +151,14 @@ def _pause(message: str, hint: str, since: float) -> str:
         f"Transcription is paused since {_date(since)}.",
         {"Why": message, "What to do": hint},
         "Recordings are kept in the queue and none is lost. This note goes away by itself when work goes on.",
+    )
+
+
+def _broken(name: str, message: str, hint: str) -> str:
+    return _page(
+        f"{name} in this folder cannot be used.",
+        {"What is wrong": message, "What to do": hint},
+        "This note goes away by itself when that is done.",
     )
 
 
@@ -141,6 +194,14 @@ def _remembered(register: Register, root: bytes) -> tuple[str, ...]:
             return now, before
         case _:
             return ()
+
+
+def _device(register: Register, root: bytes) -> int | None:
+    match register.remembered(_key(root)):
+        case {"device": int(device)}:
+            return device
+        case _:
+            return None
 
 
 def _key(root: bytes) -> str:

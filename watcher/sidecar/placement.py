@@ -80,7 +80,8 @@ def place(
             )
             for kind in sorted(contents, key=lambda kind: kind == _LAST)
         ]
-        return Placing(job, parent, folder, register).place(drafts, check=check, like=source)
+        placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
+        return placing.place(drafts, check=check, like=source)
 
 
 def clear_temporaries(register: Register) -> int:
@@ -127,9 +128,12 @@ class Draft:
 class Placing:
     """One set of files on its way into one folder."""
 
-    def __init__(self, job: Job, parent: bytes, folder: int, register: Register) -> None:
-        """`folder` is a descriptor of the directory `parent`."""
-        self._job = job
+    def __init__(
+        self, source: bytes, parent: bytes, folder: int, register: Register, enter: Callable[[Output], bool]
+    ) -> None:
+        """`folder` is a descriptor of the directory `parent`; `enter` has an output entered as that of `source`."""
+        self._source = source
+        self._enter = enter
         self._parent = parent
         self._folder = folder
         self._register = register
@@ -161,7 +165,7 @@ class Placing:
 
     def _by_preference(self, draft: Draft) -> Iterator[bytes]:
         """Yield first where an earlier output of this kind stands: it would be out of date beside the new one."""
-        ours = {row.path for row in self._register.owned(self._job.path) if row.kind == draft.kind}
+        ours = {row.path for row in self._register.owned(self._source) if row.kind == draft.kind}
         earlier: list[bytes] = []
         if ours:
             earlier = [name for name in draft.names() if self._path(name) in ours and self._standing(name) is not None]
@@ -171,13 +175,13 @@ class Placing:
     def _take(self, output: Output, name: bytes, temporary: bytes) -> bool:
         row = self._register.owner(output.path)
         standing = self._standing(name)
-        if row is not None and row.source != self._job.path:
+        if row is not None and row.source != self._source:
             if standing is not None or not self._is_orphan(row):
                 return False
             self._register.disown(row.path)
         elif standing is not None:
             return row is not None and self._replace(output, name, temporary, row, standing)
-        if not self._register.enter_output(self._job, output):
+        if not self._enter(output):
             return False
         if not disk.put_new(self._folder, temporary, self._folder, name):
             # Somebody took the name since we looked.
@@ -193,7 +197,7 @@ class Placing:
         if digest == row.digest and not row.placed:
             # A crash fell between placing and saying so: it is the former one of what is entered now.
             self._register.placed(row.path)
-        if not self._register.enter_output(self._job, output):
+        if not self._enter(output):
             return False
         if digest == output.digest:
             return True

@@ -40,6 +40,9 @@ class Register(Protocol):
     def enter_output(self, job: Job, output: Output) -> bool:
         """Enter `output.path` as the job's source's; False when another source owns it. Raises LeaseLostError."""
 
+    def enter_note(self, source: bytes, note: Output) -> bool:
+        """Enter a note beside a file that has no job; else as `enter_output`."""
+
     def placed(self, path: bytes) -> None:
         """Say that the file under `path` is the one that was entered last."""
 
