@@ -102,6 +102,8 @@ def measure(root: Path, state: Path, quiet: float) -> Figures:
         seen.setdefault(event["event"], time.monotonic() - began)
         if {"service.ready", "folder.rescanned"} <= set(seen):
             break
+    else:
+        raise RuntimeError("the daemon ended before it was ready")
     reader = threading.Thread(target=lambda: [None for _ in stream])
     reader.start()
     time.sleep(5.0)

@@ -87,9 +87,7 @@ def watcher(folder: Path, state: Path, server: Upstream) -> Iterator[int]:
     )
     assert process.stderr is not None
     stream = process.stderr
-    for line in stream:
-        if "service.ready" in line:
-            break
+    assert any("service.ready" in line for line in stream), "the daemon ended before it was ready"
     # Whoever does not read its log would block it.
     reader = threading.Thread(target=lambda: [None for _ in stream])
     reader.start()
