@@ -44,14 +44,21 @@ class Scene:
             stop=self.stop,
             clock=self.clock.time,
             mounts=Mounts(str(self.table)),
+            device=self.device,
             look=0.001,
         )
         self.history._inspect = self.inspected.append  # what `start` is given
         return self.history
 
-    def mount(self, *points: str | Path) -> None:
-        """Have these be the mount points, from the next start on."""
-        self.table.write_text("".join(f"36 35 98:0 / {point} rw - ext4 /dev/x rw\n" for point in points))
+    def mount(self, *points: str | Path, bound: str | Path = "/") -> None:
+        """Have these be the mount points, from the next start on, and `bound` one that shows what lies there anyway."""
+        self.points = [os.fsencode(point) for point in points]
+        self.table.write_text("".join(f"36 35 98:0 / {point} rw - ext4 /dev/x rw\n" for point in (*points, bound)))
+
+    def device(self, path: bytes) -> int:
+        """Give each mount point a device of its own."""
+        path = os.path.realpath(path) + b"/"
+        return len(max((point for point in self.points if path.startswith(point.rstrip(b"/") + b"/")), key=len))
 
     def record(self, name: str, *, root: Path | None = None) -> Path:
         """Make a file, and have it done with an output beside it."""
@@ -203,6 +210,48 @@ class TestAway:
         scene.begin()
         scene.pass_days(KEEP + 1)
         assert not scene.knows(path), "the disk is there, and the file is not"
+
+    def test_so_is_one_that_systemd_binds_for_a_confined_service(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        scene.mount("/", scene.root)
+        scene.begin()
+        scene.sweep()
+        path.unlink()
+        scene.mount("/", bound=scene.root)
+        scene.begin()
+
+        scene.pass_days(3 * KEEP)
+
+        assert scene.knows(path)
+
+    def test_and_one_whose_surroundings_are_hidden_from_the_service(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        tmpfs = scene.root.parent
+        scene.mount("/", tmpfs, scene.root)
+        scene.begin()
+        scene.sweep()
+        path.unlink()
+        # ProtectHome=tmpfs and BindPaths: another device than the folder above, but that of the system.
+        scene.begin()
+        scene.device = lambda at: {os.fsencode(scene.root): 1, os.fsencode(tmpfs): 2}.get(at, 1)  # type: ignore[method-assign]
+        scene.begin()
+
+        scene.pass_days(3 * KEEP)
+
+        assert scene.knows(path)
+
+    def test_another_disk_at_the_same_place_is_no_reason_to_keep_what_is_not_on_it(self, scene: Scene) -> None:
+        path = scene.record("talk.wav")
+        scene.mount("/", scene.root)
+        scene.begin()
+        scene.sweep()
+        path.unlink()
+        scene.device = lambda at: 99 if at == os.fsencode(scene.root) else 1  # type: ignore[method-assign]
+        scene.begin()
+
+        scene.pass_days(KEEP + 1)
+
+        assert not scene.knows(path)
 
     def test_so_is_one_below_the_root(self, scene: Scene) -> None:
         card, own = scene.record("card/talk.wav"), scene.record("own.wav")

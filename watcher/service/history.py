@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -44,53 +45,84 @@ _MEBIBYTE: Final = 1 << 20
 
 
 class Places:
-    """Where roots lay, and what was mounted below them: what is missing there now is away, and not gone."""
+    """Which file systems roots lay on, and what was mounted below them: what is missing there now is away, and not gone.
 
-    def __init__(self, mounts: Mounts) -> None:
+    A mount point is told by its device, and not by the mount table: systemd binds the folders of a confined service one by
+    one, whether anything is mounted there or not. The table only says where to look.
+    """
+
+    def __init__(self, mounts: Mounts, *, device: Callable[[bytes], int] = lambda path: os.stat(path).st_dev) -> None:  # noqa: PTH116
         self._mounts = mounts
-        #: A path as the ledger knows it, and the mount point it lay on -> Unix time at which it was last there.
-        self._seen: dict[tuple[bytes, bytes], float] = {}
+        self._device = device
+        #: A path as the ledger knows it, and the place it lay on -> Unix time at which it was last there.
+        self._seen: dict[tuple[bytes, _Place], float] = {}
 
     def note(self, roots: Iterable[bytes], *, now: float) -> bool:
         """Note what is there now of roots and of what is mounted below them; say whether any of it is new."""
         self._mounts.changed()
-        before = self._seen.keys() | set()
+        before = set(self._seen)
         for root in roots:
             real = self._mounts.locate(os.path.abspath(root))  # noqa: PTH100 - bytes; links stay
-            if os.path.isdir(root):  # noqa: PTH112 - bytes
-                self._seen[root, self._mounts.of(real).point] = now
-                prefix = real.rstrip(b"/") + b"/"
-                for point in self._mounts.points:
-                    if point.startswith(prefix) and point != prefix:
-                        self._seen[root.rstrip(b"/") + b"/" + point[len(prefix) :], point] = now
-            elif all(path != root for path, _ in self._seen):
-                # Never met: its year begins.
-                self._seen[root, b""] = now
-        return self._seen.keys() != before
+            place = self._place(real)
+            if place is None:
+                if all(path != root for path, _ in self._seen):
+                    # Never met: its year begins.
+                    self._seen[root, _Place(b"", own=False)] = now
+                continue
+            self._seen[root, place] = now
+            prefix = real.rstrip(b"/") + b"/"
+            for point in self._mounts.points:
+                below = self._place(point) if point.startswith(prefix) and point != prefix else None
+                if below is not None and below.top == point:
+                    self._seen[root.rstrip(b"/") + b"/" + point[len(prefix) :], below] = now
+        return set(self._seen) != before
 
     def away(self, *, now: float) -> tuple[bytes, ...]:
         """Give the paths below which nothing can be told to be gone."""
         self._mounts.changed()
         # What counts as gone is remembered a while longer, or it would be met anew.
-        self._seen = {place: seen for place, seen in self._seen.items() if abs(now - seen) < 2 * _AWAY}
+        self._seen = {key: seen for key, seen in self._seen.items() if abs(now - seen) < 2 * _AWAY}
         missed = {
-            path for (path, mount), seen in self._seen.items() if not self._is_there(path, mount) and now - seen < _AWAY
+            path for (path, place), seen in self._seen.items() if now - seen < _AWAY and not self._is(path, place)
         }
         return tuple(sorted(missed))
 
-    def _is_there(self, path: bytes, mount: bytes) -> bool:
-        # Whatever is mounted there now may be another disk; but if nothing is, the path lies on what is mounted above.
-        return os.path.isdir(path) and len(self._mounts.of(self._mounts.locate(path)).point) >= len(mount)  # noqa: PTH112
+    def _is(self, path: bytes, place: "_Place") -> bool:
+        # Whatever is mounted there now may be another disk. But what lies on the system's disk now, or on that of the folder
+        # above, and did not when it was last there, is a mount point that nothing is mounted on.
+        now = self._place(self._mounts.locate(path))
+        return now is not None and len(now.top) >= len(place.top) and now.own >= place.own
 
-    def written(self) -> list[tuple[str, str, float]]:
+    def _place(self, real: bytes) -> "_Place | None":
+        """Say what a directory lies on; None: it is not there."""
+        if not os.path.isdir(real):  # noqa: PTH112 - bytes
+            return None
+        top, device = real, self._device(real)
+        while (above := os.path.dirname(top)) != top and self._device(above) == device:  # noqa: PTH120 - bytes
+            top = above
+        return _Place(top, own=device != self._device(b"/"))
+
+    def written(self) -> list[tuple[str, str, bool, float]]:
         """Give all of it as JSON takes it."""
-        return [(os.fsdecode(path), os.fsdecode(mount), seen) for (path, mount), seen in self._seen.items()]
+        return [
+            (os.fsdecode(path), os.fsdecode(place.top), place.own, seen) for (path, place), seen in self._seen.items()
+        ]
 
-    def read(self, written: object) -> None:
+    def read(self, words: object) -> None:
         """Take over what `written` gave."""
-        if isinstance(written, list):
-            for path, mount, seen in written:
-                self._seen.setdefault((os.fsencode(path), os.fsencode(mount)), float(seen))
+        if isinstance(words, list):
+            for path, top, own, seen in words:
+                self._seen.setdefault((os.fsencode(path), _Place(os.fsencode(top), own=bool(own))), float(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a directory lies on."""
+
+    #: The topmost directory above it on the same file system.
+    top: bytes
+    #: It is not the file system of ``/``.
+    own: bool
 
 
 class History:
@@ -105,9 +137,13 @@ class History:
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
         mounts: Mounts | None = None,
+        device: Callable[[bytes], int] | None = None,
         look: float = _LOOK,
     ) -> None:
-        """`roots` gives the watched folders; `look`: seconds between two looks whether a sweep is due."""
+        """`roots` gives the watched folders; `look`: seconds between two looks whether a sweep is due.
+
+        `device` stands in for the device numbers of directories.
+        """
         self._ledger = ledger
         self._settings = settings
         self._roots = roots
@@ -115,7 +151,7 @@ class History:
         self._clock = clock
         self._look = look
         self._mounts = mounts or Mounts()
-        self._places = Places(self._mounts)
+        self._places = Places(self._mounts) if device is None else Places(self._mounts, device=device)
         self._swept: float | None = None
         self._inspect: Callable[[bytes], None] = lambda _path: None
         self._on_death: Callable[[], None] = lambda: None
