@@ -1,0 +1,259 @@
+"""Recordings of every kind, and every way in which programs bring them into a folder."""
+
+import mmap
+import os
+import random
+import shutil
+import subprocess
+import wave
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import sounds
+
+#: Kinds whose bytes are sent as they are, so that the answer names the file.
+WHOLE: Final = ("wav", "flac", "mp3", "m4a")
+#: Kinds that are converted, or cut into pieces, first; all keep every sample, so a piece can be found in its source.
+CUT: Final = ("aiff", "mka", "long")
+_PARTS: Final = 7
+_SHORT: Final = 0.8
+_LONG: Final = 25.0
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A recording's bytes, and what can be heard in it."""
+
+    kind: str
+    data: bytes
+    #: 16-bit samples, mono, 16 kHz; empty for kinds that are sent whole.
+    samples: bytes = b""
+
+    @property
+    def suffix(self) -> str:
+        """What its name ends with."""
+        return ".wav" if self.kind == "long" else sounds.FORMATS[self.kind].suffix
+
+
+def sound(kind: str, seed: int, place: Path) -> Sound:
+    """Make a recording of a kind; the same seed gives the same sound. `place` is a folder for a moment's file."""
+    if kind == "wav":
+        return Sound(kind, _wave(random.Random(seed).randbytes(16_000)))
+    samples = sounds.speech(_LONG if kind == "long" else _SHORT, seed=seed)
+    if kind == "long":
+        return Sound(kind, _wave(samples.tobytes()), samples.tobytes())
+    path = sounds.encode(samples, place / f"{seed}{sounds.FORMATS[kind].suffix}", kind)
+    data = path.read_bytes()
+    path.unlink()
+    return Sound(kind, data, samples.tobytes() if kind in CUT else b"")
+
+
+def _wave(frames: bytes) -> bytes:
+    stream = BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sounds.RATE)
+        file.writeframes(frames)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a writer works."""
+
+    #: The watched folder, and one on the same disk that nobody watches.
+    root: Path
+    outside: Path
+    #: Waits a moment between two steps.
+    pause: Callable[[], None]
+
+
+#: Brings bytes under a name. Raises OSError when the disk is full, read-only or gone.
+Writer = Callable[[Path, bytes, Desk], None]
+
+
+def arrive(name: str, files: Sequence[tuple[Path, bytes]], desk: Desk) -> None:
+    """Bring recordings in, each by this way, or all of them at once by those that bring whole trees. Raises OSError."""
+    if name in TREES:
+        TREES[name](files, desk)
+        return
+    for path, data in files:
+        make(path.parent, desk.root)
+        WRITERS[name](path, data, desk)
+
+
+def make(folder: Path, root: Path) -> None:
+    """Make a folder below a root, and those in between; never the root, which may be away. Raises OSError."""
+    if folder != root and not folder.is_dir():
+        make(folder.parent, root)
+        folder.mkdir(exist_ok=True)
+
+
+def _plain(path: Path, data: bytes, _desk: Desk) -> None:
+    path.write_bytes(data)
+
+
+def _slow(path: Path, data: bytes, desk: Desk) -> None:
+    step = len(data) // _PARTS + 1
+    with path.open("wb", buffering=0) as file:
+        for begin in range(0, len(data), step):
+            file.write(data[begin : begin + step])
+            desk.pause()
+
+
+def _append(path: Path, data: bytes, desk: Desk) -> None:
+    """Open, append and close again and again: in between nobody is at it, and only the header says that more will come."""
+    path.unlink(missing_ok=True)
+    step = len(data) // 3 + 1
+    for begin in range(0, len(data), step):
+        with path.open("ab") as file:
+            file.write(data[begin : begin + step])
+        desk.pause()
+
+
+def _part(path: Path, data: bytes, desk: Desk) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(data)
+    desk.pause()
+    part.rename(path)
+
+
+def _hidden(path: Path, data: bytes, _desk: Desk) -> None:
+    """Write as rsync does, without rsync."""
+    part = path.with_name(f".{path.name}.X1b2c3")
+    part.write_bytes(data)
+    part.rename(path)
+
+
+def _moved(path: Path, data: bytes, desk: Desk) -> None:
+    part = desk.outside / f"moved-{path.name}"
+    part.write_bytes(data)
+    part.rename(path)
+
+
+def _linked(path: Path, data: bytes, desk: Desk) -> None:
+    part = desk.outside / f"linked-{path.name}"
+    part.write_bytes(data)
+    path.unlink(missing_ok=True)
+    os.link(part, path)
+    part.unlink()
+
+
+def _mapped(path: Path, data: bytes, desk: Desk) -> None:
+    """Write through a mapping whose file was closed long ago."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        # Through a mapping alone a full disk would be a signal: the room is taken before.
+        os.posix_fallocate(descriptor, 0, len(data))
+        memory = mmap.mmap(descriptor, len(data))
+    finally:
+        os.close(descriptor)
+    with memory:
+        half = len(data) // 2
+        memory[:half] = data[:half]
+        desk.pause()
+        memory[half:] = data[half:]
+
+
+def _unnamed(path: Path, data: bytes, desk: Desk) -> None:
+    descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
+    # Only with a directory's descriptor does Python ask the kernel to follow the link that stands for the file.
+    descriptors = os.open("/proc/self/fd", os.O_RDONLY)
+    try:
+        os.write(descriptor, data)
+        desk.pause()
+        path.unlink(missing_ok=True)
+        os.link(str(descriptor), path, src_dir_fd=descriptors, follow_symlinks=True)
+    finally:
+        os.close(descriptors)
+        os.close(descriptor)
+
+
+def _reserved(path: Path, data: bytes, desk: Desk) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.posix_fallocate(descriptor, 0, len(data))
+        desk.pause()
+        os.pwrite(descriptor, data, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _header_last(path: Path, data: bytes, desk: Desk) -> None:
+    """Write as recorders do: the head says nothing until the end is known."""
+    head = 64
+    with path.open("wb", buffering=0) as file:
+        file.write(bytes(head))
+        file.write(data[head:])
+        desk.pause()
+        file.seek(0)
+        file.write(data[:head])
+
+
+def _rsync(path: Path, data: bytes, desk: Desk) -> None:
+    source = desk.outside / path.name
+    source.write_bytes(data)
+    try:
+        subprocess.run(["rsync", "--", str(source), str(path)], capture_output=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise OSError(error.stderr) from error
+    finally:
+        source.unlink()
+
+
+def _built(files: Sequence[tuple[Path, bytes]], desk: Desk) -> Path:
+    """Make the tree outside; all files lie in the same new folder, or below it."""
+    top = desk.outside / files[0][0].parent.name
+    shutil.rmtree(top, ignore_errors=True)
+    for path, data in files:
+        there = top / path.relative_to(files[0][0].parent)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(data)
+    return top
+
+
+def _tree_copied(files: Sequence[tuple[Path, bytes]], desk: Desk) -> None:
+    top = _built(files, desk)
+    try:
+        subprocess.run(["cp", "-r", "-T", "--", str(top), str(files[0][0].parent)], capture_output=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise OSError(error.stderr) from error
+    finally:
+        shutil.rmtree(top)
+
+
+def _tree_moved(files: Sequence[tuple[Path, bytes]], desk: Desk) -> None:
+    top, target = _built(files, desk), files[0][0].parent
+    if not target.exists():
+        top.rename(target)
+        return
+    # Somebody has made a folder of that name: what a file manager calls merging.
+    for path, _ in files:
+        make(path.parent, desk.root)
+        (top / path.relative_to(target)).rename(path)
+    shutil.rmtree(top)
+
+
+WRITERS: Final[Mapping[str, Writer]] = {
+    "plain": _plain,
+    "slow": _slow,
+    "append": _append,
+    "part": _part,
+    "hidden": _hidden,
+    "moved": _moved,
+    "linked": _linked,
+    "mapped": _mapped,
+    "unnamed": _unnamed,
+    "reserved": _reserved,
+    "header last": _header_last,
+    **({"rsync": _rsync} if shutil.which("rsync") else {}),
+}
+#: Ways that bring a new folder with all that lies in it.
+TREES: Final[Mapping[str, Callable[[Sequence[tuple[Path, bytes]], Desk], None]]] = {
+    "tree copied": _tree_copied,
+    "tree moved": _tree_moved,
+}

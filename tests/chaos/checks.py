@@ -1,0 +1,231 @@
+"""What must hold when a round is over; each check gives what it found wrong, in words."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from chaos.arrivals import Sound
+from chaos.reader import FOREIGN
+from chaos.world import OUTSIDE, Source, World
+from hostile import said
+from servers.fault import Received
+
+from watcher.job import State
+from watcher.ledger import open_ledger
+
+_OK: Final = 200
+_KINDS: Final = ("txt", "srt")
+_NAMED: Final = re.compile(r"This is what recording ([0-9a-f]{12}) says\.")
+#: A caption's number and times.
+_TIMES: Final = re.compile(r"^\d+\n[\d:,]+ --> [\d:,]+\n", re.MULTILINE)
+#: Seconds between an answer's end at the server and the moment from which the ledger surely has it.
+_STORED: Final = 3.0
+#: What a state directory holds when the daemon is down: the ledger, its lock, the pieces' folder.
+_STATE: Final = re.compile(r"ledger\.sqlite3(-wal|-shm)?|watcher\.lock|spool")
+_BACKUP: Final = re.compile(r"ledger\.sqlite3\.\d{8}T\d{6}Z(-\d+)?\.damaged(-wal|-shm)?")
+
+
+def has_outputs(source: Source) -> bool:
+    """Say whether outputs of what a recording holds stand beside it, by their text."""
+    return all(_standing(source, kind) for kind in _KINDS)
+
+
+def waiting(world: World) -> list[Source]:
+    """Give the recordings that have no outputs of what they hold now."""
+    return [
+        source
+        for source in world.live()
+        if not all(any(_says(world, text, source.sound) for _, text in _texts(source, kind)) for kind in _KINDS)
+    ]
+
+
+def _standing(source: Source, kind: str) -> bool:
+    return any(_NAMED.search(text) for _, text in _texts(source, kind))
+
+
+def _texts(source: Source, kind: str) -> Iterator[tuple[Path, str]]:
+    for name in _candidates(source.path, kind):
+        path = source.path.parent / name
+        try:
+            yield path, path.read_text()
+        except OSError:
+            continue
+
+
+def _candidates(path: Path, kind: str) -> tuple[str, str]:
+    return f"{path.stem}.{kind}", f"{path.name}.{kind}"
+
+
+def _says(world: World, text: str, sound: Sound) -> bool:
+    """Say whether a text, plain or with captions' times, is the whole of a recording, each part once and in order."""
+    named = _NAMED.findall(" ".join(_TIMES.sub("", text).split()))
+    if not sound.samples:
+        return named == _NAMED.findall(said(sound.data))
+    end = 0
+    for name in named:
+        piece = world.server.samples(name)
+        begin = sound.samples.find(piece) if piece else -1
+        # Where there is no silence to cut in, two pieces share two seconds.
+        if begin < 0 or begin + len(piece) <= end or not _is_silent(sound.samples[end:begin]):
+            return False
+        end = begin + len(piece)
+    return bool(named) and _is_silent(sound.samples[end:])
+
+
+def _is_silent(samples: bytes) -> bool:
+    values = np.frombuffer(samples[: len(samples) // 2 * 2], np.int16)
+    return not len(values) or int(np.abs(values.astype(np.int32)).max()) < 600
+
+
+def outputs(world: World) -> dict[Path, tuple[int, int]]:
+    """Give every file that is no temporary, with what tells whether it was touched."""
+    return {
+        path: (status.st_ino, status.st_mtime_ns)
+        for path in _files(world)
+        if not path.name.endswith(".tmp")
+        for status in [path.stat()]
+    }
+
+
+def lost(world: World) -> Iterator[str]:
+    """Every recording that is there has its outputs, and is as it was."""
+    for source in waiting(world):
+        yield f"lost: {source.path} has no outputs of what it holds ({source.sound.kind})"
+    for source in world.live():
+        if _read(source.path) != source.sound.data:
+            yield f"changed: {source.path} is not what was written"
+    for path in world.foreign:
+        if _read(path) != FOREIGN.encode():
+            yield f"overwritten: {path}"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def doubled(world: World) -> Iterator[str]:
+    """Every output is of one recording, and no recording has two of a kind; nothing else is there."""
+    bearers: dict[Path, list[Source]] = defaultdict(list)
+    for source in world.sources:
+        for path in source.names:
+            bearers[path.parent / path.stem].append(source)
+            bearers[path].append(source)
+    known = {source.path for source in world.live()} | set(world.foreign)
+    found: dict[tuple[int, str], list[Path]] = defaultdict(list)
+    for path in _files(world):
+        if path in known:
+            continue
+        kind = path.suffix.removeprefix(".")
+        owners = bearers.get(path.with_suffix(""), []) if kind in _KINDS else []
+        text = path.read_text()
+        present = [s for s in owners if not s.gone and _says(world, text, s.sound)]
+        past = [s for s in owners if any(_says(world, text, sound) for sound in (s.sound, *s.former))]
+        if not past:
+            yield f"stray: {path}: {text[:80]!r}"
+        elif not present and not world.damages and any(_bears(s.path, path) for s in past if not s.gone):
+            yield f"outdated: {path} is of what {past[0].path.name} was before"
+        for source in present:
+            if _bears(source.path, path):
+                found[id(source), kind].append(path)
+    for paths in found.values():
+        # With the ledger goes the knowledge of whose an output is.
+        if len(paths) > 1 and not world.damages:
+            yield f"doubled: {', '.join(map(str, paths))}"
+
+
+def _bears(source: Path, output: Path) -> bool:
+    """Say whether an output would be a recording's under its name now."""
+    return output.parent == source.parent and output.stem in (source.stem, source.name)
+
+
+def _files(world: World) -> Iterator[Path]:
+    for root in world.folders.values():
+        for folder, folders, names in os.walk(root):
+            folders[:] = [name for name in folders if name != OUTSIDE]
+            yield from (Path(folder) / name for name in names)
+
+
+def half_taken(world: World) -> Iterator[str]:
+    """Nothing was sent before it was whole."""
+    sounds = [sound for source in world.sources for sound in (source.sound, *source.former)]
+    whole = {_NAMED.findall(said(sound.data))[0] for sound in sounds}
+    for received in world.server.paid:
+        digest = received.file.sha256[:12]
+        if digest in whole:
+            continue
+        piece = world.server.samples(digest)
+        if not piece or not any(sound.samples and piece in sound.samples for sound in sounds):
+            yield f"half: {received.file.filename} of {received.file.size} bytes is no recording, nor part of one"
+
+
+def paid_twice(world: World) -> tuple[int, list[str]]:
+    """Give how many requests were paid again because the daemon was ended in between, and those that have no excuse."""
+    by_digest: dict[str, list[Received]] = defaultdict(list)
+    for received in sorted(world.server.paid, key=lambda received: received.began):
+        by_digest[received.file.sha256].append(received)
+    again, wrong = 0, []
+    for digest, paid in by_digest.items():
+        for first, second in pairwise(paid):
+            if _cut_off_by_end(world, first):
+                again += 1
+            elif first.status != _OK or first.fault:
+                # The answer never came whole: the server's doing.
+                continue
+            elif not _lost_with_ledger(world, first, second, digest):
+                wrong.append(
+                    f"paid twice: {digest[:12]} at {world.since(first.began):.2f}-{world.since(first.ended):.2f} "
+                    f"and at {world.since(second.began):.2f}"
+                )
+    return again, wrong
+
+
+def _cut_off_by_end(world: World, paid: Received) -> bool:
+    """Say whether the daemon ended before it can have stored an answer."""
+    for end in world.keeper.ends:
+        if end.at < paid.began:
+            continue
+        stalled = sum(max(0.0, min(stop, end.at) - max(start, paid.ended)) for start, stop in world.stalls)
+        if not paid.ended or end.at - paid.ended - stalled < _STORED:
+            return True
+    return False
+
+
+def _lost_with_ledger(world: World, first: Received, second: Received, digest: str) -> bool:
+    """Say whether an answer was lost with a damaged ledger, of a recording that had no outputs, or has another name now."""
+    for at, whole in world.damages:
+        if not first.began <= at + _STORED or second.began < at:
+            continue
+        having = [s for s in whole if any(said(sound.data)[26:38] == digest[:12] for sound in (s.sound, *s.former))]
+        if not having or any(len(s.names) > 1 or s.gone for s in having):
+            return True
+    return False
+
+
+def left_behind(world: World) -> Iterator[str]:
+    """No temporary file, nothing unknown in the state directory, nothing unfinished in the ledger. The daemon is down."""
+    for path in world.state.iterdir():
+        backup = bool(_BACKUP.fullmatch(path.name)) and bool(world.damages)
+        if not _STATE.fullmatch(path.name) and not backup:
+            yield f"stray: {path}"
+    yield from (f"stray: {path}" for path in (world.state / "spool").iterdir())
+    ledger = open_ledger(world.state, exclusive=False)
+    try:
+        yield from (f"a temporary is noted: {path!r}" for path in ledger.temporaries())
+        counts: Mapping[State, int] = ledger.counts()
+        for state in (State.RUNNING, State.READY, State.DELAYED, State.FAILED):
+            if counts[state]:
+                yield f"{counts[state]} files are {state}: {[r.job.path for r in ledger.records(state)]}"
+        for source in world.live():
+            record = ledger.lookup(os.fsencode(source.path))
+            if record is None or record.state is not State.DONE:
+                yield f"{source.path} is {record.state if record else 'unknown'} in the ledger"
+    finally:
+        ledger.close()

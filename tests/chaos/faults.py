@@ -1,0 +1,266 @@
+"""What happens to a daemon in a round, each at an instant that the round's seed has drawn, and undone after a while."""
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from chaos.arrivals import WHOLE, sound
+from chaos.checks import has_outputs
+from chaos.upstream import REFUSALS
+from chaos.world import DISK, FOLDERS, MOUNTED, OUTSIDE, PLAIN, World
+from hostile import MOUNTS, fill_up, mount
+
+#: Does it, holds it for so many seconds, and undoes it.
+Fault = Callable[[World, random.Random, float], None]
+_HOUR: Final = 3600.0
+_PAGE: Final = 4096
+#: How often a person tries to do what the world does not allow just now, and seconds in between.
+_TRIES: Final = 40
+_AGAIN: Final = 0.1
+
+
+def _kill(world: World, _chance: random.Random, _seconds: float) -> None:
+    in_flight = world.server.in_flight
+    if world.keeper.end("kill"):
+        world.keeper.in_flight.append(in_flight)
+
+
+def _term(world: World, _chance: random.Random, _seconds: float) -> None:
+    world.keeper.end("term")
+
+
+def _freeze(world: World, _chance: random.Random, seconds: float) -> None:
+    began = time.monotonic()
+    if (frozen := world.keeper.signal(signal.SIGSTOP)) is not None:
+        world.pause(seconds)
+        frozen.send(signal.SIGCONT)
+        world.stalls.append((began, time.monotonic()))
+        world.note(f"SIGCONT {frozen.process.pid}")
+
+
+def _reload(world: World, _chance: random.Random, _seconds: float) -> None:
+    # Before it is ready, SIGHUP is none of its business yet, and ends it as it ends any program.
+    daemon = world.keeper.current
+    if daemon is not None and daemon.seen("service.ready"):
+        world.keeper.signal(signal.SIGHUP)
+
+
+def _outage(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns["server"]:
+        world.note("the server is out of reach")
+        world.server.away()
+        world.pause(seconds)
+        world.server.back()
+        world.note("the server is back")
+
+
+def _refusal(world: World, chance: random.Random, seconds: float) -> None:
+    with world.turns["account"]:
+        name = chance.choice(sorted(REFUSALS))
+        world.note(f"the server refuses the account: {name}")
+        world.server.refusal = REFUSALS[name]
+        world.pause(seconds)
+        world.server.refusal = None
+        remedy = chance.choice(("resume", "restart", "another key"))
+        world.note(f"the account is in order again; {remedy}")
+        if remedy == "restart":
+            world.keeper.end("term")
+        elif remedy == "resume":
+            world.ask("resume")
+        else:
+            world.write_settings(key=f"sk-chaos-{chance.randrange(10**6)}")
+            _reload(world, chance, 0.0)
+
+
+def _clock(world: World, chance: random.Random, seconds: float) -> None:
+    with world.turns["clock"]:
+        jump = chance.choice((-1, 1)) * chance.choice((90.0, _HOUR, 24 * _HOUR, 365 * 24 * _HOUR))
+        world.note(f"the clock jumps by {jump:+.0f} s")
+        world.clock.turn(jump)
+        world.pause(seconds)
+        if chance.random() < 0.5:
+            world.note("the clock is right again")
+            world.clock.turn(0.0)
+
+
+def _disk_full(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns[DISK]:
+        ballast = world.folders[DISK] / OUTSIDE / "ballast"
+        world.note("the folder's disk is full")
+        fill_up(ballast)
+        world.pause(seconds)
+        ballast.unlink()
+        world.note("the folder's disk has room")
+
+
+def _state_full(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns["state"]:
+        world.keeper.trouble(1)
+        began = time.monotonic()
+        world.note("the ledger's disk is full")
+        fill_up(world.state / "ballast")
+        world.pause(seconds)
+        (world.state / "ballast").unlink()
+        world.note("the ledger's disk has room")
+        # Who waits for it looks again after a second.
+        world.stalls.append((began, time.monotonic() + 1.0))
+        world.keeper.trouble(-1)
+
+
+def _read_only(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns[DISK]:
+        if not _insisted(lambda: mount("-o", "remount,ro", world.folders[DISK]), world):
+            world.note("the disk is too busy to become read-only")
+            return
+        world.note("the disk is read-only")
+        world.pause(seconds)
+        mount("-o", "remount,rw", world.folders[DISK])
+        world.note("the disk is writable")
+
+
+def _closed(world: World, chance: random.Random, seconds: float) -> None:
+    name = chance.choice(FOLDERS)
+    with world.turns[name]:
+        world.note(f"{name} takes no new files from the daemon")
+        world.folders[name].chmod(0o555)
+        world.pause(seconds)
+        world.folders[name].chmod(0o755)
+        world.note(f"{name} takes new files")
+
+
+def _unmounted(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns[MOUNTED]:
+        world.unmount()
+        world.note("the folder is unmounted")
+        world.pause(seconds)
+        world.mount()
+        world.note("the folder is mounted")
+
+
+def _away(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns[PLAIN]:
+        folder = world.folders[PLAIN]
+        folder.rename(world.base / "aside")
+        world.note("the folder is away")
+        world.pause(seconds)
+        (world.base / "aside").rename(folder)
+        world.note("the folder is back")
+
+
+def _renamed(world: World, chance: random.Random, _seconds: float) -> None:
+    for _ in range(3):
+        name, number = chance.choice(FOLDERS), chance.randrange(10**6)
+        with world.turns[name], suppress(OSError):
+            if there := world.live(name):
+                source = chance.choice(there)
+                world.rename(source, source.path.with_name(f"renamed {number}{source.path.suffix}"))
+        world.pause(0.1)
+
+
+def _deleted(world: World, chance: random.Random, _seconds: float) -> None:
+    name = chance.choice(FOLDERS)
+    with world.turns[name], suppress(OSError):
+        if there := world.live(name):
+            world.delete(chance.choice(there))
+
+
+def _replaced(world: World, chance: random.Random, _seconds: float) -> None:
+    name, seed = chance.choice(FOLDERS), chance.randrange(1 << 31)
+    with world.turns[name], suppress(OSError):
+        if there := [source for source in world.live(name) if source.sound.kind in WHOLE]:
+            source = chance.choice(there)
+            world.replace(source, sound(source.sound.kind, seed, world.base), name)
+
+
+def _looked_at(world: World, _chance: random.Random, _seconds: float) -> None:
+    code = world.ask("status")
+    # A ledger that is damaged, or being made, is nothing to look at.
+    if code and not (world.damages or world.stalls):
+        world.keeper.wrong.append(f"watcher status ended with {code}")
+
+
+def _damaged_down(world: World, chance: random.Random, seconds: float) -> None:
+    with world.turns["state"], _down(world, chance):
+        _damage(world, chance)
+        world.pause(seconds / 4)
+
+
+def _damaged_up(world: World, chance: random.Random, _seconds: float) -> None:
+    # From now on it may end whenever it meets the damage.
+    world.keeper.trouble(1)
+    with world.turns["state"]:
+        _damage(world, chance)
+
+
+@contextmanager
+def _down(world: World, chance: random.Random) -> Iterator[None]:
+    world.keeper.hold(chance.choice(("kill", "term")))
+    try:
+        yield
+    finally:
+        world.keeper.let_go()
+
+
+def _damage(world: World, chance: random.Random) -> None:
+    """Spoil the ledger's file; nothing is truncated, for a mapped file that shrinks is no fault of a disk."""
+    path = world.state / "ledger.sqlite3"
+    with suppress(FileNotFoundError):
+        size = path.stat().st_size
+        pages = list(range(max(1, size // _PAGE)))
+        how = chance.choice(("all", "head", "some", "log"))
+        target = path
+        match how:
+            case "head":
+                pages = pages[:1]
+            case "some":
+                pages = chance.sample(pages, min(len(pages), 3))
+            case "log" if (log := path.with_name(f"{path.name}-wal")).exists():
+                target, pages = log, list(range(max(1, log.stat().st_size // _PAGE)))[1::2]
+        whole = frozenset(source for source in world.live() if has_outputs(source))
+        with target.open("r+b", buffering=0) as file:
+            for page in pages:
+                file.seek(page * _PAGE)
+                file.write(b"\xff" * _PAGE)
+        world.damages.append((time.monotonic(), whole))
+        world.note(f"the ledger is damaged: {how} ({len(pages)} of {size // _PAGE} pages)")
+
+
+def _insisted(act: Callable[[], None], world: World) -> bool:
+    """Try again and again what writers may hold up. False when it never came about."""
+    for _ in range(_TRIES):
+        try:
+            act()
+        except subprocess.CalledProcessError:
+            world.pause(_AGAIN)
+        else:
+            return True
+    return False
+
+
+#: Those that leave the daemon running.
+GENTLE: Final[Mapping[str, Fault]] = {
+    "freeze": _freeze,
+    "reload": _reload,
+    "outage": _outage,
+    "clock": _clock,
+    "closed": _closed,
+    "away": _away,
+    "renamed": _renamed,
+    "deleted": _deleted,
+    "replaced": _replaced,
+    "looked at": _looked_at,
+    **(
+        {"disk full": _disk_full, "read-only": _read_only, "unmounted": _unmounted, "state full": _state_full}
+        if MOUNTS
+        else {}
+    ),
+}
+#: Those that end it.
+ENDING: Final[Mapping[str, Fault]] = {"kill": _kill, "term": _term, "refusal": _refusal}
+#: Those after which a ledger is made anew; no recording is replaced in such a round, as nobody could tell.
+DAMAGING: Final[Mapping[str, Fault]] = {"damaged while down": _damaged_down, "damaged while up": _damaged_up}
+FAULTS: Final[Mapping[str, Fault]] = {**GENTLE, **ENDING, **DAMAGING}

@@ -1,0 +1,248 @@
+"""The world of a round: folders on disks of their own, recordings that come and change, a server, a clock, a daemon."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from chaos.arrivals import Desk, Sound, arrive, make, sound
+from chaos.keeper import Keeper
+from chaos.reader import FOREIGN
+from chaos.upstream import Upstream
+from daemon import Daemon, daemon, watcher
+from hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
+
+#: The folders: one on the tests' disk, one on a small disk of its own, one that is mounted from elsewhere.
+PLAIN, DISK, MOUNTED = "plain", "disk", "mounted"
+FOLDERS: Final = (PLAIN, DISK, MOUNTED)
+#: Big enough for all recordings of a round, small enough to be filled in a moment.
+_DISK_SIZE: Final = "12m"
+_STATE_SIZE: Final = "16m"
+#: In each folder a place that nobody watches.
+OUTSIDE: Final = ".outside"
+#: A writer tries again as people and programs do.
+_AGAIN: Final = 0.05
+_TRIES: Final = 600
+
+
+@dataclass(eq=False)
+class Source:
+    """One recording: where it is, what it says, and what it was called and said before."""
+
+    path: Path
+    sound: Sound
+    #: Every name it ever had, the present one included.
+    names: set[Path] = field(default_factory=set)
+    #: What it held before it was replaced.
+    former: list[Sound] = field(default_factory=list)
+    gone: bool = False
+
+    def __post_init__(self) -> None:
+        """Its first name is a name it had."""
+        self.names.add(self.path)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a world is furnished."""
+
+    seed: int
+    #: Share of requests that fail, and seconds that a right answer takes at most.
+    rate: float = 0.25
+    slowest: float = 0.4
+    drain_seconds: float = 5.0
+    #: Seconds between an end of the daemon and its next start.
+    pause: float = 0.1
+    #: The ledger lies on a small disk of its own.
+    small_state: bool = False
+    concurrency: int = 4
+    workers: int = 4
+
+
+class World:
+    """Everything a round has; `made` builds it and takes it down."""
+
+    def __init__(self, base: Path, options: Options) -> None:
+        self.base = base
+        self.options = options
+        self.folders = {name: base / name for name in FOLDERS}
+        self.state = base / "state"
+        self.settings = base / "watcher.toml"
+        self.server = Upstream(options.seed, rate=options.rate, slowest=options.slowest)
+        self.clock = TurnedClock(base / "clock")
+        self.keeper = Keeper(self.begin, self.note, pause=options.pause)
+        self.sources: list[Source] = []
+        #: Other people's files under the names of outputs.
+        self.foreign: list[Path] = []
+        self.timeline: list[tuple[float, str]] = []
+        #: From when to when (monotonic) answers could not be stored at once: it was stopped, or its ledger was full.
+        self.stalls: list[tuple[float, float]] = []
+        #: When the ledger was damaged (monotonic), and what had its outputs then.
+        self.damages: list[tuple[float, frozenset[Source]]] = []
+        #: What has only one of its kind takes turns.
+        self.turns = {name: threading.Lock() for name in (*FOLDERS, "state", "server", "clock", "account")}
+        self.over = threading.Event()
+        self._guard = threading.RLock()
+        self._sounds: dict[tuple[str, int], Sound] = {}
+        self._started = time.monotonic()
+        self._moment = threading.Event()
+
+    @staticmethod
+    @contextmanager
+    def made(base: Path, options: Options) -> "Iterator[World]":
+        """Build a world in an empty folder, with its server; the daemon is not running yet."""
+        world = World(base, options)
+        with ExitStack() as stack:
+            world.state.mkdir()
+            for path in world.folders.values():
+                path.mkdir()
+            if MOUNTS:
+                stack.enter_context(tmpfs(world.folders[DISK], size=_DISK_SIZE))
+                # Below the mount is a disk that takes nothing, as careful people have it.
+                stack.enter_context(tmpfs(world.folders[MOUNTED], size="4k"))
+                mount("-o", "remount,ro", world.folders[MOUNTED])
+                (base / "elsewhere").mkdir()
+                world.mount()
+                stack.callback(world.unmount)
+                if options.small_state:
+                    stack.enter_context(tmpfs(world.state, size=_STATE_SIZE))
+            for path in world.folders.values():
+                (path / OUTSIDE).mkdir()
+            stack.enter_context(world.server)
+            world.write_settings()
+            yield world
+
+    def mount(self) -> None:
+        """Bring the mounted folder's disk."""
+        mount("--bind", self.base / "elsewhere", self.folders[MOUNTED])
+
+    def unmount(self) -> None:
+        """Take it away, also while files on it are in use."""
+        unmount(self.folders[MOUNTED])
+
+    def write_settings(self, *, key: str = "sk-chaos") -> None:
+        """Write the settings' file, in one step."""
+        options = self.options
+        lines = [
+            f'[api]\nurl = "{self.server.url}"\nkey = "{key}"\nconcurrency = {options.concurrency}',
+            f"[state]\nworkers = {options.workers}",
+            "[media]\npiece_seconds = 10",
+            f"[service]\ndrain_seconds = {options.drain_seconds}",
+            *(f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5' for path in self.folders.values()),
+        ]
+        part = self.settings.with_suffix(".part")
+        part.write_text("\n".join(lines) + "\n")
+        part.chmod(0o600)
+        part.rename(self.settings)
+
+    def note(self, fact: str) -> None:
+        """Put a line on the timeline."""
+        with self._guard:
+            self.timeline.append((time.monotonic() - self._started, fact))
+
+    def since(self, at: float) -> float:
+        """Give an instant (monotonic) as the timeline shows it."""
+        return at - self._started
+
+    def pause(self, seconds: float) -> None:
+        """Let so much time pass, or less when the round is over."""
+        self.over.wait(seconds)
+
+    def sound(self, kind: str, seed: int) -> Sound:
+        """Give the recording of a kind and a seed, always the same one."""
+        if (kind, seed) not in self._sounds:
+            self._sounds[kind, seed] = sound(kind, seed, self.base)
+        return self._sounds[kind, seed]
+
+    def live(self, folder: str = "") -> list[Source]:
+        """Give the recordings that have arrived and were not deleted, in the order in which they were planned."""
+        with self._guard:
+            return [s for s in self.sources if not s.gone and (not folder or self.folders[folder] in s.path.parents)]
+
+    def arrive(self, way: str, folder: str, sources: list[Source], step: float) -> None:
+        """Bring recordings into a folder; on a full or missing disk again and again."""
+        desk = Desk(self.folders[folder], self.folders[folder] / OUTSIDE, lambda: self.pause(step))
+        files = [(source.path, source.sound.data) for source in sources]
+        again = 0
+        while True:
+            try:
+                arrive(way, files, desk)
+                for path, data in files:
+                    # It may have gone to a disk that was taken away meanwhile.
+                    if path.stat().st_size != len(data):
+                        raise OSError(path)
+            except OSError as error:
+                again += 1
+                if again > _TRIES:
+                    raise
+                for path, _ in files:
+                    with suppress(OSError):
+                        path.unlink()
+                if again == 1:
+                    self.note(f"{way} into {folder} meets {error}, and tries again")
+                self._moment.wait(_AGAIN)
+            else:
+                break
+        with self._guard:
+            self.sources += sources
+        self.note(f"{way}: {', '.join(str(path.relative_to(self.base)) for path, _ in files)}")
+
+    def plant(self, path: Path, folder: str) -> None:
+        """Put another person's file under the name of an output."""
+        while not self.over.is_set():
+            try:
+                make(path.parent, self.folders[folder])
+                part = path.with_name(f".{path.name}.part")
+                part.write_text(FOREIGN)
+                part.rename(path)
+            except OSError:
+                self._moment.wait(_AGAIN)
+            else:
+                break
+        self.foreign.append(path)
+
+    def rename(self, source: Source, to: Path) -> None:
+        """Rename a recording. Raises OSError."""
+        with self._guard:
+            source.names.add(to)
+            source.path.rename(to)
+            self.note(f"{source.path.name} is now {to.name}")
+            source.path = to
+
+    def delete(self, source: Source) -> None:
+        """Delete a recording. Raises OSError."""
+        with self._guard:
+            source.path.unlink()
+            source.gone = True
+            self.note(f"{source.path.name} is deleted")
+
+    def replace(self, source: Source, new: Sound, folder: str) -> None:
+        """Put another recording under a recording's name, in one step. Raises OSError."""
+        part = self.folders[folder] / OUTSIDE / f"new-{source.path.name}"
+        part.write_bytes(new.data)
+        with self._guard:
+            part.rename(source.path)
+            source.former.append(source.sound)
+            source.sound = new
+            self.note(f"{source.path.name} is another recording")
+
+    def ask(self, *words: str) -> int:
+        """Run another command on the same state; give its exit code."""
+        done = watcher(
+            *words,
+            "--config",
+            self.settings,
+            "--set",
+            f"state.dir={self.state}",
+            environ=self.clock.environ,
+            check=False,
+        )
+        self.note(f"watcher {' '.join(words)}: {done.returncode}")
+        return done.returncode
+
+    def begin(self) -> AbstractContextManager[Daemon]:
+        """Start a daemon on this world."""
+        return daemon("--config", self.settings, state=self.state, environ=self.clock.environ, prefix=mortal())
