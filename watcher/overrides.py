@@ -98,6 +98,12 @@ class Overrides:
             bad = [file for file in self._files.values() if file.problem]
         return [Problem(file.path, file.problem) for file in bad if _identity_at(file.path) == file.identity]
 
+    def problem(self, path: bytes) -> Problem | None:
+        """Say why a file could not be used when it was asked for last; None when it could, or was not there."""
+        with self._lock:
+            file = self._files.get(path)
+            return Problem(path, file.problem) if file is not None and file.problem else None
+
     def _look(self, path: bytes, descriptor: int) -> "_File | None":
         """Give the file in an open directory, read anew if it changed; None when there is none."""
         # The disk is asked without the lock: one that hangs must not hold up those who ask about others.

@@ -231,6 +231,10 @@ class Worker:
         """`small`: take only files of a single request, so that they never queue behind long ones."""
         self.name = name
         self.beat = Beat(monotonic)
+        #: It may become another one between two jobs.
+        self.small = small
+        #: It was dismissed, and has come to its end.
+        self.ended = False
         self._ledger = ledger
         self._work = work
         self._leases = leases
@@ -241,14 +245,19 @@ class Worker:
         self._jitter = jitter
         self._setbacks = Setbacks() if setbacks is None else setbacks
         self._probes = Probes() if probes is None else probes
-        self._small = small
+        self._dismissed = False
         self._clock = clock
         self._monotonic = monotonic
 
     def run(self) -> None:
         """Work until told to stop. An unexpected error escapes: a live process that does nothing is the worst outcome."""
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self._dismissed:
             self.step()
+        self.ended = True
+
+    def dismiss(self) -> None:
+        """Have it end after the job it works on; from any thread."""
+        self._dismissed = True
 
     def step(self) -> bool:
         """Work on one job, or wait a little for one; True when a job was concluded."""
@@ -271,7 +280,7 @@ class Worker:
 
     def _claim(self) -> Job | None:
         """Claim the next job; none that failed as a probe while there are others that did not."""
-        while (job := self._ledger.claim(self.name, lease=LEASE, small=self._small)) is not None:
+        while (job := self._ledger.claim(self.name, lease=LEASE, small=self.small)) is not None:
             if job not in self._probes:
                 return job
             if not self._put_aside(job, _ASIDE):

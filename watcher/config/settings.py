@@ -42,6 +42,9 @@ class ApiSettings(_Section):
     daily_minutes: float = Field(
         0.0, ge=0, description="audio minutes bought per day, then hold until midnight; 0: no limit"
     )
+    price_per_minute: float = Field(
+        0.0, ge=0, description="what an audio minute costs, for the day's cost in status; 0: minutes alone"
+    )
 
 
 class TranscriptSettings(_Section):
@@ -164,6 +167,9 @@ class HookSettings(_Section):
     on_done: tuple[str, ...] = Field((), description="argv of the program run after a transcript is in place")
     on_failed: tuple[str, ...] = Field((), description="argv of the program run after a file failed for good")
     timeout_seconds: float = Field(60.0, gt=0, le=86400, description="a hook that takes longer is ended")
+    concurrency: int = Field(
+        4, ge=1, le=64, description="hooks run at a time, of different files; 1: one after the other"
+    )
 
 
 class ServiceSettings(_Section):

@@ -25,16 +25,19 @@ class Conclusions:
         on_done: Callable[[], bool],
         on_failed: Callable[[], bool],
         notes: Callable[[], bool],
+        hooked: Callable[[], None],
     ) -> None:
         """`inspect` has a path looked at again.
 
-        `on_done` and `on_failed` say whether there is such a hook, `notes` whether failure notes are wanted.
+        `on_done` and `on_failed` say whether there is such a hook, `notes` whether failure notes are wanted; `hooked` hears
+        that a hook was entered.
         """
         self._ledger = ledger
         self._inspect = inspect
         self._on_done = on_done
         self._on_failed = on_failed
         self._notes = notes
+        self._hooked = hooked
         self._told_done: Callable[[tuple[Job, Outcome]], None] = lambda _result: None
         self._told_failed: Callable[[tuple[bytes, JobError]], None] = lambda _result: None
 
@@ -65,8 +68,14 @@ class Conclusions:
             sidecar.remove_note(job.root, job.path, self._ledger)
         except JobError as problem:
             _log.warning("job.done", reason=problem.reason, message=f"the failure note stays: {problem.message}")
-        self._ledger.done(job, outcome, hook=self._payload("job.done", job, facts) if self._on_done() else "")
+        hook = self._payload("job.done", job, facts) if self._on_done() else ""
+        self._ledger.done(job, outcome, hook=hook)
+        if hook:
+            self._hooked()
         sidecar.forget_move(job, self._ledger)
+        if outcome.moved_to:
+            # Who found it must not take what comes under its name again for what was there.
+            self._inspect(job.path)
         _log.info("job.done", **facts)
         self._told_done((job, outcome))
 
@@ -76,7 +85,10 @@ class Conclusions:
         if self._notes():
             # Entered before the job is concluded, because only the lease's holder may enter an output path.
             self._note(job, error)
-        self._ledger.fail(job, error, hook=self._payload("job.failed", job, facts) if self._on_failed() else "")
+        hook = self._payload("job.failed", job, facts) if self._on_failed() else ""
+        self._ledger.fail(job, error, hook=hook)
+        if hook:
+            self._hooked()
         _log.error("job.failed", **facts)
         self._told_failed((job.path, error))
 

@@ -1,11 +1,10 @@
 """Building the house: every room from its part of the settings, every thread with a name."""
 
 import contextvars
-import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -13,18 +12,23 @@ import structlog
 
 from watcher import hooks, media, pipeline, sidecar
 from watcher.client import Client
-from watcher.errors import FileError, StateError
+from watcher.errors import FileError, StateBusyError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
 from watcher.ledger.patience import Patience, patient
 from watcher.ledger.salvage import open_or_salvage
 from watcher.overrides import Overrides, Problem
-from watcher.pipeline import Tools, Turns, Wanted
+from watcher.pipeline import Tools, Turns
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
+from watcher.service.errands import Errands
 from watcher.service.history import History
+from watcher.service.notices import MEND_HINT, PauseNotes, SettingsNotes
 from watcher.service.plan import OVERRIDABLE, Plan
+from watcher.service.rooms import Rooms
+from watcher.service.staff import Staff
+from watcher.settle import Quota
 from watcher.worker import RENEW, Beat, Leases, Probes, Setbacks, Worker
 
 _log = structlog.get_logger()
@@ -36,8 +40,8 @@ _SPOOL: Final = "spool"
 #: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
 #: many are in flight, and a few pieces per job is all there are.
 _THREADS: Final = 512
-#: What to do about a `.watcher.toml` that can't be used.
-MEND_HINT: Final = "mend the file; until then the folder goes on with what it had"
+#: Seconds between two looks at the notes in the folders.
+_NOTICES: Final = 1.0
 
 
 class House:
@@ -59,18 +63,14 @@ class House:
         `environment` is what hooks get, less what is not meant for them. `waits`: while the ledger takes no changes (a full
         disk), the threads wait for it instead of ending. `clock` dates what is stored, `monotonic` times the gate's waits.
         """
-        self.plan = plan
         self._clock = clock
         self._monotonic = monotonic
         self._environment = environment
-        self._overrides = self._overrides_for(plan)
         self.stop = stop
         #: Those that work on jobs, and those that serve them until the last one has ended.
         self.crew = Crew(on_death=on_death)
         self._servants = Crew(on_death=on_death)
         self._over = threading.Event()
-        self._last_call = threading.Event()
-        self.hooks_over = threading.Event()
         #: Jobs whose outputs could not be placed.
         self.setbacks = Setbacks()
         directory = plan.config.state_directory
@@ -102,6 +102,10 @@ class House:
         self._given_up = threading.Event()
         #: The ledger of those who hold something that was paid for: they wait as long as the house does.
         self.ledger = self.waiting(self._given_up)
+        #: What the settings came to; read once by whoever needs more than one part of it, and replaced in one go.
+        self.rooms = Rooms(
+            plan, Client(plan.endpoint, memory=self.direct), self._gate_for(plan), self._overrides_for(plan)
+        )
         #: Forgets what is gone; whoever runs the house starts it, or has it catch up.
         self.history = History(
             self.waiting(stop),
@@ -110,13 +114,20 @@ class House:
             stop=stop,
             clock=clock,
         )
-        self.client = Client(plan.endpoint, memory=self.direct)
         self._retired: list[Client] = []
-        self.gate = self._gate_for(plan)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._turns = Turns()
         self.leases = Leases(self.ledger)
-        self.workers: list[Worker] = []
+        self._probes = Probes()
+        self._idle = self.waiting(stop)
+        self.staff = Staff(self.crew, self._hire, wake=self.ledger.wake)
+        self._works = True
+        self.errands = Errands(self.waiting(stop), lambda: self.plan.settings.hooks, self._run_hook, stop=stop)
+        self._pause_notes: PauseNotes | None = None
+        #: Told of every `.watcher.toml` that is met.
+        self.settings_notes = SettingsNotes(self.direct, lambda: self.rooms, monotonic=monotonic)
+        self._complaints = Quota(60, per=60.0, monotonic=monotonic)
+        self._lost: Callable[[], Collection[bytes]] = tuple
         self._inspect: Callable[[bytes], None] = lambda _path: None
         self.conclusions = Conclusions(
             self.ledger,
@@ -124,43 +135,49 @@ class House:
             on_done=lambda: bool(self.plan.settings.hooks.on_done),
             on_failed=lambda: bool(self.plan.settings.hooks.on_failed),
             notes=lambda: self.plan.settings.service.error_notes,
+            hooked=self.errands.poke,
         )
         self._spool = spool
+
+    @property
+    def plan(self) -> Plan:
+        """What the settings mean now."""
+        return self.rooms.plan
+
+    @property
+    def gate(self) -> Gate:
+        """The door to the server that is asked now."""
+        return self.rooms.gate
 
     def waiting(self, given_up: threading.Event) -> Ledger:
         """Give the ledger for a thread that waits, if need be, until `given_up`."""
         return patient(self.direct, self.patience, given_up) if self._waits else self.direct
 
-    def start(self, *, inspect: Callable[[bytes], None], works: bool = True) -> None:
-        """Start the threads that work; `inspect` has a path looked at again. Not `works`: other hosts work on jobs."""
-        self._inspect = inspect
+    def start(
+        self,
+        *,
+        inspect: Callable[[bytes], None],
+        works: bool = True,
+        lost: Callable[[], Collection[bytes]] | None = None,
+    ) -> None:
+        """Start the threads that work; `inspect` has a path looked at again. Not `works`: other hosts work on jobs.
+
+        `lost` gives the roots that are away; with it, people are told in the others when a hold lasts.
+        """
+        self._inspect, self._works = inspect, works
+        if lost is not None:
+            self._lost = lost
+            self._pause_notes = PauseNotes(self.direct, clock=self._clock, monotonic=self._monotonic)
         for record in self.ledger.quarantined():
             # The opening of the ledger has failed them, because of their crashes: nobody has told yet.
             error = FileError(record.message, hint=record.hint, reason=record.reason)
             self.conclusions.failed(record.job, error)
-        count = self.plan.settings.state.workers if works else 0
-        probes, idle = Probes(), self.waiting(self.stop)
-        for number in range(1, count + _ahead(count) + 1):
-            worker = Worker(
-                f"worker-{number}",
-                idle,
-                self._work,
-                leases=self.leases,
-                admit=self._admit,
-                conclude=self.conclusions,
-                stop=self.stop,
-                attempts=lambda: self.plan.settings.api.attempts,
-                jitter=random.random,
-                setbacks=self.setbacks,
-                probes=probes,
-                clock=self._clock,
-                # One of several is kept free for files of a single request, and those beyond their number are for them.
-                small=number >= count > 1,
-            )
-            self.workers.append(worker)
-            self.crew.start(worker.name, worker.run)
+        if works:
+            self.staff.resize(self.plan.settings.state.workers)
         self._servants.start("leases", self._keep_leases)
-        self._servants.start("hooks", self._run_hooks)
+        self._attend(self.gate)
+        self._servants.start("hooks", self.errands.run)
+        self._servants.start("notices", self._keep_notices)
 
     @property
     def error(self) -> BaseException | None:
@@ -168,16 +185,16 @@ class House:
         return self.crew.error or self._servants.error or self.history.error
 
     def last_call(self) -> None:
-        """Say that no job will be concluded any more: `hooks_over` is set once every hook was run."""
-        self._last_call.set()
+        """Say that no job will be concluded any more: `errands.over` is set once every hook was run."""
+        self.errands.last_call()
 
     def drain(self, seconds: float) -> list[str]:
         """Let what is in flight finish for `seconds`, then cut it off; give the names of threads that did not end."""
         self.stop.set()
-        self._last_call.set()
+        self.errands.last_call()
         self.ledger.wake()
         if self.crew.join(seconds):
-            for client in (*self._retired, self.client):
+            for client in (*self._retired, self.rooms.client):
                 client.cancel()
         self._given_up.set()
         late = self.crew.join(_JOIN)
@@ -188,53 +205,69 @@ class House:
     def close(self) -> None:
         """Let go of everything; the threads must have ended."""
         self._pool.shutdown(wait=True)
-        for client in (*self._retired, self.client):
+        for client in (*self._retired, self.rooms.client):
             client.close()
         self.ledger.close()
 
     def swap(self, new: Plan) -> None:
         """Go on with other settings, from the next job on; the state stays where it is."""
-        if new.endpoint != self.plan.endpoint:
+        old = self.rooms
+        client, gate = old.client, old.gate
+        if new.endpoint != old.plan.endpoint:
             # What is in flight goes on with the former client; it is closed with the house.
-            self._retired.append(self.client)
-            self.client = Client(new.endpoint, memory=self.direct)
-        if new.endpoint.name != self.plan.endpoint.name:
-            self.gate = self._gate_for(new)
-        else:
-            self.gate.reload(new.gate)
-            if new.endpoint != self.plan.endpoint:
-                # Another key or model: whatever held the queue may be over.
-                self.gate.resume()
-        self._overrides = self._overrides_for(new)
+            self._retired.append(old.client)
+            client = Client(new.endpoint, memory=self.direct)
+        if new.endpoint.name != old.plan.endpoint.name:
+            gate = self._gate_for(new)
+            self._attend(gate)
         self.direct.mount(new.settings.places)
-        self.plan = new
-
-    def wanted(self, job: Job) -> Wanted:
-        """Say what is to be made of a source."""
-        folder = os.path.dirname(job.path)  # noqa: PTH120 - bytes
-        return self.plan.wanted(job, self._overrides.effective(job.root, folder))
+        self.rooms = Rooms(new, client, gate, self._overrides_for(new))
+        if gate is old.gate:
+            gate.reload(new.gate)
+            if client is not old.client:
+                # Another key or model: whatever held the queue may be over.
+                gate.resume()
+        if self._works:
+            self.staff.resize(new.settings.state.workers)
+        self.errands.poke()
 
     @property
     def problems(self) -> list[Problem]:
         """Override files that can't be used."""
-        return self._overrides.problems()
+        return self.rooms.overrides.problems()
 
     @property
     def overdue(self) -> list[str]:
         """Names of the workers that have been silent for longer than they said."""
-        return [worker.name for worker in self.workers if worker.beat.overdue]
+        return self.staff.overdue
+
+    def _hire(self, name: str) -> Worker:
+        return Worker(
+            name,
+            self._idle,
+            self._work,
+            leases=self.leases,
+            admit=self._admit,
+            conclude=self.conclusions,
+            stop=self.stop,
+            attempts=lambda: self.plan.settings.api.attempts,
+            jitter=random.random,
+            setbacks=self.setbacks,
+            probes=self._probes,
+            clock=self._clock,
+        )
 
     def _work(self, job: Job, beat: Beat) -> Outcome:
-        settings = self.plan.settings
+        rooms = self.rooms
         tools = Tools(
             ledger=self.ledger,
-            client=self.client,
-            gate=self.gate,
-            media=settings.media,
+            client=rooms.client,
+            gate=rooms.gate,
+            media=rooms.plan.settings.media,
             spool=self._spool,
             stop=self.stop,
             submit=self._submit,
-            wanted=self.wanted,
+            wanted=rooms.wanted,
             turns=self._turns,
         )
         return pipeline.run(job, tools, beat)
@@ -247,7 +280,10 @@ class House:
         return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem)
 
     def _note_problem(self, problem: Problem) -> None:
-        _log.warning(
+        self.settings_notes.look(problem.path)
+        # Whoever can write into a folder can make any number of them.
+        say = _log.warning if self._complaints.spend() else _log.debug
+        say(
             "folder.degraded",
             path=problem.path,
             reason="overrides",
@@ -263,10 +299,23 @@ class House:
             memory=self.direct,
             buy=self.direct.buy,
             stop=self.stop,
-            shared=bool(plan.settings.state.url),
+            fleet=self.direct.fleet(plan.endpoint.name, plan.endpoint.party),
             clock=self._clock,
             monotonic=self._monotonic,
         )
+
+    def _attend(self, gate: Gate) -> None:
+        """Keep a gate up with the fleet for as long as somebody may ask at it, also when another one has taken its place."""
+
+        def attend() -> None:
+            while not self._over.is_set():
+                gate.attend(1.0)
+                if gate.trouble is not None:
+                    self.patience.note(gate.trouble)
+            gate.leave()
+
+        if gate.shared:
+            self._servants.start("fleet", attend)
 
     def _admit(self, *, timeout: float) -> Ticket | None:
         return self.gate.admit(timeout=timeout)
@@ -278,39 +327,30 @@ class House:
         while not self._over.wait(RENEW):
             self.leases.step()
 
-    def _run_hooks(self) -> None:
-        ledger = self.waiting(self.stop)
-        while not self.stop.is_set():
-            last = self._last_call.is_set()
-            due = ledger.hooks_due(1)
-            for call in due:
-                options = self.plan.settings.hooks
-                argv = options.on_done if call.kind == "on_done" else options.on_failed
-                if argv:
-                    ran = hooks.run(
-                        argv,
-                        call.payload,
-                        environment=self._environment,
-                        timeout=options.timeout_seconds,
-                        kind=call.kind,
-                        secrets=[self.plan.endpoint.secret],
-                        stop=self.stop,
-                    )
-                    if ran.reason == "stopped":
-                        # It stays in the ledger, and is run again at the next start.
-                        return
-                ledger.hook_done(call)
-            if not due:
-                if last:
-                    self.hooks_over.set()
-                    return
-                self._last_call.wait(1.0)
+    def _keep_notices(self) -> None:
+        while True:
+            over = self._over.wait(_NOTICES)
+            rooms = self.rooms
+            wanted, lost = rooms.plan.settings.service.error_notes, self._lost()
+            try:
+                if self._pause_notes is not None and not over:
+                    roots = [root for root, _ in rooms.plan.roots]
+                    self._pause_notes.step(rooms.gate.state(), roots, lost=lost, wanted=wanted)
+                self.settings_notes.step(lost=lost, wanted=wanted)
+            except StateBusyError as busy:
+                # It goes in the next round.
+                self.patience.note(busy)
+            if over:
+                return
 
-
-def _ahead(workers: int) -> int:
-    """Give how many more take short files, so that the next request is ready before a place at the server is free.
-
-    One that has its answer still writes the outputs, for some hundredths of a second; its place would stand empty. Where
-    there is a single worker, files go one after the other.
-    """
-    return max(1, workers // 4) if workers > 1 else 0
+    def _run_hook(self, argv: tuple[str, ...], payload: str, kind: str) -> hooks.Ran:
+        rooms = self.rooms
+        return hooks.run(
+            argv,
+            payload,
+            environment=self._environment,
+            timeout=rooms.plan.settings.hooks.timeout_seconds,
+            kind=kind,
+            secrets=[rooms.plan.endpoint.secret],
+            stop=self.stop,
+        )

@@ -124,7 +124,7 @@ class _Run:
             if self._found.is_set() and self._over(counts, state):
                 break
         house.last_call()
-        while house.error is None and not house.hooks_over.is_set():
+        while house.error is None and not house.errands.over.is_set():
             if signals.wait(_TICK / 4):
                 self.batch.interrupted = True
                 return

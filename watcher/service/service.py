@@ -11,14 +11,15 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from watcher import __version__, sidecar
+from watcher import __version__
 from watcher.config import Config, Surroundings
-from watcher.errors import ConfigError, JobError, StateBusyError, StateError, WatcherError
-from watcher.folders import Finder
+from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
+from watcher.folders import Finder, How
 from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
 from watcher.service.crew import Crew
-from watcher.service.house import MEND_HINT, House
+from watcher.service.house import House
+from watcher.service.notices import MEND_HINT
 from watcher.service.plan import plan
 from watcher.service.signals import Signals
 from watcher.systemd import Notifier
@@ -33,8 +34,6 @@ _SHOWN: Final = 5.0
 _PROBLEMS: Final = 20
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
-#: A hold that lasts this long is told to the people who only see the folder.
-_PAUSE_NOTE: Final = 3600.0
 #: Under this key the service tells `status` about itself.
 SERVICE: Final = "service"
 
@@ -72,8 +71,6 @@ class Service:
         self._stop = threading.Event()
         self._started = clock()
         self._signals = Signals()
-        #: Whether pause notes stand in the roots; None: a former run may have left some.
-        self._pause_notes: bool | None = None
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
 
@@ -99,7 +96,7 @@ class Service:
             crew = Crew(on_death=signals.wake)
             try:
                 finder.start_watching()
-                house.start(inspect=finder.inspect, works=self._works)
+                house.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 crew.start("finder", finder.run)
                 house.history.start(inspect=finder.inspect, on_death=signals.wake)
                 self._loop(house, finder, crew)
@@ -146,7 +143,6 @@ class Service:
         if ready and self._alive(house, finder):
             self._notifier.watchdog()
         state = house.gate.state()
-        self._tell_folders(house, state)
         self._show(house, finder, state)
 
     def _alive(self, house: House, finder: Finder) -> bool:
@@ -195,23 +191,6 @@ class Service:
                 "model": house.plan.endpoint.model,
             },
         )
-
-    def _tell_folders(self, house: House, state: GateState) -> None:
-        """Leave a note in each root when a hold lasts; take it away when work goes on."""
-        held = is_held(state) and self._clock() - state.since >= _PAUSE_NOTE
-        if not house.plan.settings.service.error_notes or held == self._pause_notes:
-            return
-        for root, _ in house.plan.roots:
-            try:
-                if held:
-                    sidecar.write_pause_note(
-                        root, message=state.message, hint=state.hint, since=state.since, register=house.direct
-                    )
-                else:
-                    sidecar.remove_pause_note(root, register=house.direct)
-            except JobError as error:
-                _log.warning("folder.degraded", path=root, reason=error.reason, message=error.message)
-        self._pause_notes = held
 
     def _renew(self, house: House, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
@@ -267,6 +246,11 @@ class Service:
         set_up_log(config, self._surroundings)
 
 
+def _lost(finder: Finder) -> list[bytes]:
+    """Give the roots that are away; of two that are the same directory, the one that is not watched counts as such."""
+    return [os.fsencode(state.path) for state in finder.states() if state.how is How.LOST]
+
+
 def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
     return {"path": printable(path), "message": message, "hint": hint}
 
@@ -305,8 +289,3 @@ def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> 
     return "; ".join(
         part for part in (trouble, "" if state.status is Status.OPEN else state.sentence, ", ".join(parts)) if part
     )
-
-
-def is_held(state: GateState) -> bool:
-    """Say whether the queue as a whole stands still."""
-    return state.status in {Status.HELD, Status.PROBING}

@@ -1,0 +1,201 @@
+"""Telling the people who only see the folders: that work is paused, and that a folder's own settings are broken.
+
+Folders may be away, full or read-only, and a server that does not answer blocks whoever asks it: so all of this is done by
+a thread of its own, and what cannot be done now is tried again until it can.
+"""
+
+import os
+import time
+from collections.abc import Callable, Collection
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import structlog
+
+from watcher import sidecar
+from watcher.errors import JobError
+from watcher.gate import GateState, Status
+from watcher.ledger import Ledger
+from watcher.overrides import NAME
+from watcher.service.plan import is_below
+from watcher.service.rooms import Rooms
+
+_log = structlog.get_logger()
+
+#: A hold that lasts this long is told to the people who only see the folder; seconds.
+LASTING: Final = 3600.0
+#: What to do about a `.watcher.toml` that can't be used.
+MEND_HINT: Final = "mend the file; until then the folder goes on with what it had"
+#: Under this key the ledger knows in which roots a pause note may stand.
+PAUSED: Final = "pause-notes"
+#: Seconds until what failed is tried again, and between two looks at settings that are broken.
+_AGAIN: Final = 10.0
+_REVIEW: Final = 30.0
+#: Settings files looked at in a step, and notes beside them at most: whoever can write into a folder can make many.
+_AT_ONCE: Final = 50
+_MOST: Final = 250
+
+
+class PauseNotes:
+    """``transcription-paused.txt`` in each root, while a hold lasts. One thread calls `step`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._monotonic = monotonic
+        #: Where a note may stand -> what it says; None: not known, or not written yet.
+        self._standing: dict[bytes, object] | None = None
+        self._later: dict[bytes, float] = {}
+        self._told: dict[bytes, str] = {}
+
+    def step(
+        self, state: GateState, roots: Collection[bytes], *, lost: Collection[bytes] = (), wanted: bool = True
+    ) -> None:
+        """Bring the notes in line with the gate's state; what is `lost` gets its turn when it is back.
+
+        Raises StateError.
+        """
+        held = wanted and is_held(state) and self._clock() - state.since >= LASTING
+        standing = self._standing
+        if standing is None:
+            standing = self._standing = self._recalled(roots)
+        now = self._monotonic()
+        due = {root for root in (*standing, *roots) if root not in lost and self._later.get(root, now) <= now}
+        for root in roots:
+            said = (state.message, state.hint, state.since)
+            if held and root in due and standing.get(root) != said:
+                self._write(root, state, said, standing)
+        for root in [root for root in standing if not (held and root in roots)]:
+            if root in due:
+                self._remove(root, standing)
+
+    def _recalled(self, roots: Collection[bytes]) -> dict[bytes, object]:
+        """Give where a former run may have left notes."""
+        match self._ledger.remembered(PAUSED):
+            case {"roots": list(paths)}:
+                return dict.fromkeys([*roots, *(os.fsencode(path) for path in paths)])
+            case _:
+                return dict.fromkeys(roots)
+
+    def _write(self, root: bytes, state: GateState, said: object, standing: dict[bytes, object]) -> None:
+        if root not in standing:
+            standing[root] = None
+            # Before the note: a crash in between must not leave one that nobody knows of.
+            self._save(standing)
+        try:
+            sidecar.write_pause_note(
+                root, message=state.message, hint=state.hint, since=state.since, register=self._ledger
+            )
+        except JobError as error:
+            self._failed(root, error)
+            return
+        standing[root] = said
+        self._succeeded(root)
+
+    def _remove(self, root: bytes, standing: dict[bytes, object]) -> None:
+        standing[root] = None
+        try:
+            if not sidecar.remove_pause_note(root, register=self._ledger):
+                self._later[root] = self._monotonic() + _AGAIN
+                return
+        except JobError as error:
+            self._failed(root, error)
+            return
+        del standing[root]
+        self._succeeded(root)
+        self._save(standing)
+
+    def _save(self, standing: dict[bytes, object]) -> None:
+        if standing:
+            self._ledger.remember(PAUSED, {"roots": sorted(os.fsdecode(root) for root in standing)})
+        elif self._ledger.remembered(PAUSED) is not None:
+            self._ledger.forget_memory(PAUSED)
+
+    def _failed(self, root: bytes, error: JobError) -> None:
+        self._later[root] = self._monotonic() + _AGAIN
+        if self._told.get(root) != error.reason:
+            self._told[root] = error.reason
+            _log.warning("folder.degraded", path=root, reason=error.reason, message=error.message, hint=error.hint)
+
+    def _succeeded(self, root: bytes) -> None:
+        self._later.pop(root, None)
+        self._told.pop(root, None)
+
+
+class SettingsNotes:
+    """A note beside each ``.watcher.toml`` that cannot be used. One thread calls `step`; any may call `look`."""
+
+    def __init__(
+        self, ledger: Ledger, rooms: Callable[[], Rooms], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ledger = ledger
+        self._rooms = rooms
+        self._monotonic = monotonic
+        self._met: SimpleQueue[bytes] = SimpleQueue()
+        #: Where a note stands, or could not be left: the settings' path -> their root, and what it says.
+        self._standing: dict[bytes, tuple[bytes, str]] | None = None
+        self._reviewed = float("-inf")
+        self._silent: set[bytes] = set()
+
+    def look(self, path: bytes) -> None:
+        """Have a settings file looked at: it was met, it changed, or it is gone."""
+        self._met.put(path)
+
+    def step(self, *, lost: Collection[bytes] = (), wanted: bool = True) -> None:
+        """Look at what was met, and now and then at all that is broken. Raises StateError."""
+        if self._standing is None:
+            notes = [note.source for note in self._ledger.notes() if os.path.basename(note.source) == NAME]  # noqa: PTH119
+            self._standing = dict.fromkeys(notes, (b"", ""))
+        paths: dict[bytes, None] = {}
+        while len(paths) < _AT_ONCE:
+            try:
+                paths[self._met.get_nowait()] = None
+            except Empty:
+                break
+        if self._monotonic() - self._reviewed >= _REVIEW:
+            self._reviewed = self._monotonic()
+            paths.update(dict.fromkeys(self._standing))
+        for path in paths:
+            self._regard(path, self._standing, lost, wanted=wanted)
+
+    def _regard(
+        self, path: bytes, standing: dict[bytes, tuple[bytes, str]], lost: Collection[bytes], *, wanted: bool
+    ) -> None:
+        rooms = self._rooms()
+        former, said = standing.get(path, (b"", ""))
+        root = next((root for root, _ in rooms.plan.roots if is_below(path, root)), b"")
+        if root in lost:
+            return
+        message = ""
+        if root:
+            rooms.overrides.effective(root, os.path.dirname(path))  # noqa: PTH120 - bytes
+            problem = rooms.overrides.problem(path)
+            message = problem.message if problem is not None and wanted else ""
+        try:
+            if message and message != said and (path in standing or len(standing) < _MOST):
+                standing[path] = (root, "")
+                sidecar.write_settings_note(root, path, message=message, hint=MEND_HINT, register=self._ledger)
+                standing[path] = (root, message)
+            elif not message and path in standing:
+                # Of a root that is watched no more: as it was when it was.
+                place = root or former
+                if not place or sidecar.remove_settings_note(place, path, self._ledger):
+                    del standing[path]
+            self._silent.discard(path)
+        except JobError as error:
+            if not root:
+                del standing[path]
+            elif path not in self._silent and len(self._silent) < _MOST:
+                self._silent.add(path)
+                _log.warning("folder.degraded", path=path, reason=error.reason, message=f"no note: {error.message}")
+
+
+def is_held(state: GateState) -> bool:
+    """Say whether the queue as a whole stands still."""
+    return state.status in {Status.HELD, Status.PROBING}

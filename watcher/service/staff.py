@@ -1,0 +1,61 @@
+"""The workers of the house, as many as the settings say: more or fewer of them at a reload."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from watcher.worker import Worker
+
+
+class Threads(Protocol):
+    """Where workers run; `Crew` is."""
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a thread called `name`."""
+
+
+class Staff:
+    """Hires and dismisses workers. Only one thread may call `resize`; any may ask."""
+
+    def __init__(self, crew: Threads, hire: Callable[[str], Worker], *, wake: Callable[[], None]) -> None:
+        """`hire` makes a worker of that name; `wake` ends the wait of those that wait for work."""
+        self._crew = crew
+        self._hire = hire
+        self._wake = wake
+        #: Those that work, in order of their rank; replaced whole.
+        self.workers: tuple[Worker, ...] = ()
+        #: Those that were dismissed, and finish what they have begun.
+        self._leaving: tuple[Worker, ...] = ()
+
+    def resize(self, count: int) -> None:
+        """Have `count` workers, and some more for short files where there are several. Nobody's job is interrupted."""
+        total = count + _ahead(count)
+        self._leaving = tuple(worker for worker in (*self._leaving, *self.workers[total:]) if not worker.ended)
+        for worker in self.workers[total:]:
+            worker.dismiss()
+        staying = list(self.workers[:total])
+        hired: list[Worker] = []
+        for _ in range(total - len(staying)):
+            taken = {worker.name for worker in (*staying, *hired, *self._leaving)}
+            name = next(name for number in range(1, len(taken) + 2) if (name := f"worker-{number}") not in taken)
+            hired.append(self._hire(name))
+        self.workers = (*staying, *hired)
+        for rank, worker in enumerate(self.workers, 1):
+            # One of several is kept free for files of a single request, and those beyond their number are for them.
+            worker.small = rank >= count > 1
+        for worker in hired:
+            self._crew.start(worker.name, worker.run)
+        self._wake()
+
+    @property
+    def overdue(self) -> list[str]:
+        """Names of the workers that have been silent for longer than they said."""
+        return [worker.name for worker in (*self.workers, *self._leaving) if not worker.ended and worker.beat.overdue]
+
+
+def _ahead(workers: int) -> int:
+    """Give how many more take short files, so that the next request is ready before a place at the server is free.
+
+    One that has its answer still writes the outputs, for some hundredths of a second; its place would stand empty. Where
+    there is a single worker, files go one after the other.
+    """
+    return max(1, workers // 4) if workers > 1 else 0
