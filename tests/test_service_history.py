@@ -374,6 +374,22 @@ class TestOutputs:
         assert not scene.owns(path)
 
 
+class TestTemporaries:
+    """A folder that became read-only while outputs were placed keeps them until it takes changes again."""
+
+    def test_what_stood_there_at_the_last_look_already_is_cleared(self, scene: Scene) -> None:
+        path = scene.record("talk.wav").with_name(".talk.srt.0123abcd.tmp")
+        path.write_text("half")
+        scene.ledger.enter_temporary(os.fsencode(path))
+
+        scene.history.step()
+        assert path.exists()
+        scene.history.step()
+
+        assert not path.exists()
+        assert scene.ledger.temporaries() == ()
+
+
 class TestWhen:
     def test_it_is_due_once_a_day_whatever_restarts_come(self, scene: Scene) -> None:
         assert scene.history.due()

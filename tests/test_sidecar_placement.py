@@ -537,14 +537,27 @@ def test_adoption_in_a_folder_that_is_gone_is_gone(here: Scene) -> None:
 
 
 def test_noted_temporaries_are_cleared(here: Scene) -> None:
+    (here.root / "talk.wav").write_bytes(b"sound")
     left = here.root / ".talk.srt.0123abcd.tmp"
     left.write_bytes(b"half")
     here.ledger.enter_temporary(os.fsencode(left))
     here.ledger.enter_temporary(os.fsencode(here.root / ".never made.tmp"))
 
     assert sidecar.clear_temporaries(here.ledger) == 1
-    assert here.files() == {}
+    assert here.files() == {"talk.wav": b"sound"}
     assert here.ledger.temporaries() == ()
+
+
+def test_of_some_temporaries_only_those_that_are_noted_are_cleared(here: Scene) -> None:
+    left, working, strange = (here.root / f".{name}.srt.0123abcd.tmp" for name in ("left", "working", "strange"))
+    for path in (left, working, strange):
+        path.write_bytes(b"half")
+    for path in (left, working):
+        here.ledger.enter_temporary(os.fsencode(path))
+
+    assert sidecar.clear_temporaries(here.ledger, among=[os.fsencode(left), os.fsencode(strange)]) == 1
+    assert set(here.files()) == {working.name, strange.name}
+    assert here.ledger.temporaries() == (os.fsencode(working),)
 
 
 def test_what_does_not_look_like_a_temporary_is_not_removed(here: Scene, tmp_path: Path) -> None:
@@ -557,6 +570,17 @@ def test_what_does_not_look_like_a_temporary_is_not_removed(here: Scene, tmp_pat
     assert sidecar.clear_temporaries(here.ledger) == 0
     assert here.files() == {"talk.srt": b"mine"}
     assert (tmp_path / "outside").read_bytes() == b"outside"
+
+
+def test_a_temporary_below_an_empty_mount_point_stays_noted(here: Scene) -> None:
+    path = here.root / "point" / ".talk.srt.0123abcd.tmp"
+    path.parent.mkdir()
+    here.ledger.enter_temporary(os.fsencode(path))
+
+    assert sidecar.clear_temporaries(here.ledger) == 0
+    path.write_bytes(b"half")
+    assert sidecar.clear_temporaries(here.ledger) == 1
+    assert here.ledger.temporaries() == ()
 
 
 def test_a_temporary_on_a_disk_that_is_away_stays_noted(here: Scene) -> None:

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from watcher import sidecar
 from watcher.config.settings import StateSettings
 from watcher.errors import StateBusyError
 from watcher.folders import Mounts
@@ -126,7 +127,7 @@ class _Place:
 
 
 class History:
-    """Sweeps once a day: `start` does so in a thread, `catch_up` at once."""
+    """Sweeps once a day: `start` does so in a thread, `catch_up` at once. The thread clears temporaries, too, every minute."""
 
     def __init__(
         self,
@@ -153,6 +154,8 @@ class History:
         self._mounts = mounts or Mounts()
         self._places = Places(self._mounts) if device is None else Places(self._mounts, device=device)
         self._swept: float | None = None
+        #: Temporaries at the last look: what is placed is gone by the next one.
+        self._noted: frozenset[bytes] = frozenset()
         self._inspect: Callable[[bytes], None] = lambda _path: None
         self._on_death: Callable[[], None] = lambda: None
         # As a folder on a network mount has it: a thread that is stuck in the kernel must not keep the process alive.
@@ -189,6 +192,7 @@ class History:
     def step(self) -> None:
         """Look at what is mounted, and sweep if it is due."""
         due = self.due()
+        self._clear()
         if self._places.note(self._roots(), now=self._clock()):
             # At once: it may be unplugged before the next sweep.
             self._remember()
@@ -196,6 +200,13 @@ class History:
             for _ in self.sweep():
                 if self._stop.wait(_PAUSE):
                     return
+
+    def _clear(self) -> None:
+        """Remove temporaries whose folder did not let go of them: those that stood there at the last look, too."""
+        noted = frozenset(self._ledger.temporaries())
+        if left := noted & self._noted:
+            sidecar.clear_temporaries(self._ledger, among=left)
+        self._noted = noted
 
     def due(self) -> bool:
         """Say whether the last sweep was a day ago."""

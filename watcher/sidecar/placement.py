@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -84,13 +84,16 @@ def place(
         return placing.place(drafts, check=check, like=source)
 
 
-def clear_temporaries(register: Register) -> int:
+def clear_temporaries(register: Register, *, among: Container[bytes] | None = None) -> int:
     """Remove the temporaries that a crash left, and give their number. Never raises for one that cannot be removed.
 
-    One whose folder is out of reach (not mounted yet, not writable) stays noted.
+    One whose folder is out of reach (not mounted yet, not writable) stays noted. `among`: only these, where others are
+    being written.
     """
     cleared = 0
     for path in register.temporaries():
+        if among is not None and path not in among:
+            continue
         parent, name = os.path.split(path)
         with suppress(OSError):
             folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -99,6 +102,9 @@ def clear_temporaries(register: Register) -> int:
                 if standing is not None and stat.S_ISREG(standing.st_mode) and names.is_temporary(name):
                     disk.remove(folder, name)
                     cleared += 1
+                elif standing is None and not os.listdir(folder):  # noqa: PTH208 - a descriptor
+                    # There was a recording beside it: a mount point whose disk is away.
+                    continue
             finally:
                 os.close(folder)
             register.drop_temporary(path)
