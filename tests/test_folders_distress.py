@@ -574,3 +574,20 @@ def test_a_root_that_vanishes_while_it_is_being_watched_is_lost(
             scene.log.wait_for("folder.rescanned", reason="returned")
 
             works(scene, base)
+
+
+def test_a_file_that_a_worker_missed_while_its_root_was_away_is_found_when_it_returns(scene: Scene, base: Path) -> None:
+    path = put(base / "a.wav")
+    scene.wait_until_queued(path)
+    base.rename(base.parent / "away")
+    scene.log.wait_for("folder.lost")
+    # What a worker does that cannot open it.
+    job = scene.ledger.claim("worker", lease=30)
+    assert job is not None
+    scene.ledger.drop(job)
+    scene.finder.inspect(job.path)
+    eventually(scene.finder._lane.inbox.empty)
+
+    (base.parent / "away").rename(base)
+
+    scene.log.wait_for("file.queued", 2, path=str(path))

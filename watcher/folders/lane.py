@@ -145,6 +145,9 @@ class Lane:
                 for post in self.posts:
                     if post.present:
                         post.root.again(os.fsencode(event.path))
+                    else:
+                        # A worker missed it because the root is away; with the root it comes back.
+                        post.root.unlearn(os.fsencode(event.path))
             case Hint.RESCAN:
                 for post in self.posts:
                     post.want_full("asked_for")

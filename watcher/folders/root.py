@@ -218,9 +218,13 @@ class Root:
 
     def again(self, path: bytes) -> None:
         """Look at a path as if nothing were known of it: its content changed under a worker's hands."""
+        self.unlearn(path)
+        self.inspect(path)
+
+    def unlearn(self, path: bytes) -> None:
+        """Know nothing of a path, so that the next scan which meets it takes it for new."""
         parent, name = os.path.split(path)
         self.known.drop(file_key(directory_key(parent), os.fsdecode(name)))
-        self.inspect(path)
 
     def check_due(self, limit: int) -> None:
         """Look again at candidates that are due."""
