@@ -203,7 +203,7 @@ class Ledger(Protocol):
         """
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
-        """Put back, due at `run_at`, at most two hours from now; the attempt stays counted. LeaseLostError."""
+        """Put back, due at `run_at`, or at once where that is over two hours away; the attempt stays counted. LeaseLostError."""
 
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
         """Put back, due at `run_at`, and give the attempt back: it was not the file's fault. LeaseLostError."""

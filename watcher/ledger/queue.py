@@ -195,8 +195,10 @@ class Queue(Waiting):
 
     def _back(self, job: Job, run_at: float, error: JobError | None, *, given_back: int) -> None:
         now = self._clock()
+        # Told under another clock: it was set back while the caller waited for a ledger that took no changes.
+        run_at = run_at if run_at <= now + LONGEST_DELAY else now
         state = State.DELAYED if run_at > now else State.READY
-        values = {"state": state, "run_at": min(run_at, now + LONGEST_DELAY), "now": now, "given_back": given_back}
+        values = {"state": state, "run_at": run_at, "now": now, "given_back": given_back}
         with self._database.transaction() as connection:
             held(connection, _BACK, job, **values, **_why(error))
         self._offer()
