@@ -50,7 +50,7 @@ class World:
     def monotonic(self) -> float:
         return 1000.0 + self.elapsed
 
-    def gate(self, *, shared: bool = False, jitter: float = 0.0, **options: Any) -> Gate:
+    def gate(self, *, jitter: float = 0.0, **options: Any) -> Gate:
         return Gate(
             GateOptions(**options),
             endpoint_name="h/v1",
@@ -60,7 +60,6 @@ class World:
             clock=self.clock,
             monotonic=self.monotonic,
             jitter=lambda: jitter,
-            shared=shared,
         )
 
 
@@ -1290,49 +1289,6 @@ def test_more_places_are_taken_at_once(world: World) -> None:
         visitor.leave()
 
 
-# Several daemons on one ledger.
-
-
-def test_a_hold_of_one_daemon_is_taken_over_by_the_others(world: World) -> None:
-    one, other = world.gate(shared=True), world.gate(shared=True)
-    ask(one, KEY)
-    world.elapsed += 3.0
-
-    raised = ask(other)
-
-    assert isinstance(raised, HeldError)
-    assert other.state().next_probe == NOON + 60.0
-
-
-def test_daemons_take_turns_in_probing(world: World) -> None:
-    one, other = world.gate(shared=True), world.gate(shared=True)
-    ask(one, KEY)
-    world.elapsed += 3.0
-    ask(other)
-    world.elapsed += 57.5
-    ask(one, KEY)
-    world.elapsed += 3.0
-
-    assert other.admit(timeout=0.0) is None
-    assert other.state().next_probe == pytest.approx(NOON + 60.5 + 120.0)
-
-
-def test_what_one_daemon_lifts_is_probed_by_the_others_at_once(world: World) -> None:
-    one, other = world.gate(shared=True), world.gate(shared=True)
-    ask(one, KEY)
-    world.elapsed += 3.0
-    ask(other)
-    one.resume()
-    assert ask(one) is None
-    world.elapsed += 3.0
-
-    ticket = other.admit(timeout=0.0)
-
-    assert ticket is not None
-    assert ask(other) is None
-    assert other.state().status is Status.OPEN
-
-
 def test_what_changes_while_the_ledger_is_read_is_not_overwritten(world: World) -> None:
     class Slow(Memory):
         meanwhile: Callable[[], object] | None = None
@@ -1345,23 +1301,19 @@ def test_what_changes_while_the_ledger_is_read_is_not_overwritten(world: World) 
             return value
 
     world.memory = memory = Slow(world.clock)
-    gate = world.gate(shared=True)
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 61.0
+    probe = Visitor(gate)
+    assert probe.inside.wait(10)
+    ask_resume(memory, "h/v1")
     world.elapsed += 3.0
-    memory.meanwhile = lambda: ask(gate, KEY)
+    memory.meanwhile = lambda: probe.leave(EMPTY)
 
-    raised = ask(gate)
+    ticket = gate.admit(timeout=0.0)
 
-    assert isinstance(raised, HeldError)
-    assert gate.state().reason == "key"
-
-
-def test_a_pause_of_one_daemon_is_kept_by_the_others(world: World) -> None:
-    one, other = world.gate(shared=True), world.gate(shared=True)
-    ask(one, PassingError("busy", reason="rate", crowded=True, retry_after=300.0))
-    world.elapsed += 3.0
-
-    assert isinstance(ask(other), HeldError)
-    assert other.state().next_probe == pytest.approx(NOON + 300.0)
+    assert ticket is None
+    assert gate.state().reason == "no_channel"
 
 
 def test_a_gate_of_its_own_does_not_look_for_other_holds(world: World) -> None:

@@ -43,10 +43,11 @@ def retry(
 def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Lift a hold: the daemon asks the server again at once."""
     loaded = configured(config, given)
-    name = endpoint_of(loaded.settings).name
+    endpoint = endpoint_of(loaded.settings)
     with _ledger(loaded) as ledger:
-        state = stored_state(ledger, name)
-        ask_resume(ledger, name)
+        fleet = ledger.fleet(endpoint.name, endpoint.party)
+        state = stored_state(ledger, endpoint.name, fleet)
+        ask_resume(ledger, endpoint.name, fleet)
     text = "nothing is held" if state is None else f"lifted: {state.message}{_who(loaded)}"
     return show(Result("resume", data={"held": state is not None}, text=text), as_json=as_json)
 

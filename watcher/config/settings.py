@@ -34,6 +34,9 @@ class ApiSettings(_Section):
     )
     model: str = Field("whisper-1", min_length=1, description="the model asked for")
     concurrency: int = Field(4, ge=1, le=256, description="requests in flight, at most; adapts downwards by itself")
+    fleet_concurrency: int = Field(
+        0, ge=0, le=65_536, description="requests in flight of all hosts on one PostgreSQL ledger; 0: no limit of ours"
+    )
     attempts: int = Field(
         10, ge=1, le=1000, description="attempts per file and span, waiting 1, 2, 4 … 300 s between them"
     )

@@ -26,10 +26,12 @@ from watcher.errors import (
     StateError,
     StoppedError,
 )
+from watcher.fleet import Credit, Door, Fleet
 from watcher.gate.hold import Hold, Kind, Streak, hold_for
 from watcher.gate.line import Line, Waiter
+from watcher.gate.link import Inside, Link, hold_of
 from watcher.gate.pace import Budget, Pace, midnight_after
-from watcher.gate.record import Memory, Pause, Record
+from watcher.gate.record import Memory, Pause, Record, pause_from
 from watcher.gate.state import GateOptions, GateState, Status
 from watcher.gate.window import Window
 
@@ -42,7 +44,7 @@ PATIENCE_SECONDS: Final = 120.0
 _LONGEST_PAUSE: Final = 3600.0
 #: How often waiting threads look at `stop`, in seconds.
 _SLICE: Final = 0.25
-#: How often a held gate looks whether another process lifted the hold, and a shared one whether another one holds.
+#: How often a held gate looks whether another process lifted the hold; and how soon it asks a fleet for leave to probe again.
 _SYNC_SECONDS: Final = 2.0
 #: Pauses shorter than this are not worth the ledger's memory.
 _MEMORABLE_SECONDS: Final = 5.0
@@ -56,6 +58,8 @@ _TELLING: Final = (PassingError, AccountError, NoChannelError, FileError, Remedy
 _MAYBE_PAID: Final = {"timeout", "truncated", "garbled", "connection", "oversized_answer"}
 #: A file whose probe failed is left alone this long, where there are others.
 _ANOTHER_FILE_SECONDS: Final = 60.0
+#: Who had an answer so lately does not believe others that the server gives none.
+_HEARD_SECONDS: Final = 60.0
 #: A station without a channel for this long is a matter for the operator.
 _ESCALATION_SECONDS: Final = 3 * 3600.0
 
@@ -99,29 +103,33 @@ class Gate:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
-        shared: bool = False,
+        fleet: Fleet | None = None,
     ) -> None:
         """Take up what memory holds: a hold is probed at once, with one request.
 
-        `buy` is the ledger's. `jitter` gives numbers in [0, 1). `shared`: other daemons use the same memory, so their
-        holds are looked for while this gate is open too.
+        `buy` is the ledger's. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
+        holds, pauses and minutes are theirs, too, `memory` is not used, and somebody has to call `attend` all the time.
         """
         self._options = options
-        self._record = Record(memory, endpoint_name)
+        self._link = None if fleet is None else Link(fleet, options, monotonic=monotonic)
+        self._record = Record(memory, endpoint_name) if self._link is None else self._link
         self._stop = stop
         self._clock = clock
         self._monotonic = monotonic
         self._jitter = jitter
-        self._shared = shared
         self._lock = threading.Lock()
+        #: There may be something to ask the fleet, or to tell it.
+        self._touch = threading.Condition(self._lock)
         #: Somebody waits for leave (`admit`) or for a probe's outcome.
         self._changed = threading.Condition(self._lock)
         self._window = Window(options.concurrency)
         self._line = Line()
-        self._pace = Pace(options.requests_per_minute)
-        self._budget = Budget(options.daily_minutes, endpoint_name, buy)
+        self._pace = Pace(options.requests_per_minute if fleet is None else 0)
+        self._budget = Budget(options.daily_minutes, endpoint_name, buy if fleet is None else _spend(fleet))
         self._streak = Streak()
         self._passed = 0
+        #: When the server last gave an answer.
+        self._answered = -math.inf
         self._opened = clock()
         self._pause: Pause | None = None
         self._pauses = 0
@@ -147,13 +155,72 @@ class Gate:
                     due = self._pause.until
                 elif not hold.probing and hold.ticket is None:
                     due = hold.next_probe
-                    if due <= now:
-                        hold.ticket = ticket = Ticket(self._returned)
-                        return ticket
-                if now >= deadline:
-                    return None
-                self._changed.wait(max(min(deadline - now, due - now, _SLICE), 0.001))
+                if hold is None or due > now:
+                    if now >= deadline:
+                        return None
+                    self._changed.wait(max(min(deadline - now, due - now, _SLICE), 0.001))
+                    continue
+                hold.ticket = ticket = Ticket(self._returned)
+            if self._link is None or self._link.may_probe(hold):
+                return ticket
+            with self._lock:  # another host is at it, or was, or nobody can be asked
+                hold.ticket, hold.next_probe = None, self._monotonic() + _SYNC_SECONDS
+                self._look_again()
         return None
+
+    def attend(self, timeout: float) -> None:
+        """Keep up with the fleet for `timeout` seconds at most: ask for what is needed here, tell, and hear.
+
+        Whoever calls it, in a thread of its own, calls it again.
+        """
+        if (link := self._link) is None:
+            return
+        deadline = self._monotonic() + timeout
+        with self._lock:
+            while True:
+                now = self._monotonic()
+                inside = Inside(self._line.inside, self._budget.reserved, self._window.limit, self._budget.day)
+                need = link.need(now, inside, self._line)
+                if need is not None or link.speaks(now):
+                    break
+                if now >= deadline:
+                    return
+                self._touch.wait(max(min(deadline - now, link.wait(now)), 0.001))
+            looks, link.heard = link.heard or not link.silent, False
+        try:
+            link.speak()
+            door = link.look() if looks else None
+            share = None if need is None else link.ask(need)
+        except StateError as error:
+            with self._lock:
+                link.failed(error, now=self._monotonic())
+            return
+        with self._lock:
+            moment = self._monotonic()
+            link.trouble = None
+            if need is not None and share is not None:
+                link.taken(need, share, sent=now, now=moment)
+            if door is not None and link.silent:
+                self._heed(door, moment)
+            self._dispatch(moment)
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Give back what this host has of the fleet; nothing may go in any more."""
+        if self._link is not None:
+            with contextlib.suppress(StateError):
+                self._link.speak()
+                self._link.leave()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other hosts ask the same endpoint, so that `attend` has to be called."""
+        return self._link is not None
+
+    @property
+    def trouble(self) -> StateError | None:
+        """Why the fleet can't be asked, if it can't."""
+        return None if self._link is None else self._link.trouble
 
     def run(self, call: Callable[[], _T], *, seconds: float, small: bool, path: bytes, tries: int = 3) -> _T:
         """Make a request through the gate; `seconds` of audio, of the file `path`.
@@ -207,7 +274,7 @@ class Gate:
         with self._lock:
             now = self._monotonic()
             self._lapse(now)
-            in_flight, limit = self._line.inside, self._window.limit
+            in_flight, limit = self._line.inside, self._limit(now)
             if (hold := self._hold) is not None:
                 status = Status.PROBING if hold.probing else Status.HELD
                 until = hold.until or self._wall(max(hold.next_probe, now))
@@ -224,7 +291,8 @@ class Gate:
     def places(self) -> int:
         """Give how many large files' requests may be in flight now: all, less what is kept free for small ones."""
         with self._lock:
-            return max(1, self._window.limit - self._options.reserve)
+            most = min(self._window.limit, self._options.fleet_concurrency or self._window.limit)
+            return max(1, most - self._options.reserve)
 
     def resume(self) -> None:
         """Probe at once, by an operator's wish or with a changed key; end a pause."""
@@ -237,6 +305,8 @@ class Gate:
             elif hold is not None:
                 hold.next_probe, hold.step = now, 0
                 self._note(hold, self._wall(now))
+            if self._link is not None:
+                self._link.resume()
             self._lapse(now)
             self._dispatch(now)
             self._changed.notify_all()
@@ -246,8 +316,12 @@ class Gate:
         with self._lock:
             self._options = options
             self._window.resize(options.concurrency)
-            self._pace.resize(options.requests_per_minute)
             self._budget.minutes = options.daily_minutes
+            if self._link is None:
+                self._pace.resize(options.requests_per_minute)
+            else:
+                self._link.options = options
+                self._link.again()
             if self._hold is not None and self._hold.kind is Kind.BUDGET:
                 self._release(self._hold)
             self._dispatch(self._monotonic())
@@ -283,38 +357,60 @@ class Gate:
         if hold.probing:  # its outcome is this one's, too
             self._changed.wait(_SLICE)
             return
-        if hold.ticket is None and hold.next_probe > now:
+        if hold.ticket is None and (hold.next_probe > now or self._link is not None):
             raise _held(hold)
         hold.ticket, hold.probing = None, True
         waiter.probe = hold
         self._let_in(waiter, now)
-        if self._shared:  # the others wait for how this one ends
-            self._note(hold, self._wall(now + hold.interval()))
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
 
     def _dispatch(self, now: float) -> float:
         """Give places to whoever is next; give the seconds until time alone allows another one."""
+        delay = math.inf
         while self._hold is None:
-            delay = max(self._pause.until - now if self._pause else 0.0, self._pace.delay(now))
+            delay = max(self._pause.until - now if self._pause else 0.0, self._start_in(now))
             if delay > 0:
-                return delay
-            waiter = self._line.head(self._window.limit, reserve=self._options.reserve)
+                break
+            delay = math.inf
+            waiter = self._line.head(self._limit(now), reserve=self._options.reserve)
             if waiter is None:
-                return math.inf
-            if not self._budget.affords(waiter.seconds):
+                break
+            credit = self._credit(waiter.seconds, now)
+            if credit is Credit.SPENT:
                 message = f"today's {self._budget.minutes:g} minutes of audio are bought"
                 hint = "raise api.daily_minutes, or wait for midnight"
                 until = midnight_after(self._clock())
                 self._seize(Hold(Kind.BUDGET, "budget", message, hint, self._clock(), math.inf, until=until), now)
+            elif credit is Credit.ALL:
+                self._let_in(waiter, now)
+            else:
                 break
-            self._let_in(waiter, now)
-        return math.inf
+        if self._link is not None and (len(self._line) or self._link.contended):
+            self._touch.notify()
+        return delay
+
+    def _limit(self, now: float) -> int:
+        """Give how many may be inside."""
+        limit = self._window.limit
+        return limit if self._link is None else int(min(limit, self._link.places(now)))
+
+    def _start_in(self, now: float) -> float:
+        """Give the seconds until the pace allows a start."""
+        return self._pace.delay(now) if self._link is None else self._link.delay(now)
+
+    def _credit(self, seconds: float, now: float) -> Credit:
+        """Say whether today's minutes allow so many seconds."""
+        if self._link is not None:
+            return self._link.credit(seconds, now=now, day=self._budget.day)
+        return Credit.ALL if self._budget.affords(seconds) else Credit.SPENT
 
     def _let_in(self, waiter: Waiter, now: float) -> None:
         waiter.epoch = self._window.epoch
         self._line.enter(waiter)
         self._pace.started(now)
         self._budget.reserve(waiter.seconds)
+        if self._link is not None:
+            self._link.entered(waiter.seconds)
 
     # Coming out.
 
@@ -336,6 +432,8 @@ class Gate:
             if waiter.probe is not None and waiter.probe is self._hold:
                 self._hold.probing, self._hold.next_probe = False, now
             return None
+        if not isinstance(error, PassingError):
+            self._answered = now
         trouble = self._trouble(waiter, path, error, now)
         if self._hold is not None:
             self._judge(self._hold, waiter, trouble, error, now)
@@ -395,6 +493,8 @@ class Gate:
     def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
         until = now + min(seconds, _LONGEST_PAUSE)
         if self._pause is not None:
+            if until > self._pause.until + _MEMORABLE_SECONDS / 5 and self._link is not None:
+                self._link.note_pause(self._pause, until=0.0)
             self._pause.until = max(self._pause.until, until)
             return
         self._pause = Pause(until, self._clock(), error.reason, error.message, error.hint)
@@ -406,7 +506,7 @@ class Gate:
             message=error.message,
             hint=error.hint,
         )
-        if until - now >= _MEMORABLE_SECONDS and self._hold is None:
+        if (until - now >= _MEMORABLE_SECONDS or self._link is not None) and self._hold is None:
             self._record.note_pause(self._pause, until=self._wall(until))
             self._next_sync = now + _SYNC_SECONDS
         self._line.rouse()
@@ -421,6 +521,10 @@ class Gate:
 
     def _announce(self, hold: Hold, now: float) -> None:
         retry_at = hold.until or self._wall(max(hold.next_probe, now))
+        self._tell(hold, retry_at)
+        self._note(hold, retry_at)
+
+    def _tell(self, hold: Hold, retry_at: float) -> None:
         loud = hold.kind is Kind.ACCOUNT or hold.escalated
         (_log.error if loud else _log.warning)(
             "gate.held",
@@ -430,10 +534,10 @@ class Gate:
             message=hold.message,
             hint=hold.hint,
         )
-        self._note(hold, retry_at)
 
     def _note(self, hold: Hold, retry_at: float) -> None:
         self._record.note_hold(hold, next_probe=retry_at)
+        self._touch.notify()
         self._next_sync = self._monotonic() + _SYNC_SECONDS
 
     def _judge(
@@ -466,13 +570,16 @@ class Gate:
         hold.next_probe = now + max(hold.interval() * (1 + 0.1 * self._jitter()), min(asked, _LONGEST_PAUSE))
         return hold
 
-    def _release(self, hold: Hold) -> None:
+    def _release(self, hold: Hold, *, told: bool = False) -> None:
+        """Go on; `told`: by those who would have to hear of it."""
         self._hold = None
         self._opened = self._clock()
         self._streak = Streak()
         if hold.kind is not Kind.BUDGET:
             self._window.restart()
-        self._record.forget()
+        if not told:
+            self._record.forget(hold)
+            self._look_again()
         _log.info("gate.resumed", reason=hold.reason, held_seconds=round(self._opened - hold.since, 1))
         self._changed.notify_all()
 
@@ -490,25 +597,78 @@ class Gate:
         with self._lock:
             if self._hold is not None and self._hold.ticket is ticket:
                 self._hold.ticket = None
+                if self._link is not None:
+                    self._link.give_back(self._hold)
+                    self._look_again()
                 self._changed.notify_all()
+
+    # The fleet.
+
+    def _heard(self) -> None:
+        """Look again, and ask again: another host has changed something. From a thread of the ledger's."""
+        with self._lock:
+            if self._link is not None:
+                self._link.again()
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self._link is not None:
+            self._link.heard = True
+            self._touch.notify()
+
+    def _heed(self, door: Door, now: float) -> None:
+        """Take the fleet's door for ours."""
+        hold, found = self._hold, hold_of(door, now=now)
+        if hold is not None and (hold.kind is Kind.BUDGET or hold.probing or hold.ticket is not None):
+            # Ours alone; or found out about here at this moment, and what comes of it will be told.
+            return
+        if found is not None:
+            if hold is not None and hold.number == found.number:
+                hold.next_probe, hold.step = found.next_probe, found.step
+            elif found.kind is not Kind.OUTAGE or now - self._answered > _HEARD_SECONDS:
+                self._hold, self._pause = found, None
+                self._tell(found, self._wall(max(found.next_probe, now)))
+                self._line.rouse()
+            return
+        if hold is not None:
+            self._release(hold, told=True)
+        if door.pause is not None:
+            if self._pause is None:
+                self._pause = pause_from(door.pause, until=now, since=self._clock())
+                self._line.rouse()
+            self._pause.until = now + door.pause_left
+        elif self._pause is not None and self._pause.noted:
+            self._pause.until = now
+            self._lapse(now)
 
     # Memory.
 
     def _recall(self) -> None:
-        """Take up what the former life left; a hold is probed at once."""
-        found = self._record.read(now=self._monotonic(), wall=self._clock())
+        """Take up what the former life left, or what holds the fleet; a hold is probed at once."""
+        now = self._monotonic()
+        if isinstance(self._record, Link):
+            self._record.listen(self._heard)
+            with contextlib.suppress(StateError):  # looked for again
+                self._heed(self._record.look(), now)
+            if self._hold is not None:
+                self._hold.next_probe = now
+                self._record.note_hold(self._hold, next_probe=0.0)
+            return
+        found = self._record.read(now=now, wall=self._clock())
         if isinstance(found, Hold):
-            found.next_probe = self._monotonic()
+            found.next_probe = now
             self._hold = found
         else:
             self._pause = found
 
     def _sync(self) -> None:
-        """See whether another process lifted what holds us, or (shared) holds or pauses; every few seconds at most."""
+        """See whether another process lifted what holds us; every few seconds at most."""
+        if isinstance(self._record, Link):
+            return
         with self._lock:
             now, hold, pause = self._monotonic(), self._hold, self._pause
             noted = hold is not None or (pause is not None and pause.noted)
-            if now < self._next_sync or not (noted or self._shared or self._record.dirty):
+            if now < self._next_sync or not (noted or self._record.dirty):
                 return
             self._next_sync = now + _SYNC_SECONDS
             self._record.flush()
@@ -519,14 +679,10 @@ class Gate:
         except StateError:
             return  # whoever needs the ledger for more than a look will say so
         with self._lock:
-            if hold is not self._hold or pause is not self._pause:
-                return  # changed meanwhile, by one of our own threads
-            if found is None:
+            if (
+                found is None and hold is self._hold and pause is self._pause
+            ):  # none of our own threads changed it meanwhile
                 self._lifted(now)
-            elif self._shared and hold is None:
-                self._hold, self._pause = (found, None) if isinstance(found, Hold) else (None, found)
-            elif self._shared and hold is not None and isinstance(found, Hold) and not hold.probing:
-                hold.next_probe = found.next_probe
 
     def _lifted(self, now: float) -> None:
         """Heed that our entry in the ledger is gone: an operator, or another daemon, thinks that it is over."""
@@ -538,6 +694,11 @@ class Gate:
 
     def _wall(self, moment: float) -> float:
         return self._clock() + moment - self._monotonic()
+
+
+def _spend(fleet: Fleet) -> Callable[[str, str, float], float]:
+    """Give what buys on a day, as the ledger does it for a host alone."""
+    return lambda _, day, seconds: fleet.spend(day, seconds)
 
 
 def _held(hold: Hold, *, retry_after: float = 0.0) -> HeldError:

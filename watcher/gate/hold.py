@@ -34,6 +34,8 @@ class Hold:
     next_probe: float
     #: Probes that failed.
     step: int = 0
+    #: Its number in the fleet; 0: nobody else knows of it.
+    number: int = 0
     #: BUDGET: when it ends by itself.
     until: float = 0.0
     #: The leave to probe of a worker that has not asked yet.
@@ -58,6 +60,7 @@ class Hold:
             "hint": self.hint,
             "since": self.since,
             "next_probe": next_probe,
+            "step": self.step,
         }
 
 

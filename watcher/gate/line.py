@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 from watcher.gate.hold import Hold
@@ -39,6 +40,16 @@ class Line:
     def __len__(self) -> int:
         """Count those who wait."""
         return len(self._small) + len(self._large)
+
+    @property
+    def large(self) -> bool:
+        """Whether a large file waits."""
+        return bool(self._large)
+
+    def seconds(self, count: int) -> float:
+        """Give the seconds of audio of so many of those who wait, but never less than of whoever may be next."""
+        some = sum(waiter.seconds for waiter in islice(chain(self._small, self._large), count))
+        return max([some, *(queue[0].seconds for queue in (self._small, self._large) if queue)])
 
     def join(self, waiter: Waiter) -> None:
         """Stand at the end."""

@@ -48,30 +48,31 @@ class Budget:
         self.minutes = minutes
         self._name = name
         self._buy = buy
-        self._day = ""
+        self.day = ""
         self._bought = 0.0
-        self._reserved = 0.0
+        #: Seconds of requests in flight.
+        self.reserved = 0.0
         #: Bought, and not yet in the ledger.
         self._owed = 0.0
         self._writing = threading.Lock()
 
     def begin_day(self, now: float) -> None:
         """Ask the ledger for what was bought on this day; `now`: Unix time."""
-        day = time.strftime("%Y-%m-%d", time.localtime(now)) if self.minutes else self._day
-        if day == self._day:
+        day = time.strftime("%Y-%m-%d", time.localtime(now)) if self.minutes else self.day
+        if day == self.day:
             return
         with self._writing:
             self._bought = self._buy(self._name, day, 0.0)
-            self._day = day
+            self.day = day
 
     def affords(self, seconds: float) -> bool:
         """Say whether this much more fits; what is longer than a whole day's minutes goes as the first of the day."""
-        spent = self._bought + self._reserved
+        spent = self._bought + self.reserved
         return not self.minutes or spent == 0.0 or spent + seconds <= self.minutes * 60.0
 
     def reserve(self, seconds: float) -> None:
         """Count a request that goes out; negative: one that came back."""
-        self._reserved += seconds
+        self.reserved += seconds
 
     def spend(self, seconds: float) -> None:
         """Note what was bought, durably; what a busy ledger does not take is noted with the next.
@@ -83,7 +84,7 @@ class Budget:
         with self._writing, contextlib.suppress(StateError):
             self._bought += seconds
             self._owed += seconds
-            self._bought = max(self._bought, self._buy(self._name, self._day, self._owed))
+            self._bought = max(self._bought, self._buy(self._name, self.day, self._owed))
             self._owed = 0.0
 
 

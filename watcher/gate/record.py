@@ -1,11 +1,13 @@
 """What the gate leaves in the ledger's memory: for its next life, for other daemons, and for the command line."""
 
 import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from watcher.errors import StateError
+from watcher.fleet import Fleet
 from watcher.gate.hold import Hold, hold_from
 from watcher.gate.state import GateState, Status
 
@@ -35,6 +37,16 @@ class Pause:
     #: It stands in the ledger, too.
     noted: bool = False
 
+    def record(self) -> dict[str, object]:
+        """Give what the ledger keeps of it, beside its end."""
+        return {
+            "status": "paused",
+            "reason": self.reason,
+            "message": self.message,
+            "hint": self.hint,
+            "since": self.since,
+        }
+
 
 class Record:
     """One endpoint's entry. A ledger that takes no change now is tried again later: no paid answer is lost for a note."""
@@ -52,19 +64,11 @@ class Record:
 
     def note_pause(self, pause: Pause, *, until: float) -> None:
         """Keep a pause as long as it lasts; `until`: Unix time."""
-        record = {
-            "status": "paused",
-            "reason": pause.reason,
-            "message": pause.message,
-            "hint": pause.hint,
-            "since": pause.since,
-            "next_probe": until,
-        }
-        self._put(record, until)
+        self._put({**pause.record(), "next_probe": until}, until)
         pause.noted = True
 
-    def forget(self) -> None:
-        """Drop the entry."""
+    def forget(self, hold: Hold) -> None:  # noqa: ARG002 - a fleet has to know which; see Link
+        """Drop the entry: the hold is over."""
         self._entry, self.dirty = None, True
         self.flush()
 
@@ -88,36 +92,51 @@ class Record:
             return hold
         if record.get("status") != "paused" or due <= now:
             return None
-        reason, message, hint = (str(record.get(name) or "") for name in ("reason", "message", "hint"))
-        return Pause(due, _number(record.get("since"), wall), reason, message, hint, noted=True)
+        return pause_from(record, until=due, since=wall)
 
     def state(self) -> GateState | None:
         """Give what is kept as `status` shows it."""
         record = self._memory.remembered(self._key)
-        if record is None:
-            return None
-        return GateState(
-            Status.HELD if record.get("status") == "held" else Status.PAUSED,
-            _number(record.get("since"), 0.0),
-            reason=str(record.get("reason") or ""),
-            message=str(record.get("message") or ""),
-            hint=str(record.get("hint") or ""),
-            next_probe=_number(record.get("next_probe"), 0.0),
-        )
+        return None if record is None else _state(record)
 
     def _put(self, record: Mapping[str, object], expires: float | None) -> None:
         self._entry, self.dirty = (record, expires), True
         self.flush()
 
 
-def stored_state(memory: Memory, endpoint_name: str) -> GateState | None:
-    """Give the hold or pause a running daemon has noted in the ledger; None: it noted none."""
-    return Record(memory, endpoint_name).state()
+def pause_from(record: Mapping[str, object], *, until: float, since: float) -> Pause:
+    """Give the pause that somebody has noted; `since` is for one that does not say."""
+    reason, message, hint = (str(record.get(name) or "") for name in ("reason", "message", "hint"))
+    return Pause(until, _number(record.get("since"), since), reason, message, hint, noted=True)
 
 
-def ask_resume(memory: Memory, endpoint_name: str) -> None:
-    """Make a running daemon on this ledger end a pause, or probe at once; it notices within a few seconds."""
-    memory.forget_memory(_key(endpoint_name))
+def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
+    """Give the hold or pause a running daemon has noted in the ledger, for all its hosts if it has some; None: none did."""
+    if fleet is None:
+        return Record(memory, endpoint_name).state()
+    door = fleet.door()
+    record = door.hold or door.pause
+    left = door.due if door.hold is not None else door.pause_left
+    return None if record is None else _state({**record, "next_probe": time.time() + left})
+
+
+def ask_resume(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> None:
+    """Make the daemons on this ledger end a pause, or probe at once; they notice within a few seconds."""
+    if fleet is None:
+        memory.forget_memory(_key(endpoint_name))
+    else:
+        fleet.resume()
+
+
+def _state(record: Mapping[str, object]) -> GateState:
+    return GateState(
+        Status.HELD if record.get("status") == "held" else Status.PAUSED,
+        _number(record.get("since"), 0.0),
+        reason=str(record.get("reason") or ""),
+        message=str(record.get("message") or ""),
+        hint=str(record.get("hint") or ""),
+        next_probe=_number(record.get("next_probe"), 0.0),
+    )
 
 
 def _key(endpoint_name: str) -> str:

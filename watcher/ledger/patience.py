@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 import structlog
 
-from watcher.errors import StateBusyError
+from watcher.errors import StateBusyError, StateError
 from watcher.ledger.protocol import Ledger
 
 _log = structlog.get_logger()
@@ -57,7 +57,7 @@ class Patience:
         finally:
             self._end()
 
-    def note(self, error: StateBusyError) -> None:
+    def note(self, error: StateError) -> None:
         """Say that the ledger did not take a change; not all the time."""
         with self._lock:
             now = self._monotonic()

@@ -1,5 +1,6 @@
 """The daemon: builds the house, says READY when it stands, watches over it, reloads it, and drains it."""
 
+import math
 import os
 import signal
 import threading
@@ -30,6 +31,8 @@ _log = structlog.get_logger()
 _TICK: Final = 1.0
 #: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
 _SHOWN: Final = 5.0
+#: Seconds between two signs of life for other hosts.
+_BEAT: Final = 5.0
 #: Problems of folders shown at most.
 _PROBLEMS: Final = 20
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
@@ -73,6 +76,7 @@ class Service:
         self._signals = Signals()
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
+        self._beaten_at = -math.inf
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
@@ -92,6 +96,7 @@ class Service:
                 stop=self._stop,
                 clock=self._clock,
                 monotonic=self._monotonic,
+                settings=house.settings_notes.look,
             )
             crew = Crew(on_death=signals.wake)
             try:
@@ -132,6 +137,9 @@ class Service:
             except StateBusyError as busy:
                 # Not waited for here: signals have to be seen. What was to be written is written a round later.
                 house.patience.note(busy)
+                if self._shown != (busy.message,):
+                    self._shown = (busy.message,)
+                    self._notifier.status(busy.message)
 
     @property
     def _interval(self) -> float:
@@ -144,10 +152,14 @@ class Service:
             self._notifier.watchdog()
         state = house.gate.state()
         self._show(house, finder, state)
+        now = self._monotonic()
+        if now - self._beaten_at >= _BEAT:
+            self._beaten_at = now
+            house.direct.beat()
 
     def _alive(self, house: House, finder: Finder) -> bool:
         # Who waits for the ledger does not hang; a restart would lose the answers they hold, and wait as well.
-        waits = house.patience.trouble is not None
+        waits = house.patience.trouble is not None or house.gate.trouble is not None
         return waits or (not house.overdue and self._monotonic() - finder.beat < _FINDER_SILENT)
 
     def _show(self, house: House, finder: Finder, state: GateState) -> None:
@@ -164,7 +176,9 @@ class Service:
             for folder in states
         ]
         counts = house.direct.counts()
+        fleet = house.gate.trouble
         problems = [
+            *([] if fleet is None else [_problem("fleet", fleet.message, fleet.hint)]),
             *(_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint),
             *(_problem(one.path, f"it can't be used: {one.message}", MEND_HINT) for one in house.problems),
             *(_problem(one.path, one.why, one.hint) for folder in states for one in folder.obstacles),
