@@ -42,8 +42,11 @@ class Finder:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         tick: float = TICK,
+        settings: Callable[[bytes], None] | None = None,
     ) -> None:
         """Take the folders as they are; `tick`: seconds between looks at roots and watches.
+
+        `settings` hears, in any of our threads, of each `.watcher.toml` that is met, changes or goes.
 
         ValueError for a glob that cannot be understood.
         """
@@ -55,6 +58,7 @@ class Finder:
         self._clock = clock
         self._monotonic = monotonic
         self._tick = tick
+        self._settings = settings
         self._lane = self._new_lane()
         self._remote: list[RemoteLane] = []
         self._leaving: list[RemoteLane] = []
@@ -123,7 +127,9 @@ class Finder:
         return (*self._lane.states, *remote, *self._doubles)
 
     def _new_lane(self) -> Lane:
-        return Lane(self._ledger, clock=self._clock, monotonic=self._monotonic, tick=self._tick)
+        return Lane(
+            self._ledger, clock=self._clock, monotonic=self._monotonic, tick=self._tick, settings=self._settings
+        )
 
     def _tell(self, event: Event) -> None:
         for lane in (self._lane, *(remote.lane for remote in list(self._remote))):

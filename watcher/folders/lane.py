@@ -14,6 +14,7 @@ from watcher.folders.mounts import Mounts
 from watcher.folders.post import FolderState, Post
 from watcher.folders.watch import Event, Hint, Inbox
 from watcher.ledger.protocol import Ledger
+from watcher.overrides import NAME
 
 _log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ _LATE: Final = 3.0
 _NOTES: Final = 30.0
 #: Ends the name of a failure note.
 NOTE_SUFFIX: Final = ".transcription-failed.txt"
+_SETTINGS: Final = "/" + os.fsdecode(NAME)
 
 
 class Lane:
@@ -42,7 +44,9 @@ class Lane:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         tick: float = TICK,
+        settings: Callable[[bytes], None] | None = None,
     ) -> None:
+        """Begin without a post; `settings` hears of each `.watcher.toml` that is met, changes or goes."""
         self.inbox: Inbox = Inbox()
         self.posts: list[Post] = []
         self.mounts = Mounts()
@@ -57,10 +61,19 @@ class Lane:
         self._tick_seconds = tick
         self._next_tick = 0.0
         self._next_notes = 0.0
+        self._settings = settings
 
     def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
         """Watch a folder; `foreign` are the roots of other folders inside it. ValueError for a broken glob."""
-        post = Post(folder, self._ledger, self.mounts, self.inbox, clock=self._clock, monotonic=self._monotonic)
+        post = Post(
+            folder,
+            self._ledger,
+            self.mounts,
+            self.inbox,
+            clock=self._clock,
+            monotonic=self._monotonic,
+            settings=self._settings,
+        )
         post.root.foreign = foreign
         self.posts.append(post)
         post.begin(why)
@@ -137,8 +150,11 @@ class Lane:
         match event.hint:
             case Hint.FILE:
                 self._maybe_note(event.source)
+                self._maybe_settings(event.path)
+                self._maybe_settings(event.source)
             case Hint.GONE:
                 self._maybe_note(event.path)
+                self._maybe_settings(event.path)
             case Hint.TROUBLE:
                 self._next_tick = 0.0
             case Hint.AGAIN:
@@ -179,6 +195,16 @@ class Lane:
             self._next_notes = now + _NOTES
             self._check_notes()
         self.states = tuple(post.state() for post in self.posts)
+
+    # Settings of folders.
+
+    def _maybe_settings(self, path: str) -> None:
+        if self._settings is None or not path.endswith(_SETTINGS):
+            return
+        real = os.fsencode(path)
+        for post in self.posts:
+            if post.present and real.startswith(post.real_prefix) and post.root.owns(named := post.named(real)):
+                self._settings(named)
 
     # Failure notes.
 

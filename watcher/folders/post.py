@@ -82,9 +82,10 @@ class Post:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        settings: Callable[[bytes], None] | None = None,
     ) -> None:
         self.folder = folder
-        self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic)
+        self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings)
         self.rounds = Rounds(self.root, monotonic=monotonic)
         self.how = How.LOST
         self.why = ""
@@ -194,6 +195,10 @@ class Post:
             self._proof = b""
             self._say(How.EVENTS, f"{self.root.mount().filesystem}, an event arrived")
             return None
+        return self.named(path)
+
+    def named(self, path: bytes) -> bytes:
+        """Give a real path below the root as a path of this root."""
         return self.root.path.rstrip(b"/") + b"/" + path[len(self.real_prefix) :]
 
     # Events or scans.

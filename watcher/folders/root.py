@@ -25,6 +25,7 @@ from watcher.folders.known import Known, directory_key, file_key, mark_of
 from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.job import Found
 from watcher.ledger.protocol import Ledger, Put
+from watcher.overrides import NAME
 from watcher.settle import (
     DEEPEST,
     UNREADABLE_HINT,
@@ -49,6 +50,7 @@ _OPENED: Final = 16
 _RACY_NS: Final = 3_000_000_000
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
+_SETTINGS: Final = os.fsdecode(NAME)
 _CLOSED_HINT: Final = "let the service's user list it: chmod o+rx, or add the user to its group"
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
@@ -102,8 +104,12 @@ class Root:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         told: Callable[[Found, Put], None] | None = None,
+        settings: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Compile the folder's globs (ValueError when one cannot be understood); `told` hears the ledger's answers."""
+        """Compile the folder's globs (ValueError when one cannot be understood); `told` hears the ledger's answers.
+
+        `settings` hears of each `.watcher.toml` that a scan meets.
+        """
         self.folder = folder
         self.path = os.fsencode(os.path.abspath(folder.path))
         self.names = folder.names()
@@ -119,6 +125,7 @@ class Root:
         #: Directories with placeholders: only there is every file's sibling asked for. Where somebody makes thousands of
         #: files, each question about a name that is not there waits for the directory's lock.
         self._unfinished: set[bytes] = set()
+        self._settings = settings
         self._ledger = ledger
         self._handover = Handover(ledger, self.known, told)
         self._mounts = mounts
@@ -346,6 +353,8 @@ class Root:
                 if count % _ENTRIES == 0:
                     yield tour
                 name = entry.name
+                if name == _SETTINGS and self._settings is not None:
+                    self._settings(path.rstrip(b"/") + b"/" + NAME)
                 if interesting(name):
                     try:
                         seen = entry.stat(follow_symlinks=False)

@@ -75,6 +75,8 @@ class Hearing:
         self._beat = beat
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
         self._sketch = media.sketch(descriptor)
+        #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
+        self._cut_keys: list[str] = []
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
@@ -169,6 +171,7 @@ class Hearing:
         # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
         key = f"{self._parameters} {options.piece_seconds:g} {options.skip_silence}"
         key = hashlib.sha256(key.encode()).hexdigest()
+        self._cut_keys.append(key)
         limits = tools.client.limits()
         requests = _Requests(self._ask_piece, self._parameters, tools, self._job)
         with media.Cutting(
@@ -198,7 +201,7 @@ class Hearing:
             cuts=requests.cuts(),
             loudness=summary.loudness,
         )
-        ledger.keep_content(content)
+        ledger.keep_content(content, cut=self._cut_keys)
         return Heard(
             join(requests.parts(self._wanted.request), duration=summary.seconds),
             content,
