@@ -211,7 +211,7 @@ def _built(files: Sequence[tuple[Path, bytes]], desk: Desk) -> Path:
     shutil.rmtree(top, ignore_errors=True)
     for path, data in files:
         there = top / path.relative_to(files[0][0].parent)
-        there.parent.mkdir(parents=True, exist_ok=True)
+        make(there.parent, desk.outside)
         there.write_bytes(data)
     return top
 

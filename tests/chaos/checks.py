@@ -4,9 +4,10 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from chaos.arrivals import Sound
@@ -216,16 +217,35 @@ def left_behind(world: World) -> Iterator[str]:
         if not _STATE.fullmatch(path.name) and not backup:
             yield f"stray: {path}"
     yield from (f"stray: {path}" for path in (world.state / "spool").iterdir())
-    ledger = open_ledger(world.state, exclusive=False)
-    try:
+    yield from unfinished(world)
+    with closing(open_ledger(world.state, exclusive=False)) as ledger:
         yield from (f"a temporary is noted: {path!r}" for path in ledger.temporaries())
-        counts: Mapping[State, int] = ledger.counts()
-        for state in (State.RUNNING, State.READY, State.DELAYED, State.FAILED):
-            if counts[state]:
-                yield f"{counts[state]} files are {state}: {[r.job.path for r in ledger.records(state)]}"
         for source in world.live():
             record = ledger.lookup(os.fsencode(source.path))
             if record is None or record.state is not State.DONE:
                 yield f"{source.path} is {record.state if record else 'unknown'} in the ledger"
-    finally:
-        ledger.close()
+
+
+def unfinished(world: World) -> list[str]:
+    """Say what the ledger still has to be done, or could not do."""
+    with closing(open_ledger(world.state, exclusive=False)) as ledger:
+        counts: Mapping[State, int] = ledger.counts()
+        return [
+            f"{counts[state]} files are {state}: {[record.path for record in ledger.records(state)]}"
+            for state in (State.RUNNING, State.READY, State.DELAYED, State.FAILED)
+            if counts[state]
+        ]
+
+
+def salvages(world: World) -> list[dict[str, Any]]:
+    """Give what the daemons said of ledgers that they made anew."""
+    return [event for daemon in world.keeper.daemons for event in daemon.seen("service.salvaged")]
+
+
+def untold(world: World) -> Iterator[str]:
+    """Set aside is a ledger with an error, a remedy and a backup, and only when it was damaged."""
+    for event in salvages(world):
+        if not world.damages:
+            yield f"a sound ledger was set aside: {event}"
+        if event["level"] != "error" or not event["hint"] or not Path(event["backup"]).exists():
+            yield f"no error, no remedy or no backup: {event}"

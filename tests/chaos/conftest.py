@@ -1,13 +1,20 @@
 """Options of the chaos rounds, and what they came to, at the end of the run."""
 
+import json
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from statistics import median
+from typing import Any
 
 import pytest
 from chaos.rounds import Report
 
 #: Rounds of `-m slow`: the same seeds every time.
 SLOW = range(1, 17)
-REPORTS = pytest.StashKey[list[Report]]()
+_PROPERTY = "chaos"
+#: Takes what a round came to.
+Tell = Callable[[Report], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,11 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos")
     group.addoption("--chaos-rounds", type=int, default=0, help="play so many rounds, instead of the usual ones")
     group.addoption("--chaos-seed", type=int, default=1, help="the first round's seed; the others follow it")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin with no reports."""
-    config.stash[REPORTS] = []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,37 +46,55 @@ def chaos_turns(request: pytest.FixtureRequest) -> range:
 
 
 @pytest.fixture
-def reports(request: pytest.FixtureRequest) -> list[Report]:
-    """Where a round's report belongs."""
-    return request.config.stash[REPORTS]
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Hand a report to the run's summary; also from a process of pytest-xdist's."""
+
+    def tell(report: Report) -> None:
+        facts = {**vars(report), "wrong": len(report.wrong), "vitals": report.vitals and asdict(report.vitals)}
+        del facts["story"]
+        record_property(_PROPERTY, json.dumps(facts))
+
+    return tell
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what all rounds came to."""
-    reports = config.stash.get(REPORTS, [])
-    if not reports:
-        return
-    ends, faults = Counter[str](), Counter[str]()
-    for report in reports:
-        ends.update(report.ends)
-        faults.update(report.faults)
-    vitals = [report.vitals for report in reports if report.vitals is not None]
-    lines = [
-        f"rounds: {len(reports)}, failed: {sum(bool(report.wrong) for report in reports)}",
-        f"recordings: {sum(report.recordings for report in reports)}",
-        f"requests: {sum(report.requests for report in reports)}, paid: {sum(report.paid for report in reports)}",
-        f"paid again, as the daemon was ended meanwhile: {sum(report.paid_again for report in reports)}",
-        "ends of the daemon: " + ", ".join(f"{how} {count}" for how, count in sorted(ends.items())),
-        "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(faults.items())),
-        f"outputs looked at by readers: {sum(report.looks for report in reports)}",
+    rounds: list[dict[str, Any]] = [
+        json.loads(value)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        for name, value in getattr(report, "user_properties", ())
+        if name == _PROPERTY
     ]
-    if vitals:
-        descriptors = sorted(one.descriptors for one in vitals)
-        resident = sorted(one.resident_kib for one in vitals)
-        lines.append(
+    if rounds:
+        terminalreporter.write_sep("=", "chaos")
+        for line in _summary(rounds):
+            terminalreporter.write_line(line)
+
+
+def _summary(rounds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def total(key: str) -> int:
+        return sum(int(one[key]) for one in rounds)
+
+    def counted(key: str) -> str:
+        counts = Counter[str]()
+        for one in rounds:
+            counts.update(one[key])
+        return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+    yield f"rounds: {len(rounds)}, of these went wrong: {sum(one['wrong'] > 0 for one in rounds)}"
+    yield f"recordings: {total('recordings')}; requests: {total('requests')}, paid: {total('paid')}"
+    yield f"paid again, as the daemon was ended meanwhile: {total('paid_again')}"
+    yield f"damaged ledgers made anew: {total('salvaged')}"
+    yield f"ends of the daemon: {counted('ends')}"
+    yield f"faults: {counted('faults')}"
+    yield f"outputs looked at by readers: {total('looks')}"
+    settled = sorted(one["settled"] for one in rounds)
+    yield f"seconds until all was done, once all was in order: median {median(settled):.1f}, longest {settled[-1]:.1f}"
+    if vitals := [one["vitals"] for one in rounds if one["vitals"]]:
+        descriptors = sorted(one["descriptors"] for one in vitals)
+        resident = sorted(one["resident_kib"] / 1024 for one in vitals)
+        yield (
             f"at rest after a round: descriptors {descriptors[0]}-{descriptors[-1]}, "
-            f"memory {resident[0] / 1024:.0f}-{resident[-1] / 1024:.0f} MiB"
+            f"memory {resident[0]:.0f}-{resident[-1]:.0f} MiB"
         )
-    terminalreporter.write_sep("=", "chaos")
-    for line in lines:
-        terminalreporter.write_line(line)

@@ -206,27 +206,22 @@ def _down(world: World, chance: random.Random) -> Iterator[None]:
 
 
 def _damage(world: World, chance: random.Random) -> None:
-    """Spoil the ledger's file; nothing is truncated, for a mapped file that shrinks is no fault of a disk."""
+    """Spoil the ledger's files; nothing is truncated, for a mapped file that shrinks is no fault of a disk."""
     path = world.state / "ledger.sqlite3"
-    with suppress(FileNotFoundError):
-        size = path.stat().st_size
-        pages = list(range(max(1, size // _PAGE)))
-        how = chance.choice(("all", "head", "some", "log"))
-        target = path
-        match how:
-            case "head":
-                pages = pages[:1]
-            case "some":
-                pages = chance.sample(pages, min(len(pages), 3))
-            case "log" if (log := path.with_name(f"{path.name}-wal")).exists():
-                target, pages = log, list(range(max(1, log.stat().st_size // _PAGE)))[1::2]
-        whole = frozenset(source for source in world.live() if has_outputs(source))
-        with target.open("r+b", buffering=0) as file:
+    log = path.with_name(f"{path.name}-wal")
+    how, share = chance.choice(("file", "head", "pages", "log", "all")), chance.choice((0.1, 0.5))
+    whole = frozenset(source for source in world.live() if has_outputs(source))
+    spoilt = 0
+    for target in {"log": (log,), "all": (path, log)}.get(how, (path,)):
+        with suppress(FileNotFoundError), target.open("r+b", buffering=0) as file:
+            pages = range(max(1, target.stat().st_size // _PAGE))
             for page in pages:
-                file.seek(page * _PAGE)
-                file.write(b"\xff" * _PAGE)
-        world.damages.append((time.monotonic(), whole))
-        world.note(f"the ledger is damaged: {how} ({len(pages)} of {size // _PAGE} pages)")
+                if how in ("file", "all") or (how == "head" and page == 0) or chance.random() < share:
+                    file.seek(page * _PAGE)
+                    file.write(b"\xff" * _PAGE)
+                    spoilt += 1
+    world.damages.append((time.monotonic(), whole))
+    world.note(f"the ledger is damaged: {how}, {spoilt} pages")
 
 
 def _insisted(act: Callable[[], None], world: World) -> bool:

@@ -51,7 +51,8 @@ class Keeper:
         self._guard = threading.Condition()
         self._closing = False
         self._held = 0
-        self._how = ""
+        #: What was done to the daemon that runs now.
+        self._how: set[str] = set()
         self._trouble_until = 0.0
         #: Every process so far; the last may still run.
         self.daemons: list[Daemon] = []
@@ -75,7 +76,7 @@ class Keeper:
         with self._guard:
             if self._current is None or self._current.process.poll() is not None:
                 return False
-            self._how = self._how or how
+            self._how.add(how)
             self._current.send(signal.SIGKILL if how == "kill" else signal.SIGTERM)
             self._note(f"{how} {self._current.process.pid}")
             return True
@@ -153,7 +154,7 @@ class Keeper:
                     self._current = daemon
                     self.daemons.append(daemon)
                     if self._closing:
-                        self._how = "term"
+                        self._how.add("term")
                         daemon.send(signal.SIGTERM)
                 self._note(f"daemon {daemon.process.pid} starts")
                 daemon.process.wait()
@@ -167,17 +168,19 @@ class Keeper:
     def _may_start(self) -> bool:
         with self._guard:
             self._guard.wait_for(lambda: self._closing or not self._held)
-            self._how = ""
+            self._how.clear()
             # One wrong end is enough to look at.
             return not self._closing and not self.wrong
 
     def _judge(self, daemon: Daemon, code: int) -> None:
-        self.ends.append(End(time.monotonic(), code, self._how))
+        how = next((how for how in ("kill", "term") if how in self._how), "")
+        self.ends.append(End(time.monotonic(), code, how))
         self._note(f"daemon {daemon.process.pid} has ended with {code}")
-        allowed = {"kill": {-signal.SIGKILL}, "term": {0, -signal.SIGTERM}, "": set[int]()}[self._how]
-        if self._how == "term" and daemon.seen("service.starting"):
-            allowed.discard(-signal.SIGTERM)
+        allowed = {-signal.SIGKILL} if "kill" in self._how else set()
+        if "term" in self._how:
+            # Before it is ready to take the signal, it ends as any program does.
+            allowed |= {0} if daemon.seen("service.starting") else {0, -signal.SIGTERM}
         if self._trouble > 0 or time.monotonic() < self._trouble_until:
             allowed.add(_STATE)
         if code not in allowed:
-            self.wrong.append(f"daemon {daemon.process.pid} ended with {code} after {self._how or 'nothing'}")
+            self.wrong.append(f"daemon {daemon.process.pid} ended with {code} after {how or 'nothing'}")

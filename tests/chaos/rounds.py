@@ -19,6 +19,7 @@ from chaos.arrivals import CUT, TREES, WHOLE, WRITERS
 from chaos.faults import DAMAGING, FAULTS, Fault
 from chaos.keeper import Vitals
 from chaos.world import FOLDERS, Options, Source, World
+from daemon import eventually
 from hostile import MOUNTS
 
 #: Seconds for everything to come out right once nothing goes wrong any more, on a busy machine.
@@ -77,6 +78,8 @@ class Report:
     #: Requests that the server was working on when the daemon was killed.
     in_flight: int = 0
     long: int = 0
+    #: Ledgers that were set aside and made anew.
+    salvaged: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     looks: int = 0
@@ -104,11 +107,11 @@ def drawn(seed: int, *, span: float = 3.0, files: int = 18, faults: Mapping[str,
     options = Options(
         seed=seed,
         rate=chance.choice((0.0, 0.15, 0.4)),
-        slowest=chance.choice((0.05, 0.4, 1.2)),
+        slowest=chance.choice((0.02, 0.2, 0.8)),
         drain_seconds=chance.choice((0.3, 5.0)),
         pause=chance.choice((0.0, 0.3)),
         small_state=MOUNTS and "state full" in names,
-        workers=chance.choice((1, 2, 4)),
+        workers=chance.choice((1, 4, 4)),
     )
     return Plan(seed, options, tuple(_arrivals(seed, chance, span, files)), tuple(sorted(events, key=lambda e: e.at)))
 
@@ -238,7 +241,7 @@ def _settle(world: World, report: Report) -> None:
         if now - nudged > _NUDGE:
             # What was put off for minutes is due at once, and what is held is looked at by a person.
             nudged = now
-            world.clock.turn(now - begin + _HOUR * random.Random(report.seed).randrange(2))
+            world.clock.turn(now - begin + _HOUR)
             world.ask("resume")
     world.note("every recording has its outputs" if not checks.waiting(world) else "patience is at its end")
     report.settled = time.monotonic() - begin
@@ -250,6 +253,8 @@ def _looked_once_more(world: World) -> list[str]:
     before, requests = checks.outputs(world), world.server.requests
     with world.begin() as last:
         last.await_events("folder.rescanned", len(world.folders), patience=_PATIENCE, reason="start")
+        # What was found anew, after a ledger was lost, has its outputs.
+        eventually(lambda: not checks.unfinished(world), patience=_PATIENCE)
         code = last.stop()
     world.keeper.daemons.append(last)
     wrong = [f"the last daemon ended with {code}"] if code else []
@@ -264,6 +269,7 @@ def _judge(world: World, report: Report) -> None:
     report.recordings = len(world.sources)
     report.long = sum(source.sound.kind == "long" for source in world.sources)
     report.in_flight = sum(world.keeper.in_flight)
+    report.salvaged = len(checks.salvages(world))
     report.requests, report.paid = world.server.requests, len(world.server.paid)
     report.ends = Counter(end.how or "itself" for end in world.keeper.ends)
     report.paid_again, unexcused = checks.paid_twice(world)
@@ -274,6 +280,7 @@ def _judge(world: World, report: Report) -> None:
         *checks.half_taken(world),
         *unexcused,
         *checks.left_behind(world),
+        *checks.untold(world),
     ]
     if MOUNTS and not world.stalls and report.paid_again > world.options.concurrency * report.ends.total():
         report.wrong.append(f"{report.paid_again} paid again, though at most {world.options.concurrency} are in flight")

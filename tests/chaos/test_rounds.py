@@ -1,5 +1,6 @@
 """Rounds of everything at once, each drawn from its seed; `--chaos-rounds 200 --chaos-seed 1000` plays others, or more."""
 
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -17,10 +18,10 @@ _GROWTH = 8
 
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_doubled_half_overwritten_or_left_behind(
-    chaos_seed: int, tmp_path: Path, reports: list[Report]
+    chaos_seed: int, tmp_path: Path, tell: Callable[[Report], None]
 ) -> None:
     report = play(drawn(chaos_seed), tmp_path)
-    reports.append(report)
+    tell(report)
 
     assert not report.wrong, report.story
     assert report.vitals is not None
@@ -31,10 +32,11 @@ def test_nothing_is_lost_doubled_half_overwritten_or_left_behind(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_daemon_that_lives_through_rounds_does_not_grow(
-    chaos_turns: range, tmp_path: Path, reports: list[Report]
+    chaos_turns: range, tmp_path: Path, tell: Callable[[Report], None]
 ) -> None:
     played = play_all([drawn(seed, faults=GENTLE, files=12) for seed in chaos_turns], tmp_path)
-    reports += played
+    for report in played:
+        tell(report)
     vitals = [report.vitals for report in played if report.vitals is not None]
     third = len(vitals) // 3
 
@@ -49,17 +51,19 @@ def test_a_daemon_that_lives_through_rounds_does_not_grow(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_killed_at_random_instants_it_loses_doubles_and_halves_nothing(tmp_path: Path, reports: list[Report]) -> None:
+def test_killed_at_random_instants_it_loses_doubles_and_halves_nothing(
+    tmp_path: Path, tell: Callable[[Report], None]
+) -> None:
     report = play(killing(1, kills=20, files=50), tmp_path)
-    reports.append(report)
+    tell(report)
 
     assert not report.wrong, report.story
     assert report.ends["kill"] == 20
 
 
-def test_a_short_round_ends_well(tmp_path: Path, reports: list[Report]) -> None:
+def test_a_short_round_ends_well(tmp_path: Path, tell: Callable[[Report], None]) -> None:
     report = play(drawn(1, span=1.0, files=8), tmp_path)
-    reports.append(report)
+    tell(report)
 
     assert not report.wrong, report.story
 
