@@ -123,8 +123,12 @@ class Database:
     def shrink(self) -> bool:
         """See part.Store; so few pages at a time that nobody waits for long."""
         before = self._free_pages()
-        if before:
-            self.query(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+        if not before:
+            return False
+        with self.transaction(durable=False) as connection:
+            for _ in range(min(before, _PAGES_AT_ONCE)):
+                # One page each: it gives a row without columns for every page, after which Python asks for no more.
+                connection.execute("PRAGMA incremental_vacuum")
         # A file that was not made for it keeps them, and uses them again.
         return 0 < self._free_pages() < before
 
