@@ -20,6 +20,7 @@ import structlog
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Kind, Mounts
 from watcher.folders.root import Obstacle, Root
+from watcher.folders.rota import Rota
 from watcher.folders.rounds import Rounds
 from watcher.folders.watch import REMEDIES, Inbox, Trouble, Watch, diagnose, kernel_device, watched
 from watcher.ledger.protocol import Ledger
@@ -87,6 +88,7 @@ class Post:
         self.folder = folder
         self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings)
         self.rounds = Rounds(self.root, monotonic=monotonic)
+        self._rota = Rota(folder, self.root.path, ledger, monotonic=monotonic)
         self.how = How.LOST
         self.why = ""
         #: Where the root really lies, with a slash behind it.
@@ -96,7 +98,6 @@ class Post:
         self._monotonic = monotonic
         self._watch: Watch | None = None
         self._identity = (0, 0)
-        self._loaded = False
         self._told: tuple[object, ...] = ()
         self._proof = b""
         self._proof_until = 0.0
@@ -119,8 +120,8 @@ class Post:
 
     @property
     def begun(self) -> bool:
-        """Whether the first scan has begun, or there is nothing to scan."""
-        return self.rounds.begun > 0 or not self.present
+        """Whether the first scan has begun, or there is nothing to scan here."""
+        return self.rounds.begun > 0 or not self.present or not self.rounds.ours
 
     @property
     def busy(self) -> bool:
@@ -138,7 +139,7 @@ class Post:
             name=self.folder.name,
             path=os.fsdecode(self.root.path),
             how=self.how,
-            why=self.why,
+            why=self.why if self.rounds.ours or not self.present else f"{self.why}; another host scans it",
             filesystem=self.root.mount().filesystem if self.present else "",
             directories=len(self.root.directories),
             known=len(self.root.known),
@@ -161,16 +162,23 @@ class Post:
             return
         self.real_prefix = real.rstrip(b"/") + b"/"
         self.root.settle_in(real)
-        if not self._loaded:
-            self.root.load()
-            self._loaded = True
         self._choose()
-        if self.present:
+        if self.present and not self._take_turn(why):
             self.rounds.want_full(why)
+
+    def _take_turn(self, why: str) -> bool:
+        """See whose turn it is to scan; when it has become ours, read what others have found, and scan."""
+        if came := self._rota.check():
+            self.root.load()
+        self.rounds.ours = self._rota.ours
+        if came:
+            self.rounds.want_full(why)
+        return came
 
     def close(self) -> None:
         """Let go of the watch; what was found and not handed over yet is found again at the next start."""
         self.rounds.stop()
+        self._rota.release()
         self._drop_watch()
 
     def scan(self, enough: Callable[[], bool]) -> None:
@@ -299,11 +307,13 @@ class Post:
         elif identity != self._identity:  # a symbolic link that leads elsewhere now is one of these
             self._degraded("replaced")
             self.begin("replaced")
-        elif self._rebuild_at is not None:
-            if now >= self._rebuild_at:
-                self.begin("watch_lost")
-        elif self._watch is not None:
-            self._check_watch(self._watch, now)
+        else:
+            self._take_turn("taken_over")
+            if self._rebuild_at is not None:
+                if now >= self._rebuild_at:
+                    self.begin("watch_lost")
+            elif self._watch is not None:
+                self._check_watch(self._watch, now)
 
     def intact(self) -> bool:
         """Say whether the root is still the one that was scanned."""

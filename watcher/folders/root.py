@@ -535,7 +535,7 @@ class Root:
     @property
     def _memory(self) -> str:
         """The key under which the ledger remembers that this root was scanned once."""
-        return f"folder.{sha256(self.path).hexdigest()[:32]}"
+        return f"folder.{sha256(self._ledger.common(self.path)).hexdigest()[:32]}"
 
 
 def _kind(mode: int) -> str:

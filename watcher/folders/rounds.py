@@ -36,6 +36,8 @@ class Rounds:
     def __init__(self, root: Root, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         #: Events come; otherwise the rounds are all there is.
         self.events = False
+        #: Whether it is for us to scan, and not for another host; subtrees that an event announced are everybody's.
+        self.ours = True
         #: A watch is on its way.
         self.deaf = False
         #: Directories looked at more often than by the rounds.
@@ -61,6 +63,8 @@ class Rounds:
 
     def want_full(self, why: str) -> None:
         """Ask for a scan of everything, after the one that is under way."""
+        if not self.ours:
+            return
         if self._wanted in ("", "periodic"):
             self._wanted = why
         self._subtrees.clear()
@@ -123,6 +127,8 @@ class Rounds:
             self._finish()
 
     def _next(self) -> Scan | None:
+        if not self.ours:
+            return None
         now = self._slow_began = self._monotonic()
         self._met = Tour()
         if not self._wanted and now - self._last_full >= FULL:
