@@ -758,7 +758,6 @@ class TestCrash:
         before = (state(ledger, "talk.wav"), ledger.quarantined())
         ledger = self.crash_alone(engine, ledger)
         (record,) = ledger.quarantined()
-        ledger = self.crash(engine, ledger)
 
         assert before[0] in {State.READY, State.DELAYED}
         assert before[1] == ()
@@ -766,7 +765,22 @@ class TestCrash:
         assert record.message
         assert record.hint
         assert state(ledger, "talk.wav") is State.FAILED
-        assert ledger.quarantined() == ()
+
+    def test_what_was_set_aside_is_to_be_told_until_it_was(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found()])
+        for _ in range(5):
+            ledger = self.crash_alone(engine, ledger)
+        ledger = self.crash(engine, ledger)
+        (record,) = ledger.quarantined()
+        error = FileError(record.message, reason=record.reason)
+        ledger.fail(record.job, error)
+        with pytest.raises(LeaseLostError):
+            ledger.fail(record.job, error)
+        told = ledger.quarantined()
+        ledger.put_back()
+
+        assert told == ()
+        assert claimed(ledger).alone
 
     def test_the_note_of_a_source_set_aside_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found()])

@@ -17,6 +17,10 @@ class Alone:
         """See Ledger.hosts."""
         return ()
 
+    def abandoned(self) -> tuple[bytes, ...]:
+        """See Ledger.abandoned."""
+        return ()
+
     def claim_rounds(self, root: bytes, rules: str, *, lease: float) -> float:  # noqa: ARG002 - see Ledger.claim_rounds
         """See Ledger.claim_rounds."""
         return 0.0

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Final
 
 from watcher.ledger import rows
@@ -61,7 +61,7 @@ class Memory(Part):
             ((total,),) = connection.execute(BUY, (*key, rows.number(seconds))).fetchall()
         return float(total)
 
-    def hooks_due(self, limit: int) -> Sequence[HookCall]:
+    def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
         """See Ledger.hooks_due."""
         with self._hooks:
             chosen: dict[int, tuple[bytes, HookCall]] = {}

@@ -199,7 +199,7 @@ class Ledger(Protocol):
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
         """Conclude as failed for good, with the error's reason, message and hint. LeaseLostError.
 
-        What is `quarantined` may be failed once more, for its hook.
+        What is `quarantined` is failed once more, for its hook, by whoever comes first.
         """
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
@@ -327,6 +327,9 @@ class Ledger(Protocol):
     def temporaries(self) -> tuple[bytes, ...]:
         """Give the temporaries a crash may have left."""
 
+    def abandoned(self) -> tuple[bytes, ...]:
+        """Give the temporaries of other hosts that died: whoever has their root may clear them."""
+
     # The endpoint's and the service's memory: small JSON values under a key.
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
@@ -346,8 +349,10 @@ class Ledger(Protocol):
 
     # Hooks.
 
-    def hooks_due(self, limit: int) -> Sequence[HookCall]:
+    def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
         """Claim up to `limit` hook calls that are not being run by this process, in order, at most one per source.
+
+        `heir_of`: kinds of those that are taken over from hosts that died, with the paths of this one.
 
         A source's next call is due once its former one is done. Calls that died with their process are due again, with
         one more attempt.
@@ -407,7 +412,7 @@ class Ledger(Protocol):
     # After a crash.
 
     def quarantined(self) -> tuple[Record, ...]:
-        """Give the sources that this opening has failed because of their crashes (reason ``crashed``).
+        """Give the sources that were failed because of their crashes (reason ``crashed``), and that nobody has told of.
 
-        No worker has told of them: their log line, note and hook are still to be made, through `Record.job`.
+        Their log line, note and hook are still to be made, through `Record.job`; `fail` says that this is done.
         """

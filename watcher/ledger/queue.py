@@ -139,14 +139,13 @@ class Queue(Waiting):
 
     def quarantined(self) -> tuple[Record, ...]:
         """See Ledger.quarantined."""
-        return self._quarantined
+        return tuple(rows.record(row) for row in self._database.query(_ASIDE))
 
     def _recover(self) -> None:
         """Queue what a dead process was running, at once: the lock says that nobody works on it."""
         with self._database.transaction() as connection:
             running = self._left_running(connection)
             now = self._clock()
-            aside = []
             for id_, piece, crashes, reached in running:
                 # Alone means with nothing beside it, whether it was meant so or just happened so.
                 alone = len(running) == 1
@@ -154,16 +153,12 @@ class Queue(Waiting):
                 values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
                 if alone and counted >= CRASHES:
                     connection.execute(_SET_ASIDE, {**values, **_why(CRASHED)})
-                    aside.append(id_)
                 elif alone and counted > 1:
                     connection.execute(
                         _RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY * 2 ** (counted - 1)}
                     )
                 else:
                     connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
-            self._quarantined = tuple(
-                rows.record(row) for id_ in aside for row in connection.execute(_BY_ID, (id_,)).fetchall()
-            )
 
     # Within a transaction.
 
@@ -279,7 +274,7 @@ _FAIL: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,
     reason = :reason, message = :message, hint = :hint
-WHERE id = :id AND fence = :fence AND state IN ('running', 'failed')
+WHERE id = :id AND fence = :fence AND (state = 'running' OR state = 'failed' AND alone = 1)
 """
 _BACK: Final = """
 UPDATE sources SET
@@ -303,12 +298,13 @@ _HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
 _FAILED: Final = "SELECT id, path FROM sources WHERE state = 'failed' ORDER BY updated_at, id"
 _FAILED_AT: Final = "SELECT id, path FROM sources WHERE path = ? AND state = 'failed'"
 _FAILED_BELOW: Final = "SELECT id, path FROM sources WHERE path > ? AND path < ? AND state = 'failed' ORDER BY path"
-# What was set aside for its crashes stays `alone`: nobody has shown yet that it is harmless.
-_PUT_BACK: Final = """
+# What was set aside for its crashes is a suspect again: nobody has shown yet that it is harmless.
+_PUT_BACK: Final = f"""
 UPDATE sources SET
-    state = 'ready', attempts = 0, crashes = 0, run_at = ?, updated_at = ?, reason = '', message = '', hint = ''
+    state = 'ready', attempts = 0, crashes = 0, run_at = ?, updated_at = ?, reason = '', message = '', hint = '',
+    alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END
 WHERE id = ? AND state = 'failed'
-"""
+"""  # noqa: S608 - our own word
 _LEFT_RUNNING: Final = "SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' ORDER BY id"
 _RECOVER: Final = """
 UPDATE sources SET
@@ -322,7 +318,8 @@ UPDATE sources SET
     reason = :reason, message = :message, hint = :hint
 WHERE id = :id
 """
-_BY_ID: Final = f"SELECT {rows.RECORD} FROM sources WHERE id = ?"  # noqa: S608 - our own column names
+# Whoever tells of it fails it once more, as an ordinary file.
+_ASIDE: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = 'failed' AND alone = 1 ORDER BY id"  # noqa: S608 - our own column names
 
 
 def _put(connection: Connection, found: Found, now: float) -> Put:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Final
 
 from watcher.ledger.part import Connection, Part, Store
-from watcher.ledger.protocol import Record
 
 #: Nothing waits longer than this, whatever the clock does; seconds. The longest wait anybody asks for is an hour (a
 #: server's Retry-After); a `run_at` further away than this was written under a wrong clock, and is due.
@@ -41,7 +40,6 @@ class Waiting(Part):
         self._version = database.version()
         #: A claim found work that has to wait until other jobs have ended.
         self._held_back = False
-        self._quarantined: tuple[Record, ...] = ()
 
     def wait(self, seconds: float) -> None:
         """See Ledger.wait."""

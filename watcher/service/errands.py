@@ -80,9 +80,12 @@ class Errands:
         return True
 
     def _due(self) -> Sequence[HookCall]:
-        free = self._settings().concurrency - len(self._running)
+        settings = self._settings()
+        free = settings.concurrency - len(self._running)
+        # Of a host that died, only what we can run.
+        kinds = [kind for kind, argv in (("on_done", settings.on_done), ("on_failed", settings.on_failed)) if argv]
         try:
-            return self._ledger.hooks_due(free) if free > 0 else ()
+            return self._ledger.hooks_due(free, heir_of=kinds) if free > 0 else ()
         except StateBusyError:
             # The ledger takes nothing, and the house ends: nobody waits for it any more.
             if self._stop.is_set():

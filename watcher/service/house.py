@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import structlog
 
 from watcher import hooks, media, pipeline, sidecar
 from watcher.client import Client
-from watcher.errors import FileError, StateBusyError, StateError
+from watcher.errors import StateBusyError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
@@ -23,6 +24,7 @@ from watcher.pipeline import Tools, Turns
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
 from watcher.service.errands import Errands
+from watcher.service.estate import Estate
 from watcher.service.history import History
 from watcher.service.notices import MEND_HINT, PauseNotes, SettingsNotes
 from watcher.service.plan import OVERRIDABLE, Plan
@@ -137,6 +139,7 @@ class House:
             notes=lambda: self.plan.settings.service.error_notes,
             hooked=self.errands.poke,
         )
+        self.estate = Estate(self.direct, self.conclusions, monotonic=monotonic)
         self._spool = spool
 
     @property
@@ -168,10 +171,8 @@ class House:
         if lost is not None:
             self._lost = lost
             self._pause_notes = PauseNotes(self.direct, clock=self._clock, monotonic=self._monotonic)
-        for record in self.ledger.quarantined():
-            # The opening of the ledger has failed them, because of their crashes: nobody has told yet.
-            error = FileError(record.message, hint=record.hint, reason=record.reason)
-            self.conclusions.failed(record.job, error)
+        self._beat()
+        self.estate.settle()
         if works:
             self.staff.resize(self.plan.settings.state.workers)
         self._servants.start("leases", self._keep_leases)
@@ -326,6 +327,11 @@ class House:
     def _keep_leases(self) -> None:
         while not self._over.wait(RENEW):
             self.leases.step()
+            self._beat()
+
+    def _beat(self) -> None:
+        with suppress(StateBusyError):
+            self.direct.beat()
 
     def _keep_notices(self) -> None:
         while True:
@@ -333,6 +339,7 @@ class House:
             rooms = self.rooms
             wanted, lost = rooms.plan.settings.service.error_notes, self._lost()
             try:
+                self.estate.step()
                 if self._pause_notes is not None and not over:
                     roots = [root for root, _ in rooms.plan.roots]
                     self._pause_notes.step(rooms.gate.state(), roots, lost=lost, wanted=wanted)

@@ -84,14 +84,16 @@ def place(
         return placing.place(drafts, check=check, like=source)
 
 
-def clear_temporaries(register: Register, *, among: Container[bytes] | None = None) -> int:
+def clear_temporaries(
+    register: Register, *, among: Container[bytes] | None = None, left: Iterable[bytes] | None = None
+) -> int:
     """Remove the temporaries that a crash left, and give their number. Never raises for one that cannot be removed.
 
     One whose folder is out of reach (not mounted yet, not writable) stays noted. `among`: only these, where others are
-    being written.
+    being written. `left`: instead of our own, those that somebody else left.
     """
     cleared = 0
-    for path in register.temporaries():
+    for path in register.temporaries() if left is None else left:
         if among is not None and path not in among:
             continue
         parent, name = os.path.split(path)

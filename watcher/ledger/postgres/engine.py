@@ -17,7 +17,7 @@ from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import Listener
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
-from watcher.ledger.protocol import Put
+from watcher.ledger.protocol import Put, Record
 from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue, columns, held
 from watcher.ledger.retention import Retention
 from watcher.ledger.waiting import LONGEST_DELAY
@@ -198,7 +198,19 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         super()._offer()
         self._database.say(_CHANNEL, self._myself)
 
+    # After a crash.
+
+    def quarantined(self) -> tuple[Record, ...]:
+        """See Ledger.quarantined; only of what this host can reach."""
+        return tuple(rows.record(row) for row in self._database.query(_ASIDE, {"mounts": self._mounts}))
+
     # Temporaries.
+
+    def enter_temporary(self, path: bytes) -> None:
+        """See Ledger.enter_temporary."""
+        # Durably, unlike on SQLite: the server may die without us, and nobody looks for a file that nobody knows of.
+        with self._database.transaction() as connection:
+            connection.execute("INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (path,))
 
     def temporaries(self) -> tuple[bytes, ...]:
         """See Ledger.temporaries."""
@@ -356,6 +368,10 @@ _HEADS: Final = " UNION ALL ".join(
     for alone in (0, 1)
     for small in (0, 1)
 )
+_ASIDE: Final = f"""
+SELECT {rows.RECORD} FROM sources
+WHERE state = 'failed' AND alone = 1 AND mount = ANY(:mounts::bytea[]) ORDER BY id
+"""  # noqa: S608 - our own column names
 _RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running' AND host = ?"
 # A server that dies may forget the last claims, but their workers live on: fences grow with the time, so that none is given
 # out twice.

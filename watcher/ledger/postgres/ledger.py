@@ -18,6 +18,7 @@ from watcher.ledger.lock import Lock
 from watcher.ledger.part import Insides
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.engine import Engine
+from watcher.ledger.postgres.heirs import Heirs
 from watcher.ledger.postgres.host import host_of
 from watcher.ledger.postgres.hosts import Hosts
 from watcher.ledger.postgres.roots import Roots
@@ -27,8 +28,10 @@ from watcher.ledger.protocol import Content, HookCall, Kept, Owned, Put, Record,
 PATIENCE: Final = 2.0
 #: Seconds after a start of the server in which no lease is taken over: longer than between two renewals.
 GRACE: Final = 15.0
+#: Seconds between two looks at the hooks of dead hosts.
+_INHERIT: Final = 5.0
 #: Keys under which each host remembers something of its own; what its daemon tells of itself all others may see.
-_OWN: Final = frozenset({"history"})
+_OWN: Final = frozenset({"history", "pause-notes"})
 _TOLD: Final = "service"
 
 
@@ -88,6 +91,9 @@ class PostgresLedger:
                 self._lock.release()
             raise
         self._hosts = Hosts(self._database, host=self.host)
+        self._heirs = Heirs(self._database, roots=lambda: self.roots, grace=grace)
+        #: Monotonic time from which on it is worth another look at what dead hosts have left to run.
+        self._inherits_at = 0.0
         self._patiently = self._database.patiently
         #: Claims whose conclusion may have been committed without our hearing of it.
         self._unsure: set[tuple[int, int]] = set()
@@ -308,6 +314,10 @@ class PostgresLedger:
         """See Ledger.temporaries; only this host's own."""
         return tuple(self.roots.real(path) for path in self._engine.temporaries() if self.roots.has(path))
 
+    def abandoned(self) -> tuple[bytes, ...]:
+        """See Ledger.abandoned."""
+        return self._heirs.temporaries()
+
     # Memory.
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
@@ -332,8 +342,11 @@ class PostgresLedger:
 
     # Hooks.
 
-    def hooks_due(self, limit: int) -> Sequence[HookCall]:
-        """See Ledger.hooks_due; only this host's own."""
+    def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
+        """See Ledger.hooks_due; only this host's own, and those of dead ones."""
+        if heir_of and time.monotonic() >= self._inherits_at:
+            taken = self._patiently(lambda: self._heirs.take_hooks(heir_of))
+            self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT
         return self._patiently(lambda: self._engine.hooks_due(limit))
 
     def hook_done(self, call: HookCall) -> None:
