@@ -18,7 +18,7 @@ from watcher.cues import Rules
 from watcher.errors import ChangedError, FileError
 from watcher.formats import Text
 from watcher.gate import Gate, GateOptions
-from watcher.job import Fingerprint, Found, Job
+from watcher.job import Cut, Fingerprint, Found, Job
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.media import MediaOptions
@@ -110,6 +110,23 @@ def test_a_server_may_refuse_a_form_for_one_reason_after_the_other(tmp_path: Pat
     assert heard.content.seconds == pytest.approx(120, abs=1)
     kinds = [one.file[0]["content-type"] for one in asked]
     assert kinds == sorted(kinds, key=["audio/wav", "audio/flac", "audio/mpeg"].index)
+
+
+def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_path: Path) -> None:
+    kept: list[tuple[str, str]] = []
+    path = speechlike(tmp_path / "talk.wav", seconds=70)
+    with scene(lambda _: ANSWER, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30)) as (made, _):
+        keep = made.ledger.keep_cut
+
+        def watched(sketch: str, parameters: str, cut: Cut) -> None:
+            kept.append((sketch, parameters))
+            keep(sketch, parameters, cut)
+
+        vars(made.ledger)["keep_cut"] = watched
+        heard = made.hear(path)
+
+        assert len(heard.content.cuts) == len(kept) > 1
+        assert [made.ledger.cuts(*key) for key in set(kept)] == [()]
 
 
 def test_who_waits_for_what_was_asked_before_a_failure_is_alive(

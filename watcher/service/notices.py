@@ -51,6 +51,8 @@ class PauseNotes:
         self._monotonic = monotonic
         #: Where a note may stand -> what it says; None: not known, or not written yet.
         self._standing: dict[bytes, object] | None = None
+        #: What the ledger knows of that.
+        self._noted: set[bytes] = set()
         self._later: dict[bytes, float] = {}
         self._told: dict[bytes, str] = {}
 
@@ -79,15 +81,15 @@ class PauseNotes:
         """Give where a former run may have left notes."""
         match self._ledger.remembered(PAUSED):
             case {"roots": list(paths)}:
-                return dict.fromkeys([*roots, *(os.fsencode(path) for path in paths)])
-            case _:
-                return dict.fromkeys(roots)
+                self._noted.update(os.fsencode(path) for path in paths)
+        return dict.fromkeys((*roots, *self._noted))
 
     def _write(self, root: bytes, state: GateState, said: object, standing: dict[bytes, object]) -> None:
-        if root not in standing:
-            standing[root] = None
+        standing.setdefault(root, None)
+        if root not in self._noted:
             # Before the note: a crash in between must not leave one that nobody knows of.
-            self._save(standing)
+            self._noted.add(root)
+            self._save()
         try:
             sidecar.write_pause_note(
                 root, message=state.message, hint=state.hint, since=state.since, register=self._ledger
@@ -109,12 +111,14 @@ class PauseNotes:
             return
         del standing[root]
         self._succeeded(root)
-        self._save(standing)
+        if root in self._noted:
+            self._noted.discard(root)
+            self._save()
 
-    def _save(self, standing: dict[bytes, object]) -> None:
-        if standing:
-            self._ledger.remember(PAUSED, {"roots": sorted(os.fsdecode(root) for root in standing)})
-        elif self._ledger.remembered(PAUSED) is not None:
+    def _save(self) -> None:
+        if self._noted:
+            self._ledger.remember(PAUSED, {"roots": sorted(os.fsdecode(root) for root in self._noted)})
+        else:
             self._ledger.forget_memory(PAUSED)
 
     def _failed(self, root: bytes, error: JobError) -> None:
