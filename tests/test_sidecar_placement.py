@@ -216,6 +216,28 @@ def test_a_file_that_takes_the_name_at_the_last_moment_is_not_overwritten(
     assert here.ledger.owner(os.fsencode(here.root / "talk.srt")) is None
 
 
+def test_who_has_lost_the_job_at_the_last_moment_leaves_the_output_to_its_heir(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = here.job()
+    put_new = disk.put_new
+
+    def take_over(source: int, name: bytes, target: int, new_name: bytes) -> bool:
+        here.ledger.release(job)
+        heir = here.ledger.claim("heir", lease=60)
+        assert heir is not None
+        here.ledger.enter_output(heir, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"ours")))
+        (here.root / "talk.srt").write_bytes(b"ours")
+        return put_new(source, name, target, new_name)
+
+    monkeypatch.setattr(disk, "put_new", take_over)
+
+    with pytest.raises(LeaseLostError):
+        here.place(job, {"srt": b"ours"})
+    assert sorted(here.files()) == ["talk.srt", "talk.wav"]
+    assert here.ledger.owner(os.fsencode(here.root / "talk.srt")) is not None
+
+
 def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,7 +193,7 @@ class Placing:
             return False
         if not disk.put_new(self._folder, temporary, self._folder, name):
             # Somebody took the name since we looked.
-            self._register.disown(output.path)
+            self._withdraw(output)
             return False
         return True
 
@@ -210,10 +210,15 @@ class Placing:
         if digest == output.digest:
             return True
         if not _untouched(standing, self._standing(name)):
-            self._register.disown(output.path)
+            self._withdraw(output)
             return False
         disk.replace(self._folder, temporary, name)
         return True
+
+    def _withdraw(self, output: Output) -> None:
+        """Give an entered name up; raises LeaseLostError where the job is another host's, and so, maybe, is the file."""
+        if self._enter(output):
+            self._register.disown(output.path)
 
     def _is_orphan(self, row: Row) -> bool:
         """Say whether the source that owns a missing output is gone, too."""
