@@ -28,6 +28,7 @@ BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "2"]),
     "gate": ([], ["--files", "300", "--runs", "1"]),
     "captions": ([], ["--quick"]),
+    "kills": ([], ["--kills", "10", "--files", "30"]),
     "soak": ([], ["--quick"]),
     "month": ([], ["--quick"]),
 }

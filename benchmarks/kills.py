@@ -11,10 +11,17 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
-_ROOT = Path(__file__).parent.parent
-#: How sentences about what went wrong begin, by column.
-_WRONG = {"lost": ("lost:",), "doubled": ("doubled:", "stray:", "outdated:"), "half": ("half:", "seen by a reader:")}
+from benchmarks.report import Row, write
+
+_ROOT: Final = Path(__file__).parent.parent
+#: How sentences about what went wrong begin, by what they count for.
+_WRONG: Final = {
+    "lost": ("lost:",),
+    "doubled": ("doubled:", "stray:", "outdated:"),
+    "half outputs": ("half:", "seen by a reader:"),
+}
 
 
 def main() -> int:
@@ -23,6 +30,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     given = parser.parse_args()
     sys.path.insert(0, str(_ROOT / "tests"))
     from chaos.rounds import killing, play  # noqa: PLC0415 - the tests' own modules, found only now
@@ -33,16 +41,25 @@ def main() -> int:
     finally:
         shutil.rmtree(place, ignore_errors=True)
     counts = {name: sum(line.startswith(begins) for line in report.wrong) for name, begins in _WRONG.items()}
-    print(
-        "| kills | recordings, long ones | lost | doubled | half outputs | requests in flight at the kills | paid twice |\n"
-        "| --- | --- | --- | --- | --- | --- | --- |\n"
-        f"| {report.ends['kill']} | {report.recordings}, {report.long} | {counts['lost']} | {counts['doubled']} "
-        f"| {counts['half']} | {report.in_flight} | {report.paid_again} |\n\n"
-        f"{report.looks} outputs were looked at by a reader meanwhile; {report.requests} requests; {report.seconds:.0f} s."
-    )
+    said = f"{report.ends['kill']} kill -9, {report.recordings} recordings, {report.long} of them long"
+    rows = [
+        *(Row(f"{said}: {name}", "0", count, "", met=count == 0) for name, count in counts.items()),
+        Row(
+            "the same: requests paid twice",
+            "<= those in flight at the kills",
+            report.paid_again,
+            "",
+            limits={"in flight": report.in_flight},
+            met=report.paid_again <= report.in_flight,
+        ),
+    ]
+    print("\n".join(map(str, rows)))
+    print(f"\n{report.looks} outputs looked at by a reader, {report.requests} requests, {report.seconds:.0f} s")
     if report.wrong:
         print(report.story)
-    return 1 if report.wrong or report.paid_again > report.in_flight else 0
+    if given.json:
+        write(given.json, rows, {"seed": given.seed})
+    return 1 if report.wrong or not all(row.met for row in rows) else 0
 
 
 if __name__ == "__main__":
