@@ -1,0 +1,241 @@
+"""Hooks under load: each result's at least once, of one file in order, so many at a time; through a kill as well."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import daemon, eventually
+from scripted import serving
+from test_service import answer, recording
+
+from watcher.config import HookSettings
+from watcher.hooks import Ran
+from watcher.job import Fingerprint, Found, Outcome
+from watcher.ledger import Ledger, open_ledger
+from watcher.service.errands import Errands
+
+DONE = Ran("exit", 0)
+
+
+class Hooks:
+    """Hooks that are run in this process; what they were given, and how many at a time."""
+
+    def __init__(self, ledger: Ledger, **settings: Any) -> None:
+        self.ledger = ledger
+        self.settings = HookSettings(**{"on_done": ("hook",), "on_failed": ("other",), **settings})
+        self.stop = threading.Event()
+        self.seen: list[dict[str, Any]] = []
+        self.most = 0
+        self.go_on = threading.Event()
+        self._now = 0
+        self._lock = threading.Lock()
+        self.errands = Errands(ledger, lambda: self.settings, self.call, stop=self.stop)
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self.errands.run, name="hooks")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self.stop.set()
+        self.go_on.set()
+        self.errands.last_call()
+        if self._thread.ident is not None:
+            self._thread.join(60)
+            assert not self._thread.is_alive()
+
+    def call(self, argv: tuple[str, ...], payload: str, kind: str) -> Ran:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+            self.seen.append({**json.loads(payload), "argv": argv, "kind": kind})
+        self.go_on.wait(60)
+        with self._lock:
+            self._now -= 1
+        return Ran("stopped") if self.stop.is_set() else DONE
+
+    def result(self, name: str, number: int) -> None:
+        """Conclude a file once more."""
+        self.ledger.put([Found(b"/in", f"/in/{name}".encode(), Fingerprint(number, 1))])
+        job = self.ledger.claim("test", lease=60)
+        assert job is not None
+        self.ledger.done(job, Outcome(), hook=json.dumps({"path": name, "number": number}))
+        self.errands.poke()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = open_ledger(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def hooks(ledger: Ledger) -> Iterator[Hooks]:
+    made = Hooks(ledger)
+    yield made
+    made.end()
+
+
+def test_so_many_hooks_run_at_a_time_and_no_more(hooks: Hooks) -> None:
+    for number in range(20):
+        hooks.result(f"{number}.wav", number + 1)
+    hooks.start()
+
+    eventually(lambda: len(hooks.seen) == 4)
+    hooks.go_on.set()
+    eventually(lambda: len(hooks.seen) == 20)
+    assert hooks.most == 4
+
+
+def test_the_number_may_change_in_the_middle(hooks: Hooks) -> None:
+    for number in range(8):
+        hooks.result(f"{number}.wav", number + 1)
+    hooks.start()
+    eventually(lambda: len(hooks.seen) == 4)
+
+    hooks.settings = HookSettings(on_done=("hook",), concurrency=6)
+    hooks.errands.poke()
+
+    eventually(lambda: len(hooks.seen) == 6)
+
+
+def test_hooks_of_one_file_run_in_order_and_never_beside_each_other(hooks: Hooks) -> None:
+    hooks.go_on.set()
+    for number in range(1, 31):
+        hooks.result(f"{number % 3}.wav", number)
+    hooks.start()
+
+    eventually(lambda: len(hooks.seen) == 30)
+    for name in ("0.wav", "1.wav", "2.wav"):
+        numbers = [seen["number"] for seen in hooks.seen if seen["path"] == name]
+        assert numbers == sorted(numbers)
+
+
+def test_a_slow_hook_holds_up_only_its_own_file(hooks: Hooks) -> None:
+    hooks.result("slow.wav", 1)
+    hooks.result("slow.wav", 2)
+    hooks.result("other.wav", 3)
+    hooks.start()
+
+    eventually(lambda: len(hooks.seen) == 2)
+    assert {(seen["path"], seen["number"]) for seen in hooks.seen} == {("slow.wav", 1), ("other.wav", 3)}
+
+
+def test_each_result_has_an_id_of_its_own(hooks: Hooks) -> None:
+    hooks.go_on.set()
+    for number in range(1, 4):
+        hooks.result("a.wav", number)
+    hooks.start()
+
+    eventually(lambda: len(hooks.seen) == 3)
+    assert len({seen["id"] for seen in hooks.seen}) == 3
+    assert {seen["run"] for seen in hooks.seen} == {1}
+
+
+def test_a_stop_ends_what_runs_and_the_next_start_runs_it_again_under_its_id(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    opened = open_ledger(state)
+    first = Hooks(opened)
+    first.result("a.wav", 1)
+    first.start()
+    eventually(lambda: first.seen)
+    first.end()
+    opened.close()
+
+    opened = open_ledger(state)
+    second = Hooks(opened)
+    second.go_on.set()
+    second.start()
+    eventually(lambda: second.seen)
+    eventually(lambda: not opened.hooks_due(1))
+    second.end()
+    opened.close()
+
+    assert [(seen["id"], seen["run"]) for seen in (*first.seen, *second.seen)] == [
+        (first.seen[0]["id"], 1),
+        (first.seen[0]["id"], 2),
+    ]
+
+
+def test_a_hook_that_is_not_set_any_more_is_dropped(hooks: Hooks, ledger: Ledger) -> None:
+    hooks.settings = HookSettings()
+    hooks.result("a.wav", 1)
+    hooks.start()
+    hooks.errands.last_call()
+
+    assert hooks.errands.over.wait(60)
+    assert hooks.seen == []
+    assert ledger.hooks_due(10) == []
+
+
+def test_what_a_thread_meets_ends_the_errands(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(_call: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(hooks.ledger, "hook_done", crash)
+    hooks.go_on.set()
+    hooks.result("a.wav", 1)
+
+    with pytest.raises(RuntimeError), ThreadPoolExecutor(1) as pool:
+        pool.submit(hooks.errands.run).result(60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_five_hundred_results_with_a_slow_hook_and_kills_in_between(tmp_path: Path) -> None:
+    """Every result's hook ran; none of those that ended was run again; never more than so many at a time."""
+    folder, log = tmp_path / "in", tmp_path / "log"
+    folder.mkdir()
+    log.mkdir()
+    count, at_once = 500, 6
+    # A file of its own per run: begun, and then ended.
+    script = tmp_path / "hook"
+    script.write_text(
+        "#!/bin/sh\nname=$(mktemp -p " + str(log) + " run.XXXXXXXX)\ncat > $name\nsleep 0.05\nmv $name $name.end\n"
+    )
+    script.chmod(0o755)
+    for number in range(count):
+        recording(folder / f"{number}.wav", seconds=0.05)
+    options = ["--set", f"hooks.on_done=['{script}']", "--set", f"hooks.concurrency={at_once}"]
+    most = 0
+    with serving(lambda _: answer("Good morning.")) as server:
+        options += ["--set", f"api.url={server.url}", "--set", "transcript.formats=['txt']"]
+        for _ in range(4):
+            with daemon(folder, *options, state=tmp_path / "state") as running:
+                wanted = len(list(log.glob("*.end"))) + 40
+                eventually(partial(_ended, log, wanted), patience=120)
+                running.kill()
+                # Hooks of a daemon that is killed come to their own end.
+                eventually(lambda: not [path for path in log.iterdir() if not path.name.endswith(".end")])
+        with daemon(folder, *options, state=tmp_path / "state") as running:
+            deadline = time.monotonic() + 200
+            while time.monotonic() < deadline:
+                most = max(most, len([path for path in log.iterdir() if not path.name.endswith(".end")]))
+                ran = {json.loads(path.read_text())["path"] for path in log.glob("*.end")}
+                if len(ran) == count:
+                    break
+            assert running.stop() == 0
+
+    told = [json.loads(path.read_text()) for path in log.glob("*.end")]
+    assert {payload["path"] for payload in told} == {str(folder / f"{number}.wav") for number in range(count)}
+    assert len({payload["id"] for payload in told}) == count
+    again = Counter(payload["id"] for payload in told)
+    # At least once: what ran at a kill runs again, and nothing else does.
+    assert len(told) - count <= 4 * at_once
+    assert max(again.values()) <= 5
+    assert 1 < most <= at_once
+    with sqlite3.connect(tmp_path / "state" / "ledger.sqlite3") as database:
+        assert database.execute("SELECT count(*) FROM hooks").fetchone() == (0,)
+
+
+def _ended(log: Path, count: int) -> bool:
+    return len(list(log.glob("*.end"))) >= count

@@ -1,0 +1,267 @@
+"""What a reload changes: every setting takes effect at once, or says that it needs a restart."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import command, daemon, eventually
+from scripted import Asked, Reply, serving
+from test_service import answer, hearing, recording
+
+from watcher.config import Config, load
+from watcher.config.settings import keys, sections
+from watcher.job import Fingerprint, Job
+from watcher.report.status import look
+from watcher.service.house import House
+from watcher.service.plan import plan
+
+Probe = Callable[[House], object]
+
+
+def wanted(house: House) -> Any:
+    job = Job(
+        id=1, root=b"/srv/in", path=b"/srv/in/a.wav", fingerprint=Fingerprint(1, 2), attempts=1, fence=1, queued_at=0
+    )
+    return house.rooms.wanted(job)
+
+
+def folder(house: House) -> Any:
+    return house.plan.folders[0]
+
+
+#: The new value, and what the rooms work with then.
+AT_ONCE: dict[str, tuple[object, Probe, object]] = {
+    "api.url": (
+        "http://127.0.0.1:2/v1",
+        lambda h: h.rooms.client.endpoint.transcriptions,
+        "http://127.0.0.1:2/v1/audio/transcriptions",
+    ),
+    "api.key": ("sk-new", lambda h: h.rooms.client.endpoint.secret, "sk-new"),
+    "api.model": ("large", lambda h: h.rooms.client.endpoint.model, "large"),
+    "api.concurrency": (7, lambda h: h.gate._options.concurrency, 7),
+    "api.fleet_concurrency": (9, lambda h: h.gate._options.fleet_concurrency, 9),
+    "api.attempts": (3, lambda h: h.staff.workers[0]._attempts(), 3),
+    "api.requests_per_minute": (5, lambda h: h.gate._options.requests_per_minute, 5),
+    "api.max_upload_mb": (
+        1,
+        lambda h: (h.rooms.client.endpoint.max_upload_bytes, folder(h).max_upload_bytes),
+        (1 << 20,) * 2,
+    ),
+    "api.daily_minutes": (9, lambda h: h.gate._options.daily_minutes, 9),
+    "api.price_per_minute": (0.5, lambda h: h.plan.settings.api.price_per_minute, 0.5),
+    "transcript.task": ("translate", lambda h: wanted(h).request.task, "translate"),
+    "transcript.language": ("de", lambda h: wanted(h).request.language, "de"),
+    "transcript.prompt": ("Kant", lambda h: wanted(h).request.prompt, "Kant"),
+    "transcript.temperature": (0.5, lambda h: wanted(h).request.temperature, 0.5),
+    "transcript.formats": (["vtt"], lambda h: wanted(h).formats, ("vtt",)),
+    "transcript.output": ("{name}", lambda h: wanted(h).output, "{name}"),
+    "transcript.wrap": (60, lambda h: wanted(h).text.wrap, 60),
+    "transcript.bom": (True, lambda h: wanted(h).text.bom, True),
+    "subtitles.max_chars": (30, lambda h: wanted(h).rules.max_chars, 30),
+    "subtitles.max_lines": (1, lambda h: wanted(h).rules.max_lines, 1),
+    "subtitles.max_chars_per_second": (17, lambda h: wanted(h).rules.max_chars_per_second, 17),
+    "subtitles.min_seconds": (1, lambda h: wanted(h).rules.min_seconds, 1),
+    "subtitles.max_seconds": (6, lambda h: wanted(h).rules.max_seconds, 6),
+    "subtitles.gap_seconds": (0.1, lambda h: wanted(h).rules.gap_seconds, 0.1),
+    "subtitles.guard": (False, lambda h: wanted(h).rules.guard, False),
+    "folders.path": ("/srv/other", lambda h: folder(h).path, "/srv/other"),
+    "folders.name": ("other", lambda h: folder(h).name, "other"),
+    "folders.recursive": (False, lambda h: folder(h).recursive, False),
+    "folders.include": (["*.raw"], lambda h: folder(h).include, ("*.raw",)),
+    "folders.exclude": (["*.mp3"], lambda h: folder(h).exclude, ("*.mp3",)),
+    "folders.backlog": (False, lambda h: folder(h).backlog, False),
+    "folders.quiet_seconds": (8, lambda h: folder(h).quiet_seconds, 8),
+    "folders.after": ("move:done/", lambda h: (wanted(h).after, folder(h).prune), ("done/", ("done",))),
+    "folders.detect": ("scan", lambda h: folder(h).detect, "scan"),
+    "media.pieces": ("fixed", lambda h: h.plan.settings.media.pieces, "fixed"),
+    "media.piece_seconds": (90, lambda h: (h.plan.settings.media.piece_seconds, folder(h).piece_seconds), (90, 90)),
+    "media.codec": ("mp3", lambda h: h.plan.settings.media.codec, "mp3"),
+    "media.skip_silence": (False, lambda h: h.plan.settings.media.skip_silence, False),
+    "state.workers": (7, lambda h: [w.small for w in h.staff.workers], [*[False] * 6, True, True]),
+    "state.keep_answers_days": (3, lambda h: h.history._settings().keep_answers_days, 3),
+    "state.keep_answers_mb": (3, lambda h: h.history._settings().keep_answers_mb, 3),
+    "state.keep_history_days": (3, lambda h: h.history._settings().keep_history_days, 3),
+    "hooks.on_done": (["true"], lambda h: h.errands._settings().on_done, ("true",)),
+    "hooks.on_failed": (["true"], lambda h: h.errands._settings().on_failed, ("true",)),
+    "hooks.timeout_seconds": (3, lambda h: h.errands._settings().timeout_seconds, 3),
+    "hooks.concurrency": (3, lambda h: h.errands._settings().concurrency, 3),
+    "service.error_notes": (False, lambda h: h.conclusions._notes(), False),
+    "service.drain_seconds": (3, lambda h: h.plan.settings.service.drain_seconds, 3),
+}
+#: A reload that changes these is refused, and says what to do.
+RESTART = {"state.dir", "state.url"}
+#: Set up by the service itself; tried on a daemon below.
+OF_THE_LOG = {"log.level", "log.format"}
+
+
+def config(directory: Path, /, **given: dict[str, object]) -> Config:
+    own = given.pop("folders", {})
+    return load(
+        {
+            "api": {"url": "http://127.0.0.1:1/v1", "key": "sk-old", **given.pop("api", {})},
+            "state": {"dir": str(directory), **given.pop("state", {})},
+            "folders": [{"path": "/srv/in", **own}],
+            **given,
+        },
+        environ={},
+    )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(plan(config(tmp_path / "state")), stop=threading.Event(), on_death=lambda: None, environment={})
+    made.start(inspect=lambda _path: None)
+    yield made
+    assert made.drain(10) == []
+    assert made.error is None
+    made.close()
+
+
+def test_every_setting_is_in_the_table() -> None:
+    known = {f"{section}.{key}" for section in sections() for key in keys(section)}
+
+    assert known == AT_ONCE.keys() | RESTART | OF_THE_LOG
+
+
+def test_every_setting_but_two_takes_effect_at_a_reload(house: House, tmp_path: Path) -> None:
+    for name, (value, probe, expected) in AT_ONCE.items():
+        section, key = name.split(".")
+        assert probe(house) != expected, name
+        house.swap(plan(config(tmp_path / "state", **{section: {key: value}})))
+        assert probe(house) == expected, name
+        house.swap(plan(config(tmp_path / "state")))
+
+
+def test_what_works_is_replaced_as_a_whole(house: House, tmp_path: Path) -> None:
+    before = house.rooms
+
+    house.swap(plan(config(tmp_path / "state", api={"url": "http://127.0.0.1:2/v1", "key": "sk-new"})))
+
+    assert (before.plan.endpoint, before.client.endpoint) == (before.plan.endpoint,) * 2
+    assert (house.rooms.plan.endpoint, house.rooms.client.endpoint) == (house.rooms.plan.endpoint,) * 2
+    assert house.rooms.gate is not before.gate
+    with pytest.raises(AttributeError):
+        house.rooms.plan = before.plan  # type: ignore[misc] # that it can't be done is the point
+
+
+def test_another_key_goes_through_the_same_door(house: House, tmp_path: Path) -> None:
+    before = house.rooms
+
+    house.swap(plan(config(tmp_path / "state", api={"key": "sk-new"})))
+
+    assert house.gate is before.gate
+    assert house.rooms.client is not before.client
+
+
+def test_nobody_works_with_half_of_the_new_settings(tmp_path: Path) -> None:
+    """Reloads as fast as they go while files are worked on: every request bears the key of the server it goes to."""
+    asked: list[tuple[str, str]] = []
+
+    def script(name: str) -> Callable[[Asked], Reply]:
+        def reply(request: Asked) -> Reply:
+            asked.append((name, request.headers["Authorization"]))
+            return hearing(request)
+
+        return reply
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = tmp_path / "watcher.toml"
+    with serving(script("one")) as one, serving(script("two")) as two:
+        urls = {"one": one.url, "two": two.url}
+
+        def write(name: str, workers: int) -> None:
+            file.write_text(
+                f'[api]\nurl = "{urls[name]}"\nkey = "key-{name}"\n[[folders]]\npath = "{folder}"\n'
+                f"[state]\nworkers = {workers}\n"
+            )
+
+        write("one", 2)
+        with daemon("--config", file, state=tmp_path / "state") as running:
+            running.await_event("service.ready")
+            for number in range(40):
+                recording(folder / f"{number}.wav", seconds=0.1)
+                if number % 4 == 3:
+                    write("two" if number % 8 == 3 else "one", 1 + number % 7)
+                    running.send(signal.SIGHUP)
+                    running.await_events("service.reloaded", (number + 1) // 4, ok=True)
+            running.await_events("job.done", 40)
+            assert running.stop() == 0
+
+    assert {name for name, _ in asked} == {"one", "two"}
+    assert {key for name, key in asked if name == "one"} == {"Bearer key-one"}
+    assert {key for name, key in asked if name == "two"} == {"Bearer key-two"}
+    assert len(asked) == 40
+
+
+def test_more_workers_work_at_once_and_fewer_finish_what_they_began(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = tmp_path / "watcher.toml"
+    go_on = threading.Event()
+    inside: list[str] = []
+
+    def script(request: Asked) -> Reply:
+        inside.append(request.path)
+        assert go_on.wait(60)
+        return answer("Good morning.")
+
+    with serving(script) as server:
+
+        def write(workers: int) -> None:
+            file.write_text(
+                f'[api]\nurl = "{server.url}"\nkey = "x"\nconcurrency = 8\n[[folders]]\npath = "{folder}"\n'
+                f"[state]\nworkers = {workers}\n"
+            )
+
+        write(1)
+        with daemon("--config", file, state=tmp_path / "state") as running:
+            running.await_event("service.ready")
+            for number in range(8):
+                recording(folder / f"{number}.wav")
+            running.await_events("file.queued", 8)
+            eventually(lambda: len(inside) == 1)
+            write(6)
+            running.send(signal.SIGHUP)
+            eventually(lambda: len(inside) >= 6)
+            write(1)
+            running.send(signal.SIGHUP)
+            running.await_events("service.reloaded", 2, ok=True)
+            go_on.set()
+            running.await_events("job.done", 8)
+            assert running.stop() == 0
+
+
+def test_the_log_s_settings_take_effect_and_another_state_needs_a_restart(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = tmp_path / "watcher.toml"
+
+    def write(state: str = "state", level: str = "warning") -> None:
+        # No --set for these, which would win over the file.
+        file.write_text(
+            f'[api]\nurl = "http://127.0.0.1:1/v1"\n[[folders]]\npath = "{folder}"\n[log]\nlevel = "{level}"\n'
+            f'[state]\ndir = "{tmp_path / state}"\n'
+        )
+
+    write()
+    with command("run", "--config", file) as running:
+        eventually(lambda: _is_ready(tmp_path))
+        write(level="info")
+        running.send(signal.SIGHUP)
+        running.await_event("service.reloaded", ok=True)
+        write(state="elsewhere", level="info")
+        running.send(signal.SIGHUP)
+        refused = running.await_event("service.reloaded", ok=False)
+        assert "state.dir" in refused["message"]
+        assert "restart" in refused["hint"]
+        assert running.stop() == 0
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def _is_ready(tmp_path: Path) -> bool:
+    """Say whether the daemon tells of itself: from then on it heeds signals."""
+    return bool(look(tmp_path / "state").service)

@@ -1,0 +1,153 @@
+"""Workers that are hired and dismissed while they work."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from daemon import eventually
+
+from watcher.errors import JobError
+from watcher.job import Fingerprint, Found, Job, Outcome
+from watcher.ledger import Ledger, open_ledger
+from watcher.service.crew import Crew
+from watcher.service.staff import Staff
+from watcher.worker import Beat, Leases, Worker
+
+
+class Office:
+    """A ledger, a staff, and work that takes until it is let go."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.stop = threading.Event()
+        self.crew = Crew(on_death=lambda: None)
+        self.staff = Staff(self.crew, self.hire, wake=ledger.wake)
+        self.at_work: set[str] = set()
+        self.go_on = threading.Event()
+        self.concluded: list[bytes] = []
+
+    def hire(self, name: str) -> Worker:
+        return Worker(
+            name,
+            self.ledger,
+            self.work,
+            leases=Leases(self.ledger),
+            admit=lambda *, timeout: nullcontext(timeout),
+            conclude=self,
+            stop=self.stop,
+            attempts=lambda: 1,
+            jitter=lambda: 0.0,
+        )
+
+    def work(self, job: Job, beat: Beat) -> Outcome:
+        beat(60)
+        self.at_work.add(threading.current_thread().name)
+        assert self.go_on.wait(60)
+        self.at_work.discard(threading.current_thread().name)
+        return Outcome()
+
+    def put(self, *names: str) -> None:
+        self.ledger.put([Found(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names])
+
+    def names(self) -> list[str]:
+        return [worker.name for worker in self.staff.workers]
+
+    # What follows from a result.
+
+    def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
+        self.ledger.done(job, outcome)
+        self.concluded.append(job.path)
+
+    def failed(self, job: Job, error: JobError) -> None:
+        raise NotImplementedError
+
+    def dropped(self, job: Job, error: JobError) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    ledger = open_ledger(tmp_path / "state")
+    made = Office(ledger)
+    yield made
+    made.go_on.set()
+    made.stop.set()
+    ledger.wake()
+    assert made.crew.join(30) == []
+    assert made.crew.error is None
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("count", "small"),
+    [(1, [False]), (2, [False, True, True]), (4, [False, False, False, True, True]), (8, [*[False] * 7, *[True] * 3])],
+)
+def test_one_of_several_and_some_more_are_for_short_files(office: Office, count: int, small: list[bool]) -> None:
+    office.staff.resize(count)
+
+    assert [worker.small for worker in office.staff.workers] == small
+    assert len(set(office.names())) == len(small)
+
+
+def test_more_are_hired_and_roles_change_with_the_number(office: Office) -> None:
+    office.staff.resize(1)
+    office.staff.resize(4)
+
+    assert office.names() == ["worker-1", "worker-2", "worker-3", "worker-4", "worker-5"]
+    assert [worker.small for worker in office.staff.workers] == [False, False, False, True, True]
+    office.staff.resize(1)
+    assert [worker.small for worker in office.staff.workers] == [False]
+
+
+def test_who_is_dismissed_finishes_his_job_and_takes_no_other(office: Office) -> None:
+    office.staff.resize(3)
+    office.put(*"abcd")
+    eventually(lambda: len(office.at_work) == 4)
+    dismissed = office.staff.workers[1:]
+
+    office.staff.resize(1)
+    assert [worker.ended for worker in dismissed] == [False] * 3
+    assert len(office.at_work) == 4
+    office.go_on.set()
+    eventually(lambda: all(worker.ended for worker in dismissed))
+    assert office.names() == ["worker-1"]
+    office.put("e")
+    eventually(lambda: len(office.concluded) == 5)
+
+
+def test_idle_workers_end_at_once_when_they_are_dismissed(office: Office) -> None:
+    office.staff.resize(4)
+    dismissed = office.staff.workers[1:]
+
+    office.staff.resize(1)
+
+    eventually(lambda: all(worker.ended for worker in dismissed))
+
+
+def test_a_name_is_free_again_only_when_its_worker_has_ended(office: Office) -> None:
+    office.staff.resize(2)
+    office.put(*"abc")
+    eventually(lambda: len(office.at_work) == 3)
+    office.staff.resize(1)
+
+    office.staff.resize(2)
+    assert office.names() == ["worker-1", "worker-4", "worker-5"]
+    office.go_on.set()
+    eventually(lambda: not office.at_work)
+    eventually(lambda: all(worker.ended for worker in office.staff._leaving))
+    office.staff.resize(4)
+    assert office.names() == ["worker-1", "worker-4", "worker-5", "worker-2", "worker-3"]
+
+
+def test_a_dismissed_worker_that_hangs_is_overdue_all_the_same(office: Office) -> None:
+    office.staff.resize(2)
+    office.put(*"abc")
+    eventually(lambda: len(office.at_work) == 3)
+    hanging = office.staff.workers[2]
+    office.staff.resize(1)
+
+    hanging.beat(-1)
+
+    assert office.staff.overdue == [hanging.name]
