@@ -37,7 +37,7 @@ class Row:
 
 def number(value: float) -> str:
     """Write a figure with three digits that count."""
-    if value == 0 or abs(value) >= 100:  # noqa: PLR2004 - three digits
+    if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -1,8 +1,12 @@
 """Recordings that don't go as they are: decoded in a child process, cut at silences, encoded while they are read."""
 
-from watcher.media.cutting import Cutting, clear_spool
+from typing import TYPE_CHECKING
+
 from watcher.media.piece import RATE, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.source import digest, sketch
+
+if TYPE_CHECKING:
+    from watcher.media.cutting import Cutting, clear_spool
 
 __all__ = [
     "RATE",
@@ -16,3 +20,13 @@ __all__ = [
     "digest",
     "sketch",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what runs the child where it is used: the settings, and so every command, need no more than the options."""
+    if name in {"Cutting", "clear_spool"}:
+        from watcher.media import cutting  # noqa: PLC0415 - see above
+
+        return getattr(cutting, name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
