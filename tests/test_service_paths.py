@@ -152,3 +152,94 @@ def test_a_single_file_is_treated_as_its_folder_says_whatever_lies_in_between(
     watcher("once", link / "monday" / "talk.wav", *options)
 
     assert sorted(path.name for path in (folder / "done" / "monday").iterdir()) == ["talk.vtt", "talk.wav"]
+
+
+def test_a_part_of_a_folder_is_treated_as_its_folder_says(tmp_path: Path, server: Server, folder: Path) -> None:
+    """Its rows, the settings above it and the move are those of the folder, not of a root of its own."""
+    options = settings(tmp_path, server, folder, 'after = "move:done/"', "exclude = ['raw/']")
+    (folder / ".watcher.toml").write_text('formats = ["vtt"]\n')
+    for name in ("monday", "monday/raw", "tuesday"):
+        (folder / name).mkdir()
+        recording(folder / name / "talk.wav")
+
+    watcher("once", folder / "monday", *options)
+
+    assert sorted(path.name for path in (folder / "done" / "monday").iterdir()) == ["talk.vtt", "talk.wav"]
+    assert (folder / "monday" / "raw" / "talk.wav").exists()
+    assert (folder / "tuesday" / "talk.wav").exists()
+    assert len(server.asked) == 1
+    known = watcher("status", "--json", *options).stdout
+    assert str(folder / "monday" / "talk.wav") in known
+    watcher("once", *options)
+    assert len(server.asked) == 2
+
+
+def test_a_part_that_its_folder_leaves_out_is_left_and_told(tmp_path: Path, server: Server, folder: Path) -> None:
+    options = settings(tmp_path, server, folder, "exclude = ['raw/']")
+    (folder / "raw").mkdir()
+    recording(folder / "raw" / "talk.wav")
+
+    ended = watcher("once", folder / "raw", *options)
+
+    assert "left, excluded" in ended.stderr
+    assert server.asked == []
+
+
+def test_a_folder_named_through_a_link_is_the_one_in_the_settings(tmp_path: Path, server: Server, folder: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    options = settings(tmp_path, server, link, 'formats = ["vtt"]')
+    (folder / "monday").mkdir()
+    recording(folder / "monday" / "talk.wav")
+    recording(folder / "talk.wav")
+
+    watcher("once", folder / "monday", *options)
+    assert (folder / "monday" / "talk.vtt").exists()
+    watcher("once", folder, *options)
+    assert (folder / "talk.vtt").exists()
+    watcher("once", link, *options)
+
+    assert len(server.asked) == 2
+
+
+def test_a_folder_above_those_in_the_settings_leaves_them_what_is_theirs(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    options = settings(tmp_path, server, folder, 'formats = ["vtt"]')
+    recording(folder / "talk.wav")
+    recording(tmp_path / "loose.wav")
+
+    watcher("once", tmp_path, *options)
+
+    assert (folder / "talk.vtt").exists()
+    assert not (folder / "talk.srt").exists()
+    assert (tmp_path / "loose.srt").exists()
+
+
+def test_a_link_inside_a_folder_may_be_named(tmp_path: Path, server: Server, folder: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    recording(outside / "talk.wav")
+    (folder / "link").symlink_to(outside)
+    options = settings(tmp_path, server, folder, 'formats = ["vtt"]')
+
+    watcher("once", folder / "link", *options)
+
+    assert (outside / "talk.vtt").exists()
+
+
+def test_what_comes_again_after_it_was_moved_away_is_worked_on_again(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    """Under the same name, with the same size, time and inode: where inodes tell nothing, a second copy looks like that."""
+    options = settings(tmp_path, server, folder, 'after = "move:done/"')
+    with daemon(*options, state=tmp_path / "state") as running:
+        running.await_event("service.ready")
+        recording(folder / "talk.wav")
+        running.await_events("job.done", 1)
+        (folder / "done" / "talk.wav").rename(folder / "talk.wav")
+        running.await_events("job.done", 2)
+        assert running.stop() == 0
+
+    assert len(server.asked) == 1
+    assert not (folder / "talk.wav").exists()

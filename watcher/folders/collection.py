@@ -51,11 +51,13 @@ def collect(
     ledger: Ledger,
     *,
     stop: threading.Event,
+    parts: Sequence[tuple[Folder, str]] = (),
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Collected:
     """Scan the folders and look at the named files until nothing is left that quiet alone will settle.
 
+    Of the folders of `parts` only that directory below them is scanned. One that the folder leaves out is left.
     A named file is judged by the rules of the folder it comes with, which it lies in, but whatever its name. A file with
     an incomplete header that nobody writes is taken after the quiet time, and marked as suspect; one that is being
     written is left. Returns early, with what it has, when `stop` is set. ValueError for a broken glob.
@@ -65,6 +67,8 @@ def collect(
         collection = _Collection(ledger, mounts, clock=clock, monotonic=monotonic)
         for folder in folders:
             collection.add(folder)
+        for folder, path in parts:
+            collection.add_part(folder, os.fsencode(path))
         for folder, path in files:
             collection.add_file(folder, os.fsencode(os.path.abspath(path)))  # noqa: PTH100  keeps symbolic links
         collection.scan(stop)
@@ -85,7 +89,11 @@ class _Collection:
         self._mounts = mounts
         self._clock = clock
         self._monotonic = monotonic
+        self._known: dict[Folder, Root] = {}
         self._roots: list[Root] = []
+        self._parts: list[tuple[Root, bytes]] = []
+        #: Named, and not to be looked into.
+        self._excluded: list[bytes] = []
         self._files: list[tuple[Root, bytes]] = []
         self._queued: list[bytes] = []
         self._began = monotonic()
@@ -94,18 +102,29 @@ class _Collection:
         """Have a folder scanned."""
         self._roots.append(self._root(folder))
 
+    def add_part(self, folder: Folder, path: bytes) -> None:
+        """Have a directory of a folder scanned."""
+        root = self._root(folder)
+        if root.names.enters_all(root.relative(path)):
+            self._parts.append((root, path))
+        else:
+            self._excluded.append(path)
+
     def add_file(self, folder: Folder, path: bytes) -> None:
         """Have one file looked at."""
-        root = next((root for root, _ in self._files if root.folder == folder), None)
-        self._files.append((root or self._root(folder), path))
+        self._files.append((self._root(folder), path))
 
     def scan(self, stop: threading.Event) -> None:
         """Look at everything once."""
-        for root in self._roots:
+        for root in self._all():
             inside = {other.path for other in self._roots if other is not root and root.owns(other.path)}
             root.foreign = frozenset(inside)
-        for root in self._roots:
-            for _ in root.full():
+        scans = [
+            *((root, root.full()) for root in self._roots),
+            *((root, root.below(path)) for root, path in self._parts),
+        ]
+        for root, scan in scans:
+            for _ in scan:
                 root.flush()
                 if stop.is_set():
                     return
@@ -125,6 +144,9 @@ class _Collection:
     def result(self) -> Collected:
         """Give what was found."""
         left = [Left(candidate.path, str(candidate.reason), candidate.detail) for candidate in self._waiting()]
+        left += [
+            Left(path, "excluded", "by its name, or by the settings of the folder above") for path in self._excluded
+        ]
         waiting = {candidate.path for candidate in self._waiting()}
         settled = waiting.union(self._queued)
         known = []
@@ -139,6 +161,11 @@ class _Collection:
         return Collected(tuple(self._queued), tuple(known), tuple(left))
 
     def _root(self, folder: Folder) -> Root:
+        if folder not in self._known:
+            self._known[folder] = self._made(folder)
+        return self._known[folder]
+
+    def _made(self, folder: Folder) -> Root:
         # Nobody comes back in ten minutes: a file that looks cut off is taken after the quiet time.
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
         root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
@@ -155,7 +182,7 @@ class _Collection:
             root.flush()
 
     def _all(self) -> Iterable[Root]:
-        return dict.fromkeys([*self._roots, *(root for root, _ in self._files)])
+        return self._known.values()
 
     def _waiting(self) -> list[Candidate]:
         return [candidate for root in self._all() for candidate in root.candidates]

@@ -268,6 +268,12 @@ class Root:
             yield from self._walk([path], tour, arrived=True)
         yield tour
 
+    def below(self, path: bytes) -> Scan:
+        """List a directory that a person named, and what lies below it if the folder is a recursive one."""
+        tour = Tour()
+        yield from self._walk([path], tour, arrived=True)
+        yield tour
+
     def changed(self, paths: Iterable[bytes] | None = None, *, glance: bool = False) -> Scan:
         """List the directories (all, or these) that changed since they were listed last.
 

@@ -4,9 +4,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from watcher import tree
 from watcher.config import Config, FolderSettings, Surroundings
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
@@ -80,7 +82,7 @@ def once(
         run = _Run(house, show)
         began = time.monotonic()
         try:
-            run.work(*places, signals)
+            run.work(places, signals)
             if not run.batch.interrupted and house.error is None:
                 house.history.catch_up(seconds=_SWEEP)
         finally:
@@ -110,11 +112,11 @@ class _Run:
         self._concluded = 0
         house.conclusions.listen(self.batch.done.append, self.batch.failed.append)
 
-    def work(self, folders: list[Folder], files: list[tuple[Folder, str]], signals: Signals) -> None:
+    def work(self, places: "_Places", signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
         house = self._house
         house.start(inspect=self._dropped)
-        house.crew.start("finder", lambda: self._find(folders, files))
+        house.crew.start("finder", lambda: self._find(places))
         while house.error is None:
             if signals.wait(_TICK):
                 self.batch.interrupted = True
@@ -134,9 +136,9 @@ class _Run:
         if os.path.lexists(path):
             self.batch.left.append(Left(path, "changed", "while it was worked on"))
 
-    def _find(self, folders: list[Folder], files: list[tuple[Folder, str]]) -> None:
+    def _find(self, places: "_Places") -> None:
         ledger = self._house.ledger
-        collected = collect(folders, files, ledger, stop=self._house.stop)
+        collected = collect(places.folders, places.files, ledger, stop=self._house.stop, parts=places.parts)
         self.batch.left.extend(collected.left)
         for path in collected.known:
             record = ledger.lookup(path)
@@ -185,33 +187,61 @@ class _Run:
         )
 
 
-def _places(made: Plan, paths: Sequence[str]) -> tuple[list[Folder], list[tuple[Folder, str]]]:
-    """Sort paths into folders and single files, each with the settings of the folder that owns it."""
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where to look, each with the settings of the folder that owns it."""
+
+    folders: tuple[Folder, ...] = ()
+    #: Directories inside folders, and files.
+    parts: tuple[tuple[Folder, str], ...] = ()
+    files: tuple[tuple[Folder, str], ...] = ()
+
+
+def _places(made: Plan, paths: Sequence[str]) -> _Places:
+    """Sort what a person named: whatever lies below a configured folder is that folder's, under its name there."""
     if not paths:
         if not made.folders:
             raise ConfigError("there is nothing to do", hint="name a file or a folder: watcher once PATH")
-        return list(made.folders), []
+        return _Places(made.folders)
     folders: list[Folder] = []
+    parts: list[tuple[Folder, str]] = []
     files: list[tuple[Folder, str]] = []
     for path in paths:
         if os.path.isdir(path):  # noqa: PTH112 - a plain question
-            folders.append(_folder(made, path))
+            owner, name = _owner(made, path)
+            if owner is None:
+                folders.append(folder_for(made.settings, FolderSettings(path=path)))
+            elif name == owner.path:
+                folders.append(folder_for(made.settings, owner))
+            else:
+                parts.append((folder_for(made.settings, owner), name))
+            folders += _inside(made, path)
         elif os.path.lexists(path):
-            files.append(_file(made, path))
+            owner, name = _owner(made, path, os.path.dirname)
+            parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
+            files.append((folder_for(made.settings, owner or FolderSettings(path=parent)), name))
         else:
             raise ConfigError(f"there is no file {path}", hint="check the name")
-    return folders, files
+    return _Places(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(files)))
 
 
-def _file(made: Plan, path: str) -> tuple[Folder, str]:
-    """Give a file with its folder: below a configured one by its name there, so that all that holds there holds for it."""
-    for name in spellings(made.settings, os.fsencode(path)):
-        for root, owner in made.roots:
-            if is_below(name, root):
-                return folder_for(made.settings, owner), os.fsdecode(name)
-    return _folder(made, os.path.dirname(path)), path  # noqa: PTH120 - a plain question
+def _owner(
+    made: Plan, path: str, place: Callable[[bytes], bytes] = lambda path: path
+) -> tuple[FolderSettings | None, str]:
+    """Give the configured folder that a path is or lies in, and its name there; else None, and the path as given.
+
+    It lies in a folder when the folder's own descriptor leads to its `place`: through no link on the way.
+    """
+    names = spellings(made.settings, os.fsencode(path))
+    for root, owner in made.roots:
+        for name in names:
+            if name == root or is_below(name, root):
+                with suppress(OSError), tree.directory(root, place(name)):
+                    return owner, os.fsdecode(name)
+    return None, path
 
 
-def _folder(made: Plan, path: str) -> Folder:
-    owner = made.folder(os.path.realpath(os.fsencode(path)) + b"/")
-    return folder_for(made.settings, owner or FolderSettings(path=path), path=path)
+def _inside(made: Plan, path: str) -> list[Folder]:
+    """Give the configured folders that lie in a directory: what is in them is theirs."""
+    real = os.path.realpath(os.fsencode(path))
+    return [folder_for(made.settings, owner) for root, owner in made.real_roots if is_below(root, real)]

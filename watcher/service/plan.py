@@ -166,12 +166,12 @@ def target(folder: FolderSettings | None) -> str:
     return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
 
 
-def folder_for(settings: Settings, folder: FolderSettings, *, path: str = "") -> Folder:
-    """Give what finding needs to know of a folder; `path` replaces its own, for a part of it."""
+def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
+    """Give what finding needs to know of a folder."""
     done = target(folder).strip("/")
     return Folder(
         name=folder.name,
-        path=path or folder.path,
+        path=folder.path,
         recursive=folder.recursive,
         include=folder.include,
         exclude=folder.exclude,
