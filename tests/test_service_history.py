@@ -35,7 +35,7 @@ class Scene:
         self.watched = [os.fsencode(self.root)]
         self.history = self.begin()
 
-    def begin(self) -> History:
+    def begin(self, *, amnesia: bool = False) -> History:
         """Make it anew, as a restart does."""
         self.history = History(
             self.ledger,
@@ -46,6 +46,7 @@ class Scene:
             mounts=Mounts(str(self.table)),
             device=self.device,
             look=0.001,
+            amnesia=amnesia,
         )
         self.history._inspect = self.inspected.append  # what `start` is given
         return self.history
@@ -388,6 +389,18 @@ class TestTemporaries:
 
         assert not path.exists()
         assert scene.ledger.temporaries() == ()
+
+    def test_after_the_ledger_was_lost_those_that_nobody_remembers_are_looked_for(self, scene: Scene) -> None:
+        path = scene.record("sub/talk.wav").with_name(".talk.srt.0123abcd.tmp")
+        others = [path.with_name(name) for name in (".talk.srt.tmp", "talk.srt.0123abcd.tmp", ".talk.doc.0123abcd.tmp")]
+        for file in (path, *others):
+            file.write_text("half")
+        scene.begin(amnesia=True)
+
+        scene.history.start(inspect=scene.inspected.append, on_death=lambda: None)
+        eventually(lambda: not path.exists())
+
+        assert all(file.exists() for file in others)
 
 
 class TestWhen:

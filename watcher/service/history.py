@@ -140,8 +140,11 @@ class History:
         mounts: Mounts | None = None,
         device: Callable[[bytes], int] | None = None,
         look: float = _LOOK,
+        amnesia: bool = False,
     ) -> None:
         """`roots` gives the watched folders; `look`: seconds between two looks whether a sweep is due.
+
+        `amnesia`: the ledger was damaged, so that nobody knows any more which temporaries a crash has left.
 
         `device` stands in for the device numbers of directories.
         """
@@ -153,6 +156,7 @@ class History:
         self._look = look
         self._mounts = mounts or Mounts()
         self._places = Places(self._mounts) if device is None else Places(self._mounts, device=device)
+        self._amnesia = amnesia
         self._swept: float | None = None
         #: Temporaries at the last look: what is placed is gone by the next one.
         self._noted: frozenset[bytes] = frozenset()
@@ -184,6 +188,8 @@ class History:
 
     def run(self) -> None:
         """Sweep whenever it is due, until stop is set."""
+        with suppress(StateBusyError):
+            self._recollect()
         while not self._stop.wait(self._look):
             # Whatever the ledger could not take or give is done by the next sweep.
             with suppress(StateBusyError):
@@ -200,6 +206,14 @@ class History:
             for _ in self.sweep():
                 if self._stop.wait(_PAUSE):
                     return
+
+    def _recollect(self) -> None:
+        """Note what a crash may have left before the ledger was lost; cleared is what is there at two more looks."""
+        for root in self._roots() if self._amnesia else ():
+            for _ in sidecar.note_temporaries(root, self._ledger):
+                if self._stop.is_set():
+                    return
+        self._amnesia = False
 
     def _clear(self) -> None:
         """Remove temporaries whose folder did not let go of them: those that stood there at the last look, too."""

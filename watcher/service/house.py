@@ -115,6 +115,7 @@ class House:
             roots=lambda: [root for root, _ in self.plan.roots],
             stop=stop,
             clock=clock,
+            amnesia=salvage is not None,
         )
         self._retired: list[Client] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")

@@ -15,7 +15,7 @@ from watcher.sidecar.notes import (
     write_pause_note,
     write_settings_note,
 )
-from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, place
+from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, note_temporaries, place
 from watcher.sidecar.register import Register, Row
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "adopted",
     "check_template",
     "clear_temporaries",
+    "note_temporaries",
     "forget_move",
     "move_done",
     "needs_language",

@@ -17,6 +17,8 @@ NAME_MAX: Final = 255
 #: ``talk.wav.99.txt`` is the last name that is tried.
 _LAST_NUMBER: Final = 99
 _PLACEHOLDER: Final = re.compile(r"\{(stem|name|language)\}")
+#: ``.talk.srt.0123abcd.tmp``
+_TO_BE: Final = re.compile(rb"\..+\.(srt|vtt|txt|json)\.[0-9a-f]{8}\.tmp", re.DOTALL)
 _CONTINUATION: Final = range(0x80, 0xC0)
 
 
@@ -76,6 +78,11 @@ def shorten(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> bytes:
 def temporary(name: bytes, token: str, *, limit: int = NAME_MAX) -> bytes:
     """Give the name under which `name` is written before it is complete: hidden, and ignored by the finder."""
     return shorten(b"." + name, b"." + token.encode() + b".tmp", limit=limit)
+
+
+def is_output_to_be(name: bytes) -> bool:
+    """Say whether a name can only be that of an output, or a note, that was never completed."""
+    return _TO_BE.fullmatch(name) is not None
 
 
 def is_temporary(name: bytes) -> bool:

@@ -113,6 +113,19 @@ def clear_temporaries(
     return cleared
 
 
+def note_temporaries(root: bytes, register: Register) -> Iterator[bytes]:
+    """Note, and yield, each temporary below a root, whoever remembers it: for a register that was lost.
+
+    They may be cleared once it is certain that nobody is writing them. Folders that cannot be listed are passed over.
+    """
+    for folder, _, files in os.walk(root):
+        for name in files:
+            if names.is_output_to_be(name):
+                path = os.path.join(folder, name)  # noqa: PTH118 - bytes
+                register.enter_temporary(path)
+                yield path
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A complete file on its way to one of several names, best first."""
