@@ -29,7 +29,7 @@ from watcher.errors import (
 from watcher.fleet import Credit, Door, Fleet
 from watcher.gate.hold import Hold, Kind, Streak, hold_for
 from watcher.gate.line import Line, Waiter
-from watcher.gate.link import Inside, Link, hold_of
+from watcher.gate.link import LEASE, Inside, Link, hold_of
 from watcher.gate.pace import Budget, Pace, midnight_after
 from watcher.gate.record import Memory, Pause, Record, pause_from
 from watcher.gate.state import GateOptions, GateState, Status
@@ -104,14 +104,16 @@ class Gate:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         fleet: Fleet | None = None,
+        lease: float = LEASE,
     ) -> None:
         """Take up what memory holds: a hold is probed at once, with one request.
 
         `buy` is the ledger's. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
         holds, pauses and minutes are theirs, too, `memory` is not used, and somebody has to call `attend` all the time.
+        What the fleet gives counts for `lease` seconds.
         """
         self._options = options
-        self._link = None if fleet is None else Link(fleet, options, monotonic=monotonic)
+        self._link = None if fleet is None else Link(fleet, options, monotonic=monotonic, lease=lease)
         self._record = Record(memory, endpoint_name) if self._link is None else self._link
         self._stop = stop
         self._clock = clock
@@ -187,13 +189,15 @@ class Gate:
                     return
                 self._touch.wait(max(min(deadline - now, link.wait(now)), 0.001))
             looks, link.heard = link.heard or not link.silent, False
+        asked = False
         try:
             link.speak()
             door = link.look() if looks else None
+            asked = need is not None
             share = None if need is None else link.ask(need)
         except StateError as error:
             with self._lock:
-                link.failed(error, now=self._monotonic())
+                link.failed(error, now=self._monotonic(), asked=asked)
             return
         with self._lock:
             moment = self._monotonic()

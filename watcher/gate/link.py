@@ -115,7 +115,7 @@ class Link:
 
     def need(self, now: float, inside: Inside, line: Line) -> Need | None:
         """Say what to ask for now, if anything; `taken` or `failed` has to follow."""
-        if now < self._retry:
+        if self.trouble is not None:
             return None
         options = self.options
         room = inside.limit - inside.requests
@@ -154,7 +154,8 @@ class Link:
         )
 
     def again(self) -> None:
-        """Ask anew even for what was asked already: others may have given something back, or the limits are others."""
+        """Ask anew even for what was asked already: others may have given something back, or need what we have."""
+        self.contended = True
         self._asked, self._spent_day = (), ""
         self._next = -math.inf
 
@@ -187,9 +188,14 @@ class Link:
         self._next = now + (_AGAIN if soon else self._lease / 3)
         self.trouble = None
 
-    def failed(self, error: StateError, *, now: float) -> None:
-        """Note that the ledger did not answer: what we have counts until its lease ends, and nothing more."""
+    def failed(self, error: StateError, *, now: float, asked: bool) -> None:
+        """Note that the ledger did not answer: what we have counts until its lease ends, and nothing more.
+
+        `asked`: it may have taken something back without our hearing of it. It is not asked again before it answers.
+        """
         self.trouble = error
+        if not asked:
+            self._frozen = math.inf
         self.heard = True
         self._retry = now + _AGAIN
 

@@ -74,6 +74,7 @@ COMMONS: Final = (
         _now FLOAT8;
         _next FLOAT8;
         _before INTEGER;
+        _asked INTEGER;
         _turn FLOAT8;
         _reserved FLOAT8 := 0;
         _spent FLOAT8;
@@ -123,10 +124,11 @@ COMMONS: Final = (
             END;
             _reserved := _flying + CASE credit WHEN 2 THEN _waiting WHEN 1 THEN _first ELSE 0 END;
         END IF;
-        SELECT places, turn INTO _before, _turn
+        SELECT places, wanted, turn INTO _before, _asked, _turn
         FROM shares WHERE endpoint = _endpoint AND host = _host AND lease_until > _now;
         IF NOT FOUND THEN
             _before := 0;
+            _asked := 0;
             _turn := _now;
         END IF;
         INSERT INTO shares (endpoint, host, wanted, places, turn, reserved, lease_until)
@@ -168,7 +170,10 @@ COMMONS: Final = (
             counted := greatest(allowed, _used);
             UPDATE shares SET places = counted, turn = CASE WHEN (counted > 0) = (_before > 0) THEN _turn ELSE _now END
             WHERE endpoint = _endpoint AND host = _host;
-            IF (allowed < _target AND _surplus) OR (counted < _before AND _hungry) THEN
+            -- What others said they want may be more than what they need now: they are asked when somebody falls short.
+            IF (allowed < _target AND _surplus) OR (counted < _before AND _hungry)
+                OR (_others > 0 AND _wanted > allowed AND (_wanted > _asked OR _asked <= _before))
+            THEN
                 PERFORM pg_notify('watcher_gate', _host);
             END IF;
         END IF;
