@@ -7,7 +7,8 @@ from pathlib import Path
 
 from watcher.cli.options import configured, show
 from watcher.config import Config
-from watcher.report import Result, fold
+from watcher.report import Result
+from watcher.report.live import frame
 from watcher.report.status import StatusReport, data, look, text
 
 #: Seconds between two looks of the live view.
@@ -31,7 +32,13 @@ def status(*, config: Path | None, given: Sequence[str] | None, follow: bool, as
 
 
 def _look(loaded: Config) -> StatusReport:
-    return look(loaded.state_directory, loaded.settings.state.url, roots=loaded.settings.places)
+    settings = loaded.settings
+    return look(
+        loaded.state_directory,
+        settings.state.url,
+        roots=settings.places,
+        price_per_minute=settings.api.price_per_minute,
+    )
 
 
 def _result(report: StatusReport) -> Result:
@@ -43,18 +50,14 @@ def _live(loaded: Config) -> None:
     from rich.live import Live  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
-    first = _look(loaded)
-    with Live(Text(text(first)), console=Console(highlight=False), auto_refresh=False) as view:
+    # The terminal is asked for its size at each look: it may change.
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False, screen=True) as view:
         while True:
+            width, height = console.size
+            lines = frame(_look(loaded), width=width, height=height)
+            view.update(Text("\n").join(Text(line.text, style=line.style) for line in lines), refresh=True)
             time.sleep(_PAUSE)
-            report = _look(loaded)
-            view.update(Text(fold(f"{text(report)}\n\n{_pace(first, report)}", view.console.width)), refresh=True)
-
-
-def _pace(first: StatusReport, now: StatusReport) -> str:
-    hours = max(now.now - first.now, 1.0) / 3600
-    minutes = (now.tally.audio_seconds - first.tally.audio_seconds) / 60
-    return f"{minutes / hours:.0f} audio minutes per hour since this view was opened; Ctrl-C ends it"
 
 
 def _lines(loaded: Config, *, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from watcher.log import LogOptions, configure, printable
 from watcher.service.crew import Crew
 from watcher.service.house import House
 from watcher.service.notices import MEND_HINT
+from watcher.service.pace import Pace
 from watcher.service.plan import plan
 from watcher.service.signals import Signals
 from watcher.systemd import Notifier
@@ -76,6 +77,7 @@ class Service:
         self._signals = Signals()
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
+        self._pace = Pace(monotonic=monotonic)
         self._beaten_at = -math.inf
 
     def run(self) -> int:
@@ -185,8 +187,9 @@ class Service:
         ][:_PROBLEMS]
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
+        pace = self._pace.minutes_per_hour(lambda: house.direct.tally().audio_seconds)
         urgent = (state.status, str(problems))
-        shown = (urgent, line, state.since, str(folders))
+        shown = (urgent, line, state.since, str(folders), pace)
         now = self._monotonic()
         if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
             return
@@ -201,6 +204,7 @@ class Service:
                 "folders": folders,
                 "problems": problems,
                 "gate": gate_facts(state),
+                "audio_minutes_per_hour": pace,
                 "endpoint": house.plan.endpoint.name,
                 "model": house.plan.endpoint.model,
             },

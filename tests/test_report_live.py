@@ -1,0 +1,187 @@
+"""The live view: one screen of any size, and what is urgent on it."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from daemon import eventually
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.job import Fingerprint, Outcome, Output, State
+from watcher.ledger import open_ledger
+from watcher.ledger.protocol import Record, Tally
+from watcher.report.live import Style, frame
+from watcher.report.status import StatusReport, data, look, text
+
+NOW = 1_800_000_000.0
+GATE = {"status": "open", "message": "", "sentence": "open, 2 of 4 requests in flight"}
+HELD = {"status": "held", "message": "no money", "sentence": "held since 08:00:00: no money; top it up"}
+
+
+def record(name: str, state: State, **facts: object) -> Record:
+    return Record(
+        id=1, root=b"/srv/in", path=f"/srv/in/{name}".encode(), state=state, attempts=1, run_at=NOW + 60, queued_at=NOW,
+        updated_at=NOW - 60, fingerprint=Fingerprint(1, 2), **facts,  # type: ignore[arg-type] # as given
+    )  # fmt: skip
+
+
+def done(number: int) -> Record:
+    outcome = Outcome(outputs=(Output("srt", b"/srv/in/x.srt", ""),), audio_seconds=90.0)
+    return record(f"recordings of a long day, number {number}.wav", State.DONE, outcome=outcome)
+
+
+def failed(number: int) -> Record:
+    said = {"message": "This file cannot be read as sound or film. " * 3, "hint": "Play it in a media player. " * 4}
+    return record(f"bad-{number}.wav", State.FAILED, reason="undecodable", **said)
+
+
+def report(**facts: object) -> StatusReport:
+    known: dict[str, object] = {
+        "pid": 7,
+        "state_directory": Path("/var/lib/watcher"),
+        "size": 1,
+        "counts": {**dict.fromkeys(State, 0), State.DONE: 20, State.FAILED: 12},
+        "tally": Tally(audio_seconds=7200.0, paid_seconds=3600.0, answers=9, saved_seconds=10.0),
+        "running": tuple(
+            record(f"now-{n}.wav", State.RUNNING, piece=2, pieces=9, seconds_done=600.0) for n in range(4)
+        ),
+        "waiting": (record("later.wav", State.DELAYED, message="the server is busy"),),
+        "done": tuple(map(done, range(10))),
+        "failed": tuple(map(failed, range(10))),
+        "service": {"gate": GATE, "folders": (), "audio_minutes_per_hour": 310.4},
+        "problems": (),
+        "bought_today": 4230.0,
+        "price_per_minute": 0.006,
+        "now": NOW,
+        **facts,
+    }
+    return StatusReport(**known)  # type: ignore[arg-type] # as given
+
+
+def shown(width: int = 80, height: int = 24, **facts: object) -> list[str]:
+    return [line.text for line in frame(report(**facts), width=width, height=height)]
+
+
+@given(width=st.integers(1, 200), height=st.integers(1, 80))
+def test_it_fits_any_terminal(width: int, height: int) -> None:
+    lines = shown(width, height)
+
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+
+
+def test_on_a_small_screen_there_is_something_of_everything() -> None:
+    lines = shown(80, 24)
+
+    assert lines[0] == "Watcher runs (pid 7)"
+    assert "  server: open, 2 of 4 requests in flight" in lines
+    assert "  today: 1 h 10 min paid, 0.42 at 0.006 a minute; 310 audio minutes per hour" in lines
+    heads = [line.partition(":")[0] for line in lines]
+    assert [head for head in heads if head in {"Running", "Failed", "Last results"}] == [
+        "Running",
+        "Failed",
+        "Last results",
+    ]
+    assert any(line.strip().startswith("-> Play it") for line in lines)
+    assert any(line.startswith("Failed: ") and line.endswith(" more") for line in lines)
+    assert lines[-1] == "Ctrl-C ends this view"
+
+
+def test_on_a_large_one_there_are_ten_results() -> None:
+    lines = shown(80, 100)
+
+    assert "Last results:" in lines
+    assert sum("number" in line for line in lines) == 10
+
+
+def test_a_long_name_is_cut_in_the_middle_so_that_its_end_is_seen() -> None:
+    lines = shown(60, 40, done=(record("x" * 100 + "-take-7.wav", State.DONE),))
+
+    assert any("…" in line and "take-7.wav  1 min ago" in line for line in lines)
+
+
+def test_what_is_wrong_is_seen_by_its_colour() -> None:
+    styles = {
+        line.text.strip().partition(" ")[0]: line.style
+        for line in frame(report(service={"gate": HELD}, running=(), waiting=()), width=80, height=40)
+    }
+
+    assert styles["held"] is Style.BAD
+    assert styles["/srv/in/bad-0.wav"] is Style.BAD
+    assert styles["->"] is Style.PLAIN
+
+
+def test_without_a_price_there_are_minutes_alone() -> None:
+    quiet = report(price_per_minute=0.0, service={})
+
+    assert "  today: 1 h 10 min paid" in text(quiet).split("\n")
+    assert data(quiet)["today"] == {"bought_seconds": 4230.0, "price_per_minute": None, "cost": None}
+    assert data(quiet)["pace"] == {"audio_minutes_per_hour": None}
+    assert data(report())["today"]["cost"] == 0.423
+
+
+def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.keep("ab" * 32, "cd" * 32, b"{}", seconds=90.0, model="whisper-1")
+    ledger.close()
+
+    assert look(tmp_path, price_per_minute=0.5).cost_today == pytest.approx(0.75)
+
+
+def test_it_is_drawn_on_a_terminal_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "watcher", "status", "--follow", "--set", f"state.dir={tmp_path}"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "WATCHER_CONFIG": os.devnull, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    seen = b""
+
+    def drawn() -> bool:
+        nonlocal seen
+        try:
+            seen += os.read(ours, 65536)
+        except BlockingIOError:
+            time.sleep(0)
+        return b"ends this view" in seen
+
+    try:
+        eventually(drawn, patience=60)
+        process.send_signal(2)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"Watcher is not running" in seen
+
+
+def test_on_a_pipe_there_is_no_escape_sequence(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "watcher", "status", "--follow", "--set", f"state.dir={tmp_path}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "WATCHER_CONFIG": os.devnull, "FORCE_COLOR": "1", "TERM": "xterm-256color"},
+    )
+    assert process.stdout is not None
+    try:
+        seen = b""
+        while b"today:" not in seen:
+            seen += os.read(process.stdout.fileno(), 65536)
+        process.send_signal(2)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert b"\x1b" not in seen

@@ -1,0 +1,133 @@
+"""The live view of `watcher status --follow`: one screen, whatever the terminal's size, the most urgent first.
+
+Pure: a report and a size in, styled lines out. Whoever draws them knows the terminal.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from watcher.job import State
+from watcher.report.envelope import fold
+from watcher.report.status import StatusReport, named, problem_text, progress, result_text, told
+from watcher.report.status import summary as summary_of
+
+#: Entries shown at most, and what each section gets before another one gets more.
+_MOST: Final = {"Problems": 4, "Running": 8, "Waiting": 4, "Failed": 6, "Last results": 10}
+_FIRST: Final = {"Problems": 1, "Running": 2, "Waiting": 0, "Failed": 2, "Last results": 3}
+_END: Final = "Ctrl-C ends this view"
+
+
+class Style(StrEnum):
+    """How a line looks where there is colour."""
+
+    PLAIN = ""
+    TITLE = "bold"
+    BAD = "red"
+    WAITS = "yellow"
+    GOOD = "green"
+    FAINT = "dim"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the view; never wider than asked for."""
+
+    text: str
+    style: Style = Style.PLAIN
+
+
+def frame(report: StatusReport, *, width: int, height: int) -> list[Line]:
+    """Give the view, at most `height` lines of at most `width` columns."""
+    head = _head(report, width)
+    sections = _sections(report, width)
+    shown = _fitting(sections, height - len(head) - 1)
+    lines = head
+    for title, entries in sections.items():
+        count = shown[title]
+        if count:
+            more = len(entries) - count
+            lines = [*lines, Line(""), Line(_cut(f"{title}:" + (f" {more} more" if more else ""), width), Style.TITLE)]
+            lines += [line for entry in entries[:count] for line in entry]
+    return [*lines[: height - 1], Line(_cut(_END, width), Style.FAINT)][:height]
+
+
+def _head(report: StatusReport, width: int) -> list[Line]:
+    service, counts, *rest = summary_of(report)
+    gate = report.service.get("gate") or {}
+    trouble = Style.BAD if gate.get("status") in {"held", "probing"} else Style.WAITS
+    lines = [
+        *_lines(service, width, Style.TITLE if report.pid else Style.BAD),
+        *_lines(counts, width, Style.BAD if report.counts[State.FAILED] else Style.PLAIN),
+    ]
+    for line in rest:
+        lines += _lines(
+            line, width, trouble if gate.get("message") and line.strip() == gate["sentence"] else Style.PLAIN
+        )
+    if gate and not gate.get("message"):
+        lines += _lines(f"  server: {gate['sentence']}", width, Style.GOOD)
+    return lines
+
+
+def _sections(report: StatusReport, width: int) -> dict[str, list[list[Line]]]:
+    """Give each section's entries, each of one line or several."""
+    return {
+        "Problems": [_entry(problem_text(problem), width, Style.WAITS) for problem in report.problems],
+        "Running": [_entry(f"{named(record)}  {progress(record)}", width, Style.PLAIN) for record in report.running],
+        "Waiting": [_entry(told(record, report.now), width, Style.WAITS) for record in report.waiting],
+        "Failed": [_entry(told(record, report.now), width, Style.BAD) for record in report.failed],
+        "Last results": [_entry(result_text(record, report.now), width, Style.GOOD) for record in report.done],
+    }
+
+
+def _fitting(sections: dict[str, list[list[Line]]], room: int) -> dict[str, int]:
+    """Say how many entries of each section there is room for, one more for each in turn."""
+    shown = dict.fromkeys(sections, 0)
+
+    def grow(title: str, limit: int) -> bool:
+        nonlocal room
+        entries, count = sections[title], shown[title]
+        if count >= min(limit, len(entries)):
+            return False
+        # A section's title, and the line above it, come with its first entry.
+        needed = len(entries[count]) + (0 if count else 2)
+        if needed > room:
+            return False
+        room -= needed
+        shown[title] += 1
+        return True
+
+    for count in range(1, max(_FIRST.values()) + 1):
+        for title, least in _FIRST.items():
+            grow(title, min(count, least))
+    while any([grow(title, _MOST[title]) for title in reversed(sections)]):  # noqa: C419 - each gets its turn
+        pass
+    return shown
+
+
+def _entry(text: str, width: int, style: Style) -> list[Line]:
+    """Give an entry's lines: what it is about in one, cut where it must be, and below it what there is to say."""
+    first, *rest = text.split("\n")
+    lines = [Line(_cut(f"  {first}", width), style)]
+    for line in rest:
+        remedy = line.lstrip().startswith("->")
+        lines += _lines(f"  {line}", width, Style.PLAIN if remedy else Style.FAINT)
+    return lines
+
+
+def _lines(text: str, width: int, style: Style) -> list[Line]:
+    return [Line(_cut(line, width), style) for line in fold(text, width).split("\n")]
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut in the middle, where paths are alike: their ends tell them apart."""
+    if len(text) <= width:
+        return text
+    if width < _SHORTEST:
+        return text[:width]
+    end = width * 2 // 3
+    return f"{text[: width - end - 1]}…{text[-end:]}"
+
+
+#: Below this there is nothing to be seen anyway.
+_SHORTEST: Final = 12
