@@ -46,6 +46,8 @@ HOUR, DAY = 3600.0, 86_400.0
 PLACES: Final = 8
 #: What memory may grow by after the first hour.
 GROWTH: Final = 0.05
+#: Files of the first hour of a full month: until so many are done, all that is used is being loaded.
+WARM: Final = 139
 #: Lines a file may cost from its arrival to its outputs, and lines that time alone may cost in a minute.
 LINES_PER_FILE: Final = 12
 LINES_PER_MINUTE: Final = 30
@@ -105,8 +107,13 @@ class Month:
 
     @property
     def first(self) -> Sample:
-        """The end of the first hour, when everything was loaded and done once."""
-        return self.samples[0]
+        """The end of the first hour: with fewer files than in a full month, of the hour in which as many were done."""
+        done = 0
+        for sample in self.samples:
+            done += sample.files
+            if done >= min(WARM, self.scale.files // 4):
+                return sample
+        return self.samples[-1]
 
     @property
     def growth(self) -> float:
@@ -368,7 +375,7 @@ class _Daemon:
         before = -1
         while before != self.lines and time.monotonic() < deadline:
             before = self.lines
-            time.sleep(0.15)
+            time.sleep(0.1)
 
     def end(self) -> None:
         """Stop it in an orderly way."""
