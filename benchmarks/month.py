@@ -72,7 +72,7 @@ class Scale:
 
 FULL: Final = Scale()
 QUICK: Final = Scale(
-    files=6000, days=8, keep_files=1, keep_history=1, keep_answers=1, outage_day=4, outage_hours=3, outage_share=0.1
+    files=4000, days=8, keep_files=1, keep_history=1, keep_answers=1, outage_day=5, outage_hours=2, outage_share=0.1
 )
 
 
@@ -437,7 +437,7 @@ def serve_daemon(settings: dict[str, Any], clock: Stepped) -> int:
 
     # Whoever waits for a moment of our clock looks at it more often: hours pass within seconds.
     worker._IDLE = waiting._LOOK = 0.05  # type: ignore[misc]  # noqa: SLF001
-    house.History = partial(history.History, look=0.5)  # type: ignore[attr-defined]
+    setattr(house, "History", partial(history.History, look=0.5))  # noqa: B010 - for mypy it is a class
     history._PAUSE = 0.001  # type: ignore[misc]  # noqa: SLF001
     config = load(settings, environ=os.environ)
     service = Service(
