@@ -22,11 +22,12 @@ from benchmarks.report import Row, machine, read, table
 #: --json and writes rows there (`report.write`) is in the table.
 BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "detection": ([], ["--scale", "0.1"]),
-    "small": ([], ["--files", "300", "--singles", "40", "--rounds", "1"]),
+    "small": ([], ["--files", "500", "--singles", "40", "--rounds", "1"]),
     "idle": ([], ["--rounds", "1", "--quiet", "15"]),
     "ledger": (["--million"], []),
     "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "2"]),
     "gate": ([], ["--files", "300", "--runs", "1"]),
+    "fleet": ([], ["--quick"]),
     "captions": ([], ["--quick"]),
     "kills": ([], ["--kills", "10", "--files", "30"]),
     "soak": ([], ["--quick"]),

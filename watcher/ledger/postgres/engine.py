@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
@@ -24,6 +25,8 @@ from watcher.ledger.waiting import LONGEST_DELAY
 
 #: Seconds that a walk through the sources waits for a database that went away.
 _WALK: Final = 600.0
+#: Seconds for which a claim relies on what was made ready before: those that wait look as soon as something is due.
+_PROMOTED: Final = 0.5
 #: Channel on which hosts say that there is new work.
 _CHANNEL: Final = "watcher"
 
@@ -70,6 +73,10 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         self._tick = tick
         #: One claim of this host after the other: what runs beside a suspect has to be known.
         self._claiming = threading.Lock()
+        #: When the last look began that found nothing, by `small`; monotonic.
+        self._barren = {False: -math.inf, True: -math.inf}
+        #: When what is due was last made ready, by the database's clock.
+        self._promoted_at = -math.inf
         self._starting = threading.Lock()
         self._listener: Listener | None = None
         #: Those who want to hear of what other hosts change about a gate.
@@ -134,8 +141,22 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         if not self._exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
         self._about_to_claim()
-        with self._claiming, self._database.transaction(durable=False) as connection:
-            self._promote(connection, now=self._clock(), monotonic=0.0)
+        came = time.monotonic()
+        with self._claiming:
+            # News wakes all that wait: who came before another one looked in vain need not look himself.
+            if max(self._barren[False], self._barren[small]) > came:
+                return None
+            begun = time.monotonic()
+            job = self._claim(owner, lease=lease, small=small)
+            if job is None:
+                self._barren[small] = begun
+        return job
+
+    def _claim(self, owner: str, *, lease: float, small: bool) -> Job | None:
+        now = self._clock()
+        with self._database.transaction(durable=False) as connection:
+            if not 0.0 <= now - self._promoted_at < _PROMOTED:
+                self._promote(connection, now=now, monotonic=0.0)
             for alone, of_small in self._groups(connection, small=small):
                 values = {
                     "alone": alone,
@@ -258,6 +279,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
                 yield alone, of_small
 
     def _promote(self, connection: Connection, *, now: float, monotonic: float) -> None:  # noqa: ARG002 - see :tick
+        self._promoted_at = now
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
         self._timed(connection, _LAPSE, {"host": self._host, "grace": self._grace, "crashes": CRASHES, **_CRASHED})
 
