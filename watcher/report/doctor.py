@@ -1,8 +1,9 @@
 """What `watcher check` finds: each line says what was tried, how it went, and what to do about it."""
 
 import os
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import resources
@@ -13,8 +14,10 @@ from watcher.client import Client, Endpoint, Request, Upload
 from watcher.client.survey import survey
 from watcher.config import Config
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
+from watcher.fleet import Host
 from watcher.folders import Folder, How, ProbeResult, probe
 from watcher.ledger import holder, open_ledger
+from watcher.report.unit import Unit
 from watcher.service.plan import endpoint_of, folder_for, require_key
 
 #: The bundled clip that `--paid` sends.
@@ -55,12 +58,17 @@ class Finding:
         return ConfigError.exit_code if self.area in {"settings", "folder"} else StateError.exit_code
 
 
-def examine(config: Config, *, paid: bool, supervised: bool) -> Iterator[Finding]:
+def examine(
+    config: Config, *, paid: bool, supervised: bool, unit: Unit | None = None, command: Sequence[str] = ()
+) -> Iterator[Finding]:
     """Look at everything, one finding at a time; `paid`: also have a one-second clip transcribed.
 
-    `supervised`: it runs under systemd. Leaves nothing behind.
+    `supervised`: it runs under systemd. `unit`: it does not, and root asks for the service of this unit; `command` is what
+    was asked. Leaves nothing behind.
     """
     yield from _settings(config)
+    if unit is not None:
+        yield from _unit(config, unit, command)
     yield from _folders(config)
     yield from _state(config)
     try:
@@ -82,13 +90,34 @@ def data(findings: list[Finding]) -> dict[str, Any]:
 def text(finding: Finding) -> str:
     """Give a finding for people."""
     line = f"{finding.grade:<4}  {finding.area}: {finding.message}"
-    return f"{line}\n      -> {finding.hint}" if finding.hint else line
+    # What is meant for a shell stands on lines of its own.
+    hint = finding.hint.replace("\n", "\n         ")
+    return f"{line}\n      -> {hint}" if hint else line
 
 
 def _settings(config: Config) -> Iterator[Finding]:
     given = len([origin for origin in config.origins.values() if origin != "default"])
     where = f"from {config.file}" if config.file else "without a settings file"
     yield Finding("settings", Grade.OK, f"{where}, {given} of them set; watcher config shows each with its origin")
+
+
+def _unit(config: Config, unit: Unit, command: Sequence[str]) -> Iterator[Finding]:
+    """Say what root cannot tell about the service, and how to ask as the service."""
+    if config.origin("api.key") == "credential":
+        yield Finding("unit", Grade.OK, f"the key is the service's ({unit.key})")
+    elif unit.encrypted is not None and not config.settings.api.key.get_secret_value():
+        message = f"the key is encrypted ({unit.encrypted}), and the service does not run: only it is handed the key"
+        hint = (
+            "start it, and check again; or see by yourself whether it can be decrypted here:\n"
+            f"systemd-creds decrypt --name=api_key {shlex.quote(str(unit.encrypted))} - >/dev/null"
+        )
+        yield Finding("unit", Grade.WARN, message, hint)
+    yield Finding(
+        "unit",
+        Grade.WARN,
+        "this is root: what the service itself may read and write was not tried",
+        f"as the service, inside its walls:\n{unit.recipe(command)}",
+    )
 
 
 def _folders(config: Config) -> Iterator[Finding]:
@@ -155,7 +184,7 @@ def _state(config: Config) -> Iterator[Finding]:
         pid = holder(directory)
         ledger = open_ledger(directory, config.settings.state.url, roots=config.settings.places, exclusive=False)
         try:
-            size, counts = ledger.size(), ledger.counts()
+            size, counts, hosts = ledger.size(), ledger.counts(), ledger.hosts()
         finally:
             ledger.close()
     except WatcherError as error:
@@ -166,8 +195,20 @@ def _state(config: Config) -> Iterator[Finding]:
         yield from _fresh_state(directory)
         return
     yield Finding("state", Grade.OK, f"{directory}: {size:,} bytes, {sum(counts.values()):,} files known; {by}")
+    if config.settings.state.url:
+        yield _seen(hosts)
     if not os.access(directory, os.W_OK):
         yield Finding("state", Grade.FAIL, f"{directory} cannot be written", "give it to the service's user (chown -R)")
+
+
+def _seen(hosts: tuple[Host, ...]) -> Finding:
+    silent = [host.name for host in hosts if not host.alive]
+    count = len(hosts) - len(silent)
+    message = f"{count} host{'s work' if count != 1 else ' works'} on this ledger"
+    if not silent:
+        return Finding("state", Grade.OK, message)
+    hint = "others have taken over what they had to do; start them again, or forget them: after a day nobody speaks of them"
+    return Finding("state", Grade.WARN, f"{message}, and {len(silent)} fell silent: {', '.join(silent)}", hint)
 
 
 def _fresh_state(directory: Path) -> Iterator[Finding]:

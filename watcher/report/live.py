@@ -9,12 +9,12 @@ from typing import Final
 
 from watcher.job import State
 from watcher.report.envelope import fold
-from watcher.report.status import StatusReport, named, problem_text, progress, result_text, told
+from watcher.report.status import StatusReport, doing, named, problem_text, result_text, told, whereabouts
 from watcher.report.status import summary as summary_of
 
 #: Entries shown at most, and what each section gets before another one gets more.
-_MOST: Final = {"Problems": 4, "Running": 8, "Waiting": 4, "Failed": 6, "Last results": 10}
-_FIRST: Final = {"Problems": 1, "Running": 2, "Waiting": 0, "Failed": 2, "Last results": 3}
+_MOST: Final = {"Problems": 4, "Hosts": 8, "Running": 8, "Waiting": 4, "Failed": 6, "Last results": 10}
+_FIRST: Final = {"Problems": 1, "Hosts": 1, "Running": 2, "Waiting": 0, "Failed": 2, "Last results": 3}
 _END: Final = "Ctrl-C ends this view"
 
 
@@ -73,7 +73,10 @@ def _sections(report: StatusReport, width: int) -> dict[str, list[list[Line]]]:
     """Give each section's entries, each of one line or several."""
     return {
         "Problems": [_entry(problem_text(problem), width, Style.WAITS) for problem in report.problems],
-        "Running": [_entry(f"{named(record)}  {progress(record)}", width, Style.PLAIN) for record in report.running],
+        "Hosts": [_entry(doing(host), width, Style.PLAIN if host.alive else Style.BAD) for host in report.hosts],
+        "Running": [
+            _entry(f"{named(record)}  {whereabouts(record, report)}", width, Style.PLAIN) for record in report.running
+        ],
         "Waiting": [_entry(told(record, report.now), width, Style.WAITS) for record in report.waiting],
         "Failed": [_entry(told(record, report.now), width, Style.BAD) for record in report.failed],
         "Last results": [_entry(result_text(record, report.now), width, Style.GOOD) for record in report.done],
