@@ -52,6 +52,10 @@ def test_the_nearest_mount_above_a_path_decides(
     assert (mount.filesystem, mount.kind, mount.stable_inodes) == (filesystem, kind, inodes)
 
 
+def test_every_mount_point_is_known(mounts: Mounts) -> None:
+    assert set(mounts.points) >= {b"/", b"/mnt/nas", b"/mnt/with space\\x", b"/mnt/nas/local"}
+
+
 def test_lines_that_make_no_sense_are_left_out() -> None:
     assert [mount.point for mount in parse(TABLE)][:2] == [b"/", b"/dev"]
     assert parse(b"") == []

@@ -62,6 +62,7 @@ class Table:
     columns: tuple[str, ...]
 
 
+# Not since when a source is gone: that is found anew, and a damaged ledger of an older version does not have it.
 TABLES: Final = (
     Table(
         "sources",
