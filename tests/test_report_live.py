@@ -55,6 +55,7 @@ def report(**facts: object) -> StatusReport:
         "failed": tuple(map(failed, range(10))),
         "service": {"gate": GATE, "folders": (), "audio_minutes_per_hour": 310.4},
         "problems": (),
+        "hosts": (),
         "bought_today": 4230.0,
         "price_per_minute": 0.006,
         "now": NOW,
