@@ -187,3 +187,36 @@ def test_under_a_running_daemon_nothing_is_copied(folder: Path, url: str, tmp_pa
     assert (code, document["errors"][0]["code"]) == (4, "state_locked")
     schema = url.rpartition("%3D")[2]
     assert (schema,) not in postgres.cluster().sql("SELECT schemaname::text FROM pg_tables")
+
+
+def test_the_owner_makes_the_tables_and_the_hosts_role_works_on_them(
+    folder: Path, server: Server, url: str, tmp_path: Path, as_json: Json
+) -> None:
+    cluster, schema = postgres.cluster(), url.rpartition("%3D")[2]
+    for role in ("keeper", "worker"):
+        cluster.sql(f"CREATE ROLE {role}_{schema} LOGIN")
+    cluster.sql(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO keeper_{schema}")
+    cluster.sql(f"GRANT USAGE ON SCHEMA {schema} TO worker_{schema}")
+    cluster.sql(
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE keeper_{schema} IN SCHEMA {schema} "
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO worker_{schema}"
+    )
+    owner, host = (cluster.url(schema, user=f"{role}_{schema}") for role in ("keeper", "worker"))
+    recording(folder / "talk.wav")
+    try:
+        refused = as_json("once", "--set", f"state.url={host}")
+        made = [as_json("state", "migrate", owner) for _ in range(2)]
+        done = as_json("once", "--set", f"state.url={host}", "--set", "api.fleet_concurrency=2")
+    finally:
+        for role in ("keeper", "worker"):
+            cluster.sql(f"DROP OWNED BY {role}_{schema} CASCADE")
+            cluster.sql(f"DROP ROLE {role}_{schema}")
+
+    assert (refused[0], refused[1]["errors"][0]["code"]) == (4, "state")
+    assert "migrate" in refused[1]["errors"][0]["hint"]
+    assert [code for code, _ in made] == [0, 0]
+    assert (done[0], len(done[1]["data"]["done"])) == (0, 1)
+
+
+def test_only_a_database_is_migrated(folder: Path, as_json: Json, tmp_path: Path) -> None:
+    assert [as_json("state", "migrate", *where)[0] for where in ([], [tmp_path])] == [2, 2]

@@ -220,6 +220,28 @@ def state_copy(
     return verb(source, target, config=config, given=given, as_json=as_json)
 
 
+@state.command(name="migrate")
+def state_migrate(
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="[URL]", help="postgresql://owner@host/database; default: [state] url.", show_default=False
+        ),
+    ] = "",
+    *,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Make a shared ledger's tables, or bring them forward.
+
+    For the role that owns them, where the hosts' role may not: before the first start, and before that of a new version.
+    """
+    from watcher.cli.state import migrate_state as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(url, config=config, given=given, as_json=as_json)
+
+
 @app.command()
 def lint(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Subtitles: .srt or .vtt, whoever made them.")],

@@ -1,12 +1,14 @@
-"""`watcher state`: moving the ledger, with all its history and all paid answers."""
+"""`watcher state`: moving the ledger, with all its history and all paid answers; and making a shared one's tables."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from watcher.cli.options import configured, show
 from watcher.errors import UsageError
+from watcher.ledger import open_ledger
 from watcher.ledger.copying import Place, copy
 from watcher.log import printable
 from watcher.report import Result
@@ -29,6 +31,21 @@ def copy_state(source: str, target: str, *, config: Path | None, given: Sequence
     text += f"\nset it in the settings: {_setting(target)}"
     data = {"copied": copied, "left_out": left_out}
     return show(Result("state", data=data, text=text), as_json=as_json)
+
+
+def migrate_state(url: str, *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
+    """Make a shared ledger's tables, or bring them forward, as whoever the url says."""
+    where = _place(url or configured(config, given).settings.state.url, Path())
+    if not where.url:
+        raise UsageError(
+            "no database is named",
+            hint="write postgresql://user@host/database, or set [state] url; a ledger in a directory is brought forward by "
+            "its daemon",
+        )
+    # As a host of no roots that is gone again: nothing but the tables is touched.
+    with TemporaryDirectory(prefix="watcher-") as directory:
+        open_ledger(Path(directory), where.url).close()
+    return show(Result("state", text="the tables are those of this version"), as_json=as_json)
 
 
 def _place(where: str, here: Path) -> Place:

@@ -309,8 +309,8 @@ _REACH: Final = (
     "PGPASSFILE (~/.pgpass) or the url, pg_hba.conf says who may; everything goes on when it answers"
 )
 _RIGHTS: Final = (
-    "the role needs USAGE on the schema, and SELECT, INSERT, UPDATE, DELETE on its tables; the first start, and the first "
-    "of a new version, needs the schema's owner"
+    "the role needs USAGE on the schema, and SELECT, INSERT, UPDATE, DELETE on its tables; where it does not own them, the "
+    "owner makes them, at first and for each new version: watcher state migrate postgresql://owner@host/database"
 )
 _ERRORS: Final[tuple[tuple[tuple[type[psycopg.Error], ...], type[StateError], str, str], ...]] = (
     (
