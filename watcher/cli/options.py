@@ -31,9 +31,14 @@ Offline = Annotated[
 
 
 def configured(
-    file: Path | None, given: Sequence[str] | None, *, folders: Sequence[Path] = (), extra: dict[str, Any] | None = None
+    file: Path | None,
+    given: Sequence[str] | None,
+    *,
+    folders: Sequence[Path] = (),
+    extra: dict[str, Any] | None = None,
+    credential: Path | None = None,
 ) -> Config:
-    """Load the settings with what the command line says on top."""
+    """Load the settings with what the command line says on top; `credential`: the file of the key, if it is elsewhere."""
     layer: dict[str, Any] = {section: dict(keys) for section, keys in (extra or {}).items()}
     for assignment in given or ():
         key, equals, text = assignment.partition("=")
@@ -43,7 +48,13 @@ def configured(
                 f"--set {assignment} is no assignment", hint="write section.key=value, for example api.model=whisper-1"
             )
         layer.setdefault(section, {})[name] = _value(text.strip())
-    return load(layer, environ=os.environ, file=file, folders=[os.path.abspath(folder) for folder in folders])  # noqa: PTH100 - links stay
+    return load(
+        layer,
+        environ=os.environ,
+        file=file,
+        folders=[os.path.abspath(folder) for folder in folders],  # noqa: PTH100 - links stay
+        credential=credential,
+    )
 
 
 def surroundings() -> Surroundings:

@@ -26,6 +26,8 @@ class Surroundings:
     #: stderr goes to the journal.
     journal: bool = False
     no_color: bool = False
+    #: Credentials were handed over by systemd.
+    credentials: bool = False
     #: All of it, for the programs that are run as hooks; a secret may be in it.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -38,6 +40,7 @@ class Surroundings:
             watchdog_pid=_number(environ.get("WATCHDOG_PID", "")),
             journal=_is_journal(environ.get("JOURNAL_STREAM", "")),
             no_color=bool(environ.get("NO_COLOR")),
+            credentials=bool(environ.get("CREDENTIALS_DIRECTORY")),
             environment=dict(environ),
         )
 
@@ -64,9 +67,13 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def from_credential(environ: Mapping[str, str]) -> dict[str, Any]:
     """Give the key that systemd handed over (LoadCredential=api_key:…), if it did."""
     directory = environ.get("CREDENTIALS_DIRECTORY", "")
-    if not directory:
+    return from_key_file(Path(directory) / _CREDENTIAL if directory else None)
+
+
+def from_key_file(path: Path | None) -> dict[str, Any]:
+    """Give the key that stands in a file, if there is one."""
+    if path is None:
         return {}
-    path = Path(directory) / _CREDENTIAL
     try:
         with path.open("rb") as file:
             key = file.read(_CREDENTIAL_LIMIT).decode()

@@ -41,17 +41,19 @@ def load(
     environ: Mapping[str, str],
     file: Path | None = None,
     folders: Sequence[str] = (),
+    credential: Path | None = None,
 ) -> Config:
     """Read all sources and hold them against each other.
 
-    `given`: settings of the command line, nested; `folders`: absolute paths added to the configured ones. Raises one
+    `given`: settings of the command line, nested; `folders`: absolute paths added to the configured ones; `credential`: the
+    file of the key, for who looks at a service from outside. Raises one
     ConfigError that names everything that is wrong, with the nearest valid key for an unknown one.
     """
     path = environment.config_file(file, environ)
     layers = {
         "command line": dict(given or {}),
         "environment": environment.from_environment(environ),
-        "credential": environment.from_credential(environ),
+        "credential": environment.from_credential(environ) or environment.from_key_file(credential),
         str(path): _from_file(path),
     }
     problems = [problem for origin, layer in layers.items() for problem in _unknown(layer, origin)]

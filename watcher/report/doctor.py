@@ -17,7 +17,7 @@ from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.fleet import Host
 from watcher.folders import Folder, How, ProbeResult, probe
 from watcher.ledger import holder, open_ledger
-from watcher.report.unit import Unit
+from watcher.report.unit import KEY, Unit
 from watcher.service.plan import endpoint_of, folder_for, require_key
 
 #: The bundled clip that `--paid` sends.
@@ -71,6 +71,8 @@ def examine(
         yield from _unit(config, unit, command)
     yield from _folders(config)
     yield from _state(config)
+    if _is_locked_away(config, unit):
+        return
     try:
         endpoint = endpoint_of(config.settings)
         require_key(endpoint)
@@ -105,11 +107,11 @@ def _unit(config: Config, unit: Unit, command: Sequence[str]) -> Iterator[Findin
     """Say what root cannot tell about the service, and how to ask as the service."""
     if config.origin("api.key") == "credential":
         yield Finding("unit", Grade.OK, f"the key is the service's ({unit.key})")
-    elif unit.encrypted is not None and not config.settings.api.key.get_secret_value():
-        message = f"the key is encrypted ({unit.encrypted}), and the service does not run: only it is handed the key"
+    elif _is_locked_away(config, unit):
+        message = f"the key is encrypted ({unit.encrypted}), and only the running service is handed it: the server was not asked"
         hint = (
             "start it, and check again; or see by yourself whether it can be decrypted here:\n"
-            f"systemd-creds decrypt --name=api_key {shlex.quote(str(unit.encrypted))} - >/dev/null"
+            f"systemd-creds decrypt {shlex.quote(f'--name={KEY}')} {shlex.quote(str(unit.encrypted))} - >/dev/null"
         )
         yield Finding("unit", Grade.WARN, message, hint)
     yield Finding(
@@ -118,6 +120,11 @@ def _unit(config: Config, unit: Unit, command: Sequence[str]) -> Iterator[Findin
         "this is root: what the service itself may read and write was not tried",
         f"as the service, inside its walls:\n{unit.recipe(command)}",
     )
+
+
+def _is_locked_away(config: Config, unit: Unit | None) -> bool:
+    """Say whether the key is there for the service alone."""
+    return unit is not None and unit.encrypted is not None and not config.settings.api.key.get_secret_value()
 
 
 def _folders(config: Config) -> Iterator[Finding]:

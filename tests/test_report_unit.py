@@ -1,0 +1,109 @@
+"""The service's unit as an administrator's check reads it."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from watcher.config import load
+from watcher.report.doctor import Grade, examine, text
+from watcher.report.unit import Unit, installed, parsed
+
+SHOWN = """\
+# /etc/systemd/system/watcher.service
+[Unit]
+Description=Watcher
+[Service]
+# LoadCredential=api_key:/comment
+ExecStart=/opt/watcher/bin/watcher run
+User=watcher
+Environment=WATCHER_CONFIG=/etc/watcher/watcher.toml
+Environment="GREETING=two words"
+LoadCredential=api_key:/etc/watcher/api_key
+LoadCredential=pgpass:/etc/watcher/pgpass
+ProtectSystem=strict
+ReadWritePaths=/srv/old
+Restart=on-failure
+
+# /etc/systemd/system/watcher.service.d/folders.conf
+[Service]
+ReadWritePaths=
+ReadWritePaths=/srv/recordings \\
+  -/mnt/recorder
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Unit:
+    return replace(parsed(SHOWN), running=tmp_path / "run")
+
+
+def test_the_last_word_counts_and_an_empty_one_takes_back(unit: Unit) -> None:
+    said = [value for key, value in unit.assigned() if key == "ReadWritePaths"]
+
+    assert [value.split() for value in said] == [["/srv/recordings", "-/mnt/recorder"]]
+
+
+def test_the_key_is_the_running_service_s_else_the_file_the_unit_names(unit: Unit, tmp_path: Path) -> None:
+    assert unit.key is None
+    named = tmp_path / "named"
+    named.write_text("sk-named")
+    unit = replace(unit, lines=(*unit.lines, ("LoadCredential", f"api_key:{named}")))
+    assert unit.key == named
+
+    unit.running.mkdir()
+    (unit.running / "api_key").write_text("sk-running")
+    assert unit.key == unit.running / "api_key"
+
+
+def test_the_recipe_runs_a_command_inside_the_walls(unit: Unit) -> None:
+    argv = shlex.split(unit.recipe(["/opt/watcher/bin/watcher", "check"]))
+
+    assert argv[0] == "systemd-run"
+    assert argv[-2:] == ["/opt/watcher/bin/watcher", "check"]
+    assert "User=watcher" in argv
+    assert "LoadCredential=api_key:/etc/watcher/api_key" in argv
+    assert 'Environment="GREETING=two words"' in argv
+    assert not [word for word in argv if word.startswith(("Exec", "Restart"))]
+    assert all(len(line) < 78 for line in unit.recipe(["watcher", "check"]).splitlines())
+
+
+def test_without_systemd_there_is_no_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert installed() is None
+
+
+def check(unit: Unit, tmp_path: Path, credential: Path | None = None) -> dict[str, tuple[Grade, str]]:
+    given = {"state": {"dir": str(tmp_path / "state")}, "api": {"url": "http://127.0.0.1:1"}}
+    config = load(given, environ={}, credential=credential)
+    found = examine(config, paid=False, supervised=False, unit=unit, command=["watcher", "check"])
+    return {f"{finding.area} {number}": (finding.grade, text(finding)) for number, finding in enumerate(found)}
+
+
+def test_root_is_told_whose_key_it_is_and_how_to_ask_as_the_service(unit: Unit, tmp_path: Path) -> None:
+    unit.running.mkdir()
+    (unit.running / "api_key").write_text("sk-running")
+    found = check(unit, tmp_path, unit.key)
+
+    grade, line = found["unit 1"]
+    assert grade is Grade.OK
+    assert str(unit.key) in line
+    grade, line = found["unit 2"]
+    assert grade is Grade.WARN
+    assert "systemd-run" in line
+    assert any(name.startswith("endpoint") for name in found)
+
+
+def test_an_encrypted_key_of_a_stopped_service_is_no_missing_key(unit: Unit, tmp_path: Path) -> None:
+    cred = "/etc/watcher/api_key.cred"
+    found = check(replace(unit, lines=(*unit.lines, ("LoadCredentialEncrypted", f"api_key:{cred}"))), tmp_path)
+
+    grade, line = found["unit 1"]
+    assert grade is Grade.WARN
+    assert f"systemd-creds decrypt --name=api_key {cred} -" in line
+    assert not any(name.startswith("endpoint") for name in found)
+    assert all(grade is not Grade.FAIL for grade, _ in found.values())

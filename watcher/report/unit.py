@@ -1,0 +1,96 @@
+"""The service as systemd knows it: where its key lies, and how to run something else in its place.
+
+For root, who looks after a service and is not the service: what root may read and write says nothing about it, and the key
+is handed to the service alone.
+"""
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+UNIT: Final = "watcher.service"
+#: The credential's name.
+KEY: Final = "api_key"
+#: Where systemd shows a running service its credentials (systemd.exec(5)); root can read them.
+_RUNNING: Final = Path("/run/credentials")
+#: What decides who the service is, what it sees and what it may write. The rest of the unit is about when and how long.
+_WALLS: Final = (
+    *("User", "Group", "SupplementaryGroups", "AmbientCapabilities", "Environment", "StateDirectory"),
+    *("LoadCredential", "LoadCredentialEncrypted", "ProtectSystem", "ProtectHome", "PrivateTmp"),
+    *("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "BindPaths", "BindReadOnlyPaths"),
+    *("IPAddressDeny", "IPAddressAllow", "RestrictAddressFamilies", "NoNewPrivileges"),
+)
+_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The [Service] section with all drop-ins: every assignment, in order."""
+
+    lines: tuple[tuple[str, str], ...]
+    running: Path = _RUNNING / UNIT
+
+    @property
+    def key(self) -> Path | None:
+        """Where the key can be read: the running service's, else the file that the unit names; None: nowhere."""
+        found = [self.running / KEY, *self._credentials("LoadCredential")[-1:]]
+        return next((path for path in found if path.is_file()), None)
+
+    @property
+    def encrypted(self) -> Path | None:
+        """The encrypted key that the unit names."""
+        return next(reversed(self._credentials("LoadCredentialEncrypted")), None)
+
+    def recipe(self, argv: Sequence[str]) -> str:
+        """Give a command that runs `argv` as the service, inside its walls; on several lines, for a shell."""
+        parts = ["systemd-run --quiet --pipe --wait --collect"]
+        parts += [f"-p {shlex.quote(f'{key}={value}')}" for key, value in self.assigned() if key in _WALLS]
+        return " \\\n  ".join([*parts, shlex.join(argv)])
+
+    def assigned(self) -> list[tuple[str, str]]:
+        """Give what counts: an empty value takes back what was said before (systemd.syntax(7))."""
+        said: list[tuple[str, str]] = []
+        for key, value in self.lines:
+            if value:
+                said.append((key, value))
+            else:
+                said = [(other, former) for other, former in said if other != key]
+        return said
+
+    def _credentials(self, kind: str) -> list[Path]:
+        found = [value.partition(":") for key, value in self.assigned() if key == kind]
+        return [Path(path) for name, _, path in found if name == KEY and path.startswith("/")]
+
+
+def installed() -> Unit | None:
+    """Give the unit of this machine; None where there is none, or no systemd to ask."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "cat", "--no-pager", UNIT],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else parsed(done.stdout)
+
+
+def parsed(text: str) -> Unit:
+    """Read what `systemctl cat` prints: the unit and its drop-ins, one after the other."""
+    lines: list[tuple[str, str]] = []
+    section = ""
+    for line in text.replace("\\\n", " ").splitlines():
+        stripped = line.strip()
+        if stripped.startswith("["):
+            section = stripped
+        elif section == "[Service]" and "=" in stripped and not stripped.startswith(("#", ";")):
+            key, _, value = stripped.partition("=")
+            lines.append((key.strip(), value.strip()))
+    return Unit(tuple(lines))
