@@ -13,7 +13,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from watcher.log import LogOptions, configure
+from watcher.log import LogOptions, configure, lines
 from watcher.log.journal import Journal, fields, sentence, written
 
 
@@ -205,6 +205,25 @@ def test_other_settings_close_the_former_socket(journald: Journald) -> None:
 
     assert journald.entry()["WATCHER_EVENT"] == "service.ready"
     assert len(os.listdir("/proc/self/fd")) == before - 1  # noqa: PTH208
+
+
+def test_what_only_claims_to_lead_to_the_journal_gets_lines(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        configure(LogOptions(), stream=stream, journal=True)
+        structlog.get_logger().info("job.done")
+    configure(LogOptions())
+
+    assert (tmp_path / "log").read_text().startswith("<6>{")
+
+
+def test_a_socket_that_leads_there_is_taken_for_journalds() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("w") as stream:
+        configure(LogOptions(), stream=stream, journal=True)
+        assert lines._channels
+        configure(LogOptions())
+
+    assert not lines._channels
 
 
 def test_json_that_was_asked_for_stays_on_stderr_under_the_journal(journald: Journald) -> None:

@@ -10,6 +10,8 @@ Three faces:
 
 import json
 import logging
+import os
+import stat
 import sys
 import threading
 import time
@@ -43,14 +45,14 @@ def configure(
     *,
     stream: TextIO | None = None,
     journal: bool = False,
-    journal_socket: str = SOCKET,
+    journal_socket: str = "",
     colors: bool | None = None,
     secrets: Iterable[str] = (),
 ) -> None:
     """Make every logger of the process write as `options` say; may be called again at a reload.
 
-    `journal`: stderr is connected to the journal, so ``auto`` means ``journal``, and whatever is for the journal goes to its
-    socket. `colors`: None means: if `stream` is
+    `journal`: stderr is connected to the journal, so ``auto`` means ``journal``, and whatever is for the journal goes to
+    `journal_socket` ("": journald's own, if `stream` is what journald hands out, a socket). `colors`: None means: if `stream` is
     a terminal. `secrets`: strings that are masked wherever they turn up in a line.
     """
     stream = sys.stderr if stream is None else stream
@@ -58,7 +60,8 @@ def configure(
     if face == "auto":
         face = "journal" if journal else "console" if stream.isatty() else "json"
     render = _Console(colors=stream.isatty() if colors is None else colors) if face == "console" else _line
-    channel = _exchanged(Journal(journal_socket) if journal and face == "journal" else None)
+    address = journal_socket or (SOCKET if _is_socket(stream) else "")
+    channel = _exchanged(Journal(address) if journal and face == "journal" and address else None)
     # As they are, and as JSON writes them.
     shapes = {shape for secret in secrets for shape in (secret, json.dumps(secret)[1:-1])}
     masked = tuple(sorted({shape for shape in shapes if len(shape) >= _SECRET_AT_LEAST}, key=len, reverse=True))
@@ -86,6 +89,14 @@ def printable(value: str | bytes) -> str:
         return text
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _surrogates(text) else text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _is_socket(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        # Not a file, or a closed one.
+        return False
 
 
 def _surrogates(text: str) -> bool:
