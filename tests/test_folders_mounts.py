@@ -129,3 +129,17 @@ def test_a_mount_is_noticed_once(tmp_path: Path) -> None:
         subprocess.run(["umount", str(point)], check=True)
     assert mounts.changed()
     mounts.close()
+
+
+def test_mounts_concern_a_path_when_it_leads_through_them_or_they_lie_below_it(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    points = ["/", "/srv", "/srv/recordings", "/srv/recordings/in/usb", "/srv/recordings-2", "/var/lib/containers/1"]
+    table.write_text("".join(f"{n} 1 8:{n} / {point} rw - ext4 /dev/sd{n} rw\n" for n, point in enumerate(points)))
+    mounts = Mounts(str(table))
+
+    concerning = [
+        os.fsdecode(mount.point) for mount in mounts.concerning(b"/srv/recordings/in", b"/srv/recordings/in/")
+    ]
+    mounts.close()
+
+    assert concerning == ["/", "/srv", "/srv/recordings", "/srv/recordings/in/usb"]

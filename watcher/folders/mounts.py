@@ -80,6 +80,14 @@ class Mounts:
         """Where something is mounted."""
         return tuple(self._by_point)
 
+    def concerning(self, *paths: bytes) -> tuple[Mount, ...]:
+        """Give the mounts that absolute paths lead through or have below them: all others are none of their business."""
+        return tuple(
+            mount
+            for mount in self._mounts
+            if any(_leads(mount.point, path) or _leads(path, mount.point) for path in paths)
+        )
+
     def of(self, path: bytes) -> Mount:
         """Give the mount that a real, absolute path lies on."""
         while (mount := self._by_point.get(path)) is None and path not in (b"/", b""):
@@ -127,6 +135,11 @@ class Mounts:
             self._mounts = ()
         # Later lines are mounted over earlier ones.
         self._by_point = {mount.point: mount for mount in self._mounts}
+
+
+def _leads(path: bytes, to: bytes) -> bool:
+    """Say whether a path is another one, or lies above it."""
+    return to == path or to.startswith(path.rstrip(b"/") + b"/")
 
 
 def parse(table: bytes) -> list[Mount]:

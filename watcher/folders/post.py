@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from watcher.folders.folder import Folder
-from watcher.folders.mounts import Kind, Mounts
+from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.folders.root import Obstacle, Root
 from watcher.folders.rota import Rota
 from watcher.folders.rounds import Rounds
@@ -94,6 +94,9 @@ class Post:
         #: Where the root really lies, with a slash behind it.
         self.real_prefix = b""
         self._ledger = ledger
+        self._mounts = mounts
+        #: Those that the root lies on, or that lie below it.
+        self._concerned: tuple[Mount, ...] = ()
         self._inbox = inbox
         self._monotonic = monotonic
         self._watch: Watch | None = None
@@ -161,6 +164,7 @@ class Post:
             self._lose(error)
             return
         self.real_prefix = real.rstrip(b"/") + b"/"
+        self._concerned = self._mounts.concerning(self.root.path, self.real_prefix)
         self.root.settle_in(real)
         self._choose()
         if self.present and not self._take_turn(why):
@@ -323,8 +327,13 @@ class Post:
             return False
 
     def remounted(self) -> None:
-        """Something was mounted or unmounted somewhere: look at every directory, and at the watches."""
-        if self.present:
+        """Something was mounted or unmounted somewhere: where it concerns us, look at every directory and at the watches.
+
+        Where containers come and go, it is somewhere else every few seconds.
+        """
+        concerned = self._mounts.concerning(self.root.path, self.real_prefix)
+        if self.present and concerned != self._concerned:
+            self._concerned = concerned
             self.root.settle_in(self.real_prefix.rstrip(b"/") or b"/")
             self.rounds.want_changed()
             if self._watch is not None:
