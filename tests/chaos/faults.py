@@ -98,6 +98,7 @@ def _disk_full(world: World, _chance: random.Random, seconds: float) -> None:
 
 
 def _state_full(world: World, _chance: random.Random, seconds: float) -> None:
+    assert world.options.small_state, "that would be everybody's disk"
     with world.turns["state"]:
         world.keeper.trouble(1)
         began = time.monotonic()

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
@@ -158,10 +158,11 @@ def play(plan: Plan, base: Path) -> Report:
 def play_all(plans: Sequence[Plan], base: Path) -> list[Report]:
     """Play rounds one after the other in the same folders, with one state, each settled before the next one begins.
 
-    The world is furnished as the first wants it. What is wrong in the end is in the last one's report.
+    The world is furnished as the first wants it, and as all need it. What is wrong in the end is in the last one's report.
     """
     reports = []
-    with World.made(base, plans[0].options) as world, ExitStack() as stack:
+    options = replace(plans[0].options, small_state=any(plan.options.small_state for plan in plans))
+    with World.made(base, options) as world, ExitStack() as stack:
         seen = stack.enter_context(_read(world))
         try:
             for plan in plans:
