@@ -1,5 +1,6 @@
 """What must hold when a round is over; each check gives what it found wrong, in words."""
 
+import hashlib
 import os
 import re
 from collections import defaultdict
@@ -13,7 +14,6 @@ import numpy as np
 from chaos.arrivals import Sound
 from chaos.reader import FOREIGN
 from chaos.world import OUTSIDE, Source, World
-from hostile import said
 from servers.fault import Received
 
 from watcher.job import State
@@ -26,6 +26,8 @@ _NAMED: Final = re.compile(r"This is what recording ([0-9a-f]{12}) says\.")
 _TIMES: Final = re.compile(r"^\d+\n[\d:,]+ --> [\d:,]+\n", re.MULTILINE)
 #: Seconds between an answer's end at the server and the moment from which the ledger surely has it.
 _STORED: Final = 3.0
+#: Samples (of 32,767) that a made voice stays below only in its pauses: what is left out of pieces.
+_SILENT: Final = 600
 #: What a state directory holds when the daemon is down: the ledger, its lock, the pieces' folder.
 _STATE: Final = re.compile(r"ledger\.sqlite3(-wal|-shm)?|watcher\.lock|spool")
 _BACKUP: Final = re.compile(r"ledger\.sqlite3\.\d{8}T\d{6}Z(-\d+)?\.damaged(-wal|-shm)?")
@@ -66,7 +68,7 @@ def _says(world: World, text: str, sound: Sound) -> bool:
     """Say whether a text, plain or with captions' times, is the whole of a recording, each part once and in order."""
     named = _NAMED.findall(" ".join(_TIMES.sub("", text).split()))
     if not sound.samples:
-        return named == _NAMED.findall(said(sound.data))
+        return named == [_name(sound)]
     end = 0
     for name in named:
         piece = world.server.samples(name)
@@ -78,9 +80,14 @@ def _says(world: World, text: str, sound: Sound) -> bool:
     return bool(named) and _is_silent(sound.samples[end:])
 
 
+def _name(sound: Sound) -> str:
+    """Give the name that the server's answer gives a recording which is sent as it is."""
+    return hashlib.sha256(sound.data).hexdigest()[:12]
+
+
 def _is_silent(samples: bytes) -> bool:
     values = np.frombuffer(samples[: len(samples) // 2 * 2], np.int16)
-    return not len(values) or int(np.abs(values.astype(np.int32)).max()) < 600
+    return not len(values) or int(np.abs(values.astype(np.int32)).max()) < _SILENT
 
 
 def outputs(world: World) -> dict[Path, tuple[int, int]]:
@@ -126,7 +133,7 @@ def doubled(world: World) -> Iterator[str]:
             continue
         kind = path.suffix.removeprefix(".")
         owners = bearers.get(path.with_suffix(""), []) if kind in _KINDS else []
-        text = path.read_text()
+        text = path.read_text(errors="replace")
         present = [s for s in owners if not s.gone and _says(world, text, s.sound)]
         past = [s for s in owners if any(_says(world, text, sound) for sound in (s.sound, *s.former))]
         if not past:
@@ -157,7 +164,7 @@ def _files(world: World) -> Iterator[Path]:
 def half_taken(world: World) -> Iterator[str]:
     """Nothing was sent before it was whole."""
     sounds = [sound for source in world.sources for sound in (source.sound, *source.former)]
-    whole = {_NAMED.findall(said(sound.data))[0] for sound in sounds}
+    whole = {_name(sound) for sound in sounds}
     for received in world.server.paid:
         digest = received.file.sha256[:12]
         if digest in whole:
@@ -204,7 +211,7 @@ def _lost_with_ledger(world: World, first: Received, second: Received, digest: s
     for at, whole in world.damages:
         if not first.began <= at + _STORED or second.began < at:
             continue
-        having = [s for s in whole if any(said(sound.data)[26:38] == digest[:12] for sound in (s.sound, *s.former))]
+        having = [s for s in whole if any(_name(sound) == digest[:12] for sound in (s.sound, *s.former))]
         if not having or any(len(s.names) > 1 or s.gone for s in having):
             return True
     return False
