@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +84,43 @@ def test_what_cant_be_done_has_its_exit_code_and_a_stable_word(
 
     assert (exit_code, document["errors"][0]["code"]) == (code, error)
     assert document["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("command", ["status", "once", "check", "config"])
+def test_ctrl_c_before_there_is_a_result_still_gives_a_document(
+    as_json: Json, state: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"watcher.cli.{command}.configured", interrupt)
+
+    code, document = as_json(command)
+
+    assert (code, document["exit_code"], document["command"]) == (130, 130, command)
+    assert document["errors"][0]["code"] == "interrupted"
+
+
+def test_ctrl_c_while_everything_is_loaded_still_gives_a_document() -> None:
+    """The program is interrupted when it imports the settings, long before any of its own handlers stands."""
+    script = (
+        "import builtins, sys\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *rest, **more):\n"
+        "    if name.startswith('watcher.config'):\n"
+        "        builtins.__import__ = load\n"
+        "        raise KeyboardInterrupt\n"
+        "    return load(name, *rest, **more)\n"
+        "builtins.__import__ = interrupted\n"
+        "sys.argv = ['watcher', 'status', '--json']\n"
+        "from watcher.cli import main\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (130, "")
+    document = json.loads(done.stdout)
+    assert (document["command"], document["exit_code"]) == ("status", 130)
 
 
 def test_an_error_for_people_is_one_sentence_and_its_remedy_on_stderr(

@@ -2,15 +2,29 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from watcher import __version__
-from watcher.cli.options import ConfigFile, Given, Json, Offline
+from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline
+
+
+class _Commands(TyperGroup):
+    """Lets Ctrl-C through, so that whoever asked for JSON gets a document all the same."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as exc:
+            raise InterruptError from exc
+
 
 app = typer.Typer(
     name="watcher",
+    cls=_Commands,
     help="Drop a recording into a folder; its transcript and subtitles appear beside it.",
     no_args_is_help=True,
     rich_markup_mode=None,

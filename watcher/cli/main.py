@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from watcher.cli.options import complain
+from watcher.cli.options import InterruptError, complain
 from watcher.errors import UsageError, WatcherError
 from watcher.log import LogOptions, configure
 from watcher.report import Problem, Result, envelope, problem_of
@@ -21,17 +21,18 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; give the exit code. With ``--json``, stdout holds one document whatever happens."""
-    from watcher.cli.app import app  # noqa: PLC0415 - so that an error of an import is reported like any other
-
-    # Until a command that logs says otherwise: stdout is data, and what a room has to say at warning goes to stderr.
-    configure(LogOptions(level="warning"))
     try:
+        from watcher.cli.app import app  # noqa: PLC0415 - so that an error of an import is reported like any other
+
+        # Until a command that logs says otherwise: stdout is data, and what a room has to say at warning goes to stderr.
+        configure(LogOptions(level="warning"))
         code = app(args=list(arguments), standalone_mode=False, prog_name="watcher")
         sys.stdout.flush()
     except WatcherError as error:
         return _report(arguments, problem_of(error), error.exit_code)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except (KeyboardInterrupt, InterruptError):
+        # Commands that work for long end by themselves, with what they have: this one had nothing yet.
+        return _report(arguments, Problem("interrupted", "interrupted before there was a result"), INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has seen enough; and nothing may be flushed into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,6 +53,7 @@ def _report(arguments: Sequence[str], problem: Problem, exit_code: int) -> int:
     if "--json" in arguments:
         command = next((word for word in arguments if not word.startswith("-")), "")
         sys.stdout.write(envelope(Result(command, errors=(problem,), exit_code=exit_code)) + "\n")
-        return exit_code
-    complain(problem)
+    elif exit_code != INTERRUPTED:
+        # Who interrupts knows it.
+        complain(problem)
     return exit_code

