@@ -24,14 +24,14 @@ BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "detection": ([], ["--scale", "0.1"]),
     "small": ([], ["--files", "500", "--singles", "40", "--rounds", "1"]),
     "idle": ([], ["--rounds", "1", "--quiet", "15"]),
-    "ledger": (["--million"], []),
-    "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "2"]),
+    "ledger": (["--million"], ["--rounds", "1"]),
+    "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "0"]),
     "gate": ([], ["--files", "300", "--runs", "1"]),
-    "fleet": ([], ["--quick"]),
     "captions": ([], ["--quick"]),
     "kills": ([], ["--kills", "10", "--files", "30"]),
     "soak": ([], ["--quick"]),
     "month": ([], ["--quick"]),
+    "fleet": ([], ["--quick"]),
 }
 _ROOT: Final = Path(__file__).parent.parent
 

@@ -66,6 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What the ledger costs.")
     parser.add_argument("--million", action="store_true", help="also with a million files (some minutes)")
     parser.add_argument("--directory", type=Path, help="where to make the ledger")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds, whose medians count")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     sizes = [1_000, 10_000, 100_000, *([1_000_000] if options.million else [])]
@@ -79,7 +80,7 @@ def main() -> int:
         for size in sizes:
             fill(ledger, filled, size)
             filled = size
-            found[size] = measure(Path(directory), ledger, size)
+            found[size] = measure(Path(directory), ledger, size, options.rounds)
             cells = " | ".join(cell(figure, found[size], found[sizes[0]]) for figure in FIGURES)
             print(f"| {size:,} | {cells} |", flush=True)
         ledger.close()
@@ -148,9 +149,9 @@ def fill(ledger: Ledger, start: int, stop: int) -> None:
         ledger.put(file(one, backlog=True) for one in some)
 
 
-def measure(directory: Path, ledger: Ledger, size: int) -> dict[str, float]:
+def measure(directory: Path, ledger: Ledger, size: int, count: int) -> dict[str, float]:
     """Measure at the present size, which is the same afterwards."""
-    rounds = [once(directory, ledger, size) for _ in range(ROUNDS)]
+    rounds = [once(directory, ledger, size) for _ in range(count)]
     return {head: statistics.median(one[head] for one in rounds) for head in rounds[0]}
 
 
