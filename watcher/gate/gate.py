@@ -206,7 +206,9 @@ class Gate:
                 link.taken(need, share, sent=now, now=moment)
             if door is not None and link.silent:
                 self._heed(door, moment)
-            self._dispatch(moment)
+            if 0 < self._dispatch(moment) < math.inf:
+                # Those who wait did not know for how long.
+                self._line.rouse()
             self._changed.notify_all()
 
     def leave(self) -> None:
