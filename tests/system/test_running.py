@@ -210,3 +210,82 @@ def test_root_looks_at_the_queue_beside_the_service_and_leaves_nothing_in_its_wa
     environ = {"CREDENTIALS_DIRECTORY": "/run/credentials/watcher.service"}
     seen = json.loads(service.machine.run(watcher, "config", "--json", environ=environ).stdout)
     assert seen["data"]["settings"]["api.key"] == {"value": "**********", "origin": "credential"}
+
+
+def test_root_checks_the_service_with_its_own_key_and_as_the_service(service: Service) -> None:
+    def picky(asked: Asked) -> Reply:
+        if asked.headers["Authorization"] != f"Bearer {KEY}":
+            return REFUSED
+        return Reply({"data": [{"id": "whisper-1"}]}) if asked.method == "GET" else hearing(asked)
+
+    machine = service.machine
+
+    def check() -> dict[str, list[dict[str, str]]]:
+        done = machine.run("/opt/watcher/bin/watcher", "check", "--json", check=False)
+        found: dict[str, list[dict[str, str]]] = {}
+        for finding in json.loads(done.stdout)["data"]["findings"]:
+            found.setdefault(finding["area"], []).append(finding)
+        return found
+
+    with serving(picky) as server:
+        service.configure(server.url)
+        # By the file that the unit names, while it does not run.
+        found = check()
+        assert found["unit"][0]["message"] == "the key is the service's (/etc/watcher/api_key)"
+        assert any("the key is accepted" in one["message"] for one in found["endpoint"])
+        as_service = found["unit"][-1]["hint"].partition(":\n")[2]
+        assert "the key is accepted" in machine.shell(as_service)
+        # The service may not write what it does not name, and that is told as well; root would not notice.
+        machine.shell("install -d -g watcher -m 2775 /srv/elsewhere")
+        service.configure(server.url, '[[folders]]\npath = "/srv/elsewhere"\n')
+        assert "/srv/elsewhere cannot be written" in machine.shell(f"{as_service} || true")
+        assert not [one for one in check()["folder"] if one["grade"] == "fail"]
+
+        service.configure(server.url)
+        machine.run("systemd-creds", "setup", check=False)
+        service.follow("encrypted")
+        found = check()
+        assert found["unit"][0]["message"].startswith("the key is the service's (/run/credentials/")
+        assert any("the key is accepted" in one["message"] for one in found["endpoint"])
+        service.stop()
+        found = check()
+        assert found["unit"][0]["grade"] == "warn"
+        assert "endpoint" not in found
+        decrypt = found["unit"][0]["hint"].partition(":\n")[2].removesuffix(" >/dev/null")
+        assert machine.shell(decrypt).strip() == KEY
+        assert "the key is accepted" in machine.shell(found["unit"][-1]["hint"].partition(":\n")[2])
+
+
+def test_broken_settings_in_a_folder_are_told_beside_them_and_forgotten_when_mended(
+    service: Service, server: Server
+) -> None:
+    service.configure(server.url)
+    service.start()
+    settings = service.inside(".watcher.toml")
+    note = service.inside("watcher.toml.transcription-failed.txt")
+    settings.write_text("formats = [")
+
+    service.eventually(note.exists)
+    settings.write_text('formats = ["vtt"]')
+    service.eventually(lambda: not note.exists())
+
+
+def test_more_workers_come_with_a_reload(service: Service) -> None:
+    inside, go_on = [], threading.Event()
+
+    def slow(asked: Asked) -> Reply:
+        inside.append(asked)
+        assert go_on.wait(60)
+        return hearing(asked)
+
+    with serving(slow) as server:
+        service.configure(server.url, "[state]\nworkers = 1\n")
+        service.start()
+        for number in range(4):
+            service.record(f"{number}.wav")
+        service.eventually(lambda: inside)
+        service.configure(server.url, "[state]\nworkers = 4\n")
+        service.follow("reload")
+        service.eventually(lambda: len(inside) == 4)
+        go_on.set()
+        service.await_outputs("3.wav")
