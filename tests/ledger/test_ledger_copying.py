@@ -1,5 +1,6 @@
 """Moving a ledger from engine to engine and back: what it knew, it knows."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ def full(tmp_path: Path) -> Place:
     job = claimed(ledger)
     ledger.enter_output(job, Output("note", ROOT + b"/1.note.txt", DIGEST))
     ledger.fail(job, FileError("no sound in it", hint="is it?", reason="no_audio"))
-    ledger.retry(claimed(ledger), crowded(), run_at=4e9)
+    ledger.retry(claimed(ledger), crowded(), run_at=time.time() + 3600)
     for number in range(700):
         ledger.keep(f"{number:064x}", PARAMETERS, b"answer %d" % number, seconds=1.5, model="whisper-1")
     ledger.recall(f"{3:064x}", PARAMETERS)
@@ -153,6 +154,19 @@ def test_what_is_another_hosts_own_is_left_out_and_counted(url: str, tmp_path: P
     copied = copy(Place(tmp_path / "other", url), Place(tmp_path / "back"), roots=HERE)
 
     assert (copied["sources"], copied["left_out"]) == (0, 1)
+
+
+def test_what_a_shared_ledger_knows_under_two_names_is_one_file_again(url: str, tmp_path: Path) -> None:
+    unnamed = open_ledger(tmp_path / "host", url)
+    unnamed.put([found("twice.wav")])
+    unnamed.close()
+    named = open_ledger(tmp_path / "host", url, roots=HERE)
+    named.put([found("twice.wav"), found("once.wav")])
+    named.close()
+
+    copied = copy(Place(tmp_path / "host", url), Place(tmp_path / "back"), roots=HERE)
+
+    assert (copied["sources"], copied["left_out"]) == (2, 1)
 
 
 def test_a_ledger_that_holds_something_is_not_written_over(full: Place, url: str) -> None:

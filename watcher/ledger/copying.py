@@ -129,15 +129,16 @@ def _opened(place: Place, other: Place, roots: Mapping[str, str]) -> Iterator[In
 def _copy(table: Table, giving: Insides, taking: Insides, connection: Connection) -> tuple[int, int]:
     """Copy a table; give the rows that were copied and those that were left out."""
     marks = ", ".join("?" * len(table.columns))
-    insert = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})"  # noqa: S608 - our own names
-    copied = left_out = 0
+    # A shared ledger may know one file twice, below a named root and below none; of two, the first stays.
+    insert = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+    read = 0
     for page in _pages(table, giving.store):
         carried = [_carried(dict(zip(table.columns, row, strict=True)), giving, taking) for row in page]
         kept = [tuple(values[column] for column in table.columns) for values in carried if values is not None]
         connection.executemany(insert, kept)
-        copied += len(kept)
-        left_out += len(page) - len(kept)
-    return copied, left_out
+        read += len(page)
+    ((copied,),) = connection.execute(f"SELECT count(*) FROM {table.name}").fetchall()  # noqa: S608 - our own names
+    return copied, read - copied
 
 
 def _pages(table: Table, store: Store) -> Iterator[list[Row]]:
