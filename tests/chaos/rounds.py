@@ -147,7 +147,9 @@ def killing(seed: int, *, kills: int, files: int) -> Plan:
     instants = list(accumulate(chance.uniform(0.3, 1.9) for _ in range(kills)))
     events = [Event(at, "kill", 0.0, seed) for at in instants]
     arrivals = _arrivals(seed, chance, instants[-1], files)
-    return Plan(seed, Options(seed=seed, rate=0.0, pause=0.0), tuple(arrivals), tuple(events))
+    # A long recording has 0.8 MB.
+    options = Options(seed=seed, rate=0.0, pause=0.0, disk_size=16 + files)
+    return Plan(seed, options, tuple(arrivals), tuple(events))
 
 
 def play(plan: Plan, base: Path) -> Report:
@@ -161,7 +163,11 @@ def play_all(plans: Sequence[Plan], base: Path) -> list[Report]:
     The world is furnished as the first wants it, and as all need it. What is wrong in the end is in the last one's report.
     """
     reports = []
-    options = replace(plans[0].options, small_state=any(plan.options.small_state for plan in plans))
+    options = replace(
+        plans[0].options,
+        small_state=any(plan.options.small_state for plan in plans),
+        disk_size=sum(plan.options.disk_size for plan in plans),
+    )
     with World.made(base, options) as world, ExitStack() as stack:
         seen = stack.enter_context(_read(world))
         try:

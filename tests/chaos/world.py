@@ -18,8 +18,6 @@ from hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
 #: The folders: one on the tests' disk, one on a small disk of its own, one that is mounted from elsewhere.
 PLAIN, DISK, MOUNTED = "plain", "disk", "mounted"
 FOLDERS: Final = (PLAIN, DISK, MOUNTED)
-#: Big enough for all recordings of a round, small enough to be filled in a moment.
-_DISK_SIZE: Final = "12m"
 _STATE_SIZE: Final = "16m"
 #: In each folder a place that nobody watches.
 OUTSIDE: Final = ".outside"
@@ -58,6 +56,8 @@ class Options:
     pause: float = 0.1
     #: The ledger lies on a small disk of its own.
     small_state: bool = False
+    #: MiB of the small disk: enough for all recordings, little enough to be filled in a moment.
+    disk_size: int = 16
     concurrency: int = 4
     workers: int = 4
 
@@ -100,7 +100,7 @@ class World:
             for path in world.folders.values():
                 path.mkdir()
             if MOUNTS:
-                stack.enter_context(tmpfs(world.folders[DISK], size=_DISK_SIZE))
+                stack.enter_context(tmpfs(world.folders[DISK], size=f"{options.disk_size}m"))
                 # Below the mount is a disk that takes nothing, as careful people have it.
                 stack.enter_context(tmpfs(world.folders[MOUNTED], size="4k"))
                 mount("-o", "remount,ro", world.folders[MOUNTED])
