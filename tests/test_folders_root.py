@@ -802,3 +802,17 @@ def test_a_device_with_a_recording_s_name_is_ignored(base: Path, make: Make, log
     end(make().full())
 
     assert [event["reason"] for event in log.seen("file.ignored")] == ["device"]
+
+
+@pytest.mark.parametrize("include", [(), ("*",)])
+def test_a_scan_tells_of_settings_in_folders_it_enters(base: Path, ledger: Ledger, include: tuple[str, ...]) -> None:
+    told: list[bytes] = []
+    folder = Folder("test", str(base), include=include, exclude=("raw/",))
+    root = Root(folder, ledger, Mounts(), settings=told.append)
+    root.settle_in(os.path.realpath(root.path))
+    for name in ("", "a/b", "raw", ".hidden"):
+        put(base / name / ".watcher.toml", b"")
+
+    end(root.full())
+
+    assert sorted(told) == sorted(os.fsencode(base / name / ".watcher.toml") for name in ("", "a/b"))
