@@ -810,9 +810,25 @@ def test_a_scan_tells_of_settings_in_folders_it_enters(base: Path, ledger: Ledge
     folder = Folder("test", str(base), include=include, exclude=("raw/",))
     root = Root(folder, ledger, Mounts(), settings=told.append)
     root.settle_in(os.path.realpath(root.path))
-    for name in ("", "a/b", "raw", ".hidden"):
+    for name in ("", "a/b", "raw"):
         put(base / name / ".watcher.toml", b"")
 
     end(root.full())
 
     assert sorted(told) == sorted(os.fsencode(base / name / ".watcher.toml") for name in ("", "a/b"))
+
+
+def test_what_watcher_leaves_in_a_folder_is_no_recording_though_everything_is_asked_for(
+    base: Path, make: Make, log: Log
+) -> None:
+    ours = (
+        *("talk.wav.transcription-failed.txt", "talk.wav.transcription-failed.2.txt", "transcription-paused.txt"),
+        *(".watcher.toml", "watcher.toml.transcription-failed.txt", ".talk.srt.0123abcd.tmp"),
+    )
+    for name in (*ours, "talk.raw"):
+        put(base / name)
+    root = make(include=("*",))
+
+    end(root.full())
+
+    assert queued(root, log) == {"talk.raw"}

@@ -27,6 +27,13 @@ PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2")
 #: Unfinished or foreign names that do bear an audio suffix (the dot rule covers AppleDouble, rsync, syncthing).
 _TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
 
+#: What Watcher itself leaves in folders, and what speaks to it there: never a recording, whatever `include` says. A note
+#: that failed as a recording would get a note of its own, without an end.
+_OWN_NAMES: Final = re.compile(
+    r"(.*\.)?transcription-failed(\.\d+)?\.txt|transcription-paused\.txt|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp",
+    re.DOTALL,
+)
+
 #: Never entered, beside everything that starts with a dot: recycle bins, thumbnails, snapshots and indexes.
 _PRUNED: Final = frozenset(
     name.lower()
@@ -141,7 +148,7 @@ class Names:
         name = relative.rpartition("/")[2]
         audio = is_audio(name)
         included = self._include.file(relative)
-        if not audio and not included:
+        if not audio and (not included or _OWN_NAMES.fullmatch(name)):
             return Ruling.OTHER
         if self._exclude.file(relative):
             return Ruling.EXCLUDED if audio else Ruling.OTHER
