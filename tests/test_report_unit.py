@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from watcher.config import load
+from watcher.report import fold
 from watcher.report.doctor import Grade, examine, text
 from watcher.report.unit import Unit, installed, parsed
 
@@ -107,3 +108,9 @@ def test_an_encrypted_key_of_a_stopped_service_is_no_missing_key(unit: Unit, tmp
     assert f"systemd-creds decrypt --name=api_key {cred} -" in line
     assert not any(name.startswith("endpoint") for name in found)
     assert all(grade is not Grade.FAIL for grade, _ in found.values())
+
+
+def test_a_recipe_can_be_pasted_from_a_narrow_terminal(unit: Unit) -> None:
+    recipe = unit.recipe(["/opt/watcher/bin/watcher", "check"])
+
+    assert fold(f"      -> as the service:\n{recipe}", 40).partition("\n")[2] == recipe

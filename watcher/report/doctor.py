@@ -95,8 +95,7 @@ def text(finding: Finding) -> str:
     """Give a finding for people."""
     line = f"{finding.grade:<4}  {finding.area}: {finding.message}"
     # What is meant for a shell stands on lines of its own.
-    hint = finding.hint.replace("\n", "\n         ")
-    return f"{line}\n      -> {hint}" if hint else line
+    return f"{line}\n      -> {finding.hint}" if finding.hint else line
 
 
 def _settings(config: Config) -> Iterator[Finding]:

@@ -66,7 +66,8 @@ def fold(text: str, width: int) -> str:
 
 
 def _folded(line: str, width: int) -> list[str]:
-    if len(line) <= width:
+    # What goes on behind a backslash is meant for a shell, which would not understand it in pieces.
+    if len(line) <= width or line.endswith("\\"):
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
     # What hangs below an arrow or a grade is indented as far as its text.
