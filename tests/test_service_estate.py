@@ -1,0 +1,93 @@
+"""What the dead leave is told and cleared away by whoever lives."""
+
+from pathlib import Path
+
+import postgres
+import pytest
+from ledger_engines import LEASE, Clock, found
+
+from watcher.errors import JobError, LeaseLostError
+from watcher.job import Job, Outcome
+from watcher.ledger import Ledger
+from watcher.ledger.sqlite import SqliteLedger
+from watcher.service.estate import Estate
+
+
+class Teller:
+    """Concludes as told to, and keeps what it was asked to tell."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.told: list[tuple[bytes, str]] = []
+        self.late = False
+        self._ledger = ledger
+
+    def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
+        raise AssertionError(job)
+
+    def failed(self, job: Job, error: JobError) -> None:
+        if self.late:
+            raise LeaseLostError("another host has told")
+        self._ledger.fail(job, error)
+        self.told.append((job.path, error.reason))
+
+    def dropped(self, job: Job, error: JobError) -> None:
+        raise AssertionError(job)
+
+
+def crashing(directory: Path, clock: Clock) -> SqliteLedger:
+    """Give a ledger in which one file has just crashed once too often."""
+    ledger = SqliteLedger(directory, clock=clock.time, monotonic=clock.monotonic)
+    ledger.put([found("bad.wav")])
+    for _ in range(5):
+        clock.advance(3600)
+        ledger.claim("worker", lease=LEASE)
+        ledger.close()
+        ledger = SqliteLedger(directory, clock=clock.time, monotonic=clock.monotonic)
+    return ledger
+
+
+def test_what_was_set_aside_is_told_once_and_looked_for_now_and_then(tmp_path: Path) -> None:
+    clock = Clock()
+    ledger = crashing(tmp_path, clock)
+    teller = Teller(ledger)
+    estate = Estate(ledger, teller, monotonic=clock.monotonic)
+    teller.late = True
+    estate.step()
+    teller.late = False
+    estate.step()
+    early = list(teller.told)
+    clock.advance(5)
+    estate.step()
+    clock.advance(5)
+    estate.step()
+    ledger.close()
+
+    assert early == []
+    assert teller.told == [(b"/srv/recordings/bad.wav", "crashed")]
+
+
+def test_a_dead_hosts_temporaries_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    from watcher.ledger.postgres import PostgresLedger  # noqa: PLC0415 - where the extra is missing, nobody comes here
+
+    share = tmp_path / "recordings"
+    share.mkdir()
+    with postgres.cluster().schema() as url:
+        dead, living = (
+            PostgresLedger(tmp_path / name, url, roots={"recordings": str(share)}, grace=0) for name in ("a", "b")
+        )
+        for host, name in ((dead, ".a.txt.0123abcd.tmp"), (living, ".b.txt.0123abcd.tmp")):
+            host.beat()
+            host.enter_temporary(bytes(share / name))
+            (share / name).write_text("half")
+        Estate(living, Teller(living)).settle()
+        before = sorted(path.name for path in share.iterdir())
+        dead.forget_memory("service")
+        dead.close()
+        Estate(living, Teller(living)).settle()
+        left = living.abandoned()
+        living.close()
+
+    assert before == [".a.txt.0123abcd.tmp", ".b.txt.0123abcd.tmp"]
+    assert [path.name for path in share.iterdir()] == [".b.txt.0123abcd.tmp"]
+    assert left == ()
