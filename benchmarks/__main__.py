@@ -22,15 +22,15 @@ from benchmarks.report import Row, machine, read, table
 #: --json and writes rows there (`report.write`) is in the table.
 BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "detection": ([], ["--scale", "0.1"]),
-    "small": ([], ["--files", "500", "--singles", "40", "--rounds", "1"]),
+    "small": ([], ["--files", "400", "--singles", "30", "--rounds", "1"]),
     "idle": ([], ["--rounds", "1", "--quiet", "15"]),
     "ledger": (["--million"], ["--rounds", "1"]),
     "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "0"]),
-    "gate": ([], ["--files", "300", "--runs", "1"]),
+    "gate": ([], ["--files", "200", "--runs", "1"]),
     "captions": ([], ["--quick"]),
     "kills": ([], ["--kills", "10", "--files", "30"]),
-    "soak": ([], ["--quick"]),
-    "month": ([], ["--quick"]),
+    "soak": ([], ["--files", "1200", "--minutes", "0.5"]),
+    "month": ([], ["--quick", "--files", "2400"]),
     "fleet": ([], ["--quick"]),
 }
 _ROOT: Final = Path(__file__).parent.parent
