@@ -197,6 +197,23 @@ def test_a_file_that_breaks_leaves_what_it_said_before(folders: Folders) -> None
     assert len(folders.problems) == 3
 
 
+def test_who_takes_another_s_place_knows_what_broken_files_said(folders: Folders) -> None:
+    folders.write('language = "de"')
+    folders.write('language = "en"', "a")
+    folders.effective("a")
+    folders.write("language = ")
+    assert folders.transcript() == {"language": "de"}
+
+    for _ in range(2):
+        folders.overrides = Overrides(KEYS, validate=fits, report=folders.problems.append, former=folders.overrides)
+    assert folders.transcript() == {"language": "de"}
+    assert folders.transcript("a") == {"language": "en"}
+    assert folders.overrides.problem(os.fsencode(folders.root / ".watcher.toml")) is not None
+    folders.write("")
+    assert folders.transcript() == {}
+    assert folders.overrides.problem(os.fsencode(folders.root / ".watcher.toml")) is None
+
+
 def test_a_file_that_is_removed_is_forgotten_even_when_it_was_good_once(folders: Folders) -> None:
     path = folders.write('language = "de"')
     folders.effective()

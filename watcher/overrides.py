@@ -55,12 +55,13 @@ class Overrides:
         *,
         validate: Callable[[Sections], object],
         report: Callable[[Problem], None],
+        former: "Overrides | None" = None,
     ) -> None:
         """`keys` lists what a file may say: section -> keys, no key in two sections.
 
         `validate` gets sections that hold only what is overridden, and raises ValueError when those values cannot be used
         on top of the settings. `report` is called once for each state of a file that cannot be used, by the thread that
-        asked; it must not ask for overrides itself.
+        asked; it must not ask for overrides itself. `former`: whose place this takes, with what files said that are broken now.
         """
         self._keys = {section: frozenset(allowed) for section, allowed in keys.items()}
         self._section_of = {key: section for section, allowed in keys.items() for key in allowed}
@@ -70,6 +71,7 @@ class Overrides:
         self._files: _Recent[bytes, _File] = _Recent()
         self._merged: _Recent[tuple[tuple[bytes, _Identity], ...], Sections] = _Recent()
         self._nothing: Sections = _frozen({section: {} for section in keys})
+        self._inherited = {} if former is None else former.bequest()
 
     def effective(self, root: bytes, directory: bytes) -> Sections:
         """Give what holds for the files of `directory`, which is `root` or lies below it; every section is there.
@@ -104,6 +106,11 @@ class Overrides:
             file = self._files.get(path)
             return Problem(path, file.problem) if file is not None and file.problem else None
 
+    def bequest(self) -> dict[bytes, Sections]:
+        """Give what files said when they could be used last."""
+        with self._lock:
+            return {**self._inherited, **{file.path: file.good for file in self._files.values() if file.good}}
+
     def _look(self, path: bytes, descriptor: int) -> "_File | None":
         """Give the file in an open directory, read anew if it changed; None when there is none."""
         # The disk is asked without the lock: one that hangs must not hold up those who ask about others.
@@ -128,8 +135,7 @@ class Overrides:
             known = self._files.get(path)
             if known is not None and known.identity == identity:
                 return known
-            if known is not None:
-                file.good = known.good
+            file.good = known.good if known is not None else self._inherited.pop(path, {})
             self._files.put(path, file)
             if problem:
                 self._refuse(file, problem)

@@ -105,9 +105,8 @@ class House:
         #: The ledger of those who hold something that was paid for: they wait as long as the house does.
         self.ledger = self.waiting(self._given_up)
         #: What the settings came to; read once by whoever needs more than one part of it, and replaced in one go.
-        self.rooms = Rooms(
-            plan, Client(plan.endpoint, memory=self.direct), self._gate_for(plan), self._overrides_for(plan)
-        )
+        client, gate = Client(plan.endpoint, memory=self.direct), self._gate_for(plan)
+        self.rooms = Rooms(plan, client, gate, self._overrides_for(plan, None))
         #: Forgets what is gone; whoever runs the house starts it, or has it catch up.
         self.history = History(
             self.waiting(stop),
@@ -223,7 +222,7 @@ class House:
             gate = self._gate_for(new)
             self._attend(gate)
         self.direct.mount(new.settings.places)
-        self.rooms = Rooms(new, client, gate, self._overrides_for(new))
+        self.rooms = Rooms(new, client, gate, self._overrides_for(new, old.overrides))
         if gate is old.gate:
             gate.reload(new.gate)
             if client is not old.client:
@@ -278,8 +277,8 @@ class House:
         # The pool's threads are older than the job: its name and path have to travel along, for the log.
         return self._pool.submit(contextvars.copy_context().run, call)
 
-    def _overrides_for(self, plan: Plan) -> Overrides:
-        return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem)
+    def _overrides_for(self, plan: Plan, former: Overrides | None) -> Overrides:
+        return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem, former=former)
 
     def _note_problem(self, problem: Problem) -> None:
         self.settings_notes.look(problem.path)
