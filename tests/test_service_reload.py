@@ -197,6 +197,39 @@ def test_nobody_works_with_half_of_the_new_settings(tmp_path: Path) -> None:
     assert len(asked) == 40
 
 
+def test_a_refusal_of_the_former_key_does_not_hold_the_queue_of_the_new_one(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = tmp_path / "watcher.toml"
+    asked, go_on = threading.Event(), threading.Event()
+
+    def script(request: Asked) -> Reply:
+        if request.headers["Authorization"] == "Bearer sk-right":
+            return hearing(request)
+        asked.set()
+        assert go_on.wait(60)
+        return Reply({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, status=401)
+
+    with serving(script) as server:
+
+        def write(key: str) -> None:
+            file.write_text(f'[api]\nurl = "{server.url}"\nkey = "{key}"\n[[folders]]\npath = "{folder}"\n')
+
+        write("sk-wrong")
+        with daemon("--config", file, state=tmp_path / "state") as running:
+            running.await_event("service.ready")
+            recording(folder / "talk.wav")
+            assert asked.wait(60)
+            write("sk-right")
+            running.send(signal.SIGHUP)
+            running.await_event("service.reloaded", ok=True)
+            go_on.set()
+            running.await_event("job.released")
+            running.await_event("job.done")
+            assert not running.seen("gate.held")
+            assert running.stop() == 0
+
+
 def test_more_workers_work_at_once_and_fewer_finish_what_they_began(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -29,7 +29,7 @@ from watcher.client.refusal import Refusal, Shape, is_station, refusal_of
 from watcher.client.request import Answer, Limits, Request, fitted
 from watcher.client.verdict import Ruling, Verdict, judge, scrubbed
 from watcher.client.wire import Reply, Upload, Wire
-from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError
+from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError, StoppedError
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -73,6 +73,8 @@ class Client:
     ) -> None:
         """Connect nothing yet; what was learned of this endpoint and model comes from `memory`."""
         self.endpoint = endpoint
+        #: Other settings have taken the place of these; what was begun goes on.
+        self.retired = False
         self._clock = clock
         self._monotonic = monotonic
         self._wire = Wire(endpoint, monotonic=monotonic)
@@ -103,7 +105,11 @@ class Client:
             else:
                 again = self._second_thought(talk, request) or self._simpler(talk, found, request)
                 if again is None:
-                    raise self._error(found, upload, request)
+                    error = self._error(found, upload, request)
+                    if self.retired and isinstance(error, AccountError):
+                        # Of an account that nobody uses any more: no reason to hold up the others.
+                        raise StoppedError("it was asked with settings that were replaced meanwhile") from error
+                    raise error
             talk = again
         raise FileError("the server refuses this request in every form we know", reason="refused")
 

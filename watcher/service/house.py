@@ -216,6 +216,7 @@ class House:
         client, gate = old.client, old.gate
         if new.endpoint != old.plan.endpoint:
             # What is in flight goes on with the former client; it is closed with the house.
+            old.client.retired = True
             self._retired.append(old.client)
             client = Client(new.endpoint, memory=self.direct)
         if new.endpoint.name != old.plan.endpoint.name:
