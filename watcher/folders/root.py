@@ -148,7 +148,7 @@ class Root:
             if parent != directory:
                 directory, key = parent, directory_key(parent)
             self.known.put(file_key(key, os.fsdecode(name)), mark_of(known))
-        self.first = first and self._ledger.remembered(self._memory) is None
+        self.first = first and all(self._ledger.remembered(key) is None for key in self._memories)
 
     def settle_in(self, real: bytes) -> None:
         """Note where the root really lies now, and forget what was known of the mounts below it."""
@@ -256,7 +256,7 @@ class Root:
         self._unfinished &= self.directories.keys()
         if self.first:
             self.flush()
-            self._ledger.remember(self._memory, {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
+            self._ledger.remember(self._memories[0], {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
             self.first = False
         yield tour
 
@@ -539,9 +539,15 @@ class Root:
         return self._handover.flush(bulk=bulk)
 
     @property
-    def _memory(self) -> str:
-        """The key under which the ledger remembers that this root was scanned once."""
-        return f"folder.{sha256(self._ledger.common(self.path)).hexdigest()[:32]}"
+    def _memories(self) -> tuple[str, str]:
+        """Keys under which the ledger remembers that this root was scanned once: by its name on all hosts, by its path here.
+
+        The second one is what a ledger that was not shared has left to one that is.
+        """
+        common, path = (
+            f"folder.{sha256(name).hexdigest()[:32]}" for name in (self._ledger.common(self.path), self.path)
+        )
+        return common, path
 
 
 def _kind(mode: int) -> str:

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
-from watcher.errors import StateError
+from watcher.errors import StateBusyError, StateError
 from watcher.folders.folder import Folder
 from watcher.ledger.protocol import Ledger
 
 #: Seconds that a claim lasts; it is renewed when a third of that is gone.
 LEASE: Final = 20.0
+#: Seconds between two tries where the ledger does not answer.
+_AGAIN: Final = 1.0
 
 
 class Rota:
@@ -47,7 +49,11 @@ class Rota:
         now = self._monotonic()
         if now < self._next:
             return False
-        had, wait = self.ours, self._ledger.claim_rounds(self._path, self._rules, lease=self._lease)
+        try:
+            had, wait = self.ours, self._ledger.claim_rounds(self._path, self._rules, lease=self._lease)
+        except StateBusyError:  # nobody else can claim it either, and nothing could be queued
+            self._next = now + _AGAIN
+            return False
         self.ours = wait == 0
         self._next = now + (self._lease / 3 if self.ours else min(wait, self._lease))
         return self.ours and not had

@@ -212,8 +212,8 @@ class Gate:
             self._changed.notify_all()
 
     def leave(self) -> None:
-        """Give back what this host has of the fleet; nothing may go in any more."""
-        if self._link is not None:
+        """Give back what this host has of the fleet, if it answers; nothing may go in any more."""
+        if self._link is not None and self._link.trouble is None:
             with contextlib.suppress(StateError):
                 self._link.speak()
                 self._link.leave()
