@@ -132,3 +132,16 @@ def test_the_name_tells_servers_apart() -> None:
 def test_endpoints_with_different_keys_differ() -> None:
     assert Endpoint("https://h", key="a") != Endpoint("https://h", key="b")
     assert Endpoint("https://h", key="a") == Endpoint("https://h", key=" a ")
+
+
+def test_who_comes_is_told_by_key_and_model_without_telling_the_key() -> None:
+    ours = Endpoint("https://h", key="sk-secret")
+    parties = {
+        ours.party,
+        Endpoint("https://h", key="other").party,
+        Endpoint("https://h", key="sk-secret", model="m").party,
+    }
+
+    assert len(parties) == 3
+    assert ours.party == Endpoint("https://i", key="sk-secret").party
+    assert "secret" not in ours.party

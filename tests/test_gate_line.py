@@ -100,3 +100,13 @@ def test_everybody_gets_in_in_the_end_and_never_too_many_at_once(kinds: list[boo
         line.leave(inside.pop(0))
 
     assert entered == len(kinds)
+
+
+def test_the_seconds_of_those_who_wait_cover_whoever_is_next() -> None:
+    line = Line()
+    assert (line.seconds(1), line.large) == (0.0, False)
+    for seconds, small in ((5.0, True), (600.0, False), (7.0, True)):
+        line.join(Waiter(threading.Condition(), seconds, small=small))
+
+    assert line.large
+    assert [line.seconds(count) for count in (1, 2, 3)] == [600.0, 600.0, 612.0]
