@@ -185,6 +185,8 @@ def _looked_at(world: World, _chance: random.Random, _seconds: float) -> None:
 
 
 def _damaged_down(world: World, chance: random.Random, seconds: float) -> None:
+    # What no opening meets is met at work, as below.
+    world.keeper.trouble(1)
     with world.turns["state"], _down(world, chance):
         _damage(world, chance)
         world.pause(seconds / 4)

@@ -76,6 +76,9 @@ class Keeper:
         with self._guard:
             if self._current is None or self._current.process.poll() is not None:
                 return False
+            if how == "term" and "term" in self._how:
+                # One is enough: a second, in its last moments, ends it as it ends any program.
+                return True
             self._how.add(how)
             self._current.send(signal.SIGKILL if how == "kill" else signal.SIGTERM)
             self._note(f"{how} {self._current.process.pid}")

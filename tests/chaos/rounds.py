@@ -22,6 +22,8 @@ from chaos.world import FOLDERS, Options, Source, World
 from daemon import eventually
 from hostile import MOUNTS
 
+from watcher.errors import WatcherError
+
 #: Seconds for everything to come out right once nothing goes wrong any more, on a busy machine.
 _PATIENCE: Final = 90.0
 #: Seconds after which a person looks whether anything is held, and does something about it.
@@ -280,15 +282,13 @@ def _judge(world: World, report: Report) -> None:
     report.requests, report.paid = world.server.requests, len(world.server.paid)
     report.ends = Counter(end.how or "itself" for end in world.keeper.ends)
     report.paid_again, unexcused = checks.paid_twice(world)
-    report.wrong += [
-        *world.keeper.wrong,
-        *checks.lost(world),
-        *checks.doubled(world),
-        *checks.half_taken(world),
-        *unexcused,
-        *checks.left_behind(world),
-        *checks.untold(world),
-    ]
+    report.wrong += [*world.keeper.wrong, *unexcused]
+    for check in (checks.lost, checks.doubled, checks.half_taken, checks.left_behind, checks.untold):
+        try:
+            report.wrong += check(world)
+        except (OSError, WatcherError) as error:
+            # What went wrong before has left nothing that could be judged.
+            report.wrong.append(f"{check.__name__}: {error}")
     if MOUNTS and not world.stalls and report.paid_again > world.options.concurrency * report.ends.total():
         report.wrong.append(f"{report.paid_again} paid again, though at most {world.options.concurrency} are in flight")
 
