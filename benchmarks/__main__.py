@@ -21,17 +21,17 @@ from benchmarks.report import Row, machine, read, table
 #: Module -> arguments of a full run, and of a quick one (all together within ten minutes on two cores). One that takes
 #: --json and writes rows there (`report.write`) is in the table.
 BENCHMARKS: Final[dict[str, tuple[list[str], list[str]]]] = {
-    "detection": ([], ["--scale", "0.1"]),
-    "small": ([], ["--files", "400", "--singles", "30", "--rounds", "1"]),
-    "idle": ([], ["--rounds", "1", "--quiet", "15"]),
-    "ledger": (["--million"], ["--rounds", "1"]),
-    "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "0"]),
-    "gate": ([], ["--files", "200", "--runs", "1"]),
     "captions": ([], ["--quick"]),
-    "kills": ([], ["--kills", "10", "--files", "30"]),
-    "soak": ([], ["--files", "1200", "--minutes", "0.5"]),
     "month": ([], ["--quick", "--files", "2400"]),
+    "kills": ([], ["--kills", "10", "--files", "30"]),
     "fleet": ([], ["--quick"]),
+    "soak": ([], ["--files", "1200", "--minutes", "0.5"]),
+    "ledger": (["--million"], ["--rounds", "1"]),
+    "gate": ([], ["--files", "200", "--runs", "1"]),
+    "long": ([], ["--hours", "0.25", "--runs", "1", "--kills", "0"]),
+    "detection": ([], ["--scale", "0.1"]),
+    "idle": ([], ["--rounds", "1", "--quiet", "15"]),
+    "small": ([], ["--files", "400", "--singles", "30", "--rounds", "1"]),
 }
 _ROOT: Final = Path(__file__).parent.parent
 
