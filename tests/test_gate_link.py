@@ -362,6 +362,35 @@ def test_who_comes_with_another_key_is_not_held(fleet: Fleet) -> None:
     assert other.status is Status.OPEN
 
 
+def test_a_host_that_is_given_another_key_leaves_the_hold_to_those_with_the_former_one(fleet: Fleet) -> None:
+    one, two = fleet.host("one"), fleet.host("two")
+    one.ask(KEY)
+    eventually(lambda: two.status is Status.HELD)
+
+    one.gate.introduce(one.ledger.fleet(ENDPOINT, "others"))
+
+    assert one.status is Status.OPEN
+    assert one.ask() is None
+    assert two.status is Status.HELD
+    one.ask(AccountError("no money", reason="balance"))
+    eventually(lambda: one.ledger.fleet(ENDPOINT, "others").door().hold is not None)
+    assert two.gate.state().reason == "key"
+
+
+def test_who_waits_for_nothing_asks_for_nothing(fleet: Fleet) -> None:
+    one, two = (fleet.host(name, concurrency=2, fleet_concurrency=1) for name in ("one", "two"))
+    (has,) = one.visit()
+    eventually(lambda: inside([has]) == 1)
+    (waits,) = two.visit()
+    eventually(lambda: two.gate._link is not None and two.gate._link._asked)
+    one.gate.reload(GateOptions(concurrency=2, fleet_concurrency=2))
+    two.gate.reload(GateOptions(concurrency=2, fleet_concurrency=2))
+
+    eventually(lambda: inside([waits]) == 1)
+    waits.leave()
+    eventually(lambda: two.gate._link is not None and two.gate._link.wait(time.monotonic()) > 1.0)
+
+
 def test_an_outage_is_not_believed_by_who_has_answers(fleet: Fleet) -> None:
     one, two, idle = (fleet.host(name) for name in ("one", "two", "three"))
     assert two.ask() is None

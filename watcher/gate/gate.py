@@ -332,6 +332,20 @@ class Gate:
                 self._release(self._hold)
             self._dispatch(self._monotonic())
 
+    def introduce(self, fleet: Fleet | None) -> None:
+        """Come with another key or model from now on, for what holds those who come with the former ones is not ours."""
+        with self._lock:
+            if self._link is None or fleet is None:
+                return
+            self._link.introduce(fleet)
+            now = self._monotonic()
+            if self._hold is not None and self._hold.kind is not Kind.BUDGET:
+                self._release(self._hold, told=True)
+            if self._pause is not None:
+                self._pause.until = now
+                self._lapse(now)
+            self._look_again()
+
     # Going in.
 
     def _awaited(self, *, seconds: float, small: bool) -> Waiter:

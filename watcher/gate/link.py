@@ -80,6 +80,12 @@ class Link:
         self._probe: Hold | None = None
         self._probe_until = -math.inf
 
+    def introduce(self, fleet: Fleet) -> None:
+        """Ask by another way from now on; limits are the same, the door is another one."""
+        self._fleet = fleet
+        self._words.clear()
+        self._probe = None
+
     # What is in hand.
 
     def places(self, now: float) -> float:
@@ -131,10 +137,9 @@ class Link:
         first, seconds = line.seconds(1), line.seconds(max(room, 1))
         waits = bool(line) and self.credit(first, now=now, day=inside.day) is Credit.WAIT
         over = self._counted > max(inside.requests, min(demand, self._places) if self.contended else self._places)
-        sign = (short, starts, waits, over)
-        if any(sign) and sign != self._asked:
-            self._asked = sign
-        elif now < self._next or not (any(sign) or self._counted or self._booked > inside.seconds + _GRAIN):
+        sign = (short, starts, waits, over) if short or starts or waits or over else ()
+        news, self._asked = bool(sign) and sign != self._asked, sign
+        if not news and (now < self._next or not (sign or self._counted or self._booked)):
             return None
         # What was needed since the last time is kept, unless others need it.
         wanted = demand if self.contended else min(self._high, inside.limit)
@@ -161,7 +166,7 @@ class Link:
 
     def wait(self, now: float) -> float:
         """Give the seconds until there is something to say, to see or to ask, if nothing happens before."""
-        times = [self._next] if self._counted or any(self._asked) or self._booked else []
+        times = [self._next] if self._counted or self._asked or self._booked else []
         times += [-math.inf if self._words or self.heard else self._looked + _LOOK]
         times += [self._probe_until - self._lease * 2 / 3] if self._probe is not None else []
         return max(0.0, min(times) - now, self._retry - now)
@@ -250,8 +255,10 @@ class Link:
     def speak(self) -> None:
         """Say what is left to say, in its order. Raises StateError; then the rest stays."""
         while self._words:
-            self._words[0]()
-            self._words.popleft()
+            word = self._words[0]
+            word()
+            if self._words and self._words[0] is word:
+                self._words.popleft()
         if (hold := self._probe) is not None:
             now = self._monotonic()
             if not (hold.probing or hold.ticket):

@@ -225,6 +225,8 @@ class House:
         self.direct.mount(new.settings.places)
         self.rooms = Rooms(new, client, gate, self._overrides_for(new, old.overrides))
         if gate is old.gate:
+            if new.endpoint.party != old.plan.endpoint.party:
+                gate.introduce(self.direct.fleet(new.endpoint.name, new.endpoint.party))
             gate.reload(new.gate)
             if client is not old.client:
                 # Another key or model: whatever held the queue may be over.
