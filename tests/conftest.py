@@ -3,8 +3,13 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
+
+# No test may fail because the machine was busy.
+hypothesis.settings.register_profile("watcher", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("watcher")
 
 _OURS = (
     "WATCHER_",

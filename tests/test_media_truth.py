@@ -86,7 +86,7 @@ def test_minutes_come_back_word_for_word_and_in_time(options: MediaOptions, tmp_
     transcript, cuts = transcribed(path, listener, tmp_path / "spool", options)
 
     check(transcript, speech)
-    assert len(cuts) > 4
+    assert len(cuts) >= 4
     if options.piece_seconds < 20:
         assert any(two.start < one.end for one, two in pairwise(cuts))
     sent = sum(end - start for start, end in listener.heard) / RATE
