@@ -50,3 +50,18 @@ def test_fifty_thousand_files_take_a_few_megabytes() -> None:
 
     assert len(known) == 50_000
     assert used < 5_000_000
+
+
+def test_files_that_were_forgotten_take_nothing() -> None:
+    import tracemalloc  # noqa: PLC0415  only this test pays for it
+
+    known = Known()
+    tracemalloc.start()
+    for number in range(20_000):
+        known.put(key := hash((1, str(number))), number)
+        known.drop(key)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(known) == 0
+    assert used < 100_000

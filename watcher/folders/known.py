@@ -56,6 +56,9 @@ class Known:
         if bucket is not None and (at := _find(bucket, key)) >= 0:
             del bucket[at : at + 2]
             self._count -= 1
+            if not bucket:
+                # Files come and go for months: in the end every bucket would have been used once.
+                self._buckets[key % _BUCKETS] = None
 
 
 def directory_key(directory: bytes) -> int:
