@@ -14,7 +14,10 @@ from memory import Memory
 from postgres import Cluster
 
 from watcher.errors import AccountError, HeldError, JobError, PassingError, StateError
+from watcher.fleet import Credit, Share
 from watcher.gate import Gate, GateOptions, Status, Ticket, ask_resume, stored_state
+from watcher.gate.line import Line, Waiter
+from watcher.gate.link import Inside, Link
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
@@ -430,6 +433,22 @@ def test_todays_minutes_are_the_fleets(fleet: Fleet) -> None:
     assert isinstance(second.raised, HeldError)
     assert second.raised.reason == "budget"
     assert one.status is Status.OPEN
+
+
+def test_what_was_answered_is_not_asked_again_at_once(fleet: Fleet) -> None:
+    """Places are short, and the minutes suffice for the first of many alone."""
+    ledger = fleet.host("one").ledger
+    options = GateOptions(concurrency=4, fleet_concurrency=2, daily_minutes=5)
+    link = Link(ledger.fleet(ENDPOINT, PARTY), options, monotonic=time.monotonic)
+    line = Line()
+    for _ in range(5):
+        line.join(Waiter(threading.Condition(), 100.0, small=True))
+    asked = 0
+    while (need := link.need(1000.0, Inside(1, 1.0, 4, "2026-09-20"), line)) is not None and asked < 10:
+        asked += 1
+        link.taken(need, Share(1, 1, contended=True, credit=Credit.FIRST), sent=1000.0, now=1000.0)
+
+    assert asked <= 2
 
 
 def test_a_piece_longer_than_a_day_goes_as_the_first_of_the_fleets_day(fleet: Fleet) -> None:

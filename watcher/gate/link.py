@@ -154,7 +154,7 @@ class Link:
             budget=options.daily_minutes * 60.0,
             day=inside.day,
             flying=inside.seconds,
-            first=first if waits else 0.0,
+            first=first,
             waiting=seconds,
         )
 
