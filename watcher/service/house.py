@@ -38,6 +38,8 @@ _Result = TypeVar("_Result")
 
 #: How long a thread may take to end once nothing waits for the server any more.
 _JOIN: Final = 10.0
+#: Under this key a service tells `status`, and other hosts, about itself; whoever ends drops it.
+SERVICE: Final = "service"
 _SPOOL: Final = "spool"
 #: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
 #: many are in flight, and a few pieces per job is all there are.
@@ -208,6 +210,9 @@ class House:
         self._pool.shutdown(wait=True)
         for client in (*self._retired, self.rooms.client):
             client.close()
+        with suppress(StateError):
+            # Nobody has to wonder where this host is.
+            self.direct.forget_memory(SERVICE)
         self.ledger.close()
 
     def swap(self, new: Plan) -> None:

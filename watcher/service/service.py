@@ -1,12 +1,10 @@
 """The daemon: builds the house, says READY when it stands, watches over it, reloads it, and drains it."""
 
-import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,7 +17,7 @@ from watcher.folders import Finder, How
 from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
 from watcher.service.crew import Crew
-from watcher.service.house import House
+from watcher.service.house import SERVICE, House
 from watcher.service.notices import MEND_HINT
 from watcher.service.pace import Pace
 from watcher.service.plan import plan
@@ -32,14 +30,10 @@ _log = structlog.get_logger()
 _TICK: Final = 1.0
 #: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
 _SHOWN: Final = 5.0
-#: Seconds between two signs of life for other hosts.
-_BEAT: Final = 5.0
 #: Problems of folders shown at most.
 _PROBLEMS: Final = 20
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
-#: Under this key the service tells `status` about itself.
-SERVICE: Final = "service"
 
 
 class Service:
@@ -78,7 +72,6 @@ class Service:
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
         self._pace = Pace(monotonic=monotonic)
-        self._beaten_at = -math.inf
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
@@ -154,10 +147,6 @@ class Service:
             self._notifier.watchdog()
         state = house.gate.state()
         self._show(house, finder, state)
-        now = self._monotonic()
-        if now - self._beaten_at >= _BEAT:
-            self._beaten_at = now
-            house.direct.beat()
 
     def _alive(self, house: House, finder: Finder) -> bool:
         # Who waits for the ledger does not hang; a restart would lose the answers they hold, and wait as well.
@@ -241,8 +230,6 @@ class Service:
             _log.critical("service.stopping", reason="threads_hang", threads=late)
             os._exit(StateError.exit_code)
         finder.close()
-        with suppress(StateBusyError):
-            house.direct.forget_memory(SERVICE)
         house.close()
 
     def _say_starting(self) -> None:
