@@ -160,7 +160,9 @@ class StateSettings(_Section):
         4096, ge=0, description="MiB that paid answers may take, those used longest ago go first; 0: no limit"
     )
     keep_history_days: float = Field(
-        30.0, ge=1, description="days a file that is gone stays known; one that is there, or whose disk is away, always does"
+        30.0,
+        ge=1,
+        description="days a file that is gone stays known; one that is there, or whose disk is away, always does",
     )
 
 
