@@ -313,6 +313,7 @@ def test_a_folder_that_takes_no_note_is_told_once(
     assert (roots[0] / BROKEN).exists()
 
 
+@pytest.mark.slow
 def test_a_daemon_tells_of_broken_settings_before_any_recording_comes(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     (folder / "a").mkdir(parents=True)
