@@ -119,13 +119,19 @@ class FileRegister:
     def enter_output(self, job: Job, output: Output) -> bool:
         if self.lost:
             raise LeaseLostError("the lease is gone")
+        return self._enter(job.path, output)
+
+    def enter_note(self, source: bytes, note: Output) -> bool:
+        return self._enter(source, note)
+
+    def _enter(self, source: bytes, output: Output) -> bool:
         known = self.owner(output.path)
-        if known is not None and known.source != job.path:
+        if known is not None and known.source != source:
             return False
         former = "" if known is None else known.digest if known.placed else known.former
         self._database.execute(
             "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, 0)",
-            (output.path, job.path, output.kind, output.digest, former),
+            (output.path, source, output.kind, output.digest, former),
         )
         return True
 

@@ -234,7 +234,7 @@ class TestAway:
         path.unlink()
         # ProtectHome=tmpfs and BindPaths: another device than the folder above, but that of the system.
         scene.begin()
-        scene.device = lambda at: {os.fsencode(scene.root): 1, os.fsencode(tmpfs): 2}.get(at, 1)  # type: ignore[method-assign]
+        scene.device = lambda path: {os.fsencode(scene.root): 1, os.fsencode(tmpfs): 2}.get(path, 1)  # type: ignore[method-assign]
         scene.begin()
 
         scene.pass_days(3 * KEEP)
@@ -247,7 +247,7 @@ class TestAway:
         scene.begin()
         scene.sweep()
         path.unlink()
-        scene.device = lambda at: 99 if at == os.fsencode(scene.root) else 1  # type: ignore[method-assign]
+        scene.device = lambda path: 99 if path == os.fsencode(scene.root) else 1  # type: ignore[method-assign]
         scene.begin()
 
         scene.pass_days(KEEP + 1)
