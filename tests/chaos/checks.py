@@ -28,9 +28,10 @@ _TIMES: Final = re.compile(r"^\d+\n[\d:,]+ --> [\d:,]+\n", re.MULTILINE)
 _STORED: Final = 3.0
 #: Samples (of 32,767) that a made voice stays below only in its pauses: what is left out of pieces.
 _SILENT: Final = 600
-#: What a state directory holds when the daemon is down: the ledger, its lock, the pieces' folder.
-_STATE: Final = re.compile(r"ledger\.sqlite3(-wal|-shm)?|watcher\.lock|spool")
-_BACKUP: Final = re.compile(r"ledger\.sqlite3\.\d{8}T\d{6}Z(-\d+)?\.damaged(-wal|-shm)?")
+#: What a state directory holds when the daemon is down: the ledger, its lock, the pieces' folder. SQLite keeps the journal
+#: of a first transaction that a kill cut short.
+_STATE: Final = re.compile(r"ledger\.sqlite3(-wal|-shm|-journal)?|watcher\.lock|spool")
+_BACKUP: Final = re.compile(r"ledger\.sqlite3\.\d{8}T\d{6}Z(-\d+)?\.damaged(-wal|-shm|-journal)?")
 
 
 def has_outputs(source: Source) -> bool:
