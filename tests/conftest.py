@@ -1,11 +1,15 @@
 """For every test: a clean environment, and a logger that forgets what the test before made of it."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 import structlog
+
+# A run in the background ignores Ctrl-C, and so would what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test may fail because the machine was busy.
 hypothesis.settings.register_profile("watcher", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

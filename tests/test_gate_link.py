@@ -22,6 +22,7 @@ from watcher.gate.link import Inside, Link
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 from watcher.ledger.postgres import PostgresLedger
+from watcher.ledger.postgres.fleet import PostgresFleet
 
 KEY = AccountError("no valid key", reason="key", hint="check api.key")
 FAILED = PassingError("failed", reason="server")
@@ -299,6 +300,21 @@ def test_a_hold_of_one_closes_the_door_for_all_and_one_probe_opens_it(fleet: Fle
 
     eventually(lambda: one.status is two.status is three.status is Status.OPEN)
     assert stored_state(two.ledger, ENDPOINT, two.ledger.fleet(ENDPOINT, PARTY)) is None
+
+
+def test_a_wish_to_probe_is_one_word_so_that_no_leave_that_follows_it_is_taken_back(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = fleet.host("one"), fleet.host("two")
+    one.ask(KEY)
+    eventually(lambda: two.status is Status.HELD)
+    put_off: list[int] = []
+    monkeypatch.setattr(PostgresFleet, "put_off", lambda _self, number, _hold, *, wait: put_off.append(number))  # noqa: ARG005
+
+    two.gate.resume()
+
+    eventually(lambda: one.gate.admit(timeout=0.1) is not None)
+    assert put_off == []
 
 
 def test_a_probe_that_fails_puts_the_next_one_off_for_all(fleet: Fleet) -> None:

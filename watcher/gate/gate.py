@@ -310,9 +310,12 @@ class Gate:
                 self._release(hold)
             elif hold is not None:
                 hold.next_probe, hold.step = now, 0
-                self._note(hold, self._wall(now))
+                if self._link is None:
+                    self._note(hold, self._wall(now))
             if self._link is not None:
+                # One word for all of it: a second one would take back the leave that a host got after the first.
                 self._link.resume()
+                self._touch.notify()
             self._lapse(now)
             self._dispatch(now)
             self._changed.notify_all()
