@@ -25,6 +25,7 @@ from watcher.config.settings import StateSettings
 from watcher.errors import StateBusyError
 from watcher.folders import Mounts
 from watcher.ledger import Ledger
+from watcher.service import allocator
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -196,8 +197,9 @@ class History:
                 self.step()
 
     def step(self) -> None:
-        """Look at what is mounted, and sweep if it is due."""
+        """Look at what is mounted, give free memory back, and sweep if it is due."""
         due = self.due()
+        allocator.give_back()
         self._clear()
         if self._places.note(self._roots(), now=self._clock()):
             # At once: it may be unplugged before the next sweep.

@@ -16,6 +16,7 @@ from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
 from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
+from watcher.service import allocator
 from watcher.service.crew import Crew
 from watcher.service.house import SERVICE, House
 from watcher.service.notices import MEND_HINT
@@ -75,6 +76,7 @@ class Service:
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
+        allocator.share_arenas()
         with self._signals as signals:
             self._say_starting()
             house = House(

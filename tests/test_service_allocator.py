@@ -1,0 +1,70 @@
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+_CODE = """
+import ctypes, threading
+from pathlib import Path
+from watcher.service import allocator
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+def arenas():
+    # Arenas beside the first one are mappings of 64 MiB, most of it reserved only.
+    return sum(line.split()[1] == "---p" and span(line) > 60 << 20 for line in Path("/proc/self/maps").open())
+
+def span(line):
+    first, last = (int(end, 16) for end in line.split()[0].split("-"))
+    return last - first
+"""
+
+
+def said(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", _CODE + code], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
+
+
+glibc = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library has another allocator")
+
+
+@glibc
+def test_memory_that_is_free_between_what_is_not_goes_back_to_the_system() -> None:
+    held = said("""
+blocks = [libc.malloc(60_000) for _ in range(1000)]
+for block in blocks:
+    ctypes.memset(block, 1, 60_000)
+for block in blocks[:-1]:
+    libc.free(block)
+before = resident()
+allocator.give_back()
+print(before - resident())
+""")
+
+    assert int(held) > 40 << 20
+
+
+@glibc
+def test_threads_share_two_arenas() -> None:
+    code = """
+gate = threading.Barrier(9)
+def work():
+    libc.malloc(2000)
+    gate.wait()
+    gate.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+gate.wait()
+print(arenas())
+gate.wait()
+"""
+
+    assert int(said("allocator.share_arenas()" + code)) <= 1
+    assert int(said(code)) > 2
