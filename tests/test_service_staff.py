@@ -61,10 +61,10 @@ class Office:
         self.concluded.append(job.path)
 
     def failed(self, job: Job, error: JobError) -> None:
-        raise NotImplementedError
+        raise AssertionError("nothing fails here") from error
 
     def dropped(self, job: Job, error: JobError) -> None:
-        raise NotImplementedError
+        raise AssertionError("nothing fails here") from error
 
 
 @pytest.fixture
