@@ -1,12 +1,15 @@
-"""For every test: a clean environment, and a logger that forgets what the test before made of it."""
+"""For every test: a clean environment, a logger that forgets what the test before made of it; and a ledger for who asks."""
 
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 import structlog
+
+from watcher.ledger import Ledger, open_ledger
 
 # A run in the background ignores Ctrl-C, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,3 +45,11 @@ def fresh_logging() -> Iterator[None]:
     yield
     structlog.contextvars.clear_contextvars()
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Give an empty ledger in a file of its own."""
+    ledger = open_ledger(tmp_path / "state")
+    yield ledger
+    ledger.close()

@@ -1,8 +1,6 @@
 """From the detector to the ledger."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from finding import Log
@@ -10,20 +8,13 @@ from finding import Log
 from watcher.folders.handover import Handover
 from watcher.folders.known import Known, directory_key, file_key, mark_of
 from watcher.job import Fingerprint, Found, State
-from watcher.ledger import Ledger, open_ledger
+from watcher.ledger import Ledger
 from watcher.ledger.protocol import Put
 
 
 @pytest.fixture
 def log() -> Log:
     return Log()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = open_ledger(tmp_path / "state")
-    yield ledger
-    ledger.close()
 
 
 def found(name: str = "a.wav", size: int = 100) -> Found:

@@ -1,7 +1,7 @@
 """The first scan of a folder."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,12 @@ from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
 from watcher.folders.survey import full_scan
 from watcher.job import State
-from watcher.ledger import Ledger, open_ledger
+from watcher.ledger import Ledger
 
 
 @pytest.fixture
 def log() -> Log:
     return Log()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = open_ledger(tmp_path / "state")
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture
