@@ -1,5 +1,9 @@
 """The compact table of known files."""
 
+import tracemalloc
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,30 +42,46 @@ def test_every_part_of_a_fingerprint_counts() -> None:
     assert len(marks) == 5
 
 
-def test_fifty_thousand_files_take_a_few_megabytes() -> None:
-    import tracemalloc  # noqa: PLC0415  only this test pays for it
+def test_it_stays_a_map_while_it_grows_and_shrinks() -> None:
+    known, model = Known(), dict[int, int]()
+    generator = Random(7)
+    for kept in (3000, 10, 500, 0, 40):
+        while len(model) != kept:
+            if len(model) < kept:
+                key = generator.getrandbits(64) - 2**63
+                known.put(key, mark := generator.getrandbits(64) - 2**63)
+                model[key] = mark
+            else:
+                key = generator.choice(list(model)) if len(model) < 20 else next(iter(model))
+                known.drop(key)
+                del model[key]
+                assert known.get(key) is None
+        assert len(known) == kept
+        assert all(known.get(key) == mark for key, mark in model.items())
 
+
+@pytest.mark.parametrize(("files", "most"), [(1, 1_000), (1_000, 40_000), (10_000, 350_000), (50_000, 1_500_000)])
+def test_few_files_take_little_and_many_less_than_thirty_bytes_each(files: int, most: int) -> None:
     tracemalloc.start()
     known = Known()
-    for number in range(50_000):
+    for number in range(files):
         known.put(hash((1, str(number))), hash((number, 2, 3)))
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert len(known) == 50_000
-    assert used < 5_000_000
+    assert len(known) == files
+    assert used < most
 
 
 def test_files_that_were_forgotten_take_nothing() -> None:
-    import tracemalloc  # noqa: PLC0415  only this test pays for it
-
     known = Known()
     tracemalloc.start()
     for number in range(20_000):
-        known.put(key := hash((1, str(number))), number)
-        known.drop(key)
+        known.put(hash((1, str(number))), number)
+    for number in range(20_000):
+        known.drop(hash((1, str(number))))
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert len(known) == 0
-    assert used < 100_000
+    assert used < 1_000

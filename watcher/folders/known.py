@@ -1,8 +1,11 @@
-"""Which files are known, with which fingerprint: 100,000 of them in less than 4 MB.
+"""Which files are known, with which fingerprint: 100,000 of them in less than 3 MB.
 
 Paths and fingerprints are kept as 64-bit hashes only (salted per process, so nobody can prepare a collision; by
 chance, one in ten thousand million for 100,000 files). A wrong "not known" costs one look, as the ledger has the last
 word.
+
+The table grows and shrinks with the files, a bucket at a time, so that no change waits for the whole of it: linear
+hashing (W. Litwin, "Linear hashing: a new tool for file and table addressing", VLDB 1980).
 """
 
 from array import array
@@ -10,7 +13,8 @@ from typing import Final
 
 from watcher.job import Fingerprint
 
-_BUCKETS: Final = 16_384
+#: Files in a bucket, on the average. More would be searched for longer; fewer pay for more arrays.
+_FULL: Final = 16
 
 
 class Known:
@@ -18,7 +22,9 @@ class Known:
 
     def __init__(self) -> None:
         # Key and print in turn: a search in a bucket of a few dozen numbers runs in C and needs no object per entry.
-        self._buckets: list[array[int] | None] = [None] * _BUCKETS
+        self._buckets: list[array[int]] = [array("q")]
+        # Of the buckets' numbers: as many of a key's low bits as all of them take, and one less.
+        self._mask, self._half = 0, 0
         self._count = 0
 
     def __len__(self) -> int:
@@ -27,9 +33,7 @@ class Known:
 
     def get(self, key: int) -> int | None:
         """Give the fingerprint's hash; None when the path is not known."""
-        bucket = self._buckets[key % _BUCKETS]
-        if bucket is None:
-            return None
+        bucket = self._bucket(key)
         try:
             at = bucket.index(key)
         except ValueError:
@@ -40,25 +44,50 @@ class Known:
 
     def put(self, key: int, mark: int) -> None:
         """Note a path and its fingerprint."""
-        bucket = self._buckets[key % _BUCKETS]
-        if bucket is None:
-            bucket = self._buckets[key % _BUCKETS] = array("q")
+        bucket = self._bucket(key)
         at = _find(bucket, key)
-        if at < 0:
-            bucket.extend((key, mark))
-            self._count += 1
-        else:
+        if at >= 0:
             bucket[at + 1] = mark
+            return
+        bucket.extend((key, mark))
+        self._count += 1
+        if self._count > _FULL * len(self._buckets):
+            self._split()
 
     def drop(self, key: int) -> None:
         """Forget a path."""
-        bucket = self._buckets[key % _BUCKETS]
-        if bucket is not None and (at := _find(bucket, key)) >= 0:
-            del bucket[at : at + 2]
-            self._count -= 1
-            if not bucket:
-                # Files come and go for months: in the end every bucket would have been used once.
-                self._buckets[key % _BUCKETS] = None
+        bucket = self._bucket(key)
+        if (at := _find(bucket, key)) < 0:
+            return
+        del bucket[at : at + 2]
+        self._count -= 1
+        # Not at the number at which it was split, or a file that comes and goes would split and join for ever.
+        if len(self._buckets) > 1 and 2 * self._count < _FULL * len(self._buckets):
+            self._join()
+
+    def _bucket(self, key: int) -> "array[int]":
+        number = key & self._mask
+        return self._buckets[number if number < len(self._buckets) else number & self._half]
+
+    def _split(self) -> None:
+        """Give half of the next bucket to a new one."""
+        number = len(self._buckets)
+        if number > self._mask:
+            self._mask, self._half = 2 * self._mask + 1, self._mask
+        whole = self._buckets[number & self._half]
+        parts: tuple[array[int], array[int]] = (array("q"), array("q"))
+        for at in range(0, len(whole), 2):
+            parts[whole[at] & self._mask == number].extend(whole[at : at + 2])
+        self._buckets[number & self._half] = parts[0]
+        self._buckets.append(parts[1])
+
+    def _join(self) -> None:
+        """Take back what the last bucket was given."""
+        last = self._buckets.pop()
+        number = len(self._buckets)
+        self._buckets[number & self._half].extend(last)
+        if number == self._half + 1:
+            self._mask, self._half = self._half, self._half >> 1
 
 
 def directory_key(directory: bytes) -> int:
