@@ -76,7 +76,7 @@ class Service:
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
-        allocator.share_arenas()
+        allocator.share_arena()
         with self._signals as signals:
             self._say_starting()
             house = House(
