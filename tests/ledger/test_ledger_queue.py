@@ -814,6 +814,30 @@ class TestCrash:
 
         assert ledger.counts()[State.FAILED] == 0
 
+    def test_whoever_is_hit_again_and_again_is_not_set_aside_while_others_get_over_it(
+        self, engine: Engine, ledger: Ledger, clock: Clock
+    ) -> None:
+        # Power that fails and a kill -9 hit whatever runs just then, as often as they come.
+        def hit() -> str | None:
+            """Have the process die over what is due next; give its name."""
+            nonlocal ledger
+            job = claimed(ledger)
+            ledger = self.crash(engine, ledger)
+            return name(job)
+
+        ledger.put([found("victim.wav")])
+        hits = [hit()]
+        for number in range(6):
+            clock.advance(3600)
+            hits.append(hit())
+            # The next one is hit, too, and gets through the second time.
+            ledger.put([found(f"{number}.wav")])
+            assert hit() == f"{number}.wav"
+            ledger.done(claimed(ledger), Outcome())
+
+        assert hits == ["victim.wav"] * 7
+        assert ledger.counts()[State.FAILED] == 0
+
     def test_a_source_that_gets_further_each_time_is_not_set_aside(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found()])
         for piece in range(20):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ledger_engines import LEASE, ROOT, Clock, claimed, crowded, found, name
+from ledger_engines import LEASE, ROOT, Clock, claimed, crowded, found
 
 import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
@@ -411,33 +411,3 @@ class TestIdling:
 
         # Two looks of two statements, and a few more as the waits end one after the other.
         assert len(run) <= 2 * 2 + 2 * len(threads)
-
-
-class TestKilledFromOutside:
-    """Power that fails and a kill -9 hit whatever runs just then, as often as they come."""
-
-    def test_whoever_is_hit_again_and_again_is_not_set_aside_while_others_get_over_it(self, tmp_path: Path) -> None:
-        clock = Clock()
-        ledger = open_ledger(tmp_path, clock=clock.time)
-
-        def hit() -> str | None:
-            """Have the process die over what is due next; give its name."""
-            nonlocal ledger
-            job = claimed(ledger)
-            ledger.close()
-            ledger = open_ledger(tmp_path, clock=clock.time)
-            return name(job)
-
-        ledger.put([found("victim.wav")])
-        hits = [hit()]
-        for number in range(6):
-            clock.advance(3600)
-            hits.append(hit())
-            # The next one is hit, too, and gets through the second time.
-            ledger.put([found(f"{number}.wav")])
-            assert hit() == f"{number}.wav"
-            ledger.done(claimed(ledger), Outcome())
-
-        assert hits == ["victim.wav"] * 7
-        assert ledger.counts()[State.FAILED] == 0
-        ledger.close()

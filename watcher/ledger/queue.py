@@ -7,7 +7,7 @@ queue is found again by the scan at the next start.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import ClassVar, Final
 
 from watcher.errors import JobError, LeaseLostError, StateError
 from watcher.job import Fingerprint, Found, Job, Outcome, State
@@ -25,6 +25,12 @@ _CRASH_DELAY: Final = 5.0
 
 class Queue(Waiting):
     """Sources and their states."""
+
+    #: A suspect got through: it was killed from outside, and so the others may have been, too. By one crash only: what
+    #: crashes every time it runs is found out all the same.
+    EXONERATE: ClassVar[str] = """
+    UPDATE sources SET crashes = crashes - 1 WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed')
+    """
 
     # Finding.
 
@@ -79,11 +85,14 @@ class Queue(Waiting):
         """See Ledger.done."""
         written = rows.outcome_text(outcome)
         with self._database.transaction() as connection:
-            known = connection.execute("SELECT outcome FROM sources WHERE id = ?", (job.id,)).fetchall()
+            known = connection.execute("SELECT outcome, crashes FROM sources WHERE id = ?", (job.id,)).fetchall()
             held(connection, _DONE, job, outcome=written, content=outcome.content, now=self._clock())
+            ((former, crashes),) = known
             if outcome.moved_to:
                 connection.execute(_MOVED_AWAY, (job.id,))
-            if known[0][0] != written:
+            if crashes:
+                connection.execute(self.EXONERATE)
+            if former != written:
                 # A file that was only touched concludes with its former outcome: that is no work done twice.
                 connection.execute(self.ADD, (rows.number(outcome.audio_seconds), "audio_seconds"))
             _call(connection, job, "on_done", hook)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import StateError
-from watcher.job import Job, Outcome
 from watcher.ledger.alone import Alone
 from watcher.ledger.answers import Answers
 from watcher.ledger.database import Database
@@ -19,9 +18,6 @@ from watcher.ledger.retention import Retention
 
 #: Name of the ledger's file in the state directory.
 NAME: Final = "ledger.sqlite3"
-_CRASHED: Final = "SELECT 1 FROM sources WHERE id = ? AND crashes > 0"
-# By one only: what crashes every time it runs is found out all the same.
-_EXONERATE: Final = "UPDATE sources SET crashes = crashes - 1 WHERE crashes > 0 AND state IN ('ready', 'delayed')"
 
 
 class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
@@ -61,14 +57,6 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
             if self._lock is not None:
                 self._lock.release()
             raise
-
-    def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
-        """See Ledger.done. A suspect that gets through was killed from outside, and so others may have been, too."""
-        crashed = job.alone and bool(self._database.query(_CRASHED, (job.id,)))
-        super().done(job, outcome, hook=hook)
-        if crashed:
-            with self._database.transaction(durable=False) as connection:
-                connection.execute(_EXONERATE)
 
     def mount(self, roots: Mapping[str, str]) -> None:
         """See Ledger.mount: paths are kept as they are."""
