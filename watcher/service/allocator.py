@@ -11,6 +11,8 @@ import gc
 from contextlib import suppress
 from typing import Final
 
+#: One for all: each has a class of its own.
+_LIBRARY: Final = ctypes.CDLL(None)
 #: From <malloc.h>.
 _M_ARENA_MAX: Final = -8
 #: The interpreter lets one thread at a time allocate, nearly always.
@@ -20,11 +22,11 @@ _ARENAS: Final = 1
 def share_arena() -> None:
     """Let all threads that will be started share one arena."""
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+        _LIBRARY.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def give_back() -> None:
     """Find what is garbage, and return memory that is free to the system; takes a few milliseconds."""
     gc.collect()
     with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+        _LIBRARY.malloc_trim(ctypes.c_size_t(0))
