@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, AnyStr, Final
 
@@ -313,11 +312,14 @@ class _Os:
 def watched() -> frozenset[tuple[int, int]]:
     """Give (device, inode) of every directory this process has inotify watches on, from /proc/self/fdinfo."""
     pairs: set[tuple[int, int]] = set()
-    for descriptor in Path("/proc/self/fd").iterdir():
+    # Without Path: it enters every name into the interpreter's table of strings, which grows by those that come and go.
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with suppress(OSError):  # closed by another thread in the meantime
-            if str(descriptor.readlink()) != "anon_inode:inotify":
+            if os.readlink(f"/proc/self/fd/{number}") != "anon_inode:inotify":  # noqa: PTH115
                 continue
-            for line in Path("/proc/self/fdinfo", descriptor.name).read_bytes().splitlines():
+            with open(f"/proc/self/fdinfo/{number}", "rb") as told:  # noqa: PTH123
+                lines = told.read().splitlines()
+            for line in lines:
                 if line.startswith(b"inotify "):
                     fields = dict(field.partition(b":")[::2] for field in line.split()[1:4])
                     pairs.add((int(fields[b"sdev"], 16), int(fields[b"ino"], 16)))
