@@ -351,6 +351,19 @@ def test_a_stop_lets_the_request_in_flight_finish(start: Start, folder: Path, nu
     assert first.with_suffix(".srt").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_being_asked_again_to_the_last_moment_changes_nothing(
+    start: Start, server: Server, number: signal.Signals
+) -> None:
+    with start(server) as running:
+        running.await_event("service.ready")
+        while running.process.poll() is None:
+            running.send(number)
+
+        assert running.wait() == 0
+        assert running.seen("service.stopped")
+
+
 def test_a_stop_gives_up_after_drain_seconds_and_the_file_is_done_at_the_next_start(
     start: Start, server: Server, folder: Path
 ) -> None:

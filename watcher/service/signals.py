@@ -11,15 +11,21 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-_ASKED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_END: Final = (signal.SIGTERM, signal.SIGINT)
+_ASKED: Final = (*_END, signal.SIGHUP)
 
 
 class Signals:
-    """SIGTERM, SIGINT and SIGHUP, while the context lasts; only in the main thread."""
+    """SIGTERM, SIGINT and SIGHUP, while the context lasts; only in the main thread.
+
+    Whoever was asked to end is ending when the context is left: SIGTERM and SIGINT that come again do not strike him down
+    in his last moments.
+    """
 
     def __init__(self) -> None:
         """Nothing is installed before the context is entered."""
         self._seen: list[signal.Signals] = []
+        self._obeyed = False
         self._former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
@@ -36,15 +42,16 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the former handlers back."""
+        """Put the former handlers back, or stay deaf."""
         for number, handler in self._former.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self._obeyed and number in _END else handler)
         signal.set_wakeup_fd(self._wakeup)
         self._reader.close()
         self._writer.close()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._seen.append(signal.Signals(number))
+        self._obeyed |= number in _END
 
     def wake(self) -> None:
         """End a wait from another thread."""
