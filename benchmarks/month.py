@@ -2,8 +2,8 @@
 
     python -m benchmarks.month [--files N] [--days D] [--quick]
 
-The daemon is the real one (finder, ledger, workers, gate, client, hooks, retention), in a process of its own; only its clock
-is ours, and stands still while an hour's files are worked on. Every hour's folder is deleted some days later. On one day the
+The daemon is the real one (finder, ledger, workers, gate, client, hooks, retention), in a process of its own, with the
+environment that systemd/watcher.service gives it; only its clock is ours, and stands still while an hour's files are worked on. Every hour's folder is deleted some days later. On one day the
 server refuses everything while a tenth of all files arrive; that day is gone through minute by minute. After every hour
 memory, descriptors, threads, the size of the state, and the lines and bytes of the log are noted. Exits 1 when memory grew by
 more than 5 % after the first hour (what every known file takes included), descriptors or threads grew (connections, which are
@@ -411,6 +411,13 @@ class _Daemon:
         self._process.stderr.close()
 
 
+def _environment() -> dict[str, str]:
+    """Give what the unit sets."""
+    lines = (Path(__file__).parent.parent / "systemd" / "watcher.service").read_text().splitlines()
+    settings = (line.removeprefix("Environment=") for line in lines if line.startswith("Environment="))
+    return {name: value for name, _, value in (setting.partition("=") for setting in settings)}
+
+
 @contextmanager
 def _daemon(base: Path, root: Path, state: Path, url: str, scale: Scale, _clock: Stepped) -> Iterator[_Daemon]:
     settings = {
@@ -430,7 +437,7 @@ def _daemon(base: Path, root: Path, state: Path, url: str, scale: Scale, _clock:
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "WATCHER_CONFIG": os.devnull},
+        env={**os.environ, **_environment(), "WATCHER_CONFIG": os.devnull},
     )
     daemon = _Daemon(process)
     try:

@@ -228,6 +228,7 @@ def test_a_hook_knows_no_key(tmp_path: Path) -> None:
         "OPENAI_API_KEY": "sk-secret",
         "MY_KEY": "Bearer sk-secret",
         "CREDENTIALS_DIRECTORY": "/run/credentials/watcher.service",
+        "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
         "NOTIFY_SOCKET": "/run/systemd/notify",
         "WATCHDOG_USEC": "30000000",
         "PGPASSWORD": "secret",

@@ -1,6 +1,8 @@
 import ctypes
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,8 +28,18 @@ def span(line):
 """
 
 
-def said(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", _CODE + code], capture_output=True, text=True, check=True, timeout=60)
+UNITS = Path(__file__).parent.parent / "systemd"
+
+
+def said(code: str, environ: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE + code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, **(environ or {})},
+    )
     return done.stdout.strip()
 
 
@@ -87,3 +99,33 @@ gate.wait()
 
     assert int(said("allocator.share_arena()" + code)) == 0
     assert int(said(code)) > 0
+
+
+@glibc
+@pytest.mark.parametrize("unit", ["watcher.service", "user/watcher.service"])
+def test_under_systemd_no_thread_keeps_what_it_freed(unit: str) -> None:
+    lines = (UNITS / unit).read_text().splitlines()
+    environ = dict(line.split("=", 2)[1:] for line in lines if line.startswith("Environment="))
+    code = """
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena a b c d e f used free g".split()]
+
+libc.mallinfo2.restype = Info
+gate = threading.Barrier(9)
+def work():
+    for size in range(32, 1024, 16):
+        for block in [libc.malloc(size) for _ in range(7)]:
+            libc.free(block)
+    gate.wait()
+    gate.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+before = libc.mallinfo2().used
+for thread in threads:
+    thread.start()
+gate.wait()
+print(libc.mallinfo2().used - before)
+gate.wait()
+"""
+
+    assert int(said(code)) > 1_000_000
+    assert int(said(code, environ)) < 200_000

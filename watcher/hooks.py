@@ -33,6 +33,8 @@ _OURS: Final = ("WATCHER_", "OPENAI_")
 _NOT_FOR_HOOKS: Final = frozenset(
     {
         "CREDENTIALS_DIRECTORY",
+        # The unit's, for a process of many threads.
+        "GLIBC_TUNABLES",
         "LISTEN_FDNAMES",
         "LISTEN_FDS",
         "LISTEN_PID",
