@@ -170,6 +170,8 @@ class Machine(RuleBasedStateMachine):
         match end:
             case "done":
                 self.ledger.done(job, Outcome(audio_seconds=1))
+                if source.crashes:
+                    self._exonerate()
                 source.state, source.alone, source.crashes, source.reached = State.DONE, False, 0, 0
             case "fail":
                 self.ledger.fail(job, FileError("no sound in it"))
@@ -274,6 +276,12 @@ class Machine(RuleBasedStateMachine):
     def _back(self, source: Source, delay: float) -> None:
         source.run_at = self.engine.clock.wall + delay
         source.state = State.DELAYED if delay > 0 else State.READY
+
+    def _exonerate(self) -> None:
+        """Take a crash off the other suspects: one got through, and they may be as innocent."""
+        for other in self.model.sources.values():
+            if other.alone and other.crashes and other.state in {State.READY, State.DELAYED}:
+                other.crashes -= 1
 
     def _lose(self, name: bytes) -> None:
         source = self.model.sources.get(name)

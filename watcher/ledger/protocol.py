@@ -179,7 +179,7 @@ class Ledger(Protocol):
         claimed by others. None: nothing is due, or what is due has to wait for others to end: a source that was running
         in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it
         has got further (`progress`) than when it crashed. A crash costs no attempt. Five crashes alone, without getting
-        further in between, and it is `quarantined`.
+        further in between, and it is `quarantined`; each other source that is done in spite of such crashes takes one off.
         """
 
     def renew(self, job: Job, *, lease: float) -> None:
