@@ -3,10 +3,10 @@
     python -m benchmarks.month [--files N] [--days D] [--quick]
 
 The daemon is the real one (finder, ledger, workers, gate, client, hooks, retention), in a process of its own, with the
-environment that systemd/watcher.service gives it; only its clock is ours, and stands still while an hour's files are worked on. Every hour's folder is deleted some days later. On one day the
-server refuses everything while a tenth of all files arrive; that day is gone through minute by minute. After every hour
-memory, descriptors, threads, the size of the state, and the lines and bytes of the log are noted. Exits 1 when memory grew by
-more than 5 % after the first hour (what every known file takes included), descriptors or threads grew (connections, which are
+environment that systemd/watcher.service gives it; only its clock is ours, and stands still while an hour's files are worked
+on. Every hour's folder is deleted some days later. On one day the server refuses everything while a tenth of all files arrive;
+that day is gone through minute by minute. After every hour memory, descriptors, threads, the size of the state, and the lines
+and bytes of the log are noted. Exits 1 when memory grew by more than 5 % after the first hour (what every known file takes included), descriptors or threads grew (connections, which are
 kept for the next file, by more than one for each request in flight), the state went on growing after the first files were
 forgotten, the log was not bounded by the files and the time, or a file was asked for twice or not at all.
 
@@ -131,7 +131,7 @@ class Month:
         turned = (self.scale.keep_files + self.scale.keep_history + self.scale.keep_answers + 2) * 24
         settled = [sample for sample in self.samples if sample.hour >= turned]
         before = [sample.state_mb for sample in settled if sample.hour < self.scale.outage_day * 24] or [
-            settled[0].state_mb if settled else self.samples[-1].state_mb
+            (settled or self.samples[-1:])[0].state_mb
         ]
         end = [sample.state_mb for sample in self.samples[-24:]]
         lines = sum(sample.lines for sample in self.samples)

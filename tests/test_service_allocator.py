@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_units import BOTH, settings
 
 _CODE = """
 import ctypes, threading
+from contextlib import contextmanager
 from pathlib import Path
 from watcher.service import allocator
 
@@ -25,10 +27,21 @@ def arenas():
 def span(line):
     first, last = (int(end, 16) for end in line.split()[0].split("-"))
     return last - first
+
+@contextmanager
+def threads(work):
+    # Eight that did it, and live.
+    gate = threading.Barrier(9)
+    def run():
+        work()
+        gate.wait()
+        gate.wait()
+    for _ in range(8):
+        threading.Thread(target=run).start()
+    gate.wait()
+    yield
+    gate.wait()
 """
-
-
-UNITS = Path(__file__).parent.parent / "systemd"
 
 
 def said(code: str, environ: dict[str, str] | None = None) -> str:
@@ -84,17 +97,8 @@ print(before - resident())
 @glibc
 def test_threads_share_an_arena() -> None:
     code = """
-gate = threading.Barrier(9)
-def work():
-    libc.malloc(2000)
-    gate.wait()
-    gate.wait()
-threads = [threading.Thread(target=work) for _ in range(8)]
-for thread in threads:
-    thread.start()
-gate.wait()
-print(arenas())
-gate.wait()
+with threads(lambda: libc.malloc(2000)):
+    print(arenas())
 """
 
     assert int(said("allocator.share_arena()" + code)) == 0
@@ -102,29 +106,21 @@ gate.wait()
 
 
 @glibc
-@pytest.mark.parametrize("unit", ["watcher.service", "user/watcher.service"])
-def test_under_systemd_no_thread_keeps_what_it_freed(unit: str) -> None:
-    lines = (UNITS / unit).read_text().splitlines()
-    environ = dict(line.split("=", 2)[1:] for line in lines if line.startswith("Environment="))
+@BOTH
+def test_under_systemd_no_thread_keeps_what_it_freed(unit: Path) -> None:
+    environ = dict(line.split("=", 1) for line in settings(unit)["Environment"])
     code = """
 class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in "arena a b c d e f used free g".split()]
 
 libc.mallinfo2.restype = Info
-gate = threading.Barrier(9)
 def work():
     for size in range(32, 1024, 16):
         for block in [libc.malloc(size) for _ in range(7)]:
             libc.free(block)
-    gate.wait()
-    gate.wait()
-threads = [threading.Thread(target=work) for _ in range(8)]
 before = libc.mallinfo2().used
-for thread in threads:
-    thread.start()
-gate.wait()
-print(libc.mallinfo2().used - before)
-gate.wait()
+with threads(work):
+    print(libc.mallinfo2().used - before)
 """
 
     assert int(said(code)) > 1_000_000

@@ -332,12 +332,11 @@ def _letters(text: str) -> str:
 def _clean(value: object) -> str:
     """Give one line of text that any output can hold: no control characters, no lone surrogates, single blanks."""
     text = value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
-    if _SURROGATE.search(text):
+    if not text.isascii():
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return " ".join(_CONTROL.sub("", text).split())
 
 
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 #: C0 and C1 controls but white space, byte order marks, and the signs that turn writing around.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")
 

@@ -23,8 +23,8 @@ class Known:
     def __init__(self) -> None:
         # Key and print in turn: a search in a bucket of a few dozen numbers runs in C and needs no object per entry.
         self._buckets: list[array[int]] = [array("q")]
-        # Of the buckets' numbers: as many of a key's low bits as all of them take, and one less.
-        self._mask, self._half = 0, 0
+        # As many of a key's low bits as the numbers of the buckets take.
+        self._mask = 0
         self._count = 0
 
     def __len__(self) -> int:
@@ -67,27 +67,31 @@ class Known:
 
     def _bucket(self, key: int) -> "array[int]":
         number = key & self._mask
-        return self._buckets[number if number < len(self._buckets) else number & self._half]
+        return self._buckets[number if number < len(self._buckets) else self._whole(number)]
+
+    def _whole(self, number: int) -> int:
+        """Give the bucket that holds what belongs into this one until it is there: without the highest bit."""
+        return number & (self._mask >> 1)
 
     def _split(self) -> None:
         """Give half of the next bucket to a new one."""
         number = len(self._buckets)
         if number > self._mask:
-            self._mask, self._half = 2 * self._mask + 1, self._mask
-        whole = self._buckets[number & self._half]
+            self._mask = 2 * self._mask + 1
+        whole = self._buckets[self._whole(number)]
         parts: tuple[array[int], array[int]] = (array("q"), array("q"))
         for at in range(0, len(whole), 2):
             parts[whole[at] & self._mask == number].extend(whole[at : at + 2])
-        self._buckets[number & self._half] = parts[0]
+        self._buckets[self._whole(number)] = parts[0]
         self._buckets.append(parts[1])
 
     def _join(self) -> None:
         """Take back what the last bucket was given."""
         last = self._buckets.pop()
         number = len(self._buckets)
-        self._buckets[number & self._half].extend(last)
-        if number == self._half + 1:
-            self._mask, self._half = self._half, self._half >> 1
+        self._buckets[self._whole(number)].extend(last)
+        if number - 1 == self._mask >> 1:
+            self._mask >>= 1
 
 
 def directory_key(directory: bytes) -> int:

@@ -128,7 +128,10 @@ class _Place:
 
 
 class History:
-    """Sweeps once a day: `start` does so in a thread, `catch_up` at once. The thread clears temporaries, too, every minute."""
+    """Sweeps once a day: `start` does so in a thread, `catch_up` at once.
+
+    The thread also clears temporaries and gives free memory back, every minute.
+    """
 
     def __init__(
         self,

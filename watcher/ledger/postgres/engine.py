@@ -47,6 +47,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         SELECT id FROM sources WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed') FOR UPDATE SKIP LOCKED
     )
     """
+
     # Two hosts may hear copies of one recording at the same time: the second one finds what the first one entered.
     KEEP_CONTENT: ClassVar[str] = f"""
     {Answers.KEEP_CONTENT}
