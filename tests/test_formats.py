@@ -13,6 +13,7 @@ import pytest
 import srt
 import webvtt
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from transcripts import spoken, transcripts
 
 from watcher.cues import Cue, Layout, Rules, layout
@@ -39,7 +40,9 @@ def with_cues(*cues: Cue, language: str = "en", text: Text | None = None) -> Doc
 
 def bare(text: str) -> str:
     """Return the letters of a text: without blanks, direction marks and look-alikes."""
-    text = re.sub("[\u202b\u202c\u200f\u200e]|\\s", "", text).replace("-->", "→").replace(":", ".")
+    text = re.sub("[\u202b\u202c\u200f\u200e]|\\s", "", text).replace("-->", "→")
+    # The one line of the hostile texts that looks like a caption's times; no other colon is touched.
+    text = text.replace("00:00:01,000", "00.00.01,000").replace("00:00:02,000", "00.00.02,000")
     return text.translate(str.maketrans("{}‹›\\", "()<>/"))
 
 
@@ -174,6 +177,7 @@ def test_vtt_without_a_language_has_a_bare_header() -> None:
         ("x < 3 and y > z", "x < 3 and y > z"),
         ("x < y and y > z", "x ‹ y and y › z"),
         ("at 00:00:01,000 or 1:02:03.4", "at 00.00.01,000 or 1.02.03.4"),
+        ("at 1:02:03.4 and 5:06.7", "at 1:02:03.4 and 5:06.7"),
         ("{pos} and {x}", "(pos) and (x)"),
         ("C:\\New and \\name", "C:/New and /name"),
         ("C:\\temp", "C:\\temp"),
@@ -181,6 +185,49 @@ def test_vtt_without_a_language_has_a_bare_header() -> None:
 )
 def test_srt_has_no_escape_so_look_alikes_stand_for_what_a_player_would_act_on(line: str, written: str) -> None:
     assert render("srt", with_cues(Cue(0, 2, (line,)))).decode().split("\n")[2] == written
+
+
+#: What people say that looks like a time; none of it is two full time stamps in one line.
+TIMES_OF_SPEECH = (
+    "John 3:16,17", "mile time 3:45.2", "3:45.2", "from 3:45.2 to 3:44.9", "10:30", "at 1:02:03.4", "1:02:03,004 later",
+    "16:9", "Psalm 119:105,112", "Gen 1:1,2:3,4", "00:01:02", "1:02:03 4:05:06",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("said", TIMES_OF_SPEECH)
+def test_a_verse_or_a_lap_time_comes_out_as_it_was_said(said: str) -> None:
+    made = with_cues(Cue(0, 2, (said, said)), Cue(3, 4, ("1:02:03,4", "5:06:07,8")))
+
+    for kind in ("srt", "vtt"):
+        content = render(kind, made).decode()
+        assert content.count(said) >= 2
+        assert [event.text for event in pysubs2.SSAFile.from_string(content, kind)] == [
+            f"{said}\\N{said}",
+            "1:02:03,4\\N5:06:07,8",
+        ]
+    assert next(srt.parse(render("srt", made).decode())).content == f"{said}\n{said}"
+    for found in (
+        webvtt.from_buffer(io.StringIO(render("vtt", made).decode())),
+        webvtt.from_buffer(io.StringIO(render("srt", made).decode()), format="srt"),
+    ):
+        assert [caption.text for caption in found.captions] == [f"{said}\n{said}", "1:02:03,4\n5:06:07,8"]
+
+
+@quick
+@given(st.lists(st.sampled_from((*TIMES_OF_SPEECH, "1:02:03.40", "00:00:09.500", "00:07.250", "words")), max_size=4))
+def test_no_line_of_a_caption_is_read_as_the_times_of_another(said: list[str]) -> None:
+    line = " ".join(["we", *said])
+    made = with_cues(Cue(0, 2, (line, "and")), Cue(3, 4, ("then",)))
+
+    for kind in ("srt", "vtt"):
+        content = render(kind, made).decode()
+        found = pysubs2.SSAFile.from_string(content, kind)
+        assert [(event.start, event.end) for event in found] == [(0, 2000), (3000, 4000)]
+        assert webvtt.from_buffer(io.StringIO(content), format=kind)[1].text == "then"
+    # WebVTT tells text from times by itself, so nothing is replaced there, whatever the line looks like.
+    assert webvtt.from_buffer(io.StringIO(render("vtt", made).decode()))[0].text == f"{line}\nand"
+    if line.count(":") < 4:
+        assert f"\n{line}\nand\n" in render("srt", made).decode()
 
 
 def test_a_tag_that_two_lines_make_together_is_none() -> None:

@@ -37,6 +37,15 @@ def test_a_good_vtt_with_styles_comments_settings_and_voices_breaks_none() -> No
     assert (report.kind, report.captions) == ("vtt", 2)
 
 
+@pytest.mark.parametrize("language", ["yue", "yue-HK", "Cantonese", "zho", "ja"])
+def test_a_language_of_full_width_is_known_by_any_of_its_names_in_the_header(language: str) -> None:
+    digits = "12345678901234567890 12345678901234567890"
+    content = f"WEBVTT\nLanguage: {language}\n\n00:01.000 --> 00:05.000\n{digits}\n"
+
+    assert counts(lint(content)) == {"max_chars": 1}
+    assert counts(lint(content.replace(f"Language: {language}\n", ""))) == {}
+
+
 def test_what_a_viewer_does_not_see_does_not_count() -> None:
     markup = caption(1, "00:00:00,000", "00:00:05,000", "<i>" + "a" * 42 + "</i>")
     voice = "WEBVTT\n\n00:00.000 --> 00:05.000\n<v A very long name of a speaker>" + "&lt;" * 21 + "<00:01.000>x\n"

@@ -15,6 +15,7 @@ from typing import Final
 from watcher.cues import Broken, Cue, Rules
 from watcher.cues.check import check
 from watcher.cues.text import clean
+from watcher.languages import code
 
 #: What is counted, in the order of the report: `watcher.cues.Broken`'s rules, and what only a file can break.
 COUNTED: Final = (
@@ -185,7 +186,7 @@ class _Parsed:
             if not line:
                 break
             if line.startswith("Language:"):
-                self.language = line.removeprefix("Language:").strip().lower()[:2]
+                self.language = code(line.removeprefix("Language:"))
 
     def _paragraph(self, number: int, paragraph: Sequence[str], kind: str) -> None:
         """Read what stands between two blank lines: one caption, or several that nothing parts."""

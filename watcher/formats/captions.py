@@ -32,7 +32,7 @@ def vtt(document: Document) -> str:
         header += f"Kind: captions\nLanguage: {document.transcript.language}\n"
     blocks = [header]
     for number, cue in enumerate(document.layout.cues, 1):
-        text = "\n".join(_turned(_escaped(_without_times(line)), _RLM, "") for line in cue.lines)
+        text = "\n".join(_turned(_parted(_escaped(line)), _RLM, "") for line in cue.lines)
         if cue.speaker:
             text = f"<v {_escaped(cue.speaker)}>{text}"
         blocks.append(f"\n{number}\n{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{text}\n")
@@ -49,15 +49,33 @@ def _stamp(seconds: float, comma: str) -> str:
 def _inert(text: str) -> str:
     """Return text in which no player finds a tag, an override block, a line break or a time line."""
     text = _TAG.sub("‹\\1›", text.replace("-->", "→"))
-    return _without_times(_ESCAPE.sub("/", text.replace("{", "(").replace("}", ")")))
+    text = _ESCAPE.sub("/", text.replace("{", "(").replace("}", ")"))
+    return "\n".join(_without_times(line) for line in text.split("\n"))
 
 
-def _without_times(text: str) -> str:
-    """Write times of day with full stops: lenient readers take any line with two of them for a caption's times."""
-    return _STAMP.sub(lambda match: match[0].replace(":", "."), text)
+def _without_times(line: str) -> str:
+    """Write full time stamps with full stops where a line has two: pysubs2 takes it for a caption's times, arrow or not.
+
+    One stamp alone, or a time without hours ("John 3:16,17"), is no time line to any reader and stays as it was said.
+    """
+    if len(_STAMP.findall(line)) < 2:  # noqa: PLR2004 - a start and an end
+        return line
+    return _STAMP.sub(lambda match: match[0].replace(":", "."), line)
 
 
-_STAMP: Final = re.compile(r"(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3}")
+def _parted(line: str) -> str:
+    """Set a span around the fractions of time stamps where a line of WebVTT has two: the same pysubs2, the same reason.
+
+    No reader shows a span without a class of its own, so the text stays as it was said.
+    """
+    if len(_VTT_STAMP.findall(line)) < 2:  # noqa: PLR2004 - a start and an end
+        return line
+    return _VTT_STAMP.sub(r"\1<c>\2</c>", line)
+
+
+#: As pysubs2 1.8 looks for them, anywhere in a line.
+_STAMP: Final = re.compile(r"\d{1,2}:\d{1,2}:\d{1,2}[.,]\d{1,3}")
+_VTT_STAMP: Final = re.compile(r"(\d{2}:\d{2})(\.\d{2,3})")
 _TAG: Final = re.compile(r"<(\s*/?\s*[A-Za-z!?][^>]*)>")
 _ESCAPE: Final = re.compile(r"\\(?=[Nnh])")
 
