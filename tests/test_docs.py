@@ -63,6 +63,22 @@ def test_every_event_is_documented_and_every_documented_event_is_logged() -> Non
     assert logged_events() == documented
 
 
+def test_every_warning_of_a_result_is_documented_by_its_code() -> None:
+    made = {
+        node.args[0].value
+        for path in (ROOT / "watcher").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "ResultWarning"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    table = between(README, "<!-- warnings -->", "<!-- /warnings -->")
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == made
+
+
 def test_every_command_is_documented() -> None:
     table = between(README, "## Commands", "Each explains itself")
 

@@ -328,7 +328,7 @@ def _saying(code: str) -> Callable[[Cutting, int], list[str]]:
     ("code", "kind", "reason"),
     [
         ("line.sendall(b'nonsense\\n')", FileError, "crashed"),
-        ('line.sendall(b\'{"v":1,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
+        ('line.sendall(b\'{"v":2,"is":"grant","pieces":1}\\n\')', FileError, "crashed"),
         ("[line.sendall(b'x' * 1000000) for _ in range(10)]", FileError, "crashed"),
         ("sys.exit('no module named av')", PassingError, "child"),
         ("sys.exit(0)", PassingError, "child"),

@@ -161,7 +161,9 @@ def test_the_default_track_is_heard_and_the_others_are_named(tmp_path: Path) -> 
     assert "Director" in recording.stream
     assert len(recording.others) == 1
     assert "eng" in recording.others[0]
-    assert recording.warnings == (f"Only one of 2 audio tracks was transcribed: {recording.stream}.",)
+    assert [(warning.code, warning.message) for warning in recording.warnings] == [
+        ("tracks_left_out", f"Only one of 2 audio tracks was transcribed: {recording.stream}.")
+    ]
 
 
 def _two_tracks(path: Path) -> None:
@@ -219,7 +221,7 @@ def test_damage_in_the_middle_is_passed_over_and_what_follows_keeps_its_place(ki
     assert abs(len(found) - len(truth)) <= 0.3 * RATE
     assert end[1] > 0.8
     assert abs(end[0] + len(truth) - len(found)) <= 0.3 * RATE
-    assert any("damaged" in warning or "missing" in warning for warning in recording.warnings)
+    assert {warning.code for warning in recording.warnings} & {"damaged", "sound_missing"}
 
 
 @pytest.mark.parametrize("kind", ["mp3", "aac"])
@@ -245,7 +247,9 @@ def test_a_recording_that_ends_before_its_header_says_is_heard_with_a_warning(tm
     found, recording = heard(path)
 
     assert len(found) == pytest.approx(10.5 * RATE, abs=RATE // 2)
-    assert recording.ending() == ("The recording ends at 0:00:10, although its header promises 0:00:20.",)
+    (warning,) = recording.ending()
+    assert warning.code == "ends_early"
+    assert warning.message == "The recording ends at 0:00:10, although its header promises 0:00:20."
 
 
 def test_a_stream_that_changes_its_form_in_the_middle_is_heard_on(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.job import Cut
+from watcher.job import Cut, ResultWarning
 from watcher.media.protocol import (
     Ended,
     Failed,
@@ -27,6 +27,7 @@ counts = st.integers(0, 1 << 53)
 quantities = st.floats(0, 1e9)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 texts = st.text(max_size=30)
+warnings = st.lists(st.builds(ResultWarning, texts, texts, texts, st.booleans()), max_size=3).map(tuple)
 cuts = st.builds(
     lambda index, start, length, digest: Cut(index, start, start + length, digest),
     counts,
@@ -56,7 +57,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Made, cuts, counts, st.sampled_from(["00001.flac", "x"]), counts),
     st.builds(Progress, counts),
     st.builds(Replanned, counts),
-    st.builds(Ended, quantities, digests, st.binary(max_size=40), st.lists(texts, max_size=3).map(tuple), texts),
+    st.builds(Ended, quantities, digests, st.binary(max_size=40), warnings, texts),
     st.builds(Failed, texts, texts, texts, texts, texts),
 )
 
@@ -85,16 +86,16 @@ ENDED: dict[str, Any] = json.loads(encode(Ended(1.0, "a" * 64, b"x", (), "")))
     [
         b"[]",
         b"[" * 100_000,
-        b'{"v":2,"is":"grant","pieces":1}',
-        b'{"v":1,"is":"order"}',
-        b'{"v":1,"is":"riddle"}',
-        b'{"v":1,"is":"grant","pieces":-1}',
-        b'{"v":1,"is":"grant","pieces":1.5}',
-        b'{"v":1,"is":"grant","pieces":true}',
-        b'{"v":1,"is":"opened","seconds":NaN,"pieces":1,"stream":"","others":[]}',
-        b'{"v":1,"is":"opened","pieces":1,"stream":"","others":[]}',
-        b'{"v":1,"is":"opened","seconds":1,"pieces":1,"stream":"","others":[1]}',
-        b'{"v":1,"is":"opened","seconds":1,"pieces":1,"stream":"","others":""}',
+        b'{"v":3,"is":"grant","pieces":1}',
+        b'{"v":2,"is":"order"}',
+        b'{"v":2,"is":"riddle"}',
+        b'{"v":2,"is":"grant","pieces":-1}',
+        b'{"v":2,"is":"grant","pieces":1.5}',
+        b'{"v":2,"is":"grant","pieces":true}',
+        b'{"v":2,"is":"opened","seconds":NaN,"pieces":1,"stream":"","others":[]}',
+        b'{"v":2,"is":"opened","pieces":1,"stream":"","others":[]}',
+        b'{"v":2,"is":"opened","seconds":1,"pieces":1,"stream":"","others":[1]}',
+        b'{"v":2,"is":"opened","seconds":1,"pieces":1,"stream":"","others":""}',
         json.dumps(MADE | {"file": "../../etc/passwd"}).encode(),
         json.dumps(MADE | {"file": ".hidden"}).encode(),
         json.dumps(MADE | {"file": "a\0b"}).encode(),
@@ -105,6 +106,7 @@ ENDED: dict[str, Any] = json.loads(encode(Ended(1.0, "a" * 64, b"x", (), "")))
         json.dumps(ENDED | {"loudness": "§"}).encode(),
         json.dumps(ENDED | {"content": "a"}).encode(),
         json.dumps(ENDED | {"seconds": "1"}).encode(),
+        json.dumps(ENDED | {"warnings": ["damaged"]}).encode(),
     ],
 )
 def test_a_line_that_could_do_harm_is_refused(line: bytes) -> None:

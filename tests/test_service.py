@@ -626,4 +626,5 @@ def test_captions_that_no_layout_can_make_readable_are_told(start: Start, folder
         running.stop()
 
     assert any("max_chars_per_second" in warning for warning in done["warnings"])
+    assert set(done["warning_codes"]) == {"caption_rules"}
     assert (folder / "talk.srt").exists()

@@ -7,7 +7,7 @@ from sidecar_scene import Scene, scene
 
 from watcher import sidecar
 from watcher.errors import GoneError, LeaseLostError, OutputError
-from watcher.job import Job
+from watcher.job import Job, ResultWarning
 
 NOTE = "talk.wav.transcription-failed.txt"
 PAUSED = "transcription-paused.txt"
@@ -50,6 +50,35 @@ def test_a_note_says_what_happened_and_what_to_do(here: Scene) -> None:
         "Delete this note to have the recording tried again. It goes away by itself\n"
         "when that succeeds. (2027-01-15 08:00 UTC)\n"
     )
+
+
+def test_a_warning_note_says_what_is_in_doubt_and_takes_the_place_of_a_failure_note(here: Scene) -> None:
+    job = here.job()
+    note(here, job)
+    silent = ResultWarning("silent", "There is no sound in it.", "Look at the recorder's cable.", note=True)
+
+    sidecar.write_warning_note(job, [silent], register=here.ledger)
+
+    assert NOTE not in here.files()
+    assert here.files()["talk.wav.transcription-warning.txt"].decode() == (
+        "talk.wav was transcribed, but maybe not all that is said in it.\n"
+        "\n"
+        "What happened: There is no sound in it.\n"
+        "\n"
+        "What to do: Look at the recorder's cable.\n"
+        "\n"
+        "Delete this note when you have read it. It goes away by itself when the\n"
+        "recording is transcribed without doubt.\n"
+    )
+
+
+def test_a_failure_note_takes_the_place_of_a_warning_note(here: Scene) -> None:
+    job = here.job()
+    sidecar.write_warning_note(job, [ResultWarning("silent", "There is no sound in it.")], register=here.ledger)
+
+    note(here, job)
+
+    assert [name for name in here.files() if "transcription" in name] == [NOTE]
 
 
 def test_a_note_is_registered_as_one(here: Scene) -> None:

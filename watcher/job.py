@@ -1,6 +1,6 @@
 """The values that walk from room to room: what was found, what is worked on, what came out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -100,6 +100,25 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultWarning:
+    """What a person should know of a result: what was not transcribed, or is in doubt."""
+
+    #: Stable, for scripts: lower-case words joined by "_", such as "tracks_left_out".
+    code: str
+    #: One plain sentence.
+    message: str
+    #: What can be done about it; "" where nothing can or need be done.
+    hint: str = ""
+    #: The text may miss what was said, and only a person can tell: a note beside the recording says so, too.
+    note: bool = False
+
+    def __post_init__(self) -> None:
+        """Bring the sentences to one printable line each: they may quote a track's title."""
+        object.__setattr__(self, "message", _one_line(self.message))
+        object.__setattr__(self, "hint", _one_line(self.hint))
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a finished job yielded; also what `job.done` and the hooks say."""
 
@@ -120,6 +139,10 @@ class Outcome:
     #: Segments left out of captions and text, and segments only flagged, by the guard.
     left_out: int = 0
     flagged: int = 0
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[ResultWarning, ...] = ()
     #: Where the source is now, when it was moved away together with its outputs; else b"".
     moved_to: bytes = b""
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))

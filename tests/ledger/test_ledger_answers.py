@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_engines import Clock, Engine
 
-from watcher.job import Cut
+from watcher.job import Cut, ResultWarning
 from watcher.ledger.protocol import Content, Ledger, Tally
 
 HEARD, OTHER = "ab" * 32, "cd" * 32
@@ -29,6 +29,7 @@ def content(*, digest: str = HEARD, sketch: str = "s1", parameters: str = ASKED,
         seconds=seconds,
         cuts=(Cut(0, 0, 160_000, HEARD), Cut(1, 176_000, 1_448_000, OTHER)),
         loudness=bytes(range(256)) * 4,
+        warnings=(ResultWarning("damaged", "1 damaged place was passed over."),),
     )
 
 

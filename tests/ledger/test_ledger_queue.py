@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ledger_engines import LEASE, ROOT, START, Clock, Engine, claimed, crowded, found, name, state
 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
-from watcher.job import Fingerprint, Job, Outcome, Output, State
+from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.protocol import Ledger, Put
+from watcher.ledger.rows import outcome_from, outcome_text
 
 DIGEST = "ab" * 32
 
@@ -396,7 +397,7 @@ class TestConclusions:
             untimed=True,
             left_out=2,
             flagged=4,
-            warnings=("a packet was damaged \udcff", "another"),
+            warnings=(ResultWarning("damaged", "a packet was damaged \udcff", "export it again", note=True),),
         )
         ledger.put([found()])
         ledger.done(claimed(ledger), outcome)
@@ -405,6 +406,11 @@ class TestConclusions:
         assert record is not None
         assert (record.state, record.outcome, record.content) == (State.DONE, outcome, DIGEST)
         assert ledger.claim("worker", lease=LEASE) is None
+
+    def test_an_outcome_of_the_first_version_whose_warnings_were_sentences_is_read(self) -> None:
+        words = outcome_text(Outcome()).replace('"warnings":[]', '"warnings":["a packet was damaged"]')
+
+        assert outcome_from(words).warnings == (ResultWarning("other", "a packet was damaged"),)
 
     def test_failed_keeps_reason_message_and_hint(self, ledger: Ledger) -> None:
         ledger.put([found()])

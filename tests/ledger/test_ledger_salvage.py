@@ -1,6 +1,8 @@
 """Opening a ledger whose file is damaged: kept aside, taken over as far as it can be read."""
 
 import os
+import sqlite3
+import zlib
 from pathlib import Path
 
 import pytest
@@ -181,4 +183,27 @@ def test_nothing_is_salvaged_under_a_running_daemon(state: Path) -> None:
 
     with pytest.raises(StateError, match="another watcher"):
         open_or_salvage(state)
+    ledger.close()
+
+
+def test_a_damaged_ledger_of_an_older_version_gives_what_it_has(damaged: Path) -> None:
+    older = sqlite3.connect(damaged / NAME)
+    older.execute("ALTER TABLE contents DROP COLUMN warnings")
+    older.execute(
+        "INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, used_at) "
+        "VALUES ('d', 's', 'p', 1.0, '[]', ?, 0)",
+        (zlib.compress(b""),),
+    )
+    older.execute("PRAGMA user_version = 2")
+    older.commit()
+    older.close()
+    damage_mark(damaged / NAME).touch()
+
+    ledger, salvage = open_or_salvage(damaged)
+
+    assert salvage is not None
+    assert salvage.rows["contents"] == 1
+    content = ledger.content(digest="d")
+    assert content is not None
+    assert content.warnings == ()
     ledger.close()

@@ -14,7 +14,7 @@ from watcher.cli.run import engine_settings
 from watcher.config import Config
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.report.status import hours
+from watcher.report.status import hours, warning_fields
 from watcher.service import Batch, Progress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
@@ -102,6 +102,7 @@ def _result(batch: Batch) -> Result:
                 "language": outcome.language,
                 "adopted": outcome.adopted,
                 "untimed": outcome.untimed,
+                "warnings": [warning_fields(warning) for warning in outcome.warnings],
             }
             for job, outcome in batch.done
         ],

@@ -181,7 +181,8 @@ class ServiceSettings(_Section):
     """[service]: manners of the daemon."""
 
     error_notes: bool = Field(
-        default=True, description="leave a note beside a file that failed for good; deleting it retries"
+        default=True,
+        description="leave a note beside a file that failed for good (deleting it retries), or whose result is in doubt",
     )
     drain_seconds: float = Field(60.0, ge=0, le=86400, description="how long requests in flight may finish at a stop")
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from watcher.cues import Layout
+from watcher.job import ResultWarning
 from watcher.transcript import Transcript
 
 
@@ -52,4 +53,6 @@ class Document:
     pieces: tuple[Span, ...] = ()
     #: Audio seconds asked of the server for this document, in the run that made it.
     paid_seconds: float = 0.0
+    #: What was not transcribed, or is in doubt.
+    warnings: tuple[ResultWarning, ...] = ()
     text: Text = field(default_factory=Text)

@@ -47,6 +47,10 @@ def machine(document: Document) -> str:
             }
             for broken in document.layout.broken
         ],
+        "warnings": [
+            {"code": warning.code, "message": scrub(warning.message), "hint": scrub(warning.hint)}
+            for warning in document.warnings
+        ],
         "settings": dict(document.parameters),
         "pieces": [
             {"start": _seconds(piece.start), "end": _seconds(piece.end), "cached": piece.cached}

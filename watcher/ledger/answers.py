@@ -22,8 +22,8 @@ class Answers(Part):
 
     #: Enters a content, after a former one was dropped.
     KEEP_CONTENT: ClassVar[str] = """
-    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, used_at)
-    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :now)
+    INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at)
+    VALUES (:digest, :sketch, :parameters, :seconds, :cuts, :loudness, :warnings, :now)
     """
 
     def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
@@ -84,6 +84,7 @@ class Answers(Part):
             "seconds": rows.number(content.seconds),
             "cuts": rows.cuts_text(content.cuts),
             "loudness": zlib.compress(content.loudness, _LEVEL),
+            "warnings": rows.warnings_text(content.warnings),
             "now": self._clock(),
         }
         with self._database.transaction(durable=False) as connection:
@@ -98,7 +99,7 @@ class Answers(Part):
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
             return None
-        ((id_, digest, sketch, parameters, seconds, cuts, loudness, used_at),) = found
+        ((id_, digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at),) = found
         now = self._clock()
         if abs(now - used_at) > _DAY and not self._database.missing:
             with self._database.transaction(durable=False) as connection:
@@ -110,6 +111,7 @@ class Answers(Part):
             seconds=seconds,
             cuts=rows.cuts_from(cuts),
             loudness=zlib.decompress(loudness),
+            warnings=rows.warnings_from(warnings),
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
@@ -187,7 +189,7 @@ ON CONFLICT (sketch, parameters, number) DO UPDATE SET
     first = excluded.first, behind = excluded.behind, digest = excluded.digest, used_at = excluded.used_at
 """
 _CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
-_FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, used_at FROM contents "
+_FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at FROM contents "
 #: By what is known: the digest (else the sketch), the parameters.
 _CONTENT: Final = {
     (True, True): _FIELDS + "WHERE digest = :key AND parameters = :parameters",

@@ -62,7 +62,7 @@ class Table:
     columns: tuple[str, ...]
 
 
-# Not since when a source is gone: that is found anew, and a damaged ledger of an older version does not have it.
+# Not since when a source is gone: that is found anew.
 TABLES: Final = (
     Table(
         "sources",
@@ -102,7 +102,9 @@ TABLES: Final = (
         ("sketch", "parameters", "number"),
         ("sketch", "parameters", "number", "first", "behind", "digest", "used_at"),
     ),
-    Table("contents", ("id",), ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "used_at")),
+    Table(
+        "contents", ("id",), ("digest", "sketch", "parameters", "seconds", "cuts", "loudness", "warnings", "used_at")
+    ),
     Table("outputs", ("path",), ("path", "source", "kind", "digest", "former", "placed")),
     Table("temporaries", ("path",), ("path",)),
     Table("memory", ("key",), ("key", "value", "expires")),

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from watcher.errors import JobError
 from watcher.fleet import Fleet, Host
-from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, State
+from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, ResultWarning, State
 
 
 class Put(StrEnum):
@@ -44,6 +44,8 @@ class Content:
     cuts: tuple[Cut, ...]
     #: Loudness for the guard: one unsigned byte per 0.1 s, minus dBFS (0 loudest, 255 silence); b"" if not measured.
     loudness: bytes = b""
+    #: What was not transcribed of these bytes, or is in doubt: true again for every copy of them.
+    warnings: tuple[ResultWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

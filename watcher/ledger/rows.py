@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict
 from typing import Any, Final
 
-from watcher.job import Cut, Fingerprint, Job, Outcome, Output, State
+from watcher.job import Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.part import Row
 from watcher.ledger.protocol import Record
 
@@ -127,9 +127,30 @@ def outcome_from(words: str) -> Outcome:
     known["outputs"] = tuple(
         Output(kind, path.encode("utf-8", "surrogateescape"), digest) for kind, path, digest in fields["outputs"]
     )
-    known["warnings"] = tuple(fields["warnings"])
+    known["warnings"] = _warnings(fields["warnings"])
     known["moved_to"] = fields.get("moved_to", "").encode("utf-8", "surrogateescape")
     return Outcome(**known)
+
+
+def warnings_text(warnings: tuple[ResultWarning, ...]) -> str:
+    """Write warnings as JSON, in ASCII."""
+    return json.dumps([asdict(warning) for warning in warnings], separators=(",", ":"))
+
+
+def warnings_from(words: str) -> tuple[ResultWarning, ...]:
+    """Read warnings; fields of a newer version are left out."""
+    return _warnings(json.loads(words))
+
+
+def _warnings(items: list[Any]) -> tuple[ResultWarning, ...]:
+    known = ResultWarning.__dataclass_fields__
+    return tuple(
+        # The first version kept sentences alone.
+        ResultWarning("other", item)
+        if isinstance(item, str)
+        else ResultWarning(**{name: value for name, value in item.items() if name in known})
+        for item in items
+    )
 
 
 def cuts_text(cuts: tuple[Cut, ...]) -> str:

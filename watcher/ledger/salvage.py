@@ -25,7 +25,7 @@ from watcher.ledger.database import damage_mark
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import Connection
 from watcher.ledger.protocol import Ledger
-from watcher.ledger.rows import cuts_from, outcome_from
+from watcher.ledger.rows import cuts_from, outcome_from, warnings_from
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
 #: Where the new ledger is made, below the state directory.
@@ -98,27 +98,31 @@ def _taken_over(damaged: Path, ledger: SqliteLedger) -> dict[str, int]:
     return rows
 
 
-def _readable(table: Table, giving: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
-    """Read a table from both ends up to where it is damaged."""
+def _readable(table: Table, giving: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Read a table from both ends up to where it is damaged; columns that an older ledger lacks get their defaults."""
+    try:
+        present = {name for _, name, *_ in giving.execute(f"PRAGMA table_info({table.name})")}
+    except sqlite3.Error:
+        return
+    columns = [column for column in table.columns if column in present]
     key = ", ".join(table.key)
-    select = f"SELECT {key}, {', '.join(table.columns)} FROM {table.name} ORDER BY "  # noqa: S608 - our own names
+    select = f"SELECT {key}, {', '.join(columns)} FROM {table.name} ORDER BY "  # noqa: S608 - our own names
     width = len(table.key)
     last = None
     try:
         for row in giving.execute(select + key):
             last = row[:width]
-            yield row[width:]
+            yield dict(zip(columns, row[width:], strict=True))
     except sqlite3.Error:
         backwards = ", ".join(f"{column} DESC" for column in table.key)
         with contextlib.suppress(sqlite3.Error):
             for row in giving.execute(select + backwards):
                 if last is not None and row[:width] <= last:
                     return
-                yield row[width:]
+                yield dict(zip(columns, row[width:], strict=True))
 
 
-def _take(table: Table, row: tuple[Any, ...], taking: Connection) -> bool:
-    values = dict(zip(table.columns, row, strict=True))
+def _take(table: Table, values: dict[str, Any], taking: Connection) -> bool:
     if not _is_sound(values):
         return False
     if values.get("state") == State.RUNNING:
@@ -182,5 +186,6 @@ _WHOLE: Final = frozenset(
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "outcome": outcome_from,
     "cuts": cuts_from,
+    "warnings": warnings_from,
     "value": lambda words: {**json.loads(words)},
 }

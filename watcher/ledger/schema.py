@@ -162,8 +162,11 @@ _FIRST: Final = (
 # Since when a concluded source is known to be gone; 0: it is there.
 _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at REAL NOT NULL DEFAULT 0",)
 
+# What was not transcribed of a content, as JSON.
+_THIRD: Final = ("ALTER TABLE contents ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]'",)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

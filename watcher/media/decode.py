@@ -20,6 +20,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition
 
 from watcher.errors import FileError
+from watcher.job import ResultWarning
 from watcher.media.levels import Samples
 from watcher.media.mix import Mixer, Mono
 from watcher.media.piece import RATE
@@ -91,27 +92,31 @@ class Recording:
         self._line = _Timeline(self._origin(), self.seconds, clocked=name in _CLOCKED)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[ResultWarning, ...]:
         """What a person should know of what was heard so far."""
         result = []
         if self.others:
-            result.append(f"Only one of {1 + len(self.others)} audio tracks was transcribed: {self.stream}.")
+            message = f"Only one of {1 + len(self.others)} audio tracks was transcribed: {self.stream}."
+            result.append(ResultWarning("tracks_left_out", message))
         if self._damages:
             places = "1 damaged place was" if self._damages == 1 else f"{self._damages} damaged places were"
-            result.append(f"{places} passed over, the first at {_clock(self._damaged_at)}.")
+            message = f"{places} passed over, the first at {_clock(self._damaged_at)}."
+            result.append(ResultWarning("damaged", message))
         if self._line.holes:
             total = sum(length for _, length in self._line.holes)
-            result.append(
+            message = (
                 f"Sound is missing in the file from {_clock(self._line.holes[0][0])} on, {total:.1f} s in all; "
                 "it was taken for silence."
             )
+            result.append(ResultWarning("sound_missing", message))
         return tuple(result)
 
-    def ending(self) -> tuple[str, ...]:
+    def ending(self) -> tuple[ResultWarning, ...]:
         """Say, once all was heard, whether the header had promised much more."""
         if self.seconds is None or not self._counted or self._heard >= 0.98 * self.seconds - 2:
             return ()
-        return (f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(self.seconds)}.",)
+        message = f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(self.seconds)}."
+        return (ResultWarning("ends_early", message),)
 
     def samples(self) -> Iterator[Samples]:
         """Give the sound from its start to its end, in blocks of about half a second."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from watcher.job import Cut
+from watcher.job import Cut, ResultWarning
 
 #: Samples per second of everything that is cut, sent and measured: what Whisper itself listens to.
 RATE: Final = 16_000
@@ -90,6 +90,6 @@ class Summary:
     #: One unsigned byte per 0.1 s: minus dBFS (RMS); 255 is digital silence.
     loudness: bytes
     #: What a person should know: damage that was passed over, a cut-off end, tracks left out.
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ResultWarning, ...] = ()
     #: As `Opening.stream`.
     stream: str = ""

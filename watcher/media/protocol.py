@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from watcher.job import Cut
+from watcher.job import Cut, ResultWarning
 
-VERSION: Final = 1
+VERSION: Final = 2
 #: Longest line in bytes: a day of loudness in base64 is 1.2 MB, a day of planned cuts less.
 MAX_LINE: Final = 8 << 20
 #: Positions and sizes beyond this are nonsense, and JSON readers disagree about them.
@@ -99,7 +99,7 @@ class Ended:
     seconds: float
     content: str
     loudness: bytes
-    warnings: tuple[str, ...]
+    warnings: tuple[ResultWarning, ...]
     stream: str
 
 
@@ -216,6 +216,15 @@ class _Fields:
             raise ProtocolError(f"{name} is no list: {values!r:.200}")
         return tuple(_Fields({name: value}).cut(name) for value in values)
 
+    def warnings(self, name: str) -> tuple[ResultWarning, ...]:
+        values = self._data.get(name)
+        if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+            raise ProtocolError(f"{name} is no list of objects: {values!r:.200}")
+        return tuple(
+            ResultWarning(item.text("code"), item.text("message"), item.text("hint"), item.flag("note"))
+            for item in map(_Fields, values)
+        )
+
 
 def _order(fields: _Fields) -> Order:
     return Order(
@@ -250,7 +259,7 @@ def _ended(fields: _Fields) -> Ended:
         seconds=fields.number("seconds"),
         content=fields.hexadecimal("content"),
         loudness=fields.raw("loudness"),
-        warnings=fields.texts("warnings"),
+        warnings=fields.warnings("warnings"),
         stream=fields.text("stream"),
     )
 

@@ -45,7 +45,6 @@ class Heard:
     #: Indexes of the pieces whose answers were stored already.
     cached: frozenset[int] = frozenset()
     paid_seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
 
 
 def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
@@ -200,6 +199,7 @@ class Hearing:
             seconds=summary.seconds,
             cuts=requests.cuts(),
             loudness=summary.loudness,
+            warnings=summary.warnings,
         )
         ledger.keep_content(content, cut=self._cut_keys)
         return Heard(
@@ -207,7 +207,6 @@ class Hearing:
             content,
             cached=requests.cached,
             paid_seconds=requests.paid_seconds,
-            warnings=summary.warnings,
         )
 
     def _paced(self, cutting: media.Cutting) -> Iterator[media.Piece]:

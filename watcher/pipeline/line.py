@@ -12,7 +12,7 @@ from watcher.cues import Layout, layout
 from watcher.errors import FileError, LeaseLostError
 from watcher.formats import Document, Span
 from watcher.formats import render as render_format
-from watcher.job import Job, Outcome, Output
+from watcher.job import Job, Outcome, Output, ResultWarning
 from watcher.ledger.protocol import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.log import printable
@@ -111,16 +111,17 @@ def _written(
 ) -> Outcome:
     transcript = _reviewed(heard, wanted)
     captions = layout(transcript, wanted.rules, duration=heard.content.seconds)
+    warnings = (*heard.content.warnings, *_strained(captions))
     outputs = sidecar.place(
         job,
-        _rendered(job, heard, transcript, captions, wanted, model=model),
+        _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings),
         template=wanted.output,
         language=transcript.language,
         register=ledger,
         check=check,
         source=source,
     )
-    return _outcome(heard, transcript, captions, outputs)
+    return _outcome(heard, transcript, outputs, warnings)
 
 
 def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
@@ -141,7 +142,14 @@ def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
 
 
 def _rendered(
-    job: Job, heard: Heard, transcript: Transcript, captions: Layout, wanted: Wanted, *, model: str
+    job: Job,
+    heard: Heard,
+    transcript: Transcript,
+    captions: Layout,
+    wanted: Wanted,
+    *,
+    model: str,
+    warnings: tuple[ResultWarning, ...],
 ) -> dict[str, bytes]:
     kinds = list(wanted.formats)
     if not transcript.timed:
@@ -169,15 +177,24 @@ def _rendered(
             Span(cut.start / _RATE, cut.end / _RATE, cached=cut.index in heard.cached) for cut in heard.content.cuts
         ),
         paid_seconds=heard.paid_seconds,
+        warnings=warnings,
         text=wanted.text,
     )
     return {kind: render_format(kind, document) for kind in kinds}
 
 
-def _outcome(heard: Heard, transcript: Transcript, captions: Layout, outputs: tuple[Output, ...]) -> Outcome:
-    # What was said too fast to be read, or too shortly: no layout helps, so whoever delivers the captions must know.
+def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
+    """Return a warning for each rule that text and times did not allow to keep: whoever delivers the captions must know."""
     broken = Counter(broken.rule for broken in captions.broken)
-    strained = tuple(f"{count} captions could not keep {rule}" for rule, count in sorted(broken.items()))
+    return tuple(
+        ResultWarning("caption_rules", f"{count} captions could not keep {rule}")
+        for rule, count in sorted(broken.items())
+    )
+
+
+def _outcome(
+    heard: Heard, transcript: Transcript, outputs: tuple[Output, ...], warnings: tuple[ResultWarning, ...]
+) -> Outcome:
     return Outcome(
         outputs=outputs,
         content=heard.content.digest,
@@ -189,5 +206,5 @@ def _outcome(heard: Heard, transcript: Transcript, captions: Layout, outputs: tu
         untimed=not transcript.timed,
         left_out=sum(segment.left_out for segment in transcript.segments),
         flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
-        warnings=heard.warnings + strained,
+        warnings=warnings,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
-from watcher.job import State
+from watcher.job import ResultWarning, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger, Record, Tally
 from watcher.log import printable
@@ -245,7 +245,7 @@ def told(record: Record, now: float) -> str:
 
 
 def result_text(record: Record, now: float) -> str:
-    """Give a finished source in one line."""
+    """Return a finished source in one line, and each of its warnings below it."""
     outcome = record.outcome
     ago = f"{_span(now - record.updated_at)} ago"
     if outcome is None:
@@ -253,7 +253,13 @@ def result_text(record: Record, now: float) -> str:
     if outcome.adopted:
         return f"{named(record)}  {ago}, its outputs were there already"
     names = ", ".join(sorted(output.kind for output in outcome.outputs))
-    return f"{named(record)}  {ago}, {hours(outcome.audio_seconds)}, {names}"
+    line = f"{named(record)}  {ago}, {hours(outcome.audio_seconds)}, {names}"
+    return "\n".join([line, *(f"  warning: {warning.message}" for warning in outcome.warnings)])
+
+
+def warning_fields(warning: ResultWarning) -> dict[str, str]:
+    """Return a warning for scripts."""
+    return {"code": warning.code, "message": warning.message, "hint": warning.hint}
 
 
 def _host(host: Host, now: float) -> dict[str, Any]:
@@ -307,6 +313,7 @@ def _done(record: Record) -> dict[str, Any]:
             "language": outcome.language,
             "adopted": outcome.adopted,
             "untimed": outcome.untimed,
+            "warnings": [warning_fields(warning) for warning in outcome.warnings],
         }
     return facts
 

@@ -1,14 +1,15 @@
 """What follows from a result: ledger, log line, note beside the source, hook, move."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from watcher import sidecar
 from watcher.errors import ChangedError, JobError
-from watcher.job import Job, Outcome
+from watcher.job import Job, Outcome, ResultWarning
 from watcher.ledger.protocol import Ledger
 
 _log = structlog.get_logger()
@@ -48,7 +49,7 @@ class Conclusions:
         self._told_done, self._told_failed = done, failed
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
-        """Conclude a finished job: the note of an earlier failure goes, the hook is entered, the files move."""
+        """Conclude a finished job: its note says what a person must know, or goes; the hook is entered, the files move."""
         facts = {
             "audio_seconds": outcome.audio_seconds,
             "pieces": outcome.pieces,
@@ -59,7 +60,12 @@ class Conclusions:
             "outputs": [_text(output.path) for output in outcome.outputs],
             "language": outcome.language,
         }
-        doubts = {"left_out": outcome.left_out, "flagged": outcome.flagged, "warnings": list(outcome.warnings)}
+        doubts = {
+            "left_out": outcome.left_out,
+            "flagged": outcome.flagged,
+            "warnings": [warning.message for warning in outcome.warnings],
+            "warning_codes": [warning.code for warning in outcome.warnings],
+        }
         facts.update({key: value for key, value in doubts.items() if value})
         if outcome.moved_to:
             facts["moved_to"] = _text(outcome.moved_to)
@@ -68,6 +74,8 @@ class Conclusions:
             sidecar.remove_note(job.root, job.path, self._ledger)
         except JobError as problem:
             _log.warning("job.done", reason=problem.reason, message=f"the failure note stays: {problem.message}")
+        if self._notes() and (noted := [warning for warning in outcome.warnings if warning.note]):
+            self._note_warnings(replace(job, path=outcome.moved_to or job.path), noted)
         hook = self._payload("job.done", job, facts) if self._on_done() else ""
         self._ledger.done(job, outcome, hook=hook)
         if hook:
@@ -101,6 +109,12 @@ class Conclusions:
     def _note(self, job: Job, error: JobError) -> None:
         try:
             sidecar.write_note(job, message=error.message, hint=error.hint, register=self._ledger)
+        except JobError as problem:
+            _log.warning("output.renamed", reason=problem.reason, message=f"no note was left: {problem.message}")
+
+    def _note_warnings(self, job: Job, warnings: Sequence[ResultWarning]) -> None:
+        try:
+            sidecar.write_warning_note(job, warnings, register=self._ledger)
         except JobError as problem:
             _log.warning("output.renamed", reason=problem.reason, message=f"no note was left: {problem.message}")
 

@@ -30,7 +30,7 @@ _TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
 #: What Watcher itself leaves in folders, and what speaks to it there: never a recording, whatever `include` says. A note
 #: that failed as a recording would get a note of its own, without an end.
 _OWN_NAMES: Final = re.compile(
-    r"(.*\.)?transcription-failed(\.\d+)?\.txt|transcription-paused\.txt|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp",
+    r"(.*\.)?transcription-(failed|warning)(\.\d+)?\.txt|transcription-paused\.txt|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp",
     re.DOTALL,
 )
 

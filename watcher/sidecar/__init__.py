@@ -14,6 +14,7 @@ from watcher.sidecar.notes import (
     write_note,
     write_pause_note,
     write_settings_note,
+    write_warning_note,
 )
 from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, note_temporaries, place
 from watcher.sidecar.register import Register, Row
@@ -39,4 +40,5 @@ __all__ = [
     "write_note",
     "write_pause_note",
     "write_settings_note",
+    "write_warning_note",
 ]

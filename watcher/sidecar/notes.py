@@ -4,17 +4,18 @@ import hashlib
 import os
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from watcher import tree
-from watcher.job import Job, Output
+from watcher.job import Job, Output, ResultWarning
 from watcher.sidecar import disk, names
 from watcher.sidecar.placement import NOTE, Draft, Placing, Temporaries
 from watcher.sidecar.register import Register
 
 _FAILED: Final = b".transcription-failed"
+_WARNING: Final = b".transcription-warning"
 _PAUSED: Final = b"transcription-paused.txt"
 _WIDTH: Final = 78
 
@@ -27,15 +28,30 @@ def write_note(
     ``talk.wav.transcription-failed.txt``, readable by whoever may read the recording. An earlier note of ours is
     replaced unless a person changed it. None when the recording is gone. Raises OutputError, GoneError, LeaseLostError.
     """
+    text = _failure(names.shown(os.path.basename(job.path)), message, hint, clock())  # noqa: PTH119 - bytes
+    return _put_beside(job, _FAILED, text, register)
+
+
+def write_warning_note(job: Job, warnings: Sequence[ResultWarning], *, register: Register) -> Output | None:
+    """Put a note beside a recording that was transcribed, but maybe not all of it: what is in doubt, and what to do.
+
+    ``talk.wav.transcription-warning.txt``; else as `write_note`.
+    """
+    text = _doubt(names.shown(os.path.basename(job.path)), warnings)  # noqa: PTH119 - bytes
+    return _put_beside(job, _WARNING, text, register)
+
+
+def _put_beside(job: Job, mark: bytes, text: str, register: Register) -> Output | None:
     parent, name = os.path.split(job.path)
-    text = _failure(names.shown(name), message, hint, clock())
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
         source = disk.look(folder, name)
         if source is None:
             return None
-        tried = partial(names.numbered, name + _FAILED, b".txt", limit=disk.name_limit(folder))
+        tried = partial(names.numbered, name + mark, b".txt", limit=disk.name_limit(folder))
         placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
         (output,) = placing.place([Draft(NOTE, text.encode(), tried)], check=_nothing_to_check, like=source)
+    # What was said of an earlier result is not true any more.
+    _remove_notes(job.root, job.path, register, keep=output.path)
     return output
 
 
@@ -80,9 +96,13 @@ def remove_settings_note(root: bytes, path: bytes, register: Register) -> bool:
 
 
 def remove_note(root: bytes, source: bytes, register: Register) -> None:
-    """Remove the failure note of a source; one that a person changed stays, as theirs. Raises OutputError, GoneError."""
+    """Remove the notes of a source; one that a person changed stays, as theirs. Raises OutputError, GoneError."""
+    _remove_notes(root, source, register, keep=b"")
+
+
+def _remove_notes(root: bytes, source: bytes, register: Register, *, keep: bytes) -> None:
     for row in register.owned(source):
-        if row.kind != NOTE:
+        if row.kind != NOTE or row.path == keep:
             continue
         parent, name = os.path.split(row.path)
         with disk.reporting(parent), tree.directory(root, parent) as folder:
@@ -143,6 +163,16 @@ def _failure(name: str, message: str, hint: str, when: float) -> str:
         f"{name} could not be transcribed.",
         {"What happened": message, "What to do": hint},
         f"Delete this note to have the recording tried again. It goes away by itself when that succeeds. ({_date(when)})",
+    )
+
+
+def _doubt(name: str, warnings: Sequence[ResultWarning]) -> str:
+    parts = {f"{number}. What to know": warning.message for number, warning in enumerate(warnings, start=1)}
+    hints = " ".join(dict.fromkeys(warning.hint for warning in warnings))
+    return _page(
+        f"{name} was transcribed, but maybe not all that is said in it.",
+        {**(parts if len(parts) > 1 else {"What happened": warnings[0].message}), "What to do": hints},
+        "Delete this note when you have read it. It goes away by itself when the recording is transcribed without doubt.",
     )
 
 

@@ -53,7 +53,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
     {Answers.KEEP_CONTENT}
     ON CONFLICT (digest, parameters) DO UPDATE SET
         id = DEFAULT, sketch = excluded.sketch, seconds = excluded.seconds, cuts = excluded.cuts,
-        loudness = excluded.loudness, used_at = excluded.used_at
+        loudness = excluded.loudness, warnings = excluded.warnings, used_at = excluded.used_at
     """
 
     _database: Database

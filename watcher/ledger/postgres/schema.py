@@ -209,8 +209,11 @@ _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at FLOAT8 NOT NULL DEFAUL
 # What was set aside, and nobody has told of yet: hosts ask for it all the time, and there is hardly ever any.
 _FOURTH: Final = ("CREATE INDEX sources_aside ON sources (id) WHERE state = 'failed' AND alone = 1",)
 
+# What was not transcribed of a content, as JSON.
+_FIFTH: Final = ("ALTER TABLE contents ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]'",)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH)
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
