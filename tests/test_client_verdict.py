@@ -168,6 +168,16 @@ CASES: list[tuple[str, int, Any, bool, Ruling]] = [
     ("undecodable", 400, error("The audio file could not be decoded or its format is not supported.", None, None, "file"), False, RECODE),
     ("speaches undecodable", 415, {"detail": "Failed to decode audio"}, False, RECODE),
     ("new-api after the call", 500, new_api("x", "count_audio_tokens_failed"), False, RECODE),
+    *[(f"unreadable sound: {words}", status, body, False, RECODE) for status, words, body in (
+        (400, "whisper.cpp", {"error": "failed to read audio data"}),
+        (400, "ffmpeg", {"error": "FFmpeg conversion failed."}),
+        (400, "wav only", {"error": "Only WAV audio is supported"}),
+        (422, "format", {"detail": "Audio format m4a is not supported"}),
+        (500, "audio.cpp", error("invalid WAV RIFF header: /tmp/audiocpp_upload_3.mp3", None, "server_error")),
+        (500, "decoder", {"error": "could not decode the audio: Invalid data found when processing input"}),
+    )],
+    ("a model that cannot be loaded", 500, {"error": "failed to load model from file audio.bin"}, False, T),
+    ("a failing transcription", 500, {"error": "failed to process audio"}, False, T),
     ("speaches empty file", 400, {"detail": "Uploaded audio file is empty"}, False, F),
     # Later.
     *[(f"later {status}", status, "", False, T) for status in (408, 409, 425, 499)],
@@ -229,12 +239,13 @@ ERRORS_IN_200: list[Mapping[str, Any]] = [
     {"error": "upstream failed"},
     {"detail": "oops"},
     {"status": "failure", "message": "x"},
+    {"error": "failed to read audio data"},
 ]
 
 
 @pytest.mark.parametrize(
     ("body", "ruling"),
-    list(zip(ERRORS_IN_200, [T, A, A, A, CROWDED, CROWDED, T, T, T], strict=True)),
+    list(zip(ERRORS_IN_200, [T, A, A, A, CROWDED, CROWDED, T, T, T, RECODE], strict=True)),
 )
 def test_an_error_with_a_200_is_ruled_by_its_words(body: Mapping[str, Any], ruling: Ruling) -> None:
     assert judge(refusal_of(Reply(200, {}, b""), now=0.0, error=body), station=False).ruling is ruling

@@ -6,14 +6,14 @@ import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from scripted import Asked, Reply, Script, serving
 from sounds import speechlike
 
-from watcher.client import Client, Endpoint, Request
+from watcher.client import Client, Endpoint, Request, Upload
 from watcher.cues import Rules
 from watcher.errors import ChangedError, FileError
 from watcher.formats import Text
@@ -38,10 +38,10 @@ class Scene:
     root: Path
     beat: Callable[..., None] = lambda *_: None
 
-    def hear(self, path: Path, *, small: bool = False) -> Heard:
+    def hear(self, path: Path, *, small: bool = False, wanted: Wanted = WANTED) -> Heard:
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            return Hearing(self.job(path, small=small), descriptor, WANTED, self.tools, self.beat).hear()
+            return Hearing(self.job(path, small=small), descriptor, wanted, self.tools, self.beat).hear()
         finally:
             os.close(descriptor)
 
@@ -108,8 +108,8 @@ def test_a_server_may_refuse_a_form_for_one_reason_after_the_other(tmp_path: Pat
         heard = made.hear(path, small=True)
 
     assert heard.content.seconds == pytest.approx(120, abs=1)
-    kinds = [one.file[0]["content-type"] for one in asked]
-    assert kinds == sorted(kinds, key=["audio/wav", "audio/flac", "audio/mpeg"].index)
+    sent = kinds(asked)
+    assert sent == sorted(sent, key=["audio/wav", "audio/flac", "audio/mpeg"].index)
 
 
 def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_path: Path) -> None:
@@ -200,4 +200,79 @@ def test_a_file_the_server_refuses_in_every_form_fails(tmp_path: Path) -> None:
     with scene(lambda _: refusal("Invalid file format."), tmp_path) as (made, asked), pytest.raises(FileError):
         made.hear(path, small=True)
 
-    assert [one.file[0]["content-type"] for one in asked] == ["audio/wav", "audio/flac", "audio/mpeg"]
+    assert kinds(asked) == ["audio/wav", "audio/flac", "audio/mpeg", "audio/wav"]
+
+
+def kinds(asked: list[Asked]) -> list[str]:
+    return [one.file[0]["content-type"] for one in asked]
+
+
+def rate_of(asked: Asked) -> int:
+    """Return the sample rate of a WAV, by its header."""
+    return int.from_bytes(asked.file[1][24:28], "little")
+
+
+def test_a_server_that_takes_wav_alone_gets_it_after_flac_and_mp3(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        return ANSWER if asked.file[0]["content-type"] == "audio/wav" else refusal("failed to read audio data")
+
+    speechlike(tmp_path / "talk.mp3", 12.0, rate=44_100)
+    with scene(script, tmp_path) as (made, asked):
+        heard = made.hear(tmp_path / "talk.mp3", small=True)
+
+    assert heard.transcript.text == "Hi"
+    assert kinds(asked) == ["audio/mpeg", "audio/flac", "audio/mpeg", "audio/wav"]
+    assert rate_of(asked[-1]) == 16_000
+
+
+def test_pieces_that_were_answered_are_not_asked_for_again_in_another_encoding(tmp_path: Path) -> None:
+    refused: list[Asked] = []
+
+    def script(asked: Asked) -> Reply:
+        if asked.file[0]["content-type"] == "audio/flac" and (not refused or asked.file[1] == refused[0].file[1]):
+            refused.append(asked)
+            return refusal("Invalid file format.")
+        return ANSWER
+
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    with scene(script, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30)) as (made, asked):
+        heard = made.hear(path)
+
+    pieces = len(heard.content.cuts)
+    assert pieces >= 4
+    assert len(asked) - len(refused) == pieces
+    assert kinds(asked).count("audio/mpeg") >= 1
+
+
+def test_a_refusal_that_names_nothing_leads_to_a_plainer_question_and_one_without_prompt_in_the_last_encoding(
+    tmp_path: Path,
+) -> None:
+    wanted = replace(WANTED, request=Request(prompt="Müller"))
+
+    def script(asked: Asked) -> Reply:
+        return ANSWER if "prompt" not in asked.form or asked.file[1].endswith(b"other") else refusal("no")
+
+    path = small_wave(tmp_path / "talk.wav", b"\1\1")
+    with scene(script, tmp_path) as (made, asked):
+        made.tools.client.ask(upload_of(tmp_path / "other"), Request(prompt="Müller"))
+        assert made.hear(path, small=True, wanted=wanted).transcript.text == "Hi"
+        told = [(one.file[0]["content-type"], one.form["response_format"], "prompt" in one.form) for one in asked]
+        form = made.tools.client.form()
+
+    assert told[1:] == [
+        ("audio/wav", "verbose_json", True),
+        ("audio/flac", "verbose_json", True),
+        ("audio/mpeg", "verbose_json", True),
+        ("audio/wav", "verbose_json", True),
+        ("audio/wav", "verbose_json", True),
+        ("audio/wav", "json", True),
+        ("audio/wav", "json", False),
+    ]
+    # What helps one file changes nothing for the others.
+    assert form == "verbose_json+word+segment"
+
+
+def upload_of(path: Path) -> Upload:
+    path.write_bytes(b"fLaC other")
+    descriptor = os.open(path, os.O_RDONLY)
+    return Upload(descriptor, path.stat().st_size, 1.0, "audio.flac", "audio/flac")

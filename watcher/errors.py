@@ -102,7 +102,7 @@ class Remedy(StrEnum):
     SHRINK = "shrink"
     #: Cut it: the server takes at most `RemedyError.seconds` of audio.
     SPLIT = "split"
-    #: Send the same sound as another format: FLAC, then 16 kHz mono mp3.
+    #: Send the same sound in another encoding: FLAC, then mp3, then WAV, all of 16 kHz mono.
     RECODE = "recode"
 
 

@@ -84,16 +84,21 @@ class Client:
         self._doubts: dict[tuple[str, str], int] = {}
         self._met: deque[tuple[str, int, float]] = deque(maxlen=100)
         self._noted: set[tuple[str, ...]] = set()
+        #: Tasks for which a refusal that names nothing met the plainest format, too.
+        self._plainest_refused: set[str] = set()
 
-    def ask(self, upload: Upload, request: Request) -> Answer:
-        """Give the server's answer about one file, asked in the richest form it honours.
+    def ask(self, upload: Upload, request: Request, *, thorough: bool = False) -> Answer:
+        """Return the server's answer about one file, asked in the richest form it honours.
+
+        `thorough`: no other encoding of this sound is left, so a refusal that names nothing is met with simpler response
+        formats, then without the prompt, even where others pass as they are.
 
         Raises AccountError and NoChannelError (every file would fail), PassingError (later), RemedyError (another form
         of the file may pass: smaller, shorter, another encoding), FileError, ChangedError, and StoppedError (`cancel`).
         Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike.
         """
         self._check(upload)
-        talk = self._opening(request)
+        talk = replace(self._opening(request), thorough=thorough)
         for calls in range(1, _MOST_CALLS + 1):
             reply = self._post(talk, upload, request)
             found = self._understood(reply, talk, upload, request)
@@ -270,9 +275,9 @@ class Client:
                 again = replace(talk, dropped=talk.dropped | {verdict.name})
             case Ruling.PROMPT if talk.prompt:
                 again = _shorter_prompt(talk, verdict)
-            case Ruling.RECODE if verdict.reason == "refused" and not talk.proven:
+            case Ruling.RECODE if verdict.reason == "refused" and (talk.thorough or not talk.proven):
                 # It names nothing: on first contact, see whether a plainer question passes before the file is blamed.
-                again = next((replace(talk, form=rung) for rung in below if rung in {VERBOSE, JSON}), None)
+                again = self._plainer(talk, request, below)
             case Ruling.PASSING if verdict.refusal.status == 500 and not talk.proven and talk.form.granularities:  # noqa: PLR2004 - a bare 500
                 again = self._doubted(talk, request)
         if again is not None:
@@ -285,6 +290,19 @@ class Client:
             )
         return again
 
+    def _plainer(self, talk: "_Talk", request: Request, below: tuple[Form, ...]) -> "_Talk | None":
+        """Return the question in the next plainer format; after the plainest, where nothing else is left, without prompt.
+
+        Where the plainest was refused once, these refusals are not about the format: only the last encoding tries it again.
+        """
+        if request.task in self._plainest_refused and not talk.thorough:
+            return None
+        for rung in below:
+            if rung in {VERBOSE, JSON}:
+                return replace(talk, form=rung, inferred=True, exception=talk.exception or talk.proven)
+        self._plainest_refused.add(request.task)
+        return replace(talk, prompt="", exception=True) if talk.thorough and talk.prompt else None
+
     def _doubted(self, talk: "_Talk", request: Request) -> "_Talk | None":
         """Suspect the form after it failed twice and never worked: some servers fail on granularities (speaches)."""
         with self._lock:
@@ -294,6 +312,8 @@ class Client:
         return replace(talk, form=VERBOSE, inferred=True) if doubted else None
 
     def _learn_success(self, talk: "_Talk", request: Request, transcript: Transcript) -> None:
+        if talk.exception:
+            return
         with self._lock:
             self._doubts.pop((request.task, talk.form.name), None)
         self._notebook.learn_habits(
@@ -372,6 +392,10 @@ class _Talk:
     whisper_cpp: bool
     #: The form was changed on a suspicion.
     inferred: bool = False
+    #: No other encoding is left, so the question may be made simpler than this server wants it.
+    thorough: bool = False
+    #: It was made simpler for this one sound: nothing follows for others.
+    exception: bool = False
 
 
 _WORTH: Final = {"text": 0, "segments": 1, "words": 2}

@@ -202,6 +202,14 @@ _QUOTA: Final = (
 )
 _DEAD: Final = rf"invalid_api_key|{_QUOTA}|account_deactivated|billing_not_active|access_terminated"
 
+_UNREADABLE: Final = (
+    r"(fail\w*|unable|error|cannot|could not|couldn't|can't) (to )?(be )?(read|decod|load|open|pars|convert)\w*( \w+){0,2}? "
+    r"(audio|sound|wav|recording)\b|(ffmpeg|audio) conversion failed|invalid wav\b|"
+    r"(unsupported|unknown|unrecogni[sz]ed|invalid) (audio|media|file|sound)[ -]?(file )?(format|type|codec|encoding|container)|"
+    r"(audio|media|file) (format|type|codec|encoding) (\S+ )?(is )?(not|un)[ -]?(supported|recogni[sz]ed)|"
+    r"\bonly (supports? )?\.?wav\b|\bwav (audio |files? )?only\b"
+)
+
 #: The order is the meaning: what is said first hides what is said below.
 TABLE: Final = (
     # One-api and new-api: their own upstream is empty, dead, or not there.
@@ -290,6 +298,8 @@ TABLE: Final = (
     Row(Ruling.FILE, "too_short", (400,), message="audio (file )?is too short"),
     Row(Ruling.FILE, "empty", (400,), message=r"(file|audio)\b.*\bempty\b|\bempty (file|audio)"),
     Row(Ruling.RECODE, "undecodable", (400, 415), message="(invalid|unsupported) file format|could not be decoded"),
+    # These words are about the sound that was sent, whatever the status: whisper.cpp says them in a 200, audio.cpp in a 500.
+    Row(Ruling.RECODE, "undecodable", (0, 400, 422, *_5XX), message=_UNREADABLE),
     Row(Ruling.RECODE, "undecodable", code="count_token_failed|count_audio_tokens_failed"),
     Row(Ruling.RECODE, "undecodable", message="error getting audio duration"),
     Row(Ruling.RECODE, "undecodable", (400,), message="^invalid request$"),  # whisper.cpp

@@ -240,7 +240,7 @@ _OF_ROOMS: Final = {
     "media": {
         "pieces": "auto: cut long recordings at silences so that all places are busy; fixed: always near piece_seconds",
         "piece_seconds": "longest piece, and longest file that is sent as it is",
-        "codec": "what pieces are sent as: flac (lossless for the model) or mp3",
+        "codec": "what pieces are sent as: flac (lossless for the model), mp3 (small) or wav (taken everywhere)",
         "skip_silence": "silence is not uploaded, nor paid for",
     },
     "log": {

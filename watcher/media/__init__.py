@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from watcher.media.piece import RATE, Limits, MediaOptions, Opening, Piece, Summary
+from watcher.media.piece import CODECS, RATE, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.source import digest, sketch
 
 if TYPE_CHECKING:
     from watcher.media.cutting import Cutting, clear_spool
 
 __all__ = [
+    "CODECS",
     "RATE",
     "Cutting",
     "Limits",

@@ -4,16 +4,18 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 
 from watcher import container, media
 from watcher.client import Answer, Request, Upload, deadline, parse
-from watcher.errors import AccountError, FileError, Remedy, RemedyError
+from watcher.errors import AccountError, FileError, JobError, Remedy, RemedyError
 from watcher.job import Cut, Job
 from watcher.ledger.protocol import Content, Ledger
+from watcher.pipeline.remedies import Form, Remedies
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.tools import Patience, Tools, Wanted
 from watcher.transcript import Part, Transcript, join
@@ -30,10 +32,6 @@ _TRIES: Final = 3
 _SPELL: Final = 30.0
 #: Bytes per second that even a slow disk gives.
 _SLOWEST_DISK: Final = 1e6
-#: What a piece is cut to when the server (or a front with a small limit, nginx: 1 MiB) finds it too large.
-_SMALL_PIECE: Final = 120.0
-#: A server that takes no more than this is of no use.
-_SHORTEST_PIECE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +80,17 @@ class Hearing:
         self._beat(60 + self._job.fingerprint.size / _SLOWEST_DISK)
         if (known := self._known()) is not None:
             return known
-        if self._job.small and (accepted := self._accepted()) is not None:
-            name, mime, seconds = accepted
-            return self._whole(name, mime, seconds=seconds)
-        return self._cut(self._tools.media)
+        accepted = self._accepted() if self._job.small else None
+        remedies = Remedies(self._tools.media, whole=accepted is not None)
+        while True:
+            form = remedies.form
+            try:
+                return self._whole(*accepted) if form.whole and accepted is not None else self._pieces(form)
+            except RemedyError as error:
+                other = remedies.next(error)
+                if other is None:
+                    raise _given_up(error) from error
+                _log.info("api.degraded", remedy=str(error.remedy), codec=other.options.codec, message=error.message)
 
     def _accepted(self) -> tuple[str, str, float] | None:
         """Give name, type and seconds under which the file goes as it is; None when this server is to get it otherwise.
@@ -110,21 +115,18 @@ class Hearing:
             return None
         return stored(likely, ledger, self._wanted.request)
 
-    def _whole(self, name: str, mime: str, *, seconds: float) -> Heard:
+    def _whole(self, name: str, mime: str, seconds: float) -> Heard:
         """Send the file as it is, in one request."""
         ledger = self._tools.ledger
         digest = media.digest(self._descriptor)
         size = self._job.fingerprint.size
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
-        try:
-            # While somebody else asks for the same sound, that request is bounded by the client: no hang.
-            with self._tools.turns.take(digest, waiting=lambda: self._beat(2 * _SPELL)):
-                body = ledger.recall(digest, self._parameters)
-                cached = body is not None
-                if body is None:
-                    body = self._ask(upload, digest, small=True)
-        except RemedyError as error:
-            return self._remedied(error, self._tools.media, whole=True)
+        # While somebody else asks for the same sound, that request is bounded by the client: no hang.
+        with self._tools.turns.take(digest, waiting=lambda: self._beat(2 * _SPELL)):
+            body = ledger.recall(digest, self._parameters)
+            cached = body is not None
+            if body is None:
+                body = self._ask(upload, digest, small=True)
         transcript = parse(body, seconds, self._wanted.request)
         content = Content(
             digest=digest,
@@ -141,38 +143,15 @@ class Hearing:
             paid_seconds=0.0 if cached else seconds,
         )
 
-    def _remedied(self, error: RemedyError, options: media.MediaOptions, *, whole: bool) -> Heard:
-        """Ask in other forms for what was refused `whole` or cut by these `options`, until none is left."""
-        while (other := _other_form(error, options, whole=whole)) is not None:
-            _log.info("api.degraded", remedy=str(error.remedy), message=error.message)
-            options, whole = other, False
-            try:
-                return self._pieces(options)
-            except RemedyError as another:
-                error = another
-        if error.remedy is Remedy.SHRINK:
-            raise AccountError(
-                f"the server refuses even a small upload: {error.message}",
-                hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
-                reason=error.reason,
-            ) from error
-        raise FileError(error.message, hint=error.hint, reason=error.reason) from error
-
-    def _cut(self, options: media.MediaOptions) -> Heard:
+    def _pieces(self, form: Form) -> Heard:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
-        try:
-            return self._pieces(options)
-        except RemedyError as error:
-            return self._remedied(error, options, whole=False)
-
-    def _pieces(self, options: media.MediaOptions) -> Heard:
-        tools, ledger = self._tools, self._tools.ledger
+        tools, ledger, options = self._tools, self._tools.ledger, form.options
         # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
         key = f"{self._parameters} {options.piece_seconds:g} {options.skip_silence}"
         key = hashlib.sha256(key.encode()).hexdigest()
         self._cut_keys.append(key)
         limits = tools.client.limits()
-        requests = _Requests(self._ask_piece, self._parameters, tools, self._job)
+        requests = _Requests(partial(self._ask_piece, form), self._parameters, tools, self._job)
         with media.Cutting(
             self._descriptor,
             options,
@@ -231,21 +210,26 @@ class Hearing:
             yield piece
             self._beat(_LONGEST_CUT)
 
-    def _ask_piece(self, upload: Upload, digest: str) -> tuple[bytes, bool]:
+    def _ask_piece(self, form: Form, upload: Upload, digest: str) -> tuple[bytes, bool]:
         """Give the piece's answer, and whether it was known: another recording may have asked for it meanwhile."""
         with self._tools.turns.take(digest):
             known = self._tools.ledger.recall(digest, self._parameters)
-            return (self._ask(upload, digest, small=False), False) if known is None else (known, True)
+            return (
+                (self._ask(upload, digest, small=False, thorough=form.last), False) if known is None else (known, True)
+            )
 
-    def _ask(self, upload: Upload, digest: str, *, small: bool) -> bytes:
-        """Ask the server through the gate; the answer is in the ledger before anything else happens."""
+    def _ask(self, upload: Upload, digest: str, *, small: bool, thorough: bool = False) -> bytes:
+        """Ask the server through the gate; the answer is in the ledger before anything else happens.
+
+        `thorough`: no other encoding is left, so that a simpler question is tried as well.
+        """
         tools = self._tools
 
         def call() -> Answer:
             if small:
                 # From here on it is the server's turn, whose silence the client bounds; several forms may be tried.
                 self._beat(_TRIES * deadline(upload))
-            return tools.client.ask(upload, self._wanted.request)
+            return tools.client.ask(upload, self._wanted.request, thorough=thorough)
 
         if small:
             self._beat(_LONGEST_WAIT)
@@ -264,19 +248,15 @@ class Hearing:
         return answer.body
 
 
-def _other_form(error: RemedyError, options: media.MediaOptions, *, whole: bool) -> media.MediaOptions | None:
-    """Give how to cut after a refusal; None when there is nothing left to try.
-
-    What was sent whole is cut as FLAC first. Then pieces get shorter as often as that is what the server wants, for it may
-    name no limit, so that each refusal halves them; else they are sent small, as 16 kHz mono mp3.
-    """
-    other = options
-    if error.remedy is Remedy.SPLIT:
-        longest = error.seconds - 10 if error.seconds > 20 else options.piece_seconds / 2  # noqa: PLR2004 - a margin
-        other = replace(options, piece_seconds=min(options.piece_seconds, max(longest, _SHORTEST_PIECE)))
-    elif not whole:
-        other = replace(options, codec="mp3", piece_seconds=min(options.piece_seconds, _SMALL_PIECE))
-    return other if whole or other != options else None
+def _given_up(error: RemedyError) -> JobError:
+    """Return the error of a recording that was refused in every form."""
+    if error.remedy is Remedy.SHRINK:
+        return AccountError(
+            f"the server refuses even a small upload: {error.message}",
+            hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
+            reason=error.reason,
+        )
+    return FileError(error.message, hint=error.hint, reason=error.reason)
 
 
 class _Requests:

@@ -1,0 +1,89 @@
+"""In which form a recording is sent after the server refused it in another: each form once. Pure, no I/O."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+from watcher.errors import Remedy, RemedyError
+from watcher.media import CODECS, MediaOptions
+
+#: Seconds of a piece when the server, or a proxy with a small limit (nginx: 1 MiB), finds longer ones too large.
+_SMALL_PIECE: Final = 120.0
+#: A server that takes no more seconds than this is of no use.
+_SHORTEST_PIECE: Final = 10.0
+#: Seconds that a piece stays below the limit a server names; a limit of less than twice as much is no limit.
+_MARGIN: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form of a recording."""
+
+    #: How it is cut, and the codec of its pieces.
+    options: MediaOptions
+    #: It is sent as it is, neither cut nor encoded.
+    whole: bool = False
+    #: No other encoding is left: where this one is refused, too, the question is made simpler.
+    last: bool = False
+
+
+class Remedies:
+    """The forms of one recording: `form` is sent now, `next` goes on to another one after a refusal.
+
+    What was sent as it is gets cut first, in the configured codec. After that the remedy decides: SPLIT makes the pieces
+    shorter, SHRINK makes them mp3, then shorter, RECODE goes on to the next codec (`CODECS`, the configured one first).
+    No codec comes twice and pieces only get shorter, so the forms come to an end.
+    """
+
+    def __init__(self, options: MediaOptions, *, whole: bool, refused: Collection[str] = ()) -> None:
+        """Begin with the file as it is (`whole`), or with pieces; codecs among the `refused` formats come last."""
+        self._left = [options.codec, *(codec for codec in CODECS if codec != options.codec)]
+        #: The codecs whose pieces were refused for their encoding.
+        self.rejected: set[str] = set()
+        self.form = Form(options, whole=True) if whole else self._encoded(options, refused)
+
+    def next(self, error: RemedyError, *, refused: Collection[str] = ()) -> Form | None:
+        """Return the form to send after `error`; None when none is left.
+
+        `refused`: the formats this server is known to refuse; codecs among them come last.
+        """
+        form, options = self.form, self.form.options
+        found: Form | None = None
+        if form.whole:
+            found = self._encoded(_split(options, error.seconds) if error.remedy is Remedy.SPLIT else options, refused)
+        elif error.remedy is Remedy.SPLIT:
+            found = replace(form, options=_split(options, error.seconds))
+        elif error.remedy is Remedy.SHRINK:
+            found = self._shrunk(refused)
+        elif self._left:
+            self.rejected.add(options.codec)
+            found = self._encoded(options, refused)
+        if found is None or found == form:
+            return None
+        self.form = found
+        return found
+
+    def _encoded(self, options: MediaOptions, refused: Collection[str]) -> Form:
+        """Return the form in the best codec that is left, with the same cuts, so that stored answers still fit."""
+        codec = min(self._left, key=lambda codec: codec in refused)
+        return self._form(replace(options, codec=codec))
+
+    def _shrunk(self, refused: Collection[str]) -> Form:
+        """Return the form with smaller pieces: mp3, where that may pass, else half as long."""
+        options = self.form.options
+        if "mp3" in self._left and "mp3" not in refused:
+            return self._form(replace(options, codec="mp3", piece_seconds=min(options.piece_seconds, _SMALL_PIECE)))
+        return replace(self.form, options=_split(options, 0.0))
+
+    def _form(self, options: MediaOptions) -> Form:
+        self._left.remove(options.codec)
+        return Form(options, last=not self._left)
+
+
+def _split(options: MediaOptions, most: float) -> MediaOptions:
+    """Return options for pieces of less than `most` seconds; 0, or a limit that is none: half as long as now.
+
+    The server may name no limit, so each refusal halves them.
+    """
+    longest = most - _MARGIN if most > 2 * _MARGIN else options.piece_seconds / 2
+    return replace(options, piece_seconds=min(options.piece_seconds, max(longest, _SHORTEST_PIECE)))
