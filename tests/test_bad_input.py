@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
 from daemon import Daemon, daemon, eventually, watcher
 from hostile import ENVIRON, MOUNTS, TurnedClock, fill_up, mortal, mount, needs_mounts, recording, said, status, tmpfs
@@ -581,3 +582,36 @@ def test_a_damaged_ledger_is_kept_aside_and_what_has_outputs_is_not_paid_for_aga
     assert Path(event["backup"]).read_bytes() == b"no ledger" * 1000
     assert asked == len(files) + 1
     assert len(list(folder.iterdir())) == 3 * (len(files) + 1)
+
+
+# Dates that no column holds.
+
+#: Names, and their dates in seconds; ext4 has these, other file systems the nearest that they have.
+DATES = {"from 2300": 10_413_792_000, "from 1901": -2_145_916_800, "from 1680": -9_151_488_000, "good": 1_700_000_000}
+
+
+@pytest.mark.parametrize("command", ["run", "once"])
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_a_recording_of_any_date_is_transcribed_and_stops_no_other(tmp_path: Path, engine: str, command: str) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    for name, seconds in DATES.items():
+        os.utime(recording(folder / f"{name}.wav"), (seconds, seconds))
+    with ExitStack() as stack:
+        url = stack.enter_context(postgres.cluster().schema()) if engine == "postgres" else ""
+        server = stack.enter_context(FaultServer())
+        # The second time everything is known.
+        for _ in range(2):
+            if command == "run":
+                with start(server, state, folder, settings={"state.url": url}) as running:
+                    running.await_event("folder.rescanned", reason="start")
+                    eventually(lambda: len(list(folder.glob("*.srt"))) == len(DATES))
+                    assert running.stop() == 0
+            else:
+                words = ("--set", f"api.url={server.url}", "--set", f"state.dir={state}", "--set", f"state.url={url}")
+                watcher("once", folder, *words, environ=ENVIRON)
+
+        assert len(server.journal) == len(DATES)
+        assert {path.stem: path.read_text() for path in folder.glob("*.txt")} == {
+            name: said(folder / f"{name}.wav") + "\n" for name in DATES
+        }

@@ -1,7 +1,14 @@
 """The values that walk from room to room: what was found, what is worked on, what came out."""
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+#: The range of a signed 64-bit number, which is what databases have for whole ones.
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+#: Inodes are unsigned.
+_MOST_INODE: Final = (1 << 64) - 1
 
 
 class State(StrEnum):
@@ -25,12 +32,28 @@ class State(StrEnum):
 class Fingerprint:
     """What a stat says of a file's content, cheap enough to take for every file of a scan.
 
-    `inode` is 0 where inode numbers do not survive a remount (network and FUSE mounts).
+    `inode` is 0 where inode numbers do not survive a remount (network and FUSE mounts). Numbers that no database could
+    hold become the nearest that it can: a file may be dated 2300, and 64 bits of nanoseconds end in April 2262.
     """
 
     size: int
     mtime_ns: int
     inode: int = 0
+
+    def __post_init__(self) -> None:
+        """Bring every number into its range."""
+        if not (_LEAST <= self.mtime_ns <= _MOST and _LEAST <= self.size <= _MOST and 0 <= self.inode <= _MOST_INODE):
+            object.__setattr__(self, "size", _fitting(self.size))
+            object.__setattr__(self, "mtime_ns", _fitting(self.mtime_ns))
+            object.__setattr__(self, "inode", max(0, min(self.inode, _MOST_INODE)))
+
+    def matches(self, status: os.stat_result) -> bool:
+        """Return whether a stat shows this size and this modification time."""
+        return (self.size, self.mtime_ns) == (_fitting(status.st_size), _fitting(status.st_mtime_ns))
+
+
+def _fitting(number: int) -> int:
+    return max(_LEAST, min(number, _MOST))
 
 
 @dataclass(frozen=True, slots=True)

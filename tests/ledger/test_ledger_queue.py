@@ -1,6 +1,7 @@
 """The contract of the queue: what every engine does with what is found, claimed and concluded."""
 
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from ledger_engines import LEASE, ROOT, START, Clock, Engine, claimed, crowded, 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
 from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.protocol import Ledger, Put
-from watcher.ledger.rows import outcome_from, outcome_text
+from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
 
 DIGEST = "ab" * 32
+#: The years 2300 and 1600 in nanoseconds, and numbers that no file system should give.
+BEYOND = (10_413_792_000 * 10**9, -11_676_096_000 * 10**9, 2**64, -(2**70), 2**200)
 
 
 class TestPut:
@@ -154,6 +157,60 @@ class TestPut:
 
         assert claimed(ledger).fingerprint.inode == inode
         assert ledger.put([found(inode=inode)]) == [Put.KNOWN]
+
+    @pytest.mark.parametrize("mtime_ns", [*BEYOND, 2**63 - 1, -(2**63)])
+    def test_a_file_of_any_date_is_queued_and_known_again(self, ledger: Ledger, mtime_ns: int) -> None:
+        """Ext4 has dates up to 2446, tmpfs and btrfs up to the year 292,277,026,596."""
+        odd, good = found("odd.wav", mtime_ns=mtime_ns), found("good.wav")
+
+        assert ledger.put([odd, good]) == [Put.QUEUED, Put.QUEUED]
+        assert ledger.put([odd]) == [Put.KNOWN]
+        assert {claimed(ledger).fingerprint, claimed(ledger).fingerprint} == {odd.fingerprint, good.fingerprint}
+        assert odd.fingerprint in [fingerprint for _, fingerprint, _ in ledger.known(ROOT)]
+
+    @pytest.mark.parametrize("number", BEYOND)
+    def test_any_size_and_any_inode_are_stored(self, ledger: Ledger, number: int) -> None:
+        odd = found(size=number, inode=number)
+
+        assert ledger.put([odd]) == [Put.QUEUED]
+        assert claimed(ledger).fingerprint == odd.fingerprint
+
+    def test_a_date_beyond_all_columns_that_becomes_another_one_is_a_change(self, ledger: Ledger) -> None:
+        ledger.put([found(mtime_ns=2**70)])
+
+        assert ledger.put([found(mtime_ns=5)]) == [Put.CHANGED]
+
+    def test_what_is_skipped_may_have_any_date(self, ledger: Ledger) -> None:
+        ledger.skip([found(mtime_ns=number, name=f"{number}.wav") for number in BEYOND])
+
+        assert ledger.counts()[State.SKIPPED] == len(BEYOND)
+
+    def test_an_unchanged_file_may_get_any_date(self, ledger: Ledger) -> None:
+        ledger.put([found()])
+        job = claimed(ledger)
+
+        ledger.refresh(job, Fingerprint(1000, BEYOND[0]))
+
+        assert ledger.put([found(mtime_ns=BEYOND[0])]) == [Put.KNOWN]
+
+    @pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, 1e300])
+    def test_a_header_that_says_nonsense_about_the_duration_spoils_nothing(
+        self, ledger: Ledger, seconds: float
+    ) -> None:
+        ledger.put([replace(found(), seconds=seconds)])
+        job = claimed(ledger)
+        ledger.progress(job, piece=1, pieces=2, seconds_done=seconds)
+        ledger.done(job, Outcome(audio_seconds=seconds, paid_seconds=seconds))
+        ledger.put([found("next.wav")])
+        ledger.done(claimed(ledger), Outcome(audio_seconds=10.0))
+        record = ledger.lookup(job.path)
+
+        assert job.seconds is not None
+        assert record is not None
+        assert record.outcome is not None
+        stored = (job.seconds, record.seconds_done, record.outcome.audio_seconds, record.outcome.paid_seconds)
+        assert all(abs(one) <= LONGEST for one in stored)
+        assert 0 <= ledger.tally().audio_seconds - 10.0 <= LONGEST
 
     def test_nothing_found_is_nothing_done(self, ledger: Ledger) -> None:
         assert ledger.put([]) == []

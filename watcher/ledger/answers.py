@@ -33,7 +33,7 @@ class Answers(Part):
             "digest": digest,
             "parameters": parameters,
             "body": packed,
-            "seconds": rows.number(seconds),
+            "seconds": rows.seconds(seconds),
             "model": rows.text(model),
             "now": self._clock(),
         }
@@ -81,7 +81,7 @@ class Answers(Part):
             "digest": content.digest,
             "sketch": content.sketch,
             "parameters": content.parameters,
-            "seconds": rows.number(content.seconds),
+            "seconds": rows.seconds(content.seconds),
             "cuts": rows.cuts_text(content.cuts),
             "loudness": zlib.compress(content.loudness, _LEVEL),
             "warnings": rows.warnings_text(content.warnings),

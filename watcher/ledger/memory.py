@@ -58,7 +58,7 @@ class Memory(Part):
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
             return float(found[0][0]) if found else 0.0
         with self._database.transaction() as connection:
-            ((total,),) = connection.execute(BUY, (*key, rows.number(seconds))).fetchall()
+            ((total,),) = connection.execute(BUY, (*key, rows.seconds(seconds))).fetchall()
         return float(total)
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here

@@ -94,7 +94,7 @@ class Queue(Waiting):
                 connection.execute(self.EXONERATE)
             if former != written:
                 # A file that was only touched concludes with its former outcome: that is no work done twice.
-                connection.execute(self.ADD, (rows.number(outcome.audio_seconds), "audio_seconds"))
+                connection.execute(self.ADD, (rows.seconds(outcome.audio_seconds), "audio_seconds"))
             _call(connection, job, "on_done", hook)
         self._concluded(hook)
 
@@ -126,7 +126,7 @@ class Queue(Waiting):
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
         """See Ledger.progress."""
-        values = {"piece": piece, "pieces": pieces, "seconds_done": rows.number(seconds_done)}
+        values = {"piece": piece, "pieces": pieces, "seconds_done": rows.seconds(seconds_done)}
         with self._database.transaction(durable=False) as connection:
             connection.execute(_PROGRESS, {"id": job.id, "fence": job.fence, **values})
         if job.alone:
@@ -356,7 +356,7 @@ def columns(found: Found, now: float) -> dict[str, object]:
         "backlog": found.backlog,
         "small": found.small,
         "suspect": found.suspect,
-        "seconds": found.seconds,
+        "seconds": None if found.seconds is None else rows.seconds(found.seconds),
         "now": now,
     }
 

@@ -9,6 +9,8 @@ from watcher.job import Cut, Fingerprint, Job, Outcome, Output, ResultWarning, S
 from watcher.ledger.part import Row
 from watcher.ledger.protocol import Record
 
+#: Seconds: no recording and no day's purchases are longer (31 years), and sums of many such are still exact to the second.
+LONGEST: Final = 1e9
 _SIGN: Final = 1 << 63
 _WORD: Final = 1 << 64
 
@@ -105,14 +107,18 @@ def text(words: str) -> str:
     return words.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def number(value: float) -> float:
-    """Make a measurement storable: what is not finite would spoil every sum it enters."""
-    return value if math.isfinite(value) else 0.0
+def seconds(value: float) -> float:
+    """Return a duration that can be stored: 0 instead of what is no number, at most LONGEST, or it would spoil every sum.
+
+    Negative ones take something back.
+    """
+    return max(-LONGEST, min(value, LONGEST)) if math.isfinite(value) else 0.0
 
 
 def outcome_text(outcome: Outcome) -> str:
     """Write an outcome as JSON, in ASCII; paths that are no UTF-8 come back as they were."""
     fields: dict[str, Any] = asdict(outcome)
+    fields |= {name: seconds(fields[name]) for name in ("audio_seconds", "paid_seconds")}
     fields["outputs"] = [
         (output.kind, output.path.decode("utf-8", "surrogateescape"), output.digest) for output in outcome.outputs
     ]

@@ -57,7 +57,6 @@ def verify(job: Job, descriptor: int) -> os.stat_result:
 def unchanged(job: Job, descriptor: int) -> os.stat_result:
     """Hold the descriptor alone against the job's fingerprint, whatever became of the path. Raises ChangedError."""
     status = os.fstat(descriptor)
-    wanted = job.fingerprint
-    if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (wanted.size, wanted.mtime_ns):
+    if not stat.S_ISREG(status.st_mode) or not job.fingerprint.matches(status):
         raise ChangedError("its size or its modification time changed")
     return status

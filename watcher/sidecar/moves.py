@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from watcher import tree
 from watcher.errors import ChangedError, OutputError
-from watcher.job import Job, Output
+from watcher.job import Fingerprint, Job, Output
 from watcher.sidecar import disk, names
 from watcher.sidecar.register import Register
 
@@ -246,7 +246,7 @@ class _Move:
 
     def _source_is(self, folder: int, name: bytes, plan: _Plan) -> bool:
         found = disk.look(folder, name)
-        return found is not None and (found.st_size, found.st_mtime_ns) == (plan.size, plan.mtime_ns)
+        return found is not None and Fingerprint(plan.size, plan.mtime_ns).matches(found)
 
     def _is_free(self, name: bytes) -> bool:
         return disk.look(self._there, name) is None and self._register.owner(_join(self._goal, name)) is None
