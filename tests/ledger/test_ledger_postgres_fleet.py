@@ -1,5 +1,6 @@
 """What hosts share beside the queue, on the ledger itself: parts of a limit, starts, minutes, doors, rounds, and hosts."""
 
+import math
 import os
 import random
 import subprocess
@@ -207,6 +208,22 @@ def test_the_second_hold_for_the_same_reason_is_the_first(hosts: Hosts) -> None:
 
     assert first == same != other
     assert one.door().hold == {"reason": "balance"}
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "a\ud800b", math.nan, math.inf])
+def test_a_hold_with_whatever_a_server_said_can_be_put_off_and_resumed(hosts: Hosts, odd: object) -> None:
+    (fleet,) = hosts.fleets(1)
+    hold = {"reason": "key", "message": odd, "step": 3}
+    number = fleet.shut(hold, wait=600.0)
+    same = fleet.shut(hold, wait=600.0)
+    fleet.put_off(number, hold, wait=600.0)
+    fleet.resume()
+    door = fleet.door()
+
+    assert number == same == door.number
+    assert door.hold is not None
+    assert (door.hold["reason"], door.hold["step"]) == ("key", 0)
+    assert door.due < 1.0
 
 
 def test_an_old_hold_is_neither_put_off_nor_opened_nor_probed(hosts: Hosts) -> None:

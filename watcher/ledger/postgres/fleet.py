@@ -5,6 +5,7 @@ the gate goes on with what it has in hand, and asks again.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -59,7 +60,7 @@ class PostgresFleet:
             key = (self._endpoint, rows.text(day))
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
             return float(found[0][0]) if found else 0.0
-        values = (self._endpoint, self._host, rows.text(day), rows.number(seconds))
+        values = (self._endpoint, self._host, rows.text(day), rows.seconds(seconds))
         return float(self._database.query("SELECT gate_spend(?, ?, ?, ?)", values, patience=0.0)[0][0])
 
     def leave(self) -> None:
@@ -87,7 +88,7 @@ class PostgresFleet:
         """See Fleet.shut."""
         with self._database.transaction() as connection:
             key = (self._endpoint, self._party)
-            found = connection.execute(_SAME, (*key, str(hold.get("reason")))).fetchall()
+            found = connection.execute(_SAME, (*key, rows.text(str(hold.get("reason"))))).fetchall()
             if not found:
                 found = connection.execute(_SHUT, (*key, _json(hold), wait)).fetchall()
                 self._say(connection)
@@ -137,7 +138,18 @@ class PostgresFleet:
 
 
 def _json(value: Mapping[str, object]) -> str:
-    return json.dumps(dict(value), separators=(",", ":"))
+    """Write a hold or a pause as JSON that the database reads: it may quote whatever a server said."""
+    return json.dumps({key: _storable(one) for key, one in value.items()}, separators=(",", ":"))
+
+
+def _storable(value: object) -> object:
+    match value:
+        case str():
+            return rows.text(value)
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
 
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
