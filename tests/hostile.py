@@ -56,22 +56,35 @@ def nested(path: Path, levels: int) -> Iterator[Path]:
 
 
 class TurnedClock:
-    """The wall clock of the processes that are started with its `environ`; `turn` sets it forward or back."""
+    """The clocks of the processes that are started with its `environ`: `turn` sets the wall clock, `let_pass` all of them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, passing: bool = False) -> None:
+        """Start with the true time; `passing`: waits of these processes follow `let_pass`, looking 20 times a second."""
         self._path = path
-        self.turn(0.0)
+        self._passing = passing
+        self._turned = self._passed = 0.0
+        self._write()
 
     @property
     def environ(self) -> dict[str, str]:
         """What such a process needs in its environment."""
-        return ENVIRON | {"TURNED_CLOCK": str(self._path), "PYTHONPATH": str(Path(__file__).parent / "clock")}
+        passing = {"PASSING_TIME": "1"} if self._passing else {}
+        return ENVIRON | {"TURNED_CLOCK": str(self._path), "PYTHONPATH": str(Path(__file__).parent / "clock")} | passing
 
     def turn(self, seconds: float) -> None:
-        """Let it be off by so many seconds from now on."""
+        """Let the wall clock be off by so many seconds from now on."""
+        self._turned = seconds
+        self._write()
+
+    def let_pass(self, seconds: float) -> None:
+        """Let so much time pass at once, on the wall clock and the monotonic one."""
+        self._passed += seconds
+        self._write()
+
+    def _write(self) -> None:
         # In place: the processes have it mapped.
         with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:
-            file.write(struct.pack("d", seconds))
+            file.write(struct.pack("dd", self._turned + self._passed, self._passed))
 
 
 def status(state: Path) -> dict[str, Any]:

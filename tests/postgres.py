@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -96,13 +97,22 @@ class Cluster:
 
 
 def programs() -> Path:
-    """Give the directory of the server's programs, or skip the test where there are none."""
+    """Return the directory of the server's programs, or skip the test where there are none."""
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-    found = shutil.which("initdb")
-    places = [Path(found).parent] if found else _PLACES
+    places = _places()
     if not places:
         pytest.skip("no PostgreSQL server is installed (apt install postgresql)")
     return places[0]
+
+
+def installed() -> bool:
+    """Return whether a cluster can be started here."""
+    return find_spec("psycopg") is not None and bool(_places())
+
+
+def _places() -> list[Path]:
+    found = shutil.which("initdb")
+    return [Path(found).parent] if found else _PLACES
 
 
 @cache

@@ -1,10 +1,9 @@
 """What counts for all hosts of a fleet together, among real daemons: the door, the limit, the scans, and who there is."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from daemon import Daemon, daemon, eventually, watcher
 from fleet import Share, hearing, host, recording
 from postgres import Cluster
 from scripted import Asked, Reply, Server, serving
+from supervisor import Supervisor, supervised
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
@@ -207,41 +207,6 @@ def _in_flight(host: dict[str, Any]) -> int:
     return int(host["gate"]["in_flight"]) if host["gate"] else -1
 
 
-class Supervisor:
-    """Hears what a service says of itself."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.said: list[str] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._thread = threading.Thread(target=self._hear, name="supervisor")
-        self._thread.start()
-
-    def close(self) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            end.sendto(b"END", str(self.path))
-        self._thread.join()
-        self._socket.close()
-
-    def status(self) -> str:
-        """Give the last status."""
-        return next((line[7:] for line in reversed(self.said) if line.startswith("STATUS=")), "")
-
-    def _hear(self) -> None:
-        while (word := self._socket.recv(65_536)) != b"END":
-            self.said += word.decode().split("\n")
-
-
-@contextmanager
-def supervised(directory: Path) -> Iterator[Supervisor]:
-    supervisor = Supervisor(directory / "n")
-    try:
-        yield supervisor
-    finally:
-        supervisor.close()
-
-
 def watched_by(supervisor: Supervisor, place: Path, *arguments: str) -> Any:
     return daemon(place, *arguments, state=place.parents[1] / "state", environ={"NOTIFY_SOCKET": str(supervisor.path)})
 
@@ -255,12 +220,12 @@ def test_the_status_says_that_the_database_is_away_and_that_it_is_back(share: Sh
             options = settings(place, server, url)
             running: Daemon
             with watched_by(supervisor, place, *options[:6]) as running:
-                eventually(lambda: "0 queued" in supervisor.status())
+                eventually(lambda: "0 queued" in supervisor.status)
                 cluster.stop()
-                eventually(lambda: "cannot be reached" in supervisor.status())
+                eventually(lambda: "cannot be reached" in supervisor.status)
                 away = watcher("status", *options, check=False)
                 cluster.start()
-                eventually(lambda: "0 queued" in supervisor.status())
+                eventually(lambda: "0 queued" in supervisor.status)
                 code = running.stop()
     finally:
         cluster.remove()

@@ -1,5 +1,6 @@
 """Recordings of every kind, and every way in which programs bring them into a folder."""
 
+import errno
 import mmap
 import os
 import random
@@ -18,6 +19,11 @@ import sounds
 WHOLE: Final = ("wav", "flac", "mp3", "m4a")
 #: Kinds that are converted, or cut into pieces, first; all keep every sample, so a piece can be found in its source.
 CUT: Final = ("aiff", "mka", "long")
+#: Cut into four pieces, about each of which a server may think for over 15 minutes; only drawn for a round of its own.
+LENGTHY: Final = "lengthy"
+_LENGTHY: Final = 680.0
+#: Longest piece of it, in seconds; a request may take six times as long as its sound.
+LENGTHY_PIECE: Final = 175
 _PARTS: Final = 7
 _SHORT: Final = 0.8
 _LONG: Final = 25.0
@@ -35,15 +41,16 @@ class Sound:
     @property
     def suffix(self) -> str:
         """What its name ends with."""
-        return ".wav" if self.kind == "long" else sounds.FORMATS[self.kind].suffix
+        return ".wav" if self.kind in ("long", LENGTHY) else sounds.FORMATS[self.kind].suffix
 
 
 def sound(kind: str, seed: int, place: Path) -> Sound:
     """Make a recording of a kind; the same seed gives the same sound. `place` is a folder for a moment's file."""
     if kind == "wav":
         return Sound(kind, _wave(random.Random(seed).randbytes(16_000)))
-    samples = sounds.speech(_LONG if kind == "long" else _SHORT, seed=seed)
-    if kind == "long":
+    seconds = {"long": _LONG, LENGTHY: _LENGTHY}.get(kind, _SHORT)
+    samples = sounds.speech(seconds, seed=seed)
+    if kind in ("long", LENGTHY):
         return Sound(kind, _wave(samples.tobytes()), samples.tobytes())
     path = sounds.encode(samples, place / f"{seed}{sounds.FORMATS[kind].suffix}", kind)
     data = path.read_bytes()
@@ -160,7 +167,14 @@ def _mapped(path: Path, data: bytes, desk: Desk) -> None:
 
 
 def _unnamed(path: Path, data: bytes, desk: Desk) -> None:
-    descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
+    try:
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        # FUSE knows no files without a name; programs then take a hidden one.
+        _hidden(path, data, desk)
+        return
     # Only with a directory's descriptor does Python ask the kernel to follow the link that stands for the file.
     descriptors = os.open("/proc/self/fd", os.O_RDONLY)
     try:

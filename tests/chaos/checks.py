@@ -17,7 +17,6 @@ from chaos.world import OUTSIDE, Source, World
 from servers.fault import Received
 
 from watcher.job import State
-from watcher.ledger import open_ledger
 
 _OK: Final = 200
 _KINDS: Final = ("txt", "srt")
@@ -28,9 +27,10 @@ _TIMES: Final = re.compile(r"^\d+\n[\d:,]+ --> [\d:,]+\n", re.MULTILINE)
 _STORED: Final = 3.0
 #: Samples (of 32,767) that a made voice stays below only in its pauses: what is left out of pieces.
 _SILENT: Final = 600
-#: What a state directory holds when the daemon is down: the ledger, its lock, the pieces' folder. SQLite keeps the journal
+#: What a state directory holds when the daemon is down: the ledger (or, with a database, the host's name), its lock, the
+#: pieces' folder. SQLite keeps the journal
 #: of a first transaction that a kill cut short.
-_STATE: Final = re.compile(r"ledger\.sqlite3(-wal|-shm|-journal)?|watcher\.lock|spool")
+_STATE: Final = re.compile(r"ledger\.sqlite3(-wal|-shm|-journal)?|watcher\.lock|spool|host")
 _BACKUP: Final = re.compile(r"ledger\.sqlite3\.\d{8}T\d{6}Z(-\d+)?\.damaged(-wal|-shm|-journal)?")
 
 
@@ -196,6 +196,18 @@ def paid_twice(world: World) -> tuple[int, list[str]]:
     return again, wrong
 
 
+def bought_nonsense(world: World) -> Iterator[str]:
+    """Find uploads that got a third unreadable answer, or a further one, though nobody had asked again and no end came between."""
+    by_digest: dict[str, list[Received]] = defaultdict(list)
+    for received in world.server.unreadable:
+        by_digest[received.file.sha256].append(received)
+    excuses = [*world.nudges, *(end.at for end in world.keeper.ends), *(at for at, _ in world.damages)]
+    for digest, answers in by_digest.items():
+        for number, received in enumerate(sorted(answers, key=lambda one: one.began), 1):
+            if number > 2 + sum(at < received.began for at in excuses):
+                yield f"{digest[:12]} got unreadable answer {number} at {world.since(received.began):.2f}"
+
+
 def _cut_off_by_end(world: World, paid: Received) -> bool:
     """Say whether the daemon ended before it can have stored an answer."""
     for end in world.keeper.ends:
@@ -226,7 +238,7 @@ def left_behind(world: World) -> Iterator[str]:
             yield f"stray: {path}"
     yield from (f"stray: {path}" for path in (world.state / "spool").iterdir())
     yield from unfinished(world)
-    with closing(open_ledger(world.state, exclusive=False)) as ledger:
+    with closing(world.ledger()) as ledger:
         yield from (f"a temporary is noted: {path!r}" for path in ledger.temporaries())
         for source in world.live():
             record = ledger.lookup(os.fsencode(source.path))
@@ -236,7 +248,7 @@ def left_behind(world: World) -> Iterator[str]:
 
 def unfinished(world: World) -> list[str]:
     """Say what the ledger still has to be done, or could not do."""
-    with closing(open_ledger(world.state, exclusive=False)) as ledger:
+    with closing(world.ledger()) as ledger:
         counts: Mapping[State, int] = ledger.counts()
         return [
             f"{counts[state]} files are {state}: {[record.path for record in ledger.records(state)]}"

@@ -1,23 +1,41 @@
 """What happens to a daemon in a round, each at an instant that the round's seed has drawn, and undone after a while."""
 
 import random
+import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
+import postgres
 from chaos.arrivals import WHOLE, sound
 from chaos.checks import has_outputs
 from chaos.upstream import REFUSALS
 from chaos.world import DISK, FOLDERS, MOUNTED, OUTSIDE, PLAIN, World
+from daemon import eventually
 from hostile import MOUNTS, fill_up, mount
 
 #: Does it, holds it for so many seconds, and undoes it.
 Fault = Callable[[World, random.Random, float], None]
+HUNG: Final = "hung mount"
+SLOW_SERVER: Final = "slow server"
+DATABASE_AWAY: Final = "database away"
 _HOUR: Final = 3600.0
 _PAGE: Final = 4096
+#: Steps of fake time, together over a quarter of an hour, each short enough for what does not wait but works.
+_STEPS: Final = 64
+_STEP: Final = 15.0
+_STEP_PAUSE: Final = 0.05
+#: Seconds within which a sign of life comes, on a busy machine, and a lengthy piece to the server.
+_ALIVE: Final = 15.0
+_LONG_WAIT: Final = 60.0
+#: Seconds that a server makes no sense at least: time enough to ask it again and again.
+_SENSELESS: Final = 3.0
+#: Seconds that a mount hangs at least: longer than anybody may look at it.
+_HANGS: Final = 2.5
 #: How often a person tries to do what the world does not allow just now, and seconds in between.
 _TRIES: Final = 40
 _AGAIN: Final = 0.1
@@ -44,8 +62,7 @@ def _freeze(world: World, _chance: random.Random, seconds: float) -> None:
 
 def _reload(world: World, _chance: random.Random, _seconds: float) -> None:
     # Before it is ready, SIGHUP is none of its business yet, and ends it as it ends any program.
-    daemon = world.keeper.current
-    if daemon is not None and daemon.seen("service.ready"):
+    if world.at_work():
         world.keeper.signal(signal.SIGHUP)
 
 
@@ -72,8 +89,80 @@ def _refusal(world: World, chance: random.Random, seconds: float) -> None:
         elif remedy == "resume":
             world.ask("resume")
         else:
+            world.nudges.append(time.monotonic())
             world.write_settings(key=f"sk-chaos-{chance.randrange(10**6)}")
             _reload(world, chance, 0.0)
+
+
+def _nonsense(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns["account"]:
+        world.note("the server answers nonsense")
+        world.server.senseless = True
+        world.pause(seconds + _SENSELESS)
+        world.server.senseless = False
+        world.note("the server makes sense again")
+        world.nudge()
+
+
+def _slow_server(world: World, _chance: random.Random, _seconds: float) -> None:
+    """Have a request about a lengthy piece take over a quarter of an hour, as the server may; the others wait for its place."""
+    with world.turns["server"], world.turns["clock"]:
+        server, slow = world.server, threading.Event()
+        server.slow_begun.clear()
+        server.slow = slow
+        try:
+            if server.slow_begun.wait(_LONG_WAIT):
+                world.note("the server thinks about a lengthy piece")
+                _sit_out(world, "a slow answer")
+        finally:
+            server.slow = None
+            slow.set()
+            world.note("the server answers")
+
+
+def _database_away(world: World, _chance: random.Random, _seconds: float) -> None:
+    """Cut the wire to the database for over a quarter of an hour."""
+    assert world.wire is not None
+    with world.turns["state"], world.turns["clock"]:
+        # Without it, a daemon cannot begin; what is tried is one at work.
+        with suppress(AssertionError):
+            eventually(lambda: world.at_work() or world.over.is_set(), patience=_ALIVE)
+        world.keeper.trouble(1)
+        began = time.monotonic()
+        world.note("the database is away")
+        ends = len(world.keeper.ends)
+        world.wire.cut()
+        _sit_out(world, "the database")
+        world.wire.mend()
+        # Those that are started meanwhile cannot begin, and end.
+        if len(world.keeper.ends) > ends and not world.keeper.ends[ends].how and world.keeper.ends[ends].ready:
+            world.keeper.wrong.append("a daemon at work ended as its database was away")
+        world.note("the database is back")
+        world.stalls.append((began, time.monotonic() + 2.0))
+        world.keeper.trouble(-1)
+
+
+def _sit_out(world: World, what: str) -> None:
+    """Let over a quarter of an hour pass; whoever ran through all of it still says that it is alive."""
+    supervisor, before, ready = world.supervisor, world.keeper.current, world.at_work()
+    assert supervisor is not None
+    stalls = len(world.stalls)
+    for _ in range(_STEPS):
+        world.clock.let_pass(_STEP)
+        world.pause(_STEP_PAUSE)
+    heard = supervisor.alive
+    with suppress(AssertionError):
+        eventually(lambda: supervisor.alive > heard or world.over.is_set(), patience=_ALIVE)
+    steady = ready and world.keeper.current is before and len(world.stalls) == stalls
+    if steady and supervisor.alive == heard:
+        world.keeper.wrong.append(f"no sign of life within {_ALIVE} s after a quarter of an hour of waiting for {what}")
+
+
+def _hung(world: World, _chance: random.Random, seconds: float) -> None:
+    with world.turns[MOUNTED], world.hung_mount():
+        world.note("the mounted folder answers nothing")
+        world.pause(seconds + _HANGS)
+    world.note("the mounted folder answers again")
 
 
 def _clock(world: World, chance: random.Random, seconds: float) -> None:
@@ -251,14 +340,21 @@ GENTLE: Final[Mapping[str, Fault]] = {
     "deleted": _deleted,
     "replaced": _replaced,
     "looked at": _looked_at,
+    "nonsense": _nonsense,
     **(
         {"disk full": _disk_full, "read-only": _read_only, "unmounted": _unmounted, "state full": _state_full}
         if MOUNTS
         else {}
     ),
+    **({HUNG: _hung} if MOUNTS and shutil.which("bindfs") else {}),
+}
+#: Those for which the world is furnished in another way: a server with one place, a ledger in a database.
+FURNISHED: Final[Mapping[str, Fault]] = {
+    SLOW_SERVER: _slow_server,
+    **({DATABASE_AWAY: _database_away} if postgres.installed() else {}),
 }
 #: Those that end it.
 ENDING: Final[Mapping[str, Fault]] = {"kill": _kill, "term": _term, "refusal": _refusal}
 #: Those after which a ledger is made anew; no recording is replaced in such a round, as nobody could tell.
 DAMAGING: Final[Mapping[str, Fault]] = {"damaged while down": _damaged_down, "damaged while up": _damaged_up}
-FAULTS: Final[Mapping[str, Fault]] = {**GENTLE, **ENDING, **DAMAGING}
+FAULTS: Final[Mapping[str, Fault]] = {**GENTLE, **ENDING, **DAMAGING, **FURNISHED}

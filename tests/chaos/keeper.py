@@ -27,6 +27,8 @@ class End:
     code: int
     #: "kill", "term", or "" for one of its own accord.
     how: str
+    #: It had been ready for work.
+    ready: bool
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class Keeper:
 
     def _judge(self, daemon: Daemon, code: int) -> None:
         how = next((how for how in ("kill", "term") if how in self._how), "")
-        self.ends.append(End(time.monotonic(), code, how))
+        self.ends.append(End(time.monotonic(), code, how, ready=bool(daemon.seen("service.ready"))))
         self._note(f"daemon {daemon.process.pid} has ended with {code}")
         allowed = {-signal.SIGKILL} if "kill" in self._how else set()
         if "term" in self._how:

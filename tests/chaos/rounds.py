@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from chaos import checks, reader
-from chaos.arrivals import CUT, TREES, WHOLE, WRITERS
-from chaos.faults import DAMAGING, FAULTS, Fault
+from chaos.arrivals import CUT, LENGTHY, LENGTHY_PIECE, TREES, WHOLE, WRITERS
+from chaos.faults import DAMAGING, DATABASE_AWAY, FAULTS, HUNG, SLOW_SERVER, Fault
 from chaos.keeper import Vitals
-from chaos.world import FOLDERS, Options, Source, World
+from chaos.world import FOLDERS, PLAIN, Options, Source, World
 from daemon import eventually
 from hostile import MOUNTS
 
@@ -103,6 +103,10 @@ def drawn(seed: int, *, span: float = 3.0, files: int = 18, faults: Mapping[str,
     damaging = set(names) & set(DAMAGING)
     # Whose an output is, is lost with the ledger: nobody could tell an outdated one from another person's.
     names = [name for name in names if not (damaging and name == "replaced")]
+    slow, database = SLOW_SERVER in names, DATABASE_AWAY in names
+    if database:
+        # These happen to a file.
+        names = [name for name in names if name not in {*DAMAGING, "state full"}]
     events = [
         Event(chance.uniform(0, span), name, chance.uniform(0.1, 1.5), chance.randrange(1 << 31)) for name in names
     ]
@@ -114,8 +118,18 @@ def drawn(seed: int, *, span: float = 3.0, files: int = 18, faults: Mapping[str,
         pause=chance.choice((0.0, 0.3)),
         small_state=MOUNTS and "state full" in names,
         workers=chance.choice((1, 4, 4)),
+        concurrency=1 if slow else 4,
+        piece_seconds=LENGTHY_PIECE if slow else 10,
+        pieces="fixed" if slow else "auto",
+        fuse=HUNG in names,
+        database=database,
+        passing=slow or database,
     )
-    return Plan(seed, options, tuple(_arrivals(seed, chance, span, files)), tuple(sorted(events, key=lambda e: e.at)))
+    arrivals = list(_arrivals(seed, chance, span, files))
+    if slow:
+        lengthy = (f"lengthy {seed}", LENGTHY, chance.randrange(1 << 31))
+        arrivals.append(Arrival(-0.2 * span, "plain", PLAIN, (lengthy,), 0.0, planted=False))
+    return Plan(seed, options, tuple(arrivals), tuple(sorted(events, key=lambda e: e.at)))
 
 
 def _arrivals(prefix: int, chance: random.Random, span: float, files: int) -> Iterator[Arrival]:
@@ -168,6 +182,7 @@ def play_all(plans: Sequence[Plan], base: Path) -> list[Report]:
     options = replace(
         plans[0].options,
         small_state=any(plan.options.small_state for plan in plans),
+        fuse=any(plan.options.fuse for plan in plans),
         disk_size=sum(plan.options.disk_size for plan in plans),
     )
     with World.made(base, options) as world, ExitStack() as stack:
@@ -251,7 +266,7 @@ def _settle(world: World, report: Report) -> None:
             # What was put off for minutes is due at once, and what is held is looked at by a person.
             nudged = now
             world.clock.turn(now - begin + _HOUR)
-            world.ask("resume")
+            world.nudge()
     world.note("every recording has its outputs" if not checks.waiting(world) else "patience is at its end")
     report.settled = time.monotonic() - begin
     report.vitals = world.keeper.vitals()
@@ -284,7 +299,14 @@ def _judge(world: World, report: Report) -> None:
     report.ends = Counter(end.how or "itself" for end in world.keeper.ends)
     report.paid_again, unexcused = checks.paid_twice(world)
     report.wrong += [*world.keeper.wrong, *unexcused]
-    for check in (checks.lost, checks.doubled, checks.half_taken, checks.left_behind, checks.untold):
+    for check in (
+        checks.lost,
+        checks.doubled,
+        checks.half_taken,
+        checks.left_behind,
+        checks.untold,
+        checks.bought_nonsense,
+    ):
         try:
             report.wrong += check(world)
         except (OSError, WatcherError) as error:

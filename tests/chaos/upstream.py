@@ -24,6 +24,16 @@ from servers.fault import (
     wrong_key,
 )
 
+#: Complete answers that nobody can read; a server takes money for them all the same.
+NONSENSE: Final = (
+    Answer({"ok": True, "id": 17}),
+    Answer('{"task": "transcribe", "text": '),
+    Answer({"usage": {"seconds": 3}, "status": "completed"}),
+    Answer("{malformed json: <<<chaos>>>"),
+    Answer(b"", headers={"Content-Type": "application/json"}),
+)
+#: Bytes of an upload that only a piece of a lengthy recording has.
+LONG_UPLOAD: Final = 1_000_000
 #: What a file may meet; none of it says anything about the file.
 FAULTS: Final = (
     RESET,
@@ -34,9 +44,8 @@ FAULTS: Final = (
     error(500, "The server had an error while processing your request", kind="server_error"),
     error(503, "That model is currently overloaded", kind="server_error", headers={"Retry-After": "1"}),
     html(502, "502 Bad Gateway"),
-    Answer("{malformed json: <<<chaos>>>"),
     Answer({"text": "cut off in the middle of the answer"}, cut=9),
-    Answer(b"", headers={"Content-Type": "application/json"}),
+    *NONSENSE,
 )
 #: Refusals of the account: no file gets through until a person acts.
 REFUSALS: Final[Mapping[str, Answer]] = {
@@ -59,8 +68,15 @@ class Upstream:
         self._past: list[Received] = []
         #: While set, every request gets this.
         self.refusal: Answer | None = None
+        #: While set, every request gets a complete answer that nobody can read.
+        self.senseless = False
+        #: While set, answers about uploads of over `LONG_UPLOAD` bytes are held back until it is.
+        self.slow: threading.Event | None = None
+        #: Set when such an answer is held back.
+        self.slow_begun = threading.Event()
         #: Every right answer that was, or is being, given.
         self.paid: list[Received] = []
+        self._unreadable: list[Received] = []
         self._sent: dict[str, Received] = {}
         self._decoded: dict[str, bytes] = {}
 
@@ -77,6 +93,7 @@ class Upstream:
         """Fail no more."""
         self._chaos.rate = 0.0
         self.refusal = None
+        self.senseless = False
 
     def away(self) -> None:
         """Refuse connections, and drop those that stand."""
@@ -94,6 +111,11 @@ class Upstream:
         return len(self._past) + len(self._server.journal)
 
     @property
+    def unreadable(self) -> list[Received]:
+        """Every request that got a complete answer that nobody can read."""
+        return [received for received in self._unreadable if received.ended and not received.fault]
+
+    @property
     def in_flight(self) -> int:
         """Requests being served now."""
         return self._server.in_flight
@@ -106,13 +128,23 @@ class Upstream:
         return self._decoded[name]
 
     def _answer(self, received: Received) -> Answer:
-        return self.refusal or self._chaos(received)
+        if self.refusal is None and self.senseless:
+            answer = random.Random(received.file.sha256).choice(NONSENSE)
+        else:
+            answer = self.refusal or self._chaos(received)
+        if answer in NONSENSE:
+            with self._lock:
+                self._unreadable.append(received)
+        return answer
 
     def _right(self, received: Received) -> Answer:
         answer = heard(received)
         with self._lock:
             self.paid.append(received)
             self._sent[received.file.sha256[:12]] = received
+        if self.slow is not None and received.file.size > LONG_UPLOAD:
+            self.slow_begun.set()
+            return replace(answer, hold=self.slow)
         draw = random.Random(f"{self._seed} slow {received.file.sha256}")
         if draw.random() < 0.1:
             return replace(answer, trickle=150, trickle_pause=draw.random() * 0.1)

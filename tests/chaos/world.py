@@ -1,19 +1,27 @@
 """The world of a round: folders on disks of their own, recordings that come and change, a server, a clock, a daemon."""
 
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import fleet
+import postgres
 from chaos.arrivals import Desk, Sound, arrive, make, sound
 from chaos.keeper import Keeper
 from chaos.reader import FOREIGN
 from chaos.upstream import Upstream
-from daemon import Daemon, daemon, watcher
+from daemon import Daemon, daemon, eventually, watcher
 from hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
+from supervisor import Supervisor
+
+from watcher.job import State
+from watcher.ledger import Ledger, open_ledger
 
 #: The folders: one on the tests' disk, one on a small disk of its own, one that is mounted from elsewhere.
 PLAIN, DISK, MOUNTED = "plain", "disk", "mounted"
@@ -60,6 +68,14 @@ class Options:
     disk_size: int = 16
     concurrency: int = 4
     workers: int = 4
+    piece_seconds: int = 10
+    pieces: str = "auto"
+    #: The mounted folder is a FUSE mount, whose server can be stopped.
+    fuse: bool = False
+    #: The ledger is in a PostgreSQL database, behind a wire that can be cut.
+    database: bool = False
+    #: Time can be let pass, for waits, too.
+    passing: bool = False
 
 
 class World:
@@ -72,7 +88,14 @@ class World:
         self.state = base / "state"
         self.settings = base / "watcher.toml"
         self.server = Upstream(options.seed, rate=options.rate, slowest=options.slowest)
-        self.clock = TurnedClock(base / "clock")
+        self.clock = TurnedClock(base / "clock", passing=options.passing)
+        self.supervisor: Supervisor | None = None
+        #: Where the ledger is, when it is in a database: as the daemons reach it, and as the tests do; and the wire between.
+        self.url = self.direct_url = ""
+        self.wire: fleet.Proxy | None = None
+        #: When (monotonic) a person had the server asked again about what it had refused.
+        self.nudges: list[float] = []
+        self._fuse: subprocess.Popen[bytes] | None = None
         self.keeper = Keeper(self.begin, self.note, pause=options.pause)
         self.sources: list[Source] = []
         #: Other people's files under the names of outputs.
@@ -111,6 +134,14 @@ class World:
                 stack.callback(world.unmount)
                 if options.small_state:
                     stack.enter_context(tmpfs(world.state, size=_STATE_SIZE))
+            if options.passing:
+                world.supervisor = Supervisor(base / "notify")
+                stack.callback(world.supervisor.close)
+            if options.database:
+                cluster = postgres.cluster()
+                world.direct_url = stack.enter_context(cluster.schema())
+                [world.wire] = stack.enter_context(fleet.proxies(1, cluster.port))
+                world.url = world.direct_url.replace(f":{cluster.port}/", f":{world.wire.port}/")
             for path in world.folders.values():
                 (path / OUTSIDE).mkdir()
             stack.enter_context(world.server)
@@ -119,19 +150,39 @@ class World:
 
     def mount(self) -> None:
         """Bring the mounted folder's disk."""
-        mount("--bind", self.base / "elsewhere", self.folders[MOUNTED])
+        folder = self.folders[MOUNTED]
+        if not self.options.fuse:
+            mount("--bind", self.base / "elsewhere", folder)
+            return
+        below = folder.stat().st_dev
+        self._fuse = subprocess.Popen(["bindfs", "-f", self.base / "elsewhere", folder], stderr=subprocess.DEVNULL)
+        eventually(lambda: folder.stat().st_dev != below, what="a FUSE mount")
 
     def unmount(self) -> None:
         """Take it away, also while files on it are in use."""
         unmount(self.folders[MOUNTED])
+        if self._fuse is not None:
+            self._fuse.kill()
+            self._fuse.wait()
+            self._fuse = None
+
+    @contextmanager
+    def hung_mount(self) -> Iterator[None]:
+        """Have the mounted folder answer nothing for as long as the block lasts."""
+        assert self._fuse is not None
+        self._fuse.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._fuse.send_signal(signal.SIGCONT)
 
     def write_settings(self, *, key: str = "sk-chaos") -> None:
         """Write the settings' file, in one step."""
         options = self.options
         lines = [
             f'[api]\nurl = "{self.server.url}"\nkey = "{key}"\nconcurrency = {options.concurrency}',
-            f"[state]\nworkers = {options.workers}",
-            "[media]\npiece_seconds = 10",
+            f'[state]\nworkers = {options.workers}\nurl = "{self.url}"',
+            f'[media]\npiece_seconds = {options.piece_seconds}\npieces = "{options.pieces}"',
             f"[service]\ndrain_seconds = {options.drain_seconds}",
             *(f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.5' for path in self.folders.values()),
         ]
@@ -233,6 +284,8 @@ class World:
 
     def ask(self, *words: str) -> int:
         """Run another command on the same state; give its exit code."""
+        if words[0] in {"resume", "retry"}:
+            self.nudges.append(time.monotonic())
         done = watcher(
             *words,
             "--config",
@@ -245,6 +298,27 @@ class World:
         self.note(f"watcher {' '.join(words)}: {done.returncode}")
         return done.returncode
 
+    def nudge(self) -> None:
+        """Have the server asked again about what is held, and about files that failed, as a person does."""
+        self.ask("resume")
+        with closing(self.ledger()) as ledger:
+            failed = ledger.counts()[State.FAILED]
+        if failed:
+            self.ask("retry", "--failed")
+
+    def at_work(self) -> bool:
+        """Return whether a daemon runs that is ready."""
+        daemon = self.keeper.current
+        return daemon is not None and bool(daemon.seen("service.ready"))
+
     def begin(self) -> AbstractContextManager[Daemon]:
         """Start a daemon on this world."""
-        return daemon("--config", self.settings, state=self.state, environ=self.clock.environ, prefix=self._prefix)
+        environ = self.clock.environ
+        if self.supervisor is not None:
+            environ |= {"NOTIFY_SOCKET": str(self.supervisor.path), "WATCHDOG_USEC": "20000000"}
+        return daemon("--config", self.settings, state=self.state, environ=environ, prefix=self._prefix)
+
+    def ledger(self) -> Ledger:
+        """Open the ledger to look at it."""
+        roots = {path.name: str(path) for path in self.folders.values()}
+        return open_ledger(self.state, self.direct_url, roots=roots, exclusive=False)

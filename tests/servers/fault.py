@@ -35,7 +35,7 @@ from types import TracebackType
 from typing import Any, Self
 
 #: Parts beyond this many bytes are journalled by size and digest only.
-KEPT_BYTES = 1 << 20
+KEPT_BYTES = 1 << 22
 
 #: Seconds a connection may stay silent before it is given up.
 _SILENCE = 60.0
