@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from watcher.errors import StateError
+from watcher.errors import StateBusyError, StateError
 
 
 class Memory:
@@ -42,4 +42,4 @@ class Memory:
 
     def _check(self) -> None:
         if self.full or self.gone:
-            raise StateError("the disk is full")
+            raise StateBusyError("the disk is full")

@@ -41,11 +41,13 @@ class World:
 
     def __init__(self) -> None:
         self.elapsed = 0.0
+        #: Seconds that somebody has set the wall clock forward.
+        self.set_forward = 0.0
         self.stop = threading.Event()
         self.memory = Memory(self.clock)
 
     def clock(self) -> float:
-        return NOON + self.elapsed
+        return NOON + self.set_forward + self.elapsed
 
     def monotonic(self) -> float:
         return 1000.0 + self.elapsed
@@ -377,6 +379,82 @@ def test_a_server_that_refuses_even_one_at_a_time_gets_growing_rest(world: World
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
+def test_eleven_hundred_refusals_of_a_lone_file_are_survived(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    for _ in range(1100):
+        ask(gate, CROWDED)
+        world.elapsed += 30.0
+
+    assert gate.state().status is Status.OPEN
+
+
+def test_the_longest_of_several_stated_pauses_counts_to_its_end(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    small = visitors(gate, 3, small=True)
+    for visitor, seconds in zip(small, (10.0, 100.0, 20.0), strict=True):
+        visitor.leave(PassingError("busy", reason="rate", crowded=True, retry_after=seconds))
+
+    for elapsed in (11.0, 21.0, 99.0):
+        world.elapsed = elapsed
+        gate.admit(timeout=0.0)
+        assert gate.state().status is Status.PAUSED
+        assert stored_state(world.memory, "h/v1") is not None
+        assert world.gate().state().next_probe == NOON + 100.0
+    world.elapsed = 100.1
+    assert gate.state().status is Status.OPEN
+    assert stored_state(world.memory, "h/v1") is None
+
+
+def test_a_clock_that_is_set_forward_does_not_end_a_pause(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    ask(gate, PassingError("busy", reason="rate", crowded=True, retry_after=100.0))
+    world.set_forward = 3600.0
+    world.elapsed += 5.0
+
+    gate.admit(timeout=0.0)
+
+    assert gate.state().status is Status.PAUSED
+
+
+def test_a_clock_that_is_set_back_before_a_restart_makes_no_pause_longer_than_an_hour(world: World) -> None:
+    ask(world.gate(), PassingError("busy", reason="rate", crowded=True, retry_after=100.0))
+    world.set_forward = -1e9
+
+    gate = world.gate()
+    world.elapsed += 3600.0
+
+    assert gate.state().status is Status.OPEN
+
+
+@pytest.mark.parametrize("asked", [1000.0, 0.0])
+def test_a_hold_is_not_probed_before_the_pause_that_was_asked_for_is_over(world: World, asked: float) -> None:
+    gate = world.gate(concurrency=4)
+    small = visitors(gate, 2, small=True)
+    first, second = PassingError("busy", crowded=True, retry_after=1000.0), KEY
+    for visitor, error in zip(small, (first, second) if asked else (second, first), strict=True):
+        visitor.leave(error)
+
+    world.elapsed = 999.0
+    assert gate.state().status is Status.HELD
+    assert gate.admit(timeout=0.0) is None
+    world.elapsed = 1000.1
+    assert gate.admit(timeout=0.0) is not None
+
+
+def test_a_pause_that_outlasts_a_hold_outlives_a_restart(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    small = visitors(gate, 3, small=True)
+    for number in range(8):
+        ask(gate, FAILED, path=b"%d" % number)
+    small[0].leave(PassingError("busy", reason="rate", crowded=True, retry_after=1000.0))
+    small[1].leave()
+
+    state = world.gate().state()
+
+    assert (state.status, state.next_probe) == (Status.PAUSED, NOON + 1000.0)
+    small[2].leave()
+
+
 def test_resume_ends_a_pause(world: World) -> None:
     gate = world.gate()
     ask(gate, PassingError("busy", crowded=True, retry_after=100.0))
@@ -487,14 +565,118 @@ def test_what_may_have_been_paid_counts(world: World, reason: str) -> None:
     assert isinstance(ask(gate, seconds=60.0), HeldError)
 
 
-def test_requests_in_flight_count_too(world: World) -> None:
+@pytest.mark.parametrize("bought", [True, False])
+def test_what_is_in_flight_is_waited_for_before_the_day_is_called_spent(world: World, bought: bool) -> None:  # noqa: FBT001 - a case
     gate = world.gate(daily_minutes=10)
     first = Visitor(gate, seconds=500.0)
     assert first.inside.wait(10)
+    second = Visitor(gate, seconds=200.0)
+    eventually(lambda: queued(gate) == 1)
 
-    assert isinstance(ask(gate, seconds=200.0), HeldError)
+    assert not second.inside.wait(0.3)
+    assert gate.state().status is Status.OPEN
+    first.leave(None if bought else FAILED)
+
+    if bought:
+        eventually(second.ended)
+        assert isinstance(second.raised, HeldError)
+    else:
+        assert second.inside.wait(10)
+        second.leave()
+
+
+def test_what_is_being_written_down_as_bought_counts_once(world: World) -> None:
+    writing, written = threading.Event(), threading.Event()
+
+    class Slow(Memory):
+        def buy(self, endpoint: str, day: str, seconds: float) -> float:
+            if seconds:
+                writing.set()
+                assert written.wait(10)
+            return super().buy(endpoint, day, seconds)
+
+    world.memory = Slow(world.clock)
+    gate = world.gate(daily_minutes=15)
+    thread = threading.Thread(target=lambda: ask(gate, seconds=600.0))
+    thread.start()
+    assert writing.wait(10)
+
+    raised = ask(gate, FAILED, seconds=60.0)
+    written.set()
+    thread.join(10)
+
+    assert raised is FAILED
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_ledger_that_is_away_at_midnight_is_waited_for(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    ask(gate, seconds=600.0)
+    world.elapsed += 12 * 3600.0 + 1
+    world.memory.full = True
+    waiting = Visitor(gate, seconds=600.0)
+
+    assert not waiting.inside.wait(0.6)
+    world.memory.full = False
+
+    assert waiting.inside.wait(10)
+    waiting.leave()
+
+
+def test_whoever_waits_for_the_ledger_at_midnight_leaves_on_stop(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    world.memory.full = True
+    waiting = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    world.stop.set()
+
+    eventually(waiting.ended)
+    assert isinstance(waiting.raised, StoppedError)
+
+
+def test_a_request_that_crosses_midnight_is_its_first_days(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    first = Visitor(gate, seconds=600.0)
+    assert first.inside.wait(10)
+    world.elapsed += 12 * 3600.0 + 1
+
+    assert ask(gate, seconds=400.0) is None
+    first.leave()
+
+    assert ask(gate, seconds=200.0) is None
+    assert sorted(world.memory.bought.items()) == [
+        (("h/v1", "2026-09-20"), 600.0),
+        (("h/v1", "2026-09-21"), 600.0),
+    ]
+
+
+def test_what_a_full_disk_kept_from_being_written_stays_with_its_day(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    assert ask(gate, seconds=1.0) is None
+    world.memory.full = True
+    assert ask(gate, seconds=500.0) is None
+    world.memory.full = False
+    world.elapsed += 12 * 3600.0 + 1
+
+    assert ask(gate, seconds=600.0) is None
+
+    assert world.memory.bought["h/v1", "2026-09-20"] == 501.0
+    assert world.memory.bought["h/v1", "2026-09-21"] == 600.0
+
+
+def test_whoever_waits_over_midnight_is_not_measured_by_the_day_before(world: World) -> None:
+    gate = world.gate(daily_minutes=10, concurrency=1)
+    first = Visitor(gate, seconds=600.0)
+    assert first.inside.wait(10)
+    second = Visitor(gate, seconds=600.0)
+    eventually(lambda: queued(gate) == 1)
+    world.elapsed += 12 * 3600.0 + 1
 
     first.leave()
+
+    assert second.inside.wait(10)
+    second.leave()
 
 
 def test_a_piece_longer_than_a_days_budget_goes_first_of_the_day(world: World) -> None:

@@ -506,6 +506,23 @@ def test_while_the_database_is_away_a_host_goes_on_with_what_it_has_in_hand(tmp_
         cluster.remove()
 
 
+def test_a_database_that_is_away_when_a_day_begins_is_waited_for(tmp_path: Path) -> None:
+    cluster = Cluster("fsync=off")
+    try:
+        with cluster.schema() as url, ExitStack() as stack:
+            fleet = Fleet(tmp_path, url)
+            stack.callback(fleet.close)
+            host = fleet.host("one", daily_minutes=1)
+            cluster.stop("immediate")
+            (visitor,) = host.visit()
+            eventually(lambda: len(host.gate._line) == 1 and host.gate.trouble is not None)
+            cluster.start()
+
+            eventually(visitor.inside.is_set)
+    finally:
+        cluster.remove()
+
+
 def test_a_gate_that_can_not_ask_says_why(fleet: Fleet) -> None:
     one = fleet.host("one", fleet_concurrency=1)
     postgres.cluster().sql(f"DROP TABLE {_schema(fleet.url)}.shares")

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import Memory
 
+from watcher.fleet import Credit
 from watcher.gate.pace import Budget, Pace, midnight_after
 
 NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
@@ -41,14 +42,20 @@ def test_a_slower_pace_counts_what_was_started_before() -> None:
     assert pace.delay(2.0) == 59.0
 
 
+def buy(budget: Budget, seconds: float) -> None:
+    """Make a request that is answered at once."""
+    budget.end(seconds, budget.start(seconds), bought=True)
+    budget.flush()
+
+
 def test_no_budget_writes_nothing() -> None:
     memory = Memory()
     budget = Budget(0, "h", memory.buy)
 
     budget.begin_day(NOON)
-    budget.spend(1e9)
+    buy(budget, 1e9)
 
-    assert budget.affords(1e9)
+    assert budget.credit(1e9) is Credit.ALL
     assert memory.bought == {}
 
 
@@ -56,12 +63,13 @@ def test_the_days_are_kept_apart() -> None:
     memory = Memory()
     budget = Budget(10, "h", memory.buy)
     budget.begin_day(NOON)
-    budget.spend(600.0)
-    assert not budget.affords(1.0)
+    buy(budget, 600.0)
+    assert budget.credit(1.0) is Credit.SPENT
+    assert not budget.is_current(NOON + 86400.0)
 
     budget.begin_day(NOON + 86400.0)
 
-    assert budget.affords(600.0)
+    assert budget.credit(600.0) is Credit.ALL
     assert sorted(memory.bought.values()) == [0.0, 600.0]
 
 
@@ -70,21 +78,50 @@ def test_what_another_daemon_bought_counts() -> None:
     one, other = Budget(10, "h", memory.buy), Budget(10, "h", memory.buy)
     for budget in (one, other):
         budget.begin_day(NOON)
-    one.spend(500.0)
-    other.spend(60.0)
+    buy(one, 500.0)
+    buy(other, 60.0)
 
-    assert not other.affords(60.0)
+    assert other.credit(60.0) is Credit.SPENT
 
 
 def test_what_is_in_flight_counts_until_it_comes_back() -> None:
     budget = Budget(10, "h", Memory().buy)
     budget.begin_day(NOON)
-    budget.reserve(600.0)
-    assert not budget.affords(1.0)
+    day = budget.start(600.0)
+    assert budget.credit(1.0) is Credit.WAIT
+    assert budget.booked == 600.0
 
-    budget.reserve(-600.0)
+    budget.end(600.0, day, bought=False)
 
-    assert budget.affords(1.0)
+    assert budget.credit(1.0) is Credit.ALL
+    assert budget.booked == 0.0
+
+
+def test_what_the_ledger_does_not_take_counts_and_is_written_with_the_next() -> None:
+    memory = Memory()
+    budget = Budget(10, "h", memory.buy)
+    budget.begin_day(NOON)
+    memory.full = True
+    buy(budget, 500.0)
+    assert budget.credit(101.0) is Credit.SPENT
+    assert budget.booked == 500.0
+
+    memory.full = False
+    buy(budget, 50.0)
+
+    assert list(memory.bought.values()) == [550.0]
+    assert budget.booked == 0.0
+
+
+def test_rounding_keeps_nobody_out() -> None:
+    """Ten times a tenth of a second is a little less than a second, and what is left of it is not nothing."""
+    budget = Budget(1, "h", Memory().buy)
+    budget.begin_day(NOON)
+    days = [budget.start(seconds) for seconds in (0.1,) * 10]
+    for day in days:
+        budget.end(0.1, day, bought=False)
+
+    assert budget.credit(3600.0) is Credit.ALL
 
 
 def test_midnight_is_the_local_days_end() -> None:

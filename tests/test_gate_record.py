@@ -25,8 +25,9 @@ def test_a_pause_comes_back_with_its_times() -> None:
     pause = Pause(NOW + 30.0, WALL, "rate", "busy", "")
     record.note_pause(pause, until=WALL + 30.0)
 
-    assert pause.noted
+    assert pause.noted == WALL + 30.0
     assert record.read(now=NOW, wall=WALL) == pause
+    assert not record.is_gone()
     assert record.read(now=NOW + 31.0, wall=WALL + 31.0) is None
 
 

@@ -23,6 +23,7 @@ from watcher.errors import (
     NoChannelError,
     PassingError,
     RemedyError,
+    StateBusyError,
     StateError,
     StoppedError,
 )
@@ -31,7 +32,7 @@ from watcher.gate.hold import Hold, Kind, Streak, hold_for
 from watcher.gate.line import Line, Waiter
 from watcher.gate.link import LEASE, Inside, Link, hold_of
 from watcher.gate.pace import Budget, Pace, midnight_after
-from watcher.gate.record import Memory, Pause, Record, pause_from
+from watcher.gate.record import LONGEST_PAUSE, Memory, Pause, Record, pause_from
 from watcher.gate.state import GateOptions, GateState, Status
 from watcher.gate.window import Window
 
@@ -40,8 +41,8 @@ _T = TypeVar("_T")
 
 #: A pause up to this long is waited for in place; before a longer one the jobs go back to the queue.
 PATIENCE_SECONDS: Final = 120.0
-#: The longest pause a server is believed, in seconds.
-_LONGEST_PAUSE: Final = 3600.0
+#: The longest pause of ours, where a server refuses even one request at a time without saying for how long; seconds.
+_LONGEST_OWN_PAUSE: Final = 30.0
 #: How often waiting threads look at `stop`, in seconds.
 _SLICE: Final = 0.25
 #: How often a held gate looks whether another process lifted the hold; and how soon it asks a fleet for leave to probe again.
@@ -181,7 +182,7 @@ class Gate:
         with self._lock:
             while True:
                 now = self._monotonic()
-                inside = Inside(self._line.inside, self._budget.reserved, self._window.limit, self._budget.day)
+                inside = Inside(self._line.inside, self._budget.booked, self._window.limit, self._budget.day)
                 need = link.need(now, inside, self._line)
                 if need is not None or link.speaks(now):
                     break
@@ -262,7 +263,6 @@ class Gate:
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
         that made it hold an outage), StoppedError on stop.
         """
-        self._budget.begin_day(self._clock())
         waiter = self._awaited(seconds=seconds, small=small)
         error: BaseException | None = None
         try:
@@ -356,10 +356,15 @@ class Gate:
         self._sync()
         with self._lock:
             self._line.join(waiter)
-            try:
-                while not waiter.granted:
-                    self._await_turn(waiter)
-            finally:
+        try:
+            while not waiter.granted:
+                with contextlib.suppress(StateBusyError):  # then nobody goes in, and it is tried again
+                    self._budget.begin_day(self._clock())
+                with self._lock:
+                    if not waiter.granted:
+                        self._await_turn(waiter)
+        finally:
+            with self._lock:
                 self._line.quit(waiter)
         return waiter
 
@@ -423,15 +428,17 @@ class Gate:
 
     def _credit(self, seconds: float, now: float) -> Credit:
         """Say whether today's minutes allow so many seconds."""
+        if not self._budget.is_current(self._clock()):
+            return Credit.WAIT
         if self._link is not None:
             return self._link.credit(seconds, now=now, day=self._budget.day)
-        return Credit.ALL if self._budget.affords(seconds) else Credit.SPENT
+        return self._budget.credit(seconds)
 
     def _let_in(self, waiter: Waiter, now: float) -> None:
         waiter.epoch = self._window.epoch
         self._line.enter(waiter)
         self._pace.started(now)
-        self._budget.reserve(waiter.seconds)
+        waiter.day = self._budget.start(waiter.seconds)
         if self._link is not None:
             self._link.entered(waiter.seconds)
 
@@ -439,15 +446,16 @@ class Gate:
 
     def _leave(self, waiter: Waiter, path: bytes, error: BaseException | None) -> HeldError | None:
         """Draw the conclusions; an error to raise instead, when this request's failure was not its file's."""
-        if error is None or (isinstance(error, PassingError) and error.reason in _MAYBE_PAID):
-            self._budget.spend(waiter.seconds)
+        bought = error is None or (isinstance(error, PassingError) and error.reason in _MAYBE_PAID)
         with self._lock:
             self._line.leave(waiter)
-            self._budget.reserve(-waiter.seconds)
+            self._budget.end(waiter.seconds, waiter.day, bought=bought)
             now = self._monotonic()
             held = self._conclude(waiter, path, error, now)
             self._dispatch(now)
             self._changed.notify_all()
+        if bought:
+            self._budget.flush()
         return held
 
     def _conclude(self, waiter: Waiter, path: bytes, error: BaseException | None, now: float) -> HeldError | None:
@@ -507,18 +515,22 @@ class Gate:
             self._stand_still(error.retry_after * (1 + 0.05 * self._jitter()), error, now)
         elif self._window.limit == 1 and waiter.epoch == self._window.epoch - 1 and self._line.inside == 0:
             # Even one at a time is too many: nothing is left to slow down but everybody.
+            self._stand_still(min(2.0 ** min(self._pauses, 16), _LONGEST_OWN_PAUSE), error, now)
             self._pauses += 1
-            self._stand_still(min(2.0 ** (self._pauses - 1), 30.0), error, now)
         return error if self._streak.crowded(path, now) else None
 
     # Pauses and holds.
 
     def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
-        until = now + min(seconds, _LONGEST_PAUSE)
+        """Let nobody start for so long; a pause or a hold that there is already becomes longer, never shorter."""
+        until = now + min(seconds, LONGEST_PAUSE)
+        if self._hold is not None:
+            self._hold.next_probe = max(self._hold.next_probe, until)
         if self._pause is not None:
-            if until > self._pause.until + _MEMORABLE_SECONDS / 5 and self._link is not None:
-                self._link.note_pause(self._pause, until=0.0)
+            longer = until > self._pause.until
             self._pause.until = max(self._pause.until, until)
+            if longer:
+                self._note_pause(now)
             return
         self._pause = Pause(until, self._clock(), error.reason, error.message, error.hint)
         _log.info(
@@ -529,15 +541,25 @@ class Gate:
             message=error.message,
             hint=error.hint,
         )
-        if (until - now >= _MEMORABLE_SECONDS or self._link is not None) and self._hold is None:
-            self._record.note_pause(self._pause, until=self._wall(until))
-            self._next_sync = now + _SYNC_SECONDS
+        self._note_pause(now)
         self._line.rouse()
 
+    def _note_pause(self, now: float) -> None:
+        """Note the pause where others read of it; a hold's own entry says more."""
+        pause = self._pause
+        if pause is None or self._hold is not None:
+            return
+        if pause.until - now >= _MEMORABLE_SECONDS or self._link is not None:
+            self._record.note_pause(pause, until=self._wall(pause.until))
+            self._touch.notify()
+            self._next_sync = now + _SYNC_SECONDS
+
     def _seize(self, hold: Hold, now: float) -> None:
-        """Hold the queue: everybody who waits goes back."""
+        """Hold the queue: everybody who waits goes back. What the server asked for counts for the first probe, too."""
+        if self._pause is not None:
+            hold.next_probe = max(hold.next_probe, self._pause.until)
+            self._pause.noted = 0.0
         self._hold = hold
-        self._pause = None
         self._announce(hold, now)
         self._line.rouse()
         self._changed.notify_all()
@@ -590,7 +612,7 @@ class Gate:
 
     def _scheduled(self, hold: Hold, error: BaseException | None, now: float) -> Hold:
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
-        hold.next_probe = now + max(hold.interval() * (1 + 0.1 * self._jitter()), min(asked, _LONGEST_PAUSE))
+        hold.next_probe = now + max(hold.interval() * (1 + 0.1 * self._jitter()), min(asked, LONGEST_PAUSE))
         return hold
 
     def _release(self, hold: Hold, *, told: bool = False) -> None:
@@ -602,6 +624,7 @@ class Gate:
             self._window.restart()
         if not told:
             self._record.forget(hold)
+            self._note_pause(self._monotonic())
             self._look_again()
         _log.info("gate.resumed", reason=hold.reason, held_seconds=round(self._opened - hold.since, 1))
         self._changed.notify_all()
@@ -610,8 +633,9 @@ class Gate:
         """End what ends by time: a pause, and at midnight a spent budget."""
         if self._pause is not None and self._pause.until <= now:
             pause, self._pause = self._pause, None
-            self._opened = self._clock()
-            _log.info("gate.resumed", reason=pause.reason, paused_seconds=round(self._opened - pause.since, 1))
+            if self._hold is None:
+                self._opened = self._clock()
+                _log.info("gate.resumed", reason=pause.reason, paused_seconds=round(self._opened - pause.since, 1))
         if self._hold is not None and self._hold.until and self._hold.until <= self._clock():
             self._release(self._hold)
 
@@ -657,7 +681,7 @@ class Gate:
             self._release(hold, told=True)
         if door.pause is not None:
             if self._pause is None:
-                self._pause = pause_from(door.pause, until=now, since=self._clock())
+                self._pause = pause_from(door.pause, until=now, since=self._clock(), noted=math.inf)
                 self._line.rouse()
             self._pause.until = now + door.pause_left
         elif self._pause is not None and self._pause.noted:
@@ -698,20 +722,19 @@ class Gate:
             if self._record.dirty:
                 return
         try:
-            found = self._record.read(now=now, wall=self._clock())
+            gone = self._record.is_gone()
         except StateError:
             return  # whoever needs the ledger for more than a look will say so
         with self._lock:
-            if (
-                found is None and hold is self._hold and pause is self._pause
-            ):  # none of our own threads changed it meanwhile
+            # None of our own threads changed it meanwhile.
+            if gone and hold is self._hold and pause is self._pause:
                 self._lifted(now)
 
     def _lifted(self, now: float) -> None:
         """Heed that our entry in the ledger is gone: an operator, or another daemon, thinks that it is over."""
         if self._hold is not None and self._hold.kind is not Kind.BUDGET:
             self._hold.next_probe, self._hold.step = now, 0
-        elif self._pause is not None and self._pause.noted:
+        elif self._pause is not None and self._pause.noted > self._clock():  # else its entry came to its end
             self._pause.until = now
         self._changed.notify_all()
 

@@ -22,8 +22,9 @@ class Waiter:
     granted: bool = False
     #: The hold it finds out about.
     probe: Hold | None = None
-    #: The window's epoch at its start.
+    #: The window's epoch at its start, and the day on which its seconds count.
     epoch: int = 0
+    day: str = ""
 
 
 class Line:

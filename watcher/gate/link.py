@@ -216,9 +216,9 @@ class Link:
         if hold.kind is not Kind.BUDGET:
             self._words.append(lambda: self._hold(hold))
 
-    def note_pause(self, pause: Pause, *, until: float) -> None:  # noqa: ARG002 - likewise
+    def note_pause(self, pause: Pause, *, until: float) -> None:
         """Say that nobody starts for a while."""
-        pause.noted = True
+        pause.noted = until
         self._words.append(lambda: self._pause(pause))
 
     def forget(self, hold: Hold) -> None:

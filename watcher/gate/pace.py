@@ -1,6 +1,7 @@
 """How fast requests may start, and how much audio may be bought in a day.
 
-Not locked, the gate is; but for what waits for the ledger, which the gate does not do under its lock.
+The pace is guarded by the gate's lock; the budget by its own, since it waits for the ledger, which the gate never does
+under its lock.
 """
 
 import contextlib
@@ -8,8 +9,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from watcher.errors import StateError
+from watcher.fleet import Credit
 
 
 class Pace:
@@ -41,7 +44,11 @@ class Pace:
 
 
 class Budget:
-    """Seconds of audio bought today (local time), kept in the ledger; those in flight count as well."""
+    """Seconds of audio bought on a day (local time), kept in the ledger; those in flight count as well.
+
+    A request counts on the day on which it started. From its start on its seconds are in exactly one of three sums, in
+    flight, owed to the ledger, or written there: all three are guarded by one lock, so nobody ever finds them in two of them.
+    """
 
     def __init__(self, minutes: float, name: str, buy: Callable[[str, str, float], float]) -> None:
         """0 minutes: no limit, and nothing is written. `buy` is the ledger's."""
@@ -49,43 +56,90 @@ class Budget:
         self._name = name
         self._buy = buy
         self.day = ""
+        self._sums = threading.Lock()
+        #: By the ledger, on `day`.
         self._bought = 0.0
-        #: Seconds of requests in flight.
-        self.reserved = 0.0
-        #: Bought, and not yet in the ledger.
-        self._owed = 0.0
+        #: By day: seconds in flight; and seconds bought that the ledger does not have yet.
+        self._flying: dict[str, float] = {}
+        self._owed: dict[str, float] = {}
+        #: One change of the ledger after the other: the last sum it gave is the newest.
         self._writing = threading.Lock()
 
+    @property
+    def booked(self) -> float:
+        """Seconds that the ledger does not have yet, of all days: in flight, or bought just now."""
+        with self._sums:
+            return sum(self._flying.values()) + sum(self._owed.values())
+
+    def is_current(self, now: float) -> bool:
+        """Return whether the sums are those of the day that it is; `now`: Unix time."""
+        return not self.minutes or self.day == _day(now)
+
     def begin_day(self, now: float) -> None:
-        """Ask the ledger for what was bought on this day; `now`: Unix time."""
-        day = time.strftime("%Y-%m-%d", time.localtime(now)) if self.minutes else self.day
-        if day == self.day:
+        """Read what was bought on this day from the ledger, if that is not known yet; `now`: Unix time. Raises StateError."""
+        if self.is_current(now):
             return
         with self._writing:
-            self._bought = self._buy(self._name, day, 0.0)
-            self.day = day
+            day = _day(now)
+            bought = self._buy(self._name, day, 0.0)
+            with self._sums:
+                self.day, self._bought = day, bought
 
-    def affords(self, seconds: float) -> bool:
-        """Say whether this much more fits; what is longer than a whole day's minutes goes as the first of the day."""
-        spent = self._bought + self.reserved
-        return not self.minutes or spent == 0.0 or spent + seconds <= self.minutes * 60.0
+    def credit(self, seconds: float) -> Credit:
+        """Return ALL if so many seconds more fit, WAIT while that depends on what is in flight, else SPENT.
 
-    def reserve(self, seconds: float) -> None:
-        """Count a request that goes out; negative: one that came back."""
-        self.reserved += seconds
-
-    def spend(self, seconds: float) -> None:
-        """Note what was bought, durably; what a busy ledger does not take is noted with the next.
-
-        Never raises: the answer that was bought is worth more than the note of its price.
+        What is longer than a whole day's minutes goes as the first of the day.
         """
         if not self.minutes:
-            return
+            return Credit.ALL
+        with self._sums:
+            bought = self._bought + self._owed.get(self.day, 0.0)
+            flying = self._flying.get(self.day, 0.0)
+        most = self.minutes * 60.0 + _GRAIN
+        for spent, credit in ((bought + flying, Credit.ALL), (bought, Credit.WAIT)):
+            if spent <= _GRAIN or spent + seconds <= most:
+                return credit
+        return Credit.SPENT
+
+    def start(self, seconds: float) -> str:
+        """Count a request that goes out; return the day it counts on, for `end`."""
+        with self._sums:
+            self._flying[self.day] = self._flying.get(self.day, 0.0) + seconds
+            return self.day
+
+    def end(self, seconds: float, day: str, *, bought: bool) -> None:
+        """Count a request that came back; what it `bought` is written by the next `flush`."""
+        with self._sums:
+            left = self._flying.pop(day, 0.0) - seconds
+            if left > _GRAIN:
+                self._flying[day] = left
+            if bought and day and self.minutes:
+                self._owed[day] = self._owed.get(day, 0.0) + seconds
+
+    def flush(self) -> None:
+        """Write what was bought, durably; what a busy ledger does not take is written with the next.
+
+        Never raises StateError: the answer that was bought is worth more than the note of its price.
+        """
         with self._writing, contextlib.suppress(StateError):
-            self._bought += seconds
-            self._owed += seconds
-            self._bought = max(self._bought, self._buy(self._name, self.day, self._owed))
-            self._owed = 0.0
+            with self._sums:
+                owed = dict(self._owed)
+            for day, seconds in owed.items():
+                total = self._buy(self._name, day, seconds)
+                with self._sums:
+                    left = self._owed.pop(day) - seconds
+                    if left > 0.0:
+                        self._owed[day] = left
+                    if day == self.day:
+                        self._bought = total
+
+
+#: Rounding, in seconds.
+_GRAIN: Final = 1e-6
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(moment))
 
 
 def midnight_after(now: float) -> float:

@@ -4,12 +4,15 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from watcher.errors import StateError
 from watcher.fleet import Fleet
 from watcher.gate.hold import Hold, hold_from
 from watcher.gate.state import GateState, Status
+
+#: The longest pause a server is believed, in seconds.
+LONGEST_PAUSE: Final = 3600.0
 
 
 class Memory(Protocol):
@@ -34,8 +37,8 @@ class Pause:
     reason: str
     message: str
     hint: str
-    #: It stands in the ledger, too.
-    noted: bool = False
+    #: Until when it stands in the ledger, too (Unix time); 0: it does not.
+    noted: float = 0.0
 
     def record(self) -> dict[str, object]:
         """Give what the ledger keeps of it, beside its end."""
@@ -65,7 +68,7 @@ class Record:
     def note_pause(self, pause: Pause, *, until: float) -> None:
         """Keep a pause as long as it lasts; `until`: Unix time."""
         self._put({**pause.record(), "next_probe": until}, until)
-        pause.noted = True
+        pause.noted = until
 
     def forget(self, hold: Hold) -> None:  # noqa: ARG002 - a fleet has to know which; see Link
         """Drop the entry: the hold is over."""
@@ -84,7 +87,10 @@ class Record:
             self.dirty = False
 
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:
-        """Give what is kept, its times brought to the monotonic clock, which stands at `now` while Unix time is `wall`."""
+        """Give what is kept, its times brought to the monotonic clock, which stands at `now` while Unix time is `wall`.
+
+        A wall clock that was set back since then makes no pause longer than the longest one.
+        """
         record = self._memory.remembered(self._key) or {}
         due = now + _number(record.get("next_probe"), wall) - wall
         if (hold := hold_from(record)) is not None:
@@ -92,7 +98,11 @@ class Record:
             return hold
         if record.get("status") != "paused" or due <= now:
             return None
-        return pause_from(record, until=due, since=wall)
+        return pause_from(record, until=min(due, now + LONGEST_PAUSE), since=wall, noted=wall + due - now)
+
+    def is_gone(self) -> bool:
+        """Return whether the entry was dropped, by somebody else or because its time is over. Raises StateError."""
+        return self._memory.remembered(self._key) is None
 
     def state(self) -> GateState | None:
         """Give what is kept as `status` shows it."""
@@ -104,10 +114,10 @@ class Record:
         self.flush()
 
 
-def pause_from(record: Mapping[str, object], *, until: float, since: float) -> Pause:
-    """Give the pause that somebody has noted; `since` is for one that does not say."""
+def pause_from(record: Mapping[str, object], *, until: float, since: float, noted: float) -> Pause:
+    """Give the pause that somebody has `noted`; `since` is for one that does not say."""
     reason, message, hint = (str(record.get(name) or "") for name in ("reason", "message", "hint"))
-    return Pause(until, _number(record.get("since"), since), reason, message, hint, noted=True)
+    return Pause(until, _number(record.get("since"), since), reason, message, hint, noted)
 
 
 def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
