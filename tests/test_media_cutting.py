@@ -76,6 +76,28 @@ def test_the_pieces_hold_exactly_what_was_said_between_their_cuts(talk: Path, sp
     assert summary.warnings == ()
 
 
+def test_stretches_of_a_recording_are_cut_out_again_exactly_and_nothing_else_is_read(talk: Path, spool: Path) -> None:
+    sound = sounds.speech(60.0)
+    wanted = [(3 * RATE + 7, 9 * RATE), (8 * RATE, 11 * RATE), (20 * RATE, 20 * RATE + 1234)]
+    found = []
+    with cutting(talk, spool, excerpts=wanted, in_flight=lambda: 1) as running:
+        for piece in running:
+            found.append((piece.cut.start, piece.cut.end))
+            assert np.array_equal(sounds.decode(piece.path), sound[piece.cut.start : piece.cut.end])
+            assert piece.cut.digest == hashlib.sha256(sound[piece.cut.start : piece.cut.end].tobytes()).hexdigest()
+            piece.release()
+
+    assert found == wanted
+    assert running.heard < 60
+
+
+def test_a_stretch_beyond_the_end_is_as_long_as_the_recording_lasts(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool, excerpts=[(58 * RATE, 70 * RATE), (80 * RATE, 90 * RATE)]) as running:
+        cuts = [piece.cut for piece in all_pieces(running)]
+
+    assert [(cut.start, cut.end) for cut in cuts] == [(58 * RATE, 60 * RATE)]
+
+
 def test_what_the_header_promised_is_known_with_the_first_piece(talk: Path, spool: Path) -> None:
     with cutting(talk, spool, SHORT) as running:
         before = running.opening

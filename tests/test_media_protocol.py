@@ -51,6 +51,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         limit_cpu_base=quantities,
         limit_cpu_ratio=quantities,
         planned=st.lists(cuts, max_size=3).map(tuple),
+        excerpts=st.lists(st.tuples(st.integers(0, 9), st.integers(10, 1 << 40)), max_size=3).map(tuple),
     ),
     st.builds(Grant, counts),
     st.builds(Opened, st.none() | quantities, counts, texts, st.lists(texts, max_size=3).map(tuple)),
@@ -114,7 +115,13 @@ def test_a_line_that_could_do_harm_is_refused(line: bytes) -> None:
         decode(line)
 
 
-@pytest.mark.parametrize(("name", "value"), [("planned", 1), ("auto", 1), ("codec", None)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("planned", 1), ("auto", 1), ("codec", None), ("excerpts", 1), ("excerpts", [1]), ("excerpts", [[1]]),
+        ("excerpts", [[2, 2]]), ("excerpts", [[-1, 2]]), ("excerpts", [[0, "1"]]),
+    ],
+)  # fmt: skip
 def test_an_order_is_checked_as_well(name: str, value: object) -> None:
     order = Order(
         spool="/s",

@@ -20,6 +20,7 @@ from watcher.errors import FileError, JobError, OutputError, PassingError
 from watcher.media.confine import allow_cpu, confine
 from watcher.media.decode import Recording
 from watcher.media.encode import encode
+from watcher.media.excerpts import Excerpts
 from watcher.media.levels import Meter
 from watcher.media.piece import RATE
 from watcher.media.plan import Planner, Span, rules_for
@@ -127,12 +128,15 @@ class Child:
             skip_silence=order.skip_silence,
         )
         self._talk.send(Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others))
-        planner = Planner(rules, planned=order.planned)
+        planner = Excerpts(order.excerpts) if order.excerpts else Planner(rules, planned=order.planned)
         for samples in recording.samples():
             self._heard += len(samples)
             self._meter.add(samples)
             planner.feed(samples)
             self._make(planner)
+            if isinstance(planner, Excerpts) and planner.done:
+                # The rest of the recording is not read: there is nothing to sum up.
+                return
             self._beat()
         planner.finish()
         self._make(planner)
@@ -146,7 +150,7 @@ class Child:
             )
         )
 
-    def _make(self, planner: Planner) -> None:
+    def _make(self, planner: Planner | Excerpts) -> None:
         """Make the pieces that are certain by now."""
         while (span := planner.span()) is not None:
             if planner.replanned is not None and not self._told_replanned:

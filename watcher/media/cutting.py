@@ -72,6 +72,8 @@ class Cutting:
     The recording is read through `descriptor` by pread alone. `planned` are cuts of an earlier run: they are made
     again as they were while the recording sounds as it did; where it does not, `replanned` says from which index on.
     `in_flight` says how many pieces may be asked for at once; the child's pieces get shorter to keep that many busy.
+    With `excerpts` (first sample, sample behind; in order of time) the pieces are these stretches alone, fewer where the
+    recording is shorter; then the iteration ends, and no `summary` is made unless all of it was heard.
 
     Raises FileError (reasons "undecodable", "unsupported", "no_audio", "too_long", "limits", "crashed"), PassingError
     ("unreadable", "stalled", "killed", "child"), OutputError ("spool") and StoppedError while iterating.
@@ -86,6 +88,7 @@ class Cutting:
         stop: threading.Event,
         in_flight: Callable[[], int],
         planned: Sequence[Cut] = (),
+        excerpts: Sequence[tuple[int, int]] = (),
         max_seconds: float = 0.0,
         max_bytes: int = 24 << 20,
         limits: Limits | None = None,
@@ -98,6 +101,7 @@ class Cutting:
         self._stop = stop
         self._in_flight = in_flight
         self._planned = tuple(planned)
+        self._excerpts = tuple(excerpts)
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
         self._limits = limits or Limits()
@@ -164,6 +168,8 @@ class Cutting:
                     self.opening = Opening(opened.seconds, opened.pieces, opened.stream, opened.others)
                 case Made() as made:
                     yield self._piece(made)
+                    if made.cut.index + 1 == len(self._excerpts):
+                        return
                 case Progress() as progress:
                     self.heard = progress.samples / RATE
                 case Replanned() as replanned:
@@ -219,6 +225,7 @@ class Cutting:
             limit_cpu_base=limits.cpu_base,
             limit_cpu_ratio=limits.cpu_ratio,
             planned=self._planned,
+            excerpts=self._excerpts,
         )
 
     def _send(self, message: Message) -> None:

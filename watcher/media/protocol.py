@@ -49,6 +49,8 @@ class Order:
     limit_cpu_base: float
     limit_cpu_ratio: float
     planned: tuple[Cut, ...] = ()
+    #: Make pieces of these stretches alone (first sample, sample behind), in order of time; then end without `Ended`.
+    excerpts: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,20 @@ class _Fields:
             for item in map(_Fields, values)
         )
 
+    def stretches(self, name: str) -> tuple[tuple[int, int], ...]:
+        values = self._data.get(name)
+        if not isinstance(values, list):
+            raise ProtocolError(f"{name} is no list: {values!r:.200}")
+        found = []
+        for value in values:
+            if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - first and behind
+                raise ProtocolError(f"{name} holds no stretch: {value!r:.200}")
+            start, end = (_Fields({name: position}).integer(name) for position in value)
+            if start >= end:
+                raise ProtocolError(f"{name} has no length: {value!r:.200}")
+            found.append((start, end))
+        return tuple(found)
+
 
 def _order(fields: _Fields) -> Order:
     return Order(
@@ -241,6 +257,7 @@ def _order(fields: _Fields) -> Order:
         limit_cpu_base=fields.number("limit_cpu_base"),
         limit_cpu_ratio=fields.number("limit_cpu_ratio"),
         planned=fields.cuts("planned"),
+        excerpts=fields.stretches("excerpts"),
     )
 
 
