@@ -307,6 +307,13 @@ def test_segments_empty_and_words_full() -> None:
     assert read(body) == Transcript((Segment("Hi", 0.0, 0.5, words=(Word("Hi", 0.0, 0.5),)),), "en", 10.0)
 
 
+@pytest.mark.parametrize("name", ["detected_language_probability", "language_probability"])
+def test_how_sure_the_server_is_of_the_language_is_kept(name: str) -> None:
+    assert read({"text": "Hi", "language": "english", name: 0.75}).language_probability == 0.75
+    assert read({"text": "Hi", "language": "english", name: "?"}).language_probability is None
+    assert read({"text": "Hi", "language": "english"}).language_probability is None
+
+
 def test_string_ids_and_speakers() -> None:
     entry = {"type": "transcript.text.segment", "id": "seg_001", "start": 0, "end": 1, "text": "Hi", "speaker": "A"}
 

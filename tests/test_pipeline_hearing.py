@@ -55,13 +55,19 @@ class Scene:
 
 
 @contextmanager
-def scene(script: Script, tmp_path: Path, options: MediaOptions | None = None) -> Iterator[tuple[Scene, list[Asked]]]:
+def scene(
+    script: Script, tmp_path: Path, options: MediaOptions | None = None, *, places: int = 4
+) -> Iterator[tuple[Scene, list[Asked]]]:
     ledger = open_ledger(tmp_path / "state")
     stop = threading.Event()
     with serving(script) as server, ThreadPoolExecutor(8) as pool:
         client = Client(Endpoint(server.url), memory=ledger)
         gate = Gate(
-            GateOptions(concurrency=4), endpoint_name=client.endpoint.name, memory=ledger, buy=ledger.buy, stop=stop
+            GateOptions(concurrency=places),
+            endpoint_name=client.endpoint.name,
+            memory=ledger,
+            buy=ledger.buy,
+            stop=stop,
         )
         tools = Tools(
             ledger=ledger,
@@ -276,3 +282,81 @@ def upload_of(path: Path) -> Upload:
     path.write_bytes(b"fLaC other")
     descriptor = os.open(path, os.O_RDONLY)
     return Upload(descriptor, path.stat().st_size, 1.0, "audio.flac", "audio/flac")
+
+
+FRENCH = "Il y avait beaucoup à dire là-dessus, et ils ont donc continué à parler jusque tard dans la soirée."
+ENGLISH = "There was a great deal to say about it, and so they went on talking until late in the evening."
+
+
+def said(text: str, language: str, *, at: float = 0.0) -> Reply:
+    return Reply({"text": text, "language": language, "segments": [{"start": at, "end": at + 8, "text": text}]})
+
+
+def guessing(first: Reply, *others: Reply, second: Reply) -> Script:
+    """Answer pieces that come one after the other, and questions in a given language by `second`."""
+    waiting = [first, *others]
+
+    def script(asked: Asked) -> Reply:
+        if "language" in asked.form:
+            return second
+        return waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+    return script
+
+
+SHORT = MediaOptions(pieces="fixed", piece_seconds=30)
+
+
+def test_a_piece_taken_for_another_language_is_asked_for_again_once_and_never_paid_a_third_time(tmp_path: Path) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    script = guessing(said(ENGLISH, "english", at=14), said(FRENCH, "french"), second=said(FRENCH, "french", at=14))
+    with scene(script, tmp_path, SHORT, places=1) as (made, asked):
+        heard = made.hear(path)
+        first = len(asked)
+        os.utime(path)
+        again = made.hear(path)
+
+    pieces = len(heard.content.cuts)
+    assert [one.form.get("language") for one in asked] == [None] * pieces + ["fr"]
+    assert asked[-1].file[1] == asked[0].file[1]
+    assert heard.transcript.language == "fr"
+    assert heard.transcript.text == " ".join([FRENCH] * pieces)
+    assert ["asked for again as French" in warning.message for warning in heard.warnings] == [True]
+    spans = [(cut.end - cut.start) / 16_000 for cut in heard.content.cuts]
+    assert heard.paid_seconds == pytest.approx(sum(spans) + spans[0])
+    assert first == len(asked)
+    assert (again.transcript, again.warnings, again.paid_seconds) == (heard.transcript, heard.warnings, 0.0)
+
+
+def test_a_bilingual_recording_is_asked_for_once(tmp_path: Path) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    script = guessing(said(ENGLISH, "english"), said(FRENCH, "french"), second=refusal("never asked"))
+    with scene(script, tmp_path, SHORT, places=1) as (made, asked):
+        heard = made.hear(path)
+
+    assert len(asked) == len(heard.content.cuts) > 2
+    assert heard.transcript.text.startswith(ENGLISH)
+    assert heard.transcript.language == "fr"
+    assert heard.warnings == ()
+
+
+@pytest.mark.parametrize("refused", [refusal("Invalid file format."), Reply("busy", 500)])
+def test_a_second_question_that_is_refused_fails_nothing(tmp_path: Path, refused: Reply) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=70)
+    script = guessing(said(ENGLISH, "english", at=14), said(FRENCH, "french"), second=refused)
+    with scene(script, tmp_path, SHORT, places=1) as (made, _):
+        heard = made.hear(path)
+
+    assert heard.transcript.text.startswith(ENGLISH)
+    assert ["its text stays as it came" in warning.message for warning in heard.warnings] == [True]
+
+
+def test_where_the_language_is_given_nothing_was_guessed(tmp_path: Path) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=70)
+    german = replace(WANTED, request=Request(language="de"))
+    script = guessing(said(ENGLISH, "english", at=14), said(FRENCH, "french"), second=said(FRENCH, "french"))
+    with scene(script, tmp_path, SHORT, places=1) as (made, asked):
+        heard = made.hear(path, wanted=german)
+
+    assert len(asked) == len(heard.content.cuts)
+    assert heard.warnings == ()

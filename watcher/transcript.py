@@ -68,6 +68,8 @@ class Transcript:
     #: Seconds of audio this covers.
     duration: float = 0.0
     timed: bool = True
+    #: How sure the server is of the language it detected, from 0 to 1; None where it does not say.
+    language_probability: float | None = None
 
     @property
     def text(self) -> str:
@@ -83,6 +85,14 @@ class Part:
     end: float
     transcript: Transcript
 
+    @property
+    def spoken(self) -> float:
+        """Seconds in which something was said: those of the segments with text, or all where the server gave no times."""
+        segments = [segment for segment in self.transcript.segments if segment.text.strip()]
+        if not self.transcript.timed:
+            return self.end - self.start if segments else 0.0
+        return sum(max(0.0, segment.end - segment.start) for segment in segments)
+
 
 def join(parts: Sequence[Part], *, duration: float) -> Transcript:
     """Make one transcript of the parts of a recording of `duration` seconds.
@@ -91,7 +101,7 @@ def join(parts: Sequence[Part], *, duration: float) -> Transcript:
     word that both have, else at the middle of the overlap; what only one of them has is kept when in doubt, because a
     doubled word is seen and a missing one is not. Times lie within their part and never go back.
 
-    The language is that of most seconds. Speakers are only known within their part, so where there are several parts
+    The language is the one that is spoken longest. Speakers are only known within their part, so where there are several parts
     their names are prefixed with the part's number ("2-A"). It is `timed` when every part that has text is; an untimed
     part's segments bear the part's bounds.
     """
@@ -107,10 +117,19 @@ def join(parts: Sequence[Part], *, duration: float) -> Transcript:
             _part_at(ahead, behind)
     return Transcript(
         segments=tuple(segment for _, segments in spoken for segment in segments),
-        language=_majority(ordered),
+        language=main_language(ordered),
         duration=duration,
         timed=all(part.transcript.timed for part, _ in spoken),
     )
+
+
+def main_language(parts: Sequence[Part]) -> str:
+    """Return the language that is spoken longest, of the parts that have one; "" when none has."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        if part.transcript.language and part.transcript.text:
+            seconds[part.transcript.language] += part.spoken
+    return max(seconds, key=lambda language: seconds[language], default="")
 
 
 # Placing a part.
@@ -415,12 +434,3 @@ def _cut(segment: Segment, tokens: Sequence[_Token], low: int, high: int) -> Seg
 
 def _key(text: str) -> str:
     return "".join(sign for sign in unicodedata.normalize("NFKC", text).casefold() if sign.isalnum())
-
-
-def _majority(parts: Sequence[Part]) -> str:
-    """Give the language of most seconds of audio in which something was said."""
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for part in parts:
-        if part.transcript.language and part.transcript.text:
-            seconds[part.transcript.language] += part.end - part.start
-    return max(seconds, key=lambda language: seconds[language], default="")

@@ -42,7 +42,10 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
     if stripped[0] == "<":
         raise Unfit("the server answered with a web page instead of a transcript")
     if stripped[0] in "{[":
-        found = _of_object(_loaded(stripped), seconds)
+        answer = _loaded(stripped)
+        # As whisper.cpp names it, and as faster-whisper does.
+        sure = _number(answer.get("detected_language_probability", answer.get("language_probability")))
+        found = replace(_of_object(answer, seconds), language_probability=sure)
     elif stripped[0] == '"' and stripped[-1] == '"' and isinstance(inner := _try_load(stripped), str):
         found = _of_text(inner, seconds)
     else:

@@ -4,23 +4,25 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from watcher import container, media
 from watcher.client import Answer, Request, Upload, deadline, parse
-from watcher.errors import AccountError, FileError, JobError, Remedy, RemedyError
-from watcher.job import Cut, Job
+from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError
+from watcher.job import Cut, Job, ResultWarning
 from watcher.ledger.protocol import Content, Ledger
+from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.tools import Patience, Tools, Wanted
 from watcher.transcript import Part, Transcript, join
 
 _log = structlog.get_logger()
+_Answer = TypeVar("_Answer")
 
 #: Samples a second, in which cuts are counted.
 _RATE: Final = 16_000
@@ -43,17 +45,59 @@ class Heard:
     #: Indexes of the pieces whose answers were stored already.
     cached: frozenset[int] = frozenset()
     paid_seconds: float = 0.0
+    #: What is in doubt about the answers.
+    warnings: tuple[ResultWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked about a piece, and under what the answer is kept."""
+
+    request: Request
+    #: Key of the answer, beside the digest of what was heard.
+    parameters: str
+
+    def again(self, language: str) -> "_Question":
+        """Return the question about a piece whose language was guessed and is in doubt."""
+        key = hashlib.sha256(f"{self.parameters} again {language}".encode()).hexdigest()
+        return _Question(replace(self.request, language=language), key)
 
 
 def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
     """Put a known recording together from its stored answers to `request`; None when one of them is missing."""
+    question = _Question(request, content.parameters)
+
+    def recalled(cut: Cut, question: _Question) -> Part | None:
+        body = ledger.recall(cut.digest, question.parameters)
+        return None if body is None else _part(cut, body, question.request)
+
     parts = []
     for cut in content.cuts:
-        body = ledger.recall(cut.digest, content.parameters)
-        if body is None:
+        part = recalled(cut, question)
+        if part is None:
             return None
-        parts.append(_part(cut, body, request))
-    return Heard(join(parts, duration=content.seconds), content, cached=frozenset(cut.index for cut in content.cuts))
+        parts.append(part)
+    parts, warnings = _settled(parts, question, lambda index, again: recalled(content.cuts[index], again))
+    return Heard(
+        join(parts, duration=content.seconds),
+        content,
+        cached=frozenset(cut.index for cut in content.cuts),
+        warnings=warnings,
+    )
+
+
+def _settled(
+    parts: list[Part], question: _Question, ask: Callable[[int, _Question], Part | None]
+) -> tuple[list[Part], tuple[ResultWarning, ...]]:
+    """Settle the languages that the server guessed; where one was given, or the text is a translation, it guessed none."""
+    if question.request.language or question.request.task == "translate":
+        return parts, ()
+
+    def ask_again(index: int, language: str) -> Transcript | None:
+        part = ask(index, question.again(language))
+        return None if part is None else part.transcript
+
+    return settle(parts, ask_again)
 
 
 def _part(cut: Cut, body: bytes, request: Request) -> Part:
@@ -71,9 +115,12 @@ class Hearing:
         self._tools = tools
         self._beat = beat
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
+        self._question = _Question(wanted.request, self._parameters)
         self._sketch = media.sketch(descriptor)
         #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
+        #: Seconds of audio that were asked for a second time.
+        self._paid_again = 0.0
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
@@ -126,7 +173,7 @@ class Hearing:
             body = ledger.recall(digest, self._parameters)
             cached = body is not None
             if body is None:
-                body = self._ask(upload, digest, small=True)
+                body = self._ask(upload, digest, self._question, small=True)
         transcript = parse(body, seconds, self._wanted.request)
         content = Content(
             digest=digest,
@@ -151,7 +198,7 @@ class Hearing:
         key = hashlib.sha256(key.encode()).hexdigest()
         self._cut_keys.append(key)
         limits = tools.client.limits()
-        requests = _Requests(partial(self._ask_piece, form), self._parameters, tools, self._job)
+        requests = _Requests(partial(self._ask_piece, form), tools, self._job)
         with media.Cutting(
             self._descriptor,
             options,
@@ -165,28 +212,70 @@ class Hearing:
             try:
                 for piece in self._paced(cutting):
                     ledger.keep_cut(self._sketch, key, piece.cut)
-                    requests.add(piece)
+                    requests.add(piece, self._question)
                 requests.finish(self._beat)
             except BaseException:
                 requests.give_up(self._beat)
                 raise
             summary = cutting.summary
+        cuts = requests.cuts()
+        parts, doubts = _settled(
+            requests.parts(), self._question, lambda index, question: self._again(cuts[index], question, form)
+        )
         content = Content(
             digest=summary.content,
             sketch=self._sketch,
             parameters=self._parameters,
             seconds=summary.seconds,
-            cuts=requests.cuts(),
+            cuts=cuts,
             loudness=summary.loudness,
             warnings=summary.warnings,
         )
         ledger.keep_content(content, cut=self._cut_keys)
         return Heard(
-            join(requests.parts(self._wanted.request), duration=summary.seconds),
+            join(parts, duration=summary.seconds),
             content,
             cached=requests.cached,
-            paid_seconds=requests.paid_seconds,
+            paid_seconds=requests.paid_seconds + self._paid_again,
+            warnings=doubts,
         )
+
+    def _again(self, cut: Cut, question: _Question, form: Form) -> Part | None:
+        """Return a second answer about a piece; None where there is none to be had.
+
+        All is there without it, so a refusal does not fail the recording; what closes the gate is raised.
+        """
+        body = self._tools.ledger.recall(cut.digest, question.parameters)
+        if body is None:
+            try:
+                body = self._asked_again(cut, question, form)
+            except (FileError, RemedyError, PassingError) as error:
+                _log.info("api.degraded", reason=error.reason, message=error.message)
+        return None if body is None else _part(cut, body, question.request)
+
+    def _asked_again(self, cut: Cut, question: _Question, form: Form) -> bytes | None:
+        """Cut the piece out once more and ask for it; None where the recording sounds differently by now."""
+        tools = self._tools
+        self._beat(_LONGEST_CUT)
+        with media.Cutting(
+            self._descriptor,
+            form.options,
+            spool=tools.spool,
+            stop=tools.stop,
+            in_flight=lambda: 1,
+            excerpts=((cut.start, cut.end),),
+            max_bytes=tools.client.limits().max_bytes,
+        ) as cutting:
+            piece = next(iter(cutting), None)
+            if piece is None or piece.cut.digest != cut.digest:
+                return None
+            asked = tools.submit(lambda: _sent(piece, partial(self._ask_piece, form, question, digest=cut.digest)))
+            while not asked.done():
+                self._beat(2 * _SPELL)
+                wait([asked], timeout=_SPELL)
+            body, cached = asked.result()
+        self._paid_again += 0.0 if cached else piece.seconds
+        return body
 
     def _paced(self, cutting: media.Cutting) -> Iterator[media.Piece]:
         """Give the pieces as they come; each may honestly take a while, also because earlier ones wait at the gate."""
@@ -210,15 +299,15 @@ class Hearing:
             yield piece
             self._beat(_LONGEST_CUT)
 
-    def _ask_piece(self, form: Form, upload: Upload, digest: str) -> tuple[bytes, bool]:
+    def _ask_piece(self, form: Form, question: _Question, upload: Upload, digest: str) -> tuple[bytes, bool]:
         """Give the piece's answer, and whether it was known: another recording may have asked for it meanwhile."""
         with self._tools.turns.take(digest):
-            known = self._tools.ledger.recall(digest, self._parameters)
-            return (
-                (self._ask(upload, digest, small=False, thorough=form.last), False) if known is None else (known, True)
-            )
+            known = self._tools.ledger.recall(digest, question.parameters)
+            if known is not None:
+                return known, True
+            return self._ask(upload, digest, question, small=False, thorough=form.last), False
 
-    def _ask(self, upload: Upload, digest: str, *, small: bool, thorough: bool = False) -> bytes:
+    def _ask(self, upload: Upload, digest: str, question: _Question, *, small: bool, thorough: bool = False) -> bytes:
         """Ask the server through the gate; the answer is in the ledger before anything else happens.
 
         `thorough`: no other encoding is left, so that a simpler question is tried as well.
@@ -229,7 +318,7 @@ class Hearing:
             if small:
                 # From here on it is the server's turn, whose silence the client bounds; several forms may be tried.
                 self._beat(_TRIES * deadline(upload))
-            return tools.client.ask(upload, self._wanted.request, thorough=thorough)
+            return tools.client.ask(upload, question.request, thorough=thorough)
 
         if small:
             self._beat(_LONGEST_WAIT)
@@ -243,7 +332,7 @@ class Hearing:
             # The digest is of what was there before: an answer about other bytes must not be found under it.
             unchanged(self._job, self._descriptor)
         tools.ledger.keep(
-            digest, self._parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
+            digest, question.parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
         )
         return answer.body
 
@@ -262,14 +351,12 @@ def _given_up(error: RemedyError) -> JobError:
 class _Requests:
     """The requests of one recording, beside each other, and their answers in the recording's order."""
 
-    def __init__(
-        self, ask: Callable[[Upload, str], tuple[bytes, bool]], parameters: str, tools: Tools, job: Job
-    ) -> None:
+    def __init__(self, ask: Callable[..., tuple[bytes, bool]], tools: Tools, job: Job) -> None:
         self._ask = ask
-        self._parameters = parameters
         self._tools = tools
         self._job = job
         self._pieces: list[media.Piece] = []
+        self._questions: list[_Question] = []
         self._bodies: dict[int, bytes] = {}
         self._running: dict[Future[tuple[bytes, bool]], media.Piece] = {}
         self._cached: set[int] = set()
@@ -284,16 +371,18 @@ class _Requests:
         """Seconds of audio that were asked for."""
         return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
 
-    def add(self, piece: media.Piece) -> None:
-        """Ask for a piece, unless its answer is known. Raises what an earlier request met."""
+    def add(self, piece: media.Piece, question: _Question) -> None:
+        """Ask the question about a piece, unless its answer is known. Raises what an earlier request met."""
         self._pieces.append(piece)
-        body = self._tools.ledger.recall(piece.cut.digest, self._parameters)
+        self._questions.append(question)
+        body = self._tools.ledger.recall(piece.cut.digest, question.parameters)
         if body is not None:
             self._cached.add(piece.cut.index)
             self._bodies[piece.cut.index] = body
             piece.release()
         else:
-            self._running[self._tools.submit(lambda: self._send(piece))] = piece
+            ask = partial(self._ask, question, digest=piece.cut.digest)
+            self._running[self._tools.submit(lambda: _sent(piece, ask))] = piece
         self._collect({future for future in self._running if future.done()})
 
     def finish(self, beat: Patience) -> None:
@@ -315,20 +404,12 @@ class _Requests:
         """Give the cuts, in order."""
         return tuple(piece.cut for piece in self._pieces)
 
-    def parts(self, request: Request) -> list[Part]:
-        """Give the answers to `request`, in the recording's order."""
-        return [_part(piece.cut, self._bodies[piece.cut.index], request) for piece in self._pieces]
-
-    def _send(self, piece: media.Piece) -> tuple[bytes, bool]:
-        try:
-            descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                upload = Upload(descriptor, size=piece.size, seconds=piece.seconds, name=piece.name, mime=piece.mime)
-                return self._ask(upload, piece.cut.digest)
-            finally:
-                os.close(descriptor)
-        finally:
-            piece.release()
+    def parts(self) -> list[Part]:
+        """Give the answers, in the recording's order."""
+        return [
+            _part(piece.cut, self._bodies[piece.cut.index], question.request)
+            for piece, question in zip(self._pieces, self._questions, strict=True)
+        ]
 
     def _collect(self, done: set[Future[tuple[bytes, bool]]]) -> None:
         for future in done:
@@ -343,3 +424,15 @@ class _Requests:
             pieces=len(self._pieces),
             seconds_done=sum(piece.seconds for piece in heard),
         )
+
+
+def _sent(piece: media.Piece, ask: Callable[[Upload], _Answer]) -> _Answer:
+    """Hand the piece's file to `ask`, and remove it then."""
+    try:
+        descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return ask(Upload(descriptor, size=piece.size, seconds=piece.seconds, name=piece.name, mime=piece.mime))
+        finally:
+            os.close(descriptor)
+    finally:
+        piece.release()

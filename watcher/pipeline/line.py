@@ -111,7 +111,7 @@ def _written(
 ) -> Outcome:
     transcript = _reviewed(heard, wanted)
     captions = layout(transcript, wanted.rules, duration=heard.content.seconds)
-    warnings = (*heard.content.warnings, *_strained(captions))
+    warnings = (*heard.content.warnings, *heard.warnings, *_strained(captions))
     outputs = sidecar.place(
         job,
         _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings),

@@ -1,0 +1,116 @@
+"""Which language a recording is in, where the server guesses it for each piece by itself.
+
+Whisper guesses from the first 30 seconds it hears. Where these hold music, or few words, the guess may be wrong, and then
+the whole piece is written in the wrong language: the first minute of a French interview came out in English. A guess made
+from clear speech is kept, so a bilingual recording stays bilingual.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from watcher.cues.text import is_wide_script
+from watcher.job import ResultWarning
+from watcher.languages import name
+from watcher.transcript import Part, Segment, Transcript, Word, main_language
+
+#: Letters below which a guess is worth little: about twelve words. A character of Chinese, Japanese or Korean counts as
+#: three letters.
+_FEW_LETTERS: Final = 60
+_WIDE_LETTERS: Final = 3
+#: Seconds until the first twelve letters (some three words) are said, from which on something else came first. Silence is
+#: cut off before a piece is sent, so it is music or noise. Whisper stretches the first word back over it, so the start of
+#: the first word tells nothing.
+_LATE_SECONDS: Final = 5.0
+_FIRST_LETTERS: Final = 12
+#: The server doubts that the first segment is speech at all (openai/whisper transcribe.py, no_speech_threshold).
+_NO_SPEECH: Final = 0.6
+#: faster-whisper's language_detection_threshold: what is less likely is no detection.
+_LIKELY: Final = 0.5
+_HINT: Final = 'where all recordings of a folder are in one language, set it: language = "{}"'
+
+
+def settle(
+    parts: Sequence[Part], ask_again: Callable[[int, str], Transcript | None]
+) -> tuple[list[Part], tuple[ResultWarning, ...]]:
+    """Return the parts with the languages that count, and warnings about those that the server guessed differently.
+
+    The recording's language is the one that is spoken longest, of those that a part with a sure guess has. An unsure part
+    with a guess that no sure part shares gets the recording's language. The longest of these is worth a second answer:
+    `ask_again(index of the part, ISO code of the language)` returns it, or None where there is none; it takes the place of
+    the first one, unless the server itself trusts it less.
+    """
+    sure = {part.transcript.language for part in parts if not unsure(part)} - {""}
+    main = main_language([part for part in parts if part.transcript.language in sure])
+    doubted = [index for index, part in enumerate(parts) if main and part.transcript.language not in {"", *sure}]
+    longest = max(doubted, key=lambda index: parts[index].spoken, default=-1)
+    result, warnings = list(parts), []
+    for index in doubted:
+        part = parts[index]
+        second = ask_again(index, main) if index == longest else None
+        chosen, note = part.transcript, False
+        if second is None:
+            outcome, note = "its text stays as it came", _letters_of(part) >= _FEW_LETTERS
+        elif _trusted_less(second, part.transcript):
+            outcome = f"asked for again as {name(main)} it came out worse, so its text stays"
+        else:
+            chosen, outcome = second, f"it was asked for again as {name(main)}"
+        result[index] = replace(part, transcript=replace(chosen, language=main))
+        message = (
+            f"{_clock(part.start)} to {_clock(part.end)} was taken for {name(part.transcript.language)}, "
+            f"but the recording is {name(main)}: {outcome}"
+        )
+        warnings.append(ResultWarning("language_in_doubt", message, _HINT.format(main), note=note))
+    return result, tuple(warnings)
+
+
+def unsure(part: Part) -> bool:
+    """Return whether the part's language was guessed from little or no speech."""
+    transcript = part.transcript
+    if _letters_of(part) < _FEW_LETTERS:
+        return True
+    likely = transcript.language_probability
+    if likely is not None and likely < _LIKELY:
+        return True
+    segments = [segment for segment in transcript.segments if segment.text.strip()]
+    doubt = segments[0].no_speech_prob
+    return transcript.timed and ((doubt is not None and doubt > _NO_SPEECH) or _beginning(segments) > _LATE_SECONDS)
+
+
+def _letters_of(part: Part) -> int:
+    return sum(_letters(segment.text) for segment in part.transcript.segments)
+
+
+def _letters(text: str) -> int:
+    letters = sum(character.isalnum() for character in text)
+    return letters * _WIDE_LETTERS if is_wide_script(text) else letters
+
+
+def _beginning(segments: Sequence[Segment]) -> float:
+    """Return the second at which the first letters of a text were said."""
+    words: list[Word | Segment] = [word for segment in segments for word in segment.words]
+    missing = _FIRST_LETTERS
+    for said in words or segments:
+        letters = _letters(said.text)
+        if letters >= missing:
+            return said.end if words else said.start + (said.end - said.start) * missing / letters
+        missing -= letters
+    return 0.0
+
+
+def _trusted_less(second: Transcript, first: Transcript) -> bool:
+    """Return whether the server gives the second answer a lower avg_logprob; False where it gives none."""
+    trust, former = _trust(second), _trust(first)
+    return trust is not None and former is not None and trust < former
+
+
+def _trust(transcript: Transcript) -> float | None:
+    """Return the mean avg_logprob by characters; None where the server gives none."""
+    rated = [(len(part.text), part.avg_logprob) for part in transcript.segments if part.avg_logprob is not None]
+    characters = sum(count for count, _ in rated)
+    return sum(count * value for count, value in rated) / characters if characters else None
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
