@@ -3,15 +3,17 @@
 import os
 import threading
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from daemon import eventually
 from scripted import Asked, Reply, Script, serving
-from sounds import speechlike
+from sounds import encode, speech, speechlike
 
 from watcher.client import Client, Endpoint, Request, Upload
 from watcher.cues import Rules
@@ -24,6 +26,7 @@ from watcher.ledger.protocol import Ledger
 from watcher.media import MediaOptions
 from watcher.pipeline import Tools, Turns, Wanted
 from watcher.pipeline.hearing import Heard, Hearing
+from watcher.worker import Beat
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
 WANTED = Wanted(Request(), ("txt",), "{stem}", Rules(), Text())
@@ -31,12 +34,19 @@ WANTED = Wanted(Request(), ("txt",), "{stem}", Rules(), Text())
 
 @dataclass
 class Scene:
-    """A recording that is worked on; `beat` hears the signs of life."""
+    """A recording that is worked on; `beat` gets the signs of life, whose time is `now` (seconds)."""
 
     ledger: Ledger
     tools: Tools
     root: Path
-    beat: Callable[..., None] = lambda *_: None
+    now: list[float]
+    beat: Beat
+
+    def live_until(self, moment: float) -> None:
+        """Let time pass in steps that nobody may be silent through without having announced it."""
+        while self.now[0] < moment:
+            self.now[0] += 50.0
+            eventually(lambda: not self.beat.overdue, what=f"a sign of life after {self.now[0]} s")
 
     def hear(self, path: Path, *, small: bool = False, wanted: Wanted = WANTED) -> Heard:
         descriptor = os.open(path, os.O_RDONLY)
@@ -81,7 +91,8 @@ def scene(
             turns=Turns(),
         )
         try:
-            yield Scene(ledger, tools, tmp_path), server.asked
+            now = [0.0]
+            yield Scene(ledger, tools, tmp_path, now, Beat(lambda: now[0])), server.asked
         finally:
             stop.set()
             client.cancel()
@@ -156,17 +167,18 @@ def test_who_waits_for_what_was_asked_before_a_failure_is_alive(
         assert paid.wait(20)
         return ANSWER
 
-    beats: list[float] = []
+    class Counted(Beat):
+        beats = 0
 
-    def beat(seconds: float = 60.0) -> None:
-        if failed.is_set():
-            beats.append(seconds)
-        if len(beats) > 200:
-            paid.set()
+        def __call__(self, seconds: float = 60.0) -> None:
+            super().__call__(seconds)
+            self.beats += failed.is_set()
+            if self.beats > 200:
+                paid.set()
 
     path = speechlike(tmp_path / "talk.flac", seconds=120)
     with scene(script, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30)) as (made, _):
-        made.beat = beat
+        made.beat = Counted(lambda: 0.0)
         heard = made.hear(path)
 
     assert paid.is_set()
@@ -360,3 +372,68 @@ def test_where_the_language_is_given_nothing_was_guessed(tmp_path: Path) -> None
 
     assert len(asked) == len(heard.content.cuts)
     assert heard.warnings == ()
+
+
+@contextmanager
+def hearing(made: Scene, path: Path, *, small: bool) -> Iterator[None]:
+    """Hear a recording in a thread, as a worker does; the block ends when all of it was heard."""
+    with ThreadPoolExecutor(1) as worker:
+        heard = worker.submit(made.hear, path, small=small)
+        yield
+        assert heard.result(60).transcript.text
+
+
+@pytest.mark.parametrize("pieces_of_200_seconds", [1, 4])
+def test_a_worker_whose_requests_are_under_way_is_alive_until_one_is_past_its_deadline(
+    pieces_of_200_seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may take six times the sound; with one place, the fourth piece cannot even be cut before an answer came."""
+    monkeypatch.setattr("watcher.pipeline.hearing._SPELL", 0.01)
+    asked, answers = threading.Event(), threading.Event()
+
+    def script(_asked: Asked) -> Reply:
+        asked.set()
+        assert answers.wait(60)
+        return ANSWER
+
+    sounds = [np.tile(speech(50.0, seed=seed), 4) for seed in range(pieces_of_200_seconds)]
+    path = encode(np.concatenate(sounds), tmp_path / "talk.wav")
+    options = MediaOptions(pieces="fixed", piece_seconds=200)
+    with scene(script, tmp_path, options, places=1) as (made, _), hearing(made, path, small=False):
+        try:
+            assert asked.wait(30)
+            made.live_until(6 * 190.0)
+            made.now[0] = 6 * 300.0
+            made.beat()
+            assert made.beat.overdue
+        finally:
+            answers.set()
+
+
+def test_a_worker_that_waits_for_a_place_at_the_server_is_alive_however_long_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.gate.gate._SLICE", 0.01)
+    asked, answers = threading.Event(), threading.Event()
+
+    def script(_asked: Asked) -> Reply:
+        asked.set()
+        assert answers.wait(60)
+        return ANSWER
+
+    path = speechlike(tmp_path / "talk.wav", seconds=5)
+    with scene(script, tmp_path, places=1) as (made, _):
+        place = made.tools.gate.enter(seconds=1.0, small=True, path=b"/another")
+        place.__enter__()
+        with hearing(made, path, small=True):
+            try:
+                made.live_until(3 * 3600.0)
+                assert not asked.is_set()
+                place.__exit__(None, None, None)
+                assert asked.wait(30)
+                # From here on it is the server's turn: ten minutes for the shortest sound.
+                made.live_until(made.now[0] + 550.0)
+                made.now[0] += 600.0
+                assert made.beat.overdue
+            finally:
+                answers.set()

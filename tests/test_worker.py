@@ -267,6 +267,18 @@ def test_a_beat_is_overdue_only_after_the_time_it_asked_for() -> None:
     assert (early, beat.overdue) == (False, True)
 
 
+def test_a_beat_is_overdue_while_that_of_a_thread_which_works_for_it_is() -> None:
+    now = [0.0]
+    beat = Beat(lambda: now[0])
+    with beat.beside() as other:
+        other(100.0)
+        now[0] = 101.0
+        beat()
+        meanwhile = beat.overdue
+
+    assert (meanwhile, beat.overdue) == (True, False)
+
+
 def test_leases_that_are_held_are_renewed_and_a_lost_one_is_let_go(tmp_path: Path) -> None:
     now = [1000.0]
     ledger = open_ledger(tmp_path, clock=lambda: now[0])

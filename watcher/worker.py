@@ -6,8 +6,8 @@ job is decided by `verdict`, a pure function, so that a table of cases can test 
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -159,15 +159,34 @@ class Beat:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._until = monotonic() + _STEP
+        self._lock = threading.Lock()
+        self._beside: list[Beat] = []
 
     def __call__(self, seconds: float = _STEP) -> None:
-        """Say that the thread is alive and will say so again within `seconds`."""
+        """Note that the thread is alive, and announce the next sign of life within `seconds`."""
         self._until = self._monotonic() + seconds
+
+    @contextmanager
+    def beside(self) -> Iterator["Beat"]:
+        """Yield the sign of life of another thread that works for this one, for as long as it does; from that thread.
+
+        While it is overdue, so is this one: a worker that waits for its requests knows no bound of its own for them.
+        """
+        other = Beat(self._monotonic)
+        with self._lock:
+            self._beside.append(other)
+        try:
+            yield other
+        finally:
+            with self._lock:
+                self._beside.remove(other)
 
     @property
     def overdue(self) -> bool:
-        """True when the thread has been silent for longer than it said."""
-        return self._monotonic() > self._until
+        """True when this thread, or one that works for it, has been silent for longer than it announced."""
+        with self._lock:
+            others = list(self._beside)
+        return self._monotonic() > self._until or any(other.overdue for other in others)
 
 
 class Leases:
@@ -281,6 +300,7 @@ class Worker:
     def _claim(self) -> Job | None:
         """Claim the next job; none that failed as a probe while there are others that did not."""
         while (job := self._ledger.claim(self.name, lease=LEASE, small=self.small)) is not None:
+            self.beat()
             if job not in self._probes:
                 return job
             if not self._put_aside(job, _ASIDE):

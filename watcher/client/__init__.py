@@ -4,10 +4,10 @@
 content, and says of every refusal whose fault it is (see `errors`). `parse` reads a stored answer again.
 """
 
-from watcher.client.client import Client, deadline, parse
+from watcher.client.client import Client, parse
 from watcher.client.endpoint import Endpoint
 from watcher.client.form import Memory
 from watcher.client.request import Answer, Limits, Request
 from watcher.client.wire import Upload
 
-__all__ = ["Answer", "Client", "Endpoint", "Limits", "Memory", "Request", "Upload", "deadline", "parse"]
+__all__ = ["Answer", "Client", "Endpoint", "Limits", "Memory", "Request", "Upload", "parse"]

@@ -45,6 +45,8 @@ _FORM_BYTES: Final = 64 * 1024
 _GATEWAY_TIMEOUTS: Final = {504, 524}
 _GATEWAY_SECONDS: Final = 30.0
 _SHORTEST_SECONDS: Final = 60.0
+#: Seconds around an exchange that its deadline does not bound: a name is looked up, the answer is read.
+_AROUND: Final = 60.0
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
 
@@ -87,11 +89,20 @@ class Client:
         #: Tasks for which a refusal that names nothing met the plainest format, too.
         self._plainest_refused: set[str] = set()
 
-    def ask(self, upload: Upload, request: Request, *, thorough: bool = False) -> Answer:
+    def ask(
+        self,
+        upload: Upload,
+        request: Request,
+        *,
+        thorough: bool = False,
+        announce: Callable[[float], None] = lambda _: None,
+    ) -> Answer:
         """Return the server's answer about one file, asked in the richest form it honours.
 
         `thorough`: no other encoding of this sound is left, so a refusal that names nothing is met with simpler response
         formats, then without the prompt, even where others pass as they are.
+
+        `announce` hears before each exchange for how many seconds it may be silent: a little longer than its deadline.
 
         Raises AccountError and NoChannelError (every file would fail), PassingError (later), RemedyError (another form
         of the file may pass: smaller, shorter, another encoding), FileError, ChangedError, and StoppedError (`cancel`).
@@ -100,7 +111,7 @@ class Client:
         self._check(upload)
         talk = replace(self._opening(request), thorough=thorough)
         for calls in range(1, _MOST_CALLS + 1):
-            reply = self._post(talk, upload, request)
+            reply = self._post(talk, upload, request, announce)
             found = self._understood(reply, talk, upload, request)
             if isinstance(found, Transcript):
                 again = self._second_thought(talk, request)
@@ -165,7 +176,7 @@ class Client:
             whisper_cpp=server.whisper_cpp or self.endpoint.transcriptions.endswith("/inference"),
         )
 
-    def _post(self, talk: "_Talk", upload: Upload, request: Request) -> Reply:
+    def _post(self, talk: "_Talk", upload: Upload, request: Request, announce: Callable[[float], None]) -> Reply:
         url, fields = self._formulated(talk, request)
         _log.debug(
             "api.request",
@@ -175,9 +186,10 @@ class Client:
             bytes=upload.size,
             audio_seconds=round(upload.seconds, 3),
         )
-        began = self._monotonic()
+        began, seconds = self._monotonic(), deadline(upload)
+        announce(seconds + _AROUND)
         try:
-            reply = self._wire.post(url, fields, upload, seconds=deadline(upload))
+            reply = self._wire.post(url, fields, upload, seconds=seconds)
         except PassingError as error:
             if error.reason == "reset_sending" and self._again("reset", upload):
                 raise RemedyError(
@@ -372,7 +384,7 @@ class Client:
 
 
 def deadline(upload: Upload) -> float:
-    """Give the seconds one exchange may take: six times the audio, within 10 minutes and 12 hours, and the sending.
+    """Return the seconds one exchange may take: six times the audio, within 10 minutes and 12 hours, and the sending.
 
     Servers answer only at the end, and some queue requests behind others; the link is taken to carry 50 kB/s at least.
     """

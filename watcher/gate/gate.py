@@ -45,6 +45,8 @@ PATIENCE_SECONDS: Final = 120.0
 _LONGEST_OWN_PAUSE: Final = 30.0
 #: How often waiting threads look at `stop`, in seconds.
 _SLICE: Final = 0.25
+#: Seconds within which a thread that waits gives its next sign of life; it does so after every slice.
+_SILENT: Final = 60.0
 #: How often a held gate looks whether another process lifted the hold; and how soon it asks a fleet for leave to probe again.
 _SYNC_SECONDS: Final = 2.0
 #: Pauses shorter than this are not worth the ledger's memory.
@@ -229,8 +231,19 @@ class Gate:
         """Why the fleet can't be asked, if it can't."""
         return None if self._link is None else self._link.trouble
 
-    def run(self, call: Callable[[], _T], *, seconds: float, small: bool, path: bytes, tries: int = 3) -> _T:
+    def run(
+        self,
+        call: Callable[[], _T],
+        *,
+        seconds: float,
+        small: bool,
+        path: bytes,
+        tries: int = 3,
+        announce: Callable[[float], None] = lambda _: None,
+    ) -> _T:
         """Make a request through the gate; `seconds` of audio, of the file `path`.
+
+        `announce` hears, again and again while it waits, within how many seconds it hears from this thread at the latest.
 
         Being turned away (429, 503) and not reaching the server cost nothing: it waits and asks again, until the gate
         holds or the daemon stops. Other passing failures are tried `tries` times in all, a quarter of a second and more apart,
@@ -240,7 +253,7 @@ class Gate:
         passed = self._passed
         while True:
             try:
-                with self.enter(seconds=seconds, small=small, path=path):
+                with self.enter(seconds=seconds, small=small, path=path, announce=announce):
                     return call()
             except PassingError as error:
                 if error.crowded or error.reason == "unreachable":
@@ -253,17 +266,20 @@ class Gate:
                     if failures >= tries or error.reason == "timeout" or (error.retry_after or 0) > PATIENCE_SECONDS:
                         raise
                     rest = self._rest(error, failures)
+            announce(rest + _SILENT)
             if self._stop.wait(rest):
                 raise StoppedError("the daemon stops")
 
     @contextlib.contextmanager
-    def enter(self, *, seconds: float, small: bool, path: bytes) -> Iterator[None]:
-        """Hold a place for one request; the error that passes through tells the gate how it ended.
+    def enter(
+        self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None] = lambda _: None
+    ) -> Iterator[None]:
+        """Hold a place for one request; the error that passes through tells the gate how it ended. `announce`: see `run`.
 
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
         that made it hold an outage), StoppedError on stop.
         """
-        waiter = self._awaited(seconds=seconds, small=small)
+        waiter = self._awaited(seconds=seconds, small=small, announce=announce)
         error: BaseException | None = None
         try:
             yield
@@ -351,13 +367,14 @@ class Gate:
 
     # Going in.
 
-    def _awaited(self, *, seconds: float, small: bool) -> Waiter:
+    def _awaited(self, *, seconds: float, small: bool, announce: Callable[[float], None]) -> Waiter:
         waiter = Waiter(threading.Condition(self._lock), seconds, small=small)
         self._sync()
         with self._lock:
             self._line.join(waiter)
         try:
             while not waiter.granted:
+                announce(_SILENT)
                 with contextlib.suppress(StateBusyError):  # then nobody goes in, and it is tried again
                     self._budget.begin_day(self._clock())
                 with self._lock:

@@ -92,9 +92,13 @@ class Cutting:
         max_seconds: float = 0.0,
         max_bytes: int = 24 << 20,
         limits: Limits | None = None,
+        waiting: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`max_seconds`, `max_bytes`: the longest (0: any) and the largest piece the server takes."""
+        """`max_seconds`, `max_bytes`: the longest (0: any) and the largest piece the server takes.
+
+        `waiting` is called by the thread that iterates, several times a second while it waits for the next piece.
+        """
         self._descriptor = descriptor
         self._options = options
         self._spool = spool
@@ -105,6 +109,7 @@ class Cutting:
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
         self._limits = limits or Limits()
+        self._waiting = waiting
         self._clock = clock
         #: What the header promised; None until the iteration has begun.
         self.opening: Opening | None = None
@@ -247,6 +252,7 @@ class Cutting:
         while True:
             if self._stop.is_set() or self._closed:
                 raise StoppedError("The recording is not cut any further.")
+            self._waiting()
             self._grant()
             try:
                 message = self._lines.get(_GLANCE)

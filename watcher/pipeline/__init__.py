@@ -6,7 +6,7 @@ the moment it arrives, so whatever ends a run, the next one asks only for what i
 """
 
 from watcher.pipeline.line import render, run
-from watcher.pipeline.tools import Patience, Progress, Submit, Tools, Wanted
+from watcher.pipeline.tools import Beat, Progress, Submit, Tools, Wanted
 from watcher.pipeline.turns import Turns
 
-__all__ = ["Patience", "Progress", "Submit", "Tools", "Turns", "Wanted", "render", "run"]
+__all__ = ["Beat", "Progress", "Submit", "Tools", "Turns", "Wanted", "render", "run"]

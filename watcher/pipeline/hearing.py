@@ -11,14 +11,14 @@ from typing import Final, TypeVar
 import structlog
 
 from watcher import container, media
-from watcher.client import Answer, Request, Upload, deadline, parse
+from watcher.client import Answer, Request, Upload, parse
 from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError
 from watcher.job import Cut, Job, ResultWarning
 from watcher.ledger.protocol import Content, Ledger
 from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
 from watcher.pipeline.source import unchanged
-from watcher.pipeline.tools import Patience, Tools, Wanted
+from watcher.pipeline.tools import Beat, Tools, Wanted
 from watcher.transcript import Part, Transcript, join
 
 _log = structlog.get_logger()
@@ -26,10 +26,6 @@ _Answer = TypeVar("_Answer")
 
 #: Samples a second, in which cuts are counted.
 _RATE: Final = 16_000
-#: How long the child may take until the next piece, how long a request may wait at the gate, and how often it is asked.
-_LONGEST_CUT: Final = 900.0
-_LONGEST_WAIT: Final = 2 * 3600.0
-_TRIES: Final = 3
 #: A worker waits for its requests in spells of this many seconds, and is alive in between.
 _SPELL: Final = 30.0
 #: Bytes per second that even a slow disk gives.
@@ -108,7 +104,7 @@ def _part(cut: Cut, body: bytes, request: Request) -> Part:
 class Hearing:
     """One run's way to a transcript."""
 
-    def __init__(self, job: Job, descriptor: int, wanted: Wanted, tools: Tools, beat: Patience) -> None:
+    def __init__(self, job: Job, descriptor: int, wanted: Wanted, tools: Tools, beat: Beat) -> None:
         self._job = job
         self._descriptor = descriptor
         self._wanted = wanted
@@ -168,12 +164,11 @@ class Hearing:
         digest = media.digest(self._descriptor)
         size = self._job.fingerprint.size
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
-        # While somebody else asks for the same sound, that request is bounded by the client: no hang.
-        with self._tools.turns.take(digest, waiting=lambda: self._beat(2 * _SPELL)):
+        with self._tools.turns.take(digest, waiting=self._beat):
             body = ledger.recall(digest, self._parameters)
             cached = body is not None
             if body is None:
-                body = self._ask(upload, digest, self._question, small=True)
+                body = self._ask(upload, digest, self._question, self._beat, small=True)
         transcript = parse(body, seconds, self._wanted.request)
         content = Content(
             digest=digest,
@@ -208,9 +203,11 @@ class Hearing:
             in_flight=tools.gate.places,
             max_bytes=limits.max_bytes,
             max_seconds=limits.max_seconds or 0.0,
+            # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
+            waiting=self._beat,
         ) as cutting:
             try:
-                for piece in self._paced(cutting):
+                for piece in self._logged(cutting):
                     ledger.keep_cut(self._sketch, key, piece.cut)
                     requests.add(piece, self._question)
                 requests.finish(self._beat)
@@ -256,7 +253,6 @@ class Hearing:
     def _asked_again(self, cut: Cut, question: _Question, form: Form) -> bytes | None:
         """Cut the piece out once more and ask for it; None where the recording sounds differently by now."""
         tools = self._tools
-        self._beat(_LONGEST_CUT)
         with media.Cutting(
             self._descriptor,
             form.options,
@@ -265,6 +261,7 @@ class Hearing:
             in_flight=lambda: 1,
             excerpts=((cut.start, cut.end),),
             max_bytes=tools.client.limits().max_bytes,
+            waiting=self._beat,
         ) as cutting:
             piece = next(iter(cutting), None)
             if piece is None or piece.cut.digest != cut.digest:
@@ -277,9 +274,9 @@ class Hearing:
         self._paid_again += 0.0 if cached else piece.seconds
         return body
 
-    def _paced(self, cutting: media.Cutting) -> Iterator[media.Piece]:
-        """Give the pieces as they come; each may honestly take a while, also because earlier ones wait at the gate."""
-        self._beat(_LONGEST_CUT)
+    @staticmethod
+    def _logged(cutting: media.Cutting) -> Iterator[media.Piece]:
+        """Yield the pieces as they come."""
         for piece in cutting:
             if piece.cut.index == 0 and cutting.opening is not None:
                 _log.info(
@@ -297,37 +294,30 @@ class Hearing:
                 bytes=piece.size,
             )
             yield piece
-            self._beat(_LONGEST_CUT)
 
     def _ask_piece(self, form: Form, question: _Question, upload: Upload, digest: str) -> tuple[bytes, bool]:
-        """Give the piece's answer, and whether it was known: another recording may have asked for it meanwhile."""
-        with self._tools.turns.take(digest):
+        """Return the piece's answer, and whether it was known: another recording may have asked for it meanwhile."""
+        with self._beat.beside() as beat, self._tools.turns.take(digest, waiting=beat):
             known = self._tools.ledger.recall(digest, question.parameters)
             if known is not None:
                 return known, True
-            return self._ask(upload, digest, question, small=False, thorough=form.last), False
+            return self._ask(upload, digest, question, beat, small=False, thorough=form.last), False
 
-    def _ask(self, upload: Upload, digest: str, question: _Question, *, small: bool, thorough: bool = False) -> bytes:
+    def _ask(
+        self, upload: Upload, digest: str, question: _Question, beat: Beat, *, small: bool, thorough: bool = False
+    ) -> bytes:
         """Ask the server through the gate; the answer is in the ledger before anything else happens.
 
-        `thorough`: no other encoding is left, so that a simpler question is tried as well.
+        `beat` is the sign of life of the thread that asks. `thorough`: no other encoding is left, so that a simpler
+        question is tried as well.
         """
         tools = self._tools
 
         def call() -> Answer:
-            if small:
-                # From here on it is the server's turn, whose silence the client bounds; several forms may be tried.
-                self._beat(_TRIES * deadline(upload))
-            return tools.client.ask(upload, question.request, thorough=thorough)
+            return tools.client.ask(upload, question.request, thorough=thorough, announce=beat)
 
-        if small:
-            self._beat(_LONGEST_WAIT)
-        answer = tools.gate.run(
-            call,
-            seconds=upload.seconds,
-            small=small,
-            path=self._job.path,
-        )
+        answer = tools.gate.run(call, seconds=upload.seconds, small=small, path=self._job.path, announce=beat)
+        beat()
         if small:
             # The digest is of what was there before: an answer about other bytes must not be found under it.
             unchanged(self._job, self._descriptor)
@@ -385,15 +375,15 @@ class _Requests:
             self._running[self._tools.submit(lambda: _sent(piece, ask))] = piece
         self._collect({future for future in self._running if future.done()})
 
-    def finish(self, beat: Patience) -> None:
+    def finish(self, beat: Beat) -> None:
         """Wait for every answer. Raises what the first failed request met."""
         while self._running:
-            # Each request is bounded by the client, so however long this takes, it is no hang.
+            # Each request gives signs of life of its own, so however long this takes, it is no hang.
             beat(2 * _SPELL)
             done, _ = wait(self._running, timeout=_SPELL, return_when=FIRST_COMPLETED)
             self._collect(done)
 
-    def give_up(self, beat: Patience) -> None:
+    def give_up(self, beat: Beat) -> None:
         """Ask nothing more, but wait for what was asked: it is paid for, and it is kept."""
         left = {future for future in self._running if not future.cancel()}
         while left:

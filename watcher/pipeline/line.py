@@ -18,7 +18,7 @@ from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.log import printable
 from watcher.pipeline.hearing import Heard, Hearing, stored
 from watcher.pipeline.source import opened, verify
-from watcher.pipeline.tools import Patience, Tools, Wanted
+from watcher.pipeline.tools import Beat, Tools, Wanted
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -28,7 +28,7 @@ _TIMED = frozenset({"srt", "vtt"})
 _RATE = 16_000
 
 
-def run(job: Job, tools: Tools, beat: Patience) -> Outcome:
+def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
     """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
     wanted = tools.wanted(job)
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:

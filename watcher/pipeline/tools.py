@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -41,11 +42,14 @@ class Submit(Protocol):
         """Give the future of its result."""
 
 
-class Patience(Protocol):
-    """A worker's beat: says how long it may be silent."""
+class Beat(Protocol):
+    """A thread's sign of life, for the watchdog; `worker.Beat` is one."""
 
     def __call__(self, seconds: float = ..., /) -> None:
-        """Be alive, and silent for at most `seconds`."""
+        """Note that the thread is alive, and announce the next sign of life within `seconds`."""
+
+    def beside(self) -> AbstractContextManager["Beat"]:
+        """Yield the sign of life of another thread that works for this one, from that thread."""
 
 
 class Progress(Protocol):
