@@ -1,7 +1,10 @@
 """Confinement, in a process of its own, since it can't be undone."""
 
+import errno
 import os
+import platform
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,13 +23,14 @@ needs_landlock = pytest.mark.skipif(landlock_version() == 0, reason="this kernel
 
 
 def confined(
-    code: str, spool: Path, *, parent: int | None = None, memory: int = 1 << 30
+    code: str, spool: Path, *, parent: int | None = None, memory: int = 1 << 30, scene: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a confined process; what it prints is what it could do."""
+    """Run `code` in a confined process, after `scene` while it was free; what it prints is what it could do."""
     program = (
         f"import os, sys, socket, subprocess, resource, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\n"
         "from watcher.media.confine import confine, allow_cpu\n"
+        f"{scene}"
         f"confine({os.getpid() if parent is None else parent}, memory={memory}, spool=Path({str(spool)!r}),"
         " code=[Path(os.__file__).parent])\n"
         f"{code}\n"
@@ -51,6 +55,99 @@ def test_nothing_outside_the_spool_is_read_written_or_started(code: str, tmp_pat
 
     assert "Permission" in done.stderr
     assert done.returncode != 0
+
+
+needs_seccomp = pytest.mark.skipif(
+    platform.machine() not in {"x86_64", "aarch64"}, reason="system calls are filtered on x86-64 and aarch64"
+)
+
+#: What a decoder that was taken over may try, without Landlock in its way; VICTIM is another process of the same user.
+ESCAPES = {
+    "a TCP socket": "socket.socket(socket.AF_INET, socket.SOCK_STREAM)",
+    "a TCP connection by its first data": (
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM).sendto(b'x', socket.MSG_FASTOPEN, ('127.0.0.1', 9))"
+    ),
+    "a UDP socket": "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)",
+    "a UNIX socket": "socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)",
+    "a netlink socket": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "a pair of sockets": "socket.socketpair()",
+    "an address on a socket it has": "LINK.sendto(b'x', '/tmp/nowhere')",
+    "a descriptor from a socket it has": "socket.recv_fds(LINK, 1, 1)",
+    "a killed process": "os.kill(VICTIM, 9)",
+    "a signal to a thread": "call(234, 131, VICTIM, VICTIM, 9)",
+    "a signal by ownership": "fcntl.fcntl(0, fcntl.F_SETOWN, VICTIM)",
+    "limits of a process": "resource.prlimit(VICTIM, resource.RLIMIT_NOFILE, (9, 9))",
+    "a process's priority": "os.setpriority(os.PRIO_PROCESS, VICTIM, 19)",
+    "a mode": "os.chmod(FILE, 0o777)",
+    "an owner": "os.chown(FILE, 1, 1)",
+    "a time": "os.utime(FILE, (1, 1))",
+    "an attribute": "os.setxattr(FILE, 'user.x', b'x')",
+    "a length": "os.truncate(FILE, 0)",
+    "a name": "os.rename(FILE, FILE + '2')",
+    "a link": "os.symlink('/', FILE + '3')",
+    "a process": "os.fork()",
+    "a thread": "threading.Thread(target=print).start()",
+    "a program": "os.execv('/bin/true', ['true'])",
+    "a program in memory": "os.memfd_create('x')",
+    "a user namespace": "call(272, 97, 0x10000000)",
+    "a namespace of another": "call(308, 268, 0, 0)",
+    "a traced process": "call(101, 117, 16, VICTIM, 0, 0)",
+    "another's memory": "call(310, 270, VICTIM, 0, 0, 0, 0, 0)",
+    "another's descriptors": "call(438, 438, 0, 0, 0)",
+    "an asynchronous ring": "call(425, 425, 1, 0)",
+    "a program for the kernel": "call(321, 280, 0, 0, 0)",
+    "a key": "call(248, 217, 0, 0, 0, 0, 0)",
+}
+#: What `ESCAPES` work with: `call` takes a system call's number on x86-64 and on aarch64, and its arguments.
+SCENE = """
+import ctypes, fcntl, platform, threading
+def call(x86, arm, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(x86 if platform.machine() == 'x86_64' else arm, *arguments) == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+"""
+
+
+@needs_seccomp
+@pytest.mark.parametrize("code", ESCAPES.values(), ids=ESCAPES.keys())
+def test_no_system_call_reaches_beyond_the_process(code: str, tmp_path: Path) -> None:
+    """The filter alone refuses it: nothing here depends on Landlock, or on who runs the service."""
+    spool, file = tmp_path / "spool", tmp_path / "file"
+    spool.mkdir()
+    file.write_text("mine")
+    before = file.stat()
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL) as victim:
+        scene = (
+            f"{SCENE}LINK = socket.socketpair()[0]\nVICTIM, FILE = {victim.pid}, {str(file)!r}\n"
+            "from watcher.media import confine as module; module.landlock_version = lambda _: 0\n"
+        )
+        done = confined(f"{code}\nprint('escaped')", spool, scene=scene)
+        alive = victim.poll() is None
+        victim.kill()
+
+    assert done.stdout == ""
+    assert any(said in done.stderr for said in ("Operation not permitted", "not implemented", "can't start new thread"))
+    assert alive
+    assert file.stat() == before
+    assert sorted(tmp_path.iterdir()) == [file, spool]
+
+
+@needs_seccomp
+def test_an_abort_still_ends_the_process(tmp_path: Path) -> None:
+    assert confined("os.abort()", tmp_path).returncode == -signal.SIGABRT
+
+
+@needs_seccomp
+@pytest.mark.skipif(platform.machine() != "x86_64" or not shutil.which("gcc"), reason="needs x86-64 and gcc")
+def test_calls_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    """Numbers of i386 mean other calls: 5 is open there, and fstat here."""
+    source, library = tmp_path / "old.c", tmp_path / "old.so"
+    source.write_text('int old(int n) { int r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(n)); return r; }\n')
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+    scene = f"import ctypes; old = ctypes.CDLL({str(library)!r}).old\n"
+
+    # getpid, by its number on i386
+    assert confined("print(old(20))", tmp_path, scene=scene).stdout == f"-{errno.EPERM}\n"
 
 
 @pytest.mark.skipif(landlock_version() < 4, reason="this kernel's Landlock knows nothing of connections")

@@ -1,4 +1,4 @@
-"""What a process that decodes hostile bytes may still do: little memory, little time, one folder, no life of its own."""
+"""The sandbox of the process that decodes recordings: limits, Landlock, a filter of system calls; it dies with its parent."""
 
 import ctypes
 import os
@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+
+from watcher.media.seccomp import filter_calls
 
 #: linux/prctl.h
 _PR_SET_PDEATHSIG: Final = 1
@@ -22,6 +24,9 @@ _PATH_BENEATH: Final = 1
 _FILES: Final = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _NET_VERSION: Final = 4
 _BIND_AND_CONNECT: Final = 3
+#: No abstract UNIX socket and no signal beyond what is confined as well.
+_SCOPE_VERSION: Final = 6
+_SOCKETS_AND_SIGNALS: Final = 3
 #: Read files and directories; write, remove, make and (a right of its own since version 3) truncate regular files.
 _READ: Final = 1 << 2 | 1 << 3
 _WRITE: Final = 1 << 1 | 1 << 5 | 1 << 8 | 1 << 14
@@ -32,10 +37,11 @@ _FILE_SIZE: Final = 256 << 20
 def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> None:
     """Bind this process to its parent's life, to `memory` bytes of address space, and to writing below `spool`.
 
-    No core, no new privileges, no large file; and where the kernel has Landlock (5.13), nothing is opened but what lies
-    below `spool` and, for reading, below the directories `code` that modules may still be imported from; no program is
-    started, and (6.7) no connection made. Descriptors that are open stay usable. Call it before any thread starts.
-    Raises ProcessLookupError when the parent is gone already.
+    No core, no new privileges, no process or thread, no large file; only the system calls of `seccomp`, so no socket, no
+    program and no signal to others; and where the kernel has Landlock (5.13), nothing is opened but what lies below `spool`
+    and, for reading, below the directories `code` that modules may still be imported from. Descriptors that are open stay
+    usable. Call it before any thread starts. Raises ProcessLookupError when the parent is gone already, and OSError when
+    the kernel has Landlock or seccomp and refuses to use it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -44,8 +50,11 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
         raise ProcessLookupError("the daemon is gone")
     _landlock(libc, spool, code)
     _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_FSIZE, _FILE_SIZE)
     _limit(resource.RLIMIT_AS, memory)
+    # Last: what sets the limits is not allowed any more.
+    filter_calls(libc)
 
 
 def allow_cpu(seconds: float, *, most: float) -> None:
@@ -68,8 +77,11 @@ def _landlock(libc: ctypes.CDLL, spool: Path, code: Iterable[Path]) -> None:
         # The other limits hold; a kernel without Landlock is no reason to refuse work.
         return
     files = sum(bits for since, bits in _FILES.items() if since <= version)
-    net = _BIND_AND_CONNECT if version >= _NET_VERSION else 0
-    rules = struct.pack("=QQ", files, net) if net else struct.pack("=Q", files)
+    rules = struct.pack("=Q", files)
+    if version >= _NET_VERSION:
+        rules += struct.pack("=Q", _BIND_AND_CONNECT)
+    if version >= _SCOPE_VERSION:
+        rules += struct.pack("=Q", _SOCKETS_AND_SIGNALS)
     ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, rules, ctypes.c_size_t(len(rules)), 0)
     for directory, rights in [(spool, _READ | _WRITE), *((place, _READ) for place in code)]:
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
