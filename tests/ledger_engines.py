@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import postgres
 
-from watcher.errors import PassingError
-from watcher.job import Fingerprint, Found, Job, State
+from watcher.errors import FileError, PassingError
+from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
 from watcher.ledger.protocol import Ledger
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 ROOT = b"/srv/recordings"
 LEASE = 30.0
 START = 1_800_000_000.0
+DIGEST = "ab" * 32
+#: Every way to write under a claim; each is refused once the claim is over.
+WRITES: list[Callable[[Ledger, Job], object]] = [
+    lambda ledger, job: ledger.renew(job, lease=LEASE),
+    lambda ledger, job: ledger.done(job, Outcome()),
+    lambda ledger, job: ledger.fail(job, FileError("no sound in it")),
+    lambda ledger, job: ledger.retry(job, crowded(), run_at=0),
+    lambda ledger, job: ledger.release(job),
+    lambda ledger, job: ledger.drop(job),
+    lambda ledger, job: ledger.refresh(job, Fingerprint(1, 1)),
+    lambda ledger, job: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", DIGEST)),
+]
 
 
 class Clock:
@@ -64,9 +76,7 @@ class Sqlite:
         self._opened: list[SqliteLedger] = []
 
     def open(self, *, exclusive: bool = True) -> SqliteLedger:
-        ledger = SqliteLedger(
-            self._directory, exclusive=exclusive, clock=self.clock.time, monotonic=self.clock.monotonic
-        )
+        ledger = SqliteLedger(self._directory, exclusive=exclusive, clock=self.clock.time)
         self._opened.append(ledger)
         return ledger
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import struct
 import threading
+import time
 import wave
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ import srt
 import webvtt
 from daemon import Daemon, command, daemon, eventually, watcher
 from scripted import Asked, Reply, Server, serving
+
+from watcher.worker import LEASE
 
 Start = Callable[..., AbstractContextManager[Daemon]]
 NAMES = [
@@ -349,6 +352,34 @@ def test_a_stop_lets_the_request_in_flight_finish(start: Start, folder: Path, nu
         assert running.wait() == 0
         assert running.seen("job.done", path=str(first))
     assert first.with_suffix(".srt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_daemon_that_stood_still_for_longer_than_a_lease_runs_no_job_twice(start: Start, folder: Path) -> None:
+    release, entered = threading.Event(), threading.Event()
+
+    def script(asked: Asked) -> Reply:
+        entered.set()
+        release.wait(60)
+        return hearing(asked)
+
+    with serving(script) as server, start(server, "--set", "state.workers=3") as running:
+        running.await_event("service.ready")
+        first = recording(folder / "first.wav")
+        assert entered.wait(30)
+        running.send(signal.SIGSTOP)
+        time.sleep(LEASE + 2)
+        running.send(signal.SIGCONT)
+        # It looks once a second for what is due; this one goes through all of it.
+        release.set()
+        second = recording(folder / "second.wav")
+        running.await_event("job.done", path=str(second))
+        running.await_event("job.done", path=str(first))
+
+        assert len(running.seen("job.started", path=str(first))) == 1
+        assert running.stop() == 0
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

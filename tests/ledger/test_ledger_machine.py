@@ -40,13 +40,10 @@ class Source:
     state: State = State.READY
     attempts: int = 0
     run_at: float = 0.0
-    lease_until: float = 0.0
     alone: bool = False
     crashes: int = 0
     reached: int = 0
     piece: int = 0
-    #: Claims whose worker never came back.
-    lapses: int = 0
     job: Job | None = None
 
     @property
@@ -63,14 +60,11 @@ class Model:
     def running(self) -> Iterator[Source]:
         return (source for source in self.sources.values() if source.state is State.RUNNING)
 
-    def settle(self, wall: float, running: float) -> None:
-        """Let what is due be due, and leases lapse."""
+    def settle(self, wall: float) -> None:
+        """Let what is due be due."""
         for source in self.sources.values():
-            delayed = source.state is State.DELAYED and source.run_at <= wall
-            lapsed = source.state is State.RUNNING and source.lease_until <= running
-            if delayed or lapsed:
+            if source.state is State.DELAYED and source.run_at <= wall:
                 source.state = State.READY
-                source.lapses += lapsed
 
     def next(self, *, small: bool) -> Source | None:
         """Say whom the next claim takes."""
@@ -143,8 +137,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(small=st.booleans())
     def claim(self, *, small: bool) -> None:
-        self.model.settle(self.engine.clock.wall, self.engine.clock.running)
-        self._notice()
+        self.model.settle(self.engine.clock.wall)
         expected = self.model.next(small=small)
         job = self.ledger.claim("worker", lease=LEASE, small=small)
 
@@ -153,9 +146,8 @@ class Machine(RuleBasedStateMachine):
             return
         expected.attempts += 1
         assert (job.attempts, job.alone, job.fingerprint.size) == (expected.attempts, expected.alone, expected.size)
-        assert job.attempts <= LIMIT + expected.lapses
+        assert job.attempts <= LIMIT
         expected.state, expected.job, expected.piece = State.RUNNING, job, 0
-        expected.lease_until = self.engine.clock.running + LEASE
 
     @precondition(lambda self: any(self.model.running()))
     @rule(data=st.data(), end=st.sampled_from(["done", "fail", "retry", "release", "drop", "renew", "progress"]))
@@ -188,7 +180,6 @@ class Machine(RuleBasedStateMachine):
                 del self.model.sources[source.name]
             case "renew":
                 self.ledger.renew(job, lease=LEASE)
-                source.lease_until = clock.running + LEASE
             case "progress":
                 self.ledger.progress(job, piece=source.piece + 1, pieces=9, seconds_done=1)
                 source.piece += 1
@@ -220,7 +211,7 @@ class Machine(RuleBasedStateMachine):
     def put_back(self) -> None:
         failed = [source for source in self.model.sources.values() if source.state is State.FAILED]
         for source in failed:
-            source.state, source.attempts, source.crashes, source.lapses = State.READY, 0, 0, 0
+            source.state, source.attempts, source.crashes = State.READY, 0, 0
 
         assert sorted(self.ledger.put_back()) == sorted(ROOT + b"/" + source.name for source in failed)
 
@@ -261,8 +252,9 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_held_is_held_once(self) -> None:
-        held = [source for source in self.model.running() if source.job is not None and self.ledger.holds(source.job)]
+        held = list(self.model.running())
 
+        assert all(source.job is not None and self.ledger.holds(source.job) for source in held)
         assert len({source.job.id for source in held if source.job}) == len(held)
         assert len(held) == 1 or not any(source.alone for source in held)
         assert not any(self.ledger.holds(job) for job in self.lost)
@@ -288,12 +280,6 @@ class Machine(RuleBasedStateMachine):
         if source is not None and source.job is not None:
             self.lost.append(source.job)
             source.job = None
-
-    def _notice(self) -> None:
-        """Whose lease has lapsed is seen by the next claim; from then on it is lost."""
-        for source in self.model.sources.values():
-            if source.state is State.READY and source.job is not None:
-                self._lose(source.name)
 
 
 def machine(name: str) -> type[Machine]:

@@ -14,18 +14,20 @@ from pathlib import Path
 
 import postgres
 import pytest
-from ledger_engines import LEASE, Clock, claimed, crowded, found, name, until
+from ledger_engines import LEASE, WRITES, Clock, claimed, crowded, found, name, until
 
 import watcher
 from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
 from watcher.job import Cut, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
+from watcher.ledger.part import Answer, Values
 from watcher.ledger.protocol import Content, Ledger
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 from watcher.ledger.postgres import PostgresLedger
-from watcher.ledger.postgres.engine import Engine
+from watcher.ledger.postgres.database import Connection
+from watcher.ledger.postgres.engine import _RUNNING, Engine
 
 NAS = {"recordings": "/mnt/nas/recordings"}
 DIGEST = "ab" * 32
@@ -398,6 +400,95 @@ class TestDeadHosts:
         assert job.id == dead.id
         assert job.fence > dead.fence
         assert not one.holds(dead)
+
+    def test_whoever_comes_late_to_a_job_that_was_taken_over_is_refused(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found()])
+        late = claimed(one)
+        fleet.clock.advance(LEASE)
+        job = claimed(two)
+
+        for write in WRITES:
+            with pytest.raises(LeaseLostError):
+                write(one, late)
+        assert not one.holds(late)
+        assert two.holds(job)
+        two.done(job, Outcome())
+
+    def test_a_lapsed_lease_that_nobody_took_can_be_renewed(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found()])
+        job = claimed(one)
+        fleet.clock.advance(LEASE + 1)
+        one.renew(job, lease=LEASE)
+
+        assert two.claim("worker", lease=LEASE) is None
+        assert one.holds(job)
+
+    def test_a_host_that_stood_still_does_not_take_its_own_job_for_abandoned(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two", place="")
+        one.put([found()])
+        job = claimed(one)
+        fleet.clock.advance(10 * LEASE)
+
+        # The other host has no way to the recording, but it is the one that looks at the leases.
+        assert one.claim("other", lease=LEASE) is None
+        assert one.holds(job)
+        assert two.claim("worker", lease=LEASE) is None
+
+    def test_another_hosts_lapsed_lease_ends_a_wait(self, fleet: Fleet) -> None:
+        one, two = fleet.host("one"), fleet.host("two")
+        one.put([found()])
+        claimed(one)
+        missed = two.claim("worker", lease=LEASE)
+        waiter = threading.Thread(target=two.wait, args=(50,))
+        waiter.start()
+        fleet.clock.advance(LEASE)
+        waiter.join(20)
+
+        assert missed is None
+        assert not waiter.is_alive()
+        assert name(claimed(two)) == "talk.wav"
+
+    def test_the_end_of_a_job_is_not_missed_by_a_claim_that_is_looking(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It saw the job still running, which then ended before it could say that it waits for the end."""
+        ledger = fleet.host("one")
+        ledger.put([found("suspect.wav", backlog=True)])
+        claimed(ledger)
+        ledger.close()
+        ledger = fleet.host("one")
+        ledger.put([found("arrival.wav")])
+        running = claimed(ledger)
+        execute = Connection.execute
+        ended: list[Job] = []
+
+        def end_behind(connection: Connection, sql: str, values: Values = (), /) -> Answer:
+            cursor = execute(connection, sql, values)
+            if sql == _RUNNING and not ended:
+                ended.append(running)
+                ledger.done(running, Outcome())
+            return cursor
+
+        missed: list[Job | None] = []
+
+        def claim_and_wait() -> None:
+            missed.append(ledger.claim("worker", lease=LEASE))
+            ledger.wait(50)
+
+        monkeypatch.setattr(Connection, "execute", end_behind)
+        waiter = threading.Thread(target=claim_and_wait)
+        waiter.start()
+        # By itself the ledger looks after 30 s.
+        waiter.join(20)
+        woken = not waiter.is_alive()
+        ledger.wake()
+        waiter.join()
+
+        assert woken
+        assert (name(running), missed, len(ended)) == ("arrival.wav", [None], 1)
+        assert name(claimed(ledger)) == "suspect.wav"
 
     def test_a_host_that_comes_back_leaves_alone_what_was_taken_over(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")

@@ -4,13 +4,12 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_engines import LEASE, ROOT, START, Clock, Engine, claimed, crowded, found, name, state
+from ledger_engines import LEASE, ROOT, START, WRITES, Clock, Engine, claimed, crowded, found, name, state
 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
 from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State
@@ -351,31 +350,18 @@ class TestLease:
         assert ledger.claim("other", lease=LEASE) is None
         assert ledger.holds(job)
 
-    def test_a_lapsed_lease_can_be_claimed_again_and_the_late_worker_is_refused(
-        self, ledger: Ledger, clock: Clock
-    ) -> None:
+    def test_a_process_that_stood_still_does_not_take_a_job_from_itself(self, ledger: Ledger, clock: Clock) -> None:
+        """Stopped (SIGSTOP, a frozen container, a disk that takes no renewal), and going on: its workers still work."""
         ledger.put([found()])
-        late = claimed(ledger)
-        clock.advance(LEASE)
-        held = ledger.holds(late)
         job = claimed(ledger)
+        clock.advance(86_400)
 
-        assert not held
-        assert (job.id, job.attempts) == (late.id, 2)
-        for write in WRITES:
-            with pytest.raises(LeaseLostError):
-                write(ledger, late)
+        assert ledger.claim("other", lease=LEASE) is None
         assert ledger.holds(job)
-        ledger.done(job, Outcome())
-
-    def test_a_lapsed_lease_that_nobody_took_can_be_renewed(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.put([found()])
-        job = claimed(ledger)
-        clock.advance(LEASE + 1)
-
         ledger.renew(job, lease=LEASE)
-
-        assert ledger.holds(job)
+        ledger.progress(job, piece=1, pieces=2, seconds_done=1)
+        ledger.done(job, Outcome())
+        assert ledger.counts()[State.DONE] == 1
 
     def test_a_wall_clock_that_is_set_takes_no_lease_away(self, ledger: Ledger, clock: Clock) -> None:
         ledger.put([found()])
@@ -417,18 +403,6 @@ class TestLease:
 
 
 #: Everything that only the holder of the lease may do.
-WRITES: list[Callable[[Ledger, Job], object]] = [
-    lambda ledger, job: ledger.renew(job, lease=LEASE),
-    lambda ledger, job: ledger.done(job, Outcome()),
-    lambda ledger, job: ledger.fail(job, FileError("no sound in it")),
-    lambda ledger, job: ledger.retry(job, crowded(), run_at=0),
-    lambda ledger, job: ledger.release(job),
-    lambda ledger, job: ledger.drop(job),
-    lambda ledger, job: ledger.refresh(job, Fingerprint(1, 1)),
-    lambda ledger, job: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", DIGEST)),
-]
-
-
 class TestConclusions:
     def test_what_comes_again_under_the_path_of_a_source_that_moved_away_is_queued(self, ledger: Ledger) -> None:
         ledger.put([found()])

@@ -294,7 +294,7 @@ class TestPlans:
 
     @pytest.fixture
     def ledger(self, tmp_path: Path, clock: Clock) -> Iterator[SqliteLedger]:
-        ledger = SqliteLedger(tmp_path, clock=clock.time, monotonic=clock.monotonic)
+        ledger = SqliteLedger(tmp_path, clock=clock.time)
         yield ledger
         ledger.close()
 

@@ -130,16 +130,6 @@ def test_a_clock_that_was_set_ends_a_wait(ledger: Ledger, clock: Clock) -> None:
         woken()
 
 
-def test_a_lapsed_lease_ends_a_wait(ledger: Ledger, clock: Clock) -> None:
-    ledger.put([found()])
-    claimed(ledger)
-    with waiting(ledger) as woken:
-        clock.advance(LEASE)
-        woken()
-
-    assert ledger.claim("worker", lease=LEASE) is not None
-
-
 @pytest.mark.parametrize("conclusion", ["done", "fail", "drop", "forget", "changed"])
 def test_the_end_of_the_last_job_lets_a_suspect_begin(engine: Engine, ledger: Ledger, conclusion: str) -> None:
     ledger.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])

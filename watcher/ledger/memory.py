@@ -23,10 +23,9 @@ class Memory(Part):
         *,
         exclusive: bool,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """See Part."""
-        super().__init__(database, exclusive=exclusive, clock=clock, monotonic=monotonic)
+        super().__init__(database, exclusive=exclusive, clock=clock)
         #: Calls given out by this process and not done yet, with their sources. A dead process's are due again by nature.
         self._calling: dict[int, bytes] = {}
         self._hooks = threading.Lock()

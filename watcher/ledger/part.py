@@ -84,13 +84,11 @@ class Part:
         *,
         exclusive: bool,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`exclusive`: this process holds the state's lock. `clock` dates what is stored, `monotonic` times leases."""
+        """`exclusive`: this process holds the state's lock. `clock` dates what is stored."""
         self._database = database
         self._exclusive = exclusive
         self._clock = clock
-        self._monotonic = monotonic
 
     def _page(self, statement: str, values: Values) -> list[Row]:
         """Read on in a walk, whose beginning somebody has got already."""

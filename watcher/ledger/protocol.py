@@ -177,8 +177,8 @@ class Ledger(Protocol):
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
         """Take the next due job: arrivals before backlog, oldest first; count the attempt; raise the fence. Cheap.
 
-        `small`: only jobs that need one request. The lease lasts `lease` seconds; once it has lapsed the job may be
-        claimed by others. None: nothing is due, or what is due has to wait for others to end: a source that was running
+        `small`: only jobs that need one request. Where hosts share the ledger, the claim is under a lease of `lease`
+        seconds; once that has lapsed another host may claim the job. None: nothing is due, or what is due has to wait for others to end: a source that was running
         in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it
         has got further (`progress`) than when it crashed. A crash costs no attempt. Five crashes alone, without getting
         further in between, and it is `quarantined`; each other source that is done in spite of such crashes takes one off.
@@ -188,7 +188,7 @@ class Ledger(Protocol):
         """Extend the lease; LeaseLostError when it is somebody else's by now. Cheap."""
 
     def holds(self, job: Job) -> bool:
-        """Say whether the job is still under this claim's lease; or concluded by this claim, and nothing came after."""
+        """Return whether the job is still under this claim; or concluded by this claim, and nothing came after."""
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
         """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError.

@@ -1,9 +1,11 @@
-"""The durable queue: sources found, claimed under a lease, concluded.
+"""The durable queue: sources found, claimed, concluded.
 
-Leases are measured by the monotonic clock, because all who hold one are threads of the process that holds the state's
-lock: a wall clock set by NTP after boot must not make every running job look abandoned. What can be found out again is
-not worth the milliseconds of a flush: a claim that power loss undoes was never made, and a file that it takes out of the
-queue is found again by the scan at the next start.
+A claim lasts until it is concluded: whoever has one is a thread of the process that holds the state's lock, and what a dead
+process had is queued again at the next start. A lease that lapses would only harm: a process that stood still for a minute
+(SIGSTOP, a frozen container) would take its own jobs for abandoned, and run them twice. Where hosts share a ledger, it has
+leases for them (`watcher.ledger.postgres.engine`). What can be found out again is not worth the milliseconds of a flush: a
+claim that power loss undoes was never made, and a file that it takes out of the queue is found again by the scan at the next
+start.
 """
 
 from collections.abc import Iterable
@@ -57,29 +59,29 @@ class Queue(Waiting):
 
     # Working.
 
-    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
+    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:  # noqa: ARG002 - nobody shares it
         """See Ledger.claim."""
         if not self._exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()
-        now, monotonic = self._clock(), self._monotonic()
+        now = self._clock()
         with self._database.transaction(durable=False) as connection:
-            self._promote(connection, now=now, monotonic=monotonic)
+            self._promote(connection, now=now)
             chosen = self._choose(connection, small=small)
             if chosen is None:
                 return None
-            values = {"id": chosen, "owner": rows.text(owner), "until": monotonic + lease, "now": now}
+            values = {"id": chosen, "owner": rows.text(owner), "now": now}
             (row,) = connection.execute(_CLAIM, values).fetchall()
         return rows.job(row)
 
-    def renew(self, job: Job, *, lease: float) -> None:
+    def renew(self, job: Job, *, lease: float) -> None:  # noqa: ARG002 - nobody shares it
         """See Ledger.renew."""
-        with self._database.transaction(durable=False) as connection:
-            held(connection, _RENEW, job, until=self._monotonic() + lease)
+        if not self._database.query(_RUNS, {"id": job.id, "fence": job.fence}):
+            raise LeaseLostError(_LOST)
 
     def holds(self, job: Job) -> bool:
         """See Ledger.holds."""
-        return bool(self._database.query(_HOLDS, {"id": job.id, "fence": job.fence, "monotonic": self._monotonic()}))
+        return bool(self._database.query(_HOLDS, {"id": job.id, "fence": job.fence}))
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
         """See Ledger.done."""
@@ -186,12 +188,12 @@ class Queue(Waiting):
             return None
         ((running, alone),) = connection.execute(_RUNNING).fetchall()
         if alone:
-            self._held_back = True
+            self._hold_back()
             return None
         _, _, first, first_alone, _ = min(heads)
         if first_alone:
             if running:
-                self._held_back = True
+                self._hold_back()
                 return None
             return int(first)
         others = [head for head in heads if not head[3] and (head[4] or not small)]
@@ -262,16 +264,14 @@ SELECT * FROM (
 _RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running'"
 _CLAIM: Final = f"""
 UPDATE sources SET
-    state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, lease_until = :until,
-    updated_at = :now, piece = 0, pieces = 0, seconds_done = 0, reason = '', message = '', hint = ''
+    state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, updated_at = :now,
+    piece = 0, pieces = 0, seconds_done = 0, reason = '', message = '', hint = ''
 WHERE id = :id AND state = 'ready'
 RETURNING {rows.JOB}
 """  # noqa: S608 - our own column names
-_RENEW: Final = "UPDATE sources SET lease_until = :until WHERE id = :id AND fence = :fence AND state = 'running'"
-_HOLDS: Final = """
-SELECT 1 FROM sources
-WHERE id = :id AND fence = :fence AND (state IN ('done', 'failed') OR state = 'running' AND lease_until > :monotonic)
-"""
+_RUNS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
+_HOLDS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state IN ('done', 'failed', 'running')"
+_LOST: Final = "the job's lease is gone: its file changed, was dropped, or another worker has it"
 _DONE: Final = """
 UPDATE sources SET
     state = 'done', updated_at = :now, outcome = :outcome, content = :content, alone = 0, crashes = 0, reached = 0
@@ -383,7 +383,7 @@ def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, 
 def held(connection: Connection, statement: str, job: Job, **values: object) -> None:
     """Change the job's row if this claim still holds it."""
     if not connection.execute(statement, {"id": job.id, "fence": job.fence, **values}).rowcount:
-        raise LeaseLostError("the job's lease is gone: its file changed, was dropped, or another worker has it")
+        raise LeaseLostError(_LOST)
 
 
 def _call(connection: Connection, job: Job, kind: str, payload: str) -> None:

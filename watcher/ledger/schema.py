@@ -37,7 +37,7 @@ _FIRST: Final = (
         crashes INTEGER NOT NULL DEFAULT 0,     -- crashes while alone, since it last got further
         reached INTEGER NOT NULL DEFAULT 0,     -- pieces it had got to when it last crashed
         owner TEXT NOT NULL DEFAULT '',
-        lease_until REAL NOT NULL DEFAULT 0,    -- monotonic: valid within one opening, by one process
+        lease_until REAL NOT NULL DEFAULT 0,    -- of no use here: only what hosts share has leases
         run_at REAL NOT NULL DEFAULT 0,
         queued_at REAL NOT NULL,
         updated_at REAL NOT NULL,

@@ -31,7 +31,6 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
         *,
         exclusive: bool = True,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open. Raises StateLockedError when another process works on it, StateError when it can't be used."""
         self._lock = None
@@ -47,7 +46,7 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
         try:
             database = Database(directory / NAME, create=exclusive)
             try:
-                super().__init__(database, exclusive=exclusive, clock=clock, monotonic=monotonic)
+                super().__init__(database, exclusive=exclusive, clock=clock)
                 if exclusive:
                     self._recover()
             except BaseException:

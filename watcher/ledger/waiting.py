@@ -29,17 +29,17 @@ class Waiting(Part):
         *,
         exclusive: bool,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """See Part."""
-        super().__init__(database, exclusive=exclusive, clock=clock, monotonic=monotonic)
+        super().__init__(database, exclusive=exclusive, clock=clock)
         self._changes = threading.Condition()
         self._change = 0
         self._looking = False
         self._seen = threading.local()
         self._version = database.version()
-        #: A claim found work that has to wait until other jobs have ended.
+        #: A claim found work that has to wait until other jobs have ended; and how many times one of them may have.
         self._held_back = False
+        self._conclusions = 0
 
     def wait(self, seconds: float) -> None:
         """See Ledger.wait."""
@@ -86,14 +86,25 @@ class Waiting(Part):
         self._announce()
 
     def _concluded(self, hook: str = "") -> None:
-        """Say that a job ended (or is no suspect any more), if anybody may wait for that."""
-        if self._held_back or hook:
+        """Announce that a job ended (or is no suspect any more), if anybody may wait for that."""
+        with self._changes:
+            self._conclusions += 1
+            awaited = self._held_back or bool(hook)
             self._held_back = False
+        if awaited:
             self._announce()
 
     def _about_to_claim(self) -> None:
         with self._changes:
-            self._seen.change = self._change
+            self._seen.change, self._seen.conclusions = self._change, self._conclusions
+
+    def _hold_back(self) -> None:
+        """Note that this thread's claim has to wait for the end of other jobs, which may have come since it looked."""
+        with self._changes:
+            self._held_back = True
+            missed = self._conclusions != self._seen.conclusions
+        if missed:
+            self._announce()
 
     def _look(self) -> float:
         """Announce what nobody else does; give the seconds until the next look."""
@@ -102,35 +113,31 @@ class Waiting(Part):
         pause = self._due_in() if self._exclusive else math.inf
         if pause <= 0:
             with self._database.transaction(durable=False) as connection:
-                self._promote(connection, now=self._clock(), monotonic=self._monotonic())
+                self._promote(connection, now=self._clock())
             changed = True
         if changed:
             self._announce()
         return max(0.0, min(_LOOK, pause))
 
     def _due_in(self) -> float:
-        """Give the seconds until a delayed job falls due or a lease lapses; infinity when neither will."""
+        """Return the seconds until a delayed job falls due; infinity when none will."""
         now = self._clock()
-        ((first, last, lapse),) = self._database.query(_DUE)
+        ((first, last),) = self._database.query(_DUE)
         if last is not None and last > now + LONGEST_DELAY:
             return 0.0
-        due = math.inf if first is None else first - now
-        return min(due, math.inf if lapse is None else lapse - self._monotonic())
+        return math.inf if first is None else float(first) - now
 
-    def _promote(self, connection: Connection, *, now: float, monotonic: float) -> None:
-        """Make ready what is due, and what was running under a lease that has lapsed."""
+    def _promote(self, connection: Connection, *, now: float) -> None:
+        """Make ready what is due."""
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
-        connection.execute(_LAPSE, {"monotonic": monotonic})
 
 
 # min() and max() in one SELECT would walk through all rows; each alone takes one end of the index.
 _DUE: Final = """
 SELECT
     (SELECT min(run_at) FROM sources WHERE state = 'delayed'),
-    (SELECT max(run_at) FROM sources WHERE state = 'delayed'),
-    (SELECT min(lease_until) FROM sources WHERE state = 'running')
+    (SELECT max(run_at) FROM sources WHERE state = 'delayed')
 """
 _PROMOTE: Final = """
 UPDATE sources SET state = 'ready' WHERE state = 'delayed' AND (run_at <= :now OR run_at > :horizon)
 """
-_LAPSE: Final = "UPDATE sources SET state = 'ready' WHERE state = 'running' AND lease_until <= :monotonic"

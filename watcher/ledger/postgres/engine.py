@@ -1,4 +1,8 @@
-"""What PostgreSQL does another way than SQLite, in terms of stored paths: claims, leases, recovery, and what belongs to a host."""
+"""What PostgreSQL does another way than SQLite, in terms of stored paths: claims, leases, recovery, and what belongs to a host.
+
+A lease is a promise to the other hosts: only they take a job over when it lapses. To the host that made the claim it does not
+lapse, as on SQLite: what is in work there is known to its workers, however long it stood still.
+"""
 
 import math
 import threading
@@ -162,7 +166,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         now = self._clock()
         with self._database.transaction(durable=False) as connection:
             if not 0.0 <= now - self._promoted_at < _PROMOTED:
-                self._promote(connection, now=now, monotonic=0.0)
+                self._promote(connection, now=now)
             for alone, of_small in self._groups(connection, small=small):
                 values = {
                     "alone": alone,
@@ -182,10 +186,6 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         with self._database.transaction(durable=False) as connection:
             statement, values = self._with_tick(_RENEW, {"lease": float(lease)})
             held(connection, statement, job, **values)
-
-    def holds(self, job: Job) -> bool:
-        """See Ledger.holds."""
-        return bool(self._database.query(*self._with_tick(_HOLDS, {"id": job.id, "fence": job.fence})))
 
     # Waiting.
 
@@ -277,21 +277,24 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
             return
         ((running, suspects),) = connection.execute(_RUNNING, (self._host,)).fetchall()
         if suspects or (heads[0][3] and running):
-            self._held_back = True
+            self._hold_back()
             return
         for place, (_, _, _, alone, of_small) in enumerate(heads):
             # Another host may be claiming what was first: then the next one's turn has come.
             if place == 0 if alone else of_small or not small:
                 yield alone, of_small
 
-    def _promote(self, connection: Connection, *, now: float, monotonic: float) -> None:  # noqa: ARG002 - see :tick
+    def _promote(self, connection: Connection, *, now: float) -> None:
+        """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
         self._promoted_at = now
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
         self._timed(connection, _LAPSE, {"host": self._host, "grace": self._grace, "crashes": CRASHES, **_CRASHED})
 
     def _due_in(self) -> float:
+        """Return the seconds until a delayed job falls due or another host's lease lapses; infinity when neither will."""
         now = self._clock()
-        ((first, last, lapse),) = self._database.query(*self._with_tick(_DUE, {"grace": self._grace}))
+        values = {"grace": self._grace, "host": self._host}
+        ((first, last, lapse),) = self._database.query(*self._with_tick(_DUE, values))
         if last is not None and last > now + LONGEST_DELAY:
             return 0.0
         due = math.inf if first is None else first - now
@@ -420,10 +423,6 @@ RETURNING {rows.JOB}
 _RENEW: Final = """
 UPDATE sources SET lease_until = :tick + :lease WHERE id = :id AND fence = :fence AND state = 'running'
 """
-_HOLDS: Final = """
-SELECT 1 FROM sources
-WHERE id = :id AND fence = :fence AND (state IN ('done', 'failed') OR state = 'running' AND lease_until > :tick)
-"""
 _LEFT_RUNNING: Final = """
 SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' AND host = ? ORDER BY id FOR UPDATE
 """
@@ -437,8 +436,8 @@ UPDATE sources SET state = 'ready' WHERE id IN (
 # and innocent files with them. A crash there that nobody recovered counts as one here.
 _LAPSE: Final = """
 WITH lapsed AS MATERIALIZED (
-    SELECT id AS number, host <> :host AS foreign_one, host <> :host AND alone = 1 AND piece <= reached AS again
-    FROM sources WHERE state = 'running' AND lease_until <= :tick
+    SELECT id AS number, alone = 1 AND piece <= reached AS again
+    FROM sources WHERE state = 'running' AND host <> :host AND lease_until <= :tick
     AND pg_postmaster_start_time() + make_interval(secs => :grace) <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 )
@@ -448,8 +447,8 @@ UPDATE sources SET
     message = CASE WHEN again AND crashes + 1 >= :crashes THEN :message ELSE message END,
     hint = CASE WHEN again AND crashes + 1 >= :crashes THEN :hint ELSE hint END,
     crashes = CASE WHEN again THEN crashes + 1 ELSE crashes END,
-    reached = CASE WHEN foreign_one THEN greatest(reached, piece) ELSE reached END,
-    alone = CASE WHEN foreign_one THEN 1 ELSE alone END
+    reached = greatest(reached, piece),
+    alone = 1
 FROM lapsed WHERE id = number
 RETURNING id
 """
@@ -460,6 +459,6 @@ SELECT
     (SELECT greatest(
         min(lease_until) - :tick,
         extract(epoch FROM pg_postmaster_start_time() + make_interval(secs => :grace) - clock_timestamp())::float8
-    ) FROM sources WHERE state = 'running' HAVING count(*) > 0)
+    ) FROM sources WHERE state = 'running' AND host <> :host HAVING count(*) > 0)
 """
 _TEMPORARIES: Final = "SELECT path FROM temporaries WHERE host = current_setting('watcher.host') ORDER BY path"
