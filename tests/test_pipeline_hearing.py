@@ -437,3 +437,20 @@ def test_a_worker_that_waits_for_a_place_at_the_server_is_alive_however_long_tha
                 assert made.beat.overdue
             finally:
                 answers.set()
+
+
+def diarized(*turns: tuple[float, float, str]) -> Reply:
+    segments = [{"start": start, "end": end, "speaker": who, "text": f"{who} speaks"} for start, end, who in turns]
+    return Reply({"text": "", "segments": segments})
+
+
+def test_speakers_that_cannot_be_matched_between_pieces_are_said_to_be_in_doubt(tmp_path: Path) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=70)
+    with scene(lambda _: diarized((1, 6, "A"), (6, 9, "B")), tmp_path, SHORT) as (made, _):
+        heard = made.hear(path)
+        os.utime(path)
+        again = made.hear(path)
+
+    assert [segment.speaker for segment in heard.transcript.segments][:3] == ["1-A", "1-B", "2-A"]
+    assert [warning.code for warning in heard.warnings] == ["speakers_in_doubt"]
+    assert again.warnings == heard.warnings

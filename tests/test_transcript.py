@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from watcher.transcript import Part, Segment, Transcript, Word, join
+from watcher.transcript import Part, Segment, Transcript, Word, join, speakers_in_doubt
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
@@ -256,15 +256,75 @@ def test_the_language_is_that_of_most_spoken_seconds() -> None:
     assert joined.language == "de"
 
 
-def test_speakers_are_known_within_their_piece_only() -> None:
-    said = Segment("hello", 1, 2, speaker="A", words=(Word("hello", 1, 2, "A"),))
+def voice(start: float, end: float, speaker: str, text: str = "hello") -> Segment:
+    return Segment(text, start, end, speaker=speaker, words=(Word(text, start, end, speaker),))
 
-    several = join([part(0, 600, said), part(600, 900, said)], duration=900)
-    single = join([part(0, 600, said)], duration=600)
 
-    assert [segment.speaker for segment in several.segments] == ["1-A", "2-A"]
-    assert [word.speaker for word in times(several)] == ["1-A", "2-A"]
-    assert single.segments[0].speaker == "A"
+def named(*parts: Part) -> list[str]:
+    joined = join(parts, duration=900)
+    assert [segment.speaker for segment in joined.segments] == [word.speaker for word in times(joined)]
+    return [segment.speaker for segment in joined.segments]
+
+
+def test_speakers_of_pieces_that_share_nothing_are_told_apart_by_the_piece() -> None:
+    parts = [part(0, 600, voice(1, 2, "A")), part(600, 900, voice(1, 2, "A"))]
+
+    assert named(*parts) == ["1-A", "2-A"]
+    assert speakers_in_doubt(parts)
+    assert named(parts[0]) == ["A"]
+    assert not speakers_in_doubt(parts[:1])
+
+
+def test_who_speaks_where_two_pieces_overlap_has_one_name_in_both() -> None:
+    parts = [
+        part(0, 100, voice(1, 2, "A", "one"), voice(3, 4, "B", "two"), voice(98, 99, "A", "three")),
+        part(98, 200, voice(0.1, 1.1, "B", "three"), voice(1.2, 1.9, "A", "four"), voice(5, 6, "B", "five")),
+    ]
+
+    assert named(*parts) == ["1-A", "1-B", "1-A", "2-A", "1-A"]
+    assert speakers_in_doubt(parts)
+
+
+def test_where_all_speakers_are_known_from_one_piece_their_names_stay_plain() -> None:
+    first = part(0, 100, voice(1, 2, "A", "one"), voice(98.5, 99.5, "A", "two"))
+    second = part(98, 200, voice(0.5, 1.5, "X", "two"), voice(5, 6, "X", "three"))
+    third = replace(part(200, 300, voice(1, 2, "known", "four")), known={"known": "A", "nobody": "B"})
+
+    assert named(first, second, third) == ["A", "A", "A", "A"]
+    assert not speakers_in_doubt([first, second, third])
+
+
+def test_a_speaker_whom_the_server_was_told_of_and_a_new_one_are_told_apart() -> None:
+    first = part(0, 100, voice(1, 2, "A", "one"))
+    second = replace(part(200, 300, voice(1, 2, "known", "two"), voice(3, 4, "A", "three")), known={"known": "A"})
+
+    assert named(first, second) == ["1-A", "1-A", "2-A"]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        # Two speak together with one, as long as each other.
+        [voice(0.0, 0.9, "X"), voice(1.0, 1.9, "Y")],
+        # Too short to tell.
+        [voice(0.0, 0.2, "X")],
+        # Nobody is named.
+        [voice(0.0, 1.9, "")],
+    ],
+)
+def test_a_doubtful_likeness_of_speakers_is_none(second: list[Segment]) -> None:
+    first = part(0, 100, voice(97, 100, "A", "one"))
+    parts = [first, part(98, 200, *second, voice(50, 51, "X", "two"))]
+
+    assert named(*parts)[-1] == "2-X"
+
+
+def test_words_may_have_other_speakers_than_their_segment() -> None:
+    words = (Word("one", 1, 2, "B"), Word("two", 2, 3))
+    joined = join([part(0, 100, Segment("one two", 1, 3, words, "A"))], duration=100)
+
+    assert joined.segments[0].speaker == "A"
+    assert [word.speaker for word in times(joined)] == ["B", ""]
 
 
 def test_metrics_and_verdicts_stay_with_their_segment() -> None:

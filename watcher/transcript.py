@@ -9,7 +9,7 @@ import unicodedata
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -25,6 +25,10 @@ _NEAR_SEGMENTS: Final = 3.0
 _EDGE: Final = 0.15
 #: Share of a token's time taken by others from which it counts as said by them.
 _COVERED: Final = 0.5
+#: Seconds that two names must speak at the same time to be one speaker's: a word.
+_TOGETHER: Final = 0.3
+#: Words looked at in a stretch that two parts share: far more than can be said in its 2 seconds.
+_MOST_SHARED: Final = 200
 #: Tokens in a second of quick speech; and how many may be misheard at an untimed border's ragged edges.
 _QUICK: Final = 6.0
 _RAGGED: Final = 2
@@ -84,6 +88,8 @@ class Part:
     start: float
     end: float
     transcript: Transcript
+    #: For speakers that the server was told of: their name here, and that in the recording's first part.
+    known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spoken(self) -> float:
@@ -101,12 +107,11 @@ def join(parts: Sequence[Part], *, duration: float) -> Transcript:
     word that both have, else at the middle of the overlap; what only one of them has is kept when in doubt, because a
     doubled word is seen and a missing one is not. Times lie within their part and never go back.
 
-    The language is the one that is spoken longest. Speakers are only known within their part, so where there are several parts
-    their names are prefixed with the part's number ("2-A"). It is `timed` when every part that has text is; an untimed
-    part's segments bear the part's bounds.
+    The language is the one that is spoken longest. For speakers see `speakers`. It is `timed` when every part that has text
+    is; an untimed part's segments bear the part's bounds.
     """
     ordered = sorted(parts, key=lambda part: (part.start, part.end))
-    placed = [_placed(part, number if len(ordered) > 1 else 0, duration) for number, part in enumerate(ordered, 1)]
+    placed = [_placed(part, names, duration) for part, names in zip(ordered, speakers(ordered), strict=True)]
     spoken = [(part, segments) for part, segments in zip(ordered, placed, strict=True) if segments]
     for (before, ahead), (after, behind) in pairwise(spoken):
         if before.end > after.start:
@@ -132,17 +137,93 @@ def main_language(parts: Sequence[Part]) -> str:
     return max(seconds, key=lambda language: seconds[language], default="")
 
 
+def speakers(parts: Sequence[Part]) -> list[dict[str, str]]:
+    """Return, for each of the parts (in order of time), the names that its speakers have in the recording.
+
+    A server names speakers anew in each part. Two names are one speaker's where the server was told of that speaker
+    (`Part.known`), or where they speak at the same time in the stretch that two parts share. The others' names get the
+    number of their part ("2-A"), unless all speakers come from the same part.
+    """
+    found = _identified(parts)
+    numbered = _of_several_parts(found)
+    return [{name: f"{one.part}-{one.name}" if numbered else one.name for name, one in of.items()} for of in found]
+
+
+def speakers_in_doubt(parts: Sequence[Part]) -> bool:
+    """Return whether a speaker of one part may be one of another part under another name."""
+    return _of_several_parts(_identified(parts))
+
+
+# Naming speakers.
+
+
+def _of_several_parts(found: Sequence[Mapping[str, "_Speaker"]]) -> bool:
+    return len({speaker.part for named in found for speaker in named.values()}) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """Somebody, by the number of the part (from 1) that was the first to name this speaker, and the name there."""
+
+    part: int
+    name: str
+
+
+def _identified(parts: Sequence[Part]) -> list[dict[str, _Speaker]]:
+    found: list[dict[str, _Speaker]] = []
+    for number, part in enumerate(parts, 1):
+        told = {name: _Speaker(1, first) for name, first in part.known.items()}
+        same = _same_speakers(parts[number - 2], found[-1], part) if found else {}
+        found.append({name: told.get(name) or same.get(name) or _Speaker(number, name) for name in _names(part)})
+    return found
+
+
+def _names(part: Part) -> dict[str, None]:
+    """Return the names that the part's segments and words bear, in order."""
+    names: dict[str, None] = {}
+    for segment in part.transcript.segments:
+        names |= dict.fromkeys([segment.speaker, *(word.speaker for word in segment.words)])
+    return {name: None for name in names if name}
+
+
+def _same_speakers(before: Part, named: Mapping[str, _Speaker], after: Part) -> dict[str, _Speaker]:
+    """Pair the names of two parts that speak together longest, both of all others, in the stretch that the parts share."""
+    together: defaultdict[tuple[_Speaker, str], float] = defaultdict(float)
+    theirs = _shared_speeches(after, after.start, before.end)
+    for start, end, ours in _shared_speeches(before, after.start, before.end):
+        for begin, behind, name in theirs:
+            if (seconds := min(end, behind) - max(start, begin)) > 0:
+                together[named[ours], name] += seconds
+    pairs = {}
+    for (speaker, name), seconds in together.items():
+        rivals = [other for pair, other in together.items() if (pair[0] == speaker) != (pair[1] == name)]
+        if seconds >= _TOGETHER and seconds > max(rivals, default=0.0):
+            pairs[name] = speaker
+    return pairs
+
+
+def _shared_speeches(part: Part, low: float, high: float) -> list[tuple[float, float, str]]:
+    """Return who speaks from when to when (seconds of the recording) between two moments, by words where they bear names."""
+    found = []
+    for segment in part.transcript.segments:
+        for said in segment.words if any(word.speaker for word in segment.words) else (segment,):
+            start, end = max(part.start + said.start, low), min(part.start + said.end, high)
+            if said.speaker and start < end:
+                found.append((start, end, said.speaker))
+    return found[:_MOST_SHARED]
+
+
 # Placing a part.
 
 
-def _placed(part: Part, number: int, duration: float) -> list[Segment]:
+def _placed(part: Part, names: Mapping[str, str], duration: float) -> list[Segment]:
     """Give the part's segments with text at their place in the recording, in order of time."""
     end = min(part.end, duration)
     start = min(part.start, end)
     segments = [segment for segment in part.transcript.segments if segment.text.strip()]
     if not part.transcript.timed:
         return [
-            replace(segment, start=start, end=end, words=(), speaker=_named(segment.speaker, number))
+            replace(segment, start=start, end=end, words=(), speaker=names.get(segment.speaker, ""))
             for segment in segments
         ]
     starts = _ascending([min(max(part.start + segment.start, start), end) for segment in segments])
@@ -153,23 +234,19 @@ def _placed(part: Part, number: int, duration: float) -> list[Segment]:
             segment,
             start=begin,
             end=min(max(part.start + segment.end, begin), end),
-            speaker=_named(segment.speaker, number),
+            speaker=names.get(segment.speaker, ""),
             words=tuple(
                 replace(
                     word,
                     start=(at := next(said)),
                     end=min(max(part.start + word.end, at), end),
-                    speaker=_named(word.speaker, number),
+                    speaker=names.get(word.speaker, ""),
                 )
                 for word in segment.words
             ),
         )
         for segment, begin in zip(segments, starts, strict=True)
     ]
-
-
-def _named(speaker: str, number: int) -> str:
-    return f"{number}-{speaker}" if speaker and number else speaker
 
 
 def _ascending(times: Sequence[float]) -> list[float]:

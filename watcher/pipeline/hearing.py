@@ -19,7 +19,7 @@ from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.tools import Beat, Tools, Wanted
-from watcher.transcript import Part, Transcript, join
+from watcher.transcript import Part, Transcript, join, speakers_in_doubt
 
 _log = structlog.get_logger()
 _Answer = TypeVar("_Answer")
@@ -74,12 +74,27 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
             return None
         parts.append(part)
     parts, warnings = _settled(parts, question, lambda index, again: recalled(content.cuts[index], again))
-    return Heard(
-        join(parts, duration=content.seconds),
-        content,
-        cached=frozenset(cut.index for cut in content.cuts),
-        warnings=warnings,
-    )
+    return _joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts))
+
+
+def _joined(
+    parts: list[Part],
+    content: Content,
+    warnings: tuple[ResultWarning, ...] = (),
+    *,
+    cached: frozenset[int],
+    paid_seconds: float = 0.0,
+) -> Heard:
+    if speakers_in_doubt(parts):
+        warnings = (*warnings, _SPEAKERS)
+    return Heard(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings)
+
+
+_SPEAKERS: Final = ResultWarning(
+    "speakers_in_doubt",
+    "the server named speakers anew in each piece: 1-A and 2-A, or 1-A and 2-B, may be the same person",
+    "longer pieces are fewer: raise media.piece_seconds, as far as the server takes them",
+)
 
 
 def _settled(
@@ -178,11 +193,9 @@ class Hearing:
             cuts=(Cut(0, 0, round(seconds * _RATE), digest),),
         )
         ledger.keep_content(content)
-        return Heard(
-            join([Part(0.0, seconds, transcript)], duration=seconds),
-            content,
-            cached=frozenset({0} if cached else ()),
-            paid_seconds=0.0 if cached else seconds,
+        part = Part(0.0, seconds, transcript)
+        return _joined(
+            [part], content, cached=frozenset({0} if cached else ()), paid_seconds=0.0 if cached else seconds
         )
 
     def _pieces(self, form: Form) -> Heard:
@@ -229,13 +242,8 @@ class Hearing:
             warnings=summary.warnings,
         )
         ledger.keep_content(content, cut=self._cut_keys)
-        return Heard(
-            join(parts, duration=summary.seconds),
-            content,
-            cached=requests.cached,
-            paid_seconds=requests.paid_seconds + self._paid_again,
-            warnings=doubts,
-        )
+        paid = requests.paid_seconds + self._paid_again
+        return _joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
 
     def _again(self, cut: Cut, question: _Question, form: Form) -> Part | None:
         """Return a second answer about a piece; None where there is none to be had.
