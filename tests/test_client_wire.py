@@ -22,7 +22,7 @@ from watcher.client import wire as wire_module
 from watcher.client.endpoint import Endpoint
 from watcher.client.wire import ANSWER_BYTES, Upload, Wire
 from watcher.client.wire import Reply as Answer
-from watcher.errors import AccountError, ChangedError, FileError, JobError, PassingError, StoppedError
+from watcher.errors import AccountError, ChangedError, JobError, PassingError, SourceError, StoppedError
 
 FIELDS = [("model", "whisper-1"), ("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment")]
 SOUND = bytes(range(256)) * 1200  # some blocks, and a remainder
@@ -102,10 +102,10 @@ def test_a_span_of_a_file_that_shrinks_is_a_changed_source(descriptor: int) -> N
         post(server.url, descriptor, size=len(SOUND) + 1)
 
 
-def test_a_file_that_cannot_be_read_is_its_own_fault(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_no_matter_of_the_server(tmp_path: Path) -> None:
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
-        with serving(sequence(Reply("Hi"))) as server, pytest.raises(FileError) as caught:
+        with serving(sequence(Reply("Hi"))) as server, pytest.raises(SourceError) as caught:
             post(server.url, directory)
     finally:
         os.close(directory)

@@ -22,6 +22,7 @@ from watcher.errors import (
     PassingError,
     Remedy,
     RemedyError,
+    SourceError,
     StoppedError,
 )
 from watcher.gate import Gate, GateOptions, Status, ask_resume, stored_state
@@ -83,6 +84,15 @@ def ask(
     except (JobError, KeyError) as exc:
         return exc
     return None
+
+
+def test_a_share_that_goes_away_under_many_requests_says_nothing_of_the_endpoint(world: World) -> None:
+    gate = world.gate()
+    for number in range(20):
+        error = SourceError("not connected", reason="away")
+        assert ask(gate, error, path=b"%d" % number) is error
+
+    assert gate.state().status is Status.OPEN
 
 
 def eventually(condition: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from watcher.errors import PassingError
+from watcher.errors import SourceError
 from watcher.media.source import Reader, digest, sketch
 
 MEBI = 1 << 20
@@ -138,7 +138,7 @@ def test_a_disk_that_cannot_be_read_is_nobodys_fault_and_passes(tmp_path: Path) 
         os.dup2(gone, descriptor)
         os.close(gone)
 
-        with pytest.raises(PassingError) as caught:
+        with pytest.raises(SourceError) as caught:
             reader.read(1)
 
     assert caught.value.reason == "unreadable"

@@ -6,98 +6,20 @@ import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from daemon import eventually
-from scripted import Asked, Reply, Script, serving
+from pipeline_scene import ANSWER, WANTED, Scene, scene
+from scripted import Asked, Reply, Script
 from sounds import encode, speech, speechlike
 
-from watcher.client import Client, Endpoint, Request, Upload
-from watcher.cues import Rules
+from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError
-from watcher.formats import Text
-from watcher.gate import Gate, GateOptions
-from watcher.job import Cut, Fingerprint, Found, Job
-from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.job import Cut
 from watcher.media import MediaOptions
-from watcher.pipeline import Tools, Turns, Wanted
-from watcher.pipeline.hearing import Heard, Hearing
 from watcher.worker import Beat
-
-ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
-WANTED = Wanted(Request(), ("txt",), "{stem}", Rules(), Text())
-
-
-@dataclass
-class Scene:
-    """A recording that is worked on; `beat` gets the signs of life, whose time is `now` (seconds)."""
-
-    ledger: Ledger
-    tools: Tools
-    root: Path
-    now: list[float]
-    beat: Beat
-
-    def live_until(self, moment: float) -> None:
-        """Let time pass in steps that nobody may be silent through without having announced it."""
-        while self.now[0] < moment:
-            self.now[0] += 50.0
-            eventually(lambda: not self.beat.overdue, what=f"a sign of life after {self.now[0]} s")
-
-    def hear(self, path: Path, *, small: bool = False, wanted: Wanted = WANTED) -> Heard:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            return Hearing(self.job(path, small=small), descriptor, wanted, self.tools, self.beat).hear()
-        finally:
-            os.close(descriptor)
-
-    def job(self, path: Path, *, small: bool) -> Job:
-        status = path.stat()
-        stamp = Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
-        self.ledger.put([Found(os.fsencode(self.root), os.fsencode(path), stamp, small=small)])
-        job = self.ledger.claim("test", lease=60)
-        assert job is not None
-        return job
-
-
-@contextmanager
-def scene(
-    script: Script, tmp_path: Path, options: MediaOptions | None = None, *, places: int = 4
-) -> Iterator[tuple[Scene, list[Asked]]]:
-    ledger = open_ledger(tmp_path / "state")
-    stop = threading.Event()
-    with serving(script) as server, ThreadPoolExecutor(8) as pool:
-        client = Client(Endpoint(server.url), memory=ledger)
-        gate = Gate(
-            GateOptions(concurrency=places),
-            endpoint_name=client.endpoint.name,
-            memory=ledger,
-            buy=ledger.buy,
-            stop=stop,
-        )
-        tools = Tools(
-            ledger=ledger,
-            client=client,
-            gate=gate,
-            media=options or MediaOptions(),
-            spool=tmp_path / "spool",
-            stop=stop,
-            submit=pool.submit,
-            wanted=lambda _job: WANTED,
-            turns=Turns(),
-        )
-        try:
-            now = [0.0]
-            yield Scene(ledger, tools, tmp_path, now, Beat(lambda: now[0])), server.asked
-        finally:
-            stop.set()
-            client.cancel()
-    client.close()
-    ledger.close()
 
 
 def refusal(message: str) -> Reply:

@@ -22,6 +22,7 @@ from watcher.errors import (
     PassingError,
     Remedy,
     RemedyError,
+    SourceError,
     StoppedError,
 )
 from watcher.job import Fingerprint, Found, Job, Outcome, State
@@ -49,6 +50,9 @@ PATH = b"/in/talk.wav"
         (HeldError("x", retry_after=60.0), 10, Release(60.0)),
         (StoppedError("x"), 10, Release()),
         (OutputError("x"), 10, Retry(1.0, free=True)),
+        (SourceError("x", reason="unreadable"), 2, Retry(2.0)),
+        (SourceError("x", reason="unreadable"), 10, Fail()),
+        (SourceError("x", reason="away"), 10, Retry(1.0, free=True)),
         (ChangedError("x"), 1, Drop()),
         (GoneError("x"), 1, Drop()),
         (LeaseLostError("x"), 1, Abandon()),

@@ -13,6 +13,7 @@
         ├── PassingError          later: the same request may pass
         ├── AccountError          every file would fail: hold the queue
         ├── NoChannelError        the relay station has nobody behind the model now
+        ├── SourceError           the source cannot be read now
         ├── OutputError           the folder or the disk does not take our outputs now
         ├── ChangedError          the source is no longer what was judged: inspect it again
         ├── GoneError             the source is not there any more
@@ -23,8 +24,9 @@
 A leaf: it imports nothing of ours, so every room may raise.
 """
 
+import errno
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final, Self
 
 
 class WatcherError(Exception):
@@ -148,6 +150,45 @@ class NoChannelError(JobError):
     """A relay station has no working upstream for this model now."""
 
     code = "no_channel"
+
+
+#: errno of a share or a disk that is away, and of a system that has nothing left: they say nothing about the one file.
+_AWAY: Final = frozenset(
+    {
+        *(errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ESHUTDOWN, errno.EREMOTEIO, errno.ENOLINK, errno.ECOMM),
+        *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.ENONET),
+        *(errno.ETIMEDOUT, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE, errno.ETIME),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR),
+    }
+)
+_FEW_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM})
+
+
+class SourceError(JobError):
+    """The source cannot be read now; the server has nothing to do with it, and what it answered is kept.
+
+    Reason "unreadable": it may be this file alone, so the attempt counts. Reason "away": its share, its disk or the whole
+    system is in trouble, so no attempt is burned.
+    """
+
+    code = "source"
+
+    @classmethod
+    def of(cls, error: OSError) -> Self:
+        """Return the error for what the system said when the source was opened, looked at or read."""
+        hint = "check the disk or the network share it lies on"
+        if error.errno in _FEW_DESCRIPTORS:
+            hint = "too many files are open: raise LimitNOFILE= of the service, or lower state.workers"
+        elif error.errno in _PERMISSION:
+            hint = "let the user that runs the service read it (chmod o+r, or a common group)"
+        reason = "away" if error.errno in _AWAY else "unreadable"
+        return cls(f"the file cannot be read: {error.strerror or error}", hint=hint, reason=reason)
+
+    @property
+    def free(self) -> bool:
+        """Whether it says nothing about this file, so that no attempt is to be counted."""
+        return self.reason == "away"
 
 
 class OutputError(JobError):

@@ -24,6 +24,7 @@ from watcher.errors import (
     NoChannelError,
     OutputError,
     PassingError,
+    SourceError,
     StoppedError,
 )
 from watcher.job import Job, Outcome, State
@@ -83,7 +84,7 @@ def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], 
     """Say what an error means for a job with that many attempts behind it.
 
     `jitter` gives 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, never shorter than the server asked.
-    `setbacks`: how often in a row its outputs could not be placed; those waits end at 60 s, as no attempt is counted.
+    `setbacks`: how often in a row it met what costs no attempt; those waits end at 60 s.
     """
     match error:
         case LeaseLostError():
@@ -92,10 +93,11 @@ def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], 
             return Drop()
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
-        case OutputError():
+        case OutputError() | SourceError(free=True):
             return Retry(_wait(setbacks + 1, jitter, longest=_LONGEST_SETBACK), free=True)
-        case PassingError() if attempts < limit:
-            return Retry(max(_wait(attempts, jitter), min(error.retry_after or 0.0, _LONGEST_ASKED)))
+        case PassingError() | SourceError() if attempts < limit:
+            asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
+            return Retry(max(_wait(attempts, jitter), min(asked, _LONGEST_ASKED)))
         case _:
             return Fail()
 
@@ -105,7 +107,7 @@ def _wait(attempts: int, jitter: Callable[[], float], *, longest: float = _LONGE
 
 
 class Setbacks:
-    """How often in a row each job's outputs could not be placed; shared by all workers, forgotten with the process.
+    """How often in a row each job met a folder or disk in trouble; shared by all workers, forgotten with the process.
 
     Such a run costs no attempt, so nothing in the ledger could make the next one wait longer: on a full disk every
     recording would be read again every second.
@@ -124,7 +126,7 @@ class Setbacks:
 
     def note(self, job: Job, error: JobError | None) -> None:
         """Take a run's end into account."""
-        if isinstance(error, OutputError):
+        if isinstance(error, OutputError) or (isinstance(error, SourceError) and error.free):
             self._counts[job.id] = self[job] + 1
         else:
             self._counts.pop(job.id, None)

@@ -36,7 +36,7 @@ from urllib3.poolmanager import PoolManager, ProxyManager
 
 from watcher import __version__
 from watcher.client.endpoint import Endpoint
-from watcher.errors import AccountError, ChangedError, FileError, JobError, PassingError, StoppedError
+from watcher.errors import AccountError, ChangedError, JobError, PassingError, SourceError, StoppedError
 
 CONNECT_SECONDS: Final = 10.0
 #: The largest answer: verbose_json with words of a day of speech stays below 20 MB. Every request in flight may hold one.
@@ -104,7 +104,7 @@ class Wire:
         """Send the form and read the whole answer within `seconds`.
 
         Raises AccountError (address, certificate, proxy login), PassingError (transport), StoppedError (`cancel`),
-        ChangedError and FileError (the file shrank, or cannot be read).
+        ChangedError and SourceError (the file shrank, or cannot be read).
         """
         flight = _Flight(self._monotonic, seconds)
         span = _Span(upload, flight)
@@ -259,11 +259,7 @@ class _Span:
         try:
             block = os.pread(self._descriptor, wanted, self._offset)
         except OSError as exc:
-            raise FileError(
-                f"the file cannot be read: {exc.strerror}",
-                reason="unreadable",
-                hint="check the disk and the mount it lies on, then watcher retry",
-            ) from exc
+            raise SourceError.of(exc) from exc
         if not block:
             raise ChangedError("the file became shorter while it was sent")
         self._offset += len(block)

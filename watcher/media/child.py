@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 import watcher
-from watcher.errors import FileError, JobError, OutputError, PassingError
+from watcher.errors import FileError, JobError, OutputError
 from watcher.media.confine import allow_cpu, confine
 from watcher.media.decode import Recording
 from watcher.media.encode import encode
@@ -91,8 +91,7 @@ class Child:
         try:
             self._work()
         except JobError as exc:
-            kind = {FileError: "file", PassingError: "passing", OutputError: "output"}[type(exc)]
-            self._talk.send(Failed(kind, exc.reason, exc.message, exc.hint, repr(exc.__cause__ or "")))
+            self._talk.send(Failed(exc.code, exc.reason, exc.message, exc.hint, repr(exc.__cause__ or "")))
         except MemoryError:
             self._talk.send(
                 Failed(

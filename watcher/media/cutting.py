@@ -23,7 +23,7 @@ from typing import Final, Self
 import structlog
 
 import watcher
-from watcher.errors import FileError, JobError, OutputError, PassingError, StoppedError
+from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
 from watcher.media.piece import FORMS, RATE, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.protocol import (
@@ -51,7 +51,9 @@ _AHEAD: Final = 2
 _GLANCE: Final = 0.25
 #: Seconds a child that has said its last word gets to go.
 _FAREWELL: Final = 5.0
-_ERRORS: Final[dict[str, type[JobError]]] = {"file": FileError, "passing": PassingError, "output": OutputError}
+_ERRORS: Final[dict[str, type[JobError]]] = {
+    error.code: error for error in (FileError, PassingError, SourceError, OutputError)
+}
 #: All a decoder needs to know of the world. One arena and one thread: address space is limited.
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
@@ -122,6 +124,8 @@ class Cutting:
         self._granted = 0
         self._existing: dict[int, Path] = {}
         self._closed = False
+        #: What is let go of at the end.
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         """Start the child."""
@@ -134,10 +138,13 @@ class Cutting:
                 hint="Check that the state directory can be written and its disk has room.",
                 reason="spool",
             ) from exc
-        # What the child has to say before it can speak: an import that fails, an assertion of the C library.
-        self._words = os.memfd_create("media-child")
-        self._link, theirs = socket.socketpair()
+        self._held.callback(shutil.rmtree, self._directory, ignore_errors=True)
         try:
+            # What the child has to say before it can speak: an import that fails, an assertion of the C library.
+            self._words = os.memfd_create("media-child")
+            self._held.callback(os.close, self._words)
+            self._link, theirs = socket.socketpair()
+            self._held.enter_context(self._link)
             with theirs:
                 self._process = subprocess.Popen(
                     self._command(theirs.fileno()),
@@ -151,7 +158,7 @@ class Cutting:
                     process_group=0,
                 )
         except OSError as exc:
-            self._clear()
+            self._held.close()
             raise PassingError(f"The media child cannot be started: {exc}", reason="child") from exc
         self._lines = _Lines(self._link)
         return self
@@ -162,7 +169,7 @@ class Cutting:
         """End the child and remove its pieces."""
         self.close()
         self._process.wait()
-        self._clear()
+        self._held.close()
 
     def __iter__(self) -> Iterator[Piece]:
         """Give each piece as soon as it lies in the spool."""
@@ -330,13 +337,10 @@ class Cutting:
         with self._lock:
             path = self._existing.pop(index, None)
         if path is not None:
-            path.unlink(missing_ok=True)
+            # What cannot be removed now goes with its directory; whoever releases may hold a paid answer.
+            with contextlib.suppress(OSError):
+                path.unlink()
             self._grant()
-
-    def _clear(self) -> None:
-        self._link.close()
-        os.close(self._words)
-        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 class _Lines:

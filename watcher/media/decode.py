@@ -70,8 +70,8 @@ _COUNTED: Final = ("wav", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf"
 class Recording:
     """An opened recording: what its header promises, and its sound.
 
-    Raises FileError (reasons "undecodable", "unsupported", "no_audio", "limits", "too_long"), and PassingError when the
-    disk cannot be read.
+    Raises FileError (reasons "undecodable", "unsupported", "no_audio", "limits", "too_long"), and SourceError when it
+    cannot be read.
     """
 
     def __init__(self, reader: Reader, *, limit_seconds: float) -> None:

@@ -107,7 +107,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It cannot be done. `kind`: "file", "passing" or "output", after the errors of these names."""
+    """It cannot be done. `kind`: "file", "passing", "source" or "output", after the errors of these names."""
 
     kind: str
     reason: str

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from watcher.errors import PassingError
+from watcher.errors import SourceError
 
 _CHUNK: Final = 1 << 20
 _SAMPLES: Final = 16
@@ -22,7 +22,7 @@ def sketch(descriptor: int) -> str:
 
     Cheap on a file of any size; a hint that two files may be the same, never a proof.
     """
-    size = os.fstat(descriptor).st_size
+    size = _size(descriptor)
     result = hashlib.sha256(size.to_bytes(8, "big"))
     if size <= _SAMPLES * _SAMPLE:
         result.update(_read(descriptor, 0, size))
@@ -42,14 +42,14 @@ class Reader:
     """A seekable binary file over the descriptor, for FFmpeg; hashes what passes in sequence.
 
     Deliberately without a name: FFmpeg must judge the content by its bytes alone. What FFmpeg jumps over is read by
-    `content` in the end, so the hash is always of the whole file. Raises PassingError when the disk cannot be read.
+    `content` in the end, so the hash is always of the whole file. Raises SourceError when it cannot be read.
     """
 
     def __init__(self, descriptor: int, *, tick: Callable[[], None] = lambda: None) -> None:
         """`tick` is called at every read: a sign of life on slow disks and long stretches without sound."""
         self._descriptor = descriptor
         self._tick = tick
-        self.size = os.fstat(descriptor).st_size
+        self.size = _size(descriptor)
         self._position = 0
         self._hash = hashlib.sha256()
         self._hashed = 0
@@ -99,6 +99,13 @@ class Reader:
             self._hashed += len(data)
 
 
+def _size(descriptor: int) -> int:
+    try:
+        return os.fstat(descriptor).st_size
+    except OSError as exc:
+        raise SourceError.of(exc) from exc
+
+
 def _read(descriptor: int, offset: int, size: int) -> bytes:
     """Read exactly `size` bytes unless the file ends before."""
     try:
@@ -111,9 +118,5 @@ def _read(descriptor: int, offset: int, size: int) -> bytes:
         ):
             parts.append(data)
     except OSError as exc:
-        raise PassingError(
-            f"The recording cannot be read: {exc.strerror or exc}",
-            hint="Check the disk or the network share it lies on.",
-            reason="unreadable",
-        ) from exc
+        raise SourceError.of(exc) from exc
     return b"".join(parts)

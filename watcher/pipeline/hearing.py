@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -12,7 +13,16 @@ import structlog
 
 from watcher import container, media
 from watcher.client import Answer, Request, Upload, parse
-from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError
+from watcher.errors import (
+    AccountError,
+    FileError,
+    JobError,
+    OutputError,
+    PassingError,
+    Remedy,
+    RemedyError,
+    SourceError,
+)
 from watcher.job import Cut, Job, ResultWarning
 from watcher.ledger.protocol import Content, Ledger
 from watcher.pipeline.language import settle
@@ -156,7 +166,10 @@ class Hearing:
         Looked at again: limits were learnt since it was found, and an earlier version may have taken more for small.
         """
         size = self._job.fingerprint.size
-        inspection = container.inspect(self._descriptor, size)
+        try:
+            inspection = container.inspect(self._descriptor, size)
+        except OSError as exc:
+            raise SourceError.of(exc) from exc
         name, seconds = container.upload_name(inspection.format), inspection.seconds
         limits = self._tools.client.limits()
         if name is None or seconds is None or inspection.has_video:
@@ -327,8 +340,10 @@ class Hearing:
         answer = tools.gate.run(call, seconds=upload.seconds, small=small, path=self._job.path, announce=beat)
         beat()
         if small:
-            # The digest is of what was there before: an answer about other bytes must not be found under it.
-            unchanged(self._job, self._descriptor)
+            # The digest is of what was there before: an answer about other bytes must not be found under it. Where that
+            # cannot be told, for the share is away, it is kept: it was paid for, and nothing says that it is wrong.
+            with suppress(SourceError):
+                unchanged(self._job, self._descriptor)
         tools.ledger.keep(
             digest, question.parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
         )
@@ -427,7 +442,14 @@ class _Requests:
 def _sent(piece: media.Piece, ask: Callable[[Upload], _Answer]) -> _Answer:
     """Hand the piece's file to `ask`, and remove it then."""
     try:
-        descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise OutputError(
+                f"A piece cannot be read from the state directory: {exc.strerror or exc}",
+                hint="look after its disk, and let nothing else remove files there",
+                reason="spool",
+            ) from exc
         try:
             return ask(Upload(descriptor, size=piece.size, seconds=piece.seconds, name=piece.name, mime=piece.mime))
         finally:

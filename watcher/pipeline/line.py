@@ -33,7 +33,7 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
     wanted = tools.wanted(job)
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
         return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
-    with opened(job) as descriptor:
+    with opened(job) as (descriptor, status):
         if (unchanged := _unchanged(job, descriptor, tools.ledger)) is not None:
             return unchanged
         if sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger):
@@ -48,7 +48,7 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
                 raise LeaseLostError("the lease is gone")
 
         model = tools.client.endpoint.model
-        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=check, source=os.fstat(descriptor))
+        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=check, source=status)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
 
 
@@ -74,7 +74,9 @@ def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, mod
         source = os.lstat(job.path)
     except OSError:
         # Its permissions are gone with it; the folder's are the next best.
-        source = os.stat(os.path.dirname(job.path))  # noqa: PTH116, PTH120 - bytes
+        folder = os.path.dirname(job.path)  # noqa: PTH120 - bytes
+        with sidecar.reporting(folder):
+            source = os.stat(folder)  # noqa: PTH116 - bytes
     return _written(job, heard, wanted, ledger, model=model, check=check, source=source)
 
 

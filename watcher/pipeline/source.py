@@ -1,62 +1,74 @@
 """The second look: the source has to be what was judged still, and nobody may write it."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from watcher import tree
-from watcher.errors import ChangedError, GoneError, PassingError
+from watcher.errors import ChangedError, GoneError, JobError, SourceError
 from watcher.job import Job
 from watcher.settle import Writer, writer
 
+#: errno at opening by which there is no such file any more (ESTALE: its server has removed it) ...
+_GONE: Final = frozenset({errno.ENOENT, errno.ESTALE})
+#: ... and by which the path leads elsewhere: through a link, or to something that is no file.
+_ELSEWHERE: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
+
 
 @contextmanager
-def opened(job: Job) -> Iterator[int]:
-    """Open the source for reading, once: what is judged, read and uploaded is this one descriptor.
+def opened(job: Job) -> Iterator[tuple[int, os.stat_result]]:
+    """Open the source for reading, once; yield the descriptor that is judged, read and uploaded, and its status.
 
-    Raises GoneError, ChangedError, and PassingError where it cannot be read now.
+    Raises GoneError, ChangedError, and SourceError where it cannot be read now.
     """
     try:
         descriptor = tree.open_file(job.root, job.path)
-    except FileNotFoundError as exc:
-        raise GoneError("the file is not there any more") from exc
-    except PermissionError as exc:
-        raise PassingError(
-            "the file cannot be read: permission denied",
-            hint="let the user that runs the service read it (chmod o+r, or a common group)",
-            reason="unreadable",
-        ) from exc
     except (OSError, ValueError) as exc:
-        raise ChangedError(f"the path leads elsewhere now: {exc}") from exc
+        raise _missed(exc) from exc
     try:
-        verify(job, descriptor)
+        status = verify(job, descriptor)
         if writer(descriptor) is Writer.SOMEONE:
             raise ChangedError("somebody writes it again")
-        yield descriptor
+        yield descriptor, status
     finally:
         os.close(descriptor)
 
 
 def verify(job: Job, descriptor: int) -> os.stat_result:
-    """Hold descriptor and path against the job's fingerprint. Raises ChangedError and GoneError."""
+    """Hold descriptor and path against the job's fingerprint. Raises ChangedError, GoneError and SourceError."""
     status = unchanged(job, descriptor)
     folder, name = os.path.split(job.path)
     try:
         with tree.directory(job.root, folder) as parent:
             standing = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError as exc:
-        raise GoneError("the file is not there any more") from exc
     except (OSError, ValueError) as exc:
-        raise ChangedError(f"the path leads elsewhere now: {exc}") from exc
+        raise _missed(exc) from exc
     if (standing.st_dev, standing.st_ino) != (status.st_dev, status.st_ino):
         raise ChangedError("another file stands in its place")
     return status
 
 
 def unchanged(job: Job, descriptor: int) -> os.stat_result:
-    """Hold the descriptor alone against the job's fingerprint, whatever became of the path. Raises ChangedError."""
-    status = os.fstat(descriptor)
+    """Hold the descriptor alone against the job's fingerprint, whatever became of the path.
+
+    Raises ChangedError, and SourceError where that cannot be told now.
+    """
+    try:
+        status = os.fstat(descriptor)
+    except OSError as exc:
+        raise SourceError.of(exc) from exc
     if not stat.S_ISREG(status.st_mode) or not job.fingerprint.matches(status):
         raise ChangedError("its size or its modification time changed")
     return status
+
+
+def _missed(error: OSError | ValueError) -> JobError:
+    """Return what it means for the job that its path did not lead to a file; ValueError: it is not below its root."""
+    if isinstance(error, OSError) and error.errno in _GONE:
+        return GoneError("the file is not there any more")
+    if not isinstance(error, OSError) or error.errno in _ELSEWHERE:
+        return ChangedError(f"the path leads elsewhere now: {error}")
+    return SourceError.of(error)

@@ -5,6 +5,7 @@ tells people what went wrong, `moves` takes finished recordings away together wi
 of them ask of the ledger.
 """
 
+from watcher.sidecar.disk import reporting
 from watcher.sidecar.moves import Moved, forget_move, move_done, resume_move, target_directory
 from watcher.sidecar.names import check_template, needs_language
 from watcher.sidecar.notes import (
@@ -35,6 +36,7 @@ __all__ = [
     "remove_note",
     "remove_pause_note",
     "remove_settings_note",
+    "reporting",
     "resume_move",
     "target_directory",
     "write_note",
