@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from descriptors import beyond_select
 from structlog.testing import capture_logs
 
 from watcher import hooks
@@ -46,6 +47,14 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def test_a_daemon_with_thousands_of_open_files_hears_its_hooks() -> None:
+    with beyond_select():
+        ran, events = python("print('heard')\nraise SystemExit(3)")
+
+    assert ran == Ran("exit", 3)
+    assert "heard" in str(events)
 
 
 def test_a_hook_reads_the_job_on_stdin(tmp_path: Path) -> None:

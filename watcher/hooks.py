@@ -177,13 +177,16 @@ class _Ear:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        # Not `select`: it takes no descriptor from 1024 on.
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
         self.heard = b""
         #: False once everybody at the other end has closed it.
         self.is_open = True
 
     def listen(self, seconds: float) -> None:
         """Take what comes within that time, if anything does."""
-        if select.select([self._descriptor], [], [], seconds)[0]:
+        if self._poll.poll(seconds * 1000):
             self._take()
 
     def listen_to_the_rest(self) -> None:

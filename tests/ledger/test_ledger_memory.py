@@ -142,6 +142,15 @@ class TestHooks:
         assert meanwhile == []
         assert payloads(ledger.hooks_due(10)) == ["a2"]
 
+    def test_a_source_with_many_calls_keeps_no_other_waiting(self, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", *(f"a{number}" for number in range(40)))
+        conclude(ledger, "b.wav", "b1")
+        conclude(ledger, "c.wav", "c1")
+
+        assert payloads(ledger.hooks_due(2)) == ["a0", "b1"]
+        assert payloads(ledger.hooks_due(2)) == ["c1"]
+        assert payloads(ledger.hooks_due(2)) == []
+
     def test_what_was_done_is_not_called_again(self, engine: Engine, ledger: Ledger) -> None:
         conclude(ledger, "a.wav", "1")
         for call in ledger.hooks_due(10):

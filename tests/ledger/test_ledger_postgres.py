@@ -14,6 +14,7 @@ from pathlib import Path
 
 import postgres
 import pytest
+from descriptors import beyond_select
 from ledger_engines import LEASE, WRITES, Clock, claimed, crowded, found, name, until
 
 import watcher
@@ -292,6 +293,22 @@ class TestSharing:
         assert answers.count("queued") == 100
         assert hosts[0].counts()[State.READY] == 100
 
+    def test_a_host_with_thousands_of_open_files_hears_the_others(self, fleet: Fleet) -> None:
+        one = fleet.host("one")
+        with beyond_select():
+            two = fleet.host("two")
+            missed = two.claim("idle", lease=LEASE)
+            waiter = threading.Thread(target=two.wait, args=(50,))
+            waiter.start()
+            one.put([found()])
+            waiter.join(20)
+            woken = not waiter.is_alive()
+            two.close()
+            waiter.join()
+
+        assert missed is None
+        assert woken
+
     @pytest.mark.parametrize("back", ["put", "retry", "release", "put_back"])
     def test_new_work_wakes_the_other_hosts(self, fleet: Fleet, back: str) -> None:
         one, two = fleet.host("one"), fleet.host("two")
@@ -552,6 +569,32 @@ class TestDeadHosts:
         assert two.temporaries() == (b"/srv/recordings/.b.tmp",)
         assert two.hooks_due(10) == []
         assert len(one.hooks_due(10)) == 1
+
+    def test_a_backlog_of_hooks_is_not_fetched_for_each_that_ends(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ledger = fleet.host("one")
+        ledger.put([found(f"{number:03}.wav") for number in range(100)])
+        for _ in range(100):
+            ledger.done(claimed(ledger), Outcome(), hook="{}")
+        execute = Connection.execute
+        fetched: list[int] = []
+
+        def count(connection: Connection, sql: str, values: Values = (), /) -> Answer:
+            cursor = execute(connection, sql, values)
+            if "FROM hooks" in sql and sql.lstrip().startswith("SELECT"):
+                fetched.append(cursor.rowcount)
+            return cursor
+
+        monkeypatch.setattr(Connection, "execute", count)
+        calls = list(ledger.hooks_due(4))
+        for _ in range(20):
+            ledger.hook_done(calls.pop(0))
+            calls += ledger.hooks_due(1)
+
+        assert len(calls) == 4
+        assert len(fetched) == 21
+        assert max(fetched) <= 4 + 3 + 1
 
     def test_no_lease_is_taken_over_just_after_the_server_came_back(self, url: str, tmp_path: Path) -> None:
         with ExitStack() as stack:

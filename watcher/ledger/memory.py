@@ -3,19 +3,19 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 from watcher.ledger import rows
-from watcher.ledger.part import Part, Store
+from watcher.ledger.part import Connection, Part, Row, Store
 from watcher.ledger.protocol import HookCall
 
 
 class Memory(Part):
     """Values under keys, purchases by day, hook calls."""
 
-    #: The calls this process may run.
-    HOOKS: ClassVar[str] = "SELECT id, source, kind, payload, attempts FROM hooks ORDER BY id"
+    #: Some of the calls this process may run, by id.
+    HOOKS: ClassVar[str] = "SELECT id, source, kind, payload, attempts FROM hooks WHERE id > ? ORDER BY id LIMIT ?"
 
     def __init__(
         self,
@@ -66,7 +66,8 @@ class Memory(Part):
             chosen: dict[int, tuple[bytes, HookCall]] = {}
             with self._database.transaction(durable=False) as connection:
                 busy = set(self._calling.values())
-                for id_, source, kind, payload, attempts in connection.execute(self.HOOKS):
+                # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
+                for id_, source, kind, payload, attempts in self._waiting_calls(connection, limit + len(busy) + 1):
                     if len(chosen) == limit:
                         break
                     if source not in busy:
@@ -79,6 +80,13 @@ class Memory(Part):
             # Only now: calls that a full disk kept from being given out are still due.
             self._calling.update({id_: source for id_, (source, _) in chosen.items()})
         return [call for _, call in chosen.values()]
+
+    def _waiting_calls(self, connection: Connection, some: int) -> Iterator[Row]:
+        """Read the calls in order, `some` at a time: a long backlog is not fetched for each call that ends."""
+        after = 0
+        while page := connection.execute(self.HOOKS, (after, some)).fetchall():
+            yield from page
+            after = page[-1][0]
 
     def hook_done(self, call: HookCall) -> None:
         """See Ledger.hook_done."""

@@ -30,6 +30,8 @@ class Signals:
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.settimeout(0)
+        self._poll = select.poll()
+        self._poll.register(self._reader, select.POLLIN)
         self._wakeup = -1
 
     def __enter__(self) -> Self:
@@ -63,8 +65,7 @@ class Signals:
 
     def wait(self, seconds: float) -> list[signal.Signals]:
         """Wait for signals or `wake`, at most `seconds`; give the signals that came, in order."""
-        readable, _, _ = select.select([self._reader], [], [], max(0.0, seconds))
-        if readable:
+        if self._poll.poll(max(0.0, seconds) * 1000):
             self._reader.recv(4096)
         seen, self._seen = self._seen, []
         return seen

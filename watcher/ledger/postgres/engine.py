@@ -43,7 +43,8 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
     ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
     """
     HOOKS: ClassVar[str] = """
-    SELECT id, source, kind, payload, attempts FROM hooks WHERE host = current_setting('watcher.host') ORDER BY id
+    SELECT id, source, kind, payload, attempts FROM hooks
+    WHERE host = current_setting('watcher.host') AND id > ? ORDER BY id LIMIT ?
     """
 
     EXONERATE: ClassVar[str] = """

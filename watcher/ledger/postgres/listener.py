@@ -67,8 +67,12 @@ class Listener:
                 self._heard(self._ears)
 
     def _listen(self, raw: Raw) -> None:
+        # Not `select`: it takes no descriptor from 1024 on.
+        poll = select.poll()
+        for descriptor in (raw.fileno(), self._ear):
+            poll.register(descriptor, select.POLLIN)
         while not self._stop.is_set():
-            readable, _, _ = select.select([raw.fileno(), self._ear], [], [], _SILENCE)
+            readable = poll.poll(_SILENCE * 1000)
             if self._stop.is_set():
                 return
             if not readable:
