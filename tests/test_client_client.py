@@ -567,6 +567,21 @@ def test_a_redirect_is_an_error_that_names_the_right_address(
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize(
+    "location", ["http://[", "http://[::1", "//\u2100.example/", "http://a:b:c/", "https://x:99999999/"]
+)
+def test_a_redirect_to_no_valid_address_is_shown_as_it_is(memory: Memory, upload: Upload, location: str) -> None:
+    def stream() -> Iterator[bytes]:
+        yield f"HTTP/1.1 307 Away\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    with talking(sequence(Reply(stream=stream)), memory) as (client, _):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, AccountError)
+    assert raised.reason == "redirect"
+    assert "redirects" in raised.message
+
+
 def test_a_redirect_without_a_target_is_an_error_all_the_same(memory: Memory, upload: Upload) -> None:
     with talking(sequence(Reply(status=301)), memory) as (client, _):
         assert isinstance(refusal(client, upload), AccountError)

@@ -353,6 +353,36 @@ def test_a_chunked_answer_that_breaks_off_is_not_taken_for_whole(descriptor: int
         assert failure(server.url, descriptor).reason in {"truncated", "connection"}
 
 
+@pytest.mark.parametrize("size", [b"-5", b"zz", b"", b"0x5", b"f" * 16, b"f" * 5000, b"\xff"])
+def test_a_chunk_of_impossible_size_is_a_passing_error(descriptor: int, size: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(sequence(Reply(stream=lambda: iter([head, size + b"\r\nHello\r\n"])))) as server:
+        assert isinstance(failure(server.url, descriptor), PassingError)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nHello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nHello",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nHello",
+        b"HTTP/1.1 \xff\xff\r\n\r\n",
+        b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n" + b"X: y\r\n" * 2000 + b"\r\n",
+        b"\r\n" * 200_000,
+    ],
+)
+def test_an_answer_that_is_no_http_is_at_most_a_passing_error(descriptor: int, head: bytes) -> None:
+    """Whatever bytes come, the outcome is an answer or a passing error, never an exception of the library's."""
+    with serving(sequence(Reply(stream=lambda: iter([head])))) as server:
+        try:
+            answer: object = post(server.url, descriptor)
+        except PassingError as error:
+            answer = error
+
+    assert answer
+
+
 def test_a_silent_server_meets_the_deadline(descriptor: int) -> None:
     with serving(sequence(Reply(silent=True))) as server:
         error = failure(server.url, descriptor, seconds=0.3)

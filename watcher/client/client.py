@@ -452,8 +452,16 @@ def _shorter_prompt(talk: _Talk, verdict: Verdict) -> _Talk:
 
 
 def _redirected(verdict: Verdict, endpoint: Endpoint) -> AccountError:
-    target = urlsplit(urljoin(endpoint.transcriptions, verdict.refusal.location))
-    place = scrubbed(f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}", endpoint.secret)
+    try:
+        target = urlsplit(urljoin(endpoint.transcriptions, verdict.refusal.location))
+        place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
+    except ValueError:
+        return AccountError(
+            f"the server redirects to {verdict.refusal.location!r}, which is no address (HTTP {verdict.refusal.status})",
+            reason="redirect",
+            hint="check api.url, and ask the server's operator",
+        )
+    place = scrubbed(place, endpoint.secret)
     return AccountError(
         f"the server redirects to {place} (HTTP {verdict.refusal.status})",
         reason="redirect",

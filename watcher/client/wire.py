@@ -178,7 +178,7 @@ class Wire:
                     )
                 finally:
                     response.close()
-            except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, _TooMuchError) as exc:
+            except _TRANSPORT as exc:
                 raise _translated(exc, flight=flight) from exc
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -404,6 +404,18 @@ def _translated(exc: Exception, *, flight: _Flight) -> JobError:
     message, reason = _BROKEN.get(kind, ("the connection broke before the answer was complete", "connection"))
     return PassingError(message, reason=reason)
 
+
+#: What the libraries raise. A ValueError or an OverflowError is a number of the server's that they did not expect, such as
+#: a chunk of -5 bytes.
+_TRANSPORT: Final = (
+    requests.RequestException,
+    HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+    OverflowError,
+    _TooMuchError,
+)
 
 _BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
     _TooMuchError: ("the server sent more than any transcript can be", "oversized_answer"),
