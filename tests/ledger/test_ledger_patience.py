@@ -86,6 +86,17 @@ def test_who_gives_up_tries_once_more_and_gets_the_error(patience: Patience) -> 
     assert patience.trouble is None
 
 
+def test_who_gives_up_does_not_say_that_it_goes_on(patience: Patience) -> None:
+    call, _ = refusing(10)
+    given_up = threading.Event()
+    given_up.set()
+
+    with capture_logs() as log, pytest.raises(StateBusyError):
+        patience.until_it_passes(call, given_up)
+
+    assert [line["event"] for line in log] == ["service.waiting"]
+
+
 def test_another_error_passes_at_once(patience: Patience) -> None:
     def broken() -> None:
         raise StateError("damaged")

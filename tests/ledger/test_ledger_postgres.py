@@ -22,6 +22,7 @@ from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateErr
 from watcher.job import Cut, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.part import Answer, Values
+from watcher.ledger.patience import Patience, patient
 from watcher.ledger.protocol import Content, Ledger
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
@@ -806,11 +807,18 @@ class TestAway:
         assert ledger.counts()[State.DONE] == 1
         assert ledger.tally().answers == 1
 
-    def test_a_walk_goes_on_where_it_was(self, ledger: PostgresLedger, proxy: Proxy) -> None:
+    def test_a_walk_goes_on_where_it_was_however_long_the_database_was_away(
+        self, ledger: PostgresLedger, proxy: Proxy
+    ) -> None:
         ledger.put([found(f"{number:04}.wav", root=b"/srv") for number in range(5000)])
-        walked = []
-        mending = threading.Timer(0.5, proxy.mend)
-        for path, _, _ in ledger.known(b"/srv"):
+        patience, walked = Patience(), []
+
+        def mend() -> None:
+            until(lambda: patience.trouble is not None)
+            proxy.mend()
+
+        mending = threading.Thread(target=mend)
+        for path, _, _ in patient(ledger, patience, threading.Event()).known(b"/srv"):
             walked.append(path)
             if len(walked) == 1000:
                 proxy.cut()

@@ -19,10 +19,7 @@ class Looking(Part):
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
         """See Ledger.known."""
         after, behind = rows.below(root)
-        while page := self._page(_KNOWN, (after, behind, _PAGE)):
-            for path, size, mtime_ns, inode, state in page:
-                yield path, Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)
-            after = page[-1][0]
+        return map(_known, self._walk(_KNOWN, after, behind, _PAGE))
 
     def lookup(self, path: bytes) -> Record | None:
         """See Ledger.lookup."""
@@ -61,6 +58,11 @@ class Looking(Part):
 
     def _totals(self) -> dict[str, float]:
         return dict(self._database.query("SELECT name, value FROM totals"))
+
+
+def _known(row: Row) -> tuple[bytes, Fingerprint, State]:
+    path, size, mtime_ns, inode, state = row
+    return path, Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)
 
 
 _KNOWN: Final = """

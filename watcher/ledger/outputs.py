@@ -50,10 +50,7 @@ class Outputs(Part):
 
     def notes(self) -> Iterator[Owned]:
         """See Ledger.notes."""
-        after = b""
-        while page := self._page(_NOTES, (after, _PAGE)):
-            yield from map(_owned, page)
-            after = page[-1][0]
+        return map(_owned, self._walk(_NOTES, b"", _PAGE))
 
     def enter_temporary(self, path: bytes) -> None:
         """See Ledger.enter_temporary."""

@@ -90,6 +90,31 @@ class Part:
         self._exclusive = exclusive
         self._clock = clock
 
-    def _page(self, statement: str, values: Values) -> list[Row]:
-        """Read on in a walk, whose beginning somebody has got already."""
-        return self._database.query(statement, values)
+    def _walk(self, statement: str, after: bytes, *rest: object) -> Iterator[Row]:
+        """Return the rows of a statement whose first value is the key to read on `after`; the key is their first column.
+
+        Raises StateError where a page cannot be read. `next` may then be called again: it goes on where it was.
+        """
+        return _Walk(self._database.query, statement, after, rest)
+
+
+class _Walk(Iterator[Row]):
+    """Rows, read a page at a time. Not a generator: an error would end it, and nobody could wait for a ledger's return."""
+
+    def __init__(
+        self, query: Callable[[str, Values], list[Row]], statement: str, after: object, rest: tuple[object, ...]
+    ) -> None:
+        self._query = query
+        self._statement = statement
+        self._after = after
+        self._rest = rest
+        self._page: Iterator[Row] = iter(())
+
+    def __next__(self) -> Row:
+        for row in self._page:
+            return row
+        page = self._query(self._statement, (self._after, *self._rest))
+        if not page:
+            raise StopIteration
+        self._after, self._page = page[-1][0], iter(page)
+        return next(self._page)

@@ -7,7 +7,7 @@ every start. Nothing can be worked on meanwhile, and nothing is lost.
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar, cast
 
 import structlog
@@ -20,6 +20,9 @@ _log = structlog.get_logger()
 #: Seconds between two tries, and between two lines that say that it still waits.
 _PAUSE: Final = 1.0
 _REMIND: Final = 600.0
+
+#: What stands behind the last row of a walk.
+_END: Final = object()
 
 _Result = TypeVar("_Result")
 
@@ -46,16 +49,20 @@ class Patience:
         except StateBusyError as error:
             self.note(error)
             self._begin(error)
+        passed = False
         try:
             while True:
                 given = given_up.wait(_PAUSE)
                 try:
-                    return call()
+                    result = call()
                 except StateBusyError:
                     if given:
                         raise
+                    continue
+                passed = True
+                return result
         finally:
-            self._end()
+            self._end(passed=passed)
 
     def note(self, error: StateError) -> None:
         """Say that the ledger did not take a change; not all the time."""
@@ -72,18 +79,21 @@ class Patience:
                 self.trouble, self._since = error, self._monotonic()
             self._waiting += 1
 
-    def _end(self) -> None:
+    def _end(self, *, passed: bool) -> None:
         with self._lock:
             self._waiting -= 1
             if self._waiting:
                 return
-            self.trouble, self._told = None, -math.inf
+            self.trouble = None
+            if not passed:
+                return
+            self._told = -math.inf
             waited = self._monotonic() - self._since
         _log.info("service.resumed", waited=waited)
 
 
 def patient(ledger: Ledger, patience: Patience, given_up: threading.Event) -> Ledger:
-    """Give the same ledger, whose every method waits with `patience` until `given_up`.
+    """Return the same ledger, whose every method waits with `patience` until `given_up`, and every step of its walks, too.
 
     What is handed to a method may be handed to it again: lists, no iterators.
     """
@@ -102,8 +112,16 @@ class _Patient:
         method = getattr(self._ledger, name)
 
         def call(*values: Any, **named: Any) -> Any:
-            return self._patience.until_it_passes(lambda: method(*values, **named), self._given_up)
+            result = self._patience.until_it_passes(lambda: method(*values, **named), self._given_up)
+            return self._walk(result) if isinstance(result, Iterator) else result
 
         # Found there from now on, without a detour through here.
         self.__dict__[name] = call
         return call
+
+    def _walk(self, rows: Iterator[Any]) -> Iterator[Any]:
+        def step() -> Any:
+            return next(rows, _END)
+
+        while (row := self._patience.until_it_passes(step, self._given_up)) is not _END:
+            yield row

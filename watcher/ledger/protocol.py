@@ -164,9 +164,10 @@ class Ledger(Protocol):
         """Note files that are left alone (``backlog = false``), unless they are known already. Cheap."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
-        """Give every source below `root` without holding them all in memory, in no particular order.
+        """Return every source below `root` without holding them all in memory, in no particular order.
 
-        The ledger may be changed meanwhile, also by the caller: what is there all the time is given exactly once.
+        The ledger may be changed meanwhile, also by the caller: what is there all the time is given exactly once. Here as in
+        every walk, `next` may be called again after a StateBusyError, and goes on where it was.
         """
 
     def lookup(self, path: bytes) -> Record | None:

@@ -4,10 +4,12 @@ Whether something is gone, only who can see the disk knows (`watcher.service.his
 dropped in slices, so that nobody waits for long.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from watcher.ledger.looking import Looking
+from watcher.ledger.part import Row
 from watcher.ledger.protocol import Kept
 
 #: Rows read at a time where all are walked through.
@@ -22,11 +24,7 @@ class Retention(Looking):
 
     def concluded(self) -> Iterator[Kept]:
         """See Ledger.concluded."""
-        for first, behind in self._ranges():
-            after = first
-            while page := self._page(_CONCLUDED, (after, behind, _PAGE)):
-                yield from (Kept(path=path, root=root, gone_at=gone_at) for path, root, gone_at in page)
-                after = page[-1][0]
+        return itertools.starmap(Kept, self._walk_all(_CONCLUDED))
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
         """See Ledger.note_gone."""
@@ -41,12 +39,8 @@ class Retention(Looking):
 
     def orphans(self) -> Iterator[bytes]:
         """See Ledger.orphans."""
-        for first, behind in self._ranges():
-            after = first
-            # Few of them are orphans: asked for these alone, one page would be a walk over all.
-            while page := self._page(_OUTPUTS, (after, behind, _PAGE)):
-                yield from (path for path, known in page if not known)
-                after = page[-1][0]
+        # Few of them are orphans: asked for these alone, one page would be a walk over all.
+        return map(_path, itertools.filterfalse(_is_known, self._walk_all(_OUTPUTS)))
 
     def disown_orphans(self, paths: Iterable[bytes]) -> None:
         """See Ledger.disown_orphans."""
@@ -57,8 +51,22 @@ class Retention(Looking):
         """See Ledger.tidy."""
         return self._database.shrink()
 
+    def _walk_all(self, statement: str) -> Iterator[Row]:
+        return itertools.chain.from_iterable(
+            self._walk(statement, first, behind, _PAGE) for first, behind in self._ranges()
+        )
+
     def _ranges(self) -> Sequence[tuple[bytes, bytes]]:
         return self.RANGES
+
+
+def _path(row: Row) -> bytes:
+    path: bytes = row[0]
+    return path
+
+
+def _is_known(row: Row) -> bool:
+    return bool(row[1])
 
 
 _CONCLUDED: Final = """

@@ -16,7 +16,7 @@ from watcher.ledger import rows
 from watcher.ledger.answers import Answers
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
-from watcher.ledger.part import Connection, Row, Values
+from watcher.ledger.part import Connection, Row
 from watcher.ledger.postgres.commons import GATE_CHANNEL
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.fleet import PostgresFleet
@@ -27,8 +27,6 @@ from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue,
 from watcher.ledger.retention import Retention
 from watcher.ledger.waiting import LONGEST_DELAY
 
-#: Seconds that a walk through the sources waits for a database that went away.
-_WALK: Final = 600.0
 #: Seconds for which a claim relies on what was made ready before: those that wait look as soon as something is due.
 _PROMOTED: Final = 0.5
 #: Channel on which hosts say that there is new work.
@@ -258,10 +256,6 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
     def _fold(self) -> None:
         with self._database.transaction(durable=False) as connection:
             connection.execute(_FOLD)
-
-    def _page(self, statement: str, values: Values) -> list[Row]:
-        # Whoever walks cannot begin anew: the walk waits for him.
-        return self._database.query(statement, values, patience=_WALK)
 
     # Within a transaction.
 

@@ -8,6 +8,7 @@ to the same effect, or refused by the fence and recognised as our own doing.
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -129,9 +130,11 @@ class PostgresLedger:
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
         """See Ledger.known."""
-        for folder in self.roots.below(root):
-            for path, fingerprint, state in self._engine.known(folder):
-                yield self.roots.real(path), fingerprint, state
+
+        def here(known: tuple[bytes, Fingerprint, State]) -> tuple[bytes, Fingerprint, State]:
+            return self.roots.real(known[0]), known[1], known[2]
+
+        return map(here, chain.from_iterable(map(self._engine.known, self.roots.below(root))))
 
     def lookup(self, path: bytes) -> Record | None:
         """See Ledger.lookup."""
@@ -243,8 +246,11 @@ class PostgresLedger:
 
     def concluded(self) -> Iterator[Kept]:
         """See Ledger.concluded."""
-        for kept in self._engine.concluded():
-            yield replace(kept, path=self.roots.real(kept.path), root=self.roots.real(kept.root))
+
+        def here(kept: Kept) -> Kept:
+            return replace(kept, path=self.roots.real(kept.path), root=self.roots.real(kept.root))
+
+        return map(here, self._engine.concluded())
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
         """See Ledger.note_gone."""
@@ -300,7 +306,7 @@ class PostgresLedger:
 
     def notes(self) -> Iterator[Owned]:
         """See Ledger.notes; only of roots that this host has: of the others it cannot tell which are still there."""
-        return (self.roots.owned(note) for note in self._engine.notes() if self.roots.has(note.path))
+        return map(self.roots.owned, filter(lambda note: self.roots.has(note.path), self._engine.notes()))
 
     def enter_temporary(self, path: bytes) -> None:
         """See Ledger.enter_temporary."""
