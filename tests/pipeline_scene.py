@@ -64,12 +64,17 @@ class Scene:
 
 @contextmanager
 def scene(
-    script: Script, tmp_path: Path, options: MediaOptions | None = None, *, places: int = 4
+    script: Script,
+    tmp_path: Path,
+    options: MediaOptions | None = None,
+    *,
+    places: int = 4,
+    model: str = "whisper-1",
 ) -> Iterator[tuple[Scene, list[Asked]]]:
     ledger = open_ledger(tmp_path / "state")
     stop = threading.Event()
     with serving(script) as server, ThreadPoolExecutor(8) as pool:
-        client = Client(Endpoint(server.url), memory=ledger)
+        client = Client(Endpoint(server.url, model=model), memory=ledger)
         gate = Gate(
             GateOptions(concurrency=places),
             endpoint_name=client.endpoint.name,

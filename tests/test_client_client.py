@@ -13,7 +13,7 @@ from memory import Memory
 from scripted import Asked, Reply, Script, Server, sequence, serving
 from structlog.testing import capture_logs
 
-from watcher.client import Client, Endpoint, Request, Upload, parse
+from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
 from watcher.client.client import deadline
 from watcher.client.form import DOUBTED_SECONDS, REMEMBERED_SECONDS
 from watcher.errors import (
@@ -289,6 +289,51 @@ def test_speakers_are_carried_into_the_transcript(memory: Memory, upload: Upload
         "chunking_strategy": "auto",
     }
     assert answer.transcript.segments[0].speaker == "A"
+
+
+VOICES = (Voice("voice_1", "data:audio/mpeg;base64,AAA"), Voice("voice_2", "data:audio/mpeg;base64,BBB"))
+
+
+def told_of(asked: Asked) -> list[tuple[str, str]]:
+    return [field for field in asked.fields if field[0].startswith("known_speaker")]
+
+
+def test_a_diarizing_server_is_told_of_the_speakers_that_are_known(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(BARE)), memory, model="gpt-4o-transcribe-diarize") as (client, server):
+        client.ask(upload, Request(), voices=VOICES)
+    with talking(sequence(Reply(BARE)), memory, model="whisper-1") as (client, other):
+        client.ask(upload, Request(), voices=VOICES)
+
+    assert told_of(server.asked[0]) == [
+        ("known_speaker_names[]", "voice_1"),
+        ("known_speaker_names[]", "voice_2"),
+        ("known_speaker_references[]", "data:audio/mpeg;base64,AAA"),
+        ("known_speaker_references[]", "data:audio/mpeg;base64,BBB"),
+    ]
+    assert told_of(other.asked[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "for_good"),
+    [
+        ("Unknown parameter: 'known_speaker_names'.", 400, True),
+        ("known_speaker_references[0] must be a data URL", 400, True),
+        ("Invalid file format.", 400, False),
+        ("Maximum content size limit (26214400) exceeded (26306794 bytes read)", 413, False),
+    ],
+)
+def test_what_may_be_about_the_samples_of_speakers_is_met_by_leaving_these_out(
+    memory: Memory, upload: Upload, message: str, status: int, *, for_good: bool
+) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply({"error": {"message": message}}, status) if told_of(asked) else Reply(BARE)
+
+    with talking(script, memory, model="gpt-4o-transcribe-diarize") as (client, server):
+        client.ask(upload, Request(), voices=VOICES)
+        client.ask(upload, Request(), voices=VOICES)
+
+    assert [len(told_of(asked)) for asked in server.asked] == ([4, 0, 0] if for_good else [4, 0, 4, 0])
+    assert client.takes_voices("transcribe") != for_good
 
 
 def test_a_station_pays_for_a_diarized_answer_once_and_is_not_asked_again(memory: Memory, upload: Upload) -> None:

@@ -3,6 +3,7 @@
 import os
 import threading
 import wave
+from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from pipeline_scene import ANSWER, WANTED, Scene, scene
 from scripted import Asked, Reply, Script
-from sounds import encode, speech, speechlike
+from sounds import decode, encode, speech, speechlike
 
 from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError
@@ -376,3 +377,87 @@ def test_speakers_that_cannot_be_matched_between_pieces_are_said_to_be_in_doubt(
     assert [segment.speaker for segment in heard.transcript.segments][:3] == ["1-A", "1-B", "2-A"]
     assert [warning.code for warning in heard.warnings] == ["speakers_in_doubt"]
     assert again.warnings == heard.warnings
+
+
+DIARIZE = "gpt-4o-transcribe-diarize"
+
+
+def diarizing(asked: Asked) -> Reply:
+    """Tell two speakers apart, and call those by their names of whom samples were sent, in another order each time."""
+    names = [value for name, value in asked.fields if name == "known_speaker_names[]"]
+    if not names:
+        return diarized((0, 6, "A"), (6, 12, "B"))
+    return diarized((0, 6, names[1]), (6, 12, names[0]), (12, 15, "A"))
+
+
+def test_later_pieces_are_asked_for_with_samples_of_the_speakers_in_the_first_one(tmp_path: Path) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=100)
+    with scene(diarizing, tmp_path, SHORT, model=DIARIZE) as (made, asked):
+        heard = made.hear(path)
+        os.utime(path)
+        again = made.hear(path)
+
+    pieces = len(heard.content.cuts)
+    assert len(asked) == pieces > 2
+    samples = [[value for name, value in one.fields if name == "known_speaker_references[]"] for one in asked]
+    assert [len(found) for found in samples] == [0, *[2] * (pieces - 1)]
+    assert samples[1:] == samples[1:2] * (pieces - 1)
+    for url in samples[1]:
+        (tmp_path / "sample.mp3").write_bytes(b64decode(url.removeprefix("data:audio/mpeg;base64,")))
+        assert 2 < len(decode(tmp_path / "sample.mp3")) / 16_000 < 10
+    names = [segment.speaker for segment in heard.transcript.segments]
+    assert names == ["1-A", "1-B", *("1-B", "1-A", "2-A"), *("1-B", "1-A", "3-A"), *("1-B", "1-A", "4-A")][: len(names)]
+    assert (again.transcript, again.paid_seconds) == (heard.transcript, 0.0)
+
+
+def test_where_the_server_knows_every_speaker_again_none_is_in_doubt(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        names = [value for name, value in asked.fields if name == "known_speaker_names[]"] or ["A", "B"]
+        return diarized((0, 6, names[0]), (6, 12, names[1]))
+
+    path = speechlike(tmp_path / "talk.wav", seconds=100)
+    with scene(script, tmp_path, SHORT, model=DIARIZE) as (made, _):
+        heard = made.hear(path)
+
+    assert {segment.speaker for segment in heard.transcript.segments} == {"A", "B"}
+    assert heard.warnings == ()
+
+
+def test_a_server_that_does_not_take_samples_is_asked_without_them_from_then_on(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        if "known_speaker_references[]" in asked.form:
+            message = "Unknown parameter: 'known_speaker_references'."
+            return Reply({"error": {"message": message, "param": "known_speaker_references"}}, 400)
+        return diarized((0, 6, "A"), (6, 12, "B"))
+
+    path, other = speechlike(tmp_path / "talk.wav", seconds=100), speechlike(tmp_path / "more.wav", seconds=110)
+    with scene(script, tmp_path, SHORT, places=1, model=DIARIZE) as (made, asked):
+        heard = made.hear(path)
+        with_samples = ["known_speaker_references[]" in one.form for one in asked]
+        os.utime(path)
+        again = made.hear(path)
+        asked.clear()
+        made.hear(other)
+
+    assert with_samples == [False, True, *[False] * (len(heard.content.cuts) - 1)]
+    assert [warning.code for warning in heard.warnings] == ["speakers_in_doubt"]
+    assert (again.transcript, again.paid_seconds) == (heard.transcript, 0.0)
+    assert ["known_speaker_references[]" in one.form for one in asked] == [False] * len(asked)
+
+
+def test_pieces_that_were_answered_without_samples_are_not_paid_for_again(tmp_path: Path) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=100)
+    with scene(diarizing, tmp_path, SHORT, model=DIARIZE) as (made, asked):
+        takes = made.tools.client.diarizes
+        vars(made.tools.client)["diarizes"] = lambda _task: False
+        plain = made.hear(path)
+        vars(made.tools.client)["diarizes"] = takes
+        first = len(asked)
+        os.utime(path)
+        known = made.hear(path)
+        os.utime(path)
+        vars(made.ledger)["content"] = lambda **_: None
+        cut_anew = made.hear(path)
+
+    assert len(asked) == first
+    assert known.transcript == cut_anew.transcript == plain.transcript

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -12,6 +12,7 @@ import structlog
 
 from watcher.client.endpoint import Endpoint
 from watcher.client.form import (
+    DIARIZED,
     DOUBTED_SECONDS,
     JSON,
     REMEMBERED_SECONDS,
@@ -26,7 +27,7 @@ from watcher.client.form import (
 )
 from watcher.client.parse import Unfit, transcript_of
 from watcher.client.refusal import Refusal, Shape, is_station, refusal_of
-from watcher.client.request import Answer, Limits, Request, fitted
+from watcher.client.request import Answer, Limits, Request, Voice, fitted
 from watcher.client.verdict import Ruling, Verdict, judge, scrubbed
 from watcher.client.wire import Reply, Upload, Wire
 from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError, StoppedError
@@ -47,6 +48,8 @@ _GATEWAY_SECONDS: Final = 30.0
 _SHORTEST_SECONDS: Final = 60.0
 #: Seconds around an exchange that its deadline does not bound: a name is looked up, the answer is read.
 _AROUND: Final = 60.0
+#: The field with samples of known speakers.
+_VOICES: Final = "known_speaker_references"
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
 
@@ -94,6 +97,7 @@ class Client:
         upload: Upload,
         request: Request,
         *,
+        voices: Sequence[Voice] = (),
         thorough: bool = False,
         announce: Callable[[float], None] = lambda _: None,
     ) -> Answer:
@@ -102,6 +106,8 @@ class Client:
         `thorough`: no other encoding of this sound is left, so a refusal that names nothing is met with simpler response
         formats, then without the prompt, even where others pass as they are.
 
+        `voices`: at most four speakers to be called by their names, where the server tells speakers apart and knows the field.
+
         `announce` hears before each exchange for how many seconds it may be silent: a little longer than its deadline.
 
         Raises AccountError and NoChannelError (every file would fail), PassingError (later), RemedyError (another form
@@ -109,7 +115,8 @@ class Client:
         Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike.
         """
         self._check(upload)
-        talk = replace(self._opening(request), thorough=thorough)
+        known = tuple(voices) if self.takes_voices(request.task) else ()
+        talk = replace(self._opening(request), voices=known, thorough=thorough)
         for calls in range(1, _MOST_CALLS + 1):
             reply = self._post(talk, upload, request, announce)
             found = self._understood(reply, talk, upload, request)
@@ -139,6 +146,14 @@ class Client:
     def form(self, task: str = "transcribe") -> str:
         """Name the form this server is known to honour, like ``verbose_json+word+segment``; "" before the first answer."""
         return self._notebook.habits(task).form
+
+    def diarizes(self, task: str) -> bool:
+        """Return whether the server is asked to tell speakers apart."""
+        return DIARIZED in ladder(self.endpoint.model, task, station=self._notebook.server().station)
+
+    def takes_voices(self, task: str) -> bool:
+        """Return whether the server may be told of known speakers: it diarizes, and did not refuse to know the field."""
+        return self.diarizes(task) and _VOICES not in self._notebook.habits(task).dropped
 
     def cancel(self) -> None:
         """End all requests in flight with StoppedError, soon; later ones at once."""
@@ -231,6 +246,8 @@ class Client:
         fields += [("timestamp_granularities[]", name) for name in talk.form.granularities]
         if talk.form.response_format == "diarized_json":
             fields.append(("chunking_strategy", "auto"))
+            fields += [("known_speaker_names[]", voice.name) for voice in talk.voices]
+            fields += [(f"{_VOICES}[]", voice.sample) for voice in talk.voices]
         url = self.endpoint.transcriptions
         if request.task == "translate" and talk.whisper_cpp:
             fields.append(("translate", "true"))
@@ -279,6 +296,8 @@ class Client:
         below = rungs[rungs.index(talk.form) + 1 :] if talk.form in rungs else rungs
         again: _Talk | None = None
         match verdict.ruling:
+            case Ruling.FIELD | Ruling.RECODE | Ruling.FILE | Ruling.SHRINK if talk.voices and _may_be_voices(verdict):
+                again = _without_voices(talk, verdict)
             case Ruling.FORMAT:
                 again = _other_format(talk, verdict, below)
             case Ruling.FIELD if verdict.name == "timestamp_granularities":
@@ -402,6 +421,7 @@ class _Talk:
     #: The form has worked here before.
     proven: bool
     whisper_cpp: bool
+    voices: tuple[Voice, ...] = ()
     #: The form was changed on a suspicion.
     inferred: bool = False
     #: No other encoding is left, so the question may be made simpler than this server wants it.
@@ -423,6 +443,17 @@ def _verdict_on(reply: Reply, unfit: Unfit, *, station: bool, now: float) -> Ver
     if unfit.error is None:
         return Verdict(Ruling.PASSING, "garbled", Refusal(0, Shape.TEXT, message=unfit.message))
     return judge(refusal_of(reply, now=now, error=unfit.error), station=station)
+
+
+def _may_be_voices(verdict: Verdict) -> bool:
+    """Return whether a refusal may be about the samples: it names them, or what it says of a file may be true of theirs."""
+    return verdict.ruling is not Ruling.FIELD or verdict.name in {_VOICES, "known_speaker_names"}
+
+
+def _without_voices(talk: _Talk, verdict: Verdict) -> _Talk:
+    """Leave the samples out: for good where the refusal names them, for all are made alike; else for this request alone."""
+    named = {_VOICES} if verdict.ruling is Ruling.FIELD else set()
+    return replace(talk, voices=(), dropped=talk.dropped | named)
 
 
 def _other_format(talk: _Talk, verdict: Verdict, below: tuple[Form, ...]) -> _Talk | None:

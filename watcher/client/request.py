@@ -40,6 +40,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """A speaker of whom a diarizing server is told."""
+
+    #: What the server is to call this speaker.
+    name: str
+    #: 2 to 10 seconds in which nobody else speaks, as a data URL (RFC 2397).
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A paid answer: the bytes to keep, and what they say."""
 

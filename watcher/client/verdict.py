@@ -147,6 +147,8 @@ _KEY: Final = re.compile(r"\bsk-[A-Za-z0-9_\-*]{4,}")
 _OPTIONAL: Final = (
     "timestamp_granularities",
     "chunking_strategy",
+    "known_speaker_references",
+    "known_speaker_names",
     "response_format",
     "temperature",
     "language",

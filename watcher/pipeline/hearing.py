@@ -1,8 +1,9 @@
 """From a source to its transcript: from stored answers where they exist, from the server where they don't."""
 
+import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Final, TypeVar
 import structlog
 
 from watcher import container, media
-from watcher.client import Answer, Request, Upload, parse
+from watcher.client import Answer, Request, Upload, Voice, parse
 from watcher.errors import (
     AccountError,
     FileError,
@@ -25,6 +26,7 @@ from watcher.errors import (
 )
 from watcher.job import Cut, Job, ResultWarning
 from watcher.ledger.protocol import Content, Ledger
+from watcher.pipeline import voices
 from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
 from watcher.pipeline.source import unchanged
@@ -62,11 +64,29 @@ class _Question:
     request: Request
     #: Key of the answer, beside the digest of what was heard.
     parameters: str
+    #: Speakers in the first piece whom the server is told of: their stretches (samples), by their names there.
+    speakers: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def known(self) -> dict[str, str]:
+        """What the server is to call the speakers, and their names in the first piece."""
+        return {voices.name(index): speaker for index, (speaker, _, _) in enumerate(self.speakers)}
+
+    def acquainted(self, first: Cut, transcript: Transcript) -> "_Question":
+        """Return the question about later pieces, after the first was answered; the same where nobody can be introduced."""
+        samples = [
+            (sample.speaker, first.start + round(sample.start * _RATE), first.start + round(sample.end * _RATE))
+            for sample in voices.choose(transcript)
+        ]
+        if not samples:
+            return self
+        key = hashlib.sha256(f"{self.parameters} {first.digest} {samples}".encode()).hexdigest()
+        return replace(self, parameters=key, speakers=tuple(samples))
 
     def again(self, language: str) -> "_Question":
         """Return the question about a piece whose language was guessed and is in doubt."""
         key = hashlib.sha256(f"{self.parameters} again {language}".encode()).hexdigest()
-        return _Question(replace(self.request, language=language), key)
+        return replace(self, request=replace(self.request, language=language), parameters=key)
 
 
 def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
@@ -75,11 +95,12 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
 
     def recalled(cut: Cut, question: _Question) -> Part | None:
         body = ledger.recall(cut.digest, question.parameters)
-        return None if body is None else _part(cut, body, question.request)
+        return None if body is None else _part(cut, body, question)
 
-    parts = []
+    parts: list[Part] = []
     for cut in content.cuts:
-        part = recalled(cut, question)
+        acquainted = question.acquainted(content.cuts[0], parts[0].transcript) if parts else question
+        part = recalled(cut, acquainted) or recalled(cut, question)
         if part is None:
             return None
         parts.append(part)
@@ -121,9 +142,9 @@ def _settled(
     return settle(parts, ask_again)
 
 
-def _part(cut: Cut, body: bytes, request: Request) -> Part:
+def _part(cut: Cut, body: bytes, question: _Question) -> Part:
     start, end = cut.start / _RATE, cut.end / _RATE
-    return Part(start, end, parse(body, end - start, request))
+    return Part(start, end, parse(body, end - start, question.request), question.known)
 
 
 class Hearing:
@@ -142,6 +163,8 @@ class Hearing:
         self._cut_keys: list[str] = []
         #: Seconds of audio that were asked for a second time.
         self._paid_again = 0.0
+        #: What the server is told of the speakers in the first piece.
+        self._voices: tuple[Voice, ...] = ()
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
@@ -233,9 +256,13 @@ class Hearing:
             waiting=self._beat,
         ) as cutting:
             try:
+                questions = [self._question]
                 for piece in self._logged(cutting):
                     ledger.keep_cut(self._sketch, key, piece.cut)
-                    requests.add(piece, self._question)
+                    if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
+                        requests.finish(self._beat)
+                        questions = self._acquainted(requests, options)
+                    requests.add(piece, questions)
                 requests.finish(self._beat)
             except BaseException:
                 requests.give_up(self._beat)
@@ -258,6 +285,38 @@ class Hearing:
         paid = requests.paid_seconds + self._paid_again
         return _joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
 
+    def _acquainted(self, requests: "_Requests", options: media.MediaOptions) -> list[_Question]:
+        """Return the questions about the pieces behind the first one that may be answered already, best first.
+
+        The first of them is asked, with samples of the speakers in the first piece, if the server takes such.
+        """
+        (first,), (part,) = requests.cuts(), requests.parts()
+        acquainted = self._question.acquainted(first, part.transcript)
+        if acquainted == self._question:
+            return [self._question]
+        if not self._tools.client.takes_voices(self._wanted.request.task):
+            return [self._question, acquainted]
+        self._voices = self._samples(acquainted, options)
+        return [acquainted, self._question]
+
+    def _samples(self, question: _Question, options: media.MediaOptions) -> tuple[Voice, ...]:
+        """Cut out the samples of the speakers, as mp3: a form with four of them stays below what servers take."""
+        samples = []
+        with media.Cutting(
+            self._descriptor,
+            replace(options, codec="mp3"),
+            spool=self._tools.spool,
+            stop=self._tools.stop,
+            in_flight=lambda: voices.MOST,
+            excerpts=[(start, end) for _, start, end in question.speakers],
+            waiting=self._beat,
+        ) as cutting:
+            for piece in cutting:
+                sound = _sent(piece, lambda upload: os.pread(upload.descriptor, upload.size, 0))
+                url = f"data:{piece.mime};base64,{base64.b64encode(sound).decode()}"
+                samples.append(Voice(voices.name(piece.cut.index), url))
+        return tuple(samples)
+
     def _again(self, cut: Cut, question: _Question, form: Form) -> Part | None:
         """Return a second answer about a piece; None where there is none to be had.
 
@@ -269,7 +328,7 @@ class Hearing:
                 body = self._asked_again(cut, question, form)
             except (FileError, RemedyError, PassingError) as error:
                 _log.info("api.degraded", reason=error.reason, message=error.message)
-        return None if body is None else _part(cut, body, question.request)
+        return None if body is None else _part(cut, body, question)
 
     def _asked_again(self, cut: Cut, question: _Question, form: Form) -> bytes | None:
         """Cut the piece out once more and ask for it; None where the recording sounds differently by now."""
@@ -335,7 +394,8 @@ class Hearing:
         tools = self._tools
 
         def call() -> Answer:
-            return tools.client.ask(upload, question.request, thorough=thorough, announce=beat)
+            known = self._voices if question.speakers else ()
+            return tools.client.ask(upload, question.request, voices=known, thorough=thorough, announce=beat)
 
         answer = tools.gate.run(call, seconds=upload.seconds, small=small, path=self._job.path, announce=beat)
         beat()
@@ -384,11 +444,13 @@ class _Requests:
         """Seconds of audio that were asked for."""
         return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
 
-    def add(self, piece: media.Piece, question: _Question) -> None:
-        """Ask the question about a piece, unless its answer is known. Raises what an earlier request met."""
+    def add(self, piece: media.Piece, questions: Sequence[_Question]) -> None:
+        """Ask the first of the questions about a piece, unless one is answered already. Raises what an earlier request met."""
+        recall = self._tools.ledger.recall
+        answered = ((question, recall(piece.cut.digest, question.parameters)) for question in questions)
+        question, body = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
         self._pieces.append(piece)
         self._questions.append(question)
-        body = self._tools.ledger.recall(piece.cut.digest, question.parameters)
         if body is not None:
             self._cached.add(piece.cut.index)
             self._bodies[piece.cut.index] = body
@@ -420,7 +482,7 @@ class _Requests:
     def parts(self) -> list[Part]:
         """Give the answers, in the recording's order."""
         return [
-            _part(piece.cut, self._bodies[piece.cut.index], question.request)
+            _part(piece.cut, self._bodies[piece.cut.index], question)
             for piece, question in zip(self._pieces, self._questions, strict=True)
         ]
 
