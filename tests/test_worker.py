@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from watcher.errors import (
     AccountError,
@@ -23,6 +24,9 @@ from watcher.errors import (
     Remedy,
     RemedyError,
     SourceError,
+    StateBusyError,
+    StateDamagedError,
+    StateError,
     StoppedError,
 )
 from watcher.job import Fingerprint, Found, Job, Outcome, State
@@ -242,11 +246,65 @@ def test_a_result_whose_lease_is_gone_is_dropped(ledger: Ledger) -> None:
     assert (record.state, record.outcome) == (State.READY, None)
 
 
-def test_an_unexpected_error_escapes(ledger: Ledger) -> None:
+def dividing(_job: Job, _beat: Beat) -> Outcome:
+    raise ZeroDivisionError("division by zero")
+
+
+def test_an_unexpected_error_costs_its_job_an_attempt_and_leaves_a_traceback(ledger: Ledger) -> None:
+    ledger.put([Found(b"/in", b"/in/other.wav", Fingerprint(1, 2, 3), small=True)])
+    made, conclusions = worker(ledger, lambda job, beat: dividing(job, beat) if job.path == PATH else Outcome())
+
+    with capture_logs() as logs:
+        assert made.step()
+        assert made.step()
+
+    record = ledger.lookup(PATH)
+    assert record is not None
+    assert (record.state, record.attempts, record.reason) == (State.DELAYED, 1, "internal")
+    assert conclusions.told == ["done"]
+    [crashed] = [line for line in logs if line["event"] == "job.crashed"]
+    assert (crashed["reason"], crashed["log_level"]) == ("internal", "error")
+    assert isinstance(crashed["exc_info"], ZeroDivisionError)
+
+
+def test_an_unexpected_error_fails_its_job_once_no_attempt_is_left(ledger: Ledger) -> None:
+    made, conclusions = worker(ledger, dividing, attempts=1)
+
+    made.step()
+
+    (record,) = ledger.records(State.FAILED, limit=10)
+    assert record.reason == "internal"
+    assert "ZeroDivisionError" in record.message
+    assert "report" in record.hint
+    assert conclusions.told == ["failed"]
+
+
+@pytest.mark.parametrize("at", ["done", "failed"])
+def test_an_unexpected_error_while_a_result_is_concluded_is_the_jobs_own_too(at: str, ledger: Ledger) -> None:
+    made, conclusions = worker(ledger, (lambda _job, _beat: Outcome()) if at == "done" else dividing, attempts=1)
+    setattr(conclusions, at, dividing)
+
+    assert made.step()
+
+    assert ledger.counts()[State.FAILED] == 1
+
+
+@pytest.mark.parametrize("error", [StateError("x"), StateDamagedError("x"), StateBusyError("x")])
+def test_a_broken_ledger_is_no_matter_of_a_job(error: StateError, ledger: Ledger) -> None:
     def work(_job: Job, _beat: Beat) -> Outcome:
-        raise ZeroDivisionError
+        raise error
 
     made, _ = worker(ledger, work)
+
+    with pytest.raises(type(error)):
+        made.step()
+
+
+def test_an_unexpected_error_of_the_loop_itself_escapes(ledger: Ledger) -> None:
+    def admit(**_: float) -> None:
+        raise ZeroDivisionError
+
+    made, _ = worker(ledger, dividing, admit=admit)
 
     with pytest.raises(ZeroDivisionError):
         made.step()

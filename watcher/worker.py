@@ -7,7 +7,7 @@ job is decided by `verdict`, a pure function, so that a table of cases can test 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -25,6 +25,7 @@ from watcher.errors import (
     OutputError,
     PassingError,
     SourceError,
+    StateError,
     StoppedError,
 )
 from watcher.job import Job, Outcome, State
@@ -43,6 +44,8 @@ _LONGEST_ASKED: Final = 3600.0
 _IDLE: Final = 5.0
 #: How long a job that failed as a probe lets others go first.
 _ASIDE: Final = 60.0
+#: Characters of an unforeseen error's message: it may quote anything.
+_LONGEST_MESSAGE: Final = 300
 #: How long a step may take before it says otherwise; generous, because a busy disk is no hang.
 _STEP: Final = 60.0
 
@@ -271,7 +274,11 @@ class Worker:
         self._monotonic = monotonic
 
     def run(self) -> None:
-        """Work until told to stop. An unexpected error escapes: a live process that does nothing is the worst outcome."""
+        """Work until told to stop.
+
+        What a job meets concludes that job. Only an unexpected error of the loop itself escapes, and StateError, for
+        without a ledger nothing can be done: a live process that does nothing is the worst outcome.
+        """
         while not self._stop.is_set() and not self._dismissed:
             self.step()
         self.ended = True
@@ -322,15 +329,15 @@ class Worker:
         _log.info("job.started", attempt=job.attempts, waited=waited)
         try:
             outcome = self._work(job, self.beat)
+            self._setbacks.note(job, None)
+            self._probes.clear()
+            self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
         except JobError as error:
             self._conclude_error(job, error)
-            return
-        self._setbacks.note(job, None)
-        self._probes.clear()
-        try:
-            self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
-        except LeaseLostError as error:
-            self._conclude_error(job, error)
+        except StateError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the job's boundary: a fault of ours that one file provokes fails that file
+            self._conclude_error(job, _unexpected(exc))
 
     def _conclude_error(self, job: Job, error: JobError) -> None:
         decision = verdict(
@@ -342,28 +349,37 @@ class Worker:
         )
         self._setbacks.note(job, error)
         try:
-            match decision:
-                case Retry(seconds, free):
-                    run_at = self._clock() + seconds
-                    if free:
-                        self._ledger.release(job, run_at=run_at, error=error)
-                    else:
-                        self._ledger.retry(job, error, run_at=run_at)
-                    _log.warning("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
-                case Release(aside):
-                    if aside > 0:
-                        self._probes.add(job)
-                    self._put_aside(job, aside)
-                    _log.info("job.released", **_why(error))
-                case Drop():
-                    self._ledger.drop(job)
-                    self._conclude.dropped(job, error)
-                case Fail():
-                    self._conclude.failed(job, _given_up(error))
-                case Abandon():
-                    _log.warning("job.released", **_why(error))
+            self._carry_out(decision, job, error)
         except LeaseLostError as lost:
             _log.warning("job.released", **_why(lost))
+        except StateError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the note, or whatever follows from a failure, must not keep it from ending
+            _unexpected(exc)
+            with suppress(LeaseLostError):
+                self._ledger.fail(job, error)
+
+    def _carry_out(self, decision: Verdict, job: Job, error: JobError) -> None:
+        match decision:
+            case Retry(seconds, free):
+                run_at = self._clock() + seconds
+                if free:
+                    self._ledger.release(job, run_at=run_at, error=error)
+                else:
+                    self._ledger.retry(job, error, run_at=run_at)
+                _log.warning("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
+            case Release(aside):
+                if aside > 0:
+                    self._probes.add(job)
+                self._put_aside(job, aside)
+                _log.info("job.released", **_why(error))
+            case Drop():
+                self._ledger.drop(job)
+                self._conclude.dropped(job, error)
+            case Fail():
+                self._conclude.failed(job, _given_up(error))
+            case Abandon():
+                _log.warning("job.released", **_why(error))
 
 
 class Conclusion(Protocol):
@@ -385,6 +401,14 @@ def _given_up(error: JobError) -> JobError:
         return error
     hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"
     return FileError(error.message, hint=hint, reason=error.reason)
+
+
+def _unexpected(error: Exception) -> JobError:
+    """Log an error that nobody foresaw, with its traceback; return what it means for the job."""
+    message = f"an unexpected error in Watcher itself: {type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
+    hint = "please report it with the traceback in the log; the other files go on"
+    _log.error("job.crashed", reason="internal", message=message, hint=hint, exc_info=error)
+    return PassingError(message, hint=hint, reason="internal")
 
 
 def _why(error: JobError) -> dict[str, str]:

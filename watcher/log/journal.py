@@ -185,6 +185,7 @@ _WORDS: Final = {
     "job.started": "working on",
     "job.done": "transcribed",
     "job.retry": "will be tried again",
+    "job.crashed": "met an unexpected error",
     "job.failed": "failed for good",
     "job.released": "put back",
     "media.planned": "will be cut",
