@@ -17,7 +17,20 @@ from typing import Any
 import postgres
 import pytest
 from daemon import Daemon, daemon, eventually, watcher
-from hostile import ENVIRON, MOUNTS, TurnedClock, fill_up, mortal, mount, needs_mounts, recording, said, status, tmpfs
+from hostile import (
+    ENVIRON,
+    MOUNTS,
+    TurnedClock,
+    fill_up,
+    mortal,
+    mount,
+    needs_mounts,
+    nested,
+    recording,
+    said,
+    status,
+    tmpfs,
+)
 from servers.fault import Answer, FaultServer, Received, error, heard
 
 WHEN = ("before", "after")
@@ -582,6 +595,21 @@ def test_a_damaged_ledger_is_kept_aside_and_what_has_outputs_is_not_paid_for_aga
     assert Path(event["backup"]).read_bytes() == b"no ledger" * 1000
     assert asked == len(files) + 1
     assert len(list(folder.iterdir())) == 3 * (len(files) + 1)
+
+
+def test_directories_inside_each_other_stop_no_service_whose_ledger_was_damaged(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    state.mkdir()
+    (state / "ledger.sqlite3").write_bytes(b"no ledger" * 1000)
+    with nested(folder / "deep", 1_500), FaultServer() as server:
+        with start(server, state, folder) as running:
+            running.await_event("service.salvaged")
+            path = recording(folder / "good.wav")
+            running.await_event("job.done", path=str(path))
+
+            assert running.stop() == 0
+            assert not running.talk
 
 
 # Dates that no column holds.

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hostile import nested
 
 from watcher import tree
 
@@ -206,3 +207,28 @@ def test_a_missing_root_is_not_made(tmp_path: Path) -> None:
         pytest.fail("the root was made")
 
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_walk_meets_every_directory_before_those_in_it(root: Path) -> None:
+    (root / "a" / "file").touch()
+    (root / "a" / "link").symlink_to(root.parent / "outside")
+
+    assert [(path, sorted(directories), others) for path, directories, others in tree.walk(bytes(root))] == [
+        (bytes(root), [b"a"], []),
+        (bytes(root / "a"), [b"b", b"link"], [b"file"]),
+        (bytes(root / "a" / "b"), [], []),
+    ]
+
+
+def test_a_walk_takes_any_number_of_directories_inside_each_other(tmp_path: Path) -> None:
+    with nested(tmp_path / "deep", 1_500):
+        # Where a path gets too long for the kernel, a directory cannot be listed.
+        walked = len(list(tree.walk(str(tmp_path / "deep"))))
+        ended = len(list(tree.walk(str(tmp_path / "deep"), deepest=str(tmp_path).count("/") + 11)))
+
+    assert 1_400 < walked <= 1_501
+    assert ended == 11
+
+
+def test_a_walk_leaves_out_what_cannot_be_listed(tmp_path: Path) -> None:
+    assert list(tree.walk(str(tmp_path / "missing"))) == []

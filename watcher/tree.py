@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import AnyStr, Final
 
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -86,6 +86,36 @@ def open_file(root: bytes, path: bytes) -> int:
 def open_below(descriptor: int, name: bytes) -> int:
     """Open a file in an open directory, as `open_file` does; `name` has no slash."""
     return os.open(name, _FILE, dir_fd=descriptor)
+
+
+def walk(
+    top: AnyStr, *, follow_links: bool = False, deepest: int | None = None
+) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
+    """Yield every directory from `top` down, each before those in it: its path, the names of directories in it, and others.
+
+    Directories that cannot be listed are left out. `deepest`: directories whose path has so many slashes are yielded, and
+    not entered. Unlike `os.walk` before Python 3.12 it does not call itself, so that no number of directories inside each
+    other exhausts the interpreter's stack.
+    """
+    pending = [top]
+    while pending:
+        path = pending.pop()
+        directories: list[AnyStr] = []
+        others: list[AnyStr] = []
+        links: set[AnyStr] = set()
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    (directories if entry.is_dir() else others).append(entry.name)
+                    if entry.is_symlink():
+                        links.add(entry.name)
+        except OSError:
+            continue
+        yield path, directories, others
+        if deepest is not None and os.fsencode(path).count(b"/") >= deepest:
+            continue
+        below = (name for name in reversed(directories) if follow_links or name not in links)
+        pending.extend(os.path.join(path, name) for name in below)  # noqa: PTH118 - text or bytes
 
 
 def _descend(descriptor: int, component: bytes) -> int:

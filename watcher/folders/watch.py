@@ -38,6 +38,7 @@ from watchdog.observers.api import EventDispatcher
 from watchdog.observers.inotify import InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
+from watcher import tree
 from watcher.settle import DEEPEST
 
 #: Without a filter every write of a recorder would be an event; FileDeleted comes with DirDeleted at no cost.
@@ -287,26 +288,8 @@ class _Os:
 
     @staticmethod
     def walk(top: AnyStr, *, followlinks: bool = False) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
-        """Yield every directory from `top` down with the names of directories and others in it; skip what is closed."""
-        pending = [top]
-        while pending:
-            path = pending.pop()
-            directories: list[AnyStr] = []
-            others: list[AnyStr] = []
-            links: set[AnyStr] = set()
-            try:
-                with os.scandir(path) as entries:
-                    for entry in entries:
-                        (directories if entry.is_dir() else others).append(entry.name)
-                        if entry.is_symlink():
-                            links.add(entry.name)
-            except OSError:
-                continue
-            yield path, directories, others
-            if os.fsencode(path).count(b"/") >= _DEEPEST_WALK:
-                continue
-            below = (name for name in reversed(directories) if followlinks or name not in links)
-            pending.extend(os.path.join(path, name) for name in below)  # noqa: PTH118  text or bytes
+        """Yield as `tree.walk` does."""
+        return tree.walk(top, follow_links=followlinks, deepest=_DEEPEST_WALK)
 
 
 def watched() -> frozenset[tuple[int, int]]:

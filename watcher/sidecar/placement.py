@@ -118,7 +118,7 @@ def note_temporaries(root: bytes, register: Register) -> Iterator[bytes]:
 
     They may be cleared once it is certain that nobody is writing them. Folders that cannot be listed are passed over.
     """
-    for folder, _, files in os.walk(root):
+    for folder, _, files in tree.walk(root):
         for name in files:
             if names.is_output_to_be(name):
                 path = os.path.join(folder, name)  # noqa: PTH118 - bytes
