@@ -261,6 +261,16 @@ def test_a_hook_knows_no_key(tmp_path: Path) -> None:
     }
 
 
+def test_a_key_that_is_a_short_word_hides_nothing_but_itself() -> None:
+    environment = {"PATH": "/usr/bin:/opt/x/bin", "NAME": "none of them", "OPENAI_API_KEY": "x", "EMPTY": ""}
+
+    assert scrubbed(environment, secrets=["x", "none", ""]) == {
+        "PATH": "/usr/bin:/opt/x/bin",
+        "NAME": "none of them",
+        "EMPTY": "",
+    }
+
+
 def test_scrubbing_leaves_the_original_alone() -> None:
     environment = {"WATCHER_API_KEY": "sk", "LANG": "C.UTF-8"}
 

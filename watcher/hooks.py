@@ -18,6 +18,8 @@ from typing import Final, Literal
 
 import structlog
 
+from watcher.masking import masker
+
 _log = structlog.get_logger()
 
 #: Bytes of what a hook says that are kept: its end, where programs say why they failed.
@@ -104,12 +106,12 @@ def run(
 
 
 def scrubbed(environment: Mapping[str, str], *, secrets: Collection[str] = ()) -> dict[str, str]:
-    """Give what a hook may know of the daemon's environment: no key under any name, nothing that is meant for us alone."""
-    hidden = [secret for secret in secrets if secret]
+    """Return what a hook may know of the daemon's environment: no key under any name, nothing that is meant for us alone."""
+    masked, whole = masker(secrets), {secret for secret in secrets if secret}
     return {
         name: value
         for name, value in environment.items()
-        if name not in _NOT_FOR_HOOKS and not name.startswith(_OURS) and not any(secret in value for secret in hidden)
+        if name not in _NOT_FOR_HOOKS and not name.startswith(_OURS) and value not in whole and masked(value) == value
     }
 
 

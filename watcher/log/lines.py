@@ -15,21 +15,20 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
 import structlog
 
 from watcher.log.journal import SOCKET, Journal, fields
+from watcher.masking import masker
 
 _Event: TypeAlias = MutableMapping[str, Any]
 
 #: sd-daemon(3): the priority a line on stderr may start with.
 _PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _MASK: Final = "**********"
-#: Shorter strings are no credentials, and masking them would garble the log.
-_SECRET_AT_LEAST: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def configure(
 
     `journal`: stderr is connected to the journal, so ``auto`` means ``journal``, and whatever is for the journal goes to
     `journal_socket` ("": journald's own, if `stream` is what journald hands out, a socket). `colors`: None means: if `stream` is
-    a terminal. `secrets`: strings that are masked wherever they turn up in a line.
+    a terminal. `secrets`: strings that are masked in every line; see `masking`.
     """
     stream = sys.stderr if stream is None else stream
     face = options.format
@@ -63,8 +62,7 @@ def configure(
     address = journal_socket or (SOCKET if _is_socket(stream) else "")
     channel = _exchanged(Journal(address) if journal and face == "journal" and address else None)
     # As they are, and as JSON writes them.
-    shapes = {shape for secret in secrets for shape in (secret, json.dumps(secret)[1:-1])}
-    masked = tuple(sorted({shape for shape in shapes if len(shape) >= _SECRET_AT_LEAST}, key=len, reverse=True))
+    masked = masker([shape for secret in secrets for shape in (secret, json.dumps(secret)[1:-1])], _MASK)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -75,7 +73,7 @@ def configure(
             _entry if channel is not None else render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(options.level),
-        logger_factory=lambda *_: _Writer(stream, priorities=face == "journal", secrets=masked, channel=channel),
+        logger_factory=lambda *_: _Writer(stream, priorities=face == "journal", masked=masked, channel=channel),
         cache_logger_on_first_use=False,
     )
     _tame_libraries()
@@ -190,11 +188,11 @@ class _Writer:
     _lock: Final = threading.Lock()
 
     def __init__(
-        self, stream: TextIO, *, priorities: bool, secrets: tuple[str, ...], channel: Journal | None = None
+        self, stream: TextIO, *, priorities: bool, masked: Callable[[str], str], channel: Journal | None = None
     ) -> None:
         self._stream = stream
         self._priorities = priorities
-        self._secrets = secrets
+        self._masked = masked
         self._channel = channel
 
     def _write(self, level: str, event: str | _Event) -> None:
@@ -214,11 +212,6 @@ class _Writer:
             except (OSError, ValueError):
                 # The reader of our stderr is gone; there is nobody left to tell.
                 return
-
-    def _masked(self, words: str) -> str:
-        for secret in self._secrets:
-            words = words.replace(secret, _MASK)
-        return words
 
     def debug(self, event: str | _Event) -> None:
         self._write("debug", event)

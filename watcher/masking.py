@@ -1,0 +1,33 @@
+"""Taking secrets out of text: once for everybody who shows what others wrote."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+#: Shorter strings are no secrets worth the name: local servers get keys like ``x`` or ``none``, which are words, too.
+_AT_LEAST: Final = 8
+#: Before a secret: no letter or digit, unless it ends an escape (``\n`` as JSON writes it, ``%3D`` as addresses have it).
+_BEFORE: Final = r"(?:(?<!\w)|(?<=\\[abfnrtv])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
+_AFTER: Final = r"(?!\w)"
+
+
+def masker(secrets: Iterable[str], mask: str = "***") -> Callable[[str], str]:
+    """Return a function that puts `mask` in the place of every secret of 8 characters or more that is a word of its own.
+
+    Part of a longer word is something else: masking it would garble the text and hide nothing.
+    """
+    # The longest first: one may begin another.
+    hidden = sorted({secret for secret in secrets if len(secret) >= _AT_LEAST}, key=len, reverse=True)
+    if not hidden:
+        return lambda text: text
+    pattern = re.compile("|".join(_pattern(secret) for secret in hidden))
+    return lambda text: pattern.sub(lambda _: mask, text)
+
+
+def _pattern(secret: str) -> str:
+    before = _BEFORE if _is_word(secret[0]) else ""
+    return before + re.escape(secret) + (_AFTER if _is_word(secret[-1]) else "")
+
+
+def _is_word(character: str) -> bool:
+    return re.match(r"\w", character) is not None
