@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from scripted import Asked, Reply, Script, serving
 
 from watcher.client import Client, Endpoint, Request
 from watcher.cues import Rules
+from watcher.errors import JobError
 from watcher.formats import Text
 from watcher.gate import Gate, GateOptions
 from watcher.job import Fingerprint, Found, Job
@@ -47,11 +48,20 @@ class Scene:
             eventually(lambda: not self.beat.overdue, what=f"a sign of life after {self.now[0]} s")
 
     def hear(self, path: Path, *, small: bool = False, wanted: Wanted = WANTED) -> Heard:
+        job = self.job(path, small=small)
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            return Hearing(self.job(path, small=small), descriptor, wanted, self.tools, self.beat).hear()
+            return Hearing(job, descriptor, wanted, self.tools, self.beat).hear()
+        except JobError:
+            self.ledger.drop(job)
+            raise
         finally:
             os.close(descriptor)
+
+    def restart(self) -> None:
+        """Go on with a new client, which knows what the ledger knows."""
+        self.tools.client.close()
+        self.tools = replace(self.tools, client=Client(self.tools.client.endpoint, memory=self.ledger))
 
     def job(self, path: Path, *, small: bool) -> Job:
         status = path.stat()

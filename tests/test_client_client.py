@@ -4,7 +4,7 @@ import os
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -396,10 +396,10 @@ def test_a_form_that_has_worked_is_not_blamed_for_failures(memory: Memory, uploa
     ("body", "dropped"),
     [
         (error("unknown field: temperature"), "temperature"),
-        ({"detail": [{"type": "enum", "loc": ["body", "language"], "msg": "no"}]}, "language"),
+        ({"detail": [{"type": "extra_forbidden", "loc": ["body", "language"], "msg": "no"}]}, "language"),
     ],
 )
-def test_an_unwelcome_field_is_left_out_and_stays_out(
+def test_a_field_that_the_server_does_not_know_is_left_out_and_stays_out(
     memory: Memory, upload: Upload, body: dict[str, Any], dropped: str
 ) -> None:
     request = Request(language="de", temperature=0.3)
@@ -409,6 +409,96 @@ def test_an_unwelcome_field_is_left_out_and_stays_out(
 
     assert [dropped in asked.form for asked in server.asked] == [True, False, False]
     assert server.formats == [W, W, W]
+
+
+def knowing(*languages: str, refusal: Callable[[str], Reply]) -> Script:
+    """Take these languages, and none; refuse the others."""
+
+    def script(asked: Asked) -> Reply:
+        language = asked.form.get("language")
+        return Reply(FULL) if language is None or language in languages else refusal(language)
+
+    return script
+
+
+def pydantic_refusal(_: str) -> Reply:
+    return Reply({"detail": [{"type": "enum", "loc": ["body", "language"], "msg": "Input should be 'de'"}]}, 422)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pydantic_refusal,
+        lambda code: Reply(error(f"Invalid language '{code}'. Language parameter must be in ISO-639-1 format."), 400),
+        lambda code: Reply({"detail": f"'{code}' is not a valid language code (accepted language codes: de, en)"}, 500),
+    ],
+)
+def test_a_language_that_the_server_does_not_know_changes_nothing_for_the_others(
+    memory: Memory, upload: Upload, refusal: Callable[[str], Reply]
+) -> None:
+    with serving(knowing("de", "en", refusal=refusal)) as server:
+        answers = []
+        # Every request by another client: as after a restart.
+        for language in ("de", "haw", "de", "en", "haw", "de"):
+            client = Client(Endpoint(server.url), memory=memory, clock=Clock())
+            answers.append(client.ask(upload, Request(language=language)))
+            client.close()
+
+    sent = [asked.form.get("language") for asked in server.asked]
+    assert sent == ["de", "haw", None, "de", "en", "haw", None, "de"]
+    assert [[warning.code for warning in answer.warnings] for answer in answers] == [
+        [],
+        ["language_refused"],
+        [],
+        [],
+        ["language_refused"],
+        [],
+    ]
+    assert "haw" in answers[1].warnings[0].message
+
+
+@pytest.mark.parametrize(
+    ("known", "sent"),
+    [(("jw",), ["jw"]), (("jv",), ["jw", "jv"]), ((), ["jw", "jv", None])],
+)
+def test_javanese_is_asked_for_as_whisper_spells_it_then_by_its_iso_code(
+    memory: Memory, upload: Upload, known: tuple[str, ...], sent: list[str | None]
+) -> None:
+    with talking(knowing(*known, refusal=pydantic_refusal), memory) as (client, server):
+        answer = client.ask(upload, Request(language="jv"))
+
+    assert [asked.form.get("language") for asked in server.asked] == sent
+    assert [warning.code for warning in answer.warnings] == ["language_refused"] * (not known)
+
+
+def test_a_refused_temperature_or_prompt_is_left_out_of_this_request_alone(memory: Memory, upload: Upload) -> None:
+    def script(asked: Asked) -> Reply:
+        if asked.form.get("temperature") == "1.5":
+            return Reply(error("temperature must be between 0 and 1"), status=400)
+        if asked.form.get("prompt") == "naughty":
+            return Reply(error("prompt contains words that are not allowed"), status=400)
+        return Reply(FULL)
+
+    with talking(script, memory) as (client, server):
+        first = client.ask(upload, Request(temperature=1.5, prompt="naughty"))
+        client.ask(upload, Request(temperature=0.5, prompt="nice"))
+
+    sent = [(asked.form.get("temperature"), asked.form.get("prompt")) for asked in server.asked]
+    assert sent == [("1.5", "naughty"), (None, "naughty"), (None, None), ("0.5", "nice")]
+    assert [warning.code for warning in first.warnings] == ["temperature_refused", "prompt_refused"]
+
+
+def test_a_prompt_that_is_too_long_without_a_number_is_cut_for_this_request_alone(
+    memory: Memory, upload: Upload
+) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(error("prompt too long"), status=400) if len(asked.form["prompt"]) > 300 else Reply(FULL)
+
+    with talking(script, memory) as (client, server):
+        client.ask(upload, Request(prompt="word " * 150))
+        client.ask(upload, Request(prompt="other " * 45))
+
+    assert [len(asked.form["prompt"]) for asked in server.asked] == [749, 224, 269]
 
 
 def test_diarizing_without_a_chunking_strategy(memory: Memory, upload: Upload) -> None:
@@ -500,6 +590,24 @@ def test_whisper_cpp_is_told_to_detect_the_language(memory: Memory, upload: Uplo
 
     assert [answer.calls for answer in answers] == [2, 1, 1]
     assert [asked.form.get("language") for asked in server.asked] == [None, "auto", "auto", "de"]
+
+
+def test_whisper_cpp_is_told_to_carry_no_text_into_the_next_request_and_no_other_server_is(
+    memory: Memory, upload: Upload
+) -> None:
+    names = ["whisper.cpp", "whisper.cpp", "nginx", "nginx"]
+    replies = [Reply(FULL, headers=[("Server", name)]) for name in names]
+    with serving(sequence(*replies)) as server:
+        for _ in range(3):
+            # What was found out survives a restart; a server that says that it is another one ends it.
+            client = Client(Endpoint(server.url), memory=memory, clock=Clock())
+            client.ask(upload, Request(language="de"))
+            client.close()
+    with talking(sequence(Reply(FULL)), Memory(), path="/inference") as (client, inference):
+        client.ask(upload, Request())
+
+    assert [asked.form.get("no_context") for asked in server.asked] == [None, "true", "true", None]
+    assert inference.asked[0].form["no_context"] == "true"
 
 
 def test_whisper_cpps_own_route_is_known_at_once(memory: Memory, upload: Upload) -> None:
@@ -726,6 +834,113 @@ def test_a_limit_that_explains_nothing_halves_the_recording(memory: Memory, uplo
 
     assert isinstance(raised, RemedyError)
     assert raised.seconds == 300.0
+
+
+@pytest.mark.parametrize(("seconds", "at_first"), [(600.0, 300.0), (20.0, None)])
+def test_half_of_a_refused_length_is_believed_for_a_day_and_only_where_it_is_useful(
+    memory: Memory, clock: Clock, upload: Upload, seconds: float, at_first: float | None
+) -> None:
+    too_long = Reply(error("audio is longer than 1400 seconds"), status=400)
+    with talking(sequence(too_long), memory, clock=clock) as (client, _):
+        refusal(client, Upload(upload.descriptor, upload.size, seconds, upload.name, upload.mime))
+        limits = [client.limits().max_seconds]
+        clock.now += DOUBTED_SECONDS + 1
+        limits.append(client.limits().max_seconds)
+
+    assert limits == [at_first, None]
+
+
+# Formats of files.
+
+
+def wav_only(asked: Asked) -> Reply:
+    if asked.file[0]["content-type"] == "audio/wav":
+        return Reply(FULL)
+    return Reply(error("Only WAV audio is supported"), status=400)
+
+
+def named(upload: Upload, name: str, size: int = 1000) -> Upload:
+    return Upload(upload.descriptor, size, upload.seconds, name, f"audio/{name.rpartition('.')[2]}")
+
+
+def test_the_format_that_a_refusal_names_is_known_of_the_server_after_a_restart_and_for_a_month(
+    memory: Memory, clock: Clock, upload: Upload
+) -> None:
+    with talking(wav_only, memory, clock=clock) as (client, server):
+        raised = refusal(client, named(upload, "audio.mp3"))
+        restarted = Client(client.endpoint, memory=memory, clock=clock)
+        refused = restarted.limits().refused
+        restarted.ask(named(upload, "audio.wav"), Request())
+        clock.now += REMEMBERED_SECONDS + 1
+        later = restarted.limits().refused
+        restarted.close()
+
+    assert isinstance(raised, RemedyError)
+    assert (raised.remedy, raised.reason, len(server.asked)) == (Remedy.RECODE, "undecodable", 2)
+    assert {"mp3", "flac", "m4a", "ogg", "webm", "mp4"} <= refused
+    assert "wav" not in refused
+    assert later == frozenset()
+
+
+def test_a_list_of_formats_that_has_the_one_that_was_sent_is_about_this_file(memory: Memory, upload: Upload) -> None:
+    listed = Reply(error("Invalid file format. Supported formats: ['flac', 'm4a', 'mp3']"), status=400)
+    with talking(sequence(listed), memory) as (client, _):
+        refusal(client, named(upload, "audio.mp3"))
+
+    assert client.limits().refused == frozenset()
+
+
+def test_a_format_in_which_a_file_passed_is_not_refused(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory) as (client, _):
+        client.learn_refused({"flac", "mp3"})
+        before = client.limits().refused
+        client.ask(named(upload, "audio.flac"), Request())
+        client.learn_refused({"flac"})
+
+    assert (sorted(before), sorted(client.limits().refused)) == (["flac", "mp3"], ["mp3"])
+
+
+# Failures that follow a file.
+
+
+def failing_at(size: int) -> Script:
+    def script(asked: Asked) -> Reply:
+        return Reply("Internal Server Error", status=500) if len(asked.file[1]) == size else Reply(FULL)
+
+    return script
+
+
+def test_a_failure_that_meets_the_same_bytes_twice_while_others_pass_asks_for_another_encoding(
+    memory: Memory, upload: Upload
+) -> None:
+    with talking(failing_at(500), memory) as (client, _):
+        client.ask(upload, Request())
+        bad = named(upload, "audio.mp3", 500)
+        first, alone = refusal(client, bad), refusal(client, bad)
+        client.ask(upload, Request())
+        second = refusal(client, bad)
+
+    assert [type(raised) for raised in (first, alone, second)] == [PassingError, PassingError, RemedyError]
+    assert isinstance(second, RemedyError)
+    assert (second.remedy, second.reason, second.passing) == (Remedy.RECODE, "server", True)
+
+
+def test_an_outage_is_no_matter_of_any_file(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL), Reply(status=502)), memory) as (client, _):
+        client.ask(upload, Request())
+        uploads = [named(upload, "audio.mp3", 500 + number) for number in range(4)]
+        raised = [refusal(client, one) for _ in range(3) for one in uploads]
+
+    assert {type(error) for error in raised} == {PassingError}
+
+
+def test_what_failed_in_another_encoding_is_given_up_at_once(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL), Reply(status=500)), memory) as (client, server):
+        client.ask(upload, Request())
+        with pytest.raises(RemedyError) as caught:
+            client.ask(named(upload, "audio.mp3", 500), Request(), suspect=True)
+
+    assert (caught.value.passing, len(server.asked)) == (True, 2)
 
 
 def test_what_a_model_takes_is_known_before_it_is_asked(memory: Memory, upload: Upload) -> None:

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from memory import Memory
 
@@ -81,10 +83,12 @@ def test_what_is_learned_outlives_the_process() -> None:
     memory = Memory(clock)
     first = Notebook("h", "m", memory, clock=clock)
     habits = Habits("json", frozenset({"language"}), 224)
-    server = Server(station=True, whisper_cpp=True, max_seconds=1390.0, max_bytes=1000)
+    server = Server(
+        station=True, whisper_cpp=True, max_seconds=1390.0, max_bytes=1000, refused=frozenset({"flac", "mp3"})
+    )
 
     first.learn_habits("transcribe", habits)
-    first.learn_server(server)
+    first.learn_server(station=True, whisper_cpp=True, max_seconds=1390.0, max_bytes=1000, refused={"flac", "mp3"})
 
     second = Notebook("h", "m", memory, clock=clock)
     assert (second.habits("transcribe"), second.server()) == (habits, server)
@@ -102,7 +106,7 @@ def test_what_is_learned_is_forgotten_after_a_month_and_a_doubt_after_a_day() ->
     clock = Clock()
     notebook = Notebook("h", "m", Memory(clock), clock=clock)
     notebook.learn_habits("transcribe", Habits("json"))
-    notebook.learn_server(Server(max_bytes=1000), seconds=DOUBTED_SECONDS)
+    notebook.learn_server(max_bytes=1000, inferred=True)
 
     clock.now += DOUBTED_SECONDS
     assert (notebook.habits("transcribe").form, notebook.server().max_bytes) == ("json", 0)
@@ -117,15 +121,99 @@ def test_what_is_known_already_is_not_written_again() -> None:
 
     for _ in range(3):
         notebook.learn_habits("transcribe", Habits("json"))
-        notebook.learn_server(Server(station=True))
-        notebook.learn_server(notebook.server())
+        notebook.learn_server(station=True)
+        notebook.learn_server()
+        notebook.doubt_server(whisper_cpp=True, refused="flac")
 
     assert memory.writes == 2
 
 
+def days(number: float) -> float:
+    return number * 86400.0
+
+
+def test_a_doubt_dies_after_its_day_whatever_is_learned_after_it() -> None:
+    clock = Clock()
+    notebook = Notebook("h", "m", Memory(clock), clock=clock)
+
+    notebook.learn_server(max_bytes=1000, inferred=True)
+    clock.now += 60
+    notebook.learn_server(station=True)
+    clock.now += DOUBTED_SECONDS
+
+    assert notebook.server() == Server(station=True)
+
+
+def test_a_certain_fact_lives_for_its_month_whatever_is_doubted_after_it() -> None:
+    clock = Clock()
+    memory = Memory(clock)
+    notebook = Notebook("h", "m", memory, clock=clock)
+
+    notebook.learn_server(station=True, whisper_cpp=True, max_seconds=1390.0)
+    notebook.learn_server(max_seconds=300.0, inferred=True)
+    assert notebook.server().max_seconds == 300.0
+
+    clock.now += days(29)
+    for known in (notebook, Notebook("h", "m", memory, clock=clock)):
+        assert known.server() == Server(station=True, whisper_cpp=True, max_seconds=1390.0)
+
+
+def test_the_facts_about_a_model_have_an_expiry_each() -> None:
+    clock = Clock()
+    memory = Memory(clock)
+    notebook = Notebook("h", "m", memory, clock=clock)
+
+    notebook.learn_habits("transcribe", Habits("verbose_json", frozenset({"temperature"}), 500), inferred=True)
+    clock.now += days(20)
+    notebook.learn_habits("transcribe", Habits("json", frozenset({"temperature", "language"}), 500))
+    clock.now += days(15)
+
+    for known in (notebook, Notebook("h", "m", memory, clock=clock)):
+        assert known.habits("transcribe") == Habits("json", frozenset({"language"}))
+
+
+def test_what_turned_out_wrong_is_forgotten_and_nothing_else() -> None:
+    memory = Memory()
+    notebook = Notebook("h", "m", memory, clock=lambda: 0.0)
+
+    notebook.learn_server(whisper_cpp=True, refused={"flac", "mp3"}, max_bytes=7)
+    notebook.doubt_server(whisper_cpp=True, refused="flac")
+
+    for known in (notebook, Notebook("h", "m", memory, clock=lambda: 0.0)):
+        assert known.server() == Server(refused=frozenset({"mp3"}), max_bytes=7)
+
+
+def test_what_two_processes_learn_of_one_server_adds_up() -> None:
+    memory = Memory()
+    first, second = (Notebook("h", "m", memory, clock=lambda: 0.0) for _ in range(2))
+    assert first.server() == second.server() == Server()
+
+    first.learn_server(max_bytes=7)
+    second.learn_server(station=True)
+
+    assert Notebook("h", "m", memory, clock=lambda: 0.0).server() == Server(station=True, max_bytes=7)
+
+
+def test_threads_that_learn_beside_each_other_lose_nothing() -> None:
+    memory = Memory()
+    notebook = Notebook("h", "m", memory, clock=lambda: 0.0)
+    names = [f"x{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: notebook.learn_server(refused={name}), names))
+
+    assert notebook.server().refused == set(names)
+    assert Notebook("h", "m", memory, clock=lambda: 0.0).server().refused == set(names)
+
+
 @pytest.mark.parametrize(
     "junk",
-    [{}, {"form": None, "dropped": "x", "prompt": "y"}, {"station": "yes", "max_seconds": "z", "max_bytes": None}],
+    [
+        {},
+        {"form": None, "dropped": "x", "prompt": "y"},
+        {"form": [None, 9e9], "prompt": ["y", 9e9], "station": ["yes", 9e9], "max_seconds": ["z", 9e9]},
+        {"station": True, "max_seconds": 300.0, "max_bytes": None, "expires": 9e9},
+        {"station": [True], "max_bytes": [1, "soon"], "whisper_cpp": []},
+    ],
 )
 def test_junk_in_the_memory_is_nothing_learned(junk: dict[str, object]) -> None:
     memory = Memory()
@@ -142,6 +230,6 @@ def test_what_a_full_disk_cannot_keep_is_known_all_the_same() -> None:
     notebook = Notebook("h", "m", memory, clock=lambda: 0.0)
 
     notebook.learn_habits("transcribe", Habits("json"))
-    notebook.learn_server(Server(station=True))
+    notebook.learn_server(station=True)
 
     assert (notebook.habits("transcribe").form, notebook.server().station) == ("json", True)

@@ -156,6 +156,8 @@ CASES: list[tuple[str, int, Any, bool, Ruling]] = [
     ("fastapi granularities", 422, unwelcome("timestamp_granularities[]"), False, FIELD),
     ("fastapi extra field", 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "chunking_strategy"], "msg": "x"}]}, False, FIELD),
     ("granularities that fail", 500, {"detail": "timestamp_granularities must be segment"}, False, FIELD),
+    ("vllm language", 400, {"detail": error("Unsupported language: 'jw'.  Must be one of ['af', 'ar'].", 400, "BadRequestError")}, False, FIELD),
+    ("faster-whisper language", 500, {"detail": "'jv' is not a valid language code (accepted language codes: af, am)"}, False, FIELD),
     ("old vllm wants a language", 422, missing("language"), False, A),
     # The file.
     ("groq turbo", 400, error("The model `whisper-large-v3-turbo` does not support `translate`"), False, F),
@@ -286,6 +288,80 @@ def test_the_unwelcome_field_is_named(message: str, name: str) -> None:
     assert judged(400, error(message)).name == name
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "name"),
+    [
+        (400, {"code": 20015, "message": "unknown field: temperature", "data": None}, "temperature"),
+        (400, error("Unknown parameter: 'chunking_strategy'.", "unknown_parameter", None, "chunking_strategy"), "chunking_strategy"),
+        (400, error("Unsupported parameter: 'temperature' is not supported with this model.", "unsupported_parameter"), "temperature"),
+        (400, error("Unrecognized request argument supplied: language"), "language"),
+        (400, {"detail": "transcribe() got an unexpected keyword argument 'language'"}, "language"),
+        (400, error("This model does not support the language parameter."), "language"),
+        (400, error("parameter `language` is not allowed"), "language"),
+        (400, error("'language' is not supported by this model"), "language"),
+        (400, error("prompt is not supported with this model", "unsupported_value", None, "prompt"), "prompt"),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "language"], "msg": "Extra inputs"}]}, "language"),
+        (422, {"detail": [{"type": "value_error.extra", "loc": ["body", "prompt"], "msg": "extra fields"}]}, "prompt"),
+    ],
+)  # fmt: skip
+def test_a_field_is_unknown_where_the_refusal_says_so(status: int, body: Any, name: str) -> None:
+    verdict = judged(status, body)
+
+    assert (verdict.name, verdict.unknown) == (name, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "name"),
+    [
+        (422, unwelcome("language"), "language"),
+        (400, error("Invalid language 'jv'. Language parameter must be specified in ISO-639-1 format."), "language"),
+        (400, error("Unsupported value for parameter language: 'haw'"), "language"),
+        (400, error("The language is not supported", "unsupported_value", None, "language"), "language"),
+        (400, error("Unsupported language: 'jw'. Must be one of ['af', 'ar']"), "language"),
+        (500, {"detail": "'jv' is not a valid language code (accepted language codes: af, am)"}, "language"),
+        (400, error("language could not be detected"), "language"),
+        (400, error("Unsupported value: 'temperature' does not support 0.3 with this model. Only the default (1) is supported.", "unsupported_value", None, "temperature"), "temperature"),
+        (400, error("temperature must be between 0 and 1"), "temperature"),
+        (400, error("prompt contains characters that are not allowed"), "prompt"),
+        (400, error("prompt length must be 896 characters or fewer"), "prompt"),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "temperature"], "msg": "Extra inputs"}, {"type": "enum", "loc": ["body", "language"], "msg": "x"}]}, "temperature"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_refused_says_nothing_about_its_field(status: int, body: Any, name: str) -> None:
+    verdict = judged(status, body)
+
+    assert (verdict.name, verdict.unknown) == (name, name == "temperature" and status == 422)
+
+
+@pytest.mark.parametrize(
+    ("message", "formats"),
+    [
+        ("Only WAV audio is supported", {"wav"}),
+        ("only .wav files are supported", {"wav"}),
+        ("WAV only", {"wav"}),
+        ("We accept wav files only.", {"wav"}),
+        ("mp3 is not supported, only wav", {"wav"}),
+        ("Unsupported format: m4a. Supported formats: wav, flac", {"wav", "flac"}),
+        ("Invalid file format. Supported formats: ['flac', 'm4a', 'mp3', 'mp4', 'mpeg', 'mpga', 'oga', 'ogg', 'wav', 'webm']", {"flac", "m4a", "mp3", "mp4", "ogg", "wav", "webm"}),
+        ("Supported audio formats are audio/wav and audio/x-wav", {"wav"}),
+        ("file must be a WAV", {"wav"}),
+        ("Expected WAV or FLAC input", {"wav", "flac"}),
+        ("Please convert it to wav.", {"wav"}),
+        ("invalid WAV RIFF header: /tmp/audiocpp_upload_3.mp3", {"wav"}),
+        ("Invalid file format.", set()),
+        ("mp3 is not supported", set()),
+        ("unsupported format: mp3", set()),
+        ("could not open talk.mp3", set()),
+        ("failed to convert mp3 to wav", set()),
+        ("wav and mp3 aren't supported", set()),
+        ("file must not be mp3", set()),
+        ("only mono is supported", set()),
+    ],
+)  # fmt: skip
+def test_the_formats_of_files_that_a_refusal_names_are_read(message: str, formats: set[str]) -> None:
+    assert judged(415, error(message)).offered == formats
+
+
 # What is raised.
 
 
@@ -355,6 +431,13 @@ def test_every_account_row_says_what_to_do() -> None:
 def test_keys_are_taken_out_of_what_servers_write(text: str, secret: str) -> None:
     assert scrubbed(text, secret) in {"Incorrect API key provided: ***.", "Incorrect API key provided: sk-***."}
     assert "topsecret" not in str(judged(401, error(text)).error(secret="topsecret"))
+
+
+@pytest.mark.parametrize("key", ["none", "k", "x", "EMPTY", "of", "formats"])
+def test_a_key_that_is_a_short_word_garbles_no_message(key: str) -> None:
+    said = str(judged(401, error("none of your formats is known: EMPTY")).error(secret=key))
+
+    assert said == "the server refuses every file: none of your formats is known: EMPTY (HTTP 401)"
 
 
 def test_words_that_only_look_like_keys_stay() -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from scripted import Asked, Reply, Script
 from sounds import decode, encode, speech, speechlike
 
 from watcher.client import Request, Upload
-from watcher.errors import ChangedError, FileError
+from watcher.errors import ChangedError, FileError, JobError, PassingError
 from watcher.job import Cut
 from watcher.media import MediaOptions
 from watcher.worker import Beat
@@ -153,17 +154,131 @@ def rate_of(asked: Asked) -> int:
     return int.from_bytes(asked.file[1][24:28], "little")
 
 
-def test_a_server_that_takes_wav_alone_gets_it_after_flac_and_mp3(tmp_path: Path) -> None:
-    def script(asked: Asked) -> Reply:
-        return ANSWER if asked.file[0]["content-type"] == "audio/wav" else refusal("failed to read audio data")
+WAV_ONLY = [
+    (400, {"error": {"message": "failed to decode audio", "type": "invalid_request_error"}}),
+    (400, "Invalid request"),
+    (200, {"error": "failed to read audio data"}),
+    (500, {"error": "could not read the audio"}),
+]
 
-    speechlike(tmp_path / "talk.mp3", 12.0, rate=44_100)
-    with scene(script, tmp_path) as (made, asked):
-        heard = made.hear(tmp_path / "talk.mp3", small=True)
+
+def taking_wav(*refused: Reply) -> Script:
+    return lambda asked: ANSWER if asked.file[0]["content-type"] == "audio/wav" else refused[0]
+
+
+@pytest.mark.parametrize(("status", "body"), WAV_ONLY)
+def test_a_server_that_takes_wav_alone_gets_it_after_flac_and_mp3_and_at_once_from_then_on(
+    tmp_path: Path, status: int, body: Any
+) -> None:
+    paths = [speechlike(tmp_path / name, 3.0, rate=44_100, seed=seed) for seed, name in enumerate(["a.mp3", "b.m4a"])]
+    paths.append(speechlike(tmp_path / "c.mp3", 3.0, seed=9))
+    sent = []
+    with scene(taking_wav(Reply(body, status)), tmp_path) as (made, asked):
+        for path in paths:
+            assert made.hear(path, small=True).transcript.text == "Hi"
+            sent.append(kinds(asked))
+            asked.clear()
+            made.restart()
+
+    assert sent == [
+        ["audio/mpeg", "audio/flac", "audio/mpeg", "audio/wav"],
+        ["audio/mp4", "audio/wav"],
+        ["audio/wav"],
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_server_that_names_wav_gets_it_at_once(tmp_path: Path, status: int) -> None:
+    refused = Reply({"error": {"message": "Only WAV audio is supported"}}, status)
+    paths = [speechlike(tmp_path / name, 3.0, rate=44_100, seed=seed) for seed, name in enumerate(["a.mp3", "b.m4a"])]
+    with scene(taking_wav(refused), tmp_path) as (made, asked):
+        for path in paths:
+            assert made.hear(path, small=True).transcript.text == "Hi"
+            made.restart()
+
+    assert kinds(asked) == ["audio/mpeg", "audio/wav", "audio/wav"]
+    assert {rate_of(one) for one in asked[1:]} == {16_000}
+
+
+def test_a_language_that_the_server_does_not_know_is_said_with_the_result_and_with_every_copy(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        language = {"type": "enum", "loc": ["body", "language"], "msg": "no"}
+        return Reply({"detail": [language]}, 422) if asked.form.get("language") == "haw" else ANSWER
+
+    wanted = replace(WANTED, request=Request(language="haw"))
+    paths = [speechlike(tmp_path / name, 70.0) for name in ("talk.flac", "copy.flac")]
+    small = speechlike(tmp_path / "small.flac", 3.0)
+    with scene(script, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30)) as (made, _):
+        heard = [made.hear(path, wanted=wanted) for path in paths]
+        heard.append(made.hear(small, small=True, wanted=wanted))
+
+    assert [[warning.code for warning in one.content.warnings] for one in heard] == [["language_refused"]] * 3
+    assert heard[1].paid_seconds == 0
+
+
+def test_the_setting_wav_sends_wav_from_the_start(tmp_path: Path) -> None:
+    path = speechlike(tmp_path / "talk.flac", seconds=70)
+    with scene(lambda _: ANSWER, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30, codec="wav")) as (
+        made,
+        asked,
+    ):
+        made.hear(path)
+
+    assert set(kinds(asked)) == {"audio/wav"}
+    assert all(one.file[0]["content-disposition"].endswith('filename="audio.wav"') for one in asked)
+
+
+def failing_at_mp3(asked: Asked) -> Reply:
+    return Reply(status=500) if asked.file[0]["content-type"] == "audio/mpeg" else ANSWER
+
+
+def test_a_failure_that_follows_a_file_is_met_with_another_encoding(tmp_path: Path) -> None:
+    bad = speechlike(tmp_path / "bad.mp3", 3.0)
+    with scene(failing_at_mp3, tmp_path) as (made, asked):
+        made.hear(speechlike(tmp_path / "good.wav", 3.0, seed=2), small=True)
+        with pytest.raises(PassingError):
+            made.hear(bad, small=True)
+        made.hear(speechlike(tmp_path / "other.wav", 3.0, seed=3), small=True)
+        asked.clear()
+        heard = made.hear(bad, small=True)
+        refused = made.tools.client.limits().refused
 
     assert heard.transcript.text == "Hi"
-    assert kinds(asked) == ["audio/mpeg", "audio/flac", "audio/mpeg", "audio/wav"]
-    assert rate_of(asked[-1]) == 16_000
+    assert kinds(asked) == ["audio/mpeg", "audio/flac"]
+    # Failing is not refusing: other files go as they did.
+    assert refused == frozenset()
+
+
+def test_a_file_at_which_the_server_fails_in_every_form_fails_after_each_was_tried_once(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(status=500) if asked.form.get("language") == "de" else ANSWER
+
+    bad = speechlike(tmp_path / "bad.ogg", 3.0)
+    wanted = replace(WANTED, request=Request(language="de"))
+    sent, raised = [], []
+    with scene(script, tmp_path) as (made, asked):
+        for seed in range(3):
+            made.hear(speechlike(tmp_path / f"{seed}.wav", 3.0, seed=seed), small=True)
+            asked.clear()
+            with pytest.raises(JobError) as caught:
+                made.hear(bad, small=True, wanted=wanted)
+            raised.append(type(caught.value))
+            sent.append([(*kinds([one]), one.form["response_format"]) for one in asked])
+
+    verbose, ogg = "verbose_json", "audio/ogg"
+    assert sent == [
+        [(ogg, verbose)] * 3,
+        [
+            (ogg, verbose),
+            ("audio/flac", verbose),
+            ("audio/mpeg", verbose),
+            ("audio/wav", verbose),
+            ("audio/wav", verbose),
+            ("audio/wav", "json"),
+        ],
+        [(ogg, verbose)],
+    ]
+    assert raised == [PassingError, PassingError, FileError]
 
 
 def test_pieces_that_were_answered_are_not_asked_for_again_in_another_encoding(tmp_path: Path) -> None:

@@ -113,11 +113,24 @@ class RemedyError(JobError):
 
     code = "remedy"
 
-    def __init__(self, message: str, *, remedy: Remedy, hint: str = "", reason: str = "", seconds: float = 0.0) -> None:
-        """`seconds` is the longest audio the server takes (SPLIT only; 0: it did not say)."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: Remedy,
+        hint: str = "",
+        reason: str = "",
+        seconds: float = 0.0,
+        passing: bool = False,
+    ) -> None:
+        """`seconds` is the longest audio the server takes (SPLIT only; 0: it did not say).
+
+        `passing`: the server did not refuse the file but failed at it while it answered others.
+        """
         super().__init__(message, hint=hint, reason=reason)
         self.remedy = remedy
         self.seconds = seconds
+        self.passing = passing
 
 
 class PassingError(JobError):

@@ -26,6 +26,11 @@ def code(language: str) -> str:
     return _CODES.get(re.split(r"[-_.@]", wanted, maxsplit=1)[0], "")
 
 
+def spellings(iso: str) -> tuple[str, ...]:
+    """Return the codes under which servers may know a language, the likeliest first: Whisper's own, then the ISO code."""
+    return (_WHISPER[iso], iso) if iso in _WHISPER else (iso,)
+
+
 def name(language: str) -> str:
     """Give the English name of a language named in any of the usual ways; "" when it is not known."""
     return NAMES.get(code(language), "")
@@ -163,6 +168,9 @@ _ALIASES: Final[dict[str, str]] = {
     "valencian": "ca",
     "zh-yue": "yue",
 }
+
+#: Where Whisper's own code is another one; faster-whisper, whisper.cpp and vLLM know no other.
+_WHISPER: Final = {"jv": "jw"}
 
 #: English names by ISO code.
 NAMES: Final[Mapping[str, str]] = MappingProxyType({iso: english for iso, (english, _) in _TABLE.items()})

@@ -3,19 +3,18 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import structlog
 
+from watcher import container
 from watcher.client.endpoint import Endpoint
 from watcher.client.form import (
     DIARIZED,
-    DOUBTED_SECONDS,
     JSON,
-    REMEMBERED_SECONDS,
     VERBOSE,
     Form,
     Habits,
@@ -31,6 +30,8 @@ from watcher.client.request import Answer, Limits, Request, Voice, fitted
 from watcher.client.verdict import Ruling, Verdict, judge, scrubbed
 from watcher.client.wire import Reply, Upload, Wire
 from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError, StoppedError
+from watcher.job import ResultWarning
+from watcher.languages import spellings
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -50,6 +51,8 @@ _SHORTEST_SECONDS: Final = 60.0
 _AROUND: Final = 60.0
 #: The field with samples of known speakers.
 _VOICES: Final = "known_speaker_references"
+#: Uploads whose failures are kept in mind.
+_FAILURES_KEPT: Final = 1000
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
 
@@ -89,6 +92,10 @@ class Client:
         self._doubts: dict[tuple[str, str], int] = {}
         self._met: deque[tuple[str, int, float]] = deque(maxlen=100)
         self._noted: set[tuple[str, ...]] = set()
+        #: Answers so far; how many there were when the server first failed at some bytes; formats it gave answers about.
+        self._answered = 0
+        self._failed: dict[tuple[str, int, float], int] = {}
+        self._taken: set[str] = set()
         #: Tasks for which a refusal that names nothing met the plainest format, too.
         self._plainest_refused: set[str] = set()
 
@@ -98,13 +105,15 @@ class Client:
         request: Request,
         *,
         voices: Sequence[Voice] = (),
+        suspect: bool = False,
         thorough: bool = False,
         announce: Callable[[float], None] = lambda _: None,
     ) -> Answer:
         """Return the server's answer about one file, asked in the richest form it honours.
 
-        `thorough`: no other encoding of this sound is left, so a refusal that names nothing is met with simpler response
-        formats, then without the prompt, even where others pass as they are.
+        `suspect`: the server failed at this sound in another encoding, while it answered others; a failure counts as a
+        refusal then. `thorough`: no other encoding of it is left, so what names nothing is met with simpler response formats,
+        then without the prompt, even where others pass as they are.
 
         `voices`: at most four speakers to be called by their names, where the server tells speakers apart and knows the field.
 
@@ -112,23 +121,25 @@ class Client:
 
         Raises AccountError and NoChannelError (every file would fail), PassingError (later), RemedyError (another form
         of the file may pass: smaller, shorter, another encoding), FileError, ChangedError, and StoppedError (`cancel`).
-        Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike.
+        Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike. What was
+        wanted and had to be left out for it, the answer's warnings say.
         """
         self._check(upload)
         known = tuple(voices) if self.takes_voices(request.task) else ()
-        talk = replace(self._opening(request), voices=known, thorough=thorough)
+        talk = replace(self._opening(request), voices=known, suspect=suspect, thorough=thorough)
         for calls in range(1, _MOST_CALLS + 1):
             reply = self._post(talk, upload, request, announce)
             found = self._understood(reply, talk, upload, request)
             if isinstance(found, Transcript):
                 again = self._second_thought(talk, request)
                 if again is None:
-                    self._learn_success(talk, request, found)
-                    return Answer(reply.body, found, talk.form.name, calls)
+                    self._learn_success(talk, upload, request, found)
+                    warnings = _left_out(talk, request)
+                    return Answer(reply.body, found, talk.form.name, calls, warnings, simplified=talk.exception)
             else:
                 again = self._second_thought(talk, request) or self._simpler(talk, found, request)
                 if again is None:
-                    error = self._error(found, upload, request)
+                    error = self._error(talk, found, upload, request)
                     if self.retired and isinstance(error, AccountError):
                         # Of an account that nobody uses any more: no reason to hold up the others.
                         raise StoppedError("it was asked with settings that were replaced meanwhile") from error
@@ -141,7 +152,14 @@ class Client:
         server = self._notebook.server()
         seconds = [limit for limit in (longest_seconds(self.endpoint.model), server.max_seconds) if limit]
         sizes = [limit for limit in (self.endpoint.max_upload_bytes, server.max_bytes) if limit]
-        return Limits(min(seconds, default=None), min(sizes))
+        return Limits(min(seconds, default=None), min(sizes), server.refused)
+
+    def learn_refused(self, formats: Collection[str]) -> None:
+        """Note that the server refused these formats of a sound that it took in another; in which others pass is not noted.
+
+        It is an inference, so it is doubted after a day.
+        """
+        self._notebook.learn_server(refused=set(formats) - self._taken, inferred=True)
 
     def form(self, task: str = "transcribe") -> str:
         """Name the form this server is known to honour, like ``verbose_json+word+segment``; "" before the first answer."""
@@ -189,6 +207,7 @@ class Client:
             prompt_limit=habits.prompt,
             proven=known is not None,
             whisper_cpp=server.whisper_cpp or self.endpoint.transcriptions.endswith("/inference"),
+            languages=spellings(request.language) if request.language else (),
         )
 
     def _post(self, talk: "_Talk", upload: Upload, request: Request, announce: Callable[[float], None]) -> Reply:
@@ -215,14 +234,9 @@ class Client:
             raise
         elapsed = self._monotonic() - began
         _log.debug("api.response", status=reply.status, bytes=len(reply.body), elapsed=round(elapsed, 3))
-        server = self._notebook.server()
-        self._notebook.learn_server(
-            replace(
-                server,
-                station=server.station or is_station(reply),
-                whisper_cpp=server.whisper_cpp or reply.headers.get("server", "").lower() == "whisper.cpp",
-            )
-        )
+        self._notebook.learn_server(station=is_station(reply), whisper_cpp=_is_whisper_cpp(reply))
+        if reply.status == 200 and "server" in reply.headers and not _is_whisper_cpp(reply):  # noqa: PLR2004 - an answer
+            self._notebook.doubt_server(whisper_cpp=True)
         if reply.status in _GATEWAY_TIMEOUTS and elapsed > _GATEWAY_SECONDS and self._again("timeout", upload):
             self._give_up_on_length(upload, reply.status, elapsed)
         return reply
@@ -232,7 +246,7 @@ class Client:
         if upload.seconds < 2 * _SHORTEST_SECONDS:
             return
         half = upload.seconds / 2
-        self._notebook.learn_server(replace(self._notebook.server(), max_seconds=half), seconds=DOUBTED_SECONDS)
+        self._notebook.learn_server(max_seconds=half, inferred=True)
         raise RemedyError(
             f"a proxy in front of the server does not wait longer than {elapsed:.0f} s for it (HTTP {status})",
             remedy=Remedy.SPLIT,
@@ -253,13 +267,16 @@ class Client:
             fields.append(("translate", "true"))
         elif request.task == "translate":
             url = self.endpoint.translations
-        if url == self.endpoint.transcriptions and (request.language or talk.whisper_cpp):
-            fields.append(("language", request.language or "auto"))
+        if talk.whisper_cpp:
+            # Before October 2025 it carried the text of one request into the next (whisper.cpp, pull request 3482).
+            fields.append(("no_context", "true"))
+        if url == self.endpoint.transcriptions and (talk.languages or talk.whisper_cpp):
+            fields.append(("language", talk.languages[0] if talk.languages else "auto"))
         if talk.prompt:
             fields.append(("prompt", talk.prompt))
         if request.temperature:
             fields.append(("temperature", f"{request.temperature:g}"))
-        return url, [(name, value) for name, value in fields if name not in talk.dropped]
+        return url, [(name, value) for name, value in fields if name not in talk.dropped | talk.omitted]
 
     def _understood(self, reply: Reply, talk: "_Talk", upload: Upload, request: Request) -> "Transcript | Verdict":
         station = self._notebook.server().station
@@ -271,7 +288,7 @@ class Client:
         else:
             verdict = judge(refusal_of(reply, now=self._clock()), station=station)
         if verdict.refusal.marked:
-            self._notebook.learn_server(replace(self._notebook.server(), station=True))
+            self._notebook.learn_server(station=True)
         later = verdict.ruling in {Ruling.PASSING, Ruling.CROWDED}
         (_log.debug if later else _log.info)(
             "api.refused",
@@ -303,9 +320,11 @@ class Client:
             case Ruling.FIELD if verdict.name == "timestamp_granularities":
                 again = _fewer_granularities(talk, verdict, below)
             case Ruling.FIELD if verdict.name in {name for name, _ in self._formulated(talk, request)[1]}:
-                again = replace(talk, dropped=talk.dropped | {verdict.name})
+                again = _without_field(talk, verdict)
             case Ruling.PROMPT if talk.prompt:
                 again = _shorter_prompt(talk, verdict)
+            case Ruling.PASSING if talk.suspect and talk.thorough and verdict.reason == "server":
+                again = self._plainer(talk, request, below)
             case Ruling.RECODE if verdict.reason == "refused" and (talk.thorough or not talk.proven):
                 # It names nothing: on first contact, see whether a plainer question passes before the file is blamed.
                 again = self._plainer(talk, request, below)
@@ -332,7 +351,9 @@ class Client:
             if rung in {VERBOSE, JSON}:
                 return replace(talk, form=rung, inferred=True, exception=talk.exception or talk.proven)
         self._plainest_refused.add(request.task)
-        return replace(talk, prompt="", exception=True) if talk.thorough and talk.prompt else None
+        if not (talk.thorough and talk.prompt):
+            return None
+        return replace(talk, prompt="", omitted=talk.omitted | {"prompt"}, exception=True)
 
     def _doubted(self, talk: "_Talk", request: Request) -> "_Talk | None":
         """Suspect the form after it failed twice and never worked: some servers fail on granularities (speaches)."""
@@ -342,15 +363,19 @@ class Client:
             doubted = self._doubts[key] >= _DOUBTS
         return replace(talk, form=VERBOSE, inferred=True) if doubted else None
 
-    def _learn_success(self, talk: "_Talk", request: Request, transcript: Transcript) -> None:
+    def _learn_success(self, talk: "_Talk", upload: Upload, request: Request, transcript: Transcript) -> None:
+        with self._lock:
+            self._answered += 1
+            self._failed.pop(_bytes_of(upload), None)
+            self._doubts.pop((request.task, talk.form.name), None)
+        self._taken.add(_format_of(upload))
+        self._notebook.doubt_server(refused=_format_of(upload))
         if talk.exception:
             return
-        with self._lock:
-            self._doubts.pop((request.task, talk.form.name), None)
         self._notebook.learn_habits(
             request.task,
             Habits(form=talk.form.name, dropped=talk.dropped, prompt=talk.prompt_limit),
-            seconds=DOUBTED_SECONDS if talk.inferred else REMEMBERED_SECONDS,
+            inferred=talk.inferred,
         )
         if not transcript.segments:
             return
@@ -363,10 +388,17 @@ class Client:
             self._noted.add(note)
             _log.info("api.degraded", asked=talk.form.name, got=got, reason="ignored", model=self.endpoint.model)
 
-    def _error(self, verdict: Verdict, upload: Upload, request: Request) -> JobError:
-        """Give the error to raise, after noting what it teaches about the server."""
-        server = self._notebook.server()
+    def _error(self, talk: "_Talk", verdict: Verdict, upload: Upload, request: Request) -> JobError:
+        """Return the error to raise, after noting what it teaches about the server."""
         match verdict.ruling:
+            case Ruling.PASSING if verdict.reason == "server" and (talk.suspect or self._fails_alone(upload)):
+                error = verdict.error(secret=self.endpoint.secret)
+                return RemedyError(
+                    error.message, remedy=Remedy.RECODE, hint=error.hint, reason=error.reason, passing=True
+                )
+            case Ruling.RECODE if verdict.offered and (sent := _format_of(upload)) not in verdict.offered:
+                # What it names is all that it takes; where it names what was sent, too, it only dislikes this file.
+                self._notebook.learn_server(refused=(container.ACCEPTED | {sent}) - verdict.offered)
             case Ruling.SHRINK if upload.size <= _SMALLEST_BYTES:
                 return AccountError(
                     f"the server, or a proxy in front of it, refuses even {upload.size // 1024} KiB as too large",
@@ -376,10 +408,12 @@ class Client:
             case Ruling.SHRINK:
                 most = int(verdict.limit) - _FORM_BYTES if verdict.limit else upload.size // 2
                 most = max(min(most, upload.size - 1), _SMALLEST_BYTES)
-                self._notebook.learn_server(replace(server, max_bytes=most), seconds=DOUBTED_SECONDS)
+                self._notebook.learn_server(max_bytes=most, inferred=not verdict.limit)
             case Ruling.SPLIT:
-                limit = verdict.limit if 0 < verdict.limit < upload.seconds else upload.seconds / 2
-                self._notebook.learn_server(replace(server, max_seconds=limit))
+                named = 0 < verdict.limit < upload.seconds
+                limit = verdict.limit if named else upload.seconds / 2
+                if named or limit >= _SHORTEST_SECONDS:
+                    self._notebook.learn_server(max_seconds=limit, inferred=not named)
                 verdict = replace(verdict, limit=limit)
             case Ruling.ACCOUNT if request.task == "translate" and verdict.reason == "url" and self.form():
                 return FileError(
@@ -392,6 +426,14 @@ class Client:
             case Ruling.FIELD | Ruling.FORMAT | Ruling.PROMPT:
                 verdict = replace(verdict, ruling=Ruling.RECODE, reason="refused")
         return verdict.error(secret=self.endpoint.secret)
+
+    def _fails_alone(self, upload: Upload) -> bool:
+        """Say whether the server failed at these bytes before, and answered about others since: then it is about them."""
+        with self._lock:
+            since = self._failed.setdefault(_bytes_of(upload), self._answered)
+            while len(self._failed) > _FAILURES_KEPT:
+                del self._failed[next(iter(self._failed))]
+            return self._answered > since
 
     def _again(self, what: str, upload: Upload) -> bool:
         """Say whether a file met this before: chance seldom strikes the same file twice."""
@@ -424,12 +466,22 @@ class _Talk:
     voices: tuple[Voice, ...] = ()
     #: The form was changed on a suspicion.
     inferred: bool = False
+    #: Fields of which the server does not take this request's value.
+    omitted: frozenset[str] = frozenset()
+    #: The codes of the language that were not refused yet, the next one first.
+    languages: tuple[str, ...] = ()
+    #: The server failed at this sound before, in another encoding.
+    suspect: bool = False
     #: No other encoding is left, so the question may be made simpler than this server wants it.
     thorough: bool = False
     #: It was made simpler for this one sound: nothing follows for others.
     exception: bool = False
 
 
+#: Fields whose values are the user's.
+_VALUES: Final = frozenset({"language", "temperature"})
+#: Characters of a prompt that is not too long anywhere.
+_ALL_TAKE: Final = 224
 _WORTH: Final = {"text": 0, "segments": 1, "words": 2}
 
 
@@ -474,12 +526,59 @@ def _fewer_granularities(talk: _Talk, verdict: Verdict, below: tuple[Form, ...])
     return replace(talk, form=fewer[0]) if fewer else None
 
 
+def _without_field(talk: _Talk, verdict: Verdict) -> _Talk:
+    """Leave out the field a refusal names: for good where the server does not know it, else for this request alone.
+
+    What is not the user's own value is always the same, so that leaving it out is for good, too.
+    """
+    if verdict.unknown or verdict.name not in _VALUES:
+        return replace(talk, dropped=talk.dropped | {verdict.name})
+    if verdict.name == "language" and len(talk.languages) > 1:
+        return replace(talk, languages=talk.languages[1:])
+    return replace(talk, omitted=talk.omitted | {verdict.name})
+
+
 def _shorter_prompt(talk: _Talk, verdict: Verdict) -> _Talk:
-    """Cut the prompt once, to what the server says or to what all take; then leave it out."""
-    limit = int(verdict.limit) or 224
-    shorter = fitted(talk.prompt, characters=limit) if talk.prompt_limit is None and limit < len(talk.prompt) else ""
-    # Left out altogether is a suspicion: it may have been about this one prompt.
-    return replace(talk, prompt=shorter, prompt_limit=limit if shorter else 0, inferred=talk.inferred or not shorter)
+    """Cut the prompt once, to what the server says or to what all take; then leave it out.
+
+    What the server says of prompts as such is learnt; what it has against this one is not.
+    """
+    if verdict.unknown:
+        return replace(talk, prompt="", prompt_limit=0)
+    limit = int(verdict.limit)
+    if (limit or _ALL_TAKE) < len(talk.prompt):
+        shorter = fitted(talk.prompt, characters=limit or _ALL_TAKE)
+        return replace(talk, prompt=shorter, prompt_limit=limit or talk.prompt_limit)
+    return replace(talk, prompt="", omitted=talk.omitted | {"prompt"})
+
+
+def _left_out(talk: _Talk, request: Request) -> tuple[ResultWarning, ...]:
+    """Return what the user wanted and the server's refusals kept from being asked."""
+    found = []
+    if "language" in talk.omitted and request.language:
+        message = f"The server refused the language {request.language}, so it was left to detect the language itself."
+        hint = "Set language to a code that the server knows, or leave it empty."
+        found.append(ResultWarning("language_refused", message, hint))
+    if "temperature" in talk.omitted:
+        message = f"The server refused the temperature {request.temperature:g}, so it was asked without one."
+        found.append(ResultWarning("temperature_refused", message, "Set temperature to what the server takes."))
+    if "prompt" in talk.omitted and request.prompt:
+        message = "The server refused the prompt, so it was asked without one."
+        found.append(ResultWarning("prompt_refused", message, "Shorten or change the prompt."))
+    return tuple(found)
+
+
+def _bytes_of(upload: Upload) -> tuple[str, int, float]:
+    """Tell uploads apart; chance seldom gives two files one size and one length."""
+    return upload.name, upload.size, upload.seconds
+
+
+def _format_of(upload: Upload) -> str:
+    return upload.name.rpartition(".")[2]
+
+
+def _is_whisper_cpp(reply: Reply) -> bool:
+    return reply.headers.get("server", "").lower() == "whisper.cpp"
 
 
 def _redirected(verdict: Verdict, endpoint: Endpoint) -> AccountError:

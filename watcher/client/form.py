@@ -6,7 +6,8 @@ else is found out by asking, from verbose_json with words down to json, and reme
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -93,7 +94,7 @@ class Habits:
 
     #: The highest rung it honours; "" as long as nothing was found out.
     form: str = ""
-    #: Optional fields it refuses.
+    #: Optional fields it does not know.
     dropped: frozenset[str] = field(default=frozenset())
     #: The longest prompt in characters; None: no limit known; 0: none at all.
     prompt: int | None = None
@@ -110,87 +111,137 @@ class Server:
     #: The longest audio in seconds, and the largest file in bytes, by its refusals; 0: not known.
     max_seconds: float = 0.0
     max_bytes: int = 0
+    #: Formats of files that it refuses, by the extensions they are sent under.
+    refused: frozenset[str] = field(default=frozenset())
 
 
 class Notebook:
     """What is known about an endpoint, kept in the ledger's memory and, between its changes, at hand.
 
-    Not locked: two threads that learn the same write the same, and a lost note is learned again.
+    Each fact has its own expiry: what was said in plain words lives for a month, what was inferred for a day.
     """
 
     def __init__(self, endpoint: str, model: str, memory: Memory, *, clock: Callable[[], float]) -> None:
-        self._keys = {"server": f"server:{endpoint}", "": f"form:{endpoint}:{model}"}
-        self._memory = memory
-        self._clock = clock
-        self._server: tuple[Server, float] | None = None
-        self._habits: dict[str, tuple[Habits, float]] = {}
+        self._server = _Facts(f"server:{endpoint}", memory, clock)
+        self._habits: dict[str, _Facts] = {
+            task: _Facts(f"form:{endpoint}:{model}:{task}", memory, clock) for task in ("transcribe", "translate")
+        }
 
     def server(self) -> Server:
-        """Give what is known of the server."""
-        if self._server is None or self._server[1] <= self._clock():
-            known = self._memory.remembered(self._keys["server"]) or {}
-            self._server = (
-                Server(
-                    station=known.get("station") is True,
-                    whisper_cpp=known.get("whisper_cpp") is True,
-                    max_seconds=_number(known.get("max_seconds")),
-                    max_bytes=int(_number(known.get("max_bytes"))),
-                ),
-                _number(known.get("expires")) or float("inf"),
-            )
-        return self._server[0]
-
-    def learn_server(self, server: Server, *, seconds: float = REMEMBERED_SECONDS) -> None:
-        """Note what was found out about the server, for `seconds`; the same again changes nothing."""
-        if server == self.server():
-            return
-        expires = self._clock() + seconds
-        self._server = (server, expires)
-        self._remember(
-            self._keys["server"],
-            {
-                "station": server.station,
-                "whisper_cpp": server.whisper_cpp,
-                "max_seconds": server.max_seconds,
-                "max_bytes": server.max_bytes,
-                "expires": expires,
-            },
-            expires=expires,
+        """Return what is known of the server."""
+        known = self._server.known()
+        # A limit that was named stays known beside a lower one that was inferred for a day.
+        seconds = [_number(known.get(name)) for name in ("max_seconds", "likely_seconds")]
+        sizes = [_number(known.get(name)) for name in ("max_bytes", "likely_bytes")]
+        return Server(
+            station=known.get("station") is True,
+            whisper_cpp=known.get("whisper_cpp") is True,
+            max_seconds=min((limit for limit in seconds if limit > 0), default=0.0),
+            max_bytes=int(min((size for size in sizes if size > 0), default=0.0)),
+            refused=frozenset(name.removeprefix(_REFUSES) for name in known if name.startswith(_REFUSES)),
         )
+
+    def learn_server(
+        self,
+        *,
+        station: bool = False,
+        whisper_cpp: bool = False,
+        max_seconds: float = 0.0,
+        max_bytes: int = 0,
+        refused: Collection[str] = (),
+        inferred: bool = False,
+    ) -> None:
+        """Note what was found out about the server; `inferred`: from the size or length of a refused file, not from words.
+
+        The same again changes nothing, so what is used all the time is found out anew after its time as well.
+        """
+        facts: dict[str, object] = {"station": station, "whisper_cpp": whisper_cpp}
+        facts |= {("likely_seconds" if inferred else "max_seconds"): max_seconds}
+        facts |= {("likely_bytes" if inferred else "max_bytes"): max_bytes}
+        facts |= {_REFUSES + name: True for name in refused}
+        self._server.learn(
+            {name: value for name, value in facts.items() if value},
+            seconds=DOUBTED_SECONDS if inferred else REMEMBERED_SECONDS,
+        )
+
+    def doubt_server(self, *, whisper_cpp: bool = False, refused: str = "") -> None:
+        """Forget what has turned out wrong: that it is whisper.cpp, that it refuses a format."""
+        names = [_REFUSES + refused] * bool(refused) + ["whisper_cpp"] * whisper_cpp
+        self._server.forget(names)
 
     def habits(self, task: str) -> Habits:
-        """Give what is known of the model at this server."""
-        known = self._habits.get(task)
-        if known is None or known[1] <= self._clock():
-            stored = self._memory.remembered(f"{self._keys['']}:{task}") or {}
-            dropped, prompt = stored.get("dropped"), stored.get("prompt")
-            known = (
-                Habits(
-                    form=str(stored.get("form") or ""),
-                    dropped=frozenset(map(str, dropped)) if isinstance(dropped, list) else frozenset(),
-                    prompt=prompt if isinstance(prompt, int) else None,
-                ),
-                _number(stored.get("expires")) or float("inf"),
-            )
-            self._habits[task] = known
-        return known[0]
-
-    def learn_habits(self, task: str, habits: Habits, *, seconds: float = REMEMBERED_SECONDS) -> None:
-        """Note what was found out about the model, for `seconds`; the same again changes nothing."""
-        if habits == self.habits(task):
-            return
-        expires = self._clock() + seconds
-        self._habits[task] = (habits, expires)
-        self._remember(
-            f"{self._keys['']}:{task}",
-            {"form": habits.form, "dropped": sorted(habits.dropped), "prompt": habits.prompt, "expires": expires},
-            expires=expires,
+        """Return what is known of the model at this server."""
+        known = self._habits[task].known()
+        form, prompt = known.get("form"), known.get("prompt")
+        return Habits(
+            form=form if isinstance(form, str) else "",
+            dropped=frozenset(name.removeprefix(_DROPS) for name in known if name.startswith(_DROPS)),
+            prompt=prompt if isinstance(prompt, int) else None,
         )
 
-    def _remember(self, key: str, value: Mapping[str, object], *, expires: float) -> None:
+    def learn_habits(self, task: str, habits: Habits, *, inferred: bool = False) -> None:
+        """Note what was found out about the model; `inferred`: its form is a suspicion, the rest was said in words."""
+        facts: dict[str, object] = {_DROPS + name: True for name in habits.dropped}
+        if habits.prompt is not None:
+            facts["prompt"] = habits.prompt
+        self._habits[task].learn(facts, seconds=REMEMBERED_SECONDS)
+        if habits.form:
+            self._habits[task].learn({"form": habits.form}, seconds=DOUBTED_SECONDS if inferred else REMEMBERED_SECONDS)
+
+
+#: Begin the names of facts of which there may be several.
+_REFUSES: Final = "refuses "
+_DROPS: Final = "drops "
+
+
+class _Facts:
+    """Facts under one key of the memory, by name, each with the Unix time at which it is doubted."""
+
+    def __init__(self, key: str, memory: Memory, clock: Callable[[], float]) -> None:
+        self._key = key
+        self._memory = memory
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._facts: dict[str, tuple[object, float]] | None = None
+
+    def known(self) -> dict[str, object]:
+        """Return the facts that are not doubted yet."""
+        now = self._clock()
+        if (facts := self._facts) is None:
+            facts = self._facts = self._stored()
+        return {name: value for name, (value, expires) in facts.items() if expires > now}
+
+    def learn(self, facts: Mapping[str, object], *, seconds: float) -> None:
+        """Note facts for `seconds`; one that is known already keeps its own expiry."""
+        known = self.known()
+        new = {name: value for name, value in facts.items() if name not in known or known[name] != value}
+        if new:
+            expires = self._clock() + seconds
+            self._change({name: (value, expires) for name, value in new.items()}, ())
+
+    def forget(self, names: Collection[str]) -> None:
+        """Drop facts."""
+        if not self.known().keys().isdisjoint(names):
+            self._change({}, names)
+
+    def _change(self, new: Mapping[str, tuple[object, float]], gone: Collection[str]) -> None:
         # A lost note is learned again; the answer that taught it was paid for, and must not be lost with it.
-        with contextlib.suppress(StateError):
-            self._memory.remember(key, value, expires=expires)
+        with self._lock, contextlib.suppress(StateError):
+            self._facts = {name: fact for name, fact in {**(self._facts or {}), **new}.items() if name not in gone}
+            # Another process may have learnt something else about the same server.
+            facts = {name: fact for name, fact in self._stored().items() if name not in gone} | self._facts
+            now = self._clock()
+            self._facts = facts = {name: fact for name, fact in facts.items() if fact[1] > now}
+            last = max((expires for _, expires in facts.values()), default=now)
+            self._memory.remember(self._key, {name: list(fact) for name, fact in facts.items()}, expires=last)
+
+    def _stored(self) -> dict[str, tuple[object, float]]:
+        stored = self._memory.remembered(self._key) or {}
+        return {
+            name: (fact[0], float(fact[1]))
+            for name, fact in stored.items()
+            if isinstance(fact, list) and len(fact) == 2 and isinstance(fact[1], int | float)  # noqa: PLR2004 - value and time
+        }
 
 
 def _number(value: object) -> float:

@@ -49,6 +49,8 @@ class Refusal:
     param: str = ""
     #: Names of the form's fields it speaks of.
     fields: tuple[str, ...] = ()
+    #: Those of them that the server says it does not know, whatever their value.
+    unknown: tuple[str, ...] = ()
     #: A field is missing rather than unwelcome.
     missing: bool = False
     #: It bears the marks of a relay station: its types, or a tail with a request id.
@@ -145,18 +147,25 @@ def _of_object(value: Mapping[str, Any]) -> Refusal:
 
 def _of_detail(detail: object, message: str) -> Refusal:
     if isinstance(detail, dict):
-        return replace(_of_object({"error": detail}), shape=Shape.DETAIL)
+        return replace(_of_object(detail if "error" in detail else {"error": detail}), shape=Shape.DETAIL)
     if not isinstance(detail, list):
         return Refusal(0, Shape.DETAIL, message=_line(detail) or message)
     entries = [entry for entry in detail if isinstance(entry, dict)]
     places = [[_word(part) for part in entry["loc"]] if isinstance(entry.get("loc"), list) else [] for entry in entries]
+    names = [place[-1].removesuffix("[]") if place else "" for place in places]
     return Refusal(
         0,
         Shape.DETAIL,
         message=_line(
             "; ".join(f"{' '.join(place)}: {entry.get('msg')}" for entry, place in zip(entries, places, strict=True))
         ),
-        fields=tuple(place[-1].removesuffix("[]") for place in places if place),
+        fields=tuple(name for name in names if name),
+        # Pydantic's type of error for a field that the model does not have, in version 2 and 1.
+        unknown=tuple(
+            name
+            for entry, name in zip(entries, names, strict=True)
+            if name and entry.get("type") in {"extra_forbidden", "value_error.extra"}
+        ),
         missing=any(entry.get("type") == "missing" for entry in entries),
     )
 

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from watcher.job import ResultWarning
 from watcher.transcript import Transcript
 
 #: Whisper reads the last 224 tokens of a prompt and ignores the rest without notice; Groq refuses above 896 characters.
@@ -59,6 +60,10 @@ class Answer:
     format: str
     #: Requests it took.
     calls: int
+    #: What was wanted and could not be asked for.
+    warnings: tuple[ResultWarning, ...] = ()
+    #: It was asked more simply than others are at this server (`Client.ask`, `thorough`).
+    simplified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Limits:
     #: Seconds of audio; None: no limit known.
     max_seconds: float | None
     max_bytes: int
+    #: Formats of files that the server refuses, by extension: ``m4a``.
+    refused: frozenset[str] = frozenset()
 
 
 def fitted(prompt: str, *, characters: int | None = None) -> str:

@@ -5,13 +5,14 @@ NO_CHANNEL, ACCOUNT, one of the remedies, or FILE. A row's patterns are searched
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from watcher.client.refusal import Refusal, Shape
 from watcher.errors import AccountError, FileError, JobError, NoChannelError, PassingError, Remedy, RemedyError
+from watcher.masking import masker
 
 
 class Ruling(StrEnum):
@@ -87,11 +88,13 @@ class Verdict:
     reason: str
     refusal: Refusal
     hint: str = ""
-    #: FIELD: the form's field to leave out.
+    #: FIELD, PROMPT: the form's field to leave out.
     name: str = ""
+    #: FIELD, PROMPT: the server does not know the field; else it is this one value that it does not take.
+    unknown: bool = False
     #: SPLIT: the longest audio in seconds; PROMPT: the longest prompt in characters; SHRINK: the largest file in bytes.
     limit: float = 0.0
-    #: FORMAT: formats the message offers instead; empty: it names none.
+    #: FORMAT: response formats the message offers instead; RECODE: formats of files. Empty: it names none.
     offered: frozenset[str] = field(default=frozenset())
     #: Seconds to wait before anybody asks again; None: left to the caller.
     wait: float | None = None
@@ -114,7 +117,7 @@ class Verdict:
             case Ruling.SHRINK | Ruling.SPLIT | Ruling.RECODE:
                 remedy = Remedy(self.ruling.value)
                 seconds = self.limit if remedy is Remedy.SPLIT else 0.0
-                return RemedyError(message, remedy=remedy, seconds=seconds, **options)
+                return RemedyError(message, remedy=remedy, seconds=seconds, reason=self.reason, hint=self.hint)
             case _:  # a field, a format or a prompt that was refused once more than there are simpler ones
                 return FileError(message, **options)
 
@@ -122,23 +125,24 @@ class Verdict:
 def judge(refusal: Refusal, *, station: bool) -> Verdict:
     """Rule on a refusal; `station`: the endpoint is known as a one-api or new-api relay."""
     row = next(row for row in TABLE if row.hits(refusal, station=station))  # the last row takes everything
+    name = _named(refusal) if row.ruling in {Ruling.FIELD, Ruling.PROMPT} else ""
+    readers = {Ruling.FORMAT: _offered, Ruling.RECODE: _files_taken}
     return Verdict(
         row.ruling,
         row.reason,
         refusal,
         hint=row.hint,
-        name=_named(refusal) if row.ruling is Ruling.FIELD else "",
+        name=name,
+        unknown=bool(name) and _is_unknown(refusal, name),
         limit=_limit(row.ruling, refusal),
-        offered=_offered(refusal) if row.ruling is Ruling.FORMAT else frozenset(),
+        offered=readers[row.ruling](refusal) if row.ruling in readers else frozenset(),
         wait=refusal.retry_after or row.wait or None,
     )
 
 
 def scrubbed(text: str, secret: str) -> str:
-    """Take keys out of a text of the server's; some echo the key they refuse."""
-    if secret:
-        text = text.replace(secret, "***")
-    return _KEY.sub("sk-***", text)
+    """Return a server's text without keys; some echo the key they refuse, whole or in part."""
+    return _KEY.sub("sk-***", masker([secret])(text))
 
 
 _KEY: Final = re.compile(r"\bsk-[A-Za-z0-9_\-*]{4,}")
@@ -151,6 +155,7 @@ _OPTIONAL: Final = (
     "known_speaker_names",
     "response_format",
     "temperature",
+    "no_context",
     "language",
     "prompt",
 )
@@ -164,6 +169,86 @@ def _named(refusal: Refusal) -> str:
             return word
     message = refusal.message.lower()
     return next((name for name in _OPTIONAL if re.search(rf"\b{name}", message)), "")
+
+
+def _is_unknown(refusal: Refusal, name: str) -> bool:
+    """Say whether a refusal is about the field itself: with any other value, it would be refused as well."""
+    if name in refusal.unknown or re.search(_UNKNOWN_CODES, refusal.code) or re.search(_UNKNOWN_CODES, refusal.kind):
+        return True
+    named = rf"['\"`]?{name}(\[\])?['\"`]?"
+    # "language is not supported" is said of one language, too; of the others, it is said of the field.
+    bare = rf"['\"`]{name}['\"`]" if name == "language" else named
+    return bool(
+        re.search(
+            rf"\b{_NOT_KNOWN} (\w+ )?{_FIELD}( \w+)?\W{{1,4}}{named}(?!\w)|"
+            rf"\b{_FIELD}\W{{1,3}}{named} (is |are )?{_NOT_KNOWN}|"
+            rf"(?<!\w){named} {_FIELD} (is |are )?{_NOT_KNOWN}|"
+            rf"(?<!\w){bare} (is|are) {_NOT_KNOWN}|"
+            rf"\b(not|n't) (support|accept|take|allow|know)( the)? ({named} {_FIELD}|{_FIELD}\W{{1,3}}{named}(?!\w))",
+            refusal.message,
+            re.IGNORECASE,
+        )
+    )
+
+
+_FIELD: Final = r"(field|parameter|param|argument|key|input|option|property)s?"
+_NOT_KNOWN: Final = (
+    r"(unknown|unrecogni[sz]ed|unsupported|unexpected|undefined|extra|additional|"
+    r"not (a )?(known|recogni[sz]ed|supported|expected|allowed|permitted|accepted|valid form))"
+)
+_UNKNOWN_CODES: Final = (
+    r"^((unknown|unsupported|unrecogni[sz]ed|unexpected)_(request_)?(parameter|argument|field)|extra_forbidden)$"
+)
+
+
+def _files_taken(refusal: Refusal) -> frozenset[str]:
+    """Read which formats of files a refusal says that the server takes, as extensions: ``{"wav"}``. Linear in the message."""
+    words = re.findall(r"[a-z0-9]+", refusal.message.lower())
+    found: set[str] = set()
+    for place, word in enumerate(words):
+        before, behind = words[place - 1] if place else "", words[place + 1 : place + 1 + _LONGEST_LIST]
+        if word == "only":
+            found |= _listed(reversed(words[max(0, place - _LONGEST_LIST) : place]))
+        # audio.cpp says "invalid WAV RIFF header" of an mp3; "invalid mp3" is said of what was sent.
+        named = word == "invalid" and behind[:1] == ["wav"]
+        if named or word in _TAKES or (word in _SUPPORTED and before not in _NOT) or (before, word) == ("must", "be"):
+            found |= _listed(behind)
+    return frozenset(found)
+
+
+def _listed(words: Iterable[str]) -> set[str]:
+    """Return the formats that a list begins with, over words that may stand in front of one and between two."""
+    found: set[str] = set()
+    for word in words:
+        if word in _FILES:
+            found.add(_FILES[word])
+        elif word not in _BETWEEN:
+            break
+    return found
+
+
+#: Files by their names in messages.
+_FILES: Final = {name: name for name in ("flac", "m4a", "mp3", "mp4", "ogg", "wav", "webm")} | {
+    "wave": "wav",
+    "mpeg": "mp3",
+    "mpga": "mp3",
+    "oga": "ogg",
+    "opus": "ogg",
+}
+#: Words in front of what a server takes; some of them only where no other turns them round ("isn't supported").
+_TAKES: Final = {"only", "please", "expect", "expects", "expected", "expecting", "require", "requires"}
+_SUPPORTED: Final = {"supported", "allowed", "accepted", "valid", "available"}
+_NOT: Final = {"not", "t", "never", "no"}
+#: Words that may stand in front of a list, or between two of its formats.
+_BETWEEN: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """a an and or in as is are be it the this to x valid audio media file files format formats type types extension
+        extensions encoding encodings input accept accepts support supports supported take takes use send upload convert""",
+    )
+)
+#: Words that are looked at on either side.
+_LONGEST_LIST: Final = 40
 
 
 def _names_field(refusal: Refusal) -> bool:
@@ -206,7 +291,7 @@ _DEAD: Final = rf"invalid_api_key|{_QUOTA}|account_deactivated|billing_not_activ
 
 _UNREADABLE: Final = (
     r"(fail\w*|unable|error|cannot|could not|couldn't|can't) (to )?(be )?(read|decod|load|open|pars|convert)\w*( \w+){0,2}? "
-    r"(audio|sound|wav|recording)\b|(ffmpeg|audio) conversion failed|invalid wav\b|"
+    r"(audio|sound|wav|recording)\b|(ffmpeg|audio) conversion failed|"
     r"(unsupported|unknown|unrecogni[sz]ed|invalid) (audio|media|file|sound)[ -]?(file )?(format|type|codec|encoding|container)|"
     r"(audio|media|file) (format|type|codec|encoding) (\S+ )?(is )?(not|un)[ -]?(supported|recogni[sz]ed)|"
     r"\bonly (supports? )?\.?wav\b|\bwav (audio |files? )?only\b"
@@ -302,6 +387,7 @@ TABLE: Final = (
     Row(Ruling.RECODE, "undecodable", (400, 415), message="(invalid|unsupported) file format|could not be decoded"),
     # These words are about the sound that was sent, whatever the status: whisper.cpp says them in a 200, audio.cpp in a 500.
     Row(Ruling.RECODE, "undecodable", (0, 400, 422, *_5XX), message=_UNREADABLE),
+    Row(Ruling.RECODE, "undecodable", (0, 400, 422, *_5XX), when=lambda refusal: bool(_files_taken(refusal))),
     Row(Ruling.RECODE, "undecodable", code="count_token_failed|count_audio_tokens_failed"),
     Row(Ruling.RECODE, "undecodable", message="error getting audio duration"),
     Row(Ruling.RECODE, "undecodable", (400,), message="^invalid request$"),  # whisper.cpp
@@ -324,6 +410,8 @@ TABLE: Final = (
         when=lambda refusal: _named(refusal) == "response_format" and not refusal.missing,
     ),
     Row(Ruling.FIELD, "field", (400, 422), when=_names_field),
+    # Faster-whisper's words, which reach us as a failure.
+    Row(Ruling.FIELD, "field", (0, *_5XX), message=r"not a valid language|(unsupported|invalid|unknown) language\b"),
     Row(
         Ruling.ACCOUNT,
         "field_required",

@@ -165,23 +165,44 @@ class Hearing:
         self._paid_again = 0.0
         #: What the server is told of the speakers in the first piece.
         self._voices: tuple[Voice, ...] = ()
+        #: What was wanted and could not be asked for, and whether more than the encoding had to change for an answer.
+        self._warnings: dict[ResultWarning, None] = {}
+        self._simplified = False
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
         self._beat(60 + self._job.fingerprint.size / _SLOWEST_DISK)
         if (known := self._known()) is not None:
             return known
+        client = self._tools.client
         accepted = self._accepted() if self._job.small else None
-        remedies = Remedies(self._tools.media, whole=accepted is not None)
+        remedies = Remedies(self._tools.media, whole=accepted is not None, refused=client.limits().refused)
         while True:
             form = remedies.form
             try:
-                return self._whole(*accepted) if form.whole and accepted is not None else self._pieces(form)
+                heard = self._whole(form, *accepted) if form.whole and accepted is not None else self._pieces(form)
             except RemedyError as error:
-                other = remedies.next(error)
-                if other is None:
+                if error.passing and self._sketch in self._tools.exhausted:
                     raise _given_up(error) from error
+                other = remedies.next(error, refused=client.limits().refused)
+                if other is None:
+                    raise self._without_remedy(error) from error
                 _log.info("api.degraded", remedy=str(error.remedy), codec=other.options.codec, message=error.message)
+            else:
+                if not self._simplified:
+                    client.learn_refused(remedies.rejected)
+                return heard
+
+    def _without_remedy(self, error: RemedyError) -> JobError:
+        """Return the error of a recording that was refused in every form.
+
+        A server that failed may have been about to go down, whatever it answered about others before: then the recording
+        gets one more request, in its next attempt.
+        """
+        if not error.passing:
+            return _given_up(error)
+        self._tools.exhausted.add(self._sketch)
+        return PassingError(error.message, hint=error.hint, reason=error.reason)
 
     def _accepted(self) -> tuple[str, str, float] | None:
         """Give name, type and seconds under which the file goes as it is; None when this server is to get it otherwise.
@@ -199,6 +220,8 @@ class Hearing:
             return None
         if size > limits.max_bytes or seconds > (limits.max_seconds or seconds):
             return None
+        if name[0].rpartition(".")[2] in limits.refused:
+            return None
         return *name, seconds
 
     def _known(self) -> Heard | None:
@@ -209,7 +232,7 @@ class Hearing:
             return None
         return stored(likely, ledger, self._wanted.request)
 
-    def _whole(self, name: str, mime: str, seconds: float) -> Heard:
+    def _whole(self, form: Form, name: str, mime: str, seconds: float) -> Heard:
         """Send the file as it is, in one request."""
         ledger = self._tools.ledger
         digest = media.digest(self._descriptor)
@@ -219,7 +242,7 @@ class Hearing:
             body = ledger.recall(digest, self._parameters)
             cached = body is not None
             if body is None:
-                body = self._ask(upload, digest, self._question, self._beat, small=True)
+                body = self._ask(upload, digest, self._question, form, self._beat, small=True)
         transcript = parse(body, seconds, self._wanted.request)
         content = Content(
             digest=digest,
@@ -227,6 +250,7 @@ class Hearing:
             parameters=self._parameters,
             seconds=seconds,
             cuts=(Cut(0, 0, round(seconds * _RATE), digest),),
+            warnings=tuple(self._warnings),
         )
         ledger.keep_content(content)
         part = Part(0.0, seconds, transcript)
@@ -279,7 +303,7 @@ class Hearing:
             seconds=summary.seconds,
             cuts=cuts,
             loudness=summary.loudness,
-            warnings=summary.warnings,
+            warnings=(*summary.warnings, *self._warnings),
         )
         ledger.keep_content(content, cut=self._cut_keys)
         paid = requests.paid_seconds + self._paid_again
@@ -381,21 +405,20 @@ class Hearing:
             known = self._tools.ledger.recall(digest, question.parameters)
             if known is not None:
                 return known, True
-            return self._ask(upload, digest, question, beat, small=False, thorough=form.last), False
+            return self._ask(upload, digest, question, form, beat, small=False), False
 
-    def _ask(
-        self, upload: Upload, digest: str, question: _Question, beat: Beat, *, small: bool, thorough: bool = False
-    ) -> bytes:
+    def _ask(self, upload: Upload, digest: str, question: _Question, form: Form, beat: Beat, *, small: bool) -> bytes:
         """Ask the server through the gate; the answer is in the ledger before anything else happens.
 
-        `beat` is the sign of life of the thread that asks. `thorough`: no other encoding is left, so that a simpler
-        question is tried as well.
+        `beat` is the sign of life of the thread that asks.
         """
         tools = self._tools
 
         def call() -> Answer:
             known = self._voices if question.speakers else ()
-            return tools.client.ask(upload, question.request, voices=known, thorough=thorough, announce=beat)
+            return tools.client.ask(
+                upload, question.request, voices=known, suspect=form.suspect, thorough=form.last, announce=beat
+            )
 
         answer = tools.gate.run(call, seconds=upload.seconds, small=small, path=self._job.path, announce=beat)
         beat()
@@ -404,6 +427,9 @@ class Hearing:
             # cannot be told, for the share is away, it is kept: it was paid for, and nothing says that it is wrong.
             with suppress(SourceError):
                 unchanged(self._job, self._descriptor)
+        if question is self._question:
+            self._warnings |= dict.fromkeys(answer.warnings)
+        self._simplified = self._simplified or answer.simplified
         tools.ledger.keep(
             digest, question.parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
         )

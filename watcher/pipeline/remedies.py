@@ -13,6 +13,7 @@ _SMALL_PIECE: Final = 120.0
 _SHORTEST_PIECE: Final = 10.0
 #: Seconds that a piece stays below the limit a server names; a limit of less than twice as much is no limit.
 _MARGIN: Final = 10.0
+_EXHAUSTED_KEPT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Form:
     options: MediaOptions
     #: It is sent as it is, neither cut nor encoded.
     whole: bool = False
+    #: The server failed at the recording in another form while it answered others: a failure counts as a refusal.
+    suspect: bool = False
     #: No other encoding is left: where this one is refused, too, the question is made simpler.
     last: bool = False
 
@@ -40,6 +43,7 @@ class Remedies:
         self._left = [options.codec, *(codec for codec in CODECS if codec != options.codec)]
         #: The codecs whose pieces were refused for their encoding.
         self.rejected: set[str] = set()
+        self._suspect = False
         self.form = Form(options, whole=True) if whole else self._encoded(options, refused)
 
     def next(self, error: RemedyError, *, refused: Collection[str] = ()) -> Form | None:
@@ -48,6 +52,7 @@ class Remedies:
         `refused`: the formats this server is known to refuse; codecs among them come last.
         """
         form, options = self.form, self.form.options
+        self._suspect = self._suspect or error.passing
         found: Form | None = None
         if form.whole:
             found = self._encoded(_split(options, error.seconds) if error.remedy is Remedy.SPLIT else options, refused)
@@ -56,7 +61,8 @@ class Remedies:
         elif error.remedy is Remedy.SHRINK:
             found = self._shrunk(refused)
         elif self._left:
-            self.rejected.add(options.codec)
+            if not error.passing:
+                self.rejected.add(options.codec)
             found = self._encoded(options, refused)
         if found is None or found == form:
             return None
@@ -77,7 +83,7 @@ class Remedies:
 
     def _form(self, options: MediaOptions) -> Form:
         self._left.remove(options.codec)
-        return Form(options, last=not self._left)
+        return Form(options, suspect=self._suspect, last=not self._left)
 
 
 def _split(options: MediaOptions, most: float) -> MediaOptions:
@@ -87,3 +93,23 @@ def _split(options: MediaOptions, most: float) -> MediaOptions:
     """
     longest = most - _MARGIN if most > 2 * _MARGIN else options.piece_seconds / 2
     return replace(options, piece_seconds=min(options.piece_seconds, max(longest, _SHORTEST_PIECE)))
+
+
+class Exhausted:
+    """Recordings at which a server failed in every form while it answered others; shared by all workers.
+
+    The chain is gone through once: when such a recording fails the next time as well, it is the recording's failure.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, None] = {}
+
+    def __contains__(self, sketch: str) -> bool:
+        """Say whether the recording went through all forms; `sketch` tells recordings apart."""
+        return sketch in self._known
+
+    def add(self, sketch: str) -> None:
+        """Note a recording; of more than a thousand, those noted first are forgotten."""
+        self._known[sketch] = None
+        while len(self._known) > _EXHAUSTED_KEPT:
+            self._known.pop(next(iter(self._known)), None)

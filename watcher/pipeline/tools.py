@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from watcher.gate import Gate
 from watcher.job import Job
 from watcher.ledger.protocol import Ledger
 from watcher.media import MediaOptions
+from watcher.pipeline.remedies import Exhausted
 from watcher.pipeline.turns import Turns
 
 _Result = TypeVar("_Result")
@@ -73,3 +74,4 @@ class Tools:
     submit: Submit
     wanted: Callable[[Job], Wanted]
     turns: Turns
+    exhausted: Exhausted = field(default_factory=Exhausted)
