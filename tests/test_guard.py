@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -6,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transcripts import transcripts
 
+from watcher.cues import Rules, layout
+from watcher.formats import Document, render
 from watcher.guard import review
+from watcher.lint import lint
 from watcher.transcript import Segment, Transcript, Word
 
 SPEECH = 25
@@ -66,6 +70,53 @@ def test_one_sign_is_marked_and_kept(change: dict[str, Any], flag: str) -> None:
 )
 def test_what_whisper_s_own_limits_let_pass_is_no_sign(change: dict[str, Any]) -> None:
     assert judged(replace(GOOD, **change)) == [((), False)]
+
+
+@pytest.mark.parametrize("text", [".", "…", "♪", " ♪♪ ", "- -", "?!", "\u200e" * 70, "👏"])
+def test_what_has_no_letter_and_no_digit_is_left_out(text: str) -> None:
+    assert judged(Segment(text, 0, 3, no_speech_prob=0.0, avg_logprob=-0.1)) == [(("wordless",), True)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[BLANK_AUDIO]", "[ Silence ]", " [Woo!]", "[Music] [Applause]", "♪ [Music playing] ♪", "(upbeat music)",
+        "*laughs*", "(音楽)", "（拍手）", "【音乐】", "[Musik] - (Applaus)",
+    ],
+)  # fmt: skip
+def test_labels_of_sounds_and_of_silence_are_left_out(text: str) -> None:
+    assert judged(Segment(text, 0, 3)) == [(("sound",), True)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Music] Hello.",
+        "♪ We are the champions ♪",
+        "(He left the room.)",
+        "(555)",
+        "2 * 3 * 4",
+        "1984",
+        "No (not yet)",
+        "",
+    ],
+)
+def test_what_says_something_beside_a_label_stays(text: str) -> None:
+    assert judged(Segment(text, 0, 3)) == [((), False)]
+
+
+def test_without_speech_nothing_is_written_and_our_own_report_finds_nothing() -> None:
+    """Answers to 30 s of noise, as whisper.cpp and its relatives give them."""
+    texts = ["[BLANK_AUDIO]", ".", "[ Silence ]", "♪", "(wind blowing)", "Yes, we are.", "[Woo!]"]
+    segments = tuple(Segment(text, 4.0 * index, 4.0 * index + 4) for index, text in enumerate(texts))
+    reviewed = review(Transcript(segments, "en", 28.0))
+    made = Document(reviewed, layout(reviewed, Rules(), duration=28.0), "noise.wav")
+
+    assert render("txt", made) == b"Yes, we are.\n"
+    for kind in ("srt", "vtt"):
+        assert lint(render(kind, made), kind).ok
+        assert lint(render(kind, made), kind).captions == 1
+    assert [segment["text"] for segment in json.loads(render("json", made))["segments"]] == texts
 
 
 def test_two_signs_of_different_kinds_leave_a_segment_out() -> None:
@@ -194,7 +245,7 @@ def test_the_same_words_over_and_over_are_a_loop(text: str, looping: bool) -> No
 
 
 def test_an_empty_segment_has_no_sign() -> None:
-    silent = [Segment("...", index, index + 1) for index in range(9)]
+    silent = [Segment(" ", index, index + 1) for index in range(9)]
 
     assert judged(*silent, loudness=loud((9, SILENCE))) == [((), False)] * 9
 

@@ -14,6 +14,9 @@ The signs, each of its own kind:
   ``credit`` says so, and counts as the second sign: nobody speaks about the subtitles of a recording within it.
 - ``echo``: the segment is a piece of the prompt.
 
+A segment that says nothing needs no second sign: ``wordless`` has no letter and no digit ("♪", "."), ``sound`` is nothing but
+labels of sounds or of silence ("[BLANK_AUDIO]", "(applause)").
+
 A metric that the server did not give, and loudness that was not measured, is no sign either way.
 """
 
@@ -74,7 +77,8 @@ def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "") -
     judged: list[Segment] = []
     for index, (segment, said) in enumerate(zip(segments, keys, strict=True)):
         kinds: list[tuple[str, ...]] = []
-        if said:
+        nothing = _nothing_said(segment.text, said)
+        if said and not nothing:
             kinds = [
                 ("silence",) if transcript.timed and _silent(segment, loudness, quiet) else (),
                 ("no_speech",) if _doubted(segment) else (),
@@ -82,9 +86,9 @@ def review(transcript: Transcript, *, loudness: bytes = b"", prompt: str = "") -
                 _phrase(said),
                 ("echo",) if _echo(said, asked) else (),
             ]
-        flags = tuple(flag for kind in kinds for flag in kind)
+        flags = (*nothing, *(flag for kind in kinds for flag in kind))
         signs = sum(1 for kind in kinds if kind) + ("credit" in flags)
-        judged.append(replace(segment, flags=flags, left_out=signs > 1))
+        judged.append(replace(segment, flags=flags, left_out=bool(nothing) or signs > 1))
     return replace(transcript, segments=tuple(judged))
 
 
@@ -95,6 +99,19 @@ def _threshold(loudness: bytes) -> int:
         return _QUIET
     loud = heard[int(len(heard) * _LOUD_SHARE)]
     return min(_QUIET, max(loud + _BELOW_LOUD, _QUIET_BESIDE_LOUD))
+
+
+def _nothing_said(text: str, said: str) -> tuple[str, ...]:
+    if not said:
+        return ("wordless",) if text.strip() else ()
+    return () if key(_SOUND.sub(" ", text)) else ("sound",)
+
+
+#: A label in brackets, as whisper.cpp and subtitles write sounds. In round ones, and between asterisks, only what is no
+#: number and no sentence: a reader's aside stays.
+_SOUND: Final = re.compile(
+    r"\[[^\[\]]{1,80}\]|【[^【】]{1,80}】|[(（][^()（）\d.!?。！？…]{1,60}[)）]|\*[^*\d.!?。！？…]{1,60}\*"  # noqa: RUF001 - full width
+)
 
 
 def _silent(segment: Segment, loudness: bytes, quiet: int) -> bool:
