@@ -425,6 +425,46 @@ def test_thousands_of_directories_inside_each_other_hold_nobody_up(tmp_path: Pat
     assert all(event["hint"] for event in told)
 
 
+def test_terabytes_of_holes_hold_nobody_up(tmp_path: Path) -> None:
+    """Outputs, recordings and notes are replaced by files that take no room and hours to read."""
+    folder, state = tmp_path / "in", tmp_path / "state"
+    (folder / "toml").mkdir(parents=True)
+    files = [recording(folder / f"{number}.wav") for number in range(8)]
+    (folder / "toml" / ".watcher.toml").write_text("wrong = 1\n")
+    note = folder / "toml" / "watcher.toml.transcription-failed.txt"
+    with FaultServer() as server, daemon(folder, *words(server.url), state=state, environ=ENVIRON) as running:
+        running.await_events("job.done", len(files))
+        eventually(note.exists)
+        for number, path in enumerate(files):
+            _hollow(path.with_suffix(".txt"))
+            if number % 2:
+                recording(path, seed="another")
+            else:
+                _hollow(path)
+        _hollow(note)
+        (folder / "toml" / ".watcher.toml").write_text("wrong = 2\n")
+        (folder / "other").mkdir()
+        (folder / "other" / ".watcher.toml").write_text("wrong = 1\n")
+        good = recording(folder / "good.wav")
+        running.await_event("job.done", path=str(good))
+        eventually((folder / "other" / note.name).exists)
+        for path in files[1::2]:
+            running.await_events("job.done", 2, path=str(path))
+
+        assert running.stop() == 0
+        assert path.with_suffix(".txt").stat().st_size == _HOLLOW
+
+
+_HOLLOW = 1 << 43
+
+
+def _hollow(path: Path) -> None:
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.truncate(_HOLLOW)
+    part.rename(path)
+
+
 # A server that does what it can.
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from watcher.errors import SourceError
+from watcher.errors import SourceError, StoppedError
 from watcher.media.source import Reader, digest, sketch
 
 MEBI = 1 << 20
@@ -33,7 +34,7 @@ def test_a_digest_is_the_sha256_of_all_bytes_and_moves_no_offset(size: int, tmp_
     content = random.Random(size).randbytes(size)
 
     with opened(tmp_path / "a", content) as descriptor:
-        assert digest(descriptor) == hashlib.sha256(content).hexdigest()
+        assert digest(descriptor, threading.Event()) == hashlib.sha256(content).hexdigest()
         assert os.lseek(descriptor, 0, os.SEEK_CUR) == 0
 
 
@@ -151,7 +152,7 @@ def test_a_disk_that_gives_less_at_a_time_is_asked_again(tmp_path: Path, monkeyp
 
     with opened(tmp_path / "a", content) as descriptor:
         assert Reader(descriptor).read(10_000) == content
-        assert digest(descriptor) == hashlib.sha256(content).hexdigest()
+        assert digest(descriptor, threading.Event()) == hashlib.sha256(content).hexdigest()
 
 
 def test_each_read_gives_a_sign_of_life(tmp_path: Path) -> None:
@@ -162,3 +163,13 @@ def test_each_read_gives_a_sign_of_life(tmp_path: Path) -> None:
         reader.content()
 
     assert len(beats) >= 2
+
+
+def test_a_stop_ends_the_reading_of_a_large_file(tmp_path: Path) -> None:
+    stop = threading.Event()
+    with (tmp_path / "large").open("wb+") as file:
+        file.truncate(1 << 43)
+        stop.set()
+
+        with pytest.raises(StoppedError):
+            digest(file.fileno(), stop)

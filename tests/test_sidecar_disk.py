@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import stat
 import subprocess
@@ -167,6 +168,18 @@ def test_what_is_no_file_has_no_digest(folder: int, here: Path, tmp_path: Path) 
     os.mkfifo(here / "fifo")
 
     assert [disk.digest(folder, name) for name in (b"link", b"directory", b"fifo", b"none")] == ["", "", "", ""]
+
+
+def test_what_is_too_large_or_has_holes_is_no_output(folder: int, here: Path) -> None:
+    with (here / "hole").open("wb") as file:
+        file.write(b"abc")
+        file.truncate(1 << 43)
+    with (here / "large").open("wb") as file:
+        file.truncate(disk.LARGEST + 1)
+    (here / "empty").touch()
+
+    assert [disk.digest(folder, name) for name in (b"hole", b"large")] == ["", ""]
+    assert disk.digest(folder, b"empty") == hashlib.sha256().hexdigest()
 
 
 def test_removing_what_is_gone_is_no_error(folder: int) -> None:

@@ -5,10 +5,11 @@ Everything here uses pread, so the descriptor's offset never moves and threads a
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from typing import Final
 
-from watcher.errors import SourceError
+from watcher.errors import SourceError, StoppedError
 
 _CHUNK: Final = 1 << 20
 _SAMPLES: Final = 16
@@ -32,10 +33,17 @@ def sketch(descriptor: int) -> str:
     return result.hexdigest()
 
 
-def digest(descriptor: int) -> str:
-    """Give the SHA-256 (hex) of the whole file; other threads run meanwhile."""
-    reader = Reader(descriptor)
-    return reader.content()
+def digest(descriptor: int, stop: threading.Event) -> str:
+    """Return the SHA-256 (hex) of the whole file; other threads run meanwhile.
+
+    Raises SourceError when it cannot be read, and StoppedError once `stop` is set: a large file takes minutes.
+    """
+
+    def tick() -> None:
+        if stop.is_set():
+            raise StoppedError("the daemon stops")
+
+    return Reader(descriptor, tick=tick).content()
 
 
 class Reader:

@@ -228,14 +228,14 @@ class Hearing:
         """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
         ledger = self._tools.ledger
         likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
-        if likely is None or media.digest(self._descriptor) != likely.digest:
+        if likely is None or media.digest(self._descriptor, self._tools.stop) != likely.digest:
             return None
         return stored(likely, ledger, self._wanted.request)
 
     def _whole(self, form: Form, name: str, mime: str, seconds: float) -> Heard:
         """Send the file as it is, in one request."""
         ledger = self._tools.ledger
-        digest = media.digest(self._descriptor)
+        digest = media.digest(self._descriptor, self._tools.stop)
         size = self._job.fingerprint.size
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
         with self._tools.turns.take(digest, waiting=self._beat):

@@ -34,7 +34,7 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
         return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
     with opened(job) as (descriptor, status):
-        if (unchanged := _unchanged(job, descriptor, tools.ledger)) is not None:
+        if (unchanged := _unchanged(job, descriptor, tools)) is not None:
             return unchanged
         if sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger):
             _log.info("file.adopted", formats=wanted.formats)
@@ -80,9 +80,16 @@ def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, mod
     return _written(job, heard, wanted, ledger, model=model, check=check, source=source)
 
 
-def _unchanged(job: Job, descriptor: int, ledger: Ledger) -> Outcome | None:
+def _unchanged(job: Job, descriptor: int, tools: Tools) -> Outcome | None:
     """Recognise the same content under a new modification time: nothing is remade, nothing is asked."""
-    if not job.content or not ledger.owned(job.path) or media.digest(descriptor) != job.content:
+    ledger = tools.ledger
+    if not job.content or not ledger.owned(job.path):
+        return None
+    content = ledger.content(digest=job.content)
+    # A large file is not read to its end only to see that it is another one.
+    if content is not None and content.sketch != media.sketch(descriptor):
+        return None
+    if media.digest(descriptor, tools.stop) != job.content:
         return None
     known = ledger.lookup(job.path)
     outcome = known.outcome if known is not None else None

@@ -18,6 +18,8 @@ from watcher.sidecar import names
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 _CHUNK: Final = 1 << 20
+#: Bytes of the largest output there can be: the .json of a day of fast speech, with a time for every word, has 50 MB.
+LARGEST: Final = 256 << 20
 # linux/fs.h
 _RENAME_NOREPLACE: Final = 1
 # How file systems say that they lack a call: EINVAL for a flag of renameat2 (NFS, most of FUSE), EPERM for links
@@ -86,13 +88,18 @@ def look(folder: int, name: bytes) -> os.stat_result | None:
 
 
 def digest(folder: int, name: bytes) -> str:
-    """Give the SHA-256 (hex) of a regular file's bytes; "" for anything else, also for one that cannot be read."""
+    """Return the SHA-256 (hex) of what may be an output: "" for what is none.
+
+    An output is a regular file that can be read, of at most `LARGEST` bytes, without holes. Who can write into the folder
+    may have put something else there, such as terabytes of nothing, which take no room and hours to read.
+    """
     try:
         descriptor = os.open(name, _READ, dir_fd=folder)
     except OSError:
         return ""
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST or _has_hole(descriptor, status.st_size):
             return ""
         total = hashlib.sha256()
         while chunk := os.read(descriptor, _CHUNK):
@@ -100,6 +107,17 @@ def digest(folder: int, name: bytes) -> str:
         return total.hexdigest()
     finally:
         os.close(descriptor)
+
+
+def _has_hole(descriptor: int, size: int) -> bool:
+    """Return whether some of a file was never written; its offset is 0 afterwards."""
+    try:
+        # Where a file system knows of no holes, the only one begins at the end.
+        hole = os.lseek(descriptor, 0, os.SEEK_HOLE) if size else 0
+    except OSError:
+        return False
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return hole < size
 
 
 def remove(folder: int, name: bytes) -> None:
