@@ -1,12 +1,16 @@
 """Opening a ledger whose file is damaged: kept aside, taken over as far as it can be read."""
 
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import pytest
 
+import watcher
 from watcher.errors import StateDamagedError, StateError
 from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
@@ -155,16 +159,122 @@ def test_rows_that_make_no_sense_are_left_behind(state: Path) -> None:
     again.close()
 
 
-def test_a_crash_between_the_two_renamings_is_made_up_for(state: Path) -> None:
-    (state / "salvage").mkdir()
-    (state / NAME).rename(state / "salvage" / NAME)
-    damage_mark(state / NAME).touch()
+#: Salvages a copy of a ledger for each step of the salvage, and is killed there; half as far in the second start; the third
+#: is let through. A step is whatever Python tells its auditors of files. Takes the ledger, and the directory for the copies.
+KILLED_AT_EACH_STEP = """
+import os, shutil, signal, sys
+from itertools import count
+from pathlib import Path
+from watcher.ledger.salvage import open_or_salvage
 
+def attempt(state, last):
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    steps = count(1)
+
+    def watch(event, _arguments):
+        if event.startswith(("os.", "shutil.", "sqlite3.connect", "open")) and next(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    ledger, _ = open_or_salvage(state)
+    ledger.close()
+    os._exit(0)
+
+for last in count(1):
+    state = Path(sys.argv[2]) / f"{last:03}"
+    shutil.copytree(sys.argv[1], state)
+    if attempt(state, last) == 0:
+        break
+    attempt(state, last // 2)
+    if attempt(state, 0) != 0:
+        sys.exit(f"the start after a kill at step {last} failed")
+"""
+
+
+def test_a_salvage_that_is_killed_at_any_step_loses_nothing(tmp_path: Path) -> None:
+    """Not even what is only in the log beside the damaged file."""
+    (tmp_path / "live").mkdir()
+    ledger = SqliteLedger(tmp_path / "live")
+    ledger.put([found(number) for number in range(50)])
+    for number in range(20):
+        job = ledger.claim("w", lease=30)
+        assert job is not None
+        conclude(ledger, job, number)
+    # As a kill leaves it.
+    shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    ledger.close()
+    damage_mark(tmp_path / "killed" / NAME).touch()
+    before = {suffix: (tmp_path / "killed" / f"{NAME}{suffix}").read_bytes() for suffix in ("", "-wal")}
+
+    subprocess.run(
+        [sys.executable, "-c", KILLED_AT_EACH_STEP, tmp_path / "killed", tmp_path / "copies"],
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])},
+    )
+
+    copies = sorted((tmp_path / "copies").iterdir())
+    assert len(before["-wal"]) > len(before[""])
+    assert len(copies) > 10
+    for copy in copies:
+        (backup,) = copy.glob("*.damaged")
+        after = {suffix: backup.with_name(f"{backup.name}{suffix}").read_bytes() for suffix in before}
+        again, salvage = open_or_salvage(copy)
+        assert salvage is None
+        assert (again.counts()[State.DONE], again.counts()[State.READY]) == (20, 30)
+        assert [again.recall(f"heard {number}", "asked") for number in (0, 19)] == [b"answer 0", b"answer 19"]
+        again.close()
+        assert after == before
+        left = {path.name.removeprefix(backup.name) for path in copy.iterdir()}
+        assert left <= {NAME, "watcher.lock", "", "-wal", "-shm"}
+
+
+def test_a_salvage_that_is_gone_on_with_tells_what_was_taken_over(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage_mark(state / NAME).touch()
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if path.name.endswith("-wal"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        open_or_salvage(state)
+    monkeypatch.undo()
     ledger, salvage = open_or_salvage(state)
 
     assert salvage is not None
-    assert ledger.counts()[State.DONE] == 100
-    assert sorted(path.name for path in state.iterdir() if path.name.startswith("salvage")) == []
+    assert salvage.rows["sources"] == COUNT
+    assert salvage.backup.exists()
+    ledger.close()
+
+
+def test_a_new_ledger_that_is_not_in_one_file_does_not_take_the_damaged_ones_place(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So SQLite leaves it where the disk is full, or where somebody looks into it."""
+    damage_mark(state / NAME).touch()
+    before = (state / NAME).read_bytes()
+    close, lookers = SqliteLedger.close, []
+
+    def close_under_eyes(ledger: SqliteLedger) -> None:
+        lookers.append(sqlite3.connect(state / "salvage" / NAME))
+        lookers[-1].execute("SELECT count(*) FROM sources").fetchall()
+        close(ledger)
+
+    monkeypatch.setattr(SqliteLedger, "close", close_under_eyes)
+    with pytest.raises(StateError, match="no space") as told:
+        open_or_salvage(state)
+    monkeypatch.undo()
+    lookers[0].close()
+
+    assert told.value.hint
+    assert (state / NAME).read_bytes() == before
+    ledger, salvage = open_or_salvage(state)
+    assert salvage is not None
+    assert salvage.rows["sources"] == COUNT
     ledger.close()
 
 

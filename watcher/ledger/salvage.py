@@ -1,8 +1,11 @@
 """Opening a ledger even if its file is damaged: what can be read of it is taken over into a new one, and the old one kept.
 
 A daemon that refuses to start over a damaged file would do nothing until somebody looks. What is lost with the damage is
-found anew: sources by the next scan, and files that have their outputs are recognised by them. The new file is complete
-before the old one is renamed, so a crash on the way begins again or goes on.
+found anew: sources by the next scan, and files that have their outputs are recognised by them.
+
+The new ledger is made in a directory of its own, and renamed when it is complete. Up to then a crash means to begin again, and
+from then on to go on: set the old files aside, the log beside the damaged one included (the new one would take it for its own);
+remove the mark of damage; give the new one its place.
 """
 
 import contextlib
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from watcher.errors import StateDamagedError
+from watcher.errors import StateDamagedError, StateError
 from watcher.job import State
 from watcher.ledger import open_ledger
 from watcher.ledger.copying import TABLES, Table
@@ -28,8 +31,9 @@ from watcher.ledger.protocol import Ledger
 from watcher.ledger.rows import cuts_from, outcome_from, warnings_from
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
-#: Where the new ledger is made, below the state directory.
+#: Where the new ledger is made, below the state directory, and its name once it is complete.
 _WORKSHOP: Final = "salvage"
+_COMPLETE: Final = f"{NAME}.salvaged"
 #: SQLite's files beside a database.
 _BESIDE: Final = ("", "-wal", "-shm")
 
@@ -48,54 +52,90 @@ def open_or_salvage(
     directory: Path, url: str = "", *, roots: Mapping[str, str] | None = None, clock: Callable[[], float] = time.time
 ) -> tuple[Ledger, Salvage | None]:
     """Open a ledger to work on it, as `open_ledger` does; a damaged SQLite file is set aside first, and taken over."""
-    mark = damage_mark(directory / NAME)
-    if not url and not mark.exists():
-        with contextlib.suppress(StateDamagedError):
-            return open_ledger(directory, clock=clock), None
-    if url or not mark.exists():
+    if url:
         return open_ledger(directory, url, roots=roots, clock=clock), None
+    if not _is_to_be_salvaged(directory):
+        try:
+            return open_ledger(directory, clock=clock), None
+        except StateDamagedError:
+            if not _is_to_be_salvaged(directory):
+                raise
     lock = Lock(directory)
     try:
         salvage = _salvaged(directory, clock)
-        mark.unlink()
     finally:
         lock.release()
     return open_ledger(directory, clock=clock), salvage
 
 
+def _is_to_be_salvaged(directory: Path) -> bool:
+    return damage_mark(directory / NAME).exists() or (directory / _COMPLETE).exists()
+
+
 def _salvaged(directory: Path, clock: Callable[[], float]) -> Salvage:
-    damaged, workshop = directory / NAME, directory / _WORKSHOP
-    backup = directory / f"{NAME}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(clock()))}.damaged"
-    rows: dict[str, int] = {}
-    if damaged.exists() or not (workshop / NAME).exists():
-        # Else a crash fell between the two renamings below, and the new one is complete.
-        shutil.rmtree(workshop, ignore_errors=True)
-        ledger = SqliteLedger(workshop, clock=clock)
-        try:
-            rows = _taken_over(damaged, ledger)
-        finally:
-            ledger.close()
-        for suffix in _BESIDE:
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{damaged}{suffix}").rename(f"{backup}{suffix}")
-    (workshop / NAME).rename(damaged)
+    damaged, workshop, complete = directory / NAME, directory / _WORKSHOP, directory / _COMPLETE
+    if not complete.exists():
+        _make_new(damaged, workshop, clock).rename(complete)
+    backup = _backup(directory, clock)
+    for suffix in _BESIDE:
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{damaged}{suffix}").rename(f"{backup}{suffix}")
+    rows = _counted(complete)
+    damage_mark(damaged).unlink(missing_ok=True)
     shutil.rmtree(workshop, ignore_errors=True)
+    complete.rename(damaged)
     return Salvage(backup, rows)
 
 
-def _taken_over(damaged: Path, ledger: SqliteLedger) -> dict[str, int]:
-    """Fill an empty ledger with every row that can be read and makes sense; give their numbers."""
+def _make_new(damaged: Path, workshop: Path, clock: Callable[[], float]) -> Path:
+    """Fill a new ledger with what can be read of the damaged one; return its one file."""
+    shutil.rmtree(workshop, ignore_errors=True)
+    ledger = SqliteLedger(workshop, clock=clock)
+    try:
+        _take_over(damaged, ledger)
+    finally:
+        ledger.close()
+    made = workshop / NAME
+    if Path(f"{made}-wal").exists():
+        # The last connection puts everything into the one file, unless that finds no room.
+        raise StateError(
+            f"no space is left for a new ledger in {workshop}",
+            hint="free some space on its disk; the damaged one is as it was",
+        )
+    return made
+
+
+def _backup(directory: Path, clock: Callable[[], float]) -> Path:
+    """Return the name under which the damaged file is kept, and its log beside it: one name for both, also after a crash."""
+    if not (directory / NAME).exists() and (kept := sorted(directory.glob(f"{NAME}.*.damaged"))):
+        return kept[-1]
+    return directory / f"{NAME}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(clock()))}.damaged"
+
+
+def _counted(complete: Path) -> dict[str, int]:
+    """Count the rows of the new ledger by table, and leave no file of SQLite's beside it."""
+    reading = sqlite3.connect(f"file:{quote(os.fsencode(complete.absolute()))}?immutable=1", uri=True)
+    with contextlib.closing(reading):
+        return {table.name: reading.execute(_COUNT.format(table.name)).fetchone()[0] for table in TABLES}
+
+
+_COUNT: Final = "SELECT count(*) FROM {}"
+
+
+def _take_over(damaged: Path, ledger: SqliteLedger) -> None:
+    """Fill an empty ledger with every row that can be read and makes sense."""
     try:
         giving = sqlite3.connect(f"file:{quote(os.fsencode(damaged.absolute()))}?mode=ro", uri=True)
     except sqlite3.Error:
-        return {}
+        return
     inside = ledger.insides
     with contextlib.closing(giving), inside.store.transaction() as taking:
-        rows = {table.name: sum(_take(table, row, taking) for row in _readable(table, giving)) for table in TABLES}
+        for table in TABLES:
+            for row in filter(_is_sound, _readable(table, giving)):
+                _take(table, row, taking)
         with contextlib.suppress(sqlite3.Error):
             sums = giving.execute("SELECT name, value FROM totals").fetchall()
             taking.executemany(inside.add, [(value, name) for name, value in sums if name not in set(State)])
-    return rows
 
 
 def _readable(table: Table, giving: sqlite3.Connection) -> Iterator[dict[str, Any]]:
@@ -122,17 +162,13 @@ def _readable(table: Table, giving: sqlite3.Connection) -> Iterator[dict[str, An
                 yield dict(zip(columns, row[width:], strict=True))
 
 
-def _take(table: Table, values: dict[str, Any], taking: Connection) -> bool:
-    if not _is_sound(values):
-        return False
+def _take(table: Table, values: dict[str, Any], taking: Connection) -> None:
     if values.get("state") == State.RUNNING:
         values |= {"state": State.READY.value, "alone": 1}
     marks = ", ".join("?" * len(values))
-    try:
-        insert = f"INSERT OR IGNORE INTO {table.name} ({', '.join(values)}) VALUES ({marks})"  # noqa: S608 - our own
-        return taking.execute(insert, tuple(values.values())).rowcount > 0
-    except sqlite3.Error:
-        return False
+    insert = f"INSERT OR IGNORE INTO {table.name} ({', '.join(values)}) VALUES ({marks})"  # noqa: S608 - our own
+    with contextlib.suppress(sqlite3.Error):
+        taking.execute(insert, tuple(values.values()))
 
 
 def _is_sound(values: Mapping[str, Any]) -> bool:
