@@ -52,6 +52,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         limit_cpu_ratio=quantities,
         planned=st.lists(cuts, max_size=3).map(tuple),
         excerpts=st.lists(st.tuples(st.integers(0, 9), st.integers(10, 1 << 40)), max_size=3).map(tuple),
+        measure=st.booleans(),
     ),
     st.builds(Grant, counts),
     st.builds(Opened, st.none() | quantities, counts, texts, st.lists(texts, max_size=3).map(tuple)),

@@ -6,7 +6,7 @@ from watcher.media.piece import CODECS, RATE, Limits, MediaOptions, Opening, Pie
 from watcher.media.source import digest, sketch
 
 if TYPE_CHECKING:
-    from watcher.media.cutting import Cutting, clear_spool
+    from watcher.media.cutting import Cutting, clear_spool, measure
 
 __all__ = [
     "CODECS",
@@ -19,13 +19,14 @@ __all__ = [
     "Summary",
     "clear_spool",
     "digest",
+    "measure",
     "sketch",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Load what runs the child where it is used: the settings, and so every command, need no more than the options."""
-    if name in {"Cutting", "clear_spool"}:
+    if name in {"Cutting", "clear_spool", "measure"}:
         from watcher.media import cutting  # noqa: PLC0415 - see above
 
         return getattr(cutting, name)

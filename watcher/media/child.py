@@ -127,18 +127,22 @@ class Child:
             skip_silence=order.skip_silence,
         )
         self._talk.send(Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others))
-        planner = Excerpts(order.excerpts) if order.excerpts else Planner(rules, planned=order.planned)
+        planner: Planner | Excerpts | None = None
+        if not order.measure:
+            planner = Excerpts(order.excerpts) if order.excerpts else Planner(rules, planned=order.planned)
         for samples in recording.samples():
             self._heard += len(samples)
             self._meter.add(samples)
-            planner.feed(samples)
-            self._make(planner)
+            if planner is not None:
+                planner.feed(samples)
+                self._make(planner)
             if isinstance(planner, Excerpts) and planner.done:
                 # The rest of the recording is not read: there is nothing to sum up.
                 return
             self._beat()
-        planner.finish()
-        self._make(planner)
+        if planner is not None:
+            planner.finish()
+            self._make(planner)
         self._talk.send(
             Ended(
                 seconds=self._heard / RATE,

@@ -64,6 +64,21 @@ def clear_spool(spool: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def measure(
+    descriptor: int, options: MediaOptions, *, spool: Path, stop: threading.Event, waiting: Callable[[], object]
+) -> Summary:
+    """Return what `Cutting` knows of a recording in the end, loudness above all, without any pieces.
+
+    Takes and raises what `Cutting` does.
+    """
+    with Cutting(
+        descriptor, options, spool=spool, stop=stop, in_flight=lambda: 1, pieces=False, waiting=waiting
+    ) as cutting:
+        for _ in cutting:
+            raise _nonsense()
+        return cutting.summary
+
+
 class Cutting:
     """A recording on its way into pieces: a context manager around one child process.
 
@@ -75,7 +90,8 @@ class Cutting:
     again as they were while the recording sounds as it did; where it does not, `replanned` says from which index on.
     `in_flight` says how many pieces may be asked for at once; the child's pieces get shorter to keep that many busy.
     With `excerpts` (first sample, sample behind; in order of time) the pieces are these stretches alone, fewer where the
-    recording is shorter; then the iteration ends, and no `summary` is made unless all of it was heard.
+    recording is shorter; then the iteration ends, and no `summary` is made unless all of it was heard. Without `pieces`
+    the recording is only heard and summed up.
 
     Raises FileError (reasons "undecodable", "unsupported", "no_audio", "too_long", "limits", "crashed"), PassingError
     ("unreadable", "stalled", "killed", "child"), OutputError ("spool") and StoppedError while iterating.
@@ -91,6 +107,7 @@ class Cutting:
         in_flight: Callable[[], int],
         planned: Sequence[Cut] = (),
         excerpts: Sequence[tuple[int, int]] = (),
+        pieces: bool = True,
         max_seconds: float = 0.0,
         max_bytes: int = 24 << 20,
         limits: Limits | None = None,
@@ -108,6 +125,7 @@ class Cutting:
         self._in_flight = in_flight
         self._planned = tuple(planned)
         self._excerpts = tuple(excerpts)
+        self._pieces = pieces
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
         self._limits = limits or Limits()
@@ -238,6 +256,7 @@ class Cutting:
             limit_cpu_ratio=limits.cpu_ratio,
             planned=self._planned,
             excerpts=self._excerpts,
+            measure=not self._pieces,
         )
 
     def _send(self, message: Message) -> None:

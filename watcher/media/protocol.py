@@ -51,6 +51,8 @@ class Order:
     planned: tuple[Cut, ...] = ()
     #: Make pieces of these stretches alone (first sample, sample behind), in order of time; then end without `Ended`.
     excerpts: tuple[tuple[int, int], ...] = ()
+    #: Make no pieces: only hear the recording, and sum it up.
+    measure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,7 @@ def _order(fields: _Fields) -> Order:
         limit_cpu_ratio=fields.number("limit_cpu_ratio"),
         planned=fields.cuts("planned"),
         excerpts=fields.stretches("excerpts"),
+        measure=fields.flag("measure"),
     )
 
 

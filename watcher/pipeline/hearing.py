@@ -26,7 +26,7 @@ from watcher.errors import (
 )
 from watcher.job import Cut, Job, ResultWarning
 from watcher.ledger.protocol import Content, Ledger
-from watcher.pipeline import voices
+from watcher.pipeline import empty, voices
 from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
 from watcher.pipeline.source import unchanged
@@ -55,6 +55,8 @@ class Heard:
     paid_seconds: float = 0.0
     #: What is in doubt about the answers.
     warnings: tuple[ResultWarning, ...] = ()
+    #: All of it has text, except where there is no sound.
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class _Question:
     parameters: str
     #: Speakers in the first piece whom the server is told of: their stretches (samples), by their names there.
     speakers: tuple[tuple[str, int, int], ...] = ()
+    #: A stored answer without text is none: there is sound.
+    insistent: bool = False
 
     @property
     def known(self) -> dict[str, str]:
@@ -83,10 +87,15 @@ class _Question:
         key = hashlib.sha256(f"{self.parameters} {first.digest} {samples}".encode()).hexdigest()
         return replace(self, parameters=key, speakers=tuple(samples))
 
+    def otherwise(self) -> "_Question":
+        """Return the question about a piece with sound that was answered without text, for another encoding."""
+        key = hashlib.sha256(f"{self.parameters} otherwise".encode()).hexdigest()
+        return replace(self, parameters=key, insistent=True)
+
     def again(self, language: str) -> "_Question":
         """Return the question about a piece whose language was guessed and is in doubt."""
         key = hashlib.sha256(f"{self.parameters} again {language}".encode()).hexdigest()
-        return replace(self, request=replace(self.request, language=language), parameters=key)
+        return replace(self, request=replace(self.request, language=language), parameters=key, insistent=False)
 
 
 def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
@@ -94,7 +103,7 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
     question = _Question(request, content.parameters)
 
     def recalled(cut: Cut, question: _Question) -> Part | None:
-        body = ledger.recall(cut.digest, question.parameters)
+        body = _recalled(ledger, cut, question)
         return None if body is None else _part(cut, body, question)
 
     parts: list[Part] = []
@@ -104,8 +113,18 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
         if part is None:
             return None
         parts.append(part)
-    parts, warnings = _settled(parts, question, lambda index, again: recalled(content.cuts[index], again))
+    parts, warnings = _settled(
+        parts, content.loudness, question, lambda index, again: recalled(content.cuts[index], again)
+    )
     return _joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts))
+
+
+def _recalled(ledger: Ledger, cut: Cut, question: _Question) -> bytes | None:
+    """Return the stored answer about a piece; None where there is none that counts."""
+    body = ledger.recall(cut.digest, question.parameters)
+    if body is None or (question.insistent and not _part(cut, body, question).transcript.text):
+        return None
+    return body
 
 
 def _joined(
@@ -118,7 +137,8 @@ def _joined(
 ) -> Heard:
     if speakers_in_doubt(parts):
         warnings = (*warnings, _SPEAKERS)
-    return Heard(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings)
+    answered = not empty.unanswered(parts, content.loudness)
+    return Heard(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings, answered)
 
 
 _SPEAKERS: Final = ResultWarning(
@@ -129,17 +149,22 @@ _SPEAKERS: Final = ResultWarning(
 
 
 def _settled(
-    parts: list[Part], question: _Question, ask: Callable[[int, _Question], Part | None]
+    parts: list[Part], loudness: bytes, question: _Question, ask: Callable[[int, _Question], Part | None]
 ) -> tuple[list[Part], tuple[ResultWarning, ...]]:
-    """Settle the languages that the server guessed; where one was given, or the text is a translation, it guessed none."""
+    """Settle what is in doubt: answers without text, and the languages that the server guessed.
+
+    Where a language was given, or the text is a translation, it guessed none.
+    """
+    parts, warnings = empty.settle(parts, loudness, lambda index: ask(index, question.otherwise()))
     if question.request.language or question.request.task == "translate":
-        return parts, ()
+        return parts, warnings
 
     def ask_again(index: int, language: str) -> Transcript | None:
         part = ask(index, question.again(language))
         return None if part is None else part.transcript
 
-    return settle(parts, ask_again)
+    parts, doubts = settle(parts, ask_again)
+    return parts, (*warnings, *doubts)
 
 
 def _part(cut: Cut, body: bytes, question: _Question) -> Part:
@@ -168,9 +193,23 @@ class Hearing:
         #: What was wanted and could not be asked for, and whether more than the encoding had to change for an answer.
         self._warnings: dict[ResultWarning, None] = {}
         self._simplified = False
+        #: What came when the file was sent as it is: no text, although there is sound.
+        self._without_text: Heard | None = None
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
+        try:
+            heard = self._heard()
+        except FileError:
+            if self._without_text is None:
+                raise
+            # Every other form was refused: what came is all there is, and its warning says so.
+            return self._without_text
+        if self._without_text is None:
+            return heard
+        return replace(heard, paid_seconds=heard.paid_seconds + self._without_text.paid_seconds)
+
+    def _heard(self) -> Heard:
         self._beat(60 + self._job.fingerprint.size / _SLOWEST_DISK)
         if (known := self._known()) is not None:
             return known
@@ -230,7 +269,9 @@ class Hearing:
         likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
         if likely is None or media.digest(self._descriptor, self._tools.stop) != likely.digest:
             return None
-        return stored(likely, ledger, self._wanted.request)
+        heard = stored(likely, ledger, self._wanted.request)
+        # What the server gave no text for, though there is sound, is asked for again.
+        return heard if heard is not None and heard.answered else None
 
     def _whole(self, form: Form, name: str, mime: str, seconds: float) -> Heard:
         """Send the file as it is, in one request."""
@@ -244,6 +285,7 @@ class Hearing:
             if body is None:
                 body = self._ask(upload, digest, self._question, form, self._beat, small=True)
         transcript = parse(body, seconds, self._wanted.request)
+        guarded, prompt = self._wanted.rules.guard, self._wanted.request.prompt
         content = Content(
             digest=digest,
             sketch=self._sketch,
@@ -251,12 +293,33 @@ class Hearing:
             seconds=seconds,
             cuts=(Cut(0, 0, round(seconds * _RATE), digest),),
             warnings=tuple(self._warnings),
+            loudness=self._loudness() if empty.in_doubt(transcript, seconds, prompt=prompt, guarded=guarded) else b"",
         )
         ledger.keep_content(content)
-        part = Part(0.0, seconds, transcript)
-        return _joined(
-            [part], content, cached=frozenset({0} if cached else ()), paid_seconds=0.0 if cached else seconds
+        parts = [Part(0.0, seconds, transcript)]
+        heard = _joined(
+            parts,
+            content,
+            empty.warnings(parts, content.loudness),
+            cached=frozenset({0} if cached else ()),
+            paid_seconds=0.0 if cached else seconds,
         )
+        if not heard.answered:
+            self._without_text, self._question = heard, replace(self._question, insistent=True)
+            raise _no_text()
+        return heard
+
+    def _loudness(self) -> bytes:
+        """Return how loud the file is, as `Content.loudness`; b"" where it cannot be decoded here."""
+        tools = self._tools
+        try:
+            return media.measure(
+                self._descriptor, tools.media, spool=tools.spool, stop=tools.stop, waiting=self._beat
+            ).loudness
+        except (FileError, PassingError, OutputError) as error:
+            # The answer is there: nothing of it may be lost because it cannot be held against the sound.
+            _log.debug("media.child", reason=error.reason, detail=error.message)
+            return b""
 
     def _pieces(self, form: Form) -> Heard:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
@@ -294,7 +357,10 @@ class Hearing:
             summary = cutting.summary
         cuts = requests.cuts()
         parts, doubts = _settled(
-            requests.parts(), self._question, lambda index, question: self._again(cuts[index], question, form)
+            requests.parts(),
+            summary.loudness,
+            self._question,
+            lambda index, question: self._again(cuts[index], question, form),
         )
         content = Content(
             digest=summary.content,
@@ -346,7 +412,13 @@ class Hearing:
 
         All is there without it, so a refusal does not fail the recording; what closes the gate is raised.
         """
-        body = self._tools.ledger.recall(cut.digest, question.parameters)
+        if question.insistent:
+            # What was sent as it is, too, was asked for in two encodings already.
+            other = Remedies(form.options, whole=False).next(_no_text()) if self._without_text is None else None
+            if other is None:
+                return None
+            form = other
+        body = _recalled(self._tools.ledger, cut, question)
         if body is None:
             try:
                 body = self._asked_again(cut, question, form)
@@ -370,7 +442,7 @@ class Hearing:
             piece = next(iter(cutting), None)
             if piece is None or piece.cut.digest != cut.digest:
                 return None
-            asked = tools.submit(lambda: _sent(piece, partial(self._ask_piece, form, question, digest=cut.digest)))
+            asked = tools.submit(lambda: _sent(piece, partial(self._ask_piece, form, question, cut=cut)))
             while not asked.done():
                 self._beat(2 * _SPELL)
                 wait([asked], timeout=_SPELL)
@@ -399,13 +471,13 @@ class Hearing:
             )
             yield piece
 
-    def _ask_piece(self, form: Form, question: _Question, upload: Upload, digest: str) -> tuple[bytes, bool]:
+    def _ask_piece(self, form: Form, question: _Question, upload: Upload, cut: Cut) -> tuple[bytes, bool]:
         """Return the piece's answer, and whether it was known: another recording may have asked for it meanwhile."""
-        with self._beat.beside() as beat, self._tools.turns.take(digest, waiting=beat):
-            known = self._tools.ledger.recall(digest, question.parameters)
+        with self._beat.beside() as beat, self._tools.turns.take(cut.digest, waiting=beat):
+            known = _recalled(self._tools.ledger, cut, question)
             if known is not None:
                 return known, True
-            return self._ask(upload, digest, question, form, beat, small=False), False
+            return self._ask(upload, cut.digest, question, form, beat, small=False), False
 
     def _ask(self, upload: Upload, digest: str, question: _Question, form: Form, beat: Beat, *, small: bool) -> bytes:
         """Ask the server through the gate; the answer is in the ledger before anything else happens.
@@ -434,6 +506,11 @@ class Hearing:
             digest, question.parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
         )
         return answer.body
+
+
+def _no_text() -> RemedyError:
+    """Return the reason to send in another encoding what was not refused."""
+    return RemedyError("the server returned no text, although there is sound", remedy=Remedy.RECODE, reason="no_text")
 
 
 def _given_up(error: RemedyError) -> JobError:
@@ -472,8 +549,8 @@ class _Requests:
 
     def add(self, piece: media.Piece, questions: Sequence[_Question]) -> None:
         """Ask the first of the questions about a piece, unless one is answered already. Raises what an earlier request met."""
-        recall = self._tools.ledger.recall
-        answered = ((question, recall(piece.cut.digest, question.parameters)) for question in questions)
+        ledger = self._tools.ledger
+        answered = ((question, _recalled(ledger, piece.cut, question)) for question in questions)
         question, body = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
         self._pieces.append(piece)
         self._questions.append(question)
@@ -482,7 +559,7 @@ class _Requests:
             self._bodies[piece.cut.index] = body
             piece.release()
         else:
-            ask = partial(self._ask, question, digest=piece.cut.digest)
+            ask = partial(self._ask, question, cut=piece.cut)
             self._running[self._tools.submit(lambda: _sent(piece, ask))] = piece
         self._collect({future for future in self._running if future.done()})
 

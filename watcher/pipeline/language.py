@@ -57,7 +57,7 @@ def settle(
             chosen, outcome = second, f"it was asked for again as {name(main)}"
         result[index] = replace(part, transcript=replace(chosen, language=main))
         message = (
-            f"{_clock(part.start)} to {_clock(part.end)} was taken for {name(part.transcript.language)}, "
+            f"{clock(part.start)} to {clock(part.end)} was taken for {name(part.transcript.language)}, "
             f"but the recording is {name(main)}: {outcome}"
         )
         warnings.append(ResultWarning("language_in_doubt", message, _HINT.format(main), note=note))
@@ -111,6 +111,7 @@ def _trust(transcript: Transcript) -> float | None:
     return sum(count * value for count, value in rated) / characters if characters else None
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time as people write it: 1:02:03."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
