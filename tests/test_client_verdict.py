@@ -242,12 +242,47 @@ ERRORS_IN_200: list[Mapping[str, Any]] = [
     {"detail": "oops"},
     {"status": "failure", "message": "x"},
     {"error": "failed to read audio data"},
+    {"error": {"message": "x", "type": "invalid_request_error", "code": None}},
+    {"error": {"message": "x", "code": 400}},
+    {"error": {"message": "x", "code": "429"}},
+    {"error": "x", "status": 413},
+    {"status_code": 422, "message": "x"},
+    {"error": {"message": "x", "type": "overloaded_error"}},
+    {"error": {"message": "x", "type": "authentication_error"}},
+    {"errors": [{"message": "Could not decode the audio file", "code": 415}]},
+    {"err_no": 3301, "err_msg": "failed to read audio data"},
 ]
 
 
 @pytest.mark.parametrize(
     ("body", "ruling"),
-    list(zip(ERRORS_IN_200, [T, A, A, A, CROWDED, CROWDED, T, T, T, RECODE], strict=True)),
+    list(
+        zip(
+            ERRORS_IN_200,
+            [
+                T,
+                A,
+                A,
+                A,
+                CROWDED,
+                CROWDED,
+                T,
+                T,
+                T,
+                RECODE,
+                RECODE,
+                RECODE,
+                CROWDED,
+                SHRINK,
+                RECODE,
+                CROWDED,
+                A,
+                RECODE,
+                RECODE,
+            ],
+            strict=True,
+        )
+    ),
 )
 def test_an_error_with_a_200_is_ruled_by_its_words(body: Mapping[str, Any], ruling: Ruling) -> None:
     assert judge(refusal_of(Reply(200, {}, b""), now=0.0, error=body), station=False).ruling is ruling
@@ -442,3 +477,19 @@ def test_a_key_that_is_a_short_word_garbles_no_message(key: str) -> None:
 
 def test_words_that_only_look_like_keys_stay() -> None:
     assert scrubbed("ask-me-anything or disk-full", "") == "ask-me-anything or disk-full"
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 415, 422, 429, 500, 502, 503])
+@pytest.mark.parametrize("key", ["code", "status", "status_code"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_error_with_a_200_that_says_its_status_is_ruled_like_that_status(
+    status: int,
+    key: str,
+    inside: bool,  # noqa: FBT001 - pytest passes by name
+) -> None:
+    words = {"message": "it did not work"}
+    told = {"error": {**words, key: status}} if inside else {"error": words, key: status}
+
+    verdict = judge(refusal_of(Reply(200, {}, b""), now=0.0, error=told), station=False)
+
+    assert (verdict.ruling, verdict.reason) == (judged(status, told).ruling, judged(status, told).reason)

@@ -64,8 +64,11 @@ class Refusal:
 
 
 def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = None) -> Refusal:
-    """Read a refusal; `error` is the object found inside a 200. `now`: Unix time, for dates in headers. Never raises."""
-    status = 0 if error is not None else reply.status
+    """Read a refusal; `error` is the object found inside a 200. `now`: Unix time, for dates in headers. Never raises.
+
+    What came with a 200 counts with the status that its words say, and with 0 where they say none.
+    """
+    status = _status_said(error) if error is not None else reply.status
     found = _of_object(error) if error is not None else _of_body(reply.body)
     found = replace(
         found,
@@ -74,6 +77,35 @@ def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = No
         location=reply.headers.get("location", "") if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
     )
     return _unwrapped(found)
+
+
+def _status_said(error: Mapping[str, Any]) -> int:
+    """Return the status that an error object would have come with: a number in it, else what its type or code stands for."""
+    inner = error.get("error")
+    places = [inner, error] if isinstance(inner, dict) else [error]
+    for place in places:
+        for key in ("status", "status_code", "statusCode", "http_status", "code"):
+            if re.fullmatch(r"[45]\d\d", word := _word(place.get(key))):
+                return int(word)
+    words = " ".join(_word(place.get(key)) for place in places for key in ("type", "code")).lower()
+    return next((status for mark, status in _STATUSES.items() if mark in words), 0)
+
+
+#: Types of errors by OpenAI, Anthropic and those who imitate them.
+_STATUSES: Final = {
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
+    "invalid_request_error": 400,
+    "bad_request": 400,
+    "badrequest": 400,
+    "server_error": 500,
+    "api_error": 500,
+    "upstream_error": 502,
+}
 
 
 def is_station(reply: Reply) -> bool:
@@ -123,6 +155,10 @@ def _of_body(body: bytes) -> Refusal:
 
 def _of_object(value: Mapping[str, Any]) -> Refusal:
     error = value.get("error")
+    if error is None:
+        error = next((value[key] for key in _ERRORS if value.get(key)), None)
+    if isinstance(error, list) and error:
+        error = error[0]
     if isinstance(error, dict):
         return Refusal(
             0,
@@ -143,6 +179,10 @@ def _of_object(value: Mapping[str, Any]) -> Refusal:
     if "detail" in value:
         return _of_detail(value["detail"], message)
     return Refusal(0, Shape.JSON, message=message or _line(json.dumps(value)), code=_word(value.get("code")))
+
+
+#: Other names of what is wrong.
+_ERRORS: Final = ("errors", "err", "error_message", "errorMessage", "error_msg", "err_msg", "fault")
 
 
 def _of_detail(detail: object, message: str) -> Refusal:
