@@ -653,6 +653,38 @@ def test_a_200_without_a_transcript_is_an_error(
         parse(raw, 1.0)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        (
+            'data: {"type": "transcript.text.delta", "delta": "Hello"}\n\n'
+            'data: {"type": "transcript.text.delta", "delta": " you."}\n\ndata: [DONE]\n\n'
+        ),
+        'data: {"choices": [{"delta": {"content": "Hello you."}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n',
+        {"text": "language English<asr_text>Hello you."},
+        {"result": "Hello you."},
+        {"data": [{"transcript": "Hello you."}]},
+        "Hello you.",
+    ],
+)
+def test_an_answer_that_was_paid_for_is_understood_at_once(memory: Memory, upload: Upload, body: Any) -> None:
+    with talking(sequence(Reply(body, headers=(("Content-Type", "text/event-stream"),))), memory) as (client, server):
+        answer = client.ask(upload, Request())
+
+    assert (answer.transcript.text, len(server.asked)) == ("Hello you.", 1)
+    assert parse(answer.body, upload.seconds) == answer.transcript
+
+
+def test_an_error_in_an_event_stream_is_an_error(memory: Memory, upload: Upload) -> None:
+    body = 'data: {"error": {"message": "failed to read audio data", "code": 400}}\n\ndata: [DONE]\n\n'
+    with talking(sequence(Reply(body)), memory) as (client, server):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, RemedyError)
+    assert raised.remedy is Remedy.RECODE
+    assert len(server.asked) == 1
+
+
 # Whose fault.
 
 

@@ -2,13 +2,16 @@
 
 import json
 import math
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.client.parse import Unfit, transcript_of
+from watcher.client.found import Unfit
+from watcher.client.parse import transcript_of
 from watcher.transcript import Segment, Transcript, Word
 
 
@@ -23,6 +26,10 @@ def spans(transcript: Transcript) -> list[tuple[str, float, float]]:
 
 def words(transcript: Transcript) -> list[list[str]]:
     return [[word.text for word in segment.words] for segment in transcript.segments]
+
+
+def letters_of(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
 
 
 # Rule 1: nothing at all.
@@ -76,7 +83,7 @@ def test_a_web_page_is_no_transcript_wherever_it_hides(body: Any) -> None:
         b"Hello \x80 there",
         b"Hello\x00there",
         "[]",
-        '["Hello"]',
+        "[1, 2]",
         "{}",
         '{"text": null}',
         '{"text": 5}',
@@ -271,10 +278,13 @@ def test_words_inside_segments_without_any_blank_are_whole_words() -> None:
     ]
 
 
-def test_words_without_text_or_time_are_left_out() -> None:
+def test_words_without_text_are_left_out_and_those_without_time_lie_between_their_neighbours() -> None:
     entries = [{"word": "  ", "start": 0, "end": 1}, {"word": " a"}, {"word": " b", "start": 1, "end": 2}]
 
-    assert words(read({"segments": [{"start": 0, "end": 2, "text": " b", "words": entries}]})) == [["b"]]
+    assert read({"segments": [{"start": 0, "end": 2, "text": " a b", "words": entries}]}).segments[0].words == (
+        Word("a", 0.0, 1.0),
+        Word("b", 1.0, 2.0),
+    )
 
 
 def test_scripts_without_blanks_are_not_glued_to_a_word_before() -> None:
@@ -395,7 +405,7 @@ def test_a_missing_time_comes_from_its_neighbours(missing: Any) -> None:
         ]
     }
 
-    assert spans(read(json.dumps(body))) == [("a", 0.0, 1.0), ("b", 1.0, 2.0), ("c", 3.0, 3.0)]
+    assert spans(read(json.dumps(body))) == [("a", 0.0, 1.0), ("b", 1.0, 2.0), ("c", 3.0, 10.0)]
 
 
 def test_segments_without_any_time_are_a_text_without_times() -> None:
@@ -553,7 +563,8 @@ letters = st.text(st.sampled_from("abcXYZäß你好"), min_size=1, max_size=6)
 @given(st.lists(st.lists(letters, min_size=1, max_size=5), min_size=1, max_size=5), st.data())
 def test_each_word_is_dealt_once_to_the_segment_that_holds_it(groups: list[list[str]], data: st.DataObject) -> None:
     said = [word for group in groups for word in group]
-    moments = sorted(data.draw(st.lists(st.floats(0, 10), min_size=2 * len(said), max_size=2 * len(said))))
+    count = 2 * len(said)
+    moments = sorted(data.draw(st.lists(st.floats(0, 10), min_size=count, max_size=count, unique=True)))
     entries = [
         {"word": word, "start": start, "end": end}
         for word, start, end in zip(said, moments[::2], moments[1::2], strict=True)
@@ -566,3 +577,692 @@ def test_each_word_is_dealt_once_to_the_segment_that_holds_it(groups: list[list[
     }
 
     assert words(read(body)) == groups
+
+
+# What `text` has and its parts have not: nothing of it is lost.
+
+
+def test_a_segment_without_times_lies_between_its_neighbours() -> None:
+    body = {
+        "text": "A first one. B second. C third.",
+        "segments": [
+            {"start": 0, "end": 1, "text": "A first one."},
+            {"text": "B second."},
+            {"start": 6, "end": 9, "text": "C third."},
+        ],
+    }
+
+    assert spans(read(body)) == [("A first one.", 0.0, 1.0), ("B second.", 1.0, 6.0), ("C third.", 6.0, 9.0)]
+
+
+def test_a_last_segment_without_times_lies_before_the_end() -> None:
+    body = {"text": "A. B.", "segments": [{"start": 0, "end": 1, "text": "A."}, {"text": "B."}]}
+
+    assert spans(read(body)) == [("A.", 0.0, 1.0), ("B.", 1.0, 10.0)]
+
+
+def test_segments_without_times_share_their_span_by_the_length_of_their_texts() -> None:
+    body = {"segments": [{"text": "aaa"}, {"text": "a"}, {"start": 8, "end": 9, "text": "b"}]}
+
+    assert spans(read(body)) == [("aaa", 0.0, 6.0), ("a", 6.0, 8.0), ("b", 8.0, 9.0)]
+
+
+def test_a_word_without_times_is_not_lost_from_words_alone() -> None:
+    body = {
+        "text": "In 2014 we met.",
+        "words": [
+            {"word": "In", "start": 0, "end": 1},
+            {"word": "2014"},
+            {"word": "we", "start": 3, "end": 4},
+            {"word": "met", "start": 4, "end": 5},
+        ],
+    }
+
+    transcript = read(body)
+
+    assert transcript.text == "In 2014 we met."
+    assert transcript.segments[0].words[1] == Word("2014", 1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("segments", "expected"),
+    [
+        (["We met in spring.", "It rained."], "We met in spring. It rained. Then we left, and nobody came back."),
+        (["It rained.", "Then we left,", "and nobody came back."], None),
+        (["We met in spring.", "and nobody came back."], None),
+        (["We met in", "It rained.", "and nobody back."], None),
+        (["we met in SPRING", "it rained", "and nobody came back"], None),
+    ],
+    ids=["tail", "head", "middle", "single words", "middle, written otherwise"],
+)
+def test_what_only_the_text_has_is_put_where_it_belongs(segments: list[str], expected: str | None) -> None:
+    text = "We met in spring. It rained. Then we left, and nobody came back."
+    body = {
+        "text": text,
+        "segments": [{"start": 3 * index, "end": 3 * index + 1, "text": said} for index, said in enumerate(segments)],
+    }
+
+    transcript = read(body)
+
+    assert letters_of(transcript.text) == letters_of(expected or text)
+    assert transcript.timed
+
+
+def test_numbers_written_in_another_way_are_not_said_twice() -> None:
+    body = {
+        "text": "Twenty-one men left the village in the evening.",
+        "segments": [{"start": 0, "end": 4, "text": "21 men left the village in the evening."}],
+    }
+
+    assert read(body).text == "21 men left the village in the evening."
+
+
+def test_segments_in_another_order_than_the_text_are_not_said_twice() -> None:
+    body = {
+        "text": "Good morning everybody. And welcome to the show.",
+        "segments": [
+            {"start": 4, "end": 8, "text": "And welcome to the show."},
+            {"start": 0, "end": 4, "text": "Good morning everybody."},
+        ],
+    }
+
+    assert read(body).text == "Good morning everybody. And welcome to the show."
+
+
+def test_a_translation_beside_segments_of_the_original_is_not_put_between_them() -> None:
+    body = {"text": "Where is the station?", "segments": [{"start": 0, "end": 2, "text": "Wo ist hier der Bahnhof?"}]}
+
+    assert read(body).text == "Wo ist hier der Bahnhof?"
+
+
+def test_a_name_before_each_turn_of_the_text_is_no_lost_text() -> None:
+    body = {
+        "text": "Speaker A: Hello there. Speaker B: Good morning.",
+        "segments": [
+            {"start": 0, "end": 1, "text": "Hello there.", "speaker": "A"},
+            {"start": 1, "end": 2, "text": "Good morning.", "speaker": "B"},
+        ],
+    }
+
+    assert read(body).text == "Hello there. Good morning."
+
+
+def test_a_second_paragraph_of_a_caption_is_kept() -> None:
+    body = "1\n00:00:00,000 --> 00:00:02,000\nFirst.\n\nSecond.\n\n2\n00:00:02,000 --> 00:00:03,000\nThird."
+
+    assert spans(read(body)) == [("First. Second.", 0.0, 2.0), ("Third.", 2.0, 3.0)]
+
+
+# Plain text that looks like something else.
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[Music] Hello",
+        "[1] Hello",
+        "[applause]",
+        "[♪♪♪] Hello",
+        "(laughs) Hello",
+        "{laughs} Hello",
+        "<laughs> Hello",
+        "<3 you all",
+        "[Music",
+        '[he said "no"] Hello',
+        "data is what we need",
+    ],
+)
+def test_plain_text_is_text_whatever_it_begins_with(body: str) -> None:
+    assert read(body) == Transcript((Segment(body, 0.0, 10.0),), "", 10.0, timed=False)
+
+
+def test_lines_with_their_times_in_brackets_are_captions() -> None:
+    body = "[00:00:00.000 --> 00:00:02.500]   Hello there.\n[00:00:02.500 --> 00:00:04.000]   Good morning.\n"
+
+    transcript = read(body)
+
+    assert transcript.timed
+    assert spans(transcript) == [("Hello there.", 0.0, 2.5), ("Good morning.", 2.5, 4.0)]
+
+
+def test_lines_with_their_starts_in_brackets_are_captions() -> None:
+    assert spans(read("[ti:Song]\n[00:01.50]Hello there.\n[00:04.00]Good morning.\n")) == [
+        ("Hello there.", 1.5, 4.0),
+        ("Good morning.", 4.0, 10.0),
+    ]
+
+
+def test_tokens_of_times_are_times() -> None:
+    assert spans(read("<|0.00|> Hello there.<|2.50|><|2.50|> Good morning.<|4.00|>")) == [
+        ("Hello there.", 0.0, 2.5),
+        ("Good morning.", 2.5, 4.0),
+    ]
+
+
+def test_tokens_of_times_that_begin_anew_are_left_out_of_the_text() -> None:
+    transcript = read("<|0.00|> Hello there.<|29.00|><|0.00|> Good morning.<|4.00|>", 60.0)
+
+    assert (transcript.text, transcript.timed) == ("Hello there. Good morning.", False)
+
+
+def test_tokens_of_times_and_speakers_in_brackets_are_times_and_speakers() -> None:
+    transcript = read("[0.00][S01]Hello there.[2.30][2.40][S02]Good morning.[4.00]")
+
+    assert spans(transcript) == [("Hello there.", 0.0, 2.3), ("Good morning.", 2.4, 4.0)]
+    assert [segment.speaker for segment in transcript.segments] == ["S01", "S02"]
+
+
+# Event streams.
+
+
+def events(*payloads: Any, end: bool = True) -> str:
+    told = "".join(f"data: {payload if isinstance(payload, str) else json.dumps(payload)}\n\n" for payload in payloads)
+    return told + "data: [DONE]\n\n" * end
+
+
+def delta(text: str) -> dict[str, str]:
+    return {"type": "transcript.text.delta", "delta": text}
+
+
+DONE = {"type": "transcript.text.done", "text": "Hello there, you.", "usage": {"type": "duration", "seconds": 9}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        events(delta("Hello"), delta(" there, y"), delta("ou."), DONE),
+        events(delta("Hello"), delta(" there, y"), delta("ou."), DONE, end=False),
+        events(delta("Hello"), delta(" there, y"), delta("ou.")),
+        events(delta("Hello"), DONE, end=False),
+        events(DONE, end=False),
+        events({"choices": [{"delta": {"content": "Hello there,"}}]}, {"choices": [{"delta": {"content": " you."}}]}),
+        events({"text": "Hello there,"}, {"text": "you."}, end=False),
+        events("Hello there,", "you.", end=False),
+        events(delta("Hello there, you.")).replace("\n", "\r\n"),
+        events(delta("Hello there, you."), DONE).replace("data:", "event: message\nid: 1\ndata:"),
+        ": ping\n\n" + events(DONE),
+        '{"text": "Hello there,"}\n{"text": "you."}\n',
+        json.dumps({"text": events(DONE)}),
+    ],
+)
+def test_an_event_stream_is_what_its_events_say(body: str) -> None:
+    transcript = read(body)
+
+    assert (transcript.text, transcript.timed) == ("Hello there, you.", False)
+
+
+def test_an_event_stream_may_bring_segments() -> None:
+    body = events(
+        {"type": "transcript.text.segment", "id": "s1", "start": 0, "end": 1, "text": "Hello.", "speaker": "A"},
+        {"type": "transcript.text.segment", "id": "s2", "start": 1, "end": 2, "text": "You.", "speaker": "B"},
+        {"type": "transcript.text.done", "text": "Hello. You."},
+    )
+
+    transcript = read(body)
+
+    assert spans(transcript) == [("Hello.", 0.0, 1.0), ("You.", 1.0, 2.0)]
+    assert [segment.speaker for segment in transcript.segments] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        events({"error": {"message": "engine died"}}),
+        events(delta("Hello"), {"error": {"message": "engine died"}}),
+        events(delta("Hello"), {"type": "error", "message": "engine died"}),
+        'data: {"type": "transcript.text.delta", "delta": "Hello"}\n\nevent: error\ndata: {"message": "engine died"}\n\n',
+    ],
+)
+def test_an_error_in_an_event_stream_is_an_error(body: str) -> None:
+    with pytest.raises(Unfit) as caught:
+        read(body)
+
+    assert caught.value.error is not None
+    assert "engine died" in json.dumps(caught.value.error)
+
+
+def test_an_event_stream_that_breaks_off_is_no_answer() -> None:
+    with pytest.raises(Unfit, match="broke off"):
+        read(events(delta("Hello"), delta(" there"), end=False))
+
+
+# Markup of known servers.
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "language"),
+    [
+        ("language English<asr_text>Hello", "Hello", "en"),
+        ("language Chinese<asr_text>你好 language English<asr_text>Hello", "你好 Hello", "zh"),
+        ("language None<asr_text>", "", ""),
+        ("<|startoftranscript|><|de|><|transcribe|><|notimestamps|>Hallo<|endoftext|>", "Hallo", "de"),
+        ("<|zh|><|NEUTRAL|><|Speech|><|withitn|>你好", "你好", "zh"),
+        ("<|nospeech|><|EMO_UNKNOWN|><|Event_UNK|>", "", ""),
+        ("<s> Hello</s>", "Hello", ""),
+    ],
+)
+def test_markup_of_known_servers_is_no_text(text: str, said: str, language: str) -> None:
+    transcript = read({"text": text})
+
+    assert (transcript.text, transcript.language) == (said, language)
+
+
+def test_markup_in_a_segment_is_no_text_either() -> None:
+    body = {
+        "text": "language English<asr_text>Hello",
+        "segments": [{"start": 0, "end": 1, "text": "language English<asr_text>Hello"}],
+    }
+
+    assert (spans(read(body)), read(body).language) == ([("Hello", 0.0, 1.0)], "en")
+
+
+# Names and notations of times.
+
+TWO = [("Hello there.", 0.5, 3.2), ("Good morning.", 3.2, 6.0)]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"segments": [{"start_time": 0.5, "end_time": 3.2}, {"start_time": 3.2, "end_time": 6}]},
+        {"segments": [{"startTime": "0.5s", "endTime": "3.2s"}, {"startTime": "3.2s", "endTime": "6s"}]},
+        {"segments": [{"begin": "500ms", "end": "3200ms"}, {"begin": "3200 ms", "end": "6000 ms"}]},
+        {"segments": [{"from": "00:00:00.500", "to": "00:00:03.200"}, {"from": "00:00:03,200", "to": "00:00:06,0"}]},
+        {"segments": [{"start": "0:00.5", "end": "0:03.2"}, {"start": "0:03.2", "end": "0:06"}]},
+        {"segments": [{"start": "PT0.5S", "end": "PT3.2S"}, {"start": "PT3.2S", "end": "PT6S"}]},
+        {"segments": [{"start_ms": 500, "end_ms": 3200}, {"start_ms": 3200, "end_ms": 6000}]},
+        {"segments": [{"start": 0.5, "duration": 2.7}, {"start": 3.2, "duration": 2.8}]},
+        {"segments": [{"Offset": 5_000_000, "Duration": 27_000_000}, {"Offset": 32_000_000, "Duration": 28_000_000}]},
+        {"chunks": [{"timestamp": [0.5, 3.2]}, {"timestamp": [3.2, 6]}]},
+        {"chunks": [{"timestamp": ["00:00:00.500", "00:00:03.200"]}, {"timestamp": [3.2, 6.0]}]},
+        {"sentences": [{"start": 0.5, "end": 3.2}, {"start": 3.2, "end": 6}]},
+        {"sentence_info": [{"start": 500, "end": 3200}, {"start": 3200, "end": 6000}]},
+        {"utterances": [{"start": 500, "end": 3200}, {"start": 3200, "end": 6000}]},
+        {"results": [{"start": 0.5, "end": 3.2}, {"start": 3.2, "end": 6}]},
+        {
+            "transcription": [
+                {
+                    "timestamps": {"from": "00:00:00,500", "to": "00:00:03,200"},
+                    "offsets": {"from": 500, "to": 3200},
+                },
+                {"offsets": {"from": 3200, "to": 6000}},
+            ]
+        },
+        {"timestamp": {"segment": [{"start": 0.5, "end": 3.2}, {"start": 3.2, "end": 6}]}},
+    ],
+)
+def test_times_are_understood_by_any_reasonable_name_and_notation(entries: dict[str, Any]) -> None:
+    body: dict[str, Any] = json.loads(json.dumps(entries))
+    (key, value), *_ = body.items()
+    for entry, (said, _, _) in zip(value["segment"] if isinstance(value, dict) else value, TWO, strict=True):
+        entry["text"] = said
+    body["text"] = "Hello there. Good morning."
+
+    for shape in (body, {key: value}):
+        assert [(said, round(start, 6), round(end, 6)) for said, start, end in spans(read(shape))] == TWO
+
+
+def test_a_last_chunk_without_an_end_ends_with_the_audio() -> None:
+    body = {"text": "a b", "chunks": [{"timestamp": [0, 4], "text": "a b"}, {"timestamp": [4, None], "text": "c"}]}
+
+    assert spans(read(body)) == [("a b", 0.0, 4.0), ("c", 4.0, 10.0)]
+
+
+def test_chunks_of_single_words_are_words() -> None:
+    said = [" Hello", " there,", " you.", " Good", " morning."]
+    body = {
+        "text": "".join(said),
+        "chunks": [{"text": text, "timestamp": [index, index + 0.9]} for index, text in enumerate(said)],
+    }
+
+    transcript = read(body)
+
+    assert [segment.text for segment in transcript.segments] == ["Hello there, you.", "Good morning."]
+    assert words(transcript) == [["Hello", "there,", "you."], ["Good", "morning."]]
+
+
+def test_words_may_be_named_and_timed_in_any_way_too() -> None:
+    body = {
+        "text": "Hello there.",
+        "timestamps": {
+            "segments": [{"segment": "Hello there.", "start": 0, "end": 2}],
+            "words": [
+                {"text": "Hello", "startTime": "0s", "endTime": "0.9s"},
+                {"text": "there", "startTime": "1s", "endTime": "2s"},
+            ],
+        },
+    }
+
+    assert read(body).segments == (
+        Segment("Hello there.", 0.0, 2.0, words=(Word("Hello", 0.0, 0.9), Word("there", 1.0, 2.0))),
+    )
+
+
+def test_pairs_of_times_belong_to_the_words_of_the_text() -> None:
+    body = {"text": "你好，Tom。", "timestamp": [[100, 400], [400, 750], [2000, 3000]]}
+
+    assert [word for segment in read(body).segments for word in segment.words] == [
+        Word("你", 0.1, 0.4),
+        Word("好", 0.4, 0.75),
+        Word("Tom", 2.0, 3.0),
+    ]
+
+
+# Other shapes of an answer.
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"result": "Hello"},
+        {"results": "Hello"},
+        {"transcript": "Hello"},
+        {"transcription": "Hello"},
+        {"output": "Hello"},
+        {"output": {"text": "Hello"}},
+        {"data": "Hello"},
+        {"data": ["Hello"]},
+        {"data": [{"text": "Hello"}]},
+        {"data": {"result": {"transcription": "Hello"}}},
+        {"response": {"text": "Hello"}},
+        {"text": None, "transcript": "Hello"},
+        {"text": "", "transcript": "Hello"},
+        {"Text": "Hello"},
+        {"RecognitionStatus": "Success", "DisplayText": "Hello"},
+        {"code": 0, "message": "success", "data": {"text": "Hello"}},
+        {"status": "success", "error": None, "errors": [], "result": "Hello"},
+        {"choices": [{"message": {"role": "assistant", "content": "Hello"}}]},
+        {"results": [{"alternatives": [{"transcript": "Hello"}, {"transcript": "Hallow"}]}]},
+        {"results": {"channels": [{"alternatives": [{"transcript": "Hello"}]}]}},
+        {"results": {"transcripts": [{"transcript": "Hello"}]}},
+        {"segments": ["Hello"]},
+        [{"text": "Hello"}],
+        ["Hello"],
+    ],
+)
+def test_a_text_is_found_under_any_reasonable_name(body: Any) -> None:
+    assert read(body).text == "Hello"
+
+
+def test_a_list_of_segments_is_an_answer() -> None:
+    body = [{"Start": 0, "End": 1.5, "Speaker": 0, "Content": "Hello"}, {"Start": 2, "End": 3, "Content": "You"}]
+
+    assert spans(read(body)) == spans(read({"text": json.dumps(body)})) == [("Hello", 0.0, 1.5), ("You", 2.0, 3.0)]
+
+
+def test_language_and_text_may_lie_outside_of_the_times() -> None:
+    body = {
+        "text": "Hello.",
+        "info": {"language": "German"},
+        "result": {"segments": [{"start": 1, "end": 2, "text": "Hello."}]},
+    }
+
+    assert (spans(read(body)), read(body).language) == ([("Hello.", 1.0, 2.0)], "de")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 20012, "message": "model is down", "data": None},
+        {"success": False, "message": "no"},
+        {"status": "error", "message": "no"},
+        {"errors": [{"message": "no"}]},
+        {"err_msg": "no", "err_no": 3301},
+        {"message": "no"},
+        [{"error": "no"}],
+        {"data": {"error": "no"}},
+        {"RecognitionStatus": "Error"},
+    ],
+)
+def test_an_error_is_seen_under_any_reasonable_name(body: Any) -> None:
+    with pytest.raises(Unfit) as caught:
+        read(body)
+
+    assert caught.value.error is not None
+
+
+@pytest.mark.parametrize("body", [{"status": "queued", "id": "x"}, {"status": "processing", "text": ""}])
+def test_a_promise_of_an_answer_is_none(body: Any) -> None:
+    with pytest.raises(Unfit):
+        read(body)
+
+
+# Times that cannot be meant.
+
+
+def test_segments_that_all_say_the_same_span_share_it_by_the_length_of_their_texts() -> None:
+    texts = ["aaaa", "aa", "aaaa", "aaaaaa", "aa"]
+    body = {"segments": [{"start": 0, "end": 9, "text": text} for text in texts]}
+
+    assert spans(read(body)) == [
+        ("aaaa", 0.0, 2.0),
+        ("aa", 2.0, 3.0),
+        ("aaaa", 3.0, 5.0),
+        ("aaaaaa", 5.0, 8.0),
+        ("aa", 8.0, 9.0),
+    ]
+
+
+@pytest.mark.parametrize("times", [[(0, 3), (0, 6), (0, 9)], [(0, 9), (3, 9), (6, 9)]])
+def test_segments_that_share_an_end_follow_each_other(times: list[tuple[float, float]]) -> None:
+    body = {"segments": [{"start": start, "end": end, "text": "aaa"} for start, end in times]}
+
+    assert spans(read(body)) == [("aaa", 0.0, 3.0), ("aaa", 3.0, 6.0), ("aaa", 6.0, 9.0)]
+
+
+def test_two_speakers_may_speak_at_the_same_time() -> None:
+    body = {"segments": [{"start": 0, "end": 9, "text": text, "speaker": text} for text in ("A", "B")]}
+
+    assert spans(read(body)) == [("A", 0.0, 9.0), ("B", 0.0, 9.0)]
+
+
+def test_segments_that_are_all_at_zero_have_no_times() -> None:
+    transcript = read({"segments": [{"start": 0, "end": 0, "text": text} for text in ("A.", "B.")]})
+
+    assert (transcript.text, transcript.timed) == ("A. B.", False)
+
+
+def test_words_that_all_say_the_same_span_tell_nothing() -> None:
+    body = {
+        "text": "Hello there.",
+        "segments": [{"start": 1, "end": 3, "text": "Hello there."}],
+        "words": [{"word": word, "start": 1, "end": 3} for word in ("Hello", "there.")],
+    }
+
+    assert read(body).segments == (Segment("Hello there.", 1.0, 3.0),)
+
+
+# What an answer says of the length of its audio.
+
+
+@pytest.mark.parametrize(
+    ("body", "claimed"),
+    [
+        ({"text": "Hello", "duration": 24.5}, 24.5),
+        ({"text": "Hello", "duration": "24.5"}, 24.5),
+        ({"text": "Hello", "duration": 24_500, "segments": [{"start": 0, "end": 24_000, "text": "Hello"}]}, 24.5),
+        ({"text": "Hello", "usage": {"type": "duration", "seconds": 25}}, 25.0),
+        ({"segments": [{"start": 20, "end": 24, "text": "Hello"}]}, 24.0),
+        ({"segments": [{"start": 20_000, "end": 24_000, "text": "Hello"}]}, 24.0),
+        ({"duration": 12, "segments": [{"start": 20, "end": 24, "text": "Hello"}]}, 24.0),
+        # Servers pad what they hear: an end alone says little.
+        ({"segments": [{"start": 0, "end": 30, "text": "Hello"}]}, 0.0),
+        ({"text": "Hello", "audio_duration": 1e30}, 0.0),
+        ("1\n00:00:20,000 --> 00:00:24,000\nHello", 24.0),
+        ({"text": "Hello"}, 0.0),
+    ],
+)
+def test_the_length_that_an_answer_claims_is_kept(body: Any, claimed: float) -> None:
+    transcript = read(body, 12.0)
+
+    assert transcript.claimed_seconds == claimed
+    assert transcript.duration == 12.0
+    assert all(segment.end <= 12.0 for segment in transcript.segments)
+
+
+def test_half_an_hour_of_text_is_no_two_seconds_in_milliseconds() -> None:
+    said = [f"This is sentence number {number} of a long recording." for number in range(400)]
+    body = {"segments": [{"start": 4.8 * n, "end": 4.8 * n + 4, "text": text} for n, text in enumerate(said)]}
+
+    transcript = read(body, 46.0)
+
+    assert not transcript.timed
+    assert transcript.claimed_seconds == pytest.approx(1919.2)
+    assert read(body, 1920.0).timed
+
+
+# Nothing of a known text is lost, whatever the shape.
+
+SIGNS = "abcxyzÄßø0123456789 ,.?!你好ไทй"
+SYLLABLES = ("ba", "cé", "du", "fo", "gi", "kla", "mu", "no", "str", "üt", "那", "里", "ไท", "яблоко", "12", "3")
+#: Texts of any signs; and of words, of which some may be missing without any doubt which.
+random_texts = st.text(st.sampled_from(SIGNS), min_size=1, max_size=25).filter(lambda said: bool(letters_of(said)))
+word_texts = st.lists(
+    st.lists(st.sampled_from(SYLLABLES), min_size=1, max_size=4).map("".join), min_size=1, max_size=8
+).map(lambda words: " ".join(words) + ".")
+
+
+@st.composite
+def spoken(draw: st.DrawFn, texts: st.SearchStrategy[str] = random_texts) -> tuple[str, list[dict[str, Any]], float]:
+    """Draw a text, its segments with times that ascend, and the seconds of the piece."""
+    said = draw(st.lists(texts, min_size=1, max_size=6))
+    seconds = draw(st.floats(1, 600))
+    count = 2 * len(said)
+    moments = sorted(draw(st.lists(st.floats(0, 1), min_size=count, max_size=count)))
+    entries = [
+        {"text": text, "start": start * seconds, "end": end * seconds}
+        for text, start, end in zip(said, moments[::2], moments[1::2], strict=True)
+    ]
+    return " ".join(said), entries, seconds
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds // 3600):02}:{int(seconds // 60 % 60):02}:{seconds % 60:06.3f}"
+
+
+def srt(entries: list[dict[str, Any]]) -> str:
+    return "".join(
+        f"{number}\n{clock(entry['start'])} --> {clock(entry['end'])}\n{entry['text']}\n\n"
+        for number, entry in enumerate(entries, 1)
+    )
+
+
+#: What an answer makes of a text and its segments: none of these may lose a letter.
+SHAPES: dict[str, Callable[[str, list[dict[str, Any]]], Any]] = {
+    "verbose": lambda text, entries: {"text": text, "segments": entries},
+    "segments alone": lambda _, entries: {"segments": entries},
+    "list": lambda _, entries: entries,
+    "starts alone": lambda text, entries: {
+        "text": text,
+        "segments": [{"text": entry["text"], "start": entry["start"]} for entry in entries],
+    },
+    "no times in every second": lambda text, entries: {
+        "text": text,
+        "segments": [entry if index % 2 else {"text": entry["text"]} for index, entry in enumerate(entries)],
+    },
+    "no times": lambda _, entries: {"segments": [{"text": entry["text"]} for entry in entries]},
+    "all at once": lambda text, entries: {
+        "text": text,
+        "segments": [{**entry, "start": 0, "end": 1} for entry in entries],
+    },
+    "chunks": lambda text, entries: {
+        "text": text,
+        "chunks": [{"text": entry["text"], "timestamp": [entry["start"], entry["end"]]} for entry in entries],
+    },
+    "clocks": lambda text, entries: {
+        "transcript": text,
+        "utterances": [
+            {"transcript": entry["text"], "startTime": clock(entry["start"]), "endTime": clock(entry["end"])}
+            for entry in entries
+        ],
+    },
+    "milliseconds": lambda text, entries: {
+        "text": text,
+        "sentence_info": [
+            {"text": entry["text"], "start": entry["start"] * 1000, "end": entry["end"] * 1000} for entry in entries
+        ],
+    },
+    "words": lambda text, entries: {
+        "text": text,
+        "words": [{"word": entry["text"], "start": entry["start"], "end": entry["end"]} for entry in entries],
+    },
+    "text alone": lambda text, _: {"result": text},
+    "plain": lambda text, _: text,
+    "wrapped": lambda text, entries: {"code": 0, "data": {"text": text, "segments": entries}},
+    "srt": lambda _, entries: srt(entries),
+    "srt in json": lambda _, entries: {"text": srt(entries)},
+    "stream": lambda text, _: events(*(delta(sign) for sign in text)),
+    "stream of segments": lambda text, entries: events(
+        *({"type": "transcript.text.segment", **entry} for entry in entries),
+        {"type": "transcript.text.done", "text": text},
+    ),
+    "stream of answers": lambda _, entries: events(
+        *({"text": entry["text"], "segments": [entry]} for entry in entries)
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(answer=spoken())
+def test_no_letter_is_lost_and_times_ascend_within_the_piece(
+    shape: str, answer: tuple[str, list[dict[str, Any]], float]
+) -> None:
+    text, entries, seconds = answer
+    transcript = read(SHAPES[shape](text, entries), seconds)
+
+    assert Counter(letters_of(text)) - Counter(letters_of(transcript.text)) == Counter()
+    timed: list[Segment | Word] = [*transcript.segments]
+    starts = [segment.start for segment in transcript.segments]
+    assert starts == sorted(starts)
+    for segment in transcript.segments:
+        assert [word.start for word in segment.words] == sorted(word.start for word in segment.words)
+        timed += segment.words
+    assert all(0 <= item.start <= item.end <= seconds for item in timed)
+
+
+#: Answers whose parts lack something of their text; words of such texts are said once, or in another order, at will.
+PARTIAL: dict[str, Callable[[str, list[dict[str, Any]]], Any]] = {
+    "all but every third": lambda text, entries: {
+        "text": text,
+        "segments": [entry for index, entry in enumerate(entries) if index % 3 != 1],
+    },
+    "every second missing": lambda text, entries: {"text": text, "segments": entries[::2]},
+    "the first missing": lambda text, entries: {"text": text, "segments": entries[1:]},
+    "every second word": lambda text, entries: {
+        "text": text,
+        "words": [{"word": entry["text"], "start": entry["start"], "end": entry["end"]} for entry in entries[::2]],
+    },
+}
+
+
+@pytest.mark.parametrize("shape", PARTIAL)
+@given(answer=spoken(word_texts))
+def test_what_only_the_text_has_is_not_lost(shape: str, answer: tuple[str, list[dict[str, Any]], float]) -> None:
+    text, entries, seconds = answer
+    transcript = read(PARTIAL[shape](text, entries), seconds)
+
+    assert Counter(letters_of(text)) - Counter(letters_of(transcript.text)) == Counter()
+
+
+EXACT = ("verbose", "segments alone", "list", "chunks", "clocks", "milliseconds", "words", "srt", "wrapped", "stream")
+
+
+@pytest.mark.parametrize("shape", EXACT)
+@given(answer=spoken())
+def test_a_whole_answer_is_read_without_a_letter_more(
+    shape: str, answer: tuple[str, list[dict[str, Any]], float]
+) -> None:
+    text, entries, seconds = answer
+
+    assert letters_of(read(SHAPES[shape](text, entries), seconds).text) == letters_of(text)
+
+
+@pytest.mark.parametrize("count", [1000, 2000, 4000])
+def test_what_is_missing_from_a_long_text_is_found(count: int) -> None:
+    said = [f"Sentence {number} of a long recording speaks of {number * 7919}." for number in range(count)]
+    body = {
+        "text": " ".join(said),
+        "segments": [{"start": n, "end": n + 1, "text": text} for n, text in enumerate(said) if n % 10],
+    }
+
+    assert letters_of(read(body, count).text) == letters_of(" ".join(said))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from watcher.client.subtitle import Caption, captions, is_subtitle
 
 
-def times(text: str) -> list[tuple[float, float]]:
+def times(text: str) -> list[tuple[float, float | None]]:
     return [(caption.start, caption.end) for caption in captions(text)]
 
 
@@ -45,6 +45,50 @@ def test_a_missing_blank_line_does_not_put_a_number_into_the_text() -> None:
 
 def test_a_last_caption_may_be_a_number() -> None:
     assert [caption.text for caption in captions("1\n00:00:00,000 --> 00:00:01,000\n1984")] == ["1984"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "1\n00:00:00,000 --> 00:00:01,000\nOne.\n\nMore.\n\n\nStill.\n\n2\n00:00:01,000 --> 00:00:02,000\nTwo.\n\nLast.\n",
+            ["One. More. Still.", "Two. Last."],
+        ),
+        (
+            "1\n00:00:00,000 --> 00:00:01,000\n1984\n\n1985\n\n2\n00:00:01,000 --> 00:00:02,000\nTwo",
+            ["1984 1985", "Two"],
+        ),
+        ("00:00:00,000 --> 00:00:01,000\n1984\n\n00:00:01,000 --> 00:00:02,000\nTwo", ["1984", "Two"]),
+        ("WEBVTT\n\n00:00.000 --> 00:01.000\nOne.\n\nMore.\n\n00:01.000 --> 00:02.000\nTwo.", ["One. More.", "Two."]),
+        (
+            "WEBVTT\n\nfirst\n00:00.000 --> 00:01.000\nOne.\n\nNOTE no text\nnor this\n\nsecond\n00:01.000 --> 00:02.000\nTwo.",
+            ["One.", "Two."],
+        ),
+    ],
+)
+def test_all_paragraphs_of_a_caption_are_its_text_and_numbers_names_and_notes_are_none(
+    text: str, expected: list[str]
+) -> None:
+    assert [caption.text for caption in captions(text)] == expected
+
+
+def test_times_may_stand_in_brackets_before_the_text() -> None:
+    text = "[00:00:00.000 --> 00:00:02.500]   One\nmore.\n[00:02.500 --> 00:04.000]Two.\n"
+
+    assert is_subtitle(text)
+    assert captions(text) == [Caption(0.0, 2.5, "One more."), Caption(2.5, 4.0, "Two.")]
+
+
+def test_lines_of_lrc_last_until_the_next() -> None:
+    text = "[ar:Somebody]\n[00:01.00]One.\n[00:02.50]\n[01:00]Two.\n"
+
+    assert is_subtitle(text)
+    assert captions(text) == [Caption(1.0, 2.5, "One."), Caption(60.0, None, "Two.")]
+
+
+@pytest.mark.parametrize("text", ["[00:12 is the time", "[00:12] Hello\nthere", "[la:la] Hello", "[Music]"])
+def test_other_brackets_are_speech(text: str) -> None:
+    assert not is_subtitle(text)
 
 
 def test_minutes_that_run_on_hold_the_hours_already() -> None:
@@ -90,6 +134,6 @@ def test_what_is_written_as_srt_reads_the_same(cues: list[tuple[int, int, str]])
 
     read = captions(text)
 
-    assert [(round(caption.start * 1000), round(caption.end * 1000), caption.text) for caption in read] == [
+    assert [(round(caption.start * 1000), round((caption.end or 0) * 1000), caption.text) for caption in read] == [
         (start, start + length, line) for start, length, line in cues
     ]

@@ -74,6 +74,10 @@ class Transcript:
     timed: bool = True
     #: How sure the server is of the language it detected, from 0 to 1; None where it does not say.
     language_probability: float | None = None
+    #: How long the audio is by the answer itself, in seconds: its own duration (some round it up), or where its times end
+    #: when some begin behind the length that is known here. 0: it does not say. Evidence about the length, and no part of
+    #: what was said, so it does not count when transcripts are compared.
+    claimed_seconds: float = field(default=0.0, compare=False)
 
     @property
     def text(self) -> str:

@@ -24,7 +24,8 @@ from watcher.client.form import (
     longest_seconds,
     takes_prompt,
 )
-from watcher.client.parse import Unfit, transcript_of
+from watcher.client.found import Unfit
+from watcher.client.parse import transcript_of
 from watcher.client.refusal import Refusal, Shape, is_station, refusal_of
 from watcher.client.request import Answer, Limits, Request, Voice, fitted
 from watcher.client.verdict import Ruling, Verdict, judge, scrubbed

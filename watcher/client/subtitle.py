@@ -1,70 +1,117 @@
-"""Reading the SRT and VTT that servers write: tolerant, because they are wrong in known ways.
+"""Reading the SRT, VTT and LRC that servers write: tolerant, because they are wrong in known ways.
 
-Known ways: blank lines in front, no line end at the end, hours left out, a comma or a point, and minutes that run on
-after the first hour (LocalAI, core/schema/transcription_format.go: ``01:65:00,000`` is 01:05:00).
+Known ways: blank lines in front, no line end at the end, hours left out, a comma or a point, minutes that run on after the
+first hour (LocalAI, core/schema/transcription_format.go: ``01:65:00,000`` is 01:05:00), captions of several paragraphs,
+and times in brackets before the text (whisper.cpp's console: ``[00:00:00.000 --> 00:00:02.500]   Hello``).
 """
 
 import html
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 _CLOCK: Final = r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMING: Final = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
-_BEGINS: Final = re.compile(rf"\s*(?:WEBVTT\b|(?:\d+\s*\r?\n)?\s*{_CLOCK}\s*-->\s*{_CLOCK}(?!\S))")
-_TAG: Final = re.compile(r"</?(?:[ibuc]|v|lang|ruby|rt|font)\b[^>]*>|<[\d:.]+>", re.IGNORECASE)
-_VOICE: Final = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>", re.IGNORECASE)
+_BRACKETED: Final = re.compile(rf"^\s*\[{_CLOCK}\s*-->\s*{_CLOCK}\](.*)$")
+_FIRST_TIMING: Final = re.compile(rf"{_CLOCK}\s*-->\s*{_CLOCK}(?!\S)|\[{_CLOCK}\s*-->\s*{_CLOCK}\]")
+#: LRC: a line's start before its text; ``[ti:…]`` and other tags may stand above.
+_STARTED: Final = re.compile(r"^\s*\[(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?\](.*)$")
+_LRC_TAG: Final = re.compile(r"^\s*\[[a-z]{2,10}:[^\]]{0,200}\]\s*$", re.IGNORECASE)
+# Bounded, so that a caption full of opened tags takes no time that grows with its square.
+_TAG: Final = re.compile(r"</?(?:[ibuc]|v|lang|ruby|rt|font)\b[^<>]{0,200}>|<[\d:.]{1,20}>", re.IGNORECASE)
+_VOICE: Final = re.compile(r"<v(?:\.[^\s<>]{0,100})?\s([^<>]{1,200})>", re.IGNORECASE)
+#: Blocks of WebVTT that are no captions.
+_NOTES: Final = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """One entry of a subtitle file; times in seconds as written."""
+    """One entry of a subtitle file; times in seconds as written, `end` None where the format has none."""
 
     start: float
-    end: float
+    end: float | None
     text: str
     speaker: str = ""
 
 
 def is_subtitle(text: str) -> bool:
-    """Say whether a text is SRT or VTT rather than speech."""
-    return _BEGINS.match(text) is not None
+    """Tell whether a text is SRT, VTT or LRC rather than speech."""
+    text = text.lstrip()
+    if re.match(r"WEBVTT\b", text):
+        return True
+    first, _, rest = text.partition("\n")
+    if first.strip().isdecimal():
+        return _FIRST_TIMING.match(rest.lstrip()) is not None
+    return _FIRST_TIMING.match(text) is not None or _is_lrc(text)
 
 
 def captions(text: str) -> list[Caption]:
-    """Give the entries in the order they stand, without those that hold no text."""
-    found: list[Caption] = []
+    """Return the entries in the order they stand, without those that hold no text."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    timings = [(number, timing) for number, line in enumerate(lines) if (timing := _TIMING.match(line))]
+    if _is_lrc(text):
+        return _of_lrc(lines)
+    timings = [
+        (number, timing)
+        for number, line in enumerate(lines)
+        if (timing := _TIMING.match(line) or _BRACKETED.match(line))
+    ]
+    web = text.lstrip().startswith("WEBVTT")
+    numbered = bool(timings) and any(line.strip().isdecimal() for line in lines[: timings[0][0]])
+    found: list[Caption] = []
     for position, (number, timing) in enumerate(timings):
-        behind = timings[position + 1][0] if position + 1 < len(timings) else len(lines)
-        body = _block(lines[number + 1 : behind], last=position + 1 == len(timings))
+        last = position + 1 == len(timings)
+        behind = len(lines) if last else timings[position + 1][0]
+        body = _paragraphs(lines[number + 1 : behind], last=last, web=web, numbered=numbered)
+        if timing.re is _BRACKETED:
+            body = f"{timing[9].strip()} {body}"
         voice = _VOICE.search(body)
         plain = html.unescape(_TAG.sub("", body)).strip()
         if plain:
-            start, end = _seconds(timing.groups()[:4]), _seconds(timing.groups()[4:])
+            start, end = _seconds(timing.groups()[:4]), _seconds(timing.groups()[4:8])
             found.append(Caption(start, end, plain, speaker=voice[1].strip() if voice else ""))
     return found
 
 
-def _block(lines: list[str], *, last: bool) -> str:
-    """Give a caption's text: up to the first blank line, without the number of the caption behind it."""
-    block: list[str] = []
+def clock_seconds(hours: int, minutes: int, seconds: float) -> float:
+    """Return the seconds of a clock time; minutes from 60 on hold the total, the hours included."""
+    return minutes * 60 + seconds + (hours * 3600 if minutes < 60 else 0)  # noqa: PLR2004 - minutes of an hour
+
+
+def _paragraphs(lines: Sequence[str], *, last: bool, web: bool, numbered: bool) -> str:
+    """Return all that stands between two times but the next caption's number or name, and WebVTT's notes."""
+    lines = list(lines)
+    if not last:
+        if web and len(lines) > 1 and lines[-1].strip() and not lines[-2].strip():
+            lines.pop()
+        elif numbered:
+            filled = [number for number, line in enumerate(lines) if line.strip()]
+            if filled and lines[filled[-1]].strip().isdecimal():
+                del lines[filled[-1] :]
+    paragraphs: list[list[str]] = [[]]
     for line in lines:
-        if not line.strip() and block:
-            break
         if line.strip():
-            block.append(line.strip())
-    else:
-        # No blank line in between (or none at the end): the last line may be the next caption's number.
-        if not last and block and block[-1].isdecimal():
-            block.pop()
-    return " ".join(block)
+            paragraphs[-1].append(line.strip())
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    return " ".join(
+        line for paragraph in paragraphs if paragraph and not (web and _NOTES.match(paragraph[0])) for line in paragraph
+    )
 
 
-def _seconds(parts: tuple[str | None, ...]) -> float:
+def _is_lrc(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return any(map(_STARTED.match, lines)) and all(_STARTED.match(line) or _LRC_TAG.match(line) for line in lines)
+
+
+def _of_lrc(lines: Sequence[str]) -> list[Caption]:
+    found = [(match, match[4].strip()) for line in lines if (match := _STARTED.match(line))]
+    starts = [_seconds((None, match[1], match[2], match[3])) for match, _ in found]
+    # An empty line ends the one before it.
+    ends: list[float | None] = [*starts[1:], None]
+    return [Caption(start, end, said) for start, end, (_, said) in zip(starts, ends, found, strict=True) if said]
+
+
+def _seconds(parts: Sequence[str | None]) -> float:
     hours, minutes, seconds, fraction = parts
-    whole = int(minutes or 0) * 60 + int(seconds or 0)
-    if int(minutes or 0) < 60:  # noqa: PLR2004 - minutes of an hour; from 60 on they hold the total, hours included
-        whole += int(hours or 0) * 3600
-    return whole + float(f"0.{fraction or 0}")
+    return clock_seconds(int(hours or 0), int(minutes or 0), int(seconds or 0) + float(f"0.{fraction or 0}"))

@@ -1,0 +1,226 @@
+"""Compare the segments of an answer with its text: what only the text has is put where it belongs.
+
+Servers drop words at their own window borders from the segments and keep them in the text (vllm-project/vllm#58029), give
+segments of the beginning alone, or segments without times. Compared are letters and digits alone, whatever the script;
+two long texts by their common stretches, in time that grows with their length.
+"""
+
+import unicodedata
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from functools import reduce
+from itertools import accumulate, pairwise
+from typing import Final
+
+from watcher.client.found import Item, spliced
+
+#: Letters in a stretch by which two texts are held to each other: it has to be in each of them once.
+_STRETCH: Final = 8
+#: A text that says the same in other words (numbers, spelling) is at most so many times as long, and so many letters.
+_REWORDED: Final = 2
+_REWORDED_LETTERS: Final = 8
+#: Letters that two texts may differ in and be compared word by word: four hours of quick speech.
+_MOST_LETTERS: Final = 200_000
+#: Pairs of words in a difference that is compared word by word.
+_MOST_PAIRS: Final = 40_000
+#: Signs within a word.
+_INNER: Final = frozenset("-'\u2019")
+#: What ends in a colon and is no longer than this (characters) is the name of a speaker.
+_NAME: Final = 40
+
+
+def letters(text: str) -> str:
+    """Return what is compared of a text: letters and digits, case folded."""
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def completed(items: Sequence[Item], text: str) -> list[Item]:
+    """Return the items, with what the text has beyond them in between: in a segment's text, or as one without times."""
+    whole = _Whole(text)
+    missing: dict[int, list[tuple[int, str]]] = {}
+    for gap in _gaps(items, whole):
+        missing.setdefault(gap.place, []).append((gap.inside, whole.cut(gap.first, gap.behind)))
+    result: list[Item] = []
+    for place in range(len(items) + 1):
+        item = items[place] if place < len(items) else None
+        speaker = item.speaker if item else ""
+        inner = []
+        for inside, said in missing.get(place, ()):
+            if inside:
+                inner.append((inside, said))
+            elif not (speaker and len(said) <= _NAME and said.endswith((":", "\uff1a"))):
+                result.append(Item(said))
+        if item:
+            result.append(replace(item, text=_inserted(item.text, inner)) if inner else item)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Letters `first` to before `behind` of the text that are missing before (or `inside` letters into) the item `place`."""
+
+    first: int
+    behind: int
+    place: int
+    inside: int
+
+
+class _Whole:
+    """A text, and where its letters stand in it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        places = [(character, place) for place, written in enumerate(text) for character in letters(written)]
+        self.letters = "".join(character for character, _ in places)
+        self._places = [place for _, place in places]
+
+    def begins_word(self, letter: int) -> bool:
+        """Tell whether a word begins with this letter; where scripts have no blanks, each letter is one."""
+        if not 0 < letter < len(self._places):
+            return True
+        before, place = self._places[letter - 1], self._places[letter]
+        between = self.text[before + 1 : place]
+        return self.text[place] >= "\u0e00" or not all(
+            sign in _INNER or unicodedata.combining(sign) for sign in between
+        )
+
+    def words(self, part: slice) -> list[slice]:
+        """Return the words of a part that begins and ends with a word."""
+        bounds = [letter for letter in range(part.start, part.stop) if self.begins_word(letter)]
+        return [slice(first, behind) for first, behind in pairwise([*bounds, part.stop])]
+
+    def cut(self, first: int, behind: int) -> str:
+        """Return the text from one letter to before another, with the signs behind it."""
+        begin = self._places[first] if first else 0
+        end = self._places[behind] if behind < len(self._places) else len(self.text)
+        return self.text[begin:end].strip()
+
+
+def _gaps(items: Sequence[Item], whole: _Whole) -> Iterator[_Gap]:
+    """Return what the items lack, in order."""
+    had = _Whole(" ".join(item.text for item in items))
+    want, have = whole.letters, had.letters
+    if want == have:
+        return
+    bounds = [0, *accumulate(len(letters(item.text)) for item in items)]
+    counts = [Counter(text.letters[word] for word in text.words(slice(0, len(text.letters)))) for text in (whole, had)]
+    lacking, extra = counts[0] - counts[1], counts[1] - counts[0]
+    letters_lacking = Counter(want) - Counter(have)
+    for rough in _differences(want, have):
+        for here, there in _word_by_word(whole, had, *_to_words(whole, had, *rough)):
+            # Words that are all there stand in another order; words that only the segments have say the same otherwise.
+            elsewhere = not any(want[word] in lacking for word in whole.words(here))
+            elsewhere = elsewhere and letters_lacking.keys().isdisjoint(want[here])
+            otherwise = any(have[word] in extra for word in had.words(there))
+            missing, other = here.stop - here.start, there.stop - there.start
+            if elsewhere or (otherwise and missing <= _REWORDED * other + _REWORDED_LETTERS):
+                continue
+            place = bisect_left(bounds, there.start)
+            place -= bounds[place] > there.start
+            yield _Gap(here.start, here.stop, place, there.start - bounds[place])
+
+
+def _to_words(whole: _Whole, had: _Whole, here: slice, there: slice) -> tuple[slice, slice]:
+    """Widen a difference to whole words, on both sides by the letters that are the same."""
+    first, second = here.start, there.start
+    while not (whole.begins_word(first) and had.begins_word(second)):
+        first, second = first - 1, second - 1
+    behind, end = here.stop, there.stop
+    while not (whole.begins_word(behind) and had.begins_word(end)):
+        behind, end = behind + 1, end + 1
+    return slice(first, behind), slice(second, end)
+
+
+def _word_by_word(whole: _Whole, had: _Whole, here: slice, there: slice) -> Iterator[tuple[slice, slice]]:
+    """Take the words out of a difference that both have, where it is small enough for that."""
+    ours, theirs = whole.words(here), had.words(there)
+    if not ours or not theirs or len(ours) * len(theirs) > _MOST_PAIRS:
+        yield here, there
+        return
+    words = [whole.letters[word] for word in ours], [had.letters[word] for word in theirs]
+    firsts = [*(word.start for word in ours), here.stop], [*(word.start for word in theirs), there.stop]
+    for kind, first, behind, second, end in SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+        if kind != "equal":
+            yield slice(firsts[0][first], firsts[0][behind]), slice(firsts[1][second], firsts[1][end])
+
+
+def _differences(want: str, have: str) -> Iterator[tuple[slice, slice]]:
+    """Return the stretches of two texts that differ, in order; either of a pair may be empty."""
+    at = there = _common(want, 0, have, 0)
+    tail = min(_common(want[::-1], 0, have[::-1], 0), len(want) - at, len(have) - there)
+    ends = len(want) - tail, len(have) - tail
+    for first, second in [*_anchors(want[at : ends[0]], have[there : ends[1]], (at, there)), ends]:
+        if first < at or second < there:
+            continue
+        # The two agree some way back, too.
+        back = 0
+        while first - back > at and second - back > there and want[first - back - 1] == have[second - back - 1]:
+            back += 1
+        if first - back > at or second - back > there:
+            yield slice(at, first - back), slice(there, second - back)
+        length = min(_common(want, first, have, second), ends[0] - first, ends[1] - second)
+        at, there = first + length, second + length
+
+
+def _common(first: str, begin: int, second: str, start: int) -> int:
+    """Return how many characters two texts have in common from these places on."""
+    length, step = 0, 64
+    while step:
+        ours = first[begin + length : begin + length + step]
+        if len(ours) == step and ours == second[start + length : start + length + step]:
+            length += step
+        else:
+            step //= 2
+    return length
+
+
+def _anchors(first: str, second: str, offset: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return where stretches begin that each text has once, as many as follow each other in both (a patience diff).
+
+    Places are counted from `offset`. Texts of more than some hours of speech are not compared any closer.
+    """
+    if max(len(first), len(second)) > _MOST_LETTERS:
+        return []
+    places = _once(second)
+    pairs = [(place, places[stretch]) for stretch, place in _once(first).items() if stretch in places]
+    # The longest ascending subsequence: tails[n] is the last pair of the best run of n + 1.
+    tails: list[int] = []
+    runs: list[int] = []
+    before: list[int] = []
+    for index, (_, place) in enumerate(pairs):
+        run = bisect_left(tails, place)
+        before.append(runs[run - 1] if run else -1)
+        tails[run : run + 1] = [place]
+        runs[run : run + 1] = [index]
+    chosen: list[tuple[int, int]] = []
+    index = runs[-1] if runs else -1
+    while index >= 0:
+        chosen.append(pairs[index])
+        index = before[index]
+    return [(ours + offset[0], theirs + offset[1]) for ours, theirs in reversed(chosen)]
+
+
+def _once(text: str) -> dict[str, int]:
+    """Return where each stretch begins that a text has once only, in order."""
+    found: dict[str, int] = {}
+    for place in range(len(text) - _STRETCH + 1):
+        stretch = text[place : place + _STRETCH]
+        found[stretch] = -1 if stretch in found else place
+    return {stretch: place for stretch, place in found.items() if place >= 0}
+
+
+def _inserted(text: str, missing: Sequence[tuple[int, str]]) -> str:
+    """Put words into a text, each behind so many of its letters; the places ascend."""
+    parts: list[str] = []
+    passed = begin = 0
+    waiting = list(reversed(missing))
+    for place, written in enumerate(text):
+        while waiting and passed >= waiting[-1][0] and written.isalnum():
+            parts += [text[begin:place], waiting.pop()[1]]
+            begin = place
+        passed += len(letters(written))
+    pieces = [*parts, text[begin:]]
+    return reduce(spliced, [piece.strip() for piece in pieces if piece.strip()])

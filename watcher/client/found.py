@@ -1,0 +1,58 @@
+"""What was found in an answer, before its times are made sense of: the values between the readers and the transcript."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+#: Scripts written without blanks between words: Thai to Khmer, kana, Han, and their punctuation.
+UNSPACED: Final = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]"
+)
+
+
+class Unfit(Exception):  # noqa: N818 - a finding on the way to one of our errors, not an error of its own
+    """A 200 that holds no transcript; `error` is the JSON object that says why, if there is one."""
+
+    def __init__(self, message: str, *, error: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A segment or a word as the server gave it; a time that is missing is None."""
+
+    text: str
+    start: float | None = None
+    end: float | None = None
+    speaker: str = ""
+    words: tuple["Item", ...] = ()
+    #: The server's own object, which holds the metrics.
+    entry: Mapping[str, Any] | None = None
+    #: Its times are seconds: their name or notation says so. Else `timing.in_seconds` finds their unit out.
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The parts of an answer in the order they stand in it; each may be missing."""
+
+    text: str = ""
+    segments: tuple[Item, ...] = ()
+    #: Words that stand beside the segments, not inside of them.
+    words: tuple[Item, ...] = ()
+    #: ISO code; "" where the answer names none that is known.
+    language: str = ""
+    #: The answer's own word about the length of its audio, in the answer's unit; 0: none.
+    duration: float = 0.0
+    #: How sure the server is of the language, from 0 to 1; None: it does not say.
+    language_probability: float | None = None
+
+
+def spliced(before: str, after: str) -> str:
+    """Return two texts as one, with a blank between them where their scripts have one."""
+    if not before or not after or (UNSPACED.match(before[-1]) and UNSPACED.match(after[0])):
+        return before + after
+    return f"{before} {after}"

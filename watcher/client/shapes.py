@@ -1,0 +1,412 @@
+"""Find text, segments, words and times in a JSON answer, by any reasonable name and nesting.
+
+Names are compared folded: ``start_time``, ``startTime`` and ``StartTime`` are one. The names are those of OpenAI,
+whisper.cpp, faster-whisper, WhisperX, transformers, FunASR, NeMo, VibeVoice, Deepgram, AssemblyAI, Azure and Google, which
+relays and home-made servers pass on or imitate.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any, Final
+
+from watcher.client.found import UNSPACED, Found, Item, Unfit
+from watcher.client.subtitle import clock_seconds
+from watcher.languages import code
+
+#: A text under a key may itself be JSON or a subtitle: who reads it is handed in.
+ReadText = Callable[[str], Found]
+
+#: How deep a transcript may be wrapped.
+_DEPTH: Final = 8
+
+
+def found_in(value: object, read_text: ReadText) -> Found:
+    """Return what a JSON value holds; `read_text` reads the texts in it. Raises Unfit where there is nothing."""
+    found = _found(value, read_text, _DEPTH)
+    if found is None:
+        raise Unfit("the answer is JSON without a transcript")
+    return found
+
+
+def item_of(entry: Mapping[str, Any], *, factor: float | None = None) -> Item:
+    """Return a segment or word as its object describes it; `factor` makes seconds of its times (None: not known)."""
+    names = _folded(entry)
+    start, end = _times(names, factor)
+    text = _said(names)
+    exact = any(time is not None and time.exact for time in (start, end))
+    words = _inner_words(names, text, factor)
+    begin, until = (None if time is None else time.seconds for time in (start, end))
+    return Item(text, begin, until, _speaker(names), words, entry, exact)
+
+
+def number(value: object) -> float | None:
+    """Read a finite number, which may be a string; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if abs(found) < float("inf") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, in seconds if `exact`, else in a unit that is not known."""
+
+    seconds: float
+    exact: bool
+
+    def times(self, factor: float | None) -> "Moment":
+        """Return the time in seconds by a factor that is known; None: it is not."""
+        return self if factor is None or self.exact else Moment(self.seconds * factor, exact=True)
+
+
+def moment(value: object) -> Moment | None:
+    """Read a time: a number, or ``3.2s``, ``3200 ms``, ``00:00:03.200``, ``0:03,2``, ``PT3.2S``; None for anything else."""
+    plain = number(value)
+    if plain is not None:
+        return Moment(plain, exact=False)
+    match = _CLOCK.fullmatch(value.strip()[:40]) if isinstance(value, str) else None
+    if match is None:
+        return None
+    hours, minutes, seconds, unit = match.groups()
+    total = clock_seconds(int(hours or 0), int(minutes or 0), float(seconds.replace(",", ".")))
+    return Moment(total / 1000 if unit and unit.lower().startswith("m") else total, exact=True)
+
+
+_CLOCK: Final = re.compile(
+    r"(?:PT)?(?:(?:(\d{1,4})[:H])?(\d{1,4})[:M])?(\d{1,9}(?:[.,]\d{1,9})?) ?(ms|milliseconds|s|sec|seconds)?",
+    re.IGNORECASE,
+)
+
+
+# Names.
+
+
+@lru_cache(maxsize=1024)
+def _fold(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _folded(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object by its folded names; of two names that fold alike the first counts."""
+    return {_fold(name): inner for name, inner in reversed(list(value.items()))}
+
+
+def _names(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+_TEXTS: Final = _names("""text htmlmessage transcript transcription transcribedtext transcriptiontext transcripttext recognizedtext displaytext
+    outputtext asrtext predictedtext generatedtext translation translatedtext result results output response content data
+    prediction answer""")
+_SEGMENTS: Final = _names("segments segment chunks sentences sentenceinfo utterances captions cues subtitles phrases")
+#: The chunks of transformers are segments, or words: by what is in them.
+_WORDS: Final = _names("words word wordsegments wordtimestamps wordinfo chunks")
+#: What a transcript is wrapped in; of alternatives the first is the best.
+_WRAPPERS: Final = _names("""result results data output outputs response transcription transcriptions transcript transcripts translation
+    alternatives nbest choices message delta channels predictions prediction payload body content answer""")
+_ALTERNATIVES: Final = frozenset({"alternatives", "nbest", "choices"})
+_LANGUAGES: Final = ("language", "detectedlanguage", "languagecode", "lang", "locale")
+#: As whisper.cpp names it, and as faster-whisper does.
+_PROBABILITIES: Final = ("detectedlanguageprobability", "languageprobability")
+_ENTRY_TEXTS: Final = _names("""punctuatedword word text transcript sentence segment content caption utterance displaytext display line token
+    value""")
+_SPEAKERS: Final = ("speaker", "spk", "speakerid", "speakerlabel", "speakername", "speakertag")
+#: FunASR's times are milliseconds, by its documentation.
+_MILLISECONDS: Final = frozenset({"sentenceinfo"})
+
+_PAIRS: Final = ("timestamp", "timestamps", "timespan", "span", "interval", "range", "time", "offsets")
+_UNITS: Final = {
+    "": None,
+    **dict.fromkeys(("s", "sec", "secs", "seconds", "inseconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millis", "milliseconds", "inmilliseconds"), 0.001),
+    **dict.fromkeys(("ticks", "inticks"), 1e-7),
+}
+
+
+class _TimeNames:
+    """Names of one kind of time, the best first, each also with a unit behind it."""
+
+    def __init__(self, names: str) -> None:
+        self._spelled = [(name + unit, factor) for name in _names(names) for unit, factor in _UNITS.items()]
+        self._ranks = {name: rank for rank, (name, _) in enumerate(self._spelled)}
+
+    def read(self, names: Mapping[str, Any], factor: float | None = None) -> Moment | None:
+        """Return the time; `factor` makes seconds of one whose name and notation have no unit. None: there is no time."""
+        for rank in sorted(self._ranks[name] for name in names.keys() & self._ranks.keys()):
+            name, unit = self._spelled[rank]
+            if (time := moment(names[name])) is not None:
+                return time.times(factor if unit is None else unit)
+        return None
+
+
+_START: Final = _TimeNames(
+    "start begin from starttime begintime starttimestamp startat startts onset offset timestart ts"
+)
+_END: Final = _TimeNames("end stop to endtime stoptime endtimestamp endat endts finish timeend")
+_LENGTH: Final = _TimeNames("duration dur length")
+_WHOLE: Final = _TimeNames("duration audioduration totalduration mediaduration audiolength")
+
+
+# Objects and lists.
+
+
+def _found(value: object, read_text: ReadText, depth: int) -> Found | None:
+    if depth == 0:
+        return None
+    if isinstance(value, str):
+        return read_text(value)
+    if isinstance(value, list):
+        return _of_list(value, read_text, depth - 1)
+    if isinstance(value, dict):
+        return _of_object(value, read_text, depth - 1)
+    return None
+
+
+def _of_object(answer: Mapping[str, Any], read_text: ReadText, depth: int) -> Found | None:
+    names = _folded(answer)
+    if _plainly_an_error(names):
+        raise Unfit("the server reports an error", error=answer)
+    texts = [value for key in _TEXTS if isinstance(value := names.get(key), str)]
+    text = next((value for value in texts if value.strip()), "")
+    segments = _entries(names, _SEGMENTS)
+    words = _items(names, _WORDS) or _paired(names, text)
+    found: Found | None = None
+    if text or texts:
+        found = read_text(text)
+    if segments or words:
+        found = replace(found or Found(), segments=tuple(segments), words=tuple(words))
+    elif (inner := _wrapped(names, read_text, depth)) is not None:
+        found = _combined(found, inner)
+    if found is None or found == Found():
+        if _failed(names) or (found is None and _explained(names)):
+            raise Unfit("the server reports an error", error=answer)
+        if isinstance(status := names.get("status"), str) and status.lower() in _UNFINISHED:
+            raise Unfit("the answer is not finished")
+    if found is None and not any(isinstance(names.get(key), list) for key in _SEGMENTS):
+        return None
+    return _described(found or Found(), names)
+
+
+def _combined(outer: Found | None, inner: Found) -> Found:
+    """Return what two levels of an answer hold; what both have counts as the outer one has it."""
+    if outer is None:
+        return inner
+    return replace(inner, **{name: value for name in _PARTS if (value := getattr(outer, name))})
+
+
+_PARTS: Final = tuple(part.name for part in fields(Found))
+
+
+def _single_words(items: Sequence[Item]) -> bool:
+    """Tell whether segments are words by another name, as the chunks of transformers may be."""
+    texts = [item.text.strip() for item in items]
+    return len(texts) > 2 and all(  # noqa: PLR2004 - two may be short answers
+        text and not any(character.isspace() for character in text) and (text.isascii() or len(text) == 1)
+        for text in texts
+    )
+
+
+def _described(found: Found, names: Mapping[str, Any]) -> Found:
+    """Add language and duration where the object names them."""
+    places = [names, *(_folded(inner) for key in ("info", "metadata") if isinstance(inner := names.get(key), dict))]
+    spoken = (code(value) for place in places for key in _LANGUAGES if isinstance(value := place.get(key), str))
+    language = next((found for found in spoken if found), "") or found.language
+    lengths = [length.seconds for place in places if (length := _WHOLE.read(place)) is not None]
+    usage = names.get("usage")
+    if isinstance(usage, dict) and usage.get("type") == "duration":
+        lengths.append(number(usage.get("seconds")) or 0.0)
+    duration = next((length for length in lengths if length > 0), found.duration)
+    sure = (number(place.get(key)) for place in places for key in _PROBABILITIES)
+    probability = next((value for value in sure if value is not None), found.language_probability)
+    return replace(found, language=language, duration=duration, language_probability=probability)
+
+
+def _wrapped(names: Mapping[str, Any], read_text: ReadText, depth: int) -> Found | None:
+    for key in _WRAPPERS:
+        value = names.get(key)
+        if not isinstance(value, dict | list) or not value:
+            continue
+        if key in _ALTERNATIVES and isinstance(value, list):
+            value = value[0]
+        found = _found(value, read_text, depth)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> Found | None:
+    if any(isinstance(value, str) for value in values) and not any(isinstance(value, dict | list) for value in values):
+        return read_text(" ".join(value for value in values if isinstance(value, str)))
+    objects = [value for value in values if isinstance(value, dict)]
+    if any(_times(_folded(value), None) != (None, None) for value in objects):
+        return Found(segments=tuple(item_of(value) for value in objects))
+    parts = [part for value in values if (part := _found(value, read_text, depth)) is not None]
+    return joined(parts) if parts else None
+
+
+def joined(parts: Sequence[Found]) -> Found:
+    """Return the parts of one answer as one."""
+    return Found(
+        " ".join(part.text for part in parts if part.text),
+        tuple(item for part in parts for item in _segments_or_text(part, parts)),
+        tuple(word for part in parts for word in part.words),
+        next((part.language for part in parts if part.language), ""),
+        max((part.duration for part in parts), default=0.0),
+        next((part.language_probability for part in parts if part.language_probability is not None), None),
+    )
+
+
+def _segments_or_text(part: Found, parts: Sequence[Found]) -> tuple[Item, ...]:
+    """Return a part's segments; where only other parts have some, its text is one without times."""
+    if part.segments or part.words or not part.text or not any(other.segments for other in parts):
+        return part.segments
+    return (Item(part.text),)
+
+
+# Errors.
+
+
+_UNFINISHED: Final = frozenset({"queued", "pending", "processing", "running", "in_progress", "starting", "submitted"})
+_FAILED: Final = frozenset({"failure", "failed", "error"})
+_NO_ERROR: Final = frozenset({"", "0", "none", "null", "ok", "success", "no error", "false"})
+
+
+def _plainly_an_error(names: Mapping[str, Any]) -> bool:
+    error = names.get("error")
+    return _says_something(error) if isinstance(error, str) else bool(error)
+
+
+def _failed(names: Mapping[str, Any]) -> bool:
+    """Tell whether an object without any word of a transcript says that something went wrong."""
+    status = names.get("status", names.get("recognitionstatus"))
+    return (
+        any(names.get(key) for key in ("errors", "err", "errormessage", "errormsg", "errmsg", "fault"))
+        or (isinstance(status, str) and status.lower() in _FAILED)
+        or names.get("success") is False
+    )
+
+
+def _explained(names: Mapping[str, Any]) -> bool:
+    """Tell whether an object without a text has a message in its place."""
+    return bool(names.get("detail")) or any(_says_something(names.get(key)) for key in ("message", "msg"))
+
+
+def _says_something(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() not in _NO_ERROR
+
+
+# Entries: segments and words.
+
+
+def _entries(names: Mapping[str, Any], keys: Sequence[str]) -> list[Item]:
+    for place in (names, *_time_tables(names)):
+        for key in keys:
+            value = place.get(key)
+            if not isinstance(value, list):
+                continue
+            factor = 0.001 if key in _MILLISECONDS else None
+            if value and all(isinstance(entry, str) for entry in value):
+                return [Item(entry) for entry in value]
+            if items := [item_of(entry, factor=factor) for entry in value if isinstance(entry, dict)]:
+                if key == "chunks" and _single_words(items):
+                    continue
+                return items
+    return []
+
+
+def _items(names: Mapping[str, Any], keys: Sequence[str], factor: float | None = None) -> list[Item]:
+    """Return words that stand in objects; a list of bare words has no times, and the text has the words."""
+    for place in (names, *_time_tables(names)):
+        for key in keys:
+            value = place.get(key)
+            entries = [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+            items = [item_of(entry, factor=factor) for entry in entries]
+            if items and (key != "chunks" or _single_words(items)):
+                return items
+    return []
+
+
+def _time_tables(names: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects that hold lists of segments and words by kind: NeMo's ``timestamp``."""
+    return [_folded(value) for key in ("timestamp", "timestamps") if isinstance(value := names.get(key), dict)]
+
+
+def _paired(names: Mapping[str, Any], text: str) -> list[Item]:
+    """Return the words of a text whose times stand beside it as pairs of milliseconds: FunASR's ``timestamp``."""
+    pairs = names.get("timestamp")
+    words = _SPOKEN.findall(text)
+    if not isinstance(pairs, list) or len(words) != len(pairs):
+        return []
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004 - start and end
+        return []
+    times = [[None if (time := number(value)) is None else time / 1000 for value in pair] for pair in pairs]
+    return [Item(word, start, end, exact=True) for word, (start, end) in zip(words, times, strict=True)]
+
+
+#: A word, or a character where words are not set apart by blanks.
+_SPOKEN: Final = re.compile(
+    r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+(?:'[^\W_]+)?"
+)
+
+
+def _said(names: Mapping[str, Any]) -> str:
+    for key in _ENTRY_TEXTS:
+        value = names.get(key)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+    for key in _ALTERNATIVES:
+        value = names.get(key)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return _said(_folded(value[0]))
+    return ""
+
+
+def _speaker(names: Mapping[str, Any]) -> str:
+    for key in _SPEAKERS:
+        value = names.get(key)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return str(value)
+    return ""
+
+
+def _times(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | None, Moment | None]:
+    start, end = _START.read(names, factor), _END.read(names, factor)
+    for key in _PAIRS if start is None and end is None else ():
+        unit = 0.001 if key == "offsets" else factor
+        value = names.get(key)
+        if isinstance(value, dict):
+            start, end = _times(_folded(value), unit)
+        elif isinstance(value, list) and len(value) == 2:  # noqa: PLR2004 - start and end
+            start, end = (time and time.times(unit) for time in map(moment, value))
+        elif (time := moment(value)) is not None:
+            start = time.times(unit)
+        if start is not None or end is not None:
+            break
+    if start is not None and end is None and (length := _LENGTH.read(names, factor)) is not None:
+        end = Moment(start.seconds + length.seconds, exact=start.exact)
+    return start, end
+
+
+def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> tuple[Item, ...]:
+    """Return the words inside a segment; whisper.cpp's are tokens, where a leading blank begins a new word."""
+    raw = _items(names, _WORDS, factor) or _paired(names, text)
+    spaced = any(word.text.startswith(" ") for word in raw)
+    words: list[Item] = []
+    for word in raw:
+        if words and spaced and not word.text.startswith(" ") and not UNSPACED.match(word.text):
+            before = words[-1]
+            ends = [end for end in (before.end, word.end) if end is not None]
+            words[-1] = replace(before, text=before.text + word.text, end=max(ends, default=None))
+        elif word.text.strip():
+            words.append(word)
+    # Tokens may cut a character of several bytes in two: such words are worth less than none.
+    if any("\ufffd" in word.text for word in words) and "\ufffd" not in text:
+        return ()
+    return tuple(words)
