@@ -23,7 +23,7 @@ from watcher.job import Fingerprint, Found, Job
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.media import MediaOptions
-from watcher.pipeline import Tools, Turns, Wanted
+from watcher.pipeline import Exhausted, Tools, Turns, Wanted
 from watcher.pipeline.hearing import Heard, Hearing
 from watcher.worker import Beat
 
@@ -102,6 +102,7 @@ def scene(
             submit=pool.submit,
             wanted=lambda _job: WANTED,
             turns=Turns(),
+            exhausted=Exhausted(),
         )
         try:
             now = [0.0]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from daemon import daemon, eventually, watcher
-from scripted import Reply, Server, serving
+from scripted import Asked, Reply, Server, serving
 from test_service import hearing, recording, said
 
 from watcher.cli.main import run
@@ -355,6 +355,23 @@ def test_check_finds_a_working_set_up_fit(as_json: Json, server: Server, tmp_pat
     assert any("transcribed a one-second clip" in finding["message"] for finding in findings)
     assert list(folder.iterdir()) == []
     assert not (tmp_path / "state").exists()
+
+
+def test_check_finds_a_server_fit_that_takes_wav_alone(
+    as_json: Json, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(asked: Asked) -> Reply:
+        if asked.method == "POST" and asked.file[0]["content-type"] != "audio/wav":
+            return Reply({"error": "Only WAV audio is supported"}, status=400)
+        return hearing(asked)
+
+    with serving(script) as running:
+        monkeypatch.setenv("WATCHER_API__URL", running.url)
+        code, document = as_json("check", "--paid")
+
+    messages = [finding["message"] for finding in document["data"]["findings"]]
+    assert code == 0, messages
+    assert any("transcribed a one-second clip" in message for message in messages)
 
 
 def test_check_of_a_dead_server_ends_with_4_and_of_a_missing_folder_with_3(

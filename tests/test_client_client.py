@@ -384,7 +384,7 @@ def test_a_form_that_has_worked_is_not_blamed_for_failures(memory: Memory, uploa
     with talking(sequence(Reply(FULL), Reply(status=500)), memory) as (client, server):
         client.ask(upload, Request())
         for _ in range(4):
-            assert isinstance(refusal(client, upload), PassingError)
+            refusal(client, upload)
 
     assert server.formats == [W] * 5
 
@@ -942,19 +942,32 @@ def failing_at(size: int) -> Script:
     return script
 
 
-def test_a_failure_that_meets_the_same_bytes_twice_while_others_pass_asks_for_another_encoding(
-    memory: Memory, upload: Upload
+@pytest.mark.parametrize("others", [True, False])
+def test_a_failure_that_meets_the_same_bytes_twice_and_no_others_asks_for_another_encoding(
+    memory: Memory, upload: Upload, *, others: bool
 ) -> None:
     with talking(failing_at(500), memory) as (client, _):
         client.ask(upload, Request())
         bad = named(upload, "audio.mp3", 500)
-        first, alone = refusal(client, bad), refusal(client, bad)
-        client.ask(upload, Request())
+        first = refusal(client, bad)
+        if others:
+            client.ask(upload, Request())
         second = refusal(client, bad)
 
-    assert [type(raised) for raised in (first, alone, second)] == [PassingError, PassingError, RemedyError]
+    assert isinstance(first, PassingError)
     assert isinstance(second, RemedyError)
-    assert (second.remedy, second.reason, second.passing) == (Remedy.RECODE, "server", True)
+    assert (second.remedy, second.reason, second.passing, second.alone) == (Remedy.RECODE, "server", True, others)
+
+
+@pytest.mark.parametrize("other", [Reply(status=429), Reply(reset=True), Reply(status=504)])
+def test_a_failure_while_others_are_not_answered_either_is_no_matter_of_the_file(
+    memory: Memory, upload: Upload, other: Reply
+) -> None:
+    with talking(sequence(Reply(FULL), Reply(status=500), other, Reply(status=500)), memory) as (client, _):
+        client.ask(upload, Request())
+        raised = [refusal(client, named(upload, "audio.mp3", size)) for size in (500, 600, 500)]
+
+    assert {type(error) for error in raised} == {PassingError}
 
 
 def test_an_outage_is_no_matter_of_any_file(memory: Memory, upload: Upload) -> None:

@@ -122,15 +122,18 @@ class RemedyError(JobError):
         reason: str = "",
         seconds: float = 0.0,
         passing: bool = False,
+        alone: bool = False,
     ) -> None:
         """`seconds` is the longest audio the server takes (SPLIT only; 0: it did not say).
 
-        `passing`: the server did not refuse the file but failed at it while it answered others.
+        `passing`: the server did not refuse the file but failed at it, again and again, and at no other. `alone`: since it did
+        so first, it has answered others, so it is this file's failure.
         """
         super().__init__(message, hint=hint, reason=reason)
         self.remedy = remedy
         self.seconds = seconds
         self.passing = passing
+        self.alone = alone
 
 
 class PassingError(JobError):

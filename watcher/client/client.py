@@ -52,8 +52,9 @@ _SHORTEST_SECONDS: Final = 60.0
 _AROUND: Final = 60.0
 #: The field with samples of known speakers.
 _VOICES: Final = "known_speaker_references"
-#: Uploads whose failures are kept in mind.
+#: Uploads whose failures are kept in mind; and so many at once are no matter of one of them.
 _FAILURES_KEPT: Final = 1000
+_SEVERAL: Final = 2
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
 
@@ -93,10 +94,12 @@ class Client:
         self._doubts: dict[tuple[str, str], int] = {}
         self._met: deque[tuple[str, int, float]] = deque(maxlen=100)
         self._noted: set[tuple[str, ...]] = set()
-        #: Answers so far; how many there were when the server first failed at some bytes; formats it gave answers about.
+        #: Answers so far; formats they were about; how many there were when the server first failed at some bytes.
         self._answered = 0
-        self._failed: dict[tuple[str, int, float], int] = {}
         self._taken: set[str] = set()
+        self._failed: dict[tuple[str, int, float], int] = {}
+        #: What was not answered since the last answer, as far as it takes to know whether it is one upload.
+        self._failing: set[tuple[str, int, float]] = set()
         #: Tasks for which a refusal that names nothing met the plainest format, too.
         self._plainest_refused: set[str] = set()
 
@@ -112,8 +115,8 @@ class Client:
     ) -> Answer:
         """Return the server's answer about one file, asked in the richest form it honours.
 
-        `suspect`: the server failed at this sound in another encoding, while it answered others; a failure counts as a
-        refusal then. `thorough`: no other encoding of it is left, so what names nothing is met with simpler response formats,
+        `suspect`: the server failed at this sound in another encoding, and at no other sound; a failure counts as a refusal
+        then. `thorough`: no other encoding of it is left, so what names nothing is met with simpler response formats,
         then without the prompt, even where others pass as they are.
 
         `voices`: at most four speakers to be called by their names, where the server tells speakers apart and knows the field.
@@ -140,7 +143,7 @@ class Client:
             else:
                 again = self._second_thought(talk, request) or self._simpler(talk, found, request)
                 if again is None:
-                    error = self._error(talk, found, upload, request)
+                    error = self._failure(talk, found, upload) or self._error(found, upload, request)
                     if self.retired and isinstance(error, AccountError):
                         # Of an account that nobody uses any more: no reason to hold up the others.
                         raise StoppedError("it was asked with settings that were replaced meanwhile") from error
@@ -226,6 +229,7 @@ class Client:
         try:
             reply = self._wire.post(url, fields, upload, seconds=seconds)
         except PassingError as error:
+            self._note_failing(upload)
             if error.reason == "reset_sending" and self._again("reset", upload):
                 raise RemedyError(
                     "the server cuts the connection while the file is sent: it may be too large",
@@ -368,6 +372,7 @@ class Client:
         with self._lock:
             self._answered += 1
             self._failed.pop(_bytes_of(upload), None)
+            self._failing.clear()
             self._doubts.pop((request.task, talk.form.name), None)
         self._taken.add(_format_of(upload))
         self._notebook.doubt_server(refused=_format_of(upload))
@@ -389,14 +394,23 @@ class Client:
             self._noted.add(note)
             _log.info("api.degraded", asked=talk.form.name, got=got, reason="ignored", model=self.endpoint.model)
 
-    def _error(self, talk: "_Talk", verdict: Verdict, upload: Upload, request: Request) -> JobError:
+    def _failure(self, talk: "_Talk", verdict: Verdict, upload: Upload) -> RemedyError | None:
+        """Return the error for a failure that follows these bytes: their sound may pass in another encoding."""
+        if verdict.ruling not in {Ruling.PASSING, Ruling.CROWDED}:
+            return None
+        if verdict.reason != "server":
+            self._note_failing(upload)
+            return None
+        # Other bytes, but the sound is the one that it failed at before.
+        again, alone = (True, False) if talk.suspect else self._has_failed(upload)
+        if not again:
+            return None
+        message = verdict.error(secret=self.endpoint.secret).message
+        return RemedyError(message, remedy=Remedy.RECODE, reason=verdict.reason, passing=True, alone=alone)
+
+    def _error(self, verdict: Verdict, upload: Upload, request: Request) -> JobError:
         """Return the error to raise, after noting what it teaches about the server."""
         match verdict.ruling:
-            case Ruling.PASSING if verdict.reason == "server" and (talk.suspect or self._fails_alone(upload)):
-                error = verdict.error(secret=self.endpoint.secret)
-                return RemedyError(
-                    error.message, remedy=Remedy.RECODE, hint=error.hint, reason=error.reason, passing=True
-                )
             case Ruling.RECODE if verdict.offered and (sent := _format_of(upload)) not in verdict.offered:
                 # What it names is all that it takes; where it names what was sent, too, it only dislikes this file.
                 self._notebook.learn_server(refused=(container.ACCEPTED | {sent}) - verdict.offered)
@@ -428,13 +442,24 @@ class Client:
                 verdict = replace(verdict, ruling=Ruling.RECODE, reason="refused")
         return verdict.error(secret=self.endpoint.secret)
 
-    def _fails_alone(self, upload: Upload) -> bool:
-        """Say whether the server failed at these bytes before, and answered about others since: then it is about them."""
+    def _has_failed(self, upload: Upload) -> tuple[bool, bool]:
+        """Note that the server failed at these bytes; return whether it fails at no others, and whether it answers others.
+
+        Both are only said of bytes that it failed at before.
+        """
+        key = _bytes_of(upload)
+        self._note_failing(upload)
         with self._lock:
-            since = self._failed.setdefault(_bytes_of(upload), self._answered)
+            known = key in self._failed
+            alone = self._answered > self._failed.setdefault(key, self._answered)
             while len(self._failed) > _FAILURES_KEPT:
                 del self._failed[next(iter(self._failed))]
-            return self._answered > since
+            return known and (alone or self._failing == {key}), alone
+
+    def _note_failing(self, upload: Upload) -> None:
+        with self._lock:
+            if len(self._failing) < _SEVERAL:
+                self._failing.add(_bytes_of(upload))
 
     def _again(self, what: str, upload: Upload) -> bool:
         """Say whether a file met this before: chance seldom strikes the same file twice."""

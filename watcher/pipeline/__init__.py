@@ -6,7 +6,8 @@ the moment it arrives, so whatever ends a run, the next one asks only for what i
 """
 
 from watcher.pipeline.line import render, run
+from watcher.pipeline.remedies import Exhausted
 from watcher.pipeline.tools import Beat, Progress, Submit, Tools, Wanted
 from watcher.pipeline.turns import Turns
 
-__all__ = ["Beat", "Progress", "Submit", "Tools", "Turns", "Wanted", "render", "run"]
+__all__ = ["Beat", "Exhausted", "Progress", "Submit", "Tools", "Turns", "Wanted", "render", "run"]

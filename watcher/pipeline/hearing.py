@@ -221,24 +221,23 @@ class Hearing:
             try:
                 heard = self._whole(form, *accepted) if form.whole and accepted is not None else self._pieces(form)
             except RemedyError as error:
-                if error.passing and self._sketch in self._tools.exhausted:
-                    raise _given_up(error) from error
-                other = remedies.next(error, refused=client.limits().refused)
+                tried = error.passing and self._sketch in self._tools.exhausted
+                other = None if tried else remedies.next(error, refused=client.limits().refused)
                 if other is None:
-                    raise self._without_remedy(error) from error
+                    raise self._without_remedy(error, tried=tried) from error
                 _log.info("api.degraded", remedy=str(error.remedy), codec=other.options.codec, message=error.message)
             else:
                 if not self._simplified:
                     client.learn_refused(remedies.rejected)
                 return heard
 
-    def _without_remedy(self, error: RemedyError) -> JobError:
-        """Return the error of a recording that was refused in every form.
+    def _without_remedy(self, error: RemedyError, *, tried: bool) -> JobError:
+        """Return the error of a recording that is left without a form.
 
-        A server that failed may have been about to go down, whatever it answered about others before: then the recording
-        gets one more request, in its next attempt.
+        Where the server did not refuse it but failed, it may be about to go down, so the recording keeps its attempts, with
+        one request each (`tried`: the forms were gone through before). It fails once the server has answered others since.
         """
-        if not error.passing:
+        if not error.passing or (tried and error.alone):
             return _given_up(error)
         self._tools.exhausted.add(self._sketch)
         return PassingError(error.message, hint=error.hint, reason=error.reason)

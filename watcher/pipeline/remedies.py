@@ -24,7 +24,7 @@ class Form:
     options: MediaOptions
     #: It is sent as it is, neither cut nor encoded.
     whole: bool = False
-    #: The server failed at the recording in another form while it answered others: a failure counts as a refusal.
+    #: The server failed at the recording in another form, and at no other recording: a failure counts as a refusal.
     suspect: bool = False
     #: No other encoding is left: where this one is refused, too, the question is made simpler.
     last: bool = False
@@ -96,10 +96,7 @@ def _split(options: MediaOptions, most: float) -> MediaOptions:
 
 
 class Exhausted:
-    """Recordings at which a server failed in every form while it answered others; shared by all workers.
-
-    The chain is gone through once: when such a recording fails the next time as well, it is the recording's failure.
-    """
+    """Recordings at which a server failed in every form; shared by all workers, so that each form is tried once."""
 
     def __init__(self) -> None:
         self._known: dict[str, None] = {}

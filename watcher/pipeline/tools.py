@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -74,4 +74,4 @@ class Tools:
     submit: Submit
     wanted: Callable[[Job], Wanted]
     turns: Turns
-    exhausted: Exhausted = field(default_factory=Exhausted)
+    exhausted: Exhausted

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,10 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from watcher.client import Client, Endpoint, Request, Upload
+from watcher.client import Answer, Client, Endpoint, Request, Upload
 from watcher.client.survey import survey
 from watcher.config import Config
-from watcher.errors import ConfigError, JobError, StateError, WatcherError
+from watcher.errors import ConfigError, JobError, Remedy, RemedyError, StateError, WatcherError
 from watcher.fleet import Host
 from watcher.folders import Folder, How, ProbeResult, probe
 from watcher.ledger import holder, open_ledger
@@ -282,22 +283,42 @@ def _paid(endpoint: Endpoint) -> Iterator[Finding]:
     client = Client(endpoint, memory=_Forgetful())
     clip = resources.files("watcher").joinpath("data", _CLIP)
     with resources.as_file(clip) as path:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             began = time.monotonic()
-            upload = Upload(descriptor, path.stat().st_size, 1.0, "audio.flac", "audio/flac")
-            answer = client.ask(upload, Request())
+            answer = _answer(client, path)
         except JobError as error:
             yield Finding("endpoint", Grade.FAIL, f"it does not transcribe: {error.message}", error.hint)
             return
         finally:
-            os.close(descriptor)
             client.close()
     seconds = time.monotonic() - began
     timed = answer.transcript.timed
     message = f"it transcribed a one-second clip in {seconds:.1f} s, asked for as {answer.format}"
     hint = "" if timed else "this model gives no times, so no subtitles: whisper-1 does"
     yield Finding("endpoint", Grade.OK if timed else Grade.WARN, message, hint)
+
+
+def _answer(client: Client, clip: Path) -> Answer:
+    """Return the server's answer about the clip; where it refuses FLAC, about WAV, which is what it would get from the service."""
+    try:
+        return _asked(client, clip, "audio.flac", "audio/flac")
+    except RemedyError as error:
+        if error.remedy is not Remedy.RECODE:
+            raise
+    from watcher.media.encode import transcode  # noqa: PLC0415 - libav and numpy, which no other command needs
+
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder, "second.wav")
+        transcode(clip, wav, "wav")
+        return _asked(client, wav, "audio.wav", "audio/wav")
+
+
+def _asked(client: Client, path: Path, name: str, mime: str) -> Answer:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return client.ask(Upload(descriptor, path.stat().st_size, 1.0, name, mime), Request())
+    finally:
+        os.close(descriptor)
 
 
 class _Forgetful:

@@ -20,7 +20,7 @@ from watcher.ledger import Ledger
 from watcher.ledger.patience import Patience, patient
 from watcher.ledger.salvage import open_or_salvage
 from watcher.overrides import Overrides, Problem
-from watcher.pipeline import Tools, Turns
+from watcher.pipeline import Exhausted, Tools, Turns
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew
 from watcher.service.errands import Errands
@@ -121,6 +121,7 @@ class House:
         self._retired: list[Client] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._turns = Turns()
+        self._exhausted = Exhausted()
         self.leases = Leases(self.ledger)
         self._probes = Probes()
         self._idle = self.waiting(stop)
@@ -278,6 +279,7 @@ class House:
             submit=self._submit,
             wanted=rooms.wanted,
             turns=self._turns,
+            exhausted=self._exhausted,
         )
         return pipeline.run(job, tools, beat)
 

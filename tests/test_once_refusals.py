@@ -1,0 +1,98 @@
+"""A batch against servers that refuse and fail in their own ways: the real command, real recordings, every request counted."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from daemon import watcher
+from scripted import Asked, Reply, Script, Server, serving
+from sounds import speechlike
+
+HEARD = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
+
+
+def once(server: Server, folder: Path, state: Path) -> dict[str, Any]:
+    done = watcher(
+        "once",
+        folder,
+        "--json",
+        *("--set", f"state.dir={state}", "--set", f"api.url={server.url}", "--set", "api.attempts=3"),
+        environ={"WATCHER_CONFIG": os.devnull},
+        check=False,
+    )
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def kinds(asked: list[Asked]) -> list[str]:
+    return [one.file[0]["content-type"] for one in asked]
+
+
+def test_a_server_that_takes_wav_alone_does_a_batch_and_the_next_one_without_a_refusal(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        wav = asked.file[0]["content-type"] == "audio/wav"
+        return HEARD if wav else Reply({"error": {"message": "Only WAV audio is supported"}}, status=400)
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed in range(4):
+        speechlike(folder / f"{seed}.mp3", 2.0, seed=seed)
+    with serving(script) as server:
+        first = once(server, folder, tmp_path / "state")
+        refused = kinds(server.asked).count("audio/mpeg")
+        server.asked.clear()
+        for seed in (8, 9):
+            speechlike(folder / f"{seed}.mp3", 2.0, seed=seed)
+        second = once(server, folder, tmp_path / "state")
+
+    assert (first["exit_code"], len(first["data"]["done"])) == (0, 4)
+    # As many as were on their way before the first refusal was read.
+    assert 1 <= refused <= 4
+    assert (second["exit_code"], len(second["data"]["done"]), kinds(server.asked)) == (0, 2, ["audio/wav"] * 2)
+
+
+def test_what_the_server_has_against_one_file_is_no_matter_of_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name, language in (("good", "en"), ("fails", "de"), ("unknown", "haw")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / ".watcher.toml").write_text(f'[transcript]\nlanguage = "{language}"\n')
+    for seed in range(6):
+        speechlike(folder / "good" / f"{seed}.wav", 2.0, seed=seed)
+    bad = speechlike(folder / "fails" / "bad.ogg", 2.0)
+    recoded = speechlike(folder / "good" / "recoded.mp3", 2.0)
+    unknown = speechlike(folder / "unknown" / "talk.wav", 3.0)
+
+    with serving(script_of(recoded)) as server:
+        document = once(server, folder, tmp_path / "state")
+
+    data = document["data"]
+    assert (document["exit_code"], len(data["done"]), [failed["path"] for failed in data["failed"]]) == (
+        1,
+        8,
+        [str(bad)],
+    )
+    warned = {done["path"]: [warning["code"] for warning in done["warnings"]] for done in data["done"]}
+    assert {path: codes for path, codes in warned.items() if codes} == {str(unknown): ["language_refused"]}
+    of_bad = [one for one in server.asked if one.form.get("language") == "de"]
+    # Up to three tries until no other failed since an answer, every form once, and one more in each later attempt.
+    assert len(of_bad) <= 3 + 6 + 2
+    assert {*kinds(of_bad)} == {"audio/ogg", "audio/flac", "audio/mpeg", "audio/wav"}
+    of_recoded = [one for one in server.asked if len(one.file[1]) == recoded.stat().st_size]
+    assert 2 <= len(of_recoded) <= 7
+    assert recoded.with_suffix(".srt").exists()
+
+
+def script_of(recoded: Path) -> Script:
+    """Fail at one file's bytes and at all that is said to be German; do not know Hawaiian."""
+    size = recoded.stat().st_size
+
+    def script(asked: Asked) -> Reply:
+        language = asked.form.get("language")
+        if len(asked.file[1]) == size or language == "de":
+            return Reply("Internal Server Error", status=500)
+        if language == "haw":
+            return Reply({"detail": [{"type": "enum", "loc": ["body", "language"], "msg": "no"}]}, status=422)
+        return HEARD
+
+    return script
