@@ -42,14 +42,52 @@ def between(text: str, begin: str, end: str) -> str:
 
 
 def logged_events() -> set[str]:
-    """Give the first argument of every call of a logger in the package."""
+    """Return the first argument of every call of a logger in the package."""
     return {event for path in (ROOT / "watcher").rglob("*.py") for event in _events(path.read_text())}
 
 
 def _events(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _EVENT.fullmatch(node.value):
-            yield node.value
+    """Return the events that a module logs: by `_log.info(…)`, `(_log.error if … else _log.warning)(…)`, or under a name.
+
+    Raises AssertionError where an event is neither written there nor under a name of the module.
+    """
+    tree = ast.parse(source)
+    named: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                named.setdefault(name, []).append(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                named.setdefault(name, []).append(value)
+    loggers = {name for name, values in named.items() if ast.unparse(values[-1]) == "structlog.get_logger()"}
+
+    def logs(called: ast.expr) -> bool:
+        match called:
+            case ast.Attribute(value=ast.Name(id=name)):
+                return name in loggers
+            case ast.IfExp(body=body, orelse=other):
+                return logs(body) and logs(other)
+            case ast.Name(id=name):
+                return any(map(logs, named.get(name, ())))
+            case _:
+                return False
+
+    def texts(event: ast.expr) -> Iterator[str]:
+        match event:
+            case ast.Constant(value=str(text)):
+                yield text
+            case ast.IfExp(body=body, orelse=other):
+                yield from texts(body)
+                yield from texts(other)
+            case ast.Name(id=name) if name in named:
+                for value in named[name]:
+                    yield from texts(value)
+            case _:
+                raise AssertionError(f"line {event.lineno}: what event is {ast.unparse(event)}?")
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and logs(node.func):
+            yield from texts(node.args[0])
 
 
 def test_the_settings_table_is_the_codes() -> None:
@@ -61,6 +99,31 @@ def test_every_event_is_documented_and_every_documented_event_is_logged() -> Non
     documented = {match.group() for match in re.finditer(_EVENT, table)}
 
     assert logged_events() == documented
+
+
+def test_an_event_counts_as_logged_where_a_logger_is_called_with_it_and_nowhere_else() -> None:
+    source = """
+import structlog
+
+_log = structlog.get_logger()
+_KEY = "api.key"  # a setting
+_EVENT: Final = "job.done"
+_log.info("file.found", path=1)
+(_log.error if loud else _log.warning)("gate.held", reason="job.lost")
+say = _log.debug if quiet else _log.info
+say("folder.rescanned", again="service.never")
+print("hook.failed")
+other.info("output.written")
+"""
+
+    assert set(_events(source)) == {"file.found", "gate.held", "folder.rescanned"}
+    assert set(_events(source.replace('say("folder', 'tell("folder'))) == {"file.found", "gate.held"}
+    assert set(_events(source.replace('"file.found"', '_EVENT if new else "file.queued"'))) >= {
+        "job.done",
+        "file.queued",
+    }
+    with pytest.raises(AssertionError, match="line 7: what event is made"):
+        list(_events(source.replace('"file.found"', "made()")))
 
 
 def test_every_warning_of_a_result_is_documented_by_its_code() -> None:

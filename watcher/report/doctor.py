@@ -30,7 +30,7 @@ _CERTIFICATE_DAYS: Final = 14.0
 #: Retry times and the day's budget go by the clock; TLS fails long before an hour.
 _CLOCK_SECONDS: Final = 60.0
 #: The setting of the key.
-_SETTING: Final = ".".join(("api", "key"))  # noqa: FLY002 - no event's name, which this would look like
+_SETTING: Final = "api.key"
 #: Part of the watch limit that one service should not exceed.
 _SHARE: Final = 0.8
 
