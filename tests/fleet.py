@@ -12,6 +12,7 @@ from pathlib import Path
 
 from daemon import Daemon, daemon
 from scripted import Asked, Reply, Server
+from tools import succeeds
 
 
 def heard(asked: Asked) -> str:
@@ -68,10 +69,7 @@ class Share:
         home = self._directory / host
         place = home / "mnt" / "recordings"
         place.mkdir(parents=True)
-        if (
-            linked
-            or subprocess.run(["mount", "--bind", self.folder, place], capture_output=True, check=False).returncode
-        ):
+        if linked or not succeeds(["mount", "--bind", self.folder, place]):
             place.rmdir()
             place.parent.rmdir()
             place.parent.symlink_to(self.folder.parent)

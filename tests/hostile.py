@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from daemon import watcher
+from tools import attempt, succeeds
 
 #: No proxy of the machine comes between a daemon and a server on loopback, also where no fixture has cleaned up yet.
 ENVIRON = {"NO_PROXY": "127.0.0.1,localhost"}
@@ -123,15 +123,13 @@ def unmount(path: Path) -> None:
 
 
 def _may_mount() -> bool:
-    if os.geteuid() != 0 or shutil.which("mount") is None:
+    if os.geteuid() != 0:
         return False
     with tempfile.TemporaryDirectory() as place:
-        tried = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, check=False
-        )
-        if tried.returncode == 0:
+        mounted = succeeds(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place])
+        if mounted:
             unmount(Path(place))
-        return tried.returncode == 0
+        return mounted
 
 
 #: Whether this process may mount.
@@ -146,7 +144,6 @@ def mortal() -> list[str]:
     """
     if os.geteuid() != 0:
         return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("root needs setpriv (util-linux) to give up reading what is closed to it")
-    return [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
+    words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    attempt([*words, "true"])
+    return words

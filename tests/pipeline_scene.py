@@ -1,7 +1,6 @@
 """A recording, a real server, and all that a run of the pipeline works with; and a share that can go away."""
 
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from daemon import eventually
 from scripted import Asked, Reply, Script, serving
+from tools import attempt
 
 from watcher.client import Client, Endpoint, Request
 from watcher.cues import Rules
@@ -149,8 +149,7 @@ class Share:
 @contextmanager
 def share(base: Path) -> Iterator[Share]:
     """Yield a mounted share; the test is skipped where there can be none."""
-    if shutil.which("bindfs") is None:
-        pytest.skip("bindfs is not installed")
+    attempt(["bindfs", "--version"])
     made = Share(base)
     made.mount()
     try:

@@ -16,9 +16,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tools import succeeds
 
 #: Debian keeps the server's programs out of PATH, by version.
-_PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
+_PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
 #: Root may not run the server.
 _AS: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
 _NUMBERS = count(1)
@@ -99,20 +100,25 @@ class Cluster:
 def programs() -> Path:
     """Return the directory of the server's programs, or skip the test where there are none."""
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-    places = _places()
-    if not places:
-        pytest.skip("no PostgreSQL server is installed (apt install postgresql)")
-    return places[0]
+    place = _place()
+    if place is None:
+        pytest.skip("no PostgreSQL server can be run here (apt install postgresql)")
+    return place
 
 
 def installed() -> bool:
     """Return whether a cluster can be started here."""
-    return find_spec("psycopg") is not None and bool(_places())
+    return find_spec("psycopg") is not None and _place() is not None
 
 
-def _places() -> list[Path]:
+@cache
+def _place() -> Path | None:
+    """Return a directory with all of the server's programs, which may be run as its user: not a client's alone."""
     found = shutil.which("initdb")
-    return [Path(found).parent] if found else _PLACES
+    for place in [*([Path(found).parent] if found else []), *_PLACES]:
+        if all(succeeds([place / program, "--version"], **_AS) for program in ("initdb", "pg_ctl", "postgres")):
+            return place
+    return None
 
 
 @cache

@@ -10,6 +10,7 @@ import postgres
 import pytest
 from fleet import hearing, recording
 from scripted import serving
+from tools import attempt
 
 from watcher.cli.main import run
 
@@ -20,6 +21,8 @@ def test_the_roles_of_the_page_can_do_what_it_says(tmp_path: Path, monkeypatch: 
     found = re.search(r"<<'SQL'\n(.*?)\nSQL\n", PAGE, re.DOTALL)
     assert found is not None
     cluster = postgres.cluster()
+    psql = shutil.which("psql") or str(postgres.programs() / "psql")
+    attempt([psql, "--version"])
     folder = tmp_path / "recordings"
     folder.mkdir()
     recording(folder / "talk.wav")
@@ -28,7 +31,7 @@ def test_the_roles_of_the_page_can_do_what_it_says(tmp_path: Path, monkeypatch: 
     try:
         subprocess.run(
             [
-                shutil.which("psql") or postgres.programs() / "psql",
+                psql,
                 *("-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1"),
             ],
             input=found[1],

@@ -6,13 +6,12 @@ this model: it gets more words wrong than right.)
 
 import io
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
+from tools import attempt
 
 from watcher.engine.recogniser import Recogniser
 
@@ -50,10 +49,6 @@ there is enough room for everyone in this car
 thank you for your letter and the photographs
 """.strip().splitlines()
 
-flite = pytest.mark.skipif(
-    shutil.which("flite") is None, reason="flite, which speaks these sentences, is not installed"
-)
-
 
 @pytest.fixture(scope="module")
 def recogniser() -> Iterator[Recogniser]:
@@ -65,7 +60,7 @@ def recogniser() -> Iterator[Recogniser]:
 def understood(recogniser: Recogniser, command: Sequence[str], sentence: str, folder: Path) -> list[str]:
     """Have a program speak (``{text}`` and ``{file}`` in its command are filled in), and listen."""
     path = folder / "voice.wav"
-    subprocess.run([part.format(text=sentence + ".", file=path) for part in command], check=True, capture_output=True)
+    attempt([part.format(text=sentence + ".", file=path) for part in command])
     return [word.text for word in recogniser.hear(io.BytesIO(path.read_bytes()), abandoned=lambda: False).words]
 
 
@@ -88,7 +83,6 @@ def test_errors_are_counted_as_the_field_does(said: str, heard: str, count: int)
     assert errors(said.split(), heard.split()) == count
 
 
-@flite
 @pytest.mark.parametrize(
     "sentence",
     [
@@ -101,7 +95,6 @@ def test_a_plain_sentence_by_flites_slt_comes_out_right(recogniser: Recogniser, 
     assert understood(recogniser, by_flite("slt"), sentence, tmp_path) == sentence.split()
 
 
-@flite
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("voice", "most"), [("slt", 0.08), ("rms", 0.05), ("awb", 0.05)])

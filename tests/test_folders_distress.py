@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from finding import Log, Scene, eventually, finding, is_watched, made, wave
+from tools import attempt
 
 from watcher.folders import Finder, Folder, How
 from watcher.ledger import open_ledger
@@ -281,9 +282,7 @@ def test_a_root_link_that_is_turned_elsewhere_is_noticed(base: Path, tmp_path: P
 @contextmanager
 def mounted(point: Path) -> Iterator[Callable[[], None]]:
     """Mount an empty file system; yield the way to unmount it."""
-    done = subprocess.run(["mount", "-t", "tmpfs", "test", str(point)], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted: {done.stderr.decode().strip()}")
+    attempt(["mount", "-t", "tmpfs", "test", str(point)])
     up = [True]
 
     def unmount() -> None:
@@ -332,10 +331,12 @@ def in_a_namespace(code: str, *arguments: str) -> str:
     """Run a scenario as the root of a user namespace of its own; give what it printed."""
     tests = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code, *arguments]
+    unshare = ["unshare", "--user", "--map-root-user"]
+    attempt([*unshare, "true"])
+    command = [*unshare, sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if "unshare failed" in done.stderr or "Permission denied: '/proc/sys/user" in done.stderr:
-        pytest.skip("user namespaces are not permitted")
+    if "Permission denied: '/proc/sys/user" in done.stderr:
+        pytest.skip("limits of user namespaces may not be set here")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -517,12 +518,9 @@ def test_signals_of_leases_do_not_end_us() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.skipif(shutil.which("bindfs") is None, reason="bindfs is not installed")
 def test_what_is_written_behind_a_fuse_mount_is_found_by_scans_and_waited_for(base: Path, tmp_path: Path) -> None:
     behind = base.parent / "archive"
-    done = subprocess.run(["bindfs", str(behind), str(base)], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted: {done.stderr.decode().strip()}")
+    attempt(["bindfs", str(behind), str(base)])
     try:
         with finding(tmp_path / "state", Folder("a", str(base))) as scene:
             [event] = scene.log.wait_for("folder.watching")

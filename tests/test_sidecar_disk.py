@@ -5,11 +5,12 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sidecar_scene import Scene, scene
+from tools import attempt
 
 from watcher.errors import GoneError, JobError, OutputError
 from watcher.sidecar import disk
@@ -35,8 +36,7 @@ def mounted(target: Path, *options: str) -> Iterator[None]:
     """Mount a memory file system; skip where that is not allowed, as in most containers."""
     target.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", *(f"-o{option}" for option in options), "tmpfs", str(target)]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting is not allowed here")
+    attempt(command)
     try:
         yield
     finally:
@@ -328,9 +328,6 @@ def test_a_set_is_placed_and_replaced_on_any_file_system(tmp_path: Path) -> None
         assert made.ledger.temporaries() == ()
 
 
-CASE_BLIND = "a file system whose names are case-blind can't be made here"
-
-
 @contextmanager
 def case_blind(folder: Path) -> Iterator[Path]:
     """Mount an ext4 with a case-blind folder, as SMB shares and memory cards are."""
@@ -338,26 +335,14 @@ def case_blind(folder: Path) -> Iterator[Path]:
     target.mkdir()
     with image.open("wb") as file:
         file.truncate(8 << 20)
-    with suppress(FileNotFoundError):
-        made = subprocess.run(
-            ["mkfs.ext4", "-q", "-O", "casefold", str(image)], capture_output=True, check=False
-        ).returncode
-        if (
-            made == 0
-            and subprocess.run(
-                ["mount", "-o", "loop", str(image), str(target)], capture_output=True, check=False
-            ).returncode
-            == 0
-        ):
-            try:
-                (target / "in").mkdir()
-                if subprocess.run(["chattr", "+F", str(target / "in")], capture_output=True, check=False).returncode:
-                    pytest.skip(CASE_BLIND)
-                yield target
-            finally:
-                subprocess.run(["umount", str(target)], check=True)
-            return
-    pytest.skip(CASE_BLIND)
+    attempt(["mkfs.ext4", "-q", "-O", "casefold", str(image)])
+    attempt(["mount", "-o", "loop", str(image), str(target)])
+    try:
+        (target / "in").mkdir()
+        attempt(["chattr", "+F", str(target / "in")])
+        yield target
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
 
 
 @root_only

@@ -1,13 +1,13 @@
 """What the files below systemd/ promise each other, the program and the pages that describe them."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tools import attempt
 
 from watcher.config import Settings
 from watcher.errors import ConfigError, StateError, UsageError
@@ -57,13 +57,10 @@ def seconds(text: str) -> float:
 
 
 def analyze(*arguments: str | Path, environ: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    tool = shutil.which("systemd-analyze")
-    if tool is None:
-        pytest.skip("needs systemd-analyze (Debian: systemd)")
-    version = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    if int(version) < 250:
+    version = attempt(["systemd-analyze", "--version"]).stdout.decode().split()[1]
+    if int(re.match(r"\d*", version)[0] or 0) < 250:  # type: ignore[index] # matches always
         pytest.skip(f"systemd {version} cannot judge a unit file by itself")
-    return subprocess.run([tool, *arguments], capture_output=True, text=True, check=False, env=environ)
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False, env=environ)
 
 
 def installed(unit: Path, directory: Path) -> Path:

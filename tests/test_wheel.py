@@ -15,8 +15,7 @@ UNITS = "share/transcription-watcher/systemd"
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """Build the wheel from what a clone holds."""
-    if subprocess.run([sys.executable, "-c", "import hatchling"], check=False, capture_output=True).returncode:
-        pytest.skip("needs hatchling (pip install hatchling)")
+    pytest.importorskip("hatchling", reason="hatchling, which comes with the extra dev, is not installed")
     source, out = tmp_path_factory.mktemp("source") / "clone", tmp_path_factory.mktemp("out")
     shutil.copytree(
         REPOSITORY, source, ignore=shutil.ignore_patterns(".git", "__pycache__", ".venv", "tests", "*.egg-info")
@@ -30,7 +29,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(out.glob("*.whl")))
 
 
-@pytest.mark.slow
 def test_a_wheel_brings_every_file_of_the_service_as_it_is(wheel: zipfile.ZipFile) -> None:
     data = next(name for name in wheel.namelist() if ".data/" in name).partition(".data/")[0] + ".data/data"
     files = {path.relative_to(REPOSITORY / "systemd") for path in (REPOSITORY / "systemd").rglob("*") if path.is_file()}
@@ -45,7 +43,6 @@ def test_a_wheel_brings_every_file_of_the_service_as_it_is(wheel: zipfile.ZipFil
         assert wheel.read(f"{data}/{UNITS}/{file}") == (REPOSITORY / "systemd" / file).read_bytes()
 
 
-@pytest.mark.slow
 def test_a_wheel_brings_the_program_and_no_tests(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
 

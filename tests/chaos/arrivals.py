@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import sounds
+from tools import succeeds
 
 #: Kinds whose bytes are sent as they are, so that the answer names the file.
 WHOLE: Final = ("wav", "flac", "mp3", "m4a")
@@ -264,7 +265,7 @@ WRITERS: Final[Mapping[str, Writer]] = {
     "unnamed": _unnamed,
     "reserved": _reserved,
     "header last": _header_last,
-    **({"rsync": _rsync} if shutil.which("rsync") else {}),
+    **({"rsync": _rsync} if succeeds(["rsync", "--version"]) else {}),
 }
 #: Ways that bring a new folder with all that lies in it.
 TREES: Final[Mapping[str, Callable[[Sequence[tuple[Path, bytes]], Desk], None]]] = {

@@ -1,7 +1,6 @@
 """What happens to a daemon in a round, each at an instant that the round's seed has drawn, and undone after a while."""
 
 import random
-import shutil
 import signal
 import subprocess
 import threading
@@ -17,6 +16,7 @@ from chaos.upstream import REFUSALS
 from chaos.world import DISK, FOLDERS, MOUNTED, OUTSIDE, PLAIN, World
 from daemon import eventually
 from hostile import MOUNTS, fill_up, mount
+from tools import succeeds
 
 #: Does it, holds it for so many seconds, and undoes it.
 Fault = Callable[[World, random.Random, float], None]
@@ -346,7 +346,7 @@ GENTLE: Final[Mapping[str, Fault]] = {
         if MOUNTS
         else {}
     ),
-    **({HUNG: _hung} if MOUNTS and shutil.which("bindfs") else {}),
+    **({HUNG: _hung} if MOUNTS and succeeds(["bindfs", "--version"]) else {}),
 }
 #: Those for which the world is furnished in another way: a server with one place, a ledger in a database.
 FURNISHED: Final[Mapping[str, Fault]] = {

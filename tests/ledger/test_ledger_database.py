@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ledger_engines import LEASE, ROOT, claimed, found, until
+from tools import attempt
 
 from watcher.errors import StateError
 from watcher.job import Outcome, State
@@ -207,11 +208,7 @@ class TestDamage:
 def small_disk(directory: Path, size: str = "3m") -> Iterator[Path]:
     """Mount a small file system of its own, or skip."""
     directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", directory], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting takes root: {mounted.stderr.decode().strip()}")
+    attempt(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", directory])
     try:
         yield directory
     finally:
