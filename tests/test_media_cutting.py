@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -324,19 +325,43 @@ def test_a_child_that_hangs_is_given_up(tmp_path: Path, spool: Path) -> None:
 
 def test_a_child_that_waits_for_us_is_not_given_up(tmp_path: Path, spool: Path) -> None:
     path = sounds.encode(np.tile(sounds.speech(60.0), 2), tmp_path / "talk.wav")
-    seconds = itertools.count(0.0, 30.0)
-    with cutting(path, spool, SHORT, in_flight=lambda: 1, clock=lambda: next(seconds)) as running:
-        held: list[Piece] = []
+    looks = itertools.count()
+    held: list[Piece] = []
+
+    def clock() -> float:
+        """Let half a minute pass with each look while the child may make no piece, and none while it may."""
+        return 30.0 * next(looks) if len(held) == 3 else 0.0
+
+    with cutting(path, spool, SHORT, in_flight=lambda: 1, clock=clock) as running:
         releaser = threading.Timer(1.0, lambda: held.pop().release())
         for piece in running:
             held.append(piece)
             if piece.cut.index == 2:
                 releaser.start()
             elif piece.cut.index > 2:
-                piece.release()
+                held.pop().release()
         releaser.join()
 
         assert running.summary.seconds == 120.0
+
+
+def test_whoever_waits_for_a_child_that_is_stuck_in_a_read_is_alive(
+    talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even SIGKILL ends a process before the disk that it reads from answers."""
+    monkeypatch.setattr(room, "_FAREWELL", 0.01)
+    signs: list[int] = []
+    with cutting(talk, spool, SHORT, waiting=lambda: signs.append(1)) as running:
+        end = running._process.wait
+        running._process.wait = lambda timeout=None: end(timeout) if len(signs) >= before + 3 else stuck(timeout)  # type: ignore[method-assign] # a child that cannot end
+
+        def stuck(timeout: float | None) -> int:
+            raise subprocess.TimeoutExpired("child", timeout or 0.0)
+
+        next(iter(running))
+        before = len(signs)
+
+    assert len(signs) == before + 3
 
 
 def _saying(code: str) -> Callable[[Cutting, int], list[str]]:

@@ -1,15 +1,24 @@
-"""The whole line, with a share under it that goes away."""
+"""The whole line, with a share under it that goes away, or is slow."""
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pipeline_scene import ANSWER, WANTED, Share, scene, share
 from scripted import Asked, Reply
 from sounds import speechlike
 
-from watcher import pipeline
+from watcher import media, pipeline
+from watcher.client import Request
+from watcher.cues import Layout, layout
 from watcher.errors import GoneError, OutputError, SourceError
+from watcher.job import Cut
+from watcher.ledger.protocol import Content
+from watcher.media import source
+from watcher.pipeline import line
 
 
 @pytest.mark.parametrize("small", [True, False])
@@ -51,3 +60,60 @@ def test_a_folder_that_was_deleted_is_that_recordings_own_failure_where_it_is_re
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_a_worker_that_reads_a_large_file_from_a_slow_share_is_alive_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A touched file is read to its end, to see whether its content is the same: 50 GB over Wi-Fi take hours."""
+    overdue: list[bool] = []
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    with scene(lambda _: ANSWER, tmp_path) as (run, asked):
+        first = pipeline.run(job := run.job(path, small=False), run.tools, run.beat)
+        run.ledger.done(job, first)
+        os.utime(path, ns=(1, 1))
+        read = source._read
+
+        def slow(descriptor: int, offset: int, size: int) -> bytes:
+            run.now[0] += 50.0 * size / (1 << 20)
+            overdue.append(run.beat.overdue)
+            return read(descriptor, offset, size)
+
+        monkeypatch.setattr(source, "_read", slow)
+        job = run.job(path, small=False)
+        assert job.content == first.content
+        again = pipeline.run(job, run.tools, run.beat)
+
+    assert len(asked) == first.pieces
+    assert again.content == first.content
+    assert len(overdue) >= 4
+    assert not any(overdue)
+
+
+def test_the_captions_of_a_long_recording_may_take_a_slow_machine_their_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of captions takes a PC half a second; a day of them, a Raspberry Pi Zero ten minutes."""
+    overdue: list[bool] = []
+    path = speechlike(tmp_path / "talk.wav", seconds=12)
+    lay_out = layout
+    with scene(lambda _: ANSWER, tmp_path) as (run, _):
+        job = run.job(path, small=True)
+        parameters = Request().parameters("whisper-1")
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        run.ledger.keep(content, parameters, ANSWER.content, seconds=86_400, model="whisper-1")
+        cuts = (Cut(0, 0, 86_400 * 16_000, content),)
+        with path.open("rb") as file:
+            sketch = media.sketch(file.fileno())
+        run.ledger.keep_content(Content(content, sketch, parameters, 86_400.0, cuts))
+
+        def slow(*arguments: Any, **options: Any) -> Layout:
+            run.now[0] += 600.0
+            overdue.append(run.beat.overdue)
+            return lay_out(*arguments, **options)
+
+        monkeypatch.setattr(line, "layout", slow)
+        outcome = pipeline.run(job, run.tools, run.beat)
+
+    assert outcome.audio_seconds == 86_400
+    assert overdue == [False]

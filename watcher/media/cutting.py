@@ -186,7 +186,7 @@ class Cutting:
     ) -> None:
         """End the child and remove its pieces."""
         self.close()
-        self._process.wait()
+        self._await_end()
         self._held.close()
 
     def __iter__(self) -> Iterator[Piece]:
@@ -232,6 +232,16 @@ class Cutting:
         self._process.kill()
 
     # The child.
+
+    def _await_end(self) -> None:
+        """Wait for the end of the killed child, which may be stuck in a read of a disk that does not answer."""
+        while True:
+            try:
+                self._process.wait(_FAREWELL)
+            except subprocess.TimeoutExpired:
+                self._waiting()
+            else:
+                return
 
     def _command(self, line: int) -> list[str]:
         package = Path(watcher.__file__).resolve().parent

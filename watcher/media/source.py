@@ -33,8 +33,8 @@ def sketch(descriptor: int) -> str:
     return result.hexdigest()
 
 
-def digest(descriptor: int, stop: threading.Event) -> str:
-    """Return the SHA-256 (hex) of the whole file; other threads run meanwhile.
+def digest(descriptor: int, stop: threading.Event, waiting: Callable[[], object] = lambda: None) -> str:
+    """Return the SHA-256 (hex) of the whole file; other threads run meanwhile, and `waiting` is called at every read.
 
     Raises SourceError when it cannot be read, and StoppedError once `stop` is set: a large file takes minutes.
     """
@@ -42,6 +42,7 @@ def digest(descriptor: int, stop: threading.Event) -> str:
     def tick() -> None:
         if stop.is_set():
             raise StoppedError("the daemon stops")
+        waiting()
 
     return Reader(descriptor, tick=tick).content()
 

@@ -40,8 +40,6 @@ _Answer = TypeVar("_Answer")
 _RATE: Final = 16_000
 #: A worker waits for its requests in spells of this many seconds, and is alive in between.
 _SPELL: Final = 30.0
-#: Bytes per second that even a slow disk gives.
-_SLOWEST_DISK: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +208,6 @@ class Hearing:
         return replace(heard, paid_seconds=heard.paid_seconds + self._without_text.paid_seconds)
 
     def _heard(self) -> Heard:
-        self._beat(60 + self._job.fingerprint.size / _SLOWEST_DISK)
         if (known := self._known()) is not None:
             return known
         client = self._tools.client
@@ -266,7 +263,7 @@ class Hearing:
         """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
         ledger = self._tools.ledger
         likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
-        if likely is None or media.digest(self._descriptor, self._tools.stop) != likely.digest:
+        if likely is None or media.digest(self._descriptor, self._tools.stop, self._beat) != likely.digest:
             return None
         heard = stored(likely, ledger, self._wanted.request)
         # What the server gave no text for, though there is sound, is asked for again.
@@ -275,7 +272,7 @@ class Hearing:
     def _whole(self, form: Form, name: str, mime: str, seconds: float) -> Heard:
         """Send the file as it is, in one request."""
         ledger = self._tools.ledger
-        digest = media.digest(self._descriptor, self._tools.stop)
+        digest = media.digest(self._descriptor, self._tools.stop, self._beat)
         size = self._job.fingerprint.size
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
         with self._tools.turns.take(digest, waiting=self._beat):

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Final
 
 import structlog
 
@@ -26,6 +27,10 @@ _log = structlog.get_logger()
 #: Formats that can't be made of text without times.
 _TIMED = frozenset({"srt", "vtt"})
 _RATE = 16_000
+#: Seconds in which outputs are placed on a slow share; and seconds of audio whose captions are laid out in a second: a PC
+#: does 7,200, a Raspberry Pi Zero a fiftieth of that.
+_WRITING: Final = 120.0
+_LAID_OUT: Final = 100.0
 
 
 def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
@@ -34,13 +39,14 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
         return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
     with opened(job) as (descriptor, status):
-        if (unchanged := _unchanged(job, descriptor, tools)) is not None:
+        if (unchanged := _unchanged(job, descriptor, tools, beat)) is not None:
             return unchanged
         if sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger):
             _log.info("file.adopted", formats=wanted.formats)
             return Outcome(adopted=True)
         heard = Hearing(job, descriptor, wanted, tools, beat).hear()
-        beat()
+        # What follows takes no more than this for so much audio, on the slowest machine and disk.
+        beat(_WRITING + heard.content.seconds / _LAID_OUT)
 
         def check() -> None:
             verify(job, descriptor)
@@ -80,7 +86,7 @@ def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, mod
     return _written(job, heard, wanted, ledger, model=model, check=check, source=source)
 
 
-def _unchanged(job: Job, descriptor: int, tools: Tools) -> Outcome | None:
+def _unchanged(job: Job, descriptor: int, tools: Tools, beat: Beat) -> Outcome | None:
     """Recognise the same content under a new modification time: nothing is remade, nothing is asked."""
     ledger = tools.ledger
     if not job.content or not ledger.owned(job.path):
@@ -89,7 +95,7 @@ def _unchanged(job: Job, descriptor: int, tools: Tools) -> Outcome | None:
     # A large file is not read to its end only to see that it is another one.
     if content is not None and content.sketch != media.sketch(descriptor):
         return None
-    if media.digest(descriptor, tools.stop) != job.content:
+    if media.digest(descriptor, tools.stop, beat) != job.content:
         return None
     known = ledger.lookup(job.path)
     outcome = known.outcome if known is not None else None
