@@ -31,6 +31,7 @@ def test_a_limit_that_was_set_holds_in_every_script() -> None:
     ("setting", "sentence"),
     [
         ({"max_chars": 5}, r"max_chars = 5 is out of range: 10 to 200"),
+        ({"max_chars": 16**4000}, r"max_chars = a number of 16001 bits is out of range"),
         ({"max_lines": 0}, r"max_lines = 0 is out of range: 1 to 4"),
         ({"max_chars_per_second": 1}, r"max_chars_per_second = 1 is out of range: 4 to 100"),
         ({"min_seconds": 0}, r"min_seconds = 0 is out of range: 0.1 to 5"),

@@ -150,6 +150,10 @@ def test_what_is_given_cannot_be_changed(folders: Folders) -> None:
         ('prompt.a = "x"\n', "prompt has to be a text, a number"),
         ("prompt = [[1]]\n", "prompt has to be a text, a number"),
         ("prompt = 2027-01-01\n", "prompt has to be a text, a number"),
+        (f"max_chars = 0x{'F' * 4_000}\n", "max_chars has to be a text, a number of at most 64 bits"),
+        (f"formats = [0x{'F' * 4_000}]\n", "formats has to be a text, a number of at most 64 bits"),
+        (f"max_chars = {1 << 63}\n", "max_chars has to be a text, a number of at most 64 bits"),
+        (f"max_chars = {'9' * 5_000}\n", "it is not TOML"),
         ('language = "de"\n[transcript]\nlanguage = "en"\n', "language stands there twice"),
         ('"\\u001b[31m" = 1\n', "'\\x1b[31m' can't be set in a folder"),
         (f"{'x' * 100} = 1\n", f"{'x' * 40}… can't be set in a folder"),
@@ -181,6 +185,32 @@ def test_everything_that_is_refused_is_named_and_what_may_stand_there_too(folder
             "language, prompt, temperature; of [subtitles]: max_chars, min_seconds"
         )
     ]
+
+
+def test_of_thousands_of_refusals_ten_are_named(folders: Folders) -> None:
+    folders.write("".join(f"key{number} = 1\n" for number in range(4_500)))
+
+    folders.effective()
+
+    (message,) = folders.messages()
+    assert "key9 can't be set in a folder; and 4490 more. A folder may set" in message
+    assert "key10 " not in message
+
+
+@pytest.mark.parametrize("error", [OverflowError("int too large"), RecursionError(), TypeError(f"{'x' * 5_000}")])
+def test_whatever_a_value_provokes_is_that_file_s_problem(tmp_path: Path, error: Exception) -> None:
+    def validate(sections: Sections) -> None:
+        if sections["transcript"]:
+            raise error
+
+    problems: list[Problem] = []
+    overrides = Overrides(KEYS, validate=validate, report=problems.append)
+    (tmp_path / ".watcher.toml").write_text('prompt = "x"\n')
+
+    found = overrides.effective(os.fsencode(tmp_path), os.fsencode(tmp_path))
+
+    assert not found["transcript"]
+    assert 0 < len(problems[0].message) <= 1_001
 
 
 def test_a_file_that_breaks_leaves_what_it_said_before(folders: Folders) -> None:

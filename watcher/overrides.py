@@ -59,8 +59,8 @@ class Overrides:
     ) -> None:
         """`keys` lists what a file may say: section -> keys, no key in two sections.
 
-        `validate` gets sections that hold only what is overridden, and raises ValueError when those values cannot be used
-        on top of the settings. `report` is called once for each state of a file that cannot be used, by the thread that
+        `validate` gets sections that hold only what is overridden, and raises when those values cannot be used on top of
+        the settings: whatever it raises is that file's problem. `report` is called once for each state of a file that cannot be used, by the thread that
         asked; it must not ask for overrides itself. `former`: whose place this takes, with what files said that are broken now.
         """
         self._keys = {section: frozenset(allowed) for section, allowed in keys.items()}
@@ -149,10 +149,10 @@ class Overrides:
             document = tomllib.loads(text)
         except RecursionError:
             raise _UnusableError("it is nested too deeply") from None
-        except ValueError as exc:
-            raise _UnusableError(f"it is not TOML: {exc}") from exc
+        except Exception as exc:  # whatever a stranger's text makes of the parser is that text's problem
+            raise _UnusableError(f"it is not TOML: {_brief(exc)}") from exc
         said: dict[str, dict[str, object]] = {section: {} for section in self._keys}
-        refused: list[str] = []
+        refused: list[tuple[str, str, object]] = []
         for name, value in document.items():
             if name in self._keys and isinstance(value, dict):
                 for key, inner in value.items():
@@ -160,21 +160,32 @@ class Overrides:
             else:
                 self._say(said, refused, self._section_of.get(name, ""), name, value)
         if refused:
-            raise _UnusableError(f"{'; '.join(refused)}. {self._allowed()}")
+            more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+            named = (self._refusal(*one) for one in refused[:_NAMED])
+            raise _UnusableError(f"{'; '.join(named)}{more}. {self._allowed()}")
         return said
 
     def _say(
-        self, said: dict[str, dict[str, object]], refused: list[str], section: str, key: str, value: object
+        self,
+        said: dict[str, dict[str, object]],
+        refused: list[tuple[str, str, object]],
+        section: str,
+        key: str,
+        value: object,
     ) -> None:
-        if key not in self._keys.get(section, ()):
-            near = difflib.get_close_matches(key[:_LONGEST_SHOWN], self._keys.get(section, self._section_of), n=1)
-            refused.append(f"{_shown(key)} can't be set in a folder" + (f" (did you mean {near[0]}?)" if near else ""))
-        elif not _is_plain(value):
-            refused.append(f"{key} has to be a text, a number, true or false, or a list of these")
-        elif key in said[section]:
-            refused.append(f"{key} stands there twice")
+        if key not in self._keys.get(section, ()) or not _is_plain(value) or key in said[section]:
+            refused.append((section, key, value))
         else:
             said[section][key] = value
+
+    def _refusal(self, section: str, key: str, value: object) -> str:
+        """Return why a key cannot be taken, in words."""
+        if key not in self._keys.get(section, ()):
+            near = difflib.get_close_matches(key[:_LONGEST_SHOWN], self._keys.get(section, self._section_of), n=1)
+            return f"{_shown(key)} can't be set in a folder" + (f" (did you mean {near[0]}?)" if near else "")
+        if not _is_plain(value):
+            return f"{key} has to be a text, a number of at most 64 bits, true or false, or a list of these"
+        return f"{key} stands there twice"
 
     def _allowed(self) -> str:
         return "A folder may set " + "; ".join(
@@ -192,8 +203,8 @@ class Overrides:
                 together = _frozen({section: {**merged[section], **said.get(section, {})} for section in merged})
                 try:
                     self._validate(together)
-                except ValueError as exc:
-                    problem = problem or " ".join(str(exc).split())
+                except Exception as exc:  # noqa: BLE001 - whatever a stranger's value provokes is that file's problem
+                    problem = problem or _brief(exc)
                     continue
                 merged, file.good = together, said
                 break
@@ -254,6 +265,9 @@ class _UnusableError(Exception):
 
 
 _LONGEST_SHOWN: Final = 40
+#: Characters of a problem, and keys it names.
+_LONGEST_PROBLEM: Final = 1000
+_NAMED: Final = 10
 
 
 def _read(directory: int, found: os.stat_result) -> str:
@@ -289,8 +303,15 @@ def _identity(found: os.stat_result) -> "_Identity":
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, list):
-        return all(isinstance(item, str | int | float) for item in value)
-    return isinstance(value, str | int | float)
+        return all(not isinstance(item, list) and _is_plain(item) for item in value)
+    # TOML promises 64 bits; a number of thousands of digits is beyond what floats, and their messages, can hold.
+    return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 1 << 63)
+
+
+def _brief(exc: Exception) -> str:
+    """Return what an exception says, in one line that a note can hold."""
+    words = " ".join(str(exc).split()) or type(exc).__name__
+    return words if len(words) <= _LONGEST_PROBLEM else f"{words[:_LONGEST_PROBLEM]}…"
 
 
 def _shown(key: str) -> str:

@@ -78,7 +78,7 @@ class Rules:
                 low, high = _RANGES[field.name]
                 value = getattr(self, field.name)
                 if not low <= value <= high:
-                    raise ValueError(f"{field.name} = {value:g} is out of range: {low:g} to {high:g}")
+                    raise ValueError(f"{field.name} = {_shown(value)} is out of range: {low:g} to {high:g}")
         if self.min_seconds + self.gap_seconds > self.max_seconds:
             raise ValueError(
                 f"max_seconds = {self.max_seconds:g} leaves no room for min_seconds = {self.min_seconds:g} "
@@ -103,6 +103,14 @@ class Rules:
             longest=round(self.max_seconds * 1000),
             gap=round(self.gap_seconds * 1000),
         )
+
+
+def _shown(value: float) -> str:
+    """Return a number for a message; TOML's integers may be larger than any float."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else str(value)
 
 
 _RANGES: Final = {
