@@ -83,7 +83,6 @@ OVERRIDES = {
     "huge number": "[subtitles]\nmax_lines = 99999999999999999999\n",
     "number beyond floats": "max_chars = 0x" + "F" * 4_000 + "\n",
     "number beyond digits": "[subtitles]\nmax_lines = 0x" + "F" * 60_000 + "\n",
-    "list of numbers": "formats = [0x" + "F" * 4_000 + "]\n",
     "unknown keys": "".join(f"key{number} = 1\n" for number in range(4_500)),
     "deep": "prompt = " + "[" * 30_000,
     "dotted": "a" + ".a" * 30_000 + " = 1\n",
