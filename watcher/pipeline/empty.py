@@ -92,6 +92,6 @@ def warnings(parts: Sequence[Part], loudness: bytes) -> tuple[ResultWarning, ...
         return ()
     first = f"{clock(silent[0].start)} to {clock(silent[0].end)}"
     more = f" (and {len(silent) - 1} more stretches)" if len(silent) > 1 else ""
-    heard = "where sound was heard" if loudness else "and how loud it is could not be measured"
+    heard = "where sound was heard" if loudness else "and it is not known how loud it is there"
     message = f"the server returned no text for {first}{more}, {heard}"
     return (ResultWarning("no_text", message, _HINT, note=not any(part.transcript.text for part in parts)),)
