@@ -17,6 +17,9 @@ TABLE = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 32 22 8:17 / /mnt/usb rw - fuseblk /dev/sdb1 rw
 33 22 8:33 / /mnt/stick rw - exfat /dev/sdc1 rw
 34 30 0:50 / /mnt/nas/local rw - tmpfs tmpfs rw
+35 22 0:51 / /mnt/auto rw - autofs systemd-1 rw
+36 35 0:51 / /mnt/auto/there rw - autofs systemd-1 rw
+37 36 8:17 / /mnt/auto/there rw - ext4 /dev/sdb1 rw
 nonsense
 1 2 3
 """
@@ -43,6 +46,9 @@ def mounts(tmp_path: Path) -> Iterator[Mounts]:
         (b"/mnt/with space\\x/y", "fuse.sshfs", Kind.NETWORK, False),
         (b"/mnt/usb/y", "fuseblk", Kind.LOCAL, False),
         (b"/mnt/stick/y", "exfat", Kind.LOCAL, False),
+        # Nothing is mounted there yet: whoever touches it waits for a server, perhaps for ever.
+        (b"/mnt/auto/y", "autofs", Kind.NETWORK, False),
+        (b"/mnt/auto/there/y", "ext4", Kind.LOCAL, True),
     ],
 )
 def test_the_nearest_mount_above_a_path_decides(

@@ -76,15 +76,16 @@ def test_a_dead_hosts_temporaries_go_and_those_of_the_living_stay(tmp_path: Path
         dead, living = (
             PostgresLedger(tmp_path / name, url, roots={"recordings": str(share)}, grace=0) for name in ("a", "b")
         )
+        estate = Estate(living, Teller(living))
         for host, name in ((dead, ".a.txt.0123abcd.tmp"), (living, ".b.txt.0123abcd.tmp")):
             host.beat()
             host.enter_temporary(bytes(share / name))
             (share / name).write_text("half")
-        Estate(living, Teller(living)).settle()
+        estate.settle()
         before = sorted(path.name for path in share.iterdir())
         dead.forget_memory("service")
         dead.close()
-        Estate(living, Teller(living)).settle()
+        estate.settle()
         left = living.abandoned()
         living.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from daemon import daemon, eventually
+from mounts import mounted, needs_fuse
 from scripted import serving
 from structlog.testing import capture_logs
 from test_service import answer, recording
@@ -311,6 +312,58 @@ def test_a_folder_that_takes_no_note_is_told_once(
     monkeypatch.undo()
     folders.notes.step()
     assert (roots[0] / BROKEN).exists()
+
+
+def test_of_a_folder_with_any_number_of_settings_files_only_so_many_wait(folders: Folders, roots: list[Path]) -> None:
+    for number in range(30_000):
+        folders.notes.look(os.fsencode(roots[0] / str(number) / ".watcher.toml"))
+
+    assert len(folders.notes._met.take(30_000)) == 1000
+
+
+def test_a_folder_does_not_wait_for_the_thousands_of_another(folders: Folders, roots: list[Path]) -> None:
+    for number in range(1000):
+        folders.notes.look(os.fsencode(roots[0] / str(number) / ".watcher.toml"))
+    folders.write(roots[1], "nonsense")
+
+    folders.notes.step()
+
+    assert (roots[1] / BROKEN).exists()
+
+
+def test_settings_that_cannot_be_used_are_shown_until_they_are_mended(folders: Folders, roots: list[Path]) -> None:
+    path = folders.write(roots[0], "nonsense")
+    folders.notes.step()
+    shown = [problem.path for problem in folders.notes.problems]
+    path.write_text("")
+    folders.notes.step()
+
+    assert shown == [os.fsencode(path)]
+    assert folders.notes.problems == ()
+
+
+@needs_fuse
+def test_a_folder_whose_mount_hangs_holds_up_no_note_of_another_and_its_problems_are_kept(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    with mounted(tmp_path / "exported", tmp_path / "share") as share:
+        folders = Folders(ledger, [local, share.point])
+        broken = folders.write(share.point, "nonsense")
+        folders.notes.step()
+        share.hang()
+        folders.write(local, "nonsense")
+        folders.notes.look(os.fsencode(broken))
+
+        folders.notes.step()
+        pauses(ledger).step(HELD, named([share.point, local]))
+
+        assert (local / BROKEN).exists()
+        assert (local / PAUSE).exists()
+        assert {problem.path for problem in folders.notes.problems} == {
+            os.fsencode(path / ".watcher.toml") for path in (local, share.point)
+        }
 
 
 @pytest.mark.slow

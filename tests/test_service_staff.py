@@ -150,4 +150,21 @@ def test_a_dismissed_worker_that_hangs_is_overdue_all_the_same(office: Office) -
 
     hanging.beat(-1)
 
-    assert office.staff.overdue == [hanging.name]
+    assert office.staff.overdue == [hanging]
+
+
+def test_who_hangs_is_relieved_and_ends_after_his_job(office: Office) -> None:
+    office.staff.resize(1)
+    office.put("a")
+    eventually(lambda: len(office.at_work) == 1)
+    (hanging,) = office.staff.workers
+
+    office.staff.relieve([hanging])
+    office.staff.relieve([hanging])
+
+    assert office.names() == ["worker-2"]
+    office.put("b")
+    eventually(lambda: len(office.at_work) == 2)
+    office.go_on.set()
+    eventually(lambda: hanging.ended)
+    assert not office.staff.workers[0].ended

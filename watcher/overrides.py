@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -95,10 +96,15 @@ class Overrides:
             return merged
 
     def problems(self) -> list[Problem]:
-        """Give the files that can't be used as they stand there now; one that was mended or removed is none of them."""
+        """Return the files that could not be used when they were asked for last; touch none of them."""
         with self._lock:
-            bad = [file for file in self._files.values() if file.problem]
-        return [Problem(file.path, file.problem) for file in bad if _identity_at(file.path) == file.identity]
+            return [Problem(file.path, file.problem) for file in self._files.values() if file.problem]
+
+    def is_current(self, problem: Problem) -> bool:
+        """Return whether the file stands there as it was when it could not be used: neither mended nor removed."""
+        with self._lock:
+            file = self._files.get(problem.path)
+        return file is not None and file.problem == problem.message and _identity_at(problem.path) == file.identity
 
     def problem(self, path: bytes) -> Problem | None:
         """Say why a file could not be used when it was asked for last; None when it could, or was not there."""
@@ -107,9 +113,10 @@ class Overrides:
             return Problem(path, file.problem) if file is not None and file.problem else None
 
     def bequest(self) -> dict[bytes, Sections]:
-        """Give what files said when they could be used last."""
+        """Return what files said when they could be used last, of the last ones that were asked for."""
         with self._lock:
-            return {**self._inherited, **{file.path: file.good for file in self._files.values() if file.good}}
+            all_of_them = {**self._inherited, **{file.path: file.good for file in self._files.values() if file.good}}
+        return dict(islice(reversed(all_of_them.items()), _REMEMBERED))
 
     def _look(self, path: bytes, descriptor: int) -> "_File | None":
         """Give the file in an open directory, read anew if it changed; None when there is none."""

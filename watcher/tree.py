@@ -118,6 +118,11 @@ def walk(
         pending.extend(os.path.join(path, name) for name in below)  # noqa: PTH118 - text or bytes
 
 
+def is_below(path: bytes, directory: bytes) -> bool:
+    """Return whether an absolute path lies below a directory, by the names alone."""
+    return path.startswith(directory.rstrip(b"/") + b"/")
+
+
 def _descend(descriptor: int, component: bytes) -> int:
     """Open a directory below an open one, and close that one; it stays open when this raises."""
     below = os.open(component, _DIRECTORY, dir_fd=descriptor)

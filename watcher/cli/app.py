@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from watcher import __version__
-from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline
+from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline, media_path
 
 
 class _Commands(TyperGroup):
@@ -53,7 +53,8 @@ def options(
 @app.command()
 def run(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="FOLDER", help="Watched beside the configured ones.")
+        list[Path] | None,
+        typer.Argument(parser=media_path, metavar="FOLDER", help="Watched beside the configured ones."),
     ] = None,
     *,
     config: ConfigFile = None,
@@ -73,7 +74,9 @@ def run(
 
 @app.command()
 def once(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Folders or single files.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(parser=media_path, metavar="PATH", help="Folders or single files.")
+    ] = None,
     *,
     config: ConfigFile = None,
     given: Given = None,
@@ -138,7 +141,7 @@ def status(
 @app.command()
 def retry(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="Failed files, or folders with some.")
+        list[Path] | None, typer.Argument(parser=media_path, metavar="PATH", help="Failed files, or folders with some.")
     ] = None,
     *,
     failed: Annotated[bool, typer.Option("--failed", help="All failed files.")] = False,
@@ -169,7 +172,8 @@ def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = Fa
 @app.command()
 def check(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="FOLDER", help="Looked at beside the configured ones.")
+        list[Path] | None,
+        typer.Argument(parser=media_path, metavar="FOLDER", help="Looked at beside the configured ones."),
     ] = None,
     *,
     paid: Annotated[
@@ -190,7 +194,9 @@ def check(
 
 @app.command()
 def render(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Transcribed files, or folders with some.")],
+    paths: Annotated[
+        list[Path], typer.Argument(parser=media_path, metavar="PATH", help="Transcribed files, or folders with some.")
+    ],
     *,
     formats: Annotated[
         list[str] | None, typer.Option("--format", "-f", help="srt, txt, vtt or json, instead of the configured ones.")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from watcher import reach
 from watcher.config import Config, Surroundings, load
 from watcher.errors import UsageError
 from watcher.report import Problem, Result, envelope, fold
@@ -28,6 +29,19 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 Offline = Annotated[
     bool, typer.Option("--offline", help="Use the embedded engine: no key, no network, English, far below Whisper.")
 ]
+
+
+def media_path(given: str) -> Path:
+    """Read a path of the command line that may lie on a mount that hangs; one that exists has to be readable."""
+    try:
+        readable = reach.ask(os.fsencode(given), lambda: not os.path.exists(given) or os.access(given, os.R_OK))  # noqa: PTH110
+    except reach.SilentError:
+        # Not refused here: the command says what it means for it.
+        readable = True
+    if not readable:
+        message = f"Path {given!r} is not readable."
+        raise typer.BadParameter(message)
+    return Path(given)
 
 
 class InterruptError(Exception):

@@ -3,17 +3,19 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from watcher import pipeline
+from watcher import pipeline, reach
 from watcher.cli.options import configured, show
-from watcher.errors import FileError, JobError
+from watcher.errors import ConfigError, FileError, JobError
 from watcher.job import State
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger, Record
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.service.plan import Plan, is_below, plan, spellings
+from watcher.service.plan import Plan, plan, spellings
+from watcher.tree import is_below
 
 
 def render(
@@ -55,7 +57,10 @@ def render(
 def _known(ledger: Ledger, made: Plan, path: bytes) -> list[tuple[bytes, Record | None]]:
     """Give the sources that a person means by a file or a folder; None: it is not known."""
     names = spellings(made.settings, path)
-    folder = os.path.isdir(path)  # noqa: PTH112 - bytes
+    try:
+        folder = reach.ask(path, partial(os.path.isdir, path))
+    except reach.SilentError as exc:
+        raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
     found = [] if folder else [record for name in names if (record := ledger.lookup(name)) is not None]
     if folder or not found:
         # Also what was moved away after it was done, and is known under the name it came by.

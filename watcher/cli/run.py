@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from watcher import reach
 from watcher.cli.options import configured, surroundings
 from watcher.config import Config
 from watcher.errors import ConfigError, UsageError
@@ -24,7 +25,9 @@ def run(
     """Watch and transcribe (or only one of the two) until told to stop; give the exit code."""
     if not watch and not work:
         raise UsageError("neither to watch nor to work is nothing to do", hint="leave one of the two out")
-    missing = [folder for folder in folders if not folder.exists()]
+    there = reach.ask_all({os.fsencode(folder): folder.exists for folder in folders})
+    # One whose mount hangs may be there: it is waited for.
+    missing = [folder for folder in folders if there[os.fsencode(folder)] is False]
     if missing:
         raise ConfigError(f"there is no folder {missing[0]}", hint=f"make it first: mkdir -p {missing[0]}")
     with engine_settings(offline=offline) as extra:

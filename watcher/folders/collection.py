@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
+from watcher import reach
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
@@ -25,10 +27,11 @@ _LOOKS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A file that was not taken."""
+    """A file, or a folder, that was not taken."""
 
     path: bytes
-    #: A `settle.Reason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …
+    #: A `settle.Reason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …;
+    #: "lost" for a folder whose mount hangs.
     reason: str
     detail: str = ""
 
@@ -94,13 +97,21 @@ class _Collection:
         self._parts: list[tuple[Root, bytes]] = []
         #: Named, and not to be looked into.
         self._excluded: list[bytes] = []
+        #: Folders whose mount hangs.
+        self._lost: list[bytes] = []
         self._files: list[tuple[Root, bytes]] = []
         self._queued: list[bytes] = []
         self._began = monotonic()
 
     def add(self, folder: Folder) -> None:
-        """Have a folder scanned."""
-        self._roots.append(self._root(folder))
+        """Have a folder scanned, unless its mount hangs."""
+        path = os.fsencode(folder.path)
+        try:
+            reach.ask(path, partial(os.path.lexists, path))
+        except reach.SilentError:
+            self._lost.append(path)
+        else:
+            self._roots.append(self._root(folder))
 
     def add_part(self, folder: Folder, path: bytes) -> None:
         """Have a directory of a folder scanned."""
@@ -147,6 +158,7 @@ class _Collection:
         left += [
             Left(path, "excluded", "by its name, or by the settings of the folder above") for path in self._excluded
         ]
+        left += [Left(path, "lost", reach.SILENT) for path in self._lost]
         waiting = {candidate.path for candidate in self._waiting()}
         settled = waiting.union(self._queued)
         known = []

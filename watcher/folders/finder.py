@@ -10,18 +10,21 @@ from typing import Final
 
 import structlog
 
+from watcher import reach
 from watcher.folders.folder import Folder
 from watcher.folders.lane import TICK, Lane, RemoteLane
-from watcher.folders.mounts import Kind
+from watcher.folders.mounts import Kind, Mounts
 from watcher.folders.post import FolderState, How
 from watcher.folders.watch import Event, Hint
 from watcher.ledger.protocol import Ledger
+from watcher.tree import is_below
 
 _log = structlog.get_logger()
 
-#: Seconds without a sign of life after which a network folder counts as lost.
+#: Seconds without a sign of life after which the root of a folder with a thread of its own is asked for an answer, and
+#: after which it counts as lost even if that comes: a directory below may hang.
+_DOUBTFUL: Final = 1.0
 _SILENT: Final = 30.0
-_MUTE_HINT: Final = "it is waited for; look at the mount and its server"
 #: Seconds network folders get to end.
 _JOIN: Final = 2.0
 
@@ -29,7 +32,8 @@ _JOIN: Final = 2.0
 class Finder:
     """Watches folders: `start_watching`, then `run` in a thread of its own, then `close` when that thread has ended.
 
-    Local folders share the detector thread; one on a network mount gets its own, as its server may never answer.
+    Local folders share the detector thread; one that lies on a network mount, or has one below it, gets its own, as the
+    server may never answer.
     Only `rescan`, `inspect`, `replace`, `states`, `ready` and `beat` are for other threads.
     """
 
@@ -120,7 +124,7 @@ class Finder:
     def states(self) -> tuple[FolderState, ...]:
         """Give how each folder is watched; thread-safe, at most a moment old."""
         remote = [
-            replace(state, how=How.LOST, why="the server does not answer", hint=_MUTE_HINT) if lane.silent else state
+            replace(state, how=How.LOST, why=reach.SILENT, hint=reach.SILENT_HINT) if lane.silent else state
             for lane in list(self._remote)
             for state in lane.lane.states or (_absent(lane.folder, ""),)
         ]
@@ -151,8 +155,8 @@ class Finder:
             if state not in self._doubles:
                 _log.warning("folder.degraded", folder=state.name, path=state.path, reason="double", hint=state.why)
         self._doubles = tuple(doubles)
-        near = {place: folder for place, folder in places.items() if mounts.of(place).kind is Kind.LOCAL}
-        far = {place: folder for place, folder in places.items() if place not in near}
+        far = {place: folder for place, folder in places.items() if _may_hang(mounts, place, folder, places)}
+        near = {place: folder for place, folder in places.items() if place not in far}
         self._share_near({folder: _inside(place, folder, places) for place, folder in near.items()}, why)
         self._share_far({folder: _inside(place, folder, places) for place, folder in far.items()})
 
@@ -186,15 +190,20 @@ class Finder:
         for remote in self._remote:
             if remote.failure is not None:
                 raise remote.failure
-            silent = self._monotonic() - remote.lane.beat > _SILENT
+            quiet = self._monotonic() - remote.lane.beat
+            if quiet > _DOUBTFUL:
+                remote.ask()
+            silent = quiet > _SILENT or (quiet > _DOUBTFUL and remote.unanswered)
             if silent and not remote.silent:
                 _log.error(
                     "folder.lost",
                     folder=remote.folder.name,
                     path=remote.folder.path,
-                    reason="the server does not answer",
-                    hint=_MUTE_HINT,
+                    reason=reach.SILENT,
+                    hint=reach.SILENT_HINT,
                 )
+            elif remote.silent and not silent:
+                remote.say_again()
             remote.silent = silent
 
 
@@ -202,6 +211,19 @@ def _checked(folders: Sequence[Folder]) -> tuple[Folder, ...]:
     for folder in folders:
         folder.names()
     return tuple(dict.fromkeys(folders))
+
+
+def _may_hang(mounts: Mounts, place: bytes, folder: Folder, places: dict[bytes, Folder]) -> bool:
+    """Return whether a folder lies on a network mount, or has one below it that is no other folder's."""
+    if mounts.of(place).kind is Kind.NETWORK:
+        return True
+    inside = [other for other in places if other != place and is_below(other, place)]
+    return folder.recursive and any(
+        mount.kind is Kind.NETWORK
+        and is_below(mount.point, place)
+        and not any(mount.point == other or is_below(mount.point, other) for other in inside)
+        for mount in mounts.concerning(place)
+    )
 
 
 def _inside(place: bytes, folder: Folder, places: dict[bytes, Folder]) -> frozenset[bytes]:

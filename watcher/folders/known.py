@@ -1,8 +1,8 @@
 """Which files are known, with which fingerprint: 100,000 of them in less than 3 MB.
 
-Paths and fingerprints are kept as 64-bit hashes only (salted per process, so nobody can prepare a collision; by
-chance, one in ten thousand million for 100,000 files). A wrong "not known" costs one look, as the ledger has the last
-word.
+Paths and fingerprints are kept as hashes only (salted per process, so nobody can prepare a collision; of 64 bits, where two
+of 100,000 files share one by a chance of one in a thousand million; on 32-bit machines of 32, where some do). Of two files
+that share one, each scan takes one for "not known": that costs a look, as the ledger has the last word.
 
 The table grows and shrinks with the files, a bucket at a time, so that no change waits for the whole of it: linear
 hashing (W. Litwin, "Linear hashing: a new tool for file and table addressing", VLDB 1980).

@@ -9,9 +9,10 @@ from typing import Final
 
 import structlog
 
+from watcher import reach
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
-from watcher.folders.post import FolderState, Post
+from watcher.folders.post import FolderState, Post, identity
 from watcher.folders.watch import Event, Hint, Inbox
 from watcher.ledger.protocol import Ledger
 from watcher.overrides import NAME
@@ -25,7 +26,8 @@ _SLICE: Final = 0.02
 #: Events taken in one step, and candidates looked at again in one.
 _EVENTS: Final = 500
 _LOOKS: Final = 200
-#: A wait that is late by so many seconds: we were stopped, or the machine slept, and anything may have been missed.
+#: A wait that is late by so many seconds: we were stopped, and anything may have been missed. (The monotonic clock stands
+#: still while the machine sleeps, so that this sees no sleep.)
 _LATE: Final = 3.0
 #: Seconds between two looks whether failure notes were deleted.
 _NOTES: Final = 30.0
@@ -231,7 +233,7 @@ class Lane:
 
 
 class RemoteLane:
-    """A folder on a network mount, in a thread of its own: a server that does not answer holds up nobody else."""
+    """A folder that may hang, in a thread of its own: a server that does not answer holds up nobody else."""
 
     def __init__(self, folder: Folder, foreign: frozenset[bytes], lane: Lane) -> None:
         self.folder = folder
@@ -240,6 +242,7 @@ class RemoteLane:
         self.failure: Exception | None = None
         #: It was reported as not answering.
         self.silent = False
+        self._path = os.fsencode(os.path.abspath(folder.path))  # noqa: PTH100 - keeps symbolic links
         self._foreign = foreign
         self._stop = threading.Event()
         # The exception to "no daemonic threads": one that is stuck in the kernel cannot be asked to end, and must not
@@ -262,6 +265,20 @@ class RemoteLane:
         """Ask it to end."""
         self._stop.set()
         self.lane.inbox.put(Event(Hint.WAKE))
+
+    def ask(self) -> None:
+        """Have a helper thread look whether the root answers, unless one is at it."""
+        reach.poke(self._path, lambda: identity(self._path))
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the root did not answer in time."""
+        return reach.is_silent(self._path)
+
+    def say_again(self) -> None:
+        """Log how the folder is watched, as it was watched before its server fell silent."""
+        for state in self.lane.states:
+            state.tell()
 
     @property
     def alive(self) -> bool:

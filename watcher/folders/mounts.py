@@ -10,22 +10,25 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from watcher import tree
+
 
 class Kind(StrEnum):
     """What can be relied on there."""
 
     #: Every change passes through this kernel: events arrive, leases tell the truth.
     LOCAL = "local"
-    #: Others change files unseen: no events, leases prove nothing, inode numbers may change.
+    #: Others change files unseen: no events, leases prove nothing, inode numbers may change. Whoever touches it may hang.
     NETWORK = "network"
 
 
-#: FUSE is treated as network, but for fuseblk: a local disk behind a driver in user space (NTFS, exFAT).
+#: FUSE is treated as network, but for fuseblk: a local disk behind a driver in user space (NTFS, exFAT). So is autofs,
+#: which stands where nothing is mounted yet: whoever touches it waits for the mount.
 _NETWORK: Final = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "afs", "coda", "lustre", "ncp", "ncpfs"),
         *("gfs2", "ocfs2", "beegfs", "gpfs", "glusterfs", "orangefs", "pvfs2", "davfs"),
-        *("vboxsf", "vmhgfs", "prl_fs", "virtiofs", "fuse"),
+        *("vboxsf", "vmhgfs", "prl_fs", "virtiofs", "fuse", "autofs"),
     )
 )
 #: Inode numbers are made up at mount time.
@@ -139,7 +142,7 @@ class Mounts:
 
 def _leads(path: bytes, to: bytes) -> bool:
     """Say whether a path is another one, or lies above it."""
-    return to == path or to.startswith(path.rstrip(b"/") + b"/")
+    return to == path or tree.is_below(to, path)
 
 
 def parse(table: bytes) -> list[Mount]:

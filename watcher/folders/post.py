@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from secrets import token_hex
 from typing import Final
@@ -69,6 +69,18 @@ class FolderState:
     hint: str = ""
     #: What cannot be read below, the first of them.
     obstacles: tuple[Obstacle, ...] = ()
+
+    def tell(self) -> None:
+        """Log how the folder is watched, if it is there."""
+        if self.how is not How.LOST:
+            _log.info(
+                "folder.watching",
+                folder=self.name,
+                path=self.path,
+                how=self.how,
+                why=self.why,
+                filesystem=self.filesystem,
+            )
 
 
 class Post:
@@ -158,7 +170,7 @@ class Post:
         """Watch the root and ask for a full scan; a root that is not there is lost, and waited for."""
         path = self.root.path
         try:
-            self._identity = _identity(path)
+            self._identity = identity(path)
             real = os.path.realpath(path)
         except OSError as error:
             self._lose(error)
@@ -254,14 +266,7 @@ class Post:
         mount = self.root.mount()
         if (how, why, mount.filesystem) != self._told:
             self._told = (how, why, mount.filesystem)
-            _log.info(
-                "folder.watching",
-                folder=self.folder.name,
-                path=os.fsdecode(self.root.path),
-                how=how,
-                why=why,
-                filesystem=mount.filesystem,
-            )
+            replace(self.state(), why=why).tell()
 
     def _prove(self) -> None:
         """Make a file with a dot name and remove it: its event proves that events arrive here."""
@@ -302,13 +307,13 @@ class Post:
         """Compare the root and its watch with what they should be; to be called a few times per second."""
         now = self._monotonic()
         try:
-            identity = _identity(self.root.path)
+            found = identity(self.root.path)
         except OSError as error:
             self._lose(error)
             return
         if not self.present:
             self.begin("returned")
-        elif identity != self._identity:  # a symbolic link that leads elsewhere now is one of these
+        elif found != self._identity:  # a symbolic link that leads elsewhere now is one of these
             self._degraded("replaced")
             self.begin("replaced")
         else:
@@ -322,7 +327,7 @@ class Post:
     def intact(self) -> bool:
         """Say whether the root is still the one that was scanned."""
         try:
-            return self.present and _identity(self.root.path) == self._identity
+            return self.present and identity(self.root.path) == self._identity
         except OSError:
             return False
 
@@ -430,8 +435,8 @@ class Post:
         return self.real_prefix + path[len(self.root.path.rstrip(b"/")) + 1 :]
 
 
-def _identity(path: bytes) -> tuple[int, int]:
-    """Give device and inode of a directory that can be listed; OSError for any other."""
+def identity(path: bytes) -> tuple[int, int]:
+    """Return device and inode of a directory that can be listed; OSError for any other."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from watcher import reach
 from watcher.client import Answer, Client, Endpoint, Request, Upload
 from watcher.client.survey import survey
 from watcher.config import Config
@@ -136,8 +138,13 @@ def _folders(config: Config) -> Iterator[Finding]:
         return
     directories, limit = 0, None
     for folder in settings.folders:
-        if not os.path.isdir(folder.path):  # noqa: PTH112 - a plain question
-            missing = not os.path.lexists(folder.path)
+        try:
+            there, missing = reach.ask(os.fsencode(folder.path), partial(_standing, folder.path))
+        except reach.SilentError:
+            message = f"{folder.path} does not answer: its mount hangs; the daemon waits for it"
+            yield Finding("folder", Grade.FAIL, message, "look at the mount and its server")
+            continue
+        if not there:
             said = "does not exist; the daemon waits for it" if missing else "is no folder"
             hint = f"mkdir -p {folder.path}" if missing else "name the folder it lies in"
             yield Finding("folder", Grade.FAIL, f"{folder.path} {said}", hint)
@@ -152,6 +159,11 @@ def _folders(config: Config) -> Iterator[Finding]:
         crowded = directories > limit * _SHARE
         hint = f"sysctl fs.inotify.max_user_watches={max(524_288, 2 * directories)}" if crowded else ""
         yield Finding("folder", Grade.WARN if crowded else Grade.OK, message, hint)
+
+
+def _standing(path: str) -> tuple[bool, bool]:
+    """Return whether a folder stands at a path, and whether nothing does."""
+    return os.path.isdir(path), not os.path.lexists(path)  # noqa: PTH112 - a plain question
 
 
 def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -27,15 +27,20 @@ class Crew:
     def start(self, name: str, target: Callable[[], None]) -> None:
         """Run `target` in a thread called `name`."""
         thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=False)
-        self._threads.append(thread)
+        # Those that have ended are of no interest: after many reloads there are many.
+        self._threads = [*(other for other in self._threads if other.is_alive()), thread]
         thread.start()
 
-    def join(self, seconds: float) -> list[str]:
-        """Wait for all threads, at most `seconds` in sum; give the names of those that still run."""
+    def join(self, seconds: float, *, but: Collection[str] = ()) -> list[str]:
+        """Wait for all threads, at most `seconds` in sum; return the names of those that still run.
+
+        `but`: names of threads that are not waited for.
+        """
         deadline = self._monotonic() + seconds
-        for thread in self._threads:
+        awaited = [thread for thread in self._threads if thread.name not in but]
+        for thread in awaited:
             thread.join(max(0.0, deadline - self._monotonic()))
-        return [thread.name for thread in self._threads if thread.is_alive()]
+        return [thread.name for thread in awaited if thread.is_alive()]
 
     def _guarded(self, target: Callable[[], None]) -> None:
         try:

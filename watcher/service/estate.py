@@ -1,29 +1,45 @@
-"""What is left behind by those that died, this host's own last life and other hosts alike: told, and cleared away."""
+"""Clean-up after crashes: report quarantined jobs, and delete temporary files that nobody writes any more."""
 
+import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, TypeVar
 
-from watcher import sidecar
+from watcher import reach, sidecar
 from watcher.errors import FileError, LeaseLostError
 from watcher.ledger import Ledger
+from watcher.tree import is_below
 from watcher.worker import Conclusion
 
 #: Seconds between two looks.
 _LOOK: Final = 5.0
 
+_Result = TypeVar("_Result")
+
 
 class Estate:
-    """Sources that were set aside for their crashes before anybody could tell, and temporaries of dead hosts."""
+    """Sources that were quarantined for their crashes, and temporaries of this host's last run and of dead hosts."""
 
     def __init__(
-        self, ledger: Ledger, conclusions: Conclusion, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        ledger: Ledger,
+        conclusions: Conclusion,
+        *,
+        roots: Callable[[], Iterable[bytes]] = tuple,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`conclusions` tell: log line, note and hook."""
+        """Note the temporaries of the last run: made before anything of this run writes one. Raises StateError.
+
+        `conclusions` report: log line, note and hook. `roots` returns the watched folders.
+        """
         self._ledger = ledger
         self._conclusions = conclusions
+        self._roots = roots
         self._monotonic = monotonic
         self._look_at = 0.0
+        self._lock = threading.Lock()
+        self._left = frozenset(ledger.temporaries())
 
     def step(self) -> None:
         """Do what there is to do, if it is time for another look. Raises StateError."""
@@ -34,13 +50,39 @@ class Estate:
         self.settle()
 
     def settle(self) -> None:
-        """Do what there is to do. Raises StateError."""
-        for record in self._ledger.quarantined():
-            error = FileError(record.message, hint=record.hint, reason=record.reason)
-            try:
-                self._conclusions.failed(record.job, error)
-            except LeaseLostError:
-                # Another host has told, or somebody has put it back.
-                continue
-        if left := self._ledger.abandoned():
-            sidecar.clear_temporaries(self._ledger, left=left)
+        """Do what there is to do, one thread at a time; a folder that does not answer gets its turn later. Raises StateError."""
+        with self._lock:
+            for record in self._ledger.quarantined():
+                error = FileError(record.message, hint=record.hint, reason=record.reason)
+                try:
+                    ask_in(record.root, partial(self._conclusions.failed, record.job, error))
+                except (LeaseLostError, reach.SilentError):
+                    # Another host has told, or somebody has put it back; or the next look tries again.
+                    continue
+            if self._left:
+                self._left = clear(self._ledger, self._left, self._roots())
+            if left := self._ledger.abandoned():
+                clear(self._ledger, left, self._roots())
+
+
+def clear(ledger: Ledger, temporaries: Iterable[bytes], roots: Iterable[bytes]) -> frozenset[bytes]:
+    """Delete temporaries, folder by folder; return those whose folder did not answer. Raises StateError."""
+    by_root: dict[bytes, list[bytes]] = {}
+    nearest = sorted(roots, key=len, reverse=True)
+    for path in temporaries:
+        by_root.setdefault(next((root for root in nearest if is_below(path, root)), b""), []).append(path)
+    silent: list[bytes] = []
+    for root, paths in by_root.items():
+        try:
+            ask_in(root, partial(sidecar.clear_temporaries, ledger, left=paths))
+        except reach.SilentError:
+            silent += paths
+    return frozenset(silent)
+
+
+def ask_in(root: bytes, call: Callable[[], _Result]) -> _Result:
+    """Call in a helper thread what looks, writes or deletes in a root. Raises what it raises, and SilentError.
+
+    It may wait for the ledger as well, so its silence is not taken for the root's.
+    """
+    return reach.ask(b"service in " + root, call)

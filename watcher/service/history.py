@@ -5,8 +5,8 @@ A source's row is what keeps its file from being paid for again, so it stays as 
 that is not mounted now, or below a root that is not there, is away and not gone; only where a place was away for a year,
 it counts as gone. Rows of outputs stay as long as their source does, or the output itself.
 
-The disks are asked, and a server that does not answer blocks whoever asks it for ever: so this has a thread of its own,
-which nobody waits for.
+The disks are asked, and a server that does not answer blocks whoever asks it for ever: so a place that does not answer counts
+as away, and this has a thread of its own, which nobody waits for should a place fall silent in the middle.
 """
 
 import os
@@ -15,17 +15,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
 import structlog
 
-from watcher import sidecar
+from watcher import reach
 from watcher.config.settings import StateSettings
 from watcher.errors import StateBusyError
 from watcher.folders import Mounts
 from watcher.ledger import Ledger
 from watcher.service import allocator
+from watcher.service.estate import clear
+from watcher.sidecar import note_temporaries
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -96,7 +99,13 @@ class Places:
         return now is not None and len(now.top) >= len(place.top) and now.own >= place.own
 
     def _place(self, real: bytes) -> "_Place | None":
-        """Say what a directory lies on; None: it is not there."""
+        """Say what a directory lies on; None: it is not there, or does not answer."""
+        try:
+            return reach.ask(real, partial(self._place_of, real))
+        except reach.SilentError:
+            return None
+
+    def _place_of(self, real: bytes) -> "_Place | None":
         if not os.path.isdir(real):  # noqa: PTH112 - bytes
             return None
         top, device = real, self._device(real)
@@ -215,7 +224,7 @@ class History:
     def _recollect(self) -> None:
         """Note what a crash may have left before the ledger was lost; cleared is what is there at two more looks."""
         for root in self._roots() if self._amnesia else ():
-            for _ in sidecar.note_temporaries(root, self._ledger):
+            for _ in note_temporaries(root, self._ledger):
                 if self._stop.is_set():
                     return
         self._amnesia = False
@@ -224,7 +233,7 @@ class History:
         """Remove temporaries whose folder did not let go of them: those that stood there at the last look, too."""
         noted = frozenset(self._ledger.temporaries())
         if left := noted & self._noted:
-            sidecar.clear_temporaries(self._ledger, among=left)
+            clear(self._ledger, left, self._roots())
         self._noted = noted
 
     def due(self) -> bool:

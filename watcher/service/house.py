@@ -1,24 +1,27 @@
 """Building the house: every room from its part of the settings, every thread with a name."""
 
 import contextvars
+import os
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 
-from watcher import hooks, media, pipeline, sidecar
+from watcher import hooks, media, pipeline, reach
 from watcher.client import Client
-from watcher.errors import StateBusyError, StateError
+from watcher.errors import OutputError, StateBusyError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
 from watcher.ledger.patience import Patience, patient
 from watcher.ledger.salvage import open_or_salvage
+from watcher.log import printable
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Exhausted, Tools, Turns
 from watcher.service.conclude import Conclusions
@@ -100,7 +103,6 @@ class House:
                 hint="look at the disk it is on (dmesg); files that have their outputs are not paid for a second time",
             )
         media.clear_spool(spool)
-        sidecar.clear_temporaries(self.direct)
         self.patience = Patience()
         self._waits = waits
         self._given_up = threading.Event()
@@ -125,7 +127,11 @@ class House:
         self.leases = Leases(self.ledger)
         self._probes = Probes()
         self._idle = self.waiting(stop)
+        #: A worker's sign of life -> the job that it took last, and when (monotonic).
+        self._at_work: dict[Beat, tuple[Job, float]] = {}
         self.staff = Staff(self.crew, self._hire, wake=self.ledger.wake)
+        #: Names of workers that `drain` left hanging in a mount: only the end of the process ends them.
+        self.left_hanging: list[str] = []
         self._works = True
         self.errands = Errands(self.waiting(stop), lambda: self.plan.settings.hooks, self._run_hook, stop=stop)
         self._pause_notes: PauseNotes | None = None
@@ -142,7 +148,12 @@ class House:
             notes=lambda: self.plan.settings.service.error_notes,
             hooked=self.errands.poke,
         )
-        self.estate = Estate(self.direct, self.conclusions, monotonic=monotonic)
+        self.estate = Estate(
+            self.direct,
+            self.conclusions,
+            roots=lambda: [root for root, _ in self.plan.roots],
+            monotonic=monotonic,
+        )
         self._spool = spool
 
     @property
@@ -175,7 +186,6 @@ class House:
             self._lost = lost
             self._pause_notes = PauseNotes(self.direct, clock=self._clock, monotonic=self._monotonic)
         self._beat()
-        self.estate.settle()
         if works:
             self.staff.resize(self.plan.settings.state.workers)
         self._servants.start("leases", self._keep_leases)
@@ -193,22 +203,27 @@ class House:
         self.errands.last_call()
 
     def drain(self, seconds: float) -> list[str]:
-        """Let what is in flight finish for `seconds`, then cut it off; give the names of threads that did not end."""
+        """Let what is in flight finish for `seconds`, then cut it off; return the names of threads that did not end.
+
+        Those that hang in a mount are not waited for, and noted in `left_hanging`.
+        """
         self.stop.set()
         self.errands.last_call()
         self.ledger.wake()
-        if self.crew.join(seconds):
+        self.left_hanging = [worker.name for worker in self.hung()]
+        if self.crew.join(seconds, but=self.left_hanging):
             for client in (*self._retired, self.rooms.client):
                 client.cancel()
         self._given_up.set()
-        late = self.crew.join(_JOIN)
+        self.left_hanging = [worker.name for worker in self.hung() if not worker.ended]
+        late = self.crew.join(_JOIN, but=self.left_hanging)
         self._over.set()
         self.history.join()
         return [*late, *self._servants.join(_JOIN)]
 
     def close(self) -> None:
-        """Let go of everything; the threads must have ended."""
-        self._pool.shutdown(wait=True)
+        """Let go of everything; the threads must have ended, but for those left hanging."""
+        self._pool.shutdown(wait=not self.left_hanging)
         for client in (*self._retired, self.rooms.client):
             client.close()
         with suppress(StateError):
@@ -242,14 +257,15 @@ class House:
         self.errands.poke()
 
     @property
-    def problems(self) -> list[Problem]:
-        """Override files that can't be used."""
-        return self.rooms.overrides.problems()
+    def problems(self) -> Sequence[Problem]:
+        """Override files that can't be used, as they were looked at last."""
+        return self.settings_notes.problems
 
     @property
     def overdue(self) -> list[str]:
-        """Names of the workers that have been silent for longer than they said."""
-        return self.staff.overdue
+        """Names of the workers that have been silent for longer than they said, and do not hang in a mount."""
+        hung = self.hung()
+        return [worker.name for worker in self.staff.overdue if worker not in hung]
 
     def _hire(self, name: str) -> Worker:
         return Worker(
@@ -269,6 +285,8 @@ class House:
 
     def _work(self, job: Job, beat: Beat) -> Outcome:
         rooms = self.rooms
+        self._at_work[beat] = (job, self._monotonic())
+        self._require_answer(job)
         tools = Tools(
             ledger=self.ledger,
             client=rooms.client,
@@ -282,6 +300,33 @@ class House:
             exhausted=self._exhausted,
         )
         return pipeline.run(job, tools, beat)
+
+    @staticmethod
+    def _require_answer(job: Job) -> None:
+        """Raise OutputError when the mount that a source lies on hangs: whoever worked on it would hang, too."""
+        try:
+            reach.ask(job.root, partial(os.path.lexists, job.path))
+        except reach.SilentError as exc:
+            where = printable(job.root)
+            raise OutputError(f"{where}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost") from exc
+
+    def hung(self) -> list[Worker]:
+        """Return the workers whose job lies on a mount that hangs, the dismissed ones included; touch no path."""
+        employed = {worker.beat: worker for worker in self.staff.everybody}
+        self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in employed}
+        return [employed[beat] for beat, (job, _) in self._at_work.items() if reach.is_silent(job.root)]
+
+    def relieve(self) -> None:
+        """Replace workers that hang in a mount, so that they hold up nobody; for the main thread."""
+        if self._works and (hung := self.hung()):
+            self.staff.relieve(hung)
+
+    def _ask_where_work_goes_on(self) -> None:
+        """Have helper threads look whether the mounts answer on whose files somebody has been at work for a while."""
+        late = self._monotonic() - _NOTICES
+        for job, since in list(self._at_work.values()):
+            if since < late:
+                reach.poke(job.root, partial(os.path.lexists, job.path))
 
     def _submit(self, call: Callable[[], _Result]) -> "Future[_Result]":
         # The pool's threads are older than the job: its name and path have to travel along, for the log.
@@ -344,10 +389,11 @@ class House:
             self.direct.beat()
 
     def _keep_notices(self) -> None:
+        over = False
         while True:
-            over = self._over.wait(_NOTICES)
             rooms = self.rooms
             wanted, lost = rooms.plan.settings.service.error_notes, self._lost()
+            self._ask_where_work_goes_on()
             try:
                 self.estate.step()
                 if self._pause_notes is not None and not over:
@@ -359,6 +405,7 @@ class House:
                 self.patience.note(busy)
             if over:
                 return
+            over = self._over.wait(_NOTICES)
 
     def _run_hook(self, argv: tuple[str, ...], payload: str, kind: str) -> hooks.Ran:
         rooms = self.rooms

@@ -1,13 +1,15 @@
 """Telling the people who only see the folders: that work is paused, and that a folder's own settings are broken.
 
 Folders may be away, full or read-only, and a server that does not answer blocks whoever asks it: so all of this is done by
-a thread of its own, and what cannot be done now is tried again until it can.
+a thread of its own, folder by folder for a bounded time, and what cannot be done now is tried again until it can.
 """
 
 import os
+import threading
 import time
-from collections.abc import Callable, Collection
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -16,9 +18,11 @@ from watcher import sidecar
 from watcher.errors import JobError
 from watcher.gate import GateState, Status
 from watcher.ledger import Ledger
-from watcher.overrides import NAME
-from watcher.service.plan import is_below
+from watcher.overrides import NAME, Overrides, Problem
+from watcher.reach import SilentError
+from watcher.service.estate import ask_in
 from watcher.service.rooms import Rooms
+from watcher.tree import is_below
 
 _log = structlog.get_logger()
 
@@ -31,8 +35,10 @@ PAUSED: Final = "pause-notes"
 #: Seconds until what failed is tried again, and between two looks at settings that are broken.
 _AGAIN: Final = 10.0
 _REVIEW: Final = 30.0
-#: Settings files looked at in a step, and notes beside them at most: whoever can write into a folder can make many.
+#: Settings files looked at in a step, those of a root that wait for a look, and notes beside them, at most: whoever can
+#: write into a folder can make many.
 _AT_ONCE: Final = 50
+_WAITING: Final = 1000
 _MOST: Final = 250
 
 
@@ -91,11 +97,23 @@ class PauseNotes:
             self._noted.add(root)
             self._save()
         try:
-            sidecar.write_pause_note(
-                root, message=state.message, hint=state.hint, since=state.since, register=self._ledger
+            ask_in(
+                root,
+                partial(
+                    sidecar.write_pause_note,
+                    root,
+                    message=state.message,
+                    hint=state.hint,
+                    since=state.since,
+                    register=self._ledger,
+                ),
             )
         except JobError as error:
             self._failed(root, error)
+            return
+        except SilentError:
+            # The finder says so.
+            self._later[root] = self._monotonic() + _AGAIN
             return
         standing[root] = said
         self._succeeded(root)
@@ -103,11 +121,14 @@ class PauseNotes:
     def _remove(self, root: bytes, standing: dict[bytes, object]) -> None:
         standing[root] = None
         try:
-            if not sidecar.remove_pause_note(root, register=self._ledger):
-                self._later[root] = self._monotonic() + _AGAIN
-                return
+            gone = ask_in(root, partial(sidecar.remove_pause_note, root, register=self._ledger))
         except JobError as error:
             self._failed(root, error)
+            return
+        except SilentError:
+            gone = False
+        if not gone:
+            self._later[root] = self._monotonic() + _AGAIN
             return
         del standing[root]
         self._succeeded(root)
@@ -141,55 +162,74 @@ class SettingsNotes:
         self._ledger = ledger
         self._rooms = rooms
         self._monotonic = monotonic
-        self._met: SimpleQueue[bytes] = SimpleQueue()
+        self._met = _Met()
+        #: Settings that can't be used, as they were looked at last; replaced whole.
+        self.problems: tuple[Problem, ...] = ()
         #: Where a note stands, or could not be left: the settings' path -> their root, and what it says.
         self._standing: dict[bytes, tuple[bytes, str]] | None = None
         self._reviewed = float("-inf")
         self._silent: set[bytes] = set()
 
     def look(self, path: bytes) -> None:
-        """Have a settings file looked at: it was met, it changed, or it is gone."""
-        self._met.put(path)
+        """Have a settings file looked at: it was met, it changed, or it is gone.
+
+        Of a folder with thousands of them, only so many wait at a time: the others are met again by the next full scan.
+        """
+        self._met.put(self._root_of(path), path)
 
     def step(self, *, lost: Collection[bytes] = (), wanted: bool = True) -> None:
         """Look at what was met, and now and then at all that is broken. Raises StateError."""
         if self._standing is None:
             notes = [note.source for note in self._ledger.notes() if os.path.basename(note.source) == NAME]  # noqa: PTH119
             self._standing = dict.fromkeys(notes, (b"", ""))
-        paths: dict[bytes, None] = {}
-        while len(paths) < _AT_ONCE:
-            try:
-                paths[self._met.get_nowait()] = None
-            except Empty:
-                break
+        paths = dict.fromkeys(self._met.take(_AT_ONCE))
         if self._monotonic() - self._reviewed >= _REVIEW:
             self._reviewed = self._monotonic()
             paths.update(dict.fromkeys(self._standing))
         for path in paths:
-            self._regard(path, self._standing, lost, wanted=wanted)
+            with suppress(SilentError):
+                self._regard(path, self._standing, lost, wanted=wanted)
+        self.problems = tuple(self._current(lost))
+
+    def _root_of(self, path: bytes) -> bytes:
+        """Return the watched folder that owns a path; empty where none does."""
+        return next((root for root, _ in self._rooms().plan.roots if is_below(path, root)), b"")
+
+    def _current(self, lost: Collection[bytes]) -> Iterator[Problem]:
+        """Yield the problems that stand; where nobody can look now, those that stood."""
+        overrides = self._rooms().overrides
+        by_root: dict[bytes, list[Problem]] = {}
+        for problem in overrides.problems():
+            by_root.setdefault(self._root_of(problem.path), []).append(problem)
+        for root, problems in by_root.items():
+            try:
+                yield from problems if root in lost else ask_in(root, partial(_current, overrides, problems))
+            except SilentError:
+                yield from problems
 
     def _regard(
         self, path: bytes, standing: dict[bytes, tuple[bytes, str]], lost: Collection[bytes], *, wanted: bool
     ) -> None:
         rooms = self._rooms()
         former, said = standing.get(path, (b"", ""))
-        root = next((root for root, _ in rooms.plan.roots if is_below(path, root)), b"")
+        root = self._root_of(path)
         if root in lost:
             return
         message = ""
         if root:
-            rooms.overrides.effective(root, os.path.dirname(path))  # noqa: PTH120 - bytes
+            ask_in(root, partial(rooms.overrides.effective, root, os.path.dirname(path)))  # noqa: PTH120 - bytes
             problem = rooms.overrides.problem(path)
             message = problem.message if problem is not None and wanted else ""
+        write, remove = sidecar.write_settings_note, sidecar.remove_settings_note
         try:
             if message and message != said and (path in standing or len(standing) < _MOST):
                 standing[path] = (root, "")
-                sidecar.write_settings_note(root, path, message=message, hint=MEND_HINT, register=self._ledger)
+                ask_in(root, partial(write, root, path, message=message, hint=MEND_HINT, register=self._ledger))
                 standing[path] = (root, message)
             elif not message and path in standing:
                 # Of a root that is watched no more: as it was when it was.
                 place = root or former
-                if not place or sidecar.remove_settings_note(place, path, self._ledger):
+                if not place or ask_in(place, partial(remove, place, path, self._ledger)):
                     del standing[path]
             self._silent.discard(path)
         except JobError as error:
@@ -198,6 +238,38 @@ class SettingsNotes:
             elif path not in self._silent and len(self._silent) < _MOST:
                 self._silent.add(path)
                 _log.warning("folder.degraded", path=path, reason=error.reason, message=f"no note: {error.message}")
+
+
+def _current(overrides: Overrides, problems: Collection[Problem]) -> list[Problem]:
+    return [problem for problem in problems if overrides.is_current(problem)]
+
+
+class _Met:
+    """Paths to be looked at, each once, so many of each root; given back in turns, so that no root waits for another's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: dict[bytes, dict[bytes, None]] = {}
+
+    def put(self, root: bytes, path: bytes) -> None:
+        """Add a path; forget it where too many of its root wait. Thread-safe."""
+        with self._lock:
+            waiting = self._paths.setdefault(root, {})
+            if len(waiting) < _WAITING:
+                waiting[path] = None
+
+    def take(self, count: int) -> list[bytes]:
+        """Return at most `count` of them, those that wait longest of each root. Thread-safe."""
+        taken: list[bytes] = []
+        with self._lock:
+            while self._paths and len(taken) < count:
+                for root, waiting in list(self._paths.items())[: count - len(taken)]:
+                    path = next(iter(waiting))
+                    taken.append(path)
+                    del waiting[path]
+                    if not waiting:
+                        del self._paths[root]
+        return taken
 
 
 def is_held(state: GateState) -> bool:

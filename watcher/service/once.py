@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
-from watcher import tree
+from watcher import reach, tree
 from watcher.config import Config, FolderSettings, Surroundings
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
 from watcher.service.house import House
-from watcher.service.plan import Plan, folder_for, is_below, plan, spellings
+from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
+from watcher.tree import is_below
 
 #: Seconds between two looks at the queue, and at what a bar shows.
 _TICK: Final = 0.2
@@ -84,7 +86,7 @@ def once(
         try:
             run.work(places, signals)
             if not run.batch.interrupted and house.error is None:
-                house.history.catch_up(seconds=_SWEEP)
+                _catch_up(house)
         finally:
             if house.drain(config.settings.service.drain_seconds):
                 # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
@@ -98,6 +100,12 @@ def once(
     run.batch.queued = counts[State.READY] + counts[State.DELAYED]
     run.batch.seconds = time.monotonic() - began
     return run.batch
+
+
+def _catch_up(house: House) -> None:
+    """Forget what is gone, if that is due; a mount that begins to hang meanwhile is not waited for."""
+    with suppress(reach.SilentError):
+        reach.ask(b"history", partial(house.history.catch_up, seconds=_SWEEP), seconds=2 * _SWEEP)
 
 
 class _Run:
@@ -138,6 +146,7 @@ class _Run:
 
     def _find(self, places: "_Places") -> None:
         ledger = self._house.ledger
+        self._house.estate.settle()
         collected = collect(places.folders, places.files, ledger, stop=self._house.stop, parts=places.parts)
         self.batch.left.extend(collected.left)
         for path in collected.known:
@@ -207,22 +216,37 @@ def _places(made: Plan, paths: Sequence[str]) -> _Places:
     parts: list[tuple[Folder, str]] = []
     files: list[tuple[Folder, str]] = []
     for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112 - a plain question
-            owner, name = _owner(made, path)
-            if owner is None:
-                folders.append(folder_for(made.settings, FolderSettings(path=path)))
-            elif name == owner.path:
-                folders.append(folder_for(made.settings, owner))
-            else:
-                parts.append((folder_for(made.settings, owner), name))
-            folders += _inside(made, path)
-        elif os.path.lexists(path):
-            owner, name = _owner(made, path, os.path.dirname)
-            parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
-            files.append((folder_for(made.settings, owner or FolderSettings(path=parent)), name))
-        else:
-            raise ConfigError(f"there is no file {path}", hint="check the name")
+        found = _place(made, path)
+        folders += found.folders
+        parts += found.parts
+        files += found.files
     return _Places(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(files)))
+
+
+def _place(made: Plan, path: str) -> _Places:
+    """Find what a person named. Raises ConfigError when nothing is there, or its mount hangs."""
+    try:
+        is_folder, is_there = reach.ask(os.fsencode(path), partial(_standing, path))
+    except reach.SilentError as exc:
+        raise ConfigError(f"{path}: {reach.SILENT}", hint="look at the mount and its server") from exc
+    if is_folder:
+        inside = _inside(made, path)
+        owner, name = _owner(made, path)
+        if owner is None:
+            return _Places((folder_for(made.settings, FolderSettings(path=path)), *inside))
+        if name == owner.path:
+            return _Places((folder_for(made.settings, owner), *inside))
+        return _Places(inside, parts=((folder_for(made.settings, owner), name),))
+    if is_there:
+        owner, name = _owner(made, path, os.path.dirname)
+        parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
+        return _Places(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
+    raise ConfigError(f"there is no file {path}", hint="check the name")
+
+
+def _standing(path: str) -> tuple[bool, bool]:
+    """Return whether a folder stands at a path, and whether anything does."""
+    return os.path.isdir(path), os.path.lexists(path)  # noqa: PTH112 - a plain question
 
 
 def _owner(
@@ -236,12 +260,21 @@ def _owner(
     for root, owner in made.roots:
         for name in names:
             if name == root or is_below(name, root):
-                with suppress(OSError), tree.directory(root, place(name)):
+                # A mount that hangs is an OSError, too.
+                with suppress(OSError):
+                    reach.ask(root, partial(_reach, root, place(name)))
                     return owner, os.fsdecode(name)
     return None, path
 
 
-def _inside(made: Plan, path: str) -> list[Folder]:
+def _reach(root: bytes, place: bytes) -> None:
+    """Raise OSError where a link, or nothing, is on the way from a root to a directory below it."""
+    with tree.directory(root, place):
+        pass
+
+
+def _inside(made: Plan, path: str) -> tuple[Folder, ...]:
     """Give the configured folders that lie in a directory: what is in them is theirs."""
-    real = os.path.realpath(os.fsencode(path))
-    return [folder_for(made.settings, owner) for root, owner in made.real_roots if is_below(root, real)]
+    given = os.fsencode(path)
+    real = reach.real_paths([given]).get(given, given)
+    return tuple(folder_for(made.settings, owner) for root, owner in made.real_roots if is_below(root, real))

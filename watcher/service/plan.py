@@ -1,12 +1,15 @@
 """From settings to what each room takes: the only place where the two vocabularies meet."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
+from watcher import reach
 from watcher.client import Endpoint, Request
 from watcher.config import Config, FolderSettings, Settings, TranscriptSettings
 from watcher.config.settings import keys
@@ -18,6 +21,7 @@ from watcher.gate import GateOptions
 from watcher.job import Job
 from watcher.overrides import Sections
 from watcher.pipeline import Wanted
+from watcher.tree import is_below
 
 #: What a folder's own `.watcher.toml` may say.
 OVERRIDABLE: Final = {"transcript": tuple(keys("transcript")), "subtitles": tuple(keys("subtitles"))}
@@ -37,7 +41,7 @@ class Plan:
     folders: tuple[Folder, ...]
     #: Path of each root -> its settings; the longest one that holds a path owns it.
     roots: tuple[tuple[bytes, FolderSettings], ...]
-    #: The same by real path, where links lead to it.
+    #: The same by real path, where links lead to it and its mount answers.
     real_roots: tuple[tuple[bytes, FolderSettings], ...]
 
     @property
@@ -112,16 +116,14 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
     endpoint = endpoint_of(settings)
     if not keyless:
         require_key(endpoint)
-    for folder in settings.folders:
-        if os.path.exists(folder.path) and not os.path.isdir(folder.path):  # noqa: PTH110, PTH112 - a plain question
-            raise ConfigError(f"{folder.path} is a file, not a folder", hint="give the folder it lies in")
+    roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
+    real = _looked_at([root for root, _ in roots])
     folders = tuple(folder_for(settings, folder) for folder in settings.folders)
     for found in folders:
         try:
             found.names()
         except ValueError as exc:
             raise ConfigError(f"folder {found.name}: {exc}", hint="see include and exclude of that folder") from exc
-    roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
     return Plan(
         config=config,
         endpoint=endpoint,
@@ -133,28 +135,38 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
         ),
         folders=folders,
         roots=_longest_first(roots),
-        real_roots=_longest_first([(os.path.realpath(root), folder) for root, folder in roots]),
+        real_roots=_longest_first([(real[root], folder) for root, folder in roots if root in real]),
     )
+
+
+def _looked_at(roots: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return the real path of each root that answers. Raises ConfigError for a root that is a file."""
+
+    def look(root: bytes) -> bytes:
+        if os.path.exists(root) and not os.path.isdir(root):  # noqa: PTH110, PTH112 - bytes
+            raise ConfigError(f"{os.fsdecode(root)} is a file, not a folder", hint="give the folder it lies in")
+        return os.path.realpath(root)
+
+    answers = reach.ask_all({root: partial(look, root) for root in roots})
+    return {root: real for root, real in answers.items() if not isinstance(real, reach.SilentError)}
 
 
 def spellings(settings: Settings, path: bytes) -> tuple[bytes, ...]:
     """Give the paths under which the ledger may know a file or folder that a person names, relative or through links.
 
-    It knows sources below their folders as these are configured, links included.
+    It knows sources below their folders as these are configured, links included. A mount that does not answer is not
+    waited for: below it a path is taken by its name alone.
     """
-    real = os.path.realpath(path)
-    found = [os.path.abspath(path), real]  # noqa: PTH100 - bytes; links stay
+    named = os.path.abspath(path)  # noqa: PTH100 - bytes; links stay
+    places = reach.real_paths([named, *(os.fsencode(folder.path) for folder in settings.folders)])
+    real = places.get(named, named)
+    found = [named, real]
     for folder in settings.folders:
         root = os.fsencode(folder.path)
-        there = os.path.realpath(root)
+        there = places.get(root, root)
         if real == there or is_below(real, there):
             found.append(root.rstrip(b"/") + real[len(there.rstrip(b"/")) :])
     return tuple(dict.fromkeys(found))
-
-
-def is_below(path: bytes, folder: bytes) -> bool:
-    """Say whether a path lies below a folder, by the names alone."""
-    return path.startswith(folder.rstrip(b"/") + b"/")
 
 
 def _longest_first(roots: list[tuple[bytes, FolderSettings]]) -> tuple[tuple[bytes, FolderSettings], ...]:

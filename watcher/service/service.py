@@ -2,15 +2,17 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
 
-from watcher import __version__
+from watcher import __version__, reach
 from watcher.config import Config, Surroundings
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
@@ -97,14 +99,20 @@ class Service:
             )
             crew = Crew(on_death=signals.wake)
             try:
-                finder.start_watching()
                 house.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
-                crew.start("finder", finder.run)
+                crew.start("finder", partial(_find, finder))
                 house.history.start(inspect=finder.inspect, on_death=signals.wake)
                 self._loop(house, finder, crew)
             finally:
-                self._wind_down(house, finder, crew)
+                self._wind_down(house, crew)
         error = crew.error or house.error
+        if house.left_hanging:
+            # The interpreter would wait for them at its end, and nothing but that of the process ends them.
+            _log.warning("service.stopping", reason="mount_hangs", threads=house.left_hanging, hint=reach.SILENT_HINT)
+            if error is None:
+                _log.info("service.stopped")
+            sys.stderr.flush()
+            os._exit(0 if error is None else StateError.exit_code)
         if isinstance(error, WatcherError):
             raise error
         if error is not None:
@@ -129,6 +137,7 @@ class Service:
                     return
             if crew.error or house.error:
                 return
+            house.relieve()
             try:
                 self._look_around(house, finder, ready=ready)
             except StateBusyError as busy:
@@ -221,7 +230,7 @@ class Service:
             _log.info("service.reloaded", ok=True, folders=[folder.name for folder in new.folders])
         self._notifier.ready()
 
-    def _wind_down(self, house: House, finder: Finder, crew: Crew) -> None:
+    def _wind_down(self, house: House, crew: Crew) -> None:
         self._notifier.stopping()
         seconds = house.plan.settings.service.drain_seconds
         _log.info("service.stopping", drain_seconds=seconds)
@@ -231,7 +240,6 @@ class Service:
             # Nothing more can be done for a thread that hangs; its job's lease ends with this process.
             _log.critical("service.stopping", reason="threads_hang", threads=late)
             os._exit(StateError.exit_code)
-        finder.close()
         house.close()
 
     def _say_starting(self) -> None:
@@ -251,6 +259,15 @@ class Service:
 
     def _log_set_up(self, config: Config) -> None:
         set_up_log(config, self._surroundings)
+
+
+def _find(finder: Finder) -> None:
+    """Find until the stop. All of it in one thread, since it touches folders: the main thread must see signals."""
+    try:
+        finder.start_watching()
+        finder.run()
+    finally:
+        finder.close()
 
 
 def _lost(finder: Finder) -> list[bytes]:

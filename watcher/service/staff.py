@@ -1,6 +1,6 @@
 """The workers of the house, as many as the settings say: more or fewer of them at a reload."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from watcher.worker import Worker
@@ -25,9 +25,11 @@ class Staff:
         self.workers: tuple[Worker, ...] = ()
         #: Those that were dismissed, and finish what they have begun.
         self._leaving: tuple[Worker, ...] = ()
+        self._count = 0
 
     def resize(self, count: int) -> None:
         """Have `count` workers, and some more for short files where there are several. Nobody's job is interrupted."""
+        self._count = count
         total = count + _ahead(count)
         self._leaving = tuple(worker for worker in (*self._leaving, *self.workers[total:]) if not worker.ended)
         for worker in self.workers[total:]:
@@ -46,10 +48,26 @@ class Staff:
             self._crew.start(worker.name, worker.run)
         self._wake()
 
+    def relieve(self, hung: Collection[Worker]) -> None:
+        """Hire others for the workers that hang; these end after their job, should it ever go on."""
+        stuck = [worker for worker in self.workers if worker in hung]
+        if not stuck:
+            return
+        for worker in stuck:
+            worker.dismiss()
+        self._leaving = (*self._leaving, *stuck)
+        self.workers = tuple(worker for worker in self.workers if worker not in stuck)
+        self.resize(self._count)
+
     @property
-    def overdue(self) -> list[str]:
-        """Names of the workers that have been silent for longer than they said."""
-        return [worker.name for worker in (*self.workers, *self._leaving) if not worker.ended and worker.beat.overdue]
+    def everybody(self) -> list[Worker]:
+        """Those that work, and those that were dismissed and have not ended."""
+        return [*self.workers, *(worker for worker in self._leaving if not worker.ended)]
+
+    @property
+    def overdue(self) -> list[Worker]:
+        """The workers that have been silent for longer than they said."""
+        return [worker for worker in self.everybody if not worker.ended and worker.beat.overdue]
 
 
 def _ahead(workers: int) -> int:

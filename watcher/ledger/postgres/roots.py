@@ -13,6 +13,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from watcher.job import Job, Outcome, Output
 from watcher.ledger.protocol import Owned, Record
+from watcher.reach import real_paths
 
 _COLON: Final = b":"
 
@@ -25,7 +26,9 @@ class Roots:
         # As the settings have them, which is how sources are found; and where links lead, which is how people may name them.
         named = [(os.path.abspath(os.fsencode(path)), _mount(name)) for name, path in roots.items()]  # noqa: PTH100 - bytes
         spelled = [(place.rstrip(b"/"), mount) for place, mount in named]
-        real = [(os.path.realpath(place).rstrip(b"/"), mount) for place, mount in named]
+        # The main thread comes by here: a mount that hangs is not waited for.
+        there = real_paths(place for place, _ in named)
+        real = [(there[place].rstrip(b"/"), mount) for place, mount in named if place in there]
         #: The longest first: of nested roots, the nearest owns what lies below it.
         self._places = sorted(dict.fromkeys(spelled + real), key=lambda place: -len(place[0]))
         self._own = b"@" + quote_from_bytes(os.fsencode(host), safe="").encode() + _COLON

@@ -1,0 +1,83 @@
+"""Real FUSE mounts whose server can be stopped in the middle, as a dead file server leaves them: bindfs and SIGSTOP."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from daemon import eventually
+
+_UNMOUNT = next((found for name in ("fusermount3", "fusermount") if (found := shutil.which(name))), "fusermount")
+
+
+class Mount:
+    """A directory shown at another place by a FUSE server."""
+
+    def __init__(self, source: Path, point: Path) -> None:
+        """Mount it; raises OSError where that cannot be done."""
+        self.source = source
+        self.point = point
+        # Nothing is answered from the kernel's cache: whoever touches it needs the server.
+        options = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
+        self._server = subprocess.Popen(
+            ["bindfs", "-f", "-o", options, source, point],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            eventually(lambda: os.path.ismount(point) or self._server.poll() is not None)
+            if self._server.poll() is not None:
+                raise OSError("bindfs cannot mount here")
+        except BaseException:
+            self.close()
+            raise
+
+    def hang(self) -> None:
+        """Stop the server: whoever touches the mount from now on waits."""
+        self._server.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self._server.pid}/stat")
+        eventually(lambda: stat.read_text().rpartition(") ")[2][0] == "T", what="the server stops")
+
+    def answer(self) -> None:
+        """Have the server go on where it was stopped."""
+        self._server.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Unmount it and end its server."""
+        self.answer()
+        subprocess.run([_UNMOUNT, "-u", "-z", self.point], capture_output=True, check=False)
+        try:
+            self._server.wait(10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+
+@contextmanager
+def mounted(source: Path, point: Path) -> Iterator[Mount]:
+    """Show `source` at `point`, both of which are made, while the context lasts."""
+    for path in (source, point):
+        path.mkdir(exist_ok=True)
+    mount = Mount(source, point)
+    try:
+        yield mount
+    finally:
+        mount.close()
+
+
+def _can_mount() -> bool:
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            with mounted(Path(place, "source"), Path(place, "point")):
+                return True
+        except OSError:
+            return False
+
+
+needs_fuse = pytest.mark.skipif(not _can_mount(), reason="bindfs is not there, or cannot mount anything here")

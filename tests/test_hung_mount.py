@@ -1,0 +1,206 @@
+"""A folder on a mount that hangs: a real FUSE server that is stopped, under real commands."""
+
+import hashlib
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import Daemon, daemon, eventually, watcher
+from mounts import Mount, mounted, needs_fuse
+from scripted import Asked, Reply, Server, serving
+from test_service import digest_of, hearing, recording, said
+
+pytestmark = [needs_fuse, pytest.mark.timeout(120)]
+
+#: What a folder is called whose mount hangs.
+SILENT = "the server does not answer"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(hearing) as running:
+        yield running
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    path = tmp_path / "local"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Mount]:
+    with mounted(tmp_path / "exported", tmp_path / "share") as mount:
+        yield mount
+
+
+@pytest.fixture
+def options(tmp_path: Path, server: Server, local: Path, share: Mount) -> list[str | Path]:
+    """Write settings with both folders; give the options that name them."""
+    file = tmp_path / "watcher.toml"
+    folders = "\n".join(f'[[folders]]\npath = "{path}"\nquiet_seconds = 0.1' for path in (local, share.point))
+    file.write_text(f'[api]\nurl = "{server.url}"\n{folders}\n[service]\ndrain_seconds = 5\n')
+    return ["--config", file]
+
+
+def status(options: list[str | Path], state: Path) -> dict[str, Any]:
+    shown = watcher("status", "--json", *options, "--set", f"state.dir={state}")
+    document: dict[str, Any] = json.loads(shown.stdout)["data"]
+    return document
+
+
+def await_transcript(running: Daemon, path: Path) -> None:
+    running.await_event("job.done", path=str(path))
+    assert path.with_suffix(".txt").read_text().strip() == said(path)
+
+
+def test_a_mount_that_hangs_from_the_start_stalls_its_own_folder_and_nothing_else(
+    tmp_path: Path, local: Path, share: Mount, options: list[str | Path]
+) -> None:
+    state = tmp_path / "state"
+    recording(share.source / "late.wav")
+    share.hang()
+    with daemon(*options, state=state) as running:
+        running.await_event("service.ready")
+        lost = running.await_event("folder.lost", path=str(share.point))
+        await_transcript(running, recording(local / "first.wav"))
+        shown = status(options, state)
+        running.send(signal.SIGHUP)
+        running.await_event("service.reloaded", ok=True)
+        await_transcript(running, recording(local / "second.wav"))
+
+        share.answer()
+
+        await_transcript(running, share.point / "late.wav")
+        assert running.stop() == 0
+    (folder,) = [folder for folder in shown["folders"] if folder["path"] == str(share.point)]
+    (problem,) = [problem for problem in shown["problems"] if problem["path"] == str(share.point)]
+    assert lost["reason"] == SILENT
+    assert (folder["how"], folder["why"]) == ("lost", SILENT)
+    assert problem["message"] == SILENT
+
+
+def test_a_mount_that_begins_to_hang_is_reported_and_the_daemon_reloads_and_stops_all_the_same(
+    tmp_path: Path, local: Path, share: Mount, options: list[str | Path]
+) -> None:
+    state = tmp_path / "state"
+    # Settings that cannot be used: somebody has to look after them for status.
+    (share.source / ".watcher.toml").write_text("formats = [")
+    with daemon(*options, state=state) as running:
+        running.await_event("folder.degraded", reason="overrides")
+        recording(share.source / "early.wav")
+        await_transcript(running, share.point / "early.wav")
+        share.hang()
+        running.await_event("folder.lost", path=str(share.point))
+        await_transcript(running, recording(local / "meanwhile.wav"))
+        # It is kept in mind, although nobody can look.
+        eventually(lambda: any("toml" in problem["path"] for problem in status(options, state)["problems"]))
+        running.send(signal.SIGHUP)
+        running.await_event("service.reloaded", ok=True)
+
+        assert running.stop() == 0
+        assert running.events[-1]["event"] == "service.stopped"
+
+
+def test_a_mount_that_answers_again_is_watched_again(
+    local: Path, share: Mount, options: list[str | Path], tmp_path: Path
+) -> None:
+    with daemon(*options, state=tmp_path / "state") as running:
+        running.await_event("folder.watching", path=str(share.point))
+        share.hang()
+        running.await_event("folder.lost", path=str(share.point))
+        recording(share.source / "talk.wav")
+
+        share.answer()
+
+        running.await_events("folder.watching", 2, path=str(share.point))
+        await_transcript(running, share.point / "talk.wav")
+        assert not running.seen("folder.lost", path=str(local))
+
+
+def test_a_file_that_takes_the_place_of_a_folder_is_an_error_beside_a_mount_that_hangs(
+    local: Path, share: Mount, options: list[str | Path], tmp_path: Path
+) -> None:
+    local.rmdir()
+    local.write_text("no folder")
+    share.hang()
+
+    ended = watcher("run", *options, "--set", f"state.dir={tmp_path / 'state'}", check=False)
+
+    assert ended.returncode == 3
+    assert "is a file, not a folder" in ended.stderr
+
+
+def test_a_batch_transcribes_the_other_folders_and_names_the_one_whose_mount_hangs(
+    local: Path, share: Mount, options: list[str | Path], tmp_path: Path
+) -> None:
+    talk = recording(local / "talk.wav")
+    share.hang()
+
+    ended = watcher("once", "--json", *options, "--set", f"state.dir={tmp_path / 'state'}", check=False)
+
+    data = json.loads(ended.stdout)["data"]
+    assert [done["path"] for done in data["done"]] == [str(talk)]
+    assert [(left["path"], left["reason"]) for left in data["left"]] == [(str(share.point), "lost")]
+    assert talk.with_suffix(".txt").read_text().strip() == said(talk)
+
+
+def test_a_batch_of_named_files_needs_no_other_folder(
+    local: Path, share: Mount, options: list[str | Path], tmp_path: Path
+) -> None:
+    talk = recording(local / "talk.wav")
+    share.hang()
+
+    watcher("once", talk, *options, "--set", f"state.dir={tmp_path / 'state'}")
+    watcher("render", talk, *options, "--set", f"state.dir={tmp_path / 'state'}")
+    refused = watcher("once", share.point / "x.wav", *options, "--set", f"state.dir={tmp_path / 'state'}", check=False)
+
+    assert talk.with_suffix(".txt").read_text().strip() == said(talk)
+    assert refused.returncode == 3
+    assert "does not answer" in refused.stderr
+
+
+def test_the_doctor_names_the_folder_whose_mount_hangs_and_goes_on(
+    share: Mount, options: list[str | Path], tmp_path: Path
+) -> None:
+    share.hang()
+
+    ended = watcher("check", *options, "--set", f"state.dir={tmp_path / 'state'}", check=False)
+
+    assert f"{share.point} does not answer" in ended.stdout
+    assert "state" in ended.stdout.partition(f"{share.point} does not answer")[2]
+
+
+def test_a_worker_that_hangs_in_a_mount_holds_up_neither_the_others_nor_the_stop(
+    tmp_path: Path, local: Path, share: Mount
+) -> None:
+    talk = recording(share.source / "talk.wav")
+
+    digest = hashlib.sha256(talk.read_bytes()).hexdigest()[:12]
+    hangs = threading.Event()
+
+    def script(asked: Asked) -> Reply:
+        # The worker has read it, and is about to write beside it.
+        if asked.method == "POST" and digest_of(asked) == digest and not hangs.is_set():
+            hangs.set()
+            share.hang()
+        return hearing(asked)
+
+    with serving(script) as server:
+        options = (local, share.point, "--set", f"api.url={server.url}", "--set", "service.drain_seconds=5")
+        one = ("--set", "state.workers=1")
+        with daemon(*options, *one, state=tmp_path / "state") as running:
+            running.await_event("folder.lost", path=str(share.point))
+            await_transcript(running, recording(local / "meanwhile.wav"))
+
+            assert running.stop() == 0
+        assert not running.seen("job.done", path=str(share.point / "talk.wav"))
+        share.answer()
+        with daemon(*options, state=tmp_path / "state") as running:
+            await_transcript(running, share.point / "talk.wav")
+            running.stop()

@@ -1,0 +1,154 @@
+"""The main thread touches no path of a watched folder: a mount that hangs would take signals and the watchdog with it.
+
+Walks the modules that it runs through. Whatever asks the file system there stands in the table below, with the reason why it
+cannot hang in a watched folder. (`test_hung_mount.py` has the real thing.)
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_imports import PACKAGE
+
+#: Packages and modules that the main thread of a command runs through.
+WALKED = ("cli", "config", "service", "report", "ledger/postgres/roots.py", "ledger/postgres/ledger.py", "overrides.py")
+
+#: Names of calls that ask the file system for a path: of `os`, `os.path` and `pathlib`, and of rooms of ours.
+OS = {
+    *(
+        "access",
+        "chmod",
+        "chown",
+        "listdir",
+        "lstat",
+        "makedirs",
+        "mkdir",
+        "open",
+        "readlink",
+        "remove",
+        "rename",
+        "replace",
+    ),
+    *("rmdir", "scandir", "stat", "statvfs", "unlink", "utime", "walk"),
+}
+OS_PATH = {"exists", "getmtime", "getsize", "isdir", "isfile", "islink", "ismount", "lexists", "realpath", "samefile"}
+PATHLIB = {
+    *(
+        "exists",
+        "glob",
+        "is_dir",
+        "is_file",
+        "is_symlink",
+        "iterdir",
+        "lstat",
+        "mkdir",
+        "open",
+        "read_bytes",
+        "read_text",
+    ),
+    *("resolve", "rglob", "stat", "touch", "unlink", "write_bytes", "write_text"),
+}
+ROOMS = {"tree", "sidecar", "shutil"}
+
+BOUNDED = "in a helper thread of `reach`"
+OWN_THREAD = "in a thread of its own that nobody waits for"
+WORKER = "in the thread of a worker, or in a helper thread of `reach`"
+NOT_WATCHED = "no watched folder: settings, state, credentials, what the command's user named for reading"
+
+ALLOWED = {
+    ("cli/demo.py", "demo"): NOT_WATCHED,
+    ("cli/demo.py", "_arrive"): NOT_WATCHED,
+    ("cli/main.py", "run"): NOT_WATCHED,
+    ("cli/options.py", "write"): NOT_WATCHED,
+    ("config/environment.py", "from_key_file"): NOT_WATCHED,
+    ("config/environment.py", "config_file"): NOT_WATCHED,
+    ("config/load.py", "_from_file"): NOT_WATCHED,
+    ("ledger/postgres/ledger.py", "__init__"): NOT_WATCHED,
+    ("report/doctor.py", "_state"): NOT_WATCHED,
+    ("report/doctor.py", "_fresh_state"): NOT_WATCHED,
+    ("report/doctor.py", "_paid"): NOT_WATCHED,
+    ("report/status.py", "_full"): NOT_WATCHED,
+    ("report/unit.py", "key"): NOT_WATCHED,
+    ("cli/options.py", "media_path"): BOUNDED,
+    ("cli/render.py", "_known"): BOUNDED,
+    ("cli/run.py", "run"): BOUNDED,
+    ("report/doctor.py", "_standing"): BOUNDED,
+    ("service/estate.py", "clear"): BOUNDED,
+    ("service/history.py", "_place_of"): BOUNDED,
+    ("service/house.py", "_require_answer"): BOUNDED,
+    ("service/house.py", "_ask_where_work_goes_on"): BOUNDED,
+    ("service/notices.py", "_write"): BOUNDED,
+    ("service/notices.py", "_remove"): BOUNDED,
+    ("service/notices.py", "_regard"): BOUNDED,
+    ("service/once.py", "_standing"): BOUNDED,
+    ("service/once.py", "_reach"): BOUNDED,
+    ("service/plan.py", "_looked_at"): BOUNDED,
+    ("service/history.py", "_stands"): OWN_THREAD,
+    ("service/conclude.py", "done"): WORKER,
+    ("service/conclude.py", "_note"): WORKER,
+    ("service/conclude.py", "_note_warnings"): WORKER,
+    ("service/once.py", "_dropped"): WORKER,
+    ("overrides.py", "effective"): WORKER,
+    ("overrides.py", "_look"): WORKER,
+    ("overrides.py", "_read"): WORKER,
+    # Its default; asked through `_place_of`.
+    ("service/history.py", "__init__"): BOUNDED,
+    ("service/house.py", "__init__"): NOT_WATCHED,
+    # Asked through `is_current`, by the thread of the notices, which asks in a helper thread.
+    ("overrides.py", "_identity_at"): BOUNDED,
+}
+
+
+def touches(source: str) -> Iterator[tuple[str, str]]:
+    """Yield the top-level or class-level function, and the call in it, that asks the file system."""
+    for node in ast.parse(source).body:
+        yield from _touches(node, "")
+
+
+def _touches(node: ast.AST, function: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.FunctionDef) and not function:
+        function = node.name
+    if isinstance(node, ast.Attribute) and (name := _asks(node)):
+        yield function, name
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
+        yield function, "open"
+    for child in ast.iter_child_nodes(node):
+        yield from _touches(child, function)
+
+
+def _asks(node: ast.Attribute) -> str:
+    owner = ast.unparse(node.value)
+    if (owner == "os" and node.attr in OS) or (owner == "os.path" and node.attr in OS_PATH) or owner in ROOMS:
+        return f"{owner}.{node.attr}"
+    return f"Path.{node.attr}" if owner not in {"os", "os.path"} and node.attr in PATHLIB else ""
+
+
+def walked() -> list[Path]:
+    roots = [PACKAGE / name for name in WALKED]
+    return sorted(path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py")))
+
+
+def found() -> set[tuple[str, str]]:
+    return {
+        (str(path.relative_to(PACKAGE)), function) for path in walked() for function, _ in touches(path.read_text())
+    }
+
+
+def test_whatever_asks_the_file_system_says_why_it_cannot_hang() -> None:
+    assert found() == set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(path): os.path.exists(path)",
+        "def f(path): call(partial(os.stat, path))",
+        "class A:\n    def f(self, path): path.is_dir()",
+        "def f(path): open(path)",
+        "def f(path): sidecar.clear_temporaries(path)",
+        "def f(path):\n    def g(): os.lstat(path)",
+    ],
+)
+def test_a_touch_is_seen(source: str) -> None:
+    assert [function for function, _ in touches(source)] == ["f"]
