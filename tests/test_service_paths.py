@@ -1,8 +1,11 @@
 """Folders behind links, recordings that moved away, folders that cannot be watched as they are configured."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 from daemon import daemon, watcher
@@ -243,3 +246,42 @@ def test_what_comes_again_after_it_was_moved_away_is_worked_on_again(
 
     assert len(server.asked) == 1
     assert not (folder / "talk.wav").exists()
+
+
+# Names in another Unicode normalisation than people type: macOS wrote "ü" as two characters.
+
+
+@pytest.mark.parametrize(("standing", "typed"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_what_people_name_is_found_in_any_normalisation(
+    tmp_path: Path, standing: Literal["NFC", "NFD"], typed: Literal["NFC", "NFD"]
+) -> None:
+    def there(name: str) -> Path:
+        return tmp_path / normalize(standing, name)
+
+    def named(name: str) -> Path:
+        return tmp_path / normalize(typed, name)
+
+    for folder in ("Höfe", "Höfe/Entwürfe", "Höfe/Gespräche"):
+        there(folder).mkdir()
+    for name in ("Höfe/Entwürfe/a.wav", "Höfe/Gespräche/ä.wav", "Höfe/Gespräche/ö.wav"):
+        recording(there(name))
+
+    refuses = threading.Event()
+
+    def script(_asked: Asked) -> Reply:
+        return Reply({"error": {"message": "Invalid file format."}}, 400) if refuses.is_set() else answer("Hm.")
+
+    with serving(script) as server:
+        options = settings(tmp_path, server, named("Höfe"), f'exclude = ["{normalize(typed, "Entwürfe/")}"]')
+        watcher("once", named("Höfe/Gespräche/ä.wav"), *options)
+        rendered = watcher("render", named("Höfe/Gespräche"), *options)
+        refuses.set()
+        ended = watcher("once", *options, check=False)
+        there("Höfe/Gespräche/ö.wav").unlink()
+        retried = watcher("retry", named("Höfe/Gespräche/ö.wav"), *options)
+
+    assert there("Höfe/Gespräche/ä.txt").exists()
+    assert not there("Höfe/Entwürfe/a.txt").exists()
+    assert "ä.txt" in normalize("NFC", rendered.stdout)
+    assert ended.returncode == 1
+    assert "1 put back" in retried.stdout

@@ -1,5 +1,8 @@
 """Which names are recordings."""
 
+from typing import Literal
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,3 +204,32 @@ def test_what_is_nested_too_deeply_is_not_entered_by_anyones_wish() -> None:
 
     assert not names.enters(f"{path}/deep")
     assert not names.enters_all(f"{path}/deep" + "/d" * 10_000)
+
+
+@pytest.mark.parametrize(("name", "glob"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+@pytest.mark.parametrize("pattern", ["Entwürfe/", "Entwürfe", "Entwürf?/", "**/Entw[ü]rfe/", "ENTWÜRFE/"])
+def test_globs_match_in_any_normalisation(
+    name: Literal["NFC", "NFD"], glob: Literal["NFC", "NFD"], pattern: str
+) -> None:
+    names = Names(exclude=(normalize(glob, pattern),))
+
+    assert not names.enters(normalize(name, "Entwürfe"))
+    assert names.enters(normalize(name, "Entwurfe"))
+
+
+@pytest.mark.parametrize(("name", "given_as"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_files_and_directories_never_entered_are_found_in_any_normalisation(
+    name: Literal["NFC", "NFD"], given_as: Literal["NFC", "NFD"]
+) -> None:
+    names = Names(include=(normalize(given_as, "é*.raw"),), prune=(normalize(given_as, "réglé"),))
+
+    assert names.file(normalize(name, "été.raw")) is Ruling.TAKE
+    assert not names.enters(normalize(name, "réglé"))
+
+
+@given(PATH, st.sampled_from(["*é*", "é/", "[é]x*", "?é", "a/**/é"]))
+def test_the_normalisation_of_a_path_changes_no_ruling(path: str, glob: str) -> None:
+    globs = Globs([glob])
+    rulings = {(globs.file(normalize(form, path)), globs.directory(normalize(form, path))) for form in ("NFC", "NFD")}
+
+    assert len(rulings) == 1

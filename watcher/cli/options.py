@@ -5,6 +5,8 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -14,6 +16,7 @@ from watcher import reach
 from watcher.config import Config, Surroundings, load
 from watcher.errors import UsageError
 from watcher.report import Problem, Result, envelope, fold
+from watcher.spelling import on_disk
 
 ConfigFile = Annotated[
     Path | None,
@@ -32,16 +35,26 @@ Offline = Annotated[
 
 
 def media_path(given: str) -> Path:
-    """Read a path of the command line that may lie on a mount that hangs; one that exists has to be readable."""
+    """Read a path of the command line; it may lie on a mount that hangs, and be spelled in another normalisation.
+
+    One that exists has to be readable.
+    """
+    path = os.fsencode(given)
     try:
-        readable = reach.ask(os.fsencode(given), lambda: not os.path.exists(given) or os.access(given, os.R_OK))  # noqa: PTH110
+        path, readable = reach.ask(path, lambda: _looked_up(path))
     except reach.SilentError:
         # Not refused here: the command says what it means for it.
-        readable = True
+        return Path(given)
     if not readable:
         message = f"Path {given!r} is not readable."
         raise typer.BadParameter(message)
-    return Path(given)
+    return Path(os.fsdecode(path))
+
+
+def _looked_up(path: bytes) -> tuple[bytes, bool]:
+    """Return a path as it is spelled on the disk, and whether it may be read, or is not there."""
+    found = on_disk(path)
+    return found, not os.path.exists(found) or os.access(found, os.R_OK)  # noqa: PTH110 - bytes
 
 
 class InterruptError(Exception):
@@ -66,13 +79,28 @@ def configured(
                 f"--set {assignment} is no assignment", hint="write section.key=value, for example api.model=whisper-1"
             )
         layer.setdefault(section, {})[name] = _value(text.strip())
-    return load(
-        layer,
-        environ=os.environ,
-        file=file,
-        folders=[os.path.abspath(folder) for folder in folders],  # noqa: PTH100 - links stay
-        credential=credential,
+    return _as_spelled(
+        load(
+            layer,
+            environ=os.environ,
+            file=file,
+            folders=[os.path.abspath(folder) for folder in folders],  # noqa: PTH100 - links stay
+            credential=credential,
+        )
     )
+
+
+def _as_spelled(config: Config) -> Config:
+    """Return the same settings with the watched folders as they are spelled on the disk, where they are there."""
+    named = [folder for folder in config.settings.folders if not folder.path.isascii()]
+    if not named:
+        return config
+    found = reach.ask_all({(path := os.fsencode(folder.path)): partial(on_disk, path) for folder in named})
+    spelled = {os.fsdecode(path): os.fsdecode(there) for path, there in found.items() if isinstance(there, bytes)}
+    folders = tuple(
+        folder.model_copy(update={"path": spelled.get(folder.path, folder.path)}) for folder in config.settings.folders
+    )
+    return replace(config, settings=config.settings.model_copy(update={"folders": folders}))
 
 
 def surroundings() -> Surroundings:

@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -202,8 +202,3 @@ def _flat(layer: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{name}.{key}" for key in section)
         else:
             yield name
-
-
-def with_settings(config: Config, settings: Settings) -> Config:
-    """Give the same configuration with other settings (the embedded engine's address, for example)."""
-    return replace(config, settings=settings)

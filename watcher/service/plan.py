@@ -21,6 +21,7 @@ from watcher.gate import GateOptions
 from watcher.job import Job
 from watcher.overrides import Sections
 from watcher.pipeline import Wanted
+from watcher.spelling import forms
 from watcher.tree import is_below
 
 #: What a folder's own `.watcher.toml` may say.
@@ -165,7 +166,8 @@ def spellings(settings: Settings, path: bytes) -> tuple[bytes, ...]:
         root = os.fsencode(folder.path)
         there = places.get(root, root)
         if real == there or is_below(real, there):
-            found.append(root.rstrip(b"/") + real[len(there.rstrip(b"/")) :])
+            # What is not there any more may be known in another normalisation than it is named in.
+            found += [root.rstrip(b"/") + below for below in forms(real[len(there.rstrip(b"/")) :])]
     return tuple(dict.fromkeys(found))
 
 

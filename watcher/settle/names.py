@@ -2,7 +2,7 @@
 
 The positive list comes first: a name without an audio suffix is no candidate, so ``talk.wav.part``, ``.tmp`` and the
 thousand other unfinished names need no rule. What is left are the few that keep the suffix, and directories. All names
-are compared without regard to case. A glob without a slash matches the last component anywhere below the root, one with
+are compared without regard to case and to Unicode normalisation. A glob without a slash matches the last component anywhere below the root, one with
 a slash is anchored at the root, a trailing slash means directories only; ``**`` crosses directories, ``*`` does not.
 """
 
@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from watcher.spelling import composed
 
 #: Sent as they are: the first nine; converted first: the others.
 AUDIO_SUFFIXES: Final = frozenset(
@@ -137,7 +139,7 @@ class Names:
         excluded = [glob for entry in self.exclude for glob in PRESETS.get(entry, (entry,))]
         object.__setattr__(self, "_include", Globs(self.include))
         object.__setattr__(self, "_exclude", Globs(excluded))
-        object.__setattr__(self, "_prune", frozenset(path.strip("/") for path in self.prune))
+        object.__setattr__(self, "_prune", frozenset(composed(path.strip("/")) for path in self.prune))
 
     def interesting(self, name: str) -> bool:
         """Say whether a file's name is worth a stat: the quick test a scan makes of every entry."""
@@ -163,7 +165,7 @@ class Names:
     def enters(self, relative: str) -> bool:
         """Say whether the directory at that path relative to the root is looked into."""
         name = relative.rpartition("/")[2]
-        if too_deep(relative) or relative in self._prune or self._exclude.directory(relative):
+        if too_deep(relative) or composed(relative) in self._prune or self._exclude.directory(relative):
             return False
         if self._include.directory(relative):
             return True
@@ -195,7 +197,7 @@ class Globs:
         files: list[str] = []
         directories: list[str] = []
         for glob in globs:
-            pattern = _pattern(glob)
+            pattern = _pattern(composed(glob))
             directories.append(pattern)
             if not glob.endswith("/"):
                 files.append(pattern)
@@ -209,11 +211,11 @@ class Globs:
 
     def file(self, relative: str) -> bool:
         """Say whether a file's relative path matches."""
-        return self._files is not None and self._files.fullmatch(relative) is not None
+        return self._files is not None and self._files.fullmatch(composed(relative)) is not None
 
     def directory(self, relative: str) -> bool:
         """Say whether a directory's relative path matches."""
-        return self._directories is not None and self._directories.fullmatch(relative) is not None
+        return self._directories is not None and self._directories.fullmatch(composed(relative)) is not None
 
 
 def _compile(patterns: list[str]) -> re.Pattern[str] | None:
