@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, Generic, TypeVar
 
-#: Seconds that a place gets to answer.
+#: Seconds that a place gets to answer; and where a person or a batch needs it and nothing else waits: a disk that sleeps takes
+#: most of that to spin up.
 ANSWER_SECONDS: Final = 2.0
+PATIENT_SECONDS: Final = 10.0
 #: Said of a place that does not answer, and what to do about it.
 SILENT: Final = "the server does not answer"
 SILENT_HINT: Final = "it is waited for; look at the mount and its server"
@@ -37,7 +39,7 @@ def ask(place: bytes, call: Callable[[], _Result], *, seconds: float = ANSWER_SE
     `place` is the watched folder, or another path, that `call` touches. Questions about one place are asked one after the
     other. A call that was given up goes on when the place answers.
     """
-    return _answer(place, call, _begin(place, call), time.monotonic() + seconds)
+    return _answer(place, call, _begin(place, call), seconds)
 
 
 def ask_all(
@@ -47,12 +49,12 @@ def ask_all(
 
     Raises what a call raises.
     """
-    deadline = time.monotonic() + seconds
+    until = time.monotonic() + seconds
     begun = {place: _begin(place, call) for place, call in calls.items()}
     answers: dict[bytes, _Result | SilentError] = {}
     for place, question in begun.items():
         try:
-            answers[place] = _answer(place, calls[place], question, deadline)
+            answers[place] = _answer(place, calls[place], question, until - time.monotonic())
         except SilentError as error:
             answers[place] = error
     return answers
@@ -73,15 +75,14 @@ def is_silent(place: bytes) -> bool:
     """Return whether a question about the place has been unanswered for longer than ANSWER_SECONDS; touch nothing."""
     with _lock:
         question = _open.get(place)
-    return question is not None and time.monotonic() > question.late_at
+    return question is not None and time.monotonic() > question.asked_at + ANSWER_SECONDS
 
 
 class _Question(Generic[_Result]):
     """A call in a helper thread."""
 
     def __init__(self, call: Callable[[], _Result]) -> None:
-        #: From this monotonic time on, its place counts as silent.
-        self.late_at = time.monotonic() + ANSWER_SECONDS
+        self.asked_at = time.monotonic()
         self.answered = threading.Event()
         self._call = call
         self._error: BaseException | None = None
@@ -125,12 +126,13 @@ def _begin(place: bytes, call: Callable[[], _Result]) -> _Question[_Result] | No
     return question
 
 
-def _answer(place: bytes, call: Callable[[], _Result], question: _Question[_Result] | None, deadline: float) -> _Result:
+def _answer(place: bytes, call: Callable[[], _Result], question: _Question[_Result] | None, seconds: float) -> _Result:
+    deadline = time.monotonic() + seconds
     while question is None:
         with _lock:
             earlier = _open.get(place)
-        # What has not answered in its time is not waited for again.
-        if earlier is not None and not earlier.answered.wait(min(deadline, earlier.late_at) - time.monotonic()):
+        # Its time began when it was asked first, so that a place known to be silent is not waited for again.
+        if earlier is not None and not earlier.answered.wait(earlier.asked_at + seconds - time.monotonic()):
             raise SilentError(place)
         question = _begin(place, call)
     if not question.answered.wait(deadline - time.monotonic()):

@@ -58,7 +58,7 @@ def _known(ledger: Ledger, made: Plan, path: bytes) -> list[tuple[bytes, Record 
     """Give the sources that a person means by a file or a folder; None: it is not known."""
     names = spellings(made.settings, path)
     try:
-        folder = reach.ask(path, partial(os.path.isdir, path))
+        folder = reach.ask(path, partial(os.path.isdir, path), seconds=reach.PATIENT_SECONDS)
     except reach.SilentError as exc:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
     found = [] if folder else [record for name in names if (record := ledger.lookup(name)) is not None]

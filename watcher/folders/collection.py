@@ -107,7 +107,7 @@ class _Collection:
         """Have a folder scanned, unless its mount hangs."""
         path = os.fsencode(folder.path)
         try:
-            reach.ask(path, partial(os.path.lexists, path))
+            reach.ask(path, partial(os.path.lexists, path), seconds=reach.PATIENT_SECONDS)
         except reach.SilentError:
             self._lost.append(path)
         else:

@@ -226,7 +226,7 @@ def _places(made: Plan, paths: Sequence[str]) -> _Places:
 def _place(made: Plan, path: str) -> _Places:
     """Find what a person named. Raises ConfigError when nothing is there, or its mount hangs."""
     try:
-        is_folder, is_there = reach.ask(os.fsencode(path), partial(_standing, path))
+        is_folder, is_there = reach.ask(os.fsencode(path), partial(_standing, path), seconds=reach.PATIENT_SECONDS)
     except reach.SilentError as exc:
         raise ConfigError(f"{path}: {reach.SILENT}", hint="look at the mount and its server") from exc
     if is_folder:
