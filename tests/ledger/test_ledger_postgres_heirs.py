@@ -16,6 +16,7 @@ from watcher.errors import FileError, LeaseLostError
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 from watcher.job import Outcome, Output
+from watcher.ledger.patience import Patience, patient
 from watcher.ledger.postgres import PostgresLedger
 
 NAS = {"recordings": "/srv/recordings"}
@@ -40,7 +41,7 @@ def test_a_walk_through_the_notes_goes_on_when_the_database_is_back(url: str, tm
         mending = threading.Timer(0.5, wire.mend)
         wire.cut()
         mending.start()
-        notes = list(ledger.notes())
+        notes = list(patient(ledger, Patience(), threading.Event()).notes())
         mending.join()
 
     assert len(notes) == 1

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -366,7 +367,10 @@ class TestPlans:
         assert len(selects) == 2
         assert all("(path" in self.plan(ledger, statement)[0] for statement in selects)
 
-    def test_a_hundred_thousand_sources_cost_what_a_thousand_do(self, ledger: SqliteLedger) -> None:
+    @pytest.mark.parametrize(
+        "size", [10_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+    )
+    def test_many_sources_cost_what_a_thousand_do(self, ledger: SqliteLedger, size: int) -> None:
         """Counted in steps of SQLite's virtual machine, which no busy computer changes."""
 
         def cost(first: int) -> int:
@@ -392,7 +396,7 @@ class TestPlans:
 
         ledger.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000)])
         few = cost(0)
-        ledger.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000, 100_000)])
+        ledger.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000, size)])
         many = cost(1_000)
 
         assert many < 1.1 * few
@@ -402,12 +406,14 @@ class TestIdling:
     def test_idle_threads_ask_once_a_second_for_all(self, tmp_path: Path) -> None:
         ledger = SqliteLedger(tmp_path)
         threads = [threading.Thread(target=ledger.wait, args=(1.5,)) for _ in range(8)]
+        began = time.monotonic()
         with statements(ledger) as run:
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
+        elapsed = time.monotonic() - began
         ledger.close()
 
-        # Two looks of two statements, and a few more as the waits end one after the other.
-        assert len(run) <= 2 * 2 + 2 * len(threads)
+        # A look of two statements at once and one each second, and one more as each of the waits ends.
+        assert len(run) <= 2 * (1 + elapsed + len(threads))
