@@ -19,6 +19,7 @@ from watcher.client.form import DOUBTED_SECONDS, REMEMBERED_SECONDS
 from watcher.errors import (
     AccountError,
     FileError,
+    GarbledError,
     JobError,
     NoChannelError,
     PassingError,
@@ -633,9 +634,9 @@ def test_an_empty_subtitle_is_silence_and_empty_json_is_no_answer(memory: Memory
 @pytest.mark.parametrize(
     ("body", "kind", "reason"),
     [
-        ("<!DOCTYPE html><html>login</html>", PassingError, "garbled"),
-        ("{malformed json: <<<chaos>>>", PassingError, "garbled"),
-        ({"html-message": "<html><body>login</body></html>"}, PassingError, "garbled"),
+        ("<!DOCTYPE html><html>login</html>", AccountError, "web_page"),
+        ("{malformed json: <<<chaos>>>", GarbledError, "garbled"),
+        ({"html-message": "<html><body>login</body></html>"}, AccountError, "web_page"),
         (error("upstream failed", "bad_response"), PassingError, "server"),
         (error("You exceeded your current quota", "insufficient_quota"), AccountError, "quota"),
         ({"detail": "oops"}, PassingError, "server"),

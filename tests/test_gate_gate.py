@@ -16,6 +16,7 @@ from watcher.errors import (
     AccountError,
     ChangedError,
     FileError,
+    GarbledError,
     HeldError,
     JobError,
     NoChannelError,
@@ -23,6 +24,7 @@ from watcher.errors import (
     Remedy,
     RemedyError,
     SourceError,
+    StateBusyError,
     StoppedError,
 )
 from watcher.gate import Gate, GateOptions, Status, ask_resume, stored_state
@@ -566,13 +568,22 @@ def test_what_was_not_bought_does_not_count(world: World) -> None:
     assert ask(gate, seconds=600.0) is None
 
 
-@pytest.mark.parametrize("reason", ["timeout", "truncated", "garbled", "connection"])
+@pytest.mark.parametrize("reason", ["timeout", "truncated", "connection", "oversized_answer"])
 def test_what_may_have_been_paid_counts(world: World, reason: str) -> None:
     gate = world.gate(daily_minutes=10)
 
     ask(gate, PassingError("x", reason=reason), seconds=600.0)
 
     assert isinstance(ask(gate, seconds=60.0), HeldError)
+
+
+def test_an_answer_that_cannot_be_read_is_bought(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+
+    ask(gate, GarbledError("x", body=b""), seconds=600.0)
+
+    assert isinstance(ask(gate, seconds=60.0), HeldError)
+    assert gate.paid_seconds == 600.0
 
 
 @pytest.mark.parametrize("bought", [True, False])
@@ -1272,6 +1283,314 @@ def test_bad_files_never_hold_the_good_ones(world: World) -> None:
     assert gate.state().status is Status.OPEN
 
 
+# Failures that follow the file.
+
+
+BAD = tuple(b"bad %d" % number for number in range(3))
+
+
+def fail_on(gate: Gate, paths: tuple[bytes, ...] = BAD) -> None:
+    """Have these files fail until that holds the queue."""
+    for number in range(9):
+        if gate.state().status is Status.OPEN:
+            ask(gate, FAILED, path=paths[number % len(paths)])
+
+
+def test_a_hold_that_rests_on_a_few_files_is_probed_at_once_with_one_that_has_not_failed(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    fail_on(gate)
+    assert gate.state().status is Status.HELD
+    assert gate.state().due
+
+    ticket = gate.admit(timeout=0.0)
+
+    assert ticket is not None
+    assert ticket.early
+    assert [ticket.suits(path) for path in (*BAD, b"good")] == [False, False, False, True]
+    assert isinstance(ask(gate, path=BAD[0]), HeldError)
+    assert ask(gate, path=b"good") is None
+    assert gate.state().status is Status.OPEN
+
+
+def test_leave_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    fail_on(gate)
+    ticket = gate.admit(timeout=0.0)
+    assert ticket is not None
+
+    ticket.close(vain=True)
+
+    assert not gate.state().due
+    assert gate.admit(timeout=0.0) is not None
+
+
+def test_no_server_is_asked_early_that_many_files_failed_on(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    fail_on(gate)
+    for number in range(8):
+        if (ticket := gate.admit(timeout=0.0)) is not None:
+            ask(gate, FAILED, path=b"%d" % number)
+            ticket.close()
+
+    assert number - sum(path.isdigit() for path in gate._failed_files) == 2
+    assert gate.admit(timeout=0.0) is None
+    assert not gate.state().due
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [GONE] * 8,
+        [KEY],
+        [PassingError("failed", reason="server", retry_after=600.0)] * 8,
+    ],
+)
+def test_nobody_is_early_where_it_is_no_matter_of_files_or_the_server_asked_for_time(
+    world: World, errors: list[JobError]
+) -> None:
+    gate = world.gate(concurrency=4)
+    for number, error in enumerate(errors):
+        ask(gate, error, path=BAD[number % 3])
+    assert gate.state().status is Status.HELD
+
+    assert gate.admit(timeout=0.0) is None
+
+
+def test_a_failure_that_only_another_encoding_may_meet_ends_no_outage(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    fail_on(gate)
+    world.elapsed += 2.0
+    with gate.admit(timeout=0.0) or pytest.fail("nobody may probe"):
+        raised = ask(gate, RemedyError("failed", remedy=Remedy.RECODE, reason="server", passing=True), path=BAD[0])
+
+    assert isinstance(raised, HeldError)
+    assert gate.state().status is Status.HELD
+
+
+def test_files_that_failed_while_others_passed_hold_nobody_any_more(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    fail_on(gate)
+    ticket = gate.admit(timeout=0.0)
+    assert ticket is not None
+    ask(gate, path=b"good")
+
+    raised = [ask(gate, FAILED, path=path) for path in BAD * 20]
+
+    assert set(raised) == {FAILED}
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_server_that_nobody_has_passed_for_long_is_held_for_them_too(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    for path in BAD:
+        ask(gate, FAILED, path=path)
+    ask(gate, path=b"good")
+    world.elapsed += 901.0
+
+    fail_on(gate)
+
+    assert gate.state().status is Status.HELD
+
+
+def test_a_file_that_passed_is_like_any_other_again(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    for path in BAD:
+        ask(gate, FAILED, path=path)
+        ask(gate, path=path)
+
+    fail_on(gate)
+
+    assert gate.state().status is Status.HELD
+
+
+def test_the_files_kept_in_mind_for_their_failures_are_bounded(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    for number in range(1100):
+        ask(gate, FileError("x", reason="undecodable"), path=b"%d" % number)
+
+    assert len(gate._failed_files) == 1000
+    assert not gate._has_failed(b"0")
+
+
+# Answers that cannot be read.
+
+
+def garbled(text: str = "x") -> GarbledError:
+    return GarbledError(text, body=b"{}")
+
+
+def asked(gate: Gate, error: BaseException | None, *, path: bytes = b"a", sound: str = "sound") -> BaseException | None:
+    """Ask for a sound once; give what came out of it."""
+    try:
+        run(gate, Calls("answer" if error is None else error), path=path, sound=sound)
+    except JobError as exc:
+        return exc
+    return None
+
+
+def test_two_unreadable_answers_about_the_only_file_hold_the_queue(world: World) -> None:
+    gate = world.gate()
+
+    first, second, third = (asked(gate, garbled("{}")) for _ in range(3))
+
+    assert isinstance(first, GarbledError)
+    assert isinstance(second, HeldError)
+    assert isinstance(third, HeldError)
+    assert (gate.state().reason, gate.state().status) == ("garbled", Status.HELD)
+    assert "{}" in gate.state().message
+    assert gate.paid_seconds == 2.0
+
+
+def test_a_third_request_is_not_made_by_the_next_probe_nor_by_another_life(world: World) -> None:
+    gate = world.gate()
+    for _ in range(2):
+        asked(gate, garbled())
+    for _ in range(5):
+        world.elapsed += 3600.0
+        ticket = gate.admit(timeout=0.0)
+        assert ticket is not None
+        ticket.suits(b"a")
+        calls = Calls("answer")
+        with pytest.raises(HeldError):
+            run(gate, calls, sound="sound")
+        ticket.close()
+        assert calls.made == 0
+        gate = world.gate() if world.elapsed > 3 * 3600.0 else gate
+
+
+def test_a_probe_that_is_left_to_others_is_put_off_when_there_are_none(world: World) -> None:
+    gate = world.gate()
+    for _ in range(2):
+        asked(gate, garbled())
+    gate = world.gate()
+    for due in (True, False):
+        ticket = gate.admit(timeout=0.0)
+        assert ticket is not None
+        ticket.suits(b"a")
+        asked(gate, None)
+        ticket.close()
+        assert gate.state().due is due
+    assert gate.admit(timeout=0.0) is None
+
+
+def test_three_files_with_unreadable_answers_in_a_row_hold_the_queue(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    asked(gate, None, path=b"good", sound="good")
+
+    raised = [type(asked(gate, garbled(), path=path, sound=path.decode())) for path in BAD]
+
+    assert raised == [GarbledError, GarbledError, HeldError]
+
+
+def test_where_others_get_readable_answers_the_file_fails_without_a_third_request(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    asked(gate, garbled("{}"))
+    asked(gate, None, path=b"good", sound="good")
+
+    raised = asked(gate, garbled("{}"))
+
+    assert isinstance(raised, FileError)
+    assert (raised.reason, "{}" in raised.message, "watcher retry" in raised.hint) == ("garbled", True, True)
+    assert gate.state().status is Status.OPEN
+
+
+def test_readable_answers_of_a_former_life_count(world: World) -> None:
+    asked(world.gate(), None, path=b"good", sound="good")
+    gate = world.gate()
+
+    raised = [type(asked(gate, garbled())) for _ in range(2)]
+
+    assert raised == [GarbledError, FileError]
+
+
+def test_retry_and_resume_allow_one_request_more(world: World) -> None:
+    gate = world.gate()
+    for _ in range(2):
+        asked(gate, garbled())
+    ask_resume(world.memory, "h/v1")
+    world.elapsed += 3.0
+    calls = Calls(garbled())
+    with gate.admit(timeout=0.0) or pytest.fail("nobody may probe"), pytest.raises(HeldError):
+        run(gate, calls, sound="sound")
+    world.elapsed += 61.0
+    gate.resume()
+    with gate.admit(timeout=0.0) or pytest.fail("nobody may probe"):
+        assert asked(gate, None) is None
+
+    assert calls.made == 1
+    for error in (garbled(), garbled()):
+        failed = asked(gate, error)
+    assert isinstance(failed, FileError)
+    assert isinstance(asked(gate, garbled()), FileError)
+    assert asked(gate, None) is None
+    assert isinstance(asked(gate, garbled()), GarbledError)
+
+
+def test_an_answer_in_flight_that_can_be_read_ends_a_hold_for_unreadable_ones(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    flying = Visitor(gate, small=True, path=b"good")
+    assert flying.inside.wait(10)
+    for path in BAD:
+        asked(gate, garbled(), path=path, sound=path.decode())
+    assert gate.state().status is Status.HELD
+
+    flying.leave()
+
+    assert gate.state().status is Status.OPEN
+
+
+@pytest.mark.parametrize("error", [FileError("x"), garbled()])
+def test_only_an_answer_that_can_be_read_ends_a_hold_for_unreadable_ones(world: World, error: JobError) -> None:
+    gate = world.gate(concurrency=4)
+    for path in BAD:
+        asked(gate, garbled(), path=path, sound=path.decode())
+    world.elapsed += 61.0
+    with gate.admit(timeout=0.0) or pytest.fail("nobody may probe"):
+        asked(gate, error, path=b"new", sound="new")
+
+    assert gate.state().status is Status.HELD
+
+
+def test_an_unreadable_answer_shows_that_a_key_is_good(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 61.0
+    with gate.admit(timeout=0.0) or pytest.fail("nobody may probe"):
+        asked(gate, garbled())
+
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_full_disk_forgets_no_unreadable_answer(world: World) -> None:
+    gate = world.gate()
+    world.memory.full = True
+    asked(gate, garbled())
+    asked(gate, garbled())
+    calls = Calls("answer")
+
+    with pytest.raises(HeldError):
+        run(gate, calls, sound="sound")
+
+    assert calls.made == 0
+
+
+def test_a_ledger_that_is_away_is_waited_for_before_anything_is_asked(world: World) -> None:
+    away = threading.Event()
+
+    class Away(Memory):
+        def remembered(self, key: str) -> dict[str, object] | None:
+            if key.startswith("garbled") and not away.is_set():
+                away.set()
+                raise StateBusyError("the database is away")
+            return super().remembered(key)
+
+    world.memory = Away(world.clock)
+    gate = world.gate()
+    away.clear()
+
+    assert asked(gate, None) is None
+
+
 # run(): one request with its retries.
 
 
@@ -1335,8 +1654,9 @@ def test_tries_in_place_are_counted(tries: int) -> None:
     assert calls.made == tries
 
 
-def test_a_timeout_is_not_tried_again_in_place() -> None:
-    calls = Calls(PassingError("slow", reason="timeout"))
+@pytest.mark.parametrize("reason", ["timeout", "truncated", "connection", "oversized_answer"])
+def test_what_may_have_been_paid_is_not_tried_again_in_place(reason: str) -> None:
+    calls = Calls(PassingError("slow", reason=reason))
 
     with pytest.raises(PassingError):
         run(real(), calls)

@@ -11,7 +11,7 @@ from memory import Memory
 from scripted import Asked, Reply, Script, serving
 
 from watcher.client import Client, Endpoint, Request, Upload
-from watcher.errors import AccountError, HeldError, PassingError
+from watcher.errors import AccountError, HeldError, PassingError, RemedyError
 from watcher.gate import Gate, GateOptions, Status
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
@@ -48,7 +48,7 @@ def transcribe(script: Script, upload: Upload, *, files: int, concurrency: int) 
             for _ in range(10):
                 try:
                     gate.run(lambda: client.ask(upload, Request()), seconds=1.0, small=True, path=b"%d" % number)
-                except (PassingError, HeldError):
+                except (PassingError, RemedyError, HeldError):
                     ticket = gate.admit(timeout=5.0)
                     assert ticket is not None
                     ticket.close()

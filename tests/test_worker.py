@@ -3,17 +3,18 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from memory import Memory
 from structlog.testing import capture_logs
 
 from watcher.errors import (
     AccountError,
     ChangedError,
     FileError,
+    GarbledError,
     GoneError,
     HeldError,
     JobError,
@@ -29,6 +30,7 @@ from watcher.errors import (
     StateError,
     StoppedError,
 )
+from watcher.gate import Gate, GateOptions, Status, Ticket
 from watcher.job import Fingerprint, Found, Job, Outcome, State
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
@@ -106,7 +108,7 @@ def worker(
     small: bool = False,
     attempts: int = 10,
     clock: Callable[[], float] = time.time,
-    admit: Callable[..., object] = lambda **_: nullcontext(),
+    admit: Callable[..., object] = lambda **_: Ticket(),
 ) -> tuple[Worker, Conclusions]:
     conclusions = Conclusions(ledger)
     made = Worker(
@@ -203,6 +205,42 @@ def test_every_file_gets_its_turn_to_probe_though_the_first_ones_always_fail(tmp
     assert counts[State.READY] + counts[State.DELAYED] == 4
 
 
+def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_came_first(tmp_path: Path) -> None:
+    now = [1e9]
+    ledger = open_ledger(tmp_path, clock=lambda: now[0])
+    memory, stop = Memory(lambda: now[0]), threading.Event()
+    gate = Gate(
+        GateOptions(),
+        endpoint_name="h",
+        memory=memory,
+        buy=memory.buy,
+        stop=stop,
+        clock=lambda: now[0],
+        monotonic=lambda: now[0],
+    )
+    bad = [b"/in/bad %d.wav" % number for number in range(3)]
+    ledger.put([Found(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in bad])
+    asked = []
+
+    def work(job: Job, _beat: Beat) -> Outcome:
+        with gate.enter(seconds=1.0, small=True, path=job.path):
+            asked.append(job.path)
+            if job.path in bad:
+                raise PassingError("no speech", reason="server")
+        return Outcome()
+
+    made, conclusions = worker(ledger, work, attempts=100, clock=lambda: now[0], admit=gate.admit)
+    while gate.state().status is Status.OPEN:
+        now[0] += 1.0
+        assert made.step()
+    asked.clear()
+    ledger.put([Found(b"/in", b"/in/good.wav", Fingerprint(1, 2, 3), small=True)])
+    assert made.step()
+
+    assert (asked, conclusions.told, gate.state().status) == ([b"/in/good.wav"], ["done"], Status.OPEN)
+    ledger.close()
+
+
 def test_a_file_without_others_makes_every_probe(ledger: Ledger) -> None:
     made, _ = worker(ledger, raising(HeldError("x", retry_after=60.0)))
 
@@ -214,7 +252,7 @@ def test_a_file_without_others_makes_every_probe(ledger: Ledger) -> None:
 
 
 def test_a_file_that_is_given_up_says_what_to_do_even_if_the_server_said_nothing(ledger: Ledger) -> None:
-    made, _ = worker(ledger, raising(PassingError("the server answered nonsense", reason="garbled")), attempts=1)
+    made, _ = worker(ledger, raising(GarbledError("the server answered nonsense", body=b"")), attempts=1)
 
     made.step()
 

@@ -11,6 +11,7 @@
         ├── FileError             this file fails for good
         ├── RemedyError           this file may pass in another form, once
         ├── PassingError          later: the same request may pass
+        │   └── GarbledError      the answer is complete, paid for, and cannot be read: asked for once more
         ├── AccountError          every file would fail: hold the queue
         ├── NoChannelError        the relay station has nobody behind the model now
         ├── SourceError           the source cannot be read now
@@ -154,6 +155,18 @@ class PassingError(JobError):
         super().__init__(message, hint=hint, reason=reason)
         self.retry_after = retry_after
         self.crowded = crowded
+
+
+class GarbledError(PassingError):
+    """The server's answer is complete, and cannot be read; it is paid for all the same."""
+
+    code = "garbled"
+
+    def __init__(self, message: str, *, body: bytes, hint: str = "", times: int = 1) -> None:
+        """`message` ends with the beginning of the answer, `body` is all of it. `times`: such answers about this sound so far."""
+        super().__init__(message, hint=hint, reason=self.code)
+        self.body = body
+        self.times = times
 
 
 class AccountError(JobError):

@@ -7,9 +7,10 @@ job is decided by `verdict`, a pure function, so that a table of cases can test 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 import structlog
 
@@ -40,10 +41,10 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
+#: How long a job that does not suit as a probe lets others go first.
+_ASIDE: Final = 5.0
 #: A worker that has nothing to do looks up this often, so that the watchdog sees it alive.
 _IDLE: Final = 5.0
-#: How long a job that failed as a probe lets others go first.
-_ASIDE: Final = 60.0
 #: Characters of an unforeseen error's message: it may quote anything.
 _LONGEST_MESSAGE: Final = 300
 #: How long a step may take before it says otherwise; generous, because a busy disk is no hang.
@@ -224,11 +225,32 @@ class Leases:
                 self.let_go(job)
 
 
-class Admission(Protocol):
-    """What lets a worker claim: the gate's ticket."""
+class Leave(Protocol):
+    """Leave to claim a job: the gate's ticket. It is closed once the job is over."""
 
-    def __call__(self, *, timeout: float) -> AbstractContextManager[object] | None:
-        """Give a ticket, or None when nothing may be claimed within `timeout` seconds."""
+    #: Only a job that suits may be claimed.
+    early: bool
+
+    def suits(self, path: bytes) -> bool:
+        """Return whether the job of this file is one to claim, where there is a choice."""
+
+    def close(self, *, vain: bool = False) -> None:
+        """Give it back; `vain`: there was no job for it."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close."""
+
+
+class Admission(Protocol):
+    """What lets a worker claim."""
+
+    def __call__(self, *, timeout: float) -> Leave | None:
+        """Return leave, or None when nothing may be claimed within `timeout` seconds."""
 
 
 class Worker:
@@ -290,11 +312,11 @@ class Worker:
     def step(self) -> bool:
         """Work on one job, or wait a little for one; True when a job was concluded."""
         self.beat()
-        ticket = self._admit(timeout=_IDLE)
-        if ticket is None or self._stop.is_set():
+        leave = self._admit(timeout=_IDLE)
+        if leave is None or self._stop.is_set():
             return False
-        with ticket:
-            job = self._claim()
+        with leave:
+            job = self._claim(leave)
             if job is not None:
                 self._leases.hold(job)
                 try:
@@ -306,15 +328,20 @@ class Worker:
         self._ledger.wait(_IDLE)
         return False
 
-    def _claim(self) -> Job | None:
-        """Claim the next job; none that failed as a probe while there are others that did not."""
+    def _claim(self, leave: Leave) -> Job | None:
+        """Claim the next job; to probe, one that no probe was made with, and that did not fail, as long as there is one."""
+        anyone = False
         while (job := self._ledger.claim(self.name, lease=LEASE, small=self.small)) is not None:
             self.beat()
-            if job not in self._probes:
+            if anyone or (leave.suits(job.path) and job not in self._probes):
                 return job
-            if not self._put_aside(job, _ASIDE):
+            if leave.early:
+                self._ledger.release(job, run_at=self._clock() + _ASIDE)
+            elif not self._put_aside(job, _ASIDE):
                 # All have had their turn.
                 self._probes.clear()
+                anyone = True
+        leave.close(vain=not self.small)
         return None
 
     def _put_aside(self, job: Job, seconds: float) -> bool:

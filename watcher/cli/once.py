@@ -91,7 +91,6 @@ def _result(batch: Batch) -> Result:
     if batch.interrupted:
         exit_code = INTERRUPTED
     audio = sum(outcome.audio_seconds for _, outcome in batch.done)
-    paid = sum(outcome.paid_seconds for _, outcome in batch.done)
     data: dict[str, Any] = {
         "done": [
             {
@@ -114,12 +113,12 @@ def _result(batch: Batch) -> Result:
         "known": [printable(path) for path in batch.known],
         "queued": batch.queued,
         "audio_seconds": round(audio, 3),
-        "paid_seconds": round(paid, 3),
+        "paid_seconds": round(batch.paid_seconds, 3),
         "elapsed_seconds": round(batch.seconds, 3),
     }
     parts = [f"{len(batch.done)} done"]
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
-    text = f"{', '.join(parts)}; {hours(audio)} of audio, {hours(paid)} of it paid, in {hours(batch.seconds)}"
+    text = f"{', '.join(parts)}; {hours(audio)} of audio, {hours(batch.paid_seconds)} of it paid, in {hours(batch.seconds)}"
     return Result("once", data=data, text=text, errors=tuple(problems), exit_code=exit_code)
 
 

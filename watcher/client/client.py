@@ -26,11 +26,20 @@ from watcher.client.form import (
 )
 from watcher.client.found import Unfit
 from watcher.client.parse import transcript_of
-from watcher.client.refusal import Refusal, Shape, is_station, refusal_of
+from watcher.client.refusal import Shape, is_station, refusal_of
 from watcher.client.request import Answer, Limits, Request, Voice, fitted
 from watcher.client.verdict import Ruling, Verdict, judge, scrubbed
 from watcher.client.wire import Reply, Upload, Wire
-from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError, StoppedError
+from watcher.errors import (
+    AccountError,
+    FileError,
+    GarbledError,
+    JobError,
+    PassingError,
+    Remedy,
+    RemedyError,
+    StoppedError,
+)
 from watcher.job import ResultWarning
 from watcher.languages import spellings
 from watcher.transcript import Transcript
@@ -55,6 +64,9 @@ _VOICES: Final = "known_speaker_references"
 #: Uploads whose failures are kept in mind; and so many at once are no matter of one of them.
 _FAILURES_KEPT: Final = 1000
 _SEVERAL: Final = 2
+#: What is shown of an answer that cannot be read; a character has up to four bytes, and blanks are shown as one.
+_SHOWN_CHARACTERS: Final = 200
+_SHOWN_BYTES: Final = 4096
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
 
@@ -67,7 +79,7 @@ def parse(body: bytes, seconds: float, request: Request | None = None) -> Transc
     try:
         return _read(body, seconds, request or Request(), plain=True)
     except Unfit as unfit:
-        raise _verdict_on(Reply(200, {}, body), unfit, station=False, now=time.time()).error() from unfit
+        raise _error_of(Reply(200, {}, body), unfit, secret="") from unfit
 
 
 class Client:
@@ -123,8 +135,9 @@ class Client:
 
         `announce` hears before each exchange for how many seconds it may be silent: a little longer than its deadline.
 
-        Raises AccountError and NoChannelError (every file would fail), PassingError (later), RemedyError (another form
-        of the file may pass: smaller, shorter, another encoding), FileError, ChangedError, and StoppedError (`cancel`).
+        Raises AccountError and NoChannelError (every file would fail), PassingError (later), GarbledError (an answer came that
+        cannot be read), RemedyError (another form of the file may pass: smaller, shorter, another encoding), FileError,
+        ChangedError, and StoppedError (`cancel`).
         Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike. What was
         wanted and had to be left out for it, the answer's warnings say.
         """
@@ -289,7 +302,9 @@ class Client:
             try:
                 return _read(reply.body, upload.seconds, request, plain=talk.form.plain)
             except Unfit as unfit:
-                verdict = _verdict_on(reply, unfit, station=station, now=self._clock())
+                if unfit.error is None:
+                    raise _garbled(reply, unfit, secret=self.endpoint.secret) from unfit
+                verdict = judge(refusal_of(reply, now=self._clock(), error=unfit.error), station=station)
         else:
             verdict = judge(refusal_of(reply, now=self._clock()), station=station)
         if verdict.refusal.marked:
@@ -517,10 +532,29 @@ def _read(body: bytes, seconds: float, request: Request, *, plain: bool) -> Tran
     return replace(transcript, language="en") if translated else transcript
 
 
-def _verdict_on(reply: Reply, unfit: Unfit, *, station: bool, now: float) -> Verdict:
+def _error_of(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
     if unfit.error is None:
-        return Verdict(Ruling.PASSING, "garbled", Refusal(0, Shape.TEXT, message=unfit.message))
-    return judge(refusal_of(reply, now=now, error=unfit.error), station=station)
+        return _garbled(reply, unfit, secret=secret)
+    return judge(refusal_of(reply, now=time.time(), error=unfit.error), station=False).error(secret=secret)
+
+
+def _garbled(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
+    """Return the error for a complete answer that is neither a transcript nor a refusal, with how it begins.
+
+    A web page answers nobody: it is the address that is wrong, or a login page stands in front of the server.
+    """
+    refusal = refusal_of(reply, now=0.0)
+    text = reply.body[:_SHOWN_BYTES].decode("utf-8-sig", "replace")
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    begins = scrubbed(text, secret)[:_SHOWN_CHARACTERS]
+    if refusal.shape is Shape.HTML:
+        return AccountError(
+            f"{unfit.message}: {scrubbed(refusal.message, secret) or begins}",
+            reason="web_page",
+            hint="check api.url; a login page, or one that says that the server is being repaired, may stand in front of it",
+        )
+    message = f"{unfit.message}: {begins}" if begins else unfit.message
+    return GarbledError(f"the server's answer cannot be read: {message}", body=reply.body)
 
 
 def _may_be_voices(verdict: Verdict) -> bool:

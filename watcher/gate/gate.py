@@ -1,7 +1,7 @@
 """The gate itself: who may go in now, and what the outcome of a request means for all others.
 
 One lock guards everything; a request costs two short holds of it. Nothing is written to the ledger but changes of a
-hold, long pauses, and bought minutes where a daily budget is set.
+hold, long pauses, answers that cannot be read, and bought minutes where a daily budget is set.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import structlog
 from watcher.errors import (
     AccountError,
     FileError,
+    GarbledError,
     HeldError,
     JobError,
     NoChannelError,
@@ -28,7 +29,8 @@ from watcher.errors import (
     StoppedError,
 )
 from watcher.fleet import Credit, Door, Fleet
-from watcher.gate.hold import Hold, Kind, Streak, hold_for
+from watcher.gate.garbled import MOST, Garbled, Known
+from watcher.gate.hold import ABOUT_FILES, Hold, Kind, Streak, hold_for
 from watcher.gate.line import Line, Waiter
 from watcher.gate.link import LEASE, Inside, Link, hold_of
 from watcher.gate.pace import Budget, Pace, midnight_after
@@ -58,9 +60,16 @@ _TURNED_AWAY: Final = 10
 #: Outcomes that say something about the endpoint.
 _TELLING: Final = (PassingError, AccountError, NoChannelError, FileError, RemedyError)
 #: Failures after which the server may have worked, and charged, all the same.
-_MAYBE_PAID: Final = {"timeout", "truncated", "garbled", "connection", "oversized_answer"}
+_MAYBE_PAID: Final = {"timeout", "truncated", "connection", "oversized_answer"}
 #: A file whose probe failed is left alone this long, where there are others.
 _ANOTHER_FILE_SECONDS: Final = 60.0
+#: One that was not even asked for is left alone this long.
+_PASSED_OVER_SECONDS: Final = 2.0
+#: A failure is its file's own if others passed since an earlier one, and one of them within so many seconds: about as long as
+#: ten attempts take.
+_OWN_SECONDS: Final = 900.0
+#: Files kept in mind because they failed.
+_FAILED_KEPT: Final = 1000
 #: Who had an answer so lately does not believe others that the server gives none.
 _HEARD_SECONDS: Final = 60.0
 #: A station without a channel for this long is a matter for the operator.
@@ -70,13 +79,31 @@ _ESCALATION_SECONDS: Final = 3 * 3600.0
 class Ticket:
     """Leave to claim a job; on a held gate, leave to probe with it. Close it once the job is over."""
 
-    def __init__(self, give_back: "Callable[[Ticket], None] | None" = None) -> None:
-        """`give_back` takes unused leave to probe; without it, the gate is open."""
+    def __init__(
+        self,
+        give_back: "Callable[[Ticket], None] | None" = None,
+        *,
+        failed: Callable[[bytes], bool] = lambda _: False,
+        early: bool = False,
+    ) -> None:
+        """`give_back` takes unused leave to probe; without it, the gate is open. `failed`: the server failed on this file."""
         self.probe = give_back is not None
+        #: No probe is due: only a file that has not failed may make one.
+        self.early = early
+        #: No job was found for it; and the file of the job that was claimed with it.
+        self.vain = False
+        self.path = b""
         self._give_back = give_back
+        self._failed = failed
 
-    def close(self) -> None:
-        """Give unused leave to probe back, so that the next worker gets it at once."""
+    def suits(self, path: bytes) -> bool:
+        """Return whether this is a file for it: a probe is to be made with one that has not failed."""
+        self.path = path
+        return not (self.probe and self._failed(path))
+
+    def close(self, *, vain: bool = False) -> None:
+        """Give unused leave to probe back, so that the next worker gets it at once; `vain`: there is no job for it."""
+        self.vain = vain
         if self._give_back is not None:
             self._give_back(self)
             self._give_back = None
@@ -112,8 +139,8 @@ class Gate:
         """Take up what memory holds: a hold is probed at once, with one request.
 
         `buy` is the ledger's. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
-        holds, pauses and minutes are theirs, too, `memory` is not used, and somebody has to call `attend` all the time.
-        What the fleet gives counts for `lease` seconds.
+        holds, pauses and minutes are theirs, too, and somebody has to call `attend` all the time; `memory` keeps what is
+        known of answers only. What the fleet gives counts for `lease` seconds.
         """
         self._options = options
         self._link = None if fleet is None else Link(fleet, options, monotonic=monotonic, lease=lease)
@@ -131,8 +158,13 @@ class Gate:
         self._line = Line()
         self._pace = Pace(options.requests_per_minute if fleet is None else 0)
         self._budget = Budget(options.daily_minutes, endpoint_name, buy if fleet is None else _spend(fleet))
+        self._garbled = Garbled(memory, endpoint_name, clock=clock)
         self._streak = Streak()
         self._passed = 0
+        #: Files that the server failed on or refused since they passed, and how many requests had passed at the first time.
+        self._failed_files: dict[bytes, int] = {}
+        self._last_passed = -math.inf
+        self._paid = 0.0
         #: When the server last gave an answer.
         self._answered = -math.inf
         self._opened = clock()
@@ -145,7 +177,8 @@ class Gate:
     def admit(self, *, timeout: float) -> Ticket | None:
         """Give leave to claim a job; None when the gate stays closed for `timeout` seconds, or on stop.
 
-        On a held gate one worker gets leave when a probe is due: its first request is the probe.
+        On a held gate one worker gets leave when a probe is due: its first request is the probe. Where the hold may be the
+        fault of a few files, it gets leave before that, for a file that has not failed.
         """
         deadline = self._monotonic() + timeout
         while not self._stop.is_set():
@@ -153,19 +186,26 @@ class Gate:
             with self._lock:
                 now = self._monotonic()
                 self._lapse(now)
-                hold, due = self._hold, math.inf
+                hold, due, early = self._hold, math.inf, False
                 if hold is None:
                     if self._pause is None or self._pause.until - now <= PATIENCE_SECONDS:
                         return Ticket()
                     due = self._pause.until
                 elif not hold.probing and hold.ticket is None:
                     due = hold.next_probe
+                    if early := due > now and self._link is None and hold.doubtful:
+                        due = hold.not_before
                 if hold is None or due > now:
                     if now >= deadline:
                         return None
                     self._changed.wait(max(min(deadline - now, due - now, _SLICE), 0.001))
                     continue
-                hold.ticket = ticket = Ticket(self._returned)
+                hold.ticket = ticket = Ticket(
+                    self._returned,
+                    failed=self._has_failed,
+                    early=early,
+                )
+                hold.early, hold.vain = early, False
             if self._link is None or self._link.may_probe(hold):
                 return ticket
             with self._lock:  # another host is at it, or was, or nobody can be asked
@@ -222,6 +262,12 @@ class Gate:
                 self._link.leave()
 
     @property
+    def paid_seconds(self) -> float:
+        """Seconds of audio about which complete answers came, since this gate was made."""
+        with self._lock:
+            return self._paid
+
+    @property
     def shared(self) -> bool:
         """Whether other hosts ask the same endpoint, so that `attend` has to be called."""
         return self._link is not None
@@ -238,6 +284,7 @@ class Gate:
         seconds: float,
         small: bool,
         path: bytes,
+        sound: str = "",
         tries: int = 3,
         announce: Callable[[float], None] = lambda _: None,
     ) -> _T:
@@ -247,14 +294,22 @@ class Gate:
 
         Being turned away (429, 503) and not reaching the server cost nothing: it waits and asks again, until the gate
         holds or the daemon stops. Other passing failures are tried `tries` times in all, a quarter of a second and more apart,
-        except timeouts, which may have been paid for. Raises what `call` raises, HeldError and StoppedError.
+        except those after which the server may want to be paid. Raises what `call` raises, HeldError and StoppedError.
+
+        `sound` names what is asked for, and how. Once two answers about it could not be read it is not asked for any more: that
+        is the file's failure (FileError) where others get readable answers, and else holds the queue.
         """
+        known = self._known_of(sound, path) if sound else None
         turned_away = failures = 0
         passed = self._passed
         while True:
             try:
                 with self.enter(seconds=seconds, small=small, path=path, announce=announce):
-                    return call()
+                    return self._read(call, sound, known)
+            except GarbledError as error:
+                if error.times >= MOST:
+                    raise self._given_up(sound, Known(error.times, self._clock(), error.message)) from error
+                raise
             except PassingError as error:
                 if error.crowded or error.reason == "unreachable":
                     turned_away += 1
@@ -263,7 +318,7 @@ class Gate:
                     rest = self._rest(error, turned_away)
                 else:
                     failures += 1
-                    if failures >= tries or error.reason == "timeout" or (error.retry_after or 0) > PATIENCE_SECONDS:
+                    if failures >= tries or error.reason in _MAYBE_PAID or (error.retry_after or 0) > PATIENCE_SECONDS:
                         raise
                     rest = self._rest(error, failures)
             announce(rest + _SILENT)
@@ -279,7 +334,7 @@ class Gate:
         Blocks for a place, the pace and short pauses. Raises HeldError when the gate holds (also instead of the error
         that made it hold an outage), StoppedError on stop.
         """
-        waiter = self._awaited(seconds=seconds, small=small, announce=announce)
+        waiter = self._awaited(seconds=seconds, small=small, path=path, announce=announce)
         error: BaseException | None = None
         try:
             yield
@@ -287,7 +342,7 @@ class Gate:
             error = exc
             raise
         finally:
-            held = self._leave(waiter, path, error)
+            held = self._leave(waiter, error)
             if held is not None:
                 raise held from error
 
@@ -300,8 +355,9 @@ class Gate:
             if (hold := self._hold) is not None:
                 status = Status.PROBING if hold.probing else Status.HELD
                 until = hold.until or self._wall(max(hold.next_probe, now))
+                due = not hold.vain and (hold.ticket is not None or hold.next_probe <= now or hold.doubtful)
                 return GateState(
-                    status, hold.since, hold.reason, hold.message, hold.hint, until, in_flight=in_flight, limit=1
+                    status, hold.since, hold.reason, hold.message, hold.hint, until, in_flight, limit=1, due=due
                 )
             if (pause := self._pause) is not None:
                 until = self._wall(pause.until)
@@ -318,6 +374,7 @@ class Gate:
 
     def resume(self) -> None:
         """Probe at once, by an operator's wish or with a changed key; end a pause."""
+        self._garbled.resume()
         with self._lock:
             now = self._monotonic()
             if self._pause is not None:
@@ -325,7 +382,7 @@ class Gate:
             if (hold := self._hold) is not None and hold.kind is Kind.BUDGET:
                 self._release(hold)
             elif hold is not None:
-                hold.next_probe, hold.step = now, 0
+                hold.next_probe, hold.not_before, hold.step = now, now, 0
                 if self._link is None:
                     self._note(hold, self._wall(now))
             if self._link is not None:
@@ -365,10 +422,59 @@ class Gate:
                 self._lapse(now)
             self._look_again()
 
+    # Answers that cannot be read.
+
+    def _known_of(self, sound: str, path: bytes) -> Known | None:
+        """Return what is known of a sound. Raises FileError or HeldError when it is not to be asked for any more."""
+        while True:
+            try:
+                known = self._garbled.about(sound)
+                break
+            except StateBusyError:
+                if self._stop.wait(_SLICE):
+                    raise StoppedError("the daemon stops") from None
+        if known is None or known.times < MOST:
+            return known
+        with self._lock:
+            now = self._monotonic()
+            self._lapse(now)
+            if self._hold is None and not self._garbled.readable:
+                self._seize(self._scheduled(hold_for(_nonsense(known.message), since=self._clock()), None, now), now)
+            if (hold := self._hold) is not None:
+                self._pass_over(hold, path, now)
+                raise _held(hold, retry_after=_PASSED_OVER_SECONDS)
+        raise self._given_up(sound, known)
+
+    def _pass_over(self, hold: Hold, path: bytes, now: float) -> None:
+        """Have another file make the probe; without another one, leave it for the next time."""
+        if path in self._failed_files and isinstance(hold.ticket, Ticket) and hold.ticket.path == path:
+            hold.ticket = None
+            hold.step += 1
+            self._note(self._scheduled(hold, None, now), self._wall(hold.next_probe))
+        self._has_met(path)
+
+    def _given_up(self, sound: str, known: Known) -> FileError:
+        """Give the failure of the file whose sound was asked for in vain, though others get answers that can be read."""
+        self._garbled.allow(sound, known)
+        hint = "others get answers that can be read; once the server's log has told why, `watcher retry` asks once more"
+        return FileError(f"{known.message}; it was asked for {known.times} times", reason="garbled", hint=hint)
+
+    def _read(self, call: Callable[[], _T], sound: str, known: Known | None) -> _T:
+        """Make a call, and note of its answer whether it can be read, before anything follows from that."""
+        if not sound:
+            return call()
+        try:
+            answer = call()
+        except GarbledError as error:
+            error.times = self._garbled.note(sound, error.message, before=0 if known is None else known.times)
+            raise
+        self._garbled.read(sound, known)
+        return answer
+
     # Going in.
 
-    def _awaited(self, *, seconds: float, small: bool, announce: Callable[[float], None]) -> Waiter:
-        waiter = Waiter(threading.Condition(self._lock), seconds, small=small)
+    def _awaited(self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None]) -> Waiter:
+        waiter = Waiter(threading.Condition(self._lock), seconds, small=small, path=path)
         self._sync()
         with self._lock:
             self._line.join(waiter)
@@ -403,6 +509,8 @@ class Gate:
             self._changed.wait(_SLICE)
             return
         if hold.ticket is None and (hold.next_probe > now or self._link is not None):
+            raise _held(hold)
+        if hold.ticket is not None and hold.early and self._has_failed(waiter.path):
             raise _held(hold)
         hold.ticket, hold.probing = None, True
         waiter.probe = hold
@@ -461,33 +569,39 @@ class Gate:
 
     # Coming out.
 
-    def _leave(self, waiter: Waiter, path: bytes, error: BaseException | None) -> HeldError | None:
+    def _leave(self, waiter: Waiter, error: BaseException | None) -> HeldError | None:
         """Draw the conclusions; an error to raise instead, when this request's failure was not its file's."""
-        bought = error is None or (isinstance(error, PassingError) and error.reason in _MAYBE_PAID)
+        complete = error is None or isinstance(error, GarbledError)
+        bought = complete or (isinstance(error, PassingError) and error.reason in _MAYBE_PAID)
         with self._lock:
             self._line.leave(waiter)
             self._budget.end(waiter.seconds, waiter.day, bought=bought)
+            if complete:
+                self._paid += waiter.seconds
             now = self._monotonic()
-            held = self._conclude(waiter, path, error, now)
+            held = self._conclude(waiter, error, now)
             self._dispatch(now)
             self._changed.notify_all()
         if bought:
             self._budget.flush()
         return held
 
-    def _conclude(self, waiter: Waiter, path: bytes, error: BaseException | None, now: float) -> HeldError | None:
+    def _conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> HeldError | None:
         if error is not None and not isinstance(error, _TELLING):  # stopped, or nothing to do with the endpoint
             if waiter.probe is not None and waiter.probe is self._hold:
                 self._hold.probing, self._hold.next_probe = False, now
             return None
-        if not isinstance(error, PassingError):
+        if _is_answer(error):
             self._answered = now
-        trouble = self._trouble(waiter, path, error, now)
+        trouble = self._trouble(waiter, error, now)
         if self._hold is not None:
             self._judge(self._hold, waiter, trouble, error, now)
         elif trouble is not None:
-            self._seize(self._scheduled(hold_for(trouble, since=self._clock()), error, now), now)
-        everybodys = isinstance(error, PassingError) or (trouble is not None and trouble is not error)
+            hold = hold_for(trouble, since=self._clock())
+            if trouble is not error or _is_about_files(error):
+                hold.files = self._streak.files
+            self._seize(self._scheduled(hold, error, now), now)
+        everybodys = _may_pass(error) or (trouble is not None and trouble is not error)
         if self._hold is None or not everybodys:
             return None
         # No attempt is burned by what holds everybody; but let another file make the next probe, lest one that always
@@ -502,39 +616,68 @@ class Gate:
         rest = min(first * 2.0 ** min(times - 1, 16), most) * (1 + 0.25 * self._jitter())
         return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
-    def _trouble(self, waiter: Waiter, path: bytes, error: BaseException | None, now: float) -> JobError | None:
+    def _trouble(self, waiter: Waiter, error: BaseException | None, now: float) -> JobError | None:
         """Count the outcome; give the error that is everybody's."""
+        path = waiter.path
         match error:
             case AccountError() | NoChannelError():
                 return error
+            case GarbledError():
+                self._has_met(path)
+                alone = error.times >= MOST and not self._garbled.readable
+                return _nonsense(error.message) if self._streak.garbled(path) or alone else None
             case PassingError():
-                return self._failed(waiter, path, error, now)
-            case FileError() | RemedyError() if self._streak.refused(path, error.reason):
-                return AccountError(
-                    f"every file is refused alike: {error.message}",
-                    reason="refused",
-                    hint=error.hint or "check api.url, api.model and the server's log, then watcher resume",
-                )
+                return self._failed(waiter, error, now)
+            case FileError() | RemedyError():
+                self._has_met(path)
+                if not _may_pass(error) and self._streak.refused(path, error.reason):
+                    return AccountError(
+                        f"every file is refused alike: {error.message}",
+                        reason="refused",
+                        hint=error.hint or "check api.url, api.model and the server's log, then watcher resume",
+                    )
             case None:
                 self._passed += 1
+                self._last_passed = now
+                self._failed_files.pop(path, None)
+                self._garbled.readable = True
                 self._pauses = 0
                 self._streak = Streak()
                 self._window.passed()
         return None
 
-    def _failed(self, waiter: Waiter, path: bytes, error: PassingError, now: float) -> JobError | None:
+    def _has_met(self, path: bytes) -> None:
+        """Keep in mind that the server failed on a file, or refused it."""
+        self._failed_files.setdefault(path, self._passed)
+        if len(self._failed_files) > _FAILED_KEPT:
+            del self._failed_files[next(iter(self._failed_files))]
+
+    def _has_failed(self, path: bytes) -> bool:
+        return path in self._failed_files
+
+    def _is_own(self, path: bytes, now: float) -> bool:
+        """Return whether a further failure follows the file, not the server: others passed meanwhile, and still do."""
+        before = self._failed_files.get(path, self._passed)
+        return self._passed > before and now - self._last_passed <= _OWN_SECONDS
+
+    def _failed(self, waiter: Waiter, error: PassingError, now: float) -> JobError | None:
         """Slow down after a passing failure; give it back when it makes an outage."""
         if error.crowded or error.reason == "timeout":
             self._window.crowded(waiter.epoch, staying=self._line.inside, costly=bool(error.retry_after))
         if not error.crowded:
-            return error if self._streak.failed(path, error.reason) else None
+            if _is_about_files(error):
+                own = self._is_own(waiter.path, now)
+                self._has_met(waiter.path)
+                if own:
+                    return None
+            return error if self._streak.failed(waiter.path, error.reason) else None
         if error.retry_after:
             self._stand_still(error.retry_after * (1 + 0.05 * self._jitter()), error, now)
         elif self._window.limit == 1 and waiter.epoch == self._window.epoch - 1 and self._line.inside == 0:
             # Even one at a time is too many: nothing is left to slow down but everybody.
             self._stand_still(min(2.0 ** min(self._pauses, 16), _LONGEST_OWN_PAUSE), error, now)
             self._pauses += 1
-        return error if self._streak.crowded(path, now) else None
+        return error if self._streak.crowded(waiter.path, now) else None
 
     # Pauses and holds.
 
@@ -543,6 +686,7 @@ class Gate:
         until = now + min(seconds, LONGEST_PAUSE)
         if self._hold is not None:
             self._hold.next_probe = max(self._hold.next_probe, until)
+            self._hold.not_before = max(self._hold.not_before, until)
         if self._pause is not None:
             longer = until > self._pause.until
             self._pause.until = max(self._pause.until, until)
@@ -575,6 +719,7 @@ class Gate:
         """Hold the queue: everybody who waits goes back. What the server asked for counts for the first probe, too."""
         if self._pause is not None:
             hold.next_probe = max(hold.next_probe, self._pause.until)
+            hold.not_before = max(hold.not_before, self._pause.until)
             self._pause.noted = 0.0
         self._hold = hold
         self._announce(hold, now)
@@ -606,14 +751,16 @@ class Gate:
         self, hold: Hold, waiter: Waiter, trouble: JobError | None, error: BaseException | None, now: float
     ) -> None:
         """Draw a probe's conclusion, or that of a request which was in flight when the hold began."""
-        answered = trouble is None and not isinstance(error, PassingError)
+        answered = trouble is None and _is_answer(error)
         if waiter.probe is not hold:
-            # What was in flight proves nothing about a key; but an answer ends an outage.
-            if hold.kind is Kind.OUTAGE and answered:
+            # What was in flight proves nothing about a key; but an answer ends an outage, and one that can be read more than that.
+            if answered and (hold.kind is Kind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
                 self._release(hold)
             return
         hold.probing = False
-        if answered and (error is None or hold.reason != "refused"):
+        if hold.files:
+            hold.files.add(waiter.path)
+        if answered and (error is None or hold.reason not in ABOUT_FILES):
             self._release(hold)
             return
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
@@ -629,7 +776,8 @@ class Gate:
 
     def _scheduled(self, hold: Hold, error: BaseException | None, now: float) -> Hold:
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
-        hold.next_probe = now + max(hold.interval() * (1 + 0.1 * self._jitter()), min(asked, LONGEST_PAUSE))
+        hold.not_before = max(hold.not_before, now + min(asked, LONGEST_PAUSE))
+        hold.next_probe = max(now + hold.interval() * (1 + 0.1 * self._jitter()), hold.not_before)
         return hold
 
     def _release(self, hold: Hold, *, told: bool = False) -> None:
@@ -660,7 +808,7 @@ class Gate:
         """Take back leave to probe that was not used."""
         with self._lock:
             if self._hold is not None and self._hold.ticket is ticket:
-                self._hold.ticket = None
+                self._hold.ticket, self._hold.vain = None, ticket.vain
                 if self._link is not None:
                     self._link.give_back(self._hold)
                     self._look_again()
@@ -750,13 +898,36 @@ class Gate:
     def _lifted(self, now: float) -> None:
         """Heed that our entry in the ledger is gone: an operator, or another daemon, thinks that it is over."""
         if self._hold is not None and self._hold.kind is not Kind.BUDGET:
-            self._hold.next_probe, self._hold.step = now, 0
+            self._hold.next_probe, self._hold.not_before, self._hold.step = now, now, 0
         elif self._pause is not None and self._pause.noted > self._clock():  # else its entry came to its end
             self._pause.until = now
         self._changed.notify_all()
 
     def _wall(self, moment: float) -> float:
         return self._clock() + moment - self._monotonic()
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Return whether it is a failure, not a refusal: the same request may pass later."""
+    return isinstance(error, PassingError) or (isinstance(error, RemedyError) and error.passing)
+
+
+def _is_answer(error: BaseException | None) -> bool:
+    """Return whether the server worked: a failure that may pass is none, unless it is an answer that cannot be read."""
+    return isinstance(error, GarbledError) or not _may_pass(error)
+
+
+def _is_about_files(error: BaseException | None) -> bool:
+    """Return whether a failure may be the file's fault: not where all are turned away, or no connection came about."""
+    return isinstance(error, PassingError) and not error.crowded and error.reason != "unreachable"
+
+
+def _nonsense(message: str) -> AccountError:
+    return AccountError(
+        f"no answer can be read: {message}",
+        reason="garbled",
+        hint="check that api.url is a transcription server, and api.model; then watcher resume",
+    )
 
 
 def _spend(fleet: Fleet) -> Callable[[str, str, float], float]:

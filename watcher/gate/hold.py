@@ -38,12 +38,24 @@ class Hold:
     number: int = 0
     #: BUDGET: when it ends by itself.
     until: float = 0.0
-    #: The leave to probe of a worker that has not asked yet.
+    #: The leave to probe of a worker that has not asked yet; `early`: only a file that has not failed may make that probe.
     ticket: object | None = None
+    early: bool = False
+    #: Nobody had a job for the last leave to probe.
+    vain: bool = False
     #: A probe is in flight.
     probing: bool = False
     #: It was said a second time, louder.
     escalated: bool = False
+    #: Before that the server asked not to be asked (monotonic).
+    not_before: float = -math.inf
+    #: It follows from what these files met, and might be their fault.
+    files: set[bytes] = field(default_factory=set)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
+        return 0 < len(self.files) < _FEW_FILES
 
     def interval(self) -> float:
         """Give the seconds until the next probe."""
@@ -88,6 +100,10 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
     )
 
 
+#: Reasons of holds of the account that no single answer gives: only what many files met.
+ABOUT_FILES: Final = frozenset({"refused", "garbled"})
+#: So many files, all failing, are no chance.
+_FEW_FILES: Final = 8
 #: First and longest time between probes, in seconds.
 _INTERVALS: Final = {
     Kind.ACCOUNT: (60.0, 1800.0),
@@ -119,6 +135,12 @@ class Streak:
     _crowded_files: set[bytes] = field(default_factory=set)
     _crowded_since: float = math.inf
     _refused: dict[str, set[bytes]] = field(default_factory=dict)
+    _garbled: set[bytes] = field(default_factory=set)
+
+    @property
+    def files(self) -> set[bytes]:
+        """The files that failed in this row."""
+        return self._files.union(self._crowded_files, self._garbled, *self._refused.values())
 
     def failed(self, path: bytes, reason: str) -> bool:
         """Count a failure; True: this is an outage."""
@@ -140,6 +162,11 @@ class Streak:
             and len(self._crowded_files) >= self.FILES
             and now - self._crowded_since >= self.CROWDED_SECONDS
         )
+
+    def garbled(self, path: bytes) -> bool:
+        """Count an answer that cannot be read; True: it is like that for every file."""
+        self._garbled.add(path)
+        return len(self._garbled) >= self.FILES
 
     def refused(self, path: bytes, reason: str) -> bool:
         """Count a refusal of a file by a server that works; True: every file is refused like this.

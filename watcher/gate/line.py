@@ -19,6 +19,7 @@ class Waiter:
     signal: threading.Condition
     seconds: float
     small: bool
+    path: bytes = b""
     granted: bool = False
     #: The hold it finds out about.
     probe: Hold | None = None

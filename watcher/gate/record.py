@@ -132,10 +132,21 @@ def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None)
 
 def ask_resume(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> None:
     """Make the daemons on this ledger end a pause, or probe at once; they notice within a few seconds."""
+    allow_again(memory, endpoint_name, now=time.time())
     if fleet is None:
         memory.forget_memory(_key(endpoint_name))
     else:
         fleet.resume()
+
+
+def allow_again(memory: Memory, endpoint_name: str, *, now: float) -> None:
+    """Let what was asked for in vain before `now` (Unix time) be asked for once more."""
+    memory.remember(_resumed_key(endpoint_name), {"at": now})
+
+
+def resumed_at(memory: Memory, endpoint_name: str) -> float:
+    """Return the Unix time of the last `resume`; 0.0: there was none."""
+    return _number((memory.remembered(_resumed_key(endpoint_name)) or {}).get("at"), 0.0)
 
 
 def _state(record: Mapping[str, object]) -> GateState:
@@ -151,6 +162,10 @@ def _state(record: Mapping[str, object]) -> GateState:
 
 def _key(endpoint_name: str) -> str:
     return f"gate:{endpoint_name}"
+
+
+def _resumed_key(endpoint_name: str) -> str:
+    return f"resumed:{endpoint_name}"
 
 
 def _number(value: object, default: float) -> float:

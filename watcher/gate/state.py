@@ -60,6 +60,8 @@ class GateState:
     in_flight: int = 0
     #: Requests that may be in flight now.
     limit: int = 0
+    #: Held, and somebody may find out right now whether that is still so.
+    due: bool = False
 
     @property
     def sentence(self) -> str:

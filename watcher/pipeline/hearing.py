@@ -17,6 +17,7 @@ from watcher.client import Answer, Request, Upload, Voice, parse
 from watcher.errors import (
     AccountError,
     FileError,
+    GarbledError,
     JobError,
     OutputError,
     PassingError,
@@ -484,11 +485,22 @@ class Hearing:
 
         def call() -> Answer:
             known = self._voices if question.speakers else ()
-            return tools.client.ask(
-                upload, question.request, voices=known, suspect=form.suspect, thorough=form.last, announce=beat
-            )
+            try:
+                return tools.client.ask(
+                    upload, question.request, voices=known, suspect=form.suspect, thorough=form.last, announce=beat
+                )
+            except GarbledError as error:
+                self._keep(f"{digest} garbled", question, error.body, upload.seconds)
+                raise
 
-        answer = tools.gate.run(call, seconds=upload.seconds, small=small, path=self._job.path, announce=beat)
+        answer = tools.gate.run(
+            call,
+            seconds=upload.seconds,
+            small=small,
+            path=self._job.path,
+            sound=f"{digest} {question.parameters}",
+            announce=beat,
+        )
         beat()
         if small:
             # The digest is of what was there before: an answer about other bytes must not be found under it. Where that
@@ -498,10 +510,12 @@ class Hearing:
         if question is self._question:
             self._warnings |= dict.fromkeys(answer.warnings)
         self._simplified = self._simplified or answer.simplified
-        tools.ledger.keep(
-            digest, question.parameters, answer.body, seconds=upload.seconds, model=tools.client.endpoint.model
-        )
+        self._keep(digest, question, answer.body, upload.seconds)
         return answer.body
+
+    def _keep(self, digest: str, question: _Question, body: bytes, seconds: float) -> None:
+        tools = self._tools
+        tools.ledger.keep(digest, question.parameters, body, seconds=seconds, model=tools.client.endpoint.model)
 
 
 def _no_text() -> RemedyError:

@@ -58,6 +58,8 @@ class Batch:
     #: Why the queue was left, if the server holds everything up.
     held: GateState | None = None
     interrupted: bool = False
+    #: Seconds of audio about which the server gave complete answers, for files that failed or are still queued, too.
+    paid_seconds: float = 0.0
     seconds: float = 0.0
 
 
@@ -97,6 +99,7 @@ def once(
         raise house.error
     if house.error is not None:
         raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
+    run.batch.paid_seconds = house.gate.paid_seconds
     run.batch.queued = counts[State.READY] + counts[State.DELAYED]
     run.batch.seconds = time.monotonic() - began
     return run.batch
@@ -176,8 +179,8 @@ class _Run:
         if counts[State.RUNNING] or concluded != self._concluded:
             self._idle_since, self._concluded = time.monotonic(), concluded
             return False
-        # An outage may pass while we wait a little; a wrong key or an empty account does not.
-        hopeless = state.status is Status.HELD and state.reason != "outage"
+        # What somebody is about to find out is waited for; a dead server, a wrong key or an empty account is not.
+        hopeless = state.status is Status.HELD and not state.due
         if hopeless or time.monotonic() - self._idle_since > _PATIENCE:
             self.batch.held = state
             return True

@@ -1,0 +1,151 @@
+"""Complete answers that nobody can read: what they cost, whose fault they are, and what a person is told."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import watcher
+from fleet import recording
+from hostile import ENVIRON, status
+from servers.fault import Answer, FaultServer, Received, heard
+
+#: What servers answered that people pointed a client at, but for the words themselves.
+GARBLED = ('{"task": "transcribe", "text": ', b"")
+
+
+def once(server: FaultServer, state: Path, *paths: Path, **settings: object) -> tuple[int, dict[str, Any]]:
+    """Run a batch; return its exit code and what it said."""
+    given = {"api.url": server.url, "api.key": "sk-test-key", "state.dir": state, "api.attempts": 4, **settings}
+    words = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+    done = watcher("once", "--json", *words, *paths, environ=ENVIRON, check=False)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, document
+
+
+def requests(server: FaultServer) -> Counter[str]:
+    """Count the requests about each sound."""
+    return Counter(entry.file.sha256 for entry in server.journal)
+
+
+@pytest.mark.parametrize("body", GARBLED)
+def test_a_lone_file_is_asked_for_twice_whatever_the_settings_and_restarts_and_then_the_server_is_held(
+    tmp_path: Path, body: str | bytes
+) -> None:
+    source = recording(tmp_path / "a.wav")
+    with FaultServer(Answer(body)) as server:
+        code, document = once(server, tmp_path / "state", source)
+        again, _ = once(server, tmp_path / "state", source)
+
+        assert (code, again) == (4, 4)
+        assert list(requests(server).values()) == [2]
+    assert (body.strip() if isinstance(body, str) else "empty") in document["errors"][0]["message"]
+    assert document["errors"][0]["code"] == "held"
+    assert document["data"]["paid_seconds"] == 1.0
+    assert document["data"]["queued"] == 1
+    assert status(tmp_path / "state")["totals"]["paid_seconds"] == 1.0
+    assert status(tmp_path / "state")["today"]["bought_seconds"] == 1.0
+
+
+def test_three_files_that_all_get_nonsense_hold_the_server_and_none_fails(tmp_path: Path) -> None:
+    sources = [recording(tmp_path / f"{name}.wav") for name in "abc"]
+    body = {"outcome": list(range(200))}
+    with FaultServer(Answer(body)) as server:
+        code, document = once(server, tmp_path / "state", *sources)
+
+        assert code == 4
+        assert max(requests(server).values()) <= 2
+    assert (document["data"]["failed"], document["data"]["queued"]) == ([], 3)
+    (problem,) = document["errors"]
+    assert json.dumps(body)[:200].strip() in problem["message"]
+    assert json.dumps(body)[:220] not in problem["message"]
+
+
+def test_one_file_that_gets_nonsense_among_good_ones_fails_with_the_answers_text(tmp_path: Path) -> None:
+    sources = {name: recording(tmp_path / f"{name}.wav") for name in "abcde"}
+    bad = sources["c"].read_bytes()
+
+    def rule(received: Received) -> Answer:
+        return Answer({"outcome": 5}) if received.file.data == bad else heard(received)
+
+    with FaultServer(rule) as server:
+        code, document = once(server, tmp_path / "state", *sources.values())
+        counts = requests(server)
+
+        assert code == 1
+        assert sorted(counts.values()) == [1, 1, 1, 1, 2]
+        (failure,) = document["data"]["failed"]
+        assert failure["path"] == str(sources["c"])
+        assert failure["reason"] == "garbled"
+        assert '{"outcome": 5}' in failure["message"]
+        assert "watcher retry" in failure["hint"]
+        assert len(document["data"]["done"]) == 4
+        assert document["data"]["paid_seconds"] == 3.0
+
+        watcher("retry", "--failed", "--set", f"state.dir={tmp_path / 'state'}")
+        code, _ = once(server, tmp_path / "state", tmp_path)
+
+        assert code == 1
+        assert max(requests(server).values()) == 3
+
+
+def test_after_resume_a_held_server_that_makes_sense_again_gets_everything_done(tmp_path: Path) -> None:
+    source = recording(tmp_path / "a.wav")
+    with FaultServer(Answer({"outcome": 5})) as server:
+        once(server, tmp_path / "state", source)
+        server.answer = heard
+        watcher(
+            *("resume", "--set", f"state.dir={tmp_path / 'state'}"),
+            *("--set", f"api.url={server.url}", "--set", "api.key=sk-test-key"),
+        )
+
+        code, document = once(server, tmp_path / "state", source)
+
+        assert code == 0
+        assert len(document["data"]["done"]) == 1
+        assert list(requests(server).values()) == [3]
+
+
+def test_a_file_with_two_unreadable_answers_fails_without_a_third_once_another_one_got_a_readable_answer(
+    tmp_path: Path,
+) -> None:
+    bad, good = recording(tmp_path / "a.wav"), recording(tmp_path / "b.wav")
+    data = bad.read_bytes()
+
+    def rule(received: Received) -> Answer:
+        return Answer({"outcome": 5}) if received.file.data == data else heard(received)
+
+    with FaultServer(rule) as server:
+        once(server, tmp_path / "state", bad)
+        code, document = once(server, tmp_path / "state", tmp_path)
+
+        assert code == 1
+        assert sorted(requests(server).values()) == [1, 2]
+        assert [entry["path"] for entry in document["data"]["done"]] == [str(good)]
+        assert [entry["path"] for entry in document["data"]["failed"]] == [str(bad)]
+
+
+def test_a_web_page_in_place_of_an_answer_holds_the_server_at_once_and_costs_nothing(tmp_path: Path) -> None:
+    source = recording(tmp_path / "a.wav")
+    with FaultServer(Answer("<!DOCTYPE html><html><title>Log in</title></html>")) as server:
+        code, document = once(server, tmp_path / "state", source)
+
+        assert code == 4
+        assert len(server.journal) == 1
+    assert "Log in" in document["errors"][0]["message"]
+    assert "api.url" in document["errors"][0]["hint"]
+    assert document["data"]["paid_seconds"] == 0.0
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset"])
+def test_what_may_have_been_paid_is_not_asked_for_again_within_one_attempt(tmp_path: Path, fault: str) -> None:
+    source = recording(tmp_path / "a.wav")
+    answer = (
+        Answer({"text": "cut off in the middle"}, cut=9) if fault == "cut" else Answer({"text": "x"}, fault="reset")
+    )
+    with FaultServer(answer) as server:
+        code, _ = once(server, tmp_path / "state", source, **{"api.attempts": 2})
+
+        assert code == 1
+        assert len(server.journal) == 2

@@ -1,0 +1,98 @@
+"""What the ledger's memory knows of answers that could not be read: how many there were about which sound.
+
+An answer is paid for whether it can be read or not, so a sound is asked for once more, and then not again: not in another
+attempt, nor after a restart. What a person does about it (`resume`, `retry`) allows one request more.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.errors import StateError
+from watcher.gate.record import Memory, allow_again, resumed_at
+
+#: Answers about one sound that may be unreadable before nobody asks for it again.
+MOST: Final = 2
+#: Seconds that the ledger keeps what is known of a sound, and that this server gave readable answers.
+_KEPT: Final = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The unreadable answers about one sound: how many, when the last one came (Unix time), and what was said of it."""
+
+    times: int
+    at: float
+    message: str
+
+
+class Garbled:
+    """The memory of one endpoint; not locked, since a sound is asked for by one thread at a time."""
+
+    def __init__(self, memory: Memory, endpoint_name: str, *, clock: Callable[[], float]) -> None:
+        """`clock` gives Unix time."""
+        self._memory = memory
+        self._name = endpoint_name
+        self._clock = clock
+        #: What a full disk kept out of the ledger, by sound.
+        self._owed: dict[str, Known] = {}
+        #: Some answer of this server could be read, in this life or in a former one.
+        self.readable = False
+        self._noted = False
+        with contextlib.suppress(StateError):
+            self.readable = self._noted = memory.remembered(self._key()) is not None
+
+    def about(self, sound: str) -> Known | None:
+        """Return what is known of a sound, if it is anything. Raises StateError.
+
+        After `resume` it may be asked for once more.
+        """
+        known = self._owed.get(sound) or _known(self._memory.remembered(self._key(sound)))
+        if known is None or known.times < MOST:
+            return known
+        resumed = resumed_at(self._memory, self._name)
+        return known if known.at > resumed else Known(MOST - 1, known.at, known.message)
+
+    def note(self, sound: str, message: str, *, before: int) -> int:
+        """Count an unreadable answer about a sound, of which `before` were known; return their number."""
+        self._keep(sound, Known(before + 1, self._clock(), message))
+        return before + 1
+
+    def allow(self, sound: str, known: Known) -> None:
+        """Let a sound be asked for once more, by whoever has its file tried anew."""
+        self._keep(sound, Known(MOST - 1, known.at, known.message))
+
+    def resume(self) -> None:
+        """Let every sound be asked for once more, where the ledger takes it."""
+        with contextlib.suppress(StateError):
+            allow_again(self._memory, self._name, now=self._clock())
+
+    def read(self, sound: str, known: Known | None) -> None:
+        """Note that an answer could be read."""
+        self.readable = True
+        with contextlib.suppress(StateError):
+            if not self._noted:
+                self._memory.remember(self._key(), {"readable": True}, expires=self._clock() + _KEPT)
+                self._noted = True
+            if known is not None:
+                self._owed.pop(sound, None)
+                self._memory.forget_memory(self._key(sound))
+
+    def _keep(self, sound: str, known: Known) -> None:
+        self._owed[sound] = known
+        value = {"times": known.times, "at": known.at, "message": known.message}
+        with contextlib.suppress(StateError):
+            self._memory.remember(self._key(sound), value, expires=self._clock() + _KEPT)
+            del self._owed[sound]
+
+    def _key(self, sound: str = "") -> str:
+        return f"garbled:{self._name}:{sound}"
+
+
+def _known(value: Mapping[str, object] | None) -> Known | None:
+    match value:
+        case {"times": int(times), "at": int() | float() as at, "message": str(message)}:
+            return Known(times, float(at), message)
+        case _:
+            return None
