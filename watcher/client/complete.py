@@ -17,10 +17,14 @@ from typing import Final
 
 from watcher.client.found import Item, spliced
 
+#: Letters of a text, and letters of segments, that stand for each other.
+_Difference = tuple[slice, slice]
+
 #: Letters in a stretch by which two texts are held to each other: it has to be in each of them once.
 _STRETCH: Final = 8
-#: A text that says the same in other words (numbers, spelling) is at most so many times as long, and so many letters.
+#: What says the same in other words has at most so many letters for each letter, for each digit, and besides.
 _REWORDED: Final = 2
+_REWORDED_DIGIT: Final = 12
 _REWORDED_LETTERS: Final = 8
 #: Letters that two texts may differ in and be compared word by word: four hours of quick speech.
 _MOST_LETTERS: Final = 200_000
@@ -109,32 +113,48 @@ def _gaps(items: Sequence[Item], whole: _Whole) -> Iterator[_Gap]:
     counts = [Counter(text.letters[word] for word in text.words(slice(0, len(text.letters)))) for text in (whole, had)]
     lacking, extra = counts[0] - counts[1], counts[1] - counts[0]
     letters_lacking = Counter(want) - Counter(have)
-    for rough in _differences(want, have):
-        for here, there in _word_by_word(whole, had, *_to_words(whole, had, *rough)):
+    for rough in _to_words(whole, had, list(_differences(want, have))):
+        for here, there in _word_by_word(whole, had, *rough):
             # Words that are all there stand in another order; words that only the segments have say the same otherwise.
             elsewhere = not any(want[word] in lacking for word in whole.words(here))
             elsewhere = elsewhere and letters_lacking.keys().isdisjoint(want[here])
             otherwise = any(have[word] in extra for word in had.words(there))
-            missing, other = here.stop - here.start, there.stop - there.start
-            if elsewhere or (otherwise and missing <= _REWORDED * other + _REWORDED_LETTERS):
+            if elsewhere or (otherwise and here.stop - here.start <= _reworded(have[there])):
                 continue
             place = bisect_left(bounds, there.start)
             place -= bounds[place] > there.start
             yield _Gap(here.start, here.stop, place, there.start - bounds[place])
 
 
-def _to_words(whole: _Whole, had: _Whole, here: slice, there: slice) -> tuple[slice, slice]:
-    """Widen a difference to whole words, on both sides by the letters that are the same."""
-    first, second = here.start, there.start
-    while not (whole.begins_word(first) and had.begins_word(second)):
-        first, second = first - 1, second - 1
-    behind, end = here.stop, there.stop
-    while not (whole.begins_word(behind) and had.begins_word(end)):
-        behind, end = behind + 1, end + 1
-    return slice(first, behind), slice(second, end)
+def _reworded(said: str) -> int:
+    """Return how many letters a text may have at most that says the same in other words: "1984" is said in 33."""
+    return _REWORDED_LETTERS + sum(_REWORDED_DIGIT if sign.isdigit() else _REWORDED for sign in said)
 
 
-def _word_by_word(whole: _Whole, had: _Whole, here: slice, there: slice) -> Iterator[tuple[slice, slice]]:
+def _to_words(whole: _Whole, had: _Whole, differences: Sequence[_Difference]) -> Iterator[_Difference]:
+    """Widen differences to whole words, on both sides by the letters that are the same; what meets then is one."""
+
+    def apart(letter: int, other: int) -> bool:
+        return whole.begins_word(letter) and had.begins_word(other)
+
+    index = 0
+    while index < len(differences):
+        here, there = differences[index]
+        first, second = here.start, there.start
+        while not apart(first, second):
+            first, second = first - 1, second - 1
+        behind, end = here.stop, there.stop
+        while not apart(behind, end):
+            if index + 1 < len(differences) and behind == differences[index + 1][0].start:
+                index += 1
+                behind, end = (part.stop for part in differences[index])
+            else:
+                behind, end = behind + 1, end + 1
+        yield slice(first, behind), slice(second, end)
+        index += 1
+
+
+def _word_by_word(whole: _Whole, had: _Whole, here: slice, there: slice) -> Iterator[_Difference]:
     """Take the words out of a difference that both have, where it is small enough for that."""
     ours, theirs = whole.words(here), had.words(there)
     if not ours or not theirs or len(ours) * len(theirs) > _MOST_PAIRS:
@@ -147,7 +167,7 @@ def _word_by_word(whole: _Whole, had: _Whole, here: slice, there: slice) -> Iter
             yield slice(firsts[0][first], firsts[0][behind]), slice(firsts[1][second], firsts[1][end])
 
 
-def _differences(want: str, have: str) -> Iterator[tuple[slice, slice]]:
+def _differences(want: str, have: str) -> Iterator[_Difference]:
     """Return the stretches of two texts that differ, in order; either of a pair may be empty."""
     at = there = _common(want, 0, have, 0)
     tail = min(_common(want[::-1], 0, have[::-1], 0), len(want) - at, len(have) - there)

@@ -1,0 +1,84 @@
+"""What a text has beyond its segments: found, put in its place, and not said twice."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.client.complete import completed, letters
+from watcher.client.found import Item
+
+
+def texts(segments: list[str], text: str) -> list[str]:
+    return [
+        item.text for item in completed([Item(said, index, index + 1) for index, said in enumerate(segments)], text)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("segments", "text", "expected"),
+    [
+        (["One two.", "Three."], "One two. Three.", ["One two.", "Three."]),
+        (["One two."], "", ["One two."]),
+        (["One two."], "One two. Three, four.", ["One two.", "Three, four."]),
+        (["Three."], "One two. Three.", ["One two.", "Three."]),
+        (["One", "three."], "One, two, three.", ["One", "two,", "three."]),
+        (["One three."], "One, two, three.", ["One two, three."]),
+        (["The cat."], "The cats, cat.", ["The cats, cat."]),
+        (["Yes.", "Maybe."], "Yes. No. Maybe. Then.", ["Yes.", "No.", "Maybe.", "Then."]),
+        (["你好。", "再见。"], "你好。谢谢你。再见。", ["你好。", "谢谢你。", "再见。"]),
+        (["ONE TWO", "four"], "One two three, four.", ["ONE TWO", "three,", "four"]),
+        ([], "One two.", ["One two."]),
+    ],
+)
+def test_what_is_missing_is_put_in_its_place(segments: list[str], text: str, expected: list[str]) -> None:
+    assert texts(segments, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("segments", "text"),
+    [
+        (["It was in 1984."], "It was in nineteen hundred and eighty-four."),
+        (["nineteen hundred and eighty-four"], "1984"),
+        (["The colour of it."], "The color of it."),
+        (["It's me."], "It is me."),
+        (["Second.", "First one."], "First one. Second."),
+        (["Wo ist der Bahnhof?"], "Where is the station?"),
+        (["More than the text has."], "More than."),
+        (["well-known"], "wellknown"),
+        (["x-ray abc-def"], "abc-def"),
+    ],
+)
+def test_what_is_said_otherwise_is_not_said_twice(segments: list[str], text: str) -> None:
+    assert texts(segments, text) == segments
+
+
+def test_what_is_inserted_has_no_times() -> None:
+    assert completed([Item("One.", 0.0, 1.0)], "One. Two.") == [Item("One.", 0.0, 1.0), Item("Two.")]
+
+
+words = st.lists(
+    st.sampled_from(
+        ("one", "two", "well-known", "it's", "three", "o'clock", "twenty", "É", "ab", "abab", "你好", "谢谢", "12")
+    ),
+    max_size=30,
+)
+
+
+@given(words, st.data())
+def test_no_letter_of_the_text_is_lost_whatever_is_missing(said: list[str], data: st.DataObject) -> None:
+    kept = [word for word in said if data.draw(st.booleans())]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(kept)), max_size=4)))
+    segments = [" ".join(kept[first:behind]) for first, behind in zip([0, *cuts], [*cuts, len(kept)], strict=True)]
+
+    found = " ".join(texts(segments, " ".join(said)))
+
+    assert Counter(letters(" ".join(said))) - Counter(letters(found)) == Counter()
+
+
+@given(st.lists(st.text(max_size=20), max_size=5), st.text(max_size=60))
+def test_any_texts_are_compared_and_nothing_of_the_segments_is_lost(segments: list[str], text: str) -> None:
+    found = " ".join(texts(segments, text))
+
+    assert Counter(letters(" ".join(segments))) - Counter(letters(found)) == Counter()
