@@ -204,3 +204,25 @@ def test_a_worker_that_hangs_in_a_mount_holds_up_neither_the_others_nor_the_stop
         with daemon(*options, state=tmp_path / "state") as running:
             await_transcript(running, share.point / "talk.wav")
             running.stop()
+    # Its answer was paid for before the mount hung.
+    assert len([asked for asked in server.asked if asked.method == "POST"]) == 2
+
+
+def test_a_mount_that_hangs_below_a_local_folder_stalls_that_folder_alone(tmp_path: Path, local: Path) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    with (
+        mounted(tmp_path / "exported", outer / "share") as share,
+        serving(hearing) as server,
+        daemon(local, outer, "--set", f"api.url={server.url}", state=tmp_path / "state") as running,
+    ):
+        await_transcript(running, recording(outer / "before.wav"))
+        share.hang()
+        # A directory that changed is listed again, with what is mounted in it.
+        (outer / "new").mkdir()
+        running.await_event("folder.lost", patience=90, path=str(outer))
+
+        await_transcript(running, recording(local / "meanwhile.wav"))
+        share.answer()
+        await_transcript(running, recording(outer / "new" / "after.wav"))
+        assert running.stop() == 0

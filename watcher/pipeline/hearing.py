@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from watcher import container, media
+from watcher import container, media, reach
 from watcher.client import Answer, Request, Upload, Voice, parse
 from watcher.errors import (
     AccountError,
@@ -504,9 +504,9 @@ class Hearing:
         beat()
         if small:
             # The digest is of what was there before: an answer about other bytes must not be found under it. Where that
-            # cannot be told, for the share is away, it is kept: it was paid for, and nothing says that it is wrong.
-            with suppress(SourceError):
-                unchanged(self._job, self._descriptor)
+            # cannot be told, for the share is away or hangs, it is kept: it was paid for, and nothing says that it is wrong.
+            with suppress(SourceError, reach.SilentError):
+                reach.ask(self._job.root, partial(unchanged, self._job, self._descriptor))
         if question is self._question:
             self._warnings |= dict.fromkeys(answer.warnings)
         self._simplified = self._simplified or answer.simplified
