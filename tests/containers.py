@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,9 +62,16 @@ def _scratch(kind: str) -> Iterator[Path]:
 
 
 def judge(data: bytes, size: int = -1) -> Inspection:
-    """Inspect `data` as a file; `size` is what a stat said, by default the truth."""
+    """Inspect `data` as a file, but for the details; `size` is what a stat said, by default the truth."""
     with descriptor_of(data) as descriptor:
-        return inspect(descriptor, len(data) if size < 0 else size)
+        found = inspect(descriptor, len(data) if size < 0 else size)
+    return replace(found, tracks=0, channels=0, end=None, sound_end=None)
+
+
+def details(data: bytes) -> Inspection:
+    """Inspect `data` as a file."""
+    with descriptor_of(data) as descriptor:
+        return inspect(descriptor, len(data))
 
 
 @contextmanager

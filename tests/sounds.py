@@ -5,7 +5,7 @@ container of `FORMATS`; `Recording` does it step by step, so that a test can loo
 killed while it writes, or write into a pipe. Everything is deterministic: the same call gives the same samples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, cast
 import av
 import numpy as np
 import numpy.typing as npt
+from av.stream import Disposition
 
 type_of_sample: Final = np.int16
 Samples = npt.NDArray[np.int16]
@@ -120,6 +121,39 @@ def encode(samples: Samples, path: Path, kind: str = "", *, rate: int = RATE) ->
     return path
 
 
+def tracks(
+    path: Path,
+    sounds: Sequence[Samples],
+    *,
+    languages: Sequence[str] = (),
+    default: int = 0,
+    muxer: str = "",
+    codec: str = "aac",
+    rate: int = RATE,
+) -> Path:
+    """Write a file with several audio tracks, of which the one at `default` is the default one; return its path."""
+    with av.open(str(path), "w", format=muxer or None) as container:
+        streams = []
+        for index, samples in enumerate(sounds):
+            stream = cast("av.AudioStream", container.add_stream(codec, rate=rate))
+            stream.codec_context.layout = _layout(channels_of(samples))
+            stream.disposition = Disposition.default if index == default else Disposition(0)
+            if languages:
+                stream.metadata["language"] = languages[index]
+            streams.append(stream)
+        for start in range(0, max(map(len, sounds)), rate):
+            for stream, samples in zip(streams, sounds, strict=True):
+                if len(block := samples[start : start + rate]):
+                    frame = av.AudioFrame.from_ndarray(
+                        np.ascontiguousarray(block.reshape(1, -1)), format="s16", layout=_layout(channels_of(samples))
+                    )
+                    frame.sample_rate, frame.pts = rate, start
+                    container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
 @contextmanager
 def recording(
     target: Path | Sink, kind: str, *, rate: int = RATE, channels: int = 1, eager: bool = False
@@ -204,6 +238,25 @@ def sine(seconds: float, *, frequency: float = 440.0, rate: int = RATE, level: f
 def noise(seconds: float, *, rate: int = RATE, level: float = 0.1, seed: int = 1) -> Samples:
     """White noise."""
     return _samples(np.random.default_rng(seed).uniform(-level, level, round(seconds * rate)))
+
+
+def timecode(seconds: float, *, rate: int = 48_000, frames: int = 25, level: float = 0.6) -> Samples:
+    """Linear timecode (SMPTE ST 12-1) that counts from 0, `frames` a second: 80 bits each, in biphase mark code."""
+    bits = "".join(_timecode_frame(number, frames) for number in range(round(seconds * frames)))
+    flips = np.ones((len(bits), 2), np.int8)
+    flips[:, 0] = -1
+    flips[np.frombuffer(bits.encode(), np.uint8) == ord("1"), 1] = -1
+    halves = np.cumprod(flips.ravel())
+    moments = np.arange(round(seconds * rate)) * (160 * frames) // rate
+    return _samples(level * halves[np.minimum(moments, len(halves) - 1)].astype(np.float64))
+
+
+def _timecode_frame(number: int, frames: int) -> str:
+    """Return the 80 bits of a frame as text; of the clock, frames and seconds run."""
+    tens, units = divmod(number % frames, 10)
+    ten_seconds, seconds = divmod(number // frames % 60, 10)
+    fields = [(units, 4), (0, 4), (tens, 2), (0, 6), (seconds, 4), (0, 4), (ten_seconds, 3), (0, 37)]
+    return "".join(format(value, f"0{size}b")[::-1] for value, size in fields) + "0011111111111101"
 
 
 def speech(

@@ -2,9 +2,11 @@
 
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from containers import judge, real
+from containers import details, judge, real
 
 from watcher.container import Inspection, Verdict, inspect
 
@@ -88,14 +90,56 @@ def test_a_wav_cut_off_within_the_chunk_after_the_sound_is_incomplete() -> None:
     assert judge(whole[:-200]).verdict is INCOMPLETE
 
 
-def test_lengths_that_have_wrapped_at_4_gib_are_not_believed() -> None:
-    header = wav(riff=1036, data=1000, sound=b"")
+@pytest.mark.parametrize(
+    ("header", "size"),
+    [
+        (wav(riff=1036, data=1000, sound=b""), (1 << 32) + 1044),
+        (wav(riff=1036, data=1000, sound=b""), (3 << 32) + 1044),
+        (wav(riff=0x10, data=0xFFFFFFEC, sound=b""), (1 << 32) + 0x18),  # the sound's size has not overflowed yet
+        (wav(riff=1024, data=1000, sound=b""), (1 << 32) + 1044),  # written before the last chunks were
+        (wav(ds64(1072, 1000), fmt(), riff=UNFILLED, data=UNFILLED, sound=b"", magic=b"RF64"), (1 << 32) + 1080),
+    ],
+)
+def test_sizes_that_overflowed_at_4_gib_are_made_whole(header: bytes, size: int) -> None:
+    with sparse(header, size) as descriptor:
+        found = inspect(descriptor, size)
+
+    assert found.verdict is COMPLETE
+    assert found.sound_end == size
+    assert found.seconds == pytest.approx((size - len(header)) / 32_000)
+
+
+def test_zeros_reserved_behind_the_sound_are_no_sound() -> None:
+    size = (2 << 32) + 1_000_000
+    with sparse(wav(), size) as descriptor:
+        found = inspect(descriptor, size)
+
+    assert (found.verdict, found.end, found.sound_end) == (TRAILING, len(wav()), None)
+
+
+def test_what_is_no_chunk_behind_the_sound_is_not_passed() -> None:
+    body = wav()[8:] + bytes(40_000)
+    reserved = b"RIFF" + struct.pack("<I", len(body)) + body
+
+    assert (details(reserved).verdict, details(reserved).end) == (TRAILING, len(wav()))
+
+
+def test_a_second_wav_begins_where_the_first_one_ends() -> None:
+    for joined in (wav() * 2, wav(sound=SOUND + b"\1") * 2, (wav() + chunk(b"LIST", b"INFOISFT" + bytes(11))) + wav()):
+        second = joined.rindex(b"RIFF")
+        found = details(joined)
+
+        assert (found.verdict, found.end) == (TRAILING, second)
+
+
+@contextmanager
+def sparse(header: bytes, size: int) -> Iterator[int]:
+    """Yield the descriptor of a file of that size that is all hole but for its header."""
     descriptor = os.memfd_create("large")
     try:
         os.write(descriptor, header)
-        os.truncate(descriptor, (1 << 32) + 1044)
-
-        assert inspect(descriptor, (1 << 32) + 1044) == Inspection(TRAILING, "wav", None, "longer than its header says")
+        os.truncate(descriptor, size)
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -3,11 +3,11 @@
 import struct
 
 import pytest
-from containers import judge, real
+from containers import details, judge, real
 
 from watcher.container import Inspection, Verdict
 
-COMPLETE, INCOMPLETE, UNKNOWN = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.UNKNOWN
+COMPLETE, INCOMPLETE, TRAILING, UNKNOWN = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING, Verdict.UNKNOWN
 
 
 def box(name: bytes, *bodies: bytes, size: int = -1) -> bytes:
@@ -156,8 +156,10 @@ def test_a_track_for_the_eye_is_noticed() -> None:
     assert judge(FTYP + box(b"moov", MVHD, track(), track(b"vide")) + MDAT).has_video
 
 
-def test_only_the_first_index_counts() -> None:
-    assert judge(FTYP + MOOV + box(b"moov", box(b"mvhd", times(1, 99))) + MDAT).seconds == 3.0
+@pytest.mark.parametrize("second", [MOOV, FTYP + MDAT + MOOV])
+def test_a_second_index_is_that_of_another_recording(second: bytes) -> None:
+    assert judge(FTYP + MOOV + MDAT + second) == Inspection(TRAILING, "m4a", None, "longer than its header says")
+    assert details(FTYP + MOOV + MDAT + second).end == len(FTYP + MOOV + MDAT)
 
 
 def test_a_faststart_file_is_incomplete_until_its_last_byte() -> None:

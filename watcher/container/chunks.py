@@ -5,6 +5,7 @@ CAF: Apple Core Audio Format Specification 1.0.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
@@ -27,6 +28,10 @@ _U32_LITTLE: Final = Struct("<I")
 _U32_BIG: Final = Struct(">I")
 #: Format tags whose bytes per frame are true: PCM, float, and the extensible form of both.
 _PLAIN: Final = frozenset({1, 3, 0xFFFE})
+#: What a size of 32 bits loses each time it overflows.
+_OVERFLOW: Final = 1 << 32
+#: The four characters of a chunk's name.
+_CHUNK_NAME: Final = re.compile(rb"[ -~]{4}")
 
 
 def wav(source: Source) -> Inspection:
@@ -43,13 +48,22 @@ def wav(source: Source) -> Inspection:
             wave.data_size = wave.long_data_size
     if wave.data_size in (0, _UNFILLED) or wave.riff_size in (0, _UNFILLED):
         return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in")
-    if wave.data + wave.data_size > source.size:
+    lost = _lost_bytes(wave, source)
+    # Of the two, the sound's size overflows a moment later.
+    wave.data_size += lost if wave.data + wave.data_size + lost <= source.size else max(0, lost - _OVERFLOW)
+    data_end = wave.data + wave.data_size
+    if data_end > source.size:
         return Inspection(Verdict.INCOMPLETE, form, None, "data chunk ends beyond the file")
-    want = _CHUNK_BYTES + wave.riff_size
+    want = _CHUNK_BYTES + wave.riff_size + lost
     # Writers disagree about the last pad byte, in both directions.
-    if abs(want - source.size) > 1 and (wrong := misfit(form, source.size, want)):
-        return wrong
-    return Inspection(Verdict.COMPLETE, form, _wave_seconds(wave.fmt, wave.data_size, wave.samples))
+    if want > source.size + 1:
+        return misfit(form, source.size, want) or Inspection(Verdict.INCOMPLETE, form)
+    end = _chunks_end(source, data_end, big=big)
+    if (end if lost else min(want, end)) < source.size - 1:
+        return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=end)
+    seconds = _wave_seconds(wave.fmt, wave.data_size, wave.samples)
+    channels = wave.fmt[1] if wave.fmt else 0
+    return Inspection(Verdict.COMPLETE, form, seconds, "", channels=channels, sound_end=data_end if lost else None)
 
 
 @dataclass(slots=True)
@@ -85,6 +99,41 @@ def _walk_wave(wave: _Wave, source: Source, *, big: bool) -> bool:
         position = body + length + (length & 1)
     return False
 
+
+def _lost_bytes(wave: _Wave, source: Source) -> int:
+    """Return what the sizes lost by overflowing, a multiple of 4 GiB: then one of them names the file's end but for that."""
+    for end in (_CHUNK_BYTES + wave.riff_size, wave.data + wave.data_size):
+        whole = (source.size - end + 1) // _OVERFLOW * _OVERFLOW
+        if whole > 0 and abs(source.size - end - whole) <= 1:
+            return whole
+    return 0
+
+
+def _chunks_end(source: Source, position: int, *, big: bool) -> int:
+    """Return where the chunks behind the sound end, whatever the header says of them: tags may have come later.
+
+    Bytes that are no chunk, and another recording, are not passed.
+    """
+    layout = _BIG if big else _LITTLE
+    for _ in range(_MOST_CHUNKS):
+        for pad in (position & 1, 0):
+            at = position + pad
+            if at + _CHUNK_BYTES > source.size:
+                continue
+            name, length = source.unpack(layout, at)
+            end = at + _CHUNK_BYTES + length
+            if name in _FORMS:
+                return at
+            if _CHUNK_NAME.fullmatch(name) and end <= source.size:
+                position = end
+                break
+        else:
+            break
+    return position
+
+
+#: Names a WAV begins with.
+_FORMS: Final = frozenset({b"RIFF", b"RIFX", b"RF64", b"BW64"})
 
 #: The first chunk's identity, and what follows the four letters in the identities of the others.
 W64_MAGIC: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -142,8 +191,7 @@ _CAF_PAKT: Final = Struct(">qq")
 
 def caf(source: Source) -> Inspection:
     """Apple's Core Audio Format."""
-    rate = 0.0
-    bytes_per_packet = frames_per_packet = frames = data = 0
+    sound = _Caf()
     position = 8
     for _ in range(_MOST_CHUNKS):
         if source.size - position < _CAF_CHUNK.size:
@@ -151,21 +199,41 @@ def caf(source: Source) -> Inspection:
         name, length = source.unpack(_CAF_CHUNK, position)
         if length < 0:  # -1: "to the end of the file", which a finished recording no longer says
             return Inspection(Verdict.INCOMPLETE, "caf", None, "its length was never filled in")
-        body = position + _CAF_CHUNK.size
-        if name == b"desc":
-            rate, _, _, bytes_per_packet, frames_per_packet = source.unpack(_CAF_DESC, body)
-        elif name == b"pakt":
-            frames = source.unpack(_CAF_PAKT, body)[1]
-        elif name == b"data":
-            data = length
-        position = body + length
-    if not data:
+        if name == b"caff" and sound.data:
+            # Recordings joined end to end.
+            return Inspection(Verdict.TRAILING, "caf", None, "longer than its header says", end=position)
+        sound.read(name, source, position + _CAF_CHUNK.size, length)
+        position += _CAF_CHUNK.size + length
+    if not sound.data:
         return Inspection(Verdict.INCOMPLETE, "caf", None, "no data chunk")
-    if wrong := misfit("caf", source.size, position):
-        return wrong
-    if bytes_per_packet:  # constant: the data begins with 4 bytes that count its edits
-        frames = (data - 4) // bytes_per_packet * frames_per_packet
-    return Inspection(Verdict.COMPLETE, "caf", duration(frames, rate))
+    return misfit("caf", source.size, position) or Inspection(Verdict.COMPLETE, "caf", sound.seconds)
+
+
+@dataclass(slots=True)
+class _Caf:
+    rate: float = 0.0
+    bytes_per_packet: int = 0
+    frames_per_packet: int = 0
+    #: By the packet table.
+    frames: int = 0
+    #: Length of the sound in bytes.
+    data: int = 0
+
+    def read(self, name: bytes, source: Source, body: int, length: int) -> None:
+        """Take what a chunk says."""
+        if name == b"desc":
+            self.rate, _, _, self.bytes_per_packet, self.frames_per_packet = source.unpack(_CAF_DESC, body)
+        elif name == b"pakt":
+            self.frames = source.unpack(_CAF_PAKT, body)[1]
+        elif name == b"data":
+            self.data = length
+
+    @property
+    def seconds(self) -> float | None:
+        if not self.bytes_per_packet:
+            return duration(self.frames, self.rate)
+        # Constant: the data begins with 4 bytes that count its edits.
+        return duration((self.data - 4) // self.bytes_per_packet * self.frames_per_packet, self.rate)
 
 
 def _wave_seconds(fmt: tuple[int, ...], length: int, samples: int) -> float | None:

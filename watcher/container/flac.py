@@ -51,18 +51,25 @@ def flac(source: Source, start: int = 0) -> Inspection:
     tail = source.tail(min(largest_frame, _LARGEST_FRAME) + _SLACK + _ID3V1_BYTES)
     if tail[-_ID3V1_BYTES:].startswith(b"TAG"):
         tail = tail[:-_ID3V1_BYTES]
-    if not _ends_with_sample(tail, total, largest_block):
+    channels = 1 + (packed >> 41 & 7)
+    last = _last_sample(tail, total, largest_block)
+    if last > total:
+        # Recordings joined end to end, the longer one last.
+        return Inspection(Verdict.TRAILING, "flac", None, "longer than its header says", channels=channels)
+    if last < total:
         return Inspection(Verdict.INCOMPLETE, "flac", None, "its last frame is cut off or missing")
-    return Inspection(Verdict.COMPLETE, "flac", duration(total, packed >> 44))
+    return Inspection(Verdict.COMPLETE, "flac", duration(total, packed >> 44), channels=channels)
 
 
-def _ends_with_sample(tail: bytes, total: int, block: int) -> bool:
-    """Say whether a sound frame ends with `tail` whose last sample is number `total`."""
+def _last_sample(tail: bytes, total: int, block: int) -> int:
+    """Return the number of the sample that the sound frame with which `tail` ends ends with; 0: `total` is not reached."""
     syncs = deque((sync.start() for sync in _SYNC.finditer(tail)), _MOST_SYNCS)
     frames = (
-        start for start in reversed(syncs) if _samples_at_end(tail[start : start + _LONGEST_HEADER], block) == total
+        (last, start)
+        for start in reversed(syncs)
+        if (last := _samples_at_end(tail[start : start + _LONGEST_HEADER], block)) >= total
     )
-    return any(_crc16_is_right(tail[start:]) for start in islice(frames, _MOST_FRAMES))
+    return next((last for last, start in islice(frames, _MOST_FRAMES) if _crc16_is_right(tail[start:])), 0)
 
 
 def _samples_at_end(header: bytes, block: int) -> int:

@@ -39,6 +39,14 @@ class Inspection:
     #: A moving picture goes along. Told of COMPLETE and UNKNOWN mp4, m4a, mov, 3gp, matroska, webm, ogg, opus, ogx and
     #: asf; else False.
     has_video: bool = False
+    #: Audio tracks, told of mp4, m4a, mov, 3gp, matroska, webm and Ogg; 0 elsewhere.
+    tracks: int = 0
+    #: Channels, told of wav, rifx, rf64, w64 and flac; 0 elsewhere.
+    channels: int = 0
+    #: Offset behind what the container declares, told of TRAILING where another recording may begin there.
+    end: int | None = None
+    #: Offset behind the sound of a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; None: they are right.
+    sound_end: int | None = None
 
 
 def misfit(form: str, size: int, want: int, *, pad: int = 0) -> Inspection | None:
@@ -47,7 +55,7 @@ def misfit(form: str, size: int, want: int, *, pad: int = 0) -> Inspection | Non
         return None
     if size < want:
         return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
-    return Inspection(Verdict.TRAILING, form, None, "longer than its header says")
+    return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=want)
 
 
 def duration(units: float, per_second: float) -> float | None:

@@ -10,9 +10,10 @@ from watcher.container.flac import flac
 from watcher.container.inspection import Inspection, Verdict
 from watcher.container.matroska import matroska
 from watcher.container.mp4 import FIRST_BOXES, mp4
-from watcher.container.mpeg import mpeg_audio, skip_id3
+from watcher.container.mpeg import mpeg_audio
 from watcher.container.ogg import ogg
 from watcher.container.source import Source
+from watcher.container.tags import skip_id3
 
 #: Shorter than any header: nothing can be said, but that more must come.
 _SHORTEST: Final = 12
@@ -22,8 +23,8 @@ _M2TS_PACKET: Final = 192
 _TS_SYNC: Final = b"\x47"
 
 
-def inspect(descriptor: int, size: int) -> Inspection:
-    """Judge the first `size` bytes of the regular file behind `descriptor`.
+def inspect(descriptor: int, size: int, start: int = 0) -> Inspection:
+    """Judge the `size` bytes from `start` on of the regular file behind `descriptor`; offsets count from `start`.
 
     Reads with pread only, so that the descriptor's offset stays where it is and threads may share it; a few KiB in all,
     and one header for each box of a fragmented mp4. Never raises because of what it reads, only OSError when reading
@@ -31,7 +32,7 @@ def inspect(descriptor: int, size: int) -> Inspection:
     """
     if size < _SHORTEST:
         return Inspection(Verdict.INCOMPLETE, "", None, "too short to hold any sound" if size else "empty")
-    source = Source(descriptor, size)
+    source = Source(descriptor, size, start)
     form = ""
     try:
         form, judge = _family(source)

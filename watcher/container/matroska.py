@@ -17,6 +17,7 @@ _TRACKS: Final = 0x1654AE6B
 _TRACK_ENTRY: Final = 0xAE
 _TRACK_TYPE: Final = 0x83
 _VIDEO: Final = 1
+_AUDIO: Final = 2
 
 #: Of one parent; what is asked for stands near the beginning.
 _MOST_ELEMENTS: Final = 64
@@ -49,7 +50,7 @@ def matroska(source: Source) -> Inspection:
 
 
 def _details(source: Source, form: str, position: int) -> Inspection:
-    seconds, has_video = None, False
+    seconds, has_video, sounds = None, False, 0
     for _ in range(_MOST_ELEMENTS):
         if position == source.size:
             break
@@ -59,8 +60,9 @@ def _details(source: Source, form: str, position: int) -> Inspection:
         if name == _INFO:
             seconds = _seconds(_body(source, body, position))
         elif name == _TRACKS:
-            has_video = _has_video(_body(source, body, position))
-    return Inspection(Verdict.COMPLETE, form, seconds, "", has_video)
+            types = _track_types(_body(source, body, position))
+            has_video, sounds = _VIDEO in types, types.count(_AUDIO)
+    return Inspection(Verdict.COMPLETE, form, seconds, "", has_video, sounds)
 
 
 def _doc_type(header: bytes) -> str:
@@ -80,16 +82,14 @@ def _seconds(info: bytes) -> float | None:
     return duration(length * scale, _NANOSECONDS)
 
 
-def _has_video(tracks: bytes) -> bool:
-    for name, body, end in _fields(tracks):
-        if name == _TRACK_ENTRY:
-            track = tracks[body:end]
-            for field, start, stop in _fields(track):
-                if field == _TRACK_TYPE:
-                    if int.from_bytes(track[start:stop]) == _VIDEO:
-                        return True
-                    break
-    return False
+def _track_types(tracks: bytes) -> list[int]:
+    return [
+        int.from_bytes(tracks[body + start : body + stop])
+        for name, body, end in _fields(tracks)
+        if name == _TRACK_ENTRY
+        for field, start, stop in _fields(tracks[body:end])
+        if field == _TRACK_TYPE
+    ]
 
 
 def _body(source: Source, start: int, end: int) -> bytes:

@@ -43,7 +43,10 @@ def mp4(source: Source) -> Inspection:
             break
         if not body <= end <= size:
             return Inspection(Verdict.INCOMPLETE, form, None, "a box ends beyond the file")
-        if name == b"moov" and movie is None:
+        if movie is not None and name in (b"ftyp", b"moov"):
+            # Recordings joined end to end: the first one's index knows nothing of the others.
+            return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=position)
+        if name == b"moov":
             movie = _read_movie(source, body, end)
         elif name == b"moof":
             fragmented = True
@@ -55,7 +58,7 @@ def mp4(source: Source) -> Inspection:
     # While a fragmented file grows its index stands at the front already: only the last box proves the end.
     proven = position == size and (name == b"mfra" or not (fragmented or movie.extended))
     verdict = Verdict.COMPLETE if proven else Verdict.UNKNOWN
-    return Inspection(verdict, form, movie.duration, "", movie.has_video)
+    return Inspection(verdict, form, movie.duration, "", movie.has_video, movie.tracks)
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class _Movie:
     extended: bool = False
     extended_units: int = 0
     has_video: bool = False
+    tracks: int = 0
 
     @property
     def duration(self) -> float | None:
@@ -135,8 +139,9 @@ def _read_track(movie: _Movie, source: Source, start: int, end: int) -> None:
                 kind = source.unpack(_HANDLER, at)[2]
         if kind == b"vide":
             movie.has_video = True
-        elif kind == b"soun" and movie.sound is None:
-            movie.sound = length
+        elif kind == b"soun":
+            movie.tracks += 1
+            movie.sound = movie.sound if movie.tracks > 1 else length
 
 
 def _times(source: Source, body: int) -> tuple[int, int]:

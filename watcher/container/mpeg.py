@@ -2,7 +2,7 @@
 """MP3, its elder sister, and AAC in ADTS: frames without a container, now and then with a tag in front.
 
 Frame headers: ISO/IEC 11172-3 and 13818-3 (MPEG-1 and MPEG-2 audio), 13818-7 (ADTS). Xing/Info: the layout of LAME's tag;
-VBRI: Fraunhofer's. ID3v2: id3.org, versions 2.2 to 2.4.
+VBRI: Fraunhofer's.
 """
 
 from collections.abc import Callable
@@ -13,23 +13,7 @@ from typing import Final
 
 from watcher.container.inspection import Inspection, Verdict, duration
 from watcher.container.source import Source
-
-_ID3: Final = Struct(">3sBBB4s")
-_ID3_FOOTER: Final = 0x10
-_MOST_TAGS: Final = 4
-_ID3V1_BYTES: Final = 128
-
-
-def skip_id3(source: Source) -> int:
-    """Return where the ID3v2 tags at the beginning end. Raises EOFError when that is beyond the file."""
-    position = 0
-    for _ in range(_MOST_TAGS):
-        magic, _, _, flags, size = source.unpack(_ID3, position)
-        if magic != b"ID3":
-            break
-        position += 20 if flags & _ID3_FOOTER else 10
-        position += size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3]  # seven bits a byte, "synchsafe"
-    return position
+from watcher.container.tags import ID3V1_BYTES, skip_tags
 
 
 def mpeg_audio(source: Source, start: int = 0) -> Inspection:
@@ -157,22 +141,37 @@ def _tag(stream: _Stream) -> _Tag | None:
     return _Tag(frames, length)
 
 
+_ID3V1: Final = b"TAG"
+#: Bytes: 320 kbit/s at 32 kHz, layer III; what is shorter behind the end is no frame.
+_LARGEST_FRAME: Final = 1441
+
+
 def _tagged(stream: _Stream, length: int, frames: int) -> Inspection:
     form, end = stream.frame.form, stream.start + length
     if not length:
         return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in")
     if end > stream.source.size:
         return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
-    if stream.has_sister_at(end):
+    if stream.source.size - skip_tags(stream.source, end) > _LARGEST_FRAME:
         # Recordings joined end to end: the first one's tag knows nothing of the others.
-        return Inspection(Verdict.TRAILING, form, None, "longer than its header says")
+        return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=_second(stream.source, end))
     return Inspection(Verdict.COMPLETE, form, stream.seconds(frames))
+
+
+def _second(source: Source, end: int) -> int | None:
+    """Return where a second recording begins at `end`, behind the first one's tag; None where something else does."""
+    if source.read(end, len(_ID3V1)) == _ID3V1:
+        end += ID3V1_BYTES
+    first = skip_tags(source, end)
+    return end if first + _HEADER_BYTES <= source.size and _frame(source.read(first, _HEADER_BYTES)) else None
 
 
 #: Four frames in a row are no accident. The largest frame of mp3 has 1,441 bytes.
 _PROOF: Final = 4
 _TAIL_BYTES: Final = 8192
-_FIRST_FRAMES: Final = 8
+#: Looks at the bit rate, and bytes of each: three of the largest frames.
+_LOOKS: Final = 16
+_LOOK_BYTES: Final = 3 * 1441
 
 
 def _untagged(stream: _Stream, tag: _Tag | None) -> Inspection:
@@ -184,23 +183,35 @@ def _untagged(stream: _Stream, tag: _Tag | None) -> Inspection:
         return Inspection(Verdict.INCOMPLETE, frame.form, None, "its last frame is cut off")
     if tag is not None and tag.frames:
         return Inspection(Verdict.UNKNOWN, frame.form, stream.seconds(tag.frames))
-    codes = {tail[at + 2] >> 4 for at in frames} | _first_codes(stream)
-    constant = frames and len(codes) == 1
-    seconds = duration((end - stream.start) * 8, frame.bits_per_second) if constant else None
+    constant = bool(frames) and all(tail[at + 2] >> 4 == stream.head[2] >> 4 for at in frames)
+    seconds = None
+    if constant and _is_constant(stream, end):
+        seconds = duration((end - stream.start) * 8, frame.bits_per_second)
     return Inspection(Verdict.UNKNOWN, frame.form, seconds)
 
 
-def _first_codes(stream: _Stream) -> set[int]:
-    """Return the bit rates, as codes, of the first frames."""
-    codes = {stream.head[2] >> 4}
-    position = stream.start + stream.frame.length
-    for _ in range(_FIRST_FRAMES):
-        if not stream.has_sister_at(position):
-            break
-        other = stream.source.read(position, _HEADER_BYTES)
-        codes.add(other[2] >> 4)
-        position += _frame_length(other, 0)
-    return codes
+def _is_constant(stream: _Stream, end: int) -> bool:
+    """Return whether the frames have one bit rate, as far as looks at their beginning and at even distances tell."""
+    rate = stream.head[2] >> 4
+    for look in range(_LOOKS):
+        at = stream.start + max(0, end - stream.start - _LOOK_BYTES) * look // (_LOOKS - 1)
+        data = stream.source.read(at, min(_LOOK_BYTES, end - at))
+        begin = data.find(stream.head[:2])
+        while begin >= 0 and not _has_sister(data, begin):
+            begin = data.find(stream.head[:2], begin + 1)
+        codes = set()
+        while 0 <= begin <= len(data) - _HEADER_BYTES and (length := _frame_length(data, begin)):
+            codes.add(data[begin + 2] >> 4)
+            begin += length
+        if codes != {rate}:
+            return False
+    return True
+
+
+def _has_sister(data: bytes, at: int) -> bool:
+    """Return whether a frame begins at `at`, and another one of its kind behind it."""
+    following = at + (_frame_length(data, at) or len(data))
+    return data[following : following + 2] == data[at : at + 2] and bool(_frame_length(data, following))
 
 
 _ADTS_BYTES: Final = 7
@@ -231,8 +242,8 @@ def _adts_length(data: bytes, at: int) -> int:
 def _tail(source: Source, start: int) -> tuple[bytes, int]:
     """Return the last bytes that belong to frames, and where they end: before an ID3v1 tag."""
     end = source.size
-    if source.tail(_ID3V1_BYTES).startswith(b"TAG"):
-        end = max(start, end - _ID3V1_BYTES)
+    if source.tail(ID3V1_BYTES).startswith(_ID3V1):
+        end = max(start, end - ID3V1_BYTES)
     count = min(_TAIL_BYTES, end - start)
     return source.read(end - count, count), end
 

@@ -48,7 +48,7 @@ def ogg(source: Source) -> Inspection:
         return Inspection(Verdict.INCOMPLETE, form, None, "its last page is missing")
     # The last page of another stream (a video's, a second recording's) does not tell how long this one is.
     seconds = duration(granule - stream.skip, stream.rate) if serial == stream.serial else None
-    return Inspection(Verdict.COMPLETE, form, seconds, "", stream.has_video)
+    return Inspection(Verdict.COMPLETE, form, seconds, "", stream.has_video, stream.tracks)
 
 
 @dataclass(slots=True)
@@ -58,6 +58,8 @@ class _Streams:
     #: "ogg" is Vorbis, "opus" Opus, and "ogx" whatever else goes in Ogg: FLAC, Speex.
     form: str = "ogx"
     has_video: bool = False
+    #: Streams that are no picture; those of text are rare enough.
+    tracks: int = 0
     serial: int = -1
     #: Granules per second, and how many of them are not heard.
     rate: int = 0
@@ -77,7 +79,9 @@ def _streams(source: Source) -> _Streams:
         head = source.read(packet, min(_NAME_BYTES, position - packet))
         if head.startswith((b"\x80theora", b"\1video")):
             streams.has_video = True
-        elif not streams.rate:
+            continue
+        streams.tracks += 1
+        if not streams.rate:
             _read_sound(streams, source, packet, head)
             streams.serial = serial
     return streams

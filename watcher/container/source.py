@@ -11,18 +11,21 @@ _WINDOW_BYTES: Final = 512
 
 
 class Source:
-    """A file's bytes by offset. Never moves the descriptor's own offset and never looks beyond `size`.
+    """A file's bytes by offset, or those behind its first `start`: then as if nothing came before.
+
+    Never moves the descriptor's own offset and never looks beyond `size`, which counts from `start`.
 
     Every method raises EOFError when what is asked for does not lie wholly within the file.
     """
 
-    __slots__ = ("_descriptor", "_start", "_window", "size")
+    __slots__ = ("_base", "_descriptor", "_start", "_window", "size")
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, descriptor: int, size: int, start: int = 0) -> None:
         self._descriptor = descriptor
+        self._base = start
         self.size = size
         self._start = 0
-        self._window = os.pread(descriptor, min(size, _HEAD_BYTES), 0)
+        self._window = os.pread(descriptor, min(size, _HEAD_BYTES), start)
 
     def read(self, offset: int, count: int) -> bytes:
         """Return the `count` bytes at `offset`; the caller bounds `count`, whatever the file declares."""
@@ -47,7 +50,7 @@ class Source:
         room = self.size - offset
         if offset < 0 or not 0 <= count <= room:
             raise EOFError
-        self._window = os.pread(self._descriptor, min(max(count, _WINDOW_BYTES), room), offset)
+        self._window = os.pread(self._descriptor, min(max(count, _WINDOW_BYTES), room), self._base + offset)
         self._start = offset
         # A file that shrank since its size was taken gives less than it has.
         if len(self._window) < count:

@@ -1,0 +1,96 @@
+"""Recordings joined end to end, as `cat` joins them."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import sounds
+from containers import descriptor_of, details, real
+
+from watcher.container import Part, inspect, is_chained, parts
+
+
+def parts_of(data: bytes) -> tuple[Part, ...]:
+    with descriptor_of(data) as descriptor:
+        return parts(descriptor, len(data))
+
+
+def chained(data: bytes, form: str) -> bool:
+    with descriptor_of(data) as descriptor:
+        return is_chained(descriptor, len(data), form)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["wav", "wav24", "rf64", "w64", "aiff", "caf", "m4a", "m4afast", "alac", "mp4", "wma", "mka", "mp3", "mp3vbr"],
+)
+def test_each_recording_of_several_is_found(kind: str) -> None:
+    one = real(kind)
+
+    found = parts_of(one * 3)
+
+    assert [(part.start, part.end) for part in found] == [(len(one) * n, len(one) * (n + 1)) for n in range(3)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in sounds.FORMATS if kind != "3gp"])
+def test_a_single_recording_is_one_part(kind: str) -> None:
+    data = real(kind)
+
+    (part,) = parts_of(data)
+
+    assert (part.start, part.end, part.overflowed) == (0, len(data), False)
+    assert part.seconds == details(data).seconds
+
+
+def test_what_begins_as_another_kind_of_file_is_no_part() -> None:
+    wav = real("wav")
+
+    (part,) = parts_of(wav + real("flac"))
+
+    assert part.end == len(wav)
+
+
+def test_no_more_than_a_thousand_parts_are_looked_for() -> None:
+    assert len(parts_of(real("wav")[:44] * 2000)) <= 1000
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "oggflac"])
+def test_a_second_stream_is_found_wherever_it_begins(kind: str) -> None:
+    one, form = real(kind), details(real(kind)).format
+
+    assert not chained(one, form)
+    assert chained(one * 2, form)
+
+
+def test_a_mark_across_the_border_of_two_reads_is_found() -> None:
+    begins = b"fLaC\0\0\0\x22"
+    for border in range(1, len(begins)):
+        data = begins.ljust((1 << 20) - border, b".") + begins
+
+        assert chained(data, "flac")
+
+
+def test_one_mark_is_counted_once_where_reads_overlap() -> None:
+    assert not chained(bytes(1 << 20) + b"fLaC\0\0\0\x22", "flac")
+
+
+@pytest.mark.parametrize("kind", ["mp3", "mp3vbr", "m4a", "wav", "flac"])
+def test_a_header_that_knows_only_the_first_recording_gives_no_length(kind: str) -> None:
+    """Two tagged mp3 files are the case that was met: the second one's ID3 tag hid its frames."""
+    longer = sounds_of(kind, 4.0)
+
+    assert details(real(kind) + longer).seconds is None
+
+
+def sounds_of(kind: str, seconds: float) -> bytes:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "x"
+        return sounds.encode(sounds.speech(seconds, seed=7), path, kind).read_bytes()
+
+
+def test_inspecting_behind_a_start_counts_from_there() -> None:
+    wav = real("wav")
+    with descriptor_of(b"x" * 1001 + wav + b"y" * 50) as descriptor:
+        assert inspect(descriptor, len(wav), 1001) == details(wav)
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 1051 + len(wav)
