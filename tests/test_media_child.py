@@ -247,6 +247,7 @@ def test_silence_alone_makes_no_piece(tmp_path: Path, order: Order) -> None:
     assert not [message for message in messages if isinstance(message, Made)]
     assert isinstance(messages[-1], Ended)
     assert messages[-1].loudness == b"\xff" * 300
+    assert [(warning.code, warning.note) for warning in messages[-1].warnings] == [("silent", True)]
 
 
 def test_the_process_confines_itself_before_it_looks_at_the_recording(

@@ -383,7 +383,7 @@ def test_a_container_that_gives_errors_only_is_given_up(tmp_path: Path, monkeypa
     path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
     descriptor = os.open(path, os.O_RDONLY)
     recording = Recording(Reader(descriptor), limit_seconds=60.0)
-    monkeypatch.setattr(recording, "_container", SimpleNamespace(demux=lambda _: map(damaged, [0])))
+    monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=lambda _: map(damaged, [0])))
 
     with pytest.raises(FileError) as caught:
         list(recording.samples())
@@ -411,14 +411,14 @@ def test_an_empty_packet_in_the_middle_ends_nothing(tmp_path: Path, monkeypatch:
     path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.m4a")
     descriptor = os.open(path, os.O_RDONLY)
     recording = Recording(Reader(descriptor), limit_seconds=60.0)
-    demux = recording._container.demux
+    demux = recording._section._container.demux
 
     def with_gaps(track: av.AudioStream) -> Iterator[object]:
         for packet in demux(track):
             yield SimpleNamespace(size=0, dts=packet.dts or 0)
             yield packet
 
-    monkeypatch.setattr(recording, "_container", SimpleNamespace(demux=with_gaps, start_time=0))
+    monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=with_gaps, start_time=0))
 
     assert sum(map(len, recording.samples())) == pytest.approx(3 * RATE, abs=1024)
     os.close(descriptor)

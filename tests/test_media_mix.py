@@ -94,3 +94,30 @@ def test_not_a_number_and_infinity_are_silence() -> None:
 
 def test_flushing_nothing_gives_nothing() -> None:
     assert len(Mixer(2, 8_000, 1.0).flush()) == 0
+
+
+def test_timecode_is_left_out_however_loud_it_is() -> None:
+    """Of two channels the other one is heard at its full level, not halved; of four they share as ever."""
+    voice, ltc = sounds.speech(4.0, rate=48_000, level=0.05), sounds.timecode(4.0)
+
+    assert np.allclose(mixed([voice, ltc], rate=48_000), voice / 32768)
+    assert np.allclose(mixed([ltc, voice, ltc], rate=48_000), voice / 32768)
+    assert np.allclose(mixed([ltc, voice, voice], rate=48_000), voice / 32768, atol=1e-6)
+    assert not mixed([ltc], rate=48_000).any()
+    assert not mixed([ltc, ltc], rate=48_000).any()
+
+
+def test_three_voices_beside_timecode_share_by_their_loudness() -> None:
+    voice = sounds.speech(2.0, rate=48_000)
+    quiet = [sounds.noise(2.0, rate=48_000, level=0.0005, seed=seed) for seed in (1, 2)]
+
+    result = mixed([quiet[0], sounds.timecode(2.0), voice, quiet[1]], rate=48_000)
+
+    assert np.abs(result[600:] - voice[600:] / 32768).max() < 0.01
+
+
+def test_a_chosen_channel_is_heard_whatever_it_carries() -> None:
+    ltc = sounds.timecode(2.0)
+    mixer = Mixer(1, 48_000, 2.0**15, skip_timecode=False)
+
+    assert np.allclose(np.concatenate(list(mixer.feed([ltc]))), ltc / 32768)

@@ -50,6 +50,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
         limit_memory=counts,
         limit_cpu_base=quantities,
         limit_cpu_ratio=quantities,
+        track=counts | texts,
+        channel=counts | texts,
         planned=st.lists(cuts, max_size=3).map(tuple),
         excerpts=st.lists(st.tuples(st.integers(0, 9), st.integers(10, 1 << 40)), max_size=3).map(tuple),
         measure=st.booleans(),
@@ -119,7 +121,7 @@ def test_a_line_that_could_do_harm_is_refused(line: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("planned", 1), ("auto", 1), ("codec", None), ("excerpts", 1), ("excerpts", [1]), ("excerpts", [[1]]),
+        ("planned", 1), ("auto", 1), ("codec", None), ("track", 1.5), ("excerpts", 1), ("excerpts", [1]), ("excerpts", [[1]]),
         ("excerpts", [[2, 2]]), ("excerpts", [[-1, 2]]), ("excerpts", [[0, "1"]]),
     ],
 )  # fmt: skip

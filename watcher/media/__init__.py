@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from watcher.media.piece import CODECS, RATE, Limits, MediaOptions, Opening, Piece, Summary
+from watcher.media.piece import CODECS, RATE, Choice, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.source import digest, sketch
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CODECS",
     "RATE",
+    "Choice",
     "Cutting",
     "Limits",
     "MediaOptions",

@@ -9,6 +9,7 @@ import socket
 import time
 import traceback
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,13 @@ import numpy as np
 
 import watcher
 from watcher.errors import FileError, JobError, OutputError
+from watcher.job import ResultWarning
 from watcher.media.confine import allow_cpu, confine
 from watcher.media.decode import Recording
 from watcher.media.encode import encode
 from watcher.media.excerpts import Excerpts
-from watcher.media.levels import Meter
-from watcher.media.piece import RATE
+from watcher.media.levels import Listener, Meter
+from watcher.media.piece import RATE, Choice
 from watcher.media.plan import Planner, Span, rules_for
 from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
 from watcher.media.protocol import decode as read_message
@@ -83,6 +85,11 @@ class Child:
         self._reader = Reader(descriptor, tick=self._beat)
         self._meter = Meter()
         self._heard = 0
+        #: Seconds that were heard to compare tracks.
+        self._listened = 0.0
+        self._made = False
+        #: Listens where no pieces are made.
+        self._listener = Listener()
         self._granted = 0
         self._told_replanned = False
 
@@ -118,22 +125,34 @@ class Child:
     def _work(self) -> None:
         order = self._order
         self._allow()
-        recording = Recording(self._reader, limit_seconds=order.limit_seconds)
-        rules, pieces = rules_for(
-            recording.seconds,
+        recording = Recording(
+            self._reader,
+            limit_seconds=order.limit_seconds,
+            choice=Choice(order.track, order.channel),
+            listened=self._listen,
+        )
+        plan = partial(
+            rules_for,
             piece_seconds=order.piece_seconds,
             places=order.places if order.auto else 0,
             max_seconds=order.max_seconds,
             skip_silence=order.skip_silence,
         )
+        rules, pieces = plan(recording.seconds)
+        # A header may promise less than there is; what is longer is cut as if nothing had been promised.
+        beyond, _ = plan(None)
         self._talk.send(Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others))
         planner: Planner | Excerpts | None = None
         if not order.measure:
-            planner = Excerpts(order.excerpts) if order.excerpts else Planner(rules, planned=order.planned)
+            planner = (
+                Excerpts(order.excerpts) if order.excerpts else Planner(rules, beyond=beyond, planned=order.planned)
+            )
         for samples in recording.samples():
             self._heard += len(samples)
             self._meter.add(samples)
-            if planner is not None:
+            if planner is None:
+                self._listener.add(samples)
+            else:
                 planner.feed(samples)
                 self._make(planner)
             if isinstance(planner, Excerpts) and planner.done:
@@ -148,10 +167,26 @@ class Child:
                 seconds=self._heard / RATE,
                 content=self._reader.content(),
                 loudness=self._meter.finish(),
-                warnings=recording.warnings + recording.ending(),
+                warnings=recording.warnings + recording.ending() + self._silence(recording),
                 stream=recording.stream,
             )
         )
+
+    def _silence(self, recording: Recording) -> tuple[ResultWarning, ...]:
+        """Say so when there was no sound in what was heard."""
+        self._listener.finish()
+        if self._made or self._listener.hears:
+            return ()
+        where = "any audio track of this recording" if recording.others else "this recording"
+        message = f"No sound was heard in {where}."
+        hint = (
+            "If somebody speaks in it, look at microphone, cable and the recorder's track; else nothing has to be done."
+        )
+        return (ResultWarning("silent", message, hint, note=True),)
+
+    def _listen(self, seconds: float) -> None:
+        self._listened += seconds
+        self._beat()
 
     def _make(self, planner: Planner | Excerpts) -> None:
         """Make the pieces that are certain by now."""
@@ -166,6 +201,7 @@ class Child:
                 planner.shorten(span, self._shorter(span, size))
                 continue
             self._granted -= 1
+            self._made = True
             planner.accept(span)
             self._talk.send(Made(span.cut, span.overlap, file, size))
 
@@ -206,4 +242,5 @@ class Child:
 
     def _allow(self) -> None:
         base, ratio = self._order.limit_cpu_base, self._order.limit_cpu_ratio
-        allow_cpu(base + ratio * self._heard / RATE, most=base + ratio * self._order.limit_seconds)
+        heard = self._heard / RATE + self._listened
+        allow_cpu(base + ratio * heard, most=base + ratio * self._order.limit_seconds)

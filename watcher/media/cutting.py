@@ -25,7 +25,7 @@ import structlog
 import watcher
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
-from watcher.media.piece import FORMS, RATE, Limits, MediaOptions, Opening, Piece, Summary
+from watcher.media.piece import FORMS, RATE, Choice, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.protocol import (
     MAX_LINE,
     Ended,
@@ -105,6 +105,7 @@ class Cutting:
         spool: Path,
         stop: threading.Event,
         in_flight: Callable[[], int],
+        choice: Choice | None = None,
         planned: Sequence[Cut] = (),
         excerpts: Sequence[tuple[int, int]] = (),
         pieces: bool = True,
@@ -123,6 +124,7 @@ class Cutting:
         self._spool = spool
         self._stop = stop
         self._in_flight = in_flight
+        self._choice = choice or Choice()
         self._planned = tuple(planned)
         self._excerpts = tuple(excerpts)
         self._pieces = pieces
@@ -264,6 +266,8 @@ class Cutting:
             limit_memory=limits.memory,
             limit_cpu_base=limits.cpu_base,
             limit_cpu_ratio=limits.cpu_ratio,
+            track=self._choice.track,
+            channel=self._choice.channel,
             planned=self._planned,
             excerpts=self._excerpts,
             measure=not self._pieces,

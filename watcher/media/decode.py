@@ -5,9 +5,9 @@ without a name. Formats that point at other files or hosts (playlists, concat sc
 not among them, no protocol is allowed, and whatever a demuxer still asks to open is refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import av
 import numpy as np
@@ -19,12 +19,14 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition
 
+from watcher import languages
+from watcher.container import Part
 from watcher.errors import FileError
 from watcher.job import ResultWarning
-from watcher.media.levels import Samples
+from watcher.media.levels import Listener, Samples
 from watcher.media.mix import Mixer, Mono
-from watcher.media.piece import RATE
-from watcher.media.source import Reader
+from watcher.media.piece import RATE, Choice
+from watcher.media.source import Reader, Window
 
 #: FFmpeg's names of the demuxers of the formats in the contract, and of those that hide under their suffixes.
 DEMUXERS: Final = (
@@ -61,6 +63,8 @@ _TOLERANCE: Final = 0.1
 _HOLE: Final = 60.0
 #: Reading gives up after so many errors in a row without a packet in between.
 _HOPELESS: Final = 200
+#: Samples that a track of several may be behind the others before they go on without it: 60 s.
+_LATE: Final = 60 * RATE
 #: Demuxers whose packets bear times of their own; elsewhere times are only counted, and damage spoils the count.
 _CLOCKED: Final = ("mov", "matroska", "ogg", "asf", "mpeg", "mpegts", "flac")
 #: The duration in these headers is counted, not estimated.
@@ -68,71 +72,80 @@ _COUNTED: Final = ("wav", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf"
 
 
 class Recording:
-    """An opened recording: what its header promises, and its sound.
+    """An opened recording: what its headers promise, and its sound.
 
-    Raises FileError (reasons "undecodable", "unsupported", "no_audio", "limits", "too_long"), and SourceError when it
-    cannot be read.
+    Files that were joined end to end are heard one after the other. Raises FileError (reasons "undecodable",
+    "unsupported", "no_audio", "limits", "too_long"), and SourceError when it cannot be read.
     """
 
-    def __init__(self, reader: Reader, *, limit_seconds: float) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        limit_seconds: float,
+        choice: Choice | None = None,
+        listened: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """Open it; `listened` is told of the seconds that are heard while tracks are compared, before the first sound."""
         self._reader = reader
         self._limit = limit_seconds
-        self._container = _open(reader)
-        self._track, tracks = _pick(self._container)
-        #: Seconds by the header; None where it does not say, or nothing believable.
-        self.seconds = self._promised()
-        self.stream = _described(self._track)
+        self._choice = choice or Choice()
+        self._listened = listened
+        self._parts = reader.parts()
+        self._section = self._open(self._parts[0])
+        #: Seconds by the headers; None where they do not say, or nothing believable.
+        self.seconds = self._section.seconds
+        if len(self._parts) > 1:
+            known = [part.seconds for part in self._parts if part.seconds is not None]
+            self.seconds = sum(known) if len(known) == len(self._parts) else None
+        self.stream = self._section.stream
         #: The tracks that are not heard.
-        self.others = tuple(_described(track) for track in tracks if track is not self._track)
-        self._damages = 0
-        self._damaged_at = 0.0
+        self.others = self._section.others
+        self._over: list[_Section] = []
+        #: Where the last of the parts that could be heard ends, in bytes.
+        self._end = self._parts[0].end
         self._heard = 0.0
-        name = self._container.format.name.split(",")[0]
-        self._counted = name in _COUNTED
-        self._line = _Timeline(self._origin(), self.seconds, clocked=name in _CLOCKED)
 
     @property
     def warnings(self) -> tuple[ResultWarning, ...]:
         """What a person should know of what was heard so far."""
-        result = []
-        if self.others:
-            message = f"Only one of {1 + len(self.others)} audio tracks was transcribed: {self.stream}."
-            result.append(ResultWarning("tracks_left_out", message))
-        if self._damages:
-            places = "1 damaged place was" if self._damages == 1 else f"{self._damages} damaged places were"
-            message = f"{places} passed over, the first at {_clock(self._damaged_at)}."
-            result.append(ResultWarning("damaged", message))
-        if self._line.holes:
-            total = sum(length for _, length in self._line.holes)
-            message = (
-                f"Sound is missing in the file from {_clock(self._line.holes[0][0])} on, {total:.1f} s in all; "
-                "it was taken for silence."
-            )
-            result.append(ResultWarning("sound_missing", message))
-        return tuple(result)
+        return (
+            *self._sections[0].choosing,
+            *self._channel_warnings(),
+            *_timecode_warnings({channel for section in self._sections for channel in section.timecode}),
+            *_damage_warnings([place for section in self._sections for place in section.damages]),
+            *_hole_warnings([hole for section in self._sections for hole in section.holes]),
+        )
 
     def ending(self) -> tuple[ResultWarning, ...]:
-        """Say, once all was heard, whether the header had promised much more."""
-        if self.seconds is None or not self._counted or self._heard >= 0.98 * self.seconds - 2:
-            return ()
-        message = f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(self.seconds)}."
-        return (ResultWarning("ends_early", message),)
+        """Say, once all was heard, whether the header had promised much more, and what lies behind its end."""
+        result = []
+        if self.seconds is not None and self._section.counted and self._heard < 0.98 * self.seconds - 2:
+            message = (
+                f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(self.seconds)}."
+            )
+            result.append(ResultWarning("ends_early", message))
+        left = self._reader.size - self._end
+        if left > 0 and self._reader.has_content(self._end):
+            message = f"{left} bytes behind the declared end of the recording were not heard."
+            hint = "If sound is missing, open the file in an audio editor and export it again."
+            result.append(ResultWarning("bytes_left_out", message, hint))
+        return tuple(result)
 
     def samples(self) -> Iterator[Samples]:
         """Give the sound from its start to its end, in blocks of about half a second."""
-        for frame in self._frames():
-            for block in self._line.add(frame):
+        for index in range(len(self._parts)):
+            if index and not self._go_on(self._parts[index]):
+                break
+            for block in self._section.samples():
                 self._heard += len(block) / RATE
                 yield block
-            if self._heard > self._limit:
-                raise FileError(
-                    f"The recording is longer than {self._limit / 3600:.0f} hours.",
-                    hint="Split it into parts; or it is damaged, and its length an error.",
-                    reason="too_long",
-                )
-        for block in self._line.finish():
-            self._heard += len(block) / RATE
-            yield block
+                if self._heard > self._limit:
+                    raise FileError(
+                        f"The recording is longer than {self._limit / 3600:.0f} hours.",
+                        hint="Split it into parts; or it is damaged, and its length an error.",
+                        reason="too_long",
+                    )
         if not self._heard:
             raise FileError(
                 "No sound could be decoded from this file.",
@@ -140,36 +153,171 @@ class Recording:
                 reason="undecodable",
             )
 
-    def _frames(self) -> Iterator[AudioFrame]:
-        """Decode, passing over what is damaged."""
-        packets = self._container.demux(self._track)
-        stuck, ended = 0, False
-        while stuck < _HOPELESS and not ended:
+    def _channel_warnings(self) -> tuple[ResultWarning, ...]:
+        if not any(section.channel_missing for section in self._sections):
+            return ()
+        message = f"There is no channel {self._choice.channel}; all channels were mixed instead."
+        return (ResultWarning("channel_missing", message, "Change the setting channel of the folder.", note=True),)
+
+    @property
+    def _sections(self) -> list["_Section"]:
+        return [*self._over, self._section]
+
+    def _go_on(self, part: Part) -> bool:
+        """Open the next part; False when it cannot be heard, and so is left out with all that follows."""
+        try:
+            section = self._open(part)
+        except FileError:
+            return False
+        self._over.append(self._section)
+        self._section, self._end = section, part.end
+        return True
+
+    def _open(self, part: Part) -> "_Section":
+        window = self._reader.window(part.start, part.end)
+        began = self._heard if part.start else 0.0
+        return _Section(window, part, self._choice, limit=self._limit, began=began, listened=self._listened)
+
+
+class _Section:
+    """One recording of a file: its container, and the sound of the tracks that are heard."""
+
+    def __init__(
+        self,
+        window: Window,
+        part: Part,
+        choice: Choice,
+        *,
+        limit: float,
+        began: float,
+        listened: Callable[[float], None],
+    ) -> None:
+        """`began`: seconds of the file that came before."""
+        self._window = window
+        self._limit = limit
+        self._began = began
+        self._overflowed = part.overflowed
+        self._container = _open(window, overflowed=part.overflowed)
+        tracks = _tracks(self._container)
+        #: What the choice of the track and channel came to that a person should know.
+        self.choosing: tuple[ResultWarning, ...] = ()
+        able = [track for track in tracks if _able(track)]
+        wanted, self.choosing = _wanted(able, choice, tracks)
+        if len(wanted) > 1 and choice.track != "all":
+            wanted = [self._audible(wanted, choice, listened)]
+            tracks = _tracks(self._container)
+        self._heard_tracks = wanted
+        heard = [track.index for track in wanted]
+        self.stream = " + ".join(_described(track) for track in wanted)
+        self.others = tuple(_described(track) for track in tracks if track.index not in heard)
+        if self.others:
+            which = "Only one" if len(heard) == 1 else f"Only {len(heard)}"
+            message = f"{which} of {len(tracks)} audio tracks was transcribed: {self.stream}."
+            hint = 'The setting track of a folder chooses: a number, a language or "all".'
+            self.choosing += (ResultWarning("tracks_left_out", message, hint),)
+        for stream in self._container.streams:
+            stream.discard = Discard.default if stream.index in heard else Discard.all
+        name = self._container.format.name.split(",")[0]
+        #: Its promise is counted, not estimated.
+        self.counted = name in _COUNTED
+        self.seconds = part.seconds if part.overflowed else self._promised(wanted[0])
+        self._lines = {track.index: self._line(track, choice) for track in wanted}
+        #: Seconds at which something was passed over.
+        self.damages: list[float] = []
+        self._heard = 0.0
+
+    @property
+    def holes(self) -> list[tuple[float, float]]:
+        """Where sound is missing, and for how long, in seconds."""
+        return sorted((self._began + at, length) for line in self._lines.values() for at, length in line.holes)
+
+    @property
+    def timecode(self) -> set[int]:
+        """Channels, from 1, that were left out because they carry timecode."""
+        return {channel for line in self._lines.values() for channel in line.timecode}
+
+    @property
+    def channel_missing(self) -> bool:
+        """Whether the chosen channel was not there at some time."""
+        return any(line.channel_missing for line in self._lines.values())
+
+    def samples(self) -> Iterator[Samples]:
+        """Give the sound, of several tracks mixed."""
+        merger = _Merger([track.index for track in self._heard_tracks])
+        for track, frame in self._frames(self._heard_tracks):
+            for block in self._lines[track].add(frame):
+                yield from self._passed(merger.add(track, block))
+        for track, line in self._lines.items():
+            for block in line.finish():
+                yield from self._passed(merger.add(track, block))
+        yield from self._passed(merger.finish())
+
+    def _passed(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+        for block in blocks:
+            self._heard += len(block) / RATE
+            yield block
+
+    def _frames(self, tracks: Sequence[AudioStream]) -> Iterator[tuple[int, AudioFrame]]:
+        """Decode, passing over what is damaged; with each frame its track's index."""
+        packets = self._container.demux(*tracks)
+        stuck, open_tracks = 0, len(tracks)
+        while stuck < _HOPELESS and open_tracks:
             try:
                 packet = next(packets, None)
                 stuck = 0
-                # The last packet is empty: it asks the decoder for what it still holds. One with a time is merely empty.
-                ended = packet is None or not (packet.size or packet.dts is not None)
-                if packet is not None and (packet.size or ended):
-                    yield from _decoded(packet)
+                if packet is None:
+                    break
+                # A track's last packet is empty: it asks the decoder for what it still holds. One with a time is merely empty.
+                ended = not (packet.size or packet.dts is not None)
+                open_tracks -= ended
+                if packet.size or ended:
+                    for frame in _decoded(packet):
+                        yield packet.stream.index, frame
             except MemoryError:
                 raise
             except av.FFmpegError:
                 stuck += 1
-                if not self._damages:
-                    self._damaged_at = self._heard
-                self._damages += 1
+                self.damages.append(self._began + self._heard)
                 # An error ends the generator; another one goes on behind the damage.
-                packets = self._container.demux(self._track)
+                packets = self._container.demux(*tracks)
 
-    def _origin(self) -> float:
-        start: int | None = self._container.start_time
-        return (start or 0) / 1_000_000
+    def _audible(self, tracks: list[AudioStream], choice: Choice, listened: Callable[[float], None]) -> AudioStream:
+        """Give the first of the tracks, unless it is silent and another one is not."""
+        for stream in self._container.streams:
+            stream.discard = Discard.default if stream in tracks else Discard.all
+        self.damages, self._heard = [], 0.0
+        lines = {track.index: self._line(track, choice) for track in tracks}
+        listeners = {track.index: Listener() for track in tracks}
+        first, spent = listeners[tracks[0].index], 0.0
+        for index, frame in self._frames(tracks):
+            for block in lines[index].add(frame):
+                listeners[index].add(block)
+                spent += len(block) / RATE
+                listened(len(block) / RATE)
+            if first.hears or spent > self._limit * len(tracks):
+                break
+        for listener in listeners.values():
+            listener.finish()
+        chosen = next((track for track in tracks if listeners[track.index].hears), tracks[0])
+        if chosen is not tracks[0]:
+            message = f"The default audio track is silent; another one was transcribed: {_described(chosen)}."
+            self.choosing += (ResultWarning("other_track", message),)
+        self._container = _open(self._rewound(), overflowed=self._overflowed)
+        return next(track for track in self._container.streams.audio if track.index == chosen.index)
 
-    def _promised(self) -> float | None:
+    def _rewound(self) -> Window:
+        self._window.seek(0)
+        return self._window
+
+    def _line(self, track: AudioStream, choice: Choice) -> "_Timeline":
+        clocked = self._container.format.name.split(",")[0] in _CLOCKED
+        origin = (self._container.start_time or 0) / 1_000_000
+        return _Timeline(origin, self._promised(track), clocked=clocked, channel=choice.channel)
+
+    def _promised(self, track: AudioStream) -> float | None:
         seconds: float | None = None
-        if self._track.duration and self._track.time_base:
-            seconds = float(self._track.duration * self._track.time_base)
+        if track.duration and track.time_base:
+            seconds = float(track.duration * track.time_base)
         elif self._container.duration:
             seconds = self._container.duration / 1_000_000
         return seconds if seconds and 0 < seconds <= self._limit else None
@@ -178,8 +326,12 @@ class Recording:
 class _Timeline:
     """Puts frames where their timestamps say: mixes, fills holes with silence, resamples."""
 
-    def __init__(self, origin: float, promised: float | None, *, clocked: bool) -> None:
+    def __init__(self, origin: float, promised: float | None, *, clocked: bool, channel: int | str) -> None:
         self._clocked = clocked
+        self._channel = channel
+        #: The chosen channel was not there at some time.
+        self.channel_missing = False
+        self._timecode: set[int] = set()
         #: Where sound is missing, and for how long, in seconds.
         self.holes: list[tuple[float, float]] = []
         self._origin = origin
@@ -189,6 +341,12 @@ class _Timeline:
         self._since = 0.0
         self._count = 0
 
+    @property
+    def timecode(self) -> set[int]:
+        """Channels, from 1, that carry timecode and were left out."""
+        found = [] if self._form is None else np.flatnonzero(self._mixer.timecode).tolist()
+        return self._timecode | {channel + 1 for channel in found}
+
     def add(self, frame: AudioFrame) -> Iterator[Samples]:
         form = _Form.of(frame)
         if form != self._form:
@@ -197,7 +355,10 @@ class _Timeline:
         if self._clocked and frame.pts is not None and frame.time_base is not None:
             yield from self._reach(float(frame.pts * frame.time_base) - self._origin)
         self._count += frame.samples
-        for mono in self._mixer.feed(_planes(frame, form), middle=_FORMATS[form.kind][1]):
+        planes = _planes(frame, form)
+        if self._chosen(form):
+            planes = [planes[int(self._channel) - 1]]
+        for mono in self._mixer.feed(planes, middle=_FORMATS[form.kind][1]):
             yield from self._resampled(mono)
 
     def _reach(self, moment: float) -> Iterator[Samples]:
@@ -228,15 +389,71 @@ class _Timeline:
             yield from (_array(frame) for frame in self._resampler.resample(None))
 
     def _begin(self, form: "_Form") -> None:
+        self._timecode = self.timecode
         self._since, self._form, self._count = self._now, form, 0
-        self._mixer = Mixer(form.channels, form.rate, _FORMATS[form.kind][0])
+        chosen = self._chosen(form)
+        self.channel_missing |= not chosen and self._channel != "mix"
+        channels = 1 if chosen else form.channels
+        self._mixer = Mixer(channels, form.rate, _FORMATS[form.kind][0], skip_timecode=not chosen)
         self._resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
+
+    def _chosen(self, form: "_Form") -> bool:
+        """Return whether one channel alone is heard."""
+        return isinstance(self._channel, int) and self._channel <= form.channels
 
     def _resampled(self, mono: Mono) -> Iterator[Samples]:
         if len(mono) and self._form is not None:
             frame = AudioFrame.from_ndarray(mono.reshape(1, -1), format="flt", layout="mono")
             frame.sample_rate = self._form.rate
             yield from (_array(result) for result in self._resampler.resample(frame))
+
+
+class _Merger:
+    """Mixes the sound of several tracks, each of which comes in blocks of its own; of one track it is passed on."""
+
+    def __init__(self, tracks: Sequence[int]) -> None:
+        """`tracks`: their indexes in the container."""
+        self._waiting: dict[int, list[Samples]] = {track: [] for track in tracks}
+        self._lengths = dict.fromkeys(tracks, 0)
+        #: Samples that were taken for silence, because the track fell far behind; what comes late is dropped.
+        self._late = dict.fromkeys(tracks, 0)
+        self._mixer = Mixer(len(tracks), RATE, 32768.0)
+
+    def add(self, track: int, block: Samples) -> Iterator[Samples]:
+        """Take the next samples of a track."""
+        if len(self._lengths) == 1:
+            yield block
+            return
+        late = min(self._late[track], len(block))
+        self._late[track] -= late
+        self._waiting[track].append(block[late:].copy())
+        self._lengths[track] += len(block) - late
+        yield from self._mixed(max(min(self._lengths.values()), max(self._lengths.values()) - _LATE))
+
+    def finish(self) -> Iterator[Samples]:
+        """Give what is still under way; tracks that ended before others are silent from there on."""
+        if len(self._lengths) > 1:
+            yield from self._mixed(max(self._lengths.values()))
+            yield from _whole(self._mixer.flush())
+
+    def _mixed(self, count: int) -> Iterator[Samples]:
+        if count <= 0:
+            return
+        for mono in self._mixer.feed([self._taken(track, count) for track in self._lengths]):
+            yield from _whole(mono)
+
+    def _taken(self, track: int, count: int) -> Samples:
+        """Take `count` samples of a track, with silence for what has not come."""
+        whole = np.concatenate((np.empty(0, np.int16), *self._waiting[track]))
+        taken, rest = whole[:count], whole[count:]
+        self._waiting[track], self._lengths[track] = [rest], len(rest)
+        self._late[track] += count - len(taken)
+        return np.concatenate((taken, np.zeros(count - len(taken), np.int16)))
+
+
+def _whole(mono: Mono) -> Iterator[Samples]:
+    if len(mono):
+        yield np.rint(np.clip(mono * 32768, -32768, 32767)).astype(np.int16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,21 +493,25 @@ def _array(frame: AudioFrame) -> Samples:
     return samples
 
 
-def _open(reader: Reader) -> InputContainer:
+def _open(window: Window, *, overflowed: bool) -> InputContainer:
+    options = {
+        "format_whitelist": DEMUXERS,
+        "codec_whitelist": DECODERS,
+        "protocol_whitelist": "none",
+        "enable_drefs": "0",
+        "max_size": str(_BUFFER),
+    }
+    if overflowed:
+        # Of the WAV demuxer alone: the window ends with the sound.
+        options["ignore_length"] = "1"
     try:
         container = av.open(
-            reader,
+            window,
             "r",
             buffer_size=_BUFFER,
             io_open=_refuse,
             metadata_errors="replace",
-            container_options={
-                "format_whitelist": DEMUXERS,
-                "codec_whitelist": DECODERS,
-                "protocol_whitelist": "none",
-                "enable_drefs": "0",
-                "max_size": str(_BUFFER),
-            },
+            container_options=options,
         )
     except av.error.ArgumentError as exc:
         raise FileError(
@@ -315,10 +536,19 @@ def _refuse(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
     raise PermissionError(f"a recording may not open {url!r}")
 
 
-def _pick(container: InputContainer) -> tuple[AudioStream, list[AudioStream]]:
-    """Give the track to hear (the default one, else the first), and all audio tracks."""
+def _tracks(container: InputContainer) -> list[AudioStream]:
+    """Give all audio tracks."""
     tracks = list(container.streams.audio)
-    able = [track for track in tracks if _able(track)]
+    for track in tracks:
+        if _able(track):
+            track.codec_context.thread_count = 1
+    return tracks
+
+
+def _wanted(
+    able: list[AudioStream], choice: Choice, tracks: list[AudioStream]
+) -> tuple[list[AudioStream], tuple[ResultWarning, ...]]:
+    """Give the tracks that come into question, the default one first, and what is to be said of the choice."""
     if not tracks:
         raise FileError(
             "There is no audio track in this file.", hint="Rename it if it is no recording.", reason="no_audio"
@@ -329,12 +559,23 @@ def _pick(container: InputContainer) -> tuple[AudioStream, list[AudioStream]]:
             hint="Export it as WAV, FLAC, MP3 or M4A.",
             reason="unsupported",
         )
-    picked = next((track for track in able if track.disposition & Disposition.default), able[0])
-    for stream in container.streams:
-        if stream is not picked:
-            stream.discard = Discard.all
-    picked.codec_context.thread_count = 1
-    return picked, tracks
+    able = sorted(able, key=lambda track: not track.disposition & Disposition.default)
+    if choice.track in ("auto", "all"):
+        return able, ()
+    if isinstance(choice.track, int):
+        chosen = [track for track in able if track in tracks[choice.track - 1 : choice.track]]
+        missing = f"There is no audio track {choice.track} that can be heard"
+    else:
+        chosen = [track for track in able if languages.code(track.language or "") == choice.track]
+        missing = f"No audio track is in the language {choice.track} by its tag"
+        if len(tracks) == 1:
+            # Nothing to choose from, and a single track is seldom tagged.
+            chosen = able
+    if chosen:
+        return chosen, ()
+    message = f"{missing}; what was transcribed is what players play by default."
+    hint = "Change the setting track of the folder."
+    return able, (ResultWarning("track_missing", message, hint, note=True),)
 
 
 def _able(track: AudioStream) -> bool:
@@ -355,8 +596,35 @@ def _described(track: AudioStream) -> str:
     return ", ".join(parts)
 
 
-def _decoded(packet: "Packet[AudioStream]") -> list[AudioFrame]:
-    return packet.decode()
+def _timecode_warnings(channels: set[int]) -> tuple[ResultWarning, ...]:
+    if not channels:
+        return ()
+    which = " and ".join(str(channel) for channel in sorted(channels))
+    plural = "s" if len(channels) > 1 else ""
+    message = f"Timecode (LTC) on channel{plural} {which} is no speech, and was left out."
+    return (ResultWarning("timecode_left_out", message),)
+
+
+def _damage_warnings(places: list[float]) -> tuple[ResultWarning, ...]:
+    if not places:
+        return ()
+    count = "1 damaged place was" if len(places) == 1 else f"{len(places)} damaged places were"
+    return (ResultWarning("damaged", f"{count} passed over, the first at {_clock(places[0])}."),)
+
+
+def _hole_warnings(holes: list[tuple[float, float]]) -> tuple[ResultWarning, ...]:
+    if not holes:
+        return ()
+    total = sum(length for _, length in holes)
+    message = (
+        f"Sound is missing in the file from {_clock(holes[0][0])} on, {total:.1f} s in all; it was taken for silence."
+    )
+    return (ResultWarning("sound_missing", message),)
+
+
+def _decoded(packet: "Packet[Any]") -> list[AudioFrame]:
+    frames: list[Any] = packet.decode()
+    return frames
 
 
 def _clock(seconds: float) -> str:

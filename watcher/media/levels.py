@@ -122,6 +122,33 @@ def _uneven(levels: Levels) -> Mask:
     return np.repeat(means > 10.0 ** ((max(float(floor), _INAUDIBLE) + _STEADY) / 10), sizes)
 
 
+class Listener:
+    """Tells whether there is sound in a recording, as the plan for its pieces does: every ten seconds by what came before."""
+
+    def __init__(self) -> None:
+        self._scale = Scale()
+        self._waiting = np.empty(0, np.int16)
+        #: Sound was heard.
+        self.hears = False
+
+    def add(self, samples: Samples) -> None:
+        """Take the next samples."""
+        self._waiting = np.concatenate((self._waiting, samples))
+        if len(self._waiting) >= 10 * RATE:
+            self.finish()
+        elif not self.hears:
+            # What is loud is sound, whatever comes before and after.
+            self.hears = bool(without_clicks(decibels(power(samples)) > AUDIBLE).any())
+
+    def finish(self) -> None:
+        """Judge what has not been judged yet."""
+        levels = decibels(power(self._waiting))
+        self._waiting = self._waiting[:0]
+        if len(levels) and not self.hears:
+            self._scale.add(levels)
+            self.hears = bool(self._scale.sound(levels).any())
+
+
 class Meter:
     """Measures the loudness of a recording as it passes."""
 

@@ -3,7 +3,7 @@
 Two channels are averaged, and where they are each other's mirror image (a reversed cable, a "karaoke" side signal, an
 XLR mistake) the second is turned round first, or the voice would cancel itself out. Three or more share the gain by
 their loudness, as automatic microphone mixers do (D. Dugan, JAES 1975): one open microphone of 64 is heard at its full
-level, and 64 equal ones do not clip.
+level, and 64 equal ones do not clip. Channels that carry timecode are left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from watcher.media.timecode import TimecodeDetector
 
 Mono = NDArray[np.float32]
 #: Channels of one block: shape (channels, samples), integers or floats in their own full scale.
@@ -28,11 +30,14 @@ _SPARSE: Final = 8
 class Mixer:
     """Collects the channels' samples and gives mono blocks of full scale 1.0, half a second each."""
 
-    def __init__(self, channels: int, rate: int, full_scale: float) -> None:
+    def __init__(self, channels: int, rate: int, full_scale: float, *, skip_timecode: bool = True) -> None:
         self._block = np.empty((channels, max(1, rate // 2)), np.float32)
         self._filled = 0
         self._unit = np.float32(1.0 / full_scale)
         self._weights = np.full(channels, 1.0 / channels, np.float32)
+        self._detector = TimecodeDetector(channels, rate, full_scale) if skip_timecode else None
+        #: Which channels are left out as timecode now, and which ever were.
+        self._silenced = self.timecode = np.zeros(channels, np.bool_)
 
     def feed(self, planes: Sequence[NDArray[np.generic]], *, middle: float = 0.0) -> Iterator[Mono]:
         """Take one array per channel, all of one length; give the blocks that became complete.
@@ -68,17 +73,33 @@ class Mixer:
         # Floats in a file may be anything; one NaN would spread over all that is resampled with it.
         if not np.isfinite(block.min(initial=0.0) + block.max(initial=0.0)):
             np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        silenced = self._silenced if self._detector is None or not block.size else self._detector.look(block)
         if len(block) == 1:
-            alone: Mono = block[0] * self._unit
+            alone: Mono = block[0] * (self._unit * ~silenced)
+            self.timecode = self.timecode | silenced
             return alone
         before = self._weights
-        self._weights = _mirror(block, before) if len(block) == 2 else _share(block, before)  # noqa: PLR2004 - stereo
+        self._weights = _weights(block, before, ~silenced)
+        if (silenced != self._silenced).any():
+            # Not a moment more of it.
+            self._silenced, before = silenced, self._weights
+            self.timecode = self.timecode | silenced
         mono = self._weights @ block
         if (self._weights != before).any():
             fade = min(_FADE, len(mono))
             ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
             mono[:fade] = ramp * mono[:fade] + (1 - ramp) * (before @ block[:, :fade])
         return mono * self._unit
+
+
+def _weights(block: Block, before: Mono, heard: NDArray[np.bool_]) -> Mono:
+    """Return the weights of all channels of which only some are `heard`."""
+    if heard.all():
+        return _mirror(block, before) if len(block) == 2 else _share(block, before)  # noqa: PLR2004 - stereo
+    weights = np.zeros(len(block), np.float32)
+    if heard.any():
+        weights[heard] = _weights(block[heard], before[heard], heard[heard]) if heard.sum() > 1 else 1.0
+    return weights
 
 
 def _mirror(block: Block, before: Mono) -> Mono:

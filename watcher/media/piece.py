@@ -38,6 +38,22 @@ class MediaOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Which sound of a recording is heard: the settings `track` and `channel`."""
+
+    #: "auto": the default track, unless it is silent and another is not; "all": all of them, mixed; the number of an
+    #: audio track, from 1; or the ISO code of a language, of whose tracks "auto" takes one.
+    track: int | str = "auto"
+    #: "mix": all channels but those of timecode; or a channel's number, from 1.
+    channel: int | str = "mix"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is chosen: a recording of one track is heard as anybody would play it."""
+        return self == Choice()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What a recording and its child process may take; beyond, the file fails with the reason "limits" or "too_long"."""
 

@@ -30,6 +30,8 @@ from watcher.media.levels import (
 from watcher.media.piece import OVERLAP, RATE
 
 _STEP: Final = 10 * RATE
+#: Lengths in headers are that exact; beyond, and a step more, they were wrong.
+_EXACT: Final = 1.02
 #: A stretch without sound of this many frames within a piece ends the piece: 20 s.
 _DESERT: Final = 1000
 #: Silence of this many frames at a piece's edge is not sent: 1 s …
@@ -170,8 +172,10 @@ class Planner:
     `finish` says that nothing more comes.
     """
 
-    def __init__(self, rules: Rules, *, planned: Sequence[Cut] = ()) -> None:
+    def __init__(self, rules: Rules, *, beyond: Rules | None = None, planned: Sequence[Cut] = ()) -> None:
+        """`beyond`: the rules from where on the recording turns out to be longer than `rules.total`."""
         self._rules = rules
+        self._beyond = beyond
         self._planned = deque(sorted(planned, key=lambda cut: cut.index))
         #: The index from which on the planned cuts did not fit, once that happened.
         self.replanned: int | None = None
@@ -241,6 +245,8 @@ class Planner:
             end = self._kept.end
         self._scale.add(self._kept.levels(self._seen, end))
         self._seen = end
+        if self._beyond is not None and self._rules.total and self._seen > self._rules.total * _EXACT + _STEP:
+            self._rules, self._beyond = self._beyond, None
         self._undecided = True
         return True
 

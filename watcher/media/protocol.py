@@ -48,6 +48,9 @@ class Order:
     limit_memory: int
     limit_cpu_base: float
     limit_cpu_ratio: float
+    #: The settings `track` and `channel`, as in `Choice`.
+    track: int | str = "auto"
+    channel: int | str = "mix"
     planned: tuple[Cut, ...] = ()
     #: Make pieces of these stretches alone (first sample, sample behind), in order of time; then end without `Ended`.
     excerpts: tuple[tuple[int, int], ...] = ()
@@ -177,6 +180,9 @@ class _Fields:
             raise ProtocolError(f"{name} is no count: {value!r:.200}")
         return value
 
+    def text_or_count(self, name: str) -> int | str:
+        return self.text(name) if isinstance(self._data.get(name), str) else self.integer(name)
+
     def number(self, name: str) -> float:
         value = self._data.get(name)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MOST:
@@ -258,6 +264,8 @@ def _order(fields: _Fields) -> Order:
         limit_memory=fields.integer("limit_memory"),
         limit_cpu_base=fields.number("limit_cpu_base"),
         limit_cpu_ratio=fields.number("limit_cpu_ratio"),
+        track=fields.text_or_count("track"),
+        channel=fields.text_or_count("channel"),
         planned=fields.cuts("planned"),
         excerpts=fields.stretches("excerpts"),
         measure=fields.flag("measure"),

@@ -6,9 +6,11 @@ Everything here uses pread, so the descriptor's offset never moves and threads a
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
+from watcher.container import Part, parts
 from watcher.errors import SourceError, StoppedError
 
 _CHUNK: Final = 1 << 20
@@ -16,6 +18,8 @@ _SAMPLES: Final = 16
 _SAMPLE: Final = 16 << 10
 #: A forward jump up to this many bytes is filled at once while the disk's head is there; a longer one at the end.
 _FILL: Final = 8 << 20
+#: What is looked at for anything but zeros.
+_FAR: Final = 256 << 20
 
 
 def sketch(descriptor: int) -> str:
@@ -85,10 +89,27 @@ class Reader:
         """Give the position."""
         return self._position
 
+    def parts(self) -> tuple[Part, ...]:
+        """Return the recordings that lie end to end in the file."""
+        with _reported():
+            return parts(self._descriptor, self.size)
+
+    def has_content(self, start: int) -> bool:
+        """Return whether anything but zeros lies behind `start`; of what is far behind only the beginning is looked at."""
+        for offset in range(start, min(self.size, start + _FAR), _CHUNK):
+            self._tick()
+            if _read(self._descriptor, offset, min(_CHUNK, self.size - offset)).strip(b"\0"):
+                return True
+        return False
+
     def content(self) -> str:
         """Read what was never read, and give the SHA-256 (hex) of all bytes."""
         self._hash_to(self.size)
         return self._hash.hexdigest()
+
+    def window(self, start: int, end: int) -> "Window":
+        """Return the bytes from `start` up to `end` as a file of their own."""
+        return Window(self, start, min(end, self.size))
 
     def _note(self, data: bytes) -> None:
         if self._hashed < self._position <= self._hashed + _FILL:
@@ -109,23 +130,60 @@ class Reader:
 
 
 def _size(descriptor: int) -> int:
-    try:
+    with _reported():
         return os.fstat(descriptor).st_size
-    except OSError as exc:
-        raise SourceError.of(exc) from exc
+
+
+class Window:
+    """A part of a `Reader` as a seekable binary file; only one of a reader's windows is used at a time."""
+
+    def __init__(self, reader: Reader, start: int, end: int) -> None:
+        """`start` and `end`: offsets in the reader."""
+        self._reader = reader
+        self._start = start
+        self.size = end - start
+        self._position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes from the current position; b"" at the end."""
+        left = self.size - self._position
+        size = left if size < 0 else min(size, left)
+        if size <= 0:
+            return b""
+        self._reader.seek(self._start + self._position)
+        data = self._reader.read(size)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, and return the new position."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:
     """Read exactly `size` bytes unless the file ends before."""
-    try:
+    with _reported():
         data = os.pread(descriptor, size, offset)
         if len(data) == size or not data:
             return data
-        parts = [data]
-        while (missing := size - sum(map(len, parts))) and (
+        pieces = [data]
+        while (missing := size - sum(map(len, pieces))) and (
             data := os.pread(descriptor, missing, offset + size - missing)
         ):
-            parts.append(data)
+            pieces.append(data)
+    return b"".join(pieces)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Raise SourceError for what the source cannot be read for."""
+    try:
+        yield
     except OSError as exc:
         raise SourceError.of(exc) from exc
-    return b"".join(parts)

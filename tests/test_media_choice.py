@@ -1,0 +1,287 @@
+"""Which sound of a file is heard: all of what was joined, the track with sound, the channel that speaks."""
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sounds
+
+from watcher.container import chunks
+from watcher.media.decode import Recording
+from watcher.media.piece import RATE, Choice
+from watcher.media.source import Reader
+
+Samples = npt.NDArray[np.int16]
+
+
+def heard(path: Path, choice: Choice | None = None) -> tuple[Samples, Recording]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        recording = Recording(Reader(descriptor), limit_seconds=3600.0, choice=choice)
+        blocks = list(recording.samples())
+        # The end is judged while the file is open.
+        recording.ending()
+    finally:
+        os.close(descriptor)
+    return np.concatenate(blocks), recording
+
+
+def codes(recording: Recording) -> list[str]:
+    return [warning.code for warning in recording.warnings]
+
+
+def alike(found: Samples, truth: Samples) -> float:
+    """Return how alike they are, at their best place (1: the same)."""
+    size = 1 << (len(found) + len(truth)).bit_length()
+    one, two = found.astype(float), truth.astype(float)
+    product = np.fft.irfft(np.fft.rfft(one, size) * np.conj(np.fft.rfft(two, size)), size)
+    return float(product.max() / np.sqrt((one @ one) * (two @ two)))
+
+
+def pitch(found: Samples) -> int:
+    """Return the loudest frequency of the second second."""
+    return int(np.argmax(np.abs(np.fft.rfft(found[RATE : 2 * RATE].astype(float)))))
+
+
+# Joined end to end.
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("wav", "wav24", "rf64", "w64", "aiff", "caf", "m4a", "m4afast", "alac", "mp4fragmented", "wma"),
+        *(
+            "flac",
+            "mp3",
+            "mp3vbr",
+            "mp3untagged",
+            "mp2",
+            "ogg",
+            "opus",
+            "oggflac",
+            "aac",
+            "amr",
+            "mka",
+            "webm",
+            "mpegts",
+        ),
+    ],
+)
+def test_all_of_what_was_joined_is_heard_in_its_time(kind: str, tmp_path: Path) -> None:
+    one = sounds.encode(sounds.speech(12.0), tmp_path / "one", kind).read_bytes()
+    two = sounds.encode(sounds.speech(8.0, seed=2), tmp_path / "two", kind).read_bytes()
+    path = tmp_path / "joined"
+    path.write_bytes(one + two + one)
+
+    found, recording = heard(path)
+
+    assert len(found) == pytest.approx(32 * RATE, abs=0.5 * RATE)
+    last = found[int(19.5 * RATE) :]
+    assert alike(last, sounds.decode(tmp_path / "one")) > 0.8
+    assert not set(codes(recording)) & {"ends_early", "bytes_left_out", "sound_missing"}
+
+
+def test_what_follows_a_wav_and_is_none_is_told_as_not_heard(tmp_path: Path) -> None:
+    path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.wav")
+    with path.open("ab") as file:
+        file.write(b"\xff\x12" * 500)
+
+    descriptor = os.open(path, os.O_RDONLY)
+    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    seconds = sum(map(len, recording.samples())) / RATE
+    ending = recording.ending()
+    os.close(descriptor)
+
+    assert seconds == 3.0
+    assert [(warning.code, warning.message) for warning in ending] == [
+        ("bytes_left_out", "1000 bytes behind the declared end of the recording were not heard.")
+    ]
+
+
+def test_zeros_that_were_reserved_behind_a_wav_are_neither_heard_nor_told(tmp_path: Path) -> None:
+    """FFmpeg looks for a chunk in each eight of them, until the processor's time is over."""
+    path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.wav")
+    os.truncate(path, 200 << 20)
+
+    descriptor = os.open(path, os.O_RDONLY)
+    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    seconds = sum(map(len, recording.samples())) / RATE
+    ending = recording.ending()
+    os.close(descriptor)
+
+    assert (seconds, ending) == (3.0, ())
+
+
+def test_a_wav_whose_sizes_overflowed_is_heard_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of more than 4 GiB; here the sizes are modulo 64 KiB."""
+    monkeypatch.setattr(chunks, "_OVERFLOW", 1 << 16)
+    truth = sounds.speech(10.0)
+    path = sounds.encode(truth, tmp_path / "talk.wav")
+    content = bytearray(path.read_bytes())
+    for name, at in ((b"RIFF", 4), (b"data", content.index(b"data") + 4)):
+        assert name in content
+        (size,) = struct.unpack_from("<I", content, at)
+        struct.pack_into("<I", content, at, size % (1 << 16))
+    path.write_bytes(content)
+
+    found, recording = heard(path)
+
+    assert np.array_equal(found, truth)
+    assert recording.seconds == pytest.approx(10.0)
+    assert codes(recording) == []
+
+
+# Tracks.
+
+
+SILENCE, LOW, HIGH = sounds.silence(4.0), sounds.sine(4.0, frequency=440), sounds.sine(4.0, frequency=1000)
+
+
+@pytest.mark.parametrize(("muxer", "codec"), [("mp4", "aac"), ("matroska", "flac"), ("mov", "pcm_s16le")])
+def test_a_silent_default_track_gives_way_to_one_with_sound(muxer: str, codec: str, tmp_path: Path) -> None:
+    path = sounds.tracks(tmp_path / "cam", [SILENCE, LOW], muxer=muxer, codec=codec)
+
+    found, recording = heard(path)
+
+    assert pitch(found) == 440
+    assert codes(recording) == ["other_track", "tracks_left_out"]
+    assert len(recording.others) == 1
+    assert len(found) == pytest.approx(4 * RATE, abs=RATE / 10)
+
+
+def test_a_default_track_with_sound_is_heard_however_late_it_comes(tmp_path: Path) -> None:
+    late = np.concatenate([sounds.silence(30.0), sounds.sine(10.0, frequency=1000)])
+    path = sounds.tracks(tmp_path / "cam.mka", [sounds.sine(40.0), late], default=1, muxer="matroska", codec="flac")
+
+    found, recording = heard(path)
+
+    assert not found[: 29 * RATE].any()
+    assert len(found) == 40 * RATE
+    assert codes(recording) == ["tracks_left_out"]
+
+
+def test_noise_of_an_open_input_is_silence_beside_a_voice(tmp_path: Path) -> None:
+    hiss = sounds.noise(20.0, level=0.001)
+    path = sounds.tracks(tmp_path / "cam.mka", [hiss, sounds.speech(20.0)], muxer="matroska", codec="flac")
+
+    found, _ = heard(path)
+
+    assert alike(found, sounds.speech(20.0)) > 0.99
+
+
+def test_where_no_track_has_sound_the_default_one_is_taken(tmp_path: Path) -> None:
+    path = sounds.tracks(tmp_path / "cam.mp4", [SILENCE, SILENCE], muxer="mp4")
+
+    found, recording = heard(path)
+
+    assert not found.any()
+    assert codes(recording) == ["tracks_left_out"]
+
+
+def test_timecode_on_the_default_track_is_no_sound(tmp_path: Path) -> None:
+    tracks = [sounds.timecode(12.0), sounds.speech(12.0, rate=48_000, level=0.1)]
+    path = sounds.tracks(tmp_path / "cam.mov", tracks, muxer="mov", codec="pcm_s16le", rate=48_000)
+
+    found, recording = heard(path)
+
+    assert alike(found, sounds.speech(12.0, level=0.1)) > 0.9
+    assert codes(recording) == ["other_track", "tracks_left_out"]
+
+
+@pytest.mark.parametrize(
+    ("track", "tone", "said"),
+    [
+        (1, 440, ["tracks_left_out"]),
+        (2, 1000, ["tracks_left_out"]),
+        ("de", 1000, ["tracks_left_out"]),
+        ("en", 440, ["tracks_left_out"]),
+        (3, 440, ["track_missing", "tracks_left_out"]),
+        ("fr", 440, ["track_missing", "tracks_left_out"]),
+    ],
+)
+def test_a_track_is_chosen_by_number_or_language(track: int | str, tone: int, said: list[str], tmp_path: Path) -> None:
+    path = sounds.tracks(tmp_path / "film.mp4", [LOW, HIGH], languages=["eng", "ger"], muxer="mp4")
+
+    found, recording = heard(path, Choice(track=track))
+
+    assert pitch(found) == tone
+    assert codes(recording) == said
+    assert [warning.note for warning in recording.warnings if warning.code == "track_missing"] in ([], [True])
+
+
+def test_a_single_track_needs_no_language_tag(tmp_path: Path) -> None:
+    path = sounds.tone(tmp_path / "talk.m4a", 2.0)
+
+    assert codes(heard(path, Choice(track="fr"))[1]) == []
+    assert codes(heard(path, Choice(track=1))[1]) == []
+    assert codes(heard(path, Choice(track=2))[1]) == ["track_missing"]
+
+
+def test_of_two_tracks_in_a_language_the_one_with_sound_is_taken(tmp_path: Path) -> None:
+    path = sounds.tracks(tmp_path / "film.mka", [LOW, SILENCE, HIGH], languages=["eng", "deu", "deu"], muxer="matroska")
+
+    assert pitch(heard(path, Choice(track="de"))[0]) == 1000
+
+
+def test_all_tracks_are_mixed(tmp_path: Path) -> None:
+    """One ends before the other; from there on it is silent."""
+    path = sounds.tracks(
+        tmp_path / "film.mka", [sounds.sine(2.0, frequency=440), sounds.sine(4.0, frequency=1000)], muxer="matroska",
+        codec="flac",
+    )  # fmt: skip
+
+    found, recording = heard(path, Choice(track="all"))
+
+    spectrum = np.abs(np.fft.rfft(found[:RATE].astype(float)))
+    assert {int(at) for at in np.argsort(spectrum)[-2:]} == {440, 1000}
+    assert len(found) == pytest.approx(4 * RATE, abs=RATE / 10)
+    assert pitch(found[2 * RATE :]) == 1000
+    assert codes(recording) == []
+    assert "+" in recording.stream
+
+
+def test_a_track_that_pauses_for_minutes_does_not_hold_the_others_up(tmp_path: Path) -> None:
+    early = np.concatenate([sounds.sine(1.0, frequency=440), sounds.silence(200.0)])
+    path = tmp_path / "film.mka"
+    sounds.tracks(path, [early[:RATE], sounds.sine(201.0, frequency=1000)], muxer="matroska", codec="flac")
+
+    found, _ = heard(path, Choice(track="all"))
+
+    assert len(found) == pytest.approx(201 * RATE, abs=RATE / 10)
+
+
+# Channels.
+
+
+def test_timecode_louder_than_the_voice_is_left_out_of_a_poly_wav(tmp_path: Path) -> None:
+    voice = sounds.speech(12.0, rate=48_000, level=0.05)
+    channels = np.stack([voice, sounds.silence(12.0, rate=48_000), sounds.timecode(12.0)], axis=1)
+    path = sounds.encode(channels, tmp_path / "poly.wav", rate=48_000)
+
+    found, recording = heard(path)
+
+    assert alike(found, sounds.decode(sounds.encode(voice, tmp_path / "voice.wav", rate=48_000))) > 0.99
+    assert [warning.message for warning in recording.warnings] == [
+        "Timecode (LTC) on channel 3 is no speech, and was left out."
+    ]
+
+
+def test_a_channel_is_chosen(tmp_path: Path) -> None:
+    path = sounds.encode(np.stack([LOW, HIGH], axis=1), tmp_path / "two.wav")
+
+    assert pitch(heard(path, Choice(channel=1))[0]) == 440
+    found, recording = heard(path, Choice(channel=2))
+    assert np.array_equal(found, HIGH)
+    assert codes(recording) == []
+
+
+def test_a_channel_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = sounds.encode(np.stack([LOW, HIGH], axis=1), tmp_path / "two.wav")
+
+    found, recording = heard(path, Choice(channel=3))
+
+    assert len(found) == len(LOW)
+    assert [(warning.code, warning.note) for warning in recording.warnings] == [("channel_missing", True)]

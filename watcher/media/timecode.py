@@ -1,0 +1,100 @@
+"""Recognising linear timecode (LTC, SMPTE ST 12-1): a channel that carries it is no speech, however loud. Pure, no I/O.
+
+LTC is a square wave that changes its sign at each border of a bit, and once more in the middle of a 1: 80 bits a frame,
+24 to 30 frames a second, each frame ended by the same 16 bits. Nobody says that.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Channels of one block: shape (channels, samples).
+Block = NDArray[np.float32]
+Signal = NDArray[np.float32]
+
+_FRAME_BITS: Final = 80
+#: The last 16 bits of each frame.
+_SYNC: Final = "0011111111111101"
+#: Seconds of a bit: 1 / (80 x 30) to 1 / (80 x 23.976), with a margin for tape and wind; half of it for halves.
+_LONGEST: Final = 0.62e-3
+_BORDER: Final = 0.35e-3
+_SHORTEST: Final = 0.15e-3
+#: Part of the intervals between changes of sign that have to be bits or halves of bits.
+_REGULAR: Final = 0.95
+#: Seconds of the first look, and the changes of sign in a second that it has to find: all zeros, all ones, and a margin.
+_GLANCE: Final = 0.05
+_FEWEST: Final = 1700
+_MOST: Final = 4900
+#: One block in so many is looked at: timecode goes on for as long as its generator runs.
+_EVERY: Final = 4
+#: Looks at other sound after which a channel is taken for one of speech again.
+_MISSES: Final = 5
+#: Mean square of the samples (full scale 1.0), below which there is no sound: -60 dBFS.
+_SOUND: Final = 1e-6
+
+
+class TimecodeDetector:
+    """Tells block by block which channels carry timecode; a channel that did keeps that name through silence."""
+
+    def __init__(self, channels: int, rate: int, full_scale: float) -> None:
+        self._rate = rate
+        self._full_scale = full_scale
+        self._glance = round(_GLANCE * rate)
+        self._blocks = 0
+        self._known = np.zeros(channels, np.bool_)
+        self._misses = np.zeros(channels, np.intp)
+
+    def look(self, block: Block) -> NDArray[np.bool_]:
+        """Return for each channel whether it is timecode; `block` is the next half a second."""
+        self._blocks += 1
+        if self._blocks % _EVERY != 1:
+            return self._known.copy()
+        middle = max(0, (block.shape[1] - self._glance) // 2)
+        negative = np.signbit(block[:, middle : middle + self._glance])
+        changes = np.count_nonzero(negative[:, 1:] != negative[:, :-1], axis=1) * (self._rate / self._glance)
+        likely = (changes > _FEWEST) & (changes < _MOST)
+        for channel in np.flatnonzero(likely | self._known):
+            seconds = np.diff(np.flatnonzero(negative[channel, 1:] != negative[channel, :-1])) / self._rate
+            if likely[channel] and _is_regular(seconds) and is_timecode(block[channel], self._rate):
+                self._known[channel], self._misses[channel] = True, 0
+            elif self._known[channel] and np.mean(np.square(block[channel] / self._full_scale)) > _SOUND:
+                self._misses[channel] += 1
+                self._known[channel] = self._misses[channel] < _MISSES
+        return self._known.copy()
+
+
+def is_timecode(signal: Signal, rate: int) -> bool:
+    """Return whether the signal, of some frames' length at least, holds two frames of LTC in a row."""
+    level = signal - signal.mean()
+    at = np.flatnonzero(np.signbit(level[1:]) != np.signbit(level[:-1]))
+    # Where the line between two samples meets zero: at 16 kHz half a bit is but three samples long.
+    crossings = at + level[at] / (level[at] - level[at + 1])
+    seconds = np.diff(crossings) / rate
+    if not _is_regular(seconds):
+        return False
+    bits = _bits(seconds < _BORDER)
+    first = bits.find(_SYNC)
+    while first >= 0:
+        if bits.startswith(_SYNC, first + _FRAME_BITS):
+            return True
+        first = bits.find(_SYNC, first + 1)
+    return False
+
+
+def _is_regular(seconds: NDArray[np.float64]) -> bool:
+    """Return whether the intervals between changes of sign are those of bits and halves of bits."""
+    return bool(len(seconds)) and bool(np.mean((seconds > _SHORTEST) & (seconds < _LONGEST)) >= _REGULAR)
+
+
+def _bits(halves: NDArray[np.bool_]) -> str:
+    """Return the bits as text: a whole interval is a 0, two halves are a 1, a half alone is an error."""
+    bits = []
+    pending = False
+    for half in halves.tolist():
+        if half and not pending:
+            pending = True
+            continue
+        bits.append("1" if half else "?0" if pending else "0")
+        pending = False
+    return "".join(bits)
