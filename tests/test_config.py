@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from watcher.config import Settings, example, load
-from watcher.config.settings import about, keys, sections
+from watcher.config.settings import TranscriptSettings, about, keys, sections
 from watcher.errors import ConfigError
 
 
@@ -190,6 +190,25 @@ def test_a_wrong_value_of_a_key_does_not_show_in_the_error(tmp_path: Path) -> No
         load(environ={}, file=file)
 
     assert "sk-secret" not in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "kept"),
+    [
+        *(("track", value, value) for value in ("auto", "all", 1, 12, "de")),
+        *(("track", "German", "de"), ("track", "ger", "de"), ("track", "3", 3)),
+        *(("channel", value, value) for value in ("mix", 1, 64)),
+    ],
+)
+def test_the_sound_of_a_recording_is_chosen_by_word_number_or_language(key: str, given: object, kept: object) -> None:
+    assert getattr(TranscriptSettings.model_validate({key: given}), key) == kept
+
+
+@pytest.mark.parametrize("key", ["track", "channel"])
+@pytest.mark.parametrize("value", [0, -1, 1000, 1.5, True, "", "loud", "9" * 5000, None, []])
+def test_what_is_no_track_or_channel_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"is no (audio )?{key}"):
+        TranscriptSettings.model_validate({key: value})
 
 
 def test_a_folder_has_its_own_transcript_keys() -> None:

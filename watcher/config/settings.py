@@ -19,6 +19,9 @@ from watcher.sidecar import check_template
 
 Format = Literal["srt", "txt", "vtt", "json"]
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
+#: More tracks or channels no file has, and digits of such a number.
+_MOST_TRACKS: Final = 999
+_LONGEST_NUMBER: Final = 4
 
 
 class _Section(BaseModel):
@@ -57,6 +60,14 @@ class TranscriptSettings(_Section):
     language: str = Field("", description="ISO-639-1 code of the speech; empty: detected")
     prompt: str = Field("", description="names and spelling that help the recognition, at most 224 tokens")
     temperature: float = Field(0.0, ge=0, le=1, description="0 to 1; at 0 the server raises it by itself")
+    track: int | str = Field(
+        "auto",
+        description="which audio track: auto (the default one, unless it is silent and another is not), a number from 1, "
+        "all (mixed), or a language code",
+    )
+    channel: int | str = Field(
+        "mix", description="which channel: mix (all but timecode), or a number from 1; small files are decoded then"
+    )
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = Field(
         ("srt", "txt"), description="what is written beside the source: srt, txt, vtt, json"
     )
@@ -72,6 +83,28 @@ class TranscriptSettings(_Section):
             raise ValueError(message)
         return found if value else ""
 
+    @field_validator("track", mode="before")
+    @classmethod
+    def _known_track(cls, value: object) -> int | str:
+        if (number := _number(value)) is not None:
+            return number
+        if value in ("auto", "all"):
+            return str(value)
+        if isinstance(value, str) and (found := language_code(value)):
+            return found
+        message = f'{value!r} is no audio track: "auto", "all", a number from 1, or a language code such as "de"'
+        raise ValueError(message)
+
+    @field_validator("channel", mode="before")
+    @classmethod
+    def _known_channel(cls, value: object) -> int | str:
+        if (number := _number(value)) is not None:
+            return number
+        if value == "mix":
+            return "mix"
+        message = f'{value!r} is no channel: "mix", or a number from 1'
+        raise ValueError(message)
+
     @field_validator("formats")
     @classmethod
     def _once_each(cls, value: tuple[Format, ...]) -> tuple[Format, ...]:
@@ -82,6 +115,13 @@ class TranscriptSettings(_Section):
     def _template(cls, value: str) -> str:
         check_template(value)
         return value
+
+
+def _number(value: object) -> int | None:
+    """Return the number of a track or channel, which the environment gives as text; None where it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:_LONGEST_NUMBER])
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_TRACKS else None
 
 
 class FolderSettings(_Section):
@@ -105,6 +145,8 @@ class FolderSettings(_Section):
     language: str | None = None
     prompt: str | None = None
     temperature: float | None = Field(None, ge=0, le=1)
+    track: int | str | None = None
+    channel: int | str | None = None
     formats: tuple[Format, ...] | None = None
     output: str | None = None
     wrap: int | None = Field(None, ge=0, le=1000)

@@ -41,6 +41,8 @@ _Answer = TypeVar("_Answer")
 _RATE: Final = 16_000
 #: A worker waits for its requests in spells of this many seconds, and is alive in between.
 _SPELL: Final = 30.0
+#: More channels than these are a recorder's inputs, and one may carry timecode.
+_STEREO: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,10 @@ class Hearing:
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
         self._question = _Question(wanted.request, self._parameters)
         self._sketch = media.sketch(descriptor)
+        if not wanted.choice.is_plain:
+            # Another choice of its sound is another recording; what was paid for is found again by its pieces.
+            key = f"{self._sketch} {wanted.choice.track} {wanted.choice.channel}"
+            self._sketch = hashlib.sha256(key.encode()).hexdigest()
         #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
         #: Seconds of audio that were asked for a second time.
@@ -258,7 +264,21 @@ class Hearing:
             return None
         if name[0].rpartition(".")[2] in limits.refused:
             return None
+        if self._is_sound_in_doubt(inspection):
+            return None
         return *name, seconds
+
+    def _is_sound_in_doubt(self, inspection: container.Inspection) -> bool:
+        """Return whether the server may hear anything else than what is wanted, or than all that is said in the file."""
+        choice = self._wanted.choice
+        if choice.channel != "mix" or inspection.tracks > 1 or inspection.channels > _STEREO:
+            return True
+        if isinstance(choice.track, int) and choice.track > 1:
+            return True
+        try:
+            return container.is_chained(self._descriptor, self._job.fingerprint.size, inspection.format)
+        except OSError as exc:
+            raise SourceError.of(exc) from exc
 
     def _known(self) -> Heard | None:
         """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
@@ -334,6 +354,7 @@ class Hearing:
             planned=ledger.cuts(self._sketch, key),
             stop=tools.stop,
             in_flight=tools.gate.places,
+            choice=self._wanted.choice,
             max_bytes=limits.max_bytes,
             max_seconds=limits.max_seconds or 0.0,
             # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
@@ -432,6 +453,7 @@ class Hearing:
             spool=tools.spool,
             stop=tools.stop,
             in_flight=lambda: 1,
+            choice=self._wanted.choice,
             excerpts=((cut.start, cut.end),),
             max_bytes=tools.client.limits().max_bytes,
             waiting=self._beat,

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from watcher.formats import Text
 from watcher.gate import Gate
 from watcher.job import Job
 from watcher.ledger.protocol import Ledger
-from watcher.media import MediaOptions
+from watcher.media import Choice, MediaOptions
 from watcher.pipeline.remedies import Exhausted
 from watcher.pipeline.turns import Turns
 
@@ -34,6 +34,8 @@ class Wanted:
     text: Text
     #: Folder below the root that source and outputs move to afterwards; "": they stay.
     after: str = ""
+    #: Which sound of it is heard.
+    choice: Choice = field(default_factory=Choice)
 
 
 class Submit(Protocol):

@@ -19,6 +19,7 @@ from watcher.folders import Folder
 from watcher.formats import Text
 from watcher.gate import GateOptions
 from watcher.job import Job
+from watcher.media import Choice
 from watcher.overrides import Sections
 from watcher.pipeline import Wanted
 from watcher.spelling import forms
@@ -74,6 +75,7 @@ class Plan:
             rules=rules,
             text=Text(wrap=transcript.wrap, bom=transcript.bom),
             after=target(folder),
+            choice=Choice(track=transcript.track, channel=transcript.channel),
         )
 
     def check_overrides(self, sections: Sections) -> None:

@@ -1,0 +1,201 @@
+"""What goes to the server as it is, and what is decoded first because its choice of sound is in doubt."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sounds
+from daemon import daemon, watcher
+from hostile import status
+from pipeline_scene import ANSWER, WANTED, scene
+from scripted import Asked, Reply, serving
+
+from watcher.media import Choice
+
+
+@pytest.mark.parametrize("kind", ["flac", "mp3", "ogg", "opus", "m4a", "wav", "webm"])
+def test_a_small_file_that_is_as_its_header_says_goes_as_it_is(kind: str, tmp_path: Path) -> None:
+    path = sounds.encode(sounds.speech(12.0), tmp_path / "talk", kind)
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+
+    assert [one.file[1] for one in asked] == [path.read_bytes()]
+    assert heard.content.warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["flac", "mp3", "mp3vbr", "ogg", "opus", "m4a", "wav", "webm"])
+def test_two_recordings_joined_by_cat_are_heard_and_paid_in_full(kind: str, tmp_path: Path) -> None:
+    one = sounds.encode(sounds.speech(12.0), tmp_path / "one", kind).read_bytes()
+    path = tmp_path / "two"
+    path.write_bytes(one + one)
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+
+    assert {one.file[0]["content-type"] for one in asked} == {"audio/flac"}
+    assert heard.content.seconds == pytest.approx(24.0, abs=0.3)
+    assert heard.paid_seconds == pytest.approx(24.0, abs=2.0)
+    assert heard.content.warnings == ()
+
+
+def test_an_untagged_mp3_whose_rate_changes_in_the_middle_is_not_measured_by_its_ends(tmp_path: Path) -> None:
+    slow = sounds.encode(sounds.speech(12.0), tmp_path / "slow", "mp3untagged").read_bytes()
+    with sounds.recording(tmp_path / "fast", "mp3untagged") as file:
+        file._audio.codec_context.bit_rate = 160_000
+        file.write(sounds.speech(12.0, seed=2))
+    path = tmp_path / "three.mp3"
+    path.write_bytes(slow + (tmp_path / "fast").read_bytes() + slow)
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, _):
+        heard = made.hear(path, small=True)
+
+    assert heard.content.seconds == pytest.approx(36.0, abs=0.3)
+
+
+def test_of_a_file_with_several_tracks_the_one_with_sound_is_sent(tmp_path: Path) -> None:
+    tracks = [sounds.silence(12.0), sounds.speech(12.0)]
+    path = sounds.tracks(tmp_path / "cam.m4a", tracks, muxer="ipod")
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+
+    assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
+    assert [warning.code for warning in heard.content.warnings] == ["other_track", "tracks_left_out"]
+
+
+def test_a_recorder_s_many_inputs_are_not_left_to_the_server(tmp_path: Path) -> None:
+    voice = sounds.speech(12.0, rate=48_000, level=0.05)
+    poly = np.stack([voice, voice, sounds.timecode(12.0)], axis=1)
+    path = sounds.encode(poly, tmp_path / "poly.wav", rate=48_000)
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, _):
+        heard = made.hear(path, small=True)
+
+    assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
+
+
+@pytest.mark.parametrize("choice", [Choice(channel=1), Choice(track=2)])
+def test_what_is_chosen_is_sent_alone(choice: Choice, tmp_path: Path) -> None:
+    path = sounds.encode(np.stack([sounds.speech(12.0), sounds.noise(12.0)], axis=1), tmp_path / "two.wav")
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        made.hear(path, small=True, wanted=replace(WANTED, choice=choice))
+
+    assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
+
+
+def test_a_language_of_the_only_track_is_no_choice(tmp_path: Path) -> None:
+    path = sounds.encode(sounds.speech(12.0), tmp_path / "talk.flac")
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        made.hear(path, small=True, wanted=replace(WANTED, choice=Choice(track="de")))
+
+    assert [one.file[1] for one in asked] == [path.read_bytes()]
+
+
+def test_another_choice_is_asked_for_and_the_first_one_is_not_paid_for_again(tmp_path: Path) -> None:
+    path = sounds.encode(np.stack([sounds.speech(12.0), sounds.speech(12.0, seed=2)], axis=1), tmp_path / "two.wav")
+    first, second = (replace(WANTED, choice=Choice(channel=number)) for number in (1, 2))
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        for wanted in (first, second, first, second):
+            os.utime(path, ns=(len(asked), len(asked)))
+            made.ledger.forget(os.fsencode(path))
+            made.hear(path, wanted=wanted)
+
+    assert len(asked) == 2
+    assert asked[0].file[1] != asked[1].file[1]
+
+
+# The whole daemon.
+
+
+def hearing(asked: Asked) -> Reply:
+    return Reply({"data": [{"id": "whisper-1"}]}) if asked.method == "GET" else ANSWER
+
+
+def test_a_recording_without_any_sound_is_said_beside_it_in_status_and_to_hooks(tmp_path: Path) -> None:
+    """A camera's microphone that was not plugged in: the outputs are empty, and somebody has to know."""
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    sounds.tracks(folder / "cam.mp4", [sounds.silence(12.0), sounds.silence(12.0)], muxer="mp4")
+
+    with serving(hearing) as server, daemon(folder, "--set", f"api.url={server.url}", state=state) as running:
+        done = running.await_event("job.done")
+        running.stop()
+    (recent,) = status(state)["recent"]
+
+    assert done["warning_codes"] == ["tracks_left_out", "silent"]
+    assert done["warnings"][1] == "No sound was heard in any audio track of this recording, so nothing was transcribed."
+    assert [warning["code"] for warning in recent["warnings"]] == ["tracks_left_out", "silent"]
+    note = (folder / "cam.mp4.transcription-warning.txt").read_text()
+    assert "No sound was heard" in note
+    assert (folder / "cam.srt").read_text() == ""
+    text = watcher("status", "--set", f"state.dir={state}").stdout
+    assert "warning: No sound was heard" in text
+
+
+def test_a_note_of_doubt_stands_beside_the_recording_where_it_was_moved_to(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    settings = tmp_path / "watcher.toml"
+    settings.write_text(f'[[folders]]\npath = "{folder}"\nafter = "move:done/"\n')
+    sounds.tracks(folder / "cam.mp4", [sounds.silence(12.0)] * 2, muxer="mp4")
+
+    with (
+        serving(hearing) as server,
+        daemon("--config", settings, "--set", f"api.url={server.url}", state=state) as running,
+    ):
+        running.await_event("job.done")
+        running.stop()
+
+    assert (folder / "done" / "cam.mp4.transcription-warning.txt").exists()
+    assert not list(folder.glob("*.txt"))
+
+
+def test_a_folder_s_own_settings_choose_the_track(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    (folder / ".watcher.toml").write_text('track = "de"\nformats = ["json"]\n')
+    film = [sounds.speech(12.0), sounds.speech(12.0, seed=2)]
+    sounds.tracks(folder / "film.mp4", film, languages=["eng", "deu"], muxer="mp4")
+
+    with serving(hearing) as server, daemon(folder, "--set", f"api.url={server.url}", state=state) as running:
+        done = running.await_event("job.done")
+        running.stop()
+
+    assert done["warning_codes"] == ["tracks_left_out"]
+    assert "deu" in done["warnings"][0]
+    assert '"code": "tracks_left_out"' in (folder / "film.json").read_text()
+
+
+def test_a_copy_of_a_recording_in_doubt_is_in_doubt_as_well(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    one = sounds.tracks(folder / "one.mp4", [sounds.silence(12.0)] * 2, muxer="mp4")
+
+    with serving(hearing) as server, daemon(folder, "--set", f"api.url={server.url}", state=state) as running:
+        running.await_event("job.done")
+        (folder / "two.mp4").write_bytes(one.read_bytes())
+        done = running.await_event("job.done", path=str(folder / "two.mp4"))
+        running.stop()
+
+    assert done["warning_codes"] == ["tracks_left_out", "silent"]
+    assert (folder / "two.mp4.transcription-warning.txt").exists()
+
+
+def test_notes_of_doubt_can_be_switched_off(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    sounds.tracks(folder / "cam.mp4", [sounds.silence(12.0)] * 2, muxer="mp4")
+    options = ["--set", "service.error_notes=false"]
+
+    with serving(hearing) as server, daemon(folder, "--set", f"api.url={server.url}", *options, state=state) as running:
+        done = running.await_event("job.done")
+        running.stop()
+
+    assert "silent" in done["warning_codes"]
+    assert not list(folder.glob("*warning*"))
