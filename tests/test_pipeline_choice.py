@@ -129,7 +129,7 @@ def test_a_recording_without_any_sound_is_said_beside_it_in_status_and_to_hooks(
     (recent,) = status(state)["recent"]
 
     assert done["warning_codes"] == ["tracks_left_out", "silent"]
-    assert done["warnings"][1] == "No sound was heard in any audio track of this recording, so nothing was transcribed."
+    assert done["warnings"][1] == "No sound was heard in any audio track of this recording."
     assert [warning["code"] for warning in recent["warnings"]] == ["tracks_left_out", "silent"]
     note = (folder / "cam.mp4.transcription-warning.txt").read_text()
     assert "No sound was heard" in note
@@ -199,3 +199,14 @@ def test_notes_of_doubt_can_be_switched_off(tmp_path: Path) -> None:
 
     assert "silent" in done["warning_codes"]
     assert not list(folder.glob("*warning*"))
+
+
+def test_a_silent_file_that_went_as_it_is_is_said_to_be_silent(tmp_path: Path) -> None:
+    """The server returns no text, or what models make up of silence, which the guard leaves out."""
+    path = sounds.encode(sounds.silence(12.0), tmp_path / "talk.wav")
+
+    with scene(lambda _: Reply({"text": "", "segments": []}), tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+
+    assert len(asked) == 1
+    assert [(warning.code, warning.note) for warning in heard.content.warnings] == [("silent", True)]

@@ -123,7 +123,7 @@ def test_no_text_for_silence_is_the_truth_and_is_paid_for_once(tmp_path: Path) -
         run(made, path.rename(tmp_path / "other.wav"))
 
     assert len(asked) == 1
-    assert codes(outcome) == []
+    assert codes(outcome) == ["silent"]
 
 
 @pytest.mark.parametrize("said", ["You", "Thank you."])

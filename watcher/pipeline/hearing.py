@@ -303,14 +303,17 @@ class Hearing:
                 body = self._ask(upload, digest, self._question, form, self._beat, small=True)
         transcript = parse(body, seconds, self._wanted.request)
         guarded, prompt = self._wanted.rules.guard, self._wanted.request.prompt
+        measured = None
+        if empty.in_doubt(transcript, seconds, prompt=prompt, guarded=guarded):
+            measured = self._measured()
         content = Content(
             digest=digest,
             sketch=self._sketch,
             parameters=self._parameters,
             seconds=seconds,
             cuts=(Cut(0, 0, round(seconds * _RATE), digest),),
-            warnings=tuple(self._warnings),
-            loudness=self._loudness() if empty.in_doubt(transcript, seconds, prompt=prompt, guarded=guarded) else b"",
+            warnings=(*self._warnings, *(_silence(measured) if measured else ())),
+            loudness=measured.loudness if measured else b"",
         )
         ledger.keep_content(content)
         parts = [Part(0.0, seconds, transcript)]
@@ -326,17 +329,15 @@ class Hearing:
             raise _no_text()
         return heard
 
-    def _loudness(self) -> bytes:
-        """Return how loud the file is, as `Content.loudness`; b"" where it cannot be decoded here."""
+    def _measured(self) -> media.Summary | None:
+        """Return how loud the file is, among other things; None where it cannot be decoded here."""
         tools = self._tools
         try:
-            return media.measure(
-                self._descriptor, tools.media, spool=tools.spool, stop=tools.stop, waiting=self._beat
-            ).loudness
+            return media.measure(self._descriptor, tools.media, spool=tools.spool, stop=tools.stop, waiting=self._beat)
         except (FileError, PassingError, OutputError) as error:
             # The answer is there: nothing of it may be lost because it cannot be held against the sound.
             _log.debug("media.child", reason=error.reason, detail=error.message)
-            return b""
+            return None
 
     def _pieces(self, form: Form) -> Heard:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
@@ -554,6 +555,11 @@ def _given_up(error: RemedyError) -> JobError:
             reason=error.reason,
         )
     return FileError(error.message, hint=error.hint, reason=error.reason)
+
+
+def _silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
+    """Return what is to be said of a file that the server decoded itself: only that nothing can be heard in it."""
+    return tuple(warning for warning in measured.warnings if warning.code == "silent")
 
 
 class _Requests:
