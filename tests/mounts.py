@@ -1,6 +1,5 @@
 """Real FUSE mounts whose server can be stopped in the middle, as a dead file server leaves them: bindfs and SIGSTOP."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +21,8 @@ class Mount:
         """Mount it; raises OSError where that cannot be done."""
         self.source = source
         self.point = point
+        # Something else may be mounted there already.
+        below = point.stat().st_dev
         # Nothing is answered from the kernel's cache: whoever touches it needs the server.
         options = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
         self._server = subprocess.Popen(
@@ -31,7 +32,7 @@ class Mount:
             stderr=subprocess.DEVNULL,
         )
         try:
-            eventually(lambda: os.path.ismount(point) or self._server.poll() is not None)
+            eventually(lambda: point.stat().st_dev != below or self._server.poll() is not None)
             if self._server.poll() is not None:
                 raise OSError("bindfs cannot mount here")
         except BaseException:
@@ -71,7 +72,8 @@ def mounted(source: Path, point: Path) -> Iterator[Mount]:
         mount.close()
 
 
-def _can_mount() -> bool:
+def can_mount_fuse() -> bool:
+    """Return whether bindfs can mount something here; it is tried."""
     with tempfile.TemporaryDirectory() as place:
         try:
             with mounted(Path(place, "source"), Path(place, "point")):
@@ -80,4 +82,4 @@ def _can_mount() -> bool:
             return False
 
 
-needs_fuse = pytest.mark.skipif(not _can_mount(), reason="bindfs is not there, or cannot mount anything here")
+needs_fuse = pytest.mark.skipif(not can_mount_fuse(), reason="bindfs is not there, or cannot mount anything here")

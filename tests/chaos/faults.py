@@ -16,7 +16,7 @@ from chaos.upstream import REFUSALS
 from chaos.world import DISK, FOLDERS, MOUNTED, OUTSIDE, PLAIN, World
 from daemon import eventually
 from hostile import MOUNTS, fill_up, mount
-from tools import succeeds
+from mounts import can_mount_fuse
 
 #: Does it, holds it for so many seconds, and undoes it.
 Fault = Callable[[World, random.Random, float], None]
@@ -346,7 +346,7 @@ GENTLE: Final[Mapping[str, Fault]] = {
         if MOUNTS
         else {}
     ),
-    **({HUNG: _hung} if MOUNTS and succeeds(["bindfs", "--version"]) else {}),
+    **({HUNG: _hung} if MOUNTS and can_mount_fuse() else {}),
 }
 #: Those for which the world is furnished in another way: a server with one place, a ledger in a database.
 FURNISHED: Final[Mapping[str, Fault]] = {

@@ -1,7 +1,5 @@
 """The world of a round: folders on disks of their own, recordings that come and change, a server, a clock, a daemon."""
 
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,8 +14,9 @@ from chaos.arrivals import Desk, Sound, arrive, make, sound
 from chaos.keeper import Keeper
 from chaos.reader import FOREIGN
 from chaos.upstream import Upstream
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, watcher
 from hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
+from mounts import Mount
 from supervisor import Supervisor
 
 from watcher.job import State
@@ -95,7 +94,7 @@ class World:
         self.wire: fleet.Proxy | None = None
         #: When (monotonic) a person had the server asked again about what it had refused.
         self.nudges: list[float] = []
-        self._fuse: subprocess.Popen[bytes] | None = None
+        self._fuse: Mount | None = None
         self.keeper = Keeper(self.begin, self.note, pause=options.pause)
         self.sources: list[Source] = []
         #: Other people's files under the names of outputs.
@@ -154,27 +153,25 @@ class World:
         if not self.options.fuse:
             mount("--bind", self.base / "elsewhere", folder)
             return
-        below = folder.stat().st_dev
-        self._fuse = subprocess.Popen(["bindfs", "-f", self.base / "elsewhere", folder], stderr=subprocess.DEVNULL)
-        eventually(lambda: folder.stat().st_dev != below, what="a FUSE mount")
+        self._fuse = Mount(self.base / "elsewhere", folder)
 
     def unmount(self) -> None:
         """Take it away, also while files on it are in use."""
-        unmount(self.folders[MOUNTED])
-        if self._fuse is not None:
-            self._fuse.kill()
-            self._fuse.wait()
+        if self._fuse is None:
+            unmount(self.folders[MOUNTED])
+        else:
+            self._fuse.close()
             self._fuse = None
 
     @contextmanager
     def hung_mount(self) -> Iterator[None]:
         """Have the mounted folder answer nothing for as long as the block lasts."""
         assert self._fuse is not None
-        self._fuse.send_signal(signal.SIGSTOP)
+        self._fuse.hang()
         try:
             yield
         finally:
-            self._fuse.send_signal(signal.SIGCONT)
+            self._fuse.answer()
 
     def write_settings(self, *, key: str = "sk-chaos") -> None:
         """Write the settings' file, in one step."""
