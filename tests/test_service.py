@@ -395,6 +395,19 @@ def test_being_asked_again_to_the_last_moment_changes_nothing(
         assert running.seen("service.stopped")
 
 
+def test_a_flood_of_reloads_does_not_hold_up_the_stop(start: Start, server: Server) -> None:
+    with start(server) as running:
+        running.await_event("service.ready")
+        for _ in range(20_000):
+            running.send(signal.SIGHUP)
+        running.send(signal.SIGTERM)
+        while running.process.poll() is None:
+            running.send(signal.SIGHUP)
+
+        assert running.wait() == 0
+        assert running.seen("service.stopped")
+
+
 def test_a_stop_gives_up_after_drain_seconds_and_the_file_is_done_at_the_next_start(
     start: Start, server: Server, folder: Path
 ) -> None:

@@ -23,3 +23,24 @@ def test_a_wait_ends_when_it_is_woken_and_when_its_time_is_over() -> None:
 
         assert signals.wait(20) == []
         assert signals.wait(-1) == []
+
+
+def test_any_number_of_signals_of_a_kind_are_one_and_the_end_comes_first() -> None:
+    with Signals() as signals:
+        for number in [*[signal.SIGHUP] * 1000, signal.SIGTERM, signal.SIGHUP]:
+            os.kill(os.getpid(), number)
+
+        assert signals.wait(20) == [signal.SIGTERM, signal.SIGHUP]
+
+
+def test_a_process_that_was_asked_to_end_is_not_killed_by_a_late_reload() -> None:
+    former = signal.getsignal(signal.SIGHUP)
+    try:
+        with Signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL if number is signal.SIGTERM else signal.default_int_handler)

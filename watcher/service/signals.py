@@ -18,13 +18,13 @@ _ASKED: Final = (*_END, signal.SIGHUP)
 class Signals:
     """SIGTERM, SIGINT and SIGHUP, while the context lasts; only in the main thread.
 
-    Whoever was asked to end is ending when the context is left: SIGTERM and SIGINT that come again do not strike him down
-    in his last moments.
+    A process that was asked to end is ending when the context is left: signals that come after that are ignored, so that none
+    of them changes its exit code in its last moments.
     """
 
     def __init__(self) -> None:
         """Nothing is installed before the context is entered."""
-        self._seen: list[signal.Signals] = []
+        self._seen: set[signal.Signals] = set()
         self._obeyed = False
         self._former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
         self._reader, self._writer = socket.socketpair()
@@ -46,13 +46,14 @@ class Signals:
     ) -> None:
         """Put the former handlers back, or stay deaf."""
         for number, handler in self._former.items():
-            signal.signal(number, signal.SIG_IGN if self._obeyed and number in _END else handler)
+            signal.signal(number, signal.SIG_IGN if self._obeyed else handler)
         signal.set_wakeup_fd(self._wakeup)
         self._reader.close()
         self._writer.close()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._seen.append(signal.Signals(number))
+        # A set: however many of a kind come before the main thread looks, they are one.
+        self._seen.add(signal.Signals(number))
         self._obeyed |= number in _END
 
     def wake(self) -> None:
@@ -64,8 +65,8 @@ class Signals:
             return
 
     def wait(self, seconds: float) -> list[signal.Signals]:
-        """Wait for signals or `wake`, at most `seconds`; give the signals that came, in order."""
+        """Wait for signals or `wake`, at most `seconds`; return the kinds that came, those that ask for the end first."""
         if self._poll.poll(max(0.0, seconds) * 1000):
             self._reader.recv(4096)
-        seen, self._seen = self._seen, []
-        return seen
+        seen, self._seen = self._seen, set()
+        return [number for number in _ASKED if number in seen]
