@@ -82,3 +82,19 @@ def test_any_texts_are_compared_and_nothing_of_the_segments_is_lost(segments: li
     found = " ".join(texts(segments, text))
 
     assert Counter(letters(" ".join(segments))) - Counter(letters(found)) == Counter()
+
+
+def test_texts_beyond_hours_of_speech_are_not_compared_closely_and_nothing_is_lost() -> None:
+    said = [f"This is sentence number {number}." for number in range(12_000)]
+    kept = [text for number, text in enumerate(said) if 3 < number < 11_997 and number % 2]
+
+    found = " ".join(texts([" ".join(kept)], " ".join(said)))
+
+    assert Counter(letters(" ".join(said))) - Counter(letters(found)) == Counter()
+
+
+def test_differences_that_meet_within_a_word_are_one() -> None:
+    assert texts(["so abcdefgh-ij-klmnopqr it is"], "so xabcdefghij-yklmnopqr it is, then") == [
+        "so abcdefgh-ij-klmnopqr it is",
+        "then",
+    ]

@@ -984,6 +984,59 @@ def test_a_text_is_found_under_any_reasonable_name(body: Any) -> None:
     assert read(body).text == "Hello"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"results": [{"alternatives": [{"content": "Hello"}], "start_time": "1.0", "end_time": "2.0"}]},
+        {
+            "results": [
+                {
+                    "alternatives": [
+                        {"transcript": "Hello", "words": [{"word": "Hello", "startTime": "1s", "endTime": "2s"}]}
+                    ]
+                }
+            ]
+        },
+        {"result": {"segments": []}, "data": {"text": None}, "output": [{"text": "Hello", "start": 1, "end": 2}]},
+        {"segments": [{"text": "Hello", "timestamp": 1}, {"text": "", "timestamp": 2}]},
+        {"words": [{"word": "Hello", "start": 1, "end": 2}]},
+        {"segments": [{"start": 1, "end": 2, "words": [{"word": "Hello"}]}]},
+    ],
+)
+def test_a_time_is_found_in_any_reasonable_place(body: Any) -> None:
+    assert spans(read(body)) == [("Hello", 1.0, 2.0)]
+
+
+def test_a_word_may_be_a_number() -> None:
+    assert words(read({"segments": [{"start": 0, "end": 1, "words": [{"word": 2014, "start": 0, "end": 1}]}]})) == [
+        ["2014"]
+    ]
+
+
+@pytest.mark.parametrize("name", ["data", "words", "segments", "timestamp", "alternatives", "text"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_however_deep_an_answer_is_it_is_read_or_refused(name: str, listed: bool) -> None:  # noqa: FBT001 - pytest passes by name
+    opening, closing = (f'{{"start": 0, "{name}": [', "]}") if listed else (f'{{"start": 0, "{name}": ', "}")
+    body = opening * 400 + '"Hello"' + closing * 400
+
+    try:
+        read(body)
+    except Unfit:
+        return
+
+
+def test_events_of_segments_and_of_text_alone_may_be_mixed() -> None:
+    body = events({"segments": [{"start": 0, "end": 1, "text": "Hello"}]}, {"text": "there."}, end=False)
+
+    assert spans(read(body)) == [("Hello", 0.0, 1.0), ("there.", 1.0, 10.0)]
+
+
+def test_whole_chat_answers_may_come_as_lines() -> None:
+    lines = [json.dumps({"choices": [{"message": {"content": said}}]}) for said in ("Hello", "there.")]
+
+    assert read("\n".join(lines)).text == "Hello there."
+
+
 def test_a_list_of_segments_is_an_answer() -> None:
     body = [{"Start": 0, "End": 1.5, "Speaker": 0, "Content": "Hello"}, {"Start": 2, "End": 3, "Content": "You"}]
 
@@ -1070,6 +1123,17 @@ def test_words_that_all_say_the_same_span_tell_nothing() -> None:
     }
 
     assert read(body).segments == (Segment("Hello there.", 1.0, 3.0),)
+
+
+def test_segments_that_all_say_the_same_span_are_where_their_words_are() -> None:
+    body = {
+        "segments": [
+            {"start": 0, "end": 9, "text": word, "words": [{"word": word, "start": at, "end": at + 1}]}
+            for at, word in ((2, "Hello"), (5, "there"))
+        ]
+    }
+
+    assert spans(read(body)) == [("Hello", 2.0, 3.0), ("there", 5.0, 6.0)]
 
 
 # What an answer says of the length of its audio.

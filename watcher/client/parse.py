@@ -178,8 +178,10 @@ def _assembled(found: Found, seconds: float, language: str) -> Transcript:
     if words and not any(item.start is not None or item.end is not None for item in segments):
         text = text or reduce(spliced, [item.text for item in segments], "")
         segments, words = _grouped(text, words), []
-    segments = completed([item for item in segments if item.text], text)
+    segments = completed(segments, text)
+    # An empty segment may still tell when the one before it ended.
     placed = _placed(segments, duration)
+    segments = [item for item in segments if item.text]
     if words:
         placed = _dealt(placed, words)
     timed = bool(placed) or not segments
@@ -248,7 +250,8 @@ def _placed(segments: Sequence[Item], duration: float) -> list[Item]:
     ends = [item.end for item in items if item.end is not None]
     if len(ends) < len(items) or (len(items) > 1 and max(ends) <= 0):
         return []
-    return clamped(shared_out(sorted(items, key=lambda item: item.start or 0.0)), duration)
+    items = sorted((item for item in items if item.text), key=lambda item: item.start or 0.0)
+    return clamped(shared_out(items), duration)
 
 
 def _segment(item: Item, duration: float) -> Segment:

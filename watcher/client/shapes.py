@@ -30,13 +30,16 @@ def found_in(value: object, read_text: ReadText) -> Found:
     return found
 
 
-def item_of(entry: Mapping[str, Any], *, factor: float | None = None) -> Item:
-    """Return a segment or word as its object describes it; `factor` makes seconds of its times (None: not known)."""
+def item_of(entry: Mapping[str, Any], *, factor: float | None = None, inner: bool = True) -> Item:
+    """Return a segment or word as its object describes it; `factor` makes seconds of its times (None: not known).
+
+    `inner`: with the words inside of it.
+    """
     names = _folded(entry)
     start, end = _times(names, factor)
     text = _said(names)
     exact = any(time is not None and time.exact for time in (start, end))
-    words = _inner_words(names, text, factor)
+    words = _inner_words(names, text, factor) if inner else ()
     begin, until = (None if time is None else time.seconds for time in (start, end))
     return Item(text, begin, until, _speaker(names), words, entry, exact)
 
@@ -227,6 +230,8 @@ def _described(found: Found, names: Mapping[str, Any]) -> Found:
 
 
 def _wrapped(names: Mapping[str, Any], read_text: ReadText, depth: int) -> Found | None:
+    """Return what lies deeper in an object: the first place where something is said, else the first that could say it."""
+    silent: Found | None = None
     for key in _WRAPPERS:
         value = names.get(key)
         if not isinstance(value, dict | list) or not value:
@@ -234,9 +239,10 @@ def _wrapped(names: Mapping[str, Any], read_text: ReadText, depth: int) -> Found
         if key in _ALTERNATIVES and isinstance(value, list):
             value = value[0]
         found = _found(value, read_text, depth)
-        if found is not None:
+        if found is not None and (found.text or found.segments or found.words):
             return found
-    return None
+        silent = silent or found
+    return silent
 
 
 def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> Found | None:
@@ -325,7 +331,7 @@ def _items(names: Mapping[str, Any], keys: Sequence[str], factor: float | None =
         for key in keys:
             value = place.get(key)
             entries = [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-            items = [item_of(entry, factor=factor) for entry in entries]
+            items = [item_of(entry, factor=factor, inner=False) for entry in entries]
             if items and (key != "chunks" or _single_words(items)):
                 return items
     return []
@@ -364,7 +370,8 @@ def _said(names: Mapping[str, Any]) -> str:
     for key in _ALTERNATIVES:
         value = names.get(key)
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            return _said(_folded(value[0]))
+            first = _folded(value[0])
+            return next((said for key in _ENTRY_TEXTS if isinstance(said := first.get(key), str)), "")
     return ""
 
 
@@ -382,7 +389,8 @@ def _times(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | Non
         unit = 0.001 if key == "offsets" else factor
         value = names.get(key)
         if isinstance(value, dict):
-            start, end = _times(_folded(value), unit)
+            inner = _folded(value)
+            start, end = _START.read(inner, unit), _END.read(inner, unit)
         elif isinstance(value, list) and len(value) == 2:  # noqa: PLR2004 - start and end
             start, end = (time and time.times(unit) for time in map(moment, value))
         elif (time := moment(value)) is not None:
