@@ -214,11 +214,15 @@ class Leases:
         with self._lock:
             self._held.pop(job.id, None)
 
+    @property
+    def held(self) -> list[Job]:
+        """The jobs that are worked on."""
+        with self._lock:
+            return list(self._held.values())
+
     def step(self) -> None:
         """Renew everything once; a lost lease shows at the job's next write."""
-        with self._lock:
-            held = list(self._held.values())
-        for job in held:
+        for job in self.held:
             try:
                 self._ledger.renew(job, lease=self._lease)
             except LeaseLostError:

@@ -15,7 +15,7 @@ import structlog
 
 from watcher import hooks, media, pipeline, reach
 from watcher.client import Client
-from watcher.errors import OutputError, StateBusyError, StateError
+from watcher.errors import LeaseLostError, OutputError, StateBusyError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
@@ -39,8 +39,12 @@ from watcher.worker import RENEW, Beat, Leases, Probes, Setbacks, Worker
 _log = structlog.get_logger()
 _Result = TypeVar("_Result")
 
-#: How long a thread may take to end once nothing waits for the server any more.
-_JOIN: Final = 10.0
+#: Seconds that the workers get to end once nothing waits for the server any more, and seconds after the drain by which all
+#: threads must have ended. (A hook gets 5 s from the stop on, see `watcher.hooks`.)
+_JOIN: Final = 5.0
+ALL_ENDED: Final = 8.0
+#: Seconds that the ledger gets to put back the jobs of threads that did not end.
+_PUT_BACK: Final = 1.0
 #: Under this key a service tells `status`, and other hosts, about itself; whoever ends drops it.
 SERVICE: Final = "service"
 _SPOOL: Final = "spool"
@@ -205,8 +209,9 @@ class House:
     def drain(self, seconds: float) -> list[str]:
         """Let what is in flight finish for `seconds`, then cut it off; return the names of threads that did not end.
 
-        Those that hang in a mount are not waited for, and noted in `left_hanging`.
+        Those that hang in a mount are not waited for, and noted in `left_hanging`. Returns within `seconds` + ALL_ENDED.
         """
+        deadline = time.monotonic() + seconds + ALL_ENDED
         self.stop.set()
         self.errands.last_call()
         self.ledger.wake()
@@ -219,7 +224,23 @@ class House:
         late = self.crew.join(_JOIN, but=self.left_hanging)
         self._over.set()
         self.history.join()
-        return [*late, *self._servants.join(_JOIN)]
+        return [*late, *self._servants.join(max(1.0, deadline - time.monotonic()))]
+
+    def let_go(self) -> None:
+        """Put back the jobs of threads that did not end, for a process that ends without them; it must end right after.
+
+        Otherwise the next start would take the stop for a crash over these jobs. A ledger that does not take it in time is
+        not waited for.
+        """
+        with suppress(reach.SilentError, StateError):
+            reach.ask(b"ledger", self._put_back, seconds=_PUT_BACK)
+
+    def _put_back(self) -> None:
+        for job in self.leases.held:
+            with suppress(LeaseLostError):
+                self.direct.release(job)
+                _log.info("job.released", job=job.id, path=job.path, reason="stopped", message="the service stops")
+        self.direct.forget_memory(SERVICE)
 
     def close(self) -> None:
         """Let go of everything; the threads must have ended, but for those left hanging."""

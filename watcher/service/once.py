@@ -91,6 +91,7 @@ def once(
                 _catch_up(house)
         finally:
             if house.drain(config.settings.service.drain_seconds):
+                house.let_go()
                 # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
                 os._exit(StateError.exit_code)
             counts = house.ledger.counts()

@@ -20,7 +20,7 @@ from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
 from watcher.service import allocator
 from watcher.service.crew import Crew
-from watcher.service.house import SERVICE, House
+from watcher.service.house import ALL_ENDED, SERVICE, House
 from watcher.service.notices import MEND_HINT
 from watcher.service.pace import Pace
 from watcher.service.plan import plan
@@ -35,6 +35,8 @@ _TICK: Final = 1.0
 _SHOWN: Final = 5.0
 #: Problems of folders shown at most.
 _PROBLEMS: Final = 20
+#: Seconds after drain_seconds at which the process ends, whatever its threads do. Promised: 10.
+_LATEST: Final = 9.5
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
 
@@ -106,13 +108,6 @@ class Service:
             finally:
                 self._wind_down(house, crew)
         error = crew.error or house.error
-        if house.left_hanging:
-            # The interpreter would wait for them at its end, and nothing but that of the process ends them.
-            _log.warning("service.stopping", reason="mount_hangs", threads=house.left_hanging, hint=reach.SILENT_HINT)
-            if error is None:
-                _log.info("service.stopped")
-            sys.stderr.flush()
-            os._exit(0 if error is None else StateError.exit_code)
         if isinstance(error, WatcherError):
             raise error
         if error is not None:
@@ -231,16 +226,39 @@ class Service:
         self._notifier.ready()
 
     def _wind_down(self, house: House, crew: Crew) -> None:
+        """End all threads; end the process here and now where one does not end within drain_seconds + _LATEST."""
         self._notifier.stopping()
         seconds = house.plan.settings.service.drain_seconds
+        deadline = time.monotonic() + seconds + ALL_ENDED
+        over = threading.Event()
+        failure = sys.exception()
+
+        def exit_code() -> int:
+            failed = failure is not None or (crew.error or house.error) is not None
+            return StateError.exit_code if failed else 0
+
+        # For what nobody foresaw, such as a log that takes nothing. Daemonic, as it must not keep the process from ending.
+        threading.Thread(
+            target=_end_at_last, args=(seconds + _LATEST, over, exit_code), name="last-resort", daemon=True
+        ).start()
         _log.info("service.stopping", drain_seconds=seconds)
         late = house.drain(seconds)
-        late += crew.join(10.0)
-        if late:
-            # Nothing more can be done for a thread that hangs; its job's lease ends with this process.
-            _log.critical("service.stopping", reason="threads_hang", threads=late)
-            os._exit(StateError.exit_code)
+        late += crew.join(max(0.5, deadline - time.monotonic()))
+        if house.left_hanging or late:
+            # Nothing but the end of the process ends them, and the interpreter would wait for them at its end.
+            house.let_go()
+            if house.left_hanging:
+                hint = reach.SILENT_HINT
+                _log.warning("service.stopping", reason="mount_hangs", threads=house.left_hanging, hint=hint)
+            if late:
+                hint = "their jobs are taken up again at the next start"
+                _log.error("service.stopping", reason="threads_hang", threads=late, hint=hint)
+            if exit_code() == 0:
+                _log.info("service.stopped")
+            sys.stderr.flush()
+            os._exit(exit_code())
         house.close()
+        over.set()
 
     def _say_starting(self) -> None:
         self._log_set_up(self._plan.config)
@@ -259,6 +277,12 @@ class Service:
 
     def _log_set_up(self, config: Config) -> None:
         set_up_log(config, self._surroundings)
+
+
+def _end_at_last(seconds: float, over: threading.Event, code: Callable[[], int]) -> None:
+    """End the process after `seconds`, unless `over` is set before; write nothing, as that may be what hangs."""
+    if not over.wait(seconds):
+        os._exit(code())
 
 
 def _find(finder: Finder) -> None:

@@ -1,0 +1,174 @@
+"""The stop always stops: whatever a worker is doing, SIGTERM ends the daemon with exit 0, and nothing is paid for twice."""
+
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import Daemon, daemon, eventually
+from mounts import mounted, needs_fuse
+from poisoned import poisoned
+from scripted import Asked, Reply, Server, serving
+from test_service import answer, hearing, recording
+
+from watcher.ledger.sqlite import NAME
+
+pytestmark = pytest.mark.timeout(120)
+
+DRAIN = 1
+#: Seconds that are promised: drain_seconds + 10; and what a busy machine may need beyond.
+PROMISED, BUSY = DRAIN + 10, 10
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "in"
+    path.mkdir()
+    return path
+
+
+def options(server: Server, *more: str) -> list[str]:
+    words = [f"api.url={server.url}", f"service.drain_seconds={DRAIN}", *more]
+    return [part for word in words for part in ("--set", word)]
+
+
+def stop(running: Daemon) -> int:
+    """Ask it to end; return the exit code, and fail where it takes longer than is promised."""
+    running.send(signal.SIGTERM)
+    return running.wait(PROMISED + BUSY)
+
+
+def source(state: Path) -> dict[str, Any]:
+    """Return the row of the only source, while no daemon runs."""
+    with closing(sqlite3.connect(state / NAME)) as connection:
+        connection.row_factory = sqlite3.Row
+        (row,) = connection.execute("SELECT state, attempts, alone, crashes FROM sources").fetchall()
+    return dict(row)
+
+
+def posts(server: Server) -> int:
+    return sum(asked.method == "POST" for asked in server.asked)
+
+
+def stored(state: Path) -> int:
+    """Return how many answers are kept."""
+    with closing(sqlite3.connect(f"file:{state / NAME}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+
+def children(process: int) -> list[int]:
+    """Return the processes that any thread of this one has started."""
+    tasks = Path(f"/proc/{process}/task")
+    return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+
+
+#: A job that was put back, and for which the stop counts as no crash.
+PUT_BACK = {"state": "ready", "attempts": 0, "alone": 0, "crashes": 0}
+
+
+def test_a_computation_without_an_end_is_cut_off_and_its_answer_is_kept(tmp_path: Path, folder: Path) -> None:
+    state = tmp_path / "state"
+    talk = recording(folder / "talk.wav")
+
+    with serving(lambda asked: hearing(asked) if asked.method == "GET" else answer("sweet poison")) as server:
+        with daemon(folder, *options(server), state=state, prefix=poisoned("loop")) as running:
+            running.await_event("job.started")
+            # The worker computes once the answer is stored.
+            eventually(lambda: posts(server))
+            eventually(lambda: stored(state))
+
+            assert stop(running) == 0
+        assert running.seen("service.stopping", reason="threads_hang")
+        assert running.seen("job.released", path=str(talk), reason="stopped")
+        assert running.events[-1]["event"] == "service.stopped"
+        assert source(state) == PUT_BACK
+        with daemon(folder, *options(server), state=state) as running:
+            running.await_event("job.done", path=str(talk))
+            assert running.stop() == 0
+        assert posts(server) == 1
+
+
+@needs_fuse
+def test_a_worker_that_a_dead_file_server_has_caught_is_left_behind_and_its_answer_is_kept(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with mounted(tmp_path / "exported", tmp_path / "share") as share:
+        recording(share.source / "talk.wav")
+        hangs = threading.Event()
+
+        def script(asked: Asked) -> Reply:
+            # The worker has read the recording, and is about to write beside it.
+            if asked.method == "POST" and not hangs.is_set():
+                hangs.set()
+                share.hang()
+            return hearing(asked)
+
+        with serving(script) as server:
+            with daemon(share.point, *options(server), state=state) as running:
+                running.await_event("job.started")
+                eventually(lambda: stored(state))
+
+                assert stop(running) == 0
+            assert running.events[-1]["event"] == "service.stopped"
+            assert source(state) == PUT_BACK
+            share.answer()
+            with daemon(share.point, *options(server), state=state) as running:
+                running.await_event("job.done", path=str(share.point / "talk.wav"))
+                assert running.stop() == 0
+            assert posts(server) == 1
+
+
+def test_a_decoder_that_listens_to_nothing_is_killed_with_the_process(tmp_path: Path, folder: Path) -> None:
+    state = tmp_path / "state"
+    long = recording(folder / "long.wav", seconds=120)
+    paid: list[bytes] = []
+
+    def script(asked: Asked) -> Reply:
+        if asked.method == "POST" and paid:
+            return Reply(silent=True)
+        if asked.method == "POST":
+            paid.append(asked.file[1])
+        return hearing(asked)
+
+    pieces = ("media.piece_seconds=20", "media.pieces=fixed", "api.concurrency=1")
+    with serving(script) as server:
+        with daemon(folder, *options(server, *pieces), state=state) as running:
+            running.await_event("job.started")
+            eventually(lambda: posts(server) >= 2 and stored(state) == 1)
+            (child,) = children(running.process.pid)
+            child_stat = Path(f"/proc/{child}/stat")
+            os.kill(child, signal.SIGSTOP)
+
+            assert stop(running) == 0
+        eventually(lambda: not child_stat.exists(), what="the decoder is gone")
+    assert source(state) == PUT_BACK
+    with serving(hearing) as server:
+        with daemon(folder, *options(server, *pieces), state=state) as running:
+            running.await_event("job.done", path=str(long))
+            assert running.stop() == 0
+        assert paid[0] not in {asked.file[1] for asked in server.asked if asked.method == "POST"}
+
+
+def test_an_answer_that_drips_is_cut_off(tmp_path: Path, folder: Path) -> None:
+    state = tmp_path / "state"
+    talk = recording(folder / "talk.wav")
+
+    def drips() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+        while not server.closed.wait(0.05):
+            yield b" "
+
+    with serving(lambda asked: hearing(asked) if asked.method == "GET" else Reply(stream=drips)) as server:
+        with daemon(folder, *options(server), state=state) as running:
+            running.await_event("job.started")
+            eventually(lambda: posts(server))
+
+            assert stop(running) == 0
+    assert source(state) == PUT_BACK
+    with serving(hearing) as server, daemon(folder, *options(server), state=state) as running:
+        running.await_event("job.done", path=str(talk))
+        assert running.stop() == 0
