@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -958,6 +959,16 @@ def test_a_failure_that_meets_the_same_bytes_twice_and_no_others_asks_for_anothe
     assert isinstance(first, PassingError)
     assert isinstance(second, RemedyError)
     assert (second.remedy, second.reason, second.passing, second.alone) == (Remedy.RECODE, "server", True, others)
+
+
+def test_files_of_one_size_and_length_are_not_taken_for_one(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL), Reply(status=500), Reply(FULL), Reply(status=500)), memory) as (client, _):
+        client.ask(upload, Request())
+        first = refusal(client, replace(upload, digest="1"))
+        client.ask(upload, Request())
+        second = refusal(client, replace(upload, digest="2"))
+
+    assert [type(raised) for raised in (first, second)] == [PassingError, PassingError]
 
 
 @pytest.mark.parametrize("other", [Reply(status=429), Reply(reset=True), Reply(status=504)])

@@ -102,16 +102,16 @@ class Client:
         self._wire = Wire(endpoint, monotonic=monotonic)
         self._notebook = Notebook(endpoint.name, endpoint.model, memory, clock=clock)
         self._lock = threading.Lock()
-        #: Failures of forms that never worked, what befell which files (by size and length), and what was logged once.
+        #: Failures of forms that never worked, what befell which files, and what was logged once.
         self._doubts: dict[tuple[str, str], int] = {}
-        self._met: deque[tuple[str, int, float]] = deque(maxlen=100)
+        self._met: deque[tuple[str, str]] = deque(maxlen=100)
         self._noted: set[tuple[str, ...]] = set()
         #: Answers so far; formats they were about; how many there were when the server first failed at some bytes.
         self._answered = 0
         self._taken: set[str] = set()
-        self._failed: dict[tuple[str, int, float], int] = {}
+        self._failed: dict[str, int] = {}
         #: What was not answered since the last answer, as far as it takes to know whether it is one upload.
-        self._failing: set[tuple[str, int, float]] = set()
+        self._failing: set[str] = set()
         #: Tasks for which a refusal that names nothing met the plainest format, too.
         self._plainest_refused: set[str] = set()
 
@@ -477,9 +477,9 @@ class Client:
                 self._failing.add(_bytes_of(upload))
 
     def _again(self, what: str, upload: Upload) -> bool:
-        """Say whether a file met this before: chance seldom strikes the same file twice."""
+        """Return whether these bytes met this before: chance seldom strikes the same ones twice."""
         with self._lock:
-            meeting = (what, upload.size, upload.seconds)
+            meeting = (what, _bytes_of(upload))
             again = meeting in self._met
             self._met.append(meeting)
         return again
@@ -628,9 +628,9 @@ def _left_out(talk: _Talk, request: Request) -> tuple[ResultWarning, ...]:
     return tuple(found)
 
 
-def _bytes_of(upload: Upload) -> tuple[str, int, float]:
-    """Tell uploads apart; chance seldom gives two files one size and one length."""
-    return upload.name, upload.size, upload.seconds
+def _bytes_of(upload: Upload) -> str:
+    """Return what tells the bytes of uploads apart: recorders make files of one size and one length by the dozen."""
+    return f"{upload.name} {upload.size} {upload.seconds} {upload.digest}"
 
 
 def _format_of(upload: Upload) -> str:

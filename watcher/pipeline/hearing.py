@@ -295,7 +295,7 @@ class Hearing:
         ledger = self._tools.ledger
         digest = media.digest(self._descriptor, self._tools.stop, self._beat)
         size = self._job.fingerprint.size
-        upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime)
+        upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
         with self._tools.turns.take(digest, waiting=self._beat):
             body = ledger.recall(digest, self._parameters)
             cached = body is not None
@@ -654,7 +654,7 @@ def _sent(piece: media.Piece, ask: Callable[[Upload], _Answer]) -> _Answer:
                 reason="spool",
             ) from exc
         try:
-            return ask(Upload(descriptor, size=piece.size, seconds=piece.seconds, name=piece.name, mime=piece.mime))
+            return ask(Upload(descriptor, piece.size, piece.seconds, piece.name, piece.mime, digest=piece.cut.digest))
         finally:
             os.close(descriptor)
     finally:
