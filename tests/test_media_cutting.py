@@ -361,7 +361,8 @@ def test_whoever_waits_for_a_child_that_is_stuck_in_a_read_is_alive(
         next(iter(running))
         before = len(signs)
 
-    assert len(signs) == before + 3
+    # A sign for each look in vain; on a busy machine the killed child may take some more looks to end.
+    assert len(signs) >= before + 3
 
 
 def _saying(code: str) -> Callable[[Cutting, int], list[str]]:
@@ -391,6 +392,36 @@ def test_a_child_that_speaks_nonsense_or_not_at_all_is_no_harm(  # noqa: PLR0917
             list(running)
 
         assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        # As many bytes as there are: here in holes, which take no room.
+        "[open(f'{n}', 'wb').truncate(250 << 20) for n in range(3)]",
+        "[open(f'{n}', 'wb').close() for n in range(1000)]",
+    ],
+)
+def test_a_child_that_fills_the_spool_is_ended(
+    write: str, talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cutting, "_command", _saying(f"{write}; line.recv(9); import time; time.sleep(60)"))
+    with cutting(talk, spool) as running:
+        with pytest.raises(FileError) as caught:
+            list(running)
+
+        assert caught.value.reason == "limits"
+        assert running._process.wait(10) == -signal.SIGKILL
+
+    assert not list(spool.iterdir())
+
+
+def test_a_child_that_said_all_does_nothing_more(talk: Path, spool: Path) -> None:
+    with cutting(talk, spool) as running:
+        for piece in running:
+            piece.release()
+
+        assert running._process.wait(10) in {0, -signal.SIGKILL}
 
 
 def test_a_child_that_falls_silent_and_stays_is_ended(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ _SOCKETS_AND_SIGNALS: Final = 3
 _READ: Final = 1 << 2 | 1 << 3
 _WRITE: Final = 1 << 1 | 1 << 5 | 1 << 8 | 1 << 14
 #: Largest file it may write; an incompressible piece of 1390 s has 44 MB.
-_FILE_SIZE: Final = 256 << 20
+FILE_SIZE: Final = 256 << 20
 
 
 def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> None:
@@ -51,7 +51,7 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
     _landlock(libc, spool, code)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
-    _limit(resource.RLIMIT_FSIZE, _FILE_SIZE)
+    _limit(resource.RLIMIT_FSIZE, FILE_SIZE)
     _limit(resource.RLIMIT_AS, memory)
     # Last: what sets the limits is not allowed any more.
     filter_calls(libc)

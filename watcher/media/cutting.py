@@ -25,6 +25,7 @@ import structlog
 import watcher
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
+from watcher.media.confine import FILE_SIZE
 from watcher.media.piece import FORMS, RATE, Choice, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.protocol import (
     MAX_LINE,
@@ -208,6 +209,8 @@ class Cutting:
                     self.replanned = replanned.index
                 case Ended() as ended:
                     self.heard = ended.seconds
+                    # It has nothing left to do; whatever took it over does nothing more.
+                    self._process.kill()
                     self._summary = Summary(ended.seconds, ended.content, ended.loudness, ended.warnings, ended.stream)
                 case Failed() as failed:
                     if failed.detail:
@@ -294,6 +297,7 @@ class Cutting:
                 raise StoppedError("The recording is not cut any further.")
             self._waiting()
             self._grant()
+            self._check_spool()
             try:
                 message = self._lines.get(_GLANCE)
             except EOFError:
@@ -311,6 +315,19 @@ class Cutting:
                     hint="Check the disk or the network share it lies on.",
                     reason="stalled",
                 )
+
+    def _check_spool(self) -> None:
+        """Raise FileError when the child has written more than pieces for which there is room, and one in the making."""
+        with self._lock:
+            pieces = len(self._existing) + self._granted
+        sizes = _sizes(self._directory)
+        if len(sizes) > pieces + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
+            self._process.kill()
+            raise FileError(
+                "The process that decodes this file wrote more than pieces of it.",
+                hint="It is probably damaged, or made to do harm; export it again.",
+                reason="limits",
+            )
 
     def _death(self) -> JobError:
         """Say what the child died of."""
@@ -369,10 +386,11 @@ class Cutting:
     def _release(self, index: int) -> None:
         with self._lock:
             path = self._existing.pop(index, None)
+            if path is not None:
+                # What cannot be removed now goes with its directory; whoever releases may hold a paid answer.
+                with contextlib.suppress(OSError):
+                    path.unlink()
         if path is not None:
-            # What cannot be removed now goes with its directory; whoever releases may hold a paid answer.
-            with contextlib.suppress(OSError):
-                path.unlink()
             self._grant()
 
 
@@ -402,6 +420,16 @@ class _Lines:
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return decode(line)
+
+
+def _sizes(directory: Path) -> list[int]:
+    """Return the sizes of the files in a directory, of those that are still there."""
+    sizes = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(entry.stat(follow_symlinks=False).st_size)
+    return sizes
 
 
 def _nonsense() -> FileError:
