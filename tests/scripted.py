@@ -107,7 +107,11 @@ class Server:
     def formats(self) -> list[str]:
         """The response formats that were asked for, with their granularities."""
         return [
-            "+".join(value for name, value in asked.fields if name in {"response_format", "timestamp_granularities[]"})
+            "+".join(
+                value
+                for name, value in asked.fields
+                if name.removesuffix("[]") in {"response_format", "timestamp_granularities"}
+            )
             for asked in self.asked
         ]
 

@@ -629,6 +629,79 @@ def test_an_empty_subtitle_is_silence_and_empty_json_is_no_answer(memory: Memory
         assert isinstance(refusal(client, upload), PassingError)
 
 
+# The granularities' name.
+
+
+def bare_names(server: Server) -> list[bool]:
+    return ["timestamp_granularities" in asked.form for asked in server.asked]
+
+
+def test_a_server_that_knows_the_granularities_without_brackets_only_is_asked_so(
+    memory: Memory, upload: Upload, clock: Clock
+) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(FULL if "timestamp_granularities" in asked.form else BARE)
+
+    with talking(script, memory, clock=clock) as (client, server):
+        timed = [client.ask(upload, Request()).transcript.timed for _ in range(3)]
+        again = Client(client.endpoint, memory=memory, clock=clock)
+        timed.append(again.ask(upload, Request()).transcript.timed)
+        again.close()
+
+    assert (timed, bare_names(server)) == ([False, True, True, True], [False, True, True, True])
+
+
+def test_a_server_that_gives_no_more_without_brackets_is_asked_with_them_again(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(SEGMENTED)), memory) as (client, server):
+        for _ in range(4):
+            client.ask(upload, Request())
+
+    assert bare_names(server) == [False, True, False, False]
+
+
+def test_a_server_that_gives_what_is_asked_for_is_asked_as_ever(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory) as (client, server):
+        for _ in range(3):
+            client.ask(upload, Request())
+
+    assert bare_names(server) == [False, False, False]
+
+
+def test_a_refusal_of_the_name_without_brackets_costs_one_request(memory: Memory, upload: Upload) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(error("x"), status=422) if "timestamp_granularities" in asked.form else Reply(SEGMENTED)
+
+    with talking(script, memory) as (client, server):
+        for _ in range(3):
+            client.ask(upload, Request())
+
+    assert bare_names(server) == [False, True, False, False]
+    assert server.formats[-1] == W
+
+
+def test_a_refusal_of_the_sound_says_nothing_of_the_name_without_brackets(memory: Memory, upload: Upload) -> None:
+    replies = [Reply(SEGMENTED), Reply(error("could not be decoded"), status=400), Reply(FULL)]
+    with talking(sequence(*replies), memory) as (client, server):
+        client.ask(upload, Request())
+        assert isinstance(refusal(client, upload), RemedyError)
+        for _ in range(2):
+            client.ask(upload, Request())
+
+    assert bare_names(server) == [False, True, True, True]
+
+
+def test_a_failure_at_the_name_without_brackets_ends_the_trial(memory: Memory, upload: Upload) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(status=500) if "timestamp_granularities" in asked.form else Reply(SEGMENTED)
+
+    with talking(script, memory) as (client, server):
+        client.ask(upload, Request())
+        assert isinstance(refusal(client, upload), PassingError)
+        client.ask(upload, Request())
+
+    assert bare_names(server) == [False, True, False]
+
+
 # Errors with a 200.
 
 

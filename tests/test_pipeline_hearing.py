@@ -312,8 +312,10 @@ def test_a_refusal_that_names_nothing_leads_to_a_plainer_question_and_one_withou
 ) -> None:
     wanted = replace(WANTED, request=Request(prompt="Müller"))
 
+    spoken = Reply({"text": "Hi", "words": [{"word": "Hi", "start": 0, "end": 1}]})
+
     def script(asked: Asked) -> Reply:
-        return ANSWER if "prompt" not in asked.form or asked.file[1].endswith(b"other") else refusal("no")
+        return spoken if "prompt" not in asked.form or asked.file[1].endswith(b"other") else refusal("no")
 
     path = small_wave(tmp_path / "talk.wav", b"\1\1")
     with scene(script, tmp_path) as (made, asked):

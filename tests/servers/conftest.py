@@ -3,13 +3,11 @@
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import programs
 from servers.fault import FaultServer
-from tools import attempt
 
 from watcher.engine import Engine
 
@@ -189,10 +187,8 @@ def nginx(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> It
     config = _NGINX.format(user=user, folder=folder, port=port, upstream=upstream.port, dead=programs.free_port())
     path = folder / "nginx.conf"
     path.write_text(config)
-    command: list[str | Path] = [program, "-p", folder, "-c", path, "-e", folder / "error.log"]
-    attempt([*command, "-t"])
     with programs.running(
-        command,
+        [program, "-p", folder, "-c", path, "-e", folder / "error.log"],
         folder=folder,
         ready=f"http://127.0.0.1:{port}/ready",
     ):

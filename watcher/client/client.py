@@ -16,6 +16,7 @@ from watcher.client.form import (
     DIARIZED,
     JSON,
     VERBOSE,
+    Brackets,
     Form,
     Habits,
     Memory,
@@ -154,7 +155,11 @@ class Client:
                     warnings = _left_out(talk, request)
                     return Answer(reply.body, found, talk.form.name, calls, warnings, simplified=talk.exception)
             else:
-                again = self._second_thought(talk, request) or self._simpler(talk, found, request)
+                again = (
+                    self._second_thought(talk, request)
+                    or self._bracketed(talk, found, request)
+                    or self._simpler(talk, found, request)
+                )
                 if again is None:
                     error = self._failure(talk, found, upload) or self._error(found, upload, request)
                     if self.retired and isinstance(error, AccountError):
@@ -225,6 +230,7 @@ class Client:
             proven=known is not None,
             whisper_cpp=server.whisper_cpp or self.endpoint.transcriptions.endswith("/inference"),
             languages=spellings(request.language) if request.language else (),
+            bare=habits.brackets in {Brackets.IGNORED, Brackets.OFF},
         )
 
     def _post(self, talk: "_Talk", upload: Upload, request: Request, announce: Callable[[float], None]) -> Reply:
@@ -275,7 +281,8 @@ class Client:
     def _formulated(self, talk: "_Talk", request: Request) -> tuple[str, list[tuple[str, str]]]:
         """Give the address and the form's fields, in a steady order; the file comes last."""
         fields = [("model", self.endpoint.model), ("response_format", talk.form.response_format)]
-        fields += [("timestamp_granularities[]", name) for name in talk.form.granularities]
+        granularities = "timestamp_granularities" if talk.bare else "timestamp_granularities[]"
+        fields += [(granularities, name) for name in talk.form.granularities]
         if talk.form.response_format == "diarized_json":
             fields.append(("chunking_strategy", "auto"))
             fields += [("known_speaker_names[]", voice.name) for voice in talk.voices]
@@ -360,6 +367,18 @@ class Client:
             )
         return again
 
+    def _bracketed(self, talk: "_Talk", verdict: Verdict, request: Request) -> "_Talk | None":
+        """Return the question with the brackets back, where it was tried without them and that may be what is refused."""
+        if not talk.bare or self._brackets(request) is not Brackets.IGNORED:
+            return None
+        refused = verdict.ruling in {Ruling.FIELD, Ruling.FORMAT} or verdict.reason == "refused"
+        if refused or verdict.ruling is Ruling.PASSING:
+            self._notebook.learn_habits(request.task, Habits(brackets=Brackets.ON))
+        return replace(talk, bare=False) if refused else None
+
+    def _brackets(self, request: Request) -> Brackets | None:
+        return self._notebook.habits(request.task).brackets
+
     def _plainer(self, talk: "_Talk", request: Request, below: tuple[Form, ...]) -> "_Talk | None":
         """Return the question in the next plainer format; after the plainest, where nothing else is left, without prompt.
 
@@ -404,6 +423,8 @@ class Client:
         if any(segment.words for segment in transcript.segments):
             got = "words"
         wanted = "words" if "word" in talk.form.granularities else "text" if talk.form.name == "json" else "segments"
+        if talk.form.granularities and self._brackets(request) in {None, Brackets.IGNORED}:
+            self._learn_brackets(talk, request, enough=_WORTH[got] >= _WORTH[wanted])
         note = (request.task, talk.form.name, got)
         if _WORTH[got] < _WORTH[wanted] and note not in self._noted:
             self._noted.add(note)
@@ -422,6 +443,16 @@ class Client:
             return None
         message = verdict.error(secret=self.endpoint.secret).message
         return RemedyError(message, remedy=Remedy.RECODE, reason=verdict.reason, passing=True, alone=alone)
+
+    def _learn_brackets(self, talk: "_Talk", request: Request, *, enough: bool) -> None:
+        """Note whether the granularities are heard of with their brackets, or without them only."""
+        if talk.bare:
+            found = Brackets.OFF if enough else Brackets.ON
+        elif enough:
+            return
+        else:
+            found = Brackets.IGNORED
+        self._notebook.learn_habits(request.task, Habits(brackets=found))
 
     def _error(self, verdict: Verdict, upload: Upload, request: Request) -> JobError:
         """Return the error to raise, after noting what it teaches about the server."""
@@ -511,6 +542,8 @@ class _Talk:
     omitted: frozenset[str] = frozenset()
     #: The codes of the language that were not refused yet, the next one first.
     languages: tuple[str, ...] = ()
+    #: The name of the granularities goes without its brackets.
+    bare: bool = False
     #: The server failed at this sound before, in another encoding.
     suspect: bool = False
     #: No other encoding is left, so the question may be made simpler than this server wants it.

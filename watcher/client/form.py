@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol
 
 from watcher.errors import StateError
@@ -88,6 +89,17 @@ def takes_prompt(model: str) -> bool:
     return not _DIARIZE.search(model)
 
 
+class Brackets(StrEnum):
+    """What came of ``timestamp_granularities[]``, which some servers only know without its brackets."""
+
+    #: Less came than was asked for: the next request is made without them.
+    IGNORED = "ignored"
+    #: Without them came what was asked for.
+    OFF = "off"
+    #: It came no better without them.
+    ON = "on"
+
+
 @dataclass(frozen=True, slots=True)
 class Habits:
     """What one server is known to want, for one model and task; each value may be changed on its own."""
@@ -98,6 +110,8 @@ class Habits:
     dropped: frozenset[str] = field(default=frozenset())
     #: The longest prompt in characters; None: no limit known; 0: none at all.
     prompt: int | None = None
+    #: Whether it reads ``timestamp_granularities[]`` only without its brackets; None as long as nothing was found out.
+    brackets: Brackets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +191,7 @@ class Notebook:
             form=form if isinstance(form, str) else "",
             dropped=frozenset(name.removeprefix(_DROPS) for name in known if name.startswith(_DROPS)),
             prompt=prompt if isinstance(prompt, int) else None,
+            brackets=next((kind for kind in Brackets if kind == known.get("brackets")), None),
         )
 
     def learn_habits(self, task: str, habits: Habits, *, inferred: bool = False) -> None:
@@ -184,6 +199,8 @@ class Notebook:
         facts: dict[str, object] = {_DROPS + name: True for name in habits.dropped}
         if habits.prompt is not None:
             facts["prompt"] = habits.prompt
+        if habits.brackets is not None:
+            facts["brackets"] = habits.brackets.value
         self._habits[task].learn(facts, seconds=REMEMBERED_SECONDS)
         if habits.form:
             self._habits[task].learn({"form": habits.form}, seconds=DOUBTED_SECONDS if inferred else REMEMBERED_SECONDS)
