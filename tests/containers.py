@@ -65,7 +65,7 @@ def judge(data: bytes, size: int = -1) -> Inspection:
     """Inspect `data` as a file, but for the details; `size` is what a stat said, by default the truth."""
     with descriptor_of(data) as descriptor:
         found = inspect(descriptor, len(data) if size < 0 else size)
-    return replace(found, tracks=0, channels=0, end=None, sound_end=None)
+    return replace(found, tracks=0, channels=0, end=None, sound=None)
 
 
 def details(data: bytes) -> Inspection:

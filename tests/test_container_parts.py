@@ -39,7 +39,7 @@ def test_a_single_recording_is_one_part(kind: str) -> None:
 
     (part,) = parts_of(data)
 
-    assert (part.start, part.end, part.overflowed) == (0, len(data), False)
+    assert (part.start, part.end, part.sound) == (0, len(data), 0)
     assert part.seconds == details(data).seconds
 
 

@@ -134,6 +134,24 @@ def test_a_wav_whose_sizes_overflowed_is_heard_to_its_end(tmp_path: Path, monkey
     assert codes(recording) == []
 
 
+def test_a_wav_that_was_never_finished_tells_what_was_not_heard_of_it(tmp_path: Path) -> None:
+    path = sounds.encode(sounds.speech(10.0), tmp_path / "talk.wav")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, 4, 0)
+    struct.pack_into("<I", content, content.index(b"data") + 4, 4 * 2 * RATE)
+    path.write_bytes(content)
+
+    descriptor = os.open(path, os.O_RDONLY)
+    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    seconds = sum(map(len, recording.samples())) / RATE
+    (warning,) = recording.ending()
+    os.close(descriptor)
+
+    assert seconds == 4.0
+    assert warning.code == "bytes_left_out"
+    assert f"{6 * 2 * RATE} bytes" in warning.message
+
+
 # Tracks.
 
 

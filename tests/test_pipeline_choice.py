@@ -77,6 +77,31 @@ def test_a_recorder_s_many_inputs_are_not_left_to_the_server(tmp_path: Path) -> 
     assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
 
 
+@pytest.mark.parametrize("kind", ["wav", "wav24", "wavfloat"])
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_timecode_beside_the_voice_in_a_small_stereo_wav_is_not_sent(kind: str, rate: int, tmp_path: Path) -> None:
+    voice = sounds.speech(12.0, rate=rate, level=0.05)
+    path = sounds.encode(np.stack([voice, sounds.timecode(12.0, rate=rate)], axis=1), tmp_path / "two", kind, rate=rate)
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+
+    assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
+    assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
+
+
+@pytest.mark.parametrize("kind", ["wav", "wav24", "wavfloat", "wavadpcm"])
+@pytest.mark.parametrize("seconds", [0.1, 12.0])
+def test_a_small_stereo_wav_of_voices_goes_as_it_is(kind: str, seconds: float, tmp_path: Path) -> None:
+    voices = [sounds.speech(seconds, seed=seed) for seed in (1, 2)]
+    path = sounds.encode(np.stack(voices, axis=1), tmp_path / "two", kind)
+
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        made.hear(path, small=True)
+
+    assert [one.file[1] for one in asked] == [path.read_bytes()]
+
+
 @pytest.mark.parametrize("choice", [Choice(channel=1), Choice(track=2)])
 def test_what_is_chosen_is_sent_alone(choice: Choice, tmp_path: Path) -> None:
     path = sounds.encode(np.stack([sounds.speech(12.0), sounds.noise(12.0)], axis=1), tmp_path / "two.wav")

@@ -10,7 +10,7 @@ it records. Whoever asks combines the verdict with a lease and a quiet time.
 
 from watcher.container.inspection import Inspection, Verdict
 from watcher.container.magic import inspect
-from watcher.container.parts import Part, is_chained, parts
+from watcher.container.parts import Part, has_timecode, is_chained, parts
 from watcher.container.upload import ACCEPTED, upload_name
 
-__all__ = ["ACCEPTED", "Inspection", "Part", "Verdict", "inspect", "is_chained", "parts", "upload_name"]
+__all__ = ["ACCEPTED", "Inspection", "Part", "Verdict", "has_timecode", "inspect", "is_chained", "parts", "upload_name"]

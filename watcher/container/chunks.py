@@ -12,6 +12,7 @@ from typing import Final
 
 from watcher.container.inspection import Inspection, Verdict, duration, misfit
 from watcher.container.source import Source
+from watcher.container.timecode import signs_are_timecode
 
 _MOST_CHUNKS: Final = 64
 _UNFILLED: Final = 0xFFFFFFFF
@@ -46,8 +47,12 @@ def wav(source: Source) -> Inspection:
         wave.riff_size = wave.long_riff_size
         if wave.data_size == _UNFILLED:
             wave.data_size = wave.long_data_size
+    data_end = wave.data + wave.data_size
     if wave.data_size in (0, _UNFILLED) or wave.riff_size in (0, _UNFILLED):
-        return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in")
+        # The sound's size alone is what was there at some moment of the recording.
+        known = wave.data_size not in (0, _UNFILLED) and data_end <= source.size
+        end = _chunks_end(source, data_end, big=big) if known else None
+        return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in", end=end)
     lost = _lost_bytes(wave, source)
     # Of the two, the sound's size overflows a moment later.
     wave.data_size += lost if wave.data + wave.data_size + lost <= source.size else max(0, lost - _OVERFLOW)
@@ -57,13 +62,37 @@ def wav(source: Source) -> Inspection:
     want = _CHUNK_BYTES + wave.riff_size + lost
     # Writers disagree about the last pad byte, in both directions.
     if want > source.size + 1:
-        return misfit(form, source.size, want) or Inspection(Verdict.INCOMPLETE, form)
+        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
     end = _chunks_end(source, data_end, big=big)
     if (end if lost else min(want, end)) < source.size - 1:
         return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=end)
     seconds = _wave_seconds(wave.fmt, wave.data_size, wave.samples)
     channels = wave.fmt[1] if wave.fmt else 0
-    return Inspection(Verdict.COMPLETE, form, seconds, "", channels=channels, sound_end=data_end if lost else None)
+    return Inspection(
+        Verdict.COMPLETE, form, seconds, "", channels=channels, sound=(wave.data, data_end) if lost else None
+    )
+
+
+def timecode(source: Source) -> bool:
+    """Return whether a channel of a RIFF/WAVE in PCM carries timecode, by looks at three places. Raises EOFError."""
+    wave = _Wave(riff_size=0)
+    if not _walk_wave(wave, source, big=False) or not wave.fmt:
+        return False
+    tag, channels, rate, _, frame, bits = wave.fmt
+    if tag not in _PLAIN or not rate or frame != channels * bits // 8:
+        return False
+    count = round(_LOOK_SECONDS * rate) * frame
+    left = min(wave.data_size, source.size - wave.data) - count
+    looks = [source.read(wave.data + left * part // 4 // frame * frame, count) for part in _LOOKS if left >= 0]
+    width = bits // 8
+    return any(
+        signs_are_timecode(look[upper::frame], rate) for look in looks for upper in range(width - 1, frame, width)
+    )
+
+
+#: Three frames of timecode, and where they are looked for, in quarters of the sound.
+_LOOK_SECONDS: Final = 0.15
+_LOOKS: Final = (1, 2, 3)
 
 
 @dataclass(slots=True)

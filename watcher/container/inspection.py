@@ -43,10 +43,11 @@ class Inspection:
     tracks: int = 0
     #: Channels, told of wav, rifx, rf64, w64 and flac; 0 elsewhere.
     channels: int = 0
-    #: Offset behind what the container declares, told of TRAILING where another recording may begin there.
+    #: Offset behind what the container declares, told of TRAILING where another recording may begin there, and
+    #: of a wav or rf64 that was never finished, but tells how much sound there is.
     end: int | None = None
-    #: Offset behind the sound of a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; None: they are right.
-    sound_end: int | None = None
+    #: Offsets of the sound, and behind it, of a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; else None.
+    sound: tuple[int, int] | None = None
 
 
 def misfit(form: str, size: int, want: int, *, pad: int = 0) -> Inspection | None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from watcher.container.chunks import timecode
 from watcher.container.magic import inspect
+from watcher.container.source import Source
 
 #: Of one file; what lies behind them is told of as not heard.
 _MOST_PARTS: Final = 1000
@@ -29,8 +31,8 @@ class Part:
     end: int
     #: Seconds by its header; None where it does not say.
     seconds: float | None
-    #: Everything up to `end` is sound, whatever size the header tells: it overflowed.
-    overflowed: bool = False
+    #: Of a wav whose sizes overflowed: where its sound begins, which ends at `end`. 0: its sizes are right.
+    sound: int = 0
 
 
 def parts(descriptor: int, size: int) -> tuple[Part, ...]:
@@ -45,8 +47,9 @@ def _parts(descriptor: int, size: int) -> Iterator[Part]:
     start = 0
     for _ in range(_MOST_PARTS):
         found = inspect(descriptor, size - start, start)
-        if found.sound_end is not None:
-            yield Part(start, start + found.sound_end, found.seconds, overflowed=True)
+        if found.sound is not None:
+            begin, end = found.sound
+            yield Part(start, start + end, found.seconds, sound=start + begin)
             return
         end = size if found.end is None else start + found.end
         yield Part(start, end, found.seconds)
@@ -67,6 +70,17 @@ def is_chained(descriptor: int, size: int, form: str) -> bool:
         sound = next(_marks(descriptor, size, _OGG_GOES_ON), size)
         return any(mark > sound for mark in _marks(descriptor, size, _OGG_BEGINS))
     return False
+
+
+def has_timecode(descriptor: int, size: int, form: str) -> bool:
+    """Return whether a channel of a WAV carries timecode instead of speech; reads 0.5 s of its sound, in less than 1 ms.
+
+    Always False for other formats: these have to be decoded first. Raises OSError when reading fails.
+    """
+    try:
+        return form == "wav" and timecode(Source(descriptor, size))
+    except EOFError:
+        return False
 
 
 def _marks(descriptor: int, size: int, pattern: re.Pattern[bytes]) -> Iterator[int]:

@@ -174,7 +174,7 @@ class Recording:
         return True
 
     def _open(self, part: Part) -> "_Section":
-        window = self._reader.window(part.start, part.end)
+        window = self._reader.window(part)
         began = self._heard if part.start else 0.0
         return _Section(window, part, self._choice, limit=self._limit, began=began, listened=self._listened)
 
@@ -196,8 +196,7 @@ class _Section:
         self._window = window
         self._limit = limit
         self._began = began
-        self._overflowed = part.overflowed
-        self._container = _open(window, overflowed=part.overflowed)
+        self._container = _open(window)
         tracks = _tracks(self._container)
         #: What the choice of the track and channel came to that a person should know.
         self.choosing: tuple[ResultWarning, ...] = ()
@@ -220,7 +219,7 @@ class _Section:
         name = self._container.format.name.split(",")[0]
         #: Its promise is counted, not estimated.
         self.counted = name in _COUNTED
-        self.seconds = part.seconds if part.overflowed else self._promised(wanted[0])
+        self.seconds = part.seconds if part.sound else self._promised(wanted[0])
         self._lines = {track.index: self._line(track, choice) for track in wanted}
         #: Seconds at which something was passed over.
         self.damages: list[float] = []
@@ -302,7 +301,7 @@ class _Section:
         if chosen is not tracks[0]:
             message = f"The default audio track is silent; another one was transcribed: {_described(chosen)}."
             self.choosing += (ResultWarning("other_track", message),)
-        self._container = _open(self._rewound(), overflowed=self._overflowed)
+        self._container = _open(self._rewound())
         return next(track for track in self._container.streams.audio if track.index == chosen.index)
 
     def _rewound(self) -> Window:
@@ -493,17 +492,7 @@ def _array(frame: AudioFrame) -> Samples:
     return samples
 
 
-def _open(window: Window, *, overflowed: bool) -> InputContainer:
-    options = {
-        "format_whitelist": DEMUXERS,
-        "codec_whitelist": DECODERS,
-        "protocol_whitelist": "none",
-        "enable_drefs": "0",
-        "max_size": str(_BUFFER),
-    }
-    if overflowed:
-        # Of the WAV demuxer alone: the window ends with the sound.
-        options["ignore_length"] = "1"
+def _open(window: Window) -> InputContainer:
     try:
         container = av.open(
             window,
@@ -511,7 +500,13 @@ def _open(window: Window, *, overflowed: bool) -> InputContainer:
             buffer_size=_BUFFER,
             io_open=_refuse,
             metadata_errors="replace",
-            container_options=options,
+            container_options={
+                "format_whitelist": DEMUXERS,
+                "codec_whitelist": DECODERS,
+                "protocol_whitelist": "none",
+                "enable_drefs": "0",
+                "max_size": str(_BUFFER),
+            },
         )
     except av.error.ArgumentError as exc:
         raise FileError(

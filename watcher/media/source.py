@@ -6,7 +6,7 @@ Everything here uses pread, so the descriptor's offset never moves and threads a
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,6 +18,8 @@ _SAMPLES: Final = 16
 _SAMPLE: Final = 16 << 10
 #: A forward jump up to this many bytes is filled at once while the disk's head is there; a longer one at the end.
 _FILL: Final = 8 << 20
+#: The size of a chunk that is not known yet.
+_UNTOLD: Final = b"\xff\xff\xff\xff"
 #: What is looked at for anything but zeros.
 _FAR: Final = 256 << 20
 
@@ -107,9 +109,18 @@ class Reader:
         self._hash_to(self.size)
         return self._hash.hexdigest()
 
-    def window(self, start: int, end: int) -> "Window":
-        """Return the bytes from `start` up to `end` as a file of their own."""
-        return Window(self, start, min(end, self.size))
+    def window(self, part: Part) -> "Window":
+        """Return one of the recordings as a file of its own.
+
+        A WAV whose sizes overflowed says in it that its sound goes on to the file's end, as recorders say while they write.
+        """
+        changes = {}
+        if part.sound:
+            changes = {part.sound - part.start - len(_UNTOLD): _UNTOLD}
+            if _read(self._descriptor, part.start, 4) in (b"RF64", b"BW64"):
+                # These have a larger size elsewhere, which overflowed as well.
+                changes[0] = b"RIFF"
+        return Window(self, part.start, min(part.end, self.size), changes)
 
     def _note(self, data: bytes) -> None:
         if self._hashed < self._position <= self._hashed + _FILL:
@@ -129,6 +140,14 @@ class Reader:
             self._hashed += len(data)
 
 
+def _changed(data: bytes, offset: int, instead: bytes) -> bytes:
+    """Return `data` with `instead` at `offset`, as far as that lies within it."""
+    begin, end = max(0, offset), min(len(data), offset + len(instead))
+    if begin >= end:
+        return data
+    return data[:begin] + instead[begin - offset : end - offset] + data[end:]
+
+
 def _size(descriptor: int) -> int:
     with _reported():
         return os.fstat(descriptor).st_size
@@ -137,11 +156,12 @@ def _size(descriptor: int) -> int:
 class Window:
     """A part of a `Reader` as a seekable binary file; only one of a reader's windows is used at a time."""
 
-    def __init__(self, reader: Reader, start: int, end: int) -> None:
-        """`start` and `end`: offsets in the reader."""
+    def __init__(self, reader: Reader, start: int, end: int, changes: Mapping[int, bytes]) -> None:
+        """`start` and `end`: offsets in the reader; `changes`: bytes that are read instead of others, by their offset here."""
         self._reader = reader
         self._start = start
         self.size = end - start
+        self._changes = changes
         self._position = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -152,6 +172,8 @@ class Window:
             return b""
         self._reader.seek(self._start + self._position)
         data = self._reader.read(size)
+        for offset, instead in self._changes.items():
+            data = _changed(data, offset - self._position, instead)
         self._position += len(data)
         return data
 

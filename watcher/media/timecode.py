@@ -1,27 +1,16 @@
-"""Recognising linear timecode (LTC, SMPTE ST 12-1): a channel that carries it is no speech, however loud. Pure, no I/O.
-
-LTC is a square wave that changes its sign at each border of a bit, and once more in the middle of a 1: 80 bits a frame,
-24 to 30 frames a second, each frame ended by the same 16 bits. Nobody says that.
-"""
+"""Finding the channels that carry linear timecode (see `container.timecode`), block by block. Pure, no I/O."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from watcher.container.timecode import BORDER, LONGEST, REGULAR, SHORTEST, has_frames
+
 #: Channels of one block: shape (channels, samples).
 Block = NDArray[np.float32]
 Signal = NDArray[np.float32]
 
-_FRAME_BITS: Final = 80
-#: The last 16 bits of each frame.
-_SYNC: Final = "0011111111111101"
-#: Seconds of a bit: 1 / (80 x 30) to 1 / (80 x 23.976), with a margin for tape and wind; half of it for halves.
-_LONGEST: Final = 0.62e-3
-_BORDER: Final = 0.35e-3
-_SHORTEST: Final = 0.15e-3
-#: Part of the intervals between changes of sign that have to be bits or halves of bits.
-_REGULAR: Final = 0.95
 #: Seconds of the first look, and the changes of sign in a second that it has to find: all zeros, all ones, and a margin.
 _GLANCE: Final = 0.05
 _FEWEST: Final = 1700
@@ -73,28 +62,9 @@ def is_timecode(signal: Signal, rate: int) -> bool:
     seconds = np.diff(crossings) / rate
     if not _is_regular(seconds):
         return False
-    bits = _bits(seconds < _BORDER)
-    first = bits.find(_SYNC)
-    while first >= 0:
-        if bits.startswith(_SYNC, first + _FRAME_BITS):
-            return True
-        first = bits.find(_SYNC, first + 1)
-    return False
+    return has_frames((seconds < BORDER).tolist())
 
 
 def _is_regular(seconds: NDArray[np.float64]) -> bool:
     """Return whether the intervals between changes of sign are those of bits and halves of bits."""
-    return bool(len(seconds)) and bool(np.mean((seconds > _SHORTEST) & (seconds < _LONGEST)) >= _REGULAR)
-
-
-def _bits(halves: NDArray[np.bool_]) -> str:
-    """Return the bits as text: a whole interval is a 0, two halves are a 1, a half alone is an error."""
-    bits = []
-    pending = False
-    for half in halves.tolist():
-        if half and not pending:
-            pending = True
-            continue
-        bits.append("1" if half else "?0" if pending else "0")
-        pending = False
-    return "".join(bits)
+    return bool(len(seconds)) and bool(np.mean((seconds > SHORTEST) & (seconds < LONGEST)) >= REGULAR)

@@ -276,7 +276,8 @@ class Hearing:
         if isinstance(choice.track, int) and choice.track > 1:
             return True
         try:
-            return container.is_chained(self._descriptor, self._job.fingerprint.size, inspection.format)
+            file = (self._descriptor, self._job.fingerprint.size, inspection.format)
+            return container.is_chained(*file) or container.has_timecode(*file)
         except OSError as exc:
             raise SourceError.of(exc) from exc
 
