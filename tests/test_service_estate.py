@@ -38,7 +38,7 @@ def crashing(directory: Path, clock: Clock) -> SqliteLedger:
     """Give a ledger in which one file has just crashed once too often."""
     ledger = SqliteLedger(directory, clock=clock.time)
     ledger.put([found("bad.wav")])
-    for _ in range(5):
+    for _ in range(3):
         clock.advance(3600)
         ledger.claim("worker", lease=LEASE)
         ledger.close()

@@ -23,7 +23,7 @@ from watcher.ledger.protocol import Ledger, Put
 NAMES = [b"a.wav", b"b.wav", b"c.wav", b"d.wav"]
 #: What a worker makes of it: after so many attempts it gives up.
 LIMIT = 4
-FIRST_DELAY, CRASHES = 5.0, 5
+CRASH_DELAY, CRASHES = 10.0, 3
 
 
 @dataclass
@@ -222,8 +222,10 @@ class Machine(RuleBasedStateMachine):
         for source in running:
             self._lose(source.name)
             source.attempts -= 1
-            if len(running) == 1:
-                source.crashes = 1 if source.piece > source.reached else source.crashes + 1
+            if source.piece > source.reached:
+                source.crashes = 1 if len(running) == 1 else min(source.crashes, 1)
+            elif len(running) == 1:
+                source.crashes = max(source.crashes, source.alone) + 1
             source.alone, source.state = True, State.READY
             source.reached = max(source.reached, source.piece)
             if len(running) == 1 and source.crashes >= CRASHES:
@@ -231,7 +233,7 @@ class Machine(RuleBasedStateMachine):
                 source.attempts += 1
             elif len(running) == 1 and source.crashes > 1:
                 source.state = State.DELAYED
-                source.run_at = self.engine.clock.wall + FIRST_DELAY * 2 ** (source.crashes - 1)
+                source.run_at = self.engine.clock.wall + CRASH_DELAY
         self.ledger = self.engine.open()
 
     # What always holds.

@@ -547,7 +547,7 @@ class TestDeadHosts:
         assert {name(claimed(two)), name(claimed(two))} == {"b.wav", "c.wav"}
 
     def test_a_file_that_kills_host_after_host_is_set_aside(self, fleet: Fleet) -> None:
-        hosts = [fleet.host(str(number)) for number in range(7)]
+        hosts = [fleet.host(str(number)) for number in range(4)]
         hosts[0].put([found("bad.wav", small=True), found("good.wav")])
         claims = []
         for host in hosts:
@@ -555,9 +555,29 @@ class TestDeadHosts:
             fleet.clock.advance(LEASE)
         (record,) = hosts[-1].records(State.FAILED)
 
-        assert claims == ["bad.wav"] * 6 + [None]
+        assert claims == ["bad.wav"] * 3 + [None]
         assert (record.path, record.reason) == (b"/srv/recordings/bad.wav", "crashed")
         assert name(claimed(hosts[-1])) == "good.wav"
+
+    def test_answers_that_a_source_set_aside_has_used_are_put_aside_and_those_of_other_hosts_stay(
+        self, fleet: Fleet
+    ) -> None:
+        one, two, three, four = (fleet.host(number) for number in ("one", "two", "three", "four"))
+        parameters = "12" * 32
+        one.put([found("bad.wav")])
+        for host in (one, two, three):
+            claimed(host)
+            host.keep("used", parameters, b"an answer", seconds=1, model="whisper-1")
+            four.keep("of another", parameters, b"an answer", seconds=1, model="whisper-1")
+            before = four.recall("used", parameters)
+            three.recall("used", parameters)
+            fleet.clock.advance(LEASE)
+        lapsed = four.claim("worker", lease=LEASE)
+
+        assert before == b"an answer"
+        assert lapsed is None
+        assert four.recall("used", parameters) is None
+        assert four.recall("of another", parameters) == b"an answer"
 
     def test_temporaries_and_hooks_are_the_hosts_own(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")

@@ -16,7 +16,7 @@ from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.protocol import Ledger, Put
 from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
 
-DIGEST = "ab" * 32
+DIGEST, PARAMETERS = "ab" * 32, "12" * 32
 #: The years 2300 and 1600 in nanoseconds, and numbers that no file system should give.
 BEYOND = (10_413_792_000 * 10**9, -11_676_096_000 * 10**9, 2**64, -(2**70), 2**200)
 
@@ -788,9 +788,9 @@ class TestCrash:
         ledger.progress(job, piece=piece, pieces=9, seconds_done=0)
         return self.crash(engine, ledger)
 
-    def test_five_crashes_alone_set_a_source_aside(self, engine: Engine, ledger: Ledger) -> None:
+    def test_three_crashes_alone_set_a_source_aside(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found()])
-        for _ in range(4):
+        for _ in range(2):
             ledger = self.crash_alone(engine, ledger)
         before = (state(ledger, "talk.wav"), ledger.quarantined())
         ledger = self.crash_alone(engine, ledger)
@@ -803,9 +803,46 @@ class TestCrash:
         assert record.hint
         assert state(ledger, "talk.wav") is State.FAILED
 
+    def test_a_first_crash_beside_others_counts_as_one_of_the_three(self, engine: Engine, ledger: Ledger) -> None:
+        ledger.put([found("bad.wav"), found("beside.wav", backlog=True)])
+        claimed(ledger)
+        claimed(ledger)
+        ledger = self.crash(engine, ledger)
+        ledger = self.crash_alone(engine, ledger)
+        before = ledger.quarantined()
+        ledger = self.crash_alone(engine, ledger)
+
+        assert before == ()
+        assert [name(record.job) for record in ledger.quarantined()] == ["bad.wav"]
+        assert state(ledger, "beside.wav") is State.READY
+
+    def test_the_answers_that_a_source_set_aside_has_used_are_put_aside_with_it(
+        self, engine: Engine, ledger: Ledger
+    ) -> None:
+        ledger.put([found()])
+        for digest in ("of others", "used", "kept"):
+            ledger.keep(digest, PARAMETERS, b"an answer", seconds=1, model="whisper-1")
+        for _ in range(2):
+            ledger = self.crash_alone(engine, ledger)
+        engine.clock.advance(3600)
+        claimed(ledger)
+        ledger.recall("used", PARAMETERS)
+        ledger.keep("kept", PARAMETERS, b"another", seconds=1, model="whisper-1")
+        tally = ledger.tally()
+        ledger = self.crash(engine, ledger)
+
+        answers = [ledger.recall(digest, PARAMETERS) for digest in ("of others", "used", "kept")]
+        still_there = ledger.tally().answers
+        ledger.keep("used", PARAMETERS, b"a fresh one", seconds=1, model="whisper-1")
+
+        assert ledger.quarantined()
+        assert answers == [b"an answer", None, None]
+        assert still_there == tally.answers == 3
+        assert ledger.recall("used", PARAMETERS) == b"a fresh one"
+
     def test_what_was_set_aside_is_to_be_told_until_it_was(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found()])
-        for _ in range(5):
+        for _ in range(3):
             ledger = self.crash_alone(engine, ledger)
         ledger = self.crash(engine, ledger)
         (record,) = ledger.quarantined()
@@ -821,7 +858,7 @@ class TestCrash:
 
     def test_the_note_of_a_source_set_aside_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found()])
-        for _ in range(5):
+        for _ in range(3):
             ledger = self.crash_alone(engine, ledger)
         (record,) = ledger.quarantined()
 
@@ -829,7 +866,7 @@ class TestCrash:
 
     def test_the_hook_of_a_source_set_aside_can_be_entered(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found()])
-        for _ in range(5):
+        for _ in range(3):
             ledger = self.crash_alone(engine, ledger)
         (record,) = ledger.quarantined()
 
@@ -892,10 +929,13 @@ class TestCrash:
 
     def test_what_was_set_aside_and_put_back_runs_alone(self, engine: Engine, ledger: Ledger) -> None:
         ledger.put([found()])
-        for _ in range(5):
+        for _ in range(3):
             ledger = self.crash_alone(engine, ledger)
         ledger.put_back()
         ledger = self.crash_alone(engine, ledger)
+
+        # It is one of three already: it was running in others before.
+        engine.clock.advance(3600)
 
         assert ledger.quarantined() == ()
         assert claimed(ledger).alone

@@ -20,6 +20,16 @@ _DAY: Final = 86_400.0
 class Answers(Part):
     """Paid answers, cuts and contents."""
 
+    #: Enters an answer. One that was put aside under the same names makes room for it.
+    KEEP: ClassVar[str] = """
+    INSERT INTO answers (digest, parameters, body, seconds, model, used_at)
+    VALUES (:digest, :parameters, :body, :seconds, :model, :now)
+    ON CONFLICT (digest, parameters) DO UPDATE SET
+        body = excluded.body, seconds = excluded.seconds, model = excluded.model, used_at = excluded.used_at, aside = 0
+    """
+    RECALL: ClassVar[str] = """
+    UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? AND aside = 0 RETURNING id, body, seconds
+    """
     #: Enters a content, after a former one was dropped.
     KEEP_CONTENT: ClassVar[str] = """
     INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at)
@@ -39,7 +49,7 @@ class Answers(Part):
         }
         with self._database.transaction() as connection:
             former = connection.execute(_LENGTH, (digest, parameters)).fetchall()
-            connection.execute(_KEEP, values)
+            connection.execute(self.KEEP, values)
             growth = {
                 "paid_seconds": values["seconds"],
                 "answers": 0 if former else 1,
@@ -52,7 +62,7 @@ class Answers(Part):
     def recall(self, digest: str, parameters: str) -> bytes | None:
         """See Ledger.recall."""
         with self._database.transaction(durable=False) as connection:
-            found = connection.execute(_RECALL, (self._clock(), digest, parameters)).fetchall()
+            found = connection.execute(self.RECALL, (self._clock(), digest, parameters)).fetchall()
             if not found:
                 return None
             ((id_, packed, seconds),) = found
@@ -174,15 +184,6 @@ class Answers(Part):
 _AT_ONCE: Final = 100
 
 _LENGTH: Final = "SELECT length(body) FROM answers WHERE digest = ? AND parameters = ?"
-_KEEP: Final = """
-INSERT INTO answers (digest, parameters, body, seconds, model, used_at)
-VALUES (:digest, :parameters, :body, :seconds, :model, :now)
-ON CONFLICT (digest, parameters) DO UPDATE SET
-    body = excluded.body, seconds = excluded.seconds, model = excluded.model, used_at = excluded.used_at
-"""
-_RECALL: Final = """
-UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? RETURNING id, body, seconds
-"""
 _KEEP_CUT: Final = """
 INSERT INTO cuts (sketch, parameters, number, first, behind, digest, used_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (sketch, parameters, number) DO UPDATE SET

@@ -96,7 +96,7 @@ TABLES: Final = (
             *("seconds_done", "reason", "message", "hint", "outcome"),
         ),
     ),
-    Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at")),
+    Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at", "aside")),
     Table(
         "cuts",
         ("sketch", "parameters", "number"),

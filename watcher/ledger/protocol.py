@@ -181,8 +181,9 @@ class Ledger(Protocol):
         `small`: only jobs that need one request. Where hosts share the ledger, the claim is under a lease of `lease`
         seconds; once that has lapsed another host may claim the job. None: nothing is due, or what is due has to wait for others to end: a source that was running
         in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it
-        has got further (`progress`) than when it crashed. A crash costs no attempt. Five crashes alone, without getting
-        further in between, and it is `quarantined`; each other source that is done in spite of such crashes takes one off.
+        has got further (`progress`) than when it crashed. A crash (any end of the process while it ran) costs no attempt. Three
+        of them, all alone but maybe the first, without getting further in between, and it is `quarantined`; each other source that
+        is done in spite of crashes alone takes one off.
         """
 
     def renew(self, job: Job, *, lease: float) -> None:
@@ -242,7 +243,7 @@ class Ledger(Protocol):
         """Store a paid answer (the server's body as it came) under what was heard and what was asked."""
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
-        """Give a stored answer's body; counts as used again. Cheap."""
+        """Return a stored answer's body; it counts as used again. Cheap. None, too, for one that was put aside (`quarantined`)."""
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
         """Store a cut before its piece is sent, so that a rerun asks for the same spans. Cheap: no answer outlives it."""
@@ -415,7 +416,9 @@ class Ledger(Protocol):
     # After a crash.
 
     def quarantined(self) -> tuple[Record, ...]:
-        """Give the sources that were failed because of their crashes (reason ``crashed``), and that nobody has told of.
+        """Return the sources that were failed because of their crashes (reason ``crashed``), and that nobody has told of.
+
+        The answers that such a source used in its last run are put aside: kept, but not recalled until they are paid for anew.
 
         Their log line, note and hook are still to be made, through `Record.job`; `fail` says that this is done.
         """

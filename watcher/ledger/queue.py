@@ -18,11 +18,12 @@ from watcher.ledger.part import Connection, Row
 from watcher.ledger.protocol import Put, Record
 from watcher.ledger.waiting import LONGEST_DELAY, Waiting
 
-#: Crashes while alone, without getting further in between, after which a source is set aside.
-CRASHES: Final = 5
-#: Seconds that a source which crashed alone waits: 10, 20, 40 from its second crash on. The others' work goes on
-#: meanwhile, and the service manager does not take the daemon for one that cannot start.
-_CRASH_DELAY: Final = 5.0
+#: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
+#: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
+CRASHES: Final = 3
+#: Seconds that a source waits after the second of them. The others' work goes on meanwhile, and the service manager does not
+#: take the daemon for one that cannot start.
+_CRASH_DELAY: Final = 10.0
 
 
 class Queue(Waiting):
@@ -32,6 +33,11 @@ class Queue(Waiting):
     #: crashes every time it runs is found out all the same.
     EXONERATE: ClassVar[str] = """
     UPDATE sources SET crashes = crashes - 1 WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed')
+    """
+
+    #: Puts aside the answers that a source used since it was claimed, which are all that were used since: it ran alone.
+    ANSWERS_ASIDE: ClassVar[str] = """
+    UPDATE answers SET aside = 1 WHERE used_at >= (SELECT updated_at FROM sources WHERE id = :id)
     """
 
     # Finding.
@@ -157,24 +163,27 @@ class Queue(Waiting):
         with self._database.transaction() as connection:
             running = self._left_running(connection)
             now = self._clock()
-            for id_, piece, crashes, reached in running:
+            for id_, piece, crashes, reached, suspect in running:
                 # Alone means with nothing beside it, whether it was meant so or just happened so.
                 alone = len(running) == 1
-                counted = crashes if not alone else 1 if piece > reached else crashes + 1
+                if piece > reached:
+                    counted = 1 if alone else min(crashes, 1)
+                else:
+                    # A suspect has been running in one already; others beside it did not let that one be counted.
+                    counted = max(crashes, suspect) + 1 if alone else crashes
                 values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
                 if alone and counted >= CRASHES:
+                    connection.execute(self.ANSWERS_ASIDE, {"id": id_})
                     connection.execute(_SET_ASIDE, {**values, **_why(CRASHED)})
                 elif alone and counted > 1:
-                    connection.execute(
-                        _RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY * 2 ** (counted - 1)}
-                    )
+                    connection.execute(_RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY})
                 else:
                     connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
 
     # Within a transaction.
 
     def _left_running(self, connection: Connection) -> list[Row]:
-        """Give what the dead process was running: id, piece, crashes, reached."""
+        """Return what the dead process was running: id, piece, crashes, reached, alone."""
         return connection.execute(_LEFT_RUNNING).fetchall()
 
     def _choose(self, connection: Connection, *, small: bool) -> int | None:
@@ -211,9 +220,11 @@ class Queue(Waiting):
 
 
 CRASHED: Final = JobError(
-    f"the watcher crashed {CRASHES} times over this file, with nothing else running",
-    hint="the crash is in the log (journalctl -u watcher) or in coredumpctl; it may help to convert the recording "
-    "(ffmpeg -i old.wav new.flac); `watcher retry` tries this one again",
+    f"the watcher ended {CRASHES} times while it worked on this file (it crashed, hung or was killed), the last time with "
+    "nothing else running",
+    hint="how it ended is in the log (journalctl -u watcher), in coredumpctl, or in dmesg where memory ran out; it may help to "
+    "convert the recording (ffmpeg -i old.wav new.flac). `watcher retry` tries this one again; the stored answers it used are "
+    "set aside, as one of them may be the cause, so the recording is paid for again",
     reason="crashed",
 )
 
@@ -314,7 +325,7 @@ UPDATE sources SET
     alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END
 WHERE id = ? AND state = 'failed'
 """  # noqa: S608 - our own word
-_LEFT_RUNNING: Final = "SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' ORDER BY id"
+_LEFT_RUNNING: Final = "SELECT id, piece, crashes, reached, alone FROM sources WHERE state = 'running' ORDER BY id"
 _RECOVER: Final = """
 UPDATE sources SET
     state = :state, run_at = :run_at, updated_at = :now, attempts = attempts - 1, alone = 1,

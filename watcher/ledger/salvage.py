@@ -216,7 +216,7 @@ _WHOLE: Final = frozenset(
             "crashes",
             "reached",
         ),
-        *("piece", "pieces", "number", "first", "behind", "placed"),
+        *("piece", "pieces", "number", "first", "behind", "placed", "aside"),
     )
 )
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {

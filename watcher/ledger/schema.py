@@ -165,8 +165,11 @@ _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at REAL NOT NULL DEFAULT 
 # What was not transcribed of a content, as JSON.
 _THIRD: Final = ("ALTER TABLE contents ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]'",)
 
+# An answer that a source used which was set aside for its crashes: it may be the cause, and is not used again.
+_FOURTH: Final = ("ALTER TABLE answers ADD COLUMN aside INTEGER NOT NULL DEFAULT 0",)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

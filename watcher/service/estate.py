@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
+import structlog
+
 from watcher import reach, sidecar
 from watcher.errors import FileError, LeaseLostError
 from watcher.ledger import Ledger
+from watcher.ledger.protocol import Record
 from watcher.tree import is_below
 from watcher.worker import Conclusion
 
@@ -55,7 +58,7 @@ class Estate:
             for record in self._ledger.quarantined():
                 error = FileError(record.message, hint=record.hint, reason=record.reason)
                 try:
-                    ask_in(record.root, partial(self._conclusions.failed, record.job, error))
+                    ask_in(record.root, partial(self._report, record, error))
                 except (LeaseLostError, reach.SilentError):
                     # Another host has told, or somebody has put it back; or the next look tries again.
                     continue
@@ -63,6 +66,11 @@ class Estate:
                 self._left = clear(self._ledger, self._left, self._roots())
             if left := self._ledger.abandoned():
                 clear(self._ledger, left, self._roots())
+
+    def _report(self, record: Record, error: FileError) -> None:
+        # Bound here, in the thread that logs: the line is about this recording, as a worker's lines are.
+        with structlog.contextvars.bound_contextvars(job=record.job.id, path=record.path):
+            self._conclusions.failed(record.job, error)
 
 
 def clear(ledger: Ledger, temporaries: Iterable[bytes], roots: Iterable[bytes]) -> frozenset[bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from watcher.errors import StateError
-from watcher.job import Fingerprint, Found, Job
+from watcher.job import Fingerprint, Found, Job, State
 from watcher.ledger import rows
 from watcher.ledger.answers import Answers
 from watcher.ledger.memory import Memory
@@ -50,6 +50,13 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         SELECT id FROM sources WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed') FOR UPDATE SKIP LOCKED
     )
     """
+
+    ANSWERS_ASIDE: ClassVar[str] = """
+    UPDATE answers SET aside = 1 FROM sources
+    WHERE sources.id = :id AND answers.host = sources.host AND answers.used_at >= sources.updated_at
+    """
+    KEEP: ClassVar[str] = f"{Answers.KEEP}, host = excluded.host"
+    RECALL: ClassVar[str] = Answers.RECALL.replace("SET ", "SET host = current_setting('watcher.host'), ")
 
     # Two hosts may hear copies of one recording at the same time: the second one finds what the first one entered.
     KEEP_CONTENT: ClassVar[str] = f"""
@@ -283,7 +290,10 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
         self._promoted_at = now
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
-        self._timed(connection, _LAPSE, {"host": self._host, "grace": self._grace, "crashes": CRASHES, **_CRASHED})
+        values = {"host": self._host, "grace": self._grace, "crashes": CRASHES, **_CRASHED}
+        for id_, state in self._timed(connection, _LAPSE, values):
+            if state == State.FAILED:
+                connection.execute(self.ANSWERS_ASIDE, {"id": id_})
 
     def _due_in(self) -> float:
         """Return the seconds until a delayed job falls due or another host's lease lapses; infinity when neither will."""
@@ -419,7 +429,7 @@ _RENEW: Final = """
 UPDATE sources SET lease_until = :tick + :lease WHERE id = :id AND fence = :fence AND state = 'running'
 """
 _LEFT_RUNNING: Final = """
-SELECT id, piece, crashes, reached FROM sources WHERE state = 'running' AND host = ? ORDER BY id FOR UPDATE
+SELECT id, piece, crashes, reached, alone FROM sources WHERE state = 'running' AND host = ? ORDER BY id FOR UPDATE
 """
 # Whoever changes several sources at a time skips those that another one is changing: nobody waits for two at once.
 _PROMOTE: Final = """
@@ -428,24 +438,28 @@ UPDATE sources SET state = 'ready' WHERE id IN (
 )
 """
 # What another host let lapse may have killed it: it goes on as a suspect, so that it cannot take one host after the other
-# and innocent files with them. A crash there that nobody recovered counts as one here.
+# and innocent files with them. A crash there that nobody recovered counts as one here, by the rule of Queue._recover.
 _LAPSE: Final = """
 WITH lapsed AS MATERIALIZED (
-    SELECT id AS number, alone = 1 AND piece <= reached AS again
+    SELECT id AS number, CASE
+        WHEN piece > reached THEN least(crashes, 1)
+        WHEN alone = 1 THEN greatest(crashes, alone) + 1
+        ELSE crashes
+    END AS counted
     FROM sources WHERE state = 'running' AND host <> :host AND lease_until <= :tick
     AND pg_postmaster_start_time() + make_interval(secs => :grace) <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 )
 UPDATE sources SET
-    state = CASE WHEN again AND crashes + 1 >= :crashes THEN 'failed' ELSE 'ready' END,
-    reason = CASE WHEN again AND crashes + 1 >= :crashes THEN :reason ELSE reason END,
-    message = CASE WHEN again AND crashes + 1 >= :crashes THEN :message ELSE message END,
-    hint = CASE WHEN again AND crashes + 1 >= :crashes THEN :hint ELSE hint END,
-    crashes = CASE WHEN again THEN crashes + 1 ELSE crashes END,
+    state = CASE WHEN counted >= :crashes THEN 'failed' ELSE 'ready' END,
+    reason = CASE WHEN counted >= :crashes THEN :reason ELSE reason END,
+    message = CASE WHEN counted >= :crashes THEN :message ELSE message END,
+    hint = CASE WHEN counted >= :crashes THEN :hint ELSE hint END,
+    crashes = counted,
     reached = greatest(reached, piece),
     alone = 1
 FROM lapsed WHERE id = number
-RETURNING id
+RETURNING id, state
 """
 _DUE: Final = """
 SELECT

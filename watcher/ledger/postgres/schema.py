@@ -212,8 +212,16 @@ _FOURTH: Final = ("CREATE INDEX sources_aside ON sources (id) WHERE state = 'fai
 # What was not transcribed of a content, as JSON.
 _FIFTH: Final = ("ALTER TABLE contents ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]'",)
 
+# An answer that a source used which was set aside for its crashes: it may be the cause, and is not used again. To know which
+# these are: the host that used it last.
+_SIXTH: Final = (
+    "ALTER TABLE answers ADD COLUMN aside SMALLINT NOT NULL DEFAULT 0",
+    "ALTER TABLE answers ADD COLUMN host TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE answers ALTER COLUMN host SET DEFAULT current_setting('watcher.host')",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH, _SIXTH)
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
