@@ -585,3 +585,25 @@ def test_pieces_that_were_answered_without_samples_are_not_paid_for_again(tmp_pa
 
     assert len(asked) == first
     assert known.transcript == cut_anew.transcript == plain.transcript
+
+
+def test_an_answer_about_more_sound_than_the_header_tells_of_keeps_its_times(tmp_path: Path) -> None:
+    path = tmp_path / "half.mp3"
+    encoded = bytearray(encode(speech(24.0), path).read_bytes())
+    # LAME's tag, "Xing" or "Info": flags, then the number of frames.
+    frames = encoded.index(b"Xing") if b"Xing" in encoded else encoded.index(b"Info")
+    count = int.from_bytes(encoded[frames + 8 : frames + 12])
+    encoded[frames + 8 : frames + 12] = (count // 2).to_bytes(4)
+    path.write_bytes(encoded)
+    segments = [{"start": 3 * n, "end": 3 * n + 2, "text": f"Sentence {n}."} for n in range(8)]
+    answer = Reply({"text": "", "duration": 24.0, "segments": segments})
+
+    with scene(lambda _: answer, tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+        again = made.hear(path.rename(tmp_path / "renamed.mp3"), small=True)
+
+    assert len(asked) == 1
+    assert [segment.start for segment in heard.transcript.segments] == [3.0 * n for n in range(8)]
+    assert heard.transcript.duration == pytest.approx(24.0, abs=0.2)
+    assert heard.paid_seconds == pytest.approx(24.0, abs=0.2)
+    assert again.transcript == heard.transcript
