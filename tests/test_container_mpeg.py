@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from containers import judge, piped, real
+from containers import details, judge, piped, real
 
 from watcher.container import Inspection, Verdict
 
@@ -180,3 +180,20 @@ def adts(size: int = 200, rate: int = 8, sync: bytes = b"\xff\xf1") -> bytes:
 )
 def test_aac_frames_prove_nothing_but_a_cut(data: bytes, found: Inspection) -> None:
     assert judge(data) == found
+
+
+def test_a_second_recording_begins_behind_the_first_one_s_tags() -> None:
+    first = xing(WHOLE) + REST
+
+    assert details(first + ID3V1 + id3(300) + bytes(300) + first).end == len(first + ID3V1)
+    assert details(first + id3(300) + bytes(300) + first).end == len(first)
+    assert details(first + first).end == len(first)
+    assert details(first + bytes(5000)).end is None
+    assert details(first + b"APETAGEX" + bytes(4) + struct.pack("<I", 5000) + bytes(5016)).verdict is COMPLETE
+    assert details(first + b"APETAGEX" + bytes(4) + struct.pack("<I", 9000) + bytes(5016)).verdict is TRAILING
+
+
+def test_a_rate_that_changes_in_the_middle_gives_no_length() -> None:
+    assert judge(frame() * 300).seconds == pytest.approx(300 * SIZE / 16_000)
+    assert judge(frame() * 100 + frame(FASTER, FASTER_SIZE) * 100 + frame() * 100).seconds is None
+    assert judge(frame() * 100 + bytes(50_000) + frame() * 100).seconds is None

@@ -101,6 +101,22 @@ def test_what_follows_a_wav_and_is_none_is_told_as_not_heard(tmp_path: Path) -> 
     ]
 
 
+def test_a_part_that_cannot_be_heard_is_left_out_with_all_that_follows(tmp_path: Path) -> None:
+    talk = sounds.encode(sounds.speech(3.0), tmp_path / "talk.wav").read_bytes()
+    path = tmp_path / "joined.wav"
+    # A form that nobody decodes.
+    path.write_bytes(talk + talk.replace(b"\x01\x00\x01\x00\x80\x3e", b"\xee\xee\x01\x00\x80\x3e", 1) + talk)
+
+    descriptor = os.open(path, os.O_RDONLY)
+    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    seconds = sum(map(len, recording.samples())) / RATE
+    (warning,) = recording.ending()
+    os.close(descriptor)
+
+    assert seconds == 3.0
+    assert f"{2 * len(talk)} bytes" in warning.message
+
+
 def test_zeros_that_were_reserved_behind_a_wav_are_neither_heard_nor_told(tmp_path: Path) -> None:
     """FFmpeg looks for a chunk in each eight of them, until the processor's time is over."""
     path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.wav")
@@ -115,15 +131,19 @@ def test_zeros_that_were_reserved_behind_a_wav_are_neither_heard_nor_told(tmp_pa
     assert (seconds, ending) == (3.0, ())
 
 
-def test_a_wav_whose_sizes_overflowed_is_heard_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of more than 4 GiB; here the sizes are modulo 64 KiB."""
+@pytest.mark.parametrize("kind", ["wav", "rf64"])
+def test_a_wav_whose_sizes_overflowed_is_heard_to_its_end(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of more than 4 GiB; here the sizes are modulo 64 KiB. FFmpeg would look for chunks in the sound behind them."""
     monkeypatch.setattr(chunks, "_OVERFLOW", 1 << 16)
     truth = sounds.speech(10.0)
-    path = sounds.encode(truth, tmp_path / "talk.wav")
+    path = sounds.encode(truth, tmp_path / "talk.wav", kind)
     content = bytearray(path.read_bytes())
-    for name, at in ((b"RIFF", 4), (b"data", content.index(b"data") + 4)):
-        assert name in content
+    places = [4, content.index(b"data") + 4] if kind == "wav" else [20, 28]
+    for at in places:
         (size,) = struct.unpack_from("<I", content, at)
+        assert size > 1 << 16
         struct.pack_into("<I", content, at, size % (1 << 16))
     path.write_bytes(content)
 

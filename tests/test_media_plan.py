@@ -502,3 +502,20 @@ def test_rules_that_leave_no_room_to_search_are_refused() -> None:
         Rules(RATE, RATE)
     with pytest.raises(ValueError, match="cannot be cut"):
         Rules(10 * RATE, 20 * RATE, places=4, least=11 * RATE)
+
+
+def test_what_is_longer_than_promised_is_not_cut_into_pieces_of_the_promised_length() -> None:
+    """Of files joined end to end the first header knows the first one alone."""
+    sound = sounds.speech(600.0)
+    promised, _ = rules_for(12.0, piece_seconds=120.0)
+    beyond, _ = rules_for(None, piece_seconds=120.0)
+
+    planner = Planner(promised, beyond=beyond)
+    lengths = []
+    for start in range(0, len(sound), 8000):
+        planner.feed(sound[start : start + 8000])
+        while (span := planner.span()) is not None:
+            lengths.append(len(span.samples) / RATE)
+            planner.accept(span)
+
+    assert min(lengths[1:]) > 60
