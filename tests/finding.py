@@ -18,7 +18,7 @@ from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 
 #: Seconds a condition gets to come true.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Time:

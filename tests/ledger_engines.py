@@ -175,7 +175,7 @@ def crowded() -> PassingError:
     return PassingError("the server is busy", hint="wait", reason="busy")
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Wait for a condition by looking at it; fails after the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():

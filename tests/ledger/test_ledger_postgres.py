@@ -858,16 +858,26 @@ class TestAway:
         self, ledger: PostgresLedger, proxy: Proxy, url: str, tmp_path: Path
     ) -> None:
         other = PostgresLedger(tmp_path / "other", url, roots={})
-        try:
-            missed = ledger.claim("worker", lease=LEASE)
+        missed: list[Job | None] = []
+
+        def claim_and_wait() -> None:
+            missed.append(ledger.claim("worker", lease=LEASE))
             proxy.cut()
             other.put([found("a.wav")])
             proxy.mend()
             ledger.wait(50)
-        finally:
-            other.close()
 
-        assert missed is None
+        waiter = threading.Thread(target=claim_and_wait)
+        waiter.start()
+        # By itself the ledger looks after 30 s.
+        waiter.join(20)
+        woken = not waiter.is_alive()
+        ledger.wake()
+        waiter.join()
+        other.close()
+
+        assert missed == [None]
+        assert woken
 
     @pytest.mark.parametrize("method", ["done", "fail", "retry", "release", "drop"])
     def test_a_commit_that_went_unheard_is_recognised(
