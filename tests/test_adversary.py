@@ -504,7 +504,6 @@ _HOSTILE = {
     "bomb": Reply(gzip.compress(bytes(200 << 20), 1), headers=(("Content-Encoding", "gzip"),)),
     "numbers": Reply(b'{"text": "a", "segments": [{"start": 1e999, "end": -1e999, "text": "a"}], "duration": 1' + b"0" * 9000 + b"}"),
     "nothing": Reply(b""),
-    "page": Reply("<html>" + "<b>" * 50_000, headers=(("Content-Type", "text/html"),)),
 }  # fmt: skip
 
 
@@ -533,12 +532,14 @@ def hostility(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostility]:
             ) as running,
         ):  # fmt: skip
             running.await_event("service.ready")
-            named |= {recording(folder / f"{name}.wav").read_bytes(): reply for name, reply in replies.items()}
-            # Good answers come in between, or the server would count as away, and none would be to blame.
-            good = 0
-            while len(running.seen("job.failed")) < len(_HOSTILE):
-                good += 1
-                running.await_event("job.done", path=str(recording(folder / f"good {good}.wav")))
+            for name, reply in replies.items():
+                path = recording(base / f"{name}.wav")
+                named[path.read_bytes()] = reply
+                path = path.rename(folder / path.name)
+                if name in _HOSTILE:
+                    running.await_event("job.failed", path=str(path))
+                # A good answer after each, or the server would count as away, and no file would be to blame.
+                running.await_event("job.done", path=str(recording(folder / f"good after {name}.wav")))
             peak = peak_kib(running)
             failures = {Path(entry["path"]).stem: entry for entry in status(base / "state")["failures"]}
             late = recording(folder / "late.wav")
