@@ -713,7 +713,8 @@ def test_a_failure_at_the_name_without_brackets_ends_the_trial(memory: Memory, u
         ({"html-message": "<html><body>login</body></html>"}, AccountError, "web_page"),
         (error("upstream failed", "bad_response"), PassingError, "server"),
         (error("You exceeded your current quota", "insufficient_quota"), AccountError, "quota"),
-        ({"detail": "oops"}, PassingError, "server"),
+        ({"detail": "Internal error"}, PassingError, "server"),
+        ({"detail": "failed to decode"}, RemedyError, "undecodable"),
     ],
 )
 def test_a_200_without_a_transcript_is_an_error(

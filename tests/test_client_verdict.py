@@ -251,6 +251,16 @@ ERRORS_IN_200: list[Mapping[str, Any]] = [
     {"error": {"message": "x", "type": "authentication_error"}},
     {"errors": [{"message": "Could not decode the audio file", "code": 415}]},
     {"err_no": 3301, "err_msg": "failed to read audio data"},
+    {"error": "audio processing failed"},
+    {"error": {"message": "failed to decode", "code": "bad"}},
+    {"status": "error", "message": "Unsupported codec"},
+    {"error": "this recording displeases me"},
+    {"error": "The model is still loading, please try again later"},
+    {"error": "CUDA out of memory"},
+    {"error": {"message": "Concurrency limit reached", "code": "E17"}},
+    {"error": "Request timed out"},
+    {"error": "Internal server error"},
+    {"error": "服务器繁忙"},
 ]
 
 
@@ -267,8 +277,8 @@ ERRORS_IN_200: list[Mapping[str, Any]] = [
                 CROWDED,
                 CROWDED,
                 T,
-                T,
-                T,
+                RECODE,
+                RECODE,
                 RECODE,
                 RECODE,
                 RECODE,
@@ -279,6 +289,8 @@ ERRORS_IN_200: list[Mapping[str, Any]] = [
                 A,
                 RECODE,
                 RECODE,
+                *[RECODE] * 4,
+                *[T] * 6,
             ],
             strict=True,
         )
@@ -286,6 +298,28 @@ ERRORS_IN_200: list[Mapping[str, Any]] = [
 )
 def test_an_error_with_a_200_is_ruled_by_its_words(body: Mapping[str, Any], ruling: Ruling) -> None:
     assert judge(refusal_of(Reply(200, {}, b""), now=0.0, error=body), station=False).ruling is ruling
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Error opening 'x.m4a': Format not recognised.",
+        "Error opening 'x.m4a': File contains data in an unknown format.",
+        "Unsupported codec",
+        "codec aac is not supported",
+        "Invalid data found when processing input",
+        "[mov,mp4,m4a,3gp] moov atom not found",
+        "audio processing failed",
+        "Failed to decode.",
+    ],
+)
+def test_a_failure_that_speaks_of_the_sound_asks_for_another_encoding(message: str) -> None:
+    assert judged(500, {"detail": message}).ruling is RECODE
+
+
+@pytest.mark.parametrize("message", ["failed to decode the response of the backend", "processing failed", "failed"])
+def test_a_failure_that_does_not_speak_of_the_sound_may_pass(message: str) -> None:
+    assert judged(500, {"detail": message}).ruling is T
 
 
 def judged(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Any:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from daemon import watcher
 from scripted import Asked, Reply, Script, Server, serving
 from sounds import speechlike
@@ -50,6 +51,51 @@ def test_a_server_that_takes_wav_alone_does_a_batch_and_the_next_one_without_a_r
     # As many as were on their way before the first refusal was read.
     assert 1 <= refused <= 4
     assert (second["exit_code"], len(second["data"]["done"]), kinds(server.asked)) == (0, 2, ["audio/wav"] * 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"error": "audio processing failed"}),
+        (200, {"error": {"message": "failed to decode", "code": "bad"}}),
+        (200, {"status": "error", "message": "Unsupported codec"}),
+        (500, {"detail": "Error opening 'x.m4a': Format not recognised."}),
+    ],
+)
+def test_a_file_refused_in_words_of_its_own_is_sent_in_another_encoding_at_once(
+    tmp_path: Path, status: int, body: dict[str, Any]
+) -> None:
+    def script(asked: Asked) -> Reply:
+        return HEARD if asked.file[0]["content-type"] in {"audio/flac", "audio/wav"} else Reply(body, status=status)
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    recording = speechlike(folder / "talk.m4a", 2.0)
+    with serving(script) as server:
+        document = once(server, folder, tmp_path / "state")
+
+    assert (document["exit_code"], [done["path"] for done in document["data"]["done"]]) == (0, [str(recording)])
+    assert kinds(server.asked) == ["audio/mp4", "audio/flac"]
+
+
+def test_an_error_in_a_200_that_says_nothing_of_the_server_is_answered_like_a_bare_400(tmp_path: Path) -> None:
+    asked: dict[int, list[str]] = {}
+    for status in (200, 400):
+
+        def script(asked: Asked, status: int = status) -> Reply:
+            refused = asked.file[0]["content-type"] == "audio/mp4"
+            return Reply({"error": "no such luck"}, status=status) if refused else HEARD
+
+        folder = tmp_path / str(status) / "in"
+        folder.mkdir(parents=True)
+        speechlike(folder / "talk.m4a", 2.0)
+        with serving(script) as server:
+            document = once(server, folder, tmp_path / str(status) / "state")
+        assert (document["exit_code"], len(document["data"]["done"])) == (0, 1)
+        asked[status] = kinds(server.asked)
+
+    assert asked[200] == asked[400]
+    assert asked[200][-1] == "audio/flac"
 
 
 def test_what_the_server_has_against_one_file_is_no_matter_of_the_others(tmp_path: Path) -> None:

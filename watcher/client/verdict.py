@@ -294,7 +294,21 @@ _UNREADABLE: Final = (
     r"(audio|sound|wav|recording)\b|(ffmpeg|audio) conversion failed|"
     r"(unsupported|unknown|unrecogni[sz]ed|invalid) (audio|media|file|sound)[ -]?(file )?(format|type|codec|encoding|container)|"
     r"(audio|media|file) (format|type|codec|encoding) (\S+ )?(is )?(not|un)[ -]?(supported|recogni[sz]ed)|"
-    r"\bonly (supports? )?\.?wav\b|\bwav (audio |files? )?only\b"
+    r"\bonly (supports? )?\.?wav\b|\bwav (audio |files? )?only\b|"
+    # "failed to decode", and no word of what: "failed to decode the response" is not about the sound.
+    r"(fail\w*|unable|error|cannot|could not|couldn't|can't) (to )?(be )?decod\w*\W*$|"
+    r"\b(audio|sound|media|recording) (file )?processing (has )?failed|"
+    r"(unsupported|unknown|unrecogni[sz]ed|invalid) codec\b|\bcodec (\S+ )?(is )?(not|un)[ -]?(supported|recogni[sz]ed)|"
+    # The words of libsndfile, and of ffmpeg.
+    r"format not recogni[sz]ed|data in an unknown format|invalid data found when processing input|moov atom not found"
+)
+
+#: Words of a failure that has nothing to do with the file: the server's load, its limits, and what may pass later.
+_LATER: Final = (
+    r"\b(over)?load(ed|ing)?\b|\bbusy\b|capacity|limit|quota|exhausted|too many|throttl|queue|\bwait|later\b|"
+    r"\b(try|again|retry|retries)\b|time-?d? ?-?out|unavailable|not (yet )?(ready|available)|temporar|maintenance|"
+    r"\b(warming|starting|restarting|shutting)\b|internal|server error|upstream|gateway|backend|worker|connection|"
+    r"network|memory|\b(cuda|gpu)\b|went wrong|unexpected error|unknown error|负载|繁忙|稍后|超时|重试|上游"
 )
 
 #: The order is the meaning: what is said first hides what is said below.
@@ -439,6 +453,9 @@ TABLE: Final = (
     # Other refusals of what was sent, also those a relay brought without their status.
     Row(Ruling.RECODE, "refused", _4XX),
     Row(Ruling.RECODE, "refused", code="^invalid_request_error$", relayed=True),
+    # An error in a 200 says no status: what does not speak of the server's own state is about what was sent.
+    Row(Ruling.PASSING, "server", (0,), message=_LATER),
+    Row(Ruling.RECODE, "refused", (0,), when=lambda refusal: not refusal.relayed),
     Row(Ruling.PASSING, "server"),
 )
 
