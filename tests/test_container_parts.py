@@ -2,6 +2,7 @@
 
 import os
 import struct
+from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,6 +59,36 @@ def test_no_more_than_a_thousand_parts_are_looked_for() -> None:
     wav = b"RIFF" + struct.pack("<I", len(body)) + body
 
     assert [len(parts_of(wav * count)) for count in (999, 1000, 1001)] == [999, 1000, 1000]
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "oggflac"])
+def test_joined_streams_are_parts_with_the_length_of_each(kind: str) -> None:
+    recordings = [sounds_of(kind, 4.0), real(kind), sounds_of(kind, 6.0)]
+    borders = [0, *accumulate(map(len, recordings))]
+
+    found = parts_of(b"".join(recordings))
+
+    assert [(part.start, part.end) for part in found] == list(pairwise(borders))
+    assert [part.seconds for part in found] == [details(data).seconds for data in recordings]
+
+
+def test_a_stream_of_another_kind_stays_in_the_part_before_it() -> None:
+    """What is no part of its own is left to the decoder, and nothing is promised of how long it is."""
+    data = real("opus") + real("ogg")
+
+    (part,) = parts_of(data)
+
+    assert (part.start, part.end, part.seconds) == (0, len(data), None)
+
+
+def test_reading_a_whole_file_for_its_parts_gives_signs_of_life() -> None:
+    signs: list[None] = []
+    data = real("opus").ljust(5 << 20, b".")
+
+    with descriptor_of(data) as descriptor:
+        parts(descriptor, len(data), lambda: signs.append(None))
+
+    assert len(signs) == 5
 
 
 @pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "oggflac"])

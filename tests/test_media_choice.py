@@ -84,6 +84,39 @@ def test_all_of_what_was_joined_is_heard_in_its_time(kind: str, tmp_path: Path) 
     assert not set(codes(recording)) & {"ends_early", "bytes_left_out", "sound_missing"}
 
 
+@pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "oggflac"])
+@pytest.mark.parametrize("lengths", [(6.2, 5.5), (5.5, 6.2)])
+def test_joined_streams_promise_the_length_of_all(kind: str, lengths: tuple[float, float], tmp_path: Path) -> None:
+    """An Ogg was planned on the length of the last one, a FLAC on that of the first, and the rest paid with an overlap."""
+    path = tmp_path / "joined"
+    parts = [
+        sounds.encode(sounds.speech(seconds, seed=seed), tmp_path / f"{seed}", kind).read_bytes()
+        for seed, seconds in enumerate(lengths)
+    ]
+    path.write_bytes(b"".join(parts))
+
+    _, recording = heard(path)
+
+    assert recording.seconds == pytest.approx(11.7, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "oggflac"])
+@pytest.mark.parametrize("rates", [(16_000, 48_000), (48_000, 16_000)])
+def test_joined_streams_of_different_rates_are_heard_in_full(kind: str, rates: tuple[int, int], tmp_path: Path) -> None:
+    lengths = (6.2, 5.5)
+    path, pieces = tmp_path / "joined", []
+    for number, (rate, seconds) in enumerate(zip(rates, lengths, strict=True)):
+        speech = sounds.speech(seconds, seed=number, rate=rate)
+        pieces.append(sounds.encode(speech, tmp_path / f"{number}", kind, rate=rate).read_bytes())
+    path.write_bytes(b"".join(pieces))
+
+    found, recording = heard(path)
+
+    assert len(found) == pytest.approx(11.7 * RATE, abs=0.2 * RATE)
+    assert alike(found[int(6.1 * RATE) :], sounds.decode(tmp_path / "1")) > 0.8
+    assert codes(recording) == []
+
+
 def test_what_follows_a_wav_and_is_none_is_told_as_not_heard(tmp_path: Path) -> None:
     path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.wav")
     with path.open("ab") as file:

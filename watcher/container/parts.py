@@ -2,11 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import Final
 
 from watcher.container.chunks import timecode
+from watcher.container.inspection import Verdict
 from watcher.container.magic import inspect
 from watcher.container.source import Source
 
@@ -15,11 +17,14 @@ _MOST_PARTS: Final = 1000
 _CHUNK: Final = 1 << 20
 _LONGEST_MARK: Final = 8
 
+#: Formats of `inspect` that are Ogg.
+_OGG: Final = frozenset({"ogg", "opus", "ogx"})
 #: How a stream begins in formats whose streams go on without a word in between: of FLAC its marker and the header of
-#: the block that must come first (RFC 9639), of Ogg a page that begins a stream (RFC 3533).
+#: the block that must come first (RFC 9639), of Ogg any page, as its flags tell (RFC 3533).
 _FLAC_BEGINS: Final = re.compile(rb"fLaC[\0\x80]\0\0\x22")
-_OGG_BEGINS: Final = re.compile(rb"OggS\0[\x02\x03\x06\x07]")
-_OGG_GOES_ON: Final = re.compile(rb"OggS\0[\x00\x01\x04\x05]")
+_OGG_PAGE: Final = re.compile(rb"OggS\0[\0-\x07]")
+#: Flag of a page that begins a stream, in the byte behind the pattern and the version.
+_OGG_FIRST: Final = 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,16 @@ class Part:
     sound: int = 0
 
 
-def parts(descriptor: int, size: int) -> tuple[Part, ...]:
+def parts(descriptor: int, size: int, tick: Callable[[], object] = lambda: None) -> tuple[Part, ...]:
     """Return the recordings that lie end to end in a file of `size` bytes: one as a rule, never none.
 
-    Where the last one ends before `size`, nothing is known of what follows. Raises OSError when reading fails.
+    Where the last one ends before `size`, nothing is known of what follows. Reads a whole Ogg, or a FLAC that does not end
+    as its header says, and calls `tick` at each read of it. Raises OSError when reading fails.
     """
+    found = inspect(descriptor, size)
+    # Two FLAC of the same length, to the sample, end as the first header says: these are heard as one.
+    if found.format in _OGG or (found.format == "flac" and found.verdict is not Verdict.COMPLETE):
+        return tuple(_streams(descriptor, size, found.format, tick))
     return tuple(_parts(descriptor, size))
 
 
@@ -59,17 +69,38 @@ def _parts(descriptor: int, size: int) -> Iterator[Part]:
         start = end
 
 
+def _streams(descriptor: int, size: int, form: str, tick: Callable[[], object]) -> Iterator[Part]:
+    """Yield the recordings of a FLAC or Ogg; what begins as another kind of file belongs to the one before."""
+    begins = (
+        begin
+        for begin in _beginnings(descriptor, size, form, tick)
+        if inspect(descriptor, size - begin, begin).format == form
+    )
+    borders = [0, *islice(begins, _MOST_PARTS - 1), size]
+    for start, end in pairwise(borders):
+        yield Part(start, end, inspect(descriptor, end - start, start).seconds)
+
+
 def is_chained(descriptor: int, size: int, form: str) -> bool:
     """Return whether a FLAC or Ogg file holds more streams than its first header knows of; reads the whole file.
 
     Some ms for 10 MB. Always False for other formats: their headers tell. Raises OSError when reading fails.
     """
+    return any(True for _ in _beginnings(descriptor, size, form, lambda: None))
+
+
+def _beginnings(descriptor: int, size: int, form: str, tick: Callable[[], object]) -> Iterator[int]:
+    """Yield where each recording of a FLAC or Ogg begins, but for the first."""
     if form == "flac":
-        return sum(1 for _ in _marks(descriptor, size, _FLAC_BEGINS)) > 1
-    if form in {"ogg", "opus", "ogx"}:
-        sound = next(_marks(descriptor, size, _OGG_GOES_ON), size)
-        return any(mark > sound for mark in _marks(descriptor, size, _OGG_BEGINS))
-    return False
+        yield from islice((start for start, _ in _marks(descriptor, size, _FLAC_BEGINS, tick)), 1, None)
+    elif form in _OGG:
+        # Sound and picture of one recording begin side by side, before any page that goes on.
+        goes_on = False
+        for start, mark in _marks(descriptor, size, _OGG_PAGE, tick):
+            begins = bool(mark[-1] & _OGG_FIRST)
+            if begins and goes_on:
+                yield start
+            goes_on = not begins
 
 
 def has_timecode(descriptor: int, size: int, form: str) -> bool:
@@ -83,12 +114,15 @@ def has_timecode(descriptor: int, size: int, form: str) -> bool:
         return False
 
 
-def _marks(descriptor: int, size: int, pattern: re.Pattern[bytes]) -> Iterator[int]:
-    """Yield where the pattern, of at most `_LONGEST_MARK` bytes, is met."""
+def _marks(
+    descriptor: int, size: int, pattern: re.Pattern[bytes], tick: Callable[[], object]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield where the pattern, of at most `_LONGEST_MARK` bytes, is met, and the bytes that are met."""
     met = -1
     for start in range(0, size, _CHUNK):
+        tick()
         data = os.pread(descriptor, min(_CHUNK + _LONGEST_MARK, size - start), start)
         for match in pattern.finditer(data):
             if start + match.start() > met:
                 met = start + match.start()
-                yield met
+                yield met, match.group()

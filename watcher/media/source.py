@@ -94,7 +94,7 @@ class Reader:
     def parts(self) -> tuple[Part, ...]:
         """Return the recordings that lie end to end in the file."""
         with _reported():
-            return parts(self._descriptor, self.size)
+            return parts(self._descriptor, self.size, self._tick)
 
     def has_content(self, start: int) -> bool:
         """Return whether anything but zeros lies behind `start`; of what is far behind only the beginning is looked at."""
