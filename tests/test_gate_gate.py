@@ -1283,6 +1283,80 @@ def test_bad_files_never_hold_the_good_ones(world: World) -> None:
     assert gate.state().status is Status.OPEN
 
 
+# Probes keep to the limits.
+
+
+def test_a_probe_waits_for_the_pace(world: World) -> None:
+    gate = world.gate(requests_per_minute=1)
+    ask(gate, KEY)
+    gate.resume()
+    probe = Visitor(gate)
+    eventually(lambda: queued(gate) == 1)
+
+    assert not probe.inside.wait(0.3)
+    world.elapsed += 60.1
+    assert probe.inside.wait(10)
+    probe.leave()
+
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_probe_waits_for_a_place(world: World) -> None:
+    gate = world.gate(concurrency=2)
+    first, second = visitors(gate, 2, small=True)
+    gate.reload(GateOptions(concurrency=1))
+    first.leave(KEY)
+    gate.resume()
+    probe = Visitor(gate, small=True)
+    eventually(lambda: queued(gate) == 1)
+
+    assert not probe.inside.wait(0.3)
+    second.leave()
+    assert probe.inside.wait(10)
+    probe.leave()
+
+
+def test_a_probe_buys_no_more_than_the_day_allows(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    ask(gate, seconds=600.0)
+    ask(gate, KEY, seconds=0.0)
+    gate.resume()
+    ticket = gate.admit(timeout=0.0)
+    assert ticket is not None
+
+    assert isinstance(ask(gate, seconds=60.0), HeldError)
+    ticket.close()
+
+    assert gate.admit(timeout=0.0) is None
+    world.elapsed += 12 * 3600.0 + 1
+    assert ask(gate, seconds=60.0) is None
+
+
+def test_a_spent_day_ends_when_the_clock_is_set_to_another_one(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    ask(gate, seconds=600.0)
+    ask(gate, seconds=60.0)
+    assert gate.state().status is Status.HELD
+
+    world.set_forward = -86_400.0
+
+    assert ask(gate, seconds=60.0) is None
+
+
+def test_a_restart_does_not_probe_before_the_server_wants_to_be_asked_again(world: World) -> None:
+    gate = world.gate(concurrency=4)
+    flying = Visitor(gate, small=True)
+    assert flying.inside.wait(10)
+    ask(gate, KEY)
+    flying.leave(PassingError("busy", crowded=True, retry_after=1000.0))
+
+    gate = world.gate()
+
+    assert gate.admit(timeout=0.0) is None
+    world.elapsed += 1000.1
+    assert gate.admit(timeout=0.0) is not None
+
+
 # Failures that follow the file.
 
 

@@ -6,11 +6,11 @@ attempt, nor after a restart. What a person does about it (`resume`, `retry`) al
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from watcher.errors import StateError
-from watcher.gate.record import Memory, allow_again, resumed_at
+from watcher.gate.record import Memory, allow_again, resumes
 
 #: Answers about one sound that may be unreadable before nobody asks for it again.
 MOST: Final = 2
@@ -20,11 +20,14 @@ _KEPT: Final = 30 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The unreadable answers about one sound: how many, when the last one came (Unix time), and what was said of it."""
+    """The unreadable answers about one sound: how many, and what was said of the last one.
+
+    `resumes`: how often `resume` had been used by then. A count, for clocks are set.
+    """
 
     times: int
-    at: float
     message: str
+    resumes: int = 0
 
 
 class Garbled:
@@ -40,6 +43,8 @@ class Garbled:
         #: Some answer of this server could be read, in this life or in a former one.
         self.readable = False
         self._noted = False
+        #: By the ledger, when it could last be asked.
+        self._counted = 0
         with contextlib.suppress(StateError):
             self.readable = self._noted = memory.remembered(self._key()) is not None
 
@@ -51,22 +56,21 @@ class Garbled:
         known = self._owed.get(sound) or _known(self._memory.remembered(self._key(sound)))
         if known is None or known.times < MOST:
             return known
-        resumed = resumed_at(self._memory, self._name)
-        return known if known.at > resumed else Known(MOST - 1, known.at, known.message)
+        return known if known.resumes == self._resumes() else replace(known, times=MOST - 1)
 
     def note(self, sound: str, message: str, *, before: int) -> int:
         """Count an unreadable answer about a sound, of which `before` were known; return their number."""
-        self._keep(sound, Known(before + 1, self._clock(), message))
+        self._keep(sound, Known(before + 1, message, self._resumes()))
         return before + 1
 
     def allow(self, sound: str, known: Known) -> None:
         """Let a sound be asked for once more, by whoever has its file tried anew."""
-        self._keep(sound, Known(MOST - 1, known.at, known.message))
+        self._keep(sound, replace(known, times=MOST - 1))
 
     def resume(self) -> None:
         """Let every sound be asked for once more, where the ledger takes it."""
         with contextlib.suppress(StateError):
-            allow_again(self._memory, self._name, now=self._clock())
+            allow_again(self._memory, self._name)
 
     def read(self, sound: str, known: Known | None) -> None:
         """Note that an answer could be read."""
@@ -81,10 +85,16 @@ class Garbled:
 
     def _keep(self, sound: str, known: Known) -> None:
         self._owed[sound] = known
-        value = {"times": known.times, "at": known.at, "message": known.message}
+        value = {"times": known.times, "message": known.message, "resumes": known.resumes}
         with contextlib.suppress(StateError):
             self._memory.remember(self._key(sound), value, expires=self._clock() + _KEPT)
             del self._owed[sound]
+
+    def _resumes(self) -> int:
+        """Return how often `resume` was used, as far as the ledger can be asked."""
+        with contextlib.suppress(StateError):
+            self._counted = resumes(self._memory, self._name)
+        return self._counted
 
     def _key(self, sound: str = "") -> str:
         return f"garbled:{self._name}:{sound}"
@@ -92,7 +102,7 @@ class Garbled:
 
 def _known(value: Mapping[str, object] | None) -> Known | None:
     match value:
-        case {"times": int(times), "at": int() | float() as at, "message": str(message)}:
-            return Known(times, float(at), message)
+        case {"times": int(times), "message": str(message), "resumes": int(count)}:
+            return Known(times, message, count)
         case _:
             return None

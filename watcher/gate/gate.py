@@ -33,7 +33,7 @@ from watcher.gate.garbled import MOST, Garbled, Known
 from watcher.gate.hold import ABOUT_FILES, Hold, Kind, Streak, hold_for
 from watcher.gate.line import Line, Waiter
 from watcher.gate.link import LEASE, Inside, Link, hold_of
-from watcher.gate.pace import Budget, Pace, midnight_after
+from watcher.gate.pace import Budget, Pace, day_of, midnight_after
 from watcher.gate.record import LONGEST_PAUSE, Memory, Pause, Record, pause_from
 from watcher.gate.state import GateOptions, GateState, Status
 from watcher.gate.window import Window
@@ -136,7 +136,7 @@ class Gate:
         fleet: Fleet | None = None,
         lease: float = LEASE,
     ) -> None:
-        """Take up what memory holds: a hold is probed at once, with one request.
+        """Take up what memory holds: a hold is probed at once, with one request, unless the server asked for more time.
 
         `buy` is the ledger's. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
         holds, pauses and minutes are theirs, too, and somebody has to call `attend` all the time; `memory` keeps what is
@@ -308,7 +308,7 @@ class Gate:
                     return self._read(call, sound, known)
             except GarbledError as error:
                 if error.times >= MOST:
-                    raise self._given_up(sound, Known(error.times, self._clock(), error.message)) from error
+                    raise self._given_up(sound, Known(error.times, error.message)) from error
                 raise
             except PassingError as error:
                 if error.crowded or error.reason == "unreachable":
@@ -382,7 +382,7 @@ class Gate:
             if (hold := self._hold) is not None and hold.kind is Kind.BUDGET:
                 self._release(hold)
             elif hold is not None:
-                hold.next_probe, hold.not_before, hold.step = now, now, 0
+                hold.next_probe, hold.not_before, hold.asked_until, hold.step = now, now, 0.0, 0
                 if self._link is None:
                     self._note(hold, self._wall(now))
             if self._link is not None:
@@ -512,10 +512,27 @@ class Gate:
             raise _held(hold)
         if hold.ticket is not None and hold.early and self._has_failed(waiter.path):
             raise _held(hold)
+        if (delay := self._probe_in(hold, waiter, now)) > 0:
+            waiter.signal.wait(max(min(delay, _SLICE), 0.001))
+            return
         hold.ticket, hold.probing = None, True
         waiter.probe = hold
         self._let_in(waiter, now)
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
+
+    def _probe_in(self, hold: Hold, waiter: Waiter, now: float) -> float:
+        """Give the seconds until the limits allow this probe; raises when that is not for long."""
+        credit = self._credit(waiter.seconds, now)
+        if credit is Credit.SPENT or hold.not_before > now:
+            hold.ticket = None
+            hold.next_probe = max(hold.next_probe, hold.not_before, now + hold.interval())
+            raise _held(hold, retry_after=_ANOTHER_FILE_SECONDS)
+        most = self._options.concurrency
+        most = most if self._link is None else int(min(most, self._link.places(now)))
+        delay = self._start_in(now) if credit is Credit.ALL and self._line.inside < most else math.inf
+        if delay > 0:
+            self._touch.notify()
+        return delay
 
     def _dispatch(self, now: float) -> float:
         """Give places to whoever is next; give the seconds until time alone allows another one."""
@@ -532,8 +549,9 @@ class Gate:
             if credit is Credit.SPENT:
                 message = f"today's {self._budget.minutes:g} minutes of audio are bought"
                 hint = "raise api.daily_minutes, or wait for midnight"
-                until = midnight_after(self._clock())
-                self._seize(Hold(Kind.BUDGET, "budget", message, hint, self._clock(), math.inf, until=until), now)
+                until, day = midnight_after(self._clock()), self._budget.day
+                spent = Hold(Kind.BUDGET, "budget", message, hint, self._clock(), math.inf, until=until, day=day)
+                self._seize(spent, now)
             elif credit is Credit.ALL:
                 self._let_in(waiter, now)
             else:
@@ -684,9 +702,9 @@ class Gate:
     def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
         """Let nobody start for so long; a pause or a hold that there is already becomes longer, never shorter."""
         until = now + min(seconds, LONGEST_PAUSE)
-        if self._hold is not None:
-            self._hold.next_probe = max(self._hold.next_probe, until)
-            self._hold.not_before = max(self._hold.not_before, until)
+        if self._hold is not None and until > self._hold.not_before:
+            self._put_off(self._hold, until)
+            self._note(self._hold, self._wall(self._hold.next_probe))
         if self._pause is not None:
             longer = until > self._pause.until
             self._pause.until = max(self._pause.until, until)
@@ -718,8 +736,7 @@ class Gate:
     def _seize(self, hold: Hold, now: float) -> None:
         """Hold the queue: everybody who waits goes back. What the server asked for counts for the first probe, too."""
         if self._pause is not None:
-            hold.next_probe = max(hold.next_probe, self._pause.until)
-            hold.not_before = max(hold.not_before, self._pause.until)
+            self._put_off(hold, self._pause.until)
             self._pause.noted = 0.0
         self._hold = hold
         self._announce(hold, now)
@@ -776,9 +793,15 @@ class Gate:
 
     def _scheduled(self, hold: Hold, error: BaseException | None, now: float) -> Hold:
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
-        hold.not_before = max(hold.not_before, now + min(asked, LONGEST_PAUSE))
-        hold.next_probe = max(now + hold.interval() * (1 + 0.1 * self._jitter()), hold.not_before)
+        hold.next_probe = now + hold.interval() * (1 + 0.1 * self._jitter())
+        self._put_off(hold, max(hold.not_before, now + min(asked, LONGEST_PAUSE) if asked else -math.inf))
         return hold
+
+    def _put_off(self, hold: Hold, until: float) -> None:
+        """Probe not before the server wants to be asked again, in this life or in the next one."""
+        if until > hold.not_before:
+            hold.not_before, hold.asked_until = until, self._wall(until)
+        hold.next_probe = max(hold.next_probe, until)
 
     def _release(self, hold: Hold, *, told: bool = False) -> None:
         """Go on; `told`: by those who would have to hear of it."""
@@ -795,13 +818,13 @@ class Gate:
         self._changed.notify_all()
 
     def _lapse(self, now: float) -> None:
-        """End what ends by time: a pause, and at midnight a spent budget."""
+        """End what ends by time: a pause, and with its day a spent budget, also when the clock was set."""
         if self._pause is not None and self._pause.until <= now:
             pause, self._pause = self._pause, None
             if self._hold is None:
                 self._opened = self._clock()
                 _log.info("gate.resumed", reason=pause.reason, paused_seconds=round(self._opened - pause.since, 1))
-        if self._hold is not None and self._hold.until and self._hold.until <= self._clock():
+        if self._hold is not None and self._hold.kind is Kind.BUDGET and self._hold.day != day_of(self._clock()):
             self._release(self._hold)
 
     def _returned(self, ticket: Ticket) -> None:
@@ -856,7 +879,7 @@ class Gate:
     # Memory.
 
     def _recall(self) -> None:
-        """Take up what the former life left, or what holds the fleet; a hold is probed at once."""
+        """Take up what the former life left, or what holds the fleet; a hold is probed as soon as the server allows."""
         now = self._monotonic()
         if isinstance(self._record, Link):
             self._record.listen(self._heard)
@@ -868,7 +891,8 @@ class Gate:
             return
         found = self._record.read(now=now, wall=self._clock())
         if isinstance(found, Hold):
-            found.next_probe = now
+            left = min(found.asked_until - self._clock(), LONGEST_PAUSE) if found.asked_until else 0.0
+            found.next_probe = found.not_before = now + max(left, 0.0)
             self._hold = found
         else:
             self._pause = found
@@ -898,7 +922,8 @@ class Gate:
     def _lifted(self, now: float) -> None:
         """Heed that our entry in the ledger is gone: an operator, or another daemon, thinks that it is over."""
         if self._hold is not None and self._hold.kind is not Kind.BUDGET:
-            self._hold.next_probe, self._hold.not_before, self._hold.step = now, now, 0
+            hold = self._hold
+            hold.next_probe, hold.not_before, hold.asked_until, hold.step = now, now, 0.0, 0
         elif self._pause is not None and self._pause.noted > self._clock():  # else its entry came to its end
             self._pause.until = now
         self._changed.notify_all()

@@ -36,8 +36,9 @@ class Hold:
     step: int = 0
     #: Its number in the fleet; 0: nobody else knows of it.
     number: int = 0
-    #: BUDGET: when it ends by itself.
+    #: BUDGET: when it ends by itself, if no clock is set; and the day that is spent (YYYY-MM-DD).
     until: float = 0.0
+    day: str = ""
     #: The leave to probe of a worker that has not asked yet; `early`: only a file that has not failed may make that probe.
     ticket: object | None = None
     early: bool = False
@@ -47,8 +48,9 @@ class Hold:
     probing: bool = False
     #: It was said a second time, louder.
     escalated: bool = False
-    #: Before that the server asked not to be asked (monotonic).
+    #: Before that the server asked not to be asked (monotonic); and the same in Unix time, 0: it asked for nothing.
     not_before: float = -math.inf
+    asked_until: float = 0.0
     #: It follows from what these files met, and might be their fault.
     files: set[bytes] = field(default_factory=set)
 
@@ -72,6 +74,7 @@ class Hold:
             "hint": self.hint,
             "since": self.since,
             "next_probe": next_probe,
+            "asked_until": self.asked_until,
             "step": self.step,
         }
 
@@ -89,7 +92,7 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
     kind = record.get("kind")
     if record.get("status") != "held" or kind not in set(Kind) - {Kind.BUDGET}:
         return None
-    since = record.get("since")
+    since, asked_until = record.get("since"), record.get("asked_until")
     return Hold(
         Kind(str(kind)),
         str(record.get("reason") or kind),
@@ -97,6 +100,7 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
         str(record.get("hint") or ""),
         float(since) if isinstance(since, int | float) else 0.0,
         next_probe=-math.inf,
+        asked_until=float(asked_until) if isinstance(asked_until, int | float) else 0.0,
     )
 
 

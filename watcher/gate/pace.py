@@ -73,14 +73,14 @@ class Budget:
 
     def is_current(self, now: float) -> bool:
         """Return whether the sums are those of the day that it is; `now`: Unix time."""
-        return not self.minutes or self.day == _day(now)
+        return not self.minutes or self.day == day_of(now)
 
     def begin_day(self, now: float) -> None:
         """Read what was bought on this day from the ledger, if that is not known yet; `now`: Unix time. Raises StateError."""
         if self.is_current(now):
             return
         with self._writing:
-            day = _day(now)
+            day = day_of(now)
             bought = self._buy(self._name, day, 0.0)
             with self._sums:
                 self.day, self._bought = day, bought
@@ -138,7 +138,8 @@ class Budget:
 _GRAIN: Final = 1e-6
 
 
-def _day(moment: float) -> str:
+def day_of(moment: float) -> str:
+    """Return the local day of a Unix time, as YYYY-MM-DD."""
     return time.strftime("%Y-%m-%d", time.localtime(moment))
 
 

@@ -132,21 +132,21 @@ def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None)
 
 def ask_resume(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> None:
     """Make the daemons on this ledger end a pause, or probe at once; they notice within a few seconds."""
-    allow_again(memory, endpoint_name, now=time.time())
+    allow_again(memory, endpoint_name)
     if fleet is None:
         memory.forget_memory(_key(endpoint_name))
     else:
         fleet.resume()
 
 
-def allow_again(memory: Memory, endpoint_name: str, *, now: float) -> None:
-    """Let what was asked for in vain before `now` (Unix time) be asked for once more."""
-    memory.remember(_resumed_key(endpoint_name), {"at": now})
+def allow_again(memory: Memory, endpoint_name: str) -> None:
+    """Let what was asked for in vain until now be asked for once more. Raises StateError."""
+    memory.remember(_resumes_key(endpoint_name), {"times": resumes(memory, endpoint_name) + 1})
 
 
-def resumed_at(memory: Memory, endpoint_name: str) -> float:
-    """Return the Unix time of the last `resume`; 0.0: there was none."""
-    return _number((memory.remembered(_resumed_key(endpoint_name)) or {}).get("at"), 0.0)
+def resumes(memory: Memory, endpoint_name: str) -> int:
+    """Return how often a person had the server asked again. Raises StateError."""
+    return int(_number((memory.remembered(_resumes_key(endpoint_name)) or {}).get("times"), 0.0))
 
 
 def _state(record: Mapping[str, object]) -> GateState:
@@ -164,8 +164,8 @@ def _key(endpoint_name: str) -> str:
     return f"gate:{endpoint_name}"
 
 
-def _resumed_key(endpoint_name: str) -> str:
-    return f"resumed:{endpoint_name}"
+def _resumes_key(endpoint_name: str) -> str:
+    return f"resumes:{endpoint_name}"
 
 
 def _number(value: object, default: float) -> float:
