@@ -1,6 +1,8 @@
 """Complete answers that nobody can read: what they cost, whose fault they are, and what a person is told."""
 
 import json
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,37 @@ def test_one_file_that_gets_nonsense_among_good_ones_fails_with_the_answers_text
 
         assert code == 1
         assert max(requests(server).values()) == 3
+
+
+@pytest.mark.parametrize("change", ["touched", "renamed", "copied"])
+def test_what_was_unreadable_twice_is_asked_for_again_by_retry_alone_whatever_becomes_of_its_file(
+    tmp_path: Path, change: str
+) -> None:
+    bad, good = recording(tmp_path / "a.wav"), recording(tmp_path / "b.wav")
+    data = bad.read_bytes()
+
+    def rule(received: Received) -> Answer:
+        return Answer({"outcome": 5}) if received.file.data == data else heard(received)
+
+    with FaultServer(rule) as server:
+        once(server, tmp_path / "state", bad, good)
+        other = bad if change == "touched" else tmp_path / "other.wav"
+        for moment in (1_600_000_000, 1_600_000_001):
+            if change == "renamed" and bad.exists():
+                bad.rename(other)
+            elif change == "copied":
+                shutil.copy(bad, other)
+            os.utime(other, (moment, moment))
+            _, document = once(server, tmp_path / "state", tmp_path)
+            failed = {entry["path"]: entry["message"] for entry in document["data"]["failed"]}
+            assert "it was asked for 2 times" in failed[str(other)]
+        assert sorted(requests(server).values()) == [1, 2]
+
+        watcher("retry", other, "--set", f"state.dir={tmp_path / 'state'}")
+        for _ in range(2):
+            _, document = once(server, tmp_path / "state", other)
+            assert "it was asked for 3 times" in document["data"]["failed"][0]["message"]
+        assert sorted(requests(server).values()) == [1, 3]
 
 
 def test_after_resume_a_held_server_that_makes_sense_again_gets_everything_done(tmp_path: Path) -> None:

@@ -1592,11 +1592,22 @@ def test_retry_and_resume_allow_one_request_more(world: World) -> None:
         assert asked(gate, None) is None
 
     assert calls.made == 1
-    for error in (garbled(), garbled()):
-        failed = asked(gate, error)
-    assert isinstance(failed, FileError)
-    assert isinstance(asked(gate, garbled()), FileError)
-    assert asked(gate, None) is None
+
+
+def test_what_failed_is_asked_for_once_more_where_a_person_wants_it_and_not_by_another_attempt(world: World) -> None:
+    gate = world.gate()
+    asked(gate, None, path=b"good", sound="good")
+    for _ in range(2):
+        asked(gate, garbled())
+    calls = Calls(garbled("third"))
+    for times, wanted in ((2, False), (3, True), (3, False)):
+        if wanted:
+            world.memory.remember("retried:7", {})
+        with pytest.raises(FileError, match=f"it was asked for {times} times"):
+            run(gate, calls, sound="sound", retried="retried:7")
+    assert calls.made == 1
+    world.memory.remember("retried:7", {})
+    run(gate, Calls("answer"), sound="sound", retried="retried:7")
     assert isinstance(asked(gate, garbled()), GarbledError)
 
 

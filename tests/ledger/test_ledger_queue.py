@@ -13,7 +13,7 @@ from ledger_engines import LEASE, ROOT, START, WRITES, Clock, Engine, claimed, c
 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
 from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State
-from watcher.ledger.protocol import Ledger, Put
+from watcher.ledger.protocol import RETRIED, Ledger, Put
 from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
 
 DIGEST, PARAMETERS = "ab" * 32, "12" * 32
@@ -630,6 +630,17 @@ class TestPutBack:
 
     def test_a_file_stands_for_itself(self, ledger: Ledger, failed: list[bytes]) -> None:
         assert ledger.put_back([ROOT + b"/a.wav", ROOT + b"/b.wav", ROOT + b"/c.wav"]) == failed[2:]
+
+    def test_of_what_was_unreadable_it_is_remembered_that_a_person_wants_it_again(self, ledger: Ledger) -> None:
+        ledger.put([found("a.wav"), found("b.wav")])
+        jobs = [claimed(ledger), claimed(ledger)]
+        for job, reason in zip(jobs, ("garbled", "refused"), strict=True):
+            ledger.fail(job, FileError("no", reason=reason))
+
+        for _ in range(2):
+            ledger.put_back()
+
+        assert [ledger.remembered(f"{RETRIED}{job.id}") for job in jobs] == [{}, None]
 
     def test_naming_nothing_puts_nothing_back(self, ledger: Ledger, failed: list[bytes]) -> None:
         assert ledger.put_back([]) == []

@@ -1,7 +1,7 @@
 """What the ledger's memory knows of answers that could not be read: how many there were about which sound.
 
 An answer is paid for whether it can be read or not, so a sound is asked for once more, and then not again: not in another
-attempt, nor after a restart. What a person does about it (`resume`, `retry`) allows one request more.
+attempt, nor after a restart, nor under another name. What a person does about it (`resume`, `retry`) allows one request more.
 """
 
 import contextlib
@@ -28,6 +28,13 @@ class Known:
     times: int
     message: str
     resumes: int = 0
+    #: A person wants it to be asked for once more.
+    wanted: bool = False
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is not to be asked for any more."""
+        return self.times >= MOST and not self.wanted
 
 
 class Garbled:
@@ -48,24 +55,27 @@ class Garbled:
         with contextlib.suppress(StateError):
             self.readable = self._noted = memory.remembered(self._key()) is not None
 
-    def about(self, sound: str) -> Known | None:
+    def about(self, sound: str, *, retried: str = "") -> Known | None:
         """Return what is known of a sound, if it is anything. Raises StateError.
 
-        After `resume` it may be asked for once more.
+        After `resume` it may be asked for once more, and so where the memory has something under the key `retried`.
         """
         known = self._owed.get(sound) or _known(self._memory.remembered(self._key(sound)))
         if known is None or known.times < MOST:
             return known
-        return known if known.resumes == self._resumes() else replace(known, times=MOST - 1)
+        resumed = known.resumes != self._resumes()
+        return replace(known, wanted=resumed or (retried != "" and self._memory.remembered(retried) is not None))
 
-    def note(self, sound: str, message: str, *, before: int) -> int:
-        """Count an unreadable answer about a sound, of which `before` were known; return their number."""
+    def note(self, sound: str, message: str, *, before: int, retried: str = "") -> int:
+        """Count an unreadable answer about a sound, of which `before` were known; return their number.
+
+        What the memory has under the key `retried` is used up by it.
+        """
         self._keep(sound, Known(before + 1, message, self._resumes()))
+        if retried:
+            with contextlib.suppress(StateError):
+                self._memory.forget_memory(retried)
         return before + 1
-
-    def allow(self, sound: str, known: Known) -> None:
-        """Let a sound be asked for once more, by whoever has its file tried anew."""
-        self._keep(sound, replace(known, times=MOST - 1))
 
     def resume(self) -> None:
         """Let every sound be asked for once more, where the ledger takes it."""

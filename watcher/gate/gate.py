@@ -285,6 +285,7 @@ class Gate:
         small: bool,
         path: bytes,
         sound: str = "",
+        retried: str = "",
         tries: int = 3,
         announce: Callable[[float], None] = lambda _: None,
     ) -> _T:
@@ -297,18 +298,19 @@ class Gate:
         except those after which the server may want to be paid. Raises what `call` raises, HeldError and StoppedError.
 
         `sound` names what is asked for, and how. Once two answers about it could not be read it is not asked for any more: that
-        is the file's failure (FileError) where others get readable answers, and else holds the queue.
+        is the file's failure (FileError) where others get readable answers, and else holds the queue. `retried` is the key under
+        which the memory knows that a person wants this file to be tried once more.
         """
-        known = self._known_of(sound, path) if sound else None
+        known = self._known_of(sound, path, retried) if sound else None
         turned_away = failures = 0
         passed = self._passed
         while True:
             try:
                 with self.enter(seconds=seconds, small=small, path=path, announce=announce):
-                    return self._read(call, sound, known)
+                    return self._read(call, sound, known, retried)
             except GarbledError as error:
                 if error.times >= MOST:
-                    raise self._given_up(sound, Known(error.times, error.message)) from error
+                    raise _given_up(error.message, error.times) from error
                 raise
             except PassingError as error:
                 if error.crowded or error.reason == "unreachable":
@@ -424,16 +426,16 @@ class Gate:
 
     # Answers that cannot be read.
 
-    def _known_of(self, sound: str, path: bytes) -> Known | None:
+    def _known_of(self, sound: str, path: bytes, retried: str) -> Known | None:
         """Return what is known of a sound. Raises FileError or HeldError when it is not to be asked for any more."""
         while True:
             try:
-                known = self._garbled.about(sound)
+                known = self._garbled.about(sound, retried=retried)
                 break
             except StateBusyError:
                 if self._stop.wait(_SLICE):
                     raise StoppedError("the daemon stops") from None
-        if known is None or known.times < MOST:
+        if known is None or not known.spent:
             return known
         with self._lock:
             now = self._monotonic()
@@ -443,7 +445,7 @@ class Gate:
             if (hold := self._hold) is not None:
                 self._pass_over(hold, path, now)
                 raise _held(hold, retry_after=_PASSED_OVER_SECONDS)
-        raise self._given_up(sound, known)
+        raise _given_up(known.message, known.times)
 
     def _pass_over(self, hold: Hold, path: bytes, now: float) -> None:
         """Have another file make the probe; without another one, leave it for the next time."""
@@ -453,20 +455,15 @@ class Gate:
             self._note(self._scheduled(hold, None, now), self._wall(hold.next_probe))
         self._has_met(path)
 
-    def _given_up(self, sound: str, known: Known) -> FileError:
-        """Give the failure of the file whose sound was asked for in vain, though others get answers that can be read."""
-        self._garbled.allow(sound, known)
-        hint = "others get answers that can be read; once the server's log has told why, `watcher retry` asks once more"
-        return FileError(f"{known.message}; it was asked for {known.times} times", reason="garbled", hint=hint)
-
-    def _read(self, call: Callable[[], _T], sound: str, known: Known | None) -> _T:
+    def _read(self, call: Callable[[], _T], sound: str, known: Known | None, retried: str) -> _T:
         """Make a call, and note of its answer whether it can be read, before anything follows from that."""
         if not sound:
             return call()
         try:
             answer = call()
         except GarbledError as error:
-            error.times = self._garbled.note(sound, error.message, before=0 if known is None else known.times)
+            before = 0 if known is None else known.times
+            error.times = self._garbled.note(sound, error.message, before=before, retried=retried)
             raise
         self._garbled.read(sound, known)
         return answer
@@ -945,6 +942,12 @@ def _is_answer(error: BaseException | None) -> bool:
 def _is_about_files(error: BaseException | None) -> bool:
     """Return whether a failure may be the file's fault: not where all are turned away, or no connection came about."""
     return isinstance(error, PassingError) and not error.crowded and error.reason != "unreachable"
+
+
+def _given_up(message: str, times: int) -> FileError:
+    """Return the failure of the file whose sound was asked for in vain, though others get answers that can be read."""
+    hint = "others get answers that can be read; once the server's log has told why, `watcher retry` asks once more"
+    return FileError(f"{message}; it was asked for {times} times", reason="garbled", hint=hint)
 
 
 def _nonsense(message: str) -> AccountError:

@@ -12,7 +12,7 @@ The others ("cheap") survive power loss as soon as any later change does: change
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from watcher.errors import JobError
 from watcher.fleet import Fleet, Host
@@ -28,6 +28,10 @@ class Put(StrEnum):
     CHANGED = "changed"
     #: Known with this fingerprint: nothing to do.
     KNOWN = "known"
+
+
+#: Before a source's id: the key under which the memory knows that a person wants it to be tried once more.
+RETRIED: Final = "retried:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +415,10 @@ class Ledger(Protocol):
     # Operator.
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
-        """Queue failed sources anew with fresh attempts (all of them, or those at or below `paths`); give their paths."""
+        """Queue failed sources anew with fresh attempts (all of them, or those at or below `paths`); give their paths.
+
+        For those that failed with the reason ``garbled`` this is remembered for 30 days, under the key RETRIED followed by the source's id.
+        """
 
     # After a crash.
 

@@ -11,11 +11,11 @@ start.
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from watcher.errors import JobError, LeaseLostError, StateError
+from watcher.errors import GarbledError, JobError, LeaseLostError, StateError
 from watcher.job import Fingerprint, Found, Job, Outcome, State
 from watcher.ledger import rows
 from watcher.ledger.part import Connection, Row
-from watcher.ledger.protocol import Put, Record
+from watcher.ledger.protocol import RETRIED, Put, Record
 from watcher.ledger.waiting import LONGEST_DELAY, Waiting
 
 #: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
@@ -147,6 +147,7 @@ class Queue(Waiting):
         with self._database.transaction() as connection:
             failed = _failed(connection, paths)
             now = self._clock()
+            connection.executemany(_RETRIED, ((now + _RETRIED_KEPT, id_) for id_ in failed))
             connection.executemany(_PUT_BACK, ((now, now, id_) for id_ in failed))
         if failed:
             self._offer()
@@ -325,6 +326,13 @@ UPDATE sources SET
     alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END
 WHERE id = ? AND state = 'failed'
 """  # noqa: S608 - our own word
+_RETRIED: Final = f"""
+INSERT INTO memory (key, value, expires)
+SELECT '{RETRIED}' || id, '{{}}', ? FROM sources WHERE id = ? AND state = 'failed' AND reason = '{GarbledError.code}'
+ON CONFLICT (key) DO UPDATE SET expires = excluded.expires
+"""  # noqa: S608 - our own words
+#: Seconds that a person's wish for one request more is remembered, as the unreadable answers are (`gate.garbled`).
+_RETRIED_KEPT: Final = 30 * 86_400.0
 _LEFT_RUNNING: Final = "SELECT id, piece, crashes, reached, alone FROM sources WHERE state = 'running' ORDER BY id"
 _RECOVER: Final = """
 UPDATE sources SET

@@ -26,7 +26,7 @@ from watcher.errors import (
     SourceError,
 )
 from watcher.job import Cut, Job, ResultWarning
-from watcher.ledger.protocol import Content, Ledger
+from watcher.ledger.protocol import RETRIED, Content, Ledger
 from watcher.pipeline import empty, voices
 from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
@@ -532,6 +532,7 @@ class Hearing:
             small=small,
             path=self._job.path,
             sound=f"{digest} {question.parameters}",
+            retried=f"{RETRIED}{self._job.id}",
             announce=beat,
         )
         beat()
