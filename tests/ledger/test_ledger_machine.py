@@ -231,6 +231,8 @@ class Machine(RuleBasedStateMachine):
             if len(running) == 1 and source.crashes >= CRASHES:
                 source.state = State.FAILED
                 source.attempts += 1
+                # Its last claim concluded it: under that one its failure is told of.
+                self.lost.pop()
             elif len(running) == 1 and source.crashes > 1:
                 source.state = State.DELAYED
                 source.run_at = self.engine.clock.wall + CRASH_DELAY
