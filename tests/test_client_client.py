@@ -702,6 +702,13 @@ def test_a_failure_at_the_name_without_brackets_ends_the_trial(memory: Memory, u
     assert bare_names(server) == [False, True, False]
 
 
+def test_a_204_is_an_answer_without_text(memory: Memory, upload: Upload) -> None:
+    with talking(sequence(Reply(status=204)), memory) as (client, server):
+        answer = client.ask(upload, Request())
+
+    assert (answer.transcript.segments, len(server.asked)) == ((), 1)
+
+
 # Errors with a 200.
 
 

@@ -79,13 +79,13 @@ def test_a_web_page_is_no_transcript_wherever_it_hides(body: Any) -> None:
         "[1, 2",
         "[" * 100_000,
         '{"text": ' + "9" * 5000,
-        b"\xff\xfe\x00H",
-        b"Hello \x80 there",
+        b"\x89PNG\r\n\x1a\n",
+        "Привет".encode("cp1251"),
+        '{"segments": [[1, 2]]}',
         b"Hello\x00there",
         "[]",
         "[1, 2]",
         "{}",
-        '{"text": null}',
         '{"text": 5}',
         '{"text": {"a": 1}}',
         '{"data": null, "code": 20012}',
@@ -94,6 +94,39 @@ def test_a_web_page_is_no_transcript_wherever_it_hides(body: Any) -> None:
 def test_what_holds_no_text_is_no_answer(body: Any) -> None:
     with pytest.raises(Unfit):
         read(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"text": "Grüße"}'.encode("latin-1"),
+        '{"text": "Grüße"}'.encode("utf-16"),
+        "Grüße".encode("utf-16"),
+        '```json\n{"text": "Grüße"}\n```',
+        "```\nGrüße\n```",
+        {"text": ["Grüße"]},
+        {"text": {"content": "Grüße"}},
+        {"job": {"transcript": "Grüße"}},
+    ],
+)
+def test_a_text_is_understood_in_any_reasonable_dress(body: Any) -> None:
+    assert read(body).text == "Grüße"
+
+
+def test_a_broken_character_costs_that_character_alone() -> None:
+    assert read('{"text": "Grüße, M'.encode() + b'\xc3ller"}').text == "Grüße, M\ufffdller"
+
+
+def test_segments_may_be_rows() -> None:
+    assert spans(read({"segments": [[0, 3.2, "Hello"], [3.2, 5, "there"]]})) == [
+        ("Hello", 0.0, 3.2),
+        ("there", 3.2, 5.0),
+    ]
+
+
+@pytest.mark.parametrize("body", [{"text": None}, {"text": None, "segments": None}, {"result": {"transcript": None}}])
+def test_a_text_that_is_null_is_an_empty_one(body: Any) -> None:
+    assert read(body).segments == ()
 
 
 def test_plain_text_is_taken_as_it_is() -> None:
@@ -710,6 +743,10 @@ def test_a_second_paragraph_of_a_caption_is_kept() -> None:
         "[Music",
         '[he said "no"] Hello',
         "data is what we need",
+        "{Music: soft} Hello there",
+        '["Quoted speech" he said',
+        "[12, 13 and 14 are primes, or not] she said",
+        "<table> is an element of pages",
     ],
 )
 def test_plain_text_is_text_whatever_it_begins_with(body: str) -> None:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -307,7 +308,9 @@ class Client:
         station = self._notebook.server().station
         if 200 <= reply.status < 300:  # noqa: PLR2004 - success, by the standard
             try:
-                return _read(reply.body, upload.seconds, request, plain=talk.form.plain)
+                # 204 says in so many words that there is nothing to say.
+                plain = talk.form.plain or reply.status == HTTPStatus.NO_CONTENT
+                return _read(reply.body, upload.seconds, request, plain=plain)
             except Unfit as unfit:
                 if unfit.error is None:
                     raise _garbled(reply, unfit, secret=self.endpoint.secret) from unfit

@@ -5,6 +5,7 @@ Content-Type is never looked at. What is no transcript raises `Unfit`, with the 
 What an answer's `text` has and its segments do not is kept, and a time that is missing lies between its neighbours.
 """
 
+import codecs
 import json
 import math
 import re
@@ -43,12 +44,32 @@ _WRAPS: Final = 2
 
 def _decoded(body: bytes) -> str:
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode("utf-16" if body.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise Unfit("the answer is not UTF-8") from exc
+        text = _nearly_decoded(body)
+        if _BINARY.search(text):
+            raise Unfit("the answer is not UTF-8") from exc
     if "\0" in text:
         raise Unfit("the answer is binary")
     return text
+
+
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: Controls that no text has.
+_BINARY: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+
+
+def _nearly_decoded(body: bytes) -> str:
+    """Return the text of bytes that are not UTF-8: UTF-8 with broken characters, else Latin letters of one byte each.
+
+    Raises Unfit for other scripts of one byte a letter, whose words are all beyond ASCII: which one it is nobody says.
+    """
+    text = body.decode("utf-8-sig", "replace")
+    if any(character != "\ufffd" and not character.isascii() for character in text):
+        return text
+    if re.search(rb"[\x80-\xff]{3}", body):
+        raise Unfit("the answer is not UTF-8")
+    return body.decode("cp1252", "replace")
 
 
 # What hides in a text.
@@ -56,8 +77,8 @@ def _decoded(body: bytes) -> str:
 
 def _of_text(text: str, *, wraps: int, body: bool = False) -> Found:
     """Read a text, and what else hides in it; `wraps`: how deep it is still looked into."""
-    text = text.lstrip("\ufeff").strip()
-    if _PAGE.match(text):
+    text = _unfenced(text.lstrip("\ufeff").strip())
+    if _is_page(text):
         raise Unfit("the server answered with a web page instead of a transcript")
     if wraps:
 
@@ -85,14 +106,34 @@ def _of_text(text: str, *, wraps: int, body: bool = False) -> Found:
     return Found(text, language=language)
 
 
-#: Pages and XML documents; other text may well begin with a sign of less.
+def _unfenced(text: str) -> str:
+    """Return what stands in a block of code, as language models wrap what they answer; any other text as it is."""
+    fenced = _FENCED.fullmatch(text)
+    return fenced[1].strip() if fenced else text
+
+
+_FENCED: Final = re.compile(r"```[\w-]{0,20}\s*\n([\s\S]*?)\n?\s*```")
+
+
+def _is_page(text: str) -> bool:
+    """Tell whether a text is a page or an XML document; other text may well begin with a sign of less, or name an element."""
+    match = _PAGE.match(text)
+    return match is not None and (match[1] is None or f"</{match[1].lower()}" in text.lower())
+
+
+#: Of some elements only one that is closed makes a page.
 _PAGE: Final = re.compile(
-    r"<(?:!doctype|!--|\?xml|(?:html|head|body|title|meta|script|style|center|div|table|form|pre|h[1-6]|error|errors)[\s/>])",
+    r"<(?:!doctype|!--|\?xml|(?:html|head|body|meta|script)[\s/>]|"
+    r"(title|style|center|div|table|form|pre|h[1-6]|error|errors)[\s/>])",
     re.IGNORECASE,
 )
-#: What begins like JSON: a brace before a name, a bracket before a value. Labels such as ``[Music]`` or ``{laughs}`` do not.
+_LITERAL: Final = r"(?:-?\d+(?:\.\d+)?|true|false|null)"
+#: What begins like JSON: a brace before a name, a bracket before values alone. Labels such as ``[Music]``, ``{laughs}``,
+#: ``{Music: soft}`` and ``[12, 13 and 14]`` do not.
 _BROKEN_JSON: Final = re.compile(
-    r"""\{\s*(?:["'{\[}]|[\w -]{1,60}:)|\[\s*(?:["'{\[\]]|(?:-?\d+(?:\.\d+)?|true|false|null)\s*(?:,|\]?\s*$))"""
+    r"""\{\s*(?:["'{\[}]|(?![\w -]{1,60}:[^{}"\[\]\n]{0,200}\}\s*[^\s,\]}])[\w -]{1,60}:)|"""
+    r"""\[\s*(?:['{\[\]]|"(?:[^"\\]|\\.)*(?:$|"\s*(?:[,\]]|$)))|"""
+    rf"""\[\s*{_LITERAL}\s*(?:,\s*{_LITERAL}\s*)*(?:,\s*(?:["{{\[][\s\S]*)?)?\]?\s*$"""
 )
 
 

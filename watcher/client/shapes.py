@@ -111,7 +111,7 @@ _SEGMENTS: Final = _names("segments segment chunks sentences sentenceinfo uttera
 _WORDS: Final = _names("words word wordsegments wordtimestamps wordinfo chunks")
 #: What a transcript is wrapped in; of alternatives the first is the best.
 _WRAPPERS: Final = _names("""result results data output outputs response transcription transcriptions transcript transcripts translation
-    alternatives nbest choices message delta channels predictions prediction payload body content answer""")
+    alternatives nbest choices message delta channels predictions prediction payload body content answer text job task item record recognition""")
 _ALTERNATIVES: Final = frozenset({"alternatives", "nbest", "choices"})
 _LANGUAGES: Final = ("language", "detectedlanguage", "languagecode", "lang", "locale")
 #: As whisper.cpp names it, and as faster-whisper does.
@@ -190,9 +190,16 @@ def _of_object(answer: Mapping[str, Any], read_text: ReadText, depth: int) -> Fo
             raise Unfit("the server reports an error", error=answer)
         if isinstance(status := names.get("status"), str) and status.lower() in _UNFINISHED:
             raise Unfit("the answer is not finished")
-    if found is None and not any(isinstance(names.get(key), list) for key in _SEGMENTS):
+    if found is None and not _silent(names):
         return None
     return _described(found or Found(), names)
+
+
+def _silent(names: Mapping[str, Any]) -> bool:
+    """Tell whether an object has a transcript's place, with nothing in it; what is there and not understood is no silence."""
+    return any(names.get(key) == [] for key in _SEGMENTS) or any(
+        names.get(key, "") is None for key in ("text", "transcript", "transcription")
+    )
 
 
 def _combined(outer: Found | None, inner: Found) -> Found:
@@ -318,11 +325,20 @@ def _entries(names: Mapping[str, Any], keys: Sequence[str]) -> list[Item]:
             factor = 0.001 if key in _MILLISECONDS else None
             if value and all(isinstance(entry, str) for entry in value):
                 return [Item(entry) for entry in value]
-            if items := [item_of(entry, factor=factor) for entry in value if isinstance(entry, dict)]:
+            items = [item_of(entry, factor=factor) for entry in value if isinstance(entry, dict)]
+            if items := items or [item for entry in value if (item := _of_row(entry)) is not None]:
                 if key == "chunks" and _single_words(items):
                     continue
                 return items
     return []
+
+
+def _of_row(entry: object) -> Item | None:
+    """Return a segment that is a list of start, end and text, in any order of text and times; None: it is something else."""
+    if not isinstance(entry, list) or len(said := [value for value in entry if isinstance(value, str)]) != 1:
+        return None
+    times = [time for value in entry if not isinstance(value, str) and (time := number(value)) is not None]
+    return Item(said[0], times[0], times[1]) if len(times) > 1 else None
 
 
 def _items(names: Mapping[str, Any], keys: Sequence[str], factor: float | None = None) -> list[Item]:
