@@ -63,6 +63,25 @@ def test_a_server_that_gives_no_text_for_an_encoding_is_asked_once_more_in_anoth
     assert outcome.paid_seconds == pytest.approx(24, abs=1)
 
 
+@pytest.mark.parametrize("marker", ["[BLANK_AUDIO]", " [ Silence ]\n[ Silence ]", ".", "(no speech)"])
+def test_a_marker_of_silence_about_audible_speech_is_taken_for_no_text(tmp_path: Path, marker: str) -> None:
+    path = speechlike(tmp_path / "memo.m4a", seconds=12)
+    with scene(lambda _: Reply({"text": marker}), tmp_path) as (made, asked):
+        outcome = run(made, path)
+
+    assert kinds(asked) == ["mp4", "flac"]
+    assert codes(outcome) == ["no_text"]
+
+
+@pytest.mark.parametrize("text", ["♪♪", "[Music]"])
+def test_music_marks_are_an_answer(tmp_path: Path, text: str) -> None:
+    path = speechlike(tmp_path / "memo.m4a", seconds=12)
+    with scene(lambda _: Reply({"text": text}), tmp_path) as (made, asked):
+        run(made, path)
+
+    assert kinds(asked) == ["mp4"]
+
+
 def test_what_stays_without_text_is_said_with_the_result_and_asked_for_again_the_next_time(tmp_path: Path) -> None:
     path = speechlike(tmp_path / "memo.m4a", seconds=12)
     mended: list[Reply] = []

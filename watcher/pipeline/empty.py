@@ -1,9 +1,10 @@
 """Answers without text: believed where there was no sound, doubted where there was some.
 
-Servers answer "" to encodings they cannot read, as if nothing had been said. Such an answer is asked for once more, in
+Servers answer "", or a marker of silence, to encodings they cannot read, as if nothing had been said. Such an answer is asked for once more, in
 another encoding; if it comes empty again, the result says that sound was heard and no text came.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -26,6 +27,11 @@ _LEAST: Final = 5
 _LETTERS: Final = 0.5
 _LONG: Final = 10.0
 
+#: What servers write for silence: whisper.cpp has [BLANK_AUDIO] and [ Silence ], others a full stop. Music marks are an answer.
+_SILENCE: Final = re.compile(
+    r"(?:[\s.…。,-]|[\[(*]\s*(?:blank[_ ]?audio|silence|no[_ ](?:speech|audio|sound))\s*[\])*])*", re.IGNORECASE
+)
+
 _HINT: Final = (
     "listen to it: where somebody speaks, look at the server's log; where it is music or noise, nothing has to be done"
 )
@@ -41,12 +47,17 @@ def audible(loudness: bytes) -> bool:
     return sum(level < limit for level in levels) >= _LEAST
 
 
+def is_without_text(transcript: Transcript) -> bool:
+    """Return whether an answer has no text, or nothing but markers of silence."""
+    return _SILENCE.fullmatch(transcript.text) is not None
+
+
 def in_doubt(transcript: Transcript, seconds: float, *, prompt: str, guarded: bool) -> bool:
     """Return whether an answer about so much audio is worth a look at how loud it is.
 
     That is so without text, and for the guard (`guarded`) with few words or with any sign of phantom text.
     """
-    if not transcript.text:
+    if is_without_text(transcript):
         return True
     if not guarded:
         return False
@@ -62,7 +73,7 @@ def unanswered(parts: Sequence[Part], loudness: bytes) -> list[int]:
     found = [
         index
         for index, part in enumerate(parts)
-        if not part.transcript.text
+        if is_without_text(part.transcript)
         and (not loudness or audible(loudness[int(part.start * 10) : int(part.end * 10) + 1]))
     ]
     return sorted(found, key=lambda index: parts[index].start - parts[index].end)
@@ -79,7 +90,7 @@ def settle(
     result = list(parts)
     for index in unanswered(parts, loudness):
         second = ask_again(index)
-        if second is None or not second.transcript.text:
+        if second is None or is_without_text(second.transcript):
             break
         result[index] = second
     return result, warnings(result, loudness)
@@ -94,4 +105,4 @@ def warnings(parts: Sequence[Part], loudness: bytes) -> tuple[ResultWarning, ...
     more = f" (and {len(silent) - 1} more stretches)" if len(silent) > 1 else ""
     heard = "where sound was heard" if loudness else "and it is not known how loud it is there"
     message = f"the server returned no text for {first}{more}, {heard}"
-    return (ResultWarning("no_text", message, _HINT, note=not any(part.transcript.text for part in parts)),)
+    return (ResultWarning("no_text", message, _HINT, note=all(is_without_text(part.transcript) for part in parts)),)

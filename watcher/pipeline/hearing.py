@@ -127,7 +127,7 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
 def _recalled(ledger: Ledger, cut: Cut, question: _Question) -> bytes | None:
     """Return the stored answer about a piece; None where there is none that counts."""
     body = ledger.recall(cut.digest, question.parameters)
-    if body is None or (question.insistent and not _part(cut, body, question).transcript.text):
+    if body is None or (question.insistent and empty.is_without_text(_part(cut, body, question).transcript)):
         return None
     return body
 
