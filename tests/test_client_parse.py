@@ -418,8 +418,12 @@ def test_times_somewhat_beyond_the_end_are_clamped() -> None:
     assert spans(transcript) == [("a", 0.0, 2.0), ("b", 2.0, 2.0)]
 
 
-def test_an_end_before_the_start_is_the_start() -> None:
-    assert spans(read({"segments": [{"start": 3, "end": 1, "text": "a"}]})) == [("a", 3.0, 3.0)]
+def test_an_end_before_the_start_is_the_start_of_reversed_times() -> None:
+    assert spans(read({"segments": [{"start": 3, "end": 1, "text": "a"}]})) == [("a", 1.0, 3.0)]
+
+
+def test_an_end_of_zero_behind_a_start_is_the_start() -> None:
+    assert spans(read({"segments": [{"start": 3, "end": 0, "text": "a"}]})) == [("a", 3.0, 3.0)]
 
 
 def test_segments_are_put_in_order_of_time() -> None:
@@ -925,6 +929,11 @@ TWO = [("Hello there.", 0.5, 3.2), ("Good morning.", 3.2, 6.0)]
                 {"offsets": {"from": 3200, "to": 6000}},
             ]
         },
+        {"segments": [{"timestamp": "0:00.5 - 0:03.2"}, {"timestamp": "0:03.2 - 0:06"}]},
+        {"segments": [{"time": "00:00:00.500 --> 00:00:03.200"}, {"time": "00:00:03.200 --> 00:00:06.000"}]},
+        {"segments": [{"t0": 50, "t1": 320}, {"t0": 320, "t1": 600}]},
+        {"segments": [{"t0": 0.5, "t1": 3.2}, {"t0": 3.2, "t1": 6.0}]},
+        {"segments": [{"start": 3.2, "end": 0.5}, {"start": 6, "end": 3.2}]},
         {"timestamp": {"segment": [{"start": 0.5, "end": 3.2}, {"start": 3.2, "end": 6}]}},
     ],
 )
@@ -956,6 +965,36 @@ def test_chunks_of_single_words_are_words() -> None:
 
     assert [segment.text for segment in transcript.segments] == ["Hello there, you.", "Good morning."]
     assert words(transcript) == [["Hello", "there,", "you."], ["Good", "morning."]]
+
+
+def test_segments_may_be_counted_by_their_names() -> None:
+    body = {"segments": {"10": {"start": 3, "end": 5, "text": "b"}, "9": {"start": 1, "end": 3, "text": "a"}}}
+
+    assert spans(read(body)) == [("a", 1.0, 3.0), ("b", 3.0, 5.0)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "result": [
+                {"word": said, "start": index, "end": index + 0.9, "conf": 1.0}
+                for index, said in enumerate(["guten", "schönen", "tag"])
+            ],
+            "text": "guten schönen tag",
+        },
+        {
+            "results": [
+                {"start_time": index, "end_time": index + 0.9, "alternatives": [{"content": said}]}
+                for index, said in enumerate(["good", "fine", "day"])
+            ]
+        },
+    ],
+)
+def test_a_list_of_timed_words_is_no_list_of_segments(body: dict[str, Any]) -> None:
+    (segment,) = read(body).segments
+
+    assert (segment.start, segment.end, len(segment.words)) == (0.0, 2.9, 3)
 
 
 def test_words_may_be_named_and_timed_in_any_way_too() -> None:

@@ -41,6 +41,8 @@ def item_of(entry: Mapping[str, Any], *, factor: float | None = None, inner: boo
     exact = any(time is not None and time.exact for time in (start, end))
     words = _inner_words(names, text, factor) if inner else ()
     begin, until = (None if time is None else time.seconds for time in (start, end))
+    if begin is not None and until is not None and 0 < until < begin:  # an end of 0 is one that is not known
+        begin, until = until, begin
     return Item(text, begin, until, _speaker(names), words, entry, exact)
 
 
@@ -257,7 +259,10 @@ def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> Found | 
         return read_text(" ".join(value for value in values if isinstance(value, str)))
     objects = [value for value in values if isinstance(value, dict)]
     if any(_times(_folded(value), None) != (None, None) for value in objects):
-        return Found(segments=tuple(item_of(value) for value in objects))
+        items = tuple(item_of(value) for value in objects)
+        # Vosk's and Speechmatics' entries are words.
+        words = _single_words(items) or all("word" in _folded(value) for value in objects)
+        return Found(words=items) if words else Found(segments=items)
     parts = [part for value in values if (part := _found(value, read_text, depth)) is not None]
     return joined(parts) if parts else None
 
@@ -319,7 +324,7 @@ def _says_something(value: object) -> bool:
 def _entries(names: Mapping[str, Any], keys: Sequence[str]) -> list[Item]:
     for place in (names, *_time_tables(names)):
         for key in keys:
-            value = place.get(key)
+            value = _listed(place.get(key))
             if not isinstance(value, list):
                 continue
             factor = 0.001 if key in _MILLISECONDS else None
@@ -331,6 +336,13 @@ def _entries(names: Mapping[str, Any], keys: Sequence[str]) -> list[Item]:
                     continue
                 return items
     return []
+
+
+def _listed(value: object) -> object:
+    """Return an object whose names count its entries ("0", "1") as the list that it is; anything else as it is."""
+    if isinstance(value, dict) and value and all(re.fullmatch(r"[0-9]{1,6}", str(name)) for name in value):
+        return [value[name] for name in sorted(value, key=int)]
+    return value
 
 
 def _of_row(entry: object) -> Item | None:
@@ -401,6 +413,8 @@ def _speaker(names: Mapping[str, Any]) -> str:
 
 def _times(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | None, Moment | None]:
     start, end = _START.read(names, factor), _END.read(names, factor)
+    if start is None and end is None:
+        start, end = _hundredths(names, factor)
     for key in _PAIRS if start is None and end is None else ():
         unit = 0.001 if key == "offsets" else factor
         value = names.get(key)
@@ -409,6 +423,8 @@ def _times(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | Non
             start, end = _START.read(inner, unit), _END.read(inner, unit)
         elif isinstance(value, list) and len(value) == 2:  # noqa: PLR2004 - start and end
             start, end = (time and time.times(unit) for time in map(moment, value))
+        elif isinstance(value, str) and (both := _SPAN.fullmatch(value.strip()[:80])):
+            start, end = (time and time.times(unit) for time in map(moment, both.groups()))
         elif (time := moment(value)) is not None:
             start = time.times(unit)
         if start is not None or end is not None:
@@ -416,6 +432,17 @@ def _times(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | Non
     if start is not None and end is None and (length := _LENGTH.read(names, factor)) is not None:
         end = Moment(start.seconds + length.seconds, exact=start.exact)
     return start, end
+
+
+def _hundredths(names: Mapping[str, Any], factor: float | None) -> tuple[Moment | None, Moment | None]:
+    """Return the times ``t0`` and ``t1``: whisper.cpp's are whole hundredths of a second, other servers' have a point."""
+    unit = 0.01 if all(isinstance(names.get(key), int) for key in ("t0", "t1")) else factor
+    start, end = (time and time.times(unit) for time in (moment(names.get(key)) for key in ("t0", "t1")))
+    return start, end
+
+
+#: A start and an end in one string: ``00:00 - 00:03``, ``00:00:00.000 --> 00:00:03.200``.
+_SPAN: Final = re.compile(r"([\d:.,]+(?: ?m?s)?) *(?:-{1,2}>?|\u2013|\u2192) *([\d:.,]+(?: ?m?s)?)")
 
 
 def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> tuple[Item, ...]:
