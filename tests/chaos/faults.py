@@ -267,9 +267,10 @@ def _replaced(world: World, chance: random.Random, _seconds: float) -> None:
 
 
 def _looked_at(world: World, _chance: random.Random, _seconds: float) -> None:
+    made = world.at_work()
     code = world.ask("status")
-    # A ledger that is damaged, or being made, is nothing to look at.
-    if code and not (world.damages or world.stalls):
+    # A ledger that is damaged, away, or being made, is nothing to look at.
+    if code and made and not (world.damages or world.stalls):
         world.keeper.wrong.append(f"watcher status ended with {code}")
 
 

@@ -19,6 +19,7 @@ from hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
 from mounts import Mount
 from supervisor import Supervisor
 
+from watcher.errors import StateError
 from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 
@@ -298,7 +299,9 @@ class World:
     def nudge(self) -> None:
         """Have the server asked again about what is held, and about files that failed, as a person does."""
         self.ask("resume")
-        with closing(self.ledger()) as ledger:
+        failed = 0
+        # A ledger that is damaged, away, or being made has no failed files yet.
+        with suppress(StateError), closing(self.ledger()) as ledger:
             failed = ledger.counts()[State.FAILED]
         if failed:
             self.ask("retry", "--failed")
