@@ -90,6 +90,32 @@ def test_timecode_beside_the_voice_in_a_small_stereo_wav_is_not_sent(kind: str, 
     assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
 
 
+@pytest.mark.parametrize("kind", ["flac", "mp3", "m4a", "wavadpcm"])
+@pytest.mark.parametrize("text", ["", "Oh."])
+def test_timecode_in_a_small_compressed_file_is_left_out_once_the_answer_is_in_doubt(
+    kind: str, text: str, tmp_path: Path
+) -> None:
+    """Nothing is decoded before such a file is sent, so what shows the timecode is an answer with next to no text."""
+    voice, path = sounds.speech(12.0, rate=48_000, level=0.3), tmp_path / "two"
+    with sounds.recording(path, kind, rate=48_000, channels=2) as file:
+        file._audio.codec_context.bit_rate = 128_000
+        file.write(np.stack([sounds.timecode(12.0, level=0.3), voice], axis=1))
+
+    def heard_as_sent(asked: Asked) -> Reply:
+        return Reply({"text": text}) if asked.file[1] == path.read_bytes() else ANSWER
+
+    with scene(heard_as_sent, tmp_path) as (made, asked):
+        heard = made.hear(path, small=True)
+        os.utime(path, ns=(1, 1))
+        made.ledger.forget(os.fsencode(path))
+        again = made.hear(path, small=True)
+
+    assert len(asked) == 2
+    assert heard.transcript.text == again.transcript.text == "Hi"
+    assert heard.paid_seconds == pytest.approx(24.0, abs=1.0)
+    assert [warning.code for warning in again.content.warnings] == ["timecode_left_out"]
+
+
 @pytest.mark.parametrize("kind", ["wav", "wav24", "wavfloat", "wavadpcm"])
 @pytest.mark.parametrize("seconds", [0.1, 12.0])
 def test_a_small_stereo_wav_of_voices_goes_as_it_is(kind: str, seconds: float, tmp_path: Path) -> None:

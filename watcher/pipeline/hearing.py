@@ -202,21 +202,21 @@ class Hearing:
         #: What was wanted and could not be asked for, and whether more than the encoding had to change for an answer.
         self._warnings: dict[ResultWarning, None] = {}
         self._simplified = False
-        #: What came when the file was sent as it is: no text, although there is sound.
-        self._without_text: Heard | None = None
+        #: What came when the file was sent as it is, in vain: no text, although there is sound, or that of timecode.
+        self._unheard: Heard | None = None
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
         try:
             heard = self._heard()
         except FileError:
-            if self._without_text is None:
+            if self._unheard is None:
                 raise
             # Every other form was refused: what came is all there is, and its warning says so.
-            return self._without_text
-        if self._without_text is None:
+            return self._unheard
+        if self._unheard is None:
             return heard
-        return replace(heard, paid_seconds=heard.paid_seconds + self._without_text.paid_seconds)
+        return replace(heard, paid_seconds=heard.paid_seconds + self._unheard.paid_seconds)
 
     def _heard(self) -> Heard:
         if (known := self._known()) is not None:
@@ -325,7 +325,6 @@ class Hearing:
             warnings=(*self._warnings, *(_silence(measured) if measured else ())),
             loudness=measured.loudness if measured else b"",
         )
-        ledger.keep_content(content)
         parts = [Part(0.0, seconds, transcript)]
         heard = _joined(
             parts,
@@ -334,8 +333,13 @@ class Hearing:
             cached=frozenset({0} if cached else ()),
             paid_seconds=0.0 if cached else seconds,
         )
+        if measured is not None and _has_timecode(measured):
+            # Not kept as this content's answer: the one without the timecode is, also after a restart in between.
+            self._unheard = heard
+            raise RemedyError("the server heard timecode beside the voice", remedy=Remedy.RECODE, reason="timecode")
+        ledger.keep_content(content)
         if not heard.answered:
-            self._without_text, self._question = heard, replace(self._question, insistent=True)
+            self._unheard, self._question = heard, replace(self._question, insistent=True)
             raise _no_text()
         return heard
 
@@ -442,8 +446,9 @@ class Hearing:
         All is there without it, so a refusal does not fail the recording; what closes the gate is raised.
         """
         if question.insistent:
-            # What was sent as it is, too, was asked for in two encodings already.
-            other = Remedies(form.options, whole=False).next(_no_text()) if self._without_text is None else None
+            # What was sent as it is, and answered without text, was asked for in two encodings already.
+            may_differ = self._unheard is None or self._unheard.answered
+            other = Remedies(form.options, whole=False).next(_no_text()) if may_differ else None
             if other is None:
                 return None
             form = other
@@ -566,6 +571,12 @@ def _given_up(error: RemedyError) -> JobError:
             reason=error.reason,
         )
     return FileError(error.message, hint=error.hint, reason=error.reason)
+
+
+def _has_timecode(measured: media.Summary) -> bool:
+    """Return whether a file that the server decoded itself carries timecode, and sound beside it."""
+    codes = {warning.code for warning in measured.warnings}
+    return "timecode_left_out" in codes and "silent" not in codes
 
 
 def _silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
