@@ -147,6 +147,8 @@ def test_a_batch_transcribes_the_other_folders_and_names_the_one_whose_mount_han
     data = json.loads(ended.stdout)["data"]
     assert [done["path"] for done in data["done"]] == [str(talk)]
     assert [(left["path"], left["reason"]) for left in data["left"]] == [(str(share.point), "lost")]
+    # Cron has to hear that a whole folder was not looked at.
+    assert ended.returncode == 1
     assert talk.with_suffix(".txt").read_text().strip() == said(talk)
 
 

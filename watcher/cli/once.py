@@ -84,7 +84,8 @@ def _result(batch: Batch) -> Result:
         )
         for left in batch.left
     ]
-    exit_code = 1 if batch.failed else 0
+    # A folder that does not answer was not looked at: nobody knows what is in it.
+    exit_code = 1 if batch.failed or any(left.reason == "lost" for left in batch.left) else 0
     if batch.held is not None:
         problems.append(Problem("held", batch.held.sentence, batch.held.hint))
         exit_code = 4
