@@ -123,6 +123,22 @@ def test_what_was_unreadable_twice_is_asked_for_again_by_retry_alone_whatever_be
         assert sorted(requests(server).values()) == [1, 3]
 
 
+def test_a_file_that_fails_at_its_first_unreadable_answer_has_a_hint_that_names_retry_once(tmp_path: Path) -> None:
+    bad, good = recording(tmp_path / "a.wav"), recording(tmp_path / "b.wav")
+    data = bad.read_bytes()
+
+    def rule(received: Received) -> Answer:
+        return Answer({"outcome": 5}) if received.file.data == data else heard(received)
+
+    with FaultServer(rule) as server:
+        hints = []
+        for _ in range(2):
+            _, document = once(server, tmp_path / "state", bad, good, **{"api.attempts": 1})
+            hints += [failed["hint"] for failed in document["data"]["failed"]]
+
+    assert [(hint.count("watcher retry"), "if other files" in hint) for hint in hints] == [(1, False)] * 2
+
+
 def test_after_resume_a_held_server_that_makes_sense_again_gets_everything_done(tmp_path: Path) -> None:
     source = recording(tmp_path / "a.wav")
     with FaultServer(Answer({"outcome": 5})) as server:

@@ -18,6 +18,7 @@ from watcher.errors import (
     AccountError,
     ChangedError,
     FileError,
+    GarbledError,
     GoneError,
     HeldError,
     JobError,
@@ -430,6 +431,9 @@ def _given_up(error: JobError) -> JobError:
     """Say what to do about an error that was one of the server's bad moments until there were too many of them."""
     if not isinstance(error, PassingError) or error.hint:
         return error
+    if isinstance(error, GarbledError):
+        hint = "once the server's log has told why, `watcher retry` asks once more"
+        return FileError(error.message, hint=hint, reason=error.reason)
     hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"
     return FileError(error.message, hint=hint, reason=error.reason)
 

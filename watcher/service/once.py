@@ -156,7 +156,8 @@ class _Run:
         for path in collected.known:
             record = ledger.lookup(path)
             if record is not None and record.state is State.FAILED:
-                hint = "; ".join(part for part in (record.hint, "then: watcher retry") if part)
+                then = "" if "watcher retry" in record.hint else "then: watcher retry"
+                hint = "; ".join(part for part in (record.hint, then) if part)
                 self.batch.failed.append((path, JobError(record.message, hint=hint, reason=record.reason)))
             elif record is not None and record.state is State.DONE:
                 self.batch.known.append(path)
