@@ -115,6 +115,18 @@ def test_what_is_learned_is_forgotten_after_a_month_and_a_doubt_after_a_day() ->
     assert notebook.habits("transcribe").form == ""
 
 
+def test_a_ledger_that_is_away_means_that_nothing_is_known_for_now() -> None:
+    memory = Memory()
+    Notebook("h", "m", memory, clock=lambda: 0.0).learn_server(max_bytes=1000)
+    notebook = Notebook("h", "m", memory, clock=lambda: 0.0)
+
+    memory.gone = True
+    assert (notebook.server().max_bytes, notebook.habits("transcribe").form) == (0, "")
+
+    memory.gone = False
+    assert notebook.server().max_bytes == 1000
+
+
 def test_what_is_known_already_is_not_written_again() -> None:
     memory = Memory()
     notebook = Notebook("h", "m", memory, clock=lambda: 0.0)

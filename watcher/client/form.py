@@ -224,9 +224,11 @@ class _Facts:
     def known(self) -> dict[str, object]:
         """Return the facts that are not doubted yet."""
         now = self._clock()
-        if (facts := self._facts) is None:
-            facts = self._facts = self._stored()
-        return {name: value for name, (value, expires) in facts.items() if expires > now}
+        if self._facts is None:
+            # A ledger that is away costs a request in a better form than the server takes, and not the service.
+            with contextlib.suppress(StateError):
+                self._facts = self._stored()
+        return {name: value for name, (value, expires) in (self._facts or {}).items() if expires > now}
 
     def learn(self, facts: Mapping[str, object], *, seconds: float) -> None:
         """Note facts for `seconds`; one that is known already keeps its own expiry."""
