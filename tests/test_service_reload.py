@@ -60,6 +60,8 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "transcript.output": ("{name}", lambda h: wanted(h).output, "{name}"),
     "transcript.wrap": (60, lambda h: wanted(h).text.wrap, 60),
     "transcript.bom": (True, lambda h: wanted(h).text.bom, True),
+    "transcript.track": (2, lambda h: wanted(h).choice.track, 2),
+    "transcript.channel": (1, lambda h: wanted(h).choice.channel, 1),
     "subtitles.max_chars": (30, lambda h: wanted(h).rules.max_chars, 30),
     "subtitles.max_lines": (1, lambda h: wanted(h).rules.max_lines, 1),
     "subtitles.max_chars_per_second": (17, lambda h: wanted(h).rules.max_chars_per_second, 17),
