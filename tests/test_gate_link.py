@@ -372,6 +372,25 @@ def test_a_host_that_starts_meets_the_hold_and_has_it_probed_at_once(fleet: Flee
     eventually(lambda: two.gate.admit(timeout=0.1) is not None)
 
 
+def test_a_probe_keeps_to_the_fleets_limits(fleet: Fleet) -> None:
+    options = {"fleet_concurrency": 1, "requests_per_minute": 600, "daily_minutes": 1}
+    one, two = (fleet.host(name, **options) for name in ("one", "two"))
+    (flying,) = one.visit()
+    eventually(lambda: inside([flying]) == 1)
+    flying.leave(KEY)
+    eventually(lambda: two.status is Status.HELD)
+    two.gate.resume()
+    ticket = two.gate.admit(timeout=PATIENCE)
+    assert ticket is not None
+
+    (probe,) = two.visit()
+    eventually(lambda: inside([probe]) == 1)
+    probe.leave()
+    ticket.close()
+
+    eventually(lambda: one.status is Status.OPEN)
+
+
 def test_who_comes_with_another_key_is_not_held(fleet: Fleet) -> None:
     one, other, same = fleet.host("one"), fleet.host("two", party="others"), fleet.host("three")
     one.ask(KEY)
