@@ -11,6 +11,8 @@ from watcher.media import CODECS, MediaOptions
 _SMALL_PIECE: Final = 120.0
 #: A server that takes no more seconds than this is of no use.
 _SHORTEST_PIECE: Final = 10.0
+#: Seconds by which pieces may differ and still be the same to a server.
+_SAME: Final = 0.01
 #: Seconds that a piece stays below the limit a server names; a limit of less than twice as much is no limit.
 _MARGIN: Final = 10.0
 _EXHAUSTED_KEPT: Final = 1000
@@ -92,7 +94,8 @@ def _split(options: MediaOptions, most: float) -> MediaOptions:
     The server may name no limit, so each refusal halves them.
     """
     longest = most - _MARGIN if most > 2 * _MARGIN else options.piece_seconds / 2
-    return replace(options, piece_seconds=min(options.piece_seconds, max(longest, _SHORTEST_PIECE)))
+    shorter = max(longest, _SHORTEST_PIECE)
+    return replace(options, piece_seconds=shorter) if options.piece_seconds - shorter > _SAME else options
 
 
 class Exhausted:
