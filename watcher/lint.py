@@ -5,10 +5,10 @@ a last line of digits for the next caption's number, strips tags and joins what 
 files the two agree, and a test holds them to it.
 """
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from watcher.cues import Broken, Cue, Rules
 from watcher.cues.check import check
 from watcher.cues.text import clean
 from watcher.languages import code
+from watcher.text import unescaped
 
 #: What is counted, in the order of the report: `watcher.cues.Broken`'s rules, and what only a file can break.
 COUNTED: Final = (
@@ -190,25 +191,20 @@ class _Parsed:
 
     def _paragraph(self, number: int, paragraph: Sequence[str], kind: str) -> None:
         """Read what stands between two blank lines: one caption, or several that nothing parts."""
-        at = next((index for index, line in enumerate(paragraph) if _TIMES[kind].match(line)), None)
-        if at is None:
-            for offset, line in enumerate(paragraph):
-                self._unread(number + offset, line)
-            return
-        for offset, line in enumerate(paragraph[: max(0, at - 1)]):
+        times = [index for index, line in enumerate(paragraph) if _TIMES[kind].match(line)]
+        first = times[0] if times else len(paragraph) + 1
+        for offset, line in enumerate(paragraph[: max(0, first - 1)]):
             self._unread(number + offset, line)
-        if at and kind == "srt" and not paragraph[at - 1].strip().isdecimal():
-            self._unread(number + at - 1, paragraph[at - 1])
-        body = paragraph[at + 1 :]
-        follows = next((index for index, line in enumerate(body) if _TIMES[kind].match(line)), None)
-        if follows is not None:
-            # The next caption's times, and its number before them, with no blank line between.
-            cut = follows - 1 if follows and body[follows - 1].strip().isdecimal() else follows
-            self._unread(number + at + 1 + cut, "no blank line before this caption")
-            self._cue(number + at, paragraph[at], body[:cut], kind)
-            self._paragraph(number + at + 1 + cut, body[cut:], kind)
-        else:
-            self._cue(number + at, paragraph[at], body, kind)
+        if times and first and kind == "srt" and not paragraph[first - 1].strip().isdecimal():
+            self._unread(number + first - 1, paragraph[first - 1])
+        for at, following in zip_longest(times, times[1:]):
+            behind = len(paragraph)
+            if following is not None:
+                # The next caption's times, and its number before them, with no blank line between.
+                numbered = following - 1 > at and paragraph[following - 1].strip().isdecimal()
+                behind = following - 1 if numbered else following
+                self._unread(number + behind, "no blank line before this caption")
+            self._cue(number + at, paragraph[at], paragraph[at + 1 : behind], kind)
 
     def _cue(self, number: int, times: str, body: Sequence[str], kind: str) -> None:
         match = _TIMES[kind].match(times)
@@ -231,7 +227,7 @@ def _shown(line: str, kind: str) -> str:
     shown = clean(line)
     if kind == "vtt":
         # Only then: what was escaped is text, whatever it looks like.
-        shown = html.unescape(_SPAN.sub("", shown))
+        shown = unescaped(_SPAN.sub("", shown))
     return shown
 
 
@@ -250,9 +246,11 @@ def _paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 
 _TIMES: Final = {
     "srt": re.compile(
-        r"\s*(?P<start>\d+:\d{1,2}:\d{1,2}[,.]\d{1,3})\s*-->\s*(?P<end>\d+:\d{1,2}:\d{1,2}[,.]\d{1,3})(?=\s|$)"
+        r"\s*(?P<start>\d{1,9}:\d{1,2}:\d{1,2}[,.]\d{1,3})\s*-->\s*(?P<end>\d{1,9}:\d{1,2}:\d{1,2}[,.]\d{1,3})(?=\s|$)"
     ),
-    "vtt": re.compile(r"\s*(?P<start>(?:\d+:)?\d\d:\d\d\.\d{3})\s*-->\s*(?P<end>(?:\d+:)?\d\d:\d\d\.\d{3})(?=\s|$)"),
+    "vtt": re.compile(
+        r"\s*(?P<start>(?:\d{1,9}:)?\d\d:\d\d\.\d{3})\s*-->\s*(?P<end>(?:\d{1,9}:)?\d\d:\d\d\.\d{3})(?=\s|$)"
+    ),
 }
 #: Any span of WebVTT that `clean` does not know.
 _SPAN: Final = re.compile(r"<[^<>]*>")

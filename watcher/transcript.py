@@ -5,13 +5,14 @@ All times are seconds from the start of the recording (or of the piece, before j
 
 import math
 import re
-import unicodedata
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
+
+from watcher.text import nfkc
 
 #: A token is a written word; where words are not set apart by blanks (Han, Kana, Thai, Lao, Khmer …), a character.
 _TOKEN: Final = re.compile(
@@ -27,7 +28,8 @@ _EDGE: Final = 0.15
 _COVERED: Final = 0.5
 #: Seconds that two names must speak at the same time to be one speaker's: a word.
 _TOGETHER: Final = 0.3
-#: Words looked at in a stretch that two parts share: far more than can be said in its 2 seconds.
+#: Words looked at in a stretch that two parts share: far more than can be said in its 2 seconds and what lies around them.
+#: Comparing them takes time with the square of their number.
 _MOST_SHARED: Final = 200
 #: Tokens in a second of quick speech; and how many may be misheard at an untimed border's ragged edges.
 _QUICK: Final = 6.0
@@ -198,12 +200,17 @@ def _same_speakers(before: Part, named: Mapping[str, _Speaker], after: Part) -> 
         for begin, behind, name in theirs:
             if (seconds := min(end, behind) - max(start, begin)) > 0:
                 together[named[ours], name] += seconds
-    pairs = {}
-    for (speaker, name), seconds in together.items():
-        rivals = [other for pair, other in together.items() if (pair[0] == speaker) != (pair[1] == name)]
-        if seconds >= _TOGETHER and seconds > max(rivals, default=0.0):
-            pairs[name] = speaker
-    return pairs
+    # Of each speaker and of each name the longest two.
+    longest: defaultdict[_Speaker | str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for pair, seconds in together.items():
+        for one in pair:
+            longest[one] = sorted([*longest[one], seconds])[1:]
+    return {
+        name: speaker
+        for (speaker, name), seconds in together.items()
+        if seconds >= _TOGETHER
+        and all(seconds == most and seconds > second for second, most in (longest[speaker], longest[name]))
+    }
 
 
 def _shared_speeches(part: Part, low: float, high: float) -> list[tuple[float, float, str]]:
@@ -300,11 +307,6 @@ class _Token:
         """Seconds by which the time may be wrong."""
         return _NEAR if self.exact else _NEAR_SEGMENTS
 
-    def covered(self, others: Sequence["_Token"]) -> bool:
-        """Say whether most of its time is taken by the others."""
-        shared = sum(max(0.0, min(self.end, other.end) - max(self.start, other.start)) for other in others)
-        return shared > _COVERED * (self.end - self.start)
-
     def beside(self, others: Sequence["_Token"]) -> bool:
         """Say whether one of the others may be said at the same moment."""
         return any(other.start - self.doubt < self.end and self.start < other.end + self.doubt for other in others)
@@ -316,29 +318,83 @@ def _seam(ahead: Sequence[Segment], behind: Sequence[Segment], start: float, end
     # Only what lies near the overlap can be doubled; the rest is kept whatever happens.
     low = sum(token.end < start - token.doubt for token in ours)
     tail, head = ours[low:], theirs[: sum(token.start <= end + token.doubt for token in theirs)]
-    pairs = _matches(tail, head)
     middle = (start + end) / 2
-    seams = [(i + 1, j + 1) for i, j in pairs.items()]
-    seams += [
-        (sum(token.middle < moment for token in tail), sum(token.middle < moment for token in head))
-        for moment in (middle, end, start)
-    ]
-    seams.append((len(tail), 0))
 
-    def cost(seam: tuple[int, int]) -> tuple[int, float]:
-        kept, dropped = seam
-        edges = [token.end for token in tail[max(kept - 1, 0) : kept]] + [
-            token.start for token in head[dropped : dropped + 1]
-        ]
-        return _damage(tail, head, pairs, seam, (start, end)), max((abs(edge - middle) for edge in edges), default=0.0)
+    def parted(moment: float) -> tuple[int, int]:
+        return sum(token.middle < moment for token in tail), sum(token.middle < moment for token in head)
 
-    kept, dropped = min(seams, key=cost)
+    if max(len(tail), len(head)) > _MOST_SHARED:
+        kept, dropped = parted(middle)
+    else:
+        kept, dropped = _best_seam(tail, head, [parted(moment) for moment in (middle, end, start)], (start, end))
     # A full stop that stands alone goes with the word before it.
     while kept < len(tail) and not tail[kept].key:
         kept += 1
     while 0 < dropped < len(head) and not head[dropped].key:
         dropped += 1
     return low + kept, dropped
+
+
+def _best_seam(
+    tail: Sequence[_Token], head: Sequence[_Token], seams: Sequence[tuple[int, int]], edges: tuple[float, float]
+) -> tuple[int, int]:
+    """Return how many tokens of `tail` and of `head` to keep and to leave out: at a word that both have, or one of `seams`."""
+    overlap = _Overlap(tail, head, edges)
+    middle = sum(edges) / 2
+
+    def cost(seam: tuple[int, int]) -> tuple[int, float]:
+        kept, dropped = seam
+        borders = [token.end for token in tail[max(kept - 1, 0) : kept]]
+        borders += [token.start for token in head[dropped : dropped + 1]]
+        return overlap.damage(kept, dropped), max((abs(border - middle) for border in borders), default=0.0)
+
+    return min([*((i + 1, j + 1) for i, j in overlap.pairs.items()), *seams, (len(tail), 0)], key=cost)
+
+
+class _Overlap:
+    """What two parts heard in the stretch that they share: `tail` and `head`; `edges` are its bounds (seconds)."""
+
+    def __init__(self, tail: Sequence[_Token], head: Sequence[_Token], edges: tuple[float, float]) -> None:
+        self.tail, self.head = tail, head
+        self.pairs = _matches(tail, head)
+        self._back = {j: i for i, j in self.pairs.items()}
+        ours, theirs = _unpaired(tail, self.pairs), _unpaired(head, self._back)
+        single, other_single = [tail[i] for i in ours], [head[j] for j in theirs]
+        # Half a word stands at its piece's edge, and the other piece has something else there.
+        self._halves = {i for i in ours if tail[i].end > edges[1] - _EDGE and tail[i].beside(other_single)}
+        self._other_halves = {j for j in theirs if head[j].start < edges[0] + _EDGE and head[j].beside(single)}
+        # Evenly spread times tell nothing of a single word.
+        exact = all(token.exact for token in (*tail, *head))
+        # From which token of `head` on, and up to which of `tail`, others take most of a token's time.
+        self._covered = [len(head) - _covering(token, reversed(head)) if exact else -1 for token in tail]
+        self._other_covered = [_covering(token, tail) if exact else len(tail) + 1 for token in head]
+
+    def damage(self, kept: int, dropped: int) -> int:
+        """Weigh what a seam loses (four times), and what it doubles or leaves of half words (once)."""
+        tail, head, pairs, back = self.tail, self.head, self.pairs, self._back
+        lost = sum(
+            pairs[i] < dropped if i in pairs else dropped > self._covered[i]
+            for i in range(kept, len(tail))
+            if tail[i].key and i not in self._halves
+        ) + sum(
+            back[j] >= kept if j in back else kept < self._other_covered[j]
+            for j in range(dropped)
+            if head[j].key and j not in self._other_halves
+        )
+        doubled = sum(pairs.get(i, -1) >= dropped or dropped <= self._covered[i] for i in range(kept) if tail[i].key)
+        halves = sum(i < kept for i in self._halves) + sum(j >= dropped for j in self._other_halves)
+        return 4 * lost + doubled + halves
+
+
+def _covering(token: _Token, others: Iterable[_Token]) -> int:
+    """Return how many of the others, in this order, take most of a token's time; more than there are where they do not."""
+    shared = 0.0
+    count = 0
+    for count, other in enumerate(others, 1):
+        shared += max(0.0, min(token.end, other.end) - max(token.start, other.start))
+        if shared > _COVERED * (token.end - token.start):
+            return count
+    return count + 1
 
 
 def _matches(tail: Sequence[_Token], head: Sequence[_Token]) -> dict[int, int]:
@@ -366,37 +422,6 @@ def _matches(tail: Sequence[_Token], head: Sequence[_Token]) -> dict[int, int]:
         else:
             j += 1
     return pairs
-
-
-def _damage(
-    tail: Sequence[_Token],
-    head: Sequence[_Token],
-    pairs: Mapping[int, int],
-    seam: tuple[int, int],
-    edges: tuple[float, float],
-) -> int:
-    """Weigh what a seam loses (four times), and what it doubles or leaves of half words (once)."""
-    kept, dropped = seam
-    back = {j: i for i, j in pairs.items()}
-    # Half a word stands at its piece's edge, and the other piece has something else there.
-    single, other_single = [tail[i] for i in _unpaired(tail, pairs)], [head[j] for j in _unpaired(head, back)]
-    halves = {i for i in _unpaired(tail, pairs) if tail[i].end > edges[1] - _EDGE and tail[i].beside(other_single)}
-    other_halves = {j for j in _unpaired(head, back) if head[j].start < edges[0] + _EDGE and head[j].beside(single)}
-    # Evenly spread times tell nothing of a single word.
-    exact = all(token.exact for token in (*tail, *head))
-    ours = {i for i, token in enumerate(tail[:kept]) if token.key}
-    theirs = {j for j, token in enumerate(head[dropped:], dropped) if token.key}
-    lost = sum(
-        pairs[i] not in theirs if i in pairs else not (exact and token.covered(head[dropped:]))
-        for i, token in enumerate(tail)
-        if token.key and i not in ours | halves
-    ) + sum(
-        back[j] not in ours if j in back else not (exact and token.covered(tail[:kept]))
-        for j, token in enumerate(head)
-        if token.key and j not in theirs | other_halves
-    )
-    doubled = sum(pairs.get(i) in theirs or (exact and tail[i].covered(head[dropped:])) for i in ours)
-    return 4 * lost + doubled + len(halves & ours) + len(other_halves & theirs)
 
 
 def _unpaired(tokens: Sequence[_Token], pairs: Mapping[int, int]) -> list[int]:
@@ -514,4 +539,4 @@ def _cut(segment: Segment, tokens: Sequence[_Token], low: int, high: int) -> Seg
 
 
 def _key(text: str) -> str:
-    return "".join(sign for sign in unicodedata.normalize("NFKC", text).casefold() if sign.isalnum())
+    return "".join(sign for sign in nfkc(text).casefold() if sign.isalnum())

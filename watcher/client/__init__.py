@@ -7,7 +7,7 @@ content, and says of every refusal whose fault it is (see `errors`). `parse` rea
 from watcher.client.client import Client, parse
 from watcher.client.endpoint import Endpoint
 from watcher.client.form import Memory
-from watcher.client.request import Answer, Limits, Request, Voice
+from watcher.client.request import Answer, Limits, Request, Voice, fitted
 from watcher.client.wire import Upload
 
-__all__ = ["Answer", "Client", "Endpoint", "Limits", "Memory", "Request", "Upload", "Voice", "parse"]
+__all__ = ["Answer", "Client", "Endpoint", "Limits", "Memory", "Request", "Upload", "Voice", "fitted", "parse"]

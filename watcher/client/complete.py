@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Final
 
-from watcher.client.found import Item, spliced
+from watcher.client.found import Item, together
 
 #: Letters of a text, and letters of segments, that stand for each other.
 _Difference = tuple[slice, slice]
@@ -243,4 +242,4 @@ def _inserted(text: str, missing: Sequence[tuple[int, str]]) -> str:
             begin = place
         passed += len(letters(written))
     pieces = [*parts, text[begin:]]
-    return reduce(spliced, [piece.strip() for piece in pieces if piece.strip()])
+    return together(piece.strip() for piece in pieces)

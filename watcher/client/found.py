@@ -1,7 +1,7 @@
 """What was found in an answer, before its times are made sense of: the values between the readers and the transcript."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,6 +53,18 @@ class Found:
 
 def spliced(before: str, after: str) -> str:
     """Return two texts as one, with a blank between them where their scripts have one."""
+    return before + _between(before, after) + after
+
+
+def together(texts: Iterable[str]) -> str:
+    """Return several texts as one, as `spliced` does with two."""
+    parts = [""]
+    for text in filter(None, texts):
+        parts += [_between(parts[-1], text), text]
+    return "".join(parts)
+
+
+def _between(before: str, after: str) -> str:
     if not before or not after or (UNSPACED.match(before[-1]) and UNSPACED.match(after[0])):
-        return before + after
-    return f"{before} {after}"
+        return ""
+    return " "

@@ -17,7 +17,7 @@ _TOKEN: Final = re.compile(r"<\|([^|<>\n]{1,40})\|>|</?s>|<(?:pad|unk|bos|eos|as
 _CODE: Final = re.compile(r"[a-z]{2,3}")
 _TIME: Final = re.compile(r"<\|(\d{1,6}(?:\.\d{1,3})?)\|>")
 _BRACKETED_TIME: Final = re.compile(r"\[(\d{1,6}\.\d{1,3})\]")
-_SPEAKER: Final = re.compile(r"\s*\[(S\d{1,3})\]")
+_SPEAKER: Final = re.compile(r"\[(S\d{1,3})\]")
 
 
 def unmarked(text: str) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def timed(text: str) -> list[Item] | None:
     for time, behind in pairwise([*times, None]):
         assert time is not None  # noqa: S101 - only the last one is None, for mypy
         said = text[time.end() : behind.start() if behind else len(text)]
-        speaker = _SPEAKER.match(said)
+        speaker = _SPEAKER.match(said.lstrip())
         said = _SPEAKER.sub("", said)
         if said.strip():
             end = float(behind[1]) if behind else None

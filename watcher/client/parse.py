@@ -11,18 +11,19 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
 from itertools import accumulate, groupby, pairwise
 from typing import Any, Final
 
 from watcher.client import markup
+from watcher.client.bounds import bounded, check_size
 from watcher.client.complete import completed, letters
 from watcher.client.events import payloads
-from watcher.client.found import Found, Item, Unfit, spliced
+from watcher.client.found import Found, Item, Unfit, spliced, together
 from watcher.client.shapes import ReadText, found_in, item_of, joined, number
 from watcher.client.subtitle import captions, is_subtitle
 from watcher.client.timing import clamped, filled, in_seconds, length_claimed, pointless, shared_out
 from watcher.languages import code
+from watcher.text import stream_safe
 from watcher.transcript import Segment, Transcript, Word
 
 
@@ -32,10 +33,14 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
     `language` is used where the answer names none. `plain`: text, srt or vtt was asked, where nothing means silence.
     Raises Unfit.
     """
+    check_size(body, seconds)
     text = _decoded(body).strip()
     if not text and not plain:
         raise Unfit("the answer is empty")
-    return _assembled(_of_text(text, wraps=_WRAPS, body=True), seconds, code(language))
+    try:
+        return _assembled(_of_text(text, wraps=_WRAPS, body=True), seconds, code(language))
+    except RecursionError as exc:
+        raise Unfit("the answer is nested too deeply") from exc
 
 
 #: How often a text is looked into for JSON, an event stream or a subtitle: the body, and a text in it.
@@ -108,11 +113,11 @@ def _of_text(text: str, *, wraps: int, body: bool = False) -> Found:
 
 def _unfenced(text: str) -> str:
     """Return what stands in a block of code, as language models wrap what they answer; any other text as it is."""
-    fenced = _FENCED.fullmatch(text)
-    return fenced[1].strip() if fenced else text
+    first, _, rest = text.partition("\n")
+    return rest.removesuffix("```").strip() if rest.endswith("```") and _FENCE.fullmatch(first.rstrip()) else text
 
 
-_FENCED: Final = re.compile(r"```[\w-]{0,20}\s*\n([\s\S]*?)\n?\s*```")
+_FENCE: Final = re.compile(r"```[\w-]{0,20}")
 
 
 def _is_page(text: str) -> bool:
@@ -127,13 +132,13 @@ _PAGE: Final = re.compile(
     r"(title|style|center|div|table|form|pre|h[1-6]|error|errors)[\s/>])",
     re.IGNORECASE,
 )
-_LITERAL: Final = r"(?:-?\d+(?:\.\d+)?|true|false|null)"
+_LITERAL: Final = r"(?:-?\d++(?:\.\d++)?|true|false|null)"
 #: What begins like JSON: a brace before a name, a bracket before values alone. Labels such as ``[Music]``, ``{laughs}``,
 #: ``{Music: soft}`` and ``[12, 13 and 14]`` do not.
 _BROKEN_JSON: Final = re.compile(
-    r"""\{\s*(?:["'{\[}]|(?![\w -]{1,60}:[^{}"\[\]\n]{0,200}\}\s*[^\s,\]}])[\w -]{1,60}:)|"""
-    r"""\[\s*(?:['{\[\]]|"(?:[^"\\]|\\.)*(?:$|"\s*(?:[,\]]|$)))|"""
-    rf"""\[\s*{_LITERAL}\s*(?:,\s*{_LITERAL}\s*)*(?:,\s*(?:["{{\[][\s\S]*)?)?\]?\s*$"""
+    r"""\{\s*+(?:["'{\[}]|(?![\w -]{1,60}:[^{}"\[\]\n]{0,200}\}\s*+[^\s,\]}])[\w -]{1,60}:)|"""
+    r"""\[\s*+(?:['{\[\]]|"(?:[^"\\]|\\.)*+(?:$|"\s*+(?:[,\]]|$)))|"""
+    rf"""\[\s*+{_LITERAL}\s*+(?:,\s*+{_LITERAL}\s*+)*+(?:,\s*+(?:["{{\[][\s\S]*)?+)?+\]?+\s*+$"""
 )
 
 
@@ -207,6 +212,7 @@ def _assembled(found: Found, seconds: float, language: str) -> Transcript:
     text, spoken = _clean(found.text)
     segments, languages = _cleaned(found.segments or _lines(found))
     words, _ = _cleaned(found.words)
+    text, segments, words = bounded(text, segments, [word for word in words if word.text], seconds)
     size = max(len(text), *(sum(len(item.text) for item in items) for items in (segments, words)))
     claimed = length_claimed(found.duration, seconds, size)
     length = max(seconds, claimed)
@@ -217,7 +223,7 @@ def _assembled(found: Found, seconds: float, language: str) -> Transcript:
     words = [] if pointless(words) else filled(words, 0.0, _soon(words, duration))
     segments = _with_words(segments, inner)
     if words and not any(item.start is not None or item.end is not None for item in segments):
-        text = text or reduce(spliced, [item.text for item in segments], "")
+        text = text or together(item.text for item in segments)
         segments, words = _grouped(text, words), []
     segments = completed(segments, text)
     # An empty segment may still tell when the one before it ended.
@@ -256,7 +262,7 @@ def _cleaned(items: Sequence[Item]) -> tuple[list[Item], list[str]]:
     for item in items:
         text, language = _clean(item.text)
         words = [word for word in _cleaned(item.words)[0] if word.text]
-        text = text or reduce(spliced, [word.text for word in words], "")
+        text = text or together(word.text for word in words)
         kept.append(replace(item, text=text, speaker=_clean(item.speaker)[0], words=tuple(words)))
         languages.append(language)
     return kept, languages
@@ -378,12 +384,12 @@ def _slices(text: str, words: Sequence[Item]) -> list[str]:
 def _clean(text: str) -> tuple[str, str]:
     """Return one line of text that any output can hold, and the language that its markup names.
 
-    No markup of models, no control characters, no lone surrogates, single blanks.
+    No markup of models, no control characters, no lone surrogates, single blanks, and no more than 30 marks on a letter.
     """
     if not text.isascii():
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text, language = markup.unmarked(text)
-    return " ".join(_CONTROL.sub("", text).split()), language
+    return stream_safe(" ".join(_CONTROL.sub("", text).split())), language
 
 
 #: C0 and C1 controls but white space, byte order marks, and the signs that turn writing around.

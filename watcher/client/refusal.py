@@ -142,8 +142,7 @@ def _of_body(body: bytes) -> Refusal:
     if not text:
         return Refusal(0, Shape.EMPTY)
     if text[0] == "<":
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        return Refusal(0, Shape.HTML, message=_line(title[1]) if title else "")
+        return Refusal(0, Shape.HTML, message=_line(_title_of(text)))
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -151,6 +150,12 @@ def _of_body(body: bytes) -> Refusal:
     if isinstance(value, dict):
         return _of_object(value)
     return Refusal(0, Shape.TEXT if isinstance(value, str) else Shape.JSON, message=_line(str(value)))
+
+
+def _title_of(page: str) -> str:
+    begin = _TITLE.search(page)
+    end = _TITLE_END.search(page, begin.end()) if begin else None
+    return page[begin.end() : end.start()] if begin and end else ""
 
 
 def _of_object(value: Mapping[str, Any]) -> Refusal:
@@ -233,11 +238,13 @@ def _unwrapped(found: Refusal) -> Refusal:
 
 _BODY_BYTES: Final = 64 * 1024
 _MESSAGE_CHARACTERS: Final = 1000
+_TITLE: Final = re.compile(r"<title[^<>]*>", re.IGNORECASE)
+_TITLE_END: Final = re.compile(r"</title>", re.IGNORECASE)
 _STATION_KIND: Final = re.compile(r"(one|new)_api_(error|panic)")
-_REQUEST_ID: Final = re.compile(r"\s*\(request id: [^)]*\)")
+_REQUEST_ID: Final = re.compile(r" ?\(request id: [^()]*\)")
 _PREFIX: Final = re.compile(r"^(?:litellm\.\w+: (?:\w+: )?(?:\w+Exception - )?|openai error: )+")
 _LITELLM_TAIL: Final = re.compile(r"\.? ?(?:Received Model Group=|Available Model Group Fallbacks=).*$")
-_INNER: Final = re.compile(r"type (?P<kind>.*?), code (?P<code>.*?), message (?P<message>.*)$")
+_INNER: Final = re.compile(r"(?>type (?P<kind>.*?), code )(?>(?P<code>.*?), message )(?P<message>.*)$")
 
 
 def _word(value: object) -> str:

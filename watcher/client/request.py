@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from watcher.job import ResultWarning
+from watcher.text import stream_safe
 from watcher.transcript import Transcript
 
 #: Whisper reads the last 224 tokens of a prompt and ignores the rest without notice; Groq refuses above 896 characters.
@@ -28,10 +29,14 @@ class Request:
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown task; bring the language to the code servers know (``zh``, never ``zh-CN``)."""
+        """Refuse an unknown task; bring the language to the code servers know (``zh``, never ``zh-CN``).
+
+        A prompt is whatever the writers of a folder want: marks without end are cut.
+        """
         if self.task not in {"transcribe", "translate"}:
             message = f"task must be transcribe or translate, not {self.task!r}"
             raise ValueError(message)
+        object.__setattr__(self, "prompt", stream_safe(self.prompt))
         object.__setattr__(self, "language", self.language.strip().lower().replace("_", "-").partition("-")[0])
 
     def parameters(self, model: str) -> str:

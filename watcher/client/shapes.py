@@ -269,9 +269,10 @@ def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> Found | 
 
 def joined(parts: Sequence[Found]) -> Found:
     """Return the parts of one answer as one."""
+    segmented = any(part.segments for part in parts)
     return Found(
         " ".join(part.text for part in parts if part.text),
-        tuple(item for part in parts for item in _segments_or_text(part, parts)),
+        tuple(item for part in parts for item in _segments_or_text(part, segmented=segmented)),
         tuple(word for part in parts for word in part.words),
         next((part.language for part in parts if part.language), ""),
         max((part.duration for part in parts), default=0.0),
@@ -279,9 +280,9 @@ def joined(parts: Sequence[Found]) -> Found:
     )
 
 
-def _segments_or_text(part: Found, parts: Sequence[Found]) -> tuple[Item, ...]:
+def _segments_or_text(part: Found, *, segmented: bool) -> tuple[Item, ...]:
     """Return a part's segments; where only other parts have some, its text is one without times."""
-    if part.segments or part.words or not part.text or not any(other.segments for other in parts):
+    if part.segments or part.words or not part.text or not segmented:
         return part.segments
     return (Item(part.text),)
 

@@ -5,11 +5,12 @@ first hour (LocalAI, core/schema/transcription_format.go: ``01:65:00,000`` is 01
 and times in brackets before the text (whisper.cpp's console: ``[00:00:00.000 --> 00:00:02.500]   Hello``).
 """
 
-import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from watcher.text import unescaped
 
 _CLOCK: Final = r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMING: Final = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
@@ -66,7 +67,7 @@ def captions(text: str) -> list[Caption]:
         if timing.re is _BRACKETED:
             body = f"{timing[9].strip()} {body}"
         voice = _VOICE.search(body)
-        plain = html.unescape(_TAG.sub("", body)).strip()
+        plain = unescaped(_TAG.sub("", body)).strip()
         if plain:
             start, end = _seconds(timing.groups()[:4]), _seconds(timing.groups()[4:8])
             found.append(Caption(start, end, plain, speaker=voice[1].strip() if voice else ""))

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import reduce
 from itertools import accumulate, groupby, pairwise
 from typing import Final
 
-from watcher.client.found import Item, spliced
+from watcher.client.found import Item, together
 
 #: Milli-, micro- and nanoseconds, and the 100 ns of Azure's ticks.
 _UNITS: Final = (1e-3, 1e-6, 1e-7, 1e-9)
@@ -119,9 +118,9 @@ def _with_room(items: Sequence[Item], begin: float, end: float) -> list[Item]:
         tight = low is not None and high is not None and (high - low) * _TIGHT < sum(len(item.text) for item in run)
         speakers = {item.speaker for item in run} - {""}
         if run and tight and before and speakers <= {before.speaker}:
-            kept[-1] = reduce(_together, [before, *run])
+            kept[-1] = _joined(before, [before, *run])
         elif run and tight and after and not before and speakers <= {after.speaker}:
-            after = reduce(_together, [*run, after])
+            after = _joined(after, [*run, after])
         else:
             kept += run
         if after:
@@ -134,10 +133,10 @@ def _timed(item: Item) -> bool:
     return item.start is not None or item.end is not None
 
 
-def _together(first: Item, second: Item) -> Item:
-    """Return two items as one, with the times and metrics of the one that has some."""
-    base = first if _timed(first) else second
-    return replace(base, text=spliced(first.text, second.text), words=(*first.words, *second.words))
+def _joined(base: Item, items: Sequence[Item]) -> Item:
+    """Return items as one, with the times and metrics of `base`."""
+    text = together(item.text for item in items)
+    return replace(base, text=text, words=tuple(word for item in items for word in item.words))
 
 
 def shared_out(items: Sequence[Item]) -> list[Item]:
@@ -175,7 +174,8 @@ def pointless(words: Sequence[Item]) -> bool:
 def _shares(items: Sequence[Item], start: float, end: float) -> list[float]:
     """Return where each item begins when they share a span by the length of their texts."""
     sizes = [max(len(item.text), 1) for item in items]
-    return [start + (end - start) * passed / sum(sizes) for passed in accumulate(sizes[:-1], initial=0)]
+    whole = sum(sizes)
+    return [start + (end - start) * passed / whole for passed in accumulate(sizes[:-1], initial=0)]
 
 
 def clamped(items: Iterable[Item], seconds: float) -> list[Item]:

@@ -9,13 +9,13 @@ between their neighbours by width, with a rest after punctuation. All times here
 
 import math
 import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from watcher.text import nfkc
 from watcher.transcript import Segment, Word
 
 #: A word may lie this far outside its segment: servers round segments to whole or half seconds.
@@ -218,15 +218,23 @@ def _trusted(
     return [anchor if index in rising else None for index, anchor in enumerate(near)]
 
 
-@lru_cache(maxsize=16384)
 def _key(text: str) -> str:
     """Return what is compared of a word: its letters and digits, without case."""
+    return (_known if len(text) <= _WORTH_KEEPING else _folded)(text)
+
+
+#: Characters of a word whose letters are kept in mind: whatever is longer would only fill the memory.
+_WORTH_KEEPING: Final = 64
+
+
+def _folded(text: str) -> str:
     if text.isascii():
         return _NOT_ALNUM.sub("", text).lower()
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = nfkc(text).casefold()
     return "".join(character for character in folded if character.isalnum())
 
 
+_known: Final = lru_cache(maxsize=16384)(_folded)
 _NOT_ALNUM: Final = re.compile("[^0-9A-Za-z]+")
 
 

@@ -94,10 +94,20 @@ def _ends_sentence(before: str, after: str, spoken: Grammar) -> bool:
     return not first.islower()
 
 
-@lru_cache(maxsize=8192)
 def _bare(text: str) -> str:
     """Return a word as the tables have it: lower case, without outer punctuation."""
+    return (_known if len(text) <= _WORTH_KEEPING else _stripped)(text)
+
+
+#: Characters of a word that is kept in mind: whatever is longer would only fill the memory.
+_WORTH_KEEPING: Final = 64
+
+
+def _stripped(text: str) -> str:
     return text.lower().replace("’", "'").strip(_OUTER)
+
+
+_known: Final = lru_cache(maxsize=8192)(_stripped)
 
 
 def _capital(text: str) -> bool:

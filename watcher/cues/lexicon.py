@@ -99,11 +99,11 @@ def _japanese(text: str) -> dict[int, Border]:
         before, after = _script(text[index - 1]), _script(text[index])
         rest = text[index : index + 4]
         if after == _HIRAGANA:
-            known = rest.startswith(_JAPANESE_STARTS) and not text[:index].endswith(_JAPANESE_NOT_AFTER)
+            known = rest.startswith(_JAPANESE_STARTS) and not text.endswith(_JAPANESE_NOT_AFTER, 0, index)
             if known or text[index - 1] == "を":
                 starts[index] = Border.WORD
         elif before == _HIRAGANA:
-            ends_clause = text[:index].endswith(_JAPANESE_CLAUSE_ENDS)
+            ends_clause = text.endswith(_JAPANESE_CLAUSE_ENDS, 0, index)
             starts[index] = Border.CLAUSE if ends_clause else Border.WORD
             if text[index - 1] in "おご" and after == _KANJI and (index < 2 or _script(text[index - 2]) != _HIRAGANA):  # noqa: PLR2004
                 starts[index] = Border.NONE  # the honorific prefix

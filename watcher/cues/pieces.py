@@ -11,6 +11,7 @@ piece wider than a line is cut, or nothing would fit.
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from watcher.cues.lexicon import Border, borders
@@ -49,19 +50,17 @@ def _chunks(text: str) -> list[str]:
     chunks = text.split(" ")
     if not _LONE.search(text):
         return chunks
-    joined: list[str] = []
-    held = ""
+    # Each entry has the chunks that are one; an opening sign waits for what it opens.
+    joined: list[list[str]] = []
+    waits = False
     for chunk in chunks:
-        if _LONE_OPENER.fullmatch(chunk):
-            held += chunk + " "
-        elif joined and not held and _LONE_CLOSER.fullmatch(chunk):
-            joined[-1] += " " + chunk
+        closes = joined and not waits and _LONE_CLOSER.fullmatch(chunk)
+        if waits or closes:
+            joined[-1].append(chunk)
         else:
-            joined.append(held + chunk)
-            held = ""
-    if held:
-        joined.append(held[:-1])
-    return joined
+            joined.append([chunk])
+        waits = _LONE_OPENER.fullmatch(chunk) is not None
+    return [" ".join(together) for together in joined]
 
 
 _LONE: Final = re.compile(r"(?:^| )[^\w\s]{1,3}(?: |$)")
@@ -98,21 +97,21 @@ _ENDS: Final = frozenset("、。，．：；！？」』）】》…,.;:!?)")
 
 
 def _unspaced(chunk: str) -> list[str]:
-    parts: list[str] = []
-    held = ""  # what may not end a line waits for the next character
+    starts: list[int] = []
+    place = 0
+    held: int | None = None  # where that begins which may not end a line, and waits for the next character
     before = ""
     for cluster in graphemes(chunk):
+        here, place = place, place + len(cluster)
         first = cluster[0]
         if first == " ":  # beside a lone sign: see _chunks
-            if parts and not held:
-                parts[-1] += cluster
-            else:
-                held += cluster
+            if not starts and held is None:
+                held = here
             continue
         kind = _kind(first)
         joins = (
-            bool(parts)
-            and not held
+            bool(starts)
+            and held is None
             and (
                 first in _NOT_FIRST
                 or unicodedata.category(first) in {"Pe", "Pf"}
@@ -123,21 +122,15 @@ def _unspaced(chunk: str) -> list[str]:
             )
         )
         if joins:
-            parts[-1] += cluster
             if before == _LETTERS and first in ".,:":
                 kind = _POINT
         elif first in _NOT_LAST or unicodedata.category(first) in {"Ps", "Pi"}:
-            held += cluster
+            held = here if held is None else held
         else:
-            parts.append(held + cluster)
-            held = ""
+            starts.append(here if held is None else held)
+            held = None
         before = kind
-    if held:
-        if parts:
-            parts[-1] += held
-        else:
-            parts.append(held)
-    return parts
+    return [chunk[begin:end] for begin, end in pairwise([*(starts or [0]), len(chunk)])]
 
 
 _LETTERS: Final = "letters"

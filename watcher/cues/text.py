@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from watcher.text import nfc
+
 _ZWJ: Final = "\u200d"
 _RLM: Final = "\u200f"
 
@@ -30,12 +32,12 @@ def clean(text: str) -> str:
     if "<" in text or "{" in text:
         text = _strip_markup(text)
     text = _BLANK_RUNS.sub(" ", text).strip(" ")
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return nfc(text)
 
 
 def scrub(text: str) -> str:
     """Return text as it is, NFC, but for lone surrogates, which no encoder takes: they become U+FFFD."""
-    return text if text.isascii() else unicodedata.normalize("NFC", _SURROGATES.sub("\ufffd", text))
+    return text if text.isascii() else nfc(_SURROGATES.sub("\ufffd", text))
 
 
 def _strip_markup(text: str) -> str:
@@ -89,12 +91,22 @@ _WIDE_LETTER: Final = re.compile(f"[{_HAN}{_KANA}{_HANGUL}\u3105-\u312f]")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 
 
-@lru_cache(maxsize=8192)
 def width(text: str, *, wide: bool) -> int:
     """Count the units of a text (see the module)."""
     if text.isascii():
         return len(text)
+    return (_known_width if len(text) <= _WORTH_KEEPING else _counted)(text, wide)
+
+
+#: Characters of a text whose width is kept in mind; words are shorter, and the longest answers would fill the memory.
+_WORTH_KEEPING: Final = 64
+
+
+def _counted(text: str, wide: bool) -> int:  # noqa: FBT001 -- positional in the innermost loop
     return sum(_units(cluster, wide) for cluster in graphemes(text))
+
+
+_known_width: Final = lru_cache(maxsize=8192)(_counted)
 
 
 def _units(cluster: str, wide: bool) -> int:  # noqa: FBT001 -- positional in the innermost loop

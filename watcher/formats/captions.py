@@ -48,9 +48,16 @@ def _stamp(seconds: float, comma: str) -> str:
 
 def _inert(text: str) -> str:
     """Return text in which no player finds a tag, an override block, a line break or a time line."""
-    text = _TAG.sub("‹\\1›", text.replace("-->", "→"))
+    *parts, last = text.replace("-->", "→").split(">")
+    text = "".join(map(_without_tag, parts)) + last
     text = _ESCAPE.sub("/", text.replace("{", "(").replace("}", ")"))
     return "\n".join(_without_times(line) for line in text.split("\n"))
+
+
+def _without_tag(part: str) -> str:
+    """Return what stands before a sign of more, and that sign; look-alikes take the place of both signs of a tag."""
+    opened = _TAG.search(part)
+    return f"{part[: opened.start()]}‹{part[opened.end() :]}›" if opened else f"{part}>"
 
 
 def _without_times(line: str) -> str:
@@ -76,7 +83,8 @@ def _parted(line: str) -> str:
 #: As pysubs2 1.8 looks for them, anywhere in a line.
 _STAMP: Final = re.compile(r"\d{1,2}:\d{1,2}:\d{1,2}[.,]\d{1,3}")
 _VTT_STAMP: Final = re.compile(r"(\d{2}:\d{2})(\.\d{2,3})")
-_TAG: Final = re.compile(r"<(\s*/?\s*[A-Za-z!?][^>]*)>")
+#: Where a tag begins: from there to the next sign of more it is one.
+_TAG: Final = re.compile(r"<(?=\s*+/?+\s*+[A-Za-z!?])")
 _ESCAPE: Final = re.compile(r"\\(?=[Nnh])")
 
 

@@ -203,6 +203,6 @@ def _only_courtesies(said: str) -> bool:
 
 
 def _echo(said: str, asked: str) -> bool:
-    if len(asked.split()) and f" {said} " in asked and len(said.split()) >= _ECHO_WORDS:
+    if f" {said} " in asked and len(said.split()) >= _ECHO_WORDS:
         return True
     return not said.isascii() and " " not in said and len(said) >= _ECHO_CHARACTERS and said in asked

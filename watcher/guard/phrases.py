@@ -18,10 +18,12 @@ import re
 import unicodedata
 from typing import Final
 
+from watcher.text import nfkc
+
 
 def key(text: str) -> str:
     """Return what is compared of a text."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = nfkc(text).casefold()
     if not folded.isascii():
         # Vowel signs that are written or left out at will, and the dot that a folded Turkish İ leaves.
         folded = "".join(character for character in folded if unicodedata.category(character) != "Mn")

@@ -195,6 +195,7 @@ _WORDS: Final = {
     "api.response": "the server answered",
     "api.degraded": "the server does less than was asked",
     "api.refused": "the server refused",
+    "answer.unusable": "a stored answer cannot be used",
     "gate.paused": "the server asked for a pause",
     "gate.resumed": "work goes on",
     "gate.held": "the queue is held",

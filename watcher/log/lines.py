@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
@@ -85,7 +86,8 @@ def printable(value: str | bytes) -> str:
     if text.isprintable():
         # Nearly every name; a burst of thousands of files logs thousands of them.
         return text
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _surrogates(text) else text
+    with suppress(UnicodeEncodeError):  # half of a character, which no name holds
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
@@ -95,14 +97,6 @@ def _is_socket(stream: TextIO) -> bool:
     except (OSError, ValueError):
         # Not a file, or a closed one.
         return False
-
-
-def _surrogates(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _printable(_logger: object, _method: str, event: _Event) -> _Event:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import structlog
 
 from watcher import container, media, reach
-from watcher.client import Answer, Request, Upload, Voice, parse
+from watcher.client import Answer, Request, Upload, Voice, fitted, parse
 from watcher.errors import (
     AccountError,
     FileError,
@@ -108,8 +108,8 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
     question = _Question(request, content.parameters)
 
     def recalled(cut: Cut, question: _Question) -> Part | None:
-        body = _recalled(ledger, cut, question)
-        return None if body is None else _part(cut, body, question)
+        transcript = _recalled(ledger, cut, question)
+        return None if transcript is None else _part(cut, transcript, question)
 
     parts: list[Part] = []
     for cut in content.cuts:
@@ -124,12 +124,23 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
     return _joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts))
 
 
-def _recalled(ledger: Ledger, cut: Cut, question: _Question) -> bytes | None:
+def _recalled(ledger: Ledger, cut: Cut, question: _Question) -> Transcript | None:
     """Return the stored answer about a piece; None where there is none that counts."""
     body = ledger.recall(cut.digest, question.parameters)
-    if body is None or (question.insistent and empty.is_without_text(_part(cut, body, question).transcript)):
+    return None if body is None else _understood(body, _seconds(cut), question)
+
+
+def _understood(body: bytes, seconds: float, question: _Question) -> Transcript | None:
+    """Return what a stored answer about so much sound says; None where it does not count.
+
+    One that an earlier version took, and that cannot be used, counts as not stored: what is bought anew takes its place.
+    """
+    try:
+        transcript = parse(body, seconds, question.request)
+    except JobError as error:
+        _log.warning("answer.unusable", reason=error.reason, message=error.message)
         return None
-    return body
+    return None if question.insistent and empty.is_without_text(transcript) else transcript
 
 
 def _joined(
@@ -172,9 +183,12 @@ def _settled(
     return parts, (*warnings, *doubts)
 
 
-def _part(cut: Cut, body: bytes, question: _Question) -> Part:
-    start, end = cut.start / _RATE, cut.end / _RATE
-    return Part(start, end, parse(body, end - start, question.request), question.known)
+def _part(cut: Cut, transcript: Transcript, question: _Question) -> Part:
+    return Part(cut.start / _RATE, cut.end / _RATE, transcript, question.known)
+
+
+def _seconds(cut: Cut) -> float:
+    return cut.end / _RATE - cut.start / _RATE
 
 
 class Hearing:
@@ -303,11 +317,12 @@ class Hearing:
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
         with self._tools.turns.take(digest, waiting=self._beat):
             body = ledger.recall(digest, self._parameters)
-            cached = body is not None
-            if body is None:
-                body = self._ask(upload, digest, self._question, form, self._beat, small=True)
-        transcript = parse(body, seconds, self._wanted.request)
-        guarded, prompt = self._wanted.rules.guard, self._wanted.request.prompt
+            transcript = None if body is None else _understood(body, seconds, self._question)
+            cached = transcript is not None
+            if body is None or transcript is None:
+                answer = self._ask(upload, digest, self._question, form, self._beat, small=True)
+                body, transcript = answer.body, answer.transcript
+        guarded, prompt = self._wanted.rules.guard, fitted(self._wanted.request.prompt)
         measured = None
         # The header may say less than the file holds: then true times would be pressed into half of the sound.
         longer = transcript.claimed_seconds > seconds * _LONGER + _LONGER_SECONDS
@@ -452,15 +467,15 @@ class Hearing:
             if other is None:
                 return None
             form = other
-        body = _recalled(self._tools.ledger, cut, question)
-        if body is None:
+        transcript = _recalled(self._tools.ledger, cut, question)
+        if transcript is None:
             try:
-                body = self._asked_again(cut, question, form)
+                transcript = self._asked_again(cut, question, form)
             except (FileError, RemedyError, PassingError) as error:
                 _log.info("api.degraded", reason=error.reason, message=error.message)
-        return None if body is None else _part(cut, body, question)
+        return None if transcript is None else _part(cut, transcript, question)
 
-    def _asked_again(self, cut: Cut, question: _Question, form: Form) -> bytes | None:
+    def _asked_again(self, cut: Cut, question: _Question, form: Form) -> Transcript | None:
         """Cut the piece out once more and ask for it; None where the recording sounds differently by now."""
         tools = self._tools
         with media.Cutting(
@@ -481,9 +496,9 @@ class Hearing:
             while not asked.done():
                 self._beat(2 * _SPELL)
                 wait([asked], timeout=_SPELL)
-            body, cached = asked.result()
+            transcript, cached = asked.result()
         self._paid_again += 0.0 if cached else piece.seconds
-        return body
+        return transcript
 
     @staticmethod
     def _logged(cutting: media.Cutting) -> Iterator[media.Piece]:
@@ -506,15 +521,15 @@ class Hearing:
             )
             yield piece
 
-    def _ask_piece(self, form: Form, question: _Question, upload: Upload, cut: Cut) -> tuple[bytes, bool]:
-        """Return the piece's answer, and whether it was known: another recording may have asked for it meanwhile."""
+    def _ask_piece(self, form: Form, question: _Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
+        """Return what the piece's answer says, and whether it was known: another recording may have asked for it meanwhile."""
         with self._beat.beside() as beat, self._tools.turns.take(cut.digest, waiting=beat):
             known = _recalled(self._tools.ledger, cut, question)
             if known is not None:
                 return known, True
-            return self._ask(upload, cut.digest, question, form, beat, small=False), False
+            return self._ask(upload, cut.digest, question, form, beat, small=False).transcript, False
 
-    def _ask(self, upload: Upload, digest: str, question: _Question, form: Form, beat: Beat, *, small: bool) -> bytes:
+    def _ask(self, upload: Upload, digest: str, question: _Question, form: Form, beat: Beat, *, small: bool) -> Answer:
         """Ask the server through the gate; the answer is in the ledger before anything else happens.
 
         `beat` is the sign of life of the thread that asks.
@@ -550,7 +565,7 @@ class Hearing:
             self._warnings |= dict.fromkeys(answer.warnings)
         self._simplified = self._simplified or answer.simplified
         self._keep(digest, question, answer.body, upload.seconds)
-        return answer.body
+        return answer
 
     def _keep(self, digest: str, question: _Question, body: bytes, seconds: float) -> None:
         tools = self._tools
@@ -587,14 +602,14 @@ def _silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
 class _Requests:
     """The requests of one recording, beside each other, and their answers in the recording's order."""
 
-    def __init__(self, ask: Callable[..., tuple[bytes, bool]], tools: Tools, job: Job) -> None:
+    def __init__(self, ask: Callable[..., tuple[Transcript, bool]], tools: Tools, job: Job) -> None:
         self._ask = ask
         self._tools = tools
         self._job = job
         self._pieces: list[media.Piece] = []
         self._questions: list[_Question] = []
-        self._bodies: dict[int, bytes] = {}
-        self._running: dict[Future[tuple[bytes, bool]], media.Piece] = {}
+        self._answers: dict[int, Transcript] = {}
+        self._running: dict[Future[tuple[Transcript, bool]], media.Piece] = {}
         self._cached: set[int] = set()
 
     @property
@@ -611,12 +626,12 @@ class _Requests:
         """Ask the first of the questions about a piece, unless one is answered already. Raises what an earlier request met."""
         ledger = self._tools.ledger
         answered = ((question, _recalled(ledger, piece.cut, question)) for question in questions)
-        question, body = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
+        question, answer = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
         self._pieces.append(piece)
         self._questions.append(question)
-        if body is not None:
+        if answer is not None:
             self._cached.add(piece.cut.index)
-            self._bodies[piece.cut.index] = body
+            self._answers[piece.cut.index] = answer
             piece.release()
         else:
             ask = partial(self._ask, question, cut=piece.cut)
@@ -645,17 +660,17 @@ class _Requests:
     def parts(self) -> list[Part]:
         """Give the answers, in the recording's order."""
         return [
-            _part(piece.cut, self._bodies[piece.cut.index], question)
+            _part(piece.cut, self._answers[piece.cut.index], question)
             for piece, question in zip(self._pieces, self._questions, strict=True)
         ]
 
-    def _collect(self, done: set[Future[tuple[bytes, bool]]]) -> None:
+    def _collect(self, done: set[Future[tuple[Transcript, bool]]]) -> None:
         for future in done:
             index = self._running.pop(future).cut.index
-            self._bodies[index], cached = future.result()
+            self._answers[index], cached = future.result()
             if cached:
                 self._cached.add(index)
-        heard = [piece for piece in self._pieces if piece.cut.index in self._bodies]
+        heard = [piece for piece in self._pieces if piece.cut.index in self._answers]
         self._tools.ledger.progress(
             self._job,
             piece=len(heard),

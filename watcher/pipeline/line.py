@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from watcher import guard, media, sidecar
+from watcher.client import fitted
 from watcher.cues import Layout, layout
 from watcher.errors import FileError, LeaseLostError
 from watcher.formats import Document, Span
@@ -142,7 +143,7 @@ def _written(
 def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
     if not wanted.rules.guard:
         return heard.transcript
-    reviewed = guard.review(heard.transcript, loudness=heard.content.loudness, prompt=wanted.request.prompt)
+    reviewed = guard.review(heard.transcript, loudness=heard.content.loudness, prompt=fitted(wanted.request.prompt))
     for segment in reviewed.segments:
         if segment.flags:
             _log.info(

@@ -1,0 +1,198 @@
+"""Answers made to keep the daemon busy for ever: it stays alive, does its other work, and ends when it is told to.
+
+Each of them froze the process for good: normalization and patterns took time with the square of the answer, and held up
+every thread meanwhile, that of the signals, too; the stored answer did it again after each restart.
+"""
+
+import hashlib
+import shutil
+import sqlite3
+import zlib
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import Daemon, daemon, eventually
+from hostile import ENVIRON, recording
+from servers.fault import Answer, FaultServer, Received, heard
+
+#: What a server may put into the text of a segment, for half a second of sound.
+TEXTS = {
+    "marks": "a" + "\u0301\u0323" * 150_000,
+    "marks that normalization brings forth": "a" + "\u0301\uff9e" * 150_000,
+    "zero-width words": "\u200b " * 60_000,
+    "zero-width words without blanks": "\u200b\u3001" * 60_000,
+    "brackets": "(" * 200_000,
+    "tags": "<b " * 60_000,
+}
+#: The words of one segment each.
+WORDS = {
+    "zero-width words": ["\u200b"] * 6_000,
+    "a word a letter": list("so many words in no time at all ") * 200,
+    "marks": ["a" + "\u0301\u0323" * 2_000] * 50,
+}
+BODIES = {
+    "newlines": "1" + "\n" * 200_000 + "x",
+    "blanks": "1" + " " * 200_000 + "x",
+    "blanks in broken JSON": "[1" + " " * 200_000 + "x",
+    "blanks behind a time": "[0.00]" + " " * 200_000 + "x",
+    "voices": "1\n00:00:00,000 --> 00:00:00,400\n" + "<v a" * 20_000,
+    "tags": "1\n00:00:00,000 --> 00:00:00,400\n" + "<i " * 20_000,
+    "a reference beyond all numbers": "1\n00:00:00,000 --> 00:00:00,400\n&#" + "9" * 5_000 + ";",
+    "events": 'data: "a"\n\n' * 20_000,
+    "objects": '{"text": "a"}\n' * 20_000,
+    "lists inside each other": '{"text": ' + "[" * 900 + "]" * 900 + "}",
+    "times inside each other": '{"segments": [' + '{"timestamp": ' * 900 + "1" + "}" * 900 + "]}",
+}
+
+
+def answers() -> dict[str, Any]:
+    """Give every answer by a name for its recording."""
+    found: dict[str, Any] = {f"body {name}": body for name, body in BODIES.items()}
+    for name, text in TEXTS.items():
+        found[f"text {name}"] = {"text": text, "segments": [{"start": 0.0, "end": 0.4, "text": text}]}
+    for name, spoken in WORDS.items():
+        words = [{"word": word, "start": 0.0, "end": 0.4} for word in spoken]
+        text = " ".join(spoken)
+        found[f"words {name}"] = {"text": text, "segments": [{"start": 0.0, "end": 0.4, "text": text, "words": words}]}
+    return found
+
+
+def words(url: str, **settings: object) -> list[str]:
+    """Give the settings of a daemon as words of its command line."""
+    given = {
+        "api.url": url,
+        "api.key": "sk-test-key",
+        **{key.replace("__", "."): value for key, value in settings.items()},
+    }
+    return [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+
+
+#: Two segments of a thousand words, at the beginning and at the end of whatever piece they are about.
+CROWD = "a b " * 500
+
+
+def crowded(seconds: float) -> Answer:
+    """Answer with more words at both ends of a piece than can be said there."""
+    spans = ((0.0, 2.0), (seconds - 2.0, seconds))
+    return Answer({"text": f"{CROWD} {CROWD}", "segments": [{"start": a, "end": b, "text": CROWD} for a, b in spans]})
+
+
+@pytest.mark.timeout(120)
+def test_hostile_answers_freeze_nothing_harm_no_other_file_and_are_bought_twice_at_most(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    hostile = {recording(tmp_path / f"{name}.wav"): Answer(answer) for name, answer in answers().items()}
+    failing = recording(tmp_path / "failing.wav")
+    by_content = {path.read_bytes(): answer for path, answer in hostile.items()}
+    by_content[failing.read_bytes()] = Answer("<title>" * 9_000, status=500)
+    with (
+        FaultServer(lambda received: by_content.get(received.file.data) or heard(received)) as server,
+        daemon(folder, *words(server.url, api__attempts=2), state=tmp_path / "state", environ=ENVIRON) as running,
+    ):
+        # The server is known to give answers that can be read.
+        running.await_event("job.done", path=str(recording(folder / "first.wav")))
+        for path in (*hostile, failing):
+            shutil.copy(path, folder)
+            recording(folder / f"{path.stem} (good).wav")
+        running.await_events("job.done", len(hostile) + 1, patience=90)
+        for path in (*hostile, failing):
+            eventually(partial(met, running, folder / path.name), what=path.name)
+        running.await_event("job.done", path=str(recording(folder / "last.wav")))
+        asked = [entry.file.data for entry in server.journal]
+
+        assert running.stop() == 0
+        assert not running.seen("job.crashed")
+        assert not running.talk
+    assert max(asked.count(content) for content in by_content) == 2
+
+
+def met(running: Daemon, path: Path) -> bool:
+    """Tell whether a recording's answer came, and what to do about it was decided."""
+    return any(running.seen(f"job.{event}", path=str(path)) for event in ("done", "retry", "failed", "released"))
+
+
+@pytest.mark.timeout(120)
+def test_a_hostile_answer_that_is_stored_counts_as_not_stored_and_is_bought_anew_once(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    names = list(answers())
+    with FaultServer() as server:
+        with daemon(folder, *words(server.url), state=state, environ=ENVIRON) as running:
+            files = {name: recording(folder / f"{name}.wav") for name in names}
+            running.await_events("job.done", len(files))
+            assert running.stop() == 0
+        digests = {hashlib.sha256(path.read_bytes()).hexdigest(): name for name, path in files.items()}
+        with closing(sqlite3.connect(state / "ledger.sqlite3")) as ledger, ledger:
+            for digest, name in digests.items():
+                answer = Answer(answers()[name]).content
+                put = ledger.execute("UPDATE answers SET body = ? WHERE digest = ?", (zlib.compress(answer), digest))
+                assert put.rowcount == 1
+        asked = len(server.journal)
+        with daemon(folder, *words(server.url), state=state, environ=ENVIRON) as running:
+            # Under another name the content is known, and its answers are stored.
+            for path in files.values():
+                shutil.copy(path, folder / f"{path.stem} (copy).wav")
+            running.await_events("job.done", len(files), patience=90)
+            unusable = running.seen("answer.unusable")
+            assert running.stop() == 0
+            assert not running.seen("job.crashed")
+        bought = len(server.journal) - asked
+        with daemon(folder, *words(server.url), state=state, environ=ENVIRON) as running:
+            for path in files.values():
+                shutil.copy(path, folder / f"{path.stem} (another copy).wav")
+            running.await_events("job.done", len(files))
+            assert running.stop() == 0
+            assert not running.seen("answer.unusable")
+        assert len(server.journal) - asked == bought
+
+    assert 0 < bought <= len(names)
+    assert len(unusable) >= bought
+    for name, path in files.items():
+        assert (folder / f"{name} (another copy).txt").exists(), path
+
+
+def test_pieces_whose_ends_are_crowded_with_words_are_joined(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    long = recording(tmp_path / "long.wav", seconds=100)
+
+    def script(received: Received) -> Answer:
+        # Pieces come as FLAC, the good file as it is.
+        return heard(received) if received.file.filename.endswith(".wav") else crowded(40.0)
+
+    settings = words("", media__pieces="fixed", media__piece_seconds=40, api__max_upload_mb=1.5)
+    with (
+        FaultServer(script) as server,
+        daemon(
+            folder, *settings, "--set", f"api.url={server.url}", state=tmp_path / "state", environ=ENVIRON
+        ) as running,
+    ):
+        shutil.copy(long, folder)
+        running.await_event("job.done", path=str(folder / "long.wav"))
+        running.await_event("job.done", path=str(recording(folder / "good.wav")))
+
+        assert running.stop() == 0
+        assert len(server.journal) > 3
+
+
+def test_a_prompt_of_marks_keeps_no_other_folder_waiting(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "marks").mkdir(parents=True)
+    prompt = "a" + "\u0301\u0323" * 15_000
+    (folder / "marks" / ".watcher.toml").write_text(f'prompt = "{prompt}"\n')
+    with (
+        FaultServer() as server,
+        daemon(folder, *words(server.url), state=tmp_path / "state", environ=ENVIRON) as running,
+    ):
+        for number in range(5):
+            recording(folder / "marks" / f"{number}.wav")
+        running.await_event("job.done", path=str(recording(folder / "good.wav")))
+        running.await_events("job.done", 6)
+
+        assert running.stop() == 0
+        prompts = {entry.field("prompt") for entry in server.journal}
+
+    assert prompts == {"", "a" + "\u0301\u0323" * 15}

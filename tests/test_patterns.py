@@ -1,0 +1,84 @@
+"""Every regular expression of the package takes steps in proportion to the text, whatever the text is."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import regex_steps
+
+import watcher
+
+ROOT = Path(watcher.__file__).parent
+#: Used through a loop or a table, by `match` or `fullmatch` alone; of others the code is asked.
+ANCHORED = {"CREDITS", "_TIMES"}
+#: For the operator's own settings alone.
+OWN = {"watcher.cli.config._PASSWORD", "watcher.cli.config._PARAMETER", "watcher.client.form._DIARIZE"}
+#: Characters of the texts.
+LENGTH = 300
+#: Steps per character that no pattern needs, with the bounds that some of them have for a repetition.
+MOST = 300
+
+
+def modules() -> Iterator[ModuleType]:
+    for found in pkgutil.walk_packages([str(ROOT)], "watcher."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def patterns() -> Iterator[Any]:
+    """Yield every pattern that stands in a module, and whether it is looked for at one place of a text alone."""
+    for module in modules():
+        tree = ast.parse(Path(module.__file__ or "").read_text())
+        methods: dict[str, set[str]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                methods.setdefault(node.value.id, set()).add(node.attr)
+        for name, value in vars(module).items():
+            if f"{module.__name__}.{name}" in OWN:
+                continue
+            anchored = name in ANCHORED or (bool(methods.get(name)) and methods[name] <= {"match", "fullmatch"})
+            for index, pattern in enumerate(found_in(value)):
+                yield pytest.param(pattern, anchored, id=f"{module.__name__}.{name}.{index}")
+        for node in ast.walk(tree):
+            if called := in_place(node):
+                method, source = called
+                yield pytest.param(
+                    re.compile(source), method in {"match", "fullmatch"}, id=f"{module.__name__}.{source[:30]}"
+                )
+
+
+def found_in(value: Any) -> list["re.Pattern[Any]"]:
+    if isinstance(value, re.Pattern):
+        return [value]
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    return [one for one in value if isinstance(one, re.Pattern)] if isinstance(value, tuple | list) else []
+
+
+def in_place(node: ast.AST) -> tuple[str, str] | None:
+    """Return method and pattern of a call like ``re.search(r"…", text)``."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="re"), attr=method), args=[ast.Constant(value=str(source)), *_]
+        ) if method in {"match", "fullmatch", "search", "sub", "split", "findall", "finditer"}:
+            return method, source
+        case _:
+            return None
+
+
+@pytest.mark.parametrize(("pattern", "anchored"), list(patterns()))
+def test_a_pattern_takes_steps_in_proportion_to_the_text(pattern: "re.Pattern[Any]", anchored: bool) -> None:  # noqa: FBT001 - of a table
+    sys.setrecursionlimit(50_000)
+    for begin, pump, end in regex_steps.attacks(pattern):
+        once, twice = (begin + pump * (length // len(pump)) + end for length in (LENGTH, 2 * LENGTH))
+        taken = regex_steps.steps(pattern, once, anchored=anchored, most=MOST * LENGTH)
+        if taken > 20 * LENGTH:
+            limit = round(2.8 * taken)
+            assert regex_steps.steps(pattern, twice, anchored=anchored, most=limit) <= limit, (begin, pump, end)

@@ -1,0 +1,72 @@
+"""Bound an answer by the sound it is about: what comes after this door may take the server's word for the rest.
+
+People speak some 25 letters and 4 words a second; quick readers, and scripts whose words are single characters, less than
+twice as much. What claims ten times more was not heard. Such text is refused, not cut: nobody can say which part of it was
+said, and half of it with the mark "done" would be worse than a failure that shows how the answer begins. Words and segments
+without end leave their text in place; only the times are taken away, as everywhere where they cannot be meant.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from watcher.client.found import Item, Unfit, together
+
+#: Characters of text: in all, and for each second of sound.
+_CHARACTERS: Final = 2000
+_CHARACTERS_A_SECOND: Final = 400
+#: Segments, or words: in all, and for each second of sound.
+_ITEMS: Final = 400
+_ITEMS_A_SECOND: Final = 20
+#: Bytes of an answer: a word with its times and metrics, written out widely, takes 1,000.
+_BYTES: Final = 1 << 20
+_BYTES_A_SECOND: Final = 20_000
+#: Characters of a speaker's name.
+_NAME: Final = 100
+
+
+def check_size(body: bytes, seconds: float) -> None:
+    """Raise Unfit for an answer of more bytes than `seconds` of sound can fill, before anything is made of it."""
+    if len(body) > _BYTES + _BYTES_A_SECOND * seconds:
+        raise Unfit(f"it has {len(body)} bytes, too many for {seconds:g} s of sound")
+
+
+def bounded(
+    text: str, segments: Sequence[Item], words: Sequence[Item], seconds: float
+) -> tuple[str, list[Item], list[Item]]:
+    """Return text, segments and words of an answer about so much sound, within bounds. Raises Unfit for too much text.
+
+    All texts are clean (`parse`); names of speakers are cut.
+    """
+    most = int(_CHARACTERS + _CHARACTERS_A_SECOND * seconds)
+    size = max(len(text), _size(segments), 0 if text or segments else _size(words))
+    if size > most:
+        raise Unfit(f"it has {size} characters of text, more than can be said in {seconds:g} s of sound")
+    if not _may_be_meant(words, seconds):
+        text, words = text or ("" if segments else together([word.text for word in words])), ()
+    if not _may_be_meant([word for item in segments for word in item.words], seconds):
+        segments = [replace(item, words=()) for item in segments]
+    if len(segments) > _most_items(seconds):
+        said = together([item.text for item in segments])
+        segments = [Item(max(text, said, key=len))]
+    return text, [_named(item) for item in segments], [_named(word) for word in words]
+
+
+def _may_be_meant(words: Sequence[Item], seconds: float) -> bool:
+    """Tell whether so many words, and so much in them, can be heard in so much sound."""
+    return len(words) <= _most_items(seconds) and _size(words) <= _CHARACTERS + _CHARACTERS_A_SECOND * seconds
+
+
+def _most_items(seconds: float) -> float:
+    return _ITEMS + _ITEMS_A_SECOND * seconds
+
+
+def _size(items: Sequence[Item]) -> int:
+    return sum(len(item.text) for item in items)
+
+
+def _named(item: Item) -> Item:
+    if len(item.speaker) <= _NAME and all(len(word.speaker) <= _NAME for word in item.words):
+        return item
+    words = tuple(replace(word, speaker=word.speaker[:_NAME]) for word in item.words)
+    return replace(item, speaker=item.speaker[:_NAME], words=words)
