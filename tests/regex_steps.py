@@ -291,7 +291,7 @@ def attacks(pattern: "re.Pattern[Any]") -> Iterator[tuple[str, str, str]]:
             for pump in sorted(pumps - {""}):
                 if (lead, pump) not in seen:
                     seen.add((lead, pump))
-                    yield from ((lead, pump, end) for end in ("", "\x00", " x"))
+                    yield from ((lead, pump, end) for end in ("\x00", " x"))
 
 
 def _sequences(nodes: list[Any], before: str) -> Iterator[tuple[str, list[Any]]]:

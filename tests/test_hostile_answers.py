@@ -70,12 +70,15 @@ def words(url: str, **settings: object) -> list[str]:
     return [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
 
 
-#: Two segments of a thousand words, at the beginning and at the end of whatever piece they are about.
-CROWD = "a b " * 500
+#: Words at either end of a piece: as many as there may be in the sound of one, and far more than can be said there.
+CROWD = "a b " * 1_300
 
 
-def crowded(seconds: float) -> Answer:
-    """Answer with more words at both ends of a piece than can be said there."""
+def crowded(received: Received) -> Answer:
+    """Answer about a FLAC with more words in its first and last two seconds than can be said there."""
+    info = int.from_bytes(received.file.data[18:26])
+    # RFC 9639: 36 bits of samples, and before them the rate.
+    seconds = (info & (1 << 36) - 1) / (info >> 44)
     spans = ((0.0, 2.0), (seconds - 2.0, seconds))
     return Answer({"text": f"{CROWD} {CROWD}", "segments": [{"start": a, "end": b, "text": CROWD} for a, b in spans]})
 
@@ -157,11 +160,11 @@ def test_a_hostile_answer_that_is_stored_counts_as_not_stored_and_is_bought_anew
 def test_pieces_whose_ends_are_crowded_with_words_are_joined(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    long = recording(tmp_path / "long.wav", seconds=100)
+    long = recording(tmp_path / "long.wav", seconds=120)
 
     def script(received: Received) -> Answer:
         # Pieces come as FLAC, the good file as it is.
-        return heard(received) if received.file.filename.endswith(".wav") else crowded(40.0)
+        return heard(received) if received.file.filename.endswith(".wav") else crowded(received)
 
     settings = words("", media__pieces="fixed", media__piece_seconds=40, api__max_upload_mb=1.5)
     with (

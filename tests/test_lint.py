@@ -185,3 +185,19 @@ def test_an_empty_srt_has_nothing_wrong_with_it() -> None:
 
     assert report.ok
     assert (report.captions, report.seconds) == (0, 0.0)
+
+
+def test_captions_without_blank_lines_between_them_are_read_however_many() -> None:
+    times = [f"00:{n // 60:02d}:{n % 60:02d}" for n in range(3_000)]
+    many = "".join(f"{n}\n{at},000 --> {at},900\nHello\n" for n, at in enumerate(times))
+
+    assert (lint(many, "srt").captions, counts(lint(many, "srt"))["syntax"]) == (3_000, 2_999)
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_numbers_without_end_are_no_times_and_no_characters(kind: str) -> None:
+    digits, header = "9" * 5_000, "WEBVTT\n\n" if kind == "vtt" else ""
+    odd = f"{digits}:00:00.000 --> {digits}:00:01.000\nA\n\n"
+    report = lint(f"{header}{odd}00:00:01.000 --> 00:00:03.000\n&#{digits};\n", kind)
+
+    assert (report.captions, counts(report)["syntax"] > 0) == (1, True)

@@ -80,6 +80,7 @@ def test_auto_is_journal_under_the_journal_and_json_on_a_pipe() -> None:
         (b"esc\x1b[31m", "esc\\x1b[31m"),
         ("\u202egnp.wav", "\\u202egnp.wav"),
         ("sur\udcffrogate", "sur\\xffrogate"),
+        ("half\ud83d", "half\\ud83d"),
     ],
 )
 def test_names_are_made_printable(name: str | bytes, shown: str) -> None:

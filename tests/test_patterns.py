@@ -34,6 +34,7 @@ def modules() -> Iterator[ModuleType]:
 
 def patterns() -> Iterator[Any]:
     """Yield every pattern that stands in a module, and whether it is looked for at one place of a text alone."""
+    seen: set[int] = set()
     for module in modules():
         tree = ast.parse(Path(module.__file__ or "").read_text())
         methods: dict[str, set[str]] = {}
@@ -44,7 +45,8 @@ def patterns() -> Iterator[Any]:
             if f"{module.__name__}.{name}" in OWN:
                 continue
             anchored = name in ANCHORED or (bool(methods.get(name)) and methods[name] <= {"match", "fullmatch"})
-            for index, pattern in enumerate(found_in(value)):
+            for index, pattern in enumerate(one for one in found_in(value) if id(one) not in seen):
+                seen.add(id(pattern))
                 yield pytest.param(pattern, anchored, id=f"{module.__name__}.{name}.{index}")
         for node in ast.walk(tree):
             if called := in_place(node):
@@ -75,6 +77,20 @@ def in_place(node: ast.AST) -> tuple[str, str] | None:
 
 @pytest.mark.parametrize(("pattern", "anchored"), list(patterns()))
 def test_a_pattern_takes_steps_in_proportion_to_the_text(pattern: "re.Pattern[Any]", anchored: bool) -> None:  # noqa: FBT001 - of a table
+    check(pattern, anchored=anchored)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["a+b", r"<title[^>]*>(.*?)</title>", r"\s*(?:\d+\s*\r?\n)?\s*\d+ -->", r"\[\s*\d+\s*\]?\s*$", "(?:a|a)*b"],
+)
+def test_a_pattern_that_backtracks_is_found(source: str) -> None:
+    with pytest.raises((AssertionError, regex_steps.TooManyError)):
+        check(re.compile(source), anchored=False)
+
+
+def check(pattern: "re.Pattern[Any]", *, anchored: bool) -> None:
+    """Hold the steps on a text and on one that is twice as long against each other."""
     sys.setrecursionlimit(50_000)
     for begin, pump, end in regex_steps.attacks(pattern):
         once, twice = (begin + pump * (length // len(pump)) + end for length in (LENGTH, 2 * LENGTH))

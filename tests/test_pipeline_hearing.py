@@ -1,6 +1,7 @@
 """Recordings, a real server, and the ledger in between: what is asked, what is kept, and who is alive meanwhile."""
 
 import os
+import shutil
 import threading
 import wave
 from base64 import b64decode
@@ -51,6 +52,23 @@ def test_a_server_may_refuse_a_form_for_one_reason_after_the_other(tmp_path: Pat
     assert heard.content.seconds == pytest.approx(120, abs=1)
     sent = kinds(asked)
     assert sent == sorted(sent, key=["audio/wav", "audio/flac", "audio/mpeg"].index)
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("stored", ["a" * 100_000, '{"error": {"message": "no"}}', '{"a": "b'])
+def test_a_stored_answer_that_cannot_be_used_is_bought_anew_once(tmp_path: Path, stored: str, *, small: bool) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=5)
+    with scene(lambda _: ANSWER, tmp_path) as (made, asked):
+        first = made.hear(path, small=small)
+        (cut,) = first.content.cuts
+        made.ledger.keep(cut.digest, first.content.parameters, stored.encode(), seconds=5, model="whisper-1")
+        second, third = (
+            made.hear(Path(shutil.copy(path, tmp_path / name)), small=small) for name in ("b.wav", "c.wav")
+        )
+
+        assert [len(heard.cached) for heard in (first, second, third)] == [0, 0, 1]
+        assert first.transcript == second.transcript == third.transcript
+        assert len(asked) == 2
 
 
 def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from watcher.transcript import Part, Segment, Transcript, Word, join, speakers_in_doubt
+from watcher.transcript import Part, Segment, Transcript, Word, join, speakers, speakers_in_doubt
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
@@ -373,3 +373,25 @@ def _even(text: str, start: float, end: float) -> list[Word]:
     texts = text.split() if " " in text else list(text)
     step = (end - start) / len(texts)
     return [Word(one, start + index * step, start + (index + 1) * step) for index, one in enumerate(texts)]
+
+
+def test_ends_that_are_crowded_with_words_are_cut_in_the_middle_of_the_overlap() -> None:
+    said = [f"w{index}" for index in range(400)]
+    ahead = Segment(" ".join(said), 28, 30, words=tuple(_even(" ".join(said), 28, 30)))
+    behind = Segment(" ".join(said), 0, 2, words=tuple(_even(" ".join(said), 0, 2)))
+
+    joined = join([part(0, 30, ahead), part(28, 60, behind)], duration=60)
+
+    assert keys(joined) == said
+
+
+def test_of_many_speakers_at_one_moment_none_is_taken_for_another() -> None:
+    ahead = [Segment(f"a{index}", 28, 30, speaker=f"x{index}") for index in range(150)]
+    behind = [Segment(f"b{index}", 0, 2, speaker=f"y{index}") for index in range(150)]
+
+    named = speakers([part(0, 30, *ahead), part(28, 60, *behind)])
+
+    assert [sorted(names.values()) for names in named] == [
+        sorted(f"1-x{index}" for index in range(150)),
+        sorted(f"2-y{index}" for index in range(150)),
+    ]

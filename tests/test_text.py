@@ -1,0 +1,83 @@
+import ast
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import watcher
+from watcher.text import MOST_MARKS, nfc, nfkc, stream_safe, unescaped
+
+#: Names of files are as short as a file system wants them, and have to stay what they are.
+NORMALIZES = {"text.py", "spelling.py"}
+
+
+def longest_run(text: str) -> int:
+    """Return how many marks of Unicode's decomposition follow each other at most."""
+    longest = run = 0
+    for character in unicodedata.normalize("NFKD", text):
+        run = run + 1 if unicodedata.combining(character) else 0
+        longest = max(longest, run)
+    return longest
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("a" * 100, "a" * 100),
+        ("a" + "\u0301" * 30, "a" + "\u0301" * 30),
+        ("a" + "\u0301" * 31, "a" + "\u0301" * 30),
+        ("\u0301" * 300_000, "\u0301" * 30),
+        ("x" + "\u0301\u0323" * 20 + "y" + "\u0301" * 40 + "z", "x" + "\u0301\u0323" * 15 + "y" + "\u0301" * 30 + "z"),
+        # Marks that take up room, and enclosing ones.
+        ("\u0915" + "\u093e\u20dd" * 20, "\u0915" + "\u093e\u20dd" * 15),
+        # What is no mark, and becomes one when it is normalized.
+        ("\uff76" + "\uff9e" * 40, "\uff76" + "\uff9e" * 30),
+    ],
+    ids=ascii,
+)
+def test_what_goes_beyond_thirty_marks_is_cut_and_all_else_stays(text: str, safe: str) -> None:
+    assert stream_safe(text) == safe
+
+
+@given(st.text(st.sampled_from("a\u0301\u0323\u0344\uff9e\u0e31\u00e9\u200d\u4e2d "), max_size=200))
+def test_a_safe_text_is_one_for_normalization_too(text: str) -> None:
+    safe = stream_safe(text)
+
+    assert stream_safe(safe) == safe
+    # Some marks are made of two, and a letter before them may bring two more.
+    assert longest_run(safe) <= 2 * MOST_MARKS + 2
+    assert [one for one in safe if one in "a\u4e2d "] == [one for one in text if one in "a\u4e2d "]
+
+
+@given(st.text(max_size=30))
+def test_normalization_is_that_of_unicode(text: str) -> None:
+    assert nfc(text) == unicodedata.normalize("NFC", text)
+    assert nfkc(text) == unicodedata.normalize("NFKC", text)
+
+
+def test_nobody_else_calls_normalization() -> None:
+    root = Path(watcher.__file__).parent
+    callers = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "normalize"
+    }
+
+    assert callers == NORMALIZES
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("&lt;b&gt; &amp;amp; &#233;&#xe9;", "<b> &amp; \xe9\xe9"),
+        ("&#" + "9" * 5_000 + ";", "\ufffd"),
+        ("a &# 9 & b", "a &# 9 & b"),
+    ],
+)
+def test_references_are_resolved_whatever_their_number(text: str, plain: str) -> None:
+    assert unescaped(text) == plain
