@@ -2,6 +2,9 @@
 
 import os
 import signal
+import sys
+from types import FrameType
+from typing import Any
 
 from descriptors import beyond_select
 
@@ -31,6 +34,24 @@ def test_any_number_of_signals_of_a_kind_are_one_and_the_end_comes_first() -> No
             os.kill(os.getpid(), number)
 
         assert signals.wait(20) == [signal.SIGTERM, signal.SIGHUP]
+
+
+def test_no_python_runs_when_a_signal_comes_so_that_no_flood_of_them_nests() -> None:
+    entered: list[str] = []
+
+    def profile(frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "call":
+            entered.append(frame.f_code.co_qualname)
+
+    with Signals() as signals:
+        raise_signal = signal.raise_signal
+        former = sys.getprofile()
+        sys.setprofile(profile)
+        raise_signal(signal.SIGHUP)
+        sys.setprofile(former)
+
+        assert entered == []
+        assert signals.wait(0) == [signal.SIGHUP]
 
 
 def test_a_process_that_was_asked_to_end_is_not_killed_by_a_late_reload() -> None:

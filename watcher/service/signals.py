@@ -1,7 +1,8 @@
-"""Signals as flags: handlers store a name and nothing else, and a wake-up descriptor ends the main loop's wait at once.
+"""Signals as flags: a handler stores a number and nothing else, and a wake-up descriptor ends the main loop's wait at once.
 
 An ``Event.set()`` in a handler could deadlock: its lock is not reentrant, and the handler may interrupt the main thread
-while it holds it. (See also signal.set_wakeup_fd.)
+while it holds it. (See also signal.set_wakeup_fd.) And a handler written in Python is itself interrupted by the next signal:
+a flood of them nests until a RecursionError, which would end the process. So the handler is a method of `dict`, in C.
 """
 
 import select
@@ -24,8 +25,9 @@ class Signals:
 
     def __init__(self) -> None:
         """Nothing is installed before the context is entered."""
-        self._seen: set[signal.Signals] = set()
-        self._obeyed = False
+        # By number; the values mean nothing.
+        self._seen: dict[int, FrameType | None] = {}
+        self._asked_to_end = False
         self._former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
@@ -38,23 +40,28 @@ class Signals:
         """Install the handlers."""
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in _ASKED:
-            self._former[number] = signal.signal(number, self._note)
+            self._former[number] = signal.signal(number, self._seen.setdefault)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the former handlers back, or stay deaf."""
+        """Put the former handlers back, or ignore all signals from here on."""
+        self._take()
         for number, handler in self._former.items():
-            signal.signal(number, signal.SIG_IGN if self._obeyed else handler)
+            signal.signal(number, signal.SIG_IGN if self._asked_to_end else handler)
         signal.set_wakeup_fd(self._wakeup)
         self._reader.close()
         self._writer.close()
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        # A set: however many of a kind come before the main thread looks, they are one.
-        self._seen.add(signal.Signals(number))
-        self._obeyed |= number in _END
+    def _take(self) -> list[signal.Signals]:
+        """Return the kinds that came since the last look, those that ask for the end first."""
+        # However many of a kind come before the main thread looks, they are one.
+        taken = [number for number in _ASKED if number in self._seen]
+        for number in taken:
+            del self._seen[number]
+        self._asked_to_end |= any(number in _END for number in taken)
+        return taken
 
     def wake(self) -> None:
         """End a wait from another thread."""
@@ -68,5 +75,4 @@ class Signals:
         """Wait for signals or `wake`, at most `seconds`; return the kinds that came, those that ask for the end first."""
         if self._poll.poll(max(0.0, seconds) * 1000):
             self._reader.recv(4096)
-        seen, self._seen = self._seen, set()
-        return [number for number in _ASKED if number in seen]
+        return self._take()
