@@ -26,7 +26,8 @@ class Mount:
         # Nothing is answered from the kernel's cache: whoever touches it needs the server.
         options = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
         self._server = subprocess.Popen(
-            ["bindfs", "-f", "-o", options, source, point],
+            # One thread, which either waits for a request or works on one.
+            ["bindfs", "-f", "-s", "-o", options, source, point],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -40,14 +41,37 @@ class Mount:
             raise
 
     def hang(self) -> None:
-        """Stop the server: whoever touches the mount from now on waits."""
-        self._server.send_signal(signal.SIGSTOP)
-        stat = Path(f"/proc/{self._server.pid}/stat")
-        eventually(lambda: stat.read_text().rpartition(") ")[2][0] == "T", what="the server stops")
+        """Stop the server between two requests: whoever touches the mount from now on waits.
+
+        Never in the middle of one: the kernel waits for the answer to a request that the server has taken, and until then
+        not even SIGKILL ends the process that made it (linux, fs/fuse/dev.c, request_wait_answer).
+        """
+
+        def stopped_between_requests() -> bool:
+            read = self._bytes_read()
+            eventually(lambda: self._state() == "S", what="the server waits for a request")
+            self._server.send_signal(signal.SIGSTOP)
+            eventually(lambda: self._state() == "T", what="the server stops")
+            if self._bytes_read() == read:
+                return True
+            self.answer()
+            return False
+
+        eventually(stopped_between_requests, what="the server stops between two requests")
 
     def answer(self) -> None:
         """Have the server go on where it was stopped."""
         self._server.send_signal(signal.SIGCONT)
+
+    def _state(self) -> str:
+        return self._process("stat").rpartition(") ")[2][0]
+
+    def _bytes_read(self) -> int:
+        """Return what the server has read so far: requests, and the files that they are about."""
+        return int(self._process("io").split()[1])
+
+    def _process(self, name: str) -> str:
+        return Path(f"/proc/{self._server.pid}/{name}").read_text()
 
     def close(self) -> None:
         """Unmount it and end its server."""
