@@ -114,7 +114,7 @@ class _Engine:
                 return end >= begin and self.text.startswith(said, place) and rest(place + len(said))
 
             return again
-        raise NotImplementedError(operator)
+        raise ValueError(f"{operator} is not known here")
 
     def _repeat(self, operator: Any, least: int, most: Any, inner: Any) -> _Matcher:
         nodes = list(inner)
