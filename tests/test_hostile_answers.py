@@ -49,7 +49,7 @@ BODIES = {
 
 
 def answers() -> dict[str, Any]:
-    """Give every answer by a name for its recording."""
+    """Return every answer by a name for its recording."""
     found: dict[str, Any] = {f"body {name}": body for name, body in BODIES.items()}
     for name, text in TEXTS.items():
         found[f"text {name}"] = {"text": text, "segments": [{"start": 0.0, "end": 0.4, "text": text}]}
@@ -61,7 +61,7 @@ def answers() -> dict[str, Any]:
 
 
 def words(url: str, **settings: object) -> list[str]:
-    """Give the settings of a daemon as words of its command line."""
+    """Return the settings of a daemon as words of its command line."""
     given = {
         "api.url": url,
         "api.key": "sk-test-key",
@@ -113,7 +113,7 @@ def test_hostile_answers_freeze_nothing_harm_no_other_file_and_are_bought_twice_
 
 
 def met(running: Daemon, path: Path) -> bool:
-    """Tell whether a recording's answer came, and what to do about it was decided."""
+    """Return whether a recording's answer came, and what to do about it was decided."""
     return any(running.seen(f"job.{event}", path=str(path)) for event in ("done", "retry", "failed", "released"))
 
 

@@ -13,7 +13,7 @@ from watcher.reach import SilentError
 
 @pytest.fixture
 def mount() -> Iterator[threading.Event]:
-    """Give what a place that hangs waits for."""
+    """Return what a place that hangs waits for."""
     answers = threading.Event()
     yield answers
     answers.set()

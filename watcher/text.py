@@ -52,7 +52,7 @@ _LONG_REFERENCE: Final = re.compile(r"&#[0-9]{9,}+;?")
 
 @lru_cache(maxsize=4096)
 def _is_mark(character: str) -> bool:
-    """Tell whether a character is a mark, or one that normalization (NFKD) takes apart into some, as U+FF9E."""
+    """Return whether a character is a mark, or one that normalization (NFKD) takes apart into some, as U+FF9E."""
     if character < _MARK:
         return False
     apart = unicodedata.normalize("NFKD", character)

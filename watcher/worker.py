@@ -240,7 +240,7 @@ class Leave(Protocol):
         """Return whether the job of this file is one to claim, where there is a choice."""
 
     def close(self, *, vain: bool = False) -> None:
-        """Give it back; `vain`: there was no job for it."""
+        """Put it back; `vain`: there was no job for it."""
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -53,7 +53,7 @@ def bounded(
 
 
 def _may_be_meant(words: Sequence[Item], seconds: float) -> bool:
-    """Tell whether so many words, and so much in them, can be heard in so much sound."""
+    """Return whether so many words, and so much in them, can be heard in so much sound."""
     return len(words) <= _most_items(seconds) and _size(words) <= _CHARACTERS + _CHARACTERS_A_SECOND * seconds
 
 

@@ -104,7 +104,7 @@ class Client:
         self._wire = Wire(endpoint, monotonic=monotonic)
         self._notebook = Notebook(endpoint.name, endpoint.model, memory, clock=clock)
         self._lock = threading.Lock()
-        #: Failures of forms that never worked, what befell which files, and what was logged once.
+        #: Failures of forms that never worked, what happened to which files, and what was logged once.
         self._doubts: dict[tuple[str, str], int] = {}
         self._met: deque[tuple[str, str]] = deque(maxlen=100)
         self._noted: set[tuple[str, ...]] = set()

@@ -81,7 +81,7 @@ class _Whole:
         self._places = [place for _, place in places]
 
     def begins_word(self, letter: int) -> bool:
-        """Tell whether a word begins with this letter; where scripts have no blanks, each letter is one."""
+        """Return whether a word begins with this letter; where scripts have no blanks, each letter is one."""
         if not 0 < letter < len(self._places):
             return True
         before, place = self._places[letter - 1], self._places[letter]

@@ -121,7 +121,7 @@ _FENCE: Final = re.compile(r"```[\w-]{0,20}")
 
 
 def _is_page(text: str) -> bool:
-    """Tell whether a text is a page or an XML document; other text may well begin with a sign of less, or name an element."""
+    """Return whether a text is a page or an XML document; other text may well begin with a sign of less, or name an element."""
     match = _PAGE.match(text)
     return match is not None and (match[1] is None or f"</{match[1].lower()}" in text.lower())
 
@@ -150,7 +150,7 @@ def _loaded(text: str) -> Any:
 
 
 def _is_answer(value: object) -> bool:
-    """Tell whether a list inside of a text is an answer rather than speech: it holds objects, and nothing else."""
+    """Return whether a list inside of a text is an answer rather than speech: it holds objects, and nothing else."""
     return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
 
 

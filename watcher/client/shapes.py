@@ -198,7 +198,7 @@ def _of_object(answer: Mapping[str, Any], read_text: ReadText, depth: int) -> Fo
 
 
 def _silent(names: Mapping[str, Any]) -> bool:
-    """Tell whether an object has a transcript's place, with nothing in it; what is there and not understood is no silence."""
+    """Return whether an object has a transcript's place, with nothing in it; what is there and not understood is no silence."""
     return any(names.get(key) == [] for key in _SEGMENTS) or any(
         names.get(key, "") is None for key in ("text", "transcript", "transcription")
     )
@@ -215,7 +215,7 @@ _PARTS: Final = tuple(part.name for part in fields(Found))
 
 
 def _single_words(items: Sequence[Item]) -> bool:
-    """Tell whether segments are words by another name, as the chunks of transformers may be."""
+    """Return whether segments are words by another name, as the chunks of transformers may be."""
     texts = [item.text.strip() for item in items]
     return len(texts) > 2 and all(  # noqa: PLR2004 - two may be short answers
         text and not any(character.isspace() for character in text) and (text.isascii() or len(text) == 1)
@@ -301,7 +301,7 @@ def _plainly_an_error(names: Mapping[str, Any]) -> bool:
 
 
 def _failed(names: Mapping[str, Any]) -> bool:
-    """Tell whether an object without any word of a transcript says that something went wrong."""
+    """Return whether an object without any word of a transcript says that something went wrong."""
     status = names.get("status", names.get("recognitionstatus"))
     return (
         any(names.get(key) for key in ("errors", "err", "errormessage", "errormsg", "errmsg", "fault"))
@@ -311,7 +311,7 @@ def _failed(names: Mapping[str, Any]) -> bool:
 
 
 def _explained(names: Mapping[str, Any]) -> bool:
-    """Tell whether an object without a text has a message in its place."""
+    """Return whether an object without a text has a message in its place."""
     return bool(names.get("detail")) or any(_says_something(names.get(key)) for key in ("message", "msg"))
 
 

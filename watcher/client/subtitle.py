@@ -37,7 +37,7 @@ class Caption:
 
 
 def is_subtitle(text: str) -> bool:
-    """Tell whether a text is SRT, VTT or LRC rather than speech."""
+    """Return whether a text is SRT, VTT or LRC rather than speech."""
     text = text.lstrip()
     if re.match(r"WEBVTT\b", text):
         return True

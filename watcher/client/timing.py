@@ -166,7 +166,7 @@ def shared_out(items: Sequence[Item]) -> list[Item]:
 
 
 def pointless(words: Sequence[Item]) -> bool:
-    """Tell whether times of words say nothing: none has any, or several all claim the same span."""
+    """Return whether times of words say nothing: none has any, or several all claim the same span."""
     spans = {(word.start, word.end) for word in words}
     return spans <= {(None, None)} or (len(words) > 1 and len(spans) == 1)
 

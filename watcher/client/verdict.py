@@ -172,7 +172,7 @@ def _named(refusal: Refusal) -> str:
 
 
 def _is_unknown(refusal: Refusal, name: str) -> bool:
-    """Say whether a refusal is about the field itself: with any other value, it would be refused as well."""
+    """Return whether a refusal is about the field itself: with any other value, it would be refused as well."""
     if name in refusal.unknown or re.search(_UNKNOWN_CODES, refusal.code) or re.search(_UNKNOWN_CODES, refusal.kind):
         return True
     named = rf"['\"`]?{name}(\[\])?['\"`]?"

@@ -102,7 +102,7 @@ class Ticket:
         return not (self.probe and self._failed(path))
 
     def close(self, *, vain: bool = False) -> None:
-        """Give unused leave to probe back, so that the next worker gets it at once; `vain`: there is no job for it."""
+        """Take back an unused probe, so that the next worker gets it at once; `vain`: there is no job for it."""
         self.vain = vain
         if self._give_back is not None:
             self._give_back(self)
@@ -518,7 +518,7 @@ class Gate:
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
 
     def _probe_in(self, hold: Hold, waiter: Waiter, now: float) -> float:
-        """Give the seconds until the limits allow this probe; raises when that is not for long."""
+        """Return the seconds until the limits allow this probe; raises when that is not for long."""
         credit = self._credit(waiter.seconds, now)
         if credit is Credit.SPENT or hold.not_before > now:
             hold.ticket = None

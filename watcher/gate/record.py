@@ -87,7 +87,7 @@ class Record:
             self.dirty = False
 
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:
-        """Give what is kept, its times brought to the monotonic clock, which stands at `now` while Unix time is `wall`.
+        """Return what is kept, its times brought to the monotonic clock, which stands at `now` while Unix time is `wall`.
 
         A wall clock that was set back since then makes no pause longer than the longest one.
         """
@@ -115,7 +115,7 @@ class Record:
 
 
 def pause_from(record: Mapping[str, object], *, until: float, since: float, noted: float) -> Pause:
-    """Give the pause that somebody has `noted`; `since` is for one that does not say."""
+    """Return the pause that somebody has `noted`; `since` is for one that does not say."""
     reason, message, hint = (str(record.get(name) or "") for name in ("reason", "message", "hint"))
     return Pause(until, _number(record.get("since"), since), reason, message, hint, noted)
 

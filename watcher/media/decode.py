@@ -241,7 +241,7 @@ class _Section:
         return any(line.channel_missing for line in self._lines.values())
 
     def samples(self) -> Iterator[Samples]:
-        """Give the sound, of several tracks mixed."""
+        """Return the sound, of several tracks mixed."""
         merger = _Merger([track.index for track in self._heard_tracks])
         for track, frame in self._frames(self._heard_tracks):
             for block in self._lines[track].add(frame):
@@ -281,7 +281,7 @@ class _Section:
                 packets = self._container.demux(*tracks)
 
     def _audible(self, tracks: list[AudioStream], choice: Choice, listened: Callable[[float], None]) -> AudioStream:
-        """Give the first of the tracks, unless it is silent and another one is not."""
+        """Return the first of the tracks, unless it is silent and another one is not."""
         for stream in self._container.streams:
             stream.discard = Discard.default if stream in tracks else Discard.all
         self.damages, self._heard = [], 0.0
@@ -430,7 +430,7 @@ class _Merger:
         yield from self._mixed(max(min(self._lengths.values()), max(self._lengths.values()) - _LATE))
 
     def finish(self) -> Iterator[Samples]:
-        """Give what is still under way; tracks that ended before others are silent from there on."""
+        """Return what is still under way; tracks that ended before others are silent from there on."""
         if len(self._lengths) > 1:
             yield from self._mixed(max(self._lengths.values()))
             yield from _whole(self._mixer.flush())
@@ -532,7 +532,7 @@ def _refuse(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
 
 
 def _tracks(container: InputContainer) -> list[AudioStream]:
-    """Give all audio tracks."""
+    """Return all audio tracks."""
     tracks = list(container.streams.audio)
     for track in tracks:
         if _able(track):
@@ -543,7 +543,7 @@ def _tracks(container: InputContainer) -> list[AudioStream]:
 def _wanted(
     able: list[AudioStream], choice: Choice, tracks: list[AudioStream]
 ) -> tuple[list[AudioStream], tuple[ResultWarning, ...]]:
-    """Give the tracks that come into question, the default one first, and what is to be said of the choice."""
+    """Return the tracks that come into question, the default one first, and what is to be said of the choice."""
     if not tracks:
         raise FileError(
             "There is no audio track in this file.", hint="Rename it if it is no recording.", reason="no_audio"

@@ -53,7 +53,30 @@ def digest(descriptor: int, stop: threading.Event, waiting: Callable[[], object]
     return Reader(descriptor, tick=tick).content()
 
 
-class Reader:
+class _Seekable:
+    """The position of a seekable binary file of `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._position = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, and return the new position."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def _at_most(self, size: int) -> int:
+        """Return how many of `size` bytes, or of all where it is negative, there are from the position on."""
+        left = max(0, self.size - self._position)
+        return left if size < 0 else min(size, left)
+
+
+class Reader(_Seekable):
     """A seekable binary file over the descriptor, for FFmpeg; hashes what passes in sequence.
 
     Deliberately without a name: FFmpeg must judge the content by its bytes alone. What FFmpeg jumps over is read by
@@ -62,34 +85,23 @@ class Reader:
 
     def __init__(self, descriptor: int, *, tick: Callable[[], None] = lambda: None) -> None:
         """`tick` is called at every read: a sign of life on slow disks and long stretches without sound."""
+        super().__init__(_size(descriptor))
         self._descriptor = descriptor
         self._tick = tick
-        self.size = _size(descriptor)
-        self._position = 0
         self._hash = hashlib.sha256()
         self._hashed = 0
 
     def read(self, size: int = -1) -> bytes:
         """Give up to `size` bytes from the current position; b"" at the end."""
         # The size of the first moment bounds a file that somebody makes longer meanwhile.
-        size = self.size - self._position if size < 0 else min(size, self.size - self._position)
-        if size <= 0:
+        size = self._at_most(size)
+        if not size:
             return b""
         self._tick()
         data = _read(self._descriptor, self._position, size)
         self._note(data)
         self._position += len(data)
         return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move and give the new position."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """Give the position."""
-        return self._position
 
     def parts(self) -> tuple[Part, ...]:
         """Return the recordings that lie end to end in the file."""
@@ -153,22 +165,20 @@ def _size(descriptor: int) -> int:
         return os.fstat(descriptor).st_size
 
 
-class Window:
+class Window(_Seekable):
     """A part of a `Reader` as a seekable binary file; only one of a reader's windows is used at a time."""
 
     def __init__(self, reader: Reader, start: int, end: int, changes: Mapping[int, bytes]) -> None:
         """`start` and `end`: offsets in the reader; `changes`: bytes that are read instead of others, by their offset here."""
+        super().__init__(end - start)
         self._reader = reader
         self._start = start
-        self.size = end - start
         self._changes = changes
-        self._position = 0
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes from the current position; b"" at the end."""
-        left = self.size - self._position
-        size = left if size < 0 else min(size, left)
-        if size <= 0:
+        size = self._at_most(size)
+        if not size:
             return b""
         self._reader.seek(self._start + self._position)
         data = self._reader.read(size)
@@ -176,16 +186,6 @@ class Window:
             data = _changed(data, offset - self._position, instead)
         self._position += len(data)
         return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move, and return the new position."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:

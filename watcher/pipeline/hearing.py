@@ -658,7 +658,7 @@ class _Requests:
         return tuple(piece.cut for piece in self._pieces)
 
     def parts(self) -> list[Part]:
-        """Give the answers, in the recording's order."""
+        """Return the answers, in the recording's order."""
         return [
             _part(piece.cut, self._answers[piece.cut.index], question)
             for piece, question in zip(self._pieces, self._questions, strict=True)

@@ -105,7 +105,7 @@ class Exhausted:
         self._known: dict[str, None] = {}
 
     def __contains__(self, sketch: str) -> bool:
-        """Say whether the recording went through all forms; `sketch` tells recordings apart."""
+        """Return whether the recording went through all forms; `sketch` tells recordings apart."""
         return sketch in self._known
 
     def add(self, sketch: str) -> None:
