@@ -448,12 +448,8 @@ def hearing(made: Scene, path: Path, *, small: bool) -> Iterator[None]:
         assert heard.result(60).transcript.text
 
 
-@pytest.mark.parametrize("pieces_of_200_seconds", [1, 4])
-def test_a_worker_whose_requests_are_under_way_is_alive_until_one_is_past_its_deadline(
-    pieces_of_200_seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server may take six times the sound; with one place, the fourth piece cannot even be cut before an answer came."""
-    monkeypatch.setattr("watcher.pipeline.hearing._SPELL", 0.01)
+def answering_when_told() -> tuple[Script, threading.Event, threading.Event]:
+    """Return a script that answers once the second event is set; the first one is set when it is asked."""
     asked, answers = threading.Event(), threading.Event()
 
     def script(_asked: Asked) -> Reply:
@@ -461,6 +457,16 @@ def test_a_worker_whose_requests_are_under_way_is_alive_until_one_is_past_its_de
         assert answers.wait(60)
         return ANSWER
 
+    return script, asked, answers
+
+
+@pytest.mark.parametrize("pieces_of_200_seconds", [1, 4])
+def test_a_worker_whose_requests_are_under_way_is_alive_until_one_is_past_its_deadline(
+    pieces_of_200_seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may take six times the sound; with one place, the fourth piece cannot even be cut before an answer came."""
+    monkeypatch.setattr("watcher.pipeline.hearing._SPELL", 0.01)
+    script, asked, answers = answering_when_told()
     sounds = [np.tile(speech(50.0, seed=seed), 4) for seed in range(pieces_of_200_seconds)]
     path = encode(np.concatenate(sounds), tmp_path / "talk.wav")
     options = MediaOptions(pieces="fixed", piece_seconds=200)
@@ -479,13 +485,7 @@ def test_a_worker_that_waits_for_a_place_at_the_server_is_alive_however_long_tha
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.gate.gate._SLICE", 0.01)
-    asked, answers = threading.Event(), threading.Event()
-
-    def script(_asked: Asked) -> Reply:
-        asked.set()
-        assert answers.wait(60)
-        return ANSWER
-
+    script, asked, answers = answering_when_told()
     path = speechlike(tmp_path / "talk.wav", seconds=5)
     with scene(script, tmp_path, places=1) as (made, _):
         place = made.tools.gate.enter(seconds=1.0, small=True, path=b"/another")
