@@ -1,6 +1,8 @@
 """What a reload changes: every setting takes effect at once, or says that it needs a restart."""
 
+import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +13,12 @@ from daemon import command, daemon, eventually
 from scripted import Asked, Reply, serving
 from test_service import answer, hearing, recording
 
-from watcher.config import Config, load
+from watcher.config import Config, Surroundings, load
 from watcher.config.settings import keys, sections
+from watcher.folders import Finder
 from watcher.job import Fingerprint, Job
 from watcher.report.status import look
+from watcher.service import Service
 from watcher.service.house import House
 from watcher.service.plan import plan
 
@@ -32,6 +36,17 @@ def folder(house: House) -> Any:
     return house.plan.folders[0]
 
 
+#: Anybody's file with one line in it.
+KEY_FILE = Path(tempfile.gettempdir(), f"watcher-test-key-{os.getpid()}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def key_file() -> Iterator[None]:
+    KEY_FILE.write_text("sk-of-a-file\n")
+    yield
+    KEY_FILE.unlink()
+
+
 #: The new value, and what the rooms work with then.
 AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "api.url": (
@@ -40,6 +55,7 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
         "http://127.0.0.1:2/v1/audio/transcriptions",
     ),
     "api.key": ("sk-new", lambda h: h.rooms.client.endpoint.secret, "sk-new"),
+    "api.key_file": (str(KEY_FILE), lambda h: h.rooms.client.endpoint.secret, "sk-of-a-file"),
     "api.model": ("large", lambda h: h.rooms.client.endpoint.model, "large"),
     "api.concurrency": (7, lambda h: h.gate._options.concurrency, 7),
     "api.fleet_concurrency": (9, lambda h: h.gate._options.fleet_concurrency, 9),
@@ -100,10 +116,10 @@ OF_THE_LOG = {"log.level", "log.format"}
 
 
 def config(directory: Path, /, **given: dict[str, object]) -> Config:
-    own = given.pop("folders", {})
+    own, api = given.pop("folders", {}), given.pop("api", {})
     return load(
         {
-            "api": {"url": "http://127.0.0.1:1/v1", "key": "sk-old", **given.pop("api", {})},
+            "api": {"url": "http://127.0.0.1:1/v1", **({} if "key_file" in api else {"key": "sk-old"}), **api},
             "state": {"dir": str(directory), **given.pop("state", {})},
             "folders": [{"path": "/srv/in", **own}],
             **given,
@@ -300,3 +316,21 @@ def test_the_log_s_settings_take_effect_and_another_state_needs_a_restart(tmp_pa
 def _is_ready(tmp_path: Path) -> bool:
     """Say whether the daemon tells of itself: from then on it heeds signals."""
     return bool(look(tmp_path / "state").service)
+
+
+def test_whatever_new_settings_provoke_the_service_keeps_the_old_ones(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> Config:
+        raise ZeroDivisionError("nobody foresaw it")
+
+    before = house.plan
+    service = Service(config(tmp_path / "state"), reload=broken, surroundings=Surroundings())
+
+    with service._signals:
+        service._renew(house, Finder((), house.direct, stop=threading.Event()))
+
+    assert house.plan is before
+    logged = capsys.readouterr().out
+    assert "the new settings cannot be used: ZeroDivisionError: nobody foresaw it" in logged
+    assert "Traceback" in logged

@@ -31,3 +31,20 @@ def _pattern(secret: str) -> str:
 
 def _is_word(character: str) -> bool:
     return re.match(r"\w", character) is not None
+
+
+#: What stands between the user's colon and the host, and libpq's parameters.
+_PASSWORD: Final = re.compile(r"(?P<before>://[^/@:\s]*:)(?P<secret>[^\s]*)(?=@)")
+_PARAMETER: Final = re.compile(r"(?P<before>[?&](?:ssl)?password=)(?P<secret>[^&\s\"']*)")
+
+
+def passwords(url: str) -> list[str]:
+    """Return the passwords that stand in an address, whatever else is wrong with it."""
+    return [found["secret"] for pattern in (_PASSWORD, _PARAMETER) if (found := pattern.search(url))]
+
+
+def without_passwords(text: str, mask: str = "**********") -> str:
+    """Return a text with `mask` in the place of every password that stands in an address."""
+    for pattern in (_PASSWORD, _PARAMETER):
+        text = pattern.sub(lambda found: found["before"] + mask, text)
+    return text

@@ -1,6 +1,5 @@
 """`watcher config`: the effective settings with their origin, or the example file."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,8 @@ from watcher.config import Config
 from watcher.config import example as example_file
 from watcher.config.example import toml
 from watcher.config.settings import keys, sections
+from watcher.masking import without_passwords
 from watcher.report import Result
-
-#: What stands between the user's colon and the host.
-_PASSWORD = re.compile(r"(://[^/@:]*:).*@")
-_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
 def config(*, config: Path | None, given: Sequence[str] | None, example: bool, as_json: bool) -> int:
@@ -45,7 +41,10 @@ def _rows(loaded: Config) -> "list[tuple[str, Any, str]]":
             values = getattr(settings, section)
             for key in keys(section):
                 name = f"{section}.{key}"
-                rows.append((name, _masked(name, getattr(values, key)), loaded.origin(name)))
+                value = getattr(values, key)
+                # The password in the ledger's address is a secret, too.
+                shown = without_passwords(value) if name == "state.url" else value
+                rows.append((name, shown, loaded.origin(name)))
             continue
         for folder in settings.folders:
             own = {
@@ -55,13 +54,6 @@ def _rows(loaded: Config) -> "list[tuple[str, Any, str]]":
             }
             rows += [(f"folders.{folder.name}.{key}", value, loaded.origin("folders")) for key, value in own.items()]
     return rows
-
-
-def _masked(key: str, value: Any) -> Any:
-    """Hide the password in the ledger's address, too."""
-    if key != "state.url":
-        return value
-    return _PARAMETER.sub(r"\1**********", _PASSWORD.sub(r"\1**********@", value))
 
 
 def _plain(value: Any) -> Any:

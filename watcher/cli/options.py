@@ -134,9 +134,10 @@ def complain(problem: Problem) -> None:
         write(sys.stderr, f"  -> {problem.hint}")
 
 
-def _value(text: str) -> Any:
-    """Read a value in TOML's notation; what is none is a string, so that nobody has to quote twice."""
+def _value(text: str) -> str:
+    """Return a value without the quotes of TOML's notation; nobody has to quote twice."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
         return text
+    return value if isinstance(value, str) else text

@@ -1,7 +1,6 @@
-"""Where requests go and with which key: addresses as people paste them, made into the one that works.
+"""Where requests go and with which key: what people paste, made into what works.
 
-The table of addresses and the rules for keys are those of the OpenAI-compatible servers in use: people paste the host,
-the host with ``/v1``, or the full route, and keys with blanks, line ends or a ``Bearer`` in front.
+For addresses see `watcher.address`. Keys are pasted with blanks, line ends or a ``Bearer`` in front.
 """
 
 import ipaddress
@@ -13,14 +12,11 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from watcher.address import Routes, routes
 from watcher.errors import ConfigError
 
 #: OpenAI refuses requests above 26,214,400 bytes; the form around the file needs a little of that.
 MAX_UPLOAD_BYTES: Final = 24 * 1024 * 1024
-
-_TRANSCRIPTIONS: Final = "/audio/transcriptions"
-_TRANSLATIONS: Final = "/audio/translations"
-_INFERENCE: Final = "/inference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +46,14 @@ class Endpoint:
             raise ConfigError("api.model is empty or has unprintable characters", hint='set api.model = "whisper-1"')
         if self.max_upload_bytes <= 0:
             raise ConfigError("api.max_upload_mb must be more than 0", hint="set api.max_upload_mb = 24")
-        routes = _routes(self.url)
+        found = _routes(self.url)
         for name, value in (
             ("model", self.model.strip()),
             ("key", _cleaned(self.key)),
-            ("transcriptions", routes.transcriptions),
-            ("translations", routes.translations),
-            ("name", routes.name),
-            ("assumed", routes.assumed),
+            ("transcriptions", found.transcriptions),
+            ("translations", found.translations),
+            ("name", found.name),
+            ("assumed", found.assumed),
         ):
             object.__setattr__(self, name, value)
 
@@ -86,42 +82,12 @@ class Endpoint:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Routes:
-    transcriptions: str
-    translations: str
-    name: str
-    assumed: bool = False
-
-
-def _routes(given: str) -> _Routes:
-    url = given.strip()
-    hint = "write it like https://api.openai.com/v1"
-    if not url.isprintable() or any(character.isspace() for character in url):
-        raise ConfigError("api.url has blanks or unprintable characters", hint=hint)
+def _routes(url: str) -> Routes:
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        return routes(url)
     except ValueError as exc:
-        raise ConfigError("api.url is no valid address", hint=hint) from exc
-    if parts.scheme.lower() not in {"http", "https"} or not host:
-        raise ConfigError("api.url must begin with https:// or http:// and name a host", hint=hint)
-    if "@" in parts.netloc:
-        raise ConfigError("api.url must not contain a user or password", hint="put the key into api.key")
-    if "?" in url or "#" in url:
-        raise ConfigError("api.url must not contain a query (?) or a fragment (#)", hint=hint)
-    origin = f"{parts.scheme.lower()}://{parts.netloc}"
-    path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
-    name = parts.netloc.lower()
-    if path.endswith(_INFERENCE):  # whisper.cpp: one route for both tasks
-        return _Routes(origin + path, origin + path, name + path)
-    for route in (_TRANSCRIPTIONS, _TRANSLATIONS):
-        if path.endswith(route):
-            base = path.removesuffix(route)
-            return _Routes(origin + base + _TRANSCRIPTIONS, origin + base + _TRANSLATIONS, name + base)
-    assumed = path != "" and not path.endswith("/v1")
-    base = path if path.endswith("/v1") else path + "/v1"
-    return _Routes(origin + base + _TRANSCRIPTIONS, origin + base + _TRANSLATIONS, name + base, assumed)
+        hint = "put the key into api.key" if "password" in str(exc) else "write it like https://api.openai.com/v1"
+        raise ConfigError(f"api.url {exc}", hint=hint) from exc
 
 
 def _cleaned(given: SecretStr | str | None) -> SecretStr | None:
@@ -131,10 +97,10 @@ def _cleaned(given: SecretStr | str | None) -> SecretStr | None:
     hint = "copy it again; a key is one word of letters, digits and signs"
     key = re.sub(r"^bearer(\s+|$)", "", raw.strip(), flags=re.IGNORECASE)
     if not key:
-        raise ConfigError("the api key is blank", hint=hint)
+        raise ConfigError("api.key is blank", hint=hint)
     # A line end inside would forge a header, and http.client can't encode what is not Latin-1: both fail only when asked.
     if not key.isascii() or not key.isprintable() or any(character.isspace() for character in key):
-        raise ConfigError("the api key contains blanks, line ends or characters that are not ASCII", hint=hint)
+        raise ConfigError("api.key contains blanks, line ends or characters that are not ASCII", hint=hint)
     return SecretStr(key)
 
 

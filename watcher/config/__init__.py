@@ -6,7 +6,7 @@ value's origin is known; an unknown key, a wrong value or an unreadable file is 
 
 from watcher.config.environment import Surroundings
 from watcher.config.example import example
-from watcher.config.load import Config, load
+from watcher.config.load import Config, digest, load
 from watcher.config.settings import (
     ApiSettings,
     FolderSettings,
@@ -29,6 +29,7 @@ __all__ = [
     "Surroundings",
     "TranscriptSettings",
     "about",
+    "digest",
     "example",
     "load",
 ]

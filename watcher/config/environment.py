@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from watcher.errors import ConfigError
+from watcher.log import printable
 
 PREFIX: Final = "WATCHER_"
 _DELIMITER: Final = "__"
@@ -14,6 +15,8 @@ _DELIMITER: Final = "__"
 _OTHERS: Final = frozenset({"WATCHER_CONFIG", "WATCHER_API_KEY", "WATCHER_COMPLETE"})
 _CREDENTIAL: Final = "api_key"
 _CREDENTIAL_LIMIT: Final = 64 * 1024
+#: Of a folder's number.
+_DIGITS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ class Surroundings:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Give the settings that stand in the environment, nested, each value a string."""
+    """Return the settings that stand in the environment, nested, each value a text; folders by their numbers, as a list.
+
+    Raises ConfigError for variables that contradict each other.
+    """
     nested: dict[str, Any] = {}
     for name, value in environ.items():
         if not name.startswith(PREFIX) or name in _OTHERS:
@@ -58,25 +64,40 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             if not isinstance(below, dict):
                 raise ConfigError(f"{name} and {PREFIX}{section.upper()} contradict each other", hint="unset one")
             place = below
+        if isinstance(place.get(key), dict):
+            raise ConfigError(f"{name} and {name}{_DELIMITER}… contradict each other", hint="unset one")
         place[key] = value
-    if environ.get("WATCHER_API_KEY"):
-        nested.setdefault("api", {}).setdefault("key", environ["WATCHER_API_KEY"])
+    if environ.get("WATCHER_API_KEY") and isinstance(api := nested.setdefault("api", {}), dict):
+        api.setdefault("key", environ["WATCHER_API_KEY"])
+    if isinstance(folders := nested.get("folders"), dict):
+        nested["folders"] = _by_number(folders)
     return nested
 
 
+def _by_number(folders: Mapping[str, Any]) -> list[Any]:
+    """Return the tables of ``WATCHER_FOLDERS__0__PATH`` and its like, in the order of their numbers."""
+    for number in folders:
+        if not (number.isascii() and number.isdecimal() and len(number) <= _DIGITS):
+            name = printable(f"{PREFIX}FOLDERS{_DELIMITER}{number.upper()}")
+            raise ConfigError(
+                f"{name} has no number of a folder",
+                hint="write WATCHER_FOLDERS__0__PATH=/srv/recordings, with 1 for the next folder, and so on",
+            )
+    return [folders[number] for number in sorted(folders, key=int)]
+
+
 def from_credential(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Give the key that systemd handed over (LoadCredential=api_key:…), if it did."""
+    """Return the key that systemd handed over (LoadCredential=api_key:…), if it did. Raises ConfigError."""
     directory = environ.get("CREDENTIALS_DIRECTORY", "")
-    return from_key_file(Path(directory) / _CREDENTIAL if directory else None)
+    return from_credential_file(Path(directory) / _CREDENTIAL if directory else None)
 
 
-def from_key_file(path: Path | None) -> dict[str, Any]:
-    """Give the key that stands in a file, if there is one."""
+def from_credential_file(path: Path | None) -> dict[str, Any]:
+    """Return the key that stands in a credential's file, if there is one. Raises ConfigError."""
     if path is None:
         return {}
     try:
-        with path.open("rb") as file:
-            key = file.read(_CREDENTIAL_LIMIT).decode()
+        key = _read_key(path)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as exc:
@@ -84,6 +105,31 @@ def from_key_file(path: Path | None) -> dict[str, Any]:
             f"the credential {path} cannot be read: {exc}", hint="check LoadCredential=api_key:… in the unit"
         ) from exc
     return {"api": {"key": key}} if key.strip() else {}
+
+
+def key_in(path: Path, *, origin: str) -> str:
+    """Return the key in the file that ``api.key_file`` names. Raises ConfigError, also for an empty one.
+
+    `origin`: where the file was named, for the message.
+    """
+    try:
+        key = _read_key(path)
+    except (OSError, UnicodeDecodeError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "it is no text"
+        raise ConfigError(
+            f"api.key_file = {printable(str(path))} cannot be read: {reason} (in {origin})",
+            hint="name a file that holds the key and nothing else, and that this user may read",
+        ) from exc
+    if not key.strip():
+        raise ConfigError(
+            f"api.key_file = {printable(str(path))} holds no key (in {origin})", hint="put the key into that file"
+        )
+    return key
+
+
+def _read_key(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_CREDENTIAL_LIMIT).decode()
 
 
 def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:

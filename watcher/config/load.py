@@ -4,18 +4,23 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from watcher.address import host
 from watcher.config import environment
+from watcher.config.kinds import sentences, shown, table, takes
 from watcher.config.settings import FolderSettings, Settings, keys, sections
 from watcher.errors import ConfigError
+from watcher.log import printable
 
 _DEFAULT_URL: Final = Settings().api.url
+#: Characters of an unknown key that are shown, and compared with the known ones.
+_LONGEST_NAME: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,10 @@ class Config:
     state_directory: Path
     #: Dotted key -> "command line", "environment", "credential", the file's path, or "default".
     origins: Mapping[str, str]
+    #: Tells whether the file is still the one that was read; "": there is none.
+    digest: str = ""
+    #: A variable of the environment that holds a key, and was left alone: it is meant for another server.
+    other_key: str = ""
 
     def origin(self, key: str) -> str:
         """Say where the value of a dotted key came from."""
@@ -50,45 +59,114 @@ def load(
     ConfigError that names everything that is wrong, with the nearest valid key for an unknown one.
     """
     path = environment.config_file(file, environ)
+    content = _content(path)
     layers = {
-        "command line": dict(given or {}),
-        "environment": environment.from_environment(environ),
-        "credential": environment.from_credential(environ) or environment.from_key_file(credential),
-        str(path): _from_file(path),
+        "command line": {name: _from_texts(name, section) for name, section in (given or {}).items()},
+        "environment": {
+            name: _from_texts(name, section) for name, section in environment.from_environment(environ).items()
+        },
+        "credential": environment.from_credential(environ) or environment.from_credential_file(credential),
+        str(path): _parsed(content, path),
     }
     problems = [problem for origin, layer in layers.items() for problem in _unknown(layer, origin)]
     if problems:
         raise ConfigError("\n".join(problems), hint="watcher config --example shows every key")
-    _openai(layers, environ)
+    _read_key_files(layers)
+    unused = _openai(layers, environ)
     settings = _validated(layers, folders)
-    own = Path(settings.state.dir).expanduser() if settings.state.dir else None
     origins = {key: origin for origin, layer in reversed(layers.items()) for key in _flat(layer)}
     return Config(
         settings=settings,
         file=path,
-        state_directory=own or environment.state_directory(environ, path),
+        state_directory=_expanded(settings.state.dir) or environment.state_directory(environ, path),
         origins=origins,
+        digest=digest(content) if path is not None else "",
+        other_key="OPENAI_API_KEY" if unused else "",
     )
 
 
-def _from_file(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
+def digest(content: bytes) -> str:
+    """Return what tells whether a settings file is still the one that was read."""
+    return sha256(content).hexdigest()[:16]
+
+
+def _expanded(directory: str) -> Path | None:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return Path(directory).expanduser() if directory else None
+    except RuntimeError as exc:
+        message = f"{shown('state.dir', directory)} is wrong: there is no such user, or no home of that user"
+        raise ConfigError(message, hint="write the whole path") from exc
+
+
+def _content(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        return path.read_bytes()
     except FileNotFoundError as exc:
         raise ConfigError(
             f"there is no settings file {path}", hint=f"watcher config --example > {path} makes one"
         ) from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read: {exc}") from exc
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{path} is not valid TOML: {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(
+            f"the settings file {path} cannot be read: {exc.strerror or exc}", hint="let this user read it"
+        ) from exc
 
 
-def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> None:
-    """Take OPENAI_BASE_URL and OPENAI_API_KEY where that is safe: a key never goes to a host it was not meant for."""
+def _parsed(content: bytes, path: Path | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path} is not valid TOML: it is no text in UTF-8", hint="save it as UTF-8") from exc
+    except (ValueError, RecursionError) as exc:
+        # Also a number of thousands of digits, and brackets in brackets without an end.
+        reason = "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+        raise ConfigError(f"{path} is not valid TOML: {reason}", hint="texts stand in straight quotes") from exc
+
+
+def _from_texts(name: str, section: Any) -> Any:
+    """Read the values of a section that came as text, from the command line or the environment, as TOML has them.
+
+    What a key takes as text stays as it is: it may look like a number or a list.
+    """
+    if name == "folders" and isinstance(section, str):
+        return _from_toml(section)
+    if isinstance(section, list):
+        return [_from_texts(name, one) for one in section]
+    if not isinstance(section, Mapping) or name not in sections():
+        return section
+    kind = sections()[name]
+    read = [key for key in _keys(name) if not takes(kind, key, str) and not takes(kind, key, SecretStr)]
+    return {
+        key: _from_toml(value) if key in read and isinstance(value, str) else value for key, value in section.items()
+    }
+
+
+def _keys(name: str) -> list[str]:
+    return [*keys(name), *(keys("transcript") if name == "folders" else ())]
+
+
+def _from_toml(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
+def _read_key_files(layers: Mapping[str, dict[str, Any]]) -> None:
+    """Take the key out of the file that a source names, where it names no key itself."""
+    for origin, layer in layers.items():
+        api = layer.get("api", {})
+        path = api.get("key_file")
+        if isinstance(path, str) and path.startswith("/") and not api.get("key"):
+            api["key"] = environment.key_in(Path(path), origin=origin)
+
+
+def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> bool:
+    """Take OPENAI_BASE_URL and OPENAI_API_KEY where that is safe: a key never goes to a host it was not meant for.
+
+    Return whether there is such a key, and it is not taken.
+    """
     urls = [url for layer in layers.values() if (url := layer.get("api", {}).get("url"))]
     base = environ.get("OPENAI_BASE_URL", "")
     ambient = layers["environment"]
@@ -96,9 +174,13 @@ def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) ->
         ambient.setdefault("api", {})["url"] = base
     url = urls[0] if urls else base or _DEFAULT_URL
     has_key = any(layer.get("api", {}).get("key") for layer in layers.values())
-    meant = (not urls and base) or urlsplit(url).hostname == urlsplit(_DEFAULT_URL).hostname
-    if not has_key and meant and environ.get("OPENAI_API_KEY"):
-        ambient.setdefault("api", {})["key"] = environ["OPENAI_API_KEY"]
+    # What is no text names no host; it is refused like any other value of a wrong kind.
+    meant = (not urls and base) or (isinstance(url, str) and host(url) == host(_DEFAULT_URL))
+    ambient_key = environ.get("OPENAI_API_KEY", "")
+    if not has_key and meant and ambient_key:
+        ambient.setdefault("api", {})["key"] = ambient_key
+        return False
+    return bool(ambient_key) and not meant
 
 
 class _Sources(BaseSettings):
@@ -125,37 +207,19 @@ class _Sources(BaseSettings):
 def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str]) -> Settings:
     merged = dict(_Sources(layers=list(layers.values())).model_extra or {})
     try:
-        settings = Settings.model_validate(_from_strings(merged))
+        settings = Settings.model_validate(merged)
+        known = {folder.path for folder in settings.folders}
+        if added := [FolderSettings(path=path) for path in folders if path not in known]:
+            settings = Settings.model_validate({**dict(settings), "folders": [*settings.folders, *added]})
     except ValidationError as exc:
-        raise ConfigError("\n".join(_sentences(exc, layers))) from exc
-    extra = [FolderSettings(path=path) for path in folders]
-    known = {folder.path for folder in settings.folders}
-    if added := [folder for folder in extra if folder.path not in known]:
-        settings = Settings.model_validate({**dict(settings), "folders": [*settings.folders, *added]})
+        raise ConfigError("\n".join(_sentences(exc, merged, layers)), hint=_HINT) from exc
     key = settings.api.key.get_secret_value()
     if key != (clean := key.strip().removeprefix("Bearer ").strip()):
         settings = settings.model_copy(update={"api": settings.api.model_copy(update={"key": SecretStr(clean)})})
     return settings
 
 
-def _from_strings(merged: Mapping[str, Any]) -> dict[str, Any]:
-    """Read lists and tables, which come out of the environment as text, in TOML's notation; scalars are pydantic's business."""
-    values: dict[str, Any] = {}
-    for name, section in merged.items():
-        if isinstance(section, dict):
-            values[name] = {key: _value(value) for key, value in section.items()}
-        else:
-            values[name] = _value(section)
-    return values
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in "[{" and value:
-        try:
-            return tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            return value
-    return value
+_HINT: Final = "watcher config --example shows every key with its default"
 
 
 def _unknown(layer: Mapping[str, Any], origin: str) -> Iterator[str]:
@@ -163,19 +227,20 @@ def _unknown(layer: Mapping[str, Any], origin: str) -> Iterator[str]:
         if name not in sections():
             yield _nearest(name, [*sections()], origin, what="section")
             continue
-        tables = section if isinstance(section, list) else [section]
-        valid = [*keys(name), *(keys("transcript") if name == "folders" else ())]
-        for table in tables:
-            if not isinstance(table, Mapping):
-                if name != "folders" or origin != "environment":
-                    yield f"{name} has to be a table ([{name}]) of keys (in {origin})"
+        tables = section if isinstance(section, list) and name == "folders" else [section]
+        valid = _keys(name)
+        for number, one in enumerate(tables, 1):
+            if not isinstance(one, Mapping) or (name == "folders" and section is one):
+                which = f" (folder {number})" if section is not one and len(tables) > 1 else ""
+                yield f"{shown(name, one)}{which} is wrong: it has to be {table(name)} (in {origin})"
                 continue
-            for key in table:
+            for key in one:
                 if key not in valid:
                     yield _nearest(f"{name}.{key}", [f"{name}.{k}" for k in valid], origin, what="key")
 
 
 def _nearest(name: str, valid: Sequence[str], origin: str, *, what: str) -> str:
+    name = printable(name[:_LONGEST_NAME])
     everywhere = [f"{section}.{key}" for section in sections() for key in keys(section)]
     last = name.rpartition(".")[2]
     here = {full.rpartition(".")[2]: full for full in valid}
@@ -186,14 +251,20 @@ def _nearest(name: str, valid: Sequence[str], origin: str, *, what: str) -> str:
     return f"there is no {what} {name} (in {origin}){meant}"
 
 
-def _sentences(error: ValidationError, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _sentences(
+    error: ValidationError, merged: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
     origins = {key: origin for origin, layer in reversed([*layers.items()]) for key in _flat(layer)}
-    for problem in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in problem["loc"])
-        message = str(problem["msg"]).removeprefix("Value error, ")
-        known = [key for key in origins if where == key or where.startswith(key + ".") or key.startswith(where + ".")]
-        origin = origins[known[0]] if known else next((o for o, layer in layers.items() if layer.get("folders")), "")
-        yield f"{where}: {message}" + (f" (in {origin})" if origin else "")
+    for where, sentence in sentences(error, merged, sections()):
+        origin = next(
+            (
+                origins[key]
+                for key in origins
+                if where == key or where.startswith(f"{key}.") or key.startswith(f"{where}.")
+            ),
+            "",
+        )
+        yield sentence + (f" (in {origin})" if origin else "")
 
 
 def _flat(layer: Mapping[str, Any]) -> Iterator[str]:

@@ -4,28 +4,178 @@ Sections that belong to one room alone are that room's own option class; the oth
 is the only place where it is described: `watcher config --example` and the README's table are made from it.
 """
 
+import math
+import re
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
+from watcher.address import routes
+from watcher.config.kinds import shown, takes, wanted
 from watcher.cues import Rules
 from watcher.languages import code as language_code
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
 from watcher.sidecar import check_template
 
-Format = Literal["srt", "txt", "vtt", "json"]
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
+
+
+def _plain(kind: type, key: str, value: object) -> object:
+    """Return a value that pydantic may judge. Raises ValueError for what it would take, and what is meant by nobody."""
+    if isinstance(value, bool) and not takes(kind, key, bool) and not takes(kind, key, str):
+        # It makes 1 of true.
+        message = f"it has to be {wanted(kind, key)}"
+        raise ValueError(message)
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str) and "\0" in text:
+            message = "it must not contain the character NUL"
+            raise ValueError(message)
+        if isinstance(text, str) and (kind.__name__, key) not in _PATHS and not _is_unicode(text):
+            message = "it has to be text in UTF-8"
+            raise ValueError(message)
+    return value
+
+
+#: Only these may hold bytes that are no UTF-8, as names on a disk may.
+_PATHS: Final = {
+    ("ApiSettings", "key_file"),
+    ("FolderSettings", "path"),
+    ("FolderSettings", "name"),
+    ("StateSettings", "dir"),
+    ("HookSettings", "on_done"),
+    ("HookSettings", "on_failed"),
+}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+class _Section(_Model):
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_value(cls, value: object, info: ValidationInfo) -> object:
+        return _plain(cls, info.field_name or "", value)
+
+
+def _plain_values(kind: type) -> BeforeValidator:
+    """Do for a section that is another package's dataclass what `_Section` does for its own."""
+
+    def check(values: object) -> object:
+        if isinstance(values, dict):
+            names = [field.name for field in dataclass_fields(kind)]
+            for key in [key for key in values if key in names]:
+                if isinstance(values[key], float) and not math.isfinite(values[key]):
+                    kind(**{key: values[key]})  # which names the range
+                try:
+                    _plain(kind, key, values[key])
+                except ValueError as exc:
+                    message = f"{shown(key, values[key])} is wrong: {exc}"
+                    raise ValueError(message) from exc
+        return values
+
+    return BeforeValidator(check)
+
+
+#: [subtitles], as the settings and folders give it.
+SubtitleRules: TypeAlias = Annotated[Rules, _plain_values(Rules)]
+
+
+def _language(value: str) -> str:
+    """Return the code of a language that is given by a code."""
+    code = language_code(value)
+    if not value or (code and _CODE.fullmatch(value.strip())):
+        return code
+    if code:
+        region = " alone: Whisper knows no regions" if "-" in value or "_" in value else ""
+        message = f'write the code "{code}"{region}'
+        raise ValueError(message)
+    message = 'Whisper knows no such language; write an ISO-639-1 code, for example "en", "de" or "zh"'
+    raise ValueError(message)
+
+
+def _track(value: object) -> int | str:
+    if (number := _number(value)) is not None:
+        return number
+    if value in ("auto", "all"):
+        return str(value)
+    if isinstance(value, str) and (found := language_code(value)):
+        return found
+    message = 'it has to be "auto", "all", the number of an audio track, from 1, or a language code such as "de"'
+    raise ValueError(message)
+
+
+def _channel(value: object) -> int | str:
+    if (number := _number(value)) is not None:
+        return number
+    if value == "mix":
+        return "mix"
+    message = 'it has to be "mix", or the number of a channel, from 1'
+    raise ValueError(message)
+
+
+def _number(value: object) -> int | None:
+    """Return the number of a track or channel, which the environment gives as text; None where it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:_LONGEST_NUMBER])
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_TRACKS else None
+
+
+def _output(value: str) -> str:
+    check_template(value)
+    return value
+
+
+def _wrap(value: int) -> int:
+    if value and not _NARROWEST <= value <= _WIDEST:
+        message = f"it has to be 0, or a width from {_NARROWEST} to {_WIDEST}"
+        raise ValueError(message)
+    return value
+
+
+#: A code of two or three letters.
+_CODE: Final = re.compile(r"[A-Za-z]{2,3}")
 #: More tracks or channels no file has, and digits of such a number.
 _MOST_TRACKS: Final = 999
 _LONGEST_NUMBER: Final = 4
+#: As `watcher.formats.Text` takes it.
+_NARROWEST: Final = 20
+_WIDEST: Final = 1000
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+Format = Literal["srt", "txt", "vtt", "json"]
+_Task: TypeAlias = Literal["transcribe", "translate"]
+_Language: TypeAlias = Annotated[str, AfterValidator(_language)]
+_Temperature: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+_Track: TypeAlias = Annotated[int | str, BeforeValidator(_track)]
+_Channel: TypeAlias = Annotated[int | str, BeforeValidator(_channel)]
+_Formats: TypeAlias = Annotated[
+    tuple[Format, ...], Field(min_length=1), AfterValidator(lambda value: tuple(dict.fromkeys(value)))
+]
+_Output: TypeAlias = Annotated[str, AfterValidator(_output)]
+_Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]
 
 
 class ApiSettings(_Section):
@@ -35,7 +185,8 @@ class ApiSettings(_Section):
     key: SecretStr = Field(
         SecretStr(""), description="the API key; better given as WATCHER_API__KEY or a systemd credential"
     )
-    model: str = Field("whisper-1", min_length=1, description="the model asked for")
+    key_file: str = Field("", description="a file that holds the key, an absolute path; for containers' secrets")
+    model: str = Field("whisper-1", description="the model asked for")
     concurrency: int = Field(4, ge=1, le=256, description="requests in flight, at most; adapts downwards by itself")
     fleet_concurrency: int = Field(
         0, ge=0, le=65_536, description="requests in flight of all hosts on one PostgreSQL ledger; 0: no limit of ours"
@@ -43,85 +194,61 @@ class ApiSettings(_Section):
     attempts: int = Field(
         10, ge=1, le=1000, description="attempts per file and span, waiting 1, 2, 4 … 300 s between them"
     )
-    requests_per_minute: int = Field(0, ge=0, description="pace of requests; 0: no limit of ours")
+    requests_per_minute: int = Field(0, ge=0, le=1_000_000, description="pace of requests; 0: no limit of ours")
     max_upload_mb: float = Field(24.0, gt=0, le=2048, description="largest upload in MiB; larger files are cut")
     daily_minutes: float = Field(
-        0.0, ge=0, description="audio minutes bought per day, then hold until midnight; 0: no limit"
+        0.0, ge=0, le=10_000_000, description="audio minutes bought per day, then hold until midnight; 0: no limit"
     )
     price_per_minute: float = Field(
-        0.0, ge=0, description="what an audio minute costs, for the day's cost in status; 0: minutes alone"
+        0.0,
+        ge=0,
+        le=1_000_000,
+        description="what an audio minute costs, for the day's cost in status; 0: minutes alone",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            routes(value)
+        except ValueError as exc:
+            message = f"it {exc}; write it like https://api.openai.com/v1"
+            raise ValueError(message) from exc
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            message = 'it has to be the name of a model, for example "whisper-1"'
+            raise ValueError(message)
+        return value
+
+    @field_validator("key_file")
+    @classmethod
+    def _absolute_key(cls, value: str) -> str:
+        return _absolute(value) if value else ""
 
 
 class TranscriptSettings(_Section):
     """[transcript]: what is asked for and what is written; any key may stand in a folder, too."""
 
-    task: Literal["transcribe", "translate"] = Field("transcribe", description="transcribe, or translate (to English)")
-    language: str = Field("", description="ISO-639-1 code of the speech; empty: detected")
+    task: _Task = Field("transcribe", description="transcribe, or translate (to English)")
+    language: _Language = Field("", description="ISO-639-1 code of the speech; empty: detected")
     prompt: str = Field("", description="names and spelling that help the recognition, at most 224 tokens")
-    temperature: float = Field(0.0, ge=0, le=1, description="0 to 1; at 0 the server raises it by itself")
-    track: int | str = Field(
+    temperature: _Temperature = Field(0.0, description="0 to 1; at 0 the server raises it by itself")
+    track: _Track = Field(
         "auto",
         description="which audio track: auto (the default one, unless it is silent and another is not), a number from 1, "
         "all (mixed), or a language code",
     )
-    channel: int | str = Field(
+    channel: _Channel = Field(
         "mix", description="which channel: mix (all but timecode), or a number from 1; small files are decoded then"
     )
-    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = Field(
-        ("srt", "txt"), description="what is written beside the source: srt, txt, vtt, json"
-    )
-    output: str = Field("{stem}", min_length=1, description="output name; {stem} {name} {language}")
-    wrap: int = Field(0, ge=0, le=1000, description="width at which the .txt is wrapped; 0: one line per paragraph")
+    formats: _Formats = Field(("srt", "txt"), description="what is written beside the source: srt, txt, vtt, json")
+    output: _Output = Field("{stem}", description="output name; {stem} {name} {language}")
+    wrap: _Wrap = Field(0, description="width at which the .txt is wrapped, from 20 to 1000; 0: one line per paragraph")
     bom: bool = Field(default=False, description="begin text outputs with a byte order mark, for old Windows programs")
-
-    @field_validator("language")
-    @classmethod
-    def _known_language(cls, value: str) -> str:
-        if value and not (found := language_code(value)):
-            message = f"{value!r} is no language code that Whisper knows; use ISO-639-1, for example en, de or zh"
-            raise ValueError(message)
-        return found if value else ""
-
-    @field_validator("track", mode="before")
-    @classmethod
-    def _known_track(cls, value: object) -> int | str:
-        if (number := _number(value)) is not None:
-            return number
-        if value in ("auto", "all"):
-            return str(value)
-        if isinstance(value, str) and (found := language_code(value)):
-            return found
-        message = f'{value!r} is no audio track: "auto", "all", a number from 1, or a language code such as "de"'
-        raise ValueError(message)
-
-    @field_validator("channel", mode="before")
-    @classmethod
-    def _known_channel(cls, value: object) -> int | str:
-        if (number := _number(value)) is not None:
-            return number
-        if value == "mix":
-            return "mix"
-        message = f'{value!r} is no channel: "mix", or a number from 1'
-        raise ValueError(message)
-
-    @field_validator("formats")
-    @classmethod
-    def _once_each(cls, value: tuple[Format, ...]) -> tuple[Format, ...]:
-        return tuple(dict.fromkeys(value))
-
-    @field_validator("output")
-    @classmethod
-    def _template(cls, value: str) -> str:
-        check_template(value)
-        return value
-
-
-def _number(value: object) -> int | None:
-    """Return the number of a track or channel, which the environment gives as text; None where it is none."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value[:_LONGEST_NUMBER])
-    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_TRACKS else None
 
 
 class FolderSettings(_Section):
@@ -141,24 +268,21 @@ class FolderSettings(_Section):
     )
     after: str = Field("keep", description='"keep", or "move:done/": source and outputs together, never overwriting')
     detect: Literal["auto", "events", "scan"] = Field("auto", description="auto, events or scan")
-    task: Literal["transcribe", "translate"] | None = None
-    language: str | None = None
+    task: _Task | None = None
+    language: _Language | None = None
     prompt: str | None = None
-    temperature: float | None = Field(None, ge=0, le=1)
-    track: int | str | None = None
-    channel: int | str | None = None
-    formats: tuple[Format, ...] | None = None
-    output: str | None = None
-    wrap: int | None = Field(None, ge=0, le=1000)
+    temperature: _Temperature | None = None
+    track: _Track | None = None
+    channel: _Channel | None = None
+    formats: _Formats | None = None
+    output: _Output | None = None
+    wrap: _Wrap | None = None
     bom: bool | None = None
 
     @field_validator("path")
     @classmethod
-    def _absolute(cls, value: str) -> str:
-        if not value.startswith("/"):
-            message = f"{value!r} is not absolute; write the whole path, for example /srv/recordings"
-            raise ValueError(message)
-        return value
+    def _absolute_path(cls, value: str) -> str:
+        return _absolute(value)
 
     @field_validator("after")
     @classmethod
@@ -167,19 +291,21 @@ class FolderSettings(_Section):
             return value
         target = PurePosixPath(value.removeprefix("move:"))
         if not value.startswith("move:") or target.is_absolute() or ".." in target.parts or not target.parts:
-            message = f'{value!r} is neither "keep" nor "move:" and a folder below this one, such as "move:done/"'
+            message = 'it has to be "keep", or "move:" and a folder below this one, such as "move:done/"'
             raise ValueError(message)
         return value
 
-    @model_validator(mode="after")
-    def _transcript_keys(self) -> "FolderSettings":
-        self.transcript(TranscriptSettings())
-        return self
-
     def transcript(self, defaults: TranscriptSettings) -> TranscriptSettings:
-        """Give `defaults` with this folder's own keys on top; ValueError where they don't fit."""
+        """Return `defaults` with this folder's own keys on top."""
         own = {key: value for key in TranscriptSettings.model_fields if (value := getattr(self, key)) is not None}
         return TranscriptSettings.model_validate({**defaults.model_dump(), **own})
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        message = "it has to be a whole path, beginning with /, for example /srv/recordings"
+        raise ValueError(message)
+    return value
 
 
 class StateSettings(_Section):
@@ -197,15 +323,29 @@ class StateSettings(_Section):
         le=256,
         description="files in work at once; one is kept free for short files, and some more of those are made ready ahead",
     )
-    keep_answers_days: float = Field(365.0, ge=1, description="days a paid answer is kept after its last use")
+    keep_answers_days: float = Field(
+        365.0, ge=1, le=36_500, description="days a paid answer is kept after its last use"
+    )
     keep_answers_mb: int = Field(
-        4096, ge=0, description="MiB that paid answers may take, those used longest ago go first; 0: no limit"
+        4096,
+        ge=0,
+        le=1_000_000_000,
+        description="MiB that paid answers may take, those used longest ago go first; 0: no limit",
     )
     keep_history_days: float = Field(
         30.0,
         ge=1,
+        le=36_500,
         description="days a file that is gone stays known; one that is there, or whose disk is away, always does",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            message = "it has to be empty, or postgresql://user@host/database"
+            raise ValueError(message)
+        return value
 
 
 class HookSettings(_Section):
@@ -229,16 +369,16 @@ class ServiceSettings(_Section):
     drain_seconds: float = Field(60.0, ge=0, le=86400, description="how long requests in flight may finish at a stop")
 
 
-class Settings(_Section):
+class Settings(_Model):
     """All settings."""
 
     api: ApiSettings = ApiSettings()
     transcript: TranscriptSettings = TranscriptSettings()
-    subtitles: Rules = Rules()
+    subtitles: SubtitleRules = Rules()
     folders: tuple[FolderSettings, ...] = ()
-    media: MediaOptions = MediaOptions()
+    media: Annotated[MediaOptions, _plain_values(MediaOptions)] = MediaOptions()
     state: StateSettings = StateSettings()
-    log: LogOptions = LogOptions()
+    log: Annotated[LogOptions, _plain_values(LogOptions)] = LogOptions()
     hooks: HookSettings = HookSettings()
     service: ServiceSettings = ServiceSettings()
 

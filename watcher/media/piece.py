@@ -12,6 +12,7 @@ from watcher.job import Cut, ResultWarning
 
 #: Samples per second of everything that is cut, sent and measured: what Whisper itself listens to.
 RATE: Final = 16_000
+_DAY: Final = 86_400
 #: Samples that neighbouring pieces share where no silence was in reach: 2 s.
 OVERLAP: Final = 2 * RATE
 Codec = Literal["flac", "mp3", "wav"]
@@ -35,6 +36,11 @@ class MediaOptions:
     codec: Codec = "flac"
     #: Stretches without sound are neither sent nor paid for.
     skip_silence: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse pieces that no server could be asked about."""
+        if not 1 <= self.piece_seconds <= _DAY:
+            raise ValueError(f"piece_seconds = {self.piece_seconds:g} is out of range: 1 to {_DAY}")
 
 
 @dataclass(frozen=True, slots=True)

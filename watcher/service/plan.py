@@ -12,7 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from watcher import reach
 from watcher.client import Endpoint, Request
 from watcher.config import Config, FolderSettings, Settings, TranscriptSettings
-from watcher.config.settings import keys
+from watcher.config.kinds import sentences
+from watcher.config.settings import SubtitleRules, keys
+from watcher.config.settings import sections as kinds
 from watcher.cues import Rules
 from watcher.errors import ConfigError
 from watcher.folders import Folder
@@ -27,7 +29,7 @@ from watcher.tree import is_below
 
 #: What a folder's own `.watcher.toml` may say.
 OVERRIDABLE: Final = {"transcript": tuple(keys("transcript")), "subtitles": tuple(keys("subtitles"))}
-_RULES: Final = TypeAdapter(Rules)
+_RULES: Final = TypeAdapter[Rules](SubtitleRules)
 _MEBIBYTE: Final = 1024 * 1024
 #: A host that refuses whoever comes without a key; a server of one's own may not.
 _OPENAI: Final = "api.openai.com"
@@ -80,14 +82,16 @@ class Plan:
 
     def check_overrides(self, sections: Sections) -> None:
         """Say whether values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with words."""
-        try:
-            _overridden(self.settings.transcript, sections)
-            _RULES.validate_python({**asdict(self.settings.subtitles), **sections["subtitles"]})
-        except ValidationError as exc:
-            problems = [
-                f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in exc.errors()
-            ]
-            raise ValueError("; ".join(problems)) from exc
+        rules = {**asdict(self.settings.subtitles), **sections["subtitles"]}
+        transcript = {**self.settings.transcript.model_dump(), **sections["transcript"]}
+        for name, judge, values in (
+            ("transcript", TranscriptSettings.model_validate, transcript),
+            ("subtitles", _RULES.validate_python, rules),
+        ):
+            try:
+                judge(values)
+            except ValidationError as exc:
+                raise ValueError("; ".join(text for _, text in sentences(exc, values, kinds(), section=name))) from exc
 
 
 def _overridden(transcript: TranscriptSettings, sections: Sections) -> TranscriptSettings:

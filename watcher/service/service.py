@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -18,12 +17,13 @@ from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
 from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
+from watcher.masking import passwords
 from watcher.service import allocator
 from watcher.service.crew import Crew
 from watcher.service.house import ALL_ENDED, SERVICE, House
 from watcher.service.notices import MEND_HINT
 from watcher.service.pace import Pace
-from watcher.service.plan import plan
+from watcher.service.plan import Plan, plan
 from watcher.service.signals import Signals
 from watcher.systemd import Notifier
 
@@ -39,6 +39,7 @@ _PROBLEMS: Final = 20
 _LATEST: Final = 9.5
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
+_TAKE_BACK: Final = "take back what was changed last in the settings, and reload again"
 
 
 class Service:
@@ -209,21 +210,29 @@ class Service:
         """Go on with new settings; with bad ones, report and keep the old."""
         self._notifier.reloading()
         try:
-            new = plan(self._reload())
-            if new.config.state_directory != house.plan.config.state_directory:
-                raise ConfigError("state.dir changed", hint="restart the service: the ledger can't move while it works")
-            if new.settings.state.url != house.plan.settings.state.url:
-                raise ConfigError("state.url changed", hint="restart the service: the ledger can't move while it works")
-            if not new.folders:
-                raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
+            new = self._read_again(house)
         except WatcherError as error:
             _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - whatever new settings provoke; nothing of the old ones was touched yet
+            message = f"the new settings cannot be used: {type(error).__name__}: {error}"
+            _log.error("service.reloaded", ok=False, message=message, hint=_TAKE_BACK, exc_info=True)
         else:
             house.swap(new)
             finder.replace(new.folders if self._watches else ())
             self._log_set_up(new.config)
             _log.info("service.reloaded", ok=True, folders=[folder.name for folder in new.folders])
         self._notifier.ready()
+
+    def _read_again(self, house: House) -> Plan:
+        """Return what the settings mean now. Raises ConfigError where they cannot take the place of those at work."""
+        new = plan(self._reload())
+        if new.config.state_directory != house.plan.config.state_directory:
+            raise ConfigError("state.dir changed", hint="restart the service: the ledger can't move while it works")
+        if new.settings.state.url != house.plan.settings.state.url:
+            raise ConfigError("state.url changed", hint="restart the service: the ledger can't move while it works")
+        if not new.folders:
+            raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
+        return new
 
     def _wind_down(self, house: House, crew: Crew) -> None:
         """End all threads; end the process here and now where one does not end within drain_seconds + _LATEST."""
@@ -309,7 +318,7 @@ def set_up_log(config: Config, surroundings: Surroundings, *, options: LogOption
         options or config.settings.log,
         journal=surroundings.journal,
         colors=False if surroundings.no_color else None,
-        secrets=[config.settings.api.key.get_secret_value(), urlsplit(config.settings.state.url).password or ""],
+        secrets=[config.settings.api.key.get_secret_value(), *passwords(config.settings.state.url)],
     )
 
 

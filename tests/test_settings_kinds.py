@@ -1,0 +1,401 @@
+"""Settings of a wrong kind: any value for any key, from any source, is taken or refused in one sentence that helps."""
+
+import datetime as dt
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import command
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from watcher.cli.main import run
+from watcher.config import Config, load
+from watcher.config.example import toml
+from watcher.config.settings import keys, sections
+from watcher.errors import ConfigError
+from watcher.job import Fingerprint, Job
+from watcher.service.plan import OVERRIDABLE, Plan, plan
+
+KEYS = [
+    (section, key)
+    for section in sections()
+    for key in [*keys(section), *(keys("transcript") if section == "folders" else ())]
+]
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
+    [
+        *(
+            "http://[::1",
+            "http://h:port",
+            "postgresql://[::1",
+            "~nobody-is-called-so/x",
+            "/a\0b",
+            "\0",
+            "[",
+            "[1]",
+            "{",
+            "x",
+        ),
+        *(
+            "german",
+            "zh-CN",
+            "../x",
+            "move:",
+            "move:../x",
+            "9" * 5000,
+            "1e999",
+            "nan",
+            "-1",
+            "true",
+            "off",
+            " ",
+            "\n",
+            "/nowhere",
+        ),
+    ]
+)
+SCALARS = (
+    TEXTS
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, -(10**400), 1 << 63, 0, 5, 15])
+    | st.floats()
+    | st.dates()
+    | st.times()
+    | st.datetimes()
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "path", "url"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+#: Words of the library that judges the settings, and of Python: nobody who writes settings knows them.
+FOREIGN = ("Input", "validation", "pydantic", "Traceback", "parse", "instance", "Tuple", "dictionary", "type=", "loc=")
+
+
+def written(value: Any) -> str:
+    """Write a value in TOML's notation."""
+    match value:
+        case str():
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case bool():
+            text = "true" if value else "false"
+        case list():
+            text = f"[{', '.join(map(written, value))}]"
+        case dict():
+            text = "{" + ", ".join(f"{key} = {written(one)}" for key, one in value.items()) + "}"
+        case dt.date() | dt.time():
+            text = value.isoformat()
+        case int() if value.bit_length() > 1000:
+            text = hex(value) if value >= 0 else "-1"
+        case _:
+            text = repr(value)
+    return text
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return what is said of settings that are refused; "" where they are taken. Any other error is a failure."""
+    try:
+        call()
+    except ConfigError as refused:
+        return refused.message + ("" if refused.hint else "\nno hint")
+    return ""
+
+
+def as_file(section: str, key: str, value: Any) -> str:
+    if section != "folders":
+        return f"[{section}]\n{key} = {written(value)}\n"
+    path = "" if key == "path" else 'path = "/srv/a"\n'
+    return f'[[folders]]\npath = "/srv/b"\n[[folders]]\n{path}{key} = {written(value)}\n'
+
+
+def require_fit(config: Config) -> Plan:
+    """Do with accepted settings what every command does: show them, and work by them."""
+    for section in sections():
+        for table in config.settings.folders if section == "folders" else [getattr(config.settings, section)]:
+            for key in keys(section):
+                toml(getattr(table, key))
+    made = plan(config, keyless=True)
+    for root in [b"/srv/a", b"/srv/b", b"/elsewhere"]:
+        made.wanted(job(root))
+    return made
+
+
+def job(root: bytes) -> Job:
+    return Job(1, root, root + b"/talk.wav", Fingerprint(1, 1), attempts=1, fence=1, queued_at=0.0)
+
+
+def require_plain(message: str, name: str) -> None:
+    """Demand one sentence for each problem, about this key, in plain words."""
+    for line in message.split("\n") if message else []:
+        assert name in line
+        assert line.isprintable()
+        assert len(line) < 600
+        assert not [word for word in FOREIGN if word in line.replace(name, "")], line
+
+
+@given(st.sampled_from(KEYS), VALUES)
+@example(("api", "url"), ["a", "b"])
+@example(("api", "url"), 5)
+@example(("api", "url"), "http://[::1")
+@example(("state", "url"), "postgresql://u:p@[::1/x")
+@example(("media", "piece_seconds"), float("nan"))
+@example(("transcript", "wrap"), 5)
+@example(("state", "keep_answers_mb"), 1 << 63)
+@example(("hooks", "on_done"), ["a\0b"])
+@example(("folders", "language"), "german")
+@settings(max_examples=400)
+def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], value: Any) -> None:
+    section, name = key
+    directory = Path(os.environ["PYTEST_SETTINGS"])
+    file = directory / "watcher.toml"
+    file.write_text(as_file(section, name, value), encoding="utf-8", newline="")
+
+    message = refusal(lambda: require_fit(load(environ={"HOME": str(directory)}, file=file)))
+
+    require_plain(message, section if section == "folders" else f"{section}.{name}")
+    assert not message or str(file) in message or name in {"key", "dir"}
+
+
+@given(
+    st.sampled_from(KEYS),
+    TEXTS.map(lambda text: text.replace("\0", "")) | st.sampled_from(["\udcff", "[1]", "5", "true"]),
+)
+@settings(max_examples=300)
+def test_any_text_in_the_environment_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], text: str) -> None:
+    section, name = key
+    numbered = "__0" if section == "folders" else ""
+    path = {"WATCHER_FOLDERS__0__PATH": "/srv/a"} if section == "folders" else {}
+    environ = {"HOME": "/h", **path, f"WATCHER_{section}{numbered}__{name}".upper(): text}
+
+    require_plain(
+        refusal(lambda: require_fit(load(environ=environ))), section if section == "folders" else f"{section}.{name}"
+    )
+
+
+@given(st.sampled_from([key for key in KEYS if key[0] != "folders"]), VALUES.map(written) | TEXTS)
+@settings(max_examples=100)
+def test_any_setting_of_the_command_line_gives_one_document_and_exit_0_or_3(key: tuple[str, str], text: str) -> None:
+    out = Path(os.environ["PYTEST_SETTINGS"]) / "out"
+    with out.open("w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", stream)
+        code = run(["config", "--json", "--set", f"{'.'.join(key)}={text}"])
+
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert code == document["exit_code"]
+    assert code in {0, 3}
+    assert (code == 3) == bool(document["errors"])
+
+
+@given(st.sampled_from([(s, key) for s, names in OVERRIDABLE.items() for key in names]), VALUES)
+@settings(max_examples=200)
+def test_any_value_in_a_folders_own_file_is_fit_for_work_or_refused_in_plain_words(
+    key: tuple[str, str], value: Any
+) -> None:
+    section, name = key
+    made = plan(load(environ={"HOME": "/h"}), keyless=True)
+    wanted: Mapping[str, Mapping[str, object]] = {"transcript": {}, "subtitles": {}, section: {name: value}}
+
+    try:
+        made.check_overrides(wanted)
+    except ValueError as exc:
+        message = str(exc)
+    else:
+        message = ""
+        made.wanted(job(b"/srv/a"), wanted)
+
+    require_plain(message, name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Name a directory to properties, which cannot have one for each example."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_SETTINGS", str(tmp_path_factory.mktemp("settings")))
+        yield
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[api]\nurl = ["a", "b"]', 'api.url = ["a", "b"] is wrong: it has to be a text in quotes'),
+        ("[api]\nurl = 5", "api.url = 5 is wrong: it has to be a text in quotes"),
+        ('[api]\nurl = "http://[::1"', 'api.url = "http://[::1" is wrong: it is no valid address'),
+        ('[api]\nurl = "https://me:hunter2@h/v1"', "must not contain a user or password"),
+        ("[api]\nattempts = true", "api.attempts = true is wrong: it has to be a whole number from 1 to 1000"),
+        ("[api]\nmax_upload_mb = 0", "api.max_upload_mb = 0 is wrong: it has to be a number above 0, at most 2048"),
+        ("[api]\ndaily_minutes = nan", "api.daily_minutes = nan is wrong: it has to be a number from 0 to 10000000"),
+        ("[[api]]\nurl = 'x'", "it has to be a table: [api]"),
+        ("[service]\nerror_notes = 'maybe'", 'error_notes = "maybe" is wrong: it has to be true or false'),
+        ("[subtitles]\nguard = 3", "subtitles.guard = 3 is wrong: it has to be true or false"),
+        ("[subtitles]\nmax_lines = true", "subtitles.max_lines = true is wrong: it has to be a whole number"),
+        ("[log]\nlevel = 3", 'log.level = 3 is wrong: it has to be one of "debug", "info", "warning" or "error"'),
+        ("[media]\npiece_seconds = inf", "media.piece_seconds = inf is out of range: 1 to 86400"),
+        (
+            "[transcript]\nformats = 'srt'",
+            'it has to be a list of one or more of "srt", "txt", "vtt" or "json", such as ["srt"]',
+        ),
+        ("[transcript]\nformats = []", "transcript.formats = [] is wrong: it has to be a list of one or more of"),
+        ("[hooks]\non_done = 'x'", 'hooks.on_done = "x" is wrong: it has to be a list of texts, such as ["a", "b"]'),
+        ("[transcript]\nlanguage = 'german'", 'transcript.language = "german" is wrong: write the code "de"'),
+        ("[transcript]\nlanguage = 'zh-CN'", 'is wrong: write the code "zh" alone: Whisper knows no regions'),
+        (
+            "[folders]\npath = '/a'",
+            'folders = {path = "/a"} is wrong: it has to be one table for each folder: [[folders]]',
+        ),
+        ("folders = ['/a']", 'folders = "/a" is wrong: it has to be one table for each folder: [[folders]]'),
+        ("[[folders]]\nname = 'a'", "folders.path is missing: it has to be a text in quotes"),
+        (
+            "[[folders]]\npath = '/a'\n[[folders]]\npath = 'b'",
+            'folders.path = "b" (folder 2) is wrong: it has to be a whole path',
+        ),
+        ("[state]\nkeep_history_days = 1e300", "it has to be a number from 1 to 36500"),
+        ("[state]\nurl = 'mysql://h/db'", "it has to be empty, or postgresql://user@host/database"),
+        ("[state]\ndir = '~nobody-is-called-so/x'", "there is no such user"),
+        ('[api]\nmodel = "a\\u0000"', "must not contain the character NUL"),
+        ("a = " + "[" * 10_000, "is nested too deeply"),
+        (f"a = {'9' * 5_000}", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_value_is_told_with_key_value_and_what_would_be_right(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "watcher.toml"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError) as error:
+        load(environ={"HOME": "/h"}, file=file)
+
+    assert said in error.value.message
+    assert "hunter2" not in error.value.message
+    assert error.value.exit_code == 3
+
+
+def test_values_of_the_environment_and_the_command_line_are_told_as_they_were_given() -> None:
+    with pytest.raises(ConfigError) as error:
+        load({"api": {"concurrency": "x"}}, environ={"WATCHER_API__ATTEMPTS": "0", "WATCHER_STATE__DIR": "[1]"})
+
+    assert error.value.message.split("\n") == [
+        'api.concurrency = "x" is wrong: it has to be a whole number from 1 to 256 (in command line)',
+        "api.attempts = 0 is wrong: it has to be a whole number from 1 to 1000 (in environment)",
+    ]
+
+
+def test_what_looks_like_a_list_or_a_number_is_a_text_where_a_text_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "watcher.toml"
+    file.write_text('[transcript]\nprompt = "[1, 2]"\n')
+
+    config = load({"api": {"model": "5"}}, environ={"WATCHER_API__KEY": "[7]"}, file=file)
+
+    assert config.settings.transcript.prompt == "[1, 2]"
+    assert (config.settings.api.model, config.settings.api.key.get_secret_value()) == ("5", "[7]")
+
+
+def test_folders_come_from_the_environment_one_variable_for_each_key() -> None:
+    environ = {
+        "WATCHER_FOLDERS__10__PATH": "/b",
+        "WATCHER_FOLDERS__2__PATH": "/a",
+        "WATCHER_FOLDERS__2__EXCLUDE": '["*.mp3"]',
+        "WATCHER_FOLDERS__2__LANGUAGE": "de",
+        "WATCHER_FOLDERS__2__RECURSIVE": "false",
+    }
+
+    first, second = load(environ=environ).settings.folders
+
+    assert (first.path, first.exclude, first.language, first.recursive) == ("/a", ("*.mp3",), "de", False)
+    assert second.path == "/b"
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"WATCHER_FOLDERS__PATH": "/a"}, "WATCHER_FOLDERS__PATH has no number of a folder"),
+        (
+            {"WATCHER_FOLDERS__0__PATHS": "/a"},
+            "there is no key folders.paths (in environment); did you mean folders.path?",
+        ),
+        ({"WATCHER_FOLDERS__0": "/a"}, 'folders = "/a" is wrong: it has to be one table for each folder'),
+        (
+            {"WATCHER_FOLDERS__0__PATH": "/a", "WATCHER_FOLDERS": "[]"},
+            "WATCHER_FOLDERS and WATCHER_FOLDERS__… contradict",
+        ),
+        ({"WATCHER_FOLDERS": "[]", "WATCHER_FOLDERS__0__PATH": "/a"}, "and WATCHER_FOLDERS contradict each other"),
+        ({"WATCHER_API": "x", "WATCHER_API_KEY": "sk-secret"}, "api is wrong: it has to be a table"),
+    ],
+)
+def test_what_the_environment_says_wrongly_is_told(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(environ=environ)
+
+    assert said in error.value.message
+    assert "sk-secret" not in error.value.message
+
+
+def test_the_key_stands_in_a_file_that_any_source_may_name(tmp_path: Path) -> None:
+    secret, other = tmp_path / "secret", tmp_path / "other"
+    secret.write_text("sk-of-a-file\n")
+    other.write_text("sk-other")
+    file = tmp_path / "watcher.toml"
+    file.write_text(f'[api]\nkey_file = "{other}"\n')
+
+    named = load(environ={"WATCHER_API__KEY_FILE": str(secret)}, file=file)
+    in_the_file = load(environ={}, file=file)
+    hidden = load(environ={"WATCHER_API__KEY": "sk-itself"}, file=file)
+
+    keys_found = [config.settings.api.key.get_secret_value() for config in (named, in_the_file, hidden)]
+    assert keys_found == ["sk-of-a-file", "sk-other", "sk-itself"]
+    assert (named.origin("api.key"), in_the_file.origin("api.key")) == ("environment", str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read: No such file or directory"), (b" \n", "holds no key"), (b"\xff", "it is no text")],
+)
+def test_a_key_file_without_a_key_is_told_and_the_key_of_nobody_else_is_taken(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+
+    with pytest.raises(ConfigError) as error:
+        load(environ={"WATCHER_API__KEY_FILE": str(secret), "OPENAI_API_KEY": "sk-o"})
+
+    assert error.value.message.startswith(f"api.key_file = {secret} ")
+    assert said in error.value.message
+    assert "in environment" in error.value.message
+
+
+def test_a_running_service_goes_on_with_its_settings_whatever_stands_in_the_new_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = tmp_path / "watcher.toml"
+    good = (
+        f'[api]\nurl = "http://127.0.0.1:1/v1"\n[[folders]]\npath = "{folder}"\n[state]\ndir = "{tmp_path / "state"}"\n'
+    )
+    wrong = {
+        'url = "http://127.0.0.1:1/v1"': ['url = ["a", "b"]', "url = 5", 'url = "http://[::1"'],
+        f'path = "{folder}"': ['path = "/a\\u0000"'],
+        "[state]": ["[state"],
+    }
+    file.write_text(good)
+    with command("run", "--config", file) as running:
+        running.await_event("service.ready")
+        count = 0
+        for right, others in wrong.items():
+            for other in others:
+                file.write_text(good.replace(right, other))
+                running.send(signal.SIGHUP)
+                count += 1
+                refused = running.await_events("service.reloaded", count, ok=False)[-1]
+                assert "is wrong" in refused["message"] or "not valid TOML" in refused["message"]
+                assert refused["hint"]
+        file.write_text(good)
+        running.send(signal.SIGHUP)
+        running.await_event("service.reloaded", ok=True)
+        assert running.stop() == 0
+        assert running.talk == []

@@ -1,0 +1,69 @@
+"""The address of a server as people paste it: the host, the host with ``/v1``, or the full route.
+
+The table of addresses is that of the OpenAI-compatible servers in use. Reading one imports no client, so that settings can
+be judged by commands that ask no server.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_TRANSCRIPTIONS: Final = "/audio/transcriptions"
+_TRANSLATIONS: Final = "/audio/translations"
+_INFERENCE: Final = "/inference"
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Full addresses of a server's two tasks."""
+
+    transcriptions: str
+    translations: str
+    #: Host, port and path in front of the route.
+    name: str
+    #: The path was none of the known ones, so ``/v1`` was added to it.
+    assumed: bool = False
+
+
+def routes(given: str) -> Routes:
+    """Return the routes that an address means. Raises ValueError, in words that go on behind "it"."""
+    url = given.strip()
+    parts = _split(url)
+    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must begin with https:// or http:// and name a host")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user or password")
+    if "?" in url or "#" in url:
+        raise ValueError("must not contain a query (?) or a fragment (#)")
+    origin = f"{parts.scheme.lower()}://{parts.netloc}"
+    path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
+    name = parts.netloc.lower()
+    if path.endswith(_INFERENCE):  # whisper.cpp: one route for both tasks
+        return Routes(origin + path, origin + path, name + path)
+    for route in (_TRANSCRIPTIONS, _TRANSLATIONS):
+        if path.endswith(route):
+            base = path.removesuffix(route)
+            return Routes(origin + base + _TRANSCRIPTIONS, origin + base + _TRANSLATIONS, name + base)
+    assumed = path != "" and not path.endswith("/v1")
+    base = path if path.endswith("/v1") else path + "/v1"
+    return Routes(origin + base + _TRANSCRIPTIONS, origin + base + _TRANSLATIONS, name + base, assumed)
+
+
+def host(given: str) -> str:
+    """Return the host that an address names, in small letters; "" where it names none."""
+    try:
+        return _split(given.strip()).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _split(url: str) -> SplitResult:
+    if not url.isprintable() or any(character.isspace() for character in url):
+        raise ValueError("must not contain blanks or unprintable characters")
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ValueError("is no valid address") from exc
+    return parts
