@@ -485,6 +485,46 @@ def test_who_may_read_the_source_may_read_its_outputs(here: Scene, source: int, 
     assert stat.S_IMODE((here.root / "talk.srt").stat().st_mode) == expected
 
 
+@pytest.mark.parametrize(
+    ("folder", "source", "expected"),
+    [
+        (0o2775, 0o644, 0o664),
+        (0o2770, 0o640, 0o660),
+        # Neither has it, or nothing says that the group of the folder is meant.
+        (0o2755, 0o644, 0o644),
+        (0o775, 0o644, 0o644),
+        # Others get nothing, and a group that may not read the recording gets nothing either.
+        (0o2777, 0o644, 0o664),
+        (0o2775, 0o600, 0o600),
+    ],
+)
+def test_the_group_of_a_set_group_id_folder_may_correct_outputs_and_notes(
+    here: Scene, folder: int, source: int, expected: int
+) -> None:
+    here.root.chmod(folder)
+    job = here.job(mode=source)
+
+    here.place(job)
+    note = sidecar.write_note(job, message="it failed", hint="try again", register=here.ledger)
+
+    assert note is not None
+    assert stat.S_IMODE((here.root / "talk.txt").stat().st_mode) == expected
+    assert stat.S_IMODE(os.stat(note.path).st_mode) == expected  # noqa: PTH116 - bytes
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_recording_that_kept_its_own_group_gives_that_group_no_right_of_the_folders(here: Scene) -> None:
+    os.chown(here.root, -1, 34567)
+    here.root.chmod(0o2775)
+    job = here.job()
+    os.chown(job.path, -1, 23456)
+
+    here.place(job)
+
+    found = (here.root / "talk.srt").stat()
+    assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (23456, 0o644)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_outputs_belong_to_the_owner_of_the_source(here: Scene) -> None:
     job = here.job()

@@ -29,6 +29,8 @@ _LACKING: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno
 #: Bits of the source's mode that its outputs share: who may read, and whether the group may correct them.
 _SHARED_MODE: Final = 0o464
 _OWNER_MODE: Final = 0o600
+#: Bits of a folder whose files belong to the people of its group.
+_GROUP_FOLDER: Final = stat.S_ISGID | stat.S_IWGRP
 
 
 @contextmanager
@@ -44,13 +46,16 @@ def reporting(folder: bytes, *, home: bytes = b"") -> Iterator[None]:
 
 
 def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> None:
-    """Write a new file durably, readable by whoever may read the file that `like` describes. Raises OSError."""
+    """Write a new file durably, readable by whoever may read the file that `like` describes. Raises OSError.
+
+    The group may correct it where it may correct that file, or where a set-group-ID folder gives its group write access.
+    """
     descriptor = os.open(name, _WRITE, _OWNER_MODE, dir_fd=folder)
     try:
         rest = memoryview(body)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        _permit(descriptor, like)
+        _permit(descriptor, like, os.fstat(folder))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -152,15 +157,19 @@ def name_limit(folder: int) -> int:
 _SHORTEST_LIMIT: Final = 64
 
 
-def _permit(descriptor: int, like: os.stat_result) -> None:
+def _permit(descriptor: int, like: os.stat_result, folder: os.stat_result) -> None:
     # The owner first: chown may clear mode bits. Only root can give files away, anyone to a group of theirs; file
     # systems without owners refuse both. What is refused leaves the file ours, readable as far as the mode says.
     for owner, group in ((like.st_uid, like.st_gid), (-1, like.st_gid)):
         with suppress(OSError):
             os.fchown(descriptor, owner, group)
             break
+    mode = (like.st_mode & _SHARED_MODE) | _OWNER_MODE
+    of_the_group = folder.st_mode & _GROUP_FOLDER == _GROUP_FOLDER and os.fstat(descriptor).st_gid == folder.st_gid
+    if of_the_group and mode & stat.S_IRGRP:
+        mode |= stat.S_IWGRP
     with suppress(OSError):
-        os.fchmod(descriptor, (like.st_mode & _SHARED_MODE) | _OWNER_MODE)
+        os.fchmod(descriptor, mode)
 
 
 def _rename_exclusively(source: int, name: bytes, target: int, new_name: bytes) -> None:
