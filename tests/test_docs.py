@@ -24,7 +24,7 @@ from watcher.ledger import open_ledger
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # the app's root is a group of commands
-_EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|answer|hook)\.[a-z]+")
+_EVENT = re.compile(r"(service|folder|file|job|media|api|gate|output|answer|hook|note)\.[a-z]+")
 
 
 def settings_table() -> str:

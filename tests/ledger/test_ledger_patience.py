@@ -8,7 +8,7 @@ import pytest
 from daemon import eventually
 from structlog.testing import capture_logs
 
-from watcher.errors import StateBusyError, StateError
+from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import Fingerprint, Found
 from watcher.ledger import open_ledger
 from watcher.ledger.patience import Patience, patient
@@ -95,6 +95,20 @@ def test_who_gives_up_does_not_say_that_it_goes_on(patience: Patience) -> None:
         patience.until_it_passes(call, given_up)
 
     assert [line["event"] for line in log] == ["service.waiting"]
+
+
+def test_a_ledger_that_refuses_a_job_after_the_wait_takes_changes_again(patience: Patience) -> None:
+    busy, _ = refusing(1)
+
+    def lost() -> None:
+        busy()
+        raise LeaseLostError("another host has it")
+
+    with capture_logs() as log:
+        with pytest.raises(LeaseLostError):
+            patience.until_it_passes(lost, threading.Event())
+
+    assert [line["event"] for line in log] == ["service.waiting", "service.resumed"]
 
 
 def test_another_error_passes_at_once(patience: Patience) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 import structlog
 
-from watcher.errors import StateBusyError, StateError
+from watcher.errors import JobError, StateBusyError, StateError
 from watcher.ledger.protocol import Ledger
 
 _log = structlog.get_logger()
@@ -59,6 +59,10 @@ class Patience:
                     if given:
                         raise
                     continue
+                except JobError:
+                    # It takes changes again, though not this one.
+                    passed = True
+                    raise
                 passed = True
                 return result
         finally:

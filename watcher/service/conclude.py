@@ -73,7 +73,7 @@ class Conclusions:
             # Before it is concluded: a crash in between must not leave a note beside a finished recording.
             sidecar.remove_note(job.root, job.path, self._ledger)
         except JobError as problem:
-            _log.warning("job.done", reason=problem.reason, message=f"the failure note stays: {problem.message}")
+            _note_failed(problem, "the failure note could not be removed")
         if self._notes() and (noted := [warning for warning in outcome.warnings if warning.note]):
             self._note_warnings(replace(job, path=outcome.moved_to or job.path), noted)
         hook = self._payload("job.done", job, facts) if self._on_done() else ""
@@ -110,13 +110,13 @@ class Conclusions:
         try:
             sidecar.write_note(job, message=error.message, hint=error.hint, register=self._ledger)
         except JobError as problem:
-            _log.warning("output.renamed", reason=problem.reason, message=f"no note was left: {problem.message}")
+            _note_failed(problem, "no note could be written")
 
     def _note_warnings(self, job: Job, warnings: Sequence[ResultWarning]) -> None:
         try:
             sidecar.write_warning_note(job, warnings, register=self._ledger)
         except JobError as problem:
-            _log.warning("output.renamed", reason=problem.reason, message=f"no note was left: {problem.message}")
+            _note_failed(problem, "no note could be written")
 
     @staticmethod
     def _payload(event: str, job: Job, facts: dict[str, Any]) -> str:
@@ -124,6 +124,10 @@ class Conclusions:
             {"event": event, "job": job.id, "path": _text(job.path), "root": _text(job.root), **facts},
             ensure_ascii=False,
         )
+
+
+def _note_failed(problem: JobError, what: str) -> None:
+    _log.warning("note.failed", reason=problem.reason, message=f"{what}: {problem.message}", hint=problem.hint)
 
 
 def _text(path: bytes) -> str:
