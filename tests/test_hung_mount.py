@@ -167,6 +167,37 @@ def test_a_batch_of_named_files_needs_no_other_folder(
     assert "does not answer" in refused.stderr
 
 
+@pytest.mark.slow
+def test_a_batch_in_which_a_mount_begins_to_hang_ends_and_names_what_it_lost(
+    tmp_path: Path, local: Path, share: Mount
+) -> None:
+    lost = [recording(share.source / f"talk{number}.wav", seconds=1 + number) for number in range(2)]
+    good = [recording(local / f"good{number}.wav", seconds=3 + number) for number in range(3)]
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in lost}
+    hangs = threading.Event()
+
+    def script(asked: Asked) -> Reply:
+        if asked.method == "POST" and digest_of(asked) in digests and not hangs.is_set():
+            hangs.set()
+            share.hang()
+        return hearing(asked)
+
+    with serving(script) as server:
+        ended = watcher(
+            *("once", "--json", share.point, local, "--set", f"api.url={server.url}"),
+            *("--set", f"state.dir={tmp_path / 'state'}", "--set", "state.workers=2"),
+            check=False,
+        )
+
+    data = json.loads(ended.stdout)["data"]
+    assert ended.returncode == 1, ended.stderr
+    assert {done["path"] for done in data["done"]} == {str(path) for path in good}
+    assert {failed["path"] for failed in data["failed"]} == {str(share.point / path.name) for path in lost}
+    assert {failed["reason"] for failed in data["failed"]} == {"lost"}
+    # They are put back, not taken for a crash.
+    assert data["queued"] == len(lost)
+
+
 def test_the_doctor_names_the_folder_whose_mount_hangs_and_goes_on(
     share: Mount, options: list[str | Path], tmp_path: Path
 ) -> None:

@@ -346,11 +346,17 @@ def test_a_stop_lets_the_request_in_flight_finish(start: Start, folder: Path, nu
         recording(folder / "second.wav")
         running.await_event("file.queued", path=str(folder / "second.wav"))
         running.send(number)
-        running.await_event("service.stopping")
+        stopping = running.await_event("service.stopping")
+        # Supervisors send several; only Ctrl-C asks for more than the first one did.
+        running.send(signal.SIGTERM)
         release.set()
 
         assert running.wait() == 0
         assert running.seen("job.done", path=str(first))
+        assert "given_up" not in running.await_event("service.stopped")
+    assert (stopping["drain_seconds"], stopping["requests"]) == (60, 1)
+    assert stopping["message"] == "waiting for 1 request in flight, up to 60 s"
+    assert ("Ctrl-C" in stopping["hint"]) == (number is signal.SIGINT)
     assert first.with_suffix(".srt").exists()
 
 

@@ -1,8 +1,11 @@
 """The stop always stops: whatever a worker is doing, SIGTERM ends the daemon with exit 0, and nothing is paid for twice."""
 
+import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, daemon, eventually
+from daemon import Daemon, daemon, eventually, watcher
 from mounts import mounted, needs_fuse
 from poisoned import poisoned
 from scripted import Asked, Reply, Server, serving
@@ -172,3 +175,76 @@ def test_an_answer_that_drips_is_cut_off(tmp_path: Path, folder: Path) -> None:
     with serving(hearing) as server, daemon(folder, *options(server), state=state) as running:
         running.await_event("job.done", path=str(talk))
         assert running.stop() == 0
+
+
+#: A long recording whose pieces are asked for one after the other, and a drain that no test waits for.
+PIECES = ("media.piece_seconds=20", "media.pieces=fixed", "api.concurrency=1", "service.drain_seconds=600")
+
+
+class OneAnswer:
+    """A server that answers the first piece, and is silent about the next one."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.method == "POST":
+            self.asked += 1
+            if self.asked > 1:
+                return Reply(silent=True)
+        return hearing(asked)
+
+
+def test_a_second_ctrl_c_ends_now_keeps_what_was_answered_and_counts_what_was_given_up(
+    tmp_path: Path, folder: Path
+) -> None:
+    state = tmp_path / "state"
+    recording(folder / "long.wav", seconds=60)
+    script = OneAnswer()
+    with serving(script) as server, daemon(folder, *options(server, *PIECES), state=state) as running:
+        eventually(lambda: script.asked > 1 and stored(state) == 1)
+        running.send(signal.SIGINT)
+        running.await_event("service.stopping", requests=1)
+        shown = json.loads(watcher("status", "--json", "--set", f"state.dir={state}").stdout)["data"]
+        told = watcher("status", "--set", f"state.dir={state}").stdout
+        running.send(signal.SIGINT)
+
+        assert running.wait(PROMISED) == 0
+        stopped = running.events[-1]
+    assert shown["service"]["stopping"] is not None
+    assert "is stopping" in told.splitlines()[0]
+    assert (stopped["event"], stopped["given_up"]) == ("service.stopped", 1)
+    assert "may charge" in stopped["message"]
+    assert stored(state) == 1
+    assert source(state) == PUT_BACK
+
+
+def test_a_second_ctrl_c_ends_a_batch_now_with_its_document(tmp_path: Path, folder: Path) -> None:
+    state = tmp_path / "state"
+    recording(folder / "long.wav", seconds=60)
+    script = OneAnswer()
+    with serving(script) as server:
+        batch = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "watcher", "once", "--json", str(folder)),
+                *(*options(server, *PIECES), "--set", f"state.dir={state}"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "WATCHER_CONFIG": os.devnull},
+            process_group=0,
+        )
+        assert batch.stderr is not None
+        eventually(lambda: script.asked > 1 and stored(state) == 1)
+        batch.send_signal(signal.SIGINT)
+        while '"service.stopping"' not in (line := batch.stderr.readline()):
+            assert line
+        batch.send_signal(signal.SIGINT)
+        document, _ = batch.communicate(timeout=PROMISED)
+
+    assert batch.returncode == 130
+    data = json.loads(document)["data"]
+    assert (data["given_up"], data["queued"], data["done"]) == (1, 1, [])
+    assert json.loads(line)["message"] == "waiting for 1 request in flight, up to 600 s"
+    assert source(state) == PUT_BACK

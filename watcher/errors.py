@@ -254,6 +254,11 @@ class StoppedError(JobError):
 
     code = "stopped"
 
+    def __init__(self, message: str, *, in_flight: bool = False) -> None:
+        """`in_flight`: a request was on its way, so the server may charge for it."""
+        super().__init__(message)
+        self.in_flight = in_flight
+
 
 class LeaseLostError(JobError):
     """The job's lease is gone: whatever was worked out must not be written."""

@@ -71,11 +71,11 @@ def poke(place: bytes, call: Callable[[], object]) -> None:
     _begin(place, call)
 
 
-def is_silent(place: bytes) -> bool:
-    """Return whether a question about the place has been unanswered for longer than ANSWER_SECONDS; touch nothing."""
+def is_silent(place: bytes, *, seconds: float = ANSWER_SECONDS) -> bool:
+    """Return whether a question about the place has been unanswered for longer than `seconds`; touch nothing."""
     with _lock:
         question = _open.get(place)
-    return question is not None and time.monotonic() > question.asked_at + ANSWER_SECONDS
+    return question is not None and time.monotonic() > question.asked_at + seconds
 
 
 class _Question(Generic[_Result]):

@@ -65,7 +65,8 @@ def run(
 ) -> int:
     """Watch folders and transcribe what arrives.
 
-    SIGTERM or Ctrl-C: requests in flight may finish, then it ends with exit 0. SIGHUP: the settings are read anew.
+    SIGTERM or Ctrl-C: requests in flight may finish, then it ends with exit 0; Ctrl-C again ends it now. SIGHUP: the settings
+    are read anew.
     """
     from watcher.cli.run import run as verb  # noqa: PLC0415 - see the module's docstring
 
@@ -85,8 +86,8 @@ def once(
 ) -> int:
     """Transcribe what is there, and exit.
 
-    Without PATH, the configured folders. What was transcribed before costs nothing. Exit 0: all done; 1: some files
-    failed; 4: the server holds everything up; 130: interrupted.
+    Without PATH, the configured folders. What was transcribed before costs nothing. Ctrl-C: requests in flight may finish;
+    Ctrl-C again ends it now. Exit 0: all done; 1: some files failed; 4: the server holds everything up; 130: interrupted.
     """
     from watcher.cli.once import once as verb  # noqa: PLC0415 - see the module's docstring
 

@@ -28,7 +28,12 @@ def once(
         loaded = configured(config, given, extra=extra)
         with _shown(loaded) as display:
             batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings())
-    return show(_result(batch), as_json=as_json)
+    code = show(_result(batch), as_json=as_json)
+    if batch.left_behind:
+        # They hang, in a mount or in a computation, and the interpreter would wait for them.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 def _absolute(paths: Sequence[Path]) -> list[str]:
@@ -65,6 +70,9 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
         set_up_log(config, around, options=replace(quiet, format="console") if quiet.format == "auto" else quiet)
 
         def display(progress: Progress) -> None:
+            if progress.stopping:
+                # Redirected by the bar, as is the log, so that it stands above it.
+                sys.stderr.write(f"{progress.stopping}\n")
             rate = progress.heard_seconds / max(bar.tasks[0].elapsed or 0.0, 0.1)
             audio = progress.held or f"{hours(progress.heard_seconds)} of audio, {rate:.1f} x"
             finished = progress.done + progress.failed
@@ -88,6 +96,10 @@ def _result(batch: Batch) -> Result:
     exit_code = 1 if batch.failed or any(left.reason == "lost" for left in batch.left) else 0
     if batch.held is not None:
         problems.append(Problem("held", batch.held.sentence, batch.held.hint))
+        exit_code = 4
+    if batch.stuck:
+        hint = "their files are taken up again at the next start"
+        problems.append(Problem("threads_hang", f"threads did not end: {', '.join(batch.stuck)}", hint))
         exit_code = 4
     if batch.interrupted:
         exit_code = INTERRUPTED
@@ -113,6 +125,7 @@ def _result(batch: Batch) -> Result:
         "left": [{"path": printable(left.path), "reason": left.reason, "detail": left.detail} for left in batch.left],
         "known": [printable(path) for path in batch.known],
         "queued": batch.queued,
+        "given_up": batch.given_up,
         "audio_seconds": round(audio, 3),
         "paid_seconds": round(batch.paid_seconds, 3),
         "elapsed_seconds": round(batch.seconds, 3),
@@ -129,4 +142,5 @@ def _rest(batch: Batch) -> list[tuple[int, str]]:
         (len(batch.known), "done before"),
         (len(batch.left), "left"),
         (batch.queued, "still queued"),
+        (batch.given_up, "requests given up" if batch.given_up > 1 else "request given up"),
     ]

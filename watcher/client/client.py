@@ -200,6 +200,11 @@ class Client:
         """End all requests in flight with StoppedError, soon; later ones at once."""
         self._wire.cancel()
 
+    @property
+    def given_up(self) -> int:
+        """Return how many requests `cancel` ended before their answer was complete."""
+        return self._wire.given_up
+
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()

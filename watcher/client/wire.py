@@ -95,6 +95,8 @@ class Wire:
         self._lock = threading.Lock()
         self._flights: set[_Flight] = set()
         self._cancelled = False
+        #: Requests that `cancel` ended before their answer was complete.
+        self.given_up = 0
         with requests.Session() as session:
             settings = session.merge_environment_settings(endpoint.transcriptions, {}, True, None, None)  # noqa: FBT003 - positional in its signature
         # No proxy can reach our own loopback, though the environment's rules rarely say so.
@@ -180,6 +182,9 @@ class Wire:
                 finally:
                     response.close()
             except _TRANSPORT as exc:
+                if flight.cancelled:
+                    with self._lock:
+                        self.given_up += 1
                 raise _translated(exc, flight=flight) from exc
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -388,7 +393,7 @@ def _inflater() -> Callable[[bytes], bytes]:
 def _translated(exc: Exception, *, flight: _Flight) -> JobError:
     """Say in our words what the transport met; the order goes from the certain to the general."""
     if flight.cancelled:
-        return StoppedError("the daemon stops")
+        return StoppedError("the daemon stops", in_flight=True)
     chain = list(_chain(exc))
     words = " ".join(str(link) for link in chain)
     for mark, reason, message, hint in _OPERATOR:

@@ -587,7 +587,7 @@ class Gate:
     def _leave(self, waiter: Waiter, error: BaseException | None) -> HeldError | None:
         """Draw the conclusions; an error to raise instead, when this request's failure was not its file's."""
         complete = error is None or isinstance(error, GarbledError)
-        bought = complete or (isinstance(error, PassingError) and error.reason in _MAYBE_PAID)
+        bought = complete or _is_maybe_paid(error)
         with self._lock:
             self._line.leave(waiter)
             self._budget.end(waiter.seconds, waiter.day, bought=bought)
@@ -927,6 +927,13 @@ class Gate:
 
     def _wall(self, moment: float) -> float:
         return self._clock() + moment - self._monotonic()
+
+
+def _is_maybe_paid(error: BaseException | None) -> bool:
+    """Return whether the server may have worked, and charged, though no answer came: also where a stop gave a request up."""
+    if isinstance(error, StoppedError):
+        return error.in_flight
+    return isinstance(error, PassingError) and error.reason in _MAYBE_PAID
 
 
 def _may_pass(error: BaseException | None) -> bool:

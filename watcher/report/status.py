@@ -54,6 +54,12 @@ class StatusReport:
         return next((host.name for host in self.hosts if record.id in host.running), None)
 
     @property
+    def stopping(self) -> float | None:
+        """Until when requests in flight may finish (Unix time), where the daemon was asked to stop."""
+        until = self.service.get("stopping")
+        return float(until) if self.pid and isinstance(until, int | float) else None
+
+    @property
     def cost_today(self) -> float | None:
         """What was bought today costs this much; None where no price is known."""
         return self.bought_today / 60 * self.price_per_minute if self.price_per_minute else None
@@ -128,6 +134,7 @@ def data(report: StatusReport) -> dict[str, Any]:
             "version": report.service.get("version"),
             "endpoint": report.service.get("endpoint"),
             "model": report.service.get("model"),
+            "stopping": _stamp(report.stopping),
         },
         "folders": list(report.service.get("folders", ())),
         "hosts": [_host(host, report.now) for host in report.hosts],
@@ -176,6 +183,8 @@ def summary(report: StatusReport) -> list[str]:
     """Give what comes before any list: the service, the counts, a hold, the folders, the sums, the day, the pace."""
     counts = report.counts
     service = f"runs (pid {report.pid})" if report.pid else "is not running: watcher run, or systemctl start watcher"
+    if report.stopping is not None:
+        service = f"is stopping (pid {report.pid}): requests in flight may finish until {_time_of_day(report.stopping)}"
     queued = counts[State.READY] + counts[State.DELAYED]
     lines = [
         f"Watcher {service}",
@@ -328,6 +337,10 @@ def _stamp(when: Any) -> str | None:
     if not isinstance(when, int | float) or not when:
         return None
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+
+
+def _time_of_day(when: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(when))
 
 
 def hours(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """The threads of the house: named, not daemonic, joined by a deadline; the first unexpected error of any ends the service."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -12,6 +13,11 @@ from watcher.errors import WatcherError
 _log = structlog.get_logger()
 
 _CRASH: Final = "service.stopping"
+#: Seconds between two looks whether the end is wanted now.
+_LOOK: Final = 0.1
+#: Seconds that all threads have from then on: to keep answers that were received, and to put jobs back. Promised are 2 s
+#: for the whole process.
+_HASTE: Final = 1.2
 
 
 class Crew:
@@ -54,3 +60,40 @@ class Crew:
             if self.error is None:
                 self.error = error
             self._on_death()
+
+
+class Ending:
+    """The time that is left for ending; little of it is left once a person asks a second time."""
+
+    def __init__(
+        self,
+        asked_again: Callable[[], bool] = lambda: False,
+        *,
+        on_haste: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`asked_again` returns whether somebody wants the end now; `on_haste` is called once, when it does."""
+        self._asked_again = asked_again
+        self._on_haste = on_haste
+        self._monotonic = monotonic
+        self._latest = math.inf
+        #: The end is wanted now.
+        self.in_haste = False
+
+    def left(self, seconds: float) -> float:
+        """Return how much of so many seconds there is."""
+        return max(0.0, min(seconds, self._latest - self._monotonic()))
+
+    def join(self, crew: Crew, seconds: float, *, but: Collection[str] = (), patient: bool = False) -> list[str]:
+        """Wait as `Crew.join` does, for what is left of so many seconds; with `patient`, until the end is wanted now."""
+        deadline = self._monotonic() + seconds
+        while True:
+            left = self.left(deadline - self._monotonic())
+            late = crew.join(min(left, _LOOK), but=but)
+            if not late or left <= 0:
+                return late
+            if not self.in_haste and self._asked_again():
+                self.in_haste, self._latest = True, self._monotonic() + _HASTE
+                self._on_haste()
+            if self.in_haste and patient:
+                return late

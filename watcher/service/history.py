@@ -45,7 +45,7 @@ _SLICE: Final = 200
 #: Seconds that a place may be away and still come back.
 _AWAY: Final = 365 * DAY
 #: Seconds that a stop waits for the thread: it may hang in a disk that does not answer.
-_JOIN: Final = 2.0
+JOIN: Final = 2.0
 _MEBIBYTE: Final = 1 << 20
 
 
@@ -185,10 +185,10 @@ class History:
         self._inspect, self._on_death = inspect, on_death
         self._thread.start()
 
-    def join(self) -> None:
+    def join(self, seconds: float = JOIN) -> None:
         """Wait a little for the thread, after the stop was set; there is no starting again."""
         if self._thread.is_alive():
-            self._thread.join(_JOIN)
+            self._thread.join(seconds)
         self._mounts.close()
 
     def catch_up(self, *, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -25,9 +25,10 @@ from watcher.log import printable
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Exhausted, Tools, Turns
 from watcher.service.conclude import Conclusions
-from watcher.service.crew import Crew
+from watcher.service.crew import Crew, Ending
 from watcher.service.errands import Errands
 from watcher.service.estate import Estate
+from watcher.service.history import JOIN as HISTORY_SECONDS
 from watcher.service.history import History
 from watcher.service.notices import MEND_HINT, PauseNotes, SettingsNotes
 from watcher.service.plan import OVERRIDABLE, Plan
@@ -43,8 +44,9 @@ _Result = TypeVar("_Result")
 #: threads must have ended. (A hook gets 5 s from the stop on, see `watcher.hooks`.)
 _JOIN: Final = 5.0
 ALL_ENDED: Final = 8.0
-#: Seconds that the ledger gets to put back the jobs of threads that did not end.
+#: Seconds that the ledger gets to put back the jobs of threads that did not end; and where the end is wanted now.
 _PUT_BACK: Final = 1.0
+_PUT_BACK_NOW: Final = 0.5
 #: Under this key a service tells `status`, and other hosts, about itself; whoever ends drops it.
 SERVICE: Final = "service"
 _SPOOL: Final = "spool"
@@ -53,6 +55,8 @@ _SPOOL: Final = "spool"
 _THREADS: Final = 512
 #: Seconds between two looks at the notes in the folders.
 _NOTICES: Final = 1.0
+#: What Ctrl-C does while a stop waits.
+ASK_AGAIN: Final = "press Ctrl-C again to end now: answers that came are kept, requests in flight are given up"
 
 
 class House:
@@ -134,8 +138,9 @@ class House:
         #: A worker's sign of life -> the job that it took last, and when (monotonic).
         self._at_work: dict[Beat, tuple[Job, float]] = {}
         self.staff = Staff(self.crew, self._hire, wake=self.ledger.wake)
-        #: Names of workers that `drain` left hanging in a mount: only the end of the process ends them.
+        #: Names of threads that hang in a mount, and of all that `drain` left behind: only the end of the process ends them.
         self.left_hanging: list[str] = []
+        self._left_behind = False
         self._works = True
         self.errands = Errands(self.waiting(stop), lambda: self.plan.settings.hooks, self._run_hook, stop=stop)
         self._pause_notes: PauseNotes | None = None
@@ -206,34 +211,58 @@ class House:
         """Say that no job will be concluded any more: `errands.over` is set once every hook was run."""
         self.errands.last_call()
 
-    def drain(self, seconds: float) -> list[str]:
+    def report_stopping(self, seconds: float, *, by_hand: bool) -> str:
+        """Log what a stop waits for, and how long; return that for people. `by_hand`: it was asked for with Ctrl-C."""
+        requests = self.gate.state().in_flight
+        noun = "request" if requests == 1 else "requests"
+        message = (
+            f"waiting for {requests} {noun} in flight, up to {seconds:g} s" if requests else "nothing is in flight"
+        )
+        hint = ASK_AGAIN if by_hand and requests else ""
+        _log.info("service.stopping", drain_seconds=seconds, requests=requests, message=message, hint=hint)
+        return f"{message}. {hint[0].upper()}{hint[1:]}." if hint else message
+
+    def drain(self, seconds: float, ending: Ending | None = None) -> list[str]:
         """Let what is in flight finish for `seconds`, then cut it off; return the names of threads that did not end.
 
-        Those that hang in a mount are not waited for, and noted in `left_hanging`. Returns within `seconds` + ALL_ENDED.
+        Those that hang in a mount are not waited for, and noted in `left_hanging`. Returns within `seconds` + ALL_ENDED, and
+        within two seconds once the `ending` is in haste.
         """
+        ending = ending or Ending()
         deadline = time.monotonic() + seconds + ALL_ENDED
         self.stop.set()
         self.errands.last_call()
         self.ledger.wake()
-        self.left_hanging = [worker.name for worker in self.hung()]
-        if self.crew.join(seconds, but=self.left_hanging):
-            for client in (*self._retired, self.rooms.client):
+        hanging = list(self.left_hanging)
+        if ending.join(self.crew, seconds, but=[*hanging, *(worker.name for worker in self.hung())], patient=True):
+            for client in self._clients:
                 client.cancel()
         self._given_up.set()
-        self.left_hanging = [worker.name for worker in self.hung() if not worker.ended]
-        late = self.crew.join(_JOIN, but=self.left_hanging)
+        self.left_hanging = [*hanging, *(worker.name for worker in self.hung() if not worker.ended)]
+        late = ending.join(self.crew, _JOIN, but=self.left_hanging)
         self._over.set()
-        self.history.join()
-        return [*late, *self._servants.join(max(1.0, deadline - time.monotonic()))]
+        self.history.join(ending.left(HISTORY_SECONDS))
+        late += ending.join(self._servants, max(1.0, deadline - time.monotonic()))
+        self._left_behind = bool(late or self.left_hanging)
+        return late
 
-    def let_go(self) -> None:
+    @property
+    def given_up(self) -> int:
+        """Return how many requests were cut off before their answer was complete; the server may charge for them."""
+        return sum(client.given_up for client in self._clients)
+
+    @property
+    def _clients(self) -> list[Client]:
+        return [*self._retired, self.rooms.client]
+
+    def let_go(self, *, in_haste: bool = False) -> None:
         """Put back the jobs of threads that did not end, for a process that ends without them; it must end right after.
 
         Otherwise the next start would take the stop for a crash over these jobs. A ledger that does not take it in time is
         not waited for.
         """
         with suppress(reach.SilentError, StateError):
-            reach.ask(b"ledger", self._put_back, seconds=_PUT_BACK)
+            reach.ask(b"ledger", self._put_back, seconds=_PUT_BACK_NOW if in_haste else _PUT_BACK)
 
     def _put_back(self) -> None:
         for job in self.leases.held:
@@ -244,8 +273,8 @@ class House:
 
     def close(self) -> None:
         """Let go of everything; the threads must have ended, but for those left hanging."""
-        self._pool.shutdown(wait=not self.left_hanging)
-        for client in (*self._retired, self.rooms.client):
+        self._pool.shutdown(wait=not self._left_behind)
+        for client in self._clients:
             client.close()
         with suppress(StateError):
             # Nobody has to wonder where this host is.
@@ -328,14 +357,23 @@ class House:
         try:
             reach.ask(job.root, partial(os.path.lexists, job.path))
         except reach.SilentError as exc:
-            where = printable(job.root)
-            raise OutputError(f"{where}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost") from exc
+            raise lost(job) from exc
 
-    def hung(self) -> list[Worker]:
-        """Return the workers whose job lies on a mount that hangs, the dismissed ones included; touch no path."""
+    def hung(self, *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
+        """Return the workers whose job lies on a mount that hangs, the dismissed ones included; touch no path.
+
+        It hangs when it has not answered for so many `seconds`.
+        """
         employed = {worker.beat: worker for worker in self.staff.everybody}
         self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in employed}
-        return [employed[beat] for beat, (job, _) in self._at_work.items() if reach.is_silent(job.root)]
+        return [
+            employed[beat] for beat, (job, _) in self._at_work.items() if reach.is_silent(job.root, seconds=seconds)
+        ]
+
+    def hung_jobs(self) -> list[Job]:
+        """Return the jobs of workers that hang in a mount, for longer than a disk needs that slept."""
+        hung = {worker.beat for worker in self.hung(seconds=reach.PATIENT_SECONDS)}
+        return [job for beat, (job, _) in self._at_work.items() if beat in hung and job in self.leases.held]
 
     def relieve(self) -> None:
         """Replace workers that hang in a mount, so that they hold up nobody; for the main thread."""
@@ -439,3 +477,8 @@ class House:
             secrets=[rooms.plan.endpoint.secret],
             stop=self.stop,
         )
+
+
+def lost(job: Job) -> OutputError:
+    """Return the error of a job whose folder lies on a mount that hangs."""
+    return OutputError(f"{printable(job.root)}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost")

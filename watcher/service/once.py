@@ -1,9 +1,11 @@
 """`once`: the walk of the daemon with one scan, until the queue is drained; for cron and batch."""
 
 import os
+import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +17,8 @@ from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
-from watcher.service.house import House
+from watcher.service.crew import Ending
+from watcher.service.house import House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
 from watcher.tree import is_below
@@ -28,6 +31,11 @@ _PATIENCE: Final = 600.0
 _SWEEP: Final = 10.0
 #: Attempts to place a file's outputs.
 _TRIES: Final = 3
+#: Seconds after which it is looked after where a scan takes so long.
+_SLOW: Final = 2.0
+#: Seconds after which the finder is taken to hang in a mount that does not answer; it notices by itself where one hangs from the
+#: start.
+_SILENT: Final = reach.PATIENT_SECONDS + 2.0
 #: Files told of that could not be placed.
 _SHOWN: Final = 1000
 
@@ -41,6 +49,8 @@ class Progress:
     failed: int
     heard_seconds: float
     held: str = ""
+    #: It was asked to stop: what it waits for, how long, and how to end it now.
+    stopping: str = ""
 
 
 @dataclass(slots=True)
@@ -58,6 +68,12 @@ class Batch:
     #: Why the queue was left, if the server holds everything up.
     held: GateState | None = None
     interrupted: bool = False
+    #: Requests that were cut off before their answer was complete.
+    given_up: int = 0
+    #: Names of threads that did not end: only the end of the process ends them, see `os._exit`. And of those among them that
+    #: neither hang in a mount nor were left in haste.
+    left_behind: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
     #: Seconds of audio about which the server gave complete answers, for files that failed or are still queued, too.
     paid_seconds: float = 0.0
     seconds: float = 0.0
@@ -90,17 +106,18 @@ def once(
             if not run.batch.interrupted and house.error is None:
                 _catch_up(house)
         finally:
-            if house.drain(config.settings.service.drain_seconds):
-                house.let_go()
+            run.end(config.settings.service.drain_seconds, signals)
+            if run.batch.left_behind and (sys.exception() is not None or house.error is not None):
                 # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
                 os._exit(StateError.exit_code)
-            counts = house.ledger.counts()
+            counts = house.direct.counts()
             house.close()
     if isinstance(house.error, WatcherError):
         raise house.error
     if house.error is not None:
         raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
     run.batch.paid_seconds = house.gate.paid_seconds
+    run.batch.given_up = house.given_up
     run.batch.queued = counts[State.READY] + counts[State.DELAYED]
     run.batch.seconds = time.monotonic() - began
     return run.batch
@@ -122,37 +139,79 @@ class _Run:
         self._found = threading.Event()
         self._idle_since = time.monotonic()
         self._concluded = 0
+        #: The signals that ended it.
+        self._asked: Sequence[signal.Signals] = ()
         house.conclusions.listen(self.batch.done.append, self.batch.failed.append)
 
     def work(self, places: "_Places", signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
         house = self._house
         house.start(inspect=self._dropped)
-        house.crew.start("finder", lambda: self._find(places))
+        self._start_finder(places)
         while house.error is None:
-            if signals.wait(_TICK):
-                self.batch.interrupted = True
+            if self._is_interrupted(signals, _TICK):
                 return
+            house.relieve()
+            if not self._found.is_set() and self._finder_began < time.monotonic() - _SLOW:
+                places = self._find_elsewhere(places)
             counts, state = house.ledger.counts(), house.gate.state()
             self._show(self._progress(counts, state))
             if self._found.is_set() and self._over(counts, state):
                 break
         house.last_call()
         while house.error is None and not house.errands.over.is_set():
-            if signals.wait(_TICK / 4):
-                self.batch.interrupted = True
+            if self._is_interrupted(signals, _TICK / 4):
                 return
+
+    def _is_interrupted(self, signals: Signals, seconds: float) -> bool:
+        self._asked = signals.wait(seconds)
+        self.batch.interrupted = bool(self._asked)
+        return self.batch.interrupted
+
+    def end(self, seconds: float, signals: Signals) -> None:
+        """Let requests in flight finish for so long, or until Ctrl-C comes again, and end all threads."""
+        house = self._house
+        if self.batch.interrupted:
+            sentence = house.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
+            self._show(replace(self._progress(house.direct.counts(), house.gate.state()), stopping=sentence))
+        ending = Ending(lambda: signal.SIGINT in signals.wait(0))
+        late = house.drain(seconds, ending)
+        if late or house.left_hanging:
+            house.let_go(in_haste=ending.in_haste)
+        self.batch.left_behind = (*late, *house.left_hanging)
+        self.batch.stuck = () if ending.in_haste else tuple(late)
 
     def _dropped(self, path: bytes) -> None:
         """Tell of a file that changed while it was worked on: the next run finds it anew."""
         if os.path.lexists(path):
             self.batch.left.append(Left(path, "changed", "while it was worked on"))
 
-    def _find(self, places: "_Places") -> None:
+    def _start_finder(self, places: "_Places") -> None:
+        self._finder_began = time.monotonic()
+        self._finder = f"finder-{len(places.lost)}" if places.lost else "finder"
+        self._house.crew.start(self._finder, partial(self._find, places, self._finder))
+
+    def _find_elsewhere(self, places: "_Places") -> "_Places":
+        """Have another thread look at the places whose mounts answer, when the finder may hang in one that does not."""
+        for root in places.roots:
+            reach.poke(root, partial(os.path.lexists, root))
+        silent = [root for root in places.roots if reach.is_silent(root, seconds=_SILENT)]
+        if not silent:
+            return places
+        self._house.left_hanging.append(self._finder)
+        places = places.without(silent)
+        self._start_finder(places)
+        return places
+
+    def _find(self, places: "_Places", finder: str) -> None:
         ledger = self._house.ledger
         self._house.estate.settle()
         collected = collect(places.folders, places.files, ledger, stop=self._house.stop, parts=places.parts)
+        if finder != self._finder:
+            # It hung until now, and another one has looked at the rest meanwhile.
+            return
         self.batch.left.extend(collected.left)
+        self.batch.left.extend(Left(root, "lost", reach.SILENT) for root in places.lost)
         for path in collected.known:
             record = ledger.lookup(path)
             if record is not None and record.state is State.FAILED:
@@ -166,19 +225,18 @@ class _Run:
     def _over(self, counts: dict[State, int], state: GateState) -> bool:
         """Say whether the batch ends: all concluded, or the server holds up everything that is left."""
         concluded = len(self.batch.done) + len(self.batch.failed)
-        if not counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING]:
+        hung = self._house.hung_jobs()
+        queued, running = counts[State.READY] + counts[State.DELAYED], counts[State.RUNNING] - len(hung)
+        if not running and self._house.setbacks.stuck(_TRIES) >= queued:
+            # Nobody is going to free the disk, open the folder, or mend the mount, for a batch.
+            if queued:
+                for record in self._house.ledger.records(State.READY, State.DELAYED, limit=_SHOWN):
+                    self.batch.failed.append(
+                        (record.path, JobError(record.message, hint=record.hint, reason=record.reason))
+                    )
+            self.batch.failed.extend((job.path, lost(job)) for job in hung)
             return True
-        if (
-            not counts[State.RUNNING]
-            and self._house.setbacks.stuck(_TRIES) >= counts[State.READY] + counts[State.DELAYED]
-        ):
-            # Nobody is going to free the disk, or open the folder, for a batch.
-            for record in self._house.ledger.records(State.READY, State.DELAYED, limit=_SHOWN):
-                self.batch.failed.append(
-                    (record.path, JobError(record.message, hint=record.hint, reason=record.reason))
-                )
-            return True
-        if counts[State.RUNNING] or concluded != self._concluded:
+        if running or concluded != self._concluded:
             self._idle_since, self._concluded = time.monotonic(), concluded
             return False
         # What somebody is about to find out is waited for; a dead server, a wrong key or an empty account is not.
@@ -209,6 +267,23 @@ class _Places:
     #: Directories inside folders, and files.
     parts: tuple[tuple[Folder, str], ...] = ()
     files: tuple[tuple[Folder, str], ...] = ()
+    #: Watched folders that were among them, and whose mount began to hang.
+    lost: tuple[bytes, ...] = ()
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """The watched folders that all of it lies in."""
+        folders = [*self.folders, *(folder for folder, _ in (*self.parts, *self.files))]
+        return tuple(dict.fromkeys(os.fsencode(folder.path) for folder in folders))
+
+    def without(self, roots: Collection[bytes]) -> "_Places":
+        """Return what does not lie in these."""
+        return _Places(
+            tuple(folder for folder in self.folders if os.fsencode(folder.path) not in roots),
+            tuple(pair for pair in self.parts if os.fsencode(pair[0].path) not in roots),
+            tuple(pair for pair in self.files if os.fsencode(pair[0].path) not in roots),
+            (*self.lost, *roots),
+        )
 
 
 def _places(made: Plan, paths: Sequence[str]) -> _Places:

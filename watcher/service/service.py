@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from watcher.gate import GateState, Status
 from watcher.log import LogOptions, configure, printable
 from watcher.masking import passwords
 from watcher.service import allocator
-from watcher.service.crew import Crew
+from watcher.service.crew import Crew, Ending
 from watcher.service.house import ALL_ENDED, SERVICE, House
 from watcher.service.notices import MEND_HINT
 from watcher.service.pace import Pace
@@ -37,6 +38,10 @@ _SHOWN: Final = 5.0
 _PROBLEMS: Final = 20
 #: Seconds after drain_seconds at which the process ends, whatever its threads do. Promised: 10.
 _LATEST: Final = 9.5
+#: Seconds after a second Ctrl-C at which it ends, whatever its threads do. Promised: 2.
+_LATEST_IN_HASTE: Final = 1.9
+#: Seconds that the ledger gets to take the news of a stop.
+_TOLD: Final = 0.5
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
 _TAKE_BACK: Final = "take back what was changed last in the settings, and reload again"
@@ -77,6 +82,8 @@ class Service:
         self._signals = Signals()
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
+        #: What `status` shows of the service.
+        self._facts: dict[str, Any] = {}
         self._pace = Pace(monotonic=monotonic)
 
     def run(self) -> int:
@@ -101,13 +108,14 @@ class Service:
                 settings=house.settings_notes.look,
             )
             crew = Crew(on_death=signals.wake)
+            asked: signal.Signals | None = None
             try:
                 house.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 crew.start("finder", partial(_find, finder))
                 house.history.start(inspect=finder.inspect, on_death=signals.wake)
-                self._loop(house, finder, crew)
+                asked = self._loop(house, finder, crew)
             finally:
-                self._wind_down(house, crew)
+                self._wind_down(house, crew, by_hand=asked is signal.SIGINT)
         error = crew.error or house.error
         if isinstance(error, WatcherError):
             raise error
@@ -116,10 +124,11 @@ class Service:
                 f"a part of the service crashed: {type(error).__name__}: {error}",
                 hint="the log has the details; the queue is safe, and a restart goes on where this ended",
             ) from error
-        _log.info("service.stopped")
+        _log.info("service.stopped", **_given_up(house))
         return 0
 
-    def _loop(self, house: House, finder: Finder, crew: Crew) -> None:
+    def _loop(self, house: House, finder: Finder, crew: Crew) -> signal.Signals | None:
+        """Watch over it all; return the signal that asked for the end, None where a thread crashed."""
         ready = False
         while True:
             if not ready and finder.ready.is_set():
@@ -130,9 +139,9 @@ class Service:
                 if number is signal.SIGHUP:
                     self._renew(house, finder)
                 else:
-                    return
+                    return number
             if crew.error or house.error:
-                return
+                return None
             house.relieve()
             try:
                 self._look_around(house, finder, ready=ready)
@@ -191,20 +200,18 @@ class Service:
             return
         self._shown, self._shown_at = shown, now
         self._notifier.status(line)
-        house.direct.remember(
-            SERVICE,
-            {
-                "pid": os.getpid(),
-                "version": __version__,
-                "started": self._started,
-                "folders": folders,
-                "problems": problems,
-                "gate": gate_facts(state),
-                "audio_minutes_per_hour": pace,
-                "endpoint": house.plan.endpoint.name,
-                "model": house.plan.endpoint.model,
-            },
-        )
+        self._facts = {
+            "pid": os.getpid(),
+            "version": __version__,
+            "started": self._started,
+            "folders": folders,
+            "problems": problems,
+            "gate": gate_facts(state),
+            "audio_minutes_per_hour": pace,
+            "endpoint": house.plan.endpoint.name,
+            "model": house.plan.endpoint.model,
+        }
+        house.direct.remember(SERVICE, self._facts)
 
     def _renew(self, house: House, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
@@ -234,9 +241,12 @@ class Service:
             raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
         return new
 
-    def _wind_down(self, house: House, crew: Crew) -> None:
-        """End all threads; end the process here and now where one does not end within drain_seconds + _LATEST."""
-        self._notifier.stopping()
+    def _wind_down(self, house: House, crew: Crew, *, by_hand: bool) -> None:
+        """End all threads; end the process here and now where one does not end within drain_seconds + _LATEST.
+
+        SIGINT during that, which is Ctrl-C at a terminal, ends it at once. A repeated SIGTERM changes nothing: supervisors send
+        several.
+        """
         seconds = house.plan.settings.service.drain_seconds
         deadline = time.monotonic() + seconds + ALL_ENDED
         over = threading.Event()
@@ -246,28 +256,40 @@ class Service:
             failed = failure is not None or (crew.error or house.error) is not None
             return StateError.exit_code if failed else 0
 
-        # For what nobody foresaw, such as a log that takes nothing. Daemonic, as it must not keep the process from ending.
-        threading.Thread(
-            target=_end_at_last, args=(seconds + _LATEST, over, exit_code), name="last-resort", daemon=True
-        ).start()
-        _log.info("service.stopping", drain_seconds=seconds)
-        late = house.drain(seconds)
-        late += crew.join(max(0.5, deadline - time.monotonic()))
+        def end_after(limit: float) -> None:
+            # For what nobody foresaw, such as a log that takes nothing. Daemonic, as it must not keep the process from ending.
+            threading.Thread(
+                target=_end_at_last, args=(limit, over, exit_code), name="last-resort", daemon=True
+            ).start()
+
+        end_after(seconds + _LATEST)
+        ending = Ending(lambda: signal.SIGINT in self._signals.wait(0), on_haste=partial(end_after, _LATEST_IN_HASTE))
+        self._notifier.stopping(house.report_stopping(seconds, by_hand=by_hand))
+        self._show_stopping(house, seconds)
+        late = house.drain(seconds, ending)
+        late += ending.join(crew, max(0.5, deadline - time.monotonic()))
         if house.left_hanging or late:
             # Nothing but the end of the process ends them, and the interpreter would wait for them at its end.
-            house.let_go()
+            house.let_go(in_haste=ending.in_haste)
             if house.left_hanging:
                 hint = reach.SILENT_HINT
                 _log.warning("service.stopping", reason="mount_hangs", threads=house.left_hanging, hint=hint)
             if late:
                 hint = "their jobs are taken up again at the next start"
-                _log.error("service.stopping", reason="threads_hang", threads=late, hint=hint)
+                say = _log.info if ending.in_haste else _log.error
+                say("service.stopping", reason="threads_hang", threads=late, hint=hint)
             if exit_code() == 0:
-                _log.info("service.stopped")
+                _log.info("service.stopped", **_given_up(house))
             sys.stderr.flush()
             os._exit(exit_code())
         house.close()
         over.set()
+
+    def _show_stopping(self, house: House, seconds: float) -> None:
+        """Write down for `status` that it stops, and until when at the latest; a ledger that does not take it is not waited for."""
+        facts = {**self._facts, "stopping": self._clock() + seconds}
+        with suppress(reach.SilentError, StateError):
+            reach.ask(b"stopping", partial(house.direct.remember, SERVICE, facts), seconds=_TOLD)
 
     def _say_starting(self) -> None:
         self._log_set_up(self._plan.config)
@@ -286,6 +308,14 @@ class Service:
 
     def _log_set_up(self, config: Config) -> None:
         set_up_log(config, self._surroundings)
+
+
+def _given_up(house: House) -> dict[str, Any]:
+    """Return what is logged of requests that were cut off, where there are any."""
+    if not house.given_up:
+        return {}
+    message = f"requests given up: {house.given_up}; the server may charge for them, and they are made again at the next start"
+    return {"given_up": house.given_up, "message": message}
 
 
 def _end_at_last(seconds: float, over: threading.Event, code: Callable[[], int]) -> None:
