@@ -1,5 +1,6 @@
 """One scan, for `once`."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 from finding import Log, wave
 
+from watcher.errors import FileError
 from watcher.folders import Folder, Left, collect
-from watcher.job import State
+from watcher.job import Output, State
 from watcher.ledger import Ledger, open_ledger
 
 
@@ -191,3 +193,41 @@ def test_a_stop_ends_it_early(base: Path, ledger: Ledger, folder: Folder) -> Non
     collected = collect([folder], [], ledger, stop=stop)
 
     assert collected.queued == ()
+
+
+@pytest.mark.parametrize("place", ["folder", "part", "file"])
+def test_a_deleted_failure_note_is_heeded_where_the_batch_looks(base: Path, ledger: Ledger, place: str) -> None:
+    folder = Folder("a", str(base), quiet_seconds=0.2)
+    names = ("day/meant.wav", "day/stands.wav", "elsewhere.wav", "day/deleted.wav")
+    meant, _, elsewhere, deleted = (put(base / name) for name in names)
+    collect([folder], [], ledger, stop=threading.Event())
+    notes = dict(fail_with_note(ledger) for _ in names)
+    for path in (notes[meant], deleted, *([] if place == "folder" else [notes[elsewhere]])):
+        path.unlink()
+    places: dict[str, tuple[list[Folder], list[tuple[Folder, str]], list[tuple[Folder, str]]]] = {
+        "folder": ([folder], [], []),
+        "part": ([], [], [(folder, str(meant.parent))]),
+        "file": ([], [(folder, str(meant))], []),
+    }
+    folders, files, parts = places[place]
+
+    collected = collect(folders, files, ledger, stop=threading.Event(), parts=parts)
+
+    assert (collected.queued, collected.known) == ((bare(meant),), ())
+    states = {path.name: record.state for path in notes if (record := ledger.lookup(bare(path))) is not None}
+    left = {"stands.wav": State.FAILED, "elsewhere.wav": State.FAILED}
+    assert states == {"meant.wav": State.READY, **left, **({"deleted.wav": State.FAILED} if place == "file" else {})}
+    assert notes[deleted].exists() == (place == "file")
+
+
+def fail_with_note(ledger: Ledger) -> tuple[Path, Path]:
+    """Have the next job fail and leave a note, as the worker does; return its recording and the note."""
+    job = ledger.claim("test", lease=60.0)
+    assert job is not None
+    path = Path(os.fsdecode(job.path))
+    note = path.with_name(f"{path.name}.transcription-failed.txt")
+    note.write_text("it failed")
+    ledger.enter_output(job, Output("note", bare(note), hashlib.sha256(note.read_bytes()).hexdigest()))
+    ledger.placed(bare(note))
+    ledger.fail(job, FileError("no", reason="undecodable"))
+    return path, note

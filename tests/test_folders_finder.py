@@ -1,5 +1,6 @@
 """The detector at work: real files, real events, the real ledger."""
 
+import hashlib
 import os
 import shutil
 import threading
@@ -398,8 +399,8 @@ def fail_with_note(ledger: Ledger, path: Path) -> Path:
     job = ledger.claim("test", lease=60.0)
     assert job is not None
     note = path.with_name(path.name + ".transcription-failed.txt")
-    ledger.enter_output(job, Output("note", os.fsencode(note), "d" * 64))
     note.write_text("it failed")
+    ledger.enter_output(job, Output("note", os.fsencode(note), hashlib.sha256(note.read_bytes()).hexdigest()))
     ledger.placed(os.fsencode(note))
     ledger.fail(job, FileError("no", reason="undecodable"))
     return note
@@ -474,6 +475,27 @@ def test_a_note_that_went_away_with_its_source_was_not_meant(base: Path, state: 
         eventually(lambda: scene.finder._lane._next_notes > 0.0)
 
         assert scene.state(path) is State.FAILED
+
+
+def test_a_failure_goes_with_a_recording_that_is_deleted_beside_its_note(base: Path, state: Path) -> None:
+    with finding(state, Folder("a", str(base))) as scene:
+        path = put(base / "a.wav")
+        scene.wait_until_queued(path)
+        note = fail_with_note(scene.ledger, path)
+        scene.finder._lane._next_notes = float("inf")
+        content, stamp = path.read_bytes(), path.stat().st_mtime_ns
+
+        path.unlink()
+
+        eventually(lambda: scene.ledger.counts()[State.FAILED] == 0)
+        eventually(lambda: not note.exists())
+        assert scene.ledger.lookup(os.fsencode(path)) is None
+
+        # It comes back as it was.
+        put(path, content)
+        os.utime(path, ns=(stamp, stamp))
+
+        scene.wait_until_queued(path)
 
 
 def test_a_failed_file_that_changes_is_queued_anew(base: Path, state: Path) -> None:

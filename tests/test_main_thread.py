@@ -84,7 +84,7 @@ ALLOWED = {
     ("service/once.py", "_standing"): BOUNDED,
     ("service/once.py", "_reach"): BOUNDED,
     ("service/plan.py", "_looked_at"): BOUNDED,
-    ("service/history.py", "_stands"): OWN_THREAD,
+    ("service/failures.py", "stands"): "in History's own thread, or in a helper thread of `reach`",
     ("service/conclude.py", "done"): WORKER,
     ("service/conclude.py", "_note"): WORKER,
     ("service/conclude.py", "_note_warnings"): WORKER,

@@ -10,7 +10,7 @@ from daemon import eventually
 from ledger_engines import Clock, claimed
 
 from watcher.config.settings import StateSettings
-from watcher.errors import StateBusyError
+from watcher.errors import FileError, StateBusyError
 from watcher.folders import Mounts
 from watcher.job import Fingerprint, Found, Outcome, Output, State
 from watcher.ledger.sqlite import SqliteLedger
@@ -73,6 +73,11 @@ class Scene:
         self.ledger.enter_output(job, Output("txt", os.fsencode(output), "ab" * 32))
         self.ledger.done(job, Outcome(audio_seconds=1.0, pieces=1))
         return path
+
+    def fail(self, path: Path) -> None:
+        """Have a file fail for good that is known already."""
+        self.ledger.put([Found(os.fsencode(self.root), os.fsencode(path), Fingerprint(4, 2, 0))])
+        self.ledger.fail(claimed(self.ledger), FileError("no sound in it"))
 
     def pass_days(self, days: int) -> None:
         """Let days go by, with a sweep on each."""
@@ -181,6 +186,29 @@ class TestSources:
         scene.pass_days(KEEP + 2)
 
         assert not scene.knows(path)
+
+
+class TestFailures:
+    def test_a_failure_goes_with_its_recording_and_stays_where_the_disk_may_be_elsewhere(self, scene: Scene) -> None:
+        paths = {name: scene.record(name) for name in ("stands.wav", "gone.wav", "folder/gone.wav")}
+        for path in paths.values():
+            scene.fail(path)
+        scene.sweep()
+        paths["gone.wav"].unlink()
+        scene.history.step()
+        known = {name for name, path in paths.items() if scene.knows(path)}
+        scene.root.rename(scene.root.with_name("unplugged"))
+        scene.history.step()
+
+        assert known == {"stands.wav", "folder/gone.wav"}
+        assert {name for name, path in paths.items() if scene.knows(path)} == known
+        assert scene.inspected == [os.fsencode(paths["gone.wav"])]
+
+        # The folder is not watched any more: nobody waits for it.
+        scene.watched.clear()
+        scene.history.catch_up(seconds=1.0)
+
+        assert scene.ledger.counts()[State.FAILED] == 0
 
 
 class TestAway:

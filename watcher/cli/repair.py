@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from watcher import reach
 from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.errors import UsageError
@@ -13,7 +15,9 @@ from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
 from watcher.report import Problem, Result
+from watcher.service.failures import forget_gone, stands
 from watcher.service.plan import endpoint_of, spellings
+from watcher.tree import is_below
 
 
 def retry(
@@ -24,6 +28,8 @@ def retry(
         raise UsageError("nothing is named", hint="watcher retry PATH…, or all failed files: watcher retry --failed")
     loaded = configured(config, given)
     with _ledger(loaded) as ledger:
+        if failed:
+            _forget_gone(ledger, loaded)
         named = [name for path in paths for name in spellings(loaded.settings, os.fsencode(path))]
         back = ledger.put_back(named or None)
     problems: tuple[Problem, ...] = ()
@@ -38,6 +44,24 @@ def retry(
         exit_code=1 if problems else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _forget_gone(ledger: Ledger, loaded: Config) -> None:
+    """Forget the failures of recordings that are gone, but for those whose directory is gone, too, from a watched folder."""
+    roots = [os.fsencode(folder.path) for folder in loaded.settings.folders]
+
+    def is_away(path: bytes) -> bool:
+        directory = os.path.dirname(path)  # noqa: PTH120 - bytes
+        return any(is_below(path, root) and not _stands(root, directory) for root in roots)
+
+    forget_gone(ledger, is_away=is_away)
+
+
+def _stands(root: bytes, path: bytes) -> bool:
+    try:
+        return reach.ask(root, partial(stands, path)) is True
+    except reach.SilentError:
+        return False
 
 
 def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:

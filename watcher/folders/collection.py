@@ -9,12 +9,14 @@ from functools import partial
 from typing import Final
 
 from watcher import reach
+from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
 from watcher.job import Found
-from watcher.ledger.protocol import Ledger, Put
+from watcher.ledger.protocol import Ledger, Owned, Put
 from watcher.settle import Candidate, Reason
+from watcher.tree import is_below
 
 #: A file that was found changed more often than this while it should settle is being written.
 _CHANGES: Final = 2
@@ -74,6 +76,7 @@ def collect(
             collection.add_part(folder, os.fsencode(path))
         for folder, path in files:
             collection.add_file(folder, os.fsencode(os.path.abspath(path)))  # noqa: PTH100  keeps symbolic links
+        collection.heed_notes()
         collection.scan(stop)
         while not stop.is_set() and (wait := collection.settle()) is not None:
             stop.wait(min(wait, _TICK))
@@ -124,6 +127,20 @@ class _Collection:
     def add_file(self, folder: Folder, path: bytes) -> None:
         """Have one file looked at."""
         self._files.append((self._root(folder), path))
+
+    def heed_notes(self) -> None:
+        """Put back the failed sources whose note was deleted, of those that this call is about."""
+        files = {path for _, path in self._files}
+        parts = [path for _, path in self._parts]
+
+        def is_meant(note: Owned) -> bool:
+            path = note.source
+            if path in files or any(is_below(path, part) for part in parts):
+                return True
+            return any(root.owns(path) for root in self._roots)
+
+        put_back, _ = notes_of_failures.heed(self._ledger, filter(is_meant, self._ledger.notes()), lambda _note: True)
+        self._queued += put_back
 
     def scan(self, stop: threading.Event) -> None:
         """Look at everything once."""

@@ -10,11 +10,12 @@ from typing import Final
 import structlog
 
 from watcher import reach
+from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.post import FolderState, Post, identity
 from watcher.folders.watch import Event, Hint, Inbox
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.protocol import Ledger, Owned
 from watcher.overrides import NAME
 
 _log = structlog.get_logger()
@@ -211,25 +212,26 @@ class Lane:
     # Failure notes.
 
     def _maybe_note(self, path: str) -> None:
-        if path.endswith(NOTE_SUFFIX):
+        """Have the notes looked at soon where one, or a recording with one, is gone."""
+        if path.endswith(NOTE_SUFFIX) or (path and os.path.lexists(path + NOTE_SUFFIX)):
             self._next_notes = self._next_tick = 0.0
 
     def _check_notes(self) -> None:
-        """Put back the sources whose failure note a person deleted.
+        """Put back the sources whose failure note a person deleted, and forget the failures of recordings that are gone."""
 
-        Where the source is gone too, a disk was taken out or a folder moved away: nobody meant the note.
-        """
-        missing = []
-        for note in self._ledger.notes():
-            post = next((post for post in self.posts if post.root.owns(note.path)), None)
-            if note.placed and post is not None and post.present and not os.path.lexists(note.path):
-                missing.append((post, note))
-        for post, note in missing:
-            if not post.intact() or not os.path.lexists(note.source):
-                continue
-            for source in self._ledger.put_back([note.source]):
-                _log.info("file.queued", path=os.fsdecode(source), reason="note_deleted")
-            self._ledger.disown(note.path)
+        def post_of(path: bytes) -> Post | None:
+            return next((post for post in self.posts if post.present and post.root.owns(path)), None)
+
+        def is_intact(note: Owned) -> bool:
+            post = post_of(note.path)
+            return post is not None and post.intact()
+
+        notes = [note for note in self._ledger.notes() if post_of(note.path) is not None]
+        _, forgotten = notes_of_failures.heed(self._ledger, notes, is_intact)
+        for path in forgotten:
+            for post in self.posts:
+                # So that it is new, should it ever come back as it was.
+                post.root.unlearn(path)
 
 
 class RemoteLane:

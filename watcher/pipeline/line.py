@@ -112,6 +112,9 @@ def _moved(job: Job, outcome: Outcome, wanted: Wanted, ledger: Ledger) -> Outcom
     moved = sidecar.move_done(
         job, outcome.outputs, wanted.after, register=ledger, memo={"outcome": outcome_text(outcome)}
     )
+    if moved.source == job.path:
+        # It is there already.
+        return outcome
     return replace(outcome, outputs=moved.outputs, moved_to=moved.source)
 
 

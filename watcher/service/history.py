@@ -28,6 +28,7 @@ from watcher.folders import Mounts
 from watcher.ledger import Ledger
 from watcher.service import allocator
 from watcher.service.estate import clear
+from watcher.service.failures import forget_gone, stands
 from watcher.sidecar import note_temporaries
 
 _log = structlog.get_logger()
@@ -194,6 +195,7 @@ class History:
     def catch_up(self, *, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Sweep if it is due, but for no longer than that: where the daemon never runs, batches have to do it."""
         deadline = monotonic() + seconds
+        self._forget_failures()
         if self.due():
             for _ in self.sweep():
                 if self._stop.is_set() or monotonic() > deadline:
@@ -216,10 +218,24 @@ class History:
         if self._places.note(self._roots(), now=self._clock()):
             # At once: it may be unplugged before the next sweep.
             self._remember()
+        self._forget_failures()
         if due:
             for _ in self.sweep():
                 if self._stop.wait(_PAUSE):
                     return
+
+    def _forget_failures(self) -> None:
+        """Forget the failures of recordings that are gone; of folders that are not watched, also where the folder is gone."""
+        self._last()
+        now, roots = self._clock(), list(self._roots())
+        self._places.note(roots, now=now)
+
+        def is_away(path: bytes) -> bool:
+            return _is_below(path, roots) and _is_below(path, self._places.away(now=now))
+
+        for path in forget_gone(self._ledger, is_away=is_away):
+            # So that it is new, should it ever come back as it was.
+            self._inspect(path)
 
     def _recollect(self) -> None:
         """Note what a crash may have left before the ledger was lost; cleared is what is there at two more looks."""
@@ -277,13 +293,13 @@ class History:
             away = self._places.away(now=now)
             gone, back, old = [], [], []
             for kept in some:
-                stands = None if _is_below(kept.path, away) else _stands(kept.path)
-                if kept.gone_at and (stands or kept.gone_at > now):
+                there = None if _is_below(kept.path, away) else stands(kept.path)
+                if kept.gone_at and (there or kept.gone_at > now):
                     # Or noted under a wrong clock.
                     back.append(kept.path)
-                elif stands is False and not kept.gone_at:
+                elif there is False and not kept.gone_at:
                     gone.append(kept.path)
-                elif stands is False and kept.gone_at <= before:
+                elif there is False and kept.gone_at <= before:
                     old.append(kept.path)
             # Nothing was unmounted while we looked?
             if self._places.away(now=now) == away:
@@ -298,7 +314,7 @@ class History:
     def _outputs(self, now: float, forgotten: dict[str, int]) -> Iterator[None]:
         for some in _slices(self._ledger.orphans()):
             away = self._places.away(now=now)
-            gone = [path for path in some if not _is_below(path, away) and _stands(path) is False]
+            gone = [path for path in some if not _is_below(path, away) and stands(path) is False]
             if gone and self._places.away(now=now) == away:
                 self._ledger.disown_orphans(gone)
                 forgotten["outputs"] += len(gone)
@@ -335,14 +351,3 @@ def _slices(walk: Iterator[_T]) -> Iterator[list[_T]]:
 
 def _is_below(path: bytes, places: Iterable[bytes]) -> bool:
     return any(path == place or path.startswith(place.rstrip(b"/") + b"/") for place in places)
-
-
-def _stands(path: bytes) -> bool | None:
-    """Say whether something stands at a path; None where that cannot be told now."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return None
-    return True

@@ -1,0 +1,52 @@
+"""A batch looks at what a person did since the last one: notes and outputs deleted, recordings moved by the settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_scene import Commands, commands, configured
+from test_service import recording
+
+
+@pytest.fixture
+def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    with commands(tmp_path, monkeypatch, capsys) as made:
+        yield made
+
+
+def test_a_batch_tries_again_what_the_failure_note_was_deleted_of(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note says so; a batch that says nothing and ends with 0 would look as if all were done."""
+    configured(monkeypatch, watcher.folder, quiet_seconds=0.1)
+    bad = watcher.folder / "bad.mp3"
+    bad.write_text("this is no audio")
+    note = bad.with_name("bad.mp3.transcription-failed.txt")
+    watcher("once", watcher.folder)
+    note.unlink()
+
+    code, document = watcher("once", watcher.folder)
+
+    assert (code, [failed["path"] for failed in document["data"]["failed"]]) == (1, [str(bad)])
+    assert note.exists()
+
+
+def test_a_recording_that_the_settings_moved_away_is_done_and_not_changed(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording(watcher.folder / "a.wav")
+    configured(monkeypatch, watcher.folder, after="move:done/")
+    watcher("once")
+    moved = watcher.folder / "done" / "a.wav"
+    texts = {path: path.read_bytes() for path in moved.parent.iterdir()}
+
+    first = watcher("once", moved)
+    second = watcher("once", moved)
+
+    for code, document in (first, second):
+        assert (code, document["data"]["left"], document["errors"]) == (0, [], [])
+        assert document["data"]["paid_seconds"] == 0.0
+        assert [*document["data"]["known"], *(done["path"] for done in document["data"]["done"])] == [str(moved)]
+    assert second[1]["data"]["known"] == [str(moved)]
+    assert {path: path.read_bytes() for path in moved.parent.iterdir()} == texts
+    assert len(watcher.server.asked) == 1
