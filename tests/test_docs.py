@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from watcher import __version__
 from watcher.cli.app import app
-from watcher.cli.main import run
+from watcher.cli.main import INTERNAL, INTERRUPTED, run
 from watcher.config.example import toml
 from watcher.config.settings import about, keys, sections
 from watcher.errors import WatcherError
@@ -178,7 +178,7 @@ def test_exit_codes_are_documented() -> None:
     used = {error.exit_code for error in _errors(WatcherError)}
 
     assert used <= documented
-    assert documented == {0, 1, 2, 3, 4, 130}
+    assert documented == {0, 1, 2, 3, 4, INTERNAL, INTERRUPTED}
 
 
 def _errors(kind: type[WatcherError]) -> Iterator[type[WatcherError]]:

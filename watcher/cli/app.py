@@ -9,10 +9,26 @@ from typer.core import TyperGroup
 
 from watcher import __version__
 from watcher.cli.options import ConfigFile, Given, InterruptError, Json, Offline, media_path
+from watcher.errors import UsageError
 
 
 class _Commands(TyperGroup):
-    """Lets Ctrl-C through, so that whoever asked for JSON gets a document all the same."""
+    """Lets Ctrl-C through, so that whoever asked for JSON gets a document all the same; and helps in plain words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; without any command, print the help."""
+        if not args and not ctx.resilient_parsing:
+            sys.stdout.write(ctx.get_help() + "\n")
+            raise typer.Exit(UsageError.exit_code)
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; its help names arguments without their Python types (``<list[Path]>``)."""
+        command: Any = super().get_command(ctx, cmd_name)
+        for parameter in [] if command is None else command.params:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - as the parser calls it
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -26,7 +42,6 @@ app = typer.Typer(
     name="watcher",
     cls=_Commands,
     help="Drop a recording into a folder; its transcript and subtitles appear beside it.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -108,9 +123,14 @@ def demo() -> int:
 @app.command()
 def engine(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0: any free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port on 127.0.0.1; 0: any free one.")
+    ] = 8000,
     key: Annotated[
-        str, typer.Option(envvar="WATCHER_ENGINE_KEY", help="The key that clients have to send; empty: none.")
+        str,
+        typer.Option(
+            envvar="WATCHER_ENGINE_KEY", metavar="KEY", help="The key that clients have to send; empty: none."
+        ),
     ] = "",
 ) -> int:
     """Serve the embedded offline engine.
@@ -200,7 +220,8 @@ def render(
     ],
     *,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", "-f", help="srt, txt, vtt or json, instead of the configured ones.")
+        list[str] | None,
+        typer.Option("--format", "-f", metavar="FORMAT", help="srt, txt, vtt or json, instead of the configured ones."),
     ] = None,
     config: ConfigFile = None,
     given: Given = None,
@@ -215,7 +236,7 @@ def render(
     return verb(paths, formats=formats or [], config=config, given=given, as_json=as_json)
 
 
-state = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+state = typer.Typer(cls=_Commands, rich_markup_mode=None)
 app.add_typer(
     state, name="state", help="Move the state: the queue, its history, the paid answers.", short_help="Move the state."
 )

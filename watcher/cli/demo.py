@@ -39,7 +39,7 @@ def demo() -> int:
         for suffix in ("srt", "txt"):
             output = folder / f"talk.{suffix}"
             say(f"  $ cat {output}")
-            sys.stdout.write(output.read_text())
+            sys.stdout.write(output.read_text(encoding="utf-8"))
             sys.stdout.flush()
     say("That is all there is to it: drop recordings in, find text and subtitles beside them.")
     return 0

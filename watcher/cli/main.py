@@ -1,30 +1,38 @@
 """The entry: runs a command, turns every error into one plain sentence (or the JSON envelope) and an honest exit code."""
 
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from watcher.cli.options import InterruptError, complain
+from watcher.cli.options import InterruptError, complain, write_document
 from watcher.errors import UsageError, WatcherError
 from watcher.log import LogOptions, configure
-from watcher.report import Problem, Result, envelope, problem_of
+from watcher.report import Problem, Result, problem_of
 
 #: Ctrl-C, as shells count it: 128 + SIGINT.
 INTERRUPTED = 130
+#: A fault of the program, as sysexits.h counts it (EX_SOFTWARE).
+INTERNAL = 70
 
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # No name, and no sentence, may fail because of what the terminal can show.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line; give the exit code. With ``--json``, stdout holds one document whatever happens."""
+    """Run a command line; return the exit code. With ``--json``, stdout holds one document whatever happens."""
     try:
         from watcher.cli.app import app  # noqa: PLC0415 - so that an error of an import is reported like any other
 
-        # Until a command that logs says otherwise: stdout is data, and what a room has to say at warning goes to stderr.
+        # Until a command that logs says otherwise: stdout is data, and warnings of any part go to stderr.
         configure(LogOptions(level="warning"))
         code = app(args=list(arguments), standalone_mode=False, prog_name="watcher")
         sys.stdout.flush()
@@ -37,22 +45,30 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has seen enough; and nothing may be flushed into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, scripts get their document and people a sentence
         if not hasattr(error, "format_message"):
-            raise
-        # The parser's own usage errors; an empty one is the help, which was printed already.
+            return _report_unexpected(arguments, error)
+        # The parser's own usage errors.
         sentence = str(error.format_message()).strip()
-        if not sentence:
-            return 0
         place = getattr(getattr(error, "ctx", None), "command_path", None) or "watcher"
         return _report(arguments, Problem("usage", sentence, f"{place} --help explains"), UsageError.exit_code)
     return code if isinstance(code, int) else 0
 
 
+def _report_unexpected(arguments: Sequence[str], error: Exception) -> int:
+    """Report a fault of the program: the details for those who mend it, and a sentence for all others."""
+    traceback.print_exception(error, file=sys.stderr)
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    problem = Problem(
+        "internal", f"an unexpected error: {said}", "this is a fault in Watcher: report it with the lines above"
+    )
+    return _report(arguments, problem, INTERNAL)
+
+
 def _report(arguments: Sequence[str], problem: Problem, exit_code: int) -> int:
     if "--json" in arguments:
         command = next((word for word in arguments if not word.startswith("-")), "")
-        sys.stdout.write(envelope(Result(command, errors=(problem,), exit_code=exit_code)) + "\n")
+        write_document(Result(command, errors=(problem,), exit_code=exit_code))
     elif exit_code != INTERRUPTED:
         # Who interrupts knows it.
         complain(problem)

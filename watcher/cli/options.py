@@ -15,6 +15,7 @@ import typer
 from watcher import reach
 from watcher.config import Config, Surroundings, load
 from watcher.errors import UsageError
+from watcher.log import printable
 from watcher.report import Problem, Result, envelope, fold
 from watcher.spelling import on_disk
 
@@ -111,7 +112,7 @@ def surroundings() -> Surroundings:
 def show(result: Result, *, as_json: bool) -> int:
     """Print a result and give its exit code; problems go to stderr, for people."""
     if as_json:
-        sys.stdout.write(envelope(result) + "\n")
+        write_document(result)
         return result.exit_code
     if result.text:
         write(sys.stdout, result.text.rstrip("\n"))
@@ -120,9 +121,16 @@ def show(result: Result, *, as_json: bool) -> int:
     return result.exit_code
 
 
+def write_document(result: Result) -> None:
+    """Write the JSON document of a result to stdout, whatever encoding that has."""
+    utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(envelope(result, ascii_only=not utf_8) + "\n")
+
+
 def write(stream: TextIO, text: str) -> None:
-    """Print for people: folded at the width of a terminal, and as it is on a pipe."""
-    stream.write((fold(text, shutil.get_terminal_size().columns) if stream.isatty() else text) + "\n")
+    """Write for people: folded at the width of a terminal, and as it is on a pipe. What cannot be printed is escaped."""
+    safe = "\n".join(printable(line) for line in text.split("\n"))
+    stream.write((fold(safe, shutil.get_terminal_size().columns) if stream.isatty() else safe) + "\n")
     stream.flush()
 
 

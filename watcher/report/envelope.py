@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from watcher.errors import WatcherError
+from watcher.log import printable
 
 #: Raised when a field changes its meaning or goes away; new fields may appear at any time.
 VERSION: Final = 1
@@ -47,8 +48,11 @@ class Result:
         return {0: Status.OK, 1: Status.PARTIAL}.get(self.exit_code, Status.ERROR)
 
 
-def envelope(result: Result) -> str:
-    """Give the JSON document of a result, one line, readable by any parser (no lone surrogates)."""
+def envelope(result: Result, *, ascii_only: bool = False) -> str:
+    """Return the JSON document of a result, one line, readable by any parser: names that are no UTF-8 are escaped.
+
+    `ascii_only`: for a stream that takes nothing else.
+    """
     document = {
         "version": VERSION,
         "command": result.command,
@@ -57,7 +61,28 @@ def envelope(result: Result) -> str:
         "data": result.data,
         "errors": [asdict(problem) for problem in result.errors],
     }
-    return json.dumps(document, ensure_ascii=False)
+    return json.dumps(_unicode(document), ensure_ascii=ascii_only)
+
+
+def _unicode(value: Any) -> Any:
+    """Return a value of JSON in which every text, keys too, is proper Unicode."""
+    match value:
+        case str():
+            return value if value.isascii() or _is_unicode(value) else printable(value)
+        case dict():
+            return {_unicode(key): _unicode(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_unicode(one) for one in value]
+        case _:
+            return value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fold(text: str, width: int) -> str:

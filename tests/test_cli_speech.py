@@ -1,0 +1,139 @@
+"""What commands print: one document for scripts whatever happens, and nothing that a terminal or a parser stumbles over."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from daemon import watcher
+
+from watcher.cli.main import INTERNAL, run
+
+#: A byte that is no UTF-8, and a sequence that turns a terminal red.
+ODD = b"d\xff\x1b[31m"
+ODD_SHOWN = r"d\xff\x1b[31m"
+
+
+class Terminal:
+    """The standard streams of a program as on a UTF-8 terminal: strict about what is no text."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+
+    def run(self, *arguments: str | bytes) -> tuple[int, str, str]:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict") for _ in range(2)]
+        self._patch.setattr(sys, "stdout", streams[0])
+        self._patch.setattr(sys, "stderr", streams[1])
+        code = run([os.fsdecode(argument) for argument in arguments])
+        for stream in streams:
+            stream.flush()
+        out, err = (stream.buffer.getvalue().decode("utf-8") for stream in streams)
+        return code, out, err
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("WATCHER_CONFIG", os.devnull)
+    monkeypatch.setenv("WATCHER_API__URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Path(os.fsdecode(ODD), "in").mkdir(parents=True)
+    with open(b"%s/talk.srt" % ODD, "w", encoding="utf-8") as file:  # noqa: PTH123 - bytes
+        file.write("1\n00:00:00,000 --> 00:00:00,100\nhello \x1b[31mred\n")
+    return Terminal(monkeypatch)
+
+
+COMMANDS = [
+    (0, "config", "--set", b"state.dir=" + ODD),
+    (0, "status", "--set", b"state.dir=" + ODD),
+    (1, "lint", ODD + b"/talk.srt"),
+    (1, "lint", ODD + b"/none.srt"),
+    (4, "check", ODD + b"/in"),
+    (3, "check", ODD + b"/none"),
+    (3, "status", "--config", ODD + b"/none.toml"),
+    (4, "retry", ODD),
+    (1, "render", ODD + b"/talk.wav"),
+    (0, "once", ODD + b"/in"),
+    (3, "once", ODD + b"/none.wav"),
+    (4, "state", "copy", ODD + b"/a", ODD + b"/b"),
+    (2, "status", b"--" + ODD),
+    (2, ODD),
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: str(arguments[1]))
+def test_a_name_that_is_no_text_is_escaped_in_sentences_and_documents(
+    terminal: Terminal, arguments: tuple[int, *tuple[str | bytes, ...]]
+) -> None:
+    expected, *words = arguments
+
+    code, out, err = terminal.run(*words)
+    assert code == expected
+    assert "\x1b" not in out + err
+    assert "Traceback" not in err
+
+    code, out, err = terminal.run(*words, "--json")
+    document = json.loads(out)
+    assert code == document["exit_code"] == expected
+    assert len(out.splitlines()) == 1
+    # No half of a surrogate pair, which other parsers refuse.
+    assert json.dumps(document, ensure_ascii=False).encode()
+
+
+def test_the_name_is_escaped_and_not_lost(terminal: Terminal) -> None:
+    assert f"state: {ODD_SHOWN}" in terminal.run("config", "--set", b"state.dir=" + ODD)[1]
+    assert f"watcher: there is no folder {ODD_SHOWN}/none" in terminal.run("run", ODD + b"/none")[2]
+    assert list(json.loads(terminal.run("lint", ODD + b"/talk.srt", "--json")[1])["data"]["files"]) == [
+        f"{ODD_SHOWN}/talk.srt"
+    ]
+
+
+def test_an_unexpected_error_gives_scripts_their_document_and_people_a_sentence(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("nobody\nforesaw it")
+
+    monkeypatch.setattr("watcher.cli.status.look", broken)
+
+    code, out, err = terminal.run("status")
+    assert (code, out) == (INTERNAL, "")
+    assert "Traceback" in err
+    assert "watcher: an unexpected error: ZeroDivisionError: nobody foresaw it\n  -> this is a fault in Watcher" in err
+
+    code, out, err = terminal.run("status", "--json")
+    document = json.loads(out)
+    assert (code, document["exit_code"], document["status"], document["command"]) == (
+        INTERNAL,
+        INTERNAL,
+        "error",
+        "status",
+    )
+    assert document["errors"][0]["code"] == "internal"
+    assert "Traceback" in err
+
+
+def test_a_terminal_without_the_letters_of_a_text_gets_escapes(tmp_path: Path) -> None:
+    environ = {"PYTHONIOENCODING": "ascii", "HOME": str(tmp_path)}
+    words = ("config", "--set", "transcript.prompt=中é")
+
+    assert r'"\u4e2d\xe9"' in watcher(*words, environ=environ).stdout
+    document = json.loads(watcher(*words, "--json", environ=environ).stdout)
+    assert document["data"]["settings"]["transcript.prompt"]["value"] == "中é"
+
+
+def test_without_a_command_the_help_is_printed_as_it_is(terminal: Terminal) -> None:
+    for command in ([], ["state"]):
+        code, out, err = terminal.run(*command)
+
+        assert code == 2
+        assert out == terminal.run(*command, "--help")[1]
+        assert out.startswith("Usage: watcher ")
+        assert err == ""
+
+
+def test_no_type_of_python_is_in_any_help(terminal: Terminal) -> None:
+    for command in (["run"], ["once"], ["render"], ["engine"], ["state", "copy"], ["lint"], ["retry"], ["check"]):
+        assert "<" not in terminal.run(*command, "--help")[1].replace("0<=x<=65535", "")
