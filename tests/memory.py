@@ -40,6 +40,9 @@ class Memory:
         self.bought[endpoint, day] = self.bought.get((endpoint, day), 0.0) + seconds
         return self.bought[endpoint, day]
 
+    def sum_bought(self, endpoint: str, first: str, last: str) -> float:
+        return sum(seconds for (of, day), seconds in self.bought.items() if of == endpoint and first <= day <= last)
+
     def _check(self) -> None:
         if self.full or self.gone:
             raise StateBusyError("the disk is full")

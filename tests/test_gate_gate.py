@@ -61,6 +61,7 @@ class World:
             endpoint_name="h/v1",
             memory=self.memory,
             buy=self.memory.buy,
+            bought=self.memory.sum_bought,
             stop=self.stop,
             clock=self.clock,
             monotonic=self.monotonic,
@@ -716,6 +717,36 @@ def test_a_higher_budget_goes_on_at_once(world: World) -> None:
     gate.reload(GateOptions(daily_minutes=10))
 
     assert ask(gate, seconds=60.0) is None
+
+
+def test_what_was_bought_before_a_limit_was_set_counts_in_this_run_and_in_the_next(world: World) -> None:
+    gate = world.gate()
+    assert ask(gate, seconds=70.0) is None
+
+    gate.reload(GateOptions(daily_minutes=1))
+
+    assert isinstance(ask(gate, seconds=1.0), HeldError)
+    assert isinstance(ask(world.gate(daily_minutes=1), seconds=1.0), HeldError)
+
+
+def test_a_months_minutes_are_kept_over_its_days_and_the_hold_names_the_key_and_ends_with_the_month(
+    world: World,
+) -> None:
+    gate = world.gate(monthly_minutes=10, daily_minutes=8)
+    assert ask(gate, seconds=400.0) is None
+    world.elapsed += 86400.0
+    assert ask(gate, seconds=100.0) is None
+
+    raised = ask(gate, seconds=101.0)
+
+    assert isinstance(raised, HeldError)
+    state = gate.state()
+    assert (state.status, state.reason, "api.monthly_minutes" in state.hint) == (Status.HELD, "budget", True)
+    assert time.localtime(state.next_probe)[:6] == (2026, 10, 1, 0, 0, 0)
+    world.elapsed += 86400.0
+    assert gate.admit(timeout=0.0) is None
+    world.elapsed += 9 * 86400.0
+    assert ask(gate, seconds=101.0) is None
 
 
 def test_resume_cannot_buy_more_than_the_budget(world: World) -> None:

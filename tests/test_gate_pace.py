@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from memory import Memory
 
 from watcher.fleet import Credit
-from watcher.gate.pace import Budget, Pace, midnight_after
+from watcher.gate.pace import Budget, Pace, midnight_after, month_after
 
 NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
 
@@ -42,26 +42,70 @@ def test_a_slower_pace_counts_what_was_started_before() -> None:
     assert pace.delay(2.0) == 59.0
 
 
-def buy(budget: Budget, seconds: float) -> None:
+def limited(memory: Memory, daily: float = 0.0, monthly: float = 0.0) -> Budget:
+    return Budget("h", buy=memory.buy, bought=memory.sum_bought, daily_minutes=daily, monthly_minutes=monthly)
+
+
+def buy(budget: Budget, seconds: float, now: float = NOON) -> None:
     """Make a request that is answered at once."""
-    budget.end(seconds, budget.start(seconds), bought=True)
+    budget.end(seconds, budget.start(seconds, now), bought=True)
     budget.flush()
 
 
-def test_no_budget_writes_nothing() -> None:
+def test_without_a_limit_everything_fits_and_is_counted_all_the_same() -> None:
     memory = Memory()
-    budget = Budget(0, "h", memory.buy)
+    budget = limited(memory)
 
     budget.begin_day(NOON)
     buy(budget, 1e9)
 
     assert budget.credit(1e9) is Credit.ALL
-    assert memory.bought == {}
+    assert memory.bought == {("h", "2026-09-20"): 1e9}
+
+
+def test_a_limit_that_is_set_later_counts_what_was_bought_and_what_is_in_flight() -> None:
+    budget = limited(Memory())
+    buy(budget, 500.0)
+    day = budget.start(60.0, NOON)
+
+    budget.resize(daily_minutes=10, monthly_minutes=0)
+    budget.begin_day(NOON)
+
+    assert budget.credit(41.0) is Credit.WAIT
+    budget.end(60.0, day, bought=True)
+    assert budget.credit(41.0) is Credit.SPENT
+    assert budget.credit(40.0) is Credit.ALL
+
+
+def test_a_month_counts_its_days_and_leaves_a_day_what_is_left_of_it() -> None:
+    memory = Memory()
+    for day, seconds in (("2026-08-31", 9000.0), ("2026-09-01", 1200.0), ("2026-09-19", 1200.0)):
+        memory.buy("h", day, seconds)
+    budget = limited(memory, daily=30, monthly=60)
+
+    budget.begin_day(NOON)
+
+    assert budget.seconds == 1200.0
+    assert budget.of_month
+    assert budget.credit(1200.0) is Credit.ALL
+    assert budget.credit(1201.0) is Credit.SPENT
+    buy(budget, 1200.0)
+    budget.begin_day(NOON + 86400.0)
+    # Not even as the first of the day.
+    assert budget.credit(1.0) is Credit.SPENT
+    budget.begin_day(NOON + 11 * 86400.0)
+    assert budget.credit(5000.0) is Credit.ALL
+    assert not budget.of_month
+
+
+def test_a_month_ends_where_the_next_one_begins() -> None:
+    assert time.localtime(month_after(NOON))[:6] == (2026, 10, 1, 0, 0, 0)
+    assert time.localtime(month_after(month_after(NOON) + 70 * 86400.0))[:3] == (2027, 1, 1)
 
 
 def test_the_days_are_kept_apart() -> None:
     memory = Memory()
-    budget = Budget(10, "h", memory.buy)
+    budget = limited(memory, 10)
     budget.begin_day(NOON)
     buy(budget, 600.0)
     assert budget.credit(1.0) is Credit.SPENT
@@ -75,7 +119,7 @@ def test_the_days_are_kept_apart() -> None:
 
 def test_what_another_daemon_bought_counts() -> None:
     memory = Memory()
-    one, other = Budget(10, "h", memory.buy), Budget(10, "h", memory.buy)
+    one, other = limited(memory, 10), limited(memory, 10)
     for budget in (one, other):
         budget.begin_day(NOON)
     buy(one, 500.0)
@@ -85,9 +129,9 @@ def test_what_another_daemon_bought_counts() -> None:
 
 
 def test_what_is_in_flight_counts_until_it_comes_back() -> None:
-    budget = Budget(10, "h", Memory().buy)
+    budget = limited(Memory(), 10)
     budget.begin_day(NOON)
-    day = budget.start(600.0)
+    day = budget.start(600.0, NOON)
     assert budget.credit(1.0) is Credit.WAIT
     assert budget.booked == 600.0
 
@@ -99,7 +143,7 @@ def test_what_is_in_flight_counts_until_it_comes_back() -> None:
 
 def test_what_the_ledger_does_not_take_counts_and_is_written_with_the_next() -> None:
     memory = Memory()
-    budget = Budget(10, "h", memory.buy)
+    budget = limited(memory, 10)
     budget.begin_day(NOON)
     memory.full = True
     buy(budget, 500.0)
@@ -115,9 +159,9 @@ def test_what_the_ledger_does_not_take_counts_and_is_written_with_the_next() -> 
 
 def test_rounding_keeps_nobody_out() -> None:
     """Ten times a tenth of a second is a little less than a second, and what is left of it is not nothing."""
-    budget = Budget(1, "h", Memory().buy)
+    budget = limited(Memory(), 1)
     budget.begin_day(NOON)
-    days = [budget.start(seconds) for seconds in (0.1,) * 10]
+    days = [budget.start(seconds, NOON) for seconds in (0.1,) * 10]
     for day in days:
         budget.end(0.1, day, bought=False)
 

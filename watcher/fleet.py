@@ -81,7 +81,7 @@ class Fleet(Protocol):
         """Ask for places, starts and minutes; what the last call gave and this one does not ask for is given back."""
 
     def spend(self, day: str, seconds: float) -> float:
-        """Turn seconds of audio in flight into bought ones, durably; give the day's sum. 0 seconds only asks."""
+        """Turn seconds of audio in flight into bought ones; give the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
 
     def leave(self) -> None:
         """Give everything back."""

@@ -1,7 +1,9 @@
 """The contract of looking: what `status` and the finder see."""
 
+from dataclasses import replace
+
 import pytest
-from ledger_engines import LEASE, ROOT, START, Clock, claimed, crowded, found
+from ledger_engines import LEASE, ROOT, START, Clock, Engine, claimed, crowded, found
 
 from watcher.errors import FileError
 from watcher.job import Fingerprint, Outcome, State
@@ -135,6 +137,40 @@ def test_a_file_that_was_only_touched_counts_once(ledger: Ledger) -> None:
         ledger.done(claimed(ledger), outcome)
 
     assert ledger.tally().audio_seconds == 30
+
+
+def test_a_touched_file_counts_once_also_where_what_it_cost_is_told_as_of_now(ledger: Ledger) -> None:
+    outcome = Outcome(audio_seconds=30, paid_seconds=30, pieces=1, content="ab" * 32)
+    for mtime_ns, paid in ((0, 30.0), (1, 0.0), (2, 0.0)):
+        ledger.put([found(mtime_ns=mtime_ns)])
+        ledger.done(claimed(ledger), replace(outcome, paid_seconds=paid))
+
+    assert ledger.tally().audio_seconds == 30
+    assert ledger.transcribed(START - 60) == 30
+
+
+def test_what_was_bought_anew_of_the_same_content_counts_anew(ledger: Ledger) -> None:
+    for mtime_ns in range(2):
+        ledger.put([found(mtime_ns=mtime_ns)])
+        ledger.done(claimed(ledger), Outcome(audio_seconds=30, paid_seconds=30, content="ab" * 32))
+
+    assert ledger.tally().audio_seconds == 60
+
+
+def test_the_last_hour_is_known_whichever_process_worked_in_it(engine: Engine, ledger: Ledger, clock: Clock) -> None:
+    for minutes in (0, 30, 50):
+        clock.advance(minutes * 60)
+        ledger.put([found(f"{minutes}.wav")])
+        ledger.done(claimed(ledger), Outcome(audio_seconds=100))
+    before = ledger.transcribed(clock.wall - 3600)
+    ledger.close()
+    later = engine.open()
+
+    assert before == 200
+    assert later.transcribed(clock.wall - 3600) == 200
+    assert later.transcribed(clock.wall - 600) == 100
+    later.prune(answers_older_than=0.0)
+    assert later.transcribed(0.0) == 200
 
 
 def test_a_ledger_has_a_size(ledger: Ledger) -> None:

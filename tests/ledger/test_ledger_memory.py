@@ -56,6 +56,14 @@ class TestPurchases:
 
         assert sums == [10, 30.5, 30.5]
 
+    def test_a_months_purchases_are_the_sum_of_its_days(self, ledger: Ledger) -> None:
+        for endpoint, day in (("api", "2026-10-31"), ("api", "2026-11-01"), ("api", "2026-11-22"), ("b", "2026-11-22")):
+            ledger.buy(endpoint, day, 10)
+
+        assert ledger.bought("api", "2026-11-01", "2026-11-31") == 20
+        assert ledger.bought("api", "2026-11-01", "2026-11-21") == 10
+        assert ledger.bought("api", "2026-11-01", "2026-11-00") == 0
+
     def test_days_and_endpoints_are_counted_apart(self, ledger: Ledger) -> None:
         ledger.buy("api", "2026-11-22", 10)
 

@@ -1,7 +1,7 @@
 """The gate itself: who may go in now, and what the outcome of a request means for all others.
 
 One lock guards everything; a request costs two short holds of it. Nothing is written to the ledger but changes of a
-hold, long pauses, answers that cannot be read, and bought minutes where a daily budget is set.
+hold, long pauses, answers that cannot be read, and the seconds that were bought.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from watcher.gate.garbled import MOST, Garbled, Known
 from watcher.gate.hold import ABOUT_FILES, Hold, Kind, Streak, hold_for
 from watcher.gate.line import Line, Waiter
 from watcher.gate.link import LEASE, Inside, Link, hold_of
-from watcher.gate.pace import Budget, Pace, day_of, midnight_after
+from watcher.gate.pace import Budget, Pace, day_of, midnight_after, month_after
 from watcher.gate.record import LONGEST_PAUSE, Memory, Pause, Record, pause_from
 from watcher.gate.state import GateOptions, GateState, Status
 from watcher.gate.window import Window
@@ -130,6 +130,7 @@ class Gate:
         memory: Memory,
         buy: Callable[[str, str, float], float],
         stop: threading.Event,
+        bought: Callable[[str, str, str], float] = lambda *_: 0.0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -138,7 +139,7 @@ class Gate:
     ) -> None:
         """Take up what memory holds: a hold is probed at once, with one request, unless the server asked for more time.
 
-        `buy` is the ledger's. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
+        `buy` is the ledger's, and so is `bought`: without it a month begins with today. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
         holds, pauses and minutes are theirs, too, and somebody has to call `attend` all the time; `memory` keeps what is
         known of answers only. What the fleet gives counts for `lease` seconds.
         """
@@ -157,7 +158,13 @@ class Gate:
         self._window = Window(options.concurrency)
         self._line = Line()
         self._pace = Pace(options.requests_per_minute if fleet is None else 0)
-        self._budget = Budget(options.daily_minutes, endpoint_name, buy if fleet is None else _spend(fleet))
+        self._budget = Budget(
+            endpoint_name,
+            buy=buy if fleet is None else _spend(fleet),
+            bought=bought,
+            daily_minutes=options.daily_minutes,
+            monthly_minutes=options.monthly_minutes,
+        )
         self._garbled = Garbled(memory, endpoint_name, clock=clock)
         self._streak = Streak()
         self._passed = 0
@@ -224,7 +231,8 @@ class Gate:
         with self._lock:
             while True:
                 now = self._monotonic()
-                inside = Inside(self._line.inside, self._budget.booked, self._window.limit, self._budget.day)
+                day, budget = self._budget.day, self._budget.seconds
+                inside = Inside(self._line.inside, self._budget.booked, self._window.limit, day, budget)
                 need = link.need(now, inside, self._line)
                 if need is not None or link.speaks(now):
                     break
@@ -400,7 +408,7 @@ class Gate:
         with self._lock:
             self._options = options
             self._window.resize(options.concurrency)
-            self._budget.minutes = options.daily_minutes
+            self._budget.resize(daily_minutes=options.daily_minutes, monthly_minutes=options.monthly_minutes)
             if self._link is None:
                 self._pace.resize(options.requests_per_minute)
             else:
@@ -544,11 +552,7 @@ class Gate:
                 break
             credit = self._credit(waiter.seconds, now)
             if credit is Credit.SPENT:
-                message = f"today's {self._budget.minutes:g} minutes of audio are bought"
-                hint = "raise api.daily_minutes, or wait for midnight"
-                until, day = midnight_after(self._clock()), self._budget.day
-                spent = Hold(Kind.BUDGET, "budget", message, hint, self._clock(), math.inf, until=until, day=day)
-                self._seize(spent, now)
+                self._seize(self._spent(), now)
             elif credit is Credit.ALL:
                 self._let_in(waiter, now)
             else:
@@ -556,6 +560,19 @@ class Gate:
         if self._link is not None and (len(self._line) or self._link.contended):
             self._touch.notify()
         return delay
+
+    def _spent(self) -> Hold:
+        """Return the hold of an operator's own limit that is reached: it ends with the day, or with the month."""
+        budget, now = self._budget, self._clock()
+        if budget.of_month:
+            period, minutes, key = "month", budget.monthly_minutes, "api.monthly_minutes"
+            until, day, end = month_after(now), budget.day[:7], "the first of the month"
+        else:
+            period, minutes, key = "day", budget.daily_minutes, "api.daily_minutes"
+            until, day, end = midnight_after(now), budget.day, "midnight"
+        message = f"your own limit is reached: {minutes:g} minutes of audio a {period} ({key})"
+        hint = f"raise {key}, or wait for {end}"
+        return Hold(Kind.BUDGET, "budget", message, hint, now, math.inf, until=until, day=day)
 
     def _limit(self, now: float) -> int:
         """Give how many may be inside."""
@@ -567,18 +584,21 @@ class Gate:
         return self._pace.delay(now) if self._link is None else self._link.delay(now)
 
     def _credit(self, seconds: float, now: float) -> Credit:
-        """Say whether today's minutes allow so many seconds."""
+        """Return whether the limits of day and month allow so many seconds."""
         if not self._budget.is_current(self._clock()):
             return Credit.WAIT
+        if not self._budget.fits(seconds):
+            # Whatever the others in a fleet do today.
+            return Credit.SPENT
         if self._link is not None:
-            return self._link.credit(seconds, now=now, day=self._budget.day)
+            return self._link.credit(seconds, now=now, day=self._budget.day, budget=self._budget.seconds)
         return self._budget.credit(seconds)
 
     def _let_in(self, waiter: Waiter, now: float) -> None:
         waiter.epoch = self._window.epoch
         self._line.enter(waiter)
         self._pace.started(now)
-        waiter.day = self._budget.start(waiter.seconds)
+        waiter.day = self._budget.start(waiter.seconds, self._clock())
         if self._link is not None:
             self._link.entered(waiter.seconds)
 
@@ -821,8 +841,8 @@ class Gate:
             if self._hold is None:
                 self._opened = self._clock()
                 _log.info("gate.resumed", reason=pause.reason, paused_seconds=round(self._opened - pause.since, 1))
-        if self._hold is not None and self._hold.kind is Kind.BUDGET and self._hold.day != day_of(self._clock()):
-            self._release(self._hold)
+        if (hold := self._hold) is not None and hold.kind is Kind.BUDGET and hold.is_over(day_of(self._clock())):
+            self._release(hold)
 
     def _returned(self, ticket: Ticket) -> None:
         """Take back leave to probe that was not used."""

@@ -18,7 +18,7 @@ class Kind(StrEnum):
     NO_CHANNEL = "no_channel"
     #: The server does not answer.
     OUTAGE = "outage"
-    #: Today's minutes are bought.
+    #: The minutes of the day, or of the month, are bought.
     BUDGET = "budget"
 
 
@@ -36,7 +36,7 @@ class Hold:
     step: int = 0
     #: Its number in the fleet; 0: nobody else knows of it.
     number: int = 0
-    #: BUDGET: when it ends by itself, if no clock is set; and the day that is spent (YYYY-MM-DD).
+    #: BUDGET: when it ends by itself, if no clock is set; and the day (YYYY-MM-DD) or month (YYYY-MM) that is spent.
     until: float = 0.0
     day: str = ""
     #: The leave to probe of a worker that has not asked yet; `early`: only a file that has not failed may make that probe.
@@ -58,6 +58,10 @@ class Hold:
     def doubtful(self) -> bool:
         """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
         return 0 < len(self.files) < _FEW_FILES
+
+    def is_over(self, today: str) -> bool:
+        """Return whether the day or month that was spent is another one than that of `today` (YYYY-MM-DD)."""
+        return not today.startswith(self.day)
 
     def interval(self) -> float:
         """Give the seconds until the next probe."""

@@ -35,12 +35,16 @@ _GRAIN: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """How it stands at the gate: requests in flight, and their seconds of audio; how many there may be; the day."""
+    """How it stands at the gate: requests in flight, and their seconds of audio; how many there may be; the day.
+
+    `budget`: seconds of audio that the whole fleet may buy on that day; 0: no limit.
+    """
 
     requests: int
     seconds: float
     limit: int
     day: str
+    budget: float = 0.0
 
 
 class Link:
@@ -102,9 +106,9 @@ class Link:
             self._starts.popleft()
         return self._starts[0] - now if self._starts else math.inf
 
-    def credit(self, seconds: float, *, now: float, day: str) -> Credit:
-        """Say whether so many seconds of audio may be bought."""
-        if not self.options.daily_minutes or (seconds <= self._credit + _GRAIN and now < self._until):
+    def credit(self, seconds: float, *, now: float, day: str, budget: float) -> Credit:
+        """Return whether so many seconds of audio may be bought."""
+        if not budget or (seconds <= self._credit + _GRAIN and now < self._until):
             return Credit.ALL
         return Credit.SPENT if self._spent_day == day else Credit.WAIT
 
@@ -114,7 +118,8 @@ class Link:
             self._starts.popleft()
         self._credit = max(0.0, self._credit - seconds)
         self._entered += seconds
-        if self.options.requests_per_minute or self.options.daily_minutes:
+        options = self.options
+        if options.requests_per_minute or options.daily_minutes or options.monthly_minutes:
             self._asked = ()
 
     # What to ask for.
@@ -135,7 +140,7 @@ class Link:
             soon = max(1, math.ceil(options.requests_per_minute * _AHEAD / 60.0))
             starts = min(len(line), room, soon)
         first, seconds = line.seconds(1), line.seconds(max(room, 1))
-        waits = bool(line) and self.credit(first, now=now, day=inside.day) is Credit.WAIT
+        waits = bool(line) and self.credit(first, now=now, day=inside.day, budget=inside.budget) is Credit.WAIT
         over = self._counted > max(inside.requests, min(demand, self._places) if self.contended else self._places)
         sign = (short, starts, waits, over) if short or starts or waits or over else ()
         news, self._asked = bool(sign) and sign != self._asked, sign
@@ -151,7 +156,7 @@ class Link:
             used=inside.requests,
             per_minute=options.requests_per_minute,
             starts=starts,
-            budget=options.daily_minutes * 60.0,
+            budget=inside.budget,
             day=inside.day,
             flying=inside.seconds,
             first=first,

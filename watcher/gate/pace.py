@@ -5,6 +5,7 @@ under its lock.
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -44,21 +45,33 @@ class Pace:
 
 
 class Budget:
-    """Seconds of audio bought on a day (local time), kept in the ledger; those in flight count as well.
+    """Seconds of audio bought on a day and in a month (local time), kept in the ledger; those in flight count as well.
 
-    A request counts on the day on which it started. From its start on its seconds are in exactly one of three sums, in
-    flight, owed to the ledger, or written there: all three are guarded by one lock, so nobody ever finds them in two of them.
+    A request counts on the day on which it started, also while there is no limit: one that is set later counts what was
+    bought before. From its start on its seconds are in exactly one of three sums, in flight, owed to the ledger, or written
+    there: all three are guarded by one lock, so nobody ever finds them in two of them.
     """
 
-    def __init__(self, minutes: float, name: str, buy: Callable[[str, str, float], float]) -> None:
-        """0 minutes: no limit, and nothing is written. `buy` is the ledger's."""
-        self.minutes = minutes
+    def __init__(
+        self,
+        name: str,
+        *,
+        buy: Callable[[str, str, float], float],
+        bought: Callable[[str, str, str], float],
+        daily_minutes: float = 0.0,
+        monthly_minutes: float = 0.0,
+    ) -> None:
+        """0 minutes: no limit. `buy` and `bought` are the ledger's."""
+        self.daily_minutes = daily_minutes
+        self.monthly_minutes = monthly_minutes
         self._name = name
         self._buy = buy
+        self._sum = bought
         self.day = ""
         self._sums = threading.Lock()
-        #: By the ledger, on `day`.
+        #: By the ledger, on `day`; and on the days of its month before that.
         self._bought = 0.0
+        self._earlier = 0.0
         #: By day: seconds in flight; and seconds bought that the ledger does not have yet.
         self._flying: dict[str, float] = {}
         self._owed: dict[str, float] = {}
@@ -66,14 +79,43 @@ class Budget:
         self._writing = threading.Lock()
 
     @property
+    def limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return bool(self.daily_minutes or self.monthly_minutes)
+
+    @property
     def booked(self) -> float:
         """Seconds that the ledger does not have yet, of all days: in flight, or bought just now."""
         with self._sums:
             return sum(self._flying.values()) + sum(self._owed.values())
 
+    @property
+    def of_month(self) -> bool:
+        """Whether the month leaves less for this day than the day's own limit."""
+        return self._left_of_month < (self.daily_minutes * 60.0 or math.inf)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio that may be bought on this day, what was bought of them included; 0: no limit.
+
+        Where nothing of the month is left, `fits` says so.
+        """
+        least = min(self.daily_minutes * 60.0 or math.inf, self._left_of_month)
+        return 0.0 if math.isinf(least) else max(least, _GRAIN)
+
+    @property
+    def _left_of_month(self) -> float:
+        return self.monthly_minutes * 60.0 - self._earlier if self.monthly_minutes else math.inf
+
     def is_current(self, now: float) -> bool:
         """Return whether the sums are those of the day that it is; `now`: Unix time."""
-        return not self.minutes or self.day == day_of(now)
+        return not self.limited or self.day == day_of(now)
+
+    def resize(self, *, daily_minutes: float, monthly_minutes: float) -> None:
+        """Take new limits; what was bought is read anew, for it was not needed if there was none."""
+        with self._sums:
+            self.daily_minutes, self.monthly_minutes = daily_minutes, monthly_minutes
+            self.day = ""
 
     def begin_day(self, now: float) -> None:
         """Read what was bought on this day from the ledger, if that is not known yet; `now`: Unix time. Raises StateError."""
@@ -81,31 +123,41 @@ class Budget:
             return
         with self._writing:
             day = day_of(now)
+            month, yesterday = day[:8], f"{day[:8]}{int(day[8:]) - 1:02}"
             bought = self._buy(self._name, day, 0.0)
+            earlier = self._sum(self._name, f"{month}01", yesterday) if self.monthly_minutes else 0.0
             with self._sums:
-                self.day, self._bought = day, bought
+                unwritten = [*self._flying.items(), *self._owed.items()]
+                earlier += sum(seconds for of, seconds in unwritten if of.startswith(month) and of < day)
+                self.day, self._bought, self._earlier = day, bought, earlier
+
+    def fits(self, seconds: float, spent: float = 0.0) -> bool:
+        """Return whether so many seconds more fit, where so many are `spent` on this day.
+
+        What is longer than a whole day's minutes goes as the first of the day, and likewise of the month.
+        """
+        return not self.limited or (
+            _fits(seconds, spent, self.daily_minutes) and _fits(seconds, self._earlier + spent, self.monthly_minutes)
+        )
 
     def credit(self, seconds: float) -> Credit:
-        """Return ALL if so many seconds more fit, WAIT while that depends on what is in flight, else SPENT.
-
-        What is longer than a whole day's minutes goes as the first of the day.
-        """
-        if not self.minutes:
+        """Return ALL if so many seconds more fit, WAIT while that depends on what is in flight, else SPENT."""
+        if not self.limited:
             return Credit.ALL
         with self._sums:
             bought = self._bought + self._owed.get(self.day, 0.0)
             flying = self._flying.get(self.day, 0.0)
-        most = self.minutes * 60.0 + _GRAIN
         for spent, credit in ((bought + flying, Credit.ALL), (bought, Credit.WAIT)):
-            if spent <= _GRAIN or spent + seconds <= most:
+            if self.fits(seconds, spent):
                 return credit
         return Credit.SPENT
 
-    def start(self, seconds: float) -> str:
-        """Count a request that goes out; return the day it counts on, for `end`."""
+    def start(self, seconds: float, now: float) -> str:
+        """Count a request that goes out; return the day it counts on, for `end`. `now`: Unix time."""
+        day = self.day if self.limited else day_of(now)
         with self._sums:
-            self._flying[self.day] = self._flying.get(self.day, 0.0) + seconds
-            return self.day
+            self._flying[day] = self._flying.get(day, 0.0) + seconds
+        return day
 
     def end(self, seconds: float, day: str, *, bought: bool) -> None:
         """Count a request that came back; what it `bought` is written by the next `flush`."""
@@ -113,11 +165,11 @@ class Budget:
             left = self._flying.pop(day, 0.0) - seconds
             if left > _GRAIN:
                 self._flying[day] = left
-            if bought and day and self.minutes:
+            if bought:
                 self._owed[day] = self._owed.get(day, 0.0) + seconds
 
     def flush(self) -> None:
-        """Write what was bought, durably; what a busy ledger does not take is written with the next.
+        """Write what was bought; what a busy ledger does not take is written with the next.
 
         Never raises StateError: the answer that was bought is worth more than the note of its price.
         """
@@ -143,7 +195,17 @@ def day_of(moment: float) -> str:
     return time.strftime("%Y-%m-%d", time.localtime(moment))
 
 
+def _fits(seconds: float, spent: float, minutes: float) -> bool:
+    return not minutes or spent <= _GRAIN or spent + seconds <= minutes * 60.0 + _GRAIN
+
+
 def midnight_after(now: float) -> float:
     """Give the Unix time at which the local day ends; summer time is the system's business."""
     today = time.localtime(now)
     return time.mktime((today.tm_year, today.tm_mon, today.tm_mday + 1, 0, 0, 0, 0, 0, -1))
+
+
+def month_after(now: float) -> float:
+    """Return the Unix time at which the local month ends."""
+    today = time.localtime(now)
+    return time.mktime((today.tm_year, today.tm_mon + 1, 1, 0, 0, 0, 0, 0, -1))

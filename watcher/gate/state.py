@@ -29,6 +29,8 @@ class GateOptions:
     requests_per_minute: int = 0
     #: Minutes of audio bought per day (local time); 0: no limit of ours.
     daily_minutes: float = 0
+    #: Minutes of audio bought per month (local time); 0: no limit of ours.
+    monthly_minutes: float = 0
     #: Requests in flight of all hosts of a fleet, at most; 0: no limit of ours.
     fleet_concurrency: int = 0
     #: Places kept free for small files, where there are two or more.
@@ -38,9 +40,10 @@ class GateOptions:
         """Refuse what cannot work."""
         if self.concurrency < 1:
             raise ConfigError("api.concurrency must be at least 1", hint="set api.concurrency = 4")
-        if min(self.requests_per_minute, self.daily_minutes, self.reserve, self.fleet_concurrency) < 0:
+        limits = (self.requests_per_minute, self.daily_minutes, self.monthly_minutes, self.fleet_concurrency)
+        if min(*limits, self.reserve) < 0:
             raise ConfigError(
-                "api.requests_per_minute, api.daily_minutes and api.fleet_concurrency must not be negative",
+                "api.requests_per_minute, api.daily_minutes, api.monthly_minutes and api.fleet_concurrency must not be negative",
                 hint="0 means no limit",
             )
 

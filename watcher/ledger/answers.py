@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from watcher.job import Cut
 from watcher.ledger import rows
+from watcher.ledger.looking import minute_of
 from watcher.ledger.memory import BUY
 from watcher.ledger.part import Connection, Part
 from watcher.ledger.protocol import Content
@@ -15,6 +16,9 @@ from watcher.ledger.protocol import Content
 _LEVEL: Final = 6
 #: Seconds; a content that is used daily is not dated anew each time.
 _DAY: Final = 86_400.0
+#: Seconds: a month's limit counts its days, however short answers are kept; and what was done is asked for by the hour.
+_TWO_MONTHS: Final = 62 * _DAY
+_HOUR: Final = 3600.0
 
 
 class Answers(Part):
@@ -147,7 +151,8 @@ class Answers(Part):
             return self._drop(connection, oldest)
 
     def _prune_rest(self, older_than: float) -> int:
-        day = time.strftime("%Y-%m-%d", time.gmtime(max(0.0, older_than)))
+        now = self._clock()
+        day = time.strftime("%Y-%m-%d", time.gmtime(max(0.0, min(older_than, now - _TWO_MONTHS))))
         with self._database.transaction(durable=False) as connection:
             return sum(
                 connection.execute(statement, values).rowcount
@@ -155,6 +160,7 @@ class Answers(Part):
                     (_OLD_CONTENTS, (older_than, _AT_ONCE)),
                     (_OLD_CUTS, (older_than, _AT_ONCE)),
                     ("DELETE FROM bought WHERE day < ?", (day,)),
+                    ("DELETE FROM pace WHERE minute < ?", (minute_of(now - _HOUR),)),
                 )
             )
 

@@ -46,6 +46,10 @@ class Looking(Part):
             saved_seconds=totals["saved_seconds"],
         )
 
+    def transcribed(self, since: float) -> float:
+        """See Ledger.transcribed."""
+        return float(self._database.query(_TRANSCRIBED, (minute_of(max(since, self._clock() - _HOUR)),))[0][0])
+
     def size(self) -> int:
         """See Ledger.size."""
         return self._database.size()
@@ -60,11 +64,19 @@ class Looking(Part):
         return dict(self._database.query("SELECT name, value FROM totals"))
 
 
+def minute_of(moment: float) -> int:
+    """Return the number of a Unix time's minute."""
+    return int(moment // 60)
+
+
 def _known(row: Row) -> tuple[bytes, Fingerprint, State]:
     path, size, mtime_ns, inode, state = row
     return path, Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)
 
 
+#: What is older than this is dropped now and then.
+_HOUR: Final = 3600.0
+_TRANSCRIBED: Final = "SELECT coalesce(sum(seconds), 0) FROM pace WHERE minute > ?"
 _KNOWN: Final = """
 SELECT path, size, mtime_ns, inode, state FROM sources WHERE path > ? AND path < ? ORDER BY path LIMIT ?
 """

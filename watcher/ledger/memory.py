@@ -56,9 +56,14 @@ class Memory(Part):
         if not seconds:
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
             return float(found[0][0]) if found else 0.0
-        with self._database.transaction() as connection:
+        # The answer itself follows, durably.
+        with self._database.transaction(durable=False) as connection:
             ((total,),) = connection.execute(BUY, (*key, rows.seconds(seconds))).fetchall()
         return float(total)
+
+    def bought(self, endpoint: str, first: str, last: str) -> float:
+        """See Ledger.bought."""
+        return float(self._database.query(_BOUGHT, (rows.text(endpoint), first, last))[0][0])
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
         """See Ledger.hooks_due."""
@@ -101,6 +106,7 @@ INSERT INTO memory (key, value, expires) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
 """
 _REMEMBERED: Final = "SELECT value FROM memory WHERE key = ? AND (expires IS NULL OR expires > ?)"
+_BOUGHT: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE endpoint = ? AND day >= ? AND day <= ?"
 #: Adds to what was bought of an endpoint on a day; gives the sum.
 BUY: Final = """
 INSERT INTO bought (endpoint, day, seconds) VALUES (?, ?, ?)

@@ -200,8 +200,8 @@ class Ledger(Protocol):
         """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError.
 
         `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more:
-        what is found under its path from now on is another file, however alike. The source's former outcome, given again (a file that
-        was only touched), adds nothing to the tally.
+        what is found under its path from now on is another file, however alike. The content of the source's former outcome, done
+        once more without a purchase (a file that was only touched), adds nothing to the tally.
         """
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
@@ -268,8 +268,8 @@ class Ledger(Protocol):
         """Drop answers last used before that Unix time, and what is known of contents; give the answers' number.
 
         `max_bytes`: also drop those used longest ago, until the others take no more than that on disk; 0: no limit. Days
-        before that time are dropped from what was bought. Free space goes back to the file system. Cheap, as is all that
-        follows here.
+        before that time, and before the last month, are dropped from what was bought. Free space goes back to the file
+        system. Cheap, as is all that follows here.
         """
 
     def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
@@ -350,10 +350,13 @@ class Ledger(Protocol):
         """Drop a value."""
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        """Add audio seconds bought on `day` (YYYY-MM-DD); give the day's sum. 0 seconds only asks.
+        """Add audio seconds bought on `day` (YYYY-MM-DD); give the day's sum. 0 seconds only asks. Cheap.
 
         The endpoint "" is nobody's: `keep` sums up there what it stored on a day (local time).
         """
+
+    def bought(self, endpoint: str, first: str, last: str) -> float:
+        """Return the audio seconds bought from one day (YYYY-MM-DD) to another, both included; 0 where `last` is before."""
 
     # Hooks.
 
@@ -408,6 +411,9 @@ class Ledger(Protocol):
 
     def tally(self) -> Tally:
         """Give the sums."""
+
+    def transcribed(self, since: float) -> float:
+        """Return the audio seconds of what was done since that Unix time, to the minute; of the last hour at most."""
 
     def size(self) -> int:
         """Give the bytes the ledger takes on disk."""

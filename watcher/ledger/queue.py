@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 from watcher.errors import GarbledError, JobError, LeaseLostError, StateError
 from watcher.job import Fingerprint, Found, Job, Outcome, State
 from watcher.ledger import rows
+from watcher.ledger.looking import minute_of
 from watcher.ledger.part import Connection, Row
 from watcher.ledger.protocol import RETRIED, Put, Record
 from watcher.ledger.waiting import LONGEST_DELAY, Waiting
@@ -38,6 +39,12 @@ class Queue(Waiting):
     #: Puts aside the answers that a source used since it was claimed, which are all that were used since: it ran alone.
     ANSWERS_ASIDE: ClassVar[str] = """
     UPDATE answers SET aside = 1 WHERE used_at >= (SELECT updated_at FROM sources WHERE id = :id)
+    """
+
+    #: Adds to what was done in a minute.
+    KEEP_PACE: ClassVar[str] = """
+    INSERT INTO pace (minute, seconds) VALUES (?, ?)
+    ON CONFLICT (minute) DO UPDATE SET seconds = pace.seconds + excluded.seconds
     """
 
     # Finding.
@@ -91,18 +98,23 @@ class Queue(Waiting):
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
         """See Ledger.done."""
-        written = rows.outcome_text(outcome)
+        now = self._clock()
         with self._database.transaction() as connection:
-            known = connection.execute("SELECT outcome, crashes FROM sources WHERE id = ?", (job.id,)).fetchall()
-            held(connection, _DONE, job, outcome=written, content=outcome.content, now=self._clock())
-            ((former, crashes),) = known
+            known = connection.execute(
+                "SELECT outcome, content, crashes FROM sources WHERE id = ?", (job.id,)
+            ).fetchall()
+            held(connection, _DONE, job, outcome=rows.outcome_text(outcome), content=outcome.content, now=now)
+            ((former, content, crashes),) = known
             if outcome.moved_to:
                 connection.execute(_MOVED_AWAY, (job.id,))
             if crashes:
                 connection.execute(self.EXONERATE)
-            if former != written:
-                # A file that was only touched concludes with its former outcome: that is no work done twice.
-                connection.execute(self.ADD, (rows.seconds(outcome.audio_seconds), "audio_seconds"))
+            again = former is not None and bool(content) and content == outcome.content and not outcome.paid_seconds
+            if outcome.audio_seconds and not again:
+                # A file that was only touched is no work done twice.
+                seconds = rows.seconds(outcome.audio_seconds)
+                connection.execute(self.ADD, (seconds, "audio_seconds"))
+                connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
             _call(connection, job, "on_done", hook)
         self._concluded(hook)
 

@@ -168,8 +168,11 @@ _THIRD: Final = ("ALTER TABLE contents ADD COLUMN warnings TEXT NOT NULL DEFAULT
 # An answer that a source used which was set aside for its crashes: it may be the cause, and is not used again.
 _FOURTH: Final = ("ALTER TABLE answers ADD COLUMN aside INTEGER NOT NULL DEFAULT 0",)
 
+# Audio seconds done in each minute (Unix time / 60) of the last hour; older rows go with the next `prune`.
+_FIFTH: Final = ("CREATE TABLE pace (minute INTEGER PRIMARY KEY, seconds REAL NOT NULL)",)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

@@ -88,7 +88,7 @@ def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, mod
 
 
 def _unchanged(job: Job, descriptor: int, tools: Tools, beat: Beat) -> Outcome | None:
-    """Recognise the same content under a new modification time: nothing is remade, nothing is asked."""
+    """Recognise the same content under a new modification time: nothing is remade, asked or paid for."""
     ledger = tools.ledger
     if not job.content or not ledger.owned(job.path):
         return None
@@ -104,7 +104,9 @@ def _unchanged(job: Job, descriptor: int, tools: Tools, beat: Beat) -> Outcome |
         return None
     # A crash may have fallen between the placing of another content's outputs and its conclusion.
     ours = {(row.path, row.digest) for row in ledger.owned(job.path)}
-    return outcome if all((output.path, output.digest) in ours for output in outcome.outputs) else None
+    if not all((output.path, output.digest) in ours for output in outcome.outputs):
+        return None
+    return replace(outcome, paid_seconds=0.0, cached_pieces=outcome.pieces)
 
 
 def _moved(job: Job, outcome: Outcome, wanted: Wanted, ledger: Ledger) -> Outcome:

@@ -413,6 +413,7 @@ class House:
             # It writes under its lock, which the main thread takes, too, and makes up later for what is not taken.
             memory=self.direct,
             buy=self.direct.buy,
+            bought=self.direct.bought,
             stop=self.stop,
             fleet=self.direct.fleet(plan.endpoint.name, plan.endpoint.party),
             clock=self._clock,

@@ -138,6 +138,7 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
             concurrency=api.concurrency,
             requests_per_minute=api.requests_per_minute,
             daily_minutes=api.daily_minutes,
+            monthly_minutes=api.monthly_minutes,
             fleet_concurrency=api.fleet_concurrency,
         ),
         folders=folders,

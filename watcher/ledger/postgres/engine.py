@@ -58,6 +58,8 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
     KEEP: ClassVar[str] = f"{Answers.KEEP}, host = excluded.host"
     RECALL: ClassVar[str] = Answers.RECALL.replace("SET ", "SET host = current_setting('watcher.host'), ")
 
+    KEEP_PACE: ClassVar[str] = Queue.KEEP_PACE.replace("(minute) DO", "(minute, host) DO")
+
     # Two hosts may hear copies of one recording at the same time: the second one finds what the first one entered.
     KEEP_CONTENT: ClassVar[str] = f"""
     {Answers.KEEP_CONTENT}

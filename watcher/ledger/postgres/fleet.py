@@ -61,7 +61,9 @@ class PostgresFleet:
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
             return float(found[0][0]) if found else 0.0
         values = (self._endpoint, self._host, rows.text(day), rows.seconds(seconds))
-        return float(self._database.query("SELECT gate_spend(?, ?, ?, ?)", values, patience=0.0)[0][0])
+        with self._database.transaction(durable=False) as connection:
+            ((total,),) = connection.execute("SELECT gate_spend(?, ?, ?, ?)", values).fetchall()
+        return float(total)
 
     def leave(self) -> None:
         """See Fleet.leave."""

@@ -346,6 +346,10 @@ class PostgresLedger:
         """See Ledger.buy."""
         return self._patiently(lambda: self._engine.buy(endpoint, day, seconds))
 
+    def bought(self, endpoint: str, first: str, last: str) -> float:
+        """See Ledger.bought."""
+        return self._engine.bought(endpoint, first, last)
+
     # Hooks.
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
@@ -398,6 +402,10 @@ class PostgresLedger:
     def tally(self) -> Tally:
         """See Ledger.tally."""
         return self._engine.tally()
+
+    def transcribed(self, since: float) -> float:
+        """See Ledger.transcribed."""
+        return self._engine.transcribed(since + self._ahead())
 
     def size(self) -> int:
         """See Ledger.size."""

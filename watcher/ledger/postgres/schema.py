@@ -220,8 +220,20 @@ _SIXTH: Final = (
     "ALTER TABLE answers ALTER COLUMN host SET DEFAULT current_setting('watcher.host')",
 )
 
+# Audio seconds done in each minute (Unix time / 60) of the last hour, by host, so that hosts do not wait for each other.
+_SEVENTH: Final = (
+    """
+    CREATE TABLE pace (
+        minute BIGINT NOT NULL,
+        host TEXT NOT NULL DEFAULT current_setting('watcher.host'),
+        seconds FLOAT8 NOT NULL,
+        PRIMARY KEY (minute, host)
+    ) WITH (fillfactor = 50)
+    """,
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH, _SIXTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
