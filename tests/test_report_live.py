@@ -16,7 +16,7 @@ from watcher.job import Fingerprint, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Record, Tally
 from watcher.report.live import Style, frame
-from watcher.report.status import StatusReport, data, look, text
+from watcher.report.status import Spent, StatusReport, Terms, Wait, data, look, text
 
 NOW = 1_800_000_000.0
 GATE = {"status": "open", "message": "", "sentence": "open, 2 of 4 requests in flight"}
@@ -50,14 +50,16 @@ def report(**facts: object) -> StatusReport:
         "running": tuple(
             record(f"now-{n}.wav", State.RUNNING, piece=2, pieces=9, seconds_done=600.0) for n in range(4)
         ),
-        "waiting": (record("later.wav", State.DELAYED, message="the server is busy"),),
+        "waiting": (Wait("/srv/in/later.wav", "delayed", "server", "the server is busy", until=NOW + 60),),
         "done": tuple(map(done, range(10))),
         "failed": tuple(map(failed, range(10))),
-        "service": {"gate": GATE, "folders": (), "audio_minutes_per_hour": 310.4},
+        "service": {"endpoint": "h/v1", "model": "whisper-1", "folders": ()},
+        "gate": GATE,
         "problems": (),
         "hosts": (),
-        "bought_today": 4230.0,
-        "price_per_minute": 0.006,
+        "spent": Spent(today=4230.0, month=36_000.0),
+        "terms": Terms(price_per_minute=0.006),
+        "minutes_per_hour": 310.4,
         "now": NOW,
         **facts,
     }
@@ -79,9 +81,9 @@ def test_it_fits_any_terminal(width: int, height: int) -> None:
 def test_on_a_small_screen_there_is_something_of_everything() -> None:
     lines = shown(80, 24)
 
-    assert lines[0] == "Watcher runs (pid 7)"
-    assert "  server: open, 2 of 4 requests in flight" in lines
-    assert "  today: 1 h 10 min paid, 0.42 at 0.006 a minute; 310 audio minutes per hour" in lines
+    assert lines[0] == "Watcher runs (pid 7): 0 queued, 0 running, 20 done, 12 failed"
+    assert lines[1] == "Server h/v1 (whisper-1): open, 2 of 4 requests in flight"
+    assert "  today: 1 h 10 min paid, 0.42 at 0.006 a minute; 310.4 audio minutes in the" in lines
     heads = [line.partition(":")[0] for line in lines]
     assert [head for head in heads if head in {"Running", "Failed", "Last results"}] == [
         "Running",
@@ -109,21 +111,38 @@ def test_a_long_name_is_cut_in_the_middle_so_that_its_end_is_seen() -> None:
 def test_what_is_wrong_is_seen_by_its_colour() -> None:
     styles = {
         line.text.strip().partition(" ")[0]: line.style
-        for line in frame(report(service={"gate": HELD}, running=(), waiting=()), width=80, height=40)
+        for line in frame(report(gate=HELD, running=(), waiting=()), width=80, height=40)
     }
 
-    assert styles["held"] is Style.BAD
+    assert styles["Server"] is Style.BAD
     assert styles["/srv/in/bad-0.wav"] is Style.BAD
     assert styles["->"] is Style.PLAIN
 
 
-def test_without_a_price_there_are_minutes_alone() -> None:
-    quiet = report(price_per_minute=0.0, service={})
+def test_paid_is_said_only_where_there_is_a_price_or_a_limit() -> None:
+    free = report(terms=Terms(), service={}, gate={})
+    limited = report(terms=Terms(daily_minutes=90, monthly_minutes=1200))
 
-    assert "  today: 1 h 10 min paid" in text(quiet).split("\n")
-    assert data(quiet)["today"] == {"bought_seconds": 4230.0, "price_per_minute": None, "cost": None}
-    assert data(quiet)["pace"] == {"audio_minutes_per_hour": None}
+    assert "  today: 1 h 10 min sent; 310.4 audio minutes in the last hour" in text(free).split("\n")
+    assert "paid" not in text(free)
+    assert data(free)["today"] == {
+        "bought_seconds": 4230.0,
+        "price_per_minute": None,
+        "cost": None,
+        "limit_seconds": None,
+    }
     assert data(report())["today"]["cost"] == 0.423
+    # The limit stands beside the figure.
+    assert "  today: 1 h 10 min of 1 h 30 min paid; 310.4 audio minutes in the last hour" in text(limited).split("\n")
+    assert "  this month: 10 h 00 min of 20 h 00 min paid" in text(limited).split("\n")
+    assert data(limited)["month"] == {"bought_seconds": 36_000.0, "cost": None, "limit_seconds": 72_000.0}
+
+
+def test_the_lines_that_matter_most_stand_last() -> None:
+    assert text(report(gate=HELD)).split("\n")[-2:] == [
+        "Watcher runs (pid 7): 0 queued, 0 running, 20 done, 12 failed",
+        "Server h/v1 (whisper-1): held since 08:00:00: no money; top it up",
+    ]
 
 
 def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
@@ -131,7 +150,7 @@ def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
     ledger.keep("ab" * 32, "cd" * 32, b"{}", seconds=90.0, model="whisper-1")
     ledger.close()
 
-    assert look(tmp_path, price_per_minute=0.5).cost_today == pytest.approx(0.75)
+    assert look(tmp_path, terms=Terms(price_per_minute=0.5)).cost_today == pytest.approx(0.75)
 
 
 def test_it_is_drawn_on_a_terminal_and_ends_with_ctrl_c(tmp_path: Path) -> None:

@@ -146,17 +146,24 @@ def engine(
 def status(
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay, and show every change.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="One line for monitors. Exit 0: well; 1: a person should look; 2: nothing gets done; 3: cannot be told.",
+        ),
+    ] = False,
     config: ConfigFile = None,
     given: Given = None,
     as_json: Json = False,
 ) -> int:
-    """Show the queue, what is running, and what failed.
+    """Show the queue, what is running, what waits, and what failed.
 
     Also a hold and why, the last results, and what to do about failures. Works beside a running daemon and without one.
     """
     from watcher.cli.status import status as verb  # noqa: PLC0415 - see the module's docstring
 
-    return verb(config=config, given=given, follow=follow, as_json=as_json)
+    return verb(config=config, given=given, follow=follow, check=check, as_json=as_json)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from watcher.cli.main import INTERRUPTED
 from watcher.cli.options import configured, show, surroundings
@@ -14,10 +14,13 @@ from watcher.cli.run import engine_settings
 from watcher.config import Config
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.report.status import hours, warning_fields
+from watcher.report.status import Terms, hours, warning_fields
 from watcher.service import Batch, Progress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
+
+#: A request that takes longer than so many seconds is spoken of.
+_LONG: Final = 10.0
 
 
 def once(
@@ -28,7 +31,7 @@ def once(
         loaded = configured(config, given, extra=extra)
         with _shown(loaded) as display:
             batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings())
-    code = show(_result(batch), as_json=as_json)
+    code = show(_result(batch, Terms.of(loaded.settings)), as_json=as_json)
     if batch.left_behind:
         # They hang, in a mount or in a computation, and the interpreter would wait for them.
         sys.stdout.flush()
@@ -73,16 +76,27 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
             if progress.stopping:
                 # Redirected by the bar, as is the log, so that it stands above it.
                 sys.stderr.write(f"{progress.stopping}\n")
-            rate = progress.heard_seconds / max(bar.tasks[0].elapsed or 0.0, 0.1)
-            audio = progress.held or f"{hours(progress.heard_seconds)} of audio, {rate:.1f} x"
             finished = progress.done + progress.failed
             files = f"{finished} of {progress.files} files"
+            audio = told(progress, elapsed=bar.tasks[0].elapsed or 0.0)
             bar.update(task, total=progress.files or None, completed=finished, files=files, audio=audio)
 
         yield display
 
 
-def _result(batch: Batch) -> Result:
+def told(progress: Progress, *, elapsed: float) -> str:
+    """Say beside the bar how far the audio is, or what is waited for."""
+    if progress.held:
+        return progress.held
+    heard = f"{hours(progress.heard_seconds)} of audio, {progress.heard_seconds / max(elapsed, 0.1):.1f} x"
+    if progress.next_try is not None:
+        return f"{heard}; next try in {progress.next_try:.0f} s"
+    if progress.asked_seconds is not None and progress.asked_seconds >= _LONG:
+        return f"{heard}; asked {hours(progress.asked_seconds)} ago"
+    return heard
+
+
+def _result(batch: Batch, terms: Terms) -> Result:
     problems = [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
     problems += [
         Problem(
@@ -132,7 +146,8 @@ def _result(batch: Batch) -> Result:
     }
     parts = [f"{len(batch.done)} done"]
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
-    text = f"{', '.join(parts)}; {hours(audio)} of audio, {hours(batch.paid_seconds)} of it paid, in {hours(batch.seconds)}"
+    went = f"{hours(batch.paid_seconds)} of it {terms.word}"
+    text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
     return Result("once", data=data, text=text, errors=tuple(problems), exit_code=exit_code)
 
 

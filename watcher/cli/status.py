@@ -4,19 +4,31 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from watcher.cli.options import configured, show
 from watcher.config import Config
-from watcher.report import Result
+from watcher.errors import UsageError, WatcherError
+from watcher.report import Result, problem_of
 from watcher.report.live import frame
-from watcher.report.status import StatusReport, data, look, text
+from watcher.report.status import StatusReport, Terms, data, look, text, verdict
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0
 
 
-def status(*, config: Path | None, given: Sequence[str] | None, follow: bool, as_json: bool) -> int:
-    """Print it; exit 0 also when files have failed. `follow`: go on until Ctrl-C."""
+#: What `--check` ends with when it cannot tell.
+_UNKNOWN: Final = 3
+
+
+def status(
+    *, config: Path | None, given: Sequence[str] | None, follow: bool, check: bool = False, as_json: bool = False
+) -> int:
+    """Print it; exit 0 also when files have failed. `follow`: go on until Ctrl-C. `check`: one line, for monitors."""
+    if check:
+        if follow:
+            raise UsageError("--check looks once, --follow stays", hint="leave one of the two out")
+        return show(_checked(config, given, as_json=as_json), as_json=as_json)
     loaded = configured(config, given)
     if not follow:
         return show(_result(_look(loaded)), as_json=as_json)
@@ -31,13 +43,33 @@ def status(*, config: Path | None, given: Sequence[str] | None, follow: bool, as
     return 0
 
 
+def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool) -> Result:
+    """Return the verdict for a monitor, also where settings or state cannot be read."""
+    try:
+        report = _look(configured(config, given))
+    except UsageError:
+        raise
+    except WatcherError as error:
+        line = _one_line(f"UNKNOWN: {'; '.join(part for part in (error.message, error.hint) if part)}")
+        # On stdout alone: a monitor reads one line, and shows it.
+        errors = (problem_of(error),) if as_json else ()
+        return Result("status", data={"verdict": line}, text=line, errors=errors, exit_code=_UNKNOWN)
+    code, said = verdict(report)
+    line = _one_line(said)
+    return Result("status", data={**data(report), "verdict": line}, text=line, exit_code=code)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _look(loaded: Config) -> StatusReport:
     settings = loaded.settings
     return look(
         loaded.state_directory,
         settings.state.url,
         roots=settings.places,
-        price_per_minute=settings.api.price_per_minute,
+        terms=Terms.of(settings),
     )
 
 

@@ -24,6 +24,7 @@ from watcher.folders.rota import Rota
 from watcher.folders.rounds import Rounds
 from watcher.folders.watch import REMEDIES, Inbox, Trouble, Watch, diagnose, kernel_device, watched
 from watcher.ledger.protocol import Ledger
+from watcher.settle import Waiting
 
 _log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ _CONFIRM: Final = 1.0
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
 _WAITED_FOR: Final = "it is waited for: mount it, create it, or let the service's user read it"
-#: Obstacles told at most.
+#: Obstacles, and files that wait, told at most.
 _OBSTACLES: Final = 20
 #: Starts the name of a probe file: hidden, and telling.
 PROBE_PREFIX: Final = ".watcher-probe-"
@@ -69,6 +70,8 @@ class FolderState:
     hint: str = ""
     #: What cannot be read below, the first of them.
     obstacles: tuple[Obstacle, ...] = ()
+    #: Some of the files that wait, with the reason.
+    incoming: tuple[Waiting, ...] = ()
 
     def tell(self) -> None:
         """Log how the folder is watched, if it is there."""
@@ -162,6 +165,7 @@ class Post:
             unwatched=len(self._unwatched),
             hint="" if self.present else _WAITED_FOR,
             obstacles=self.root.obstacles(_OBSTACLES) if self.present else (),
+            incoming=self.root.candidates.waiting(_OBSTACLES) if self.present else (),
         )
 
     # Starting and ending.

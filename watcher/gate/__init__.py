@@ -7,6 +7,6 @@ processes (the command line), by way of the ledger's memory.
 
 from watcher.gate.gate import Gate, Ticket
 from watcher.gate.record import Memory, ask_resume, stored_state
-from watcher.gate.state import GateOptions, GateState, Status
+from watcher.gate.state import GateOptions, GateState, Status, facts
 
-__all__ = ["Gate", "GateOptions", "GateState", "Memory", "Status", "Ticket", "ask_resume", "stored_state"]
+__all__ = ["Gate", "GateOptions", "GateState", "Memory", "Status", "Ticket", "ask_resume", "facts", "stored_state"]

@@ -157,6 +157,8 @@ class Gate:
         self._changed = threading.Condition(self._lock)
         self._window = Window(options.concurrency)
         self._line = Line()
+        #: Requests in flight, and since when (Unix time).
+        self._asking: dict[Waiter, float] = {}
         self._pace = Pace(options.requests_per_minute if fleet is None else 0)
         self._budget = Budget(
             endpoint_name,
@@ -375,6 +377,14 @@ class Gate:
                     Status.PAUSED, pause.since, pause.reason, pause.message, pause.hint, until, in_flight, limit
                 )
             return GateState(Status.OPEN, self._opened, in_flight=in_flight, limit=limit)
+
+    def asking(self) -> dict[bytes, float]:
+        """Return the files that the server is being asked about, and since when without a break (Unix time)."""
+        since: dict[bytes, float] = {}
+        with self._lock:
+            for waiter, began in self._asking.items():
+                since[waiter.path] = min(began, since.get(waiter.path, began))
+        return since
 
     def places(self) -> int:
         """Give how many large files' requests may be in flight now: all, less what is kept free for small ones."""
@@ -597,6 +607,7 @@ class Gate:
     def _let_in(self, waiter: Waiter, now: float) -> None:
         waiter.epoch = self._window.epoch
         self._line.enter(waiter)
+        self._asking[waiter] = self._clock()
         self._pace.started(now)
         waiter.day = self._budget.start(waiter.seconds, self._clock())
         if self._link is not None:
@@ -610,6 +621,7 @@ class Gate:
         bought = complete or _is_maybe_paid(error)
         with self._lock:
             self._line.leave(waiter)
+            self._asking.pop(waiter, None)
             self._budget.end(waiter.seconds, waiter.day, bought=bought)
             if complete:
                 self._paid += waiter.seconds

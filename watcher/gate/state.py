@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from watcher.errors import ConfigError
 
@@ -82,6 +83,21 @@ class GateState:
         elif until:
             parts.append(f"goes on at {until}" if self.reason == "budget" else f"asks once at {until}")
         return "; ".join(parts)
+
+
+def facts(state: GateState) -> dict[str, Any]:
+    """Return the state as `status` shows it: values that JSON has."""
+    return {
+        "status": str(state.status),
+        "since": state.since,
+        "reason": state.reason,
+        "message": state.message,
+        "hint": state.hint,
+        "next_probe": state.next_probe,
+        "in_flight": state.in_flight,
+        "limit": state.limit,
+        "sentence": state.sentence,
+    }
 
 
 def _clock_time(moment: float) -> str:

@@ -36,6 +36,15 @@ class Looking(Part):
         found = [rows.record(row) for state in dict.fromkeys(states) for row in self._latest(state, limit)]
         return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
 
+    def upcoming(self, limit: int) -> list[Record]:
+        """See Ledger.upcoming."""
+        groups = itertools.product((0, 1), repeat=3)
+        found = [
+            (group[2], rows.record(row)) for group in groups for row in self._database.query(_NEXT, (*group, limit))
+        ]
+        ordered = sorted(found, key=lambda pair: (pair[0], pair[1].queued_at, pair[1].id))
+        return [record for _, record in ordered[:limit]]
+
     def tally(self) -> Tally:
         """See Ledger.tally."""
         totals = self._totals()
@@ -86,6 +95,7 @@ _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S6
 # index of the claims, one of its groups at a time: an index of its own would be the trap told of in schema.py. Delayed
 # and running sources are few, and sorted when asked for.
 _READY: Final = _SELECT + "'ready' AND alone = ? AND small = ? AND backlog = ? ORDER BY queued_at DESC, id DESC LIMIT ?"
+_NEXT: Final = _READY.replace(" DESC", "")
 _LATEST: Final = {
     State.DELAYED: _SELECT + "'delayed' ORDER BY updated_at DESC, id DESC LIMIT ?",
     State.RUNNING: _SELECT + "'running' ORDER BY updated_at DESC, id DESC LIMIT ?",

@@ -34,6 +34,10 @@ class Put(StrEnum):
 RETRIED: Final = "retried:"
 
 
+#: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `Ledger.fleet`.
+ENDPOINT: Final = "endpoint"
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """A recording known by its bytes, whatever its name: how it was cut, and what it sounded like."""
@@ -92,6 +96,7 @@ class Record:
     #: As in `Job`.
     fence: int = 0
     content: str = ""
+    alone: bool = False
 
     @property
     def job(self) -> Job:
@@ -408,6 +413,9 @@ class Ledger(Protocol):
 
     def records(self, *states: State, limit: int = 10) -> list[Record]:
         """Give the latest records in these states, newest first."""
+
+    def upcoming(self, limit: int) -> list[Record]:
+        """Return the sources that are due, in the order in which they will be claimed, as far as that is known."""
 
     def tally(self) -> Tally:
         """Give the sums."""

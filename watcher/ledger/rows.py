@@ -19,7 +19,7 @@ JOB: Final = "id, root, path, size, mtime_ns, inode, attempts, fence, queued_at,
 #: Columns of a Record, in the order `record` reads them.
 RECORD: Final = (
     "id, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, reason, message, hint, "
-    "piece, pieces, seconds_done, outcome, fence, content"
+    "piece, pieces, seconds_done, outcome, fence, content, alone"
 )
 
 
@@ -62,7 +62,7 @@ def job(row: Row) -> Job:
 def record(row: Row) -> Record:
     """Make the record of a row of RECORD's columns."""
     (id_, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, *rest) = row
-    (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content) = rest
+    (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content, alone) = rest
     return Record(
         id=id_,
         root=root,
@@ -82,6 +82,7 @@ def record(row: Row) -> Record:
         outcome=None if outcome is None else outcome_from(outcome),
         fence=fence,
         content=content,
+        alone=bool(alone),
     )
 
 

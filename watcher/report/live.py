@@ -9,7 +9,17 @@ from typing import Final
 
 from watcher.job import State
 from watcher.report.envelope import fold
-from watcher.report.status import StatusReport, doing, named, problem_text, result_text, told, whereabouts
+from watcher.report.status import (
+    StatusReport,
+    awaited,
+    doing,
+    headline,
+    named,
+    problem_text,
+    result_text,
+    told,
+    whereabouts,
+)
 from watcher.report.status import summary as summary_of
 
 #: Entries shown at most, and what each section gets before another one gets more.
@@ -53,19 +63,14 @@ def frame(report: StatusReport, *, width: int, height: int) -> list[Line]:
 
 
 def _head(report: StatusReport, width: int) -> list[Line]:
-    service, counts, *rest = summary_of(report)
-    gate = report.service.get("gate") or {}
-    trouble = Style.BAD if gate.get("status") in {"held", "probing"} else Style.WAITS
-    lines = [
-        *_lines(service, width, Style.TITLE if report.pid else Style.BAD),
-        *_lines(counts, width, Style.BAD if report.counts[State.FAILED] else Style.PLAIN),
-    ]
-    for line in rest:
-        lines += _lines(
-            line, width, trouble if gate.get("message") and line.strip() == gate["sentence"] else Style.PLAIN
-        )
-    if gate and not gate.get("message"):
-        lines += _lines(f"  server: {gate['sentence']}", width, Style.GOOD)
+    service, *server = headline(report)
+    bad = not report.pid or report.counts[State.FAILED]
+    lines = _lines(service, width, Style.BAD if bad else Style.TITLE)
+    styles = {"open": Style.GOOD, "paused": Style.WAITS}
+    for line in server:
+        lines += _lines(line, width, styles.get(str(report.gate.get("status")), Style.BAD))
+    for line in summary_of(report):
+        lines += _lines(line, width, Style.PLAIN)
     return lines
 
 
@@ -77,8 +82,8 @@ def _sections(report: StatusReport, width: int) -> dict[str, list[list[Line]]]:
         "Running": [
             _entry(f"{named(record)}  {whereabouts(record, report)}", width, Style.PLAIN) for record in report.running
         ],
-        "Waiting": [_entry(told(record, report.now), width, Style.WAITS) for record in report.waiting],
-        "Failed": [_entry(told(record, report.now), width, Style.BAD) for record in report.failed],
+        "Waiting": [_entry(awaited(wait, report.now), width, Style.WAITS) for wait in report.waiting],
+        "Failed": [_entry(told(record), width, Style.BAD) for record in report.failed],
         "Last results": [_entry(result_text(record, report.now), width, Style.GOOD) for record in report.done],
     }
 

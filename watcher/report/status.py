@@ -3,25 +3,74 @@
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from watcher.config.settings import Settings
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
+from watcher.gate import facts, stored_state
 from watcher.job import ResultWarning, State
 from watcher.ledger import holder, open_ledger
-from watcher.ledger.protocol import Ledger, Record, Tally
+from watcher.ledger.protocol import ENDPOINT, Ledger, Record, Tally
 from watcher.log import printable
 
 _RECENT: Final = 10
-_WAITING: Final = 5
+#: Shown of each kind of what waits: on its way in, delayed, and next in the queue.
+_WAITING: Final = 20
 _FAILURES: Final = 10
 _RUNNING: Final = 16
 _WIDTH: Final = 80
+_HOUR: Final = 3600.0
 #: With so few bytes free a ledger may not get through its next change.
 _LITTLE: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the settings say of money; 0: no price, no limit."""
+
+    price_per_minute: float = 0.0
+    daily_minutes: float = 0.0
+    monthly_minutes: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Terms":
+        """Return the terms of the settings."""
+        api = settings.api
+        return cls(api.price_per_minute, api.daily_minutes, api.monthly_minutes)
+
+    @property
+    def word(self) -> str:
+        """What happened to audio that went to the server: it was "paid" only where money is spoken of at all."""
+        return "paid" if self.price_per_minute or self.daily_minutes or self.monthly_minutes else "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds of audio that went to the server today and in this month (local time)."""
+
+    today: float = 0.0
+    month: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A recording that waits: for what, and until when."""
+
+    path: str
+    #: `incoming`: it may not be whole yet; `ready` or `delayed`: it is queued.
+    state: str
+    #: Stable, for scripts.
+    reason: str
+    message: str
+    hint: str = ""
+    attempts: int = 0
+    #: Unix time at which it came to this, and at which it goes on by itself; None: not known, or when something happens.
+    at: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +81,36 @@ class StatusReport:
     pid: int
     state_directory: Path
     size: int
+    #: What a dead process had in work counts as queued.
     counts: Mapping[State, int]
     tally: Tally
     running: tuple[Record, ...]
-    waiting: tuple[Record, ...]
+    waiting: tuple[Wait, ...]
     done: tuple[Record, ...]
     failed: tuple[Record, ...]
     #: What the daemon tells about itself; empty when none runs.
     service: Mapping[str, Any]
+    #: The state of the gate, as a running daemon tells it, or as the last process left it; empty: it is open.
+    gate: Mapping[str, Any]
     #: What a person has to mend for work to go on: path, message, hint.
     problems: tuple[Mapping[str, str], ...]
     #: Those that share the ledger; none where it is not shared.
     hosts: tuple[Host, ...]
-    #: Seconds of audio bought since midnight (local time), and what a minute of it costs; 0: nobody said.
-    bought_today: float
-    price_per_minute: float
+    spent: Spent
+    terms: Terms
+    #: Audio minutes transcribed in the last hour, by whichever process.
+    minutes_per_hour: float
     now: float
 
     def host(self, record: Record) -> str | None:
         """Give the host that works on a source; None where there is but one, or none does."""
         return next((host.name for host in self.hosts if record.id in host.running), None)
+
+    def asked_since(self, record: Record) -> float | None:
+        """Return the Unix time since when the server has been asked about a running source; None: it is not asked now."""
+        told = [self.service, *(host.facts for host in self.hosts if host.alive)]
+        asked = [one for facts in told for one in _listed(facts, "asking") if one.get("path") == named(record)]
+        return min((float(one["since"]) for one in asked), default=None)
 
     @property
     def stopping(self) -> float | None:
@@ -62,23 +121,25 @@ class StatusReport:
     @property
     def cost_today(self) -> float | None:
         """What was bought today costs this much; None where no price is known."""
-        return self.bought_today / 60 * self.price_per_minute if self.price_per_minute else None
+        return self._cost(self.spent.today)
 
     @property
-    def minutes_per_hour(self) -> float | None:
-        """Audio minutes transcribed per hour, over the last hour at most; None where no daemon tells."""
-        pace = self.service.get("audio_minutes_per_hour")
-        return float(pace) if isinstance(pace, int | float) else None
+    def cost_month(self) -> float | None:
+        """Likewise in this month."""
+        return self._cost(self.spent.month)
+
+    def _cost(self, seconds: float) -> float | None:
+        return seconds / 60 * self.terms.price_per_minute if self.terms.price_per_minute else None
 
 
 def look(
-    directory: Path, url: str = "", *, roots: Mapping[str, str] | None = None, price_per_minute: float = 0.0
+    directory: Path, url: str = "", *, roots: Mapping[str, str] | None = None, terms: Terms | None = None
 ) -> StatusReport:
     """Read the state; `roots`: path of each named folder. Raises StateError."""
     try:
         ledger = open_ledger(directory, url, roots=roots, exclusive=False)
         try:
-            return _look(ledger, directory, price_per_minute)
+            return _look(ledger, directory, terms or Terms())
         finally:
             ledger.close()
     except StateBusyError as error:
@@ -88,25 +149,128 @@ def look(
         raise StateBusyError(error.message, hint=f"the daemon (pid {pid}) waits for it; {error.hint}") from error
 
 
-def _look(ledger: Ledger, directory: Path, price_per_minute: float) -> StatusReport:
-    pid, hosts = holder(directory) or 0, ledger.hosts()
+def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
+    pid, hosts, now = holder(directory) or 0, ledger.hosts(), time.time()
     service: Mapping[str, Any] = (ledger.remembered("service") or {}) if pid else {}
+    endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
+    gate = service.get("gate") or _left_gate(ledger, endpoint)
+    counts = dict(ledger.counts())
+    running = ledger.records(State.RUNNING, limit=_RUNNING)
+    at_work = counts[State.RUNNING] if pid and not hosts else sum(len(host.running) for host in hosts if host.alive)
+    interrupted = [] if at_work else running
+    counts[State.READY] += counts[State.RUNNING] - at_work
+    counts[State.RUNNING] = at_work
     return StatusReport(
         pid=pid,
         state_directory=directory,
         size=ledger.size(),
-        counts=ledger.counts(),
+        counts=counts,
         tally=ledger.tally(),
-        running=tuple(ledger.records(State.RUNNING, limit=_RUNNING)) if pid or hosts else (),
-        waiting=tuple(record for record in ledger.records(State.DELAYED, limit=_WAITING) if record.reason),
+        running=tuple(running) if at_work else (),
+        waiting=(
+            *_incoming(service),
+            *(_delayed(record, gate) for record in ledger.records(State.DELAYED, limit=_WAITING)),
+            *(_interrupted(record) for record in interrupted),
+            *_queued(ledger.upcoming(_WAITING), gate, running if at_work else (), works=bool(pid or hosts)),
+        ),
         done=tuple(ledger.records(State.DONE, limit=_RECENT)),
         failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
         service=service,
+        gate=gate,
         problems=(*_full(directory), *service.get("problems", ())),
         hosts=hosts,
-        bought_today=ledger.buy("", time.strftime("%Y-%m-%d"), 0.0),
-        price_per_minute=price_per_minute,
-        now=time.time(),
+        spent=_spent(ledger, endpoint.get("name", ""), now),
+        terms=terms,
+        minutes_per_hour=round(ledger.transcribed(now - _HOUR) / 60, 1),
+        now=now,
+    )
+
+
+def _spent(ledger: Ledger, endpoint: str, now: float) -> Spent:
+    today = time.strftime("%Y-%m-%d", time.localtime(now))
+    month = today[:8]
+    return Spent(ledger.buy(endpoint, today, 0.0), ledger.bought(endpoint, f"{month}01", f"{month}31"))
+
+
+def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the hold or pause that an ended process has left: the next start heeds it."""
+    if not endpoint:
+        return {}
+    name = endpoint["name"]
+    state = stored_state(ledger, name, ledger.fleet(name, endpoint["party"]))
+    return {} if state is None else facts(state)
+
+
+def _incoming(service: Mapping[str, Any]) -> Iterator[Wait]:
+    """Yield what the daemon has found and not taken yet."""
+    for one in _listed(service, "incoming"):
+        yield Wait(
+            path=str(one["path"]),
+            state="incoming",
+            reason=str(one["reason"]),
+            message=str(one["message"]),
+            hint=str(one["hint"]),
+            at=one["since"],
+            until=one["until"],
+        )
+
+
+def _listed(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    return list(told.get(key) or ())
+
+
+def _delayed(record: Record, gate: Mapping[str, Any]) -> Wait:
+    if record.reason:
+        reason, message, hint = record.reason, record.message, record.hint
+    elif record.alone:
+        reason, message, hint = _ALONE
+    else:
+        reason, message, hint = "others_first", "it lets others go first", ""
+        if gate.get("message"):
+            reason, message = "held", _HELD
+    return _wait(record, reason, message, hint, until=record.run_at)
+
+
+def _interrupted(record: Record) -> Wait:
+    return _wait(
+        record, "interrupted", "it was in work when Watcher ended: the next start goes on with it", state="ready"
+    )
+
+
+def _queued(
+    records: Sequence[Record], gate: Mapping[str, Any], running: Sequence[Record], *, works: bool
+) -> Iterator[Wait]:
+    """Yield why each source that is due is not in work."""
+    suspect = next((record for record in running if record.alone), None)
+    for record in records:
+        if not works:
+            yield _wait(record, "not_running", "no daemon is running")
+        elif gate.get("message"):
+            yield _wait(record, "held", _HELD, until=gate.get("next_probe"))
+        elif suspect is not None:
+            yield _wait(record, "alone", f"it waits for {named(suspect)}, which runs alone: it was in work in a crash")
+        elif record.alone:
+            yield _wait(record, *_ALONE)
+        else:
+            yield _wait(record, "turn", "its turn comes when a place is free")
+
+
+_ALONE: Final = ("alone", "it was in work in a crash: it runs alone, when the others have ended", "")
+_HELD: Final = "the server is not asked now: see below"
+
+
+def _wait(
+    record: Record, reason: str, message: str, hint: str = "", *, state: str = "", until: float | None = None
+) -> Wait:
+    return Wait(
+        path=named(record),
+        state=state or str(record.state),
+        reason=reason,
+        message=message,
+        hint=hint,
+        attempts=record.attempts,
+        at=record.updated_at,
+        until=until,
     )
 
 
@@ -139,7 +303,7 @@ def data(report: StatusReport) -> dict[str, Any]:
         "folders": list(report.service.get("folders", ())),
         "hosts": [_host(host, report.now) for host in report.hosts],
         "problems": list(report.problems),
-        "gate": _gate(report.service.get("gate")),
+        "gate": _gate(report.gate) if report.gate else None,
         "counts": {
             "queued": counts[State.READY] + counts[State.DELAYED],
             "running": counts[State.RUNNING],
@@ -147,8 +311,8 @@ def data(report: StatusReport) -> dict[str, Any]:
             "failed": counts[State.FAILED],
             "skipped": counts[State.SKIPPED],
         },
-        "running": [{**_running(record), "host": report.host(record)} for record in report.running],
-        "waiting": [_trouble(record) for record in report.waiting],
+        "running": [_running(record, report) for record in report.running],
+        "waiting": [_waiting(wait) for wait in report.waiting],
         "recent": [_done(record) for record in report.done],
         "failures": [_trouble(record) for record in report.failed],
         "totals": {
@@ -158,9 +322,15 @@ def data(report: StatusReport) -> dict[str, Any]:
             "answers": report.tally.answers,
         },
         "today": {
-            "bought_seconds": round(report.bought_today, 3),
-            "price_per_minute": report.price_per_minute or None,
+            "bought_seconds": round(report.spent.today, 3),
+            "price_per_minute": report.terms.price_per_minute or None,
             "cost": None if report.cost_today is None else round(report.cost_today, 4),
+            "limit_seconds": report.terms.daily_minutes * 60 or None,
+        },
+        "month": {
+            "bought_seconds": round(report.spent.month, 3),
+            "cost": None if report.cost_month is None else round(report.cost_month, 4),
+            "limit_seconds": report.terms.monthly_minutes * 60 or None,
         },
         "pace": {"audio_minutes_per_hour": report.minutes_per_hour},
         "state": {"directory": str(report.state_directory), "size_bytes": report.size},
@@ -168,45 +338,96 @@ def data(report: StatusReport) -> dict[str, Any]:
 
 
 def text(report: StatusReport) -> str:
-    """Give it for people, at most 80 columns wide where names allow it."""
-    lines = summary(report)
-    lines += _section("Problems", [problem_text(problem) for problem in report.problems])
+    """Return it for people, at most 80 columns wide where names allow it; what matters most stands last."""
+    lines = _section("Last results", [result_text(record, report.now) for record in report.done])
+    lines += _section("Failed", [told(record) for record in report.failed])
     lines += _section("Hosts", [doing(host) for host in report.hosts])
+    lines += _section("Waiting", [awaited(wait, report.now) for wait in report.waiting])
     lines += _section("Running", [f"{named(record)}  {whereabouts(record, report)}" for record in report.running])
-    lines += _section("Waiting", [told(record, report.now) for record in report.waiting])
-    lines += _section("Failed", [told(record, report.now) for record in report.failed])
-    lines += _section("Last results", [result_text(record, report.now) for record in report.done])
-    return "\n".join(lines)
+    lines += _section("Problems", [problem_text(problem) for problem in report.problems])
+    lines += ["", *summary(report)]
+    return "\n".join([*lines, *headline(report)]).strip("\n")
 
 
 def summary(report: StatusReport) -> list[str]:
-    """Give what comes before any list: the service, the counts, a hold, the folders, the sums, the day, the pace."""
-    counts = report.counts
-    service = f"runs (pid {report.pid})" if report.pid else "is not running: watcher run, or systemctl start watcher"
-    if report.stopping is not None:
-        service = f"is stopping (pid {report.pid}): requests in flight may finish until {_time_of_day(report.stopping)}"
-    queued = counts[State.READY] + counts[State.DELAYED]
-    lines = [
-        f"Watcher {service}",
-        f"  {queued} queued, {counts[State.RUNNING]} running, {counts[State.DONE]} done, {counts[State.FAILED]} failed",
-    ]
-    gate = report.service.get("gate") or {}
-    if gate.get("message"):
-        lines += [f"  {gate['sentence']}"]
+    """Return what is true of all: the folders, the sums, the day, the month."""
+    lines = []
     for folder in report.service.get("folders", ()):
         why = f": {folder['why']}" if folder.get("why") else ""
         lines.append(f"  watches {folder['path']} ({folder['how']}{why})")
-    tally = report.tally
+        if ignored := folder.get("ignored"):
+            are = "files that look like recordings are" if ignored > 1 else "file that looks like a recording is"
+            lines.append(f"    {ignored} {are} not watched: watcher check names them")
+    word, tally = report.terms.word, report.tally
     lines.append(
-        f"  {hours(tally.audio_seconds)} transcribed, {hours(tally.paid_seconds)} paid, "
-        f"{hours(tally.saved_seconds)} saved by stored answers"
+        f"  {hours(tally.audio_seconds)} transcribed: {hours(tally.paid_seconds)} {word}, "
+        f"{hours(tally.saved_seconds)} from stored answers"
     )
-    today = f"  today: {hours(report.bought_today)} paid"
-    if report.cost_today is not None:
-        today += f", {report.cost_today:.2f} at {report.price_per_minute:g} a minute"
-    if report.minutes_per_hour is not None:
-        today += f"; {report.minutes_per_hour:.0f} audio minutes per hour"
-    return [*lines, today]
+    terms = report.terms
+    today = _sum("today", report.spent.today, terms.daily_minutes, terms, report.cost_today)
+    lines.append(f"{today}; {report.minutes_per_hour:g} audio minutes in the last hour")
+    if terms.monthly_minutes:
+        lines.append(_sum("this month", report.spent.month, terms.monthly_minutes, terms, report.cost_month))
+    return lines
+
+
+def _sum(period: str, seconds: float, limit: float, terms: Terms, cost: float | None) -> str:
+    line = f"  {period}: {hours(seconds)}{f' of {hours(limit * 60)}' if limit else ''} {terms.word}"
+    return line if cost is None else f"{line}, {cost:.2f} at {terms.price_per_minute:g} a minute"
+
+
+def headline(report: StatusReport) -> list[str]:
+    """Return the lines that matter most: whether it runs, on how many files, and how the server is doing."""
+    counts = report.counts
+    queued = counts[State.READY] + counts[State.DELAYED]
+    numbers = (
+        f"{queued} queued, {counts[State.RUNNING]} running, {counts[State.DONE]} done, {counts[State.FAILED]} failed"
+    )
+    if incoming := sum(folder.get("waiting", 0) for folder in report.service.get("folders", ())):
+        numbers = f"{incoming} coming in, {numbers}"
+    lines = [f"Watcher runs (pid {report.pid}): {numbers}" if report.pid else f"Watcher is not running: {numbers}"]
+    if report.stopping is not None:
+        until = _time_of_day(report.stopping)
+        lines = [f"Watcher is stopping (pid {report.pid}), requests in flight may finish until {until}: {numbers}"]
+    if report.gate:
+        lines.append(f"Server{_server(report.service)}: {report.gate['sentence']}")
+    return lines if report.pid else [*lines, "Start it: watcher run, or systemctl start watcher"]
+
+
+def _server(service: Mapping[str, Any]) -> str:
+    return f" {service['endpoint']} ({service['model']})" if service.get("endpoint") else ""
+
+
+def verdict(report: StatusReport) -> tuple[int, str]:
+    """Return a monitor's exit code, and the line that says why: 0 well, 1 a person should look, 2 nothing gets done."""
+    lost = [folder["path"] for folder in report.service.get("folders", ()) if is_lost(folder)]
+    held = report.gate.get("status") in {"held", "probing"}
+    own_limit = report.gate.get("reason") == "budget"
+    critical = [
+        *(() if report.pid else ("no daemon is running",)),
+        *((report.gate["sentence"],) if held and not own_limit else ()),
+        *(f"the folder {path} is out of reach" for path in lost),
+    ]
+    failed, notes = report.counts[State.FAILED], [one for one in report.problems if one["path"] not in lost]
+    silent = [host.name for host in report.hosts if not host.alive]
+    looks = [
+        *((report.gate["sentence"],) if held and own_limit else ()),
+        *((f"{failed} failed",) if failed else ()),
+        *(f"{one['path']}: {one['message']}" for one in notes),
+        *(f"the host {name} is silent" for name in silent),
+    ]
+    said = "; ".join([*critical, *looks])
+    if critical:
+        return 2, f"CRITICAL: {said}"
+    if looks:
+        return 1, f"WARNING: {said}"
+    queued = report.counts[State.READY] + report.counts[State.DELAYED]
+    return 0, f"OK: {queued} queued, {report.counts[State.RUNNING]} running, {report.counts[State.DONE]} done"
+
+
+def is_lost(folder: Mapping[str, Any]) -> bool:
+    """Return whether a folder, as the daemon tells of it, is out of reach."""
+    return folder.get("how") == "lost" and bool(folder.get("hint"))
 
 
 def _section(title: str, entries: list[str]) -> list[str]:
@@ -231,9 +452,11 @@ def progress(record: Record) -> str:
 
 
 def whereabouts(record: Record, report: StatusReport) -> str:
-    """Say how far a running source is, and where."""
-    host = report.host(record)
-    return ", ".join(part for part in (progress(record), f"on {host}" if host else "") if part)
+    """Say how far a running source is, for how long its request has been out, and where."""
+    host, since = report.host(record), report.asked_since(record)
+    asked = "" if since is None else f"asked {_span(report.now - since)} ago"
+    alone = "alone: it was in work in a crash" if record.alone else ""
+    return ", ".join(part for part in (progress(record), asked, alone, f"on {host}" if host else "") if part)
 
 
 def doing(host: Host) -> str:
@@ -246,11 +469,17 @@ def doing(host: Host) -> str:
     return f"{name}  {len(host.running)} running{door}"
 
 
-def told(record: Record, now: float) -> str:
-    """Give a source that failed or waits: its path, and below it why and the remedy."""
-    again = f" (again in {_span(record.run_at - now)})" if record.state is State.DELAYED and record.run_at > now else ""
-    lines = [f"{named(record)}{again}", f"  {record.message}"]
+def told(record: Record) -> str:
+    """Return a source that failed: its path, and below it why and the remedy."""
+    lines = [named(record), f"  {record.message}"]
     return "\n".join([*lines, f"  -> {record.hint}"] if record.hint else lines)
+
+
+def awaited(wait: Wait, now: float) -> str:
+    """Return a source that waits: its path and until when, and below it why and what can be done about it."""
+    again = f" (in {_span(wait.until - now)})" if wait.until is not None and wait.until > now else ""
+    lines = [f"{wait.path}{again}", f"  {wait.message}"]
+    return "\n".join([*lines, f"  -> {wait.hint}"] if wait.hint else lines)
 
 
 def result_text(record: Record, now: float) -> str:
@@ -285,7 +514,7 @@ def _host(host: Host, now: float) -> dict[str, Any]:
     }
 
 
-def _running(record: Record) -> dict[str, Any]:
+def _running(record: Record, report: StatusReport) -> dict[str, Any]:
     return {
         "path": named(record),
         "attempt": record.attempts,
@@ -293,6 +522,23 @@ def _running(record: Record) -> dict[str, Any]:
         "pieces": record.pieces,
         "seconds_done": round(record.seconds_done, 3),
         "started": _stamp(record.updated_at),
+        "asked_since": _stamp(report.asked_since(record)),
+        "alone": record.alone,
+        "host": report.host(record),
+    }
+
+
+def _waiting(wait: Wait) -> dict[str, Any]:
+    return {
+        "path": wait.path,
+        "state": wait.state,
+        "attempts": wait.attempts,
+        "reason": wait.reason,
+        "message": wait.message,
+        "hint": wait.hint,
+        "at": _stamp(wait.at),
+        "next_attempt": _stamp(wait.until) if wait.state == State.DELAYED else None,
+        "until": _stamp(wait.until),
     }
 
 
@@ -305,7 +551,7 @@ def _trouble(record: Record) -> dict[str, Any]:
         "message": record.message,
         "hint": record.hint,
         "at": _stamp(record.updated_at),
-        "next_attempt": _stamp(record.run_at) if record.state is State.DELAYED else None,
+        "next_attempt": None,
     }
 
 

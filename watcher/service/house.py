@@ -20,6 +20,7 @@ from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
 from watcher.ledger.patience import Patience, patient
+from watcher.ledger.protocol import ENDPOINT
 from watcher.ledger.salvage import open_or_salvage
 from watcher.log import printable
 from watcher.overrides import Overrides, Problem
@@ -118,6 +119,7 @@ class House:
         self.ledger = self.waiting(self._given_up)
         #: What the settings came to; read once by whoever needs more than one part of it, and replaced in one go.
         client, gate = Client(plan.endpoint, memory=self.direct), self._gate_for(plan)
+        self._name_endpoint(plan)
         self.rooms = Rooms(plan, client, gate, self._overrides_for(plan, None))
         #: Forgets what is gone; whoever runs the house starts it, or has it catch up.
         self.history = History(
@@ -293,6 +295,7 @@ class House:
         if new.endpoint.name != old.plan.endpoint.name:
             gate = self._gate_for(new)
             self._attend(gate)
+        self._name_endpoint(new)
         self.direct.mount(new.settings.places)
         self.rooms = Rooms(new, client, gate, self._overrides_for(new, old.overrides))
         if gate is old.gate:
@@ -419,6 +422,11 @@ class House:
             clock=self._clock,
             monotonic=self._monotonic,
         )
+
+    def _name_endpoint(self, plan: Plan) -> None:
+        """Have `status` know whom we ask, also once this process has ended."""
+        with suppress(StateBusyError):
+            self.direct.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
 
     def _attend(self, gate: Gate) -> None:
         """Keep a gate up with the fleet for as long as somebody may ask at it, also when another one has taken its place."""

@@ -51,6 +51,10 @@ class Progress:
     held: str = ""
     #: It was asked to stop: what it waits for, how long, and how to end it now.
     stopping: str = ""
+    #: Seconds since when the server has been asked without an answer; None: it is not asked now.
+    asked_seconds: float | None = None
+    #: Seconds until the next try, where nothing else is left to do; None: something is done.
+    next_try: float | None = None
 
 
 @dataclass(slots=True)
@@ -250,12 +254,16 @@ class _Run:
         finished = sum(outcome.audio_seconds for _, outcome in self.batch.done)
         heard = sum(record.seconds_done for record in self._house.ledger.records(State.RUNNING, limit=64))
         done, failed = len(self.batch.done), len(self.batch.failed)
+        now, asking = time.time(), self._house.gate.asking()
+        due = self._house.ledger.next_due() if counts[State.DELAYED] and not counts[State.RUNNING] else None
         return Progress(
             files=done + failed + counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING],
             done=done,
             failed=failed,
             heard_seconds=finished + heard,
             held="" if state.status is Status.OPEN else state.sentence,
+            asked_seconds=max(0.0, now - min(asking.values())) if asking else None,
+            next_try=None if due is None else max(0.0, due - now),
         )
 
 

@@ -16,14 +16,13 @@ from watcher import __version__, reach
 from watcher.config import Config, Surroundings
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
-from watcher.gate import GateState, Status
+from watcher.gate import GateState, Status, facts
 from watcher.log import LogOptions, configure, printable
 from watcher.masking import passwords
 from watcher.service import allocator
 from watcher.service.crew import Crew, Ending
 from watcher.service.house import ALL_ENDED, SERVICE, House
 from watcher.service.notices import MEND_HINT
-from watcher.service.pace import Pace
 from watcher.service.plan import Plan, plan
 from watcher.service.signals import Signals
 from watcher.systemd import Notifier
@@ -34,7 +33,7 @@ _log = structlog.get_logger()
 _TICK: Final = 1.0
 #: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
 _SHOWN: Final = 5.0
-#: Problems of folders shown at most.
+#: Problems of folders, and files that are not whole yet, shown at most.
 _PROBLEMS: Final = 20
 #: Seconds after drain_seconds at which the process ends, whatever its threads do. Promised: 10.
 _LATEST: Final = 9.5
@@ -84,7 +83,6 @@ class Service:
         self._shown_at = 0.0
         #: What `status` shows of the service.
         self._facts: dict[str, Any] = {}
-        self._pace = Pace(monotonic=monotonic)
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
@@ -179,9 +177,23 @@ class Service:
                 "how": str(folder.how),
                 "why": folder.why,
                 "waiting": folder.waiting,
+                "hint": folder.hint,
             }
             for folder in states
         ]
+        incoming = [
+            {
+                "path": printable(one.path),
+                "reason": str(one.reason),
+                "message": one.message,
+                "hint": one.hint,
+                "since": one.since,
+                "until": one.until,
+            }
+            for folder in states
+            for one in folder.incoming
+        ][:_PROBLEMS]
+        asking = [{"path": printable(path), "since": since} for path, since in house.gate.asking().items()]
         counts = house.direct.counts()
         fleet = house.gate.trouble
         problems = [
@@ -192,9 +204,8 @@ class Service:
         ][:_PROBLEMS]
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
-        pace = self._pace.minutes_per_hour(lambda: house.direct.tally().audio_seconds)
         urgent = (state.status, str(problems))
-        shown = (urgent, line, state.since, str(folders), pace)
+        shown = (urgent, line, state.since, str(folders), str(incoming), str(asking))
         now = self._monotonic()
         if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
             return
@@ -206,8 +217,9 @@ class Service:
             "started": self._started,
             "folders": folders,
             "problems": problems,
-            "gate": gate_facts(state),
-            "audio_minutes_per_hour": pace,
+            "gate": facts(state),
+            "incoming": incoming,
+            "asking": asking,
             "endpoint": house.plan.endpoint.name,
             "model": house.plan.endpoint.model,
         }
@@ -350,21 +362,6 @@ def set_up_log(config: Config, surroundings: Surroundings, *, options: LogOption
         colors=False if surroundings.no_color else None,
         secrets=[config.settings.api.key.get_secret_value(), *passwords(config.settings.state.url)],
     )
-
-
-def gate_facts(state: GateState) -> dict[str, Any]:
-    """Give the gate's state as `status` shows it."""
-    return {
-        "status": str(state.status),
-        "since": state.since,
-        "reason": state.reason,
-        "message": state.message,
-        "hint": state.hint,
-        "next_probe": state.next_probe,
-        "in_flight": state.in_flight,
-        "limit": state.limit,
-        "sentence": state.sentence,
-    }
 
 
 def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:

@@ -5,11 +5,20 @@ has it open for writing, does its container end where the file ends, was all of 
 of them open must keep still for a while. What waits stands in a table with its reason and its next look.
 """
 
-from watcher.settle.candidates import UNREADABLE_HINT, Candidate, Candidates, Signature, Site, abandoned, fingerprint
+from watcher.settle.candidates import (
+    UNREADABLE_HINT,
+    Candidate,
+    Candidates,
+    Signature,
+    Site,
+    Waiting,
+    abandoned,
+    fingerprint,
+)
 from watcher.settle.lease import Writer, hollow, writer
 from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, PRESETS, Names, Ruling, is_audio, is_placeholder, too_deep
 from watcher.settle.quota import Quota
-from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, gather
+from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, gather, sentence
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -27,6 +36,7 @@ __all__ = [
     "Ruling",
     "Signature",
     "Site",
+    "Waiting",
     "Writer",
     "abandoned",
     "decide",
@@ -35,6 +45,7 @@ __all__ = [
     "hollow",
     "is_audio",
     "is_placeholder",
+    "sentence",
     "too_deep",
     "writer",
 ]

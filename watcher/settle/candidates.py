@@ -8,7 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Final, NamedTuple
 
 import structlog
@@ -17,7 +17,7 @@ from watcher import container
 from watcher.job import Fingerprint, Found
 from watcher.settle.names import PLACEHOLDER_SUFFIXES
 from watcher.settle.quota import Quota
-from watcher.settle.verdict import Decision, Evidence, Past, Reason, Rules, decide, gather, patience
+from watcher.settle.verdict import Decision, Evidence, Past, Reason, Rules, decide, gather, patience, sentence
 
 _log = structlog.get_logger()
 
@@ -77,6 +77,8 @@ class Candidate:
     backlog: bool
     site: Site
     due: float = 0.0
+    #: Unix time at which it is taken if nothing changes; None: quiet alone will not do.
+    until: float | None = None
     reason: Reason | None = None
     detail: str = ""
     looks: int = 0
@@ -86,6 +88,19 @@ class Candidate:
     ticket: int = 0
     told: Reason | None = None
     told_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A file that waits, for people; times are Unix seconds."""
+
+    path: bytes
+    reason: Reason
+    message: str
+    hint: str
+    since: float
+    #: When it is taken if nothing changes; None: quiet alone will not do.
+    until: float | None
 
 
 class Candidates:
@@ -126,6 +141,22 @@ class Candidates:
     def __iter__(self) -> Iterator[Candidate]:
         """Give the files that wait."""
         return iter(list(self._candidates.values()))
+
+    def waiting(self, limit: int) -> tuple[Waiting, ...]:
+        """Return up to `limit` of the files that wait, with the reason."""
+        offset = self._clock() - self._monotonic()
+        return tuple(
+            Waiting(
+                path=candidate.path,
+                reason=candidate.reason,
+                message=sentence(candidate.reason, candidate.detail),
+                hint=_hint(candidate.detail),
+                since=round(candidate.seen + offset),
+                until=candidate.until,
+            )
+            for candidate in islice(self._candidates.values(), limit)
+            if candidate.reason is not None
+        )
 
     def get(self, path: bytes) -> Candidate | None:
         """Give the waiting file at `path`."""
@@ -280,6 +311,7 @@ class Candidates:
         candidate.reason, candidate.detail = decision.reason, decision.detail
         candidate.ticket = next(self._tickets)
         candidate.due = now + decision.wait
+        candidate.until = None if decision.left is None else round(self._clock() + decision.left)
         if len(self._candidates) >= _MOST and candidate.path not in self._candidates:
             self._silent += 1
             return
@@ -301,8 +333,7 @@ class Candidates:
         if not self._quota.spend():
             self._silent += 1
             return
-        hint = UNREADABLE_HINT if candidate.detail == _FORBIDDEN else ""
-        more = {key: text for key, text in (("detail", candidate.detail), ("hint", hint)) if text}
+        more = {key: text for key, text in (("detail", candidate.detail), ("hint", _hint(candidate.detail))) if text}
         path, size = os.fsdecode(candidate.path), candidate.signature.size
         _log.info("file.waiting", path=path, reason=candidate.reason, bytes=size, **more)
 
@@ -337,6 +368,10 @@ class _View:
     signature: Signature
     quiet: float
     siblings: bool
+
+
+def _hint(detail: str) -> str:
+    return UNREADABLE_HINT if detail == _FORBIDDEN else ""
 
 
 def abandoned(status: os.stat_result, now: float) -> bool:

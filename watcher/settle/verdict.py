@@ -73,6 +73,8 @@ class Decision:
     detail: str = ""
     #: Taken although it looks cut off.
     suspect: bool = False
+    #: Seconds after which it is taken if nothing changes; None: quiet alone will not do.
+    left: float | None = None
 
     @property
     def take(self) -> bool:
@@ -114,12 +116,28 @@ def decide(evidence: Evidence, rules: Rules, past: Past, *, quiet: float) -> Dec
         left = max(rules.incomplete_after, _quiet_needed(evidence, rules)) - quiet
         if left > 0:
             wait = min(left, past.backoff(Reason.INCOMPLETE, _INCOMPLETE_LOOKS))
-            return Decision(wait=wait, reason=Reason.INCOMPLETE, detail=detail)
+            return Decision(wait=wait, reason=Reason.INCOMPLETE, detail=detail, left=left)
         return Decision(suspect=True, detail=detail)
     left = _quiet_needed(evidence, rules) - quiet
     if left > 0:
-        return Decision(wait=left, reason=Reason.SETTLING, detail=detail)
+        return Decision(wait=left, reason=Reason.SETTLING, detail=detail, left=left)
     return Decision()
+
+
+def sentence(reason: Reason, detail: str = "") -> str:
+    """Say in plain words why a file waits."""
+    words = _WORDS[reason]
+    return f"{words}: {detail}" if detail else words
+
+
+_WORDS: Final = {
+    Reason.EMPTY: "it is empty so far",
+    Reason.WRITER: "a program has it open for writing",
+    Reason.INCOMPLETE: "it is not complete",
+    Reason.SETTLING: "it must not change for a while",
+    Reason.PLACEHOLDER: "a file beside it says that it is not finished",
+    Reason.UNREADABLE: "it cannot be read",
+}
 
 
 def patience(reason: Reason, past: Past, detail: str = "") -> Decision:

@@ -399,6 +399,10 @@ class PostgresLedger:
         """See Ledger.records."""
         return list(map(self.roots.record, self._engine.records(*states, limit=limit)))
 
+    def upcoming(self, limit: int) -> list[Record]:
+        """See Ledger.upcoming."""
+        return list(map(self.roots.record, self._engine.upcoming(limit)))
+
     def tally(self) -> Tally:
         """See Ledger.tally."""
         return self._engine.tally()

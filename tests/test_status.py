@@ -1,0 +1,257 @@
+"""What `watcher status` says of a ledger: what waits and why, what money went where, and the line for monitors."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import daemon, eventually
+from scripted import Reply, serving
+from test_service import hearing, recording
+
+from watcher.cli.main import run
+from watcher.cli.once import told
+from watcher.errors import FileError, PassingError
+from watcher.job import Fingerprint, Found, State
+from watcher.ledger import Ledger, open_ledger
+from watcher.report.status import look
+from watcher.service import Progress
+
+Json = Callable[..., tuple[int, dict[str, Any]]]
+OPEN = {"status": "open", "message": "", "sentence": "open, 0 of 4 requests in flight"}
+REFUSED = Reply({"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}}, status=401)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WATCHER_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("WATCHER_CONFIG", os.devnull)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def ledger(state: Path) -> Iterator[Ledger]:
+    ledger = open_ledger(state)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def as_json(capsys: pytest.CaptureFixture[str]) -> Json:
+    def call(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = run([*map(str, arguments), "--json"])
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return code, document["data"]
+
+    return call
+
+
+def put(ledger: Ledger, *names: str) -> None:
+    ledger.put([Found(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names])
+
+
+def tells(ledger: Ledger, **facts: object) -> None:
+    """Have the daemon tell of itself, as it does every few seconds."""
+    ledger.remember("service", {"pid": os.getpid(), "folders": [], "problems": [], "gate": OPEN, **facts})
+
+
+# What waits.
+
+
+def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
+    ledger: Ledger, as_json: Json, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(ledger, "retried.wav", "first.wav", "second.wav")
+    job = ledger.claim("w", lease=30)
+    assert job is not None
+    ledger.retry(job, PassingError("the server is busy", reason="rate"), run_at=time.time() + 60)
+    cut = {"path": "/in/cut.m4a", "reason": "incomplete", "message": "it is not complete: no index", "hint": ""}
+    tells(ledger, incoming=[{**cut, "since": time.time() - 5, "until": time.time() + 300}])
+
+    _, data = as_json("status")
+    run(["status"])
+    lines = capsys.readouterr().out.split("\n")
+
+    assert [(one["path"], one["state"], one["reason"]) for one in data["waiting"]] == [
+        ("/in/cut.m4a", "incoming", "incomplete"),
+        ("/in/retried.wav", "delayed", "rate"),
+        ("/in/first.wav", "ready", "turn"),
+        ("/in/second.wav", "ready", "turn"),
+    ]
+    assert [one["until"] is not None for one in data["waiting"]] == [True, True, False, False]
+    assert data["waiting"][1]["next_attempt"] == data["waiting"][1]["until"]
+    assert any(line.startswith("  /in/cut.m4a (in ") for line in lines)
+    assert "    it is not complete: no index" in lines
+    assert "    its turn comes when a place is free" in lines
+
+
+def test_what_was_in_work_in_a_crash_waits_to_run_alone_and_runs_alone(state: Path, as_json: Json) -> None:
+    ledger = open_ledger(state)
+    put(ledger, "a.wav", "b.wav")
+    for _ in range(2):
+        ledger.claim("w", lease=30)
+    ledger.close()
+    dead = look(state)
+    ledger = open_ledger(state)
+    tells(ledger)
+    _, waiting = as_json("status")
+    ledger.claim("w", lease=30)
+    _, running = as_json("status")
+    ledger.close()
+
+    # After a kill nothing is running: what was in work is queued.
+    assert (dead.counts[State.RUNNING], dead.counts[State.READY], dead.running) == (0, 2, ())
+    assert {wait.reason for wait in dead.waiting} == {"interrupted"}
+    assert [one["reason"] for one in waiting["waiting"]] == ["alone", "alone"]
+    assert [(one["path"], one["alone"]) for one in running["running"]] == [("/in/a.wav", True)]
+    assert ["/in/a.wav" in one["message"] for one in running["waiting"]] == [True]
+
+
+def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(
+    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = recording(tmp_path / "a.wav")
+    with serving(lambda _asked: REFUSED) as refusing:
+        monkeypatch.setenv("WATCHER_API__URL", refusing.url)
+        assert as_json("once", source)[0] == 4
+
+        _, data = as_json("status")
+        run(["status"])
+
+    assert (data["gate"]["status"], data["counts"]["queued"]) == ("held", 1)
+    assert [one["path"] for one in data["waiting"]] == [str(source)]
+    last = capsys.readouterr().out.rstrip("\n").split("\n")[-3:]
+    assert last[0] == "Watcher is not running: 1 queued, 0 running, 0 done, 0 failed"
+    assert last[1].startswith("Server: held since ")
+    assert last[2].startswith("Start it: ")
+
+
+def test_a_daemon_names_what_is_not_whole_and_since_when_it_asks(state: Path, tmp_path: Path, as_json: Json) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    answer = threading.Event()
+
+    def script(asked: Any) -> Reply:
+        answer.wait(30)
+        return hearing(asked)
+
+    def shown() -> tuple[list[str], list[str]]:
+        _, data = as_json("status")
+        return (
+            [one["path"] for one in data["waiting"] if one["reason"] == "incomplete" and one["until"]],
+            [one["path"] for one in data["running"] if one["asked_since"]],
+        )
+
+    whole = recording(folder / "whole.wav")
+    cut = folder / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[:-1000])
+    with serving(script) as server, daemon(folder, state=state, environ={"WATCHER_API__URL": server.url}):
+        eventually(lambda: shown() == ([str(cut)], [str(whole)]))
+        answer.set()
+
+
+def test_once_says_beside_its_bar_what_it_waits_for() -> None:
+    progress = Progress(files=2, done=1, failed=0, heard_seconds=60.0)
+
+    assert told(progress, elapsed=30.0) == "1 min 00 s of audio, 2.0 x"
+    assert told(Progress(2, 1, 0, 60.0, next_try=29.6), elapsed=30.0).endswith("; next try in 30 s")
+    assert told(Progress(2, 1, 0, 60.0, asked_seconds=130.0), elapsed=30.0).endswith("; asked 2 min 10 s ago")
+    assert told(Progress(2, 1, 0, 60.0, asked_seconds=3.0), elapsed=30.0) == told(progress, elapsed=30.0)
+    assert told(Progress(2, 1, 0, 60.0, held="held since noon"), elapsed=30.0) == "held since noon"
+
+
+# Money.
+
+
+def test_a_limit_counts_what_once_bought_before_it_was_set(
+    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with serving(hearing) as server:
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        recording(folder / "1.wav", seconds=30)
+        run(["once", str(folder)])
+        free = capsys.readouterr().out
+        recording(folder / "2.wav", seconds=30)
+        code, data = as_json("once", folder, "--set", "api.daily_minutes=0.9")
+        _, shown = as_json("status", "--set", "api.daily_minutes=0.9")
+
+    assert "of it sent, in" in free
+    assert (code, data["queued"], len(server.asked)) == (4, 1, 1)
+    assert (shown["today"]["bought_seconds"], shown["today"]["limit_seconds"]) == (pytest.approx(30, abs=1), 54.0)
+    assert shown["gate"] is None or shown["gate"]["reason"] == "budget"
+
+
+def test_minutes_of_the_last_hour_are_those_of_every_process(
+    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(hearing) as server:
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        _, data = as_json("once", recording(tmp_path / "1.wav", seconds=30))
+
+    assert as_json("status")[1]["pace"] == {"audio_minutes_per_hour": round(data["audio_seconds"] / 60, 1)}
+
+
+# For monitors.
+
+
+def checked(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+    capsys.readouterr()
+    code = run(["status", "--check", *more])
+    said = capsys.readouterr()
+    (line,) = said.out.rstrip("\n").split("\n")
+    assert said.err == ""
+    return code, line
+
+
+def test_a_monitor_gets_one_line_and_a_code_of_its_own(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tells(ledger)
+    well = checked(capsys)
+    tells(ledger, problems=[{"path": "/in/.watcher.toml", "message": "it can't be used", "hint": "mend it"}])
+    noted = checked(capsys)
+    tells(ledger, gate={"status": "held", "reason": "budget", "message": "m", "sentence": "your own limit"})
+    limit = checked(capsys)
+    tells(ledger, gate={"status": "held", "reason": "key", "message": "m", "sentence": "held: the key"})
+    held = checked(capsys)
+    tells(ledger, folders=[{"path": "/in", "how": "lost", "why": "gone", "hint": "mount it"}])
+    lost = checked(capsys)
+    tells(ledger)
+    put(ledger, "bad.wav")
+    job = ledger.claim("w", lease=30)
+    assert job is not None
+    ledger.fail(job, FileError("it is no audio"))
+    failed = checked(capsys)
+    ledger.close()
+    down = checked(capsys)
+
+    assert [code for code, _ in (well, noted, limit, held, lost, failed, down)] == [0, 1, 1, 2, 2, 1, 2]
+    assert well[1] == "OK: 0 queued, 0 running, 0 done"
+    assert "/in/.watcher.toml" in noted[1]
+    assert held[1] == "CRITICAL: held: the key"
+    assert lost[1] == "CRITICAL: the folder /in is out of reach"
+    assert failed[1] == "WARNING: 1 failed"
+    assert down[1].startswith("CRITICAL: no daemon is running; 1 failed")
+    assert checked(capsys, "--set", "api.modle=x")[0] == 3
+    assert checked(capsys, "--set", f"state.dir={tmp_path / 'no' / 'state'}")[0] == 2
+
+
+def test_the_monitors_document_has_the_verdict(ledger: Ledger, as_json: Json) -> None:
+    code, data = as_json("status", "--check")
+
+    assert (code, data["verdict"]) == (0, "OK: 0 queued, 0 running, 0 done")
+    assert as_json("status", "--check", "--set", "api.modle=x")[1]["verdict"].startswith("UNKNOWN: ")
+
+
+def test_an_unreadable_ledger_cannot_be_told(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state.mkdir()
+    (state / "ledger.sqlite3").write_bytes(b"no database" * 100)
+
+    assert checked(capsys)[0] == 3
