@@ -69,6 +69,7 @@ ALLOWED = {
     ("report/doctor.py", "_fresh_state"): NOT_WATCHED,
     ("report/doctor.py", "_asked"): NOT_WATCHED,
     ("report/status.py", "_full"): NOT_WATCHED,
+    ("report/status.py", "_not_in_use"): NOT_WATCHED,
     ("report/unit.py", "key"): NOT_WATCHED,
     ("cli/options.py", "_looked_up"): BOUNDED,
     ("cli/render.py", "_known"): BOUNDED,

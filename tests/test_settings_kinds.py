@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import command
+from daemon import command, eventually
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -370,7 +370,18 @@ def test_a_key_file_without_a_key_is_told_and_the_key_of_nobody_else_is_taken(
     assert "in environment" in error.value.message
 
 
-def test_a_running_service_goes_on_with_its_settings_whatever_stands_in_the_new_ones(tmp_path: Path) -> None:
+def test_a_running_service_goes_on_with_its_settings_whatever_stands_in_the_new_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And `status` says so, as long as the file on the disk is not the one that is in use."""
+
+    def not_in_use() -> list[str]:
+        run(["status", "--json", "--set", f"state.dir={tmp_path / 'state'}"])
+        problems = json.loads(capsys.readouterr().out)["data"]["problems"]
+        assert [problem["path"] for problem in problems] in ([], [str(file)])
+        assert all(f"kill -HUP {running.process.pid}" in problem["hint"] for problem in problems)
+        return [problem["message"] for problem in problems]
+
     folder = tmp_path / "in"
     folder.mkdir()
     file = tmp_path / "watcher.toml"
@@ -385,6 +396,8 @@ def test_a_running_service_goes_on_with_its_settings_whatever_stands_in_the_new_
     file.write_text(good)
     with command("run", "--config", file) as running:
         running.await_event("service.ready")
+        file.write_text(good + "# a word\n")
+        eventually(lambda: not_in_use() == ["these settings changed and are not in use yet"])
         count = 0
         for right, others in wrong.items():
             for other in others:
@@ -394,8 +407,10 @@ def test_a_running_service_goes_on_with_its_settings_whatever_stands_in_the_new_
                 refused = running.await_events("service.reloaded", count, ok=False)[-1]
                 assert "is wrong" in refused["message"] or "not valid TOML" in refused["message"]
                 assert refused["hint"]
+        eventually(lambda: "not valid TOML" in "".join(not_in_use()))
         file.write_text(good)
         running.send(signal.SIGHUP)
         running.await_event("service.reloaded", ok=True)
+        assert not_in_use() == []
         assert running.stop() == 0
         assert running.talk == []

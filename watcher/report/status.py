@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from watcher.config import digest
 from watcher.config.settings import Settings
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
@@ -177,7 +178,7 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
         failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
         service=service,
         gate=gate,
-        problems=(*_full(directory), *service.get("problems", ())),
+        problems=(*_full(directory), *_not_in_use(service), *service.get("problems", ())),
         hosts=hosts,
         spent=_spent(ledger, endpoint.get("name", ""), now),
         terms=terms,
@@ -285,6 +286,28 @@ def _full(directory: Path) -> tuple[Mapping[str, str], ...]:
     message = "no space is left for the ledger, and nothing can be worked on"
     hint = "free some space on its disk; it goes on by itself, and nothing is lost"
     return ({"path": printable(os.fsencode(directory)), "message": message, "hint": hint},)
+
+
+def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    """Tell of a settings file that is not the one that the daemon read."""
+    match service.get("settings"):
+        case {"file": str(file), "digest": str(known), "refused": str(refused)} if file:
+            pass
+        case _:
+            return ()
+    try:
+        changed = digest(Path(file).read_bytes()) != known
+    except FileNotFoundError:
+        changed, refused = True, "it is not there any more"
+    except OSError:
+        # Somebody else's, who asks about a service.
+        return ()
+    if not changed:
+        return ()
+    why = f" ({'; '.join(refused.splitlines())})" if refused else ""
+    message = f"these settings changed and are not in use yet{why}"
+    hint = f"systemctl reload watcher, or kill -HUP {service.get('pid', 'its pid')}"
+    return ({"path": file, "message": message, "hint": hint},)
 
 
 def data(report: StatusReport) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class Service:
         self._shown_at = 0.0
         #: What `status` shows of the service.
         self._facts: dict[str, Any] = {}
+        #: Why the last reload changed nothing; "" when it did, or there was none.
+        self._refused = ""
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
@@ -204,7 +206,8 @@ class Service:
         ][:_PROBLEMS]
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
-        urgent = (state.status, str(problems))
+        settings = self._settings_facts(house)
+        urgent = (state.status, str(problems), str(settings))
         shown = (urgent, line, state.since, str(folders), str(incoming), str(asking))
         now = self._monotonic()
         if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
@@ -217,6 +220,7 @@ class Service:
             "started": self._started,
             "folders": folders,
             "problems": problems,
+            "settings": settings,
             "gate": facts(state),
             "incoming": incoming,
             "asking": asking,
@@ -225,15 +229,23 @@ class Service:
         }
         house.direct.remember(SERVICE, self._facts)
 
+    def _settings_facts(self, house: House) -> dict[str, str]:
+        """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
+        config = house.plan.config
+        file = "" if config.file is None else printable(str(config.file.absolute()))
+        return {"file": file, "digest": config.digest, "refused": self._refused}
+
     def _renew(self, house: House, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
         self._notifier.reloading()
+        self._refused = ""
         try:
             new = self._read_again(house)
         except WatcherError as error:
+            self._refused = error.message
             _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - whatever new settings provoke; nothing of the old ones was touched yet
-            message = f"the new settings cannot be used: {type(error).__name__}: {error}"
+            message = self._refused = f"the new settings cannot be used: {type(error).__name__}: {error}"
             _log.error("service.reloaded", ok=False, message=message, hint=_TAKE_BACK, exc_info=True)
         else:
             house.swap(new)
