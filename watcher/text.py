@@ -51,6 +51,15 @@ _LONG_REFERENCE: Final = re.compile(r"&#[0-9]{9,}+;?")
 
 
 @lru_cache(maxsize=4096)
+def hours(seconds: float) -> str:
+    """Write seconds of audio as people say them: 42 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    full, minutes = whole // 3600, whole % 3600 // 60
+    if full:
+        return f"{full} h {minutes:02} min"
+    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+
+
 def _is_mark(character: str) -> bool:
     """Return whether a character is a mark, or one that normalization (NFKD) takes apart into some, as U+FF9E."""
     if character < _MARK:

@@ -28,10 +28,10 @@ def demo() -> int:
         say(f"A folder, and the daemon that watches it:\n  $ watcher run {folder} --offline")
         daemon = _start(folder, state=Path(name) / "state")
         try:
-            _await_line(daemon, "service.ready")
+            _await_line(daemon, " ready (")
             say(f"A recording arrives:\n  $ cp {_CLIP} {folder}/talk.flac")
             _arrive(folder)
-            _await_line(daemon, "job.done")
+            _await_line(daemon, " done: talk.flac")
         finally:
             code = _end(daemon)
         if code != 0:
@@ -68,8 +68,8 @@ def _start(folder: Path, *, state: Path) -> "subprocess.Popen[str]":
     )
 
 
-def _await_line(daemon: "subprocess.Popen[str]", event: str) -> None:
-    """Pass the daemon's log on to the person until a line bears `event`."""
+def _await_line(daemon: "subprocess.Popen[str]", words: str) -> None:
+    """Pass the daemon's log on to the person until a line bears these words."""
     stream = daemon.stderr
     if stream is None:  # pragma: no cover - it was asked for as a pipe
         raise StateError("the daemon has no log")
@@ -77,11 +77,11 @@ def _await_line(daemon: "subprocess.Popen[str]", event: str) -> None:
     for line in stream:
         sys.stderr.write(f"  {line}")
         sys.stderr.flush()
-        if event in line:
+        if words in line:
             return
-        if time.monotonic() > deadline or "job.failed" in line:
+        if time.monotonic() > deadline or " failed: " in line:
             break
-    raise StateError(f"the demo saw no {event}", hint="its log is above")
+    raise StateError(f"the daemon did not say {words.strip()!r}", hint="its log is above")
 
 
 def _arrive(folder: Path) -> None:

@@ -14,10 +14,11 @@ from watcher.cli.run import engine_settings
 from watcher.config import Config
 from watcher.log import printable
 from watcher.report import Problem, Result
-from watcher.report.status import Terms, hours, warning_fields
+from watcher.report.status import Terms, warning_fields
 from watcher.service import Batch, Progress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
+from watcher.text import hours
 
 #: A request that takes longer than so many seconds is spoken of.
 _LONG: Final = 10.0

@@ -131,19 +131,18 @@ def sentence(event: Mapping[str, object]) -> str:
     """Say an event in plain words: its name, what happened, to what, why, what to do, and the rest of its keys."""
     left = {key: value for key, value in event.items() if key not in {"timestamp", "level", "job"}}
     name = str(left.pop("event", ""))
-    words = _WORDS.get(name, "") + (", without success" if left.pop("ok", True) is False else "")
+    words = WORDS.get(name, "") + (", without success" if left.pop("ok", True) is False else "")
     about = [separator + str(left.pop(key)) for key, separator in _ABOUT if left.get(key)]
     trace = left.pop("exception", None)
-    rest = ", ".join(
-        f"{key.replace('_', ' ')} {_said(value)}" for key, value in left.items() if value not in ("", None)
-    )
+    rest = ", ".join(f"{key.replace('_', ' ')} {said(value)}" for key, value in left.items() if value not in ("", None))
     line = "".join([f"{name}: {words}" if words else name, *about, f" ({rest})" if rest else ""])
     return line if trace is None else f"{line}\n{trace}"
 
 
-def _said(value: object) -> str:
+def said(value: object) -> str:
+    """Write a value as people read it: a list with commas, text as it is, everything else as JSON has it."""
     if isinstance(value, list):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(said, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -161,7 +160,8 @@ def _sealed(entry: bytes) -> int:
 
 
 _ABOUT: Final = (("path", " "), ("message", ": "), ("hint", "; "))
-_WORDS: Final = {
+#: What each event says.
+WORDS: Final = {
     "service.starting": "the service starts",
     "service.ready": "the service is ready",
     "service.reloaded": "the settings were read again",

@@ -2,7 +2,7 @@
 
 Three faces:
 
-- ``console``: for a person at a terminal, aligned, coloured only where colour is wanted;
+- ``console``: for a person at a terminal, in sentences, coloured only where colour is wanted;
 - ``json``: one object a line, keys `event`, `level`, `timestamp` first;
 - ``journal``: fields of the journal's own protocol where stderr leads there; elsewhere, and where its socket refuses, the
   same as ``json``, each line led by its syslog priority (``<3>`` …, sd-daemon(3)), so that ``journalctl -p err`` works.
@@ -14,7 +14,6 @@ import os
 import stat
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any, Final, Literal, TextIO, TypeAlias
 
 import structlog
 
+from watcher.log.console import Console
 from watcher.log.journal import SOCKET, Journal, fields
 from watcher.masking import masker
 
@@ -59,7 +59,9 @@ def configure(
     face = options.format
     if face == "auto":
         face = "journal" if journal else "console" if stream.isatty() else "json"
-    render = _Console(colors=stream.isatty() if colors is None else colors) if face == "console" else _line
+    render = _line
+    if face == "console":
+        render = Console(colors=stream.isatty() if colors is None else colors, details=options.level == "debug")
     address = journal_socket or (SOCKET if _is_socket(stream) else "")
     channel = _exchanged(Journal(address) if journal and face == "journal" and address else None)
     # As they are, and as JSON writes them.
@@ -144,33 +146,6 @@ def _exchanged(channel: Journal | None) -> Journal | None:
     if channel is not None:
         _channels.append(channel)
     return channel
-
-
-class _Console:
-    """``12:31:07 info    job.done   path=/srv/talk.wav elapsed=1.2``."""
-
-    _COLOR: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
-
-    def __init__(self, *, colors: bool) -> None:
-        self._colors = colors
-
-    def __call__(self, _logger: object, _method: str, event: _Event) -> str:
-        event.pop("timestamp", None)
-        level = str(event.pop("level", "info"))
-        name = str(event.pop("event", ""))
-        trace = event.pop("exception", None)
-        keys = " ".join(f"{self._paint('36', key)}={_value(value)}" for key, value in event.items() if value != "")
-        line = f"{self._paint('2', time.strftime('%H:%M:%S'))} {self._paint(self._COLOR.get(level, '0'), f'{level:<7}')} {name:<16} {keys}"
-        return line.rstrip() if trace is None else f"{line.rstrip()}\n{trace}"
-
-    def _paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colors else text
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str) and value and not any(c.isspace() or c in "\"'=" for c in value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
 
 
 class _Writer:

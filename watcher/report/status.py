@@ -17,6 +17,7 @@ from watcher.job import ResultWarning, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import ENDPOINT, Ledger, Record, Tally
 from watcher.log import printable
+from watcher.text import hours
 
 _RECENT: Final = 10
 #: Shown of each kind of what waits: on its way in, delayed, and next in the queue.
@@ -610,15 +611,6 @@ def _stamp(when: Any) -> str | None:
 
 def _time_of_day(when: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(when))
-
-
-def hours(seconds: float) -> str:
-    """Write seconds of audio as people say them: 42 s, 3 min 20 s, 2 h 05 min."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
 
 
 def _span(seconds: float) -> str:

@@ -1,0 +1,124 @@
+"""The console: a short sentence for each event, with what a person asks first."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+import structlog
+from test_docs import logged_events
+
+from watcher.log import LogOptions, configure
+from watcher.log.console import _FACTS, sentence
+
+PATH = b"/srv/recordings/2026/interview.wav"
+
+
+def shown(name: str, *, level: str = "info", log_level: str = "info", **keys: object) -> str:
+    """Return what a terminal shows, without the time."""
+    stream = io.StringIO()
+    configure(LogOptions(level=log_level, format="console"), stream=stream)  # type: ignore[arg-type] # one of the levels
+    getattr(structlog.get_logger(), level)(name, **keys)
+    line = stream.getvalue()
+    return line.partition(" ")[2].rstrip("\n")
+
+
+def test_a_terminal_gets_a_time_and_a_sentence() -> None:
+    stream = io.StringIO()
+    configure(LogOptions(format="console"), stream=stream)
+    structlog.get_logger().info("job.done", path=PATH, job=3, audio_seconds=23.8, pieces=1, paid_seconds=23.8)
+
+    time, _, said = stream.getvalue().partition(" ")
+    assert (len(time), time[2], time[5]) == (8, ":", ":")
+    assert said == "done: interview.wav (24 s)\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "said"),
+    [
+        ("file.queued", {"bytes": 10, "seconds": 3.0, "suspect": False}, "queued: interview.wav"),
+        ("job.started", {"attempt": 1, "waited": 0.1}, "working on: interview.wav"),
+        (
+            "job.done",
+            {"audio_seconds": 90, "paid_seconds": 0.0, "cached_pieces": 2, "left_out": 1, "flagged": 1},
+            "done: interview.wav (1 min 30 s, from stored answers, 2 doubtful places)",
+        ),
+        (
+            "job.done",
+            {"audio_seconds": 90, "paid_seconds": 90, "warnings": ["a track is silent"]},
+            "done: interview.wav (1 min 30 s, warning: a track is silent)",
+        ),
+        (
+            "file.waiting",
+            {"reason": "incomplete", "detail": "ends early"},
+            "waits until it is whole: interview.wav (incomplete, ends early)",
+        ),
+    ],
+)
+def test_a_recording_is_named_by_its_name(name: str, keys: dict[str, Any], said: str) -> None:
+    assert shown(name, path=PATH, **keys) == said
+
+
+def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy() -> None:
+    trouble: dict[str, Any] = {"path": PATH, "reason": "undecodable", "message": "it is no sound", "hint": "play it"}
+
+    assert shown("job.failed", level="error", attempt=1, **trouble) == (
+        f"failed: {PATH.decode()}: it is no sound -> play it"
+    )
+    assert shown("job.retry", level="warning", retry_in=4.2, **trouble) == (
+        f"will be tried again: {PATH.decode()} (in 4 s): it is no sound -> play it"
+    )
+    assert shown("folder.degraded", level="warning", path=b"/srv", reason="overflow", hint="raise it") == (
+        "warning: a folder can only be watched with limits: /srv (overflow) -> raise it"
+    )
+    assert shown("service.reloaded", level="error", ok=False, message="no such key").startswith(
+        "error: the settings were read again, without success: no such key"
+    )
+
+
+def test_times_are_those_of_the_persons_clock_with_the_date_where_it_is_not_today() -> None:
+    line = shown("gate.held", level="error", retry_at="2026-01-02T03:04:05Z", message="the key is refused")
+
+    assert line.startswith("the queue is held (next try at 2026-01-0")
+    assert line.endswith(": the key is refused")
+
+
+def test_what_is_said_of_every_piece_is_left_out_unless_asked_for() -> None:
+    assert shown("output.written", path=PATH, output=b"/srv/a.srt", kind="srt") == ""
+    assert "kind srt" in shown("output.written", log_level="debug", path=PATH, output=b"/srv/a.srt", kind="srt")
+    assert shown("job.done", log_level="debug", path=PATH, audio_seconds=24, pieces=7).endswith("(24 s; pieces 7)")
+    assert shown("media.child", level="warning", message="it spoke") == "warning: the decoder spoke up: it spoke"
+
+
+@pytest.mark.parametrize("name", sorted(logged_events()))
+def test_every_event_is_a_sentence_whatever_it_bears(name: str) -> None:
+    bare = sentence({"event": name, "level": "info"}) if name not in {"gate.held", "gate.paused"} else "as below"
+    full = sentence(
+        {"event": name, "level": "info", "until": "2026-01-02T03:04:05Z", "retry_at": "2026-01-02T03:04:05Z"}
+    )
+
+    assert bare
+    assert full
+    assert name not in full
+
+
+def test_what_is_said_shortly_is_an_event_that_is_logged() -> None:
+    assert set(_FACTS) <= logged_events()
+
+
+def test_a_traceback_stands_below_its_line() -> None:
+    try:
+        raise ValueError("first")
+    except ValueError as error:
+        line = shown("job.crashed", level="error", message="m", exc_info=error)
+
+    assert line.split("\n")[0] == "error: met an unexpected error: m"
+    assert line.endswith("ValueError: first")
+
+
+def test_the_same_event_has_all_its_keys_in_json() -> None:
+    stream = io.StringIO()
+    configure(LogOptions(format="json"), stream=stream)
+    structlog.get_logger().info("output.written", path=PATH, kind="srt")
+
+    assert json.loads(stream.getvalue())["kind"] == "srt"

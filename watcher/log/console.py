@@ -1,0 +1,172 @@
+"""What a person at a terminal reads: a short sentence for each event, its time before it, and a colour where something is wrong."""
+
+import os
+import time
+from calendar import timegm
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from watcher.log.journal import WORDS, said
+from watcher.text import hours
+
+#: Said of every piece, request and output: what becomes of them is said of their recording.
+_DETAILS: Final = frozenset(
+    {
+        *("file.found", "folder.rescanned", "service.tidied"),
+        *("media.planned", "media.piece", "api.request", "api.response", "output.written", "output.doubtful"),
+    }
+)
+#: Where a sentence begins otherwise than in the journal, or says by itself that something is wrong.
+_WORDS: Final = {
+    **WORDS,
+    "service.starting": "starting",
+    "service.ready": "ready",
+    "folder.backlog": "found",
+    "file.waiting": "waits until it is whole",
+    "job.done": "done",
+    "job.failed": "failed",
+    "job.retry": "will be tried again",
+}
+_TELLING: Final = frozenset({"job.failed", "job.retry", "gate.held", "folder.lost"})
+_COLOR: Final = {"debug": "2", "warning": "33", "error": "31", "critical": "31;1"}
+#: What is said in another place of the line, or of no use to a person.
+_SPOKEN: Final = frozenset({"event", "level", "timestamp", "job", "path", "message", "hint", "exception", "ok"})
+
+
+class Console:
+    """``14:26:47 done: interview.wav (24 s)``.
+
+    What is said of every piece and request is left out, unless all `details` are wanted.
+    """
+
+    def __init__(self, *, colors: bool, details: bool) -> None:
+        self._colors = colors
+        self._details = details
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+        """Write an event. Raises DropEvent where it is left out."""
+        level, name = str(event.get("level", "info")), str(event.get("event", ""))
+        if name in _DETAILS and level == "info" and not self._details:
+            raise structlog.DropEvent
+        line = sentence(event, details=self._details)
+        if level in {"warning", "error", "critical"} and name not in _TELLING:
+            line = f"{'warning' if level == 'warning' else 'error'}: {line}"
+        trace = event.get("exception")
+        line = f"{self._paint('2', time.strftime('%H:%M:%S'))} {self._paint(_COLOR.get(level, ''), line)}"
+        return line if trace is None else f"{line}\n{trace}"
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colors and code else text
+
+
+def sentence(event: Mapping[str, Any], *, details: bool = False) -> str:
+    """Say an event in one sentence: what happened, to what, why, and what to do about it.
+
+    `details`: with all that is known of it; else only with what a person asks first.
+    """
+    name = str(event.get("event", ""))
+    words = _WORDS.get(name, name) + (", without success" if event.get("ok", True) is False else "")
+    facts, told = _FACTS[name](event) if name in _FACTS else ("", frozenset[str]())
+    rest = "" if name in _FACTS or event.get("message") else _rest(event, frozenset())
+    more = "; ".join(part for part in (facts, _rest(event, told) if details else rest) if part)
+    about = [words, _subject(event), f"({more})" if more else "", str(event.get("message") or "")]
+    line = _joined(*about)
+    return f"{line} -> {event['hint']}" if event.get("hint") else line
+
+
+def _joined(words: str, subject: str, more: str, message: str) -> str:
+    named = f"{words}: {subject}" if subject else words
+    line = f"{named} {more}" if more else named
+    return f"{line}: {message}" if message else line
+
+
+def _subject(event: Mapping[str, Any]) -> str:
+    """Return the recording's name; where something is wrong, or of a folder, the whole path."""
+    path = str(event.get("path") or "")
+    of_file = str(event.get("event", "")).partition(".")[0] in {"file", "job", "output"}
+    return os.path.basename(path) if of_file and event.get("level") == "info" else path  # noqa: PTH119 - an escaped name
+
+
+def _rest(event: Mapping[str, Any], told: frozenset[str]) -> str:
+    return ", ".join(
+        f"{key.replace('_', ' ')} {said(value)}"
+        for key, value in event.items()
+        if key not in _SPOKEN | told and value not in ("", None, [])
+    )
+
+
+_Facts = tuple[str, frozenset[str]]
+
+
+def _done(event: Mapping[str, Any]) -> _Facts:
+    parts = [hours(float(event.get("audio_seconds") or 0.0))]
+    if event.get("cached_pieces") and not event.get("paid_seconds"):
+        parts.append("from stored answers")
+    if doubtful := int(event.get("left_out") or 0) + int(event.get("flagged") or 0):
+        parts.append(f"{doubtful} doubtful place{'s' if doubtful > 1 else ''}")
+    parts += [f"warning: {warning}" for warning in event.get("warnings") or ()]
+    if event.get("moved_to"):
+        parts.append(f"now {event['moved_to']}")
+    return ", ".join(parts), frozenset({"audio_seconds", "left_out", "flagged", "warnings", "moved_to"})
+
+
+def _backlog(event: Mapping[str, Any]) -> _Facts:
+    alone = ", left alone" if event.get("left_alone") else ""
+    untimed = f" and {event['untimed']} of unknown length" if event.get("untimed") else ""
+    count = f"{event.get('files')} recordings, {hours(float(event.get('hours') or 0.0) * 3600)}"
+    return f"{count}{untimed}{alone}", frozenset({"files", "hours", "untimed", "left_alone"})
+
+
+def _starting(event: Mapping[str, Any]) -> _Facts:
+    if not event.get("endpoint"):
+        return "", frozenset()
+    said_of = f"watcher {event.get('version')}, server {event['endpoint']}, model {event.get('model')}"
+    return said_of, frozenset({"version", "endpoint", "model"})
+
+
+def _keys(*keys: str) -> Callable[[Mapping[str, Any]], _Facts]:
+    """Return what says the values of these keys, without their names."""
+    return lambda event: (", ".join(said(event[key]) for key in keys if event.get(key)), frozenset(keys))
+
+
+def _at(key: str, words: str) -> Callable[[Mapping[str, Any]], _Facts]:
+    """Return what says a time that is written in UTC (RFC 3339) as a person's clock has it."""
+
+    def facts(event: Mapping[str, Any]) -> _Facts:
+        moment = time.localtime(timegm(time.strptime(str(event[key]), "%Y-%m-%dT%H:%M:%SZ")))
+        today = moment[:3] == time.localtime()[:3]
+        return f"{words} {time.strftime('%H:%M:%S' if today else '%Y-%m-%d %H:%M', moment)}", frozenset({key})
+
+    return facts
+
+
+_FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
+    "service.starting": _starting,
+    "service.ready": _keys("folders"),
+    "service.reloaded": _keys(),
+    "service.stopping": _keys("reason"),
+    "service.stopped": _keys(),
+    "folder.watching": _keys("how"),
+    "folder.lost": _keys("reason"),
+    "folder.degraded": _keys("reason", "error"),
+    "folder.backlog": _backlog,
+    "file.waiting": _keys("reason", "detail", "count"),
+    "file.queued": _keys(),
+    "file.ignored": _keys("reason"),
+    "file.adopted": _keys(),
+    "file.changed": _keys(),
+    "job.started": _keys(),
+    "job.done": _done,
+    "job.failed": _keys(),
+    "job.retry": lambda event: (f"in {float(event.get('retry_in') or 0.0):.0f} s", frozenset({"retry_in"})),
+    "job.released": _keys(),
+    "job.crashed": _keys(),
+    "gate.paused": _at("until", "until"),
+    "gate.held": _at("retry_at", "next try at"),
+    "gate.resumed": _keys(),
+    "gate.probing": _keys(),
+    "output.untimed": _keys(),
+    "output.renamed": _keys("output"),
+}
