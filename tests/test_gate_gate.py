@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -55,7 +55,9 @@ class World:
     def monotonic(self) -> float:
         return 1000.0 + self.elapsed
 
-    def gate(self, *, jitter: float = 0.0, **options: Any) -> Gate:
+    def gate(
+        self, *, jitter: float = 0.0, on_held: Callable[[Mapping[str, object]], None] = lambda _: None, **options: Any
+    ) -> Gate:
         return Gate(
             GateOptions(**options),
             endpoint_name="h/v1",
@@ -66,6 +68,7 @@ class World:
             clock=self.clock,
             monotonic=self.monotonic,
             jitter=lambda: jitter,
+            on_held=on_held,
         )
 
 
@@ -782,6 +785,39 @@ def test_an_account_error_holds_the_queue(world: World) -> None:
     assert gate.admit(timeout=0.0) is None
 
 
+@pytest.mark.parametrize(
+    ("error", "reason", "level"),
+    [
+        (KEY, "key", "error"),
+        (EMPTY, "no_channel", "error"),
+        (GONE, "unreachable", "error"),
+        (None, "budget", "warning"),
+    ],
+)
+def test_every_hold_is_told_once_and_a_person_should_look_at_all_but_limits_of_their_own(
+    world: World, error: JobError | None, reason: str, level: str
+) -> None:
+    told: list[Mapping[str, object]] = []
+    gate = world.gate(on_held=told.append, daily_minutes=1)
+    with capture_logs() as logs:
+        for number in range(20):
+            ask(gate, error, path=b"%d" % number, seconds=30.0)
+        for _ in range(5):
+            world.elapsed += 3600.0 if error else 0.0
+            gate.admit(timeout=0.0)
+            ask(gate, error, seconds=30.0)
+
+    held = [log for log in logs if log["event"] == "gate.held"]
+    assert {log["log_level"] for log in held} == {level}
+    assert [(facts["endpoint"], facts["reason"]) for facts in told] == [("h/v1", reason)]
+    assert {key: told[0][key] for key in ("message", "hint", "since", "retry_at")} == {
+        key: held[0][key] for key in ("message", "hint", "since", "retry_at")
+    }
+    # Who takes up a hold of a former life tells nobody again.
+    world.gate(on_held=told.append)
+    assert len(told) == 1
+
+
 def test_requests_in_flight_finish_when_a_hold_begins_and_those_waiting_go_back(world: World) -> None:
     gate = world.gate(concurrency=2, reserve=0)
     first, second = visitors(gate, 2)
@@ -1126,7 +1162,7 @@ def test_a_ledger_that_cannot_be_read_changes_nothing_about_a_hold(world: World)
 # A station without a channel.
 
 
-def test_a_station_without_a_channel_holds_the_queue_and_becomes_louder_after_hours(world: World) -> None:
+def test_a_station_without_a_channel_holds_the_queue_and_is_told_again_after_hours(world: World) -> None:
     gate = world.gate()
     with capture_logs() as logs:
         ask(gate, EMPTY)
@@ -1135,7 +1171,7 @@ def test_a_station_without_a_channel_holds_the_queue_and_becomes_louder_after_ho
             ask(gate, EMPTY)
 
     held = [(log["log_level"], log["reason"]) for log in logs if log["event"] == "gate.held"]
-    assert held == [("warning", "no_channel"), ("error", "no_channel")]
+    assert held == [("error", "no_channel"), ("error", "no_channel")]
 
 
 # Outages.
@@ -1151,7 +1187,7 @@ def test_an_outage_holds_the_queue_and_the_last_failure_costs_no_attempt(world: 
         raised = outage(gate)
 
     assert [type(error) for error in raised] == [PassingError] * 7 + [HeldError]
-    assert [(log["event"], log["log_level"]) for log in logs] == [("gate.held", "warning")]
+    assert [(log["event"], log["log_level"]) for log in logs] == [("gate.held", "error")]
     assert (gate.state().reason, gate.state().next_probe) == ("server", NOON + 1.0)
 
 

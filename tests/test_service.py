@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pysubs2
 import pytest
@@ -618,6 +619,46 @@ def test_hooks_get_the_job_as_json(start: Start, server: Server, folder: Path, t
     payload = json.loads(seen.read_text())
     assert (payload["event"], payload["path"], payload["language"]) == ("job.done", str(source), "en")
     assert "sk-test-key" not in Path(f"{seen}.env").read_text()
+
+
+def test_a_hook_hears_of_a_hold_and_one_that_fails_is_named_in_the_log_and_in_status(
+    start: Start, folder: Path, tmp_path: Path
+) -> None:
+    seen, key_is_right = tmp_path / "seen.json", threading.Event()
+    key_is_right.set()
+    page = json.dumps(["/bin/sh", "-c", f"cat > {seen}.part && mv {seen}.part {seen}"])
+
+    def script(asked: Asked) -> Reply:
+        return hearing(asked) if key_is_right.is_set() else Reply({"error": {"message": "Wrong key"}}, status=401)
+
+    options = ("--set", f"hooks.on_held={page}", "--set", 'hooks.on_done=["false"]')
+    with serving(script) as server, start(server, *options) as running:
+        talk = recording(folder / "talk.wav")
+        failed = running.await_event("hook.failed", path=str(talk))
+        key_is_right.clear()
+        recording(folder / "next.wav")
+        held = running.await_event("gate.held")
+        eventually(seen.exists)
+
+        def problems() -> list[dict[str, Any]]:
+            shown = watcher("status", "--json", "--set", f"state.dir={tmp_path / 'state'}")
+            found: list[dict[str, Any]] = json.loads(shown.stdout)["data"]["problems"]
+            return found
+
+        eventually(problems)
+        (problem,) = problems()
+        assert running.stop() == 0
+    assert (failed["hook"], failed["program"], failed["retry_in"], failed["level"]) == (
+        "on_done",
+        "false",
+        10.0,
+        "warning",
+    )
+    assert problem["path"] == str(talk)
+    assert problem["message"] == "the hook hooks.on_done (false) failed: ended with 1; it is run again"
+    payload = json.loads(seen.read_text())
+    assert (payload["event"], payload["reason"], payload["run"]) == ("gate.held", "key", 1)
+    assert (payload["message"], held["level"]) == (held["message"], "error")
 
 
 def test_after_move_takes_source_and_outputs_away(server: Server, folder: Path, tmp_path: Path) -> None:

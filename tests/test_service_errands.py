@@ -20,9 +20,10 @@ from watcher.config import HookSettings
 from watcher.hooks import Ran
 from watcher.job import Fingerprint, Found, Outcome
 from watcher.ledger import Ledger, open_ledger
-from watcher.service.errands import Errands
+from watcher.service.errands import AGAIN, Errands
 
 DONE = Ran("exit", 0)
+FAILED = Ran("exit", 3, message="ended with 3")
 
 
 class Hooks:
@@ -37,7 +38,11 @@ class Hooks:
         self.go_on = threading.Event()
         self._now = 0
         self._lock = threading.Lock()
-        self.errands = Errands(ledger, lambda: self.settings, self.call, stop=self.stop)
+        self.now = 0.0
+        #: How the next runs end; then all do what they were meant to.
+        self.ends: list[Ran] = []
+        self.retries: list[float | None] = []
+        self.errands = Errands(ledger, lambda: self.settings, self.call, stop=self.stop, monotonic=lambda: self.now)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self.errands.run, name="hooks")
 
@@ -52,15 +57,17 @@ class Hooks:
             self._thread.join(60)
             assert not self._thread.is_alive()
 
-    def call(self, argv: tuple[str, ...], payload: str, kind: str) -> Ran:
+    def call(self, argv: tuple[str, ...], payload: str, kind: str, *, retry_in: float | None) -> Ran:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
             self.seen.append({**json.loads(payload), "argv": argv, "kind": kind})
+            self.retries.append(retry_in)
         self.go_on.wait(60)
         with self._lock:
             self._now -= 1
-        return Ran("stopped") if self.stop.is_set() else DONE
+            end = self.ends.pop(0) if self.ends else DONE
+        return Ran("stopped") if self.stop.is_set() else end
 
     def result(self, name: str, number: int) -> None:
         """Conclude a file once more."""
@@ -177,6 +184,86 @@ def test_a_hook_that_is_not_set_any_more_is_dropped(hooks: Hooks, ledger: Ledger
     assert ledger.hooks_due(10) == []
 
 
+def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_file(hooks: Hooks) -> None:
+    hooks.go_on.set()
+    hooks.ends = [FAILED]
+    hooks.result("bad.wav", 1)
+    hooks.start()
+    eventually(lambda: hooks.errands.troubles)
+    (trouble,) = hooks.errands.troubles
+
+    hooks.result("bad.wav", 2)
+    hooks.result("good.wav", 3)
+    eventually(lambda: len(hooks.seen) == 2)
+    hooks.now += AGAIN[0]
+    hooks.errands.poke()
+    eventually(lambda: len(hooks.seen) == 4)
+
+    assert [(seen["path"], seen["number"], seen["run"]) for seen in hooks.seen] == [
+        ("bad.wav", 1, 1),
+        ("good.wav", 3, 1),
+        ("bad.wav", 1, 2),
+        ("bad.wav", 2, 1),
+    ]
+    assert hooks.seen[0]["id"] == hooks.seen[2]["id"]
+    assert (trouble.kind, trouble.argv, trouble.path, trouble.again) == ("on_done", ("hook",), "bad.wav", True)
+    assert trouble.message == "ended with 3"
+    # It works again.
+    eventually(lambda: not hooks.errands.troubles)
+
+
+def test_a_hook_that_always_fails_is_given_up(hooks: Hooks, ledger: Ledger) -> None:
+    hooks.go_on.set()
+    hooks.ends = [FAILED] * (len(AGAIN) + 1)
+    hooks.result("bad.wav", 1)
+    hooks.start()
+    for number, seconds in enumerate(AGAIN, start=1):
+        eventually(partial(_failed, hooks, number))
+        hooks.now += seconds
+        hooks.errands.poke()
+    eventually(lambda: [trouble.again for trouble in hooks.errands.troubles] == [False])
+
+    hooks.errands.last_call()
+
+    assert hooks.errands.over.wait(60)
+    assert hooks.retries == [*AGAIN, None]
+    assert ledger.hooks_due(10) == []
+    # With another program it is another matter.
+    hooks.settings = HookSettings(on_done=("other",))
+    assert hooks.errands.troubles == []
+
+
+def test_a_batch_does_not_wait_for_a_hook_that_failed_and_the_next_start_runs_it(tmp_path: Path) -> None:
+    opened = open_ledger(tmp_path / "state")
+    first = Hooks(opened)
+    first.go_on.set()
+    first.ends = [FAILED]
+    first.result("bad.wav", 1)
+    first.start()
+    eventually(lambda: first.errands.troubles)
+
+    first.errands.last_call()
+
+    assert first.errands.over.wait(60)
+    first.end()
+    opened.close()
+    opened = open_ledger(tmp_path / "state")
+    assert [call.attempts for call in opened.hooks_due(1)] == [2]
+    opened.close()
+
+
+def test_a_hook_about_no_file_is_run_like_the_others(hooks: Hooks, ledger: Ledger) -> None:
+    hooks.settings = HookSettings(on_held=("page",))
+    hooks.go_on.set()
+    hooks.start()
+
+    hooks.errands.add("on_held", '{"event": "gate.held"}')
+
+    eventually(lambda: hooks.seen)
+    assert (hooks.seen[0]["event"], hooks.seen[0]["argv"], hooks.seen[0]["run"]) == ("gate.held", ("page",), 1)
+    eventually(lambda: not ledger.hooks_due(1))
+
+
 def test_what_a_thread_meets_ends_the_errands(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(_call: object) -> None:
         raise RuntimeError("no")
@@ -235,6 +322,11 @@ def test_five_hundred_results_with_a_slow_hook_and_kills_in_between(tmp_path: Pa
     assert 1 < most <= at_once
     with sqlite3.connect(tmp_path / "state" / "ledger.sqlite3") as database:
         assert database.execute("SELECT count(*) FROM hooks").fetchone() == (0,)
+
+
+def _failed(hooks: Hooks, times: int) -> bool:
+    """Return whether the only hook has failed so often, and waits to be run again."""
+    return len(hooks.errands._failed) == 1 and len(hooks.seen) == times
 
 
 def _ended(log: Path, count: int) -> bool:

@@ -104,6 +104,7 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "state.keep_history_days": (3, lambda h: h.history._settings().keep_history_days, 3),
     "hooks.on_done": (["true"], lambda h: h.errands._settings().on_done, ("true",)),
     "hooks.on_failed": (["true"], lambda h: h.errands._settings().on_failed, ("true",)),
+    "hooks.on_held": (["true"], lambda h: h.errands._settings().on_held, ("true",)),
     "hooks.timeout_seconds": (3, lambda h: h.errands._settings().timeout_seconds, 3),
     "hooks.concurrency": (3, lambda h: h.errands._settings().concurrency, 3),
     "service.error_notes": (False, lambda h: h.conclusions._notes(), False),

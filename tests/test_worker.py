@@ -241,6 +241,29 @@ def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_ca
     ledger.close()
 
 
+def test_a_probe_is_made_with_a_file_that_did_not_fail_before_also_after_a_restart(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.put([Found(b"/in", b"/in/%d.wav" % number, Fingerprint(1, 2, 3), small=True) for number in range(3)])
+    first = ledger.claim("former", lease=60)
+    assert first is not None
+    # The server failed on it, in a former life.
+    ledger.retry(first, PassingError("no speech"), run_at=0.0)
+    probes = []
+
+    def work(job: Job, _beat: Beat) -> Outcome:
+        probes.append(job.path)
+        raise HeldError("x", retry_after=60.0)
+
+    made, _ = worker(ledger, work, admit=lambda **_: Ticket(lambda _: None))
+
+    while len(probes) < 3:
+        made.step()
+
+    ledger.close()
+    assert sorted(probes) == [b"/in/0.wav", b"/in/1.wav", b"/in/2.wav"]
+    assert probes[-1] == first.path
+
+
 def test_a_file_without_others_makes_every_probe(ledger: Ledger) -> None:
     made, _ = worker(ledger, raising(HeldError("x", retry_after=60.0)))
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import structlog
@@ -60,6 +60,8 @@ class Ran:
     reason: Literal["exit", "timeout", "stopped", "unstartable"]
     #: Exit code; minus the signal's number when a signal ended it; None when it never ran.
     code: int | None = None
+    #: Why it failed, in words.
+    message: str = field(default="", compare=False)
 
     @property
     def ok(self) -> bool:
@@ -76,11 +78,13 @@ def run(
     kind: str = "",
     secrets: Collection[str] = (),
     stop: threading.Event | None = None,
+    retry_in: float | None = None,
 ) -> Ran:
     """Run a hook and wait for it, `timeout` seconds at most, or until `stop` is set. Never raises for what a hook does.
 
     `payload` is its stdin; `environment` is what `scrubbed` leaves of it. A failure is logged as ``hook.failed``, with
-    `kind` (on_done, on_failed) and the end of what it said.
+    `kind` (on_done, on_failed, on_held) and the end of what it said: as a warning where it is to be run again `retry_in` seconds
+    later, else as an error.
     """
     try:
         process = _start(argv, payload, scrubbed(environment, secrets=secrets))
@@ -92,7 +96,7 @@ def run(
         ran, said = _attend(process, time.monotonic() + timeout, stop or threading.Event())
         message = _MESSAGES[ran.reason].format(code=ran.code, timeout=timeout)
     if not ran.ok and ran.reason != "stopped":
-        _log.warning(
+        (_log.error if retry_in is None else _log.warning)(
             "hook.failed",
             hook=kind,
             # Not the arguments: some programs are given their passwords there.
@@ -101,8 +105,9 @@ def run(
             code=ran.code,
             message=message,
             output=said.decode("utf-8", "backslashreplace").strip(),
+            **({} if retry_in is None else {"retry_in": retry_in}),
         )
-    return ran
+    return replace(ran, message=message)
 
 
 def scrubbed(environment: Mapping[str, str], *, secrets: Collection[str] = ()) -> dict[str, str]:

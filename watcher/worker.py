@@ -42,8 +42,9 @@ RENEW: Final = 10.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_SETBACK: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
-#: How long a job that does not suit as a probe lets others go first.
+#: How long a job that does not suit as a probe lets others go first; and among how many one is chosen.
 _ASIDE: Final = 5.0
+_CHOICE: Final = 100
 #: A worker that has nothing to do looks up this often, so that the watchdog sees it alive.
 _IDLE: Final = 5.0
 #: Characters of an unforeseen error's message: it may quote anything.
@@ -236,8 +237,8 @@ class Leave(Protocol):
     #: Only a job that suits may be claimed.
     early: bool
 
-    def suits(self, path: bytes) -> bool:
-        """Return whether the job of this file is one to claim, where there is a choice."""
+    def suits(self, path: bytes, *, attempts: int) -> bool:
+        """Return whether the job of this file is one to claim, where there is a choice; `attempts` counts this one."""
 
     def close(self, *, vain: bool = False) -> None:
         """Put it back; `vain`: there was no job for it."""
@@ -335,19 +336,36 @@ class Worker:
 
     def _claim(self, leave: Leave) -> Job | None:
         """Claim the next job; to probe, one that no probe was made with, and that did not fail, as long as there is one."""
-        anyone = False
-        while (job := self._ledger.claim(self.name, lease=LEASE, small=self.small)) is not None:
-            self.beat()
-            if anyone or (leave.suits(job.path) and job not in self._probes):
-                return job
-            if leave.early:
-                self._ledger.release(job, run_at=self._clock() + _ASIDE)
-            elif not self._put_aside(job, _ASIDE):
-                # All have had their turn.
-                self._probes.clear()
-                anyone = True
+        others: list[Job] = []
+        try:
+            while (job := self._ledger.claim(self.name, lease=LEASE, small=self.small)) is not None:
+                self.beat()
+                if leave.suits(job.path, attempts=job.attempts) and job not in self._probes:
+                    return job
+                others.append(job)
+                if len(others) == _CHOICE:
+                    break
+            if others and not leave.early:
+                return self._least_unlikely(leave, others)
+        finally:
+            # Where only one that suits may be claimed, others would be claimed at once again.
+            self._give_back(others, run_at=self._clock() + _ASIDE if leave.early else 0.0)
         leave.close(vain=not self.small)
         return None
+
+    def _least_unlikely(self, leave: Leave, jobs: list[Job]) -> Job:
+        """Take from jobs of which none suits the one to probe with: every one gets its turn, those that failed less often first."""
+        if all(job in self._probes for job in jobs):
+            self._probes.clear()
+        job = min(jobs, key=lambda job: (job in self._probes, job.attempts))
+        jobs.remove(job)
+        leave.suits(job.path, attempts=job.attempts)
+        return job
+
+    def _give_back(self, jobs: list[Job], *, run_at: float) -> None:
+        for job in jobs:
+            with suppress(LeaseLostError):
+                self._ledger.release(job, run_at=run_at)
 
     def _put_aside(self, job: Job, seconds: float) -> bool:
         """Give a job back, for so long only where others are due; say whether there were."""

@@ -112,6 +112,18 @@ class TestHooks:
 
         assert [call.kind for call in ledger.hooks_due(10)] == ["on_failed"]
 
+    def test_hooks_of_no_source_are_due_one_after_the_other_and_beside_those_of_sources(self, ledger: Ledger) -> None:
+        ledger.add_hook("on_held", '{"reason":"\udcff"}')
+        ledger.add_hook("on_held", "{}")
+        conclude(ledger, "a.wav", "{}")
+
+        held, done = ledger.hooks_due(10)
+        ledger.hook_done(held)
+        (next_,) = ledger.hooks_due(10)
+
+        assert (held.kind, held.payload, held.attempts) == ("on_held", '{"reason":"\udcff"}', 1)
+        assert (done.kind, next_.kind, next_.payload) == ("on_done", "on_held", "{}")
+
     def test_no_hook_is_no_call(self, ledger: Ledger) -> None:
         conclude(ledger, "a.wav", "")
 

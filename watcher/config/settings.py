@@ -57,6 +57,7 @@ _PATHS: Final = {
     ("StateSettings", "dir"),
     ("HookSettings", "on_done"),
     ("HookSettings", "on_failed"),
+    ("HookSettings", "on_held"),
 }
 
 
@@ -352,10 +353,13 @@ class StateSettings(_Section):
 
 
 class HookSettings(_Section):
-    """[hooks]: programs run after a file, with the job as JSON on stdin, never through a shell."""
+    """[hooks]: programs run after a file, or on a hold, with the facts as JSON on stdin, never through a shell."""
 
     on_done: tuple[str, ...] = Field((), description="argv of the program run after a transcript is in place")
     on_failed: tuple[str, ...] = Field((), description="argv of the program run after a file failed for good")
+    on_held: tuple[str, ...] = Field(
+        (), description="argv of the program run when the queue is held, so that all stands still"
+    )
     timeout_seconds: float = Field(60.0, gt=0, le=86400, description="a hook that takes longer is ended")
     concurrency: int = Field(
         4, ge=1, le=64, description="hooks run at a time, of different files; 1: one after the other"

@@ -9,7 +9,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -96,10 +96,10 @@ class Ticket:
         self._give_back = give_back
         self._failed = failed
 
-    def suits(self, path: bytes) -> bool:
-        """Return whether this is a file for it: a probe is to be made with one that has not failed."""
+    def suits(self, path: bytes, *, attempts: int = 1) -> bool:
+        """Return whether this is a file for it: a probe is to be made with one that has not failed, nor has before (`attempts`)."""
         self.path = path
-        return not (self.probe and self._failed(path))
+        return not (self.probe and (attempts > 1 or self._failed(path)))
 
     def close(self, *, vain: bool = False) -> None:
         """Take back an unused probe, so that the next worker gets it at once; `vain`: there is no job for it."""
@@ -136,14 +136,18 @@ class Gate:
         jitter: Callable[[], float] = random.random,
         fleet: Fleet | None = None,
         lease: float = LEASE,
+        on_held: Callable[[Mapping[str, object]], None] = lambda _: None,
     ) -> None:
         """Take up what memory holds: a hold is probed at once, with one request, unless the server asked for more time.
 
         `buy` is the ledger's, and so is `bought`: without it a month begins with today. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
         holds, pauses and minutes are theirs, too, and somebody has to call `attend` all the time; `memory` keeps what is
-        known of answers only. What the fleet gives counts for `lease` seconds.
+        known of answers only. What the fleet gives counts for `lease` seconds. `on_held` is told of each hold that begins here, not of
+        those of other hosts, and must not wait.
         """
         self._options = options
+        self._endpoint_name = endpoint_name
+        self._on_held = on_held
         self._link = None if fleet is None else Link(fleet, options, monotonic=monotonic, lease=lease)
         self._record = Record(memory, endpoint_name) if self._link is None else self._link
         self._stop = stop
@@ -769,24 +773,22 @@ class Gate:
             self._pause.noted = 0.0
         self._hold = hold
         self._announce(hold, now)
+        self._on_held({"endpoint": self._endpoint_name, **_facts(hold, self._retry_at(hold, now))})
         self._line.rouse()
         self._changed.notify_all()
 
     def _announce(self, hold: Hold, now: float) -> None:
-        retry_at = hold.until or self._wall(max(hold.next_probe, now))
+        retry_at = self._retry_at(hold, now)
         self._tell(hold, retry_at)
         self._note(hold, retry_at)
 
+    def _retry_at(self, hold: Hold, now: float) -> float:
+        return hold.until or self._wall(max(hold.next_probe, now))
+
     def _tell(self, hold: Hold, retry_at: float) -> None:
-        loud = hold.kind is Kind.ACCOUNT or hold.escalated
-        (_log.error if loud else _log.warning)(
-            "gate.held",
-            reason=hold.reason,
-            since=_iso(hold.since),
-            retry_at=_iso(retry_at),
-            message=hold.message,
-            hint=hold.hint,
-        )
+        # A limit of the operator's own needs no person; everything else may.
+        say = _log.warning if hold.kind is Kind.BUDGET else _log.error
+        say("gate.held", **_facts(hold, retry_at))
 
     def _note(self, hold: Hold, retry_at: float) -> None:
         self._record.note_hold(hold, next_probe=retry_at)
@@ -1004,6 +1006,17 @@ def _spend(fleet: Fleet) -> Callable[[str, str, float], float]:
 
 def _held(hold: Hold, *, retry_after: float = 0.0) -> HeldError:
     return HeldError(f"the queue is held: {hold.message}", reason=hold.reason, hint=hold.hint, retry_after=retry_after)
+
+
+def _facts(hold: Hold, retry_at: float) -> dict[str, str]:
+    """Return what is said of a hold, in the log and to a hook."""
+    return {
+        "reason": hold.reason,
+        "since": _iso(hold.since),
+        "retry_at": _iso(retry_at),
+        "message": hold.message,
+        "hint": hold.hint,
+    }
 
 
 def _iso(moment: float) -> str:

@@ -65,6 +65,11 @@ class Memory(Part):
         """See Ledger.bought."""
         return float(self._database.query(_BOUGHT, (rows.text(endpoint), first, last))[0][0])
 
+    def add_hook(self, kind: str, payload: str) -> None:
+        """See Ledger.add_hook."""
+        with self._database.transaction() as connection:
+            connection.execute(HOOK, (b"", kind, payload.encode("utf-8", "surrogatepass")))
+
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
         """See Ledger.hooks_due."""
         with self._hooks:
@@ -107,6 +112,8 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expir
 """
 _REMEMBERED: Final = "SELECT value FROM memory WHERE key = ? AND (expires IS NULL OR expires > ?)"
 _BOUGHT: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE endpoint = ? AND day >= ? AND day <= ?"
+#: Keeps a hook call of a source; of none, where that is empty.
+HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
 #: Adds to what was bought of an endpoint on a day; gives the sum.
 BUY: Final = """
 INSERT INTO bought (endpoint, day, seconds) VALUES (?, ?, ?)

@@ -365,6 +365,9 @@ class Ledger(Protocol):
 
     # Hooks.
 
+    def add_hook(self, kind: str, payload: str) -> None:
+        """Keep a hook call that belongs to no source; such calls are due one after the other."""
+
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
         """Claim up to `limit` hook calls that are not being run by this process, in order, at most one per source.
 

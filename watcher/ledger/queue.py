@@ -15,6 +15,7 @@ from watcher.errors import GarbledError, JobError, LeaseLostError, StateError
 from watcher.job import Fingerprint, Found, Job, Outcome, State
 from watcher.ledger import rows
 from watcher.ledger.looking import minute_of
+from watcher.ledger.memory import HOOK
 from watcher.ledger.part import Connection, Row
 from watcher.ledger.protocol import RETRIED, Put, Record
 from watcher.ledger.waiting import LONGEST_DELAY, Waiting
@@ -327,7 +328,6 @@ UPDATE sources SET
     alone = CASE WHEN :piece > reached THEN 0 ELSE alone END
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
-_HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
 _FAILED: Final = "SELECT id, path FROM sources WHERE state = 'failed' ORDER BY updated_at, id"
 _FAILED_AT: Final = "SELECT id, path FROM sources WHERE path = ? AND state = 'failed'"
 _FAILED_BELOW: Final = "SELECT id, path FROM sources WHERE path > ? AND path < ? AND state = 'failed' ORDER BY path"
@@ -419,7 +419,7 @@ def held(connection: Connection, statement: str, job: Job, **values: object) -> 
 
 def _call(connection: Connection, job: Job, kind: str, payload: str) -> None:
     if payload:
-        connection.execute(_HOOK, (job.path, kind, payload.encode("utf-8", "surrogatepass")))
+        connection.execute(HOOK, (job.path, kind, payload.encode("utf-8", "surrogatepass")))
 
 
 def _why(error: JobError | None) -> dict[str, str]:

@@ -1,14 +1,19 @@
-"""Running the hooks of results: each at least once, those of one file in order, so many at a time and no more.
+"""Running hooks: each at least once, those of one file in order, so many at a time and no more.
 
 What has to be run is in the ledger, so a crash loses none of it. A call that a stop or a crash has ended is run again at the
-next start, under the same id.
+next start, under the same id, and one that failed after a while, some times.
 """
 
 import json
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import structlog
 
 from watcher.config import HookSettings
 from watcher.errors import StateBusyError
@@ -21,27 +26,72 @@ _LOOK: Final = 5.0
 #: Most that may be run at a time, whatever the settings say.
 _MOST: Final = 64
 
-#: Runs a hook: its argv, the payload, the kind.
-Run = Callable[[tuple[str, ...], str, str], Ran]
+#: Seconds until a hook that failed is run again, after the first time, the second and so on; then it is given up.
+AGAIN: Final = (10.0, 60.0, 300.0, 1800.0)
+#: Calls that failed and wait, at most: until one of them is over, no others are begun.
+_WAITING: Final = 1000
+
+
+class Run(Protocol):
+    """Runs a hook."""
+
+    def __call__(self, argv: tuple[str, ...], payload: str, kind: str, *, retry_in: float | None) -> Ran:
+        """Run it; `retry_in`: seconds after which it is run again if it fails, None: it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a hook failed when it was last run."""
+
+    kind: str
+    argv: tuple[str, ...]
+    #: The recording, as the hook is told of it; "" where it was not about one.
+    path: str
+    message: str
+    #: It is run again.
+    again: bool
 
 
 class Errands:
     """One thread repeats `step` (as `run`), and hands the calls to threads of their own."""
 
     def __init__(
-        self, ledger: Ledger, settings: Callable[[], HookSettings], run: Run, *, stop: threading.Event
+        self,
+        ledger: Ledger,
+        settings: Callable[[], HookSettings],
+        run: Run,
+        *,
+        stop: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`run` ends a hook, and says so, once `stop` is set."""
         self._ledger = ledger
         self._settings = settings
         self._call = run
         self._stop = stop
+        self._monotonic = monotonic
         self._news = threading.Event()
         self._last = threading.Event()
         #: Set once every hook was run, after `last_call`.
         self.over = threading.Event()
         self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="hook")
         self._running: set[Future[None]] = set()
+        #: Not in the ledger yet.
+        self._new: deque[tuple[str, str]] = deque()
+        #: Those that failed, and when they are due again, by their ids.
+        self._failed: dict[int, tuple[float, HookCall]] = {}
+        self._troubles: dict[str, Trouble] = {}
+
+    def add(self, kind: str, payload: str) -> None:
+        """Have a hook run that is about no recording; from any thread, which waits for nothing."""
+        self._new.append((kind, payload))
+        self._news.set()
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """Return the hooks whose last run failed, as they are set now."""
+        settings = self._settings()
+        return [trouble for trouble in list(self._troubles.values()) if trouble.argv == _argv(settings, trouble.kind)]
 
     def poke(self) -> None:
         """Say that there may be something to run; from any thread."""
@@ -70,6 +120,9 @@ class Errands:
             future.result()
         if self._stop.is_set():
             return bool(self._running)
+        while self._new:
+            self._ledger.add_hook(*self._new[0])
+            self._new.popleft()
         for call in self._due():
             future = self._pool.submit(self._attend, call)
             self._running.add(future)
@@ -82,10 +135,15 @@ class Errands:
     def _due(self) -> Sequence[HookCall]:
         settings = self._settings()
         free = settings.concurrency - len(self._running)
-        # Of a host that died, only what we can run.
-        kinds = [kind for kind, argv in (("on_done", settings.on_done), ("on_failed", settings.on_failed)) if argv]
+        due = [call for at, call in list(self._failed.values()) if at <= self._monotonic()][: max(0, free)]
+        for call in due:
+            del self._failed[call.id]
+        free -= len(due)
+        if free <= 0 or len(self._failed) >= _WAITING:
+            return due
         try:
-            return self._ledger.hooks_due(free, heir_of=kinds) if free > 0 else ()
+            # Of a host that died, only what we can run.
+            return [*due, *self._ledger.hooks_due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])]
         except StateBusyError:
             # The ledger takes nothing, and the house ends: nobody waits for it any more.
             if self._stop.is_set():
@@ -93,10 +151,8 @@ class Errands:
             raise
 
     def _attend(self, call: HookCall) -> None:
-        settings = self._settings()
-        argv = settings.on_done if call.kind == "on_done" else settings.on_failed
-        if argv and self._call(argv, _payload(call), call.kind).reason == "stopped":
-            # It stays in the ledger, and is run again at the next start.
+        argv = _argv(self._settings(), call.kind)
+        if argv and not self._is_over(call, argv):
             return
         try:
             self._ledger.hook_done(call)
@@ -104,6 +160,34 @@ class Errands:
             # As with a crash in this place: it is run once more.
             if not self._stop.is_set():
                 raise
+
+    def _is_over(self, call: HookCall, argv: tuple[str, ...]) -> bool:
+        """Run a hook; return whether it is not to be run again: it did what it was meant to, or failed too often."""
+        facts = json.loads(call.payload)
+        about = {key: facts[key] for key in ("path", "job") if key in facts}
+        retry_in = AGAIN[call.attempts - 1] if call.attempts <= len(AGAIN) else None
+        with structlog.contextvars.bound_contextvars(**about):
+            ran = self._call(argv, _payload(call), call.kind, retry_in=retry_in)
+        if ran.reason == "stopped":
+            # It stays in the ledger, and is run again at the next start.
+            return False
+        if ran.ok:
+            self._troubles.pop(call.kind, None)
+            return True
+        path = str(facts.get("path", ""))
+        self._troubles[call.kind] = Trouble(call.kind, argv, path, ran.message, again=retry_in is not None)
+        if retry_in is None:
+            return True
+        # It stays in the ledger, too: a start in between runs it at once.
+        self._failed[call.id] = (self._monotonic() + retry_in, replace(call, attempts=call.attempts + 1))
+        return False
+
+
+_KINDS: Final = ("on_done", "on_failed", "on_held")
+
+
+def _argv(settings: HookSettings, kind: str) -> tuple[str, ...]:
+    return {"on_done": settings.on_done, "on_failed": settings.on_failed, "on_held": settings.on_held}.get(kind, ())
 
 
 def _payload(call: HookCall) -> str:

@@ -1,6 +1,7 @@
 """Building the house: every room from its part of the settings, every thread with a name."""
 
 import contextvars
+import json
 import os
 import random
 import threading
@@ -421,6 +422,7 @@ class House:
             fleet=self.direct.fleet(plan.endpoint.name, plan.endpoint.party),
             clock=self._clock,
             monotonic=self._monotonic,
+            on_held=self._held,
         )
 
     def _name_endpoint(self, plan: Plan) -> None:
@@ -475,7 +477,12 @@ class House:
                 return
             over = self._over.wait(_NOTICES)
 
-    def _run_hook(self, argv: tuple[str, ...], payload: str, kind: str) -> hooks.Ran:
+    def _held(self, facts: Mapping[str, object]) -> None:
+        """Have the hook run that hears of holds; the gate waits for this."""
+        if self.plan.settings.hooks.on_held:
+            self.errands.add("on_held", json.dumps({"event": "gate.held", **facts}, ensure_ascii=False))
+
+    def _run_hook(self, argv: tuple[str, ...], payload: str, kind: str, *, retry_in: float | None) -> hooks.Ran:
         rooms = self.rooms
         return hooks.run(
             argv,
@@ -485,6 +492,7 @@ class House:
             kind=kind,
             secrets=[rooms.plan.endpoint.secret],
             stop=self.stop,
+            retry_in=retry_in,
         )
 
 

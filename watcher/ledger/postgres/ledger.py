@@ -352,6 +352,10 @@ class PostgresLedger:
 
     # Hooks.
 
+    def add_hook(self, kind: str, payload: str) -> None:
+        """See Ledger.add_hook."""
+        self._patiently(lambda: self._engine.add_hook(kind, payload))
+
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
         """See Ledger.hooks_due; only this host's own, and those of dead ones."""
         if heir_of and time.monotonic() >= self._inherits_at:
