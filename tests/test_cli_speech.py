@@ -1,13 +1,21 @@
 """What commands print: one document for scripts whatever happens, and nothing that a terminal or a parser stumbles over."""
 
+import fcntl
 import io
 import json
 import os
+import pty
+import struct
+import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from daemon import watcher
+from scripted import Reply, serving
+from test_service import recording
 
 from watcher.cli.main import INTERNAL, run
 
@@ -113,6 +121,50 @@ def test_an_unexpected_error_gives_scripts_their_document_and_people_a_sentence(
     )
     assert document["errors"][0]["code"] == "internal"
     assert "Traceback" in err
+
+
+def test_once_at_a_terminal_tells_each_failure_and_each_hint_once(tmp_path: Path) -> None:
+    """A key that is refused while OPENAI_API_KEY is set and not used, and a file that is no sound."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "bad.mp3").write_text("This is no sound.\n" * 50)
+    recording(folder / "talk.wav")
+    refuse = Reply({"error": {"message": "Incorrect API key provided"}}, status=401)
+    with serving(lambda _: refuse) as server:
+        code, said = at_a_terminal(
+            *("once", folder, "--set", f"api.url={server.url}", "--set", f"state.dir={tmp_path / 'state'}"),
+            environ={"OPENAI_API_KEY": "sk-of-openai", "HOME": str(tmp_path)},
+        )
+    summary = " ".join(said[said.index("0 done") :].split())
+
+    assert code == 4
+    assert summary.count("This file cannot be read as sound") == 1
+    assert summary.count("check api.key") == 1
+    assert "OPENAI_API_KEY is set and not used: it is sent to api.openai.com alone" in summary
+    assert "asks once" not in summary
+    assert "job.failed" not in said
+    assert "gate.held" not in said
+
+
+def at_a_terminal(*arguments: str | Path, environ: dict[str, str]) -> tuple[int, str]:
+    """Run a command with both streams at a terminal of 100 columns; return its exit code and what it wrote."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "watcher", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=its,
+        stderr=its,
+        env={**os.environ, "WATCHER_CONFIG": os.devnull, "TERM": "xterm", **environ},
+    )
+    os.close(its)
+    said = b""
+    # The terminal's other end is gone when the process is: EIO.
+    with suppress(OSError):
+        while part := os.read(ours, 65536):
+            said += part
+    os.close(ours)
+    return process.wait(), said.decode().replace("\r\n", "\n")
 
 
 def test_a_terminal_without_the_letters_of_a_text_gets_escapes(tmp_path: Path) -> None:

@@ -158,6 +158,10 @@ CASES: list[tuple[str, int, Any, bool, Ruling]] = [
     ("granularities that fail", 500, {"detail": "timestamp_granularities must be segment"}, False, FIELD),
     ("vllm language", 400, {"detail": error("Unsupported language: 'jw'.  Must be one of ['af', 'ar'].", 400, "BadRequestError")}, False, FIELD),
     ("faster-whisper language", 500, {"detail": "'jv' is not a valid language code (accepted language codes: af, am)"}, False, FIELD),
+    ("new-api model not of this key", 400, error("该令牌无权访问模型 whisper-1 (request id: 1)"), False, A),
+    ("new-api group not of this key", 400, error("无权访问 vip 分组"), False, A),
+    ("new-api in English", 400, error("This token has no access to model whisper-1"), False, A),
+    ("a key that may not", 422, {"detail": "Your API key is not allowed to use this model"}, False, A),
     ("old vllm wants a language", 422, missing("language"), False, A),
     # The file.
     ("groq turbo", 400, error("The model `whisper-large-v3-turbo` does not support `translate`"), False, F),

@@ -12,10 +12,18 @@ def test_an_open_gate_says_how_busy_it_is() -> None:
 
 def test_a_held_gate_says_since_when_why_and_what_to_do() -> None:
     now = time.time()
-    state = GateState(Status.HELD, now, "key", "the server refuses the key", "check api.key", next_probe=now)
-    moment = time.strftime("%H:%M:%S", time.localtime(now))
+    moments = [time.strftime("%H:%M:%S", time.localtime(moment)) for moment in (now, now + 60)]
+    state = GateState(Status.HELD, now, "key", "the server refuses the key", "check api.key", next_probe=now + 60)
 
-    assert state.sentence == f"held since {moment}: the server refuses the key; check api.key; asks once at {moment}"
+    assert state.fact == f"held since {moments[0]}: the server refuses the key"
+    if time.strftime("%d") == time.strftime("%d", time.localtime(now + 60)):
+        assert state.sentence == f"{state.fact}; check api.key; asks once at {moments[1]}"
+
+
+def test_a_probe_whose_moment_is_over_waits_for_a_file() -> None:
+    state = GateState(Status.HELD, 0.0, "key", "no", next_probe=time.time() - 1)
+
+    assert state.sentence.endswith(": no; asks once with the next file")
 
 
 def test_a_probing_gate_says_so() -> None:

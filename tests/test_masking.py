@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.masking import masker
+from watcher.masking import masker, passwords, without_passwords
 
 KEY = "sk-a1b2c3d4"
 
@@ -49,3 +49,21 @@ def test_a_secret_may_begin_and_end_with_any_sign() -> None:
 def test_between_blanks_no_secret_passes(secret: str, text: str) -> None:
     assert secret not in masker([secret], "")(f" {secret} ") or secret.isspace()
     assert masker([])(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://me:hunter2@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:hun:t@r2@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host:5432/db?user=me&password=hunter2&sslpassword=hunter3", None),
+        ("postgresql://me:hunter2@[::1/x?password=hunter3", "postgresql://me:***@[::1/x?password=***"),
+        ("see https://host:8080/v1 and me@example.org", "see https://host:8080/v1 and me@example.org"),
+        ("://", "://"),
+    ],
+)
+def test_passwords_of_addresses_are_found_whatever_else_is_wrong_with_them(text: str, masked: str | None) -> None:
+    shown = without_passwords(text, "***")
+
+    assert shown == (masked or "postgresql://host:5432/db?user=me&password=***&sslpassword=***")
+    assert all(password in text and password not in shown for password in passwords(text))

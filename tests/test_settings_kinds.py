@@ -259,7 +259,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         ("[state]\nurl = 'mysql://h/db'", "it has to be empty, or postgresql://user@host/database"),
         ("[state]\ndir = '~nobody-is-called-so/x'", "there is no such user"),
         ('[api]\nmodel = "a\\u0000"', "must not contain the character NUL"),
-        ("a = " + "[" * 10_000, "is nested too deeply"),
+        ("a = " + "[" * 10_000, "is not valid TOML"),
         (f"a = {'9' * 5_000}", "is not valid TOML"),
     ],
 )

@@ -33,18 +33,29 @@ def _is_word(character: str) -> bool:
     return re.match(r"\w", character) is not None
 
 
-#: What stands between the user's colon and the host, and libpq's parameters.
-_PASSWORD: Final = re.compile(r"(?P<before>://[^/@:\s]*:)(?P<secret>[^\s]*)(?=@)")
-_PARAMETER: Final = re.compile(r"(?P<before>[?&](?:ssl)?password=)(?P<secret>[^&\s\"']*)")
-
-
 def passwords(url: str) -> list[str]:
     """Return the passwords that stand in an address, whatever else is wrong with it."""
-    return [found["secret"] for pattern in (_PASSWORD, _PARAMETER) if (found := pattern.search(url))]
+    return [url[begin:end] for begin, end in _places(url)]
 
 
 def without_passwords(text: str, mask: str = "**********") -> str:
     """Return a text with `mask` in the place of every password that stands in an address."""
-    for pattern in (_PASSWORD, _PARAMETER):
-        text = pattern.sub(lambda found: found["before"] + mask, text)
+    for begin, end in reversed(_places(text)):
+        text = text[:begin] + mask + text[end:]
     return text
+
+
+def _places(text: str) -> list[tuple[int, int]]:
+    """Return where passwords begin and end: between the user's colon and the last @ of an address, and as libpq's parameters."""
+    found = []
+    for address in _ADDRESS.finditer(text):
+        end = text.rfind("@", address.start(), address.end())
+        colon = text.find(":", address.start() + len("://"), max(end, 0))
+        if colon >= 0:
+            found.append((colon + 1, end))
+        found += [one.span(1) for one in _PARAMETER.finditer(text, max(end, address.start()), address.end())]
+    return found
+
+
+_ADDRESS: Final = re.compile(r"://\S*")
+_PARAMETER: Final = re.compile(r"[?&](?:ssl)?password=([^&\s\"']*)")

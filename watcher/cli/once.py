@@ -40,6 +40,10 @@ def once(
     return code
 
 
+#: Events that the summary repeats, with the same words.
+_TOLD_AT_THE_END: Final = ("job.failed", "gate.held")
+
+
 def _absolute(paths: Sequence[Path]) -> list[str]:
     return [os.path.abspath(path) for path in paths]  # noqa: PTH100 - resolve() would follow links
 
@@ -66,12 +70,10 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
     with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
         task = bar.add_task("", total=None, files="looking for recordings", audio="")
         # Below the bar's own context stderr is redirected, so that warnings appear above the bar.
-        quiet = (
-            config.settings.log
-            if config.origin("log.level") != "default"
-            else replace(config.settings.log, level="warning")
-        )
-        set_up_log(config, around, options=replace(quiet, format="console") if quiet.format == "auto" else quiet)
+        asked = config.origin("log.level") != "default"
+        quiet = config.settings.log if asked else replace(config.settings.log, level="warning")
+        options = replace(quiet, format="console") if quiet.format == "auto" else quiet
+        set_up_log(config, around, options=options, without=() if asked else _TOLD_AT_THE_END)
 
         def display(progress: Progress) -> None:
             if progress.stopping:
@@ -110,7 +112,7 @@ def _result(batch: Batch, terms: Terms) -> Result:
     # A folder that does not answer was not looked at: nobody knows what is in it.
     exit_code = 1 if batch.failed or any(left.reason == "lost" for left in batch.left) else 0
     if batch.held is not None:
-        problems.append(Problem("held", batch.held.sentence, batch.held.hint))
+        problems.append(Problem("held", batch.held.fact, batch.held.hint))
         exit_code = 4
     if batch.stuck:
         hint = "their files are taken up again at the next start"

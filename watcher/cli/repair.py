@@ -67,7 +67,7 @@ def _stands(root: bytes, path: bytes) -> bool:
 def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Lift a hold: the daemon asks the server again at once."""
     loaded = configured(config, given)
-    endpoint = endpoint_of(loaded.settings)
+    endpoint = endpoint_of(loaded)
     with _ledger(loaded) as ledger:
         fleet = ledger.fleet(endpoint.name, endpoint.party)
         state = stored_state(ledger, endpoint.name, fleet)

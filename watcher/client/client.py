@@ -494,6 +494,8 @@ class Client:
                 return _redirected(verdict, self.endpoint)
             case Ruling.FIELD | Ruling.FORMAT | Ruling.PROMPT:
                 verdict = replace(verdict, ruling=Ruling.RECODE, reason="refused")
+            case Ruling.ACCOUNT if verdict.reason == "key" and self.endpoint.key_remark:
+                verdict = replace(verdict, hint=f"{verdict.hint}; {self.endpoint.key_remark}")
         return verdict.error(secret=self.endpoint.secret)
 
     def _has_failed(self, upload: Upload) -> tuple[bool, bool]:

@@ -279,6 +279,7 @@ _5XX: Final = range(500, 600)
 _4XX: Final = range(400, 500)
 
 _KEY_HINT: Final = "check api.key (WATCHER_API__KEY), then watcher resume"
+_RIGHTS_HINT: Final = "check api.key and what it may use (model, country, address), then watcher resume"
 _MONEY_HINT: Final = "top up the account or raise its limit, then watcher resume"
 _URL_HINT: Final = "check api.url; it should end in /v1 or be the full route"
 _STATION_HINT: Final = "the relay station has to mend this; ask its operator, or choose another model or station"
@@ -286,6 +287,13 @@ _STATION_HINT: Final = "the relay station has to mend this; ask its operator, or
 _QUOTA: Final = (
     r"insufficient_quota|insufficient_user_quota|credit_balance_exhausted|"
     r"(organization|project)_spend_limit_exceeded|organization_usage_limit_exceeded"
+)
+#: Words about what the key may use, with whatever status: new-api's own, in both its languages, and those of others.
+_RIGHTS: Final = (
+    r"无权(限)?(访问|使用|调用)|没有(权限|访问权限)|未被授权|"
+    r"\b(key|token|account|project|organi[sz]ation|user|group)\b[^.]{0,40}\b(has no|does not have|do not have|doesn't have|lacks) "
+    r"(access|permission)|\bno (access|permission) to\b[^.]{0,20}\b(model|group)\b|"
+    r"\b(key|token|account|project|user|group)\b[^.]{0,40}\b(is )?(not|n't) (allowed|authori[sz]ed|permitted) to (use|access|call)"
 )
 _DEAD: Final = rf"invalid_api_key|{_QUOTA}|account_deactivated|billing_not_active|access_terminated"
 
@@ -357,12 +365,8 @@ TABLE: Final = (
     Row(Ruling.ACCOUNT, "key", code="invalid_api_key", hint=_KEY_HINT),
     Row(Ruling.ACCOUNT, "quota", (402,), hint=_MONEY_HINT),
     Row(Ruling.ACCOUNT, "quota", (403,), code="quota", hint=_MONEY_HINT),
-    Row(
-        Ruling.ACCOUNT,
-        "permission",
-        (403,),
-        hint="check api.key and what it may use (model, country, address), then watcher resume",
-    ),
+    Row(Ruling.ACCOUNT, "permission", (403,), hint=_RIGHTS_HINT),
+    Row(Ruling.ACCOUNT, "permission", (400, 422), message=_RIGHTS, hint=_RIGHTS_HINT),
     Row(Ruling.ACCOUNT, "quota", code=_QUOTA, hint=_MONEY_HINT),
     Row(Ruling.ACCOUNT, "quota", message="exceeded your current quota", hint=_MONEY_HINT),
     Row(Ruling.ACCOUNT, "model", message="invalid model name passed in model=", hint="check api.model"),

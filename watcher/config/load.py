@@ -36,8 +36,8 @@ class Config:
     origins: Mapping[str, str]
     #: Tells whether the file is still the one that was read; "": there is none.
     digest: str = ""
-    #: A variable of the environment that holds a key, and was left alone: it is meant for another server.
-    other_key: str = ""
+    #: Why a key that stands in OPENAI_API_KEY is not used; "" where there is none, or it is.
+    unused_key: str = ""
 
     def origin(self, key: str) -> str:
         """Say where the value of a dotted key came from."""
@@ -81,7 +81,7 @@ def load(
         state_directory=_expanded(settings.state.dir) or environment.state_directory(environ, path),
         origins=origins,
         digest=digest(content) if path is not None else "",
-        other_key="OPENAI_API_KEY" if unused else "",
+        unused_key=unused,
     )
 
 
@@ -162,10 +162,10 @@ def _read_key_files(layers: Mapping[str, dict[str, Any]]) -> None:
             api["key"] = environment.key_in(Path(path), origin=origin)
 
 
-def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> bool:
+def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> str:
     """Take OPENAI_BASE_URL and OPENAI_API_KEY where that is safe: a key never goes to a host it was not meant for.
 
-    Return whether there is such a key, and it is not taken.
+    Return why that key is not taken; "" where it is, or there is none.
     """
     urls = [url for layer in layers.values() if (url := layer.get("api", {}).get("url"))]
     base = environ.get("OPENAI_BASE_URL", "")
@@ -177,10 +177,14 @@ def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) ->
     # What is no text names no host; it is refused like any other value of a wrong kind.
     meant = (not urls and base) or (isinstance(url, str) and host(url) == host(_DEFAULT_URL))
     ambient_key = environ.get("OPENAI_API_KEY", "")
-    if not has_key and meant and ambient_key:
-        ambient.setdefault("api", {})["key"] = ambient_key
-        return False
-    return bool(ambient_key) and not meant
+    if not ambient_key:
+        return ""
+    if has_key:
+        return "OPENAI_API_KEY is set, too, and not used: api.key goes before it"
+    if not meant:
+        return f"OPENAI_API_KEY is set and not used: it is sent to {host(_DEFAULT_URL)} alone"
+    ambient.setdefault("api", {})["key"] = ambient_key
+    return ""
 
 
 class _Sources(BaseSettings):

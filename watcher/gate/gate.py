@@ -406,7 +406,7 @@ class Gate:
             if (hold := self._hold) is not None and hold.kind is Kind.BUDGET:
                 self._release(hold)
             elif hold is not None:
-                hold.next_probe, hold.not_before, hold.asked_until, hold.step = now, now, 0.0, 0
+                _begin_again(hold, now, since=self._clock())
                 if self._link is None:
                     self._note(hold, self._wall(now))
             if self._link is not None:
@@ -953,14 +953,18 @@ class Gate:
     def _lifted(self, now: float) -> None:
         """Heed that our entry in the ledger is gone: an operator, or another daemon, thinks that it is over."""
         if self._hold is not None and self._hold.kind is not Kind.BUDGET:
-            hold = self._hold
-            hold.next_probe, hold.not_before, hold.asked_until, hold.step = now, now, 0.0, 0
+            _begin_again(self._hold, now, since=self._clock())
         elif self._pause is not None and self._pause.noted > self._clock():  # else its entry came to its end
             self._pause.until = now
         self._changed.notify_all()
 
     def _wall(self, moment: float) -> float:
         return self._clock() + moment - self._monotonic()
+
+
+def _begin_again(hold: Hold, now: float, *, since: float) -> None:
+    """Let a hold be probed at once: somebody has acted, so what is refused from now on is a new hold."""
+    hold.next_probe, hold.not_before, hold.asked_until, hold.step, hold.since = now, now, 0.0, 0, since
 
 
 def _is_maybe_paid(error: BaseException | None) -> bool:

@@ -68,21 +68,29 @@ class GateState:
     due: bool = False
 
     @property
+    def fact(self) -> str:
+        """Return what is held or paused, since when and why, in one line; nothing of what to do, nor of what comes next."""
+        word = "paused" if self.status is Status.PAUSED else "held"
+        return f"{word} since {_clock_time(self.since)}: {self.message}"
+
+    @property
     def sentence(self) -> str:
-        """Say what is held, since when, why and what to do, in one line."""
+        """Return how it stands in one line: what is held, since when, why, what to do, and what comes next."""
         if self.status is Status.OPEN:
             return f"open, {self.in_flight} of {self.limit} requests in flight"
         until = _clock_time(self.next_probe) if self.next_probe is not None else ""
         if self.status is Status.PAUSED:
             return f"paused since {_clock_time(self.since)} until {until}: {self.message}"
-        parts = [f"held since {_clock_time(self.since)}: {self.message}"]
-        if self.hint:
-            parts.append(self.hint)
+        return "; ".join(part for part in (self.fact, self.hint, self._next(until)) if part)
+
+    def _next(self, until: str) -> str:
         if self.status is Status.PROBING:
-            parts.append("asking once now")
-        elif until:
-            parts.append(f"goes on at {until}" if self.reason == "budget" else f"asks once at {until}")
-        return "; ".join(parts)
+            return "asking once now"
+        if not until or self.reason == "budget":
+            return until and f"goes on at {until}"
+        # A moment that is over is no news: it waits for a file to ask with.
+        due = self.next_probe is not None and self.next_probe <= time.time()
+        return "asks once with the next file" if due else f"asks once at {until}"
 
 
 def facts(state: GateState) -> dict[str, Any]:

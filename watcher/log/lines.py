@@ -14,9 +14,10 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Collection, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
 import structlog
@@ -48,12 +49,13 @@ def configure(
     journal_socket: str = "",
     colors: bool | None = None,
     secrets: Iterable[str] = (),
+    without: Collection[str] = (),
 ) -> None:
     """Make every logger of the process write as `options` say; may be called again at a reload.
 
     `journal`: stderr is connected to the journal, so ``auto`` means ``journal``, and whatever is for the journal goes to
     `journal_socket` ("": journald's own, if `stream` is what journald hands out, a socket). `colors`: None means: if `stream` is
-    a terminal. `secrets`: strings that are masked in every line; see `masking`.
+    a terminal. `secrets`: strings that are masked in every line; see `masking`. `without`: events that somebody else tells.
     """
     stream = sys.stderr if stream is None else stream
     face = options.format
@@ -68,6 +70,7 @@ def configure(
     masked = masker([shape for secret in secrets for shape in (secret, json.dumps(secret)[1:-1])], _MASK)
     structlog.configure(
         processors=[
+            *([partial(_leave_out, frozenset(without))] if without else []),
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -99,6 +102,12 @@ def _is_socket(stream: TextIO) -> bool:
     except (OSError, ValueError):
         # Not a file, or a closed one.
         return False
+
+
+def _leave_out(events: Collection[str], _logger: object, _method: str, event: _Event) -> _Event:
+    if event.get("event") in events:
+        raise structlog.DropEvent
+    return event
 
 
 def _printable(_logger: object, _method: str, event: _Event) -> _Event:

@@ -585,7 +585,14 @@ def _given_up(error: RemedyError) -> JobError:
             hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
             reason=error.reason,
         )
-    return FileError(error.message, hint=error.hint, reason=error.reason)
+    return FileError(error.message, hint=error.hint or _NO_FORM_HINT, reason=error.reason)
+
+
+#: What to do about a recording that a server takes in no encoding, whatever reason it names.
+_NO_FORM_HINT: Final = (
+    "play it; if it does not play, export it again; if it does, ask the server's operator, or use another model or server, "
+    "and then watcher retry"
+)
 
 
 def _has_timecode(measured: media.Summary) -> bool:

@@ -79,7 +79,7 @@ def examine(
     if _is_locked_away(config, unit):
         return
     try:
-        endpoint = endpoint_of(config.settings)
+        endpoint = endpoint_of(config)
         require_key(endpoint)
     except ConfigError as error:
         yield Finding("settings", Grade.FAIL, error.message, error.hint)
@@ -276,6 +276,7 @@ def _listed(endpoint: Endpoint, status: int | None, message: str, models: tuple[
     if status in {401, 403}:
         said = "the key is refused" if endpoint.secret else "it wants a key"
         hint = "set the right one: WATCHER_API__KEY, or the credential api_key"
+        hint += f"; {endpoint.key_remark}" if endpoint.key_remark else ""
         yield Finding("endpoint", Grade.FAIL, f"{said} ({status}): {message}", hint)
     elif status is None or status >= 300:  # noqa: PLR2004 - whatever is no success
         yield Finding("endpoint", Grade.OK, f"it lists no models ({status}); many that transcribe well don't")

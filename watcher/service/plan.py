@@ -98,10 +98,16 @@ def _overridden(transcript: TranscriptSettings, sections: Sections) -> Transcrip
     return TranscriptSettings.model_validate({**transcript.model_dump(), **sections["transcript"]})
 
 
-def endpoint_of(settings: Settings) -> Endpoint:
-    """Give the server that the settings name. Raises ConfigError."""
-    api = settings.api
-    return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
+def endpoint_of(config: Config) -> Endpoint:
+    """Return the server that the settings name. Raises ConfigError."""
+    api = config.settings.api
+    return Endpoint(
+        url=api.url,
+        model=api.model,
+        key=api.key,
+        max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE),
+        key_remark=config.unused_key,
+    )
 
 
 def require_key(endpoint: Endpoint) -> None:
@@ -120,7 +126,7 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
     """
     settings = config.settings
     api = settings.api
-    endpoint = endpoint_of(settings)
+    endpoint = endpoint_of(config)
     if not keyless:
         require_key(endpoint)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]

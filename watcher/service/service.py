@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -374,13 +374,19 @@ def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
     return {"path": printable(path), "message": message, "hint": hint}
 
 
-def set_up_log(config: Config, surroundings: Surroundings, *, options: LogOptions | None = None) -> None:
-    """Configure logging as the settings say, with the key masked wherever it might turn up."""
+def set_up_log(
+    config: Config, surroundings: Surroundings, *, options: LogOptions | None = None, without: Collection[str] = ()
+) -> None:
+    """Configure logging as the settings say, with the key masked wherever it might turn up.
+
+    `options`: instead of those of the settings; `without`: events that are told by other means.
+    """
     configure(
         options or config.settings.log,
         journal=surroundings.journal,
         colors=False if surroundings.no_color else None,
         secrets=[config.settings.api.key.get_secret_value(), *passwords(config.settings.state.url)],
+        without=without,
     )
 
 
