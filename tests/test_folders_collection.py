@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,25 @@ def test_a_named_file_that_is_none_is_reported_for_what_it_is(tmp_path: Path, le
     collected = collect([], [(folder, str(tmp_path / name)) for name in names], ledger, stop=threading.Event())
 
     assert [left.reason for left in collected.left] == ["fifo", "symlink", "No such file or directory", "directory"]
+
+
+def test_what_looks_like_a_recording_and_is_not_taken_is_named_with_the_reason(
+    base: Path, ledger: Ledger, folder: Folder
+) -> None:
+    for name in ("memo.ds2", "notes.txt", ".hidden.ds2", "sub/old.WV", "no.ds2/a.txt"):
+        put(base / name)
+    (base / "link.mp3").symlink_to(put(base / "a.wav"))
+    (base / "link.txt").symlink_to(base / "a.wav")
+
+    collected = collect([folder], [], ledger, stop=threading.Event())
+    silenced = collect([replace(folder, exclude=("*.ds2", "sub/", "link*"))], [], ledger, stop=threading.Event())
+
+    assert {(os.path.relpath(os.fsdecode(left.path), base), left.reason) for left in collected.unwatched} == {
+        ("memo.ds2", "suffix"),
+        ("sub/old.WV", "suffix"),
+        ("link.mp3", "symlink"),
+    }
+    assert silenced.unwatched == ()
 
 
 def test_a_named_file_that_is_known_is_said_to_be(tmp_path: Path, ledger: Ledger) -> None:

@@ -1,6 +1,7 @@
 """One root: single paths, scans, the first start, and what goes to the ledger."""
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from containers import real
 from finding import Log, Time, wave
 
 from watcher.folders import Folder
@@ -158,6 +160,43 @@ def test_globs_of_the_folder_hold_for_scans_and_events_alike(base: Path, make: M
     end(root.full())
 
     assert queued(root, log) == {"take.wav", "memo.dss"}
+
+
+def test_what_looks_like_a_recording_and_is_not_taken_is_counted_until_it_goes(base: Path, make: Make) -> None:
+    paths = [put(base / name) for name in ("memo.ds2", "sub/memo.dss", "sub/x.txt")]
+    (base / "link.wav").symlink_to(put(base / "a.wav"))
+    root = make()
+    end(root.full())
+    before = root.passed_over
+
+    paths[0].unlink()
+    shutil.rmtree(base / "sub")
+    end(root.full())
+
+    assert before == 3
+    assert root.unwatched(10) == ((os.fsencode(base / "link.wav"), "symlink"),)
+
+
+@pytest.mark.parametrize("by_event", [False, True])
+def test_of_a_suffix_that_others_have_too_only_recordings_are_taken(
+    base: Path,
+    make: Make,
+    log: Log,
+    by_event: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    program = put(base / "index.ts", b"export const answer = 42;\n" * 100)
+    film = put(base / "film.ts", real("mpegts"))
+    root = make(quiet_seconds=0.0)
+
+    for path in (program, film) if by_event else ():
+        root.inspect(os.fsencode(path))
+    end(root.full())
+    first = queued(root, log)
+    program.write_bytes(real("mpegts"))
+    end(root.full())
+
+    assert first == {"film.ts"}
+    assert queued(root, log) == {"film.ts", "index.ts"}
 
 
 def test_roots_of_other_folders_inside_are_not_ours(base: Path, make: Make, log: Log) -> None:

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sounds
+from tools import attempt
 
 from watcher.errors import FileError
 from watcher.media import decode as room
 from watcher.media.decode import DECODERS, DEMUXERS, Recording
 from watcher.media.piece import RATE
 from watcher.media.source import Reader
+from watcher.settle import is_audio
 
 Samples = npt.NDArray[np.int16]
 
@@ -43,6 +45,49 @@ def delay(sound: Samples, truth: Samples) -> tuple[int, float]:
     place = int(np.argmax(correlation))
     alike = correlation[place] / np.sqrt((one @ one) * (two @ two))
     return (place if place < size // 2 else place - size), float(alike)
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        "3g2",
+        "ac3",
+        "aifc",
+        "au",
+        "avi",
+        "eac3",
+        "m2ts",
+        "m4b",
+        "m4v",
+        "mp2",
+        "mpg",
+        "mts",
+        "oga",
+        "ogv",
+        "ogx",
+        "qta",
+        "spx",
+        "ts",
+        "vob",
+        "wmv",
+    ],
+)
+def test_what_is_watched_by_its_suffix_is_decoded(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"talk.{suffix}"
+    sine = ("-f", "lavfi", "-i", "sine=frequency=300:sample_rate=48000:duration=2", "-ac", "1")
+    form = {
+        "qta": ("-f", "mov"),
+        "m4b": ("-f", "mp4"),
+        "aifc": ("-c:a", "pcm_alaw", "-f", "aiff"),
+        "ogx": ("-f", "ogg"),
+    }
+    rate = {"3g2": ("-c:a", "aac"), "spx": ("-c:a", "libspeex", "-ar", "16000")}
+    attempt(["ffmpeg", "-v", "error", *sine, *rate.get(suffix, ()), *form.get(suffix, ()), path])
+
+    found, _ = heard(path)
+
+    assert is_audio(path.name)
+    assert abs(len(found) / RATE - 2.0) < 0.3
 
 
 #: These do not say what their encoder put before the sound, so players play it, and captions must follow them.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from containers import real
+from containers import piped, real
 from finding import Log, Time, wave
 from structlog.testing import LogCapture
 
@@ -94,6 +94,42 @@ def test_a_whole_file_is_found_at_the_first_look(put: Put, table: Table) -> None
         seconds=1.0,
     )
     assert len(table.candidates) == 0
+
+
+@pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff", "caf", "flac", "mka", "webm", "wma"])
+def test_a_header_that_nobody_will_complete_is_waited_for_in_seconds(
+    put: Put, table: Table, time: Time, kind: str
+) -> None:
+    put("stream", piped(kind))
+
+    assert table.look("stream") is None
+    (waiting,) = table.candidates.waiting(10)
+    assert (waiting.reason, waiting.until) == (Reason.INCOMPLETE, round(time.wall + 10))
+    time.forward(10.0)
+    found = table.look("stream", arrived=False)
+
+    assert found is not None
+    assert found.suspect
+
+
+def test_a_file_that_bytes_are_missing_of_is_waited_for_as_before(put: Put, table: Table, time: Time) -> None:
+    put("talk.wav", wave(16_000)[:-1000])
+    table.look("talk.wav")
+    time.forward(599.0)
+
+    assert table.look("talk.wav", arrived=False) is None
+
+
+def test_a_header_that_somebody_may_complete_unseen_is_waited_for_as_before(
+    put: Put, table: Table, time: Time, tmp_path: Path, no_leases: None
+) -> None:
+    put("talk.wav", piped("wav"))
+    network = Table(tmp_path, time, network=True)
+    for each in (table, network):
+        each.look("talk.wav")
+    time.forward(599.0)
+
+    assert [each.look("talk.wav", arrived=False) for each in (table, network)] == [None, None]
 
 
 def test_inode_numbers_are_left_out_where_they_are_made_up(put: Put, tmp_path: Path, time: Time) -> None:

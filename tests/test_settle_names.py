@@ -45,6 +45,16 @@ def test_own_outputs_and_unfinished_names_are_nothing_to_us(name: str) -> None:
     assert Names().file(name) is Ruling.OTHER
 
 
+def test_of_the_suffixes_that_are_not_decoded_none_is_watched() -> None:
+    assert not any(is_audio(f"memo.{suffix}") for suffix in ("ds2", "dss", "gsm", "mxf", "wv", "aax"))
+    assert [Names(exclude=("*.ds2",)).passes_over(name) for name in ("a/memo.ds2", "a/memo.DSS", ".memo.dss")] == [
+        False,
+        True,
+        False,
+    ]
+    assert not Names(include=("*.dss",)).passes_over("memo.dss")
+
+
 @pytest.mark.parametrize(
     ("name", "ruling"),
     [

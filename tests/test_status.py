@@ -148,11 +148,65 @@ def test_a_daemon_names_what_is_not_whole_and_since_when_it_asks(state: Path, tm
         )
 
     whole = recording(folder / "whole.wav")
+    (folder / "memo.ds2").write_bytes(b"x" * 100)
     cut = folder / "cut.wav"
     cut.write_bytes(whole.read_bytes()[:-1000])
     with serving(script) as server, daemon(folder, state=state, environ={"WATCHER_API__URL": server.url}):
         eventually(lambda: shown() == ([str(cut)], [str(whole)]))
+        assert [one["passed_over"] for one in as_json("status")[1]["folders"]] == [1]
         answer.set()
+
+
+def test_what_looks_like_a_recording_and_is_not_taken_is_counted_and_named(
+    state: Path,
+    tmp_path: Path,
+    as_json: Json,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "memo.ds2").write_bytes(b"x" * 100)
+    (folder / "link.wav").symlink_to(recording(tmp_path / "talk.wav"))
+    with serving(hearing) as server:
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        code, batch = as_json("once", folder)
+        run(["once", str(folder)])
+        said = capsys.readouterr().out
+        _, found = as_json("check", folder)
+
+    assert (code, {(one["path"], one["reason"]) for one in batch["unwatched"]}) == (
+        0,
+        {(str(folder / "memo.ds2"), "suffix"), (str(folder / "link.wav"), "symlink")},
+    )
+    assert str(folder / "memo.ds2") in said
+    assert "convert it" in said
+    named = [one for one in found["findings"] if "cannot be taken" in one["message"]]
+    assert [(one["grade"], bool(one["hint"])) for one in named] == [("warn", True)] * 2
+    assert {"memo.ds2", "link.wav"} <= {
+        name for one in named for name in ("memo.ds2", "link.wav") if name in one["message"]
+    }
+
+
+def test_a_file_that_is_named_and_not_taken_is_told_in_a_sentence_and_ends_with_1(
+    state: Path,
+    tmp_path: Path,
+    as_json: Json,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    link, empty = tmp_path / "link.wav", tmp_path / "empty.wav"
+    link.symlink_to(recording(tmp_path / "talk.wav"))
+    empty.touch()
+    monkeypatch.setenv("WATCHER_API__URL", "http://127.0.0.1:1")
+
+    codes = [run(["once", str(path)]) for path in (link, empty)]
+    said = capsys.readouterr().err
+
+    assert codes == [1, 1]
+    assert "left, it is a symbolic link" in said
+    assert "-> symbolic links are not followed" in said
+    assert "left, it is empty so far" in said
 
 
 def test_once_says_beside_its_bar_what_it_waits_for() -> None:

@@ -12,12 +12,14 @@ from watcher.cli.main import INTERRUPTED
 from watcher.cli.options import configured, show, surroundings
 from watcher.cli.run import engine_settings
 from watcher.config import Config
+from watcher.folders import Left
 from watcher.log import printable
 from watcher.report import Problem, Result
 from watcher.report.status import Terms, warning_fields
 from watcher.service import Batch, Progress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
+from watcher.settle import UNWATCHED, Reason, sentence
 from watcher.text import hours
 
 #: A request that takes longer than so many seconds is spoken of.
@@ -101,16 +103,9 @@ def told(progress: Progress, *, elapsed: float) -> str:
 
 def _result(batch: Batch, terms: Terms) -> Result:
     problems = [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
-    problems += [
-        Problem(
-            "left",
-            f"{printable(left.path)}: left, {left.reason.replace('_', ' ')}"
-            + (f" ({left.detail})" if left.detail else ""),
-        )
-        for left in batch.left
-    ]
-    # A folder that does not answer was not looked at: nobody knows what is in it.
-    exit_code = 1 if batch.failed or any(left.reason == "lost" for left in batch.left) else 0
+    problems += [Problem("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left]
+    # A folder that does not answer was not looked at, and whoever names a file wants to know that it was not taken.
+    exit_code = 1 if batch.failed or any(left.named or left.reason == "lost" for left in batch.left) else 0
     if batch.held is not None:
         problems.append(Problem("held", batch.held.fact, batch.held.hint))
         exit_code = 4
@@ -140,6 +135,7 @@ def _result(batch: Batch, terms: Terms) -> Result:
             for path, error in batch.failed
         ],
         "left": [{"path": printable(left.path), "reason": left.reason, "detail": left.detail} for left in batch.left],
+        "unwatched": [{"path": printable(left.path), "reason": left.reason} for left in batch.unwatched],
         "known": [printable(path) for path in batch.known],
         "queued": batch.queued,
         "given_up": batch.given_up,
@@ -151,7 +147,45 @@ def _result(batch: Batch, terms: Terms) -> Result:
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
     went = f"{hours(batch.paid_seconds)} of it {terms.word}"
     text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
+    text = "\n".join([text, *_passed_over(batch)])
     return Result("once", data=data, text=text, errors=tuple(problems), exit_code=exit_code)
+
+
+def why_left(left: Left) -> str:
+    """Say why a file or a folder was not taken."""
+    if left.reason in set(Reason):
+        return f"left, {sentence(Reason(left.reason), left.detail)}"
+    words = _LEFT.get(left.reason, left.reason)
+    return f"left, {words}" + (f" ({left.detail})" if left.detail else "")
+
+
+def _left_hint(left: Left) -> str:
+    return UNWATCHED.get(left.reason, "")
+
+
+_LEFT: Final = {
+    "changed": "it changed",
+    "device": "it is a device, no file",
+    "directory": "it is a folder, no file",
+    "excluded": "it is excluded",
+    "fifo": "it is a pipe, no file",
+    "lost": "it is out of reach",
+    "socket": "it is a socket, no file",
+    "symlink": "it is a symbolic link",
+}
+#: So many files that look like recordings are named.
+_NAMED: Final = 5
+
+
+def _passed_over(batch: Batch) -> list[str]:
+    """Name what looks like a recording and was not taken, with the remedy of each kind once."""
+    if not batch.unwatched:
+        return []
+    names = [printable(left.path) for left in batch.unwatched[:_NAMED]]
+    more = len(batch.unwatched) - len(names)
+    lines = ["Not taken, though they look like recordings:", *(f"  {name}" for name in names)]
+    lines += [f"  and {more} more"] if more else []
+    return [*lines, *(f"  -> {UNWATCHED[why]}" for why in dict.fromkeys(left.reason for left in batch.unwatched))]
 
 
 def _rest(batch: Batch) -> list[tuple[int, str]]:

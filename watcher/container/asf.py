@@ -3,7 +3,7 @@
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration, misfit
+from watcher.container.inspection import Inspection, Verdict, duration, misfit, unfilled
 from watcher.container.source import Source
 
 MAGIC: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -43,6 +43,6 @@ def asf(source: Source) -> Inspection:
         return Inspection(Verdict.INCOMPLETE, "asf", None, "its header says nothing about the file")
     _, _, _, want, _, _, play, _, preroll, flags = properties
     if flags & _BROADCAST or not want:
-        return Inspection(Verdict.INCOMPLETE, "asf", None, "its length was never filled in")
+        return unfilled("asf")
     seconds = duration(play - preroll * _PER_MILLISECOND, _PER_SECOND)
     return misfit("asf", source.size, want) or Inspection(Verdict.COMPLETE, "asf", seconds, "", has_video)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration, misfit
+from watcher.container.inspection import Inspection, Verdict, duration, misfit, unfilled
 from watcher.container.source import Source
 from watcher.container.timecode import signs_are_timecode
 
@@ -52,7 +52,7 @@ def wav(source: Source) -> Inspection:
         # The sound's size alone is what was there at some moment of the recording.
         known = wave.data_size not in (0, _UNFILLED) and data_end <= source.size
         end = _chunks_end(source, data_end, big=big) if known else None
-        return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in", end=end)
+        return unfilled(form, end=end)
     lost = _lost_bytes(wave, source)
     # Of the two, the sound's size overflows a moment later.
     wave.data_size += lost if wave.data + wave.data_size + lost <= source.size else max(0, lost - _OVERFLOW)
@@ -175,7 +175,7 @@ def w64(source: Source) -> Inspection:
     """Sony Wave64: lengths are 64 bits, count their own header, and chunks begin at multiples of 8."""
     _, _, want = source.unpack(_W64_CHUNK, 0)
     if not 0 < want < _W64_LARGEST:
-        return Inspection(Verdict.INCOMPLETE, "w64", None, "its length was never filled in")
+        return unfilled("w64")
     if wrong := misfit("w64", source.size, want):
         return wrong
     fmt: tuple[int, ...] = ()
@@ -204,7 +204,7 @@ def aiff(source: Source) -> Inspection:
     """AIFF and AIFC."""
     length = source.unpack(_BIG, 0)[1]
     if length < _SMALLEST_FORM:
-        return Inspection(Verdict.INCOMPLETE, "aiff", None, "its length was never filled in")
+        return unfilled("aiff")
     pad = length & 1
     return misfit("aiff", source.size, _CHUNK_BYTES + length + pad, pad=pad) or Inspection(
         Verdict.COMPLETE, "aiff", _aiff_seconds(source)
@@ -227,7 +227,7 @@ def caf(source: Source) -> Inspection:
             break
         name, length = source.unpack(_CAF_CHUNK, position)
         if length < 0:  # -1: "to the end of the file", which a finished recording no longer says
-            return Inspection(Verdict.INCOMPLETE, "caf", None, "its length was never filled in")
+            return unfilled("caf")
         if name == b"caff" and sound.data:
             # Recordings joined end to end.
             return Inspection(Verdict.TRAILING, "caf", None, "longer than its header says", end=position)

@@ -6,7 +6,7 @@ from itertools import islice
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration
+from watcher.container.inspection import Inspection, Verdict, duration, unfilled
 from watcher.container.source import Source
 
 #: Smallest and largest block, smallest and largest frame (24 bits each); rate, channels, depth and samples packed; MD5.
@@ -46,7 +46,7 @@ def flac(source: Source, start: int = 0) -> Inspection:
     total = packed & ((1 << 36) - 1)
     # Also what an encoder leaves that writes into a pipe: it cannot come back to fill them in.
     if not total or md5 == _NO_MD5:
-        return Inspection(Verdict.INCOMPLETE, "flac", None, "its length was never filled in")
+        return unfilled("flac")
     largest_frame = int.from_bytes(frame) or _USUAL_FRAME
     tail = source.tail(min(largest_frame, _LARGEST_FRAME) + _SLACK + _ID3V1_BYTES)
     if tail[-_ID3V1_BYTES:].startswith(b"TAG"):

@@ -6,6 +6,8 @@ from typing import Final
 
 #: A header that claims more (some 115 days) is not believed.
 _LONGEST_SECONDS: Final = 1e7
+#: The reason of a header that was never completed.
+_UNFILLED: Final = "its length was never filled in"
 
 
 class Verdict(StrEnum):
@@ -48,6 +50,20 @@ class Inspection:
     end: int | None = None
     #: Offsets of the sound, and behind it, of a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; else None.
     sound: tuple[int, int] | None = None
+
+    @property
+    def unfilled(self) -> bool:
+        """Whether it is INCOMPLETE because a length was never filled in.
+
+        A writer that cannot go back in the file, or has ended too early, leaves it like this for good, and nothing in the file
+        tells it from one that is still written.
+        """
+        return self.reason == _UNFILLED
+
+
+def unfilled(form: str, *, end: int | None = None) -> Inspection:
+    """Return the verdict on a file whose header was never completed; `end` as in Inspection."""
+    return Inspection(Verdict.INCOMPLETE, form, None, _UNFILLED, end=end)
 
 
 def misfit(form: str, size: int, want: int, *, pad: int = 0) -> Inspection | None:

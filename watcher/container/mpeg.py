@@ -11,7 +11,7 @@ from functools import cache
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration
+from watcher.container.inspection import Inspection, Verdict, duration, unfilled
 from watcher.container.source import Source
 from watcher.container.tags import ID3V1_BYTES, skip_tags
 
@@ -149,7 +149,7 @@ _LARGEST_FRAME: Final = 1441
 def _tagged(stream: _Stream, length: int, frames: int) -> Inspection:
     form, end = stream.frame.form, stream.start + length
     if not length:
-        return Inspection(Verdict.INCOMPLETE, form, None, "its length was never filled in")
+        return unfilled(form)
     if end > stream.source.size:
         return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
     if stream.source.size - skip_tags(stream.source, end) > _LARGEST_FRAME:

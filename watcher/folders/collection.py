@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from watcher import reach
@@ -25,6 +26,8 @@ _WRITING: Final = 2.0
 #: Seconds between two looks at the clock while waiting.
 _TICK: Final = 0.25
 _LOOKS: Final = 200
+#: Files named at most that look like recordings and are not taken.
+_UNWATCHED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Left:
     #: "lost" for a folder whose mount hangs.
     reason: str
     detail: str = ""
+    #: A person named it.
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Collected:
     known: tuple[bytes, ...]
     #: Files that are being written, empty, unreadable, or no files.
     left: tuple[Left, ...]
+    #: Some of those that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
+    unwatched: tuple[Left, ...] = ()
 
 
 def collect(
@@ -171,11 +178,16 @@ class _Collection:
 
     def result(self) -> Collected:
         """Give what was found."""
-        left = [Left(candidate.path, str(candidate.reason), candidate.detail) for candidate in self._waiting()]
-        left += [
-            Left(path, "excluded", "by its name, or by the settings of the folder above") for path in self._excluded
+        named = {path for _, path in self._files}
+        left = [
+            Left(candidate.path, str(candidate.reason), candidate.detail, named=candidate.path in named)
+            for candidate in self._waiting()
         ]
-        left += [Left(path, "lost", reach.SILENT) for path in self._lost]
+        left += [
+            Left(path, "excluded", "by its name, or by the settings of the folder above", named=True)
+            for path in self._excluded
+        ]
+        left += [Left(path, "lost", reach.SILENT, named=True) for path in self._lost]
         waiting = {candidate.path for candidate in self._waiting()}
         settled = waiting.union(self._queued)
         known = []
@@ -184,10 +196,11 @@ class _Collection:
                 continue
             odd = root.oddity(path)
             if odd:
-                left.append(Left(path, odd))
+                left.append(Left(path, odd, named=True))
             else:
                 known.append(path)
-        return Collected(tuple(self._queued), tuple(known), tuple(left))
+        unwatched = (Left(path, why) for root in self._all() for path, why in root.unwatched(_UNWATCHED))
+        return Collected(tuple(self._queued), tuple(known), tuple(left), tuple(islice(unwatched, _UNWATCHED)))
 
     def _root(self, folder: Folder) -> Root:
         if folder not in self._known:

@@ -72,6 +72,8 @@ class FolderState:
     obstacles: tuple[Obstacle, ...] = ()
     #: Some of the files that wait, with the reason.
     incoming: tuple[Waiting, ...] = ()
+    #: Files that look like recordings and are not taken.
+    passed_over: int = 0
 
     def tell(self) -> None:
         """Log how the folder is watched, if it is there."""
@@ -165,6 +167,7 @@ class Post:
             unwatched=len(self._unwatched),
             hint="" if self.present else _WAITED_FOR,
             obstacles=self.root.obstacles(_OBSTACLES) if self.present else (),
+            passed_over=self.root.passed_over if self.present else 0,
             incoming=self.root.candidates.waiting(_OBSTACLES) if self.present else (),
         )
 

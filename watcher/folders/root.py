@@ -11,14 +11,14 @@ import os
 import stat
 import time
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, groupby, islice
 from typing import Final
 
 import structlog
 
-from watcher import tree
+from watcher import container, tree
 from watcher.folders.folder import Folder
 from watcher.folders.handover import Handover
 from watcher.folders.known import Known, directory_key, file_key, mark_of
@@ -28,6 +28,7 @@ from watcher.ledger.protocol import Ledger, Put
 from watcher.overrides import NAME
 from watcher.settle import (
     DEEPEST,
+    SHARED_SUFFIXES,
     UNREADABLE_HINT,
     Candidates,
     Quota,
@@ -37,6 +38,7 @@ from watcher.settle import (
     fingerprint,
     is_audio,
     is_placeholder,
+    looks_like_audio,
     too_deep,
 )
 
@@ -48,8 +50,11 @@ _OPENED: Final = 16
 #: A directory whose mtime is younger than this may change again without showing it: it is listed once more. FAT counts
 #: in steps of two seconds, most others in a few milliseconds.
 _RACY_NS: Final = 3_000_000_000
+#: Files of a directory that are named where they look like recordings and are not taken.
+_NAMED: Final = 20
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 _SETTINGS: Final = os.fsdecode(NAME)
 _CLOSED_HINT: Final = "let the service's user list it: chmod o+rx, or add the user to its group"
 #: The path is gone, or leads through a symbolic link, which is not followed.
@@ -78,6 +83,20 @@ class Tour:
     news: int = 0
     #: Directories that were not known, or are others now.
     strangers: int = 0
+
+
+@dataclass(slots=True)
+class Unwatched:
+    """Files of one directory that look like recordings and are not taken: how many, and some of them with the reason."""
+
+    count: int = 0
+    some: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, name: str, reason: str) -> None:
+        """Count one."""
+        self.count += 1
+        if len(self.some) < _NAMED:
+            self.some.append((name, reason))
 
 
 Scan = Generator[Tour, None, None]
@@ -118,6 +137,8 @@ class Root:
         self.directories: dict[bytes, Directory] = {}
         #: Directories that could not be listed, with the reason.
         self.closed: dict[bytes, str] = {}
+        #: What looks like a recording and is not taken, by directory.
+        self._unwatched: dict[bytes, Unwatched] = {}
         #: Roots of other folders inside this one: theirs, not ours.
         self.foreign: frozenset[bytes] = frozenset()
         #: The first scan of the first start is not over.
@@ -186,14 +207,14 @@ class Root:
             try:
                 with tree.directory(self.path, parent) as directory:
                     for path in wanted:
-                        self._look(directory, path)
+                        self._look(directory, path, asked=asked)
             except OSError as error:
                 for path in wanted:
                     self._out_of_reach(path, error)
             except ValueError:  # a path no kernel makes, such as a doubled slash
                 continue
 
-    def _look(self, directory: int, path: bytes) -> None:
+    def _look(self, directory: int, path: bytes, *, asked: bool) -> None:
         parent, name = os.path.split(path)
         try:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -201,7 +222,8 @@ class Root:
             self._out_of_reach(path, error)
         else:
             siblings = parent in self._unfinished or parent not in self.directories
-            self._regard(directory, parent, os.fsdecode(name), status, arrived=True, siblings=siblings)
+            if asked or not self._is_foreign(directory, parent, os.fsdecode(name), status):
+                self._regard(directory, parent, os.fsdecode(name), status, arrived=True, siblings=siblings)
 
     def _out_of_reach(self, path: bytes, error: OSError) -> None:
         if error.errno in _NOT_THERE:
@@ -254,6 +276,7 @@ class Root:
             if directory.generation < generation:
                 del self.directories[path]
         self._unfinished &= self.directories.keys()
+        self._unwatched = {path: files for path, files in self._unwatched.items() if path in self.directories}
         if self.first:
             self.flush()
             self._ledger.remember(self._memories[0], {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
@@ -340,6 +363,7 @@ class Root:
             except (FileNotFoundError, NotADirectoryError):
                 self.directories.pop(path, None)
                 self.closed.pop(path, None)
+                self._unwatched.pop(path, None)
                 continue
             except OSError as error:
                 self._shut(path, error)
@@ -354,6 +378,7 @@ class Root:
         key, inodes = directory_key(path), self.site(path, status.st_dev).inodes
         interesting, known, is_file = self.names.interesting, self.known.get, stat.S_ISREG
         files = placeholders = 0
+        unwatched = Unwatched()
         with os.scandir(directory) as entries:
             for count, entry in enumerate(entries, 1):
                 if count % _ENTRIES == 0:
@@ -374,20 +399,26 @@ class Root:
                         ):
                             continue
                         self._unknown(directory, path, name, seen, tour, arrived=arrived)
+                        self._pass_over(path, entry, unwatched)
                         if self._opened >= _OPENED:
                             self._opened = 0
                             yield tour
                         continue
-                    self._odd(path, name, seen)
+                    self._odd(path, name, seen, unwatched)
+                else:
+                    self._pass_over(path, entry, unwatched)
                 placeholders += is_placeholder(name)
                 if self.folder.recursive and entry.is_dir(follow_symlinks=False):
                     self._descend(path.rstrip(b"/") + b"/" + os.fsencode(name), below)
         tour.directories += 1
         tour.files += files
-        tour.strangers += self._listed(path, status, placeholders=placeholders > 0)
+        tour.strangers += self._listed(path, status, unwatched, placeholders=placeholders > 0)
 
-    def _listed(self, path: bytes, status: os.stat_result, *, placeholders: bool) -> bool:
+    def _listed(self, path: bytes, status: os.stat_result, unwatched: Unwatched, *, placeholders: bool) -> bool:
         """Note a directory as listed; say whether it was not known, or is another now."""
+        self._unwatched.pop(path, None)
+        if unwatched.count:
+            self._unwatched[path] = unwatched
         (self._unfinished.add if placeholders else self._unfinished.discard)(path)
         before = self.directories.get(path)
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
@@ -415,9 +446,19 @@ class Root:
     ) -> None:
         """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
-        if full not in self.candidates and self._wanted(self.relative(full)):
+        if full in self.candidates or not self._wanted(self.relative(full)):
+            return
+        if not self._is_foreign(directory, path, name, status):
             tour.news += 1
             self._regard(directory, path, name, status, arrived=arrived, siblings=True)
+
+    def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: Unwatched) -> None:
+        """Count a file whose name says that it is sound in a form that is not decoded here."""
+        name = entry.name
+        if not looks_like_audio(name) or not entry.is_file(follow_symlinks=False):
+            return
+        if self.names.passes_over(self.relative(_child(parent, name))):
+            unwatched.add(name, "suffix")
 
     # Judging what was found.
 
@@ -470,11 +511,36 @@ class Root:
             waited = 0.0 if candidate is None else self._monotonic() - candidate.seen
             self._handover.take(found, waited=waited, urgent=arrived)
 
-    def _odd(self, parent: bytes, name: str, status: os.stat_result) -> None:
-        """Speak of a thing that is named like a recording and is none."""
-        relative = self.relative(parent.rstrip(b"/") + b"/" + os.fsencode(name))
-        if is_audio(name) and self.names.file(relative) is Ruling.TAKE:
-            self._ignore(relative, _kind(status.st_mode))
+    def _is_foreign(self, directory: int, parent: bytes, name: str, status: os.stat_result) -> bool:
+        """Return whether a file shares its suffix with recordings and is none; then it is known until it changes."""
+        form = SHARED_SUFFIXES.get(os.path.splitext(name)[1].lower())  # noqa: PTH122 - a name
+        if form is None or not stat.S_ISREG(status.st_mode):
+            return False
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=directory)
+        except OSError:
+            # Whoever looks at it will say why.
+            return False
+        try:
+            if container.inspect(descriptor, status.st_size).format == form:
+                return False
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        stamp = fingerprint(status, self.site(parent, status.st_dev))
+        self.known.put(file_key(directory_key(parent), name), mark_of(stamp))
+        self._ignore(self.relative(_child(parent, name)), "no_recording", quiet=True)
+        return True
+
+    def _odd(self, parent: bytes, name: str, status: os.stat_result, unwatched: Unwatched | None = None) -> None:
+        """Speak of a thing that is named like a recording and is none; count a link."""
+        relative = self.relative(_child(parent, name))
+        if not is_audio(name) or self.names.file(relative) is not Ruling.TAKE:
+            return
+        self._ignore(relative, _kind(status.st_mode))
+        if unwatched is not None and stat.S_ISLNK(status.st_mode):
+            unwatched.add(name, "symlink")
 
     def _first_time(self, relative: str, reason: str) -> bool:
         key = hash((relative, reason))
@@ -518,6 +584,16 @@ class Root:
         files = (Obstacle(path, why, UNREADABLE_HINT) for path, why in self.candidates.unreadable.items())
         return tuple(islice(chain(closed, files), limit))
 
+    @property
+    def passed_over(self) -> int:
+        """Count the files that look like recordings and are not taken."""
+        return sum(files.count for files in self._unwatched.values())
+
+    def unwatched(self, limit: int) -> tuple[tuple[bytes, str], ...]:
+        """Return up to `limit` of them: the path, and the reason (see `settle.UNWATCHED`)."""
+        found = ((_child(path, name), why) for path, files in self._unwatched.items() for name, why in files.some)
+        return tuple(islice(found, limit))
+
     def site(self, directory: bytes, device: int) -> Site:
         """Say what can be relied on in a directory; by device, so that a mount below the root counts."""
         site = self._sites.get(device)
@@ -548,6 +624,10 @@ class Root:
             f"folder.{sha256(name).hexdigest()[:32]}" for name in (self._ledger.common(self.path), self.path)
         )
         return common, path
+
+
+def _child(parent: bytes, name: str) -> bytes:
+    return parent.rstrip(b"/") + b"/" + os.fsencode(name)
 
 
 def _kind(mode: int) -> str:

@@ -15,7 +15,7 @@ from watcher.folders.folder import Folder
 from watcher.folders.mounts import Kind, Mounts
 from watcher.folders.post import PROBE_PREFIX, How
 from watcher.folders.watch import REMEDIES, Hint, Inbox, Watch
-from watcher.settle import Writer, writer
+from watcher.settle import Ruling, Writer, is_audio, writer
 
 #: Seconds to wait for the probe file's event.
 _WAIT: Final = 2.0
@@ -47,6 +47,8 @@ class ProbeResult:
     directories: int
     watch_limit: int | None
     instance_limit: int | None
+    #: Paths of files that look like recordings and are not taken, by the reason (see `settle.UNWATCHED`).
+    unwatched: dict[str, list[bytes]]
 
 
 def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) -> ProbeResult:
@@ -75,6 +77,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
             directories=_directories(folder, path) if not reason else 0,
             watch_limit=_limit("max_user_watches"),
             instance_limit=_limit("max_user_instances"),
+            unwatched=_unwatched(folder, path) if not reason else {},
         )
     finally:
         mounts.close()
@@ -191,6 +194,27 @@ def _directories(folder: Folder, path: bytes) -> int:
         with suppress(OSError), os.scandir(pending.pop()) as entries:
             pending.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
     return count
+
+
+def _unwatched(folder: Folder, path: bytes) -> dict[str, list[bytes]]:
+    """Return what looks like a recording and is not taken, where a daemon would look."""
+    names, found = folder.names(), dict[str, list[bytes]]()
+    prefix = path.rstrip(b"/") + b"/"
+    pending, count = [path], 0
+    while pending and count < _COUNTED:
+        count += 1
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                relative = os.fsdecode(entry.path[len(prefix) :])
+                if entry.is_dir(follow_symlinks=False):
+                    if folder.recursive and names.enters(relative):
+                        pending.append(entry.path)
+                elif entry.is_symlink():
+                    if is_audio(relative) and names.file(relative) is Ruling.TAKE:
+                        found.setdefault("symlink", []).append(entry.path)
+                elif names.passes_over(relative):
+                    found.setdefault("suffix", []).append(entry.path)
+    return found
 
 
 def _limit(name: str) -> int | None:

@@ -20,8 +20,10 @@ from watcher.errors import ConfigError, JobError, Remedy, RemedyError, StateErro
 from watcher.fleet import Host
 from watcher.folders import Folder, How, ProbeResult, probe
 from watcher.ledger import holder, open_ledger
+from watcher.log import printable
 from watcher.report.unit import KEY, Unit
 from watcher.service.plan import endpoint_of, folder_for, require_key
+from watcher.settle import UNWATCHED
 
 #: The bundled clip that `--paid` sends.
 _CLIP: Final = "second.flac"
@@ -31,6 +33,8 @@ _FREE_BYTES: Final = 1 * _GIBIBYTE
 _CERTIFICATE_DAYS: Final = 14.0
 #: Retry times and the day's budget go by the clock; TLS fails long before an hour.
 _CLOCK_SECONDS: Final = 60.0
+#: So many files that look like recordings are named.
+_NAMED: Final = 5
 #: The setting of the key.
 _SETTING: Final = "api.key"
 #: Part of the watch limit that one service should not exceed.
@@ -193,6 +197,11 @@ def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
         result.leases, (Grade.OK, "are not to be had here: a file whose end can't be proved waits for quiet", "")
     )
     yield Finding("folder", grade, f"{name}: read leases {said}", hint)
+    for why, paths in result.unwatched.items():
+        named = ", ".join(printable(path) for path in paths[:_NAMED])
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        look = "look like recordings" if len(paths) > 1 else "looks like a recording"
+        yield Finding("folder", Grade.WARN, f"{named}{more} {look} and cannot be taken", UNWATCHED[why])
     if result.free_bytes is not None and result.free_bytes < _FREE_BYTES:
         yield Finding(
             "folder", Grade.WARN, f"{name}: {result.free_bytes / _GIBIBYTE:.2f} GiB are free", "make room on that disk"

@@ -379,9 +379,9 @@ def summary(report: StatusReport) -> list[str]:
     for folder in report.service.get("folders", ()):
         why = f": {folder['why']}" if folder.get("why") else ""
         lines.append(f"  watches {folder['path']} ({folder['how']}{why})")
-        if ignored := folder.get("ignored"):
-            are = "files that look like recordings are" if ignored > 1 else "file that looks like a recording is"
-            lines.append(f"    {ignored} {are} not watched: watcher check names them")
+        if count := folder.get("passed_over"):
+            look, them = ("files look like recordings", "them") if count > 1 else ("file looks like a recording", "it")
+            lines.append(f"    {count} {look} and cannot be taken: watcher check names {them}")
     word, tally = report.terms.word, report.tally
     lines.append(
         f"  {hours(tally.audio_seconds)} transcribed: {hours(tally.paid_seconds)} {word}, "

@@ -67,6 +67,8 @@ class Batch:
     left: list[Left] = field(default_factory=list)
     #: Named files whose transcript is there already.
     known: list[bytes] = field(default_factory=list)
+    #: Some of the files that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
+    unwatched: list[Left] = field(default_factory=list)
     #: Still queued at the end.
     queued: int = 0
     #: Why the queue was left, if the server holds everything up.
@@ -215,6 +217,7 @@ class _Run:
             # It hung until now, and another one has looked at the rest meanwhile.
             return
         self.batch.left.extend(collected.left)
+        self.batch.unwatched.extend(collected.unwatched)
         self.batch.left.extend(Left(root, "lost", reach.SILENT) for root in places.lost)
         for path in collected.known:
             record = ledger.lookup(path)

@@ -181,6 +181,7 @@ class Service:
                 "why": folder.why,
                 "waiting": folder.waiting,
                 "hint": folder.hint,
+                "passed_over": folder.passed_over,
             }
             for folder in states
         ]

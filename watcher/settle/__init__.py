@@ -16,7 +16,19 @@ from watcher.settle.candidates import (
     fingerprint,
 )
 from watcher.settle.lease import Writer, hollow, writer
-from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, PRESETS, Names, Ruling, is_audio, is_placeholder, too_deep
+from watcher.settle.names import (
+    AUDIO_SUFFIXES,
+    DEEPEST,
+    PRESETS,
+    SHARED_SUFFIXES,
+    UNWATCHED,
+    Names,
+    Ruling,
+    is_audio,
+    is_placeholder,
+    looks_like_audio,
+    too_deep,
+)
 from watcher.settle.quota import Quota
 from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, gather, sentence
 
@@ -24,7 +36,9 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "DEEPEST",
     "PRESETS",
+    "SHARED_SUFFIXES",
     "UNREADABLE_HINT",
+    "UNWATCHED",
     "Candidate",
     "Candidates",
     "Decision",
@@ -45,6 +59,7 @@ __all__ = [
     "hollow",
     "is_audio",
     "is_placeholder",
+    "looks_like_audio",
     "sentence",
     "too_deep",
     "writer",

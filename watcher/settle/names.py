@@ -14,11 +14,56 @@ from typing import Final
 
 from watcher.spelling import composed
 
-#: Sent as they are: the first nine; converted first: the others.
+#: Sent as they are: the first nine; converted first: the others. Whatever `media` decodes, under the names it is met with.
 AUDIO_SUFFIXES: Final = frozenset(
     (
         *("flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm"),
         *("aac", "aif", "aiff", "caf", "opus", "wma", "mka", "mkv", "mov", "amr", "w64", "rf64", "bwf", "3gp"),
+        *(
+            "3g2",
+            "ac3",
+            "aifc",
+            "au",
+            "avi",
+            "eac3",
+            "m2ts",
+            "m4b",
+            "m4v",
+            "mp2",
+            "mpg",
+            "mts",
+            "oga",
+            "ogv",
+            "ogx",
+            "qta",
+        ),
+        *("spx", "ts", "vob", "wmv"),
+    )
+)
+
+#: Sound or film by their suffix, which `media` does not decode: they are counted and named, so that nobody waits in vain.
+_NOT_DECODED: Final = frozenset(
+    (
+        *(
+            "aa",
+            "aax",
+            "aaxc",
+            "act",
+            "ape",
+            "dct",
+            "dff",
+            "ds2",
+            "dsf",
+            "dss",
+            "dts",
+            "dv",
+            "dvf",
+            "flv",
+            "gsm",
+            "m4p",
+            "m4r",
+        ),
+        *("mlp", "mpc", "msv", "mxf", "ra", "rm", "rmvb", "sd2", "shn", "snd", "tak", "thd", "tta", "voc", "vox", "wv"),
     )
 )
 
@@ -162,6 +207,12 @@ class Names:
             return Ruling.TEMPORARY
         return Ruling.TAKE
 
+    def passes_over(self, relative: str) -> bool:
+        """Return whether a file is sound or film by its name, and not taken because that form is not decoded here."""
+        name = relative.rpartition("/")[2]
+        unwanted = name.startswith(".") or self._include.file(relative) or self._exclude.file(relative)
+        return looks_like_audio(name) and not unwanted
+
     def enters(self, relative: str) -> bool:
         """Say whether the directory at that path relative to the root is looked into."""
         name = relative.rpartition("/")[2]
@@ -182,6 +233,21 @@ class Names:
 def too_deep(relative: str) -> bool:
     """Say whether a directory is nested so deeply that it is not looked into, whatever its name."""
     return relative.count("/") >= DEEPEST
+
+
+#: Suffixes that are not those of recordings alone (TypeScript, Qt's translations), and the format of a recording.
+SHARED_SUFFIXES: Final = {".ts": "mpegts"}
+
+#: What to do about a file that looks like a recording and is not taken, by the reason.
+UNWATCHED: Final = {
+    "suffix": "sound in this form cannot be decoded here: convert it, for example ffmpeg -i old.ds2 new.flac",
+    "symlink": "symbolic links are not followed: put the file itself here, or name the folder that it lies in",
+}
+
+
+def looks_like_audio(name: str) -> bool:
+    """Return whether a file's name says sound or film, but in a form that is not decoded here."""
+    return "." in name and name.rpartition(".")[2].lower() in _NOT_DECODED
 
 
 def is_audio(name: str) -> bool:

@@ -14,6 +14,9 @@ _QUIET_WITHOUT_LEASE: Final = 5.0
 #: On network mounts a writer on another machine is invisible and copies pause: for provable ends, and for others.
 _QUIET_NETWORK_COMPLETE: Final = 10.0
 _QUIET_NETWORK: Final = 30.0
+#: The same where a header was never completed, though the kernel says that nobody writes here: whoever streams a recording
+#: (a browser's recorder, ffmpeg into a pipe) leaves it like this for good, but an upload in parts pauses for seconds.
+_QUIET_UNFILLED: Final = 10.0
 #: First and longest wait until the next look, by doubling. The end of most waits is an event; in a directory that has
 #: just been made there may be none, so the first looks come soon.
 _WRITER_LOOKS: Final = (0.05, 30.0)
@@ -113,7 +116,7 @@ def decide(evidence: Evidence, rules: Rules, past: Past, *, quiet: float) -> Dec
         return Decision(wait=past.backoff(Reason.WRITER, _WRITER_LOOKS), reason=Reason.WRITER)
     verdict, detail = evidence.inspection.verdict, evidence.inspection.reason
     if verdict is Verdict.INCOMPLETE:
-        left = max(rules.incomplete_after, _quiet_needed(evidence, rules)) - quiet
+        left = max(_incomplete_for(evidence, rules), _quiet_needed(evidence, rules)) - quiet
         if left > 0:
             wait = min(left, past.backoff(Reason.INCOMPLETE, _INCOMPLETE_LOOKS))
             return Decision(wait=wait, reason=Reason.INCOMPLETE, detail=detail, left=left)
@@ -144,6 +147,14 @@ def patience(reason: Reason, past: Past, detail: str = "") -> Decision:
     """Decide where there is nothing to examine: an empty file, a placeholder, one that cannot be read."""
     bounds = _EMPTY_LOOKS if reason is Reason.EMPTY else _OTHER_LOOKS
     return Decision(wait=past.backoff(reason, bounds), reason=reason, detail=detail)
+
+
+def _incomplete_for(evidence: Evidence, rules: Rules) -> float:
+    """Return for how long an incomplete file is waited for: until bytes come, or its header is completed."""
+    nobody = evidence.writer is Writer.NONE and not evidence.network
+    if nobody and evidence.inspection.unfilled:
+        return min(rules.incomplete_after, _QUIET_UNFILLED)
+    return rules.incomplete_after
 
 
 def _quiet_needed(evidence: Evidence, rules: Rules) -> float:
