@@ -9,10 +9,12 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from command_scene import Commands, commands, configured
 from daemon import watcher
 from scripted import Reply, serving
 from test_service import recording
@@ -189,3 +191,51 @@ def test_without_a_command_the_help_is_printed_as_it_is(terminal: Terminal) -> N
 def test_no_type_of_python_is_in_any_help(terminal: Terminal) -> None:
     for command in (["run"], ["once"], ["render"], ["engine"], ["state", "copy"], ["lint"], ["retry"], ["check"]):
         assert "<" not in terminal.run(*command, "--help")[1].replace("0<=x<=65535", "")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    with commands(tmp_path, monkeypatch, capsys) as made:
+        yield made
+
+
+def test_lint_says_what_it_was_given_and_counts_as_people_do(here: Commands) -> None:
+    one, nothing = here.folder / "one.srt", here.folder / ".bashrc"
+    one.write_text("1\n00:00:01,000 --> 00:00:03,000\nFine.\n")
+    nothing.write_text("export A=1\nalias b='c'\n" * 20)
+
+    assert here.said("lint", one) == (0, f"{one}: 1 caption, every rule is kept")
+    one.write_text("1\n00:00:01,000 --> 00:00:01,100\nMuch too short.\n")
+    assert here.said("lint", one)[1].startswith(f"{one}: 1 of 1 caption breaks a rule")
+    assert here.said("lint", nothing) == (
+        1,
+        f"watcher: {nothing} has no captions: it is no subtitle file -> lint takes .srt and .vtt",
+    )
+    code, said = here.said("lint", here.folder)
+    assert (code, said) == (
+        1,
+        f"watcher: {here.folder} is a folder -> name the files in it: watcher lint {here.folder}/*.srt",
+    )
+
+
+def test_check_counts_directories_as_people_do(here: Commands) -> None:
+    assert "folder: 1 directory to watch, of" in here.said("check", here.folder)[1]
+    (here.folder / "below").mkdir()
+    assert "folder: 2 directories to watch, of" in here.said("check", here.folder)[1]
+
+
+def test_nothing_is_said_to_be_taken_up_where_nothing_was_put_back(here: Commands) -> None:
+    here("once", here.folder)
+
+    assert "put back" in here.said("retry", "--failed")[1]
+    assert "taken up" not in here.said("retry", "--failed")[1]
+
+
+def test_a_recording_that_was_moved_is_shown_where_it_is(here: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, here.folder, after="move:done/")
+    recording(here.folder / "talk.wav")
+    here("once")
+
+    assert f"{here.folder}/done/talk.wav " in here.said("status")[1]
+    (entry,) = here("status")[1]["data"]["recent"]
+    assert (entry["path"], entry["moved_to"]) == (f"{here.folder}/talk.wav", f"{here.folder}/done/talk.wav")

@@ -20,7 +20,7 @@ from sounds import decode, encode, speech, speechlike
 
 from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError, JobError, PassingError
-from watcher.job import Cut
+from watcher.job import Cut, Job
 from watcher.media import MediaOptions
 from watcher.worker import Beat
 
@@ -86,6 +86,24 @@ def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_pa
 
         assert len(heard.content.cuts) == len(kept) > 1
         assert [made.ledger.cuts(*key) for key in set(kept)] == [()]
+
+
+def test_of_how_many_pieces_a_recording_has_the_estimate_is_told_from_the_first_on(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = speechlike(tmp_path / "talk.wav", seconds=150)
+    with scene(lambda _: ANSWER, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30), places=2) as (made, _):
+        progress = made.ledger.progress
+
+        def watched(job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
+            told.append((piece, pieces))
+            progress(job, piece=piece, pieces=pieces, seconds_done=seconds_done)
+
+        vars(made.ledger)["progress"] = watched
+        heard = made.hear(path)
+
+    real = len(heard.content.cuts)
+    assert told[0][1] >= real - 1 > 1
+    assert told[-1] == (real, real)
 
 
 def test_who_waits_for_what_was_asked_before_a_failure_is_alive(

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from watcher.config import load
-from watcher.report import fold
+from watcher.report import fold, live
 from watcher.report.doctor import Grade, examine, text
 from watcher.report.unit import Unit, installed, parsed
 
@@ -114,3 +115,32 @@ def test_a_recipe_can_be_pasted_from_a_narrow_terminal(unit: Unit) -> None:
     recipe = unit.recipe(["/opt/watcher/bin/watcher", "check"])
 
     assert fold(f"      -> as the service:\n{recipe}", 40).partition("\n")[2] == recipe
+
+
+WIDE = "watcher: held since 08:00:00: 无效的令牌，该令牌额度已用尽 (HTTP 401); check api.key, then watcher resume"
+
+
+@pytest.mark.parametrize("width", [20, 33, 40, 60, 80])
+def test_no_line_is_wider_than_the_terminal_also_with_characters_of_two_columns(width: int) -> None:
+    lines = fold(f"  -> {WIDE}", width).split("\n")
+
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(f"->{WIDE}".split())
+    assert all(line.startswith("     ") for line in lines[1:])
+    assert not any(line.lstrip().startswith(("，", ")")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "a  b", "  -> one two", "x" * 50, "/srv/录音/" + "长" * 50, "表" * 9, "é́́" * 30]
+)
+def test_what_fits_stays_as_it_is_and_what_is_one_word_stays_whole(text: str) -> None:
+    assert fold(text, 400) == text
+    assert fold(text, 20).replace("\n", "").split() == text.split() or "表" in text
+
+
+def test_names_of_two_columns_are_cut_to_the_width() -> None:
+    for width in range(12, 60):
+        shown = live._cut("/srv/录音/二零二六年十一月二十八日的会议记录，第一部分.wav", width)
+
+        assert cell_len(shown) in {width, width - 1} or "…" not in shown
+        assert cell_len(shown) <= width

@@ -8,7 +8,7 @@ import html
 import re
 import unicodedata
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise, takewhile
 from typing import Final
 
 #: Combining marks that may follow each other (UAX #15, section 13, Stream-Safe Text Format). No language needs ten.
@@ -43,14 +43,11 @@ def unescaped(text: str) -> str:
     return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
 
 
-#: Takes the place of every mark while runs are looked for.
-_MARK: Final = "\u0300"
-_LONG_RUN: Final = re.compile(f"{_MARK}{{{MOST_MARKS + 1},}}")
-#: Beyond the last character there is; Python makes no integer of thousands of digits, and raises a ValueError.
-_LONG_REFERENCE: Final = re.compile(r"&#[0-9]{9,}+;?")
+def counted(number: int, word: str, plural: str = "") -> str:
+    """Return a number and what it counts: ``1 file``, ``2 files``; `plural` where it is not the word with an s."""
+    return f"{number} {word if number == 1 else plural or word + 's'}"
 
 
-@lru_cache(maxsize=4096)
 def hours(seconds: float) -> str:
     """Write seconds of audio as people say them: 42 s, 3 min 20 s, 2 h 05 min."""
     whole = round(seconds)
@@ -60,6 +57,39 @@ def hours(seconds: float) -> str:
     return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
 
 
+def share(part: float, whole: float) -> str:
+    """Write the part of some seconds of audio: as the whole, where it is all of it but for less than a second."""
+    return hours(whole if part and abs(whole - part) < 1 else part)
+
+
+def columns(text: str) -> int:
+    """Return the columns of a terminal that a text takes: two for a character of full width, none for a combining one."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def cut_to(text: str, width: int) -> str:
+    """Return as much of a text's beginning as fits into `width` columns of a terminal."""
+    if columns(text) <= width:
+        return text
+    fits = takewhile(lambda end: end <= width, accumulate(map(_columns, text)))
+    return text[: sum(1 for _ in fits)]
+
+
+#: Takes the place of every mark while runs are looked for.
+_MARK: Final = "\u0300"
+_LONG_RUN: Final = re.compile(f"{_MARK}{{{MOST_MARKS + 1},}}")
+#: Beyond the last character there is; Python makes no integer of thousands of digits, and raises a ValueError.
+_LONG_REFERENCE: Final = re.compile(r"&#[0-9]{9,}+;?")
+
+
+@lru_cache(maxsize=4096)
+def _columns(character: str) -> int:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 2
+    return 0 if unicodedata.category(character) in {"Mn", "Me", "Cf"} else 1
+
+
+@lru_cache(maxsize=4096)
 def _is_mark(character: str) -> bool:
     """Return whether a character is a mark, or one that normalization (NFKD) takes apart into some, as U+FF9E."""
     if character < _MARK:

@@ -1,19 +1,24 @@
 """`watcher demo`: the real daemon at work on a bundled clip, offline and without a key."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from watcher.errors import StateError
 
 _CLIP = "demo.flac"
 #: Enough for the slowest board; on a PC it takes a few seconds.
-_PATIENCE = 180.0
+_PATIENCE: Final = 180.0
+#: What the daemon promises for its end, drain_seconds and 10 s, and a little.
+_DRAIN: Final = 80.0
 
 
 def demo() -> int:
@@ -28,12 +33,13 @@ def demo() -> int:
         say(f"A folder, and the daemon that watches it:\n  $ watcher run {folder} --offline")
         daemon = _start(folder, state=Path(name) / "state")
         try:
-            _await_line(daemon, " ready (")
+            log = lines(daemon, seconds=_PATIENCE)
+            await_line(log, " ready (")
             say(f"A recording arrives:\n  $ cp {_CLIP} {folder}/talk.flac")
             _arrive(folder)
-            _await_line(daemon, " done: talk.flac")
+            await_line(log, " done: talk.flac")
         finally:
-            code = _end(daemon)
+            code = end(daemon, seconds=_DRAIN)
         if code != 0:
             raise StateError(f"the daemon ended with exit {code}", hint="its log is above")
         for suffix in ("srt", "txt"):
@@ -51,7 +57,7 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def _start(folder: Path, *, state: Path) -> "subprocess.Popen[str]":
+def _start(folder: Path, *, state: Path) -> "subprocess.Popen[bytes]":
     # The demo shows the program as it comes: settings of this user or this machine have no part in it.
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER_", "OPENAI_"))}
     return subprocess.Popen(
@@ -61,25 +67,33 @@ def _start(folder: Path, *, state: Path) -> "subprocess.Popen[str]":
         ],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
         env=environ,
         process_group=0,
     )
 
 
-def _await_line(daemon: "subprocess.Popen[str]", words: str) -> None:
-    """Pass the daemon's log on to the person until a line bears these words."""
+def lines(daemon: "subprocess.Popen[bytes]", *, seconds: float) -> Iterator[str]:
+    """Yield the lines of the daemon's log until it ends, or for so many seconds, also where the daemon says nothing."""
     stream = daemon.stderr
     if stream is None:  # pragma: no cover - it was asked for as a pipe
         raise StateError("the daemon has no log")
-    deadline = time.monotonic() + _PATIENCE
-    for line in stream:
-        sys.stderr.write(f"  {line}")
+    deadline, rest = time.monotonic() + seconds, b""
+    while select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = os.read(stream.fileno(), 1 << 16)
+        if not part:
+            return
+        *complete, rest = (rest + part).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in complete)
+
+
+def await_line(log: Iterator[str], words: str) -> None:
+    """Pass the daemon's log on to the person until a line bears these words. Raises StateError when none does."""
+    for line in log:
+        sys.stderr.write(f"  {line}\n")
         sys.stderr.flush()
         if words in line:
             return
-        if time.monotonic() > deadline or " failed: " in line:
+        if " failed: " in line:
             break
     raise StateError(f"the daemon did not say {words.strip()!r}", hint="its log is above")
 
@@ -89,8 +103,13 @@ def _arrive(folder: Path) -> None:
     (folder / "talk.flac").write_bytes(clip)
 
 
-def _end(daemon: "subprocess.Popen[str]") -> int:
+def end(daemon: "subprocess.Popen[bytes]", *, seconds: float) -> int:
+    """Ask the daemon to end, and pass the rest of its log on; return its exit code. One that does not end in time is killed."""
     daemon.send_signal(signal.SIGTERM)
-    _, rest = daemon.communicate(timeout=_PATIENCE)
-    sys.stderr.writelines(f"  {line}\n" for line in rest.splitlines())
+    try:
+        _, rest = daemon.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        _, rest = daemon.communicate()
+    sys.stderr.writelines(f"  {line}\n" for line in rest.decode("utf-8", "replace").splitlines())
     return daemon.returncode

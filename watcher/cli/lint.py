@@ -9,6 +9,7 @@ from watcher.errors import UsageError
 from watcher.lint import Report
 from watcher.lint import lint as examine
 from watcher.report import Problem, Result
+from watcher.text import counted
 
 _WORST = 3
 
@@ -22,24 +23,36 @@ def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | N
         try:
             reports[str(file)] = examine(file, rules=rules)
         except OSError as exc:
-            problems.append(Problem("unreadable", f"{file} cannot be read: {exc.strerror}", "check the name"))
+            problems.append(_unreadable(file, exc))
         except ValueError as exc:
             raise UsageError(f"{file}: {exc}", hint="lint takes .srt and .vtt") from exc
+    problems += [_nothing_in(name) for name, report in reports.items() if not report.captions and not report.ok]
     clean = not problems and all(report.ok for report in reports.values())
     result = Result(
         "lint",
         data={"files": {name: asdict(report) for name, report in reports.items()}},
-        text="\n".join(_text(name, report) for name, report in reports.items()),
+        text="\n".join(_text(name, report) for name, report in reports.items() if report.captions or report.ok),
         errors=tuple(problems),
         exit_code=0 if clean else 1,
     )
     return show(result, as_json=as_json)
 
 
+def _unreadable(file: Path, error: OSError) -> Problem:
+    if isinstance(error, IsADirectoryError):
+        return Problem("unreadable", f"{file} is a folder", f"name the files in it: watcher lint {file}/*.srt")
+    return Problem("unreadable", f"{file} cannot be read: {error.strerror}", "check the name")
+
+
+def _nothing_in(name: str) -> Problem:
+    return Problem("no_captions", f"{name} has no captions: it is no subtitle file", "lint takes .srt and .vtt")
+
+
 def _text(name: str, report: Report) -> str:
+    captions = counted(report.captions, "caption")
     if report.ok:
-        return f"{name}: {report.captions} captions, every rule is kept"
-    lines = [f"{name}: {report.offending} of {report.captions} captions break a rule"]
+        return f"{name}: {captions}, every rule is kept"
+    lines = [f"{name}: {report.offending} of {captions} {'breaks' if report.offending == 1 else 'break'} a rule"]
     for rule in report.rules:
         if not rule.count:
             continue

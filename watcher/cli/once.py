@@ -20,7 +20,7 @@ from watcher.service import Batch, Progress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
 from watcher.settle import UNWATCHED, Reason, sentence
-from watcher.text import hours
+from watcher.text import hours, share
 
 #: A request that takes longer than so many seconds is spoken of.
 _LONG: Final = 10.0
@@ -145,7 +145,7 @@ def _result(batch: Batch, terms: Terms) -> Result:
     }
     parts = [f"{len(batch.done)} done"]
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
-    went = f"{hours(batch.paid_seconds)} of it {terms.word}"
+    went = f"{share(batch.paid_seconds, audio)} of it {terms.word}"
     text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
     text = "\n".join([text, *_passed_over(batch)])
     return Result("once", data=data, text=text, errors=tuple(problems), exit_code=exit_code)

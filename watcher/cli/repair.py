@@ -35,7 +35,7 @@ def retry(
     problems: tuple[Problem, ...] = ()
     if paths and not back:
         problems = (Problem("unknown", "no failed file is known there", "watcher status lists the failed ones"),)
-    text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{_who(loaded)}"])
+    text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{_who(loaded) if back else ''}"])
     result = Result(
         "retry",
         data={"put_back": [printable(path) for path in back]},

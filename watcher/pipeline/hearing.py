@@ -393,6 +393,7 @@ class Hearing:
             try:
                 questions = [self._question]
                 for piece in self._logged(cutting):
+                    requests.expected = cutting.opening.pieces if cutting.opening is not None else 0
                     ledger.keep_cut(self._sketch, key, piece.cut)
                     if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
                         requests.finish(self._beat)
@@ -618,6 +619,8 @@ class _Requests:
         self._answers: dict[int, Transcript] = {}
         self._running: dict[Future[tuple[Transcript, bool]], media.Piece] = {}
         self._cached: set[int] = set()
+        #: Pieces that the recording will probably have, for people to see how far it is; 0: nobody knows.
+        self.expected = 0
 
     @property
     def cached(self) -> frozenset[int]:
@@ -646,7 +649,8 @@ class _Requests:
         self._collect({future for future in self._running if future.done()})
 
     def finish(self, beat: Beat) -> None:
-        """Wait for every answer. Raises what the first failed request met."""
+        """Wait for every answer: there are no more pieces. Raises what the first failed request met."""
+        self.expected = 0
         while self._running:
             # Each request gives signs of life of its own, so however long this takes, it is no hang.
             beat(2 * _SPELL)
@@ -681,7 +685,7 @@ class _Requests:
         self._tools.ledger.progress(
             self._job,
             piece=len(heard),
-            pieces=len(self._pieces),
+            pieces=max(self.expected, len(self._pieces)),
             seconds_done=sum(piece.seconds for piece in heard),
         )
 

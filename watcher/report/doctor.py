@@ -24,6 +24,7 @@ from watcher.log import printable
 from watcher.report.unit import KEY, Unit
 from watcher.service.plan import endpoint_of, folder_for, require_key
 from watcher.settle import UNWATCHED
+from watcher.text import counted
 
 #: The bundled clip that `--paid` sends.
 _CLIP: Final = "second.flac"
@@ -159,7 +160,7 @@ def _folders(config: Config) -> Iterator[Finding]:
         limit = result.watch_limit
         yield from _probed(found, result)
     if limit is not None and directories:
-        message = f"{directories} directories need as many inotify watches, of {limit} allowed"
+        message = f"{counted(directories, 'directory', 'directories')} to watch, of {limit} that inotify allows"
         crowded = directories > limit * _SHARE
         hint = f"sysctl fs.inotify.max_user_watches={max(524_288, 2 * directories)}" if crowded else ""
         yield Finding("folder", Grade.WARN if crowded else Grade.OK, message, hint)

@@ -1,13 +1,16 @@
 """The one JSON envelope around everything a command says."""
 
 import json
-import textwrap
+import re
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from watcher.errors import WatcherError
 from watcher.log import printable
+from watcher.text import columns
 
 #: Raised when a field changes its meaning or goes away; new fields may appear at any time.
 VERSION: Final = 1
@@ -92,14 +95,45 @@ def fold(text: str, width: int) -> str:
 
 def _folded(line: str, width: int) -> list[str]:
     # What goes on behind a backslash is meant for a shell, which would not understand it in pieces.
-    if len(line) <= width or line.endswith("\\"):
+    if columns(line) <= width or line.endswith("\\"):
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
     # What hangs below an arrow or a grade is indented as far as its text.
     hang = indent + ("   " if line.lstrip().startswith("-> ") else "  ")
-    return textwrap.wrap(
-        line, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-    )
+    folded, at = [""], 0
+    for piece in _pieces(line):
+        taken = columns(piece.rstrip())
+        if at + taken > width and folded[-1].strip():
+            folded[-1] = folded[-1].rstrip()
+            folded.append(hang)
+            at = columns(hang)
+            piece = piece.lstrip()  # noqa: PLW2901 - the blank that the new line stands for
+        folded[-1] += piece
+        at += columns(piece)
+    return [*folded[:-1], folded[-1].rstrip()]
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """Yield what may stand on different lines: words with the blanks around them; of text in full width, each character.
+
+    A path stays whole: whoever copies it wants all of it.
+    """
+    for word in _WORD.findall(line):
+        if "/" in word or word.isascii():
+            yield word
+            continue
+        start = 0
+        for index, character in enumerate(word):
+            if index > start and columns(character) > 1 and unicodedata.category(character) not in _CLOSING:
+                yield word[start:index]
+                start = index
+        yield word[start:]
+
+
+#: A word, with the blanks in front of it.
+_WORD: Final = re.compile(r"\s*\S+")
+#: Categories of what no line begins with: closing brackets and quotes, full stops, commas.
+_CLOSING: Final = frozenset({"Pe", "Pf", "Po"})
 
 
 def problem_of(error: WatcherError) -> Problem:

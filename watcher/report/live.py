@@ -21,6 +21,7 @@ from watcher.report.status import (
     whereabouts,
 )
 from watcher.report.status import summary as summary_of
+from watcher.text import columns, cut_to
 
 #: Entries shown at most, and what each section gets before another one gets more.
 _MOST: Final = {"Problems": 4, "Hosts": 8, "Running": 8, "Waiting": 4, "Failed": 6, "Last results": 10}
@@ -129,12 +130,12 @@ def _lines(text: str, width: int, style: Style) -> list[Line]:
 
 def _cut(text: str, width: int) -> str:
     """Cut in the middle, where paths are alike: their ends tell them apart."""
-    if len(text) <= width:
+    if columns(text) <= width:
         return text
     if width < _SHORTEST:
-        return text[:width]
-    end = width * 2 // 3
-    return f"{text[: width - end - 1]}…{text[-end:]}"
+        return cut_to(text, width)
+    end = cut_to(text[::-1], width * 2 // 3)[::-1]
+    return f"{cut_to(text, width - columns(end) - 1)}…{end}"
 
 
 #: Below this there is nothing to be seen anyway.

@@ -17,7 +17,7 @@ from watcher.job import ResultWarning, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import ENDPOINT, Ledger, Record, Tally
 from watcher.log import printable
-from watcher.text import hours
+from watcher.text import hours, share
 
 _RECENT: Final = 10
 #: Shown of each kind of what waits: on its way in, delayed, and next in the queue.
@@ -384,7 +384,7 @@ def summary(report: StatusReport) -> list[str]:
             lines.append(f"    {count} {look} and cannot be taken: watcher check names {them}")
     word, tally = report.terms.word, report.tally
     lines.append(
-        f"  {hours(tally.audio_seconds)} transcribed: {hours(tally.paid_seconds)} {word}, "
+        f"  {hours(tally.audio_seconds)} transcribed: {share(tally.paid_seconds, tally.audio_seconds)} {word}, "
         f"{hours(tally.saved_seconds)} from stored answers"
     )
     terms = report.terms
@@ -515,7 +515,8 @@ def result_text(record: Record, now: float) -> str:
     if outcome.adopted:
         return f"{named(record)}  {ago}, its outputs were there already"
     names = ", ".join(sorted(output.kind for output in outcome.outputs))
-    line = f"{named(record)}  {ago}, {hours(outcome.audio_seconds)}, {names}"
+    now_at = printable(outcome.moved_to) if outcome.moved_to else named(record)
+    line = f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}"
     return "\n".join([line, *(f"  warning: {warning.message}" for warning in outcome.warnings)])
 
 
@@ -584,6 +585,7 @@ def _done(record: Record) -> dict[str, Any]:
     facts: dict[str, Any] = {"path": named(record), "at": _stamp(record.updated_at)}
     if outcome is not None:
         facts |= {
+            "moved_to": printable(outcome.moved_to) if outcome.moved_to else None,
             "outputs": [printable(output.path) for output in outcome.outputs],
             "audio_seconds": round(outcome.audio_seconds, 3),
             "paid_seconds": round(outcome.paid_seconds, 3),
