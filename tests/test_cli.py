@@ -302,7 +302,7 @@ def test_resume_lifts_a_hold_of_a_running_daemon(
 
         running.await_event("job.done")
         running.stop()
-    assert (code, document["data"]["held"]) == (0, True)
+    assert (code, document["data"]["held"], document["data"]["outcome"]) == (0, True, "open")
     assert source.with_suffix(".srt").exists()
 
 

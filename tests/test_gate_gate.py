@@ -27,7 +27,7 @@ from watcher.errors import (
     StateBusyError,
     StoppedError,
 )
-from watcher.gate import Gate, GateOptions, Status, ask_resume, stored_state
+from watcher.gate import Gate, GateOptions, ProbeResult, Status, ask_resume, stored_state
 
 #: A Sunday noon, far from midnight in any zone that matters to `daily_minutes` (local time is asked of the system).
 NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
@@ -1027,6 +1027,48 @@ def test_resume_probes_at_once_with_one_request(world: World, error: JobError | 
     assert second is None
     ask(gate, error)
     assert (gate.state().status is Status.OPEN) is (error is None)
+
+
+def test_what_came_of_a_resume_is_known_once_the_server_was_asked(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    outcomes = []
+
+    def resume() -> None:
+        gate.resume()
+        outcomes.append(gate.outcome)
+
+    resume()
+    ask(gate, KEY)
+    outcomes.append(gate.outcome)
+    resume()
+    ask(gate, AccountError("no money", reason="quota"))
+    outcomes.append(gate.outcome)
+    resume()
+    ask(gate)
+    outcomes.append(gate.outcome)
+
+    assert outcomes == [
+        *(ProbeResult.UNKNOWN, ProbeResult.HELD),
+        *(ProbeResult.UNKNOWN, ProbeResult.HELD),
+        *(ProbeResult.UNKNOWN, ProbeResult.OPEN),
+    ]
+
+
+def test_a_resume_of_a_spent_budget_helps_only_where_the_budget_was_raised(world: World) -> None:
+    gate = world.gate(daily_minutes=1)
+    for _ in range(3):
+        ask(gate, seconds=60.0)
+    gate.resume()
+    resumed = gate.outcome
+    ask(gate, seconds=60.0)
+    again = gate.outcome
+
+    gate.reload(GateOptions(daily_minutes=5))
+    gate.resume()
+    ask(gate, seconds=60.0)
+
+    assert (resumed, again, gate.outcome) == (ProbeResult.UNKNOWN, ProbeResult.HELD, ProbeResult.OPEN)
 
 
 def test_resume_by_way_of_the_ledger_is_noticed(world: World) -> None:

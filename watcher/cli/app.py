@@ -188,9 +188,10 @@ def retry(
 
 @app.command()
 def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
-    """Lift a hold now.
+    """Try again now what is held.
 
-    The daemon asks the server again at once, with one file.
+    The daemon reads its settings anew and asks the server again at once, with one file. Exit 0: it works, or nothing can
+    be told yet; 4: it is still held; 3: the daemon did not take its settings.
     """
     from watcher.cli.repair import resume as verb  # noqa: PLC0415 - see the module's docstring
 

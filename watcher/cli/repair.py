@@ -1,16 +1,20 @@
 """`watcher retry` and `watcher resume`: what an operator says to a queue that stands."""
 
 import os
-from collections.abc import Iterator, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 from watcher import reach
-from watcher.cli.options import configured, show
+from watcher.cli.options import configured, show, write
 from watcher.config import Config
 from watcher.errors import UsageError
-from watcher.gate import ask_resume, stored_state
+from watcher.gate import ProbeResult, ask_resume, request_resume, stored_state
+from watcher.job import State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
@@ -65,15 +69,139 @@ def _stands(root: bytes, path: bytes) -> bool:
 
 
 def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
-    """Lift a hold: the daemon asks the server again at once."""
+    """Have the daemon read its settings anew and ask the server again at once; tell what came of it."""
     loaded = configured(config, given)
     endpoint = endpoint_of(loaded)
     with _ledger(loaded) as ledger:
         fleet = ledger.fleet(endpoint.name, endpoint.party)
-        state = stored_state(ledger, endpoint.name, fleet)
-        ask_resume(ledger, endpoint.name, fleet)
-    text = "nothing is held" if state is None else f"lifted: {state.message}{_who(loaded)}"
-    return show(Result("resume", data={"held": state is not None}, text=text), as_json=as_json)
+        stored = stored_state(ledger, endpoint.name, fleet)
+        daemons = _Daemons(ledger, loaded)
+        held = daemons.trouble if stored is None else stored.message
+        if not held or not daemons.told:
+            ask_resume(ledger, endpoint.name, fleet)
+            return show(_untried(held, loaded), as_json=as_json)
+        if not as_json:
+            write(sys.stderr, f"asking the server again; until now: {held}")
+        request = request_resume(ledger)
+        # One without an answer is older than this command: it hears the other word, and goes on with its settings.
+        if not daemons.heed(request) or fleet is not None:
+            ask_resume(ledger, endpoint.name, fleet)
+        outcome = daemons.outcome(request)
+        trouble, refused = daemons.trouble, daemons.refused
+        hint = daemons.hint
+    problems: list[Problem] = []
+    if refused:
+        problems.append(Problem("config", f"the daemon goes on with its former settings: {refused}", _RELOAD))
+    if outcome == ProbeResult.HELD:
+        problems.append(Problem("held", f"the server was asked, and it is still held: {trouble or held}", hint))
+    result = Result(
+        "resume",
+        data={"held": True, "outcome": str(outcome), "message": trouble or held, "settings_refused": refused or None},
+        text=_OUTCOMES.get(outcome, ""),
+        errors=tuple(problems),
+        exit_code=4 if outcome == ProbeResult.HELD else 3 if refused else 0,
+    )
+    return show(result, as_json=as_json)
+
+
+def _untried(held: str, loaded: Config) -> Result:
+    """Return what `resume` says where nothing is held, or nobody is there to try."""
+    text = f"the hold is lifted{_who(loaded)}; until now: {held}" if held else "nothing is held"
+    data = {"held": bool(held), "outcome": "unknown" if held else "open", "message": held, "settings_refused": None}
+    return Result("resume", data=data, text=text)
+
+
+class _Daemons:
+    """What the daemons on a ledger tell of themselves: the one on this state, or all hosts of a fleet."""
+
+    def __init__(self, ledger: Ledger, loaded: Config) -> None:
+        self._ledger = ledger
+        self._directory = loaded.state_directory
+
+    @property
+    def told(self) -> list[Mapping[str, Any]]:
+        """Return what each tells, anew each time."""
+        hosts = [host.facts for host in self._ledger.hosts() if host.alive and host.facts]
+        own = self._ledger.remembered("service") if not hosts and holder(self._directory) else None
+        return [own] if own else hosts
+
+    @property
+    def trouble(self) -> str:
+        """Return why one of them holds its queue; "" where none does."""
+        return self._of_the_held("message")
+
+    @property
+    def hint(self) -> str:
+        """Return what to do about that."""
+        return self._of_the_held("hint")
+
+    @property
+    def refused(self) -> str:
+        """Return why one of them did not take its settings; "" where all did."""
+        return next((text for facts in self.told if (text := _resumed(facts).get("refused"))), "")
+
+    def _of_the_held(self, key: str) -> str:
+        gates = [facts.get("gate") or {} for facts in self.told]
+        return next((str(gate.get(key, "")) for gate in gates if gate.get("status") not in {None, "open"}), "")
+
+    def heed(self, request: int) -> bool:
+        """Wait until all have read their settings for this request; return whether they have."""
+        return self._wait(_HEED, lambda: all(_resumed(facts).get("number", 0) >= request for facts in self.told))
+
+    def outcome(self, request: int) -> str:
+        """Wait for what comes of it; return a `ProbeResult`, or "idle" where no file is there to try with."""
+        outcomes: list[str] = []
+        busy = time.monotonic()
+
+        def known() -> bool:
+            nonlocal busy
+            outcomes[:] = [
+                str(resumed.get("outcome"))
+                for facts in self.told
+                if (resumed := _resumed(facts)).get("number", 0) >= request
+            ]
+            counts = self._ledger.counts()
+            now = time.monotonic()
+            if counts[State.READY] + counts[State.RUNNING] or ProbeResult.UNKNOWN not in outcomes:
+                busy = now
+            elif now - busy > _STILL:
+                outcomes.append(_IDLE)
+            return any(outcome in {ProbeResult.OPEN, ProbeResult.HELD, _IDLE} for outcome in outcomes)
+
+        self._wait(_TRY, known)
+        order = (ProbeResult.OPEN, ProbeResult.HELD, _IDLE)
+        return next((str(outcome) for outcome in order if outcome in outcomes), str(ProbeResult.UNKNOWN))
+
+    @staticmethod
+    def _wait(seconds: float, condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE)
+        return True
+
+
+def _resumed(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    resumed = facts.get("resumed")
+    return resumed if isinstance(resumed, dict) else {}
+
+
+#: Seconds that the daemons get to read their settings, and that a file gets to be answered; and between two looks.
+_HEED: Final = 5.0
+_TRY: Final = 30.0
+_PAUSE: Final = 0.2
+#: Seconds without a file in work after which there is none to try with; a daemon tells of itself every second.
+_STILL: Final = 3.0
+_IDLE: Final = "idle"
+_RELOAD: Final = "correct the settings, then watcher resume again"
+_OUTCOMES: Final = {
+    str(ProbeResult.OPEN): "it works: the queue goes on",
+    str(
+        ProbeResult.UNKNOWN
+    ): "the server is being asked, and has not answered yet: watcher status tells what comes of it",
+    _IDLE: "no file is due to try with: the next one is the try",
+}
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the process was started with: the only place that reads the environment and the systemd credential."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ class Surroundings:
     no_color: bool = False
     #: Credentials were handed over by systemd.
     credentials: bool = False
+    #: This program, as it was called.
+    program: str = "watcher"
     #: All of it, for the programs that are run as hooks; a secret may be in it.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -44,6 +47,7 @@ class Surroundings:
             journal=_is_journal(environ.get("JOURNAL_STREAM", "")),
             no_color=bool(environ.get("NO_COLOR")),
             credentials=bool(environ.get("CREDENTIALS_DIRECTORY")),
+            program=sys.argv[0] or "watcher",
             environment=dict(environ),
         )
 

@@ -1,12 +1,25 @@
 """The shared door to one endpoint: how many may be in, how fast, and when nobody.
 
 Every request goes through `Gate.run` (or `Gate.enter`); a worker asks `Gate.admit` before it claims a job. What a
-request met is told to the gate by the error that passes through it. `stored_state` and `ask_resume` are for other
-processes (the command line), by way of the ledger's memory.
+request met is told to the gate by the error that passes through it. `stored_state`, `ask_resume` and `request_resume` are
+for other processes (the command line), by way of the ledger's memory.
 """
 
 from watcher.gate.gate import Gate, Ticket
-from watcher.gate.record import Memory, ask_resume, stored_state
-from watcher.gate.state import GateOptions, GateState, Status, facts
+from watcher.gate.record import Memory, ask_resume, request_resume, resume_requests, stored_state
+from watcher.gate.state import GateOptions, GateState, ProbeResult, Status, facts
 
-__all__ = ["Gate", "GateOptions", "GateState", "Memory", "Status", "Ticket", "ask_resume", "facts", "stored_state"]
+__all__ = [
+    "Gate",
+    "GateOptions",
+    "GateState",
+    "Memory",
+    "ProbeResult",
+    "Status",
+    "Ticket",
+    "ask_resume",
+    "facts",
+    "request_resume",
+    "resume_requests",
+    "stored_state",
+]

@@ -35,7 +35,7 @@ from watcher.gate.line import Line, Waiter
 from watcher.gate.link import LEASE, Inside, Link, hold_of
 from watcher.gate.pace import Budget, Pace, day_of, midnight_after, month_after
 from watcher.gate.record import LONGEST_PAUSE, Memory, Pause, Record, pause_from
-from watcher.gate.state import GateOptions, GateState, Status
+from watcher.gate.state import GateOptions, GateState, ProbeResult, Status
 from watcher.gate.window import Window
 
 _log = structlog.get_logger()
@@ -137,17 +137,19 @@ class Gate:
         fleet: Fleet | None = None,
         lease: float = LEASE,
         on_held: Callable[[Mapping[str, object]], None] = lambda _: None,
+        advise: Callable[[JobError], str] = lambda error: error.hint,
     ) -> None:
         """Take up what memory holds: a hold is probed at once, with one request, unless the server asked for more time.
 
         `buy` is the ledger's, and so is `bought`: without it a month begins with today. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
         holds, pauses and minutes are theirs, too, and somebody has to call `attend` all the time; `memory` keeps what is
         known of answers only. What the fleet gives counts for `lease` seconds. `on_held` is told of each hold that begins here, not of
-        those of other hosts, and must not wait.
+        those of other hosts, and must not wait. `advise` returns what to do about an error that holds the queue.
         """
         self._options = options
         self._endpoint_name = endpoint_name
         self._on_held = on_held
+        self._advise = advise
         self._link = None if fleet is None else Link(fleet, options, monotonic=monotonic, lease=lease)
         self._record = Record(memory, endpoint_name) if self._link is None else self._link
         self._stop = stop
@@ -182,6 +184,9 @@ class Gate:
         self._answered = -math.inf
         self._opened = clock()
         self._pause: Pause | None = None
+        #: See `outcome`; and whether it is enough for it that a request may go in.
+        self._outcome = ProbeResult.UNKNOWN
+        self._entry_tells = False
         self._pauses = 0
         self._hold: Hold | None = None
         self._next_sync = monotonic() + _SYNC_SECONDS
@@ -390,6 +395,21 @@ class Gate:
                 since[waiter.path] = min(began, since.get(waiter.path, began))
         return since
 
+    @property
+    def outcome(self) -> ProbeResult:
+        """Return what came of the last `resume`, or `expect_outcome`."""
+        with self._lock:
+            return self._outcome
+
+    def expect_outcome(self) -> None:
+        """Forget what came of the former try: another one follows."""
+        with self._lock:
+            self._expect()
+
+    def _expect(self) -> None:
+        self._outcome = ProbeResult.UNKNOWN
+        self._entry_tells = self._pause is not None or (self._hold is not None and self._hold.kind is Kind.BUDGET)
+
     def places(self) -> int:
         """Give how many large files' requests may be in flight now: all, less what is kept free for small ones."""
         with self._lock:
@@ -397,10 +417,11 @@ class Gate:
             return max(1, most - self._options.reserve)
 
     def resume(self) -> None:
-        """Probe at once, by an operator's wish or with a changed key; end a pause."""
+        """Probe at once, by an operator's wish or with a changed key; end a pause. `outcome` tells what came of it."""
         self._garbled.resume()
         with self._lock:
             now = self._monotonic()
+            self._expect()
             if self._pause is not None:
                 self._pause.until = now
             if (hold := self._hold) is not None and hold.kind is Kind.BUDGET:
@@ -463,7 +484,7 @@ class Gate:
             now = self._monotonic()
             self._lapse(now)
             if self._hold is None and not self._garbled.readable:
-                self._seize(self._scheduled(hold_for(_nonsense(known.message), since=self._clock()), None, now), now)
+                self._seize(self._scheduled(self._hold_for(_nonsense(known.message)), None, now), now)
             if (hold := self._hold) is not None:
                 self._pass_over(hold, path, now)
                 raise _held(hold, retry_after=_PASSED_OVER_SECONDS)
@@ -612,6 +633,8 @@ class Gate:
         waiter.epoch = self._window.epoch
         self._line.enter(waiter)
         self._asking[waiter] = self._clock()
+        if self._entry_tells and self._hold is None:
+            self._outcome = ProbeResult.OPEN
         self._pace.started(now)
         waiter.day = self._budget.start(waiter.seconds, self._clock())
         if self._link is not None:
@@ -648,10 +671,12 @@ class Gate:
         if self._hold is not None:
             self._judge(self._hold, waiter, trouble, error, now)
         elif trouble is not None:
-            hold = hold_for(trouble, since=self._clock())
+            hold = self._hold_for(trouble)
             if trouble is not error or _is_about_files(error):
                 hold.files = self._streak.files
             self._seize(self._scheduled(hold, error, now), now)
+        elif _is_answer(error):
+            self._outcome = ProbeResult.OPEN
         everybodys = _may_pass(error) or (trouble is not None and trouble is not error)
         if self._hold is None or not everybodys:
             return None
@@ -772,10 +797,16 @@ class Gate:
             self._put_off(hold, self._pause.until)
             self._pause.noted = 0.0
         self._hold = hold
+        self._outcome = ProbeResult.HELD
         self._announce(hold, now)
         self._on_held({"endpoint": self._endpoint_name, **_facts(hold, self._retry_at(hold, now))})
         self._line.rouse()
         self._changed.notify_all()
+
+    def _hold_for(self, error: JobError) -> Hold:
+        hold = hold_for(error, since=self._clock())
+        hold.hint = self._advise(error)
+        return hold
 
     def _announce(self, hold: Hold, now: float) -> None:
         retry_at = self._retry_at(hold, now)
@@ -812,9 +843,10 @@ class Gate:
             self._release(hold)
             return
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
-            self._seize(self._scheduled(hold_for(trouble, since=self._clock()), error, now), now)
+            self._seize(self._scheduled(self._hold_for(trouble), error, now), now)
             return
         hold.step += 1
+        self._outcome = ProbeResult.HELD
         self._scheduled(hold, error, now)
         if hold.kind is Kind.NO_CHANNEL and not hold.escalated and self._clock() - hold.since > _ESCALATION_SECONDS:
             hold.escalated = True
@@ -837,6 +869,8 @@ class Gate:
     def _release(self, hold: Hold, *, told: bool = False) -> None:
         """Go on; `told`: by those who would have to hear of it."""
         self._hold = None
+        if hold.kind is not Kind.BUDGET:
+            self._outcome = ProbeResult.OPEN
         self._opened = self._clock()
         self._streak = Streak()
         if hold.kind is not Kind.BUDGET:
@@ -890,9 +924,11 @@ class Gate:
             return
         if found is not None:
             if hold is not None and hold.number == found.number:
+                if found.step > hold.step:
+                    self._outcome = ProbeResult.HELD
                 hold.next_probe, hold.step = found.next_probe, found.step
             elif found.kind is not Kind.OUTAGE or now - self._answered > _HEARD_SECONDS:
-                self._hold, self._pause = found, None
+                self._hold, self._pause, self._outcome = found, None, ProbeResult.HELD
                 self._tell(found, self._wall(max(found.next_probe, now)))
                 self._line.rouse()
             return

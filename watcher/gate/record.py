@@ -15,6 +15,10 @@ from watcher.gate.state import GateState, Status
 LONGEST_PAUSE: Final = 3600.0
 
 
+#: Under this key the ledger counts what `request_resume` asks for.
+_REQUESTS: Final = "resume-requests"
+
+
 class Memory(Protocol):
     """The part of the ledger that keeps small values under a key; see `ledger.protocol`."""
 
@@ -137,6 +141,18 @@ def ask_resume(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -
         memory.forget_memory(_key(endpoint_name))
     else:
         fleet.resume()
+
+
+def request_resume(memory: Memory) -> int:
+    """Ask the daemons on this ledger to read their settings anew and to try again; return the request's number."""
+    number = resume_requests(memory) + 1
+    memory.remember(_REQUESTS, {"times": number})
+    return number
+
+
+def resume_requests(memory: Memory) -> int:
+    """Return the number of the last `request_resume`. Raises StateError."""
+    return int(_number((memory.remembered(_REQUESTS) or {}).get("times"), 0.0))
 
 
 def allow_again(memory: Memory, endpoint_name: str) -> None:

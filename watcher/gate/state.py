@@ -20,6 +20,17 @@ class Status(StrEnum):
     PROBING = "probing"
 
 
+class ProbeResult(StrEnum):
+    """What came of a person's wish that the server be asked again."""
+
+    #: Nothing was asked yet, or the answer has not come.
+    UNKNOWN = "unknown"
+    #: Work goes on.
+    OPEN = "open"
+    #: It is held, or held again.
+    HELD = "held"
+
+
 @dataclass(frozen=True, slots=True)
 class GateOptions:
     """How much may be asked of the endpoint."""

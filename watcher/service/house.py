@@ -16,7 +16,7 @@ import structlog
 
 from watcher import hooks, media, pipeline, reach
 from watcher.client import Client
-from watcher.errors import LeaseLostError, OutputError, StateBusyError, StateError
+from watcher.errors import JobError, LeaseLostError, OutputError, StateBusyError, StateError
 from watcher.gate import Gate, Ticket
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
@@ -26,6 +26,7 @@ from watcher.ledger.salvage import open_or_salvage
 from watcher.log import printable
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Exhausted, Tools, Turns
+from watcher.service.advice import Advice, Place
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew, Ending
 from watcher.service.errands import Errands
@@ -71,18 +72,20 @@ class House:
         stop: threading.Event,
         on_death: Callable[[], None],
         environment: Mapping[str, str],
+        advice: Advice | None = None,
         waits: bool = True,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the ledger and clear what a crash left. Raises StateError and ConfigError.
 
-        `environment` is what hooks get, less what is not meant for them. `waits`: while the ledger takes no changes (a full
+        `environment` is what hooks get, less what is not meant for them. `advice`: what is said of a hold. `waits`: while the ledger takes no changes (a full
         disk), the threads wait for it instead of ending. `clock` dates what is stored, `monotonic` times the gate's waits.
         """
         self._clock = clock
         self._monotonic = monotonic
         self._environment = environment
+        self._advice = advice or Advice(Place.TERMINAL)
         self.stop = stop
         #: Those that work on jobs, and those that serve them until the last one has ended.
         self.crew = Crew(on_death=on_death)
@@ -423,6 +426,7 @@ class House:
             clock=self._clock,
             monotonic=self._monotonic,
             on_held=self._held,
+            advise=self._advise,
         )
 
     def _name_endpoint(self, plan: Plan) -> None:
@@ -476,6 +480,9 @@ class House:
             if over:
                 return
             over = self._over.wait(_NOTICES)
+
+    def _advise(self, error: JobError) -> str:
+        return self._advice.about(error.reason, error.hint, self.plan.config)
 
     def _held(self, facts: Mapping[str, object]) -> None:
         """Have the hook run that hears of holds; the gate waits for this."""

@@ -17,6 +17,7 @@ from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
+from watcher.service.advice import Advice, Place
 from watcher.service.crew import Ending
 from watcher.service.house import House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
@@ -102,6 +103,7 @@ def once(
             stop=threading.Event(),
             on_death=signals.wake,
             environment=surroundings.environment,
+            advice=Advice(Place.BATCH),
             # Whoever runs a batch wants to hear of a full disk, not to sit before it.
             waits=False,
         )

@@ -16,10 +16,11 @@ from watcher import __version__, reach
 from watcher.config import Config, Surroundings
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
-from watcher.gate import GateState, Status, facts
+from watcher.gate import GateState, Status, facts, resume_requests
 from watcher.log import LogOptions, configure, printable
 from watcher.masking import passwords
 from watcher.service import allocator
+from watcher.service.advice import Advice, place_of
 from watcher.service.crew import Crew, Ending
 from watcher.service.errands import Trouble
 from watcher.service.house import ALL_ENDED, SERVICE, House
@@ -82,6 +83,8 @@ class Service:
         self._signals = Signals()
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
+        #: The last request to try again, see `gate.request_resume`.
+        self._requests = 0
         #: What `status` shows of the service.
         self._facts: dict[str, Any] = {}
         #: Why the last reload changed nothing; "" when it did, or there was none.
@@ -97,6 +100,7 @@ class Service:
                 stop=self._stop,
                 on_death=signals.wake,
                 environment=self._surroundings.environment,
+                advice=Advice(place_of(self._surroundings), self._surroundings.program),
                 clock=self._clock,
                 monotonic=self._monotonic,
             )
@@ -111,6 +115,8 @@ class Service:
             crew = Crew(on_death=signals.wake)
             asked: signal.Signals | None = None
             try:
+                with suppress(StateBusyError):
+                    self._requests = resume_requests(house.direct)
                 house.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 crew.start("finder", partial(_find, finder))
                 house.history.start(inspect=finder.inspect, on_death=signals.wake)
@@ -162,8 +168,22 @@ class Service:
     def _look_around(self, house: House, finder: Finder, *, ready: bool) -> None:
         if ready and self._alive(house, finder):
             self._notifier.watchdog()
+        self._heed_request(house, finder)
         state = house.gate.state()
         self._show(house, finder, state)
+
+    def _heed_request(self, house: House, finder: Finder) -> None:
+        """Read the settings anew, and try again, where somebody has said `watcher resume`. Raises StateBusyError."""
+        number = resume_requests(house.direct)
+        if number == self._requests:
+            return
+        self._requests = number
+        self._renew(house, finder)
+        if house.gate.shared:
+            # Whoever asked tells the fleet, once all its hosts have their settings: a second word would open the door twice.
+            house.gate.expect_outcome()
+        else:
+            house.gate.resume()
 
     def _alive(self, house: House, finder: Finder) -> bool:
         # Who waits for the ledger does not hang; a restart would lose the answers they hold, and wait as well.
@@ -210,7 +230,8 @@ class Service:
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
         settings = self._settings_facts(house)
-        urgent = (state.status, str(problems), str(settings))
+        resumed = {"number": self._requests, "outcome": str(house.gate.outcome), "refused": self._refused}
+        urgent = (state.status, str(problems), str(settings), str(resumed))
         shown = (urgent, line, state.since, str(folders), str(incoming), str(asking))
         now = self._monotonic()
         if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
@@ -224,6 +245,7 @@ class Service:
             "folders": folders,
             "problems": problems,
             "settings": settings,
+            "resumed": resumed,
             "gate": facts(state),
             "incoming": incoming,
             "asking": asking,

@@ -1,0 +1,134 @@
+"""`watcher resume`: the daemon reads its settings anew, tries, and the command tells what came of it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from daemon import command, watcher
+from scripted import Asked, Reply, serving
+from test_service import hearing, recording
+
+from watcher.config import Config, Surroundings, load
+from watcher.service.advice import Advice, Place, place_of
+
+
+def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_outcome_is_told(tmp_path: Path) -> None:
+    folder, state, settings = tmp_path / "in", tmp_path / "state", tmp_path / "watcher.toml"
+    folder.mkdir()
+    source = recording(folder / "talk.wav")
+
+    def script(asked: Asked) -> Reply:
+        if asked.headers.get("Authorization") == "Bearer sk-right-key":
+            return hearing(asked)
+        return Reply({"error": {"message": "Wrong key", "code": "invalid_api_key"}}, status=401)
+
+    def resumed(*options: str) -> tuple[int, dict[str, Any], dict[str, dict[str, str]]]:
+        ended = watcher("resume", "--json", "--set", f"state.dir={state}", *options, check=False)
+        document = json.loads(ended.stdout)
+        return ended.returncode, document["data"], {error["code"]: error for error in document["errors"]}
+
+    with serving(script) as server:
+
+        def write(key: str) -> None:
+            settings.write_text(
+                f'[api]\nurl = "{server.url}"\nkey = "{key}"\n[state]\ndir = "{state}"\n[[folders]]\npath = "{folder}"\n'
+            )
+
+        write("sk-wrong-key")
+        with command("run", "--config", settings) as running:
+            held = running.await_event("gate.held")
+            running.await_event("service.ready")
+
+            still = resumed("--config", str(settings))
+            settings.write_text("[api")
+            # Nothing is wrong with what the command itself is given.
+            refused = resumed()
+            write("sk-right-key")
+            told = watcher("resume", "--config", settings)
+            running.await_event("job.done", path=str(source))
+            nothing = resumed("--config", str(settings))
+
+            assert running.stop() == 0
+    remedy = f"put the right key into {settings}, then watcher resume"
+    assert held["hint"] == remedy
+    code, data, errors = still
+    assert (code, data["held"], data["outcome"], data["settings_refused"]) == (4, True, "held", None)
+    assert "Wrong key" in errors["held"]["message"]
+    assert errors["held"]["hint"] == remedy
+    code, data, errors = refused
+    assert (code, data["outcome"], set(errors)) == (4, "held", {"config", "held"})
+    assert "not valid TOML" in errors["config"]["message"]
+    assert "it works" in told.stdout
+    assert "asking the server again; until now:" in told.stderr
+    assert (nothing[0], nothing[1]["held"], nothing[1]["outcome"]) == (0, False, "open")
+
+
+def config(tmp_path: Path, *, environ: dict[str, str] | None = None, key: str = "") -> Config:
+    file = tmp_path / "watcher.toml"
+    file.write_text(f'[api]\nkey = "{key}"\n' if key else "")
+    return load(environ={"HOME": str(tmp_path), **(environ or {})}, file=file)
+
+
+def test_the_remedy_for_a_wrong_key_is_the_way_by_which_the_key_came_to_the_process(tmp_path: Path) -> None:
+    hint = "check api.key (WATCHER_API__KEY), then watcher resume"
+    variable = {"WATCHER_API__KEY": "sk-wrong-key"}
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "api_key").write_text("sk-wrong-key")
+    secret = tmp_path / "secret"
+    secret.write_text("sk-wrong-key")
+    from_variable = config(tmp_path, environ=variable)
+    from_credential = config(tmp_path, environ={"CREDENTIALS_DIRECTORY": str(credentials)})
+    from_key_file = config(tmp_path, environ={"WATCHER_API__KEY_FILE": str(secret)})
+    from_file = config(tmp_path, key="sk-wrong-key")
+
+    def told(place: Place, config: Config) -> str:
+        return Advice(place, "/opt/watcher/bin/watcher").about("key", hint, config)
+
+    file = tmp_path / "watcher.toml"
+    assert told(Place.TERMINAL, from_file) == f"put the right key into {file}, then watcher resume"
+    assert told(Place.TERMINAL, from_key_file) == f"put the right key into {secret}, then watcher resume"
+    assert told(Place.SYSTEM_SERVICE, from_file) == (
+        f"put the right key into {file}, then sudo /opt/watcher/bin/watcher resume"
+    )
+    assert told(Place.BATCH, from_file) == f"put the right key into {file}"
+    assert told(Place.TERMINAL, from_variable) == (
+        "end it with Ctrl-C, set the right key (export WATCHER_API__KEY=…) and start it again"
+    )
+    assert told(Place.BATCH, from_variable) == "set the right key (export WATCHER_API__KEY=…) and run it again"
+    assert told(Place.SYSTEM_SERVICE, from_credential) == (
+        "put the right key into the unit's credential api_key, then sudo systemctl restart watcher"
+    )
+    assert told(Place.USER_SERVICE, from_credential) == (
+        "put the right key into the unit's credential api_key, then systemctl --user restart watcher"
+    )
+    assert told(Place.USER_SERVICE, from_variable) == (
+        "put the right key into the unit (api.key), then systemctl --user restart watcher"
+    )
+
+
+def test_other_remedies_name_the_command_that_works_here_and_a_batch_is_told_of_no_daemon(tmp_path: Path) -> None:
+    hint, settings = "top up the account or raise its limit, then watcher resume", config(tmp_path)
+
+    told = {place: Advice(place, "/opt/bin/watcher").about("quota", hint, settings) for place in Place}
+
+    assert told == {
+        Place.TERMINAL: hint,
+        Place.USER_SERVICE: hint,
+        Place.SYSTEM_SERVICE: "top up the account or raise its limit, then sudo /opt/bin/watcher resume",
+        Place.BATCH: "top up the account or raise its limit",
+    }
+
+
+def test_a_service_is_told_from_a_terminal_and_a_users_from_the_systems() -> None:
+    places = [
+        place_of(Surroundings.of(environ))
+        for environ in (
+            {},
+            {"NOTIFY_SOCKET": "/run/systemd/notify"},
+            {"NOTIFY_SOCKET": f"/run/user/{os.getuid()}/systemd/notify"},
+        )
+    ]
+
+    assert places == [Place.TERMINAL, Place.SYSTEM_SERVICE, Place.USER_SERVICE]

@@ -1,0 +1,69 @@
+"""What a person does about a hold, in the words of the place where this process runs."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from watcher.config import Config, Surroundings
+
+
+class Place(StrEnum):
+    """Where the process runs, and so how it gets another key."""
+
+    TERMINAL = "terminal"
+    SYSTEM_SERVICE = "system service"
+    USER_SERVICE = "user service"
+    #: A `watcher once`: nobody goes on with it when it has ended.
+    BATCH = "batch"
+
+
+def place_of(surroundings: Surroundings) -> Place:
+    """Return where a daemon runs: systemd hands a user's services a socket below ``/run/user``, see user@.service(5)."""
+    if not surroundings.notify_socket:
+        return Place.TERMINAL
+    return Place.USER_SERVICE if surroundings.notify_socket.startswith("/run/user/") else Place.SYSTEM_SERVICE
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Turns the hint of an error that holds the queue into what works here."""
+
+    place: Place
+    #: The program as it was called.
+    program: str = "watcher"
+
+    def about(self, reason: str, hint: str, config: Config) -> str:
+        """Return what to do: about a key that is refused, the way to another one; else the hint, with the right command."""
+        return self._key(config) if reason == "key" else self._resumed(hint)
+
+    def _key(self, config: Config) -> str:
+        origin = config.origin("api.key")
+        file = config.settings.api.key_file or (origin if origin == str(config.file) else "")
+        if file:
+            return self._resumed(f"put the right key into {file}, then watcher resume")
+        match self.place:
+            case Place.SYSTEM_SERVICE | Place.USER_SERVICE:
+                what = "the unit's credential api_key" if origin in {"credential", "default"} else "the unit (api.key)"
+                return f"put the right key into {what}, then {self._restart}"
+            case Place.BATCH:
+                return "set the right key (export WATCHER_API__KEY=…) and run it again"
+            case _:
+                return "end it with Ctrl-C, set the right key (export WATCHER_API__KEY=…) and start it again"
+
+    def _resumed(self, hint: str) -> str:
+        if self.place is Place.BATCH:
+            return _RESUME.sub("", hint)
+        return hint.replace("watcher resume", f"sudo {self.program} resume") if self._is_roots else hint
+
+    @property
+    def _is_roots(self) -> bool:
+        return self.place is Place.SYSTEM_SERVICE
+
+    @property
+    def _restart(self) -> str:
+        return "sudo systemctl restart watcher" if self._is_roots else "systemctl --user restart watcher"
+
+
+#: The end of a hint that is of use to a daemon alone.
+_RESUME: Final = re.compile(r"[,;] then:? watcher resume$")
