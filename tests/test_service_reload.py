@@ -67,6 +67,7 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
         (1 << 20,) * 2,
     ),
     "api.daily_minutes": (9, lambda h: h.gate._options.daily_minutes, 9),
+    "api.monthly_minutes": (9, lambda h: h.gate._options.monthly_minutes, 9),
     "api.price_per_minute": (0.5, lambda h: h.plan.settings.api.price_per_minute, 0.5),
     "transcript.task": ("translate", lambda h: wanted(h).request.task, "translate"),
     "transcript.language": ("de", lambda h: wanted(h).request.language, "de"),
