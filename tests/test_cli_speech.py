@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -239,3 +240,31 @@ def test_a_recording_that_was_moved_is_shown_where_it_is(here: Commands, monkeyp
     assert f"{here.folder}/done/talk.wav " in here.said("status")[1]
     (entry,) = here("status")[1]["data"]["recent"]
     assert (entry["path"], entry["moved_to"]) == (f"{here.folder}/talk.wav", f"{here.folder}/done/talk.wav")
+
+
+def test_a_second_state_puts_no_second_note_beside_a_recording(here: Commands) -> None:
+    bad = here.folder / "bad.mp3"
+    bad.write_text("This is no sound.\n" * 50)
+    here("once", here.folder)
+    note = here.folder / "bad.mp3.transcription-failed.txt"
+    note.write_text(re.sub(r"\d{4}-\d\d-\d\d", "2001-02-03", note.read_text()))
+    other = ("--set", f"state.dir={here.state.parent / 'other'}")
+
+    assert here("once", here.folder, *other)[0] == 1
+    assert {path.name for path in here.folder.iterdir()} == {bad.name, note.name}
+
+    # And it is that state's from then on: it goes when the recording is one.
+    recording(bad)
+    assert here("once", here.folder, *other)[0] == 0
+    assert not note.exists()
+
+
+def test_check_tells_each_wrong_setting_as_a_finding_of_its_own(here: Commands) -> None:
+    code, document = here("check", "--set", "api.attempts=0", "--set", "api.concurrency=x")
+
+    assert code == 3
+    assert {finding["message"].split(" is wrong")[0] for finding in document["data"]["findings"]} == {
+        "api.attempts = 0",
+        'api.concurrency = "x"',
+    }
+    assert here.said("check", "--set", "api.attempts=0", "--set", "api.concurrency=x")[1].count("fail settings: ") == 2

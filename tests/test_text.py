@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import watcher
-from watcher.text import MOST_MARKS, nfc, nfkc, stream_safe, unescaped
+from watcher.text import MOST_MARKS, joined, nfc, nfkc, share, stream_safe, unescaped
 
 #: Names of files are as short as a file system wants them, and have to stay what they are.
 NORMALIZES = {"text.py", "spelling.py"}
@@ -81,3 +81,15 @@ def test_nobody_else_calls_normalization() -> None:
 )
 def test_references_are_resolved_whatever_their_number(text: str, plain: str) -> None:
     assert unescaped(text) == plain
+
+
+def test_a_clause_goes_on_behind_a_semicolon_and_a_sentence_behind_its_full_stop() -> None:
+    assert joined("It failed.", "try again", "", "it goes on") == "It failed. try again; it goes on"
+    assert joined("", "one") == "one"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "said"), [(59.4, 59.7, "1 min 00 s"), (0.0, 0.9, "0 s"), (30.0, 60.0, "30 s")]
+)
+def test_a_part_that_is_all_but_some_tenths_is_written_as_the_whole(part: float, whole: float, said: str) -> None:
+    assert share(part, whole) == said

@@ -43,6 +43,14 @@ def unescaped(text: str) -> str:
     return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
 
 
+def joined(*parts: str) -> str:
+    """Return sentences and clauses as one line: behind a full stop the next one follows as it is, else behind a semicolon."""
+    line = ""
+    for part in filter(None, parts):
+        line += (" " if line.endswith((".", "!", "?")) else "; " if line else "") + part
+    return line
+
+
 def counted(number: int, word: str, plural: str = "") -> str:
     """Return a number and what it counts: ``1 file``, ``2 files``; `plural` where it is not the word with an s."""
     return f"{number} {word if number == 1 else plural or word + 's'}"

@@ -9,7 +9,7 @@ from typing import Final
 from watcher.cli.options import configured, show, surroundings, write
 from watcher.config import Config
 from watcher.errors import ConfigError
-from watcher.report import Problem, Result, problem_of
+from watcher.report import Problem, Result
 from watcher.report.doctor import Finding, Grade, data, examine, text
 from watcher.report.unit import Unit, installed
 
@@ -32,10 +32,14 @@ def check(
                 # As it comes: a dead server or share may hold up the next one.
                 write(sys.stdout, text(finding))
     except ConfigError as error:
-        problem = problem_of(error)
-        found.append(Finding("settings", Grade.FAIL, problem.message, problem.hint))
+        *before, last = error.message.split("\n")
+        wrong = [
+            *(Finding("settings", Grade.FAIL, message) for message in before),
+            Finding("settings", Grade.FAIL, last, error.hint),
+        ]
+        found += wrong
         if not as_json:
-            write(sys.stdout, text(found[-1]))
+            write(sys.stdout, "\n".join(map(text, wrong)))
     failed = [finding for finding in found if finding.grade is Grade.FAIL]
     result = Result(
         "check",

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from watcher.errors import ConfigError
+from watcher.text import joined
 
 
 class Status(StrEnum):
@@ -92,7 +93,7 @@ class GateState:
         until = _clock_time(self.next_probe) if self.next_probe is not None else ""
         if self.status is Status.PAUSED:
             return f"paused since {_clock_time(self.since)} until {until}: {self.message}"
-        return "; ".join(part for part in (self.fact, self.hint, self._next(until)) if part)
+        return joined(self.fact, self.hint, self._next(until))
 
     def _next(self, until: str) -> str:
         if self.status is Status.PROBING:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from watcher.log.journal import WORDS, said
-from watcher.text import hours
+from watcher.text import counted, hours
 
 #: Said of every piece, request and output: what becomes of them is said of their recording.
 _DETAILS: Final = frozenset(
@@ -115,7 +115,7 @@ def _done(event: Mapping[str, Any]) -> _Facts:
 def _backlog(event: Mapping[str, Any]) -> _Facts:
     alone = ", left alone" if event.get("left_alone") else ""
     untimed = f" and {event['untimed']} of unknown length" if event.get("untimed") else ""
-    count = f"{event.get('files')} recordings, {hours(float(event.get('hours') or 0.0) * 3600)}"
+    count = f"{counted(int(event.get('files') or 0), 'recording')}, {hours(float(event.get('hours') or 0.0) * 3600)}"
     return f"{count}{untimed}{alone}", frozenset({"files", "hours", "untimed", "left_alone"})
 
 

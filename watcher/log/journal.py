@@ -16,6 +16,8 @@ import threading
 from collections.abc import Mapping
 from typing import Final
 
+from watcher.text import joined
+
 #: Where journald listens.
 SOCKET: Final = "/run/systemd/journal/socket"
 IDENTIFIER: Final = "watcher"
@@ -133,9 +135,10 @@ def sentence(event: Mapping[str, object]) -> str:
     name = str(left.pop("event", ""))
     words = WORDS.get(name, "") + (", without success" if left.pop("ok", True) is False else "")
     about = [separator + str(left.pop(key)) for key, separator in _ABOUT if left.get(key)]
+    hint = str(left.pop("hint", ""))
     trace = left.pop("exception", None)
     rest = ", ".join(f"{key.replace('_', ' ')} {said(value)}" for key, value in left.items() if value not in ("", None))
-    line = "".join([f"{name}: {words}" if words else name, *about, f" ({rest})" if rest else ""])
+    line = joined("".join([f"{name}: {words}" if words else name, *about]), hint) + (f" ({rest})" if rest else "")
     return line if trace is None else f"{line}\n{trace}"
 
 
@@ -159,7 +162,7 @@ def _sealed(entry: bytes) -> int:
     return descriptor
 
 
-_ABOUT: Final = (("path", " "), ("message", ": "), ("hint", "; "))
+_ABOUT: Final = (("path", " "), ("message", ": "))
 #: What each event says.
 WORDS: Final = {
     "service.starting": "the service starts",

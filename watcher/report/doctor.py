@@ -24,7 +24,7 @@ from watcher.log import printable
 from watcher.report.unit import KEY, Unit
 from watcher.service.plan import endpoint_of, folder_for, require_key
 from watcher.settle import UNWATCHED
-from watcher.text import counted
+from watcher.text import counted, joined
 
 #: The bundled clip that `--paid` sends.
 _CLIP: Final = "second.flac"
@@ -285,8 +285,7 @@ def _endpoint(endpoint: Endpoint, *, paid: bool) -> Iterator[Finding]:
 def _listed(endpoint: Endpoint, status: int | None, message: str, models: tuple[str, ...]) -> Iterator[Finding]:
     if status in {401, 403}:
         said = "the key is refused" if endpoint.secret else "it wants a key"
-        hint = "set the right one: WATCHER_API__KEY, or the credential api_key"
-        hint += f"; {endpoint.key_remark}" if endpoint.key_remark else ""
+        hint = joined("set the right one: WATCHER_API__KEY, or the credential api_key", endpoint.key_remark)
         yield Finding("endpoint", Grade.FAIL, f"{said} ({status}): {message}", hint)
     elif status is None or status >= 300:  # noqa: PLR2004 - whatever is no success
         yield Finding("endpoint", Grade.OK, f"it lists no models ({status}); many that transcribe well don't")

@@ -114,6 +114,17 @@ def digest(folder: int, name: bytes) -> str:
         os.close(descriptor)
 
 
+def content(folder: int, name: bytes, *, most: int) -> bytes:
+    """Return what a regular file of at most `most` bytes holds; b"" for everything else."""
+    try:
+        descriptor = os.open(name, _READ, dir_fd=folder)
+    except OSError:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        return file.read(most) if stat.S_ISREG(status.st_mode) and status.st_size <= most else b""
+
+
 def _has_hole(descriptor: int, size: int) -> bool:
     """Return whether some of a file was never written; its offset is 0 afterwards."""
     try:

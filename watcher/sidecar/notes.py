@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,10 @@ _FAILED: Final = b".transcription-failed"
 _WARNING: Final = b".transcription-warning"
 _PAUSED: Final = b"transcription-paused.txt"
 _WIDTH: Final = 78
+#: No note has so many bytes.
+_LONGEST: Final = 64 * 1024
+#: When a recording failed, as its note has it; a line may end within it.
+_DATE: Final = re.compile(rb"\d{4}-\d\d-\d\d\s\d\d:\d\d\sUTC")
 
 
 def write_note(
@@ -48,10 +53,29 @@ def _put_beside(job: Job, mark: bytes, text: str, register: Register) -> Output 
         if source is None:
             return None
         tried = partial(names.numbered, name + mark, b".txt", limit=disk.name_limit(folder))
-        placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
-        (output,) = placing.place([Draft(NOTE, text.encode(), tried)], check=_nothing_to_check, like=source)
+        draft = Draft(NOTE, text.encode(), tried)
+        output = _standing(job, parent, folder, draft, register)
+        if output is None:
+            placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
+            (output,) = placing.place([draft], check=_nothing_to_check, like=source)
     # What was said of an earlier result is not true any more.
     _remove_notes(job.root, job.path, register, keep=output.path)
+    return output
+
+
+def _standing(job: Job, parent: bytes, folder: int, draft: Draft, register: Register) -> Output | None:
+    """Return a note that stands there and says the same, only of another day; it is ours from now on.
+
+    The work of another state, or of a ledger that was lost: no second note is put beside it.
+    """
+    path = os.path.join(parent, draft.wanted)  # noqa: PTH118 - bytes
+    found = disk.content(folder, draft.wanted, most=_LONGEST)
+    if not found or register.owner(path) is not None or _DATE.sub(b"", found) != _DATE.sub(b"", draft.body):
+        return None
+    output = Output(NOTE, path, hashlib.sha256(found).hexdigest())
+    if not register.enter_output(job, output):
+        return None
+    register.placed(path)
     return output
 
 
