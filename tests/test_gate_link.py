@@ -41,7 +41,16 @@ def eventually(condition: Callable[[], object]) -> None:
 class Host:
     """A ledger, a gate on it, and the thread that keeps it up with the fleet."""
 
-    def __init__(self, directory: Path, url: str, *, party: str = PARTY, lease: float = 15.0, **options: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        url: str,
+        *,
+        party: str = PARTY,
+        lease: float = 15.0,
+        clock: Callable[[], float] = time.time,
+        **options: Any,
+    ) -> None:
         self.ledger = PostgresLedger(directory, url, patience=0.2)
         self._over, self._stop = threading.Event(), threading.Event()
         self.gate = Gate(
@@ -49,7 +58,9 @@ class Host:
             endpoint_name=ENDPOINT,
             memory=Memory(),
             buy=lambda *_: 0.0,
+            bought=self.ledger.bought,
             stop=self._stop,
+            clock=clock,
             fleet=self.ledger.fleet(ENDPOINT, party),
             lease=lease,
         )
@@ -442,6 +453,36 @@ def test_an_outage_is_not_believed_by_who_has_answers(fleet: Fleet) -> None:
 
 
 # Minutes.
+
+
+def test_what_a_host_without_a_limit_bought_counts_where_one_is_set(fleet: Fleet) -> None:
+    free, limited = fleet.host("free"), fleet.host("limited", daily_minutes=1)
+    (first,) = free.visit(seconds=70.0)
+    eventually(lambda: inside([first]) == 1)
+    first.leave()
+    eventually(lambda: limited.ledger.bought(ENDPOINT, "0", "9") == 70.0)
+
+    (second,) = limited.visit(seconds=1.0)
+
+    eventually(lambda: second.raised is not None)
+    assert isinstance(second.raised, HeldError)
+
+
+def test_a_months_minutes_count_for_the_whole_fleet(fleet: Fleet) -> None:
+    noon = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
+    one, other = (fleet.host(name, monthly_minutes=10, clock=lambda: noon) for name in ("one", "other"))
+    one.ledger.buy(ENDPOINT, "2026-09-19", 500.0)
+    one.ledger.buy(ENDPOINT, "2026-08-31", 9000.0)
+    (first,) = one.visit(seconds=100.0)
+    eventually(lambda: inside([first]) == 1)
+    first.leave()
+
+    (second,) = other.visit(seconds=1.0)
+
+    eventually(lambda: second.raised is not None)
+    state = other.gate.state()
+    assert (state.status, state.reason) == (Status.HELD, "budget")
+    assert state.next_probe == time.mktime((2026, 10, 1, 0, 0, 0, 0, 0, -1))
 
 
 def test_what_is_in_flight_anywhere_counts_as_bought(fleet: Fleet) -> None:

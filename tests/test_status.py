@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
 from daemon import daemon, eventually
 from scripted import Reply, serving
@@ -110,6 +111,23 @@ def test_what_was_in_work_in_a_crash_waits_to_run_alone_and_runs_alone(state: Pa
     assert [one["reason"] for one in waiting["waiting"]] == ["alone", "alone"]
     assert [(one["path"], one["alone"]) for one in running["running"]] == [("/in/a.wav", True)]
     assert ["/in/a.wav" in one["message"] for one in running["waiting"]] == [True]
+
+
+def test_a_fleet_counts_what_its_living_hosts_have_in_work(state: Path) -> None:
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    with postgres.cluster().schema() as url:
+        ledger = open_ledger(state, url)
+        put(ledger, "a.wav", "b.wav")
+        ledger.claim("w", lease=30)
+        ledger.beat()
+        working = look(state, url)
+        ledger.close()
+        dead = look(state, url)
+
+    assert (working.counts[State.RUNNING], working.counts[State.READY]) == (1, 1)
+    assert [wait.reason for wait in working.waiting] == ["turn"]
+    assert (dead.counts[State.RUNNING], dead.counts[State.READY]) == (0, 2)
+    assert {wait.reason for wait in dead.waiting} == {"interrupted", "not_running"}
 
 
 def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(

@@ -158,7 +158,9 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
     gate = service.get("gate") or _left_gate(ledger, endpoint)
     counts = dict(ledger.counts())
     running = ledger.records(State.RUNNING, limit=_RUNNING)
-    at_work = counts[State.RUNNING] if pid and not hosts else sum(len(host.running) for host in hosts if host.alive)
+    # Of this host nobody has to guess whether it lives.
+    living = [host for host in hosts if host.alive and (pid or not host.myself)]
+    at_work = counts[State.RUNNING] if pid and not hosts else sum(len(host.running) for host in living)
     interrupted = [] if at_work else running
     counts[State.READY] += counts[State.RUNNING] - at_work
     counts[State.RUNNING] = at_work
@@ -173,7 +175,7 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
             *_incoming(service),
             *(_delayed(record, gate) for record in ledger.records(State.DELAYED, limit=_WAITING)),
             *(_interrupted(record) for record in interrupted),
-            *_queued(ledger.upcoming(_WAITING), gate, running if at_work else (), works=bool(pid or hosts)),
+            *_queued(ledger.upcoming(_WAITING), gate, running if at_work else (), works=bool(pid or living)),
         ),
         done=tuple(ledger.records(State.DONE, limit=_RECENT)),
         failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
