@@ -77,7 +77,7 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
 
 
 def test_times_are_those_of_the_persons_clock_with_the_date_where_it_is_not_today() -> None:
-    line = shown("gate.held", level="error", retry_at="2026-01-02T03:04:05Z", message="the key is refused")
+    line = shown("gate.held", level="error", path=PATH, retry_at="2026-01-02T03:04:05Z", message="the key is refused")
 
     assert line.startswith("the queue is held (next try at 2026-01-0")
     assert line.endswith(": the key is refused")
@@ -87,6 +87,10 @@ def test_what_is_said_of_every_piece_is_left_out_unless_asked_for() -> None:
     assert shown("output.written", path=PATH, output=b"/srv/a.srt", kind="srt") == ""
     assert "kind srt" in shown("output.written", log_level="debug", path=PATH, output=b"/srv/a.srt", kind="srt")
     assert shown("job.done", log_level="debug", path=PATH, audio_seconds=24, pieces=7).endswith("(24 s; pieces 7)")
+    assert shown("job.released", path=PATH, reason="key", message="the queue is held") == ""
+    assert (
+        shown("job.released", path=PATH, reason="gone", message="it is gone") == "put back: interview.wav: it is gone"
+    )
     assert shown("media.child", level="warning", message="it spoke") == "warning: the decoder spoke up: it spoke"
 
 

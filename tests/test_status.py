@@ -86,7 +86,7 @@ def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
     ]
     assert [one["until"] is not None for one in data["waiting"]] == [True, True, False, False]
     assert data["waiting"][1]["next_attempt"] == data["waiting"][1]["until"]
-    assert any(line.startswith("  /in/cut.m4a (in ") for line in lines)
+    assert any(line.startswith("  /in/cut.m4a (taken in ") for line in lines)
     assert "    it is not complete: no index" in lines
     assert "    its turn comes when a place is free" in lines
 

@@ -18,6 +18,8 @@ _DETAILS: Final = frozenset(
         *("media.planned", "media.piece", "api.request", "api.response", "output.written", "output.doubtful"),
     }
 )
+#: Why a job goes back to the queue, where no other event says it.
+_OWN_REASONS: Final = frozenset({"gone", "lease_lost", "stopped"})
 #: Where a sentence begins otherwise than in the journal, or says by itself that something is wrong.
 _WORDS: Final = {
     **WORDS,
@@ -48,7 +50,7 @@ class Console:
     def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
         """Write an event. Raises DropEvent where it is left out."""
         level, name = str(event.get("level", "info")), str(event.get("event", ""))
-        if name in _DETAILS and level == "info" and not self._details:
+        if level == "info" and not self._details and _is_detail(name, event):
             raise structlog.DropEvent
         line = sentence(event, details=self._details)
         if level in {"warning", "error", "critical"} and name not in _TELLING:
@@ -59,6 +61,11 @@ class Console:
 
     def _paint(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colors and code else text
+
+
+def _is_detail(name: str, event: Mapping[str, Any]) -> bool:
+    # That the server is held was said once; each job that goes back for it says so again.
+    return name in _DETAILS or (name == "job.released" and event.get("reason") not in _OWN_REASONS)
 
 
 def sentence(event: Mapping[str, Any], *, details: bool = False) -> str:
@@ -84,8 +91,11 @@ def _joined(words: str, subject: str, more: str, message: str) -> str:
 
 def _subject(event: Mapping[str, Any]) -> str:
     """Return the recording's name; where something is wrong, or of a folder, the whole path."""
-    path = str(event.get("path") or "")
-    of_file = str(event.get("event", "")).partition(".")[0] in {"file", "job", "output"}
+    path, family = str(event.get("path") or ""), str(event.get("event", "")).partition(".")[0]
+    if family == "gate":
+        # The file that happened to meet it.
+        return ""
+    of_file = family in {"file", "job", "output"}
     return os.path.basename(path) if of_file and event.get("level") == "info" else path  # noqa: PTH119 - an escaped name
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from watcher.config import digest
 from watcher.config.settings import Settings
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
-from watcher.gate import facts, stored_state
+from watcher.gate import Status, facts, stored_state
 from watcher.job import ResultWarning, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import ENDPOINT, Ledger, Record, Tally
@@ -202,7 +202,10 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]
         return {}
     name = endpoint["name"]
     state = stored_state(ledger, name, ledger.fleet(name, endpoint["party"]))
-    return {} if state is None else facts(state)
+    if state is None:
+        return {}
+    # Nobody asks before the next start, and that asks at once.
+    return facts(replace(state, next_probe=None) if state.status is Status.HELD else state)
 
 
 def _incoming(service: Mapping[str, Any]) -> Iterator[Wait]:
@@ -503,8 +506,11 @@ def told(record: Record) -> str:
 
 def awaited(wait: Wait, now: float) -> str:
     """Return a source that waits: its path and until when, and below it why and what can be done about it."""
-    again = f" (in {_span(wait.until - now)})" if wait.until is not None and wait.until > now else ""
-    lines = [f"{wait.path}{again}", f"  {wait.message}"]
+    until = ""
+    if wait.until is not None and wait.until > now:
+        left = _span(wait.until - now)
+        until = f" (taken in {left} unless it changes)" if wait.state == "incoming" else f" (again in {left})"
+    lines = [f"{wait.path}{until}", f"  {wait.message}"]
     return "\n".join([*lines, f"  -> {wait.hint}"] if wait.hint else lines)
 
 
