@@ -198,6 +198,37 @@ def test_a_batch_in_which_a_mount_begins_to_hang_ends_and_names_what_it_lost(
     assert data["queued"] == len(lost)
 
 
+@pytest.mark.slow
+def test_a_batch_whose_scan_a_mount_stops_looks_at_the_other_folders_and_ends(
+    tmp_path: Path, local: Path, share: Mount
+) -> None:
+    recording(share.source / "late.wav")
+    good = recording(local / "good.wav")
+    hangs = threading.Event()
+
+    def script(asked: Asked) -> Reply:
+        # The finder waits until the other file has been quiet for long enough.
+        if asked.method == "POST" and not hangs.is_set():
+            hangs.set()
+            share.hang()
+        return hearing(asked)
+
+    settings = tmp_path / "watcher.toml"
+    with serving(script) as server:
+        settings.write_text(
+            f'[api]\nurl = "{server.url}"\n[state]\ndir = "{tmp_path / "state"}"\n'
+            f'[[folders]]\npath = "{share.point}"\nquiet_seconds = 8\n'
+            f'[[folders]]\npath = "{local}"\nquiet_seconds = 0.1\n'
+        )
+        ended = watcher("once", "--json", "--config", settings, check=False)
+
+    data = json.loads(ended.stdout)["data"]
+    assert hangs.is_set()
+    assert ended.returncode == 1, ended.stderr
+    assert [done["path"] for done in data["done"]] == [str(good)]
+    assert [(left["path"], left["reason"]) for left in data["left"]] == [(str(share.point), "lost")]
+
+
 def test_the_doctor_names_the_folder_whose_mount_hangs_and_goes_on(
     share: Mount, options: list[str | Path], tmp_path: Path
 ) -> None:

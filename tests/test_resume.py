@@ -38,6 +38,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
         write("sk-wrong-key")
         with command("run", "--config", settings) as running:
             held = running.await_event("gate.held")
+            released = running.await_event("job.released")
             running.await_event("service.ready")
 
             still = resumed("--config", str(settings))
@@ -51,7 +52,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
 
             assert running.stop() == 0
     remedy = f"put the right key into {settings}, then watcher resume"
-    assert held["hint"] == remedy
+    assert held["hint"] == released["hint"] == remedy
     code, data, errors = still
     assert (code, data["held"], data["outcome"], data["settings_refused"]) == (4, True, "held", None)
     assert "Wrong key" in errors["held"]["message"]
@@ -113,6 +114,8 @@ def test_other_remedies_name_the_command_that_works_here_and_a_batch_is_told_of_
 
     told = {place: Advice(place, "/opt/bin/watcher").about("quota", hint, settings) for place in Place}
 
+    again = {place: Advice(place, "/opt/bin/watcher").about("quota", told[place], settings) for place in Place}
+    assert told == again
     assert told == {
         Place.TERMINAL: hint,
         Place.USER_SERVICE: hint,

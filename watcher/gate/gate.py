@@ -144,7 +144,7 @@ class Gate:
         `buy` is the ledger's, and so is `bought`: without it a month begins with today. `jitter` gives numbers in [0, 1). `fleet`: other hosts ask the same endpoint; then limits,
         holds, pauses and minutes are theirs, too, and somebody has to call `attend` all the time; `memory` keeps what is
         known of answers only. What the fleet gives counts for `lease` seconds. `on_held` is told of each hold that begins here, not of
-        those of other hosts, and must not wait. `advise` returns what to do about an error that holds the queue.
+        those of other hosts, and must not wait. `advise` returns what to do about an error that holds the queue; it may be asked twice.
         """
         self._options = options
         self._endpoint_name = endpoint_name
@@ -668,6 +668,9 @@ class Gate:
         if _is_answer(error):
             self._answered = now
         trouble = self._trouble(waiter, error, now)
+        if trouble is not None:
+            # On the error itself, which the job is given back with.
+            trouble.hint = self._advise(trouble)
         if self._hold is not None:
             self._judge(self._hold, waiter, trouble, error, now)
         elif trouble is not None:
@@ -804,9 +807,8 @@ class Gate:
         self._changed.notify_all()
 
     def _hold_for(self, error: JobError) -> Hold:
-        hold = hold_for(error, since=self._clock())
-        hold.hint = self._advise(error)
-        return hold
+        error.hint = self._advise(error)
+        return hold_for(error, since=self._clock())
 
     def _announce(self, hold: Hold, now: float) -> None:
         retry_at = self._retry_at(hold, now)

@@ -39,7 +39,9 @@ class Advice:
 
     def _key(self, config: Config) -> str:
         origin = config.origin("api.key")
-        file = config.settings.api.key_file or (origin if origin == str(config.file) else "")
+        file = config.settings.api.key_file
+        if not file and config.file is not None and origin == str(config.file):
+            file = str(config.file.absolute())
         if file:
             return self._resumed(f"put the right key into {file}, then watcher resume")
         match self.place:
@@ -54,7 +56,7 @@ class Advice:
     def _resumed(self, hint: str) -> str:
         if self.place is Place.BATCH:
             return _RESUME.sub("", hint)
-        return hint.replace("watcher resume", f"sudo {self.program} resume") if self._is_roots else hint
+        return hint.replace("then watcher resume", f"then sudo {self.program} resume") if self._is_roots else hint
 
     @property
     def _is_roots(self) -> bool:

@@ -224,7 +224,9 @@ class House:
         message = (
             f"waiting for {requests} {noun} in flight, up to {seconds:g} s" if requests else "nothing is in flight"
         )
-        hint = ASK_AGAIN if by_hand and requests else ""
+        if requests and not seconds:
+            message = f"giving up {requests} {noun} in flight"
+        hint = ASK_AGAIN if by_hand and requests and seconds else ""
         _log.info("service.stopping", drain_seconds=seconds, requests=requests, message=message, hint=hint)
         return f"{message}. {hint[0].upper()}{hint[1:]}." if hint else message
 
