@@ -493,8 +493,9 @@ def test_a_changed_source_is_transcribed_anew_and_a_touched_one_is_not(
         with source.open("ab"):
             # Opened for writing and closed: that is what makes an event; a mere touch waits for the next full scan.
             pass
-        running.await_events("job.done", 2)
+        _, touched = running.await_events("job.done", 2)
         assert len(server.asked) == 1
+        assert (touched["paid_seconds"], touched["cached_pieces"]) == (0.0, touched["pieces"])
 
         recording(source, seed=1)
         running.await_events("job.done", 3)

@@ -260,6 +260,76 @@ def test_a_limit_counts_what_once_bought_before_it_was_set(
     assert shown["gate"] is None or shown["gate"]["reason"] == "budget"
 
 
+def test_each_touch_reports_what_happened_now_and_not_the_old_payment(
+    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = recording(tmp_path / "1.wav", seconds=30)
+    with serving(hearing) as server:
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        _, first = as_json("once", source)
+        later = []
+        for stamp in (1, 2):
+            os.utime(source, ns=(stamp, stamp))
+            later.append(as_json("once", source)[1])
+    _, shown = as_json("status")
+
+    assert first["done"][0]["paid_seconds"] == first["paid_seconds"] == pytest.approx(30, abs=1)
+    assert [(one["done"][0]["paid_seconds"], one["paid_seconds"]) for one in later] == [(0.0, 0.0)] * 2
+    recent = shown["recent"][0]
+    assert (recent["paid_seconds"], recent["cached_pieces"]) == (0.0, recent["pieces"])
+    assert shown["totals"]["audio_seconds"] == shown["totals"]["paid_seconds"] == pytest.approx(30, abs=1)
+
+
+def test_the_fields_of_the_document_are_these(ledger: Ledger, as_json: Json) -> None:
+    put(ledger, "a.wav", "b.wav")
+    ledger.claim("w", lease=30)
+    tells(ledger)
+
+    _, data = as_json("status")
+
+    assert set(data) >= {
+        "service",
+        "folders",
+        "hosts",
+        "problems",
+        "gate",
+        "counts",
+        "running",
+        "waiting",
+        "recent",
+        "failures",
+        "totals",
+        "today",
+        "month",
+        "pace",
+        "state",
+    }
+    assert set(data["waiting"][0]) >= {
+        "path",
+        "state",
+        "attempts",
+        "reason",
+        "message",
+        "hint",
+        "at",
+        "next_attempt",
+        "until",
+    }
+    assert set(data["running"][0]) >= {
+        "path",
+        "attempt",
+        "piece",
+        "pieces",
+        "seconds_done",
+        "started",
+        "asked_since",
+        "alone",
+        "host",
+    }
+    assert set(data["today"]) >= {"bought_seconds", "price_per_minute", "cost", "limit_seconds"}
+    assert set(data["month"]) >= {"bought_seconds", "cost", "limit_seconds"}
+
+
 def test_minutes_of_the_last_hour_are_those_of_every_process(
     state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

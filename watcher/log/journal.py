@@ -162,6 +162,8 @@ def _sealed(entry: bytes) -> int:
     return descriptor
 
 
+#: Whether what was sent is paid for, only the settings say.
+_NAMES: Final = {"paid_seconds": "seconds sent"}
 _ABOUT: Final = (("path", " "), ("message", ": "))
 #: What each event says.
 WORDS: Final = {
