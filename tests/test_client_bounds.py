@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -106,6 +107,68 @@ def test_bytes_are_bounded_before_anything_is_made_of_them() -> None:
         check_size(b"[" * ((1 << 20) + 10_001), 0.5)
     with pytest.raises(Unfit, match="too many"):
         transcript_of(b"[" * 2_000_000, 0.5)
+
+
+#: Small things of which an answer within its bytes could have many: each made an object of some hundred bytes and more.
+SMALL = {
+    "objects": ('{"segments": [', "{},", "0]}"),
+    "lists": ('{"segments": [', "[],", "0]}"),
+    "texts": ('{"segments": [', '"ab",', '"a"]}'),
+    "numbers": ("[", "0.1,", "0]"),
+    "objects in a text": ('{"text": "[', "\\u007b\\u007d,", '{}]"}'),
+    "events": ("", "data: a\n\n", ""),
+    "lines of JSON": ("", '{"text":"a"}\n', ""),
+    "captions": ("", "0:0-->0:1\na\n", ""),
+    "lines of lyrics": ("", "[0:0]a\n", ""),
+    "times": ("", "<|0|>a", ""),
+    "lines": ("WEBVTT\n", "ab\x0b", ""),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_an_answer_of_more_parts_than_can_be_meant_is_refused_before_they_are_made(kind: str) -> None:
+    begin, small, end = SMALL[kind]
+    body = (begin + small * ((1 << 20) // len(small) - 20) + end).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unfit, match="too many parts"):
+            transcript_of(body, 0.5)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_words_of_quick_speech_may_be_written_out_widely() -> None:
+    words = [
+        {"word": "a", "start": n / 20, "end": n / 20 + 0.04, "probability": 0.9, "speaker": "S", "logprob": -0.1}
+        for n in range(1_200)
+    ]
+    answer = {"text": "a " * 1_200, "segments": [{"start": 0, "end": 60, "text": "a " * 1_200, "words": words}]}
+
+    transcript = transcript_of(json.dumps(answer, indent=2).encode(), 60.0)
+
+    assert sum(len(segment.words) for segment in transcript.segments) == 1_200
+
+
+def test_tokens_without_end_are_one_word_in_time_that_grows_with_their_number() -> None:
+    """Each token was put behind the word so far by writing that out again: minutes for some 100,000 of them."""
+    tokens = [{"word": " a", "start": 0, "end": 0.1}, *({"word": "b" * 4, "start": 0, "end": 0.4},) * 500]
+    segment = {"start": 0, "end": 0.5, "text": "a" + "b" * 1_900, "words": tokens}
+    ((word,),) = [one.words for one in read({"segments": [segment]}, 0.5).segments]
+
+    assert (word.text, word.start, word.end) == ("a" + "b" * 2_000, 0.0, 0.4)
+
+
+def test_names_of_any_length_are_not_kept_in_mind() -> None:
+    """Up to 1,024 of them were kept for good, each as long as an answer: gigabytes, in answers that are a transcript each."""
+    read({"text": "a"}, 0.5)
+    tracemalloc.start()
+    try:
+        for number in range(8):
+            read({"text": "a", f"{number}" + "n" * 500_000: 0}, 0.5)
+        assert tracemalloc.get_traced_memory()[0] < 400_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_nested_too_deeply_cannot_be_read() -> None:

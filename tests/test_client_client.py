@@ -850,6 +850,19 @@ def test_a_redirect_to_no_valid_address_is_shown_as_it_is(memory: Memory, upload
     assert "redirects" in raised.message
 
 
+@pytest.mark.parametrize("location", ["https://relay.example/", "http://["])
+def test_a_redirect_is_told_in_a_line_of_bounded_length_without_the_key(
+    memory: Memory, upload: Upload, location: str
+) -> None:
+    """Each file that went back into the queue told of all 60,000 characters."""
+    away = Reply(status=307, headers=[("Location", f"{location}sk-topsecret/{'a' * 60_000}")])
+    with talking(sequence(away), memory) as (client, _):
+        raised = refusal(client, upload)
+
+    assert len(f"{raised} {raised.hint}") < 3_000
+    assert "topsecret" not in f"{raised} {raised.hint}"
+
+
 def test_a_redirect_without_a_target_is_an_error_all_the_same(memory: Memory, upload: Upload) -> None:
     with talking(sequence(Reply(status=301)), memory) as (client, _):
         assert isinstance(refusal(client, upload), AccountError)

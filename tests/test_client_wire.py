@@ -3,12 +3,14 @@
 import gzip
 import itertools
 import os
+import resource
 import socket
 import ssl
 import tempfile
 import threading
 import time
 import traceback
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -475,6 +477,36 @@ def test_what_is_no_http_is_passing(descriptor: int, garbage: bytes) -> None:
 def test_a_compressed_answer_is_read(descriptor: int, encoding: str, compress: Callable[[bytes], bytes]) -> None:
     with serving(sequence(Reply(compress(b"Hi" * 1000), headers=[("Content-Encoding", encoding)]))) as server:
         assert post(server.url, descriptor).body == b"Hi" * 1000
+
+
+def test_chunks_of_two_bytes_take_no_more_memory_than_large_ones(descriptor: int) -> None:
+    """Each was kept by itself: an answer of the largest size took some 150 MB instead of 24."""
+    chunks = [b"2\r\nHi\r\n" * 30_000, b"0\r\n\r\n"]
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(sequence(Reply(stream=lambda: iter([head, *chunks])))) as server:
+        tracemalloc.start()
+        try:
+            assert post(server.url, descriptor).body == b"Hi" * 30_000
+            assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_system_without_descriptors_is_no_fault_of_the_server(descriptor: int) -> None:
+    """It counted against the endpoint, which was held as if nobody could reach it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with serving(sequence(Reply(b"Hi"))) as server:
+        with tempfile.TemporaryFile() as lowest_free:
+            number = lowest_free.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+        try:
+            error = failure(server.url, descriptor)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert isinstance(error, SourceError)
+    assert error.free
+    assert "LimitNOFILE" in error.hint
 
 
 def test_a_bomb_does_not_go_off(descriptor: int) -> None:

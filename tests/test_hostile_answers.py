@@ -43,6 +43,7 @@ BODIES = {
     "a reference beyond all numbers": "1\n00:00:00,000 --> 00:00:00,400\n&#" + "9" * 5_000 + ";",
     "events": 'data: "a"\n\n' * 20_000,
     "objects": '{"text": "a"}\n' * 20_000,
+    "empty objects": '{"segments": [' + "{}," * 300_000 + "0]}",
     "lists inside each other": '{"text": ' + "[" * 900 + "]" * 900 + "}",
     "times inside each other": '{"segments": [' + '{"timestamp": ' * 900 + "1" + "}" * 900 + "]}",
 }

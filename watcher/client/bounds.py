@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from watcher.client.found import Item, Unfit, together
+from watcher.client.found import LINE_ENDS, Item, Unfit, together
 
 #: Characters of text: in all, and for each second of sound.
 _CHARACTERS: Final = 2000
@@ -23,12 +23,36 @@ _BYTES: Final = 1 << 20
 _BYTES_A_SECOND: Final = 20_000
 #: Characters of a speaker's name.
 _NAME: Final = 100
+#: Parts of an answer (see `Parts`): in all, and for each second of sound. The words of quick speech, written out widely, have 20.
+_PARTS: Final = 5000
+_PARTS_A_SECOND: Final = 200
+#: What has to be made for each of these takes time and memory, even if nothing is in it: so many of each are one part.
+_ONE_PART: Final = {**dict.fromkeys(("{", "[", "<|"), 1), **dict.fromkeys(LINE_ENDS, 4), **dict.fromkeys('",', 8)}
 
 
 def check_size(body: bytes, seconds: float) -> None:
     """Raise Unfit for an answer of more bytes than `seconds` of sound can fill, before anything is made of it."""
     if len(body) > _BYTES + _BYTES_A_SECOND * seconds:
         raise Unfit(f"it has {len(body)} bytes, too many for {seconds:g} s of sound")
+
+
+class Parts:
+    """How many parts an answer may still have: objects, lists, texts, lines and times, each of which some reader takes apart.
+
+    An empty object takes two bytes of an answer, and some hundred of memory: without this, an answer within its bytes would take
+    a gigabyte, and minutes.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Begin with what `seconds` of sound can fill."""
+        self._seconds = seconds
+        self._left = _PARTS + _PARTS_A_SECOND * seconds
+
+    def take(self, text: str) -> None:
+        """Count the parts of a text, before anything is made of it. Raises Unfit when there were too many in all."""
+        self._left -= sum(text.count(sign) / number for sign, number in _ONE_PART.items())
+        if self._left < 0:
+            raise Unfit(f"it has too many parts for {self._seconds:g} s of sound")
 
 
 def bounded(

@@ -686,16 +686,16 @@ def _is_whisper_cpp(reply: Reply) -> bool:
 
 
 def _redirected(verdict: Verdict, endpoint: Endpoint) -> AccountError:
+    location = scrubbed(verdict.refusal.location, endpoint.secret)
     try:
-        target = urlsplit(urljoin(endpoint.transcriptions, verdict.refusal.location))
+        target = urlsplit(urljoin(endpoint.transcriptions, location))
         place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
     except ValueError:
         return AccountError(
-            f"the server redirects to {verdict.refusal.location!r}, which is no address (HTTP {verdict.refusal.status})",
+            f"the server redirects to {location!r}, which is no address (HTTP {verdict.refusal.status})",
             reason="redirect",
             hint="check api.url, and ask the server's operator",
         )
-    place = scrubbed(place, endpoint.secret)
     return AccountError(
         f"the server redirects to {place} (HTTP {verdict.refusal.status})",
         reason="redirect",

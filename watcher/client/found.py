@@ -10,6 +10,9 @@ UNSPACED: Final = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]"
 )
 
+#: Where `str.splitlines` ends a line.
+LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
 
 class Unfit(Exception):  # noqa: N818 - a finding on the way to one of our errors, not an error of its own
     """A 200 that holds no transcript; `error` is the JSON object that says why, if there is one."""

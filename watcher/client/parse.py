@@ -15,7 +15,7 @@ from itertools import accumulate, groupby, pairwise
 from typing import Any, Final
 
 from watcher.client import markup
-from watcher.client.bounds import bounded, check_size
+from watcher.client.bounds import Parts, bounded, check_size
 from watcher.client.complete import completed, letters
 from watcher.client.events import payloads
 from watcher.client.found import Found, Item, Unfit, spliced, together
@@ -38,7 +38,7 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
     if not text and not plain:
         raise Unfit("the answer is empty")
     try:
-        return _assembled(_of_text(text, wraps=_WRAPS, body=True), seconds, code(language))
+        return _assembled(_of_text(text, Parts(seconds), wraps=_WRAPS, body=True), seconds, code(language))
     except RecursionError as exc:
         raise Unfit("the answer is nested too deeply") from exc
 
@@ -80,15 +80,16 @@ def _nearly_decoded(body: bytes) -> str:
 # What hides in a text.
 
 
-def _of_text(text: str, *, wraps: int, body: bool = False) -> Found:
-    """Read a text, and what else hides in it; `wraps`: how deep it is still looked into."""
+def _of_text(text: str, parts: Parts, *, wraps: int, body: bool = False) -> Found:
+    """Read a text, and what else hides in it; `parts`: how many the answer may have, `wraps`: how deep it is looked into."""
+    parts.take(text)
     text = _unfenced(text.lstrip("\ufeff").strip())
     if _is_page(text):
         raise Unfit("the server answered with a web page instead of a transcript")
     if wraps:
 
         def inner(text: str) -> Found:
-            return _of_text(text, wraps=wraps - 1)
+            return _of_text(text, parts, wraps=wraps - 1)
 
         if (events := payloads(text)) is not None:
             return _of_events(events, inner)

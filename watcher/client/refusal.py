@@ -59,7 +59,7 @@ class Refusal:
     relayed: bool = False
     #: Seconds the server asks to wait; None: it did not say.
     retry_after: float | None = None
-    #: Where a redirect points.
+    #: Where a redirect points: one line of at most 1,000 characters, as of all that a server writes.
     location: str = ""
 
 
@@ -74,7 +74,7 @@ def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = No
         found,
         status=status,
         retry_after=wait_asked(reply.headers, now=now),
-        location=reply.headers.get("location", "") if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
+        location=_line(reply.headers.get("location", "")) if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
     )
     return _unwrapped(found)
 

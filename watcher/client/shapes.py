@@ -91,9 +91,19 @@ _CLOCK: Final = re.compile(
 # Names.
 
 
-@lru_cache(maxsize=1024)
 def _fold(name: str) -> str:
+    return (_known if len(name) <= _WORTH_KEEPING else _without_signs)(name)
+
+
+#: Characters of a name that is kept in mind; no name above is longer, and an answer's longest would fill the memory for good.
+_WORTH_KEEPING: Final = 64
+
+
+def _without_signs(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
+
+
+_known: Final = lru_cache(maxsize=1024)(_without_signs)
 
 
 def _folded(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -450,15 +460,23 @@ def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> t
     """Return the words inside a segment; whisper.cpp's are tokens, where a leading blank begins a new word."""
     raw = _items(names, _WORDS, factor) or _paired(names, text)
     spaced = any(word.text.startswith(" ") for word in raw)
-    words: list[Item] = []
+    tokens: list[list[Item]] = []
     for word in raw:
-        if words and spaced and not word.text.startswith(" ") and not UNSPACED.match(word.text):
-            before = words[-1]
-            ends = [end for end in (before.end, word.end) if end is not None]
-            words[-1] = replace(before, text=before.text + word.text, end=max(ends, default=None))
+        if tokens and spaced and not word.text.startswith(" ") and not UNSPACED.match(word.text):
+            tokens[-1].append(word)
         elif word.text.strip():
-            words.append(word)
+            tokens.append([word])
+    words = [_one_word(items) for items in tokens]
     # Tokens may cut a character of several bytes in two: such words are worth less than none.
     if any("\ufffd" in word.text for word in words) and "\ufffd" not in text:
         return ()
     return tuple(words)
+
+
+def _one_word(tokens: Sequence[Item]) -> Item:
+    """Return the word that tokens are, which ends when the last of them does."""
+    first, *more = tokens
+    if not more:
+        return first
+    ends = [token.end for token in tokens if token.end is not None]
+    return replace(first, text="".join(token.text for token in tokens), end=max(ends, default=None))

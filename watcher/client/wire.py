@@ -7,6 +7,7 @@ their ``.netrc`` replaces our key. Proxy and CA variables of the environment app
 """
 
 import contextlib
+import errno
 import http.client
 import io
 import os
@@ -362,15 +363,14 @@ def _body(response: requests.Response) -> bytes:
         decode = _inflater()
     else:
         raise http.client.HTTPException(f"the answer is encoded as {encoding!r:.40}, which was not asked for")
-    parts, total = [], 0
+    # One piece of memory: chunks of two bytes, each kept by itself, would take twenty times what the answer has.
+    body = bytearray()
     # A body shorter than its Content-Length raises: urllib3 holds it against that by itself from version 2 on.
     for chunk in response.raw.stream(_BLOCK_BYTES, decode_content=False):
-        part = decode(chunk)
-        total += len(part)
-        if total > ANSWER_BYTES:
+        body += decode(chunk)
+        if len(body) > ANSWER_BYTES:
             raise _TooMuchError
-        parts.append(part)
-    return b"".join(parts)
+    return bytes(body)
 
 
 def _inflater() -> Callable[[bytes], bytes]:
@@ -395,6 +395,9 @@ def _translated(exc: Exception, *, flight: _Flight) -> JobError:
     if flight.cancelled:
         return StoppedError("the daemon stops", in_flight=True)
     chain = list(_chain(exc))
+    ours = next((link for link in chain if isinstance(link, OSError) and link.errno in _NOTHING_LEFT), None)
+    if ours is not None:
+        return SourceError.of(ours)
     words = " ".join(str(link) for link in chain)
     for mark, reason, message, hint in _OPERATOR:
         if mark in words if isinstance(mark, str) else any(isinstance(link, mark) for link in chain):
@@ -410,6 +413,9 @@ def _translated(exc: Exception, *, flight: _Flight) -> JobError:
     message, reason = _BROKEN.get(kind, ("the connection broke before the answer was complete", "connection"))
     return PassingError(message, reason=reason)
 
+
+#: errno of this system when it has no descriptor or memory for a connection: no server is to blame for that.
+_NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 #: What the libraries raise. A ValueError or an OverflowError is a number of the server's that they did not expect, such as
 #: a chunk of -5 bytes.
