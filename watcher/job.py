@@ -9,6 +9,8 @@ from typing import Final
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 #: Inodes are unsigned.
 _MOST_INODE: Final = (1 << 64) - 1
+#: The model of the embedded engine (`watcher.engine`), which is for trying out: what it made does not count as done for any other.
+TRIAL_MODEL: Final = "pocketsphinx-en-us"
 
 
 class State(StrEnum):
@@ -77,6 +79,18 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """A person's request to transcribe a recording once more (`watcher again`)."""
+
+    #: Tells the answers to this request from stored ones about the same sound. "": all of them are there, and have taken the
+    #: place of those.
+    token: str
+    #: The model and the language (ISO-639-1) to ask for; "": those of the settings.
+    model: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A source under a worker's lease."""
 
@@ -98,6 +112,8 @@ class Job:
     content: str = ""
     #: It was running in a crash: nothing runs beside it until it is past that point, so that another crash tells the culprit.
     alone: bool = False
+    #: It is to be transcribed once more, whatever is stored of it.
+    again: Again | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +181,14 @@ class Outcome:
     warnings: tuple[ResultWarning, ...] = ()
     #: Where the source is now, when it was moved away together with its outputs; else b"".
     moved_to: bytes = b""
+    #: Path by which the recording was known before somebody renamed it; its outputs have followed. Else b"".
+    renamed_from: bytes = b""
+    #: The model that was asked; "" where none was, or an earlier version did not note it.
+    model: str = ""
+    #: The recording was done before, with the same content: nothing was transcribed now.
+    unchanged: bool = False
+    #: Kinds of outputs that were missing, and were made again from stored answers.
+    restored: tuple[str, ...] = ()
 
 
 def _one_line(text: str) -> str:

@@ -3,14 +3,15 @@
 import time
 import zlib
 from collections.abc import Collection
+from dataclasses import replace
 from typing import ClassVar, Final
 
-from watcher.job import Cut
+from watcher.job import Cut, Job
 from watcher.ledger import rows
 from watcher.ledger.looking import minute_of
 from watcher.ledger.memory import BUY
-from watcher.ledger.part import Connection, Part
-from watcher.ledger.protocol import Content
+from watcher.ledger.part import Connection, Part, held
+from watcher.ledger.protocol import Content, unreadable
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
 _LEVEL: Final = 6
@@ -19,6 +20,12 @@ _DAY: Final = 86_400.0
 #: Seconds: a month's limit counts its days, however short answers are kept; and what was done is asked for by the hour.
 _TWO_MONTHS: Final = 62 * _DAY
 _HOUR: Final = 3600.0
+
+
+def sounds_of(content: Content) -> set[str]:
+    """Return the digests under which answers about a recording are kept, those that could not be read among them."""
+    sounds = {content.digest, *(cut.digest for cut in content.cuts)}
+    return sounds | {unreadable(sound) for sound in sounds}
 
 
 class Answers(Part):
@@ -91,6 +98,47 @@ class Answers(Part):
 
     def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
         """See Ledger.keep_content."""
+        with self._database.transaction(durable=False) as connection:
+            self._keep_content(connection, content, cut)
+
+    def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
+        """See Ledger.supersede."""
+        wish = job.again
+        if wish is None:
+            message = "nobody asked for it once more"
+            raise ValueError(message)
+        mark = f".{wish.token}"
+        with self._database.transaction() as connection:
+            held(connection, _SUPERSEDED, job, again=rows.again_text(replace(wish, token="")))
+            for digest in sounds_of(content):
+                for id_, parameters in connection.execute(_ANSWERS, (digest,)).fetchall():
+                    if not parameters.endswith(mark):
+                        continue
+                    plain = parameters.removesuffix(mark)
+                    self._drop(connection, connection.execute(_FORMER, (digest, plain)).fetchall())
+                    connection.execute("UPDATE answers SET parameters = ? WHERE id = ?", (plain, id_))
+            self._keep_content(connection, content, cut)
+
+    def erase(self, digest: str, sketch: str = "") -> int:
+        """See Ledger.erase."""
+        with self._database.transaction() as connection:
+            known = connection.execute(_KNOWN_AS, (digest, sketch)).fetchall()
+            sounds = {digest, *(made for made, _, _ in known)} - {""}
+            sounds |= {cut.digest for _, _, words in known for cut in rows.cuts_from(words)}
+            for mark in {sketch, *(mark for _, mark, _ in known)} - {""}:
+                sounds |= {sound for (sound,) in connection.execute(_CUT_OUT, (mark,)).fetchall()}
+                connection.execute("DELETE FROM cuts WHERE sketch = ?", (mark,))
+            dropped = 0
+            for sound in sorted(sounds):
+                for name in (sound, unreadable(sound)):
+                    dropped += self._drop(connection, connection.execute(_LENGTHS, (name,)).fetchall())
+                # What is known of unreadable answers quotes them (`watcher.gate.garbled`).
+                connection.execute("DELETE FROM memory WHERE key LIKE ?", (f"garbled:%:{sound} %",))
+            for made, _, _ in known:
+                connection.execute("DELETE FROM contents WHERE digest = ?", (made,))
+        return dropped
+
+    def _keep_content(self, connection: Connection, content: Content, cut: Collection[str]) -> None:
         values = {
             "digest": content.digest,
             "sketch": content.sketch,
@@ -101,11 +149,10 @@ class Answers(Part):
             "warnings": rows.warnings_text(content.warnings),
             "now": self._clock(),
         }
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
-            connection.execute(self.KEEP_CONTENT, values)
-            for parameters in {content.parameters, *cut}:
-                connection.execute("DELETE FROM cuts WHERE sketch = ? AND parameters = ?", (content.sketch, parameters))
+        connection.execute("DELETE FROM contents WHERE digest = :digest AND parameters = :parameters", values)
+        connection.execute(self.KEEP_CONTENT, values)
+        for parameters in {content.parameters, *cut}:
+            connection.execute("DELETE FROM cuts WHERE sketch = ? AND parameters = ?", (content.sketch, parameters))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
         """See Ledger.content."""
@@ -189,6 +236,12 @@ class Answers(Part):
 #: Answers dropped in one transaction, so that nobody waits for long.
 _AT_ONCE: Final = 100
 
+_SUPERSEDED: Final = "UPDATE sources SET again = :again WHERE id = :id AND fence = :fence AND state = 'running'"
+_ANSWERS: Final = "SELECT id, parameters FROM answers WHERE digest = ?"
+_FORMER: Final = "SELECT id, length(body) FROM answers WHERE digest = ? AND parameters = ?"
+_LENGTHS: Final = "SELECT id, length(body) FROM answers WHERE digest = ?"
+_KNOWN_AS: Final = "SELECT digest, sketch, cuts FROM contents WHERE digest = ? OR sketch = ?"
+_CUT_OUT: Final = "SELECT digest FROM cuts WHERE sketch = ?"
 _LENGTH: Final = "SELECT length(body) FROM answers WHERE digest = ? AND parameters = ?"
 _KEEP_CUT: Final = """
 INSERT INTO cuts (sketch, parameters, number, first, behind, digest, used_at) VALUES (?, ?, ?, ?, ?, ?, ?)

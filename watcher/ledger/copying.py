@@ -93,7 +93,7 @@ TABLES: Final = (
                 "piece",
                 "pieces",
             ),
-            *("seconds_done", "reason", "message", "hint", "outcome"),
+            *("seconds_done", "reason", "message", "hint", "outcome", "again", "model"),
         ),
     ),
     Table("answers", ("id",), ("digest", "parameters", "body", "seconds", "model", "used_at", "aside")),
@@ -188,5 +188,6 @@ def _outcome(written: str, carry: Callable[[bytes], bytes | None]) -> str:
             outcome,
             outputs=tuple(replace(output, path=carry(output.path) or output.path) for output in outcome.outputs),
             moved_to=(carry(outcome.moved_to) or b"") if outcome.moved_to else b"",
+            renamed_from=(carry(outcome.renamed_from) or b"") if outcome.renamed_from else b"",
         )
     )

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
-from watcher.job import Fingerprint, State
+from watcher.job import Fingerprint, Job, State
 from watcher.ledger import rows
 from watcher.ledger.part import Part, Row
 from watcher.ledger.protocol import Record, Tally
@@ -25,6 +25,18 @@ class Looking(Part):
         """See Ledger.lookup."""
         found = self._database.query(_LOOKUP, (path,))
         return rows.record(found[0]) if found else None
+
+    def namesakes(self, job: Job) -> list[Record]:
+        """See Ledger.namesakes."""
+        stamp = job.fingerprint
+        values = {
+            "path": job.path,
+            "content": job.content,
+            "inode": rows.signed(stamp.inode),
+            "size": stamp.size,
+            "mtime_ns": stamp.mtime_ns,
+        }
+        return [rows.record(row) for row in self._database.query(_NAMESAKES, values)]
 
     def counts(self) -> dict[State, int]:
         """See Ledger.counts."""
@@ -90,6 +102,11 @@ _KNOWN: Final = """
 SELECT path, size, mtime_ns, inode, state FROM sources WHERE path > ? AND path < ? ORDER BY path LIMIT ?
 """
 _LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S608 - our own column names
+_NAMESAKES: Final = f"""
+SELECT {rows.RECORD} FROM sources
+WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size = :size AND mtime_ns = :mtime_ns
+AND content = :content AND path <> :path ORDER BY id
+"""  # noqa: S608 - our own column names
 _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
 # The state stands in the statement, not in a parameter, or no partial index would do. What is ready is read through the
 # index of the claims, one of its groups at a time: an index of its own would be the trap told of in schema.py. Delayed

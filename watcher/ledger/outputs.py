@@ -42,15 +42,15 @@ class Outputs(Part):
     def owner(self, path: bytes) -> Owned | None:
         """See Ledger.owner."""
         found = self._database.query(_OWNER, (path,))
-        return _owned(found[0]) if found else None
+        return owned(found[0]) if found else None
 
     def owned(self, source: bytes) -> tuple[Owned, ...]:
         """See Ledger.owned."""
-        return tuple(_owned(row) for row in self._database.query(_OWNED, (source,)))
+        return tuple(owned(row) for row in self._database.query(_OWNED, (source,)))
 
     def notes(self) -> Iterator[Owned]:
         """See Ledger.notes."""
-        return map(_owned, self._walk(_NOTES, b"", _PAGE))
+        return map(owned, self._walk(_NOTES, b"", _PAGE))
 
     def enter_temporary(self, path: bytes) -> None:
         """See Ledger.enter_temporary."""
@@ -67,7 +67,8 @@ class Outputs(Part):
         return tuple(path for (path,) in self._database.query("SELECT path FROM temporaries ORDER BY path"))
 
 
-def _owned(row: Row) -> Owned:
+def owned(row: Row) -> Owned:
+    """Make an output path of a row of OUTPUT's columns."""
     path, source, kind, digest, placed, former = row
     return Owned(path=path, source=source, kind=kind, digest=digest, placed=bool(placed), former=former)
 
@@ -84,7 +85,8 @@ ON CONFLICT (path) DO UPDATE SET
     placed = 0
 WHERE outputs.source = excluded.source
 """
-_FIELDS: Final = "SELECT path, source, kind, digest, placed, former FROM outputs "
-_OWNER: Final = _FIELDS + "WHERE path = ?"
-_OWNED: Final = _FIELDS + "WHERE source = ? ORDER BY path"
-_NOTES: Final = _FIELDS + "WHERE kind = 'note' AND path > ? ORDER BY path LIMIT ?"
+#: Selects output paths, for `owned` to read.
+OUTPUT: Final = "SELECT path, source, kind, digest, placed, former FROM outputs"
+_OWNER: Final = OUTPUT + " WHERE path = ?"
+_OWNED: Final = OUTPUT + " WHERE source = ? ORDER BY path"
+_NOTES: Final = OUTPUT + " WHERE kind = 'note' AND path > ? ORDER BY path LIMIT ?"

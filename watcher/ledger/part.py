@@ -4,7 +4,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
+
+from watcher.errors import LeaseLostError
+from watcher.job import Job
+
+#: Said of a job whose claim is over.
+LOST: Final = "the job's lease is gone: its file changed, was dropped, or another worker has it"
 
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Mapping[str, object] | Sequence[object]
@@ -70,6 +76,12 @@ class Insides:
     #: for one that is another host's own.
     stored: Callable[[bytes], bytes]
     real: Callable[[bytes], bytes | None]
+
+
+def held(connection: Connection, statement: str, job: Job, **values: object) -> None:
+    """Change the job's row if this claim still holds it."""
+    if not connection.execute(statement, {"id": job.id, "fence": job.fence, **values}).rowcount:
+        raise LeaseLostError(LOST)
 
 
 class Part:

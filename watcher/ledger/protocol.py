@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from watcher.errors import JobError
 from watcher.fleet import Fleet, Host
-from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, ResultWarning, State
+from watcher.job import Again, Cut, Fingerprint, Found, Job, Outcome, Output, ResultWarning, State
 
 
 class Put(StrEnum):
@@ -36,6 +36,11 @@ RETRIED: Final = "retried:"
 
 #: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `Ledger.fleet`.
 ENDPOINT: Final = "endpoint"
+
+
+def unreadable(digest: str) -> str:
+    """Return under what an answer about a sound is kept that could not be read."""
+    return f"{digest} garbled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,9 @@ class Ledger(Protocol):
     def lookup(self, path: bytes) -> Record | None:
         """Give the source at `path`, if it is known."""
 
+    def namesakes(self, job: Job) -> list[Record]:
+        """Return the sources that are done under other paths and were the same file: its inode, stamp and content."""
+
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
@@ -206,7 +214,8 @@ class Ledger(Protocol):
 
         `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more:
         what is found under its path from now on is another file, however alike. The content of the source's former outcome, done
-        once more without a purchase (a file that was only touched), adds nothing to the tally.
+        once more without a purchase (a file that was only touched), adds nothing to the tally. What the source was called before it was
+        renamed is forgotten, and `job.again` is carried out.
         """
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
@@ -269,6 +278,19 @@ class Ledger(Protocol):
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
         """Give a known recording by digest or by sketch; with `parameters`, only one cut for them; else the newest."""
 
+    def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
+        """Let the answers to `job.again` take the place of stored ones about the same sounds, and keep the content with them.
+
+        They were kept under the parameters followed by a dot and the token. All at once: what is claimed after a crash has
+        a token of "" then, and finds everything under the plain parameters. `cut`: as for `keep_content`. LeaseLostError.
+        """
+
+    def erase(self, digest: str, sketch: str = "") -> int:
+        """Drop all that is stored of a recording's sound: contents, cuts and answers; return the number of answers.
+
+        `digest` and `sketch`: as of `Content`; "" where one of them is not known. The source stays: see `forget`.
+        """
+
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
         """Drop answers last used before that Unix time, and what is known of contents; give the answers' number.
 
@@ -299,6 +321,14 @@ class Ledger(Protocol):
 
     def disown_orphans(self, paths: Iterable[bytes]) -> None:
         """Drop those output paths whose source is still not known."""
+
+    # What is looked at again.
+
+    def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
+        """Walk the sources below `root` that are done by TRIAL_MODEL alone: path and seconds of audio; see `known`."""
+
+    def outputs_below(self, folder: bytes) -> Iterator[Owned]:
+        """Walk the output paths below a folder, without notes; see `known`."""
 
     def tidy(self) -> bool:
         """Give some free space back to the file system, in a few milliseconds; False: there is nothing more to give."""
@@ -435,6 +465,14 @@ class Ledger(Protocol):
         """Queue failed sources anew with fresh attempts (all of them, or those at or below `paths`); give their paths.
 
         For those that failed with the reason ``garbled`` this is remembered for 30 days, under the key RETRIED followed by the source's id.
+        """
+
+    def queue_again(self, paths: Iterable[bytes], again: Again | None = None) -> list[bytes]:
+        """Queue known sources once more, with fresh attempts; return the paths that were.
+
+        `again`: they are to be transcribed once more, whatever is stored; not those that are running, or were moved away. One
+        that waits for the same keeps its token, so that what was paid for it is used. Without: those that are done, and
+        nothing is asked for what is stored.
         """
 
     # After a crash.

@@ -9,14 +9,15 @@ start.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from watcher.errors import GarbledError, JobError, LeaseLostError, StateError
-from watcher.job import Fingerprint, Found, Job, Outcome, State
+from watcher.job import Again, Fingerprint, Found, Job, Outcome, State
 from watcher.ledger import rows
 from watcher.ledger.looking import minute_of
 from watcher.ledger.memory import HOOK
-from watcher.ledger.part import Connection, Row
+from watcher.ledger.part import LOST, Connection, Row, held
 from watcher.ledger.protocol import RETRIED, Put, Record
 from watcher.ledger.waiting import LONGEST_DELAY, Waiting
 
@@ -91,7 +92,7 @@ class Queue(Waiting):
     def renew(self, job: Job, *, lease: float) -> None:  # noqa: ARG002 - nobody shares it
         """See Ledger.renew."""
         if not self._database.query(_RUNS, {"id": job.id, "fence": job.fence}):
-            raise LeaseLostError(_LOST)
+            raise LeaseLostError(LOST)
 
     def holds(self, job: Job) -> bool:
         """See Ledger.holds."""
@@ -104,10 +105,20 @@ class Queue(Waiting):
             known = connection.execute(
                 "SELECT outcome, content, crashes FROM sources WHERE id = ?", (job.id,)
             ).fetchall()
-            held(connection, _DONE, job, outcome=rows.outcome_text(outcome), content=outcome.content, now=now)
+            held(
+                connection,
+                _DONE,
+                job,
+                outcome=rows.outcome_text(outcome),
+                content=outcome.content,
+                model=rows.text(outcome.model),
+                now=now,
+            )
             ((former, content, crashes),) = known
             if outcome.moved_to:
                 connection.execute(_MOVED_AWAY, (job.id,))
+            if outcome.renamed_from:
+                connection.execute(_RENAMED, (outcome.renamed_from,))
             if crashes:
                 connection.execute(self.EXONERATE)
             again = former is not None and bool(content) and content == outcome.content and not outcome.paid_seconds
@@ -165,6 +176,21 @@ class Queue(Waiting):
         if failed:
             self._offer()
         return list(failed.values())
+
+    def queue_again(self, paths: Iterable[bytes], again: Again | None = None) -> list[bytes]:
+        """See Ledger.queue_again."""
+        now = self._clock()
+        queued: list[bytes] = []
+        with self._database.transaction() as connection:
+            for path in paths:
+                if again is None:
+                    changed = connection.execute(_QUEUE_DONE, {"path": path, "now": now}).rowcount
+                else:
+                    changed = _ask_again(connection, path, again, now)
+                queued += [path] if changed else []
+        if queued:
+            self._offer()
+        return queued
 
     # After a crash.
 
@@ -296,14 +322,16 @@ RETURNING {rows.JOB}
 """  # noqa: S608 - our own column names
 _RUNS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
 _HOLDS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state IN ('done', 'failed', 'running')"
-_LOST: Final = "the job's lease is gone: its file changed, was dropped, or another worker has it"
 _DONE: Final = """
 UPDATE sources SET
-    state = 'done', updated_at = :now, outcome = :outcome, content = :content, alone = 0, crashes = 0, reached = 0
+    state = 'done', updated_at = :now, outcome = :outcome, content = :content, model = :model, again = '', alone = 0,
+    crashes = 0, reached = 0
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
 # No file has this fingerprint, so one that comes under the path again is taken for what it is: another one.
 _MOVED_AWAY: Final = "UPDATE sources SET size = -1, mtime_ns = 0, inode = 0 WHERE id = ?"
+# Should it be called so again, it is new.
+_RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state = 'done'"
 _FAIL: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,
@@ -337,6 +365,20 @@ UPDATE sources SET
     state = 'ready', attempts = 0, crashes = 0, run_at = ?, updated_at = ?, reason = '', message = '', hint = '',
     alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END
 WHERE id = ? AND state = 'failed'
+"""  # noqa: S608 - our own word
+_QUEUE_DONE: Final = """
+UPDATE sources SET
+    state = 'ready', attempts = 0, backlog = 1, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0,
+    seconds_done = 0
+WHERE path = :path AND state = 'done' AND size >= 0
+"""
+_WAITS: Final = "SELECT id, again FROM sources WHERE path = ? AND state <> 'running' AND size >= 0"
+_QUEUE_AGAIN: Final = f"""
+UPDATE sources SET
+    state = 'ready', attempts = 0, backlog = 0, crashes = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0,
+    pieces = 0, seconds_done = 0, again = :again,
+    alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END, reason = '', message = '', hint = ''
+WHERE id = :id AND state <> 'running'
 """  # noqa: S608 - our own word
 _RETRIED: Final = f"""
 INSERT INTO memory (key, value, expires)
@@ -378,6 +420,16 @@ def _put(connection: Connection, found: Found, now: float) -> Put:
     return Put.KNOWN
 
 
+def _ask_again(connection: Connection, path: bytes, again: Again, now: float) -> int:
+    """Queue a source to be transcribed once more; return the rows that were changed."""
+    for id_, words in connection.execute(_WAITS, (path,)).fetchall():
+        # Asked for once more before the former request was carried out: what was paid for it meanwhile is still wanted.
+        former = rows.again_from(words)
+        wish = again if former is None else replace(again, token=former.token or again.token)
+        return connection.execute(_QUEUE_AGAIN, {"id": id_, "again": rows.again_text(wish), "now": now}).rowcount
+    return 0
+
+
 def columns(found: Found, now: float) -> dict[str, object]:
     """Give a found file's columns."""
     return {
@@ -409,12 +461,6 @@ def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, 
         failed.update(connection.execute(_FAILED_AT, (path.rstrip(b"/"),)).fetchall())
         failed.update(connection.execute(_FAILED_BELOW, rows.below(path)).fetchall())
     return failed
-
-
-def held(connection: Connection, statement: str, job: Job, **values: object) -> None:
-    """Change the job's row if this claim still holds it."""
-    if not connection.execute(statement, {"id": job.id, "fence": job.fence, **values}).rowcount:
-        raise LeaseLostError(_LOST)
 
 
 def _call(connection: Connection, job: Job, kind: str, payload: str) -> None:

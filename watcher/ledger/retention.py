@@ -8,9 +8,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
+from watcher.job import TRIAL_MODEL
+from watcher.ledger import rows
 from watcher.ledger.looking import Looking
+from watcher.ledger.outputs import OUTPUT, owned
 from watcher.ledger.part import Row
-from watcher.ledger.protocol import Kept
+from watcher.ledger.protocol import Kept, Owned
 
 #: Rows read at a time where all are walked through.
 _PAGE: Final = 500
@@ -47,6 +50,16 @@ class Retention(Looking):
         with self._database.transaction(durable=False) as connection:
             connection.executemany(_DISOWN, [(path,) for path in sorted(paths)])
 
+    def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
+        """See Ledger.trials."""
+        after, behind = rows.below(root)
+        return map(_trial, self._walk(_TRIALS, after, behind, _PAGE))
+
+    def outputs_below(self, folder: bytes) -> Iterator[Owned]:
+        """See Ledger.outputs_below."""
+        after, behind = rows.below(folder)
+        return map(owned, self._walk(_OUTPUTS_BELOW, after, behind, _PAGE))
+
     def tidy(self) -> bool:
         """See Ledger.tidy."""
         return self._database.shrink()
@@ -58,6 +71,11 @@ class Retention(Looking):
 
     def _ranges(self) -> Sequence[tuple[bytes, bytes]]:
         return self.RANGES
+
+
+def _trial(row: Row) -> tuple[bytes, float]:
+    path, outcome = row
+    return path, rows.outcome_from(outcome).audio_seconds
 
 
 def _path(row: Row) -> bytes:
@@ -84,6 +102,11 @@ _OUTPUTS: Final = """
 SELECT path, EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
 FROM outputs WHERE path > ? AND path < ? ORDER BY path LIMIT ?
 """
+_TRIALS: Final = f"""
+SELECT path, outcome FROM sources
+WHERE state = 'done' AND model = '{TRIAL_MODEL}' AND path > ? AND path < ? ORDER BY path LIMIT ?
+"""  # noqa: S608 - our own word
+_OUTPUTS_BELOW: Final = f"{OUTPUT} WHERE path > ? AND path < ? AND kind <> 'note' ORDER BY path LIMIT ?"
 _DISOWN: Final = """
 DELETE FROM outputs WHERE path = ? AND NOT EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
 """

@@ -5,17 +5,19 @@ import math
 from dataclasses import asdict
 from typing import Any, Final
 
-from watcher.job import Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
+from watcher.job import Again, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.part import Row
 from watcher.ledger.protocol import Record
 
 #: Seconds: no recording and no day's purchases are longer (31 years), and sums of many such are still exact to the second.
 LONGEST: Final = 1e9
+#: Fields of an outcome that hold a path, beside those of its outputs.
+_PATHS: Final = ("moved_to", "renamed_from")
 _SIGN: Final = 1 << 63
 _WORD: Final = 1 << 64
 
 #: Columns of a Job, in the order `job` reads them.
-JOB: Final = "id, root, path, size, mtime_ns, inode, attempts, fence, queued_at, backlog, small, suspect, seconds, content, alone"
+JOB: Final = "id, root, path, size, mtime_ns, inode, attempts, fence, queued_at, backlog, small, suspect, seconds, content, alone, again"
 #: Columns of a Record, in the order `record` reads them.
 RECORD: Final = (
     "id, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, reason, message, hint, "
@@ -41,6 +43,7 @@ def job(row: Row) -> Job:
         seconds,
         content,
         alone,
+        again,
     ) = row
     return Job(
         id=id_,
@@ -56,6 +59,7 @@ def job(row: Row) -> Job:
         seconds=seconds,
         content=content,
         alone=bool(alone),
+        again=again_from(again),
     )
 
 
@@ -84,6 +88,19 @@ def record(row: Row) -> Record:
         content=content,
         alone=bool(alone),
     )
+
+
+def again_text(again: Again | None) -> str:
+    """Write a request to transcribe once more, as JSON in ASCII; "": there is none."""
+    return "" if again is None else json.dumps(asdict(again), separators=(",", ":"))
+
+
+def again_from(words: str) -> Again | None:
+    """Read a request to transcribe once more; fields of a newer version are left out."""
+    if not words:
+        return None
+    fields = json.loads(words)
+    return Again(**{name: value for name, value in fields.items() if name in Again.__dataclass_fields__})
 
 
 def signed(number: int) -> int:
@@ -123,7 +140,8 @@ def outcome_text(outcome: Outcome) -> str:
     fields["outputs"] = [
         (output.kind, output.path.decode("utf-8", "surrogateescape"), output.digest) for output in outcome.outputs
     ]
-    fields["moved_to"] = outcome.moved_to.decode("utf-8", "surrogateescape")
+    for name in _PATHS:
+        fields[name] = fields[name].decode("utf-8", "surrogateescape")
     return json.dumps(fields, separators=(",", ":"))
 
 
@@ -135,7 +153,9 @@ def outcome_from(words: str) -> Outcome:
         Output(kind, path.encode("utf-8", "surrogateescape"), digest) for kind, path, digest in fields["outputs"]
     )
     known["warnings"] = _warnings(fields["warnings"])
-    known["moved_to"] = fields.get("moved_to", "").encode("utf-8", "surrogateescape")
+    for name in _PATHS:
+        known[name] = fields.get(name, "").encode("utf-8", "surrogateescape")
+    known["restored"] = tuple(fields.get("restored", ()))
     return Outcome(**known)
 
 

@@ -28,7 +28,7 @@ from watcher.ledger.database import damage_mark
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import Connection
 from watcher.ledger.protocol import Ledger
-from watcher.ledger.rows import cuts_from, outcome_from, warnings_from
+from watcher.ledger.rows import again_from, cuts_from, outcome_from, warnings_from
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
 #: Where the new ledger is made, below the state directory, and its name once it is complete.
@@ -221,6 +221,7 @@ _WHOLE: Final = frozenset(
 )
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "outcome": outcome_from,
+    "again": again_from,
     "cuts": cuts_from,
     "warnings": warnings_from,
     "value": lambda words: {**json.loads(words)},

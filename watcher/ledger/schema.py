@@ -10,9 +10,19 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import StateError
+from watcher.job import TRIAL_MODEL
 
 #: "WTCH": tells our file from any other SQLite database.
 APPLICATION: Final = 0x57544348
+
+#: Both engines' statements of a step.
+NOTE_TRIALS: Final = f"""
+UPDATE sources SET model = '{TRIAL_MODEL}' WHERE state = 'done' AND content IN (
+    SELECT digest FROM contents AS made WHERE parameters IN (SELECT parameters FROM answers WHERE model = '{TRIAL_MODEL}')
+    AND NOT EXISTS (SELECT 1 FROM contents AS later WHERE later.digest = made.digest AND later.id > made.id)
+)
+"""  # noqa: S608 - our own word
+INDEX_TRIALS: Final = f"CREATE INDEX sources_trials ON sources (path) WHERE state = 'done' AND model = '{TRIAL_MODEL}'"
 
 _FIRST: Final = (
     f"PRAGMA application_id = {APPLICATION}",
@@ -171,8 +181,17 @@ _FOURTH: Final = ("ALTER TABLE answers ADD COLUMN aside INTEGER NOT NULL DEFAULT
 # Audio seconds done in each minute (Unix time / 60) of the last hour; older rows go with the next `prune`.
 _FIFTH: Final = ("CREATE TABLE pace (minute INTEGER PRIMARY KEY, seconds REAL NOT NULL)",)
 
+# A person's request to transcribe a source once more (JSON), and the model that was asked for what is done. What the embedded
+# engine had done by an earlier version is told by the answers that its newest content came from.
+_SIXTH: Final = (
+    "ALTER TABLE sources ADD COLUMN again TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE sources ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+    NOTE_TRIALS,
+    INDEX_TRIALS,
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

@@ -16,14 +16,14 @@ from watcher.ledger import rows
 from watcher.ledger.answers import Answers
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
-from watcher.ledger.part import Connection, Row
+from watcher.ledger.part import Connection, Row, held
 from watcher.ledger.postgres.commons import GATE_CHANNEL
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import Listener
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.protocol import Put, Record
-from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue, columns, held
+from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue, columns
 from watcher.ledger.retention import Retention
 from watcher.ledger.waiting import LONGEST_DELAY
 

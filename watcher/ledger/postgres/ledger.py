@@ -14,7 +14,7 @@ from typing import Final
 
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.fleet import Fleet, Host
-from watcher.job import Cut, Fingerprint, Found, Job, Outcome, Output, State
+from watcher.job import Again, Cut, Fingerprint, Found, Job, Outcome, Output, State
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import Insides
 from watcher.ledger.postgres.database import Database
@@ -141,6 +141,10 @@ class PostgresLedger:
         record = self._engine.lookup(self.roots.stored(path))
         return None if record is None else self.roots.record(record)
 
+    def namesakes(self, job: Job) -> list[Record]:
+        """See Ledger.namesakes."""
+        return list(map(self.roots.record, self._engine.namesakes(self.roots.stored_job(job))))
+
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
@@ -232,6 +236,14 @@ class PostgresLedger:
         """See Ledger.content."""
         return self._patiently(lambda: self._engine.content(digest=digest, sketch=sketch, parameters=parameters))
 
+    def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
+        """See Ledger.supersede."""
+        self._patiently(lambda: self._engine.supersede(job, content, cut=cut))
+
+    def erase(self, digest: str, sketch: str = "") -> int:
+        """See Ledger.erase."""
+        return self._patiently(lambda: self._engine.erase(digest, sketch))
+
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
         """See Ledger.prune."""
         return self._patiently(lambda: self._engine.prune(answers_older_than=answers_older_than, max_bytes=max_bytes))
@@ -270,6 +282,18 @@ class PostgresLedger:
         """See Ledger.disown_orphans."""
         stored = list(map(self.roots.stored, paths))
         self._patiently(lambda: self._engine.disown_orphans(stored))
+
+    def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
+        """See Ledger.trials."""
+
+        def here(found: tuple[bytes, float]) -> tuple[bytes, float]:
+            return self.roots.real(found[0]), found[1]
+
+        return map(here, chain.from_iterable(map(self._engine.trials, self.roots.below(root))))
+
+    def outputs_below(self, folder: bytes) -> Iterator[Owned]:
+        """See Ledger.outputs_below."""
+        return map(self.roots.owned, chain.from_iterable(map(self._engine.outputs_below, self.roots.below(folder))))
 
     def tidy(self) -> bool:
         """See Ledger.tidy."""
@@ -425,6 +449,11 @@ class PostgresLedger:
         """See Ledger.put_back."""
         stored = None if paths is None else [place for path in paths for place in self.roots.below(path)]
         return list(map(self.roots.real, self._patiently(lambda: self._engine.put_back(stored))))
+
+    def queue_again(self, paths: Iterable[bytes], again: Again | None = None) -> list[bytes]:
+        """See Ledger.queue_again."""
+        stored = list(map(self.roots.stored, paths))
+        return list(map(self.roots.real, self._patiently(lambda: self._engine.queue_again(stored, again))))
 
     # After a crash.
 

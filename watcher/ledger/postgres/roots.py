@@ -105,6 +105,7 @@ class Roots:
             outcome,
             outputs=tuple(replace(output, path=change(output.path)) for output in outcome.outputs),
             moved_to=change(outcome.moved_to) if outcome.moved_to else b"",
+            renamed_from=change(outcome.renamed_from) if outcome.renamed_from else b"",
         )
 
 

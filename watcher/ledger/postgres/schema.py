@@ -9,6 +9,7 @@ import psycopg
 
 from watcher.errors import StateError
 from watcher.ledger.postgres.commons import COMMONS
+from watcher.ledger.schema import INDEX_TRIALS, NOTE_TRIALS
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -232,8 +233,16 @@ _SEVENTH: Final = (
     """,
 )
 
+# See the sixth step of `watcher.ledger.schema`.
+_EIGHTH: Final = (
+    "ALTER TABLE sources ADD COLUMN again TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE sources ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+    NOTE_TRIALS,
+    INDEX_TRIALS,
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH)
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

@@ -1,0 +1,269 @@
+"""The contract of what is done once more: requests of a person, trials, renamed sources, and what is erased."""
+
+import os
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ledger_engines import ROOT, Engine, claimed, found, state
+
+from watcher.errors import FileError, LeaseLostError
+from watcher.job import TRIAL_MODEL, Again, Cut, Fingerprint, Job, Outcome, Output, State
+from watcher.ledger.protocol import Content, Ledger, Record, unreadable
+from watcher.ledger.schema import STEPS, migrate
+from watcher.ledger.sqlite import NAME, SqliteLedger
+
+TALK = ROOT + b"/talk.wav"
+SOUND, PIECE, ASKED, OTHERWISE = "ab" * 32, "cd" * 32, "12" * 32, "34" * 32
+WISH = Again("t1", model="large", language="de")
+
+
+def done(
+    ledger: Ledger, name: str = "talk.wav", *, model: str = "whisper-1", inode: int = 0, seconds: float = 9.0
+) -> Job:
+    ledger.put([found(name, inode=inode)])
+    job = claimed(ledger)
+    ledger.done(job, Outcome(content=SOUND, audio_seconds=seconds, model=model))
+    return job
+
+
+def content(*, parameters: str = ASKED) -> Content:
+    return Content(SOUND, "sketch", parameters, 9.0, (Cut(0, 0, 144_000, PIECE),))
+
+
+def keep(ledger: Ledger, body: bytes, *, digest: str = PIECE, parameters: str = ASKED) -> None:
+    ledger.keep(digest, parameters, body, seconds=9.0, model="whisper-1")
+
+
+def known(ledger: Ledger, path: bytes = TALK) -> Record:
+    record = ledger.lookup(path)
+    assert record is not None
+    return record
+
+
+class TestQueueAgain:
+    def test_a_wish_comes_with_every_claim_until_it_is_carried_out(self, engine: Engine, ledger: Ledger) -> None:
+        done(ledger)
+        queued = ledger.queue_again([TALK, ROOT + b"/unknown.wav"], WISH)
+        first = claimed(ledger)
+        ledger.close()
+
+        again = engine.open()
+        second = claimed(again)
+        again.fail(second, FileError("no"))
+        again.put_back([TALK])
+        third = claimed(again)
+        again.done(third, Outcome(content=SOUND))
+        again.queue_again([TALK])
+        fourth = claimed(again)
+
+        assert queued == [TALK]
+        assert [job.again for job in (first, second, third, fourth)] == [WISH, WISH, WISH, None]
+        assert (first.attempts, first.content) == (1, SOUND)
+
+    def test_a_wish_that_waits_keeps_its_token_whatever_else_is_wished(self, ledger: Ledger) -> None:
+        done(ledger)
+        ledger.queue_again([TALK], WISH)
+
+        queued = ledger.queue_again([TALK], Again("t2", model="small"))
+
+        assert queued == [TALK]
+        assert claimed(ledger).again == Again("t1", model="small")
+
+    def test_what_runs_or_was_moved_away_is_left_alone(self, ledger: Ledger) -> None:
+        ledger.put([found("talk.wav"), found("moved.wav")])
+        ledger.done(claimed(ledger), Outcome(moved_to=ROOT + b"/done/talk.wav"))
+        running = claimed(ledger)
+
+        assert ledger.queue_again([TALK, running.path], WISH) == []
+        assert ledger.queue_again([TALK, running.path]) == []
+        assert ledger.holds(running)
+
+    def test_without_a_wish_only_what_is_done_is_queued(self, ledger: Ledger) -> None:
+        done(ledger)
+        ledger.put([found("bad.wav")])
+        ledger.fail(claimed(ledger), FileError("no"))
+
+        assert ledger.queue_again([ROOT + b"/bad.wav", TALK]) == [TALK]
+        assert (state(ledger, "bad.wav"), state(ledger, "talk.wav")) == (State.FAILED, State.READY)
+        assert known(ledger).outcome is not None
+
+    def test_what_was_done_before_adds_nothing_to_the_tally(self, ledger: Ledger) -> None:
+        done(ledger)
+        ledger.queue_again([TALK])
+        ledger.done(claimed(ledger), Outcome(content=SOUND, audio_seconds=9.0, unchanged=True, restored=("srt",)))
+
+        outcome = known(ledger).outcome
+        assert ledger.tally().audio_seconds == 9.0
+        assert outcome is not None
+        assert (outcome.unchanged, outcome.restored) == (True, ("srt",))
+
+
+class TestSupersede:
+    def test_new_answers_take_the_place_of_the_old_ones_all_at_once(self, ledger: Ledger) -> None:
+        done(ledger)
+        keep(ledger, b"old")
+        keep(ledger, b"of another question", parameters=OTHERWISE)
+        ledger.keep_content(content())
+        ledger.queue_again([TALK], WISH)
+        job = claimed(ledger)
+        keep(ledger, b"new", parameters=f"{ASKED}.t1")
+        keep(ledger, b"unreadable", digest=unreadable(PIECE), parameters=f"{ASKED}.t1")
+        ledger.keep_cut("sketch", f"{ASKED}.t1", Cut(0, 0, 144_000, PIECE))
+        before = ledger.recall(PIECE, ASKED)
+
+        ledger.supersede(job, replace(content(), seconds=8.0), cut=[f"{ASKED}.t1"])
+
+        kept = ledger.content(digest=SOUND)
+        assert (before, ledger.recall(PIECE, ASKED)) == (b"old", b"new")
+        assert ledger.recall(PIECE, f"{ASKED}.t1") is None
+        assert ledger.recall(PIECE, OTHERWISE) == b"of another question"
+        assert ledger.recall(unreadable(PIECE), ASKED) == b"unreadable"
+        assert kept is not None
+        assert kept.seconds == 8.0
+        assert ledger.cuts("sketch", f"{ASKED}.t1") == ()
+        assert ledger.tally().answers == 3
+        ledger.release(job)
+        assert claimed(ledger).again == replace(WISH, token="")
+
+    def test_who_lost_the_job_changes_nothing(self, ledger: Ledger) -> None:
+        done(ledger)
+        keep(ledger, b"old")
+        ledger.queue_again([TALK], WISH)
+        job = claimed(ledger)
+        keep(ledger, b"new", parameters=f"{ASKED}.t1")
+        ledger.put([found("talk.wav", mtime_ns=99)])
+
+        with pytest.raises(LeaseLostError):
+            ledger.supersede(job, content())
+
+        assert ledger.recall(PIECE, ASKED) == b"old"
+        assert ledger.content(digest=SOUND) is None
+        assert claimed(ledger).again == WISH
+
+
+class TestTrials:
+    def test_they_are_what_the_trial_engine_alone_has_done(self, ledger: Ledger) -> None:
+        done(ledger, "a/talk.wav", model=TRIAL_MODEL, seconds=7.0)
+        done(ledger, "a/heard.wav")
+        done(ledger, "b/talk.wav", model=TRIAL_MODEL)
+        ledger.put([found("a/queued.wav")])
+
+        assert list(ledger.trials(ROOT + b"/a")) == [(ROOT + b"/a/talk.wav", 7.0)]
+        assert len(list(ledger.trials(ROOT))) == 2
+        ledger.done(claimed(ledger), Outcome(model=TRIAL_MODEL))
+        ledger.queue_again([ROOT + b"/a/talk.wav", ROOT + b"/a/queued.wav"])
+        assert [path for path, _ in ledger.trials(ROOT)] == [ROOT + b"/b/talk.wav"]
+
+    def test_those_of_an_earlier_version_are_told_by_their_answers(self, tmp_path: Path) -> None:
+        older = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+        migrate(older, tmp_path / NAME, STEPS[:5])
+        for name, digest in (("tried", "d1"), ("both", "d2"), ("heard", "d3")):
+            older.execute(
+                """
+                INSERT INTO sources (
+                    path, root, size, mtime_ns, inode, backlog, small, suspect, state, queued_at, updated_at, content, outcome
+                ) VALUES (?, ?, 1, 1, 0, 0, 0, 0, 'done', 0, 0, ?, ?)
+                """,
+                (ROOT + b"/" + name.encode(), ROOT, digest, '{"outputs":[],"warnings":[],"audio_seconds":3.0}'),
+            )
+        for digest, parameters in (("d1", "trial"), ("d2", "trial"), ("d2", "real"), ("d3", "real")):
+            older.execute(
+                "INSERT INTO contents (digest, sketch, parameters, seconds, cuts, loudness, used_at) VALUES (?,'',?,3,'[]','',0)",
+                (digest, parameters),
+            )
+        for parameters, model in (("trial", TRIAL_MODEL), ("real", "whisper-1")):
+            older.execute(
+                "INSERT INTO answers (digest, parameters, body, seconds, model, used_at) VALUES ('x', ?, '', 3, ?, 0)",
+                (parameters, model),
+            )
+        older.close()
+
+        ledger = SqliteLedger(tmp_path)
+        trials = list(ledger.trials(ROOT))
+        ledger.close()
+
+        assert trials == [(ROOT + b"/tried", 3.0)]
+
+
+class TestNamesakes:
+    def test_a_source_is_found_under_its_former_name_and_forgotten_with_the_conclusion(self, ledger: Ledger) -> None:
+        done(ledger, inode=5)
+        done(ledger, "other.wav", inode=6)
+        ledger.put([found("renamed.wav", inode=5)])
+        job = claimed(ledger)
+
+        former = [record.path for record in ledger.namesakes(job)]
+        ledger.done(job, Outcome(content=SOUND, renamed_from=TALK))
+
+        outcome = known(ledger, job.path).outcome
+        assert (job.content, former) == (SOUND, [TALK])
+        assert ledger.lookup(TALK) is None
+        assert outcome is not None
+        assert outcome.renamed_from == TALK
+
+    def test_where_inodes_say_nothing_nobody_is_a_namesake(self, ledger: Ledger) -> None:
+        job = done(ledger)
+
+        assert ledger.namesakes(replace(job, path=ROOT + b"/renamed.wav", content=SOUND)) == []
+
+
+class TestOutputsBelow:
+    def test_they_are_those_of_one_folder_without_its_notes(self, ledger: Ledger) -> None:
+        ledger.put([found("a/talk.wav"), found("b/talk.wav")])
+        for _ in range(2):
+            job = claimed(ledger)
+            for kind, suffix in (("txt", b".txt"), ("note", b".note.txt")):
+                ledger.enter_output(job, Output(kind, job.path + suffix, SOUND))
+
+        rows = list(ledger.outputs_below(ROOT + b"/a"))
+
+        assert [(row.path, row.source, row.kind) for row in rows] == [
+            (ROOT + b"/a/talk.wav.txt", ROOT + b"/a/talk.wav", "txt")
+        ]
+
+
+class TestErase:
+    @pytest.mark.parametrize("by", [{"digest": SOUND}, {"digest": "", "sketch": "sketch"}])
+    def test_nothing_is_left_of_what_was_heard_of_a_recording(self, ledger: Ledger, by: dict[str, str]) -> None:
+        keep(ledger, b"piece")
+        keep(ledger, b"whole", digest=SOUND)
+        keep(ledger, b"cut", digest="ef" * 32)
+        keep(ledger, b"unreadable", digest=unreadable(PIECE), parameters=f"{ASKED}.t1")
+        keep(ledger, b"another recording", digest="99" * 32)
+        ledger.keep_content(content())
+        ledger.keep_content(content(parameters=OTHERWISE))
+        ledger.keep_cut("sketch", OTHERWISE, Cut(0, 0, 16_000, "ef" * 32))
+        ledger.remember(f"garbled:host/v1:{PIECE} {ASKED}", {"message": "it said: <<<"})
+        ledger.remember("garbled:host/v1:other", {"message": "it said: >>>"})
+
+        dropped = ledger.erase(**by)
+
+        assert dropped == 4
+        assert (ledger.tally().answers, ledger.recall("99" * 32, ASKED)) == (1, b"another recording")
+        assert ledger.content(digest=SOUND) is None
+        assert ledger.cuts("sketch", OTHERWISE) == ()
+        assert ledger.remembered(f"garbled:host/v1:{PIECE} {ASKED}") is None
+        assert ledger.remembered("garbled:host/v1:other") is not None
+        assert ledger.erase(**by) == 0
+
+
+def test_a_wish_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> None:
+    from watcher.ledger.copying import Place, copy  # noqa: PLC0415 - for this test alone
+
+    ledger = SqliteLedger(tmp_path / "a")
+    done(ledger)
+    done(ledger, "tried.wav", model=TRIAL_MODEL)
+    ledger.queue_again([TALK], WISH)
+    ledger.close()
+
+    copy(Place(tmp_path / "a"), Place(tmp_path / "b"), roots={})
+
+    other = SqliteLedger(tmp_path / "b")
+    try:
+        assert claimed(other).again == WISH
+        assert [os.path.basename(path) for path, _ in other.trials(ROOT)] == [b"tried.wav"]  # noqa: PTH119 - bytes
+        assert Fingerprint(1000, 5, 0) == known(other).fingerprint
+    finally:
+        other.close()
