@@ -9,7 +9,7 @@ from command_scene import Commands, commands, configured
 from test_service import recording
 
 from watcher.errors import FileError
-from watcher.job import Fingerprint, Found, State
+from watcher.job import Fingerprint, Found, Outcome, State
 from watcher.ledger import Ledger
 
 
@@ -45,3 +45,59 @@ def test_what_is_gone_is_not_put_back_but_forgotten_unless_its_disk_may_be_elsew
     with watcher.ledger() as ledger:
         assert [ledger.lookup(os.fsencode(path)) for path in (gone, former)] == [None, None]
         assert ledger.counts()[State.FAILED] == 0
+
+
+HINTS = {
+    "retry": {
+        "done.wav": "watcher again",
+        "unknown.wav": "watcher once",
+        "queued.wav": "watcher status",
+        "left.wav": "watcher once",
+    },
+    "again": {"bad.wav": "watcher retry", "unknown.wav": "watcher once", "left.wav": "watcher once"},
+    "render": {"bad.wav": "watcher retry", "unknown.wav": "watcher once", "queued.wav": "watcher status"},
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "meant"), [(command, *pair) for command, pairs in HINTS.items() for pair in pairs.items()]
+)
+def test_a_command_with_nothing_to_do_says_why_and_which_other_was_probably_meant(
+    watcher: Commands, command: str, name: str, meant: str
+) -> None:
+    folder = os.fsencode(watcher.folder)
+    with watcher.ledger() as ledger:
+        failed(ledger, watcher.folder, "bad.wav")
+        ledger.put([Found(folder, folder + b"/done.wav", Fingerprint(1, 2))])
+        job = ledger.claim("test", lease=30)
+        assert job is not None
+        ledger.done(job, Outcome(content="ab" * 32))
+        ledger.put([Found(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
+        ledger.skip([Found(folder, folder + b"/left.wav", Fingerprint(1, 2))])
+
+    code, document = watcher(command, watcher.folder / name)
+
+    ((problem,),) = [document["errors"]]
+    assert (code, problem["code"]) == (1, "unknown")
+    assert problem["message"].startswith(f"{watcher.folder / name}: nothing to do")
+    assert meant in problem["hint"]
+
+
+def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Commands) -> None:
+    def said() -> str:
+        return watcher.said("resume")[1]
+
+    with watcher.ledger():
+        pass
+    nothing = said()
+    folder = os.fsencode(watcher.folder)
+    with watcher.ledger() as ledger:
+        ledger.put([Found(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
+    queued = said()
+    with watcher.ledger() as ledger:
+        failed(ledger, watcher.folder, "bad.wav")
+    broken = said()
+
+    assert nothing == "nothing is held"
+    assert "watcher status" in queued
+    assert "watcher retry --failed" in broken

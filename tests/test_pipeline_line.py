@@ -15,7 +15,7 @@ from watcher import media, pipeline
 from watcher.client import Request
 from watcher.cues import Layout, layout
 from watcher.errors import GoneError, OutputError, SourceError
-from watcher.job import Cut
+from watcher.job import Again, Cut, Job
 from watcher.ledger.protocol import Content
 from watcher.media import source
 from watcher.pipeline import line
@@ -117,3 +117,41 @@ def test_the_captions_of_a_long_recording_may_take_a_slow_machine_their_time(
 
     assert outcome.audio_seconds == 86_400
     assert overdue == [False]
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_what_is_transcribed_once_more_is_paid_for_once_wherever_it_is_cut_off(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Until all of the new answers are there the former ones count; then the new ones do, and nothing is asked for again."""
+    texts = iter(["Old", "New", "Never"])
+    path = speechlike(tmp_path / "talk.wav", seconds=5)
+    with scene(lambda _: Reply({"text": next(texts)}), tmp_path) as (run, asked):
+        run.ledger.done(job := run.job(path, small=small), pipeline.run(job, run.tools, run.beat))
+        run.ledger.queue_again([job.path], Again("t1"))
+        written = path.with_suffix(".txt")
+
+        def claim() -> Job:
+            claimed = run.ledger.claim("test", lease=60)
+            assert claimed is not None
+            return claimed
+
+        def cut_off(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        seen = []
+        for place in ("watcher.ledger.sqlite.SqliteLedger.supersede", "watcher.sidecar.place"):
+            job = claim()
+            with monkeypatch.context() as patched:
+                patched.setattr(place, cut_off)
+                with pytest.raises(KeyboardInterrupt):
+                    pipeline.run(job, run.tools, run.beat)
+            pipeline.render(job, job.content, WANTED, run.ledger, model="whisper-1")
+            seen.append((len(asked), written.read_text().strip()))
+            run.ledger.release(job)
+        outcome = pipeline.run(claim(), run.tools, run.beat)
+
+    assert seen == [(2, "Old"), (2, "New")]
+    assert (len(asked), written.read_text().strip(), outcome.paid_seconds) == (2, "New", 0.0)

@@ -187,6 +187,53 @@ def retry(
 
 
 @app.command()
+def again(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(parser=media_path, metavar="PATH", help="Transcribed files, or folders with some."),
+    ],
+    *,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="The model to ask for, instead of that of the settings.")
+    ] = "",
+    language: Annotated[
+        str, typer.Option("--language", "-l", help="The code of the speech's language, for example de.")
+    ] = "",
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Transcribe finished recordings once more, for what that costs.
+
+    Their outputs are replaced when all of the new text is there; those that a person edited stay. Beside a running daemon it
+    queues them; otherwise it works as `once` does, with the same exit codes.
+    """
+    from watcher.cli.again import again as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(paths, model=model, language=language, config=config, given=given, as_json=as_json)
+
+
+@app.command()
+def forget(
+    paths: Annotated[
+        list[Path], typer.Argument(parser=media_path, metavar="PATH", help="Recordings, or folders with some.")
+    ],
+    *,
+    config: ConfigFile = None,
+    given: Given = None,
+    as_json: Json = False,
+) -> int:
+    """Remove what is stored of recordings: answers and history.
+
+    The files beside them stay, and are nobody's from then on. A recording that is still in a watched folder is a new one to
+    the next start.
+    """
+    from watcher.cli.forget import forget as verb  # noqa: PLC0415 - see the module's docstring
+
+    return verb(paths, config=config, given=given, as_json=as_json)
+
+
+@app.command()
 def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
     """Try again now what is held.
 

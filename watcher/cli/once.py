@@ -31,10 +31,22 @@ def once(
 ) -> int:
     """Run the batch and print what came of it."""
     with engine_settings(offline=offline) as extra:
-        loaded = configured(config, given, extra=extra)
-        with _shown(loaded) as display:
-            batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings())
-    code = show(_result(batch, Terms.of(loaded.settings)), as_json=as_json)
+        return run_and_show("once", configured(config, given, extra=extra), paths, as_json=as_json)
+
+
+def run_and_show(
+    command: str,
+    loaded: Config,
+    paths: Sequence[Path],
+    *,
+    again: Sequence[bytes] = (),
+    problems: Sequence[Problem] = (),
+    as_json: bool,
+) -> int:
+    """Run a batch on `paths`, or on what was queued to be transcribed once more; print what came of it, and the `problems`."""
+    with _shown(loaded) as display:
+        batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings(), again=again)
+    code = show(_result(command, batch, Terms.of(loaded.settings), problems), as_json=as_json)
     if batch.left_behind:
         # They hang, in a mount or in a computation, and the interpreter would wait for them.
         sys.stdout.flush()
@@ -101,11 +113,12 @@ def told(progress: Progress, *, elapsed: float) -> str:
     return heard
 
 
-def _result(batch: Batch, terms: Terms) -> Result:
-    problems = [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
+def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem]) -> Result:
+    problems = [*before]
+    problems += [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
     problems += [Problem("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left]
     # A folder that does not answer was not looked at, and whoever names a file wants to know that it was not taken.
-    exit_code = 1 if batch.failed or any(left.named or left.reason == "lost" for left in batch.left) else 0
+    exit_code = 1 if before or batch.failed or any(left.named or left.reason == "lost" for left in batch.left) else 0
     if batch.held is not None:
         problems.append(Problem("held", batch.held.fact, batch.held.hint))
         exit_code = 4
@@ -115,8 +128,24 @@ def _result(batch: Batch, terms: Terms) -> Result:
         exit_code = 4
     if batch.interrupted:
         exit_code = INTERRUPTED
-    audio = sum(outcome.audio_seconds for _, outcome in batch.done)
-    data: dict[str, Any] = {
+    parts = [f"{len(batch.done)} done"]
+    parts += [f"{count} {word}" for count, word in _rest(batch) if count]
+    audio = _audio_seconds(batch)
+    went = f"{share(batch.paid_seconds, audio)} of it {terms.word}"
+    text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
+    if restored := sum(bool(outcome.restored) for _, outcome in batch.done):
+        text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"
+    text = "\n".join([text, *_passed_over(batch)])
+    return Result(command, data=document(batch), text=text, errors=tuple(problems), exit_code=exit_code)
+
+
+def _audio_seconds(batch: Batch) -> float:
+    return sum(outcome.audio_seconds for _, outcome in batch.done)
+
+
+def document(batch: Batch) -> dict[str, Any]:
+    """Return what a batch came to, for scripts."""
+    return {
         "done": [
             {
                 "path": printable(job.path),
@@ -126,6 +155,9 @@ def _result(batch: Batch, terms: Terms) -> Result:
                 "language": outcome.language,
                 "adopted": outcome.adopted,
                 "untimed": outcome.untimed,
+                "model": outcome.model,
+                "unchanged": outcome.unchanged,
+                "restored": list(outcome.restored),
                 "warnings": [warning_fields(warning) for warning in outcome.warnings],
             }
             for job, outcome in batch.done
@@ -137,18 +169,13 @@ def _result(batch: Batch, terms: Terms) -> Result:
         "left": [{"path": printable(left.path), "reason": left.reason, "detail": left.detail} for left in batch.left],
         "unwatched": [{"path": printable(left.path), "reason": left.reason} for left in batch.unwatched],
         "known": [printable(path) for path in batch.known],
+        "again": [printable(path) for path in batch.again],
         "queued": batch.queued,
         "given_up": batch.given_up,
-        "audio_seconds": round(audio, 3),
+        "audio_seconds": round(_audio_seconds(batch), 3),
         "paid_seconds": round(batch.paid_seconds, 3),
         "elapsed_seconds": round(batch.seconds, 3),
     }
-    parts = [f"{len(batch.done)} done"]
-    parts += [f"{count} {word}" for count, word in _rest(batch) if count]
-    went = f"{share(batch.paid_seconds, audio)} of it {terms.word}"
-    text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
-    text = "\n".join([text, *_passed_over(batch)])
-    return Result("once", data=data, text=text, errors=tuple(problems), exit_code=exit_code)
 
 
 def why_left(left: Left) -> str:

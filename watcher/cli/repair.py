@@ -3,23 +3,25 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from watcher import reach
+from watcher.cli.hints import nothing_to_do
+from watcher.cli.looking import open_looker
 from watcher.cli.options import configured, show, write
 from watcher.config import Config
 from watcher.errors import UsageError
 from watcher.gate import ProbeResult, ask_resume, request_resume, stored_state
 from watcher.job import State
-from watcher.ledger import holder, open_ledger
+from watcher.ledger import holder
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
 from watcher.report import Problem, Result
 from watcher.service.failures import forget_gone, stands
+from watcher.service.named import named
 from watcher.service.plan import endpoint_of, spellings
 from watcher.tree import is_below
 
@@ -31,23 +33,27 @@ def retry(
     if not paths and not failed:
         raise UsageError("nothing is named", hint="watcher retry PATH…, or all failed files: watcher retry --failed")
     loaded = configured(config, given)
-    with _ledger(loaded) as ledger:
+    with open_looker(loaded) as ledger:
         if failed:
             _forget_gone(ledger, loaded)
-        named = [name for path in paths for name in spellings(loaded.settings, os.fsencode(path))]
-        back = ledger.put_back(named or None)
-    problems: tuple[Problem, ...] = ()
-    if paths and not back:
-        problems = (Problem("unknown", "no failed file is known there", "watcher status lists the failed ones"),)
+        names = [name for path in paths for name in spellings(loaded.settings, os.fsencode(path))]
+        back = ledger.put_back(names or None)
+        problems = [] if back else [_no_failure(ledger, loaded, os.fsencode(path)) for path in paths]
     text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{_who(loaded) if back else ''}"])
     result = Result(
         "retry",
         data={"put_back": [printable(path) for path in back]},
         text=text,
-        errors=problems,
+        errors=tuple(problems),
         exit_code=1 if problems else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> Problem:
+    """Return the problem of a path where nothing failed."""
+    meant = named(loaded.settings, path)
+    return nothing_to_do(path, list(meant.recordings(ledger, loaded.settings)), is_folder=meant.is_folder)
 
 
 def _forget_gone(ledger: Ledger, loaded: Config) -> None:
@@ -72,14 +78,14 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     """Have the daemon read its settings anew and ask the server again at once; tell what came of it."""
     loaded = configured(config, given)
     endpoint = endpoint_of(loaded)
-    with _ledger(loaded) as ledger:
+    with open_looker(loaded) as ledger:
         fleet = ledger.fleet(endpoint.name, endpoint.party)
         stored = stored_state(ledger, endpoint.name, fleet)
         daemons = _Daemons(ledger, loaded)
         held = daemons.trouble if stored is None else stored.message
         if not held or not daemons.told:
             ask_resume(ledger, endpoint.name, fleet)
-            return show(_untried(held, loaded), as_json=as_json)
+            return show(_untried(held, loaded, ledger.counts()), as_json=as_json)
         if not as_json:
             write(sys.stderr, f"asking the server again; until now: {held}")
         request = request_resume(ledger)
@@ -104,9 +110,9 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     return show(result, as_json=as_json)
 
 
-def _untried(held: str, loaded: Config) -> Result:
+def _untried(held: str, loaded: Config, counts: Mapping[State, int]) -> Result:
     """Return what `resume` says where nothing is held, or nobody is there to try."""
-    text = f"the hold is lifted{_who(loaded)}; until now: {held}" if held else "nothing is held"
+    text = f"the hold is lifted{_who(loaded)}; until now: {held}" if held else f"nothing is held{_meant(counts)}"
     data = {"held": bool(held), "outcome": "unknown" if held else "open", "message": held, "settings_refused": None}
     return Result("resume", data=data, text=text)
 
@@ -204,15 +210,13 @@ _OUTCOMES: Final = {
 }
 
 
-@contextmanager
-def _ledger(loaded: Config) -> Iterator[Ledger]:
-    ledger = open_ledger(
-        loaded.state_directory, loaded.settings.state.url, roots=loaded.settings.places, exclusive=False
-    )
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def _meant(counts: Mapping[State, int]) -> str:
+    """Say which command was probably meant, where there is nothing to resume."""
+    if counts[State.FAILED]:
+        return f"; {counts[State.FAILED]} failed: watcher retry --failed tries them again"
+    if counts[State.READY] + counts[State.DELAYED]:
+        return "; what is queued waits for its turn: watcher status says why"
+    return "; watcher again PATH transcribes a finished recording once more" if counts[State.DONE] else ""
 
 
 def _who(loaded: Config) -> str:

@@ -174,6 +174,7 @@ WORDS: Final = {
     "service.resumed": "the ledger takes changes again",
     "service.salvaged": "a damaged ledger was set aside",
     "service.tidied": "what is gone for good was forgotten",
+    "service.trials": "recordings of the trial engine are transcribed again",
     "service.stopping": "the service stops",
     "service.stopped": "the service has stopped",
     "folder.watching": "watching",

@@ -19,6 +19,7 @@ from watcher.errors import (
     FileError,
     GarbledError,
     JobError,
+    NoChannelError,
     OutputError,
     PassingError,
     Remedy,
@@ -26,7 +27,7 @@ from watcher.errors import (
     SourceError,
 )
 from watcher.job import Cut, Job, ResultWarning
-from watcher.ledger.protocol import RETRIED, Content, Ledger
+from watcher.ledger.protocol import RETRIED, Content, Ledger, unreadable
 from watcher.pipeline import empty, voices
 from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
@@ -47,6 +48,8 @@ _STEREO: Final = 2
 #: some servers round a length up, or take a window's end for it.
 _LONGER: Final = 1.1
 _LONGER_SECONDS: Final = 2.0
+#: Reasons for which a server refuses everything, and which say nothing about other models.
+_ABOUT_MODELS: Final = frozenset({"model", "no_channel", "permission", "url"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,13 @@ class _Question:
     speakers: tuple[tuple[str, int, int], ...] = ()
     #: A stored answer without text is none: there is sound.
     insistent: bool = False
+    #: Of a person's request to have all of it asked for once more; see `Again`.
+    token: str = ""
+
+    @property
+    def key(self) -> str:
+        """Under what the answer is kept, beside the digest; see `Ledger.supersede`."""
+        return f"{self.parameters}.{self.token}" if self.token else self.parameters
 
     @property
     def known(self) -> dict[str, str]:
@@ -126,7 +136,7 @@ def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
 
 def _recalled(ledger: Ledger, cut: Cut, question: _Question) -> Transcript | None:
     """Return the stored answer about a piece; None where there is none that counts."""
-    body = ledger.recall(cut.digest, question.parameters)
+    body = ledger.recall(cut.digest, question.key)
     return None if body is None else _understood(body, _seconds(cut), question)
 
 
@@ -201,7 +211,8 @@ class Hearing:
         self._tools = tools
         self._beat = beat
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
-        self._question = _Question(wanted.request, self._parameters)
+        wish = job.again
+        self._question = _Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
         self._sketch = media.sketch(descriptor)
         if not wanted.choice.is_plain:
             # Another choice of its sound is another recording; what was paid for is found again by its pieces.
@@ -221,6 +232,14 @@ class Hearing:
 
     def hear(self) -> Heard:
         """Give the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
+        heard = self._heard_at_last()
+        if self._question.token:
+            # Only now is all of it there anew: until then the former answers are the ones that count.
+            self._tools.ledger.supersede(self._job, heard.content, cut=self._cut_keys)
+        return heard
+
+    def _heard_at_last(self) -> Heard:
+        """Return what was heard, in whatever form it was sent."""
         try:
             heard = self._heard()
         except FileError:
@@ -301,6 +320,8 @@ class Hearing:
 
     def _known(self) -> Heard | None:
         """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
+        if self._question.token:
+            return None
         ledger = self._tools.ledger
         likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
         if likely is None or media.digest(self._descriptor, self._tools.stop, self._beat) != likely.digest:
@@ -316,7 +337,7 @@ class Hearing:
         size = self._job.fingerprint.size
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
         with self._tools.turns.take(digest, waiting=self._beat):
-            body = ledger.recall(digest, self._parameters)
+            body = ledger.recall(digest, self._question.key)
             transcript = None if body is None else _understood(body, seconds, self._question)
             cached = transcript is not None
             if body is None or transcript is None:
@@ -352,7 +373,7 @@ class Hearing:
             # Not kept as this content's answer: the one without the timecode is, also after a restart in between.
             self._unheard = heard
             raise RemedyError("the server heard timecode beside the voice", remedy=Remedy.RECODE, reason="timecode")
-        ledger.keep_content(content)
+        self._keep_content(content)
         if not heard.answered:
             self._unheard, self._question = heard, replace(self._question, insistent=True)
             raise _no_text()
@@ -372,7 +393,7 @@ class Hearing:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
         tools, ledger, options = self._tools, self._tools.ledger, form.options
         # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
-        key = f"{self._parameters} {options.piece_seconds:g} {options.skip_silence}"
+        key = f"{self._question.key} {options.piece_seconds:g} {options.skip_silence}"
         key = hashlib.sha256(key.encode()).hexdigest()
         self._cut_keys.append(key)
         limits = tools.client.limits()
@@ -420,7 +441,7 @@ class Hearing:
             loudness=summary.loudness,
             warnings=(*summary.warnings, *self._warnings),
         )
-        ledger.keep_content(content, cut=self._cut_keys)
+        self._keep_content(content)
         paid = requests.paid_seconds + self._paid_again
         return _joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
 
@@ -543,8 +564,10 @@ class Hearing:
                 return tools.client.ask(
                     upload, question.request, voices=known, suspect=form.suspect, thorough=form.last, announce=beat
                 )
+            except (AccountError, NoChannelError) as error:
+                raise self._of_its_own_model(error) from error
             except GarbledError as error:
-                self._keep(f"{digest} garbled", question, error.body, upload.seconds)
+                self._keep(unreadable(digest), question, error.body, upload.seconds)
                 raise
 
         answer = tools.gate.run(
@@ -552,7 +575,7 @@ class Hearing:
             seconds=upload.seconds,
             small=small,
             path=self._job.path,
-            sound=f"{digest} {question.parameters}",
+            sound=f"{digest} {question.key}",
             retried=f"{RETRIED}{self._job.id}",
             announce=beat,
         )
@@ -568,9 +591,25 @@ class Hearing:
         self._keep(digest, question, answer.body, upload.seconds)
         return answer
 
+    def _of_its_own_model(self, error: JobError) -> JobError:
+        """Return the error of this recording alone where it is about the model that was asked for it and no other."""
+        wish = self._job.again
+        if wish is None or not wish.model or error.reason not in _ABOUT_MODELS:
+            return error
+        return FileError(
+            f"the model {wish.model} cannot be used: {error.message}",
+            hint="name one that the server has: watcher again PATH --model …, or none for that of the settings",
+            reason=error.reason,
+        )
+
     def _keep(self, digest: str, question: _Question, body: bytes, seconds: float) -> None:
         tools = self._tools
-        tools.ledger.keep(digest, question.parameters, body, seconds=seconds, model=tools.client.endpoint.model)
+        tools.ledger.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)
+
+    def _keep_content(self, content: Content) -> None:
+        """Keep how the recording was cut; what is heard once more is kept at the end, with its answers."""
+        if not self._question.token:
+            self._tools.ledger.keep_content(content, cut=self._cut_keys)
 
 
 def _no_text() -> RemedyError:

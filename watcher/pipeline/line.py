@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import structlog
@@ -14,8 +14,8 @@ from watcher.cues import Layout, layout
 from watcher.errors import FileError, LeaseLostError
 from watcher.formats import Document, Span
 from watcher.formats import render as render_format
-from watcher.job import Job, Outcome, Output, ResultWarning
-from watcher.ledger.protocol import Ledger
+from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning
+from watcher.ledger.protocol import Content, Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.log import printable
 from watcher.pipeline.hearing import Heard, Hearing, stored
@@ -36,27 +36,30 @@ _LAID_OUT: Final = 100.0
 
 def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
     """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
-    wanted = tools.wanted(job)
+    wanted = _asked(tools.wanted(job), job)
     if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
         return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
     with opened(job) as (descriptor, status):
-        if (unchanged := _unchanged(job, descriptor, tools, beat)) is not None:
+        source = _Source(job, descriptor, status, tools.ledger)
+        if (unchanged := _unchanged(source, wanted, tools, beat)) is not None:
             return unchanged
-        if sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger):
+        if job.again is None and sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger):
             _log.info("file.adopted", formats=wanted.formats)
             return Outcome(adopted=True)
         heard = Hearing(job, descriptor, wanted, tools, beat).hear()
         # What follows takes no more than this for so much audio, on the slowest machine and disk.
         beat(_WRITING + heard.content.seconds / _LAID_OUT)
 
-        def check() -> None:
-            verify(job, descriptor)
-            if not tools.ledger.holds(job):
-                raise LeaseLostError("the lease is gone")
-
         model = tools.client.endpoint.model
-        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=check, source=status)
+        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
+
+
+def _asked(wanted: Wanted, job: Job) -> Wanted:
+    """Return what is wanted of a source, in the language that a person asked for."""
+    if job.again is None or not job.again.language:
+        return wanted
+    return replace(wanted, request=replace(wanted.request, language=job.again.language))
 
 
 def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, model: str) -> Outcome:
@@ -87,26 +90,81 @@ def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, mod
     return _written(job, heard, wanted, ledger, model=model, check=check, source=source)
 
 
-def _unchanged(job: Job, descriptor: int, tools: Tools, beat: Beat) -> Outcome | None:
-    """Recognise the same content under a new modification time: nothing is remade, asked or paid for."""
-    ledger = tools.ledger
-    if not job.content or not ledger.owned(job.path):
-        return None
-    content = ledger.content(digest=job.content)
-    # A large file is not read to its end only to see that it is another one.
-    if content is not None and content.sketch != media.sketch(descriptor):
-        return None
-    if media.digest(descriptor, tools.stop, beat) != job.content:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A source that is open."""
+
+    job: Job
+    descriptor: int
+    status: os.stat_result
+    ledger: Ledger
+
+    def check(self) -> None:
+        """Raise ChangedError or LeaseLostError where outputs must not be placed any more."""
+        verify(self.job, self.descriptor)
+        if not self.ledger.holds(self.job):
+            raise LeaseLostError("the lease is gone")
+
+
+def _unchanged(source: _Source, wanted: Wanted, tools: Tools, beat: Beat) -> Outcome | None:
+    """Recognise what is done already: nothing is asked; outputs that are not there are made again from stored answers.
+
+    None where there is something to ask: another content, a person's request, or a server for what only the engine for
+    trying out has transcribed.
+    """
+    job, ledger = source.job, tools.ledger
+    if job.again is not None or not job.content or not ledger.owned(job.path):
         return None
     known = ledger.lookup(job.path)
     outcome = known.outcome if known is not None else None
-    if outcome is None:
+    if outcome is None or (outcome.model == TRIAL_MODEL and tools.client.endpoint.model != TRIAL_MODEL):
+        return None
+    content = ledger.content(digest=job.content)
+    # A large file is not read to its end only to see that it is another one.
+    if content is not None and content.sketch != media.sketch(source.descriptor):
+        return None
+    if media.digest(source.descriptor, tools.stop, beat) != job.content:
         return None
     # A crash may have fallen between the placing of another content's outputs and its conclusion.
     ours = {(row.path, row.digest) for row in ledger.owned(job.path)}
     if not all((output.path, output.digest) in ours for output in outcome.outputs):
         return None
-    return replace(outcome, paid_seconds=0.0, cached_pieces=outcome.pieces)
+    now = replace(
+        outcome,
+        paid_seconds=0.0,
+        cached_pieces=outcome.pieces,
+        unchanged=True,
+        restored=(),
+        warnings=tuple(warning for warning in outcome.warnings if warning.code != "outputs_missing"),
+    )
+    return _restored(source, now, content, wanted)
+
+
+def _restored(source: _Source, outcome: Outcome, content: Content | None, wanted: Wanted) -> Outcome:
+    """Make those outputs of a finished source again that were deleted and are still wanted; return its outcome now."""
+    missing = sidecar.missing(source.job.root, source.job.path, outcome.outputs)
+    kinds = tuple(kind for kind in wanted.formats if kind in {output.kind for output in missing})
+    if not kinds:
+        return outcome
+    heard = stored(content, source.ledger, wanted.request) if content is not None else None
+    if heard is None:
+        warning = ResultWarning(
+            "outputs_missing",
+            f"outputs ({', '.join(kinds)}) are not there any more, and neither are the stored answers that they were made from",
+            "watcher again PATH transcribes the recording once more, for what that costs",
+        )
+        return replace(outcome, warnings=(*outcome.warnings, warning))
+    made = _written(
+        source.job,
+        heard,
+        replace(wanted, formats=kinds),
+        source.ledger,
+        model=outcome.model,
+        check=source.check,
+        source=source.status,
+    )
+    left = tuple(output for output in outcome.outputs if output not in missing)
+    return replace(outcome, outputs=(*left, *made.outputs), restored=tuple(output.kind for output in made.outputs))
 
 
 def _moved(job: Job, outcome: Outcome, wanted: Wanted, ledger: Ledger) -> Outcome:
@@ -142,7 +200,7 @@ def _written(
         check=check,
         source=source,
     )
-    return _outcome(heard, transcript, outputs, warnings)
+    return _outcome(heard, transcript, outputs, warnings, model)
 
 
 def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
@@ -214,7 +272,7 @@ def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
 
 
 def _outcome(
-    heard: Heard, transcript: Transcript, outputs: tuple[Output, ...], warnings: tuple[ResultWarning, ...]
+    heard: Heard, transcript: Transcript, outputs: tuple[Output, ...], warnings: tuple[ResultWarning, ...], model: str
 ) -> Outcome:
     return Outcome(
         outputs=outputs,
@@ -228,4 +286,5 @@ def _outcome(
         left_out=sum(segment.left_out for segment in transcript.segments),
         flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
         warnings=warnings,
+        model=model,
     )

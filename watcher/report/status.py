@@ -602,6 +602,9 @@ def _done(record: Record) -> dict[str, Any]:
             "language": outcome.language,
             "adopted": outcome.adopted,
             "untimed": outcome.untimed,
+            "model": outcome.model,
+            "unchanged": outcome.unchanged,
+            "restored": list(outcome.restored),
             "warnings": [warning_fields(warning) for warning in outcome.warnings],
         }
     return facts

@@ -59,6 +59,7 @@ class Conclusions:
             "elapsed": elapsed,
             "outputs": [_text(output.path) for output in outcome.outputs],
             "language": outcome.language,
+            "model": outcome.model,
         }
         doubts = {
             "left_out": outcome.left_out,
@@ -69,6 +70,8 @@ class Conclusions:
         facts.update({key: value for key, value in doubts.items() if value})
         if outcome.moved_to:
             facts["moved_to"] = _text(outcome.moved_to)
+        if outcome.unchanged:
+            facts |= {"unchanged": True, "restored": list(outcome.restored)}
         try:
             # Before it is concluded: a crash in between must not leave a note beside a finished recording.
             sidecar.remove_note(job.root, job.path, self._ledger)

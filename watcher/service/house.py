@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Final, TypeVar
 
 import structlog
@@ -27,6 +28,8 @@ from watcher.log import printable
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Exhausted, Tools, Turns
 from watcher.service.advice import Advice, Place
+from watcher.service.again import queue_trials
+from watcher.service.clients import OtherClients
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew, Ending
 from watcher.service.errands import Errands
@@ -134,7 +137,7 @@ class House:
             clock=clock,
             amnesia=salvage is not None,
         )
-        self._retired: list[Client] = []
+        self._others = OtherClients(self.direct)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._turns = Turns()
         self._exhausted = Exhausted()
@@ -208,6 +211,16 @@ class House:
         self._servants.start("hooks", self.errands.run)
         self._servants.start("notices", self._keep_notices)
 
+    def queue_trials(self) -> None:
+        """Queue what only the engine for trying out has transcribed below the watched folders, if another model is asked now.
+
+        Raises StateError.
+        """
+        plan = self.plan
+        found = chain.from_iterable(self.direct.trials(root) for root, _ in plan.roots)
+        price = plan.settings.api.price_per_minute
+        queue_trials(self.direct, found, model=plan.endpoint.model, price_per_minute=price)
+
     @property
     def error(self) -> BaseException | None:
         """What ended one of the threads, if anything did."""
@@ -259,10 +272,6 @@ class House:
         """Return how many requests were cut off before their answer was complete; the server may charge for them."""
         return sum(client.given_up for client in self._clients)
 
-    @property
-    def _clients(self) -> list[Client]:
-        return [*self._retired, self.rooms.client]
-
     def let_go(self, *, in_haste: bool = False) -> None:
         """Put back the jobs of threads that did not end, for a process that ends without them; it must end right after.
 
@@ -294,9 +303,7 @@ class House:
         old = self.rooms
         client, gate = old.client, old.gate
         if new.endpoint != old.plan.endpoint:
-            # What is in flight goes on with the former client; it is closed with the house.
-            old.client.retired = True
-            self._retired.append(old.client)
+            self._others.retire(old.client)
             client = Client(new.endpoint, memory=self.direct)
         if new.endpoint.name != old.plan.endpoint.name:
             gate = self._gate_for(new)
@@ -348,7 +355,7 @@ class House:
         self._require_answer(job)
         tools = Tools(
             ledger=self.ledger,
-            client=rooms.client,
+            client=self._others.asking(job.again.model if job.again is not None else "", rooms.client),
             gate=rooms.gate,
             media=rooms.plan.settings.media,
             spool=self._spool,
@@ -359,6 +366,10 @@ class House:
             exhausted=self._exhausted,
         )
         return pipeline.run(job, tools, beat)
+
+    @property
+    def _clients(self) -> list[Client]:
+        return [*self._others, self.rooms.client]
 
     @staticmethod
     def _require_answer(job: Job) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from watcher import reach, tree
@@ -18,10 +19,12 @@ from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
 from watcher.service.advice import Advice, Place
+from watcher.service.again import lacking, queue_trials
 from watcher.service.crew import Ending
 from watcher.service.house import House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
+from watcher.sidecar import NOTE
 from watcher.tree import is_below
 
 #: Seconds between two looks at the queue, and at what a bar shows.
@@ -70,6 +73,8 @@ class Batch:
     known: list[bytes] = field(default_factory=list)
     #: Some of the files that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
     unwatched: list[Left] = field(default_factory=list)
+    #: Worked on once more although they were done: on request, after a trial, or because their outputs were deleted.
+    again: list[bytes] = field(default_factory=list)
     #: Still queued at the end.
     queued: int = 0
     #: Why the queue was left, if the server holds everything up.
@@ -87,16 +92,23 @@ class Batch:
 
 
 def once(
-    config: Config, paths: Sequence[str], *, show: Callable[[Progress], None], surroundings: Surroundings
+    config: Config,
+    paths: Sequence[str],
+    *,
+    show: Callable[[Progress], None],
+    surroundings: Surroundings,
+    again: Sequence[bytes] = (),
 ) -> Batch:
     """Transcribe what lies at `paths` (absolute; without any: in the configured folders) and what is queued.
+
+    `again`: what was queued to be transcribed once more; nothing else is looked for then.
 
     Raises ConfigError and StateError; a daemon that works on the same state is a StateLockedError.
     """
     made = plan(config)
     # Nothing new arrives that a place should be kept free for.
     made = replace(made, gate=replace(made.gate, reserve=0))
-    places = _places(made, paths)
+    places = _Places() if again else _places(made, paths)
     with Signals() as signals:
         house = House(
             made,
@@ -108,6 +120,7 @@ def once(
             waits=False,
         )
         run = _Run(house, show)
+        run.batch.again.extend(again)
         began = time.monotonic()
         try:
             run.work(places, signals)
@@ -218,6 +231,9 @@ class _Run:
         if finder != self._finder:
             # It hung until now, and another one has looked at the rest meanwhile.
             return
+        # After the scan, so that what changed is queued with its new stamp.
+        again = self._queue_again(places)
+        self.batch.again.extend(sorted(again))
         self.batch.left.extend(collected.left)
         self.batch.unwatched.extend(collected.unwatched)
         self.batch.left.extend(Left(root, "lost", reach.SILENT) for root in places.lost)
@@ -227,9 +243,28 @@ class _Run:
                 then = "" if "watcher retry" in record.hint else "then: watcher retry"
                 hint = "; ".join(part for part in (record.hint, then) if part)
                 self.batch.failed.append((path, JobError(record.message, hint=hint, reason=record.reason)))
-            elif record is not None and record.state is State.DONE:
+            elif record is not None and record.state is State.DONE and path not in again:
                 self.batch.known.append(path)
         self._found.set()
+
+    def _queue_again(self, places: "_Places") -> set[bytes]:
+        """Queue what is done and yet to be worked on: by the engine for trying out, or with outputs that were deleted."""
+        house, ledger = self._house, self._house.ledger
+        files = [os.fsencode(path) for _, path in places.files]
+        below = [os.fsencode(folder.path) for folder in places.folders]
+        below += [os.fsencode(path) for _, path in places.parts]
+        around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
+        trials = [found for folder in below for found in ledger.trials(folder)]
+        trials += [found for folder in around for found in ledger.trials(folder) if found[0] in files]
+        settings = house.plan.settings
+        tried = queue_trials(
+            ledger, trials, model=house.plan.endpoint.model, price_per_minute=settings.api.price_per_minute
+        )
+        rows = chain(
+            chain.from_iterable(map(ledger.outputs_below, below)), chain.from_iterable(map(ledger.owned, files))
+        )
+        found = lacking(ledger, (row for row in rows if row.kind != NOTE), house.rooms.wanted)
+        return {*tried, *ledger.queue_again(sorted(found))}
 
     def _over(self, counts: dict[State, int], state: GateState) -> bool:
         """Say whether the batch ends: all concluded, or the server holds up everything that is left."""

@@ -117,6 +117,7 @@ class Service:
             try:
                 with suppress(StateBusyError):
                     self._requests = resume_requests(house.direct)
+                self._queue_trials(house)
                 house.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 crew.start("finder", partial(_find, finder))
                 house.history.start(inspect=finder.inspect, on_death=signals.wake)
@@ -158,6 +159,14 @@ class Service:
                 if self._shown != (busy.message,):
                     self._shown = (busy.message,)
                     self._notifier.status(busy.message)
+
+    def _queue_trials(self, house: House) -> None:
+        if self._works:
+            try:
+                house.queue_trials()
+            except StateBusyError as busy:
+                # They are queued by the next start.
+                house.patience.note(busy)
 
     @property
     def _interval(self) -> float:
@@ -274,6 +283,7 @@ class Service:
             _log.error("service.reloaded", ok=False, message=message, hint=_TAKE_BACK, exc_info=True)
         else:
             house.swap(new)
+            self._queue_trials(house)
             finder.replace(new.folders if self._watches else ())
             self._log_set_up(new.config)
             _log.info("service.reloaded", ok=True, folders=[folder.name for folder in new.folders])

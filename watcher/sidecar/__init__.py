@@ -17,7 +17,7 @@ from watcher.sidecar.notes import (
     write_settings_note,
     write_warning_note,
 )
-from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, note_temporaries, place
+from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, missing, note_temporaries, place
 from watcher.sidecar.register import Register, Row
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "check_template",
     "clear_temporaries",
     "forget_move",
+    "missing",
     "move_done",
     "needs_language",
     "note_temporaries",

@@ -52,6 +52,14 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, reg
     return True
 
 
+def missing(root: bytes, source: bytes, outputs: Iterable[Output]) -> tuple[Output, ...]:
+    """Return those of a source's outputs that are not there any more, if its folder is. Raises OutputError, GoneError."""
+    parent = os.path.dirname(source)  # noqa: PTH120 - bytes
+    with disk.reporting(parent), tree.directory(root, parent) as folder:
+        beside = [output for output in outputs if os.path.dirname(output.path) == parent]  # noqa: PTH120 - bytes
+        return tuple(output for output in beside if disk.look(folder, os.path.basename(output.path)) is None)  # noqa: PTH119 - bytes
+
+
 def place(
     job: Job,
     contents: Mapping[str, bytes],

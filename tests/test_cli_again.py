@@ -1,0 +1,313 @@
+"""`watcher again`, what only the trial engine has done, and outputs that were deleted: at the command line."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_scene import Commands, commands, configured
+from daemon import daemon, eventually
+from scripted import Asked, Reply, serving
+from test_service import answer, recording
+
+from watcher.job import TRIAL_MODEL
+
+
+class Models:
+    """A server whose answer names the model and the language that it was asked for, and how often it has answered."""
+
+    def __init__(self) -> None:
+        self.refused: dict[str, Reply] = {}
+        self.count = 0
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.method == "GET":
+            return Reply({"data": [{"id": "whisper-1"}]})
+        if (reply := self.refused.get(asked.form["model"])) is not None:
+            return reply
+        self.count += 1
+        return answer(f"Number {self.count} by {asked.form['model']} in {asked.form.get('language', 'any')}.")
+
+
+@pytest.fixture
+def models() -> Models:
+    return Models()
+
+
+@pytest.fixture
+def watcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models: Models
+) -> Iterator[Commands]:
+    with commands(tmp_path, monkeypatch, capsys, models) as made:
+        yield made
+
+
+def text(recording: Path) -> str:
+    return recording.with_suffix(".txt").read_text().strip()
+
+
+def the_only_one(document: dict[str, Any]) -> dict[str, Any]:
+    ((done,),) = [document["data"]["done"]]
+    found: dict[str, Any] = done
+    return found
+
+
+def test_a_finished_recording_is_transcribed_once_more_with_the_same_settings_and_with_others(
+    watcher: Commands,
+) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    first = text(path)
+
+    code, document = watcher("again", path)
+    second = text(path)
+    path.touch()
+    watcher("again", watcher.folder, "--model", "large", "--language", "de")
+    third = text(path)
+    known = watcher("once", path)
+    rendered = watcher("render", path, "--format", "json")
+
+    assert (code, document["command"], document["data"]["again"]) == (0, "again", [str(path)])
+    assert (the_only_one(document)["paid_seconds"], the_only_one(document)["unchanged"]) == (0.5, False)
+    assert [first, second, third] == [
+        "Number 1 by whisper-1 in any.",
+        "Number 2 by whisper-1 in any.",
+        "Number 3 by large in de.",
+    ]
+    assert (known[1]["data"]["known"], rendered[0]) == ([str(path)], 0)
+    written = json.loads(path.with_suffix(".json").read_text())
+    assert (written["model"], "Number 3" in json.dumps(written)) == ("large", True)
+    assert sorted(file.name for file in watcher.folder.iterdir()) == ["a.json", "a.srt", "a.txt", "a.wav"]
+
+
+def test_an_output_that_a_person_edited_stays_and_the_new_text_stands_beside_it(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    path.with_suffix(".txt").write_text("my own words")
+
+    watcher("again", path)
+    watcher("again", path)
+
+    assert text(path) == "my own words"
+    assert (watcher.folder / "a.wav.txt").read_text().strip() == "Number 3 by whisper-1 in any."
+    assert sorted(file.name for file in watcher.folder.iterdir()) == ["a.srt", "a.txt", "a.wav", "a.wav.txt"]
+
+
+def test_a_model_that_the_server_lacks_fails_this_recording_alone(watcher: Commands, models: Models) -> None:
+    path, other = (recording(watcher.folder / name) for name in ("a.wav", "b.wav"))
+    watcher("once", path)
+    error = {"message": "The model `nonsense` does not exist", "code": "model_not_found"}
+    models.refused["nonsense"] = Reply({"error": error}, status=404)
+
+    code, document = watcher("again", path, "--model", "nonsense")
+    kept = text(path)
+    after, more = watcher("once", other)
+    again, _ = watcher("again", path)
+
+    assert (code, [failed["path"] for failed in document["data"]["failed"]]) == (1, [str(path)])
+    assert "nonsense" in document["data"]["failed"][0]["message"]
+    assert "watcher again" in document["data"]["failed"][0]["hint"]
+    assert kept == "Number 1 by whisper-1 in any."
+    assert (after, the_only_one(more)["path"]) == (0, str(other))
+    assert (again, text(path)) == (0, "Number 3 by whisper-1 in any.")
+
+
+def test_what_a_settings_of_the_folder_moved_away_is_transcribed_once_more_where_it_is(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording(watcher.folder / "a.wav")
+    configured(monkeypatch, watcher.folder, after="move:done/")
+    watcher("once")
+    moved = watcher.folder / "done" / "a.wav"
+
+    code, document = watcher("again", watcher.folder)
+
+    assert (code, document["data"]["again"], document["data"]["left"]) == (0, [str(moved)], [])
+    assert text(moved) == "Number 2 by whisper-1 in any."
+    assert sorted(file.name for file in moved.parent.iterdir()) == ["a.srt", "a.txt", "a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [(["--language", "german"], 2), (["--language", "klingon"], 2), (["--model", "a\nb"], 3)]
+)
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_queued(
+    watcher: Commands, options: list[str], code: int
+) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+
+    refused, document = watcher("again", path, *options)
+
+    assert (refused, document["data"]) == (code, {})
+    assert watcher("status")[1]["data"]["counts"]["queued"] == 0
+    if "german" in options:
+        assert document["errors"][0]["hint"] == "the code of German is de"
+
+
+def test_a_recording_that_is_gone_is_not_asked_for_and_stays_known(watcher: Commands) -> None:
+    path, other = (recording(watcher.folder / name) for name in ("a.wav", "b.wav"))
+    watcher("once", watcher.folder)
+    path.unlink()
+
+    code, document = watcher("again", watcher.folder)
+
+    assert (code, document["data"]["again"]) == (1, [str(other)])
+    assert [(error["code"], str(path) in error["message"]) for error in document["errors"]] == [("gone", True)]
+    assert watcher("status")[1]["data"]["counts"]["done"] == 2
+
+
+def test_beside_a_running_daemon_it_queues_and_says_so(watcher: Commands, models: Models) -> None:
+    path = recording(watcher.folder / "a.wav")
+    with daemon(watcher.folder, state=watcher.state) as running:
+        running.await_event("job.done")
+
+        code, document = watcher("again", path, "--model", "large")
+        running.await_event("job.done", model="large")
+        said = watcher.said("again", path)
+        eventually(lambda: models.count == 3)
+        running.stop()
+
+    assert (code, document["data"]["again"], document["data"]["done"]) == (0, [str(path)], [])
+    assert set(document["data"]) == set(watcher("again", path)[1]["data"])
+    assert said[0] == 0
+    assert "1 queued; the daemon (pid" in said[1]
+
+
+# What only the trial engine has done.
+
+
+@pytest.fixture
+def trial(watcher: Commands) -> Path:
+    """Have a recording be done as `--offline` does it."""
+    path = recording(watcher.folder / "a.wav")
+    assert watcher("once", watcher.folder, "--set", f"api.model={TRIAL_MODEL}")[0] == 0
+    return path
+
+
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
+    watcher: Commands, trial: Path, named: str
+) -> None:
+    place = watcher.folder if named == "folder" else trial
+    still, _ = watcher("once", place, "--set", f"api.model={TRIAL_MODEL}")
+
+    code, said = watcher.said("once", place, "--set", "api.price_per_minute=0.6", "--set", "log.format=console")
+    once_more = [watcher("once", place, "--set", f"api.model={model}") for model in ("other", TRIAL_MODEL)]
+
+    assert (still, code, text(trial)) == (0, 0, "Number 2 by whisper-1 in any.")
+    assert "service.trials" in said
+    assert all(part in said for part in ("files=1", "hours=", "cost=0.01", "model=whisper-1"))
+    assert [document["data"]["done"] for _, document in once_more] == [[], []]
+
+
+def test_the_first_run_names_what_it_buys_before_it_does(watcher: Commands, trial: Path, models: Models) -> None:
+    with daemon(watcher.folder, "--set", "api.price_per_minute=0.6", state=watcher.state) as running:
+        said = running.await_event("service.trials")
+        running.await_event("job.done")
+        order = [event["event"] for event in running.events if event["event"] in {"service.trials", "job.started"}]
+        running.stop()
+    with watcher.ledger() as ledger:
+        left = list(ledger.trials(b"/"))
+
+    assert (said["files"], said["cost"], said["model"]) == (1, 0.01, "whisper-1")
+    assert order == ["service.trials", "job.started"]
+    assert text(trial) == "Number 2 by whisper-1 in any."
+    assert left == []
+    assert models.count == 2
+
+
+# Outputs that were deleted.
+
+
+def touched(path: Path) -> None:
+    path.touch()
+
+
+def left_alone(path: Path) -> None:
+    assert path.exists()
+
+
+@pytest.mark.parametrize("act", [touched, left_alone])
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_a_deleted_output_comes_back_from_stored_answers_and_nothing_is_paid(
+    watcher: Commands, named: str, act: Callable[[Path], None]
+) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    path.with_suffix(".srt").unlink()
+    path.with_suffix(".txt").write_text("my own words")
+    act(path)
+
+    code, document = watcher("once", watcher.folder if named == "folder" else path)
+    said = watcher.said("once", path)
+
+    done = the_only_one(document)
+    assert (code, done["paid_seconds"], document["data"]["paid_seconds"]) == (0, 0.0, 0.0)
+    assert (done["unchanged"], done["restored"]) == (True, ["srt"])
+    assert "Number 1" in path.with_suffix(".srt").read_text()
+    assert text(path) == "my own words"
+    assert sorted(file.name for file in watcher.folder.iterdir()) == ["a.srt", "a.txt", "a.wav"]
+    assert len(watcher.server.asked) == 1
+    assert "done before" in said[1]
+
+
+def test_what_was_made_again_is_said_to_people_and_counts_once(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    before = watcher("status")[1]["data"]["totals"]
+    path.with_suffix(".srt").unlink()
+
+    _, said = watcher.said("once", path)
+
+    status = watcher("status")[1]["data"]
+    assert "made again from stored answers, free of charge" in said
+    assert "0 s of it sent" in said
+    assert status["totals"]["audio_seconds"] == before["audio_seconds"]
+    assert status["totals"]["paid_seconds"] == before["paid_seconds"]
+    assert status["recent"][0]["paid_seconds"] == 0.0
+
+
+def test_an_output_whose_answers_are_not_stored_any_more_is_missed_and_not_bought_again(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    with watcher.ledger() as ledger:
+        ledger.prune(answers_older_than=1e12)
+    path.with_suffix(".srt").unlink()
+
+    code, document = watcher("once", path)
+    once_more, later = watcher("again", path)
+
+    hints = {warning["code"]: warning["hint"] for warning in the_only_one(document)["warnings"]}
+    assert (code, document["data"]["paid_seconds"]) == (0, 0.0)
+    assert "watcher again" in hints["outputs_missing"]
+    assert once_more == 0
+    assert "outputs_missing" not in {warning["code"] for warning in the_only_one(later)["warnings"]}
+    assert path.with_suffix(".srt").exists()
+
+
+def test_the_daemon_makes_a_deleted_output_again_when_the_recording_is_touched(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    with daemon(watcher.folder, state=watcher.state) as running:
+        running.await_event("job.done")
+        path.with_suffix(".srt").unlink()
+        subprocess.run(["touch", path], check=True)
+        done = running.await_event("job.done", unchanged=True)
+        running.stop()
+
+    assert (done["restored"], done["paid_seconds"]) == (["srt"], 0.0)
+    assert path.with_suffix(".srt").exists()
+    assert len(watcher.server.asked) == 1
+
+
+def test_a_settings_change_of_the_server_alone_transcribes_nothing_anew(watcher: Commands) -> None:
+    """Only the trial engine's results do not count: what another server or model made does."""
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    path.touch()
+    with serving(lambda _: answer("By another server.")) as other:
+        code, document = watcher("once", path, "--set", f"api.url={other.url}", "--set", "api.model=other")
+
+        assert other.asked == []
+    assert (code, the_only_one(document)["unchanged"]) == (0, True)

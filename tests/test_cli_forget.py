@@ -1,0 +1,63 @@
+"""`watcher forget`: nothing of what was heard stays, and it says what it removed."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_scene import Commands, commands
+from test_service import recording
+
+
+@pytest.fixture
+def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    with commands(tmp_path, monkeypatch, capsys) as made:
+        yield made
+
+
+def test_answers_and_history_of_a_recording_go_and_its_files_stay(watcher: Commands) -> None:
+    path, gone, other = (recording(watcher.folder / name) for name in ("a.wav", "gone.wav", "b.wav"))
+    watcher("once", watcher.folder)
+    watcher("again", path)
+    gone.unlink()
+    files = {file: file.read_bytes() for file in watcher.folder.iterdir()}
+
+    code, document = watcher("forget", path, gone)
+    again, second = watcher("forget", path)
+
+    fields = {"answers": 1, "history": True}
+    assert (code, document["command"], document["data"]["answers"]) == (0, "forget", 2)
+    assert document["data"]["forgotten"] == [
+        {"path": str(path), **fields, "still_there": True},
+        {"path": str(gone), **fields, "still_there": False},
+    ]
+    assert (again, second["errors"][0]["code"]) == (1, "unknown")
+    status = watcher("status")[1]["data"]
+    assert [recent["path"] for recent in status["recent"]] == [str(other)]
+    assert status["totals"]["answers"] == 1
+    assert {file: file.read_bytes() for file in watcher.folder.iterdir()} == files
+    # Nothing of it is found again: it is bought.
+    assert watcher("once", shutil.copy(path, watcher.folder / "copy.wav"))[1]["data"]["paid_seconds"] == 0.5
+
+
+def test_it_says_to_people_what_it_removed_below_a_folder(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+
+    code, said = watcher.said("forget", watcher.folder)
+
+    assert code == 0
+    assert f"{path}: removed 1 stored answers and its history" in said
+    assert "the recording is still there" in said
+
+
+def test_a_recording_whose_history_has_ended_is_known_by_its_sound(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    with watcher.ledger() as ledger:
+        ledger.forget(str(path).encode())
+
+    code, document = watcher("forget", path)
+
+    assert (code, document["data"]["answers"]) == (0, 1)
+    assert document["data"]["forgotten"][0]["history"] is False

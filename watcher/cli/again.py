@@ -1,0 +1,96 @@
+"""`watcher again`: finished recordings transcribed once more, by this process, or by the daemon that runs."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from watcher import languages
+from watcher.cli.hints import nothing_to_do
+from watcher.cli.looking import open_looker
+from watcher.cli.once import document, run_and_show
+from watcher.cli.options import configured, show
+from watcher.config import Config
+from watcher.errors import UsageError
+from watcher.job import Again, State
+from watcher.ledger import Ledger, holder
+from watcher.ledger.protocol import Record
+from watcher.log import printable
+from watcher.report import Problem, Result
+from watcher.service import Batch
+from watcher.service.again import ask_again
+from watcher.service.named import is_there, named, place_of
+from watcher.service.plan import endpoint_of, plan
+
+#: States in which a recording that was finished once may be asked for again.
+_ASKED = frozenset({State.DONE, State.FAILED, State.READY, State.DELAYED})
+
+
+def again(
+    paths: Sequence[Path],
+    *,
+    model: str,
+    language: str,
+    config: Path | None,
+    given: Sequence[str] | None,
+    as_json: bool,
+) -> int:
+    """Queue what is known at the paths, and transcribe it, unless a daemon does."""
+    loaded = configured(config, given)
+    pid = holder(loaded.state_directory)
+    # What cannot be carried out is not queued.
+    plan(loaded, keyless=pid is not None)
+    wish = Again(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
+    with open_looker(loaded) as ledger:
+        records, problems = _finished(ledger, loaded, paths)
+        queued = ask_again(ledger, records, wish) if records else []
+        waiting = ledger.counts()
+    if queued and pid is None:
+        return run_and_show("again", loaded, (), again=queued, problems=problems, as_json=as_json)
+    batch = Batch(again=queued, queued=waiting[State.READY] + waiting[State.DELAYED])
+    text = "\n".join(
+        [*map(printable, queued), f"{len(queued)} queued; the daemon (pid {pid}) transcribes them once more"]
+    )
+    result = Result(
+        "again",
+        data=document(batch),
+        text=text if queued else "",
+        errors=tuple(problems),
+        exit_code=1 if problems else 0,
+    )
+    return show(result, as_json=as_json)
+
+
+def _finished(ledger: Ledger, loaded: Config, paths: Sequence[Path]) -> tuple[list[Record], list[Problem]]:
+    """Return what was finished once at the paths and stands, and a problem for each path where there is nothing such."""
+    finished: dict[int, Record] = {}
+    problems: list[Problem] = []
+    for path in map(os.fsencode, paths):
+        meant = named(loaded.settings, path)
+        known = list(meant.recordings(ledger, loaded.settings))
+        wanted = [record for record in known if record.state in _ASKED and record.outcome is not None]
+        there = [record for record in wanted if is_there(record)]
+        if not wanted:
+            problems.append(nothing_to_do(path, known, is_folder=meant.is_folder))
+        problems += [
+            Problem("gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first")
+            for record in wanted
+            if record not in there
+        ]
+        finished |= {record.id: record for record in there}
+    return list(finished.values()), problems
+
+
+def _model(loaded: Config, model: str) -> str:
+    if not model:
+        return ""
+    # Raises ConfigError for a name that no server can have.
+    return replace(endpoint_of(loaded), model=model).model
+
+
+def _language(language: str) -> str:
+    code = languages.code(language) if language else ""
+    if language and code != language.lower():
+        known = f"the code of {languages.name(code)} is {code}" if code else "see the list of ISO-639-1 codes"
+        raise UsageError(f"--language {language} is no code of a language", hint=known)
+    return code

@@ -1,0 +1,116 @@
+"""`watcher forget`: what is stored of recordings removed, before its time."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from watcher import media, reach, sidecar, tree
+from watcher.cli.hints import nothing_to_do
+from watcher.cli.looking import open_looker
+from watcher.cli.options import configured, show
+from watcher.errors import JobError
+from watcher.job import State
+from watcher.ledger import Ledger
+from watcher.ledger.protocol import Record
+from watcher.log import printable
+from watcher.report import Problem, Result
+from watcher.service.named import named, place_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Forgotten:
+    """What was removed of one recording."""
+
+    path: bytes
+    #: Stored answers.
+    answers: int
+    #: It had a row in the history, which is gone.
+    known: bool
+    #: The recording is still there.
+    stands: bool
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {
+            "path": printable(self.path),
+            "answers": self.answers,
+            "history": self.known,
+            "still_there": self.stands,
+        }
+
+    @property
+    def text(self) -> str:
+        parts = [f"{self.answers} stored answers", *(["its history"] if self.known else [])]
+        again = "; the recording is still there, and is a new one to the next start or batch" if self.stands else ""
+        return f"{printable(self.path)}: removed {' and '.join(parts)}{again}"
+
+
+def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
+    """Remove answers and history of the recordings at the paths, or below them; the files beside them stay."""
+    loaded = configured(config, given)
+    forgotten: list[_Forgotten] = []
+    problems: list[Problem] = []
+    with open_looker(loaded) as ledger:
+        for path in map(os.fsencode, paths):
+            meant = named(loaded.settings, path)
+            known = list(meant.recordings(ledger, loaded.settings))
+            running = [record for record in known if record.state is State.RUNNING]
+            problems += [nothing_to_do(record.path, [record], is_folder=False) for record in running]
+            forgotten += [_forget(ledger, record) for record in known if record not in running]
+            if not known:
+                removed = _Forgotten(path, 0, known=False, stands=True)
+                if not meant.is_folder:
+                    removed = _of_sound(ledger, os.path.abspath(path))  # noqa: PTH100 - bytes; links stay
+                if removed.answers:
+                    forgotten.append(removed)
+                else:
+                    problems.append(Problem("unknown", f"{printable(path)}: nothing is stored of it"))
+        while forgotten and ledger.tidy():
+            pass
+    answers = sum(one.answers for one in forgotten)
+    result = Result(
+        "forget",
+        data={"forgotten": [one.fields for one in forgotten], "answers": answers},
+        text="\n".join(one.text for one in forgotten),
+        errors=tuple(problems),
+        exit_code=1 if problems else 0,
+    )
+    return show(result, as_json=as_json)
+
+
+def _forget(ledger: Ledger, record: Record) -> _Forgotten:
+    place = place_of(record)
+    sketch = _sketch(record.root, place)
+    answers = ledger.erase(record.content, sketch)
+    with suppress(JobError, reach.SilentError):
+        reach.ask(record.root, partial(sidecar.remove_note, record.root, record.path, ledger))
+    for row in (*ledger.owned(record.path), *ledger.owned(place)):
+        ledger.disown(row.path)
+    ledger.forget(record.path)
+    return _Forgotten(record.path, answers, known=True, stands=bool(sketch))
+
+
+def _of_sound(ledger: Ledger, path: bytes) -> _Forgotten:
+    """Remove what is stored of a file by its sound: its history may have ended before."""
+    sketch = _sketch(os.path.dirname(path), path)  # noqa: PTH120 - bytes
+    return _Forgotten(path, ledger.erase("", sketch) if sketch else 0, known=False, stands=bool(sketch))
+
+
+def _sketch(root: bytes, path: bytes) -> str:
+    """Return a recording's sketch; "" where it is not there, or cannot be read."""
+    try:
+        return reach.ask(root, partial(_sketched, root, path), seconds=reach.PATIENT_SECONDS)
+    except (OSError, ValueError, JobError):
+        return ""
+
+
+def _sketched(root: bytes, path: bytes) -> str:
+    descriptor = tree.open_file(root, path)
+    try:
+        return media.sketch(descriptor)
+    finally:
+        os.close(descriptor)

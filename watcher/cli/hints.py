@@ -1,0 +1,41 @@
+"""Which command was probably meant, where one had nothing to do."""
+
+from collections.abc import Sequence
+
+from watcher.job import State
+from watcher.ledger.protocol import Record
+from watcher.log import printable
+from watcher.report import Problem
+
+#: What is said of one recording in this state and of several, and which command does something about it; the first that
+#: applies is told.
+_MEANT = {
+    State.FAILED: ("it failed", "failed", "watcher retry {} tries again"),
+    State.RUNNING: ("it is being worked on", "being worked on", "watcher status shows how far"),
+    State.READY: ("it is queued", "queued", "watcher status says what for; watcher resume ends a hold"),
+    State.DELAYED: ("it is queued", "queued", "watcher status says what for; watcher resume ends a hold"),
+    State.DONE: (
+        "it is done",
+        "done",
+        "watcher render {0} writes the outputs again, free of charge; watcher again {0} transcribes once more",
+    ),
+    State.SKIPPED: (
+        "it was left alone (backlog = false)",
+        "left alone (backlog = false)",
+        "watcher once {} transcribes it",
+    ),
+}
+
+
+def nothing_to_do(path: bytes, records: Sequence[Record], *, is_folder: bool) -> Problem:
+    """Return the problem of a path about which a command had nothing to do, with the command that was probably meant."""
+    shown = printable(path)
+    states = {record.state for record in records}
+    state = next((state for state in _MEANT if state in states), None)
+    if state is None:
+        what = "no recording below it is known" if is_folder else "it is not known"
+        return Problem("unknown", f"{shown}: nothing to do, {what}", f"watcher once {shown} transcribes what is there")
+    what, many, command = _MEANT[state]
+    if is_folder:
+        what = f"{sum(record.state is state for record in records)} {many}"
+    return Problem("unknown", f"{shown}: nothing to do, {what}", command.format(shown))

@@ -1,0 +1,74 @@
+"""What is worked on once more although it was done: on request, after a trial, and where its outputs were deleted."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import structlog
+
+from watcher import reach
+from watcher.job import TRIAL_MODEL, Again, Fingerprint, Found, Job, State
+from watcher.ledger import Ledger
+from watcher.ledger.protocol import Owned, Record
+from watcher.pipeline import Wanted
+from watcher.service.named import place_of
+
+_log = structlog.get_logger()
+
+
+def ask_again(ledger: Ledger, records: Iterable[Record], wish: Again) -> list[bytes]:
+    """Queue recordings to be transcribed once more; return their paths. Those that are worked on now are left out.
+
+    A recording that was moved away after it was done becomes a source of its own at its new place. Raises StateError, and
+    OSError where one cannot be looked at.
+    """
+    paths = []
+    for record in records:
+        place = place_of(record)
+        status = reach.ask(record.root, partial(os.lstat, place))
+        if place != record.path or not record.fingerprint.matches(status):
+            # What is said of it in the queue has to be true, or a worker would take it for another file, and drop it.
+            stamp = Fingerprint(status.st_size, status.st_mtime_ns)
+            pieces, seconds = (record.outcome.pieces, record.outcome.audio_seconds) if record.outcome else (0, None)
+            ledger.put([Found(record.root, place, stamp, small=pieces == 1, seconds=seconds)])
+        paths.append(place)
+    return ledger.queue_again(paths, wish)
+
+
+def queue_trials(
+    ledger: Ledger, found: Iterable[tuple[bytes, float]], *, model: str, price_per_minute: float
+) -> list[bytes]:
+    """Queue recordings that only the engine for trying out has transcribed, for `model`; return their paths.
+
+    Logged before anything is bought: how many they are, how long, and what they cost. `found` are their paths and seconds of
+    audio, as `Ledger.trials` has them. Raises StateError.
+    """
+    seconds_of = {} if model == TRIAL_MODEL else dict(found)
+    if not seconds_of:
+        return []
+    seconds = sum(seconds_of.values())
+    cost = {"cost": round(seconds / 60 * price_per_minute, 2)} if price_per_minute else {}
+    _log.warning(
+        "service.trials",
+        files=len(seconds_of),
+        hours=round(seconds / 3600, 2),
+        **cost,
+        model=model,
+        message="what only the engine for trying out has transcribed is transcribed by a server now",
+        hint="stop now if that is not wanted (Ctrl-C, or systemctl stop watcher)",
+    )
+    return ledger.queue_again(sorted(seconds_of))
+
+
+def lacking(ledger: Ledger, rows: Iterable[Owned], wanted: Callable[[Job], Wanted]) -> Iterator[bytes]:
+    """Yield the finished sources that stand and have lost an output that is still wanted; touches their folders.
+
+    `rows` are output paths; `wanted` says what is to be made of a source.
+    """
+    for source in {row.source for row in rows if not os.path.lexists(row.path) and os.path.lexists(row.source)}:
+        record = ledger.lookup(source)
+        if record is None or record.state is not State.DONE or record.outcome is None:
+            continue
+        formats = wanted(record.job).formats
+        if any(one.kind in formats and not os.path.lexists(one.path) for one in record.outcome.outputs):
+            yield source

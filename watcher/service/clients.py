@@ -1,0 +1,40 @@
+"""The clients beside that of the settings: of former settings, and of models that were named for single recordings."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+from watcher.client import Client, Endpoint
+from watcher.ledger import Ledger
+
+
+class OtherClients:
+    """Clients that live until the service ends; any thread may ask for one."""
+
+    def __init__(self, memory: Ledger) -> None:
+        """`memory` keeps what is learnt of servers."""
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._retired: list[Client] = []
+        self._by_endpoint: dict[Endpoint, Client] = {}
+
+    def __iter__(self) -> Iterator[Client]:
+        """Return all of them."""
+        with self._lock:
+            return iter([*self._retired, *self._by_endpoint.values()])
+
+    def retire(self, client: Client) -> None:
+        """Keep the client of former settings: what is in flight goes on with it."""
+        client.retired = True
+        with self._lock:
+            self._retired.append(client)
+
+    def asking(self, model: str, usual: Client) -> Client:
+        """Return the client that asks for a model; the `usual` one, where that is its own, or "" is asked for."""
+        if model in {"", usual.endpoint.model}:
+            return usual
+        endpoint = replace(usual.endpoint, model=model)
+        with self._lock:
+            if endpoint not in self._by_endpoint:
+                self._by_endpoint[endpoint] = Client(endpoint, memory=self._memory)
+            return self._by_endpoint[endpoint]

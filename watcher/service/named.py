@@ -1,0 +1,69 @@
+"""The recordings that a person names: by a file or a folder, relative or through links, and also after they were moved away."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from watcher import reach
+from watcher.config import Settings
+from watcher.errors import ConfigError
+from watcher.job import State
+from watcher.ledger import Ledger
+from watcher.ledger.protocol import Record
+from watcher.log import printable
+from watcher.service.failures import stands
+from watcher.service.plan import spellings
+from watcher.tree import is_below
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a person named."""
+
+    #: The paths under which the ledger may know it, best first.
+    names: tuple[bytes, ...]
+    is_folder: bool
+
+    def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[Record]:
+        """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
+        found = [] if self.is_folder else [record for name in self.names if (record := ledger.lookup(name)) is not None]
+        if found:
+            yield from found
+            return
+        # Also what was moved away after it was done, and is known under the name it came by.
+        watched = (os.fsencode(folder.path) for folder in settings.folders)
+        roots = {root for root in watched if any(is_below(name, root) for name in self.names)}
+        roots.update(self.names if self.is_folder else ())
+        known = {path: state for root in roots for path, _, state in ledger.known(root)}
+        for path in sorted(known):
+            if self._is_meant(path) or known[path] is State.DONE:
+                record = ledger.lookup(path)
+                if record is not None and (self._is_meant(path) or self._is_meant(place_of(record))):
+                    yield record
+
+    def _is_meant(self, path: bytes) -> bool:
+        return any(path == name or (self.is_folder and is_below(path, name)) for name in self.names)
+
+
+def named(settings: Settings, path: bytes) -> Named:
+    """Look what a person named. Raises ConfigError where its mount hangs."""
+    try:
+        is_folder = reach.ask(path, partial(os.path.isdir, path), seconds=reach.PATIENT_SECONDS)
+    except reach.SilentError as exc:
+        raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
+    return Named(spellings(settings, path), is_folder)
+
+
+def place_of(record: Record) -> bytes:
+    """Return where a recording is now, as far as the ledger knows."""
+    moved_to = record.outcome.moved_to if record.outcome is not None else b""
+    return moved_to or record.path
+
+
+def is_there(record: Record) -> bool:
+    """Return whether a recording stands where it is said to be; False, too, where its mount does not answer."""
+    try:
+        return reach.ask(record.root, partial(stands, place_of(record))) is True
+    except reach.SilentError:
+        return False
