@@ -10,6 +10,7 @@ from test_docs import logged_events
 
 from watcher.log import LogOptions, configure
 from watcher.log.console import _FACTS, sentence
+from watcher.log.journal import sentence as in_journal
 
 PATH = b"/srv/recordings/2026/interview.wav"
 
@@ -92,6 +93,29 @@ def test_what_is_said_of_every_piece_is_left_out_unless_asked_for() -> None:
         shown("job.released", path=PATH, reason="gone", message="it is gone") == "put back: interview.wav: it is gone"
     )
     assert shown("media.child", level="warning", message="it spoke") == "warning: the decoder spoke up: it spoke"
+
+
+def test_what_was_done_before_is_not_said_to_be_transcribed() -> None:
+    def done(*restored: str) -> str:
+        keys: dict[str, Any] = {"audio_seconds": 24, "unchanged": True, "cached_pieces": 1, "restored": [*restored]}
+        return shown("job.done", path=PATH, **keys)
+
+    again = {"event": "job.done", "path": "/srv/a.wav", "unchanged": True, "restored": ["srt", "txt"]}
+
+    assert done().endswith("(24 s, as before)")
+    assert done("srt").endswith("(24 s, srt made again from stored answers)")
+    assert in_journal(again) == "job.done: was transcribed before /srv/a.wav (restored srt, txt)"
+
+
+def test_what_a_trial_made_is_named_with_its_cost_before_it_is_bought() -> None:
+    def trials(**cost: float) -> str:
+        keys: dict[str, Any] = {"files": 12, "hours": 1.5, "model": "whisper-1", "hint": "stop now", **cost}
+        return shown("service.trials", level="warning", **keys)
+
+    words = "warning: what only the trial engine has transcribed is transcribed again (12 recordings, 1 h 30 min, "
+
+    assert trials(cost=0.5) == f"{words}for 0.50, by whisper-1) -> stop now"
+    assert trials() == f"{words}by whisper-1) -> stop now"
 
 
 @pytest.mark.parametrize("name", sorted(logged_events()))

@@ -112,14 +112,25 @@ _Facts = tuple[str, frozenset[str]]
 
 def _done(event: Mapping[str, Any]) -> _Facts:
     parts = [hours(float(event.get("audio_seconds") or 0.0))]
-    if event.get("cached_pieces") and not event.get("paid_seconds"):
+    if event.get("unchanged"):
+        restored = event.get("restored")
+        parts.append(f"{said(restored)} made again from stored answers" if restored else "as before")
+    elif event.get("cached_pieces") and not event.get("paid_seconds"):
         parts.append("from stored answers")
     if doubtful := int(event.get("left_out") or 0) + int(event.get("flagged") or 0):
         parts.append(f"{doubtful} doubtful place{'s' if doubtful > 1 else ''}")
     parts += [f"warning: {warning}" for warning in event.get("warnings") or ()]
     if event.get("moved_to"):
         parts.append(f"now {event['moved_to']}")
-    return ", ".join(parts), frozenset({"audio_seconds", "left_out", "flagged", "warnings", "moved_to"})
+    told = {"audio_seconds", "left_out", "flagged", "warnings", "moved_to", "unchanged", "restored"}
+    return ", ".join(parts), frozenset(told)
+
+
+def _trials(event: Mapping[str, Any]) -> _Facts:
+    count = int(event.get("files") or 0)
+    parts = [f"{count} recording{'s' if count > 1 else ''}", hours(float(event.get("hours") or 0.0) * 3600)]
+    parts += [f"for {event['cost']:.2f}"] if event.get("cost") is not None else []
+    return f"{', '.join(parts)}, by {event.get('model')}", frozenset({"files", "hours", "cost", "model"})
 
 
 def _backlog(event: Mapping[str, Any]) -> _Facts:
@@ -156,6 +167,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "service.starting": _starting,
     "service.ready": _keys("folders"),
     "service.reloaded": _keys(),
+    "service.trials": _trials,
     "service.stopping": _keys("reason"),
     "service.stopped": _keys(),
     "folder.watching": _keys("how"),

@@ -133,7 +133,8 @@ def sentence(event: Mapping[str, object]) -> str:
     """Say an event in plain words: its name, what happened, to what, why, what to do, and the rest of its keys."""
     left = {key: value for key, value in event.items() if key not in {"timestamp", "level", "job"}}
     name = str(left.pop("event", ""))
-    words = WORDS.get(name, "") + (", without success" if left.pop("ok", True) is False else "")
+    known = _UNCHANGED if left.pop("unchanged", False) else WORDS.get(name, "")
+    words = known + (", without success" if left.pop("ok", True) is False else "")
     about = [separator + str(left.pop(key)) for key, separator in _ABOUT if left.get(key)]
     hint = str(left.pop("hint", ""))
     trace = left.pop("exception", None)
@@ -165,6 +166,8 @@ def _sealed(entry: bytes) -> int:
 #: Whether what was sent is paid for, only the settings say.
 _NAMES: Final = {"paid_seconds": "seconds sent"}
 _ABOUT: Final = (("path", " "), ("message", ": "))
+#: Said of a recording that is done once more, and was not transcribed for it.
+_UNCHANGED: Final = "was transcribed before"
 #: What each event says.
 WORDS: Final = {
     "service.starting": "the service starts",
@@ -174,7 +177,7 @@ WORDS: Final = {
     "service.resumed": "the ledger takes changes again",
     "service.salvaged": "a damaged ledger was set aside",
     "service.tidied": "what is gone for good was forgotten",
-    "service.trials": "recordings of the trial engine are transcribed again",
+    "service.trials": "what only the trial engine has transcribed is transcribed again",
     "service.stopping": "the service stops",
     "service.stopped": "the service has stopped",
     "folder.watching": "watching",

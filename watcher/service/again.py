@@ -54,7 +54,6 @@ def queue_trials(
         hours=round(seconds / 3600, 2),
         **cost,
         model=model,
-        message="what only the engine for trying out has transcribed is transcribed by a server now",
         hint="stop now if that is not wanted (Ctrl-C, or systemctl stop watcher)",
     )
     return ledger.queue_again(sorted(seconds_of))
