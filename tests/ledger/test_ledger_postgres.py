@@ -730,6 +730,8 @@ class Proxy:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self.whole = True
+        #: What the client says last: the wire is cut once the server has done it, before it can tell.
+        self.last_words: bytes | None = None
         self._thread = threading.Thread(target=self._run, name="proxy")
         self._thread.start()
 
@@ -773,7 +775,10 @@ class Proxy:
             data = end.recv(65536)
             if data:
                 self._pairs[end].sendall(data)
-                return
+                if self.last_words is None or self.last_words not in data:
+                    return
+                self.last_words = None
+                assert self._pairs[end].recv(65536)
         except OSError:
             pass
         self._drop(end)
@@ -826,6 +831,23 @@ class TestAway:
 
         assert ledger.counts()[State.DONE] == 1
         assert ledger.tally().answers == 1
+
+    def test_a_claim_that_the_database_made_and_could_not_tell_is_the_one_its_owner_gets(
+        self, ledger: PostgresLedger, proxy: Proxy
+    ) -> None:
+        ledger.put([found("a.wav"), found("b.wav")])
+        proxy.last_words = b"COMMIT"
+
+        first, second = ledger.claim("one", lease=LEASE), ledger.claim("two", lease=LEASE)
+        assert first is not None
+        assert second is not None
+        ledger.done(first, Outcome())
+        ledger.done(second, Outcome())
+
+        assert {name(first), name(second)} == {"a.wav", "b.wav"}
+        assert first.attempts == second.attempts == 1
+        assert ledger.counts()[State.DONE] == 2
+        assert ledger.claim("one", lease=LEASE) is None
 
     def test_a_walk_goes_on_where_it_was_however_long_the_database_was_away(
         self, ledger: PostgresLedger, proxy: Proxy

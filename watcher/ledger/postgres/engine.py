@@ -91,6 +91,8 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         self._tick = tick
         #: One claim of this host after the other: what runs beside a suspect has to be known.
         self._claiming = threading.Lock()
+        #: Owners whose last claim failed: the database may have made it, and gone before it said so.
+        self._unsure: set[str] = set()
         #: When the last look began that found nothing, by `small`; monotonic.
         self._barren = {False: -math.inf, True: -math.inf}
         #: When what is due was last made ready, by the database's clock.
@@ -162,13 +164,24 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         came = time.monotonic()
         with self._claiming:
             # News wakes all that wait: who came before another one looked in vain need not look himself.
-            if max(self._barren[False], self._barren[small]) > came:
+            unsure = owner in self._unsure
+            if not unsure and max(self._barren[False], self._barren[small]) > came:
                 return None
             begun = time.monotonic()
-            job = self._claim(owner, lease=lease, small=small)
+            self._unsure.add(owner)
+            job = self._claimed(owner, lease=lease) if unsure else None
+            job = job or self._claim(owner, lease=lease, small=small)
+            self._unsure.discard(owner)
             if job is None:
                 self._barren[small] = begun
         return job
+
+    def _claimed(self, owner: str, *, lease: float) -> Job | None:
+        """Return the job that this owner has without knowing it; an owner has one at a time."""
+        values = {"host": self._host, "owner": rows.text(owner), "lease": float(lease)}
+        with self._database.transaction(durable=False) as connection:
+            found = self._timed(connection, _CLAIMED, values)
+        return rows.job(found[0]) if found else None
 
     def _claim(self, owner: str, *, lease: float, small: bool) -> Job | None:
         now = self._clock()
@@ -425,6 +438,11 @@ UPDATE sources SET
     lease_until = :tick + :lease, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
     reason = '', message = '', hint = ''
 FROM chosen WHERE id = number
+RETURNING {rows.JOB}
+"""  # noqa: S608 - our own column names
+_CLAIMED: Final = f"""
+UPDATE sources SET lease_until = :tick + :lease
+WHERE state = 'running' AND host = :host AND owner = :owner
 RETURNING {rows.JOB}
 """  # noqa: S608 - our own column names
 _RENEW: Final = """
