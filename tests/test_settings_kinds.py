@@ -150,7 +150,7 @@ def require_plain(message: str, name: str) -> None:
 @example(("state", "keep_answers_mb"), 1 << 63)
 @example(("hooks", "on_done"), ["a\0b"])
 @example(("folders", "language"), "german")
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], value: Any) -> None:
     section, name = key
     directory = Path(os.environ["PYTEST_SETTINGS"])
@@ -180,7 +180,7 @@ def test_any_text_in_the_environment_is_fit_for_work_or_refused_in_plain_words(k
 
 
 @given(st.sampled_from([key for key in KEYS if key[0] != "folders"]), VALUES.map(written) | TEXTS)
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_any_setting_of_the_command_line_gives_one_document_and_exit_0_or_3(key: tuple[str, str], text: str) -> None:
     out = Path(os.environ["PYTEST_SETTINGS"]) / "out"
     with out.open("w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
@@ -368,6 +368,15 @@ def test_a_key_file_without_a_key_is_told_and_the_key_of_nobody_else_is_taken(
     assert error.value.message.startswith(f"api.key_file = {secret} ")
     assert said in error.value.message
     assert "in environment" in error.value.message
+
+
+def test_a_settings_file_that_is_no_file_is_never_called_changed(tmp_path: Path) -> None:
+    """It cannot be read a second time: ``watcher run --config <(cat settings.toml)``."""
+    file = tmp_path / "watcher.toml"
+    file.write_text("")
+
+    assert load(environ={"HOME": "/h"}, file=file).digest
+    assert load(environ={"HOME": "/h"}, file=Path(os.devnull)).digest == ""
 
 
 def test_a_running_service_goes_on_with_its_settings_whatever_stands_in_the_new_ones(

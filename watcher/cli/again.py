@@ -85,7 +85,7 @@ def _model(loaded: Config, model: str) -> str:
     if not model:
         return ""
     # Raises ConfigError for a name that no server can have.
-    return replace(endpoint_of(loaded), model=model).model
+    return replace(endpoint_of(loaded.settings), model=model).model
 
 
 def _language(language: str) -> str:

@@ -77,7 +77,7 @@ def _stands(root: bytes, path: bytes) -> bool:
 def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Have the daemon read its settings anew and ask the server again at once; tell what came of it."""
     loaded = configured(config, given)
-    endpoint = endpoint_of(loaded)
+    endpoint = endpoint_of(loaded.settings)
     with open_looker(loaded) as ledger:
         fleet = ledger.fleet(endpoint.name, endpoint.party)
         stored = stored_state(ledger, endpoint.name, fleet)

@@ -44,7 +44,6 @@ from watcher.errors import (
 )
 from watcher.job import ResultWarning
 from watcher.languages import spellings
-from watcher.text import joined
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -495,8 +494,6 @@ class Client:
                 return _redirected(verdict, self.endpoint)
             case Ruling.FIELD | Ruling.FORMAT | Ruling.PROMPT:
                 verdict = replace(verdict, ruling=Ruling.RECODE, reason="refused")
-            case Ruling.ACCOUNT if verdict.reason == "key" and self.endpoint.key_remark:
-                verdict = replace(verdict, hint=joined(verdict.hint, self.endpoint.key_remark))
         return verdict.error(secret=self.endpoint.secret)
 
     def _has_failed(self, upload: Upload) -> tuple[bool, bool]:

@@ -32,8 +32,6 @@ class Endpoint:
     key: SecretStr | str | None = field(default=None, repr=False)
     #: The largest file to send, in bytes.
     max_upload_bytes: int = MAX_UPLOAD_BYTES
-    #: What a person should know when the key is refused, such as that another one is set and not used.
-    key_remark: str = ""
     #: Full addresses of the two tasks.
     transcriptions: str = field(init=False, repr=False)
     translations: str = field(init=False, repr=False)

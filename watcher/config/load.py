@@ -34,7 +34,7 @@ class Config:
     state_directory: Path
     #: Dotted key -> "command line", "environment", "credential", the file's path, or "default".
     origins: Mapping[str, str]
-    #: Tells whether the file is still the one that was read; "": there is none.
+    #: Tells whether the file is still the one that was read; "": there is none, or it is no regular file.
     digest: str = ""
     #: Why a key that stands in OPENAI_API_KEY is not used; "" where there is none, or it is.
     unused_key: str = ""
@@ -80,7 +80,8 @@ def load(
         file=path,
         state_directory=_expanded(settings.state.dir) or environment.state_directory(environ, path),
         origins=origins,
-        digest=digest(content) if path is not None else "",
+        # A pipe cannot be looked at again.
+        digest=digest(content) if path is not None and path.is_file() else "",
         unused_key=unused,
     )
 

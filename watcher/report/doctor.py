@@ -84,12 +84,12 @@ def examine(
     if _is_locked_away(config, unit):
         return
     try:
-        endpoint = endpoint_of(config)
+        endpoint = endpoint_of(config.settings)
         require_key(endpoint)
     except ConfigError as error:
         yield Finding("settings", Grade.FAIL, error.message, error.hint)
         return
-    yield from _endpoint(endpoint, paid=paid)
+    yield from _endpoint(endpoint, paid=paid, unused_key=config.unused_key)
     if supervised:
         yield Finding("unit", Grade.OK, "started by systemd")
 
@@ -251,7 +251,7 @@ def _fresh_state(directory: Path) -> Iterator[Finding]:
         yield Finding("state", Grade.FAIL, f"{directory} cannot be made: {nearest} is not writable", hint)
 
 
-def _endpoint(endpoint: Endpoint, *, paid: bool) -> Iterator[Finding]:
+def _endpoint(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Iterator[Finding]:
     for warning in endpoint.warnings():
         yield Finding("endpoint", Grade.WARN, warning)
     seen = survey(endpoint)
@@ -264,7 +264,7 @@ def _endpoint(endpoint: Endpoint, *, paid: bool) -> Iterator[Finding]:
         soon = seen.certificate_days < _CERTIFICATE_DAYS
         message = f"its certificate is good for {seen.certificate_days:.0f} days"
         yield Finding("endpoint", Grade.WARN if soon else Grade.OK, message, "tell who runs it" if soon else "")
-    yield from _listed(endpoint, seen.status, seen.message, seen.models)
+    yield from _listed(endpoint, seen.status, seen.message, seen.models, unused_key)
     if seen.clock_ahead is not None:
         wrong = abs(seen.clock_ahead) > _CLOCK_SECONDS
         message = f"{abs(seen.clock_ahead):.0f} s {'ahead of' if seen.clock_ahead > 0 else 'behind'} the server's"
@@ -282,10 +282,12 @@ def _endpoint(endpoint: Endpoint, *, paid: bool) -> Iterator[Finding]:
         )
 
 
-def _listed(endpoint: Endpoint, status: int | None, message: str, models: tuple[str, ...]) -> Iterator[Finding]:
+def _listed(
+    endpoint: Endpoint, status: int | None, message: str, models: tuple[str, ...], unused_key: str
+) -> Iterator[Finding]:
     if status in {401, 403}:
         said = "the key is refused" if endpoint.secret else "it wants a key"
-        hint = joined("set the right one: WATCHER_API__KEY, or the credential api_key", endpoint.key_remark)
+        hint = joined("set the right one: WATCHER_API__KEY, or the credential api_key", unused_key)
         yield Finding("endpoint", Grade.FAIL, f"{said} ({status}): {message}", hint)
     elif status is None or status >= 300:  # noqa: PLR2004 - whatever is no success
         yield Finding("endpoint", Grade.OK, f"it lists no models ({status}); many that transcribe well don't")

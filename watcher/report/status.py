@@ -297,7 +297,7 @@ def _full(directory: Path) -> tuple[Mapping[str, str], ...]:
 def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
     """Tell of a settings file that is not the one that the daemon read."""
     match service.get("settings"):
-        case {"file": str(file), "digest": str(known), "refused": str(refused)} if file:
+        case {"file": str(file), "digest": str(known), "refused": str(refused)} if known:
             pass
         case _:
             return ()

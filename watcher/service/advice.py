@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from watcher.config import Config, Surroundings
+from watcher.text import joined
 
 
 class Place(StrEnum):
@@ -35,7 +36,7 @@ class Advice:
 
     def about(self, reason: str, hint: str, config: Config) -> str:
         """Return what to do: about a key that is refused, the way to another one; else the hint, with the right command."""
-        return self._key(config) if reason == "key" else self._resumed(hint)
+        return joined(self._key(config), config.unused_key) if reason == "key" else self._resumed(hint)
 
     def _key(self, config: Config) -> str:
         origin = config.origin("api.key")

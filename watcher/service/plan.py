@@ -98,16 +98,10 @@ def _overridden(transcript: TranscriptSettings, sections: Sections) -> Transcrip
     return TranscriptSettings.model_validate({**transcript.model_dump(), **sections["transcript"]})
 
 
-def endpoint_of(config: Config) -> Endpoint:
+def endpoint_of(settings: Settings) -> Endpoint:
     """Return the server that the settings name. Raises ConfigError."""
-    api = config.settings.api
-    return Endpoint(
-        url=api.url,
-        model=api.model,
-        key=api.key,
-        max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE),
-        key_remark=config.unused_key,
-    )
+    api = settings.api
+    return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
 
 
 def require_key(endpoint: Endpoint) -> None:
@@ -126,7 +120,7 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
     """
     settings = config.settings
     api = settings.api
-    endpoint = endpoint_of(config)
+    endpoint = endpoint_of(settings)
     if not keyless:
         require_key(endpoint)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
