@@ -18,6 +18,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("watcher", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("watcher")
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers of `-n auto`: two for each processor, since many tests wait for a process or a timer."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
 _OURS = (
     "WATCHER_",
     "OPENAI_",
