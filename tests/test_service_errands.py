@@ -241,6 +241,10 @@ def test_a_batch_does_not_wait_for_a_hook_that_failed_and_the_next_start_runs_it
     first.result("bad.wav", 1)
     first.start()
     eventually(lambda: first.errands.troubles)
+    first.ends = [FAILED]
+    first.now += AGAIN[0]
+    first.errands.poke()
+    eventually(lambda: len(first.seen) == 2 and first.errands._failed)
 
     first.errands.last_call()
 
@@ -248,7 +252,7 @@ def test_a_batch_does_not_wait_for_a_hook_that_failed_and_the_next_start_runs_it
     first.end()
     opened.close()
     opened = open_ledger(tmp_path / "state")
-    assert [call.attempts for call in opened.hooks_due(1)] == [2]
+    assert [call.attempts for call in opened.hooks_due(1)] == [3]
     opened.close()
 
 

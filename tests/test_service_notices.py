@@ -137,7 +137,7 @@ def test_a_root_that_takes_no_note_is_told_once_and_tried_again(ledger: Ledger, 
         for _ in range(5):
             notes.step(HELD, named(roots))
             monotonic.now += 11
-    assert [log["reason"] for log in logs if log["event"] == "folder.degraded"] == ["gone"]
+    assert [log["reason"] for log in logs if log["event"] == "note.failed"] == ["gone"]
 
     roots[0].mkdir()
     notes.step(HELD, named(roots))
@@ -307,7 +307,7 @@ def test_a_folder_that_takes_no_note_is_told_once(
         for _ in range(3):
             folders.notes.step()
             folders.monotonic.now += 31
-    assert [log["reason"] for log in logs if log["event"] == "folder.degraded"] == ["not_writable"]
+    assert [log["reason"] for log in logs if log["event"] == "note.failed"] == ["not_writable"]
 
     monkeypatch.undo()
     folders.notes.step()

@@ -53,6 +53,7 @@ def full(tmp_path: Path) -> Place:
     ledger.remember("form:api", {"words": True, "odd": "\udcff\0"}, expires=4e9)
     ledger.buy("api", "2026-11-22", 61.5)
     ledger.enter_temporary(ROOT + b"/.a.tmp")
+    ledger.add_hook("on_held", "{}")
     ledger.close()
     return place
 

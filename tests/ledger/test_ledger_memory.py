@@ -124,6 +124,16 @@ class TestHooks:
         assert (held.kind, held.payload, held.attempts) == ("on_held", '{"reason":"\udcff"}', 1)
         assert (done.kind, next_.kind, next_.payload) == ("on_done", "on_held", "{}")
 
+    def test_a_call_that_is_run_once_more_counts_also_after_a_restart(self, ledger: Ledger) -> None:
+        conclude(ledger, "a.wav", "{}")
+        (call,) = ledger.hooks_due(10)
+
+        again = ledger.repeat_hook(ledger.repeat_hook(call))
+
+        assert (again.id, again.attempts) == (call.id, 3)
+        # It is still being run.
+        assert ledger.hooks_due(10) == []
+
     def test_no_hook_is_no_call(self, ledger: Ledger) -> None:
         conclude(ledger, "a.wav", "")
 

@@ -160,6 +160,9 @@ def _carried(values: dict[str, Any], giving: Insides, taking: Insides) -> dict[s
     """Give a row as the other ledger has it; None for what is another host's own."""
 
     def carry(path: bytes) -> bytes | None:
+        if not path:
+            # A hook about no file.
+            return path
         real = giving.real(path)
         return None if real is None else taking.stored(real)
 

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from watcher.ledger import rows
@@ -97,6 +98,12 @@ class Memory(Part):
         while page := connection.execute(self.HOOKS, (after, some)).fetchall():
             yield from page
             after = page[-1][0]
+
+    def repeat_hook(self, call: HookCall) -> HookCall:
+        """See Ledger.repeat_hook."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("UPDATE hooks SET attempts = ? WHERE id = ?", (call.attempts + 1, call.id))
+        return replace(call, attempts=call.attempts + 1)
 
     def hook_done(self, call: HookCall) -> None:
         """See Ledger.hook_done."""

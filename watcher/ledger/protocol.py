@@ -407,6 +407,9 @@ class Ledger(Protocol):
         one more attempt.
         """
 
+    def repeat_hook(self, call: HookCall) -> HookCall:
+        """Return a call that this process runs once more, with one more attempt. Cheap."""
+
     def hook_done(self, call: HookCall) -> None:
         """Drop a hook call that was run."""
 

@@ -211,7 +211,7 @@ WORDS: Final = {
     "gate.probing": "trying whether the server works again",
     "output.written": "wrote",
     "output.renamed": "the name was taken, so it has another",
-    "note.failed": "a note beside the recording could not be written or removed",
+    "note.failed": "a note could not be written or removed",
     "output.untimed": "the server gave no times, so there are no subtitles",
     "output.doubtful": "parts of the text are doubtful",
     "hook.failed": "a hook failed",

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
@@ -120,9 +120,6 @@ class Errands:
             future.result()
         if self._stop.is_set():
             return bool(self._running)
-        while self._new:
-            self._ledger.add_hook(*self._new[0])
-            self._new.popleft()
         for call in self._due():
             future = self._pool.submit(self._attend, call)
             self._running.add(future)
@@ -133,22 +130,30 @@ class Errands:
         return True
 
     def _due(self) -> Sequence[HookCall]:
-        settings = self._settings()
-        free = settings.concurrency - len(self._running)
-        due = [call for at, call in list(self._failed.values()) if at <= self._monotonic()][: max(0, free)]
-        for call in due:
-            del self._failed[call.id]
-        free -= len(due)
-        if free <= 0 or len(self._failed) >= _WAITING:
-            return due
         try:
-            # Of a host that died, only what we can run.
-            return [*due, *self._ledger.hooks_due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])]
+            while self._new:
+                self._ledger.add_hook(*self._new[0])
+                self._new.popleft()
+            return self._taken()
         except StateBusyError:
             # The ledger takes nothing, and the house ends: nobody waits for it any more.
             if self._stop.is_set():
                 return ()
             raise
+
+    def _taken(self) -> Sequence[HookCall]:
+        """Take the calls that may begin now: those that failed before, then new ones. Raises StateBusyError."""
+        settings = self._settings()
+        free = settings.concurrency - len(self._running)
+        again = [call for at, call in list(self._failed.values()) if at <= self._monotonic()][: max(0, free)]
+        due = [self._ledger.repeat_hook(call) for call in again]
+        for call in again:
+            del self._failed[call.id]
+        free -= len(due)
+        if free <= 0 or len(self._failed) >= _WAITING:
+            return due
+        # Of a host that died, only what we can run.
+        return [*due, *self._ledger.hooks_due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])]
 
     def _attend(self, call: HookCall) -> None:
         argv = _argv(self._settings(), call.kind)
@@ -179,7 +184,7 @@ class Errands:
         if retry_in is None:
             return True
         # It stays in the ledger, too: a start in between runs it at once.
-        self._failed[call.id] = (self._monotonic() + retry_in, replace(call, attempts=call.attempts + 1))
+        self._failed[call.id] = (self._monotonic() + retry_in, call)
         return False
 
 

@@ -146,7 +146,7 @@ class PauseNotes:
         self._later[root] = self._monotonic() + _AGAIN
         if self._told.get(root) != error.reason:
             self._told[root] = error.reason
-            _log.warning("folder.degraded", path=root, reason=error.reason, message=error.message, hint=error.hint)
+            _log.warning("note.failed", path=root, reason=error.reason, message=error.message, hint=error.hint)
 
     def _succeeded(self, root: bytes) -> None:
         self._later.pop(root, None)
@@ -237,7 +237,7 @@ class SettingsNotes:
                 del standing[path]
             elif path not in self._silent and len(self._silent) < _MOST:
                 self._silent.add(path)
-                _log.warning("folder.degraded", path=path, reason=error.reason, message=f"no note: {error.message}")
+                _log.warning("note.failed", path=path, reason=error.reason, message=error.message, hint=error.hint)
 
 
 def _current(overrides: Overrides, problems: Collection[Problem]) -> list[Problem]:

@@ -387,6 +387,10 @@ class PostgresLedger:
             self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT
         return self._patiently(lambda: self._engine.hooks_due(limit))
 
+    def repeat_hook(self, call: HookCall) -> HookCall:
+        """See Ledger.repeat_hook."""
+        return self._patiently(lambda: self._engine.repeat_hook(call))
+
     def hook_done(self, call: HookCall) -> None:
         """See Ledger.hook_done."""
         self._patiently(lambda: self._engine.hook_done(call))
