@@ -91,6 +91,21 @@ def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
     assert "    its turn comes when a place is free" in lines
 
 
+def test_of_a_long_queue_the_next_are_named_and_the_others_counted(
+    ledger: Ledger, as_json: Json, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(ledger, *(f"{number:02}.wav" for number in range(40)))
+    tells(ledger)
+
+    _, data = as_json("status")
+    run(["status"])
+    lines = capsys.readouterr().out.split("\n")
+
+    assert [one["path"] for one in data["waiting"]] == [f"/in/{number:02}.wav" for number in range(20)]
+    assert [line for line in lines if line.startswith("  /in/")] == [f"  /in/{number:02}.wav" for number in range(5)]
+    assert "  and 35 more queued" in lines
+
+
 def test_what_was_in_work_in_a_crash_waits_to_run_alone_and_runs_alone(state: Path, as_json: Json) -> None:
     ledger = open_ledger(state)
     put(ledger, "a.wav", "b.wav")

@@ -102,7 +102,8 @@ def once(
     """Transcribe what is there, and exit.
 
     Without PATH, the configured folders. What was transcribed before costs nothing. Ctrl-C: requests in flight may finish;
-    Ctrl-C again ends it now. Exit 0: all done; 1: some files failed; 4: the server holds everything up; 130: interrupted.
+    Ctrl-C again ends it now. Exit 0: all done; 1: some files failed, or one that
+    was named was not taken; 4: the server holds everything up; 130: interrupted.
     """
     from watcher.cli.once import once as verb  # noqa: PLC0415 - see the module's docstring
 

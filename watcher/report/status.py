@@ -20,8 +20,9 @@ from watcher.log import printable
 from watcher.text import hours, share
 
 _RECENT: Final = 10
-#: Shown of each kind of what waits: on its way in, delayed, and next in the queue.
+#: Given to scripts of each kind of what waits (on its way in, delayed, next in the queue), and shown to people.
 _WAITING: Final = 20
+_SHOWN: Final = 5
 _FAILURES: Final = 10
 _RUNNING: Final = 16
 _WIDTH: Final = 80
@@ -172,7 +173,7 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
         tally=ledger.tally(),
         running=tuple(running) if at_work else (),
         waiting=(
-            *_incoming(service),
+            *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
             *(_delayed(record, gate) for record in ledger.records(State.DELAYED, limit=_WAITING)),
             *(_interrupted(record) for record in interrupted),
             *_queued(ledger.upcoming(_WAITING), gate, running if at_work else (), works=bool(pid or living)),
@@ -208,8 +209,13 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]
     return facts(replace(state, next_probe=None) if state.status is Status.HELD else state)
 
 
+def _others(hosts: Sequence[Host]) -> Iterator[Mapping[str, Any]]:
+    """Yield what the daemons of other hosts tell of themselves."""
+    return (host.facts for host in hosts if not host.myself)
+
+
 def _incoming(service: Mapping[str, Any]) -> Iterator[Wait]:
-    """Yield what the daemon has found and not taken yet."""
+    """Yield what a daemon has found and not taken yet."""
     for one in _listed(service, "incoming"):
         yield Wait(
             path=str(one["path"]),
@@ -371,11 +377,27 @@ def text(report: StatusReport) -> str:
     lines = _section("Last results", [result_text(record, report.now) for record in report.done])
     lines += _section("Failed", [told(record) for record in report.failed])
     lines += _section("Hosts", [doing(host) for host in report.hosts])
-    lines += _section("Waiting", [awaited(wait, report.now) for wait in report.waiting])
+    lines += _section("Waiting", list(_awaiting(report)))
     lines += _section("Running", [f"{named(record)}  {whereabouts(record, report)}" for record in report.running])
     lines += _section("Problems", [problem_text(problem) for problem in report.problems])
     lines += ["", *summary(report)]
     return "\n".join([*lines, *headline(report)]).strip("\n")
+
+
+def _awaiting(report: StatusReport) -> Iterator[str]:
+    """Yield the first of each kind of what waits, and how many more there are."""
+    counts = report.counts
+    kinds = {"incoming": _coming_in(report), "delayed": counts[State.DELAYED], "ready": counts[State.READY]}
+    for state, count in kinds.items():
+        some = [wait for wait in report.waiting if wait.state == state][:_SHOWN]
+        yield from (awaited(wait, report.now) for wait in some)
+        if some and count > len(some):
+            words = {"incoming": "coming in", "delayed": "to be tried again", "ready": "queued"}[state]
+            yield f"and {count - len(some)} more {words}"
+
+
+def _coming_in(report: StatusReport) -> int:
+    return sum(int(folder.get("waiting", 0)) for folder in report.service.get("folders", ()))
 
 
 def summary(report: StatusReport) -> list[str]:
@@ -412,7 +434,7 @@ def headline(report: StatusReport) -> list[str]:
     numbers = (
         f"{queued} queued, {counts[State.RUNNING]} running, {counts[State.DONE]} done, {counts[State.FAILED]} failed"
     )
-    if incoming := sum(folder.get("waiting", 0) for folder in report.service.get("folders", ())):
+    if incoming := _coming_in(report):
         numbers = f"{incoming} coming in, {numbers}"
     lines = [f"Watcher runs (pid {report.pid}): {numbers}" if report.pid else f"Watcher is not running: {numbers}"]
     if report.stopping is not None:
