@@ -1029,6 +1029,19 @@ def test_resume_probes_at_once_with_one_request(world: World, error: JobError | 
     assert (gate.state().status is Status.OPEN) is (error is None)
 
 
+def test_a_hold_that_follows_a_resume_is_a_new_one(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    first = gate.state().since
+    world.elapsed += 100.0
+    still = gate.state().since
+
+    gate.resume()
+    ask(gate, KEY)
+
+    assert (first, still, gate.state().since) == (NOON, NOON, NOON + 100.0)
+
+
 def test_what_came_of_a_resume_is_known_once_the_server_was_asked(world: World) -> None:
     gate = world.gate()
     ask(gate, KEY)

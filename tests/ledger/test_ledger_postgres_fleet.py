@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -213,7 +214,7 @@ def test_the_second_hold_for_the_same_reason_is_the_first(hosts: Hosts) -> None:
 @pytest.mark.parametrize("odd", ["a\0b", "a\ud800b", math.nan, math.inf])
 def test_a_hold_with_whatever_a_server_said_can_be_put_off_and_resumed(hosts: Hosts, odd: object) -> None:
     (fleet,) = hosts.fleets(1)
-    hold = {"reason": "key", "message": odd, "step": 3}
+    hold = {"reason": "key", "message": odd, "step": 3, "since": 5.0}
     number = fleet.shut(hold, wait=600.0)
     same = fleet.shut(hold, wait=600.0)
     fleet.put_off(number, hold, wait=600.0)
@@ -223,6 +224,8 @@ def test_a_hold_with_whatever_a_server_said_can_be_put_off_and_resumed(hosts: Ho
     assert number == same == door.number
     assert door.hold is not None
     assert (door.hold["reason"], door.hold["step"]) == ("key", 0)
+    # What is refused from now on is a new hold.
+    assert door.hold["since"] == pytest.approx(time.time(), abs=600)
     assert door.due < 1.0
 
 

@@ -194,6 +194,6 @@ ON CONFLICT (endpoint, party) DO UPDATE SET
 """  # noqa: S608 - our own expression
 _RESUME: Final = f"""
 UPDATE doors SET
-    hold = (hold::jsonb || '{{"step": 0}}')::text, due = least(due, {_NOW}), prober = '', pause = NULL, pause_until = 0
+    hold = (hold::jsonb || jsonb_build_object('step', 0, 'since', {_NOW}))::text, due = least(due, {_NOW}), prober = '', pause = NULL, pause_until = 0
 WHERE endpoint = ?
 """  # noqa: S608 - our own expression
