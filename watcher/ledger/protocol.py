@@ -214,7 +214,7 @@ class Ledger(Protocol):
 
         `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more:
         what is found under its path from now on is another file, however alike. The content of the source's former outcome, done
-        once more without a purchase (a file that was only touched), adds nothing to the tally. What the source was called before it was
+        once more without a purchase (a file that was only touched, or renamed), adds nothing to the tally. What the source was called before it was
         renamed is forgotten, and `job.again` is carried out.
         """
 

@@ -102,7 +102,7 @@ class Queue(Waiting):
         """See Ledger.done."""
         now = self._clock()
         with self._database.transaction() as connection:
-            known = connection.execute(
+            before = connection.execute(
                 "SELECT outcome, content, crashes FROM sources WHERE id = ?", (job.id,)
             ).fetchall()
             held(
@@ -114,16 +114,17 @@ class Queue(Waiting):
                 model=rows.text(outcome.model),
                 now=now,
             )
-            ((former, content, crashes),) = known
+            ((former, content, crashes),) = before
             if outcome.moved_to:
                 connection.execute(_MOVED_AWAY, (job.id,))
             if outcome.renamed_from:
                 connection.execute(_RENAMED, (outcome.renamed_from,))
             if crashes:
                 connection.execute(self.EXONERATE)
-            again = former is not None and bool(content) and content == outcome.content and not outcome.paid_seconds
+            known = former is not None or bool(outcome.renamed_from)
+            again = known and bool(content) and content == outcome.content and not outcome.paid_seconds
             if outcome.audio_seconds and not again:
-                # A file that was only touched is no work done twice.
+                # A file that was only touched, or renamed, is no work done twice.
                 seconds = rows.seconds(outcome.audio_seconds)
                 connection.execute(self.ADD, (seconds, "audio_seconds"))
                 connection.execute(self.KEEP_PACE, (minute_of(now), seconds))

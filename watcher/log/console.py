@@ -15,7 +15,15 @@ from watcher.text import counted, hours
 _DETAILS: Final = frozenset(
     {
         *("file.found", "folder.rescanned", "service.tidied"),
-        *("media.planned", "media.piece", "api.request", "api.response", "output.written", "output.doubtful"),
+        *(
+            "media.planned",
+            "media.piece",
+            "api.request",
+            "api.response",
+            "output.written",
+            "output.doubtful",
+            "output.followed",
+        ),
     }
 )
 #: Why a job goes back to the queue, where no other event says it.

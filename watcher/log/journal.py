@@ -210,6 +210,7 @@ WORDS: Final = {
     "gate.held": "the queue is held",
     "gate.probing": "trying whether the server works again",
     "output.written": "wrote",
+    "output.followed": "outputs follow the renamed recording",
     "output.renamed": "the name was taken, so it has another",
     "note.failed": "a note could not be written or removed",
     "output.untimed": "the server gave no times, so there are no subtitles",

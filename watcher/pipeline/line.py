@@ -19,6 +19,7 @@ from watcher.ledger.protocol import Content, Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.log import printable
 from watcher.pipeline.hearing import Heard, Hearing, stored
+from watcher.pipeline.renamed import Former, follow, former_of
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.tools import Beat, Tools, Wanted
 from watcher.transcript import Transcript
@@ -43,16 +44,40 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
         source = _Source(job, descriptor, status, tools.ledger)
         if (unchanged := _unchanged(source, wanted, tools, beat)) is not None:
             return unchanged
-        if job.again is None and sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger):
+        former = former_of(job, descriptor, status, tools, beat)
+        if (
+            former is None
+            and job.again is None
+            and sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger)
+        ):
             _log.info("file.adopted", formats=wanted.formats)
             return Outcome(adopted=True)
-        heard = Hearing(job, descriptor, wanted, tools, beat).hear()
+        known = _of_former(former, job, wanted, tools)
+        heard, model = known or (Hearing(job, descriptor, wanted, tools, beat).hear(), tools.client.endpoint.model)
         # What follows takes no more than this for so much audio, on the slowest machine and disk.
         beat(_WRITING + heard.content.seconds / _LAID_OUT)
 
-        model = tools.client.endpoint.model
+        if former is not None:
+            # What was made of it beside the usual comes along.
+            wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
         outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status)
+        if former is not None:
+            outcome = follow(former, job, outcome, tools.ledger)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
+
+
+def _of_former(former: Former | None, job: Job, wanted: Wanted, tools: Tools) -> tuple[Heard, str] | None:
+    """Return what was heard of a recording before it was renamed, and by which model; None where it is to be asked for."""
+    if former is None or job.again is not None or _is_trial_alone(former.outcome, tools):
+        return None
+    content = tools.ledger.content(digest=job.content)
+    heard = stored(content, tools.ledger, wanted.request) if content is not None else None
+    return None if heard is None else (heard, former.outcome.model)
+
+
+def _is_trial_alone(outcome: Outcome, tools: Tools) -> bool:
+    """Return whether only the engine for trying out has transcribed it, and another one is asked now."""
+    return outcome.model == TRIAL_MODEL and tools.client.endpoint.model != TRIAL_MODEL
 
 
 def _asked(wanted: Wanted, job: Job) -> Wanted:
@@ -117,7 +142,7 @@ def _unchanged(source: _Source, wanted: Wanted, tools: Tools, beat: Beat) -> Out
         return None
     known = ledger.lookup(job.path)
     outcome = known.outcome if known is not None else None
-    if outcome is None or (outcome.model == TRIAL_MODEL and tools.client.endpoint.model != TRIAL_MODEL):
+    if outcome is None or _is_trial_alone(outcome, tools):
         return None
     content = ledger.content(digest=job.content)
     # A large file is not read to its end only to see that it is another one.

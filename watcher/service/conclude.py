@@ -70,6 +70,8 @@ class Conclusions:
         facts.update({key: value for key, value in doubts.items() if value})
         if outcome.moved_to:
             facts["moved_to"] = _text(outcome.moved_to)
+        if outcome.renamed_from:
+            facts["renamed_from"] = _text(outcome.renamed_from)
         if outcome.unchanged:
             facts |= {"unchanged": True, "restored": list(outcome.restored)}
         try:
@@ -87,6 +89,8 @@ class Conclusions:
         if outcome.moved_to:
             # Who found it must not take what comes under its name again for what was there.
             self._inspect(job.path)
+        if outcome.renamed_from:
+            self._inspect(outcome.renamed_from)
         _log.info("job.done", **facts)
         self._told_done((job, outcome))
 

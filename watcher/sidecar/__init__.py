@@ -6,6 +6,7 @@ of them ask of the ledger.
 """
 
 from watcher.sidecar.disk import reporting
+from watcher.sidecar.follow import remove_former, take_over, unchanged
 from watcher.sidecar.moves import Moved, forget_move, move_done, resume_move, target_directory
 from watcher.sidecar.names import check_template, needs_language
 from watcher.sidecar.notes import (
@@ -34,12 +35,15 @@ __all__ = [
     "needs_language",
     "note_temporaries",
     "place",
+    "remove_former",
     "remove_note",
     "remove_pause_note",
     "remove_settings_note",
     "reporting",
     "resume_move",
+    "take_over",
     "target_directory",
+    "unchanged",
     "write_note",
     "write_pause_note",
     "write_settings_note",

@@ -1,0 +1,114 @@
+"""A recording that somebody renames after it was done: its outputs follow, and nothing is asked."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_scene import Commands, commands
+from daemon import daemon, eventually
+from test_service import recording, said
+
+
+@pytest.fixture
+def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    with commands(tmp_path, monkeypatch, capsys) as made:
+        yield made
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def codes(document: dict[str, Any]) -> list[str]:
+    return [warning["code"] for done in document["data"]["done"] for warning in done["warnings"]]
+
+
+def test_outputs_follow_and_one_that_a_person_edited_stays_and_is_said(watcher: Commands) -> None:
+    path = recording(watcher.folder / "ZOOM0001.wav")
+    watcher("once", path)
+    watcher("render", path, "--format", "json")
+    path.with_suffix(".txt").write_text("my own words")
+    before = watcher("status")[1]["data"]["totals"]
+    renamed = path.rename(path.with_name("Interview Smith.wav"))
+
+    code, document = watcher("once", watcher.folder)
+
+    assert (code, document["data"]["paid_seconds"]) == (0, 0.0)
+    expected = [f"Interview Smith.{suffix}" for suffix in ("json", "srt", "txt", "wav")]
+    assert names(watcher.folder) == [*expected, "ZOOM0001.txt"]
+    assert path.with_suffix(".txt").read_text() == "my own words"
+    assert said(renamed) in renamed.with_suffix(".txt").read_text()
+    assert json.loads(renamed.with_suffix(".json").read_text())["source"] == "Interview Smith.wav"
+    assert codes(document).count("output_left_behind") == 1
+    status = watcher("status")[1]["data"]
+    assert [recent["path"] for recent in status["recent"]] == [str(renamed)]
+    assert status["totals"]["audio_seconds"] == before["audio_seconds"]
+
+    # And back again.
+    renamed.rename(path)
+    path.with_suffix(".txt").unlink()
+    _, back = watcher("once", watcher.folder)
+
+    assert names(watcher.folder) == [f"ZOOM0001.{suffix}" for suffix in ("json", "srt", "txt", "wav")]
+    assert "output_left_behind" not in codes(back)
+    assert len(watcher.server.asked) == 1
+
+
+def test_outputs_that_came_along_with_their_folder_are_still_ours(watcher: Commands) -> None:
+    (watcher.folder / "monday").mkdir()
+    path = recording(watcher.folder / "monday" / "a.wav")
+    watcher("once", watcher.folder)
+    path.parent.rename(watcher.folder / "tuesday")
+    moved = watcher.folder / "tuesday" / "a.wav"
+
+    _, document = watcher("once", watcher.folder)
+    code, again = watcher("again", moved)
+
+    assert [(done["path"], done["adopted"]) for done in document["data"]["done"]] == [(str(moved), False)]
+    assert (code, len(again["data"]["done"])) == (0, 1)
+    assert names(watcher.folder) == ["tuesday/a.srt", "tuesday/a.txt", "tuesday/a.wav"]
+    assert len(watcher.server.asked) == 2
+
+
+def test_a_former_name_that_another_recording_has_now_keeps_that_ones_outputs(watcher: Commands) -> None:
+    path = recording(watcher.folder / "ZOOM0001.wav")
+    watcher("once", path)
+    renamed = path.rename(path.with_name("smith.wav"))
+    recording(path, seed=1)
+
+    watcher("once", watcher.folder)
+    watcher("once", watcher.folder)
+
+    for one in (path, renamed):
+        assert said(one) in one.with_suffix(".txt").read_text()
+    assert names(watcher.folder) == [
+        f"{stem}.{suffix}" for stem in ("ZOOM0001", "smith") for suffix in ("srt", "txt", "wav")
+    ]
+
+
+def test_a_hard_link_is_no_new_name(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    (watcher.folder / "b.wav").hardlink_to(path)
+
+    watcher("once", watcher.folder)
+
+    assert names(watcher.folder) == [f"{stem}.{suffix}" for stem in ("a", "b") for suffix in ("srt", "txt", "wav")]
+
+
+def test_a_running_daemon_finds_what_comes_under_the_former_name(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    with daemon(watcher.folder, state=watcher.state) as running:
+        running.await_event("job.done")
+        renamed = path.rename(path.with_name("b.wav"))
+        followed = running.await_event("output.followed", former=str(path))
+        running.await_event("job.done", renamed_from=str(path))
+        renamed.rename(path)
+        running.await_event("job.done", renamed_from=str(renamed))
+        eventually(lambda: names(watcher.folder) == ["a.srt", "a.txt", "a.wav"])
+        running.stop()
+
+    assert followed["left_behind"] == []
+    assert len(watcher.server.asked) == 1

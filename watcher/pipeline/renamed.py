@@ -1,0 +1,93 @@
+"""A recording that was renamed after it was done: it is recognised, and its outputs follow."""
+
+import os
+from dataclasses import dataclass, replace
+
+import structlog
+
+from watcher import media, reach, sidecar
+from watcher.job import Job, Outcome, ResultWarning
+from watcher.ledger.protocol import Ledger, Owned, Record
+from watcher.log import printable
+from watcher.pipeline.tools import Beat, Tools
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What a recording was before it was renamed."""
+
+    record: Record
+    outcome: Outcome
+    #: Its outputs under the former path.
+    rows: tuple[Owned, ...]
+    #: Its outputs that came along with their folder, and are the new source's by now.
+    along: tuple[Owned, ...] = ()
+    #: Kinds of those of all these that stand as they were written.
+    kinds: tuple[str, ...] = ()
+
+
+def former_of(job: Job, descriptor: int, status: os.stat_result, tools: Tools, beat: Beat) -> Former | None:
+    """Return what the recording was before it was renamed; None where it was not, or nobody can tell.
+
+    Raises OutputError, GoneError, LeaseLostError.
+    """
+    ledger = tools.ledger
+    record = next((one for one in ledger.namesakes(job) if _is_gone(one, status)), None) if job.content else None
+    if record is None or record.outcome is None or media.digest(descriptor, tools.stop, beat) != job.content:
+        return None
+    rows = ledger.owned(record.path)
+    taken = {output.path for output in sidecar.take_over(job, rows, ledger)}
+    # Also those of a run that ended before the recording was concluded.
+    names = {os.path.basename(row.path) for row in rows}  # noqa: PTH119 - bytes
+    along = tuple(
+        row
+        for row in ledger.owned(job.path)
+        if row.path in taken or os.path.basename(row.path) in names  # noqa: PTH119 - bytes
+    )
+    kinds = (*sidecar.unchanged(record.root, rows), *sidecar.unchanged(job.root, along))
+    return Former(record, record.outcome, rows, along, tuple(dict.fromkeys(kinds)))
+
+
+def follow(former: Former, job: Job, outcome: Outcome, ledger: Ledger) -> Outcome:
+    """Remove the former outputs after those under the new name are in place; return the outcome, with what stayed behind.
+
+    Raises OutputError.
+    """
+    keep = {output.path for output in outcome.outputs}
+    edited = sidecar.remove_former(former.record.root, former.rows, ledger, keep=keep)
+    edited += sidecar.remove_former(job.root, former.along, ledger, keep=keep)
+    _log.info(
+        "output.followed",
+        former=former.record.path,
+        outputs=[output.path for output in outcome.outputs],
+        left_behind=list(edited),
+    )
+    warnings = tuple(
+        ResultWarning(
+            "output_left_behind",
+            f"{printable(os.path.basename(path))} was changed by a person, and kept its name when the recording was renamed",  # noqa: PTH119 - bytes
+            "rename it by hand, if it is to go with the recording",
+        )
+        for path in edited
+    )
+    return replace(outcome, renamed_from=former.record.path, warnings=(*outcome.warnings, *warnings))
+
+
+def _is_gone(record: Record, status: os.stat_result) -> bool:
+    """Return whether a source is not under its path any more, on the disk that this one lies on."""
+
+    def look() -> bool:
+        if os.stat(record.root).st_dev != status.st_dev:  # noqa: PTH116 - bytes
+            return False
+        try:
+            return os.lstat(record.path).st_ino != status.st_ino
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+
+    try:
+        return reach.ask(record.root, look)
+    except OSError:
+        # Its mount does not answer, or is away.
+        return False

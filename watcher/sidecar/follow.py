@@ -1,0 +1,75 @@
+"""Outputs follow a recording that somebody renamed, or moved with its folder: ours do, unless a person changed them."""
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+
+from watcher import tree
+from watcher.errors import GoneError
+from watcher.job import Job, Output
+from watcher.sidecar import disk
+from watcher.sidecar.placement import NOTE
+from watcher.sidecar.register import Register, Row
+
+
+def take_over(job: Job, rows: Iterable[Row], register: Register) -> tuple[Output, ...]:
+    """Enter as the job's what stands beside its source under the names of `rows`, and is unchanged; return it.
+
+    `rows` are outputs of the source under its former path, in another folder: they came along with it. Raises OutputError,
+    GoneError, LeaseLostError.
+    """
+    parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
+    taken: list[Output] = []
+    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+        for row in rows:
+            name = os.path.basename(row.path)  # noqa: PTH119 - bytes
+            path = os.path.join(parent, name)  # noqa: PTH118 - bytes
+            digest = disk.digest(folder, name) if path != row.path and row.kind != NOTE else ""
+            if not digest or digest not in {row.digest, row.former}:
+                continue
+            output = Output(row.kind, path, digest)
+            if register.enter_output(job, output):
+                register.placed(path)
+                taken.append(output)
+    return tuple(taken)
+
+
+def unchanged(root: bytes, rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return the kinds of those outputs that stand as we wrote them. Raises OutputError."""
+    return tuple(row.kind for row in rows if row.kind != NOTE and _digest(root, row.path) in {row.digest, row.former})
+
+
+def remove_former(
+    root: bytes, rows: Sequence[Row], register: Register, *, keep: Collection[bytes]
+) -> tuple[bytes, ...]:
+    """Remove outputs that stand as we wrote them, but for those to `keep`; return the paths of those that a person changed.
+
+    None of them is ours afterwards. Raises OutputError.
+    """
+    edited: list[bytes] = []
+    for row in rows:
+        if row.path in keep or row.kind == NOTE:
+            continue
+        digest = _digest(root, row.path)
+        if digest in {row.digest, row.former}:
+            _remove(root, row.path)
+        elif digest:
+            edited.append(row.path)
+        # Only now: what a crash leaves in between is still known to be ours.
+        register.disown(row.path)
+    return tuple(edited)
+
+
+def _digest(root: bytes, path: bytes) -> str:
+    """Return the digest of a file; "" where there is none, or its folder is gone."""
+    parent, name = os.path.split(path)
+    with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
+        return disk.digest(folder, name)
+    return ""
+
+
+def _remove(root: bytes, path: bytes) -> None:
+    parent, name = os.path.split(path)
+    with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
+        disk.remove(folder, name)
+        disk.sync(folder)
