@@ -318,13 +318,20 @@ def test_folders_come_from_the_environment_one_variable_for_each_key() -> None:
             {"WATCHER_FOLDERS__0__PATHS": "/a"},
             "there is no key folders.paths (in environment); did you mean folders.path?",
         ),
-        ({"WATCHER_FOLDERS__0": "/a"}, 'folders = "/a" is wrong: it has to be one table for each folder'),
+        ({"WATCHER_FOLDERS__0": "/a"}, 'folders = "/a" is wrong: write WATCHER_FOLDERS__0__PATH=/srv/recordings'),
+        (
+            {"WATCHER_FOLDERS": '[{"path":"/x"}]'},
+            """folders = '[{"path":"/x"}]' is wrong: write WATCHER_FOLDERS__0__PATH=""",
+        ),
         (
             {"WATCHER_FOLDERS__0__PATH": "/a", "WATCHER_FOLDERS": "[]"},
             "WATCHER_FOLDERS and WATCHER_FOLDERS__… contradict",
         ),
         ({"WATCHER_FOLDERS": "[]", "WATCHER_FOLDERS__0__PATH": "/a"}, "and WATCHER_FOLDERS contradict each other"),
-        ({"WATCHER_API": "x", "WATCHER_API_KEY": "sk-secret"}, "api is wrong: it has to be a table"),
+        (
+            {"WATCHER_API": "x", "WATCHER_API_KEY": "sk-secret"},
+            "api is wrong: write one variable for each key: WATCHER_API__…",
+        ),
     ],
 )
 def test_what_the_environment_says_wrongly_is_told(environ: dict[str, str], said: str) -> None:

@@ -78,6 +78,13 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return nested
 
 
+def example(section: str) -> str:
+    """Return how a section is given in the environment."""
+    if section == "folders":
+        return "WATCHER_FOLDERS__0__PATH=/srv/recordings, and so on for each key and each folder"
+    return f"one variable for each key: {PREFIX}{section.upper()}{_DELIMITER}…"
+
+
 def _by_number(folders: Mapping[str, Any]) -> list[Any]:
     """Return the tables of ``WATCHER_FOLDERS__0__PATH`` and its like, in the order of their numbers."""
     for number in folders:

@@ -111,7 +111,8 @@ def _notation(value: Any, depth: int) -> str:
         case bool():
             text = "true" if value else "false"
         case str():
-            text = '"' + value[: 2 * _LONGEST].replace("\\", "\\\\").replace('"', '\\"') + '"'
+            begins = value[: 2 * _LONGEST]
+            text = f"'{begins}'" if '"' in begins else f'"{begins}"'
         case Mapping():
             some = [f"{key} = {_notation(one, depth + 1)}" for key, one in _few(value.items(), depth)]
             text = "{" + (", ".join(some) or "…" * bool(value)) + "}"

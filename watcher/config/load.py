@@ -237,7 +237,10 @@ def _unknown(layer: Mapping[str, Any], origin: str) -> Iterator[str]:
         for number, one in enumerate(tables, 1):
             if not isinstance(one, Mapping) or (name == "folders" and section is one):
                 which = f" (folder {number})" if section is not one and len(tables) > 1 else ""
-                yield f"{shown(name, one)}{which} is wrong: it has to be {table(name)} (in {origin})"
+                right = (
+                    f"write {environment.example(name)}" if origin == "environment" else f"it has to be {table(name)}"
+                )
+                yield f"{shown(name, one)}{which} is wrong: {right} (in {origin})"
                 continue
             for key in one:
                 if key not in valid:
