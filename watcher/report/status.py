@@ -12,7 +12,6 @@ from watcher.config import digest
 from watcher.config.settings import Settings
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
-from watcher.gate import Status, facts, stored_state
 from watcher.job import ResultWarning, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import ENDPOINT, Ledger, Record, Tally
@@ -201,6 +200,8 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]
     """Return the hold or pause that an ended process has left: the next start heeds it."""
     if not endpoint:
         return {}
+    from watcher.gate import Status, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
+
     name = endpoint["name"]
     state = stored_state(ledger, name, ledger.fleet(name, endpoint["party"]))
     if state is None:
