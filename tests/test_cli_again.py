@@ -198,7 +198,7 @@ def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
 
     assert (still, code, text(trial)) == (0, 0, "Number 2 by whisper-1 in any.")
     assert "service.trials" in said
-    assert all(part in said for part in ('"files": 1', '"hours": ', '"cost": 0.01', '"model": "whisper-1"'))
+    assert all(part in said for part in ('"files": 1', '"hours": ', '"cost": 0.005', '"model": "whisper-1"'))
     assert [document["data"]["done"] for _, document in once_more] == [[], []]
 
 
@@ -211,7 +211,7 @@ def test_the_first_run_names_what_it_buys_before_it_does(watcher: Commands, tria
     with watcher.ledger() as ledger:
         left = list(ledger.trials(b"/"))
 
-    assert (said["files"], said["cost"], said["model"]) == (1, 0.01, "whisper-1")
+    assert (said["files"], said["cost"], said["model"]) == (1, 0.005, "whisper-1")
     assert order == ["service.trials", "job.started"]
     assert text(trial) == "Number 2 by whisper-1 in any."
     assert left == []

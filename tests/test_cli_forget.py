@@ -47,7 +47,7 @@ def test_it_says_to_people_what_it_removed_below_a_folder(watcher: Commands) -> 
     code, said = watcher.said("forget", watcher.folder)
 
     assert code == 0
-    assert f"{path}: removed 1 stored answers and its history" in said
+    assert f"{path}: removed 1 stored answer and its history" in said
     assert "the recording is still there" in said
 
 

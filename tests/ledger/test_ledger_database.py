@@ -80,7 +80,7 @@ class TestDurability:
         self, ledger: SqliteLedger, flushes: Flushes, tmp_path: Path
     ) -> None:
         ledger.enter_temporary(b"/r/.a.tmp")
-        ledger.buy("api", "2026-11-22", 1)
+        ledger.remember("durable", {})
         ledger.enter_temporary(b"/r/.b.tmp")
         left = self.lose_power(ledger, flushes, tmp_path / "left")
         try:
@@ -138,10 +138,11 @@ class TestDurability:
         with monkeypatch.context() as broken:
             broken.setattr(os, "fdatasync", fail)
             with pytest.raises(StateError, match="Input/output error") as told:
-                ledger.buy("api", "2026-11-22", 1)
+                ledger.remember("first", {})
 
         assert told.value.hint
-        assert ledger.buy("api", "2026-11-22", 1) == 2
+        ledger.remember("second", {})
+        assert [ledger.remembered(key) for key in ("first", "second")] == [{}, {}]
 
 
 class TestDamage:
@@ -275,8 +276,8 @@ class TestFullDisk:
         assert len(ledger.hooks_due(1)) == 1
 
     def test_a_disk_that_is_full_from_the_start_is_told(self, tmp_path: Path) -> None:
-        with small_disk(tmp_path / "disk", "200k") as disk:
-            (disk / "ballast").write_bytes(bytes(190_000))
+        with small_disk(tmp_path / "disk", "400k") as disk:
+            (disk / "ballast").write_bytes(bytes(390_000))
 
             with pytest.raises(StateError) as told:
                 SqliteLedger(disk / "state")

@@ -195,10 +195,11 @@ def again(
     ],
     *,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="The model to ask for, instead of that of the settings.")
+        str,
+        typer.Option("--model", "-m", metavar="MODEL", help="The model to ask for, instead of that of the settings."),
     ] = "",
     language: Annotated[
-        str, typer.Option("--language", "-l", help="The code of the speech's language, for example de.")
+        str, typer.Option("--language", "-l", metavar="CODE", help="The code of the speech's language, for example de.")
     ] = "",
     config: ConfigFile = None,
     given: Given = None,

@@ -44,7 +44,10 @@ class _Forgotten:
 
     @property
     def text(self) -> str:
-        parts = [f"{self.answers} stored answers", *(["its history"] if self.known else [])]
+        parts = [
+            f"{self.answers} stored answer{'' if self.answers == 1 else 's'}",
+            *(["its history"] if self.known else []),
+        ]
         again = "; the recording is still there, and is a new one to the next start or batch" if self.stands else ""
         return f"{printable(self.path)}: removed {' and '.join(parts)}{again}"
 

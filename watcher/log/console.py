@@ -137,7 +137,7 @@ def _done(event: Mapping[str, Any]) -> _Facts:
 def _trials(event: Mapping[str, Any]) -> _Facts:
     count = int(event.get("files") or 0)
     parts = [f"{count} recording{'s' if count > 1 else ''}", hours(float(event.get("hours") or 0.0) * 3600)]
-    parts += [f"for {event['cost']:.2f}"] if event.get("cost") is not None else []
+    parts += [f"for {event['cost']:.4g}"] if event.get("cost") is not None else []
     return f"{', '.join(parts)}, by {event.get('model')}", frozenset({"files", "hours", "cost", "model"})
 
 

@@ -47,11 +47,11 @@ def queue_trials(
     if not seconds_of:
         return []
     seconds = sum(seconds_of.values())
-    cost = {"cost": round(seconds / 60 * price_per_minute, 2)} if price_per_minute else {}
+    cost = {"cost": round(seconds / 60 * price_per_minute, 4)} if price_per_minute else {}
     _log.warning(
         "service.trials",
         files=len(seconds_of),
-        hours=round(seconds / 3600, 2),
+        hours=round(seconds / 3600, 4),
         **cost,
         model=model,
         hint="stop now if that is not wanted (Ctrl-C, or systemctl stop watcher)",
