@@ -177,6 +177,25 @@ def test_a_terminal_without_the_letters_of_a_text_gets_escapes(tmp_path: Path) -
     assert document["data"]["settings"]["transcript.prompt"]["value"] == "中é"
 
 
+@pytest.mark.parametrize("words", [["config"], ["config", "--json"], ["nonsense", "--json"]])
+def test_an_output_that_cannot_be_written_is_said_on_stderr(words: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "watcher", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "WATCHER_CONFIG": os.devnull, "HOME": str(tmp_path)},
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr.splitlines()) == (
+        4,
+        ["watcher: the output cannot be written: No space left on device", "  -> look after where it is sent"],
+    )
+
+
 def test_without_a_command_the_help_is_printed_as_it_is(terminal: Terminal) -> None:
     for command in ([], ["state"]):
         code, out, err = terminal.run(*command)

@@ -1,13 +1,12 @@
 """The entry: runs a command, turns every error into one plain sentence (or the JSON envelope) and an honest exit code."""
 
 import io
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from watcher.cli.options import InterruptError, complain, write_document
+from watcher.cli.options import InterruptError, UnwritableError, complain, silence, write_document
 from watcher.errors import UsageError, WatcherError
 from watcher.log import LogOptions, configure
 from watcher.report import Problem, Result, problem_of
@@ -30,21 +29,32 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; return the exit code. With ``--json``, stdout holds one document whatever happens."""
     try:
+        return _run(arguments)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        silence(sys.stdout)
+        return 0
+    except UnwritableError as error:
+        # So no document can be had.
+        complain(problem_of(error))
+        return error.exit_code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
         from watcher.cli.app import app  # noqa: PLC0415 - so that an error of an import is reported like any other
 
         # Until a command that logs says otherwise: stdout is data, and warnings of any part go to stderr.
         configure(LogOptions(level="warning"))
         code = app(args=list(arguments), standalone_mode=False, prog_name="watcher")
         sys.stdout.flush()
+    except (BrokenPipeError, UnwritableError):
+        raise
     except WatcherError as error:
         return _report(arguments, problem_of(error), error.exit_code)
     except (KeyboardInterrupt, InterruptError):
         # Commands that work for long end by themselves, with what they have: this one had nothing yet.
         return _report(arguments, Problem("interrupted", "interrupted before there was a result"), INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; and nothing may be flushed into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, scripts get their document and people a sentence
         if not hasattr(error, "format_message"):
             return _report_unexpected(arguments, error)

@@ -5,6 +5,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 
 from watcher import reach
 from watcher.config import Config, Surroundings, load
-from watcher.errors import UsageError
+from watcher.errors import StateError, UsageError
 from watcher.log import printable
 from watcher.report import Problem, Result, envelope, fold
 from watcher.spelling import on_disk
@@ -56,6 +57,10 @@ def _looked_up(path: bytes) -> tuple[bytes, bool]:
     """Return a path as it is spelled on the disk, and whether it may be read, or is not there."""
     found = on_disk(path)
     return found, not os.path.exists(found) or os.access(found, os.R_OK)  # noqa: PTH110 - bytes
+
+
+class UnwritableError(StateError):
+    """Where the output is sent does not take it: a full disk."""
 
 
 class InterruptError(Exception):
@@ -124,22 +129,43 @@ def show(result: Result, *, as_json: bool) -> int:
 def write_document(result: Result) -> None:
     """Write the JSON document of a result to stdout, whatever encoding that has."""
     utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    sys.stdout.write(envelope(result, ascii_only=not utf_8) + "\n")
+    _put(sys.stdout, envelope(result, ascii_only=not utf_8))
 
 
 def write(stream: TextIO, text: str) -> None:
     """Write for people: folded at the width of a terminal, and as it is on a pipe. What cannot be printed is escaped."""
     safe = "\n".join(printable(line) for line in text.split("\n"))
-    stream.write((fold(safe, shutil.get_terminal_size().columns) if stream.isatty() else safe) + "\n")
-    stream.flush()
+    _put(stream, fold(safe, shutil.get_terminal_size().columns) if stream.isatty() else safe)
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write a text and a line end. Raises BrokenPipeError where nobody reads, UnwritableError where it cannot be written."""
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        silence(stream)
+        raise UnwritableError(
+            f"the output cannot be written: {exc.strerror or exc}", hint="look after where it is sent"
+        ) from exc
+
+
+def silence(stream: TextIO) -> None:
+    """Send what was not written yet, and all that follows, to nowhere: at its end the interpreter would try it once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def complain(problem: Problem) -> None:
-    """Tell a problem and its remedy on stderr."""
-    for line in problem.message.split("\n"):
-        write(sys.stderr, f"watcher: {line}")
-    if problem.hint:
-        write(sys.stderr, f"  -> {problem.hint}")
+    """Tell a problem and its remedy on stderr; where that takes nothing, the exit code has to do."""
+    with suppress(BrokenPipeError, UnwritableError):
+        for line in problem.message.split("\n"):
+            write(sys.stderr, f"watcher: {line}")
+        if problem.hint:
+            write(sys.stderr, f"  -> {problem.hint}")
 
 
 def _value(text: str) -> str:
