@@ -157,25 +157,26 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
     endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
     gate = service.get("gate") or _left_gate(ledger, endpoint)
     counts = dict(ledger.counts())
-    running = ledger.records(State.RUNNING, limit=_RUNNING)
+    known = ledger.records(State.RUNNING, limit=_RUNNING)
     # Of this host nobody has to guess whether it lives.
     living = [host for host in hosts if host.alive and (pid or not host.myself)]
-    at_work = counts[State.RUNNING] if pid and not hosts else sum(len(host.running) for host in living)
-    interrupted = [] if at_work else running
-    counts[State.READY] += counts[State.RUNNING] - at_work
-    counts[State.RUNNING] = at_work
+    at_work = {id_ for host in living for id_ in host.running}
+    running = [record for record in known if record.id in at_work or (pid and not hosts)]
+    left = 0 if pid and not hosts else max(0, counts[State.RUNNING] - len(at_work))
+    counts[State.READY] += left
+    counts[State.RUNNING] -= left
     return StatusReport(
         pid=pid,
         state_directory=directory,
         size=ledger.size(),
         counts=counts,
         tally=ledger.tally(),
-        running=tuple(running) if at_work else (),
+        running=tuple(running),
         waiting=(
             *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
             *(_delayed(record, gate) for record in ledger.records(State.DELAYED, limit=_WAITING)),
-            *(_interrupted(record) for record in interrupted),
-            *_queued(ledger.upcoming(_WAITING), gate, running if at_work else (), works=bool(pid or living)),
+            *(_interrupted(record, living) for record in known if record not in running),
+            *_queued(ledger.upcoming(_WAITING), gate, running, works=bool(pid or living)),
         ),
         done=tuple(ledger.records(State.DONE, limit=_RECENT)),
         failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
@@ -245,10 +246,11 @@ def _delayed(record: Record, gate: Mapping[str, Any]) -> Wait:
     return _wait(record, reason, message, hint, until=record.run_at)
 
 
-def _interrupted(record: Record) -> Wait:
-    return _wait(
-        record, "interrupted", "it was in work when Watcher ended: the next start goes on with it", state="ready"
-    )
+def _interrupted(record: Record, living: Sequence[Host]) -> Wait:
+    message = "it was in work when Watcher ended: the next start goes on with it"
+    if living:
+        message = "it was in work on a host that has fallen silent: another one takes it over"
+    return _wait(record, "interrupted", message, state="ready")
 
 
 def _queued(
