@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from daemon import Daemon, daemon, eventually, watcher
 from mounts import Mount, mounted, needs_fuse
 from scripted import Asked, Reply, Server, serving
 from test_service import digest_of, hearing, recording, said
+
+from watcher import reach
+from watcher.cli.lint import lint
 
 pytestmark = [needs_fuse, pytest.mark.timeout(120)]
 
@@ -290,3 +294,20 @@ def test_a_mount_that_hangs_below_a_local_folder_stalls_that_folder_alone(tmp_pa
         share.answer()
         await_transcript(running, recording(outer / "new" / "after.wav"))
         assert running.stop() == 0
+
+
+def test_lint_names_a_file_whose_mount_hangs_and_holds_the_others_against_the_rules(
+    local: Path, share: Mount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captions = "1\n00:00:00,000 --> 00:00:02,000\nHello.\n"
+    (share.source / "there.srt").write_text(captions)
+    (local / "here.srt").write_text(captions)
+    monkeypatch.setattr(reach, "PATIENT_SECONDS", 0.1)
+    share.hang()
+
+    ended = lint([share.point / "there.srt", local / "here.srt"], config=Path(os.devnull), given=None, as_json=True)
+
+    shown = json.loads(capsys.readouterr().out)
+    assert ended == 1
+    assert list(shown["data"]["files"]) == [str(local / "here.srt")]
+    assert [SILENT in error["message"] for error in shown["errors"]] == [True]

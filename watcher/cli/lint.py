@@ -1,9 +1,11 @@
 """`watcher lint`: any subtitles held against the caption rules."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from watcher import reach
 from watcher.cli.options import configured, show
 from watcher.errors import UsageError
 from watcher.lint import Report
@@ -21,7 +23,10 @@ def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | N
     problems: list[Problem] = []
     for file in files:
         try:
-            reports[str(file)] = examine(file, rules=rules)
+            content = reach.ask(os.fsencode(file), file.read_bytes, seconds=reach.PATIENT_SECONDS)
+            reports[str(file)] = examine(content, file.suffix.lower().removeprefix("."), rules=rules)
+        except reach.SilentError:
+            problems.append(Problem("unreadable", f"{file} cannot be read: {reach.SILENT}", reach.SILENT_HINT))
         except OSError as exc:
             problems.append(_unreadable(file, exc))
         except ValueError as exc:
