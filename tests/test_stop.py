@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def options(server: Server, *more: str) -> list[str]:
-    words = [f"api.url={server.url}", f"service.drain_seconds={DRAIN}", *more]
+    return options_of(server.url, *more)
+
+
+def options_of(url: str, *more: str) -> list[str]:
+    words = [f"api.url={url}", f"service.drain_seconds={DRAIN}", *more]
     return [part for word in words for part in ("--set", word)]
 
 
@@ -68,6 +72,13 @@ def children(process: int) -> list[int]:
     """Return the processes that any thread of this one has started."""
     tasks = Path(f"/proc/{process}/task")
     return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+
+
+def catches(process: int, number: signal.Signals) -> bool:
+    """Tell whether a process has a handler for a signal."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+    return bool(caught & 1 << (number - 1))
 
 
 #: A job that was put back, and for which the stop counts as no crash.
@@ -248,3 +259,31 @@ def test_a_second_ctrl_c_ends_a_batch_now_with_its_document(tmp_path: Path, fold
     assert (data["given_up"], data["queued"], data["done"]) == (1, 1, [])
     assert json.loads(line)["message"] == "waiting for 1 request in flight, up to 600 s"
     assert source(state) == PUT_BACK
+
+
+@pytest.mark.slow
+def test_a_log_that_takes_nothing_does_not_keep_the_daemon_from_ending(tmp_path: Path, folder: Path) -> None:
+    """The main thread waits in its first line; nothing but the end of the process ends that."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    words = ["run", str(folder), *options_of("http://127.0.0.1:1/v1"), "--set", f"state.dir={tmp_path / 'state'}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "watcher", *words, "--set", "log.format=json"],
+        stdin=subprocess.DEVNULL,
+        stderr=writer,
+        env={**os.environ, "WATCHER_CONFIG": os.devnull},
+    )
+    try:
+        eventually(lambda: catches(process.pid, signal.SIGTERM))
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(PROMISED + BUSY) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+        os.close(writer)

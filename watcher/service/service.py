@@ -43,6 +43,8 @@ _LATEST: Final = 9.5
 _LATEST_IN_HASTE: Final = 1.9
 #: Seconds that the ledger gets to take the news of a stop.
 _TOLD: Final = 0.5
+#: Seconds after drain_seconds, from when it is known that the main thread does not hear the signal: a second after it came.
+_LATEST_UNHEARD: Final = _LATEST - 1.5
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
 _FINDER_SILENT: Final = 120.0
 _TAKE_BACK: Final = "take back what was changed last in the settings, and reload again"
@@ -81,6 +83,8 @@ class Service:
         self._stop = threading.Event()
         self._started = clock()
         self._signals = Signals()
+        #: Set when the run has ended by itself.
+        self._over = threading.Event()
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0.0
         #: The last request to try again, see `gate.request_resume`.
@@ -94,6 +98,7 @@ class Service:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
         allocator.share_arena()
         with self._signals as signals:
+            threading.Thread(target=self._end_unheard, name="last-resort", daemon=True).start()
             self._say_starting()
             house = House(
                 self._plan,
@@ -167,6 +172,14 @@ class Service:
             except StateBusyError as busy:
                 # They are queued by the next start.
                 house.patience.note(busy)
+
+    def _end_unheard(self) -> None:
+        """End the process at a signal that the main thread does not hear.
+
+        It hangs, for example in a log that takes nothing.
+        """
+        if self._signals.await_unheard_end():
+            _end_at_last(self._plan.settings.service.drain_seconds + _LATEST_UNHEARD, self._over, lambda: 0)
 
     @property
     def _interval(self) -> float:
@@ -308,7 +321,6 @@ class Service:
         """
         seconds = house.plan.settings.service.drain_seconds
         deadline = time.monotonic() + seconds + ALL_ENDED
-        over = threading.Event()
         failure = sys.exception()
 
         def exit_code() -> int:
@@ -318,7 +330,7 @@ class Service:
         def end_after(limit: float) -> None:
             # For what nobody foresaw, such as a log that takes nothing. Daemonic, as it must not keep the process from ending.
             threading.Thread(
-                target=_end_at_last, args=(limit, over, exit_code), name="last-resort", daemon=True
+                target=_end_at_last, args=(limit, self._over, exit_code), name="last-resort", daemon=True
             ).start()
 
         end_after(seconds + _LATEST)
@@ -342,7 +354,7 @@ class Service:
             sys.stderr.flush()
             os._exit(exit_code())
         house.close()
-        over.set()
+        self._over.set()
 
     def _show_stopping(self, house: House, seconds: float) -> None:
         """Write down for `status` that it stops, and until when at the latest; a ledger that does not take it is not waited for."""

@@ -8,12 +8,16 @@ a flood of them nests until a RecursionError, which would end the process. So th
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Final, Self
 
 _END: Final = (signal.SIGTERM, signal.SIGINT)
 _ASKED: Final = (*_END, signal.SIGHUP)
+
+#: Seconds between two looks at whether the main thread hears signals.
+_UNHEARD: Final = 1.0
 
 
 class Signals:
@@ -35,6 +39,7 @@ class Signals:
         self._poll = select.poll()
         self._poll.register(self._reader, select.POLLIN)
         self._wakeup = -1
+        self._left = False
 
     def __enter__(self) -> Self:
         """Install the handlers."""
@@ -51,6 +56,7 @@ class Signals:
         for number, handler in self._former.items():
             signal.signal(number, signal.SIG_IGN if self._asked_to_end else handler)
         signal.set_wakeup_fd(self._wakeup)
+        self._left = True
         self._reader.close()
         self._writer.close()
 
@@ -62,6 +68,30 @@ class Signals:
             del self._seen[number]
         self._asked_to_end |= any(number in _END for number in taken)
         return taken
+
+    def await_unheard_end(self) -> bool:
+        """Wait, in another thread, until SIGTERM or SIGINT has come and the main thread has not looked; False when the context is left.
+
+        The descriptor is written to where the kernel delivers a signal, whatever the main thread hangs in. One that does not hang
+        has looked long before the second look here.
+        """
+        # One of its own: two threads cannot wait in the same.
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        looks = 0
+        while not self._left:
+            poll.poll(_UNHEARD * 1000)
+            try:
+                waiting = self._reader.recv(4096, socket.MSG_PEEK)
+            except OSError:
+                # Nothing, or the context is left.
+                waiting = b""
+            looks = looks + 1 if any(number in waiting for number in _END) else 0
+            if looks > 1:
+                return True
+            if waiting:
+                time.sleep(_UNHEARD)
+        return False
 
     def wake(self) -> None:
         """End a wait from another thread."""
