@@ -161,6 +161,24 @@ def test_a_file_is_known_by_its_digest(folder: int, here: Path) -> None:
     assert disk.digest(folder, b"talk.srt").startswith("ba7816bf")
 
 
+def test_a_file_that_grows_while_it_is_read_is_read_no_further_than_an_output_can_be(
+    folder: int, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can write into the folder made it terabytes of nothing behind the look at its size, and a worker read them all."""
+    (here / "talk.srt").write_bytes(b"abc")
+    looked = disk._has_hole
+
+    def grows(descriptor: int, size: int) -> bool:
+        found = looked(descriptor, size)
+        os.truncate(here / "talk.srt", 64 << 20)
+        return found
+
+    monkeypatch.setattr(disk, "_has_hole", grows)
+    monkeypatch.setattr(disk, "LARGEST", 1 << 20)
+
+    assert disk.digest(folder, b"talk.srt") == ""
+
+
 def test_what_is_no_file_has_no_digest(folder: int, here: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"abc")
     (here / "link").symlink_to(tmp_path / "outside")

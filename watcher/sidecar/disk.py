@@ -107,9 +107,12 @@ def digest(folder: int, name: bytes) -> str:
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST or _has_hole(descriptor, status.st_size):
             return ""
         total = hashlib.sha256()
-        while chunk := os.read(descriptor, _CHUNK):
+        left = LARGEST
+        while left and (chunk := os.read(descriptor, min(_CHUNK, left))):
             total.update(chunk)
-        return total.hexdigest()
+            left -= len(chunk)
+        # It may have grown by terabytes since it was looked at.
+        return "" if os.fstat(descriptor).st_size > LARGEST else total.hexdigest()
     finally:
         os.close(descriptor)
 
