@@ -71,6 +71,22 @@ class TestQueueAgain:
         assert queued == [TALK]
         assert claimed(ledger).again == Again("t1", model="small")
 
+    @pytest.mark.parametrize(("fails", "left"), [(False, WISH), (True, None)])
+    def test_a_wish_survives_a_change_of_the_file_unless_it_had_failed(
+        self,
+        ledger: Ledger,
+        fails: bool,  # noqa: FBT001 - a parameter of the test
+        left: Again | None,
+    ) -> None:
+        done(ledger)
+        ledger.queue_again([TALK], WISH)
+        if fails:
+            ledger.fail(claimed(ledger), FileError("there is no such model"))
+
+        ledger.put([found("talk.wav", mtime_ns=99)])
+
+        assert claimed(ledger).again == left
+
     def test_what_runs_or_was_moved_away_is_left_alone(self, ledger: Ledger) -> None:
         ledger.put([found("talk.wav"), found("moved.wav")])
         ledger.done(claimed(ledger), Outcome(moved_to=ROOT + b"/done/talk.wav"))

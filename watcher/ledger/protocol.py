@@ -169,7 +169,8 @@ class Ledger(Protocol):
     def put(self, found: Iterable[Found]) -> list[Put]:
         """Queue what is new or changed, all in one transaction; the answers are in the order given.
 
-        A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised. The same
+        A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised; what was asked for
+        (`queue_again`) is forgotten if it had failed. The same
         content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
         is not compared. Cheap: what power loss takes, the scan at the next start finds again.
         """

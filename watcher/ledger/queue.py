@@ -288,7 +288,8 @@ UPDATE sources SET
     root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, backlog = :backlog, small = :small,
     suspect = :suspect, seconds = :seconds, state = 'ready', attempts = 0, fence = fence + 1, alone = 0, crashes = 0,
     reached = 0, gone_at = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0, seconds_done = 0,
-    reason = '', message = '', hint = ''
+    reason = '', message = '', hint = '',
+    again = CASE WHEN state = 'failed' THEN '' ELSE again END
 WHERE path = :path
 """
 SKIP: Final = """
