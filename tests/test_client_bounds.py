@@ -178,6 +178,29 @@ def test_what_is_nested_too_deeply_cannot_be_read() -> None:
             transcript_of(b"data: " + lists + b"\n\ndata: " + objects + b"\n\n", 1.0)
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [
+        [{"start": 0, "end": 0, "text": "Hello"}, {"start": 0, "end": 0, "text": "world."}],
+        [{"start": 0, "end": 0.4, "text": ""}],
+    ],
+    ids=["times of nothing", "no text"],
+)
+@pytest.mark.parametrize("text", ["Hello world.", ""])
+def test_words_are_placed_by_themselves_where_their_segments_have_no_place(
+    segments: list[dict[str, Any]], text: str
+) -> None:
+    """They were dealt to no segment at all: an IndexError, and the same request again."""
+    words = [{"word": "Hello", "start": 0.0, "end": 0.2}, {"word": "world.", "start": 0.2, "end": 0.4}]
+    transcript = read({"text": text, "segments": segments, "words": words}, 0.5)
+
+    assert (transcript.text, transcript.timed) == ("Hello world.", True)
+    assert [(word.text, word.start) for one in transcript.segments for word in one.words] == [
+        ("Hello", 0.0),
+        ("world.", 0.2),
+    ]
+
+
 def test_an_empty_word_takes_no_other_with_it() -> None:
     words = [{"word": "Hello", "start": 0.0, "end": 0.4}, {"word": "", "start": 0.4, "end": 0.4}]
 

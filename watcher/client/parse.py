@@ -223,7 +223,7 @@ def _assembled(found: Found, seconds: float, language: str) -> Transcript:
     duration = seconds if seconds > 0 else claimed
     words = [] if pointless(words) else filled(words, 0.0, _soon(words, duration))
     segments = _with_words(segments, inner)
-    if words and not any(item.start is not None or item.end is not None for item in segments):
+    if words and not _placed(segments, duration):
         text = text or together(item.text for item in segments)
         segments, words = _grouped(text, words), []
     segments = completed(segments, text)
