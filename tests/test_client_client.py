@@ -28,6 +28,7 @@ from watcher.errors import (
     RemedyError,
     StoppedError,
 )
+from watcher.transcript import Transcript
 
 FULL = {
     "text": "Hello you.",
@@ -848,6 +849,26 @@ def test_a_redirect_to_no_valid_address_is_shown_as_it_is(memory: Memory, upload
     assert isinstance(raised, AccountError)
     assert raised.reason == "redirect"
     assert "redirects" in raised.message
+
+
+def test_an_answer_that_provokes_an_error_of_our_own_is_one_that_cannot_be_read(
+    memory: Memory, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was paid for again at each of ten attempts; what cannot be read is asked for once more, and kept."""
+
+    def broken(*_: object, **__: object) -> Transcript:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr("watcher.client.client.transcript_of", broken)
+    with capture_logs() as logged, talking(sequence(Reply(FULL)), memory) as (client, _):
+        raised = refusal(client, upload)
+
+    assert isinstance(raised, GarbledError)
+    assert "unexpected error in Watcher itself (IndexError)" in raised.message
+    assert raised.body == Reply(FULL).content
+    assert [(entry["reason"], entry["log_level"]) for entry in logged if entry["event"] == "job.crashed"] == [
+        ("internal", "error")
+    ]
 
 
 @pytest.mark.parametrize("location", ["https://relay.example/", "http://["])

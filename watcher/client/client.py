@@ -568,8 +568,18 @@ _WORTH: Final = {"text": 0, "segments": 1, "words": 2}
 
 
 def _read(body: bytes, seconds: float, request: Request, *, plain: bool) -> Transcript:
+    """Read an answer. Raises Unfit, also where it provokes an error of our own: it was paid for, and the next may do it again."""
     translated = request.task == "translate"
-    transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
+    try:
+        transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
+    except Unfit:
+        raise
+    except Exception as error:
+        hint = "please report it with the traceback in the log"
+        _log.exception(
+            "job.crashed", reason="internal", message=f"{type(error).__name__}: {error}"[:_SHOWN_CHARACTERS], hint=hint
+        )
+        raise Unfit(f"reading it met an unexpected error in Watcher itself ({type(error).__name__})") from error
     return replace(transcript, language="en") if translated else transcript
 
 
