@@ -234,6 +234,23 @@ def test_a_default_track_with_sound_is_heard_however_late_it_comes(tmp_path: Pat
     assert codes(recording) == ["tracks_left_out"]
 
 
+def test_what_a_files_tags_say_is_told_of_in_few_words(tmp_path: Path) -> None:
+    """The tag of a language, of any length, stood in the log, in the warning and in the result."""
+    path = sounds.tracks(
+        tmp_path / "cam.mka",
+        [sounds.sine(1.0), sounds.sine(1.0, frequency=1000)],
+        languages=["l" * 500_000, "m" * 500_000],
+        muxer="matroska",
+        codec="flac",
+    )
+
+    _, recording = heard(path)
+
+    assert len(recording.stream) < 200
+    assert [len(other) < 200 for other in recording.others] == [True]
+    assert [len(warning.message) < 500 for warning in recording.warnings] == [True]
+
+
 def test_noise_of_an_open_input_is_silence_beside_a_voice(tmp_path: Path) -> None:
     hiss = sounds.noise(20.0, level=0.001)
     path = sounds.tracks(tmp_path / "cam.mka", [hiss, sounds.speech(20.0)], muxer="matroska", codec="flac")

@@ -143,3 +143,21 @@ def test_an_order_is_checked_as_well(name: str, value: object) -> None:
 
     with pytest.raises(ProtocolError):
         decode(json.dumps(json.loads(encode(order)) | {name: value}).encode())
+
+
+def test_words_of_a_decoder_are_cut_to_what_a_log_and_a_note_can_hold() -> None:
+    """A decoder that was taken over, or reports what a file says, could write 8 MB into the log, the ledger and the folder."""
+    long = "x" * 500_000
+    warning = ResultWarning(long, long, long)
+    failed = decode(encode(Failed(long, long, long, long, long)))
+    ended = decode(encode(Ended(1.0, "0" * 64, b"", (warning,) * 200, long)))
+    opened = decode(encode(Opened(1.0, 1, long, (long,) * 5 + ("x",) * 200)))
+
+    assert isinstance(failed, Failed)
+    assert {len(words) for words in (failed.kind, failed.reason, failed.message, failed.hint)} == {1000}
+    assert len(failed.detail) == 10_000
+    assert isinstance(ended, Ended)
+    assert (len(ended.stream), len(ended.warnings)) == (1000, 100)
+    assert {len(one.code + one.message + one.hint) for one in ended.warnings} == {3000}
+    assert isinstance(opened, Opened)
+    assert (len(opened.stream), len(opened.others), len(opened.others[0])) == (1000, 100, 1000)

@@ -578,6 +578,10 @@ def _able(track: AudioStream) -> bool:
     return context is not None and context.codec.name in DECODERS.split(",")
 
 
+#: Characters of what a file's tags say that is told of.
+_LONGEST_TAG: Final = 80
+
+
 def _described(track: AudioStream) -> str:
     context: AudioCodecContext | None = track.codec_context
     if context is None:
@@ -585,9 +589,9 @@ def _described(track: AudioStream) -> str:
     channels = context.channels
     parts = [context.codec.name, f"{context.sample_rate} Hz", f"{channels} channel{'s' * (channels != 1)}"]
     if track.language and track.language != "und":
-        parts.append(track.language)
+        parts.append(track.language[:_LONGEST_TAG])
     if title := track.metadata.get("title"):
-        parts.append(title[:80])
+        parts.append(title[:_LONGEST_TAG])
     return ", ".join(parts)
 
 

@@ -20,6 +20,11 @@ from watcher.job import Cut, ResultWarning
 VERSION: Final = 2
 #: Longest line in bytes: a day of loudness in base64 is 1.2 MB, a day of planned cuts less.
 MAX_LINE: Final = 8 << 20
+#: Characters of a text for people, and of a traceback, of which the end counts.
+_LONGEST_WORDS: Final = 1000
+_LONGEST_DETAIL: Final = 10_000
+#: Entries of a list for people: tracks that were left out, warnings.
+_MOST_NAMED: Final = 100
 #: Positions and sizes beyond this are nonsense, and JSON readers disagree about them.
 _MOST: Final = 1 << 53
 
@@ -162,11 +167,15 @@ class _Fields:
             raise ProtocolError(f"{name} is no text: {value!r:.200}")
         return value
 
+    def words(self, name: str) -> str:
+        """Return a text for people, cut to a length that a log, the ledger and a note can hold, whoever speaks."""
+        return self.text(name)[:_LONGEST_WORDS]
+
     def texts(self, name: str) -> tuple[str, ...]:
         values = self._data.get(name)
         if not isinstance(values, list):
             raise ProtocolError(f"{name} is no list: {values!r:.200}")
-        return tuple(_Fields({name: value}).text(name) for value in values)
+        return tuple(_Fields({name: value}).words(name) for value in values[:_MOST_NAMED])
 
     def flag(self, name: str) -> bool:
         value = self._data.get(name)
@@ -231,8 +240,8 @@ class _Fields:
         if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
             raise ProtocolError(f"{name} is no list of objects: {values!r:.200}")
         return tuple(
-            ResultWarning(item.text("code"), item.text("message"), item.text("hint"), item.flag("note"))
-            for item in map(_Fields, values)
+            ResultWarning(item.words("code"), item.words("message"), item.words("hint"), item.flag("note"))
+            for item in map(_Fields, values[:_MOST_NAMED])
         )
 
     def stretches(self, name: str) -> tuple[tuple[int, int], ...]:
@@ -274,7 +283,7 @@ def _order(fields: _Fields) -> Order:
 
 def _opened(fields: _Fields) -> Opened:
     return Opened(
-        fields.number_or_none("seconds"), fields.integer("pieces"), fields.text("stream"), fields.texts("others")
+        fields.number_or_none("seconds"), fields.integer("pieces"), fields.words("stream"), fields.texts("others")
     )
 
 
@@ -288,12 +297,13 @@ def _ended(fields: _Fields) -> Ended:
         content=fields.hexadecimal("content"),
         loudness=fields.raw("loudness"),
         warnings=fields.warnings("warnings"),
-        stream=fields.text("stream"),
+        stream=fields.words("stream"),
     )
 
 
 def _failed(fields: _Fields) -> Failed:
-    return Failed(*(fields.text(name) for name in ("kind", "reason", "message", "hint", "detail")))
+    kind, reason, message, hint = (fields.words(name) for name in ("kind", "reason", "message", "hint"))
+    return Failed(kind, reason, message, hint, fields.text("detail")[-_LONGEST_DETAIL:])
 
 
 _DECODERS: Final[dict[str, Callable[[_Fields], Message]]] = {
