@@ -2,7 +2,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -71,6 +71,23 @@ def test_the_time_of_a_reload_is_the_systems_monotonic_clock(listener: Listener)
 
     usec = int(listener.hear()[1].removeprefix("MONOTONIC_USEC="))
     assert before <= usec <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+def test_a_listener_that_reads_nothing_is_waited_for_at_rest(listener: Listener) -> None:
+    patience = 1.0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.settimeout(0)
+        address = f"\0{listener.address[1:]}" if listener.address.startswith("@") else listener.address
+        with suppress(BlockingIOError):
+            while True:
+                other.sendto(b"FULL=1", address)
+    notifier = Notifier(listener.address, patience=patience)
+    before = time.thread_time()
+
+    notifier.watchdog()
+
+    # To ask again and again takes all of the time.
+    assert time.thread_time() - before < patience / 4
 
 
 def test_a_status_cannot_say_anything_else(listener: Listener) -> None:

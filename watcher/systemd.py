@@ -56,7 +56,9 @@ class Notifier:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
                 channel.settimeout(self._patience)
-                channel.sendto(message, self._address)
+                # Of a connected socket the kernel knows whether its listener has room; to wait for another one is to spin.
+                channel.connect(self._address)
+                channel.send(message)
         except (OSError, ValueError):
             # ValueError: an address with a null byte in it. Telling is a courtesy, and there is nobody to complain to.
             return

@@ -1,13 +1,14 @@
 """Recordings of every kind, and every way in which programs bring them into a folder."""
 
 import errno
-import mmap
 import os
 import random
 import shutil
 import subprocess
+import sys
 import wave
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -152,19 +153,41 @@ def _linked(path: Path, data: bytes, desk: Desk) -> None:
 
 
 def _mapped(path: Path, data: bytes, desk: Desk) -> None:
-    """Write through a mapping whose file was closed long ago."""
+    """Write through a mapping whose file was closed long ago.
+
+    In another process: whoever touches mapped memory of a mount that hangs stands still with all that the interpreter runs.
+    """
+    half = len(data) // 2
+    command = [sys.executable, "-I", "-S", "-c", _MAPPING, str(path), str(half), str(len(data))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):
+            process.stdin.write(data[:half])
+            process.stdin.flush()
+            desk.pause()
+            process.stdin.write(data[half:])
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    if process.returncode:
+        raise OSError(process.returncode, os.strerror(process.returncode))
+
+
+_MAPPING: Final = """
+import mmap, os, sys
+
+path, half, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+try:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        # Through a mapping alone a full disk would be a signal: the room is taken before.
-        os.posix_fallocate(descriptor, 0, len(data))
-        memory = mmap.mmap(descriptor, len(data))
-    finally:
-        os.close(descriptor)
-    with memory:
-        half = len(data) // 2
-        memory[:half] = data[:half]
-        desk.pause()
-        memory[half:] = data[half:]
+    # Through a mapping alone a full disk would be a signal: the room is taken before.
+    os.posix_fallocate(descriptor, 0, size)
+    memory = mmap.mmap(descriptor, size)
+    os.close(descriptor)
+except OSError as error:
+    sys.exit(error.errno)
+memory[:half] = sys.stdin.buffer.read(half)
+memory[half:] = sys.stdin.buffer.read()
+memory.close()
+"""
 
 
 def _unnamed(path: Path, data: bytes, desk: Desk) -> None:
