@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 import av
 import numpy as np
@@ -284,10 +284,10 @@ def channels_of(samples: Samples) -> int:
     return 1 if samples.ndim == 1 else int(samples.shape[1])
 
 
-def decode(path: Path, *, rate: int = RATE) -> Samples:
+def decode(recording: Path | BinaryIO, *, rate: int = RATE) -> Samples:
     """Read any recording back as mono samples at `rate`."""
     parts = [silence(0)]
-    with av.open(str(path)) as container:
+    with av.open(str(recording) if isinstance(recording, Path) else recording, "r") as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
         for frame in container.decode(audio=0):
             parts += [_plane(piece) for piece in resampler.resample(frame)]

@@ -161,12 +161,20 @@ def test_a_host_that_leaves_gives_its_places_back_at_once(hosts: Hosts) -> None:
 def test_starts_of_all_hosts_are_spread_evenly(hosts: Hosts) -> None:
     one, two = hosts.fleets(2)
     need = Need(per_minute=60, starts=3)
-    # Each round of answers a moment later than the one before: their own clocks only run on.
-    starts = [*one.share(need, lease=LEASE).starts, *two.share(need, lease=LEASE).starts]
-    starts += one.share(need, lease=LEASE).starts
+
+    def asked(fleet: Fleet) -> list[tuple[float, float]]:
+        """Return between which two moments each start lies: it is counted from the answer, which took its time."""
+        before = time.monotonic()
+        starts = fleet.share(need, lease=LEASE).starts
+        after = time.monotonic()
+        return [(before + start, after + start) for start in starts]
+
+    starts = [*asked(one), *asked(two), *asked(one)]
 
     assert len(starts) == 9
-    assert all(later - earlier > 0.9 for earlier, later in pairwise(starts))
+    for (earliest, latest), (next_earliest, next_latest) in pairwise(starts):
+        assert next_earliest - latest < 1.01
+        assert next_latest - earliest > 0.99
 
 
 def test_starts_of_a_clock_that_was_put_back_are_forgotten(hosts: Hosts) -> None:
