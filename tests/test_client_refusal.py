@@ -282,6 +282,13 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.parametrize("kind", [[], {}, ["extra_forbidden"], {"extra_forbidden": 1}])
+def test_a_kind_of_complaint_that_is_no_word_says_nothing(kind: Any) -> None:
+    body = {"detail": [{"loc": ["body", "prompt"], "msg": "no", "type": kind}]}
+
+    assert read(422, body) == Refusal(422, Shape.DETAIL, "body prompt: no", fields=("prompt",))
+
+
 @given(json_values)
 def test_any_json_is_read(value: Any) -> None:
     assert read(500, value).message.isprintable()

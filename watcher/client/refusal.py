@@ -209,9 +209,9 @@ def _of_detail(detail: object, message: str) -> Refusal:
         unknown=tuple(
             name
             for entry, name in zip(entries, names, strict=True)
-            if name and entry.get("type") in {"extra_forbidden", "value_error.extra"}
+            if name and _word(entry.get("type")) in {"extra_forbidden", "value_error.extra"}
         ),
-        missing=any(entry.get("type") == "missing" for entry in entries),
+        missing=any(_word(entry.get("type")) == "missing" for entry in entries),
     )
 
 
