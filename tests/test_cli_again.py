@@ -1,6 +1,7 @@
 """`watcher again`, what only the trial engine has done, and outputs that were deleted: at the command line."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,21 @@ def test_an_output_that_a_person_edited_stays_and_the_new_text_stands_beside_it(
     assert text(path) == "my own words"
     assert (watcher.folder / "a.wav.txt").read_text().strip() == "Number 3 by whisper-1 in any."
     assert sorted(file.name for file in watcher.folder.iterdir()) == ["a.srt", "a.txt", "a.wav", "a.wav.txt"]
+
+
+def test_what_was_in_work_when_a_process_was_killed_is_asked_for_again_and_forgotten(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    for command in ("again", "forget"):
+        with watcher.ledger() as ledger:
+            ledger.queue_again([os.fsencode(path)])
+            # Closed with the job in work: what a killed process leaves.
+            assert ledger.claim("killed", lease=60) is not None
+
+        code, document = watcher(command, path)
+
+        assert (command, code, document["errors"]) == (command, 0, [])
+    assert text(path) == "Number 2 by whisper-1 in any."
 
 
 def test_a_model_that_the_server_lacks_fails_this_recording_alone(watcher: Commands, models: Models) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from watcher import languages
 from watcher.cli.hints import nothing_to_do
-from watcher.cli.looking import open_looker
+from watcher.cli.looking import open_recovered
 from watcher.cli.once import document, run_and_show
 from watcher.cli.options import configured, show
 from watcher.config import Config
@@ -41,7 +41,7 @@ def again(
     # What cannot be carried out is not queued.
     plan(loaded, keyless=pid is not None)
     wish = Again(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
-    with open_looker(loaded) as ledger:
+    with open_recovered(loaded) as ledger:
         records, problems = _finished(ledger, loaded, paths)
         queued = ask_again(ledger, records, wish) if records else []
         waiting = ledger.counts()

@@ -10,7 +10,7 @@ from typing import Any
 
 from watcher import media, reach, sidecar, tree
 from watcher.cli.hints import nothing_to_do
-from watcher.cli.looking import open_looker
+from watcher.cli.looking import open_recovered
 from watcher.cli.options import configured, show
 from watcher.errors import JobError
 from watcher.job import State
@@ -57,7 +57,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     loaded = configured(config, given)
     forgotten: list[_Forgotten] = []
     problems: list[Problem] = []
-    with open_looker(loaded) as ledger:
+    with open_recovered(loaded) as ledger:
         for path in map(os.fsencode, paths):
             meant = named(loaded.settings, path)
             known = list(meant.recordings(ledger, loaded.settings))

@@ -1,10 +1,12 @@
 """The ledger, for commands that look at it, or change a little, beside a daemon or without one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from watcher.config import Config
-from watcher.ledger import Ledger, open_ledger
+from watcher.errors import StateLockedError
+from watcher.job import State
+from watcher.ledger import Ledger, holder, open_ledger
 
 
 @contextmanager
@@ -16,3 +18,20 @@ def open_looker(config: Config) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+@contextmanager
+def open_recovered(config: Config) -> Iterator[Ledger]:
+    """Yield the same once what a process that was killed left in work is queued again, as the next start would do it.
+
+    On a shared queue the other hosts see to that. Raises StateError.
+    """
+    settings = config.settings
+    with open_looker(config) as ledger:
+        interrupted = not settings.state.url and ledger.counts()[State.RUNNING] > 0
+    if interrupted and holder(config.state_directory) is None:
+        # A daemon that starts just now does the same.
+        with suppress(StateLockedError):
+            open_ledger(config.state_directory, roots=settings.places).close()
+    with open_looker(config) as ledger:
+        yield ledger

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from watcher import reach
 from watcher.cli.hints import nothing_to_do
-from watcher.cli.looking import open_looker
+from watcher.cli.looking import open_looker, open_recovered
 from watcher.cli.options import configured, show, write
 from watcher.config import Config
 from watcher.errors import UsageError
@@ -33,7 +33,7 @@ def retry(
     if not paths and not failed:
         raise UsageError("nothing is named", hint="watcher retry PATH…, or all failed files: watcher retry --failed")
     loaded = configured(config, given)
-    with open_looker(loaded) as ledger:
+    with open_recovered(loaded) as ledger:
         if failed:
             _forget_gone(ledger, loaded)
         names = [name for path in paths for name in spellings(loaded.settings, os.fsencode(path))]

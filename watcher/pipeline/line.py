@@ -291,7 +291,7 @@ def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
     """Return a warning for each rule that text and times did not allow to keep: whoever delivers the captions must know."""
     broken = Counter(broken.rule for broken in captions.broken)
     return tuple(
-        ResultWarning("caption_rules", f"{count} captions could not keep {rule}")
+        ResultWarning("caption_rules", f"{count} caption{'' if count == 1 else 's'} could not keep {rule}")
         for rule, count in sorted(broken.items())
     )
 
