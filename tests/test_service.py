@@ -711,7 +711,7 @@ def test_copies_that_arrive_together_cost_one_request(start: Start, folder: Path
 
 
 def test_captions_that_no_layout_can_make_readable_are_told(start: Start, folder: Path) -> None:
-    hasty = answer("This is said so fast within half a second that nobody at all could ever read it in time.")
+    hasty = answer("This is said so fast that nobody could read it.")
     with serving(lambda _asked: hasty) as server, start(server) as running:
         recording(folder / "talk.wav")
         done = running.await_event("job.done")
