@@ -183,12 +183,15 @@ def test_beside_a_running_daemon_it_queues_and_says_so(watcher: Commands, models
         running.await_event("job.done", model="large")
         said = watcher.said("again", path)
         eventually(lambda: models.count == 3)
+        unknown = [watcher(command, watcher.folder / "new.wav")[1] for command in ("again", "render", "retry")]
         running.stop()
 
     assert (code, document["data"]["again"], document["data"]["done"]) == (0, [str(path)], [])
     assert set(document["data"]) == set(watcher("again", path)[1]["data"])
     assert said[0] == 0
     assert "1 queued; the daemon (pid" in said[1]
+    # Beside a daemon `once` is refused: it is no advice.
+    assert [document["errors"][0]["hint"].partition(" says")[0] for document in unknown] == ["watcher status"] * 3
 
 
 # What only the trial engine has done.

@@ -42,7 +42,7 @@ def again(
     plan(loaded, keyless=pid is not None)
     wish = Again(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     with open_recovered(loaded) as ledger:
-        records, problems = _finished(ledger, loaded, paths)
+        records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
         queued = ask_again(ledger, records, wish) if records else []
         waiting = ledger.counts()
     if queued and pid is None:
@@ -61,7 +61,9 @@ def again(
     return show(result, as_json=as_json)
 
 
-def _finished(ledger: Ledger, loaded: Config, paths: Sequence[Path]) -> tuple[list[Record], list[Problem]]:
+def _finished(
+    ledger: Ledger, loaded: Config, paths: Sequence[Path], *, daemon: bool
+) -> tuple[list[Record], list[Problem]]:
     """Return what was finished once at the paths and stands, and a problem for each path where there is nothing such."""
     finished: dict[int, Record] = {}
     problems: list[Problem] = []
@@ -71,7 +73,7 @@ def _finished(ledger: Ledger, loaded: Config, paths: Sequence[Path]) -> tuple[li
         wanted = [record for record in known if record.state in _ASKED and record.outcome is not None]
         there = [record for record in wanted if is_there(record)]
         if not wanted:
-            problems.append(nothing_to_do(path, known, is_folder=meant.is_folder))
+            problems.append(nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon))
         problems += [
             Problem("gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first")
             for record in wanted

@@ -62,7 +62,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
             meant = named(loaded.settings, path)
             known = list(meant.recordings(ledger, loaded.settings))
             running = [record for record in known if record.state is State.RUNNING]
-            problems += [nothing_to_do(record.path, [record], is_folder=False) for record in running]
+            problems += [nothing_to_do(record.path, [record], is_folder=False, daemon=True) for record in running]
             forgotten += [_forget(ledger, record) for record in known if record not in running]
             if not known:
                 removed = _Forgotten(path, 0, known=False, stands=True)

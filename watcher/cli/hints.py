@@ -27,14 +27,20 @@ _MEANT = {
 }
 
 
-def nothing_to_do(path: bytes, records: Sequence[Record], *, is_folder: bool) -> Problem:
-    """Return the problem of a path about which a command had nothing to do, with the command that was probably meant."""
+def nothing_to_do(path: bytes, records: Sequence[Record], *, is_folder: bool, daemon: bool) -> Problem:
+    """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
+
+    `daemon`: one works on the state now, beside which `once` is refused.
+    """
     shown = printable(path)
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
     if state is None:
         what = "no recording below it is known" if is_folder else "it is not known"
-        return Problem("unknown", f"{shown}: nothing to do, {what}", f"watcher once {shown} transcribes what is there")
+        hint = f"watcher once {shown} transcribes what is there"
+        if daemon:
+            hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
+        return Problem("unknown", f"{shown}: nothing to do, {what}", hint)
     what, many, command = _MEANT[state]
     if is_folder:
         what = f"{sum(record.state is state for record in records)} {many}"

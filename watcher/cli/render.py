@@ -11,6 +11,7 @@ from watcher.cli.looking import open_looker
 from watcher.cli.options import configured, show
 from watcher.errors import JobError
 from watcher.job import State
+from watcher.ledger import holder
 from watcher.ledger.protocol import Ledger, Record
 from watcher.log import printable
 from watcher.report import Problem, Result
@@ -30,6 +31,7 @@ def render(
     extra = {"transcript": {"formats": list(formats)}} if formats else None
     loaded = configured(config, given, extra=extra)
     made = plan(loaded, keyless=True)
+    daemon = holder(loaded.state_directory) is not None
     written: list[str] = []
     problems: list[Problem] = []
     idle: list[Problem] = []
@@ -39,7 +41,8 @@ def render(
             known = list(meant.recordings(ledger, loaded.settings))
             wanted = [record for record in known if _has_transcript(record, alone=not meant.is_folder)]
             if not wanted:
-                (idle if meant.is_folder else problems).append(nothing_to_do(path, known, is_folder=meant.is_folder))
+                problem = nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon)
+                (idle if meant.is_folder else problems).append(problem)
             for record in wanted:
                 try:
                     written += _render(record, made, ledger, formats)

@@ -53,7 +53,9 @@ def retry(
 def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> Problem:
     """Return the problem of a path where nothing failed."""
     meant = named(loaded.settings, path)
-    return nothing_to_do(path, list(meant.recordings(ledger, loaded.settings)), is_folder=meant.is_folder)
+    daemon = holder(loaded.state_directory) is not None
+    known = list(meant.recordings(ledger, loaded.settings))
+    return nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon)
 
 
 def _forget_gone(ledger: Ledger, loaded: Config) -> None:
