@@ -61,7 +61,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
     assert (code, data["outcome"], set(errors)) == (4, "held", {"config", "held"})
     assert "not valid TOML" in errors["config"]["message"]
     assert "it works" in told.stdout
-    assert "asking the server again; until now:" in told.stderr
+    assert "trying again; until now:" in told.stderr
     assert (nothing[0], nothing[1]["held"], nothing[1]["outcome"]) == (0, False, "open")
 
 

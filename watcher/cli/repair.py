@@ -89,7 +89,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
             ask_resume(ledger, endpoint.name, fleet)
             return show(_untried(held, loaded, ledger.counts()), as_json=as_json)
         if not as_json:
-            write(sys.stderr, f"asking the server again; until now: {held}")
+            write(sys.stderr, f"trying again; until now: {held}")
         request = request_resume(ledger)
         # One without an answer is older than this command: it hears the other word, and goes on with its settings.
         if not daemons.heed(request) or fleet is not None:
@@ -101,7 +101,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     if refused:
         problems.append(Problem("config", f"the daemon goes on with its former settings: {refused}", _RELOAD))
     if outcome == ProbeResult.HELD:
-        problems.append(Problem("held", f"the server was asked, and it is still held: {trouble or held}", hint))
+        problems.append(Problem("held", f"it is still held: {trouble or held}", hint))
     result = Result(
         "resume",
         data={"held": True, "outcome": str(outcome), "message": trouble or held, "settings_refused": refused or None},
