@@ -994,6 +994,18 @@ def test_a_probe_that_meets_another_trouble_tells_of_that(world: World) -> None:
     assert gate.state().message == "no money"
 
 
+def test_a_probe_that_meets_the_same_trouble_tells_of_it_as_it_is_now(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    world.elapsed += 60.0
+    with capture_logs() as logs:
+        ask(gate, AccountError("this key has expired", reason="key", hint="put the key into /etc/key"))
+
+    assert [log["event"] for log in logs] == ["gate.probing"]
+    assert (gate.state().message, gate.state().hint) == ("this key has expired", "put the key into /etc/key")
+    assert gate.state().since == NOON
+
+
 def test_a_second_refusal_of_the_same_burst_is_not_said_again(world: World) -> None:
     gate = world.gate(concurrency=3, reserve=0)
     with capture_logs() as logs:

@@ -847,6 +847,10 @@ class Gate:
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
             self._seize(self._scheduled(self._hold_for(trouble), error, now), now)
             return
+        if isinstance(trouble, AccountError | NoChannelError):
+            # What to do may differ by now: the key of this process may come from elsewhere.
+            newest = self._hold_for(trouble)
+            hold.message, hold.hint = newest.message, newest.hint
         hold.step += 1
         self._outcome = ProbeResult.HELD
         self._scheduled(hold, error, now)
