@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from command_scene import Commands, commands, configured
-from daemon import watcher
-from scripted import Reply, serving
+from daemon import eventually, watcher
+from scripted import Asked, Reply, serving
 from test_service import recording
 
 from watcher.cli.main import INTERNAL, run
@@ -132,8 +132,13 @@ def test_once_at_a_terminal_tells_each_failure_and_each_hint_once(tmp_path: Path
     folder.mkdir()
     (folder / "bad.mp3").write_text("This is no sound.\n" * 50)
     recording(folder / "talk.wav")
-    refuse = Reply({"error": {"message": "Incorrect API key provided"}}, status=401)
-    with serving(lambda _: refuse) as server:
+
+    def refuse(_asked: Asked) -> Reply:
+        # The key is refused once the other file has failed: the first hold ends the batch.
+        eventually(lambda: list(folder.glob("bad*failed*")))
+        return Reply({"error": {"message": "Incorrect API key provided"}}, status=401)
+
+    with serving(refuse) as server:
         code, said = at_a_terminal(
             *("once", folder, "--set", f"api.url={server.url}", "--set", f"state.dir={tmp_path / 'state'}"),
             environ={"OPENAI_API_KEY": "sk-of-openai", "HOME": str(tmp_path)},

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_the_command_line_gives_every_word_of_a_long_recording_once_and_pays_onc
         ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
         asked = len(listener.heard)
-        copy = path.rename(tmp_path / "copy.w64")
+        copy = copyfile(path, tmp_path / "copy.w64")
         command[4] = str(copy)
         again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
