@@ -13,7 +13,7 @@ from watcher.errors import UsageError
 
 
 class _Commands(TyperGroup):
-    """Lets Ctrl-C through, so that whoever asked for JSON gets a document all the same; and helps in plain words."""
+    """Passes Ctrl-C on, so that a call with --json still prints a document, and words its help plainly."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; without any command, print the help."""

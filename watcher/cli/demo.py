@@ -104,7 +104,7 @@ def _arrive(folder: Path) -> None:
 
 
 def end(daemon: "subprocess.Popen[bytes]", *, seconds: float) -> int:
-    """Ask the daemon to end, and pass the rest of its log on; return its exit code. One that does not end in time is killed."""
+    """Stop the daemon, and pass the rest of its log on; return its exit code. One that does not end in time is killed."""
     daemon.send_signal(signal.SIGTERM)
     try:
         _, rest = daemon.communicate(timeout=seconds)

@@ -66,7 +66,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _report_unexpected(arguments: Sequence[str], error: Exception) -> int:
-    """Report a fault of the program: the details for those who mend it, and a sentence for all others."""
+    """Report a fault of the program: the details for those who correct it, and a sentence for all others."""
     traceback.print_exception(error, file=sys.stderr)
     said = " ".join(f"{type(error).__name__}: {error}".split())
     problem = Problem(

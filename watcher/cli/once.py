@@ -102,7 +102,7 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
 
 
 def told(progress: Progress, *, elapsed: float) -> str:
-    """Say beside the bar how far the audio is, or what is waited for."""
+    """Return how far the audio is, or what is waited for; it stands beside the bar."""
     if progress.held:
         return progress.held
     heard = f"{hours(progress.heard_seconds)} of audio, {progress.heard_seconds / max(elapsed, 0.1):.1f} x"
@@ -117,7 +117,7 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem])
     problems = [*before]
     problems += [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
     problems += [Problem("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left]
-    # A folder that does not answer was not looked at, and whoever names a file wants to know that it was not taken.
+    # A folder that does not answer was not looked at, and a person who names a file wants to know that it was not taken.
     exit_code = 1 if before or batch.failed or any(left.named or left.reason == "lost" for left in batch.left) else 0
     if batch.held is not None:
         problems.append(Problem("held", batch.held.fact, batch.held.hint))
@@ -179,7 +179,7 @@ def document(batch: Batch) -> dict[str, Any]:
 
 
 def why_left(left: Left) -> str:
-    """Say why a file or a folder was not taken."""
+    """Return why a file or a folder was not taken."""
     if left.reason in set(Reason):
         return f"left, {sentence(Reason(left.reason), left.detail)}"
     words = _LEFT.get(left.reason, left.reason)

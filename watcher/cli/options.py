@@ -160,7 +160,7 @@ def silence(stream: TextIO) -> None:
 
 
 def complain(problem: Problem) -> None:
-    """Tell a problem and its remedy on stderr; where that takes nothing, the exit code has to do."""
+    """Write a problem and its remedy to stderr; where stderr cannot be written, only the exit code tells of it."""
     with suppress(BrokenPipeError, UnwritableError):
         for line in problem.message.split("\n"):
             write(sys.stderr, f"watcher: {line}")

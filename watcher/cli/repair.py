@@ -213,7 +213,7 @@ _OUTCOMES: Final = {
 
 
 def _meant(counts: Mapping[State, int]) -> str:
-    """Say which command was probably meant, where there is nothing to resume."""
+    """Return which command was probably meant, where there is nothing to resume."""
     if counts[State.FAILED]:
         return f"; {counts[State.FAILED]} failed: watcher retry --failed tries them again"
     if counts[State.READY] + counts[State.DELAYED]:

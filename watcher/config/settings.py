@@ -190,12 +190,12 @@ class ApiSettings(_Section):
     model: str = Field("whisper-1", description="the model asked for")
     concurrency: int = Field(4, ge=1, le=256, description="requests in flight, at most; adapts downwards by itself")
     fleet_concurrency: int = Field(
-        0, ge=0, le=65_536, description="requests in flight of all hosts on one PostgreSQL ledger; 0: no limit of ours"
+        0, ge=0, le=65_536, description="requests in flight of all hosts on one PostgreSQL ledger; 0: no limit"
     )
     attempts: int = Field(
         10, ge=1, le=1000, description="attempts per file and span, waiting 1, 2, 4 … 300 s between them"
     )
-    requests_per_minute: int = Field(0, ge=0, le=1_000_000, description="pace of requests; 0: no limit of ours")
+    requests_per_minute: int = Field(0, ge=0, le=1_000_000, description="pace of requests; 0: no limit")
     max_upload_mb: float = Field(24.0, gt=0, le=2048, description="largest upload in MiB; larger files are cut")
     daily_minutes: float = Field(
         0.0, ge=0, le=10_000_000, description="audio minutes bought per day, then hold until midnight; 0: no limit"

@@ -1005,7 +1005,7 @@ class Gate:
 
 
 def _begin_again(hold: Hold, now: float, *, since: float) -> None:
-    """Let a hold be probed at once: somebody has acted, so what is refused from now on is a new hold."""
+    """Probe a hold at once: somebody has acted, so what is refused from now on is a new hold."""
     hold.next_probe, hold.not_before, hold.asked_until, hold.step, hold.since = now, now, 0.0, 0, since
 
 

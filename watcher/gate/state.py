@@ -38,13 +38,13 @@ class GateOptions:
 
     #: Requests in flight, at most; fewer where the server does not take as many.
     concurrency: int = 4
-    #: Starts within any 60 s; 0: no limit of ours.
+    #: Starts within any 60 s; 0: no limit.
     requests_per_minute: int = 0
-    #: Minutes of audio bought per day (local time); 0: no limit of ours.
+    #: Minutes of audio bought per day (local time); 0: no limit.
     daily_minutes: float = 0
-    #: Minutes of audio bought per month (local time); 0: no limit of ours.
+    #: Minutes of audio bought per month (local time); 0: no limit.
     monthly_minutes: float = 0
-    #: Requests in flight of all hosts of a fleet, at most; 0: no limit of ours.
+    #: Requests in flight of all hosts of a fleet, at most; 0: no limit.
     fleet_concurrency: int = 0
     #: Places kept free for small files, where there are two or more.
     reserve: int = 1
