@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from scripted import Script, Server, serving
-from test_service import hearing
+from test_service import hearing, recording
 
 from watcher.cli.main import run
 from watcher.ledger import Ledger, open_ledger
@@ -70,3 +70,11 @@ def configured(monkeypatch: pytest.MonkeyPatch, folder: Path, **keys: str | floa
     """Have the settings name the folder, with these keys."""
     more = "".join(f", {key} = {json.dumps(value)}" for key, value in keys.items())
     monkeypatch.setenv("WATCHER_FOLDERS", f'[{{path = "{folder}"{more}}}]')
+
+
+def moved_away(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Transcribe a recording that the settings of its folder then move away; return where it is."""
+    recording(commands.folder / "a.wav")
+    configured(monkeypatch, commands.folder, after="move:done/")
+    commands("once")
+    return commands.folder / "done" / "a.wav"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_scene import Commands, commands, configured
+from command_scene import Commands, commands, moved_away
 from daemon import daemon, eventually
 from scripted import Asked, Reply, serving
 from test_service import answer, recording
@@ -133,10 +133,7 @@ def test_a_model_that_the_server_lacks_fails_this_recording_alone(watcher: Comma
 def test_what_a_settings_of_the_folder_moved_away_is_transcribed_once_more_where_it_is(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording(watcher.folder / "a.wav")
-    configured(monkeypatch, watcher.folder, after="move:done/")
-    watcher("once")
-    moved = watcher.folder / "done" / "a.wav"
+    moved = moved_away(watcher, monkeypatch)
 
     code, document = watcher("again", watcher.folder)
 

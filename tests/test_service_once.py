@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_scene import Commands, commands, configured
-from test_service import recording
+from command_scene import Commands, commands, configured, moved_away
 
 
 @pytest.fixture
@@ -34,10 +33,7 @@ def test_a_batch_tries_again_what_the_failure_note_was_deleted_of(
 def test_a_recording_that_the_settings_moved_away_is_done_and_not_changed(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording(watcher.folder / "a.wav")
-    configured(monkeypatch, watcher.folder, after="move:done/")
-    watcher("once")
-    moved = watcher.folder / "done" / "a.wav"
+    moved = moved_away(watcher, monkeypatch)
     texts = {path: path.read_bytes() for path in moved.parent.iterdir()}
 
     first = watcher("once", moved)
