@@ -88,6 +88,24 @@ def test_a_looker_brings_no_older_ledger_forward(tmp_path: Path, monkeypatch: py
     assert refused.value.hint
 
 
+def test_a_looker_sees_no_ledger_that_is_half_made(tmp_path: Path) -> None:
+    """`status` in the moment of the first start, at every statement of it."""
+    looks = []
+
+    def look(_: str) -> None:
+        SqliteLedger(tmp_path, exclusive=False).close()
+        looks.append(1)
+
+    connection = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.set_trace_callback(look)
+    migrate(connection, tmp_path / NAME)
+    connection.set_trace_callback(None)
+    connection.close()
+
+    assert len(looks) > sum(map(len, STEPS))
+
+
 def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / NAME) as connection:
         connection.execute("CREATE TABLE contacts (name TEXT)")

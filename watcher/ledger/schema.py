@@ -5,6 +5,7 @@ the number of steps a file has behind it, changed in the same transaction as the
 """
 
 import contextlib
+import itertools
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -195,19 +196,24 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
-    """Bring the ledger forward, each step in its own transaction. Raises StateError where it is not ours, or newer."""
-    for version in range(_version(connection, path, steps), len(steps)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in steps[version]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            # A failure of the disk may have undone it already.
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
+    """Bring the ledger forward, all steps in one transaction. Raises StateError where it is not ours, or newer.
+
+    One, because others look at the same time: between two transactions they would see a ledger of an older watcher.
+    """
+    version = _version(connection, path, steps)
+    if version == len(steps):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in itertools.chain.from_iterable(steps[version:]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        # A failure of the disk may have undone it already.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def check(connection: sqlite3.Connection, path: Path) -> bool:
@@ -222,9 +228,15 @@ def check(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _version(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...]) -> int:
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    # One transaction: a daemon may be making the tables at this moment.
+    connection.execute("BEGIN")
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    finally:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
     if tables and application != APPLICATION:
         raise StateError(
             f"{path} is a database, but not a watcher's ledger",

@@ -3,6 +3,7 @@
 They stand in the first schema of the search path. Hosts that start at the same time take turns by an advisory lock.
 """
 
+import itertools
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -246,18 +247,22 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, 
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
-    """Bring the ledger forward, each step in its own transaction. Raises StateError where it is not ours, or newer."""
-    while (version := _version(raw, name, steps)) < len(steps):
-        with raw.transaction():
-            raw.execute(b"SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, MIGRATING))
-            if _version(raw, name, steps) != version:
-                continue  # another host was faster
-            for statement in steps[version]:
-                raw.execute(statement.encode())
-            if version == 0:
-                raw.execute(b"CREATE TABLE watcher_ledger (version INTEGER NOT NULL)")
-                raw.execute(b"INSERT INTO watcher_ledger VALUES (0)")
-            raw.execute(b"UPDATE watcher_ledger SET version = %s", (version + 1,))
+    """Bring the ledger forward, all steps in one transaction. Raises StateError where it is not ours, or newer.
+
+    One, because others look at the same time: between two transactions they would see a ledger of an older watcher.
+    """
+    if _version(raw, name, steps) == len(steps):
+        return
+    with raw.transaction():
+        raw.execute(b"SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, MIGRATING))
+        # Asked again behind the lock: another host may have been faster.
+        version = _version(raw, name, steps)
+        for statement in itertools.chain.from_iterable(steps[version:]):
+            raw.execute(statement.encode())
+        if version == 0:
+            raw.execute(b"CREATE TABLE watcher_ledger (version INTEGER NOT NULL)")
+            raw.execute(b"INSERT INTO watcher_ledger VALUES (0)")
+        raw.execute(b"UPDATE watcher_ledger SET version = %s", (len(steps),))
 
 
 def check(raw: Raw, name: str) -> None:
