@@ -131,7 +131,7 @@ def test_an_error_for_people_is_one_sentence_and_its_remedy_on_stderr(
     shown = capsys.readouterr()
     assert (code, shown.out) == (3, "")
     assert shown.err.splitlines() == [
-        "watcher: there is no key api.modle (in command line); did you mean api.model?",
+        "watcher: there is no key api.modle (from --set); did you mean api.model?",
         "  -> watcher config --example shows every key",
     ]
 

@@ -130,7 +130,7 @@ def test_several_problems_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_an_unknown_variable_of_ours_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"api\.kee \(in environment\); did you mean api\.key"):
+    with pytest.raises(ConfigError, match=r"api\.kee \(from the variable WATCHER_API__KEE\); did you mean api\.key"):
         load(environ={"WATCHER_API__KEE": "x"})
 
 

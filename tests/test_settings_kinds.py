@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from watcher.cli.main import run
-from watcher.config import Config, load
+from watcher.config import Config, files, load
 from watcher.config.example import toml
 from watcher.config.settings import keys, sections
 from watcher.errors import ConfigError
@@ -280,8 +280,8 @@ def test_values_of_the_environment_and_the_command_line_are_told_as_they_were_gi
         load({"api": {"concurrency": "x"}}, environ={"WATCHER_API__ATTEMPTS": "0", "WATCHER_STATE__DIR": "[1]"})
 
     assert error.value.message.split("\n") == [
-        'api.concurrency = "x" is wrong: it has to be a whole number from 1 to 256 (in command line)',
-        "api.attempts = 0 is wrong: it has to be a whole number from 1 to 1000 (in environment)",
+        'api.concurrency = "x" is wrong: it has to be a whole number from 1 to 256 (from --set)',
+        "api.attempts = 0 is wrong: it has to be a whole number from 1 to 1000 (from the variable WATCHER_API__ATTEMPTS)",
     ]
 
 
@@ -316,8 +316,14 @@ def test_folders_come_from_the_environment_one_variable_for_each_key() -> None:
         ({"WATCHER_FOLDERS__PATH": "/a"}, "WATCHER_FOLDERS__PATH has no number of a folder"),
         (
             {"WATCHER_FOLDERS__0__PATHS": "/a"},
-            "there is no key folders.paths (in environment); did you mean folders.path?",
+            "there is no key folders.paths (from the variable WATCHER_FOLDERS__0__PATHS); did you mean folders.path?",
         ),
+        (
+            {"WATCHER_FOLDERS__0__PATH": "/a", "WATCHER_FOLDERS__7__PATH": "b"},
+            "for example /srv/recordings (from the variable WATCHER_FOLDERS__7__PATH)",
+        ),
+        ({"OPENAI_BASE_URL": "ftp://h"}, "(from the variable OPENAI_BASE_URL)"),
+        ({"WATCHER_API__KEY_FILE": "/"}, "it is a directory (from the variable WATCHER_API__KEY_FILE)"),
         ({"WATCHER_FOLDERS__0": "/a"}, 'folders = "/a" is wrong: write WATCHER_FOLDERS__0__PATH=/srv/recordings'),
         (
             {"WATCHER_FOLDERS": '[{"path":"/x"}]'},
@@ -374,7 +380,83 @@ def test_a_key_file_without_a_key_is_told_and_the_key_of_nobody_else_is_taken(
 
     assert error.value.message.startswith(f"api.key_file = {secret} ")
     assert said in error.value.message
-    assert "in environment" in error.value.message
+    assert "from the variable WATCHER_API__KEY_FILE" in error.value.message
+
+
+def test_a_number_has_a_bound_wherever_a_setting_takes_one() -> None:
+    for section, key in KEYS:
+        table = {key: 1e300}
+        nested: dict[str, Any] = {section: [{"path": "/a", **table}] if section == "folders" else table}
+
+        with pytest.raises(ConfigError) as error:
+            load(nested, environ={"HOME": "/h"})
+
+        assert key in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("folders=1", "folders = 1 is wrong: folders stand behind the command, as in watcher run /srv/recordings"),
+        ("folders.path=/a", "is wrong: folders stand behind the command, as in watcher run /srv/recordings"),
+        ("log=1", 'log = "1" is wrong: write --set log.KEY=VALUE (from --set)'),
+        ("logs=1", "there is no section logs (from --set); did you mean log?"),
+    ],
+)
+def test_what_set_is_given_without_a_key_is_a_wrong_setting(
+    capsys: pytest.CaptureFixture[str], given: str, said: str
+) -> None:
+    assert run(["config", "--set", given, "--set", "log.level=debug"]) == 3
+    assert said in capsys.readouterr().err
+
+
+def test_render_names_its_own_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["render", "/nowhere", "--format", "doc"]) == 3
+    assert "(from --format)" in capsys.readouterr().err
+
+
+def test_a_key_or_credential_is_in_a_regular_file_of_bounded_size(tmp_path: Path) -> None:
+    fifo, large = tmp_path / "fifo", tmp_path / "large"
+    os.mkfifo(fifo)
+    large.write_bytes(b"k" * (64 * 1024 + 1))
+    wrong = {
+        fifo: "it is a pipe (fifo), and has to be a regular file",
+        Path("/dev/zero"): "it is a device, and has to be a regular file",
+        tmp_path: "it is a directory",
+        large: "it is larger than 64 KiB",
+    }
+
+    for path, reason in wrong.items():
+        for source in ({"environ": {"WATCHER_API__KEY_FILE": str(path)}}, {"environ": {}, "credential": path}):
+            with pytest.raises(ConfigError) as error:
+                load(**source)
+            assert f"{path} cannot be read: {reason}" in error.value.message
+            assert error.value.hint
+
+
+def test_a_settings_file_is_read_from_a_pipe_that_ends_and_from_nothing_else_without_an_end(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader, writer = os.pipe()
+    os.write(writer, b'[api]\nmodel = "m"\n')
+    os.close(writer)
+    piped = Path(f"/proc/self/fd/{reader}")
+
+    assert load(environ={}, file=piped).settings.api.model == "m"
+    os.close(reader)
+    for path, reason in {
+        fifo: "it is a pipe (fifo), and nothing comes out of it",
+        Path("/dev/zero"): "it is larger than 1024 KiB",
+        tmp_path: "it is a directory",
+    }.items():
+        with pytest.raises(ConfigError, match="cannot be read: ") as error:
+            load(environ={}, file=path)
+        assert reason in error.value.message
+        assert error.value.hint == "name a file of settings in TOML"
+    keep_open = os.open(fifo, os.O_RDWR)
+    with pytest.raises(OSError, match="it did not end in time"):
+        files.regular_or_stream(fifo, 1, patience=0.01)
+    os.close(keep_open)
 
 
 def test_a_settings_file_that_is_no_file_is_never_called_changed(tmp_path: Path) -> None:

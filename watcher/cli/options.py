@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -73,18 +73,26 @@ def configured(
     *,
     folders: Sequence[Path] = (),
     extra: dict[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
     credential: Path | None = None,
 ) -> Config:
-    """Load the settings with what the command line says on top; `credential`: the file of the key, if it is elsewhere."""
+    """Load the settings with what the command line says on top; `credential`: the file of the key, if it is elsewhere.
+
+    `extra`: settings by section that other options give, `options`: by which option a dotted key of it was given.
+    """
     layer: dict[str, Any] = {section: dict(keys) for section, keys in (extra or {}).items()}
     for assignment in given or ():
         key, equals, text = assignment.partition("=")
         section, dot, name = key.strip().partition(".")
-        if not equals or not dot or not name:
+        if not equals or not section or (dot and not name):
             raise UsageError(
                 f"--set {assignment} is no assignment", hint="write section.key=value, for example api.model=whisper-1"
             )
-        layer.setdefault(section, {})[name] = _value(text.strip())
+        if not dot:
+            # No section is one value: the settings tell what is right.
+            layer[section] = _value(text.strip())
+        elif isinstance(keys := layer.setdefault(section, {}), dict):
+            keys[name] = _value(text.strip())
     return _as_spelled(
         load(
             layer,
@@ -92,6 +100,7 @@ def configured(
             file=file,
             folders=[os.path.abspath(folder) for folder in folders],  # noqa: PTH100 - links stay
             credential=credential,
+            options=options,
         )
     )
 

@@ -29,7 +29,8 @@ def render(
 ) -> int:
     """Write the outputs of known files (or of all known ones below folders) again; `formats` instead of the set ones."""
     extra = {"transcript": {"formats": list(formats)}} if formats else None
-    loaded = configured(config, given, extra=extra)
+    options = {"transcript.formats": "--format"} if formats else None
+    loaded = configured(config, given, extra=extra, options=options)
     made = plan(loaded, keyless=True)
     daemon = holder(loaded.state_directory) is not None
     written: list[str] = []

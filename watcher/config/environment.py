@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from watcher.config import files
 from watcher.errors import ConfigError
 from watcher.log import printable
 
@@ -15,7 +16,6 @@ _DELIMITER: Final = "__"
 #: Variables with our prefix that are no settings.
 _OTHERS: Final = frozenset({"WATCHER_CONFIG", "WATCHER_API_KEY", "WATCHER_COMPLETE"})
 _CREDENTIAL: Final = "api_key"
-_CREDENTIAL_LIMIT: Final = 64 * 1024
 #: Of a folder's number.
 _DIGITS: Final = 4
 
@@ -61,7 +61,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for name, value in environ.items():
         if not name.startswith(PREFIX) or name in _OTHERS:
             continue
-        *sections, key = name.removeprefix(PREFIX).lower().split(_DELIMITER)
+        *sections, key = _parts(name)
         place = nested
         for section in sections:
             below = place.setdefault(section, {})
@@ -76,6 +76,26 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(folders := nested.get("folders"), dict):
         nested["folders"] = _by_number(folders)
     return nested
+
+
+def _parts(variable: str) -> list[str]:
+    return variable.removeprefix(PREFIX).lower().split(_DELIMITER)
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable in which a setting stands, by its dotted key: ``api.url``, and ``folders.1.path`` from 0."""
+    found = {"api.url": "OPENAI_BASE_URL", "api.key": "OPENAI_API_KEY"}
+    for name in (f"{PREFIX}API__KEY_FILE", f"{PREFIX}API_KEY"):
+        if environ.get(name):
+            found["api.key"] = name
+    parts = {name: _parts(name) for name in environ if name.startswith(PREFIX) and name not in _OTHERS}
+    numbers = {part[1] for part in parts.values() if part[0] == "folders" and part[1:] and part[1].isdecimal()}
+    places = {number: str(place) for place, number in enumerate(sorted(numbers, key=int))}
+    for name, part in parts.items():
+        if part[0] == "folders" and part[1:]:
+            part[1] = places.get(part[1], part[1])
+        found[".".join(part)] = printable(name)
+    return found
 
 
 def example(section: str) -> str:
@@ -113,34 +133,36 @@ def from_credential_file(path: Path | None) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(
-            f"the credential {path} cannot be read: {exc}", hint="check LoadCredential=api_key:… in the unit"
+            f"the credential {path} cannot be read: {_reason(exc)}", hint="check LoadCredential=api_key:… in the unit"
         ) from exc
     return {"api": {"key": key}} if key.strip() else {}
 
 
-def key_in(path: Path, *, origin: str) -> str:
+def key_in(path: Path, *, source: str) -> str:
     """Return the key in the file that ``api.key_file`` names. Raises ConfigError, also for an empty one.
 
-    `origin`: where the file was named, for the message.
+    `source`: where the file was named, for the message: ``from the variable WATCHER_API__KEY_FILE``.
     """
     try:
         key = _read_key(path)
-    except (OSError, UnicodeDecodeError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "it is no text"
+    except (OSError, ValueError) as exc:
         raise ConfigError(
-            f"api.key_file = {printable(str(path))} cannot be read: {reason} (in {origin})",
+            f"api.key_file = {printable(str(path))} cannot be read: {_reason(exc)} ({source})",
             hint="name a file that holds the key and nothing else, and that this user may read",
         ) from exc
     if not key.strip():
         raise ConfigError(
-            f"api.key_file = {printable(str(path))} holds no key (in {origin})", hint="put the key into that file"
+            f"api.key_file = {printable(str(path))} holds no key ({source})", hint="put the key into that file"
         )
     return key
 
 
 def _read_key(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(_CREDENTIAL_LIMIT).decode()
+    return files.regular(path, files.LARGEST_KEY).decode()
+
+
+def _reason(exc: OSError | ValueError) -> str:
+    return (exc.strerror or str(exc)) if isinstance(exc, OSError) else "it is no text"
 
 
 def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:

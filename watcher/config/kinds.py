@@ -140,6 +140,7 @@ def sentences(
 ) -> Iterator[tuple[str, str]]:
     """Yield the dotted key and the sentence about each value that `error` finds wrong: ``api.attempts = 0 is wrong: …``.
 
+    The dotted key of a folder has its number, from 0: ``folders.1.path``.
     `values`: what was judged, as tables by section, or the keys of `section` alone (then keys are named without it).
     """
     told: set[tuple[object, ...]] = set()
@@ -158,8 +159,9 @@ def _sentence(
     place: tuple[Any, ...], own_words: str, values: Mapping[str, Any], sections: Mapping[str, type], section: str
 ) -> tuple[str, str]:
     name, *rest = place
-    dotted = ".".join([name, *(part for part in rest if isinstance(part, str))])
-    label = dotted.removeprefix(f"{section}.") if section else dotted
+    dotted = ".".join(map(str, place))
+    label = ".".join([name, *(part for part in rest if isinstance(part, str))])
+    label = label.removeprefix(f"{section}.") if section else label
     value = values.get(name) if not section else values
     which = ""
     for part in rest:

@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watcher.address import host
-from watcher.config import environment
+from watcher.config import environment, files
 from watcher.config.kinds import sentences, shown, table, takes
 from watcher.config.settings import FolderSettings, Settings, keys, sections
 from watcher.errors import ConfigError
@@ -21,6 +21,26 @@ from watcher.log import printable
 _DEFAULT_URL: Final = Settings().api.url
 #: Characters of an unknown key that are shown, and compared with the known ones.
 _LONGEST_NAME: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Names the place in which a person gave a setting."""
+
+    #: Dotted key -> option, where that is not ``--set``.
+    options: Mapping[str, str]
+    #: Dotted key -> variable.
+    variables: Mapping[str, str]
+
+    def words(self, origin: str, key: str) -> str:
+        """Return where to look for a dotted key (or section) of a source: ``from the variable WATCHER_API__URL``."""
+        if origin == "command line":
+            return f"from {self.options.get(key, '--set')}"
+        if origin == "environment":
+            names = (name for known, name in self.variables.items() if known == key or known.startswith(f"{key}."))
+            name = self.variables.get(key) or next(names, "")
+            return f"from the variable {name}" if name else "from the environment"
+        return "from the credential api_key" if origin == "credential" else f"in {origin}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +71,17 @@ def load(
     file: Path | None = None,
     folders: Sequence[str] = (),
     credential: Path | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Config:
     """Read all sources and hold them against each other.
 
     `given`: settings of the command line, nested; `folders`: absolute paths added to the configured ones; `credential`: the
-    file of the key, for who looks at a service from outside. Raises one
+    file of the key, for who looks at a service from outside; `options`: the option that gave a dotted key of `given`, where
+    that was not ``--set``. Raises one
     ConfigError that names everything that is wrong, with the nearest valid key for an unknown one.
     """
     path = environment.config_file(file, environ)
+    sources = _Places(options or {}, environment.variables(environ))
     content = _content(path)
     layers = {
         "command line": {name: _from_texts(name, section) for name, section in (given or {}).items()},
@@ -68,12 +91,12 @@ def load(
         "credential": environment.from_credential(environ) or environment.from_credential_file(credential),
         str(path): _parsed(content, path),
     }
-    problems = [problem for origin, layer in layers.items() for problem in _unknown(layer, origin)]
+    problems = [problem for origin, layer in layers.items() for problem in _unknown(layer, origin, sources)]
     if problems:
         raise ConfigError("\n".join(problems), hint="watcher config --example shows every key")
-    _read_key_files(layers)
+    _read_key_files(layers, sources)
     unused = _openai(layers, environ)
-    settings = _validated(layers, folders)
+    settings = _validated(layers, folders, sources)
     origins = {key: origin for origin, layer in reversed(layers.items()) for key in _flat(layer)}
     return Config(
         settings=settings,
@@ -103,15 +126,14 @@ def _content(path: Path | None) -> bytes:
     if path is None:
         return b""
     try:
-        return path.read_bytes()
+        return files.regular_or_stream(path, files.LARGEST_SETTINGS)
     except FileNotFoundError as exc:
         raise ConfigError(
             f"there is no settings file {path}", hint=f"watcher config --example > {path} makes one"
         ) from exc
     except OSError as exc:
-        raise ConfigError(
-            f"the settings file {path} cannot be read: {exc.strerror or exc}", hint="let this user read it"
-        ) from exc
+        right = "let this user read it" if isinstance(exc, PermissionError) else "name a file of settings in TOML"
+        raise ConfigError(f"the settings file {path} cannot be read: {exc.strerror or exc}", hint=right) from exc
 
 
 def _parsed(content: bytes, path: Path | None) -> dict[str, Any]:
@@ -154,13 +176,13 @@ def _from_toml(text: str) -> Any:
         return text
 
 
-def _read_key_files(layers: Mapping[str, dict[str, Any]]) -> None:
+def _read_key_files(layers: Mapping[str, dict[str, Any]], sources: _Places) -> None:
     """Take the key out of the file that a source names, where it names no key itself."""
     for origin, layer in layers.items():
         api = layer.get("api", {})
         path = api.get("key_file")
         if isinstance(path, str) and path.startswith("/") and not api.get("key"):
-            api["key"] = environment.key_in(Path(path), origin=origin)
+            api["key"] = environment.key_in(Path(path), source=sources.words(origin, "api.key_file"))
 
 
 def _openai(layers: Mapping[str, dict[str, Any]], environ: Mapping[str, str]) -> str:
@@ -209,7 +231,7 @@ class _Sources(BaseSettings):
         return tuple(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in layers)
 
 
-def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str]) -> Settings:
+def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str], sources: _Places) -> Settings:
     merged = dict(_Sources(layers=list(layers.values())).model_extra or {})
     try:
         settings = Settings.model_validate(merged)
@@ -217,7 +239,7 @@ def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str]) 
         if added := [FolderSettings(path=path) for path in folders if path not in known]:
             settings = Settings.model_validate({**dict(settings), "folders": [*settings.folders, *added]})
     except ValidationError as exc:
-        raise ConfigError("\n".join(_sentences(exc, merged, layers)), hint=_HINT) from exc
+        raise ConfigError("\n".join(_sentences(exc, merged, layers, sources)), hint=_HINT) from exc
     key = settings.api.key.get_secret_value()
     if key != (clean := key.strip().removeprefix("Bearer ").strip()):
         settings = settings.model_copy(update={"api": settings.api.model_copy(update={"key": SecretStr(clean)})})
@@ -227,27 +249,37 @@ def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str]) 
 _HINT: Final = "watcher config --example shows every key with its default"
 
 
-def _unknown(layer: Mapping[str, Any], origin: str) -> Iterator[str]:
+def _unknown(layer: Mapping[str, Any], origin: str, sources: _Places) -> Iterator[str]:
     for name, section in layer.items():
         if name not in sections():
-            yield _nearest(name, [*sections()], origin, what="section")
+            yield _nearest(name, [*sections()], sources.words(origin, name), what="section")
             continue
         tables = section if isinstance(section, list) and name == "folders" else [section]
         valid = _keys(name)
-        for number, one in enumerate(tables, 1):
+        for number, one in enumerate(tables):
+            which = f" (folder {number + 1})" if section is not one and len(tables) > 1 else ""
+            place = f"{name}.{number}" if section is not one else name
             if not isinstance(one, Mapping) or (name == "folders" and section is one):
-                which = f" (folder {number})" if section is not one and len(tables) > 1 else ""
-                right = (
-                    f"write {environment.example(name)}" if origin == "environment" else f"it has to be {table(name)}"
-                )
-                yield f"{shown(name, one)}{which} is wrong: {right} (in {origin})"
+                yield f"{shown(name, one)}{which} is wrong: {_right(name, origin)} ({sources.words(origin, place)})"
                 continue
             for key in one:
                 if key not in valid:
-                    yield _nearest(f"{name}.{key}", [f"{name}.{k}" for k in valid], origin, what="key")
+                    near = [f"{name}.{k}" for k in valid]
+                    yield _nearest(f"{name}.{key}", near, sources.words(origin, f"{place}.{key}"), which, what="key")
 
 
-def _nearest(name: str, valid: Sequence[str], origin: str, *, what: str) -> str:
+def _right(section: str, origin: str) -> str:
+    """Return how a section is given in a source."""
+    if origin == "environment":
+        return f"write {environment.example(section)}"
+    if origin == "command line":
+        if section == "folders":
+            return "folders stand behind the command, as in watcher run /srv/recordings, or in the settings file"
+        return f"write --set {section}.KEY=VALUE"
+    return f"it has to be {table(section)}"
+
+
+def _nearest(name: str, valid: Sequence[str], source: str, which: str = "", *, what: str) -> str:
     name = printable(name[:_LONGEST_NAME])
     everywhere = [f"{section}.{key}" for section in sections() for key in keys(section)]
     last = name.rpartition(".")[2]
@@ -256,11 +288,11 @@ def _nearest(name: str, valid: Sequence[str], origin: str, *, what: str) -> str:
     near = near or [full for full in everywhere if full.rpartition(".")[2] == last]
     near = near or difflib.get_close_matches(name, everywhere, n=1, cutoff=0.5)
     meant = f"; did you mean {near[0]}?" if near else ""
-    return f"there is no {what} {name} (in {origin}){meant}"
+    return f"there is no {what} {name}{which} ({source}){meant}"
 
 
 def _sentences(
-    error: ValidationError, merged: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]]
+    error: ValidationError, merged: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]], sources: _Places
 ) -> Iterator[str]:
     origins = {key: origin for origin, layer in reversed([*layers.items()]) for key in _flat(layer)}
     for where, sentence in sentences(error, merged, sections()):
@@ -272,7 +304,7 @@ def _sentences(
             ),
             "",
         )
-        yield sentence + (f" (in {origin})" if origin else "")
+        yield sentence + (f" ({sources.words(origin, where)})" if origin else "")
 
 
 def _flat(layer: Mapping[str, Any]) -> Iterator[str]:

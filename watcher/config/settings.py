@@ -201,7 +201,10 @@ class ApiSettings(_Section):
         0.0, ge=0, le=10_000_000, description="audio minutes bought per day, then hold until midnight; 0: no limit"
     )
     monthly_minutes: float = Field(
-        0.0, ge=0, description="audio minutes bought per month, then hold until the first of the next; 0: no limit"
+        0.0,
+        ge=0,
+        le=310_000_000,
+        description="audio minutes bought per month, then hold until the first of the next; 0: no limit",
     )
     price_per_minute: float = Field(
         0.0,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from watcher.config import digest
+from watcher.config import digest, files
 from watcher.config.settings import Settings
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
@@ -311,12 +311,14 @@ def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
         case _:
             return ()
     try:
-        changed = digest(Path(file).read_bytes()) != known
+        changed = digest(files.regular(Path(file), files.LARGEST_SETTINGS)) != known
     except FileNotFoundError:
         changed, refused = True, "it is not there any more"
-    except OSError:
+    except PermissionError:
         # Somebody else's, who asks about a service.
         return ()
+    except OSError as exc:
+        changed, refused = True, exc.strerror or str(exc)
     if not changed:
         return ()
     why = f" ({'; '.join(refused.splitlines())})" if refused else ""
