@@ -431,6 +431,36 @@ class TestTemporaries:
         assert all(file.exists() for file in others)
 
 
+class TestAWrongDate:
+    """A board without a battery, a typing error: the clock is a year ahead for a while."""
+
+    def test_deletes_no_answer_and_no_known_file(self, scene: Scene) -> None:
+        scene.ledger.keep("ab" * 32, "12" * 32, b"{}", seconds=600.0, model="whisper-1")
+        gone = scene.record("talk.wav")
+        gone.unlink()
+        scene.pass_days(1)
+
+        scene.clock.advance(365 * DAY)
+        scene.sweep()
+        scene.begin().step()
+        scene.clock.advance(-365 * DAY)
+        scene.pass_days(1)
+
+        assert scene.ledger.recall("ab" * 32, "12" * 32) == b"{}"
+        assert scene.knows(gone)
+
+    def test_is_believed_a_week_with_each_sweep(self, scene: Scene) -> None:
+        scene.ledger.keep("ab" * 32, "12" * 32, b"{}", seconds=600.0, model="whisper-1")
+        scene.sweep()
+        scene.clock.advance(10 * 365 * DAY)
+
+        scene.pass_days(52)
+        kept = scene.ledger.tally().answers
+        scene.pass_days(1)
+
+        assert (kept, scene.ledger.tally().answers) == (1, 0)
+
+
 class TestWhen:
     def test_it_is_due_once_a_day_whatever_restarts_come(self, scene: Scene) -> None:
         assert scene.history.due()
@@ -466,8 +496,8 @@ class TestWhen:
     def test_the_thread_sweeps_and_ends(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         path.unlink()
-        scene.sweep()
-        scene.clock.advance((KEEP + 1) * DAY)
+        scene.pass_days(KEEP)
+        scene.clock.advance(DAY)
         inspected: list[bytes] = []
 
         scene.history.start(inspect=inspected.append, on_death=lambda: None)

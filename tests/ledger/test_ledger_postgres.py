@@ -33,6 +33,7 @@ from watcher.ledger.postgres.engine import _RUNNING, Engine
 
 NAS = {"recordings": "/mnt/nas/recordings"}
 DIGEST = "ab" * 32
+DAY = 86_400.0
 
 
 @pytest.fixture
@@ -50,14 +51,16 @@ class Fleet:
         self._directory = directory
         self._stack = ExitStack()
 
-    def host(self, host: str = "one", *, place: str = "/srv/recordings", exclusive: bool = True) -> PostgresLedger:
-        """Open a host's ledger; the root ``recordings`` lies at `place` there."""
+    def host(
+        self, host: str = "one", *, place: str = "/srv/recordings", exclusive: bool = True, ahead: float = 0.0
+    ) -> PostgresLedger:
+        """Open a host's ledger; the root ``recordings`` lies at `place` there, and its clock is `ahead` by so many seconds."""
         ledger = PostgresLedger(
             self._directory / host,
             self.url,
             roots={"recordings": place} if place else {},
             exclusive=exclusive,
-            clock=self.clock.time,
+            clock=lambda: self.clock.time() + ahead,
             database_clock=(self.clock.time, self.clock.monotonic),
             grace=0,
         )
@@ -207,6 +210,16 @@ class TestOpening:
 
 
 class TestSharing:
+    def test_a_host_that_has_a_wrong_date_deletes_nobodys_answers(self, fleet: Fleet) -> None:
+        right, wrong = fleet.host("one"), fleet.host("two", ahead=366 * DAY)
+        right.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+        wrongs_now = fleet.clock.time() + 366 * DAY
+
+        assert wrong.prune_some(answers_older_than=wrongs_now - 365 * DAY) == 0
+        assert wrong.prune(answers_older_than=wrongs_now - 365 * DAY) == 0
+        assert right.recall(DIGEST, DIGEST) == b"answer"
+        assert right.prune(answers_older_than=fleet.clock.time() + 1) == 1
+
     def test_any_host_works_on_what_any_host_finds(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
         one.put([found()])

@@ -43,6 +43,8 @@ _LOOK: Final = 60.0
 _PAUSE: Final = 0.05
 #: Files looked at in a slice.
 _SLICE: Final = 200
+#: Seconds that a sweep believes to have passed since the last one at most.
+_STEP: Final = 7 * DAY
 #: Seconds that a place may be away and still come back.
 _AWAY: Final = 365 * DAY
 #: Seconds that a stop waits for the thread: it may hang in a disk that does not answer.
@@ -172,6 +174,8 @@ class History:
         self._places = Places(self._mounts) if device is None else Places(self._mounts, device=device)
         self._amnesia = amnesia
         self._swept: float | None = None
+        #: The date that the last sweep went by: see `_date`.
+        self._dated = 0.0
         #: Temporaries at the last look: what is placed is gone by the next one.
         self._noted: frozenset[bytes] = frozenset()
         self._inspect: Callable[[bytes], None] = lambda _path: None
@@ -215,7 +219,7 @@ class History:
         due = self.due()
         allocator.give_back()
         self._clear()
-        if self._places.note(self._roots(), now=self._clock()):
+        if self._places.note(self._roots(), now=self._date()):
             # At once: it may be unplugged before the next sweep.
             self._remember()
         self._forget_failures()
@@ -226,8 +230,7 @@ class History:
 
     def _forget_failures(self) -> None:
         """Forget the failures of recordings that are gone; of folders that are not watched, also where the folder is gone."""
-        self._last()
-        now, roots = self._clock(), list(self._roots())
+        now, roots = self._date(), list(self._roots())
         self._places.note(roots, now=now)
 
         def is_away(path: bytes) -> bool:
@@ -259,19 +262,18 @@ class History:
 
     def sweep(self) -> Iterator[None]:
         """Go once through everything, yielding after every few milliseconds."""
-        self._last()
-        now = self._clock()
+        now, date = self._clock(), self._date()
         keep = self._settings()
         forgotten = {"answers": 0, "files": 0, "outputs": 0}
         for slices in (
-            self._answers(keep, now, forgotten),
-            self._sources(now - keep.keep_history_days * DAY, now, forgotten),
-            self._outputs(now, forgotten),
+            self._answers(keep, date, forgotten),
+            self._sources(date - keep.keep_history_days * DAY, date, forgotten),
+            self._outputs(date, forgotten),
         ):
             yield from slices
         while self._ledger.tidy():
             yield
-        self._swept = now
+        self._swept, self._dated = now, date
         self._remember()
         if any(forgotten.values()):
             _log.info("service.tidied", **forgotten, bytes=self._ledger.size())
@@ -294,7 +296,7 @@ class History:
             gone, back, old = [], [], []
             for kept in some:
                 there = None if _is_below(kept.path, away) else stands(kept.path)
-                if kept.gone_at and (there or kept.gone_at > now):
+                if kept.gone_at and (there or kept.gone_at > self._clock()):
                     # Or noted under a wrong clock.
                     back.append(kept.path)
                 elif there is False and not kept.gone_at:
@@ -321,16 +323,30 @@ class History:
             yield
 
     def _last(self) -> float:
-        """Give when the last sweep began, from the ledger if need be, and the places with it."""
+        """Return when the last sweep began, from the ledger if need be, and read the places and the date with it."""
         if self._swept is None:
             known = self._ledger.remembered(HISTORY) or {}
             self._places.read(known.get("places"))
             swept = known.get("swept")
             self._swept = float(swept) if isinstance(swept, int | float) else 0.0
+            dated = known.get("dated")
+            self._dated = float(dated) if isinstance(dated, int | float) else self._swept
         return self._swept
 
+    def _date(self) -> float:
+        """Return the Unix time by which it is judged how old something is: at most a week after the last sweep's.
+
+        A clock that is wrong for a while (a board without a battery, a typing error in a year) would otherwise have stored
+        answers, which cost money, and known files deleted as a year old.
+        """
+        self._last()
+        now = self._clock()
+        return min(now, self._dated + _STEP) if self._dated else now
+
     def _remember(self) -> None:
-        self._ledger.remember(HISTORY, {"swept": self._swept or 0.0, "places": self._places.written()})
+        self._ledger.remember(
+            HISTORY, {"swept": self._swept or 0.0, "dated": self._dated, "places": self._places.written()}
+        )
 
     def _guarded(self) -> None:
         try:

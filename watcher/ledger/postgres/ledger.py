@@ -246,13 +246,13 @@ class PostgresLedger:
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
         """See Ledger.prune."""
-        return self._patiently(lambda: self._engine.prune(answers_older_than=answers_older_than, max_bytes=max_bytes))
+        before = answers_older_than + self._ahead()
+        return self._patiently(lambda: self._engine.prune(answers_older_than=before, max_bytes=max_bytes))
 
     def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
         """See Ledger.prune_some."""
-        return self._patiently(
-            lambda: self._engine.prune_some(answers_older_than=answers_older_than, max_bytes=max_bytes)
-        )
+        before = answers_older_than + self._ahead()
+        return self._patiently(lambda: self._engine.prune_some(answers_older_than=before, max_bytes=max_bytes))
 
     # Keeping it bounded.
 
