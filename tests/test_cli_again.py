@@ -22,10 +22,14 @@ class Models:
     def __init__(self) -> None:
         self.refused: dict[str, Reply] = {}
         self.count = 0
+        #: Called while the next request is in flight.
+        self.meanwhile: Callable[[], object] = int
 
     def __call__(self, asked: Asked) -> Reply:
         if asked.method == "GET":
             return Reply({"data": [{"id": "whisper-1"}]})
+        meanwhile, self.meanwhile = self.meanwhile, int
+        meanwhile()
         if (reply := self.refused.get(asked.form["model"])) is not None:
             return reply
         self.count += 1
@@ -189,6 +193,75 @@ def test_beside_a_running_daemon_it_queues_and_says_so(watcher: Commands, models
     assert "1 queued; the daemon (pid" in said[1]
     # Beside a daemon `once` is refused: it is no advice.
     assert [document["errors"][0]["hint"].partition(" says")[0] for document in unknown] == ["watcher status"] * 3
+
+
+# A recording that is not where it was any more when its answer comes.
+
+
+def test_a_recording_renamed_meanwhile_is_named_and_done_from_its_answer_by_the_next_batch(
+    watcher: Commands, models: Models
+) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    renamed = path.with_name("b.wav")
+    models.meanwhile = lambda: path.rename(renamed)
+
+    code, document = watcher("again", path, "--model", "large")
+    counts = watcher("status")[1]["data"]["counts"]
+    after, next_one = watcher("once", watcher.folder)
+
+    (left,), (error,) = document["data"]["left"], document["errors"]
+    assert (code, left["path"], left["reason"], document["data"]["paid_seconds"]) == (1, str(path), "gone", 0.5)
+    assert str(path) in error["message"]
+    assert "watcher once PATH" in error["hint"]
+    assert counts["done"] == 1
+    assert (after, the_only_one(next_one)["paid_seconds"]) == (0, 0.0)
+    assert text(renamed) == "Number 2 by large in any."
+    assert sorted(file.name for file in watcher.folder.iterdir()) == ["b.srt", "b.txt", "b.wav"]
+    assert watcher("status")[1]["data"]["counts"]["done"] == 1
+
+
+def test_beside_a_daemon_the_request_goes_with_a_renamed_recording_and_waits_for_a_lost_folder(
+    watcher: Commands, models: Models
+) -> None:
+    path = recording(watcher.folder / "a.wav")
+    renamed, away = path.with_name("b.wav"), watcher.folder.with_name("away")
+    with daemon(watcher.folder, state=watcher.state) as running:
+        running.await_event("job.done")
+        models.meanwhile = lambda: path.rename(renamed)
+        watcher("again", path, "--model", "large")
+        eventually(lambda: renamed.with_suffix(".txt").exists() and "large" in text(renamed))
+        running.await_event("job.done", renamed_from=str(path), model="large")
+        first = sorted(file.name for file in watcher.folder.iterdir())
+
+        models.meanwhile = lambda: watcher.folder.rename(away)
+        watcher("again", renamed, "--model", "small")
+        running.await_event("folder.lost")
+        running.await_event("job.released", path=str(renamed))
+        away.rename(watcher.folder)
+        running.await_event("job.done", model="small")
+        running.stop()
+
+    assert first == ["b.srt", "b.txt", "b.wav"]
+    assert text(renamed) == "Number 3 by small in any."
+    assert models.count == 3
+    assert watcher("status")[1]["data"]["counts"]["done"] == 1
+
+
+def test_a_file_that_vanishes_from_a_folder_meanwhile_is_named_and_counted(watcher: Commands, models: Models) -> None:
+    """As with what is still being written there, that is no failure; of a file that a person named, it is."""
+    path = recording(watcher.folder / "a.wav")
+    models.meanwhile = path.unlink
+    below, said = watcher.said("once", watcher.folder)
+    recording(path, seed=1)
+    models.meanwhile = path.unlink
+
+    code, document = watcher("once", path)
+
+    assert (below, code) == (0, 1)
+    assert "0 done, 1 gone" in said
+    assert f"{path}: left, it is not there any more: moved, renamed or deleted" in said
+    assert [(left["path"], left["reason"]) for left in document["data"]["left"]] == [(str(path), "gone")]
 
 
 # What only the trial engine has done.

@@ -10,7 +10,7 @@ from ledger_engines import ROOT, Engine, claimed, found, state
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import TRIAL_MODEL, Again, Cut, Fingerprint, Job, Outcome, Output, State
-from watcher.ledger.protocol import Content, Ledger, Record, unreadable
+from watcher.ledger.protocol import Content, Ledger, Put, Record, unreadable
 from watcher.ledger.schema import STEPS, migrate
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
@@ -34,6 +34,10 @@ def content(*, parameters: str = ASKED) -> Content:
 
 def keep(ledger: Ledger, body: bytes, *, digest: str = PIECE, parameters: str = ASKED) -> None:
     ledger.keep(digest, parameters, body, seconds=9.0, model="whisper-1")
+
+
+def claimed_nothing(ledger: Ledger) -> bool:
+    return ledger.claim("worker", lease=30) is None
 
 
 def known(ledger: Ledger, path: bytes = TALK) -> Record:
@@ -223,6 +227,46 @@ class TestNamesakes:
         job = done(ledger)
 
         assert ledger.namesakes(replace(job, path=ROOT + b"/renamed.wav", content=SOUND)) == []
+
+
+class TestDroppedRequest:
+    """A request outlives that its recording is not to be found for a while, or has another name."""
+
+    def test_it_is_carried_out_once_the_recording_is_found_again(self, engine: Engine, ledger: Ledger) -> None:
+        done(ledger, inode=5)
+        ledger.queue_again([TALK], WISH)
+        job = claimed(ledger)
+        ledger.drop(job)
+        held, between = ledger.holds(job), known(ledger)
+        ledger.close()
+
+        again = engine.open()
+        put = again.put([found(inode=5)])
+
+        assert (held, between.state, between.outcome is not None) == (False, State.DONE, True)
+        assert put == [Put.QUEUED]
+        assert (claimed(again).again, claimed_nothing(again)) == (WISH, True)
+
+    @pytest.mark.parametrize("found_before", [False, True])
+    def test_it_goes_with_the_same_file_under_another_name(self, ledger: Ledger, *, found_before: bool) -> None:
+        done(ledger, inode=5)
+        ledger.queue_again([TALK], WISH)
+        job = claimed(ledger)
+        renamed = ROOT + b"/renamed.wav"
+        if found_before:
+            ledger.put([found("renamed.wav", inode=5)])
+            ledger.done(claimed(ledger), Outcome(content=SOUND))
+
+        ledger.drop(job)
+        if not found_before:
+            ledger.put([found("renamed.wav", inode=5)])
+        heir = claimed(ledger)
+        former = [record.path for record in ledger.namesakes(heir)]
+        ledger.done(heir, Outcome(content=SOUND, renamed_from=TALK))
+
+        assert (heir.path, heir.again, heir.content, former) == (renamed, WISH, SOUND, [TALK])
+        assert ledger.lookup(TALK) is None
+        assert ledger.counts()[State.DONE] == 1
 
 
 class TestOutputsBelow:

@@ -12,6 +12,7 @@ from watcher.cli.main import INTERRUPTED
 from watcher.cli.options import configured, show, surroundings
 from watcher.cli.run import engine_settings
 from watcher.config import Config
+from watcher.errors import ChangedError, GoneError
 from watcher.folders import Left
 from watcher.log import printable
 from watcher.report import Problem, Result
@@ -187,18 +188,23 @@ def why_left(left: Left) -> str:
 
 
 def _left_hint(left: Left) -> str:
-    return UNWATCHED.get(left.reason, "")
+    return _LEFT_HINTS.get(left.reason) or UNWATCHED.get(left.reason, "")
 
 
 _LEFT: Final = {
-    "changed": "it changed",
+    ChangedError.code: "it changed",
     "device": "it is a device, no file",
     "directory": "it is a folder, no file",
     "excluded": "it is excluded",
     "fifo": "it is a pipe, no file",
+    GoneError.code: "it is not there any more: moved, renamed or deleted",
     "lost": "it is out of reach",
     "socket": "it is a socket, no file",
     "symlink": "it is a symbolic link",
+}
+_LEFT_HINTS: Final = {
+    ChangedError.code: "watcher once PATH takes it as it is now",
+    GoneError.code: "watcher once PATH, with the name that it has now; answers that came are kept, and not paid for again",
 }
 #: So many files that look like recordings are named.
 _NAMED: Final = 5
@@ -216,10 +222,12 @@ def _passed_over(batch: Batch) -> list[str]:
 
 
 def _rest(batch: Batch) -> list[tuple[int, str]]:
+    gone = sum(left.reason == GoneError.code for left in batch.left)
     return [
         (len(batch.failed), "failed"),
         (len(batch.known), "done before"),
-        (len(batch.left), "left"),
+        (len(batch.left) - gone, "left"),
+        (gone, "gone"),
         (batch.queued, "still queued"),
         (batch.given_up, "requests given up" if batch.given_up > 1 else "request given up"),
     ]

@@ -36,7 +36,7 @@ class Left:
 
     path: bytes
     #: A `settle.Reason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …;
-    #: "lost" for a folder whose mount hangs.
+    #: "lost" for a folder whose mount hangs; "changed" and "gone" for a file to which that happened while it was worked on.
     reason: str
     detail: str = ""
     #: A person named it.

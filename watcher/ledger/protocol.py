@@ -170,7 +170,7 @@ class Ledger(Protocol):
         """Queue what is new or changed, all in one transaction; the answers are in the order given.
 
         A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised; what was asked for
-        (`queue_again`) is forgotten if it had failed. The same
+        (`queue_again`) is forgotten if it had failed. What was dropped before a request was carried out counts as not known. The same
         content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
         is not compared. Cheap: what power loss takes, the scan at the next start finds again.
         """
@@ -235,7 +235,11 @@ class Ledger(Protocol):
         """Drop a source that is gone, or must be inspected and found again; its answers and outputs stay known. Cheap."""
 
     def drop(self, job: Job) -> None:
-        """Forget a job's source, if the job is still under this claim. LeaseLostError. Cheap."""
+        """Forget a job's source, if the job is still under this claim. LeaseLostError. Cheap.
+
+        One that a person asked for (`Job.again`) stays known as done, and the request with it: it is carried out once a file
+        is found (`put`) under the path, or the same file, by inode and stamp, under another one. Durable then.
+        """
 
     def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
         """Note a new fingerprint for unchanged content. LeaseLostError. Cheap."""

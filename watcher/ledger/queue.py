@@ -148,6 +148,9 @@ class Queue(Waiting):
 
     def drop(self, job: Job) -> None:
         """See Ledger.drop."""
+        if job.again is not None:
+            self._drop_and_keep_request(job)
+            return
         with self._database.transaction(durable=False) as connection:
             held(connection, _DROP, job)
         self._concluded()
@@ -221,6 +224,19 @@ class Queue(Waiting):
                 else:
                     connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
 
+    def _drop_and_keep_request(self, job: Job) -> None:
+        """Keep what a person asked for with the same file under another name, else until it is found again."""
+        now = self._clock()
+        with self._database.transaction() as connection:
+            held(connection, _AWAIT, job, now=now)
+            values = {"id": job.id, "now": now, "path": job.path, **_stat(job.fingerprint)}
+            handed_over = connection.execute(_HAND_OVER, values).rowcount
+            if handed_over:
+                connection.execute("UPDATE sources SET again = '' WHERE id = ?", (job.id,))
+        self._concluded()
+        if handed_over:
+            self._offer()
+
     # Within a transaction.
 
     def _left_running(self, connection: Connection) -> list[Row]:
@@ -271,14 +287,23 @@ CRASHED: Final = JobError(
 
 _KNOWN: Final = "SELECT id, root, size, mtime_ns, inode FROM sources WHERE path = ?"
 REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
+# A file that was renamed before a person's request was carried out (`_AWAIT`) comes with the request.
 _QUEUE: Final = """
 INSERT INTO sources (
-    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content
+    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content,
+    again
 ) VALUES (
     :path, :root, :size, :mtime_ns, :inode, :backlog, :small, :suspect, :seconds, 'ready', :now, :now, :now,
     coalesce((
         SELECT content FROM sources
-        WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size = :size AND mtime_ns = :mtime_ns
+        WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size)
+        AND mtime_ns = :mtime_ns
+        LIMIT 1
+    ), ''),
+    coalesce((
+        SELECT again FROM sources
+        WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size = -1 - :size
+        AND mtime_ns = :mtime_ns AND again <> ''
         LIMIT 1
     ), '')
 )
@@ -331,7 +356,8 @@ UPDATE sources SET
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
 # No file has this fingerprint, so one that comes under the path again is taken for what it is: another one.
-_MOVED_AWAY: Final = "UPDATE sources SET size = -1, mtime_ns = 0, inode = 0 WHERE id = ?"
+MOVED_SIZE: Final = -1
+_MOVED_AWAY: Final = f"UPDATE sources SET size = {MOVED_SIZE}, mtime_ns = 0, inode = 0 WHERE id = ?"  # noqa: S608 - our own number
 # Should it be called so again, it is new.
 _RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state = 'done'"
 _FAIL: Final = """
@@ -345,6 +371,26 @@ UPDATE sources SET
     state = :state, run_at = :run_at, updated_at = :now, attempts = attempts - :given_back,
     reason = :reason, message = :message, hint = :hint
 WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+# Done before, and asked for once more, but not to be found now. No file has a negative size, so whatever is found under the
+# path is queued, and the request with it; and the rest of the fingerprint tells a file that was renamed.
+_AWAIT: Final = """
+UPDATE sources SET
+    state = 'done', size = -1 - size, fence = fence + 1, alone = 0, crashes = 0, reached = 0, updated_at = :now
+WHERE id = :id AND fence = :fence AND state = 'running'
+"""
+# The file is known under another name already, and may be worked on there as if nobody had asked.
+_HAND_OVER: Final = """
+UPDATE sources SET
+    state = 'ready', attempts = 0, fence = fence + 1, backlog = 0, run_at = :now, queued_at = :now, updated_at = :now,
+    piece = 0, pieces = 0, seconds_done = 0, reason = '', message = '', hint = '',
+    again = (SELECT former.again FROM sources AS former WHERE former.id = :id),
+    content = (SELECT former.content FROM sources AS former WHERE former.id = :id)
+WHERE id = (
+    SELECT min(other.id) FROM sources AS other
+    WHERE other.inode <> 0 AND other.inode = :inode AND other.size = :size AND other.mtime_ns = :mtime_ns
+    AND other.path <> :path AND other.again = '' AND other.state <> 'failed'
+)
 """
 _DROP: Final = "DELETE FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
 _REFRESH: Final = """
@@ -416,7 +462,7 @@ def _put(connection: Connection, found: Found, now: float) -> Put:
     # An inode of 0 says nothing: the file system came to be mounted another way.
     if (size, mtime_ns) != (new.size, new.mtime_ns) or (inode and new.inode and inode != rows.signed(new.inode)):
         connection.execute(REQUEUE, columns(found, now))
-        return Put.CHANGED
+        return Put.QUEUED if size < MOVED_SIZE else Put.CHANGED
     if root != found.root:
         connection.execute(REROOT, (found.root, id_))
     return Put.KNOWN

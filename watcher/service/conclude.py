@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -41,12 +41,16 @@ class Conclusions:
         self._hooked = hooked
         self._told_done: Callable[[tuple[Job, Outcome]], None] = lambda _result: None
         self._told_failed: Callable[[tuple[bytes, JobError]], None] = lambda _result: None
+        self._told_dropped: Callable[[tuple[bytes, JobError]], None] = lambda _result: None
 
     def listen(
-        self, done: Callable[[tuple[Job, Outcome]], None], failed: Callable[[tuple[bytes, JobError]], None]
+        self,
+        done: Callable[[tuple[Job, Outcome]], None],
+        failed: Callable[[tuple[bytes, JobError]], None],
+        dropped: Callable[[tuple[bytes, JobError]], None],
     ) -> None:
         """Have every result told, too; from the workers' threads."""
-        self._told_done, self._told_failed = done, failed
+        self._told_done, self._told_failed, self._told_dropped = done, failed, dropped
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
         """Conclude a finished job: its note says what a person must know, or goes; the hook is entered, the files move."""
@@ -108,10 +112,12 @@ class Conclusions:
         self._told_failed((job.path, error))
 
     def dropped(self, job: Job, error: JobError) -> None:
-        """Have a changed source inspected again; one that is gone is forgotten."""
+        """Have a changed source inspected again; one that is gone is forgotten, unless a person asked for it."""
         event = "file.changed" if isinstance(error, ChangedError) else "job.released"
-        _log.info(event, reason=error.reason, message=error.message)
+        say, facts = (_log.info, {}) if job.again is None else (_log.warning, {"hint": _REQUEST_KEPT})
+        say(event, reason=error.reason, message=error.message, **facts)
         self._inspect(job.path)
+        self._told_dropped((job.path, error))
 
     def _note(self, job: Job, error: JobError) -> None:
         try:
@@ -131,6 +137,9 @@ class Conclusions:
             {"event": event, "job": job.id, "path": _text(job.path), "root": _text(job.root), **facts},
             ensure_ascii=False,
         )
+
+
+_REQUEST_KEPT: Final = "it was asked for once more: that is done when it is found again; answers that came are kept"
 
 
 def _note_failed(problem: JobError, what: str) -> None:

@@ -119,7 +119,7 @@ def once(
             # Whoever runs a batch wants to hear of a full disk, not to sit before it.
             waits=False,
         )
-        run = _Run(house, show)
+        run = _Run(house, show, named={*again, *(os.fsencode(path) for _, path in places.files)})
         run.batch.again.extend(again)
         began = time.monotonic()
         try:
@@ -153,21 +153,23 @@ def _catch_up(house: House) -> None:
 class _Run:
     """The batch on its way."""
 
-    def __init__(self, house: House, show: Callable[[Progress], None]) -> None:
+    def __init__(self, house: House, show: Callable[[Progress], None], *, named: Collection[bytes]) -> None:
+        """`named`: files that a person named."""
         self.batch = Batch()
         self._house = house
+        self._named = named
         self._show = show
         self._found = threading.Event()
         self._idle_since = time.monotonic()
         self._concluded = 0
         #: The signals that ended it.
         self._asked: Sequence[signal.Signals] = ()
-        house.conclusions.listen(self.batch.done.append, self.batch.failed.append)
+        house.conclusions.listen(self.batch.done.append, self.batch.failed.append, self._dropped)
 
     def work(self, places: "_Places", signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
         house = self._house
-        house.start(inspect=self._dropped)
+        house.start(inspect=lambda _path: None)
         self._start_finder(places)
         while house.error is None:
             if self._is_interrupted(signals, _TICK):
@@ -202,10 +204,10 @@ class _Run:
         self.batch.left_behind = (*late, *house.left_hanging)
         self.batch.stuck = () if ending.in_haste else tuple(late)
 
-    def _dropped(self, path: bytes) -> None:
-        """Tell of a file that changed while it was worked on: the next run finds it anew."""
-        if os.path.lexists(path):
-            self.batch.left.append(Left(path, "changed", "while it was worked on"))
+    def _dropped(self, dropped: tuple[bytes, JobError]) -> None:
+        """Tell of a file that changed, or went, while it was worked on: the next run finds it anew."""
+        path, error = dropped
+        self.batch.left.append(Left(path, error.reason, "while it was worked on", named=path in self._named))
 
     def _start_finder(self, places: "_Places") -> None:
         self._finder_began = time.monotonic()

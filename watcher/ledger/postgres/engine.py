@@ -23,7 +23,7 @@ from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import Listener
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.protocol import Put, Record
-from watcher.ledger.queue import CRASHED, CRASHES, REQUEUE, REROOT, SKIP, Queue, columns
+from watcher.ledger.queue import CRASHED, CRASHES, MOVED_SIZE, REQUEUE, REROOT, SKIP, Queue, columns
 from watcher.ledger.retention import Retention
 from watcher.ledger.waiting import LONGEST_DELAY
 
@@ -355,7 +355,9 @@ def _put(connection: Connection, found: list[Found], now: float) -> list[Put]:
         moved = [one for one in left if one.path in known and known[one.path][1] != one.root and one not in changed]
         if changed:
             connection.executemany(REQUEUE, [columns(one, now) for one in changed])
-            answers.update(dict.fromkeys((one.path for one in changed), Put.CHANGED))
+            answers.update(
+                (one.path, Put.QUEUED if known[one.path][2] < MOVED_SIZE else Put.CHANGED) for one in changed
+            )
         if moved:
             connection.executemany(REROOT, [(one.root, known[one.path][0]) for one in moved])
         # Known, and forgotten by another host a moment later: new.
@@ -390,7 +392,8 @@ ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
 """
 _ENTER: Final = """
 INSERT INTO sources (
-    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content
+    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content,
+    again
 )
 SELECT
     found.path, found.root, found.size, found.mtime_ns, found.inode, found.backlog, found.small, found.suspect,
@@ -398,7 +401,14 @@ SELECT
     coalesce((
         SELECT done.content FROM sources AS done
         WHERE done.state = 'done' AND done.inode <> 0 AND done.content <> ''
-        AND done.inode = found.inode AND done.size = found.size AND done.mtime_ns = found.mtime_ns
+        AND done.inode = found.inode AND done.size IN (found.size, -1 - found.size) AND done.mtime_ns = found.mtime_ns
+        LIMIT 1
+    ), ''),
+    coalesce((
+        SELECT done.again FROM sources AS done
+        WHERE done.state = 'done' AND done.inode <> 0 AND done.content <> ''
+        AND done.inode = found.inode AND done.size = -1 - found.size AND done.mtime_ns = found.mtime_ns
+        AND done.again <> ''
         LIMIT 1
     ), '')
 FROM unnest(
