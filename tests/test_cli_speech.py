@@ -149,7 +149,7 @@ def test_once_at_a_terminal_tells_each_failure_and_each_hint_once(tmp_path: Path
     assert " ".join(said.split()).count("This file cannot be read as sound") == 1
     assert summary.count("set the right key") == 1
     assert "OPENAI_API_KEY is set and not used: it is sent to api.openai.com alone" in summary
-    assert "asks once" not in summary
+    assert "next try" not in summary
 
 
 def at_a_terminal(*arguments: str | Path, environ: dict[str, str]) -> tuple[int, str]:

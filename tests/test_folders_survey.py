@@ -71,7 +71,8 @@ def test_a_backlog_is_counted_before_anything_is_queued(base: Path, begin: Begin
     order = [event["event"] for event in log.events if event["event"] in ("folder.backlog", "file.queued")]
     assert order == ["folder.backlog", "file.queued", "file.queued", "file.queued"]
     [event] = log.seen("folder.backlog")
-    assert (event["files"], event["hours"], event["untimed"], event["left_alone"]) == (3, 0.03, 1, False)
+    assert (event["files"], event["hours"], event["untimed"], event["left_alone"]) == (3, 0.025, 1, False)
+    assert event["seconds"] == 90.0
     assert event["bytes"] == len(wave(16_000 * 60)) + len(wave(16_000 * 30)) + 1000
     assert {event["backlog"] for event in log.seen("file.queued")} == {True}
 

@@ -17,17 +17,17 @@ def test_a_held_gate_says_since_when_why_and_what_to_do() -> None:
 
     assert state.fact == f"held since {moments[0]}: the server refuses the key"
     if time.strftime("%d") == time.strftime("%d", time.localtime(now + 60)):
-        assert state.sentence == f"{state.fact}; check api.key; asks once at {moments[1]}"
+        assert state.sentence == f"{state.fact}; check api.key; next try at {moments[1]}"
 
 
 def test_a_probe_whose_moment_is_over_waits_for_a_file() -> None:
     state = GateState(Status.HELD, 0.0, "key", "no", next_probe=time.time() - 1)
 
-    assert state.sentence.endswith(": no; asks once with the next file")
+    assert state.sentence.endswith(": no; next try with the next file")
 
 
 def test_a_probing_gate_says_so() -> None:
-    assert GateState(Status.PROBING, 0.0, "key", "no", "", next_probe=0.0).sentence.endswith(": no; asking once now")
+    assert GateState(Status.PROBING, 0.0, "key", "no", "", next_probe=0.0).sentence.endswith(": no; trying now")
 
 
 def test_a_paused_gate_says_until_when() -> None:

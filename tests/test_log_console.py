@@ -60,6 +60,29 @@ def test_a_recording_is_named_by_its_name(name: str, keys: dict[str, Any], said:
     assert shown(name, path=PATH, **keys) == said
 
 
+@pytest.mark.parametrize(
+    ("files", "seconds", "untimed", "said"),
+    [
+        (1, 10.0, 0, "1 recording, 10 s"),
+        (2, 0.4, 1, "2 recordings, 0.4 s and 1 of unknown length"),
+        (3, 0.0, 3, "3 recordings of unknown length"),
+        (40, 7500.0, 0, "40 recordings, 2 h 05 min"),
+    ],
+)
+def test_what_is_there_at_the_first_start_is_told_with_its_true_length(
+    files: int, seconds: float, untimed: int, said: str
+) -> None:
+    keys = {
+        "files": files,
+        "hours": round(seconds / 3600, 3),
+        "seconds": seconds,
+        "untimed": untimed,
+        "left_alone": False,
+    }
+
+    assert shown("folder.backlog", path=b"/srv/in", **keys) == f"found: /srv/in ({said})"
+
+
 def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy() -> None:
     trouble: dict[str, Any] = {"path": PATH, "reason": "undecodable", "message": "it is no sound", "hint": "play it"}
 
@@ -67,7 +90,7 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
         f"failed: {PATH.decode()}: it is no sound -> play it"
     )
     assert shown("job.retry", level="warning", retry_in=4.2, **trouble) == (
-        f"will be tried again: {PATH.decode()} (in 4 s): it is no sound -> play it"
+        f"will be tried again: {PATH.decode()} (next try in 4 s): it is no sound -> play it"
     )
     assert shown("folder.degraded", level="warning", path=b"/srv", reason="overflow", hint="raise it") == (
         "warning: a folder can only be watched with limits: /srv (overflow) -> raise it"
@@ -109,7 +132,14 @@ def test_what_was_done_before_is_not_said_to_be_transcribed() -> None:
 
 def test_what_a_trial_made_is_named_with_its_cost_before_it_is_bought() -> None:
     def trials(**cost: float) -> str:
-        keys: dict[str, Any] = {"files": 12, "hours": 1.5, "model": "whisper-1", "hint": "stop now", **cost}
+        keys: dict[str, Any] = {
+            "files": 12,
+            "hours": 1.5,
+            "seconds": 5400.0,
+            "model": "whisper-1",
+            "hint": "stop now",
+            **cost,
+        }
         return shown("service.trials", level="warning", **keys)
 
     words = "warning: what only the trial engine has transcribed is transcribed again (12 recordings, 1 h 30 min, "

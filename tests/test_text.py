@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import watcher
-from watcher.text import MOST_MARKS, joined, nfc, nfkc, share, stream_safe, unescaped
+from watcher.text import MOST_MARKS, hours, joined, nfc, nfkc, share, stream_safe, unescaped
 
 #: Names of files are as short as a file system wants them, and have to stay what they are.
 NORMALIZES = {"text.py", "spelling.py"}
@@ -93,3 +93,10 @@ def test_a_clause_goes_on_behind_a_semicolon_and_a_sentence_behind_its_full_stop
 )
 def test_a_part_that_is_all_but_some_tenths_is_written_as_the_whole(part: float, whole: float, said: str) -> None:
     assert share(part, whole) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0, "0 s"), (0.02, "0.1 s"), (0.44, "0.4 s"), (10.2, "10 s"), (3720.0, "1 h 02 min")]
+)
+def test_only_nothing_is_written_as_nothing(seconds: float, said: str) -> None:
+    assert hours(seconds) == said

@@ -57,8 +57,10 @@ def counted(number: int, word: str, plural: str = "") -> str:
 
 
 def hours(seconds: float) -> str:
-    """Write seconds of audio as people say them: 42 s, 3 min 20 s, 2 h 05 min."""
+    """Write seconds of audio as people say them: 0.4 s, 42 s, 3 min 20 s, 2 h 05 min. Only nothing is 0 s."""
     whole = round(seconds)
+    if not whole and seconds > 0:
+        return f"{max(seconds, 0.1):.1f} s"
     full, minutes = whole // 3600, whole % 3600 // 60
     if full:
         return f"{full} h {minutes:02} min"

@@ -54,7 +54,8 @@ class _Survey:
                 path=os.fsdecode(self._root.path),
                 files=self._files,
                 bytes=self._bytes,
-                hours=round(self._seconds / 3600, 2),
+                hours=round(self._seconds / 3600, 3),
+                seconds=round(self._seconds, 3),
                 untimed=self._untimed,
                 left_alone=not self._root.folder.backlog,
             )

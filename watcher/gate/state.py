@@ -97,12 +97,12 @@ class GateState:
 
     def _next(self, until: str) -> str:
         if self.status is Status.PROBING:
-            return "asking once now"
+            return "trying now"
         if not until or self.reason == "budget":
             return until and f"goes on at {until}"
         # A moment that is over is no news: it waits for a file to ask with.
         due = self.next_probe is not None and self.next_probe <= time.time()
-        return "asks once with the next file" if due else f"asks once at {until}"
+        return "next try with the next file" if due else f"next try at {until}"
 
 
 def facts(state: GateState) -> dict[str, Any]:

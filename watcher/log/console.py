@@ -136,16 +136,18 @@ def _done(event: Mapping[str, Any]) -> _Facts:
 
 def _trials(event: Mapping[str, Any]) -> _Facts:
     count = int(event.get("files") or 0)
-    parts = [f"{count} recording{'s' if count > 1 else ''}", hours(float(event.get("hours") or 0.0) * 3600)]
+    parts = [f"{count} recording{'s' if count > 1 else ''}", hours(float(event.get("seconds") or 0.0))]
     parts += [f"for {event['cost']:.4g}"] if event.get("cost") is not None else []
-    return f"{', '.join(parts)}, by {event.get('model')}", frozenset({"files", "hours", "cost", "model"})
+    return f"{', '.join(parts)}, by {event.get('model')}", frozenset({"files", "hours", "seconds", "cost", "model"})
 
 
 def _backlog(event: Mapping[str, Any]) -> _Facts:
     alone = ", left alone" if event.get("left_alone") else ""
-    untimed = f" and {event['untimed']} of unknown length" if event.get("untimed") else ""
-    count = f"{counted(int(event.get('files') or 0), 'recording')}, {hours(float(event.get('hours') or 0.0) * 3600)}"
-    return f"{count}{untimed}{alone}", frozenset({"files", "hours", "untimed", "left_alone"})
+    files, untimed = int(event.get("files") or 0), int(event.get("untimed") or 0)
+    timed = [hours(float(event.get("seconds") or 0.0))] if files > untimed else []
+    parts = [*timed, *([f"{untimed} of unknown length" if timed else "of unknown length"] if untimed else [])]
+    count = counted(files, "recording") + (", " if timed else " ")
+    return f"{count}{' and '.join(parts)}{alone}", frozenset({"files", "hours", "seconds", "untimed", "left_alone"})
 
 
 def _starting(event: Mapping[str, Any]) -> _Facts:
@@ -190,7 +192,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "job.started": _keys(),
     "job.done": _done,
     "job.failed": _keys(),
-    "job.retry": lambda event: (f"in {float(event.get('retry_in') or 0.0):.0f} s", frozenset({"retry_in"})),
+    "job.retry": lambda event: (f"next try in {float(event.get('retry_in') or 0.0):.0f} s", frozenset({"retry_in"})),
     "job.released": _keys(),
     "job.crashed": _keys(),
     "gate.paused": _at("until", "until"),

@@ -536,7 +536,7 @@ def awaited(wait: Wait, now: float) -> str:
     until = ""
     if wait.until is not None and wait.until > now:
         left = _span(wait.until - now)
-        until = f" (taken in {left} unless it changes)" if wait.state == "incoming" else f" (again in {left})"
+        until = f" (taken in {left} unless it changes)" if wait.state == "incoming" else f" (next try in {left})"
     lines = [f"{wait.path}{until}", f"  {wait.message}"]
     return "\n".join([*lines, f"  -> {wait.hint}"] if wait.hint else lines)
 

@@ -52,6 +52,7 @@ def queue_trials(
         "service.trials",
         files=len(seconds_of),
         hours=round(seconds / 3600, 4),
+        seconds=round(seconds, 3),
         **cost,
         model=model,
         hint="stop now if that is not wanted (Ctrl-C, or systemctl stop watcher)",
