@@ -179,6 +179,7 @@ def test_beside_a_running_daemon_it_queues_and_says_so(watcher: Commands, models
     path = recording(watcher.folder / "a.wav")
     with daemon(watcher.folder, state=watcher.state) as running:
         running.await_event("job.done")
+        (watcher.folder / "new.wav").touch()
 
         code, document = watcher("again", path, "--model", "large")
         running.await_event("job.done", model="large")

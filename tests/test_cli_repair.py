@@ -66,6 +66,7 @@ def test_a_command_with_nothing_to_do_says_why_and_which_other_was_probably_mean
     watcher: Commands, command: str, name: str, meant: str
 ) -> None:
     folder = os.fsencode(watcher.folder)
+    (watcher.folder / "unknown.wav").touch()
     with watcher.ledger() as ledger:
         failed(ledger, watcher.folder, "bad.wav")
         ledger.put([Found(folder, folder + b"/done.wav", Fingerprint(1, 2))])
@@ -81,6 +82,17 @@ def test_a_command_with_nothing_to_do_says_why_and_which_other_was_probably_mean
     assert (code, problem["code"]) == (1, "unknown")
     assert problem["message"].startswith(f"{watcher.folder / name}: nothing to do")
     assert meant in problem["hint"]
+
+
+def test_a_name_of_nothing_is_not_given_to_another_command(watcher: Commands) -> None:
+    with watcher.ledger():
+        pass
+
+    for command in ("again", "retry", "render"):
+        code, document = watcher(command, watcher.folder / "nope.flac")
+        ((problem,),) = [document["errors"]]
+        assert (code, problem["message"]) == (1, f"there is no file {watcher.folder / 'nope.flac'}")
+        assert problem["hint"] == "check the name"
 
 
 def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Commands) -> None:

@@ -72,7 +72,7 @@ def test_a_recording_is_named_by_its_name(name: str, keys: dict[str, Any], said:
 def test_what_is_there_at_the_first_start_is_told_with_its_true_length(
     files: int, seconds: float, untimed: int, said: str
 ) -> None:
-    keys = {
+    keys: dict[str, Any] = {
         "files": files,
         "hours": round(seconds / 3600, 3),
         "seconds": seconds,

@@ -24,6 +24,8 @@ class Named:
     #: The paths under which the ledger may know it, best first.
     names: tuple[bytes, ...]
     is_folder: bool
+    #: Something is there, under the name that was given.
+    exists: bool
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[Record]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
@@ -49,10 +51,14 @@ class Named:
 def named(settings: Settings, path: bytes) -> Named:
     """Look what a person named. Raises ConfigError where its mount hangs."""
     try:
-        is_folder = reach.ask(path, partial(os.path.isdir, path), seconds=reach.PATIENT_SECONDS)
+        is_folder, exists = reach.ask(path, partial(_look, path), seconds=reach.PATIENT_SECONDS)
     except reach.SilentError as exc:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
-    return Named(spellings(settings, path), is_folder)
+    return Named(spellings(settings, path), is_folder, exists)
+
+
+def _look(path: bytes) -> tuple[bool, bool]:
+    return os.path.isdir(path), os.path.lexists(path)  # noqa: PTH112 - bytes
 
 
 def place_of(record: Record) -> bytes:
