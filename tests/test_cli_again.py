@@ -196,6 +196,18 @@ def test_beside_a_running_daemon_it_queues_and_says_so(watcher: Commands, models
     assert [document["errors"][0]["hint"].partition(" says")[0] for document in unknown] == ["watcher status"] * 3
 
 
+def test_beside_a_daemon_that_stops_it_names_the_next_start(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    with watcher.ledger() as daemon_of_ours:
+        daemon_of_ours.remember("service", {"pid": os.getpid(), "stopping": 0.0})
+
+        code, said = watcher.said("again", path)
+
+    assert code == 0
+    assert f"1 queued; the daemon (pid {os.getpid()}) is stopping: the next start transcribes them once more" in said
+
+
 # A recording that is not where it was any more when its answer comes.
 
 

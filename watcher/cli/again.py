@@ -19,6 +19,7 @@ from watcher.log import printable
 from watcher.report import Problem, Result
 from watcher.service import Batch
 from watcher.service.again import ask_again
+from watcher.service.house import SERVICE
 from watcher.service.named import is_there, named, place_of
 from watcher.service.plan import endpoint_of, plan
 
@@ -45,12 +46,13 @@ def again(
         records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
         queued = ask_again(ledger, records, wish) if records else []
         waiting = ledger.counts()
+        # It may have ended, or begun to, until they were queued.
+        pid = holder(loaded.state_directory)
+        worker = _worker(ledger, pid)
     if queued and pid is None:
         return run_and_show("again", loaded, (), again=queued, problems=problems, as_json=as_json)
     batch = Batch(again=queued, queued=waiting[State.READY] + waiting[State.DELAYED])
-    text = "\n".join(
-        [*map(printable, queued), f"{len(queued)} queued; the daemon (pid {pid}) transcribes them once more"]
-    )
+    text = "\n".join([*map(printable, queued), f"{len(queued)} queued; {worker} transcribes them once more"])
     result = Result(
         "again",
         data=document(batch),
@@ -81,6 +83,14 @@ def _finished(
         ]
         finished |= {record.id: record for record in there}
     return list(finished.values()), problems
+
+
+def _worker(ledger: Ledger, pid: int | None) -> str:
+    """Return who works on what was queued beside the daemon with this process id."""
+    facts = ledger.remembered(SERVICE) or {}
+    if facts.get("pid") == pid and "stopping" in facts:
+        return f"the daemon (pid {pid}) is stopping: the next start"
+    return f"the daemon (pid {pid})"
 
 
 def _model(loaded: Config, model: str) -> str:
