@@ -1,10 +1,16 @@
 """A batch looks at what a person did since the last one: notes and outputs deleted, recordings moved by the settings."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_scene import Commands, commands, configured, moved_away
+from test_service import recording
+
+from watcher.service.history import History
 
 
 @pytest.fixture
@@ -46,3 +52,19 @@ def test_a_recording_that_the_settings_moved_away_is_done_and_not_changed(
     assert second[1]["data"]["known"] == [str(moved)]
     assert {path: path.read_bytes() for path in moved.parent.iterdir()} == texts
     assert len(watcher.server.asked) == 1
+
+
+def test_ctrl_c_ends_a_batch_that_only_tidies_up(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hang(_history: History, *, seconds: float) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        over.wait(6 * seconds)
+
+    monkeypatch.setattr(History, "catch_up", hang)
+    recording(watcher.folder / "a.wav")
+
+    code, document = watcher("once", watcher.folder)
+    over.set()
+
+    assert (code, len(document["data"]["done"])) == (130, 1)

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -125,7 +126,7 @@ def once(
         try:
             run.work(places, signals)
             if not run.batch.interrupted and house.error is None:
-                _catch_up(house)
+                run.catch_up(signals)
         finally:
             run.end(config.settings.service.drain_seconds, signals)
             if run.batch.left_behind and (sys.exception() is not None or house.error is not None):
@@ -142,12 +143,6 @@ def once(
     run.batch.queued = counts[State.READY] + counts[State.DELAYED]
     run.batch.seconds = time.monotonic() - began
     return run.batch
-
-
-def _catch_up(house: House) -> None:
-    """Forget what is gone, if that is due; a mount that begins to hang meanwhile is not waited for."""
-    with suppress(reach.SilentError):
-        reach.ask(b"history", partial(house.history.catch_up, seconds=_SWEEP), seconds=2 * _SWEEP)
 
 
 class _Run:
@@ -185,6 +180,25 @@ class _Run:
         while house.error is None and not house.errands.over.is_set():
             if self._is_interrupted(signals, _TICK / 4):
                 return
+
+    def catch_up(self, signals: Signals) -> None:
+        """Forget what is gone, if that is due; neither a mount that begins to hang nor a person who ends it is kept waiting."""
+        swept: Future[None] = Future()
+
+        def sweep() -> None:
+            try:
+                self._house.history.catch_up(seconds=_SWEEP)
+            except BaseException as error:  # noqa: BLE001 - the thread's boundary: it is raised below
+                swept.set_exception(error)
+            else:
+                swept.set_result(None)
+
+        reach.poke(b"history", sweep)
+        until = time.monotonic() + 2 * _SWEEP
+        while not swept.done():
+            if self._is_interrupted(signals, _TICK / 4) or time.monotonic() > until:
+                return
+        swept.result()
 
     def _is_interrupted(self, signals: Signals, seconds: float) -> bool:
         self._asked = signals.wait(seconds)
