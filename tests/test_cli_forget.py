@@ -51,6 +51,22 @@ def test_it_says_to_people_what_it_removed_below_a_folder(watcher: Commands) -> 
     assert "the recording is still there" in said
 
 
+def test_it_says_what_the_next_batch_makes_of_a_recording_that_is_still_there(watcher: Commands) -> None:
+    """With all its outputs it is done, whoever made them; without one of them it is new."""
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    _, with_outputs = watcher.said("forget", path)
+    _, document = watcher("once", path)
+    path.with_suffix(".srt").unlink()
+    _, without = watcher.said("forget", path)
+    _, anew = watcher("once", path)
+
+    assert "the next start or batch counts it as done" in with_outputs
+    assert [done["adopted"] for done in document["data"]["done"]] == [True]
+    assert "is a new one to the next start or batch" in without
+    assert anew["data"]["paid_seconds"] == 0.5
+
+
 def test_a_recording_whose_history_has_ended_is_known_by_its_sound(watcher: Commands) -> None:
     path = recording(watcher.folder / "a.wav")
     watcher("once", path)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_recovered
 from watcher.cli.options import configured, show
 from watcher.errors import JobError
-from watcher.job import State
+from watcher.job import Job, State
 from watcher.ledger import Ledger
 from watcher.ledger.protocol import Record
 from watcher.log import printable
 from watcher.report import Problem, Result
 from watcher.service.named import named, place_of
+from watcher.service.plan import Plan, plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class _Forgotten:
     known: bool
     #: The recording is still there.
     stands: bool
+    #: So are all outputs that are wanted of it: they count as a person's own from now on, and it as done.
+    complete: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -48,13 +51,24 @@ class _Forgotten:
             f"{self.answers} stored answer{'' if self.answers == 1 else 's'}",
             *(["its history"] if self.known else []),
         ]
-        again = "; the recording is still there, and is a new one to the next start or batch" if self.stands else ""
-        return f"{printable(self.path)}: removed {' and '.join(parts)}{again}"
+        return f"{printable(self.path)}: removed {' and '.join(parts)}{self._then}"
+
+    @property
+    def _then(self) -> str:
+        if not self.stands:
+            return ""
+        if self.complete:
+            return (
+                "; the recording is still there, and so are its outputs: the next start or batch counts it as done, and them as "
+                "yours (delete them to have it transcribed as a new one)"
+            )
+        return "; the recording is still there, and is a new one to the next start or batch"
 
 
 def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Remove answers and history of the recordings at the paths, or below them; the files beside them stay."""
     loaded = configured(config, given)
+    made = plan(loaded, keyless=True)
     forgotten: list[_Forgotten] = []
     problems: list[Problem] = []
     with open_recovered(loaded) as ledger:
@@ -63,7 +77,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
             known = list(meant.recordings(ledger, loaded.settings))
             running = [record for record in known if record.state is State.RUNNING]
             problems += [nothing_to_do(record.path, [record], is_folder=False, daemon=True) for record in running]
-            forgotten += [_forget(ledger, record) for record in known if record not in running]
+            forgotten += [_forget(ledger, record, made) for record in known if record not in running]
             if not known:
                 removed = _Forgotten(path, 0, known=False, stands=True)
                 if not meant.is_folder:
@@ -85,7 +99,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     return show(result, as_json=as_json)
 
 
-def _forget(ledger: Ledger, record: Record) -> _Forgotten:
+def _forget(ledger: Ledger, record: Record, made: Plan) -> _Forgotten:
     place = place_of(record)
     sketch = _sketch(record.root, place)
     answers = ledger.erase(record.content, sketch)
@@ -94,7 +108,17 @@ def _forget(ledger: Ledger, record: Record) -> _Forgotten:
     for row in (*ledger.owned(record.path), *ledger.owned(place)):
         ledger.disown(row.path)
     ledger.forget(record.path)
-    return _Forgotten(record.path, answers, known=True, stands=bool(sketch))
+    complete = bool(sketch) and _is_complete(ledger, replace(record.job, path=place), made)
+    return _Forgotten(record.path, answers, known=True, stands=bool(sketch), complete=complete)
+
+
+def _is_complete(ledger: Ledger, job: Job, made: Plan) -> bool:
+    """Return whether the next run will find all outputs of a recording that was forgotten there."""
+    wanted = made.wanted(job)
+    look = partial(sidecar.adopted, job.root, job.path, wanted.formats, wanted.output, ledger)
+    with suppress(JobError, reach.SilentError):
+        return reach.ask(job.root, look)
+    return False
 
 
 def _of_sound(ledger: Ledger, path: bytes) -> _Forgotten:
