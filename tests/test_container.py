@@ -169,6 +169,34 @@ def test_a_header_that_is_not_written_yet_is_waited_for() -> None:
     assert judge(bytes(44) + real("wav")[44:]).verdict is INCOMPLETE
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"junk\n", b"j", b"hello world", bytes(5), bytes(100_000), b"\0\0\0\x18junk"],
+)
+def test_what_can_never_become_a_recording_stays_as_it_is(data: bytes) -> None:
+    assert judge(data).verdict is INCOMPLETE
+    assert judge(data).lasting
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"RI",
+        b"ID3\4",
+        b"\xff\xfb\x90",
+        b"\0\0\0\x18fty",
+        b"\0\0",
+        b"\x1aE\xdf\xa3\1",
+        b"0&\xb2u\x8ef\xcf\x11",
+        b"fLaC" + bytes(9),
+    ],
+)
+def test_the_beginning_of_a_recording_may_go_on(data: bytes) -> None:
+    assert judge(data).verdict is INCOMPLETE
+    assert not judge(data).lasting
+
+
 @pytest.mark.parametrize("size", range(12))
 def test_less_than_a_header_is_incomplete_whatever_it_is(size: int) -> None:
     assert judge(b"ID3\4fLaCOggSRIFF"[:size]) == Inspection(

@@ -62,7 +62,7 @@ def test_the_last_pad_byte_may_be_missing() -> None:
         (wav(riff=32_038), "shorter than its header says"),
         (wav()[:40], "ends within its header"),
         (b"RIFF\x04\0\0\0WAVE", "ends within its header"),
-        (wav(fmt(), *[chunk(b"junk", b"")] * 63), "no data chunk among the first 64"),
+        (wav(fmt(), *[chunk(b"junk", b"")] * 63), "no data chunk"),
         (wav(chunk(b"LIST", b"", 100_000)), "ends within its header"),
     ],
 )

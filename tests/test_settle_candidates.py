@@ -259,6 +259,29 @@ def test_a_killed_recorder_s_file_is_taken_after_ten_minutes_and_marked(put: Put
     assert found.suspect
 
 
+@pytest.mark.parametrize("name", ["junk.mp3", "crashed.m4a", "live.ogg", "unwritten.wav", "live.webm"])
+def test_what_nobody_writes_and_nothing_can_complete_waits_for_seconds(
+    put: Put, table: Table, time: Time, name: str
+) -> None:
+    put(name, LASTING[name])
+
+    assert table.look(name) is None
+    time.forward(10.0)
+    found = table.look(name)
+
+    assert found is not None
+    assert found.suspect
+
+
+LASTING = {
+    "junk.mp3": b"junk\n",
+    "crashed.m4a": b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42\0\0\0\x10mdat" + bytes(8),
+    "live.ogg": b"OggS\0\2" + bytes(20) + b"\1(" + bytes(40),
+    "unwritten.wav": bytes(5000),
+    "live.webm": b"\x1aE\xdf\xa3\x80\x18S\x80g\xff" + bytes(50),
+}
+
+
 def test_an_empty_file_is_waited_for_and_found_when_it_is_filled_an_hour_later(
     put: Put, table: Table, time: Time
 ) -> None:

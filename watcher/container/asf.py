@@ -3,7 +3,7 @@
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration, misfit, unfilled
+from watcher.container.inspection import NO_PROPERTIES, Inspection, Verdict, duration, misfit, unfilled
 from watcher.container.source import Source
 
 MAGIC: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -40,7 +40,7 @@ def asf(source: Source) -> Inspection:
             break
         position += size
     if not properties:
-        return Inspection(Verdict.INCOMPLETE, "asf", None, "its header says nothing about the file")
+        return Inspection(Verdict.INCOMPLETE, "asf", None, NO_PROPERTIES)
     _, _, _, want, _, _, play, _, preroll, flags = properties
     if flags & _BROADCAST or not want:
         return unfilled("asf")

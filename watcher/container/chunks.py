@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration, misfit, unfilled
+from watcher.container.inspection import NO_SOUND, Inspection, Verdict, duration, misfit, unfilled
 from watcher.container.source import Source
 from watcher.container.timecode import signs_are_timecode
 
@@ -42,7 +42,7 @@ def wav(source: Source) -> Inspection:
     big = form == "rifx"
     wave = _Wave(riff_size=source.unpack(_BIG if big else _LITTLE, 0)[1])
     if not _walk_wave(wave, source, big=big):
-        return Inspection(Verdict.INCOMPLETE, form, None, "no data chunk among the first 64")
+        return Inspection(Verdict.INCOMPLETE, form, None, NO_SOUND)
     if form == "rf64":
         wave.riff_size = wave.long_riff_size
         if wave.data_size == _UNFILLED:
@@ -191,7 +191,7 @@ def w64(source: Source) -> Inspection:
                 return Inspection(Verdict.INCOMPLETE, "w64", None, "data chunk ends beyond the file")
             return Inspection(Verdict.COMPLETE, "w64", _wave_seconds(fmt, length - 24, 0))
         position += (length + 7) & ~7
-    return Inspection(Verdict.INCOMPLETE, "w64", None, "no data chunk")
+    return Inspection(Verdict.INCOMPLETE, "w64", None, NO_SOUND)
 
 
 #: The smallest FORM that has room for the form's name and its common chunk.
@@ -233,8 +233,8 @@ def caf(source: Source) -> Inspection:
             return Inspection(Verdict.TRAILING, "caf", None, "longer than its header says", end=position)
         sound.read(name, source, position + _CAF_CHUNK.size, length)
         position += _CAF_CHUNK.size + length
-    if not sound.data:
-        return Inspection(Verdict.INCOMPLETE, "caf", None, "no data chunk")
+    if not sound.data and position <= source.size:
+        return Inspection(Verdict.INCOMPLETE, "caf", None, NO_SOUND)
     return misfit("caf", source.size, position) or Inspection(Verdict.COMPLETE, "caf", sound.seconds)
 
 

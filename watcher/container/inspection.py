@@ -8,6 +8,17 @@ from typing import Final
 _LONGEST_SECONDS: Final = 1e7
 #: The reason of a header that was never completed.
 _UNFILLED: Final = "its length was never filled in"
+NO_BEGINNING: Final = "too short to hold any sound, and it begins as no recording does"
+UNWRITTEN: Final = "its header is not written yet"
+NO_INDEX: Final = "still without its index (moov)"
+NO_SOUND: Final = "no data chunk"
+NO_LAST_PAGE: Final = "its last page is missing"
+NO_SEGMENT: Final = "no segment"
+NO_PROPERTIES: Final = "its header says nothing about the file"
+#: Reasons of which nothing says that more bytes are to come: what ended early or by a crash leaves them for good.
+_LASTING: Final = frozenset(
+    {_UNFILLED, NO_BEGINNING, UNWRITTEN, NO_INDEX, NO_SOUND, NO_LAST_PAGE, NO_SEGMENT, NO_PROPERTIES}
+)
 
 
 class Verdict(StrEnum):
@@ -52,13 +63,13 @@ class Inspection:
     sound: tuple[int, int] | None = None
 
     @property
-    def unfilled(self) -> bool:
-        """Whether it is INCOMPLETE because a length was never filled in.
+    def lasting(self) -> bool:
+        """Whether it is INCOMPLETE in a way in which files stay: a length that was never filled in, an index that never came.
 
         A writer that cannot go back in the file, or has ended too early, leaves it like this for good, and nothing in the file
-        tells it from one that is still written.
+        tells it from one that is still written. False where the header tells of bytes that are not there yet.
         """
-        return self.reason == _UNFILLED
+        return self.reason in _LASTING
 
 
 def unfilled(form: str, *, end: int | None = None) -> Inspection:

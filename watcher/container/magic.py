@@ -7,7 +7,7 @@ from watcher.container.asf import MAGIC as ASF_MAGIC
 from watcher.container.asf import asf
 from watcher.container.chunks import W64_MAGIC, aiff, caf, w64, wav
 from watcher.container.flac import flac
-from watcher.container.inspection import Inspection, Verdict
+from watcher.container.inspection import NO_BEGINNING, UNWRITTEN, Inspection, Verdict
 from watcher.container.matroska import matroska
 from watcher.container.mp4 import FIRST_BOXES, mp4
 from watcher.container.mpeg import mpeg_audio
@@ -30,9 +30,9 @@ def inspect(descriptor: int, size: int, start: int = 0) -> Inspection:
     and one header for each box of a fragmented mp4. Never raises because of what it reads, only OSError when reading
     itself fails.
     """
-    if size < _SHORTEST:
-        return Inspection(Verdict.INCOMPLETE, "", None, "too short to hold any sound" if size else "empty")
     source = Source(descriptor, size, start)
+    if size < _SHORTEST:
+        return Inspection(Verdict.INCOMPLETE, "", None, _too_short(source.read(0, size)))
     form = ""
     try:
         form, judge = _family(source)
@@ -40,6 +40,21 @@ def inspect(descriptor: int, size: int, start: int = 0) -> Inspection:
     except EOFError:
         return Inspection(Verdict.INCOMPLETE, form, None, "ends within its header")
 
+
+def _too_short(head: bytes) -> str:
+    """Return why so few bytes are no recording yet, or will never be one."""
+    if not head:
+        return "empty"
+    box = head[:2] == bytes(2)[: len(head)] and any(name.startswith(head[4:8]) for name in FIRST_BOXES)
+    begins = box or any(magic.startswith(head) or head.startswith(magic) for magic in _MAGICS)
+    return "too short to hold any sound" if begins else NO_BEGINNING
+
+
+#: First bytes of all families but mp4, whose first box begins with its length.
+_MAGICS: Final = (
+    *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"caff", b"OggS", b"fLaC", b"ID3", b"\xff", b"#!AMR", b"\0\0\1\xba"),
+    *(b"\x1aE\xdf\xa3", ASF_MAGIC, W64_MAGIC, _TS_SYNC),
+)
 
 _Judge = Callable[[Source], Inspection]
 
@@ -91,7 +106,7 @@ def _unproved(form: str) -> _Judge:
 
 
 def _unwritten(_: Source) -> Inspection:
-    return Inspection(Verdict.INCOMPLETE, "", None, "its header is not written yet")
+    return Inspection(Verdict.INCOMPLETE, "", None, UNWRITTEN)
 
 
 def _tagged(source: Source) -> Inspection:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration, misfit, unfilled
+from watcher.container.inspection import NO_SEGMENT, Inspection, Verdict, duration, misfit, unfilled
 from watcher.container.source import Source
 
 _DOC_TYPE: Final = 0x4282
@@ -43,7 +43,7 @@ def matroska(source: Source) -> Inspection:
         if name == _SEGMENT:
             break
     else:
-        return Inspection(Verdict.INCOMPLETE, form, None, "no segment")
+        return Inspection(Verdict.INCOMPLETE, form, None, NO_SEGMENT)
     if end == _OPEN:  # also what a live recording leaves for ever
         return unfilled(form)
     return misfit(form, source.size, end) or _details(source, form, body)

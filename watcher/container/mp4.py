@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration
+from watcher.container.inspection import NO_INDEX, Inspection, Verdict, duration
 from watcher.container.source import Source
 
 #: Types a file may begin with. QuickTime's older files have no ftyp.
@@ -54,7 +54,7 @@ def mp4(source: Source) -> Inspection:
     else:
         return Inspection(Verdict.INCOMPLETE, form, None, "too many boxes")
     if movie is None:
-        return Inspection(Verdict.INCOMPLETE, form, None, "still without its index (moov)")
+        return Inspection(Verdict.INCOMPLETE, form, None, NO_INDEX)
     # While a fragmented file grows its index stands at the front already: only the last box proves the end.
     proven = position == size and (name == b"mfra" or not (fragmented or movie.extended))
     verdict = Verdict.COMPLETE if proven else Verdict.UNKNOWN

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration
+from watcher.container.inspection import NO_LAST_PAGE, Inspection, Verdict, duration
 from watcher.container.source import Source
 
 #: The pattern, version 0, flags, granule position, serial number, sequence number, checksum, segments.
@@ -45,7 +45,7 @@ def ogg(source: Source) -> Inspection:
     if end < len(tail):
         return Inspection(Verdict.TRAILING, form, None, "something follows its last page")
     if not flags & _LAST:
-        return Inspection(Verdict.INCOMPLETE, form, None, "its last page is missing")
+        return Inspection(Verdict.INCOMPLETE, form, None, NO_LAST_PAGE)
     # The last page of another stream (a video's, a second recording's) does not tell how long this one is.
     seconds = duration(granule - stream.skip, stream.rate) if serial == stream.serial else None
     return Inspection(Verdict.COMPLETE, form, seconds, "", stream.has_video, stream.tracks)

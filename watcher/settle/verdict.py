@@ -14,9 +14,10 @@ _QUIET_WITHOUT_LEASE: Final = 5.0
 #: On network mounts a writer on another machine is invisible and copies pause: for provable ends, and for others.
 _QUIET_NETWORK_COMPLETE: Final = 10.0
 _QUIET_NETWORK: Final = 30.0
-#: The same where a header was never completed, though the kernel says that nobody writes here: whoever streams a recording
-#: (a browser's recorder, ffmpeg into a pipe) leaves it like this for good, but an upload in parts pauses for seconds.
-_QUIET_UNFILLED: Final = 10.0
+#: The same where nothing says that bytes are missing, but a header that was never completed, an index that never came, or
+#: no beginning of any recording, though the kernel says that nobody writes here: whoever streams a recording (a browser's
+#: recorder, ffmpeg into a pipe) or crashes leaves it like this for good, but an upload in parts pauses for seconds.
+_QUIET_LASTING: Final = 10.0
 #: First and longest wait until the next look, by doubling. The end of most waits is an event; in a directory that has
 #: just been made there may be none, so the first looks come soon.
 _WRITER_LOOKS: Final = (0.05, 30.0)
@@ -152,8 +153,8 @@ def patience(reason: Reason, past: Past, detail: str = "") -> Decision:
 def _incomplete_for(evidence: Evidence, rules: Rules) -> float:
     """Return for how long an incomplete file is waited for: until bytes come, or its header is completed."""
     nobody = evidence.writer is Writer.NONE and not evidence.network
-    if nobody and evidence.inspection.unfilled:
-        return min(rules.incomplete_after, _QUIET_UNFILLED)
+    if nobody and evidence.inspection.lasting:
+        return min(rules.incomplete_after, _QUIET_LASTING)
     return rules.incomplete_after
 
 
