@@ -180,7 +180,7 @@ def proxies(count: int, target: int) -> Iterator[list[Proxy]]:
     finally:
         asyncio.run_coroutine_threadsafe(_end(made), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

@@ -78,7 +78,7 @@ class Mount:
         self.answer()
         subprocess.run([_UNMOUNT, "-u", "-z", self.point], capture_output=True, check=False)
         try:
-            self._server.wait(10)
+            self._server.wait(60)
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()

@@ -147,7 +147,7 @@ def serving(script: Script, *, tls: ssl.SSLContext | None = None, early: bool = 
         listener.shutdown()
         listener.end_connections()
         listener.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 class _Listener(socketserver.ThreadingTCPServer):

@@ -1215,9 +1215,9 @@ def test_requests_in_flight_end_when_told_to(memory: Memory, upload: Upload) -> 
     with talking(sequence(Reply(silent=True)), memory) as (client, server):
         thread = threading.Thread(target=lambda: raised.append(refusal(client, upload)))
         thread.start()
-        assert server.arrived.wait(10)
+        assert server.arrived.wait(60)
         client.cancel()
-        thread.join(10)
+        thread.join(60)
 
         assert isinstance(refusal(client, upload), StoppedError)
 
@@ -1247,7 +1247,7 @@ def test_threads_may_ask_beside_each_other(memory: Memory, upload: Upload) -> No
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
 
     assert {*server.formats} == {W, V}
     assert client.form() == V

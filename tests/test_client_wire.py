@@ -93,7 +93,7 @@ def test_threads_share_a_descriptor_and_its_offset_stays(descriptor: int) -> Non
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
 
     assert [asked.file[1] == SOUND for asked in server.asked] == [True] * 6
     assert os.lseek(descriptor, 0, os.SEEK_CUR) == 7
@@ -540,9 +540,9 @@ def cancelled(server: Server, descriptor: int, *, size: int = len(SOUND)) -> Bas
 
         thread = threading.Thread(target=ask)
         thread.start()
-        assert server.arrived.wait(10)
+        assert server.arrived.wait(60)
         wire.cancel()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         with pytest.raises(StoppedError):
             wire.post(endpoint.transcriptions, FIELDS, upload(descriptor, size), seconds=600.0)

@@ -97,7 +97,7 @@ def test_no_thread_outlives_the_engine() -> None:
     before = set(threading.enumerate())
     engine = Engine(workers=1)
     with engine, requests.Session() as session:
-        session.get(engine.url + "/models", timeout=10)  # a connection that stays open
+        session.get(engine.url + "/models", timeout=60)  # a connection that stays open
         working = set(threading.enumerate()) - before
 
     assert {thread.name.rstrip("0123456789-_") for thread in working} == {
@@ -116,7 +116,7 @@ def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
     engine.stop()
 
     with pytest.raises(requests.ConnectionError):
-        requests.get(engine.url + "/models", timeout=10)
+        requests.get(engine.url + "/models", timeout=60)
 
 
 def test_what_is_being_recognised_at_the_stop_is_answered_with_503(

@@ -124,7 +124,7 @@ class Visitor:
     def leave(self, error: BaseException | None = None) -> None:
         self._error = error
         self._leave.set()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def ended(self) -> bool:
@@ -249,7 +249,7 @@ def test_small_files_go_first_but_never_starve_a_large_one(world: World) -> None
         eventually(partial(grown, gate, before))
     first.leave()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert order == ["S1", "S2", "S3", "L1", "S4", "S5", "L2"]
 
@@ -313,7 +313,7 @@ def test_what_the_server_asks_for_pauses_everybody(world: World) -> None:
         world.elapsed += 29.0
         assert not waiting.inside.wait(0.3)
         world.elapsed += 1.1
-        assert waiting.inside.wait(10)
+        assert waiting.inside.wait(60)
         waiting.leave()
 
     assert (state.status, state.message, state.next_probe) == (Status.PAUSED, "busy", NOON + 30.0)
@@ -493,7 +493,7 @@ def test_starts_are_spread_evenly(world: World) -> None:
     world.elapsed += 0.9
     assert not waiting.inside.wait(0.3)
     world.elapsed += 0.2
-    assert waiting.inside.wait(10)
+    assert waiting.inside.wait(60)
     waiting.leave()
 
 
@@ -515,7 +515,7 @@ def test_no_minute_ever_has_more_starts_than_allowed() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     starts = list(gate._pace.starts)
     assert len(starts) == calls.made == 20
@@ -534,7 +534,7 @@ def test_a_slower_pace_counts_what_was_started_before(world: World) -> None:
     world.elapsed = 60.5  # the last but one start was at 1 s, the last one at 2 s
     assert not waiting.inside.wait(0.3)
     world.elapsed = 61.5
-    assert waiting.inside.wait(10)
+    assert waiting.inside.wait(60)
     waiting.leave()
 
 
@@ -594,7 +594,7 @@ def test_an_answer_that_cannot_be_read_is_bought(world: World) -> None:
 def test_what_is_in_flight_is_waited_for_before_the_day_is_called_spent(world: World, bought: bool) -> None:  # noqa: FBT001 - a case
     gate = world.gate(daily_minutes=10)
     first = Visitor(gate, seconds=500.0)
-    assert first.inside.wait(10)
+    assert first.inside.wait(60)
     second = Visitor(gate, seconds=200.0)
     eventually(lambda: queued(gate) == 1)
 
@@ -606,7 +606,7 @@ def test_what_is_in_flight_is_waited_for_before_the_day_is_called_spent(world: W
         eventually(second.ended)
         assert isinstance(second.raised, HeldError)
     else:
-        assert second.inside.wait(10)
+        assert second.inside.wait(60)
         second.leave()
 
 
@@ -617,18 +617,18 @@ def test_what_is_being_written_down_as_bought_counts_once(world: World) -> None:
         def buy(self, endpoint: str, day: str, seconds: float) -> float:
             if seconds:
                 writing.set()
-                assert written.wait(10)
+                assert written.wait(60)
             return super().buy(endpoint, day, seconds)
 
     world.memory = Slow(world.clock)
     gate = world.gate(daily_minutes=15)
     thread = threading.Thread(target=lambda: ask(gate, seconds=600.0))
     thread.start()
-    assert writing.wait(10)
+    assert writing.wait(60)
 
     raised = ask(gate, FAILED, seconds=60.0)
     written.set()
-    thread.join(10)
+    thread.join(60)
 
     assert raised is FAILED
     assert gate.state().status is Status.OPEN
@@ -644,7 +644,7 @@ def test_a_ledger_that_is_away_at_midnight_is_waited_for(world: World) -> None:
     assert not waiting.inside.wait(0.6)
     world.memory.full = False
 
-    assert waiting.inside.wait(10)
+    assert waiting.inside.wait(60)
     waiting.leave()
 
 
@@ -663,7 +663,7 @@ def test_whoever_waits_for_the_ledger_at_midnight_leaves_on_stop(world: World) -
 def test_a_request_that_crosses_midnight_is_its_first_days(world: World) -> None:
     gate = world.gate(daily_minutes=10)
     first = Visitor(gate, seconds=600.0)
-    assert first.inside.wait(10)
+    assert first.inside.wait(60)
     world.elapsed += 12 * 3600.0 + 1
 
     assert ask(gate, seconds=400.0) is None
@@ -693,14 +693,14 @@ def test_what_a_full_disk_kept_from_being_written_stays_with_its_day(world: Worl
 def test_whoever_waits_over_midnight_is_not_measured_by_the_day_before(world: World) -> None:
     gate = world.gate(daily_minutes=10, concurrency=1)
     first = Visitor(gate, seconds=600.0)
-    assert first.inside.wait(10)
+    assert first.inside.wait(60)
     second = Visitor(gate, seconds=600.0)
     eventually(lambda: queued(gate) == 1)
     world.elapsed += 12 * 3600.0 + 1
 
     first.leave()
 
-    assert second.inside.wait(10)
+    assert second.inside.wait(60)
     second.leave()
 
 
@@ -916,13 +916,13 @@ def test_a_probe_that_passes_lets_everybody_in(world: World) -> None:
     world.elapsed += 60.0
     with capture_logs() as logs:
         probe = Visitor(gate)
-        assert probe.inside.wait(10)
+        assert probe.inside.wait(60)
         status = gate.state().status
         others = [Visitor(gate) for _ in range(2)]
         eventually(lambda: queued(gate) == 2)
         probe.leave()
         for visitor in others:
-            assert visitor.inside.wait(10)
+            assert visitor.inside.wait(60)
             visitor.leave()
 
     assert status is Status.PROBING
@@ -936,7 +936,7 @@ def test_those_who_wait_for_a_probe_go_back_when_it_fails(world: World) -> None:
     ask(gate, KEY)
     world.elapsed += 60.0
     probe = Visitor(gate)
-    assert probe.inside.wait(10)
+    assert probe.inside.wait(60)
     other = Visitor(gate)
     eventually(lambda: queued(gate) == 1)
 
@@ -1285,7 +1285,7 @@ def test_a_probe_of_an_outage_waits_for_what_the_server_asks(world: World) -> No
 def test_an_outage_ends_with_the_first_answer(world: World) -> None:
     gate = world.gate(concurrency=4)
     late = Visitor(gate, path=b"late")
-    assert late.inside.wait(10)
+    assert late.inside.wait(60)
     outage(gate)
     assert gate.state().status is Status.HELD
 
@@ -1297,11 +1297,11 @@ def test_an_outage_ends_with_the_first_answer(world: World) -> None:
 def test_a_probe_that_ends_after_the_outage_did_changes_nothing(world: World) -> None:
     gate = world.gate(concurrency=4)
     late = Visitor(gate, path=b"late")
-    assert late.inside.wait(10)
+    assert late.inside.wait(60)
     outage(gate)
     world.elapsed += 1.0
     probe = Visitor(gate)
-    assert probe.inside.wait(10)
+    assert probe.inside.wait(60)
 
     late.leave()
     probe.leave(FAILED)
@@ -1316,7 +1316,7 @@ def test_a_probe_of_a_former_hold_says_nothing_about_the_next(world: World) -> N
     outage(gate)
     world.elapsed += 1.0
     probe = Visitor(gate)
-    assert probe.inside.wait(10)
+    assert probe.inside.wait(60)
     late.leave()
     later.leave(KEY)
 
@@ -1429,7 +1429,7 @@ def test_a_probe_waits_for_the_pace(world: World) -> None:
 
     assert not probe.inside.wait(0.3)
     world.elapsed += 60.1
-    assert probe.inside.wait(10)
+    assert probe.inside.wait(60)
     probe.leave()
 
     assert gate.state().status is Status.OPEN
@@ -1446,7 +1446,7 @@ def test_a_probe_waits_for_a_place(world: World) -> None:
 
     assert not probe.inside.wait(0.3)
     second.leave()
-    assert probe.inside.wait(10)
+    assert probe.inside.wait(60)
     probe.leave()
 
 
@@ -1480,7 +1480,7 @@ def test_a_spent_day_ends_when_the_clock_is_set_to_another_one(world: World) -> 
 def test_a_restart_does_not_probe_before_the_server_wants_to_be_asked_again(world: World) -> None:
     gate = world.gate(concurrency=4)
     flying = Visitor(gate, small=True)
-    assert flying.inside.wait(10)
+    assert flying.inside.wait(60)
     ask(gate, KEY)
     flying.leave(PassingError("busy", crowded=True, retry_after=1000.0))
 
@@ -1748,7 +1748,7 @@ def test_what_failed_is_asked_for_once_more_where_a_person_wants_it_and_not_by_a
 def test_an_answer_in_flight_that_can_be_read_ends_a_hold_for_unreadable_ones(world: World) -> None:
     gate = world.gate(concurrency=4)
     flying = Visitor(gate, small=True, path=b"good")
-    assert flying.inside.wait(10)
+    assert flying.inside.wait(60)
     for path in BAD:
         asked(gate, garbled(), path=path, sound=path.decode())
     assert gate.state().status is Status.HELD
@@ -1980,9 +1980,9 @@ def test_a_resting_request_leaves_on_stop(world: World) -> None:
 
     thread = threading.Thread(target=rest)
     thread.start()
-    assert asked.wait(10)
+    assert asked.wait(60)
     world.stop.set()
-    thread.join(10)
+    thread.join(60)
 
     assert len(raised) == 1
 
@@ -2002,7 +2002,7 @@ def test_a_worker_waits_for_leave_until_the_gate_opens(world: World) -> None:
     thread.start()
 
     gate.resume()
-    thread.join(10)
+    thread.join(60)
 
     assert admitted == [True]
 
@@ -2036,7 +2036,7 @@ def test_what_changes_while_the_ledger_is_read_is_not_overwritten(world: World) 
     ask(gate, KEY)
     world.elapsed += 61.0
     probe = Visitor(gate)
-    assert probe.inside.wait(10)
+    assert probe.inside.wait(60)
     ask_resume(memory, "h/v1")
     world.elapsed += 3.0
     memory.meanwhile = lambda: probe.leave(EMPTY)

@@ -162,7 +162,7 @@ def test_a_stop_ends_the_hook_without_calling_it_a_failure(tmp_path: Path) -> No
     wait_until(started.exists)
 
     stop.set()
-    thread.join(20)
+    thread.join(60)
 
     ((ran, events),) = results
     assert ran == Ran("stopped", -signal.SIGTERM)

@@ -69,7 +69,7 @@ def working(path: Path, order: Order) -> Iterator[tuple[socket.socket, threading
         yield ours, thread
     finally:
         ours.close()
-        thread.join(20)
+        thread.join(60)
         talk.close()
         theirs.close()
         os.close(descriptor)
@@ -224,7 +224,7 @@ def test_a_daemon_that_is_gone_needs_no_words(tmp_path: Path, order: Order) -> N
 
     with working(path, order) as (line, thread):
         line.shutdown(socket.SHUT_RDWR)
-        thread.join(20)
+        thread.join(60)
 
         assert not thread.is_alive()
 

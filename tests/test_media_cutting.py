@@ -411,7 +411,7 @@ def test_a_child_that_fills_the_spool_is_ended(
             list(running)
 
         assert caught.value.reason == "limits"
-        assert running._process.wait(10) == -signal.SIGKILL
+        assert running._process.wait(60) == -signal.SIGKILL
 
     assert not list(spool.iterdir())
 
@@ -421,7 +421,7 @@ def test_a_child_that_said_all_does_nothing_more(talk: Path, spool: Path) -> Non
         for piece in running:
             piece.release()
 
-        assert running._process.wait(10) in {0, -signal.SIGKILL}
+        assert running._process.wait(60) in {0, -signal.SIGKILL}
 
 
 def test_a_child_that_falls_silent_and_stays_is_ended(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

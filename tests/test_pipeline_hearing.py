@@ -122,10 +122,10 @@ def test_who_waits_for_what_was_asked_before_a_failure_is_alive(
         if not first:
             others.set()
         if first:
-            assert others.wait(20)
+            assert others.wait(60)
             failed.set()
             return refusal("Invalid file format.")
-        assert paid.wait(20)
+        assert paid.wait(60)
         return ANSWER
 
     class Counted(Beat):

@@ -14,7 +14,7 @@ def test_the_second_waits_for_the_first() -> None:
     def ask(name: str) -> None:
         with turns.take("sound"):
             said.append(f"{name} begins")
-            first.wait(10)
+            first.wait(60)
             said.append(f"{name} ends")
 
     one, two = (threading.Thread(target=ask, args=(name,)) for name in ("one", "two"))
@@ -22,8 +22,8 @@ def test_the_second_waits_for_the_first() -> None:
     eventually(lambda: said == ["one begins"])
     two.start()
     first.set()
-    one.join(10)
-    two.join(10)
+    one.join(60)
+    two.join(60)
 
     assert said == ["one begins", "one ends", "two begins", "two ends"]
 

@@ -135,7 +135,7 @@ def test_it_is_over_when_the_last_one_who_waited_goes_on(patience: Patience) -> 
     patience.until_it_passes(call, threading.Event())
     still = patience.trouble
     given_up.set()
-    thread.join(10)
+    thread.join(60)
 
     assert still is not None
     assert results == ["gave up"]
@@ -157,6 +157,6 @@ def test_a_patient_ledger_outlasts_a_full_disk(ledger: SqliteLedger, patience: P
     thread.start()
     eventually(lambda: patience.trouble is not None)
     full.end()
-    thread.join(20)
+    thread.join(60)
 
     assert answers == [Put.QUEUED] * len(many)

@@ -265,7 +265,7 @@ class TestSharing:
         def count(engine: Engine, owner: str, *, lease: float, small: bool) -> Job | None:
             looks.append(owner)
             # The others come while this one looks.
-            gathered.wait(10)
+            gathered.wait(60)
             return look(engine, owner, lease=lease, small=small)
 
         monkeypatch.setattr(Engine, "_about_to_claim", note)
@@ -315,7 +315,7 @@ class TestSharing:
             waiter = threading.Thread(target=two.wait, args=(50,))
             waiter.start()
             one.put([found()])
-            waiter.join(20)
+            waiter.join(60)
             woken = not waiter.is_alive()
             two.close()
             waiter.join()
@@ -349,7 +349,7 @@ class TestSharing:
             case _:
                 one.fail(job, crowded())
                 one.put_back()
-        waiter.join(20)
+        waiter.join(60)
 
         assert woken.is_set()
 
@@ -475,7 +475,7 @@ class TestDeadHosts:
         waiter = threading.Thread(target=two.wait, args=(50,))
         waiter.start()
         fleet.clock.advance(LEASE)
-        waiter.join(20)
+        waiter.join(60)
 
         assert missed is None
         assert not waiter.is_alive()
@@ -512,7 +512,7 @@ class TestDeadHosts:
         waiter = threading.Thread(target=claim_and_wait)
         waiter.start()
         # By itself the ledger looks after 30 s.
-        waiter.join(20)
+        waiter.join(60)
         woken = not waiter.is_alive()
         ledger.wake()
         waiter.join()
@@ -905,7 +905,7 @@ class TestAway:
         waiter = threading.Thread(target=claim_and_wait)
         waiter.start()
         # By itself the ledger looks after 30 s.
-        waiter.join(20)
+        waiter.join(60)
         woken = not waiter.is_alive()
         ledger.wake()
         waiter.join()
@@ -967,7 +967,7 @@ class TestAway:
         asking = threading.Thread(target=ask)
         asking.start()
         ledger.close()
-        asking.join(20)
+        asking.join(60)
 
         assert len(told) == 1
 

@@ -112,7 +112,7 @@ def test_a_walk_is_given_up_at_a_stop(
     while patience.trouble is None:
         assert thread.is_alive()
     stop.set()
-    thread.join(20)
+    thread.join(60)
 
     assert first
     assert not thread.is_alive()

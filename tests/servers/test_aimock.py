@@ -58,7 +58,7 @@ def test_it_journals_one_request_per_question(aimock: str) -> None:
         journal = requests.get(
             aimock.removesuffix("/v1") + "/__aimock/journal",
             headers={"Authorization": "Bearer sk-of-the-test"},
-            timeout=10,
+            timeout=60,
         )
         return len(journal.json())
 

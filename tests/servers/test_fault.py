@@ -29,7 +29,7 @@ def post(server: FaultServer, content: bytes = b"RIFF", **fields: str) -> reques
         headers={"Authorization": "Bearer k"},
         data={"model": "whisper-1"} | fields,
         files={"file": ("audio.wav", content, "audio/wav")},
-        timeout=10,
+        timeout=60,
     )
 
 
@@ -108,7 +108,7 @@ def test_broken_answers_are_connection_errors(server: FaultServer, answer: Answe
 def raw(server: FaultServer) -> bytes:
     """Everything the server sends in answer to a small request, until it closes."""
     parts = urlsplit(server.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
         connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
         found = b""
         while data := connection.recv(65536):
@@ -144,7 +144,7 @@ def test_a_body_can_trickle(server: FaultServer) -> None:
 def test_an_early_answer_reaches_a_caller_that_listens_while_it_sends(server: FaultServer) -> None:
     server.script(Answer(fault.html(413, "413 Request Entity Too Large").body, status=413, early=True))
     parts = urlsplit(server.url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     connection.putrequest("POST", "/v1/audio/transcriptions")
     connection.putheader("Content-Length", "100000000")
     connection.endheaders()
@@ -194,7 +194,7 @@ def test_a_stall_ends_when_the_server_stops() -> None:
 def test_no_thread_outlives_the_server() -> None:
     with FaultServer() as server:
         session = requests.Session()
-        session.post(server.url + "/audio/transcriptions", files={"file": ("a.wav", b"x")}, timeout=10)  # kept open
+        session.post(server.url + "/audio/transcriptions", files={"file": ("a.wav", b"x")}, timeout=60)  # kept open
 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fault-")]
     session.close()
@@ -224,7 +224,7 @@ def test_a_crowd_gets_429_beyond_its_places() -> None:
 def test_a_quick_caller_is_never_counted_twice() -> None:
     with FaultServer(Crowded(1)) as server, requests.Session() as session:
         for _ in range(200):
-            session.post(server.url + "/audio/transcriptions", files={"file": ("a.wav", b"x")}, timeout=10)
+            session.post(server.url + "/audio/transcriptions", files={"file": ("a.wav", b"x")}, timeout=60)
 
         assert server.in_flight_maximum == 1
 
@@ -257,8 +257,8 @@ def test_the_quota_answer_is_openais() -> None:
 
 
 def test_what_is_no_upload_is_refused(server: FaultServer) -> None:
-    assert requests.get(server.url + "/else", timeout=10).status_code == 404
-    assert requests.post(server.url + "/audio/transcriptions", timeout=10).status_code == 400
+    assert requests.get(server.url + "/else", timeout=60).status_code == 404
+    assert requests.post(server.url + "/audio/transcriptions", timeout=60).status_code == 400
 
 
 def test_it_runs_as_a_program_and_tells_its_journal() -> None:
@@ -267,9 +267,9 @@ def test_it_runs_as_a_program_and_tells_its_journal() -> None:
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        requests.post(url + "/audio/transcriptions", files={"file": ("a.wav", b"x", "audio/wav")}, timeout=10)
-        journal = json.loads(requests.get(url.removesuffix("/v1") + "/journal", timeout=10).content)
+        requests.post(url + "/audio/transcriptions", files={"file": ("a.wav", b"x", "audio/wav")}, timeout=60)
+        journal = json.loads(requests.get(url.removesuffix("/v1") + "/journal", timeout=60).content)
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert [(entry["status"], entry["files"][0]["size"]) for entry in journal] == [(200, 1)]
