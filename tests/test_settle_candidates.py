@@ -276,7 +276,7 @@ def test_what_nobody_writes_and_nothing_can_complete_waits_for_seconds(
 LASTING = {
     "junk.mp3": b"junk\n",
     "crashed.m4a": b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42\0\0\0\x10mdat" + bytes(8),
-    "live.ogg": b"OggS\0\2" + bytes(20) + b"\1(" + bytes(40),
+    "live.ogg": b"".join(b"OggS\0" + flags + bytes(20) + b"\1(" + bytes(40) for flags in (b"\2", b"\0")),
     "unwritten.wav": bytes(5000),
     "live.webm": b"\x1aE\xdf\xa3\x80\x18S\x80g\xff" + bytes(50),
 }
