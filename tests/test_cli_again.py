@@ -144,6 +144,7 @@ def test_what_a_settings_of_the_folder_moved_away_is_transcribed_once_more_where
     assert (code, document["data"]["again"], document["data"]["left"]) == (0, [str(moved)], [])
     assert text(moved) == "Number 2 by whisper-1 in any."
     assert sorted(file.name for file in moved.parent.iterdir()) == ["a.srt", "a.txt", "a.wav"]
+    assert watcher("status")[1]["data"]["counts"]["done"] == 1
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,12 @@ def test_a_recording_that_the_settings_moved_away_is_done_and_not_changed(
 
     first = watcher("once", moved)
     second = watcher("once", moved)
+    status = watcher("status")[1]["data"]
 
     for code, document in (first, second):
         assert (code, document["data"]["left"], document["errors"]) == (0, [], [])
-        assert document["data"]["paid_seconds"] == 0.0
-        assert [*document["data"]["known"], *(done["path"] for done in document["data"]["done"])] == [str(moved)]
-    assert second[1]["data"]["known"] == [str(moved)]
+        assert (document["data"]["known"], document["data"]["done"]) == ([str(moved)], [])
+    assert (status["counts"]["done"], len(status["recent"]), status["totals"]["audio_seconds"]) == (1, 1, 0.5)
     assert {path: path.read_bytes() for path in moved.parent.iterdir()} == texts
     assert len(watcher.server.asked) == 1
 

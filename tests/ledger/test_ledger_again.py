@@ -269,6 +269,26 @@ class TestDroppedRequest:
         assert ledger.counts()[State.DONE] == 1
 
 
+class TestRelocate:
+    def test_a_source_that_was_moved_away_is_known_by_its_new_place_alone(self, ledger: Ledger) -> None:
+        moved = found("done/talk.wav")
+        ledger.put([found()])
+        ledger.done(claimed(ledger), Outcome(content=SOUND, moved_to=moved.path))
+
+        relocated = [ledger.relocate(TALK, moved), ledger.relocate(TALK, moved)]
+
+        assert relocated == [True, False]
+        assert (ledger.lookup(TALK), ledger.counts()[State.DONE]) == (None, 1)
+        assert (known(ledger, moved.path).content, ledger.put([moved])) == (SOUND, [Put.KNOWN])
+
+    def test_what_stands_where_it_was_or_is_known_at_its_new_place_stays(self, ledger: Ledger) -> None:
+        done(ledger)
+        done(ledger, "other.wav")
+
+        assert not ledger.relocate(TALK, found("done/talk.wav"))
+        assert not ledger.relocate(TALK, found("other.wav"))
+
+
 class TestOutputsBelow:
     def test_they_are_those_of_one_folder_without_its_notes(self, ledger: Ledger) -> None:
         ledger.put([found("a/talk.wav"), found("b/talk.wav")])

@@ -231,6 +231,12 @@ class Ledger(Protocol):
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
         """Put back, due at `run_at`, and give the attempt back: it was not the file's fault. LeaseLostError."""
 
+    def relocate(self, path: bytes, found: Found) -> bool:
+        """Know a source that was moved away after it was done (`Outcome.moved_to`) by the place where it was found.
+
+        False where the source at `path` is none such, or one is known at that place already.
+        """
+
     def forget(self, path: bytes) -> None:
         """Drop a source that is gone, or must be inspected and found again; its answers and outputs stay known. Cheap."""
 

@@ -66,6 +66,12 @@ class Queue(Waiting):
         with self._database.transaction(durable=False) as connection:
             connection.executemany(SKIP, (columns(one, now) for one in found))
 
+    def relocate(self, path: bytes, found: Found) -> bool:
+        """See Ledger.relocate."""
+        values = {"former": path, "path": found.path, "root": found.root, **_stat(found.fingerprint)}
+        with self._database.transaction() as connection:
+            return connection.execute(_RELOCATE, values).rowcount == 1
+
     def forget(self, path: bytes) -> None:
         """See Ledger.forget."""
         with self._database.transaction(durable=False) as connection:
@@ -358,6 +364,11 @@ WHERE id = :id AND fence = :fence AND state = 'running'
 # No file has this fingerprint, so one that comes under the path again is taken for what it is: another one.
 MOVED_SIZE: Final = -1
 _MOVED_AWAY: Final = f"UPDATE sources SET size = {MOVED_SIZE}, mtime_ns = 0, inode = 0 WHERE id = ?"  # noqa: S608 - our own number
+_RELOCATE: Final = f"""
+UPDATE sources SET path = :path, root = :root, size = :size, mtime_ns = :mtime_ns, inode = :inode, gone_at = 0
+WHERE path = :former AND state = 'done' AND size = {MOVED_SIZE}
+AND NOT EXISTS (SELECT 1 FROM sources AS other WHERE other.path = :path)
+"""  # noqa: S608 - our own number
 # Should it be called so again, it is new.
 _RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state = 'done'"
 _FAIL: Final = """

@@ -1,17 +1,22 @@
 """What is worked on once more although it was done: on request, after a trial, and where its outputs were deleted."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import structlog
 
-from watcher import reach
+from watcher import media, reach, sidecar, tree
+from watcher.errors import JobError
 from watcher.job import TRIAL_MODEL, Again, Fingerprint, Found, Job, State
 from watcher.ledger import Ledger
 from watcher.ledger.protocol import Owned, Record
 from watcher.pipeline import Wanted
-from watcher.service.named import place_of
+from watcher.service.named import named, place_of
+from watcher.service.plan import Plan, target
+from watcher.tree import is_below
 
 _log = structlog.get_logger()
 
@@ -19,8 +24,8 @@ _log = structlog.get_logger()
 def ask_again(ledger: Ledger, records: Iterable[Record], wish: Again) -> list[bytes]:
     """Queue recordings to be transcribed once more; return their paths. Those that are worked on now are left out.
 
-    A recording that was moved away after it was done becomes a source of its own at its new place. Raises StateError, and
-    OSError where one cannot be looked at.
+    A recording that was moved away after it was done is known by its new place from then on. Raises StateError, and OSError
+    where one cannot be looked at.
     """
     paths = []
     for record in records:
@@ -30,9 +35,39 @@ def ask_again(ledger: Ledger, records: Iterable[Record], wish: Again) -> list[by
             # What is said of it in the queue has to be true, or a worker would take it for another file, and drop it.
             stamp = Fingerprint(status.st_size, status.st_mtime_ns)
             pieces, seconds = (record.outcome.pieces, record.outcome.audio_seconds) if record.outcome else (0, None)
-            ledger.put([Found(record.root, place, stamp, small=pieces == 1, seconds=seconds)])
+            found = Found(record.root, place, stamp, small=pieces == 1, seconds=seconds)
+            if not ledger.relocate(record.path, found):
+                ledger.put([found])
         paths.append(place)
     return ledger.queue_again(paths, wish)
+
+
+def follow_moved(ledger: Ledger, made: Plan, paths: Iterable[bytes], *, stop: threading.Event) -> None:
+    """Know those of the files by the place where they are that were done, and then moved there by the settings.
+
+    Reads them to their end; one that cannot be read, or is another recording by now, is left as it is. Raises StateError.
+    """
+    for path in paths:
+        folder = made.folder(path)
+        goal = target(folder)
+        if folder is None or not goal or not is_below(path, sidecar.target_directory(os.fsencode(folder.path), goal)):
+            continue
+        known = named(made.settings, path).recordings(ledger, made.settings)
+        for record in [record for record in known if place_of(record) != record.path]:
+            with suppress(OSError, ValueError, JobError):
+                if (stamp := _stamp(record, stop)) is not None:
+                    ledger.relocate(record.path, Found(record.root, place_of(record), stamp))
+
+
+def _stamp(record: Record, stop: threading.Event) -> Fingerprint | None:
+    """Return the size and time of a recording where it is now; None where another one is there."""
+    descriptor = tree.open_file(record.root, place_of(record))
+    try:
+        status = os.fstat(descriptor)
+        is_same = media.digest(descriptor, stop) == record.content
+    finally:
+        os.close(descriptor)
+    return Fingerprint(status.st_size, status.st_mtime_ns) if is_same else None
 
 
 def queue_trials(

@@ -20,7 +20,7 @@ from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
 from watcher.service.advice import Advice, Place
-from watcher.service.again import lacking, queue_trials
+from watcher.service.again import follow_moved, lacking, queue_trials
 from watcher.service.crew import Ending
 from watcher.service.house import House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
@@ -243,6 +243,8 @@ class _Run:
     def _find(self, places: "_Places", finder: str) -> None:
         ledger = self._house.ledger
         self._house.estate.settle()
+        files = [os.fsencode(path) for _, path in places.files]
+        follow_moved(ledger, self._house.plan, files, stop=self._house.stop)
         collected = collect(places.folders, places.files, ledger, stop=self._house.stop, parts=places.parts)
         if finder != self._finder:
             # It hung until now, and another one has looked at the rest meanwhile.

@@ -180,6 +180,11 @@ class PostgresLedger:
         due = run_at + self._ahead() if run_at else 0.0
         self._conclude(job, lambda: self._engine.release(job, run_at=due, error=error), back=True)
 
+    def relocate(self, path: bytes, found: Found) -> bool:
+        """See Ledger.relocate."""
+        former, stored = self.roots.stored(path), self._found(found)
+        return self._patiently(lambda: self._engine.relocate(former, stored))
+
     def forget(self, path: bytes) -> None:
         """See Ledger.forget."""
         self._patiently(lambda: self._engine.forget(self.roots.stored(path)))
