@@ -5,6 +5,7 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from watcher.job import Fingerprint, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Record, Tally
+from watcher.ledger.protocol import ENDPOINT, Record, Tally
 from watcher.report.live import Style, frame
 from watcher.report.status import Spent, StatusReport, Terms, Wait, data, look, text
 
@@ -147,7 +148,8 @@ def test_the_lines_that_matter_most_stand_last() -> None:
 
 def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    ledger.keep("ab" * 32, "cd" * 32, b"{}", seconds=90.0, model="whisper-1")
+    ledger.remember(ENDPOINT, {"name": "host/v1", "party": "1"})
+    ledger.buy("host/v1", time.strftime("%Y-%m-%d"), 90.0)
     ledger.close()
 
     assert look(tmp_path, terms=Terms(price_per_minute=0.5)).cost_today == pytest.approx(0.75)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from test_service import hearing, recording
 from watcher.cli.main import run
 from watcher.cli.once import told
 from watcher.errors import FileError, PassingError
-from watcher.job import Fingerprint, Found, State
+from watcher.job import TRIAL_MODEL, Fingerprint, Found, State
 from watcher.ledger import Ledger, open_ledger
 from watcher.report.status import look
 from watcher.service import Progress
@@ -293,6 +294,48 @@ def test_each_touch_reports_what_happened_now_and_not_the_old_payment(
     recent = shown["recent"][0]
     assert (recent["paid_seconds"], recent["cached_pieces"]) == (0.0, recent["pieces"])
     assert shown["totals"]["audio_seconds"] == shown["totals"]["paid_seconds"] == pytest.approx(30, abs=1)
+
+
+def test_what_was_sent_adds_up_and_what_came_from_stored_answers_is_part_of_what_was_transcribed(
+    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures() -> tuple[int, int, int, int, int]:
+        shown = as_json("status")[1]
+        totals, day, month = shown["totals"], shown["today"], shown["month"]
+        words = (totals["audio_seconds"], totals["saved_seconds"], totals["paid_seconds"])
+        return tuple(map(round, (*words, day["bought_seconds"], month["bought_seconds"])))
+
+    seen = {}
+    with serving(hearing) as server:
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        source = recording(tmp_path / "1.wav", seconds=30)
+        as_json("once", source)
+        seen["bought"] = figures()
+        source.with_suffix(".srt").unlink()
+        as_json("once", source)
+        as_json("render", source, "--format", "vtt")
+        seen["restored"] = figures()
+        shutil.copy(source, tmp_path / "2.wav")
+        as_json("once", tmp_path / "2.wav")
+        seen["copied"] = figures()
+        recording(tmp_path / "3.wav", seconds=20)
+        # As `--offline` does it: another address each time, and no limit is of any concern.
+        trial = ("--set", f"api.model={TRIAL_MODEL}", "--set", "api.daily_minutes=0.1")
+        with serving(hearing) as engine:
+            code, _ = as_json("once", tmp_path / "3.wav", "--set", f"api.url={engine.url}", *trial)
+        seen["tried out"] = figures()
+        run(["status"])
+        told = capsys.readouterr().out
+
+    # Transcribed, of it from stored answers; sent in all, today, in this month.
+    assert seen == {
+        "bought": (30, 0, 30, 30, 30),
+        "restored": (30, 0, 30, 30, 30),
+        "copied": (60, 30, 30, 30, 30),
+        "tried out": (80, 30, 30, 30, 30),
+    }
+    assert code == 0
+    assert "  1 min 20 s transcribed, 30 s of it from stored answers; 30 s sent in all\n  today: 30 s sent; " in told
 
 
 def test_the_fields_of_the_document_are_these(ledger: Ledger, as_json: Json) -> None:

@@ -259,6 +259,13 @@ def test_a_second_ctrl_c_ends_a_batch_now_with_its_document(tmp_path: Path, fold
     assert (data["given_up"], data["queued"], data["done"]) == (1, 1, [])
     assert json.loads(line)["message"] == "waiting for 1 request in flight, up to 600 s"
     assert source(state) == PUT_BACK
+    # What was given up may be charged for: it is in each sum of what was sent, once.
+    shown = json.loads(watcher("status", "--json", "--set", f"state.dir={state}").stdout)["data"]
+    sums = (shown["totals"]["paid_seconds"], shown["today"]["bought_seconds"], shown["month"]["bought_seconds"])
+    with closing(sqlite3.connect(state / NAME)) as connection:
+        ((answered,),) = connection.execute("SELECT sum(seconds) FROM answers").fetchall()
+    assert len(set(sums)) == 1
+    assert answered < sums[0] < 3 * answered
 
 
 @pytest.mark.slow

@@ -166,8 +166,9 @@ class Outcome:
     content: str = ""
     language: str = ""
     audio_seconds: float = 0.0
-    #: Audio seconds asked of the server in this run.
+    #: Audio seconds asked of the server in this run, and those whose answers were in the ledger already.
     paid_seconds: float = 0.0
+    saved_seconds: float = 0.0
     pieces: int = 0
     #: Pieces whose answer was already in the ledger.
     cached_pieces: int = 0

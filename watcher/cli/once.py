@@ -132,7 +132,7 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem])
     parts = [f"{len(batch.done)} done"]
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
     audio = _audio_seconds(batch)
-    went = f"{share(batch.paid_seconds, audio)} of it {terms.word}"
+    went = "none of it sent" if terms.is_trial else f"{share(batch.paid_seconds, audio)} of it {terms.word}"
     text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
     if restored := sum(bool(outcome.restored) for _, outcome in batch.done):
         text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"

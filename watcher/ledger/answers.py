@@ -9,7 +9,6 @@ from typing import ClassVar, Final
 from watcher.job import Cut, Job
 from watcher.ledger import rows
 from watcher.ledger.looking import minute_of
-from watcher.ledger.memory import BUY
 from watcher.ledger.part import Connection, Part, held
 from watcher.ledger.protocol import Content, unreadable
 
@@ -39,7 +38,7 @@ class Answers(Part):
         body = excluded.body, seconds = excluded.seconds, model = excluded.model, used_at = excluded.used_at, aside = 0
     """
     RECALL: ClassVar[str] = """
-    UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? AND aside = 0 RETURNING id, body, seconds
+    UPDATE answers SET used_at = ? WHERE digest = ? AND parameters = ? AND aside = 0 RETURNING id, body
     """
     #: Enters a content, after a former one was dropped.
     KEEP_CONTENT: ClassVar[str] = """
@@ -62,13 +61,10 @@ class Answers(Part):
             former = connection.execute(_LENGTH, (digest, parameters)).fetchall()
             connection.execute(self.KEEP, values)
             growth = {
-                "paid_seconds": values["seconds"],
                 "answers": 0 if former else 1,
                 "answer_bytes": len(packed) - (former[0][0] if former else 0),
             }
             connection.executemany(self.ADD, ((value, name) for name, value in growth.items()))
-            day = time.strftime("%Y-%m-%d", time.localtime(self._clock()))
-            connection.execute(BUY, ("", day, values["seconds"]))
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
         """See Ledger.recall."""
@@ -76,15 +72,13 @@ class Answers(Part):
             found = connection.execute(self.RECALL, (self._clock(), digest, parameters)).fetchall()
             if not found:
                 return None
-            ((id_, packed, seconds),) = found
+            ((id_, packed),) = found
             try:
-                body = zlib.decompress(packed)
+                return zlib.decompress(packed)
             except zlib.error:
                 # The disk spoilt it: better paid for a second time than never transcribed.
                 self._drop(connection, [(id_, len(packed))])
                 return None
-            connection.execute(self.ADD, (seconds, "saved_seconds"))
-        return body
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
         """See Ledger.keep_cut."""

@@ -59,7 +59,8 @@ class Memory(Part):
             return float(found[0][0]) if found else 0.0
         # The answer itself follows, durably.
         with self._database.transaction(durable=False) as connection:
-            ((total,),) = connection.execute(BUY, (*key, rows.seconds(seconds))).fetchall()
+            ((total,),) = connection.execute(_BUY, (*key, rows.seconds(seconds))).fetchall()
+            connection.execute(self.ADD, (rows.seconds(seconds), "paid_seconds"))
         return float(total)
 
     def bought(self, endpoint: str, first: str, last: str) -> float:
@@ -68,8 +69,13 @@ class Memory(Part):
 
     def add_hook(self, kind: str, payload: str) -> None:
         """See Ledger.add_hook."""
+        values = (b"", kind, payload.encode("utf-8", "surrogatepass"))
         with self._database.transaction() as connection:
-            connection.execute(HOOK, (b"", kind, payload.encode("utf-8", "surrogatepass")))
+            # A call that was entered before, without our hearing of it, is not run twice.
+            connection.execute(
+                "DELETE FROM hooks WHERE source = ? AND kind = ? AND payload = ? AND attempts = 0", values
+            )
+            connection.execute(HOOK, values)
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
         """See Ledger.hooks_due."""
@@ -122,7 +128,7 @@ _BOUGHT: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE endpoint = 
 #: Keeps a hook call of a source; of none, where that is empty.
 HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
 #: Adds to what was bought of an endpoint on a day; gives the sum.
-BUY: Final = """
+_BUY: Final = """
 INSERT INTO bought (endpoint, day, seconds) VALUES (?, ?, ?)
 ON CONFLICT (endpoint, day) DO UPDATE SET seconds = bought.seconds + excluded.seconds
 RETURNING seconds

@@ -127,11 +127,11 @@ class Tally:
 
     #: Of all sources that were done.
     audio_seconds: float
-    #: Of all answers that were kept.
+    #: All that was bought, of every endpoint and on every day (`Ledger.buy`), whatever came of it.
     paid_seconds: float
     #: Stored now.
     answers: int
-    #: Audio seconds of answers that were used again instead of being bought again.
+    #: Of `audio_seconds`: those whose answers were stored when the source was claimed for the last time.
     saved_seconds: float
 
 
@@ -396,10 +396,7 @@ class Ledger(Protocol):
         """Drop a value."""
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        """Add audio seconds bought on `day` (YYYY-MM-DD); give the day's sum. 0 seconds only asks. Cheap.
-
-        The endpoint "" is nobody's: `keep` sums up there what it stored on a day (local time).
-        """
+        """Add audio seconds bought on `day` (YYYY-MM-DD) to it and to the tally; return the day's sum. 0 only asks. Cheap."""
 
     def bought(self, endpoint: str, first: str, last: str) -> float:
         """Return the audio seconds bought from one day (YYYY-MM-DD) to another, both included; 0 where `last` is before."""

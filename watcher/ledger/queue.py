@@ -133,6 +133,8 @@ class Queue(Waiting):
                 # A file that was only touched, or renamed, is no work done twice.
                 seconds = rows.seconds(outcome.audio_seconds)
                 connection.execute(self.ADD, (seconds, "audio_seconds"))
+                saved = min(rows.seconds(outcome.saved_seconds), seconds)
+                connection.execute(self.ADD, (saved, "saved_seconds"))
                 connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
             _call(connection, job, "on_done", hook)
         self._concluded(hook)

@@ -136,7 +136,7 @@ def seconds(value: float) -> float:
 def outcome_text(outcome: Outcome) -> str:
     """Write an outcome as JSON, in ASCII; paths that are no UTF-8 come back as they were."""
     fields: dict[str, Any] = asdict(outcome)
-    fields |= {name: seconds(fields[name]) for name in ("audio_seconds", "paid_seconds")}
+    fields |= {name: seconds(fields[name]) for name in ("audio_seconds", "paid_seconds", "saved_seconds")}
     fields["outputs"] = [
         (output.kind, output.path.decode("utf-8", "surrogateescape"), output.digest) for output in outcome.outputs
     ]

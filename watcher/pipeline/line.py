@@ -157,6 +157,7 @@ def _unchanged(source: _Source, wanted: Wanted, tools: Tools, beat: Beat) -> Out
     now = replace(
         outcome,
         paid_seconds=0.0,
+        saved_seconds=0.0,
         cached_pieces=outcome.pieces,
         unchanged=True,
         restored=(),
@@ -305,6 +306,7 @@ def _outcome(
         language=transcript.language,
         audio_seconds=heard.content.seconds,
         paid_seconds=heard.paid_seconds,
+        saved_seconds=sum(cut.end - cut.start for cut in heard.content.cuts if cut.index in heard.cached) / _RATE,
         pieces=len(heard.content.cuts),
         cached_pieces=len(heard.cached),
         untimed=not transcript.timed,

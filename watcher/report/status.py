@@ -12,7 +12,7 @@ from watcher.config import digest, files
 from watcher.config.settings import Settings
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
-from watcher.job import ResultWarning, State
+from watcher.job import TRIAL_MODEL, ResultWarning, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import ENDPOINT, Ledger, Record, Tally
 from watcher.log import printable
@@ -32,16 +32,19 @@ _LITTLE: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the settings say of money; 0: no price, no limit."""
+    """What the settings say of money; 0: no price, no limit, as it is always where the engine for trying out is asked."""
 
     price_per_minute: float = 0.0
     daily_minutes: float = 0.0
     monthly_minutes: float = 0.0
+    is_trial: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Terms":
         """Return the terms of the settings."""
         api = settings.api
+        if api.model == TRIAL_MODEL:
+            return cls(is_trial=True)
         return cls(api.price_per_minute, api.daily_minutes, api.monthly_minutes)
 
     @property
@@ -414,10 +417,10 @@ def summary(report: StatusReport) -> list[str]:
         if count := folder.get("passed_over"):
             look, them = ("files look like recordings", "them") if count > 1 else ("file looks like a recording", "it")
             lines.append(f"    {count} {look} and cannot be taken: watcher check names {them}")
-    word, tally = report.terms.word, report.tally
+    tally = report.tally
     lines.append(
-        f"  {hours(tally.audio_seconds)} transcribed: {share(tally.paid_seconds, tally.audio_seconds)} {word}, "
-        f"{hours(tally.saved_seconds)} from stored answers"
+        f"  {hours(tally.audio_seconds)} transcribed, {share(tally.saved_seconds, tally.audio_seconds)} of it from stored "
+        f"answers; {hours(tally.paid_seconds)} {report.terms.word} in all"
     )
     terms = report.terms
     today = _sum("today", report.spent.today, terms.daily_minutes, terms, report.cost_today)

@@ -305,7 +305,7 @@ class House:
         if new.endpoint != old.plan.endpoint:
             self._others.retire(old.client)
             client = Client(new.endpoint, memory=self.direct)
-        if new.endpoint.name != old.plan.endpoint.name:
+        if (new.endpoint.name, new.is_trial) != (old.plan.endpoint.name, old.plan.is_trial):
             gate = self._gate_for(new)
             self._attend(gate)
         self._name_endpoint(new)
@@ -432,10 +432,11 @@ class House:
             endpoint_name=plan.endpoint.name,
             # It writes under its lock, which the main thread takes, too, and makes up later for what is not taken.
             memory=self.direct,
-            buy=self.direct.buy,
+            # What the engine for trying out transcribes is neither sent nor paid for, and other hosts have their own.
+            buy=(lambda *_: 0.0) if plan.is_trial else self.direct.buy,
             bought=self.direct.bought,
             stop=self.stop,
-            fleet=self.direct.fleet(plan.endpoint.name, plan.endpoint.party),
+            fleet=None if plan.is_trial else self.direct.fleet(plan.endpoint.name, plan.endpoint.party),
             clock=self._clock,
             monotonic=self._monotonic,
             on_held=self._held,
@@ -443,7 +444,9 @@ class House:
         )
 
     def _name_endpoint(self, plan: Plan) -> None:
-        """Have `status` know whom we ask, also once this process has ended."""
+        """Have `status` know whom we ask, also once this process has ended; an engine that ends with it is no concern then."""
+        if plan.is_trial:
+            return
         with suppress(StateBusyError):
             self.direct.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
 

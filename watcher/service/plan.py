@@ -20,7 +20,7 @@ from watcher.errors import ConfigError
 from watcher.folders import Folder
 from watcher.formats import Text
 from watcher.gate import GateOptions
-from watcher.job import Job
+from watcher.job import TRIAL_MODEL, Job
 from watcher.media import Choice
 from watcher.overrides import Sections
 from watcher.pipeline import Wanted
@@ -52,6 +52,11 @@ class Plan:
     def settings(self) -> Settings:
         """The settings themselves."""
         return self.config.settings
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether the engine for trying out is asked: nothing is sent or bought then."""
+        return self.endpoint.model == TRIAL_MODEL
 
     def folder(self, path: bytes) -> FolderSettings | None:
         """Give the folder that owns a path, as the ledger knows it or without links: of nested roots, the nearest."""
@@ -131,14 +136,15 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
             found.names()
         except ValueError as exc:
             raise ConfigError(f"folder {found.name}: {exc}", hint="see include and exclude of that folder") from exc
+    is_trial = endpoint.model == TRIAL_MODEL
     return Plan(
         config=config,
         endpoint=endpoint,
         gate=GateOptions(
             concurrency=api.concurrency,
             requests_per_minute=api.requests_per_minute,
-            daily_minutes=api.daily_minutes,
-            monthly_minutes=api.monthly_minutes,
+            daily_minutes=0.0 if is_trial else api.daily_minutes,
+            monthly_minutes=0.0 if is_trial else api.monthly_minutes,
             fleet_concurrency=api.fleet_concurrency,
         ),
         folders=folders,

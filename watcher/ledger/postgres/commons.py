@@ -7,6 +7,11 @@ from typing import Final
 
 #: Channel on which hosts say that something about a gate has changed, with their name.
 GATE_CHANNEL: Final = "watcher_gate"
+#: Adds a value to the total of a name; see `watcher.ledger.part.Part.ADD`.
+ADD: Final = """
+INSERT INTO sums (value, name, backend) VALUES (?, ?, pg_backend_pid())
+ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
+"""
 
 COMMONS: Final = (
     # When a host was last heard of, and what it tells of itself (JSON).

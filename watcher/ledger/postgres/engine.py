@@ -17,7 +17,7 @@ from watcher.ledger.answers import Answers
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Connection, Row, held
-from watcher.ledger.postgres.commons import GATE_CHANNEL
+from watcher.ledger.postgres.commons import ADD, GATE_CHANNEL
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import Listener
@@ -36,10 +36,7 @@ _CHANNEL: Final = "watcher"
 class Engine(Queue, Answers, Outputs, Memory, Retention):
     """A ledger of stored paths, shared with other hosts."""
 
-    ADD: ClassVar[str] = """
-    INSERT INTO sums (value, name, backend) VALUES (?, ?, pg_backend_pid())
-    ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
-    """
+    ADD: ClassVar[str] = ADD
     HOOKS: ClassVar[str] = """
     SELECT id, source, kind, payload, attempts FROM hooks
     WHERE host = current_setting('watcher.host') AND id > ? ORDER BY id LIMIT ?

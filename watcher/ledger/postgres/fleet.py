@@ -12,7 +12,7 @@ from typing import Final
 from watcher.fleet import Credit, Door, Need, Share
 from watcher.ledger import rows
 from watcher.ledger.part import Connection
-from watcher.ledger.postgres.commons import GATE_CHANNEL
+from watcher.ledger.postgres.commons import ADD, GATE_CHANNEL
 from watcher.ledger.postgres.database import Database
 
 #: Starts within any 60 s are counted, but none comes at its very moment: by so much may it be late, in seconds.
@@ -63,6 +63,7 @@ class PostgresFleet:
         values = (self._endpoint, self._host, rows.text(day), rows.seconds(seconds))
         with self._database.transaction(durable=False) as connection:
             ((total,),) = connection.execute("SELECT gate_spend(?, ?, ?, ?)", values).fetchall()
+            connection.execute(ADD, (rows.seconds(seconds), "paid_seconds"))
         return float(total)
 
     def leave(self) -> None:

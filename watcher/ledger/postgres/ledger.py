@@ -373,7 +373,8 @@ class PostgresLedger:
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
         """See Ledger.buy."""
-        return self._patiently(lambda: self._engine.buy(endpoint, day, seconds))
+        # The statement that adds is there, where hosts count what they have in flight as well.
+        return self._patiently(lambda: self.fleet(endpoint, "").spend(day, seconds))
 
     def bought(self, endpoint: str, first: str, last: str) -> float:
         """See Ledger.bought."""
