@@ -862,6 +862,22 @@ class TestAway:
         assert ledger.counts()[State.DONE] == 2
         assert ledger.claim("one", lease=LEASE) is None
 
+    def test_what_the_database_booked_and_could_not_tell_is_not_booked_again(
+        self, ledger: PostgresLedger, proxy: Proxy
+    ) -> None:
+        ledger.buy("host", "2026-11-28", 10.0)
+        fleet = ledger.fleet("host", "party")
+        proxy.last_words = b"COMMIT"
+        total = fleet.spend("2026-11-28", 20.0)
+        proxy.last_words = b"COMMIT"
+        ledger.buy("host", "2026-11-28", 30.0)
+        proxy.last_words = b"COMMIT"
+        ledger.add_hook("on_held", '{"reason": "key"}')
+
+        assert (total, ledger.buy("host", "2026-11-28", 0.0)) == (30.0, 60.0)
+        assert ledger.tally().paid_seconds == 60.0
+        assert [call.payload for call in ledger.hooks_due(10)] == ['{"reason": "key"}']
+
     def test_a_walk_goes_on_where_it_was_however_long_the_database_was_away(
         self, ledger: PostgresLedger, proxy: Proxy
     ) -> None:

@@ -61,7 +61,7 @@ class PostgresFleet:
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
             return float(found[0][0]) if found else 0.0
         values = (self._endpoint, self._host, rows.text(day), rows.seconds(seconds))
-        with self._database.transaction(durable=False) as connection:
+        with self._database.transaction(durable=False, once=True) as connection:
             ((total,),) = connection.execute("SELECT gate_spend(?, ?, ?, ?)", values).fetchall()
             connection.execute(ADD, (rows.seconds(seconds), "paid_seconds"))
         return float(total)
