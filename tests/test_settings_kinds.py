@@ -506,6 +506,9 @@ def test_a_running_service_goes_on_with_its_settings_whatever_stands_in_the_new_
                 assert "is wrong" in refused["message"] or "not valid TOML" in refused["message"]
                 assert refused["hint"]
         eventually(lambda: "not valid TOML" in "".join(not_in_use()))
+        file.write_text(good + "# corrected\n")
+        corrected = "these settings were changed since a reload was refused, and are not loaded yet"
+        assert not_in_use() == [corrected]
         file.write_text(good)
         running.send(signal.SIGHUP)
         running.await_event("service.reloaded", ok=True)

@@ -309,23 +309,26 @@ def _full(directory: Path) -> tuple[Mapping[str, str], ...]:
 def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
     """Tell of a settings file that is not the one that the daemon read."""
     match service.get("settings"):
-        case {"file": str(file), "digest": str(known), "refused": str(refused)} if known:
+        case {"file": str(file), "digest": str(known), "refused": str(refused), "refused_digest": str(met)} if known:
             pass
         case _:
             return ()
     try:
-        changed = digest(files.regular(Path(file), files.LARGEST_SETTINGS)) != known
+        now = digest(files.regular(Path(file), files.LARGEST_SETTINGS))
     except FileNotFoundError:
-        changed, refused = True, "it is not there any more"
+        now, met, refused = "", "", "it is not there any more"
     except PermissionError:
         # Somebody else's, who asks about a service.
         return ()
     except OSError as exc:
-        changed, refused = True, exc.strerror or str(exc)
-    if not changed:
+        now, met, refused = "", "", exc.strerror or str(exc)
+    if now == known:
         return ()
     why = f" ({'; '.join(refused.splitlines())})" if refused else ""
     message = f"these settings changed and are not in use yet{why}"
+    if refused and now != met:
+        # Why those were refused that stood there then says nothing about these.
+        message = "these settings were changed since a reload was refused, and are not loaded yet"
     hint = f"systemctl reload watcher, or kill -HUP {service.get('pid', 'its pid')}"
     return ({"path": file, "message": message, "hint": hint},)
 

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
 from watcher import __version__, reach
-from watcher.config import Config, Surroundings
+from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
 from watcher.gate import GateState, Status, facts, resume_requests
@@ -93,6 +94,8 @@ class Service:
         self._facts: dict[str, Any] = {}
         #: Why the last reload changed nothing; "" when it did, or there was none.
         self._refused = ""
+        #: Digest of the settings file at the last reload; "" where it could not be read.
+        self._met = ""
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
@@ -280,12 +283,14 @@ class Service:
         """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
         config = house.plan.config
         file = "" if config.file is None else printable(str(config.file.absolute()))
-        return {"file": file, "digest": config.digest, "refused": self._refused}
+        return {"file": file, "digest": config.digest, "refused": self._refused, "refused_digest": self._met}
 
     def _renew(self, house: House, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
         self._notifier.reloading()
         self._refused = ""
+        # Before they are read: what is written meanwhile is not what was refused.
+        self._met = _digest(house.plan.config.file)
         try:
             new = self._read_again(house)
         except WatcherError as error:
@@ -379,6 +384,14 @@ class Service:
 
     def _log_set_up(self, config: Config) -> None:
         set_up_log(config, self._surroundings)
+
+
+def _digest(file: Path | None) -> str:
+    """Return the digest of a settings file as it is now; "" where there is none, or it cannot be read."""
+    try:
+        return "" if file is None else digest(files.regular(file, files.LARGEST_SETTINGS))
+    except OSError:
+        return ""
 
 
 def _given_up(house: House) -> dict[str, Any]:
