@@ -3,6 +3,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sidecar_scene import Scene, digest, scene
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 
 from watcher import sidecar
 from watcher.errors import ChangedError, GoneError, LeaseLostError, OutputError
-from watcher.job import Job, Output
+from watcher.job import Job, Output, ResultWarning
 from watcher.sidecar import disk
 
 KINDS = ("srt", "txt")
@@ -510,6 +511,23 @@ def test_the_group_of_a_set_group_id_folder_may_correct_outputs_and_notes(
     assert note is not None
     assert stat.S_IMODE((here.root / "talk.txt").stat().st_mode) == expected
     assert stat.S_IMODE(os.stat(note.path).st_mode) == expected  # noqa: PTH116 - bytes
+
+
+def test_every_kind_of_output_and_note_is_the_groups_and_nothing_is_others(here: Scene) -> None:
+    here.root.chmod(0o2770)
+    job = here.job(mode=0o640)
+    root, settings = os.fsencode(here.root), here.root / ".watcher.toml"
+    settings.touch(mode=0o640)
+    about: dict[str, Any] = {"message": "it is broken", "hint": "repair it", "register": here.ledger}
+
+    names = here.place(job, dict.fromkeys(("srt", "txt", "vtt", "json"), b"1\n"))
+    sidecar.write_warning_note(job, [ResultWarning("silent", "There is no sound in it.")], register=here.ledger)
+    sidecar.write_settings_note(root, os.fsencode(settings), **about)
+    sidecar.write_pause_note(root, since=1_800_000_000.0, **about)
+
+    written = {path for path in here.root.iterdir() if path.suffix != ".wav" and path != settings}
+    assert len(written) == len(names) + 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o660}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
