@@ -305,6 +305,19 @@ def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
     assert [document["data"]["done"] for _, document in once_more] == [[], []]
 
 
+def test_check_names_what_only_the_trial_engine_has_done(watcher: Commands, trial: Path) -> None:
+    def found(*options: str) -> list[str]:
+        findings = watcher("check", watcher.folder, "--set", "api.price_per_minute=0.6", *options)[1]["data"][
+            "findings"
+        ]
+        return [one["message"] for one in findings if "trial engine" in one["message"]]
+
+    (said,) = found()
+    assert said.startswith(f"only the trial engine has transcribed {trial}; the next run or once has 0.5 s of audio ")
+    assert said.endswith(" transcribed by whisper-1, for 0.005")
+    assert found("--set", f"api.model={TRIAL_MODEL}") == []
+
+
 def test_the_first_run_names_what_it_buys_before_it_does(watcher: Commands, trial: Path, models: Models) -> None:
     with daemon(watcher.folder, "--set", "api.price_per_minute=0.6", state=watcher.state) as running:
         said = running.await_event("service.trials")

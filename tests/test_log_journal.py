@@ -268,3 +268,12 @@ def test_any_event_makes_an_entry_that_journald_can_read(event: dict[str, object
 )
 def test_messages_are_plain_words(event: dict[str, object], said: str) -> None:
     assert sentence(event) == said
+
+
+def test_a_hold_is_no_single_recording_s() -> None:
+    event = {"event": "gate.held", "path": "/in/talk.wav", "message": "the key is refused", "hint": "set the right one"}
+
+    entry = fields(event, priority=3)
+
+    assert entry["MESSAGE"] == "gate.held: the queue is held: the key is refused; set the right one"
+    assert entry["WATCHER_PATH"] == "/in/talk.wav"

@@ -14,9 +14,11 @@ from watcher.job import State
 from watcher.ledger import holder
 from watcher.ledger.protocol import Ledger, Record
 from watcher.log import printable
+from watcher.overrides import Overrides
+from watcher.overrides import Problem as Broken
 from watcher.report import Problem, Result
 from watcher.service.named import named
-from watcher.service.plan import Plan, plan
+from watcher.service.plan import OVERRIDABLE, Plan, plan
 
 
 def render(
@@ -36,6 +38,11 @@ def render(
     written: list[str] = []
     problems: list[Problem] = []
     idle: list[Problem] = []
+
+    def tell(broken: Broken) -> None:
+        idle.append(Problem("overrides", f"{printable(broken.path)} is not used: {broken.message}", "mend the file"))
+
+    overrides = Overrides(OVERRIDABLE, validate=made.check_overrides, report=tell)
     with open_looker(loaded) as ledger:
         for path in map(os.fsencode, paths):
             meant = named(loaded.settings, path)
@@ -46,7 +53,7 @@ def render(
                 (idle if meant.is_folder else problems).append(problem)
             for record in wanted:
                 try:
-                    written += _render(record, made, ledger, formats)
+                    written += _render(record, made, overrides, ledger, formats)
                 except JobError as error:
                     problems.append(Problem(error.reason, f"{printable(record.path)}: {error.message}", error.hint))
     result = Result(
@@ -65,9 +72,9 @@ def _has_transcript(record: Record, *, alone: bool) -> bool:
     return transcribed and (alone or record.state is State.DONE)
 
 
-def _render(record: Record, made: Plan, ledger: Ledger, formats: Sequence[str]) -> list[str]:
+def _render(record: Record, made: Plan, overrides: Overrides, ledger: Ledger, formats: Sequence[str]) -> list[str]:
     job = record.job
-    wanted = made.wanted(job)
+    wanted = made.wanted(job, overrides.effective(job.root, os.path.dirname(job.path)))  # noqa: PTH120 - bytes
     outcome = record.outcome
     if outcome is not None and outcome.moved_to:
         # Its outputs belong beside it, and to the name it has now.

@@ -133,6 +133,9 @@ def sentence(event: Mapping[str, object]) -> str:
     """Say an event in plain words: its name, what happened, to what, why, what to do, and the rest of its keys."""
     left = {key: value for key, value in event.items() if key not in {"timestamp", "level", "job"}}
     name = str(left.pop("event", ""))
+    if name.startswith("gate."):
+        # The recording that happened to meet it; what is held or paused is all of them.
+        left.pop("path", None)
     known = _UNCHANGED if left.pop("unchanged", False) else WORDS.get(name, "")
     words = known + (", without success" if left.pop("ok", True) is False else "")
     about = [separator + str(left.pop(key)) for key, separator in _ABOUT if left.get(key)]

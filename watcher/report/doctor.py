@@ -19,12 +19,14 @@ from watcher.config import Config
 from watcher.errors import ConfigError, JobError, Remedy, RemedyError, StateError, WatcherError
 from watcher.fleet import Host
 from watcher.folders import Folder, How, ProbeResult, probe
+from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
+from watcher.ledger.protocol import Ledger
 from watcher.log import printable
 from watcher.report.unit import KEY, Unit
 from watcher.service.plan import endpoint_of, folder_for, require_key
 from watcher.settle import UNWATCHED
-from watcher.text import counted, joined
+from watcher.text import counted, hours, joined
 
 #: The bundled clip that `--paid` sends.
 _CLIP: Final = "second.flac"
@@ -34,7 +36,7 @@ _FREE_BYTES: Final = 1 * _GIBIBYTE
 _CERTIFICATE_DAYS: Final = 14.0
 #: Retry times and the day's budget go by the clock; TLS fails long before an hour.
 _CLOCK_SECONDS: Final = 60.0
-#: So many files that look like recordings are named.
+#: So many files are named.
 _NAMED: Final = 5
 #: The setting of the key.
 _SETTING: Final = "api.key"
@@ -199,10 +201,8 @@ def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
     )
     yield Finding("folder", grade, f"{name}: read leases {said}", hint)
     for why, paths in result.unwatched.items():
-        named = ", ".join(printable(path) for path in paths[:_NAMED])
-        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
         look = "look like recordings" if len(paths) > 1 else "looks like a recording"
-        yield Finding("folder", Grade.WARN, f"{named}{more} {look} and cannot be taken", UNWATCHED[why])
+        yield Finding("folder", Grade.WARN, f"{_some(paths)} {look} and cannot be taken", UNWATCHED[why])
     if result.free_bytes is not None and result.free_bytes < _FREE_BYTES:
         yield Finding(
             "folder", Grade.WARN, f"{name}: {result.free_bytes / _GIBIBYTE:.2f} GiB are free", "make room on that disk"
@@ -216,6 +216,7 @@ def _state(config: Config) -> Iterator[Finding]:
         ledger = open_ledger(directory, config.settings.state.url, roots=config.settings.places, exclusive=False)
         try:
             size, counts, hosts = ledger.size(), ledger.counts(), ledger.hosts()
+            trials = _trials(config, ledger)
         finally:
             ledger.close()
     except WatcherError as error:
@@ -226,10 +227,33 @@ def _state(config: Config) -> Iterator[Finding]:
         yield from _fresh_state(directory)
         return
     yield Finding("state", Grade.OK, f"{directory}: {size:,} bytes, {sum(counts.values()):,} files known; {by}")
+    yield from trials
     if config.settings.state.url:
         yield _seen(hosts)
     if not os.access(directory, os.W_OK):
         yield Finding("state", Grade.FAIL, f"{directory} cannot be written", "give it to the service's user (chown -R)")
+
+
+def _trials(config: Config, ledger: Ledger) -> list[Finding]:
+    """Name what only the engine for trying out has transcribed, and the next run therefore sends to the server."""
+    api = config.settings.api
+    found = [trial for folder in config.settings.folders for trial in ledger.trials(os.fsencode(folder.path))]
+    if api.model == TRIAL_MODEL or not found:
+        return []
+    seconds = sum(length for _, length in dict(found).items())
+    paths = sorted(dict(found))
+    cost = f", for {seconds / 60 * api.price_per_minute:.4g}" if api.price_per_minute else ""
+    message = (
+        f"only the trial engine has transcribed {_some(paths)}; the next run or once has {hours(seconds)} of audio "
+        f"transcribed by {api.model}{cost}"
+    )
+    return [Finding("state", Grade.WARN, message, "move away what is not to be transcribed")]
+
+
+def _some(paths: Sequence[bytes]) -> str:
+    """Return the first of some paths, and how many more there are."""
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"{', '.join(printable(path) for path in paths[:_NAMED])}{more}"
 
 
 def _seen(hosts: tuple[Host, ...]) -> Finding:
