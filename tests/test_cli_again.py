@@ -92,9 +92,14 @@ def test_an_output_that_a_person_edited_stays_and_the_new_text_stands_beside_it(
     watcher("once", path)
     path.with_suffix(".txt").write_text("my own words")
 
-    watcher("again", path)
-    watcher("again", path)
+    beside = path.with_name("a.wav.txt")
+    _, said = watcher.said("again", path)
+    document = watcher("again", path)[1]
 
+    assert f"{path.with_suffix('.txt')} stays, as it is yours: the new text is in {beside}" in said
+    assert document["data"]["displaced"] == [
+        {"path": str(path), "stays": str(path.with_suffix(".txt")), "output": str(beside)}
+    ]
     assert text(path) == "my own words"
     assert (watcher.folder / "a.wav.txt").read_text().strip() == "Number 3 by whisper-1 in any."
     assert sorted(file.name for file in watcher.folder.iterdir()) == ["a.srt", "a.txt", "a.wav", "a.wav.txt"]
@@ -197,8 +202,11 @@ def test_beside_a_running_daemon_it_queues_and_says_so(watcher: Commands, models
     assert [document["errors"][0]["hint"].partition(" says")[0] for document in unknown] == ["watcher status"] * 3
 
 
-def test_beside_a_daemon_that_stops_it_names_the_next_start(watcher: Commands) -> None:
+def test_beside_a_daemon_that_stops_it_names_the_next_start_and_the_files_to_come(watcher: Commands) -> None:
     path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    watcher("forget", path)
+    # Adopted: its outputs count as a person's.
     watcher("once", path)
     with watcher.ledger() as daemon_of_ours:
         daemon_of_ours.remember("service", {"pid": os.getpid(), "stopping": 0.0})
@@ -207,6 +215,7 @@ def test_beside_a_daemon_that_stops_it_names_the_next_start(watcher: Commands) -
 
     assert code == 0
     assert f"1 queued; the daemon (pid {os.getpid()}) is stopping: the next start transcribes them once more" in said
+    assert f"a.srt stays, as it is yours: the new text will be in {watcher.folder / 'a.wav.srt'}" in said
 
 
 # A recording that is not where it was any more when its answer comes.

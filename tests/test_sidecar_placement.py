@@ -27,6 +27,10 @@ def adopted(here: Scene, job: Job, template: str = "{stem}") -> bool:
     return sidecar.adopted(job.root, job.path, KINDS, template, here.ledger)
 
 
+def displaced(here: Scene, job: Job) -> tuple[sidecar.Displaced, ...]:
+    return sidecar.displaced(job, KINDS, template="{stem}", language="", register=here.ledger)
+
+
 # Names and the set.
 
 
@@ -564,6 +568,22 @@ def test_a_source_whose_outputs_are_all_there_is_adopted(here: Scene) -> None:
     (here.root / "talk.txt").touch()
 
     assert adopted(here, job)
+
+
+def test_it_is_known_beforehand_which_outputs_a_persons_file_keeps_from_their_names(here: Scene) -> None:
+    """One that another recording's output keeps from its name, or that would take its place back, is no such."""
+    job, other = here.job(), here.job("talk.flac")
+    here.place(job)
+    here.place(other)
+    before = displaced(here, job), displaced(here, other)
+    (here.root / "talk.txt").write_bytes(b"edited")
+    edited = displaced(here, job)
+    (here.root / "talk.txt").unlink()
+
+    assert before == ((), ())
+    assert edited == (sidecar.Displaced(job.path, "txt", bytes(here.root / "talk.txt"), job.path + b".txt"),)
+    assert displaced(here, job) == ()
+    assert sorted(here.files()) == ["talk.flac", "talk.flac.srt", "talk.flac.txt", "talk.srt", "talk.wav"]
 
 
 def test_a_directory_is_no_output(here: Scene) -> None:

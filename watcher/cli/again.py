@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from watcher import languages
+from watcher import languages, reach, sidecar
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_recovered
 from watcher.cli.once import document, run_and_show
 from watcher.cli.options import configured, show
 from watcher.config import Config
-from watcher.errors import UsageError
+from watcher.errors import JobError, UsageError
 from watcher.job import Again, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.protocol import Record
@@ -21,7 +23,8 @@ from watcher.service import Batch
 from watcher.service.again import ask_again
 from watcher.service.house import SERVICE
 from watcher.service.named import is_there, named, place_of
-from watcher.service.plan import endpoint_of, plan
+from watcher.service.plan import Plan, endpoint_of, plan
+from watcher.sidecar import Displaced
 
 #: States in which a recording that was finished once may be asked for again.
 _ASKED = frozenset({State.DONE, State.FAILED, State.READY, State.DELAYED})
@@ -40,19 +43,26 @@ def again(
     loaded = configured(config, given)
     pid = holder(loaded.state_directory)
     # What cannot be carried out is not queued.
-    plan(loaded, keyless=pid is not None)
+    made = plan(loaded, keyless=pid is not None)
     wish = Again(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     with open_recovered(loaded) as ledger:
         records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
         queued = ask_again(ledger, records, wish) if records else []
+        displaced = [
+            one for record in records if place_of(record) in queued for one in _displaced(ledger, made, record, wish)
+        ]
         waiting = ledger.counts()
         # It may have ended, or begun to, until they were queued.
         pid = holder(loaded.state_directory)
         worker = _worker(ledger, pid)
     if queued and pid is None:
-        return run_and_show("again", loaded, (), again=queued, problems=problems, as_json=as_json)
-    batch = Batch(again=queued, queued=waiting[State.READY] + waiting[State.DELAYED])
-    text = "\n".join([*map(printable, queued), f"{len(queued)} queued; {worker} transcribes them once more"])
+        return run_and_show("again", loaded, (), again=queued, displaced=displaced, problems=problems, as_json=as_json)
+    batch = Batch(again=queued, displaced=displaced, queued=waiting[State.READY] + waiting[State.DELAYED])
+    told = [
+        f"{printable(one.stays)} stays, as it is yours: the new text will be in {printable(one.output)}"
+        for one in displaced
+    ]
+    text = "\n".join([*map(printable, queued), *told, f"{len(queued)} queued; {worker} transcribes them once more"])
     result = Result(
         "again",
         data=document(batch),
@@ -83,6 +93,20 @@ def _finished(
         ]
         finished |= {record.id: record for record in there}
     return list(finished.values()), problems
+
+
+def _displaced(ledger: Ledger, made: Plan, record: Record, wish: Again) -> tuple[Displaced, ...]:
+    """Return the new outputs of a recording that cannot take the place of what is there; none where nobody can tell."""
+    job = replace(record.job, path=place_of(record))
+    wanted, outcome = made.wanted(job), record.outcome
+    if outcome is None or (wanted.after and not outcome.moved_to):
+        # They will be moved, and get their names where they are moved to.
+        return ()
+    language = wish.language or outcome.language
+    look = partial(sidecar.displaced, job, wanted.formats, template=wanted.output, language=language, register=ledger)
+    with suppress(JobError, reach.SilentError):
+        return reach.ask(job.root, look)
+    return ()
 
 
 def _worker(ledger: Ledger, pid: int | None) -> str:

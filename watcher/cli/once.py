@@ -21,6 +21,7 @@ from watcher.service import Batch, Progress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
 from watcher.settle import UNWATCHED, Reason, sentence
+from watcher.sidecar import Displaced
 from watcher.text import hours, share
 
 #: A request that takes longer than so many seconds is spoken of.
@@ -41,12 +42,18 @@ def run_and_show(
     paths: Sequence[Path],
     *,
     again: Sequence[bytes] = (),
+    displaced: Sequence[Displaced] = (),
     problems: Sequence[Problem] = (),
     as_json: bool,
 ) -> int:
-    """Run a batch on `paths`, or on what was queued to be transcribed once more; print what came of it, and the `problems`."""
+    """Run a batch on `paths`, or on what was queued to be transcribed once more; print what came of it, and the `problems`.
+
+    `displaced`: outputs that were not to have their best names before it began.
+    """
     with _shown(loaded) as display:
         batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings(), again=again)
+    written = {output.path for _, outcome in batch.done for output in outcome.outputs}
+    batch.displaced = [one for one in displaced if one.output in written]
     code = show(_result(command, batch, Terms.of(loaded.settings), problems), as_json=as_json)
     if batch.left_behind:
         # They hang, in a mount or in a computation, and the interpreter would wait for them.
@@ -136,7 +143,11 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem])
     text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
     if restored := sum(bool(outcome.restored) for _, outcome in batch.done):
         text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"
-    text = "\n".join([text, *_passed_over(batch)])
+    told = [
+        f"{printable(one.stays)} stays, as it is yours: the new text is in {printable(one.output)}"
+        for one in batch.displaced
+    ]
+    text = "\n".join([text, *told, *_passed_over(batch)])
     return Result(command, data=document(batch), text=text, errors=tuple(problems), exit_code=exit_code)
 
 
@@ -171,6 +182,10 @@ def document(batch: Batch) -> dict[str, Any]:
         "unwatched": [{"path": printable(left.path), "reason": left.reason} for left in batch.unwatched],
         "known": [printable(path) for path in batch.known],
         "again": [printable(path) for path in batch.again],
+        "displaced": [
+            {"path": printable(one.source), "stays": printable(one.stays), "output": printable(one.output)}
+            for one in batch.displaced
+        ],
         "queued": batch.queued,
         "given_up": batch.given_up,
         "audio_seconds": round(_audio_seconds(batch), 3),

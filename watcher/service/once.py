@@ -25,7 +25,7 @@ from watcher.service.crew import Ending
 from watcher.service.house import House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
-from watcher.sidecar import NOTE
+from watcher.sidecar import NOTE, Displaced
 from watcher.tree import is_below
 
 #: Seconds between two looks at the queue, and at what a bar shows.
@@ -76,6 +76,8 @@ class Batch:
     unwatched: list[Left] = field(default_factory=list)
     #: Worked on once more although they were done: on request, after a trial, or because their outputs were deleted.
     again: list[bytes] = field(default_factory=list)
+    #: Those of them whose new outputs stand beside files that are a person's.
+    displaced: list[Displaced] = field(default_factory=list)
     #: Still queued at the end.
     queued: int = 0
     #: Why the queue was left, if the server holds everything up.

@@ -18,17 +18,28 @@ from watcher.sidecar.notes import (
     write_settings_note,
     write_warning_note,
 )
-from watcher.sidecar.placement import NOTE, adopted, clear_temporaries, missing, note_temporaries, place
+from watcher.sidecar.placement import (
+    NOTE,
+    Displaced,
+    adopted,
+    clear_temporaries,
+    displaced,
+    missing,
+    note_temporaries,
+    place,
+)
 from watcher.sidecar.register import Register, Row
 
 __all__ = [
     "NOTE",
+    "Displaced",
     "Moved",
     "Register",
     "Row",
     "adopted",
     "check_template",
     "clear_temporaries",
+    "displaced",
     "forget_move",
     "missing",
     "move_done",

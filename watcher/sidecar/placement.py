@@ -92,6 +92,40 @@ def place(
         return placing.place(drafts, check=check, like=source)
 
 
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """An output that cannot have its best name: a file stands there that is not ours, or that a person changed."""
+
+    source: bytes
+    kind: str
+    #: Path of that file, which stays.
+    stays: bytes
+    #: Path of the output.
+    output: bytes
+
+
+def displaced(
+    job: Job, kinds: Iterable[str], *, template: str, language: str, register: Register
+) -> tuple[Displaced, ...]:
+    """Return those outputs of the job's source that `place` would not give their best names now; changes nothing.
+
+    Raises OutputError, and GoneError when the folder is gone.
+    """
+    parent, name = os.path.split(job.path)
+    with disk.reporting(parent), tree.directory(job.root, parent) as folder:
+        limit = disk.name_limit(folder)
+        placing = Placing(job.path, parent, folder, register, lambda _output: False)
+        found = []
+        for kind in kinds:
+            best = partial(names.candidates, name, _suffix(kind), template=template, language=language, limit=limit)
+            draft = Draft(kind, b"", best)
+            free = placing.choose(draft)
+            if free not in {None, draft.wanted} and placing.is_a_persons(draft.wanted):
+                stays, output = (os.path.join(parent, one) for one in (draft.wanted, free))  # noqa: PTH118 - bytes
+                found.append(Displaced(job.path, kind, stays, output))
+        return tuple(found)
+
+
 def clear_temporaries(
     register: Register, *, among: Container[bytes] | None = None, left: Iterable[bytes] | None = None
 ) -> int:
@@ -177,6 +211,25 @@ class Placing:
             for output in outputs:
                 self._register.placed(output.path)
         return outputs
+
+    def choose(self, draft: Draft) -> bytes | None:
+        """Return the name that a draft would get now; None where all are taken."""
+        return next((name for name in self._by_preference(draft) if self._is_free(name)), None)
+
+    def is_a_persons(self, name: bytes) -> bool:
+        """Return whether a file stands under a name that is no output, or a changed one of this source."""
+        row = self._register.owner(self._path(name))
+        return self._standing(name) is not None and (row is None or row.source == self._source)
+
+    def _is_free(self, name: bytes) -> bool:
+        """Return whether nothing stands under a name, or what we wrote, and no other source owns it."""
+        row, standing = self._register.owner(self._path(name)), self._standing(name)
+        if row is not None and row.source != self._source:
+            return standing is None and self._is_orphan(row)
+        if standing is None:
+            return True
+        digest = disk.digest(self._folder, name)
+        return bool(digest) and row is not None and digest in {row.digest, row.former}
 
     def _place(self, draft: Draft, temporary: bytes) -> Output:
         for name in self._by_preference(draft):
