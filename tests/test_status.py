@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import postgres
 import pytest
 from daemon import daemon, eventually
-from scripted import Reply, serving
+from scripted import Asked, Reply, serving
 from test_service import hearing, recording
 
 from watcher.cli.main import run
@@ -20,7 +21,7 @@ from watcher.cli.once import told
 from watcher.errors import FileError, PassingError
 from watcher.job import TRIAL_MODEL, Fingerprint, Found, State
 from watcher.ledger import Ledger, open_ledger
-from watcher.report.status import look
+from watcher.report.status import StatusReport, data, look, text
 from watcher.service import Progress
 
 Json = Callable[..., tuple[int, dict[str, Any]]]
@@ -294,6 +295,32 @@ def test_each_touch_reports_what_happened_now_and_not_the_old_payment(
     recent = shown["recent"][0]
     assert (recent["paid_seconds"], recent["cached_pieces"]) == (0.0, recent["pieces"])
     assert shown["totals"]["audio_seconds"] == shown["totals"]["paid_seconds"] == pytest.approx(30, abs=1)
+
+
+def test_beside_a_batch_it_names_the_batch_and_for_how_long_it_has_asked(
+    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[StatusReport] = []
+
+    def script(asked: Asked) -> Reply:
+        if asked.method == "POST":
+            eventually(lambda: look(state).service.get("asking"))
+            seen.append(look(state))
+        return hearing(asked)
+
+    with serving(script) as server:
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        source = recording(tmp_path / "1.wav", seconds=3)
+        as_json("once", source)
+    (report,) = seen
+    lines = text(report).splitlines()
+
+    assert data(report)["service"]["command"] == "once"
+    assert data(report)["running"][0]["asked_since"] is not None
+    assert f"watcher once runs (pid {os.getpid()}): 0 queued, 1 running, 0 done, 0 failed" in lines
+    assert any(re.fullmatch(rf"  {source}  asked \d+ s ago", line) for line in lines)
+    assert "1 of 4 requests in flight" in lines[-1]
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_what_was_sent_adds_up_and_what_came_from_stored_answers_is_part_of_what_was_transcribed(

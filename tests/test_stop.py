@@ -224,6 +224,7 @@ def test_a_second_ctrl_c_ends_now_keeps_what_was_answered_and_counts_what_was_gi
         stopped = running.events[-1]
     assert shown["service"]["stopping"] is not None
     assert "is stopping" in told.splitlines()[-2]
+    assert shown["gate"]["in_flight"] == 1
     assert (stopped["event"], stopped["given_up"]) == ("service.stopped", 1)
     assert "may charge" in stopped["message"]
     assert stored(state) == 1

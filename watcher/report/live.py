@@ -14,11 +14,10 @@ from watcher.report.status import (
     awaited,
     doing,
     headline,
-    named,
     problem_text,
     result_text,
+    running_text,
     told,
-    whereabouts,
 )
 from watcher.report.status import summary as summary_of
 from watcher.text import columns, cut_to
@@ -80,9 +79,7 @@ def _sections(report: StatusReport, width: int) -> dict[str, list[list[Line]]]:
     return {
         "Problems": [_entry(problem_text(problem), width, Style.WAITS) for problem in report.problems],
         "Hosts": [_entry(doing(host), width, Style.PLAIN if host.alive else Style.BAD) for host in report.hosts],
-        "Running": [
-            _entry(f"{named(record)}  {whereabouts(record, report)}", width, Style.PLAIN) for record in report.running
-        ],
+        "Running": [_entry(running_text(record, report), width, Style.PLAIN) for record in report.running],
         "Waiting": [_entry(awaited(wait, report.now), width, Style.WAITS) for wait in report.waiting],
         "Failed": [_entry(told(record), width, Style.BAD) for record in report.failed],
         "Last results": [_entry(result_text(record, report.now), width, Style.GOOD) for record in report.done],

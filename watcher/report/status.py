@@ -118,6 +118,12 @@ class StatusReport:
         return min((float(one["since"]) for one in asked), default=None)
 
     @property
+    def program(self) -> str:
+        """What works on this state, for people: the daemon, or a command that does without one."""
+        command = self.service.get("command")
+        return f"watcher {command}" if command else "Watcher"
+
+    @property
     def stopping(self) -> float | None:
         """Until when requests in flight may finish (Unix time), where the daemon was asked to stop."""
         until = self.service.get("stopping")
@@ -157,6 +163,9 @@ def look(
 def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
     pid, hosts, now = holder(directory) or 0, ledger.hosts(), time.time()
     service: Mapping[str, Any] = (ledger.remembered("service") or {}) if pid else {}
+    if service.get("pid") != pid:
+        # What a process that was killed has told of itself.
+        service = {}
     endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
     gate = service.get("gate") or _left_gate(ledger, endpoint)
     counts = dict(ledger.counts())
@@ -341,6 +350,7 @@ def data(report: StatusReport) -> dict[str, Any]:
             "running": bool(report.pid),
             "pid": report.pid or None,
             "started": _stamp(report.service.get("started")),
+            "command": report.service.get("command", "run") if report.pid else None,
             "version": report.service.get("version"),
             "endpoint": report.service.get("endpoint"),
             "model": report.service.get("model"),
@@ -389,7 +399,7 @@ def text(report: StatusReport) -> str:
     lines += _section("Failed", [told(record) for record in report.failed])
     lines += _section("Hosts", [doing(host) for host in report.hosts])
     lines += _section("Waiting", list(_awaiting(report)))
-    lines += _section("Running", [f"{named(record)}  {whereabouts(record, report)}" for record in report.running])
+    lines += _section("Running", [running_text(record, report) for record in report.running])
     lines += _section("Problems", [problem_text(problem) for problem in report.problems])
     lines += ["", *summary(report)]
     return "\n".join([*lines, *headline(report)]).strip("\n")
@@ -447,10 +457,14 @@ def headline(report: StatusReport) -> list[str]:
     )
     if incoming := _coming_in(report):
         numbers = f"{incoming} coming in, {numbers}"
-    lines = [f"Watcher runs (pid {report.pid}): {numbers}" if report.pid else f"Watcher is not running: {numbers}"]
+    lines = [
+        f"{report.program} runs (pid {report.pid}): {numbers}" if report.pid else f"Watcher is not running: {numbers}"
+    ]
     if report.stopping is not None:
         until = _time_of_day(report.stopping)
-        lines = [f"Watcher is stopping (pid {report.pid}), requests in flight may finish until {until}: {numbers}"]
+        lines = [
+            f"{report.program} is stopping (pid {report.pid}), requests in flight may finish until {until}: {numbers}"
+        ]
     if report.gate:
         lines.append(f"Server{_server(report.service)}: {report.gate['sentence']}")
     return lines if report.pid else [*lines, "Start it: watcher run, or systemctl start watcher"]
@@ -519,6 +533,11 @@ def whereabouts(record: Record, report: StatusReport) -> str:
     asked = "" if since is None else f"asked {_span(report.now - since)} ago"
     alone = "alone: it was in work in a crash" if record.alone else ""
     return ", ".join(part for part in (progress(record), asked, alone, f"on {host}" if host else "") if part)
+
+
+def running_text(record: Record, report: StatusReport) -> str:
+    """Return a running source in one line."""
+    return f"{named(record)}  {whereabouts(record, report)}".rstrip()
 
 
 def doing(host: Host) -> str:

@@ -70,11 +70,16 @@ class Ending:
         asked_again: Callable[[], bool] = lambda: False,
         *,
         on_haste: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`asked_again` returns whether somebody wants the end now; `on_haste` is called once, when it does."""
+        """`asked_again` returns whether somebody wants the end now; `on_haste` is called once, when it does.
+
+        `meanwhile` is called again and again while threads are waited for and nobody is in haste; it must not wait itself.
+        """
         self._asked_again = asked_again
         self._on_haste = on_haste
+        self._meanwhile = meanwhile
         self._monotonic = monotonic
         self._latest = math.inf
         #: The end is wanted now.
@@ -97,3 +102,5 @@ class Ending:
                 self._on_haste()
             if self.in_haste and patient:
                 return late
+            if not self.in_haste:
+                self._meanwhile()

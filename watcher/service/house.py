@@ -11,14 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from watcher import hooks, media, pipeline, reach
 from watcher.client import Client
 from watcher.errors import JobError, LeaseLostError, OutputError, StateBusyError, StateError
-from watcher.gate import Gate, Ticket
+from watcher.gate import Gate, Ticket, facts
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
 from watcher.ledger.patience import Patience, patient
@@ -229,6 +229,11 @@ class House:
     def last_call(self) -> None:
         """Say that no job will be concluded any more: `errands.over` is set once every hook was run."""
         self.errands.last_call()
+
+    def at_the_server(self) -> dict[str, Any]:
+        """Return what `status` shows of the server: whether it is asked at all, and since when about which recordings."""
+        asking = [{"path": printable(path), "since": since} for path, since in self.gate.asking().items()]
+        return {"gate": facts(self.gate.state()), "asking": asking}
 
     def report_stopping(self, seconds: float, *, by_hand: bool) -> str:
         """Log what a stop waits for, and how long; return that for people. `by_hand`: it was asked for with Ctrl-C."""

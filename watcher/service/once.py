@@ -1,5 +1,6 @@
 """`once`: the walk of the daemon with one scan, until the queue is drained; for cron and batch."""
 
+import math
 import os
 import signal
 import sys
@@ -11,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
-from watcher import reach, tree
+from watcher import __version__, reach, tree
 from watcher.config import Config, FolderSettings, Surroundings
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
@@ -22,7 +23,7 @@ from watcher.job import Job, Outcome, State
 from watcher.service.advice import Advice, Place
 from watcher.service.again import follow_moved, lacking, queue_trials
 from watcher.service.crew import Ending
-from watcher.service.house import House, lost
+from watcher.service.house import SERVICE, House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
 from watcher.sidecar import NOTE, Displaced
@@ -30,6 +31,8 @@ from watcher.tree import is_below
 
 #: Seconds between two looks at the queue, and at what a bar shows.
 _TICK: Final = 0.2
+#: Seconds between two times that a batch writes down for `status` what it does.
+_TELL: Final = 1.0
 #: When nothing runs and nothing was concluded for so long, the server is away for longer than a batch should wait.
 _PATIENCE: Final = 600.0
 #: Seconds that a batch may take, once a day, to forget what is gone.
@@ -122,7 +125,7 @@ def once(
             # Whoever runs a batch wants to hear of a full disk, not to sit before it.
             waits=False,
         )
-        run = _Run(house, show, named={*again, *(os.fsencode(path) for _, path in places.files)})
+        run = _Run(house, show, named={*again, *(os.fsencode(path) for _, path in places.files)}, again=bool(again))
         run.batch.again.extend(again)
         began = time.monotonic()
         try:
@@ -150,8 +153,10 @@ def once(
 class _Run:
     """The batch on its way."""
 
-    def __init__(self, house: House, show: Callable[[Progress], None], *, named: Collection[bytes]) -> None:
-        """`named`: files that a person named."""
+    def __init__(
+        self, house: House, show: Callable[[Progress], None], *, named: Collection[bytes], again: bool
+    ) -> None:
+        """`named`: files that a person named; `again`: those, and nothing else, are transcribed once more."""
         self.batch = Batch()
         self._house = house
         self._named = named
@@ -161,6 +166,17 @@ class _Run:
         self._concluded = 0
         #: The signals that ended it.
         self._asked: Sequence[signal.Signals] = ()
+        #: What `status` shows of this process; what of it was written down last, and when (monotonic).
+        self._about: dict[str, Any] = {
+            "pid": os.getpid(),
+            "version": __version__,
+            "started": time.time(),
+            "command": "again" if again else "once",
+            "endpoint": house.plan.endpoint.name,
+            "model": house.plan.endpoint.model,
+        }
+        self._told: dict[str, Any] = {}
+        self._told_at = -math.inf
         house.conclusions.listen(self.batch.done.append, self.batch.failed.append, self._dropped)
 
     def work(self, places: "_Places", signals: Signals) -> None:
@@ -176,6 +192,7 @@ class _Run:
                 places = self._find_elsewhere(places)
             counts, state = house.ledger.counts(), house.gate.state()
             self._show(self._progress(counts, state))
+            self._tell()
             if self._found.is_set() and self._over(counts, state):
                 break
         house.last_call()
@@ -213,12 +230,23 @@ class _Run:
         if self.batch.interrupted:
             sentence = house.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
             self._show(replace(self._progress(house.direct.counts(), house.gate.state()), stopping=sentence))
-        ending = Ending(lambda: signal.SIGINT in signals.wait(0))
+            self._about["stopping"] = time.time() + seconds
+            self._told_at = -math.inf
+        ending = Ending(lambda: signal.SIGINT in signals.wait(0), meanwhile=self._tell)
         late = house.drain(seconds, ending)
         if late or house.left_hanging:
             house.let_go(in_haste=ending.in_haste)
         self.batch.left_behind = (*late, *house.left_hanging)
         self.batch.stuck = () if ending.in_haste else tuple(late)
+
+    def _tell(self) -> None:
+        """Write down for `status` what is asked now, where it is not what was written last; not all the time."""
+        facts, now = {**self._about, **self._house.at_the_server()}, time.monotonic()
+        if facts == self._told or now - self._told_at < _TELL:
+            return
+        self._told, self._told_at = facts, now
+        with suppress(reach.SilentError, StateError):
+            reach.ask(b"telling", partial(self._house.direct.remember, SERVICE, facts), seconds=_TICK)
 
     def _dropped(self, dropped: tuple[bytes, JobError]) -> None:
         """Tell of a file that changed, or went, while it was worked on: the next run finds it anew."""

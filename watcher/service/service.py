@@ -17,7 +17,7 @@ from watcher import __version__, reach
 from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
-from watcher.gate import GateState, Status, facts, resume_requests
+from watcher.gate import GateState, Status, resume_requests
 from watcher.log import LogOptions, configure, printable
 from watcher.masking import passwords
 from watcher.service import allocator
@@ -242,7 +242,7 @@ class Service:
             for folder in states
             for one in folder.incoming
         ][:_PROBLEMS]
-        asking = [{"path": printable(path), "since": since} for path, since in house.gate.asking().items()]
+        server = house.at_the_server()
         counts = house.direct.counts()
         fleet = house.gate.trouble
         problems = [
@@ -257,7 +257,7 @@ class Service:
         settings = self._settings_facts(house)
         resumed = {"number": self._requests, "outcome": str(house.gate.outcome), "refused": self._refused}
         urgent = (state.status, str(problems), str(settings), str(resumed))
-        shown = (urgent, line, state.since, str(folders), str(incoming), str(asking))
+        shown = (urgent, line, state.since, str(folders), str(incoming), str(server["asking"]))
         now = self._monotonic()
         if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
             return
@@ -271,9 +271,8 @@ class Service:
             "problems": problems,
             "settings": settings,
             "resumed": resumed,
-            "gate": facts(state),
             "incoming": incoming,
-            "asking": asking,
+            **server,
             "endpoint": house.plan.endpoint.name,
             "model": house.plan.endpoint.model,
         }
@@ -339,9 +338,13 @@ class Service:
             ).start()
 
         end_after(seconds + _LATEST)
-        ending = Ending(lambda: signal.SIGINT in self._signals.wait(0), on_haste=partial(end_after, _LATEST_IN_HASTE))
+        ending = Ending(
+            lambda: signal.SIGINT in self._signals.wait(0),
+            on_haste=partial(end_after, _LATEST_IN_HASTE),
+            meanwhile=partial(self._show_stopping, house, self._clock() + seconds),
+        )
         self._notifier.stopping(house.report_stopping(seconds, by_hand=by_hand))
-        self._show_stopping(house, seconds)
+        self._show_stopping(house, self._clock() + seconds)
         late = house.drain(seconds, ending)
         late += ending.join(crew, max(0.5, deadline - time.monotonic()))
         if house.left_hanging or late:
@@ -361,9 +364,15 @@ class Service:
         house.close()
         self._over.set()
 
-    def _show_stopping(self, house: House, seconds: float) -> None:
-        """Write down for `status` that it stops, and until when at the latest; a ledger that does not take it is not waited for."""
-        facts = {**self._facts, "stopping": self._clock() + seconds}
+    def _show_stopping(self, house: House, until: float) -> None:
+        """Write down for `status` that it stops, until when at the latest (Unix time), and what is in flight.
+
+        A ledger that does not take it is not waited for.
+        """
+        facts = {**self._facts, **house.at_the_server(), "stopping": until}
+        if facts == self._facts:
+            return
+        self._facts = facts
         with suppress(reach.SilentError, StateError):
             reach.ask(b"stopping", partial(house.direct.remember, SERVICE, facts), seconds=_TOLD)
 
