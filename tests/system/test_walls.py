@@ -79,8 +79,8 @@ def test_transcripts_have_the_group_and_the_read_permissions_of_a_group_s_record
     service.follow("group")
     private = service.inside("private")
     private.mkdir(mode=0o770)
-    # Without set-group-ID the group does not come by itself, nor does its right to write; chmod 770 would keep the bit.
-    machine.shell(f"chgrp studio {FOLDER}/private && chmod g-s {FOLDER}/private")
+    # Without set-group-ID the group does not come by itself, nor does its right to write; chmod 770 keeps the bit.
+    machine.shell(f"chgrp studio {FOLDER}/private && chmod g+w,g-s {FOLDER}/private")
     service.record("private/talk.part", mode=0o640)
     machine.shell(f"cd {FOLDER}/private && chgrp studio talk.part && mv talk.part talk.wav")
     service.eventually((private / "talk.srt").exists)
