@@ -127,11 +127,17 @@ def test_an_unexpected_error_gives_scripts_their_document_and_people_a_sentence(
 
 
 def test_once_at_a_terminal_tells_each_failure_and_each_hint_once(tmp_path: Path) -> None:
-    """A key that is refused while OPENAI_API_KEY is set and not used, and a file that is no sound."""
+    """A key that is refused while OPENAI_API_KEY is set and not used, and a file that is no sound.
+
+    What is said above the bar meanwhile breaks no name either.
+    """
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "bad.mp3").write_text("This is no sound.\n" * 50)
-    recording(folder / "talk.wav")
+    own = folder / "recordings of the long days in June that were made in the old town" / ".watcher.toml"
+    own.parent.mkdir()
+    own.write_text("formats = 5")
+    recording(own.parent / "talk.wav")
 
     def refuse(_asked: Asked) -> Reply:
         # The key is refused once the other file has failed: the first hold ends the batch.
@@ -150,6 +156,7 @@ def test_once_at_a_terminal_tells_each_failure_and_each_hint_once(tmp_path: Path
     assert summary.count("set the right key") == 1
     assert "OPENAI_API_KEY is set and not used: it is sent to api.openai.com alone" in summary
     assert "next try" not in summary
+    assert str(own) in said
 
 
 def at_a_terminal(*arguments: str | Path, environ: dict[str, str]) -> tuple[int, str]:

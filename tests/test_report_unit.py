@@ -138,6 +138,26 @@ def test_what_fits_stays_as_it_is_and_what_is_one_word_stays_whole(text: str) ->
     assert fold(text, 20).replace("\n", "").split() == text.split() or "表" in text
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/srv/in/Interview with Smith and Jones about the new building.wav",
+        "/srv/Aufnahmen aus dem Studio/采访录音第二部分关于老城区的新建筑 讨论.m4a",
+        "采访录音第二部分关于老城区的新建筑与居民的长时间对话.flac",
+    ],
+)
+def test_a_name_is_broken_by_the_terminal_alone_so_that_it_can_be_copied(name: str) -> None:
+    for line in (
+        f"  {name}  11 s ago, 0.5 s, srt, txt",
+        f"watcher: it is not known: {name}: it cannot be read as sound",
+    ):
+        folded = fold(line, 40)
+
+        assert name in folded
+        assert folded.split() == line.split()
+        assert "\n" in folded
+
+
 def test_names_of_two_columns_are_cut_to_the_width() -> None:
     for width in range(12, 60):
         shown = live._cut("/srv/录音/二零二六年十一月二十八日的会议记录，第一部分.wav", width)

@@ -82,6 +82,12 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415 - likewise
     from rich.progress import Progress as Bar  # noqa: PLC0415 - likewise
 
+    class Whole(Console):
+        """Breaks no line of the log, as a name in it could not be copied any more: the terminal does, and knows it for one."""
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*objects, **{"soft_wrap": True, **options})
+
     columns = (
         TextColumn("{task.fields[files]}"),
         BarColumn(bar_width=None),
@@ -89,7 +95,7 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+    with Bar(*columns, console=Whole(file=sys.stderr), transient=True) as bar:
         task = bar.add_task("", total=None, files="looking for recordings", audio="")
         # Below the bar's own context stderr is redirected, so that warnings appear above the bar.
         asked = config.origin("log.level") != "default"

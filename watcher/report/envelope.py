@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -116,10 +116,15 @@ def _folded(line: str, width: int) -> list[str]:
 def _pieces(line: str) -> Iterator[str]:
     """Yield what may stand on different lines: words with the blanks around them; of text in full width, each character.
 
-    A path stays whole: whoever copies it wants all of it.
+    A file's name stays whole, and the path before it, blanks and all: whoever copies it wants all of it. The terminal breaks
+    it where it must, and copies it in one piece.
     """
-    for word in _WORD.findall(line):
-        if "/" in word or word.isascii():
+    words = _WORD.findall(line)
+    at = 0
+    while at < len(words):
+        word = "".join(words[at : (behind := _behind_name(words, at))])
+        at = behind
+        if "/" in word or word.isascii() or _ends_name(word):
             yield word
             continue
         start = 0
@@ -130,6 +135,28 @@ def _pieces(line: str) -> Iterator[str]:
         yield word[start:]
 
 
+def _behind_name(words: Sequence[str], at: int) -> int:
+    """Return where the words go on behind the path that begins with one; behind that word, where it ends there or is none."""
+    if "/" in words[at] and "://" not in words[at]:
+        for index in range(at, min(at + _MOST_WORDS, len(words))):
+            if index > at and (words[index].startswith("  ") or words[index - 1].endswith((":", ";"))):
+                break
+            if _ends_name(words[index]):
+                return index + 1
+    return at + 1
+
+
+def _ends_name(word: str) -> bool:
+    from watcher.settle import AUDIO_SUFFIXES  # noqa: PLC0415 - for a terminal alone, and `status` starts quickly
+
+    _, dot, suffix = word.rstrip(".,:;)\"'").rpartition(".")
+    return bool(dot) and (suffix.lower() in AUDIO_SUFFIXES or suffix.lower() in _TEXTS)
+
+
+#: Suffixes of outputs, notes and settings.
+_TEXTS: Final = frozenset({"srt", "txt", "vtt", "json", "toml"})
+#: Words of a path: a name has 255 bytes at most.
+_MOST_WORDS: Final = 128
 #: A word, with the blanks in front of it.
 _WORD: Final = re.compile(r"\s*\S+")
 #: Categories of what no line begins with: closing brackets and quotes, full stops, commas.
