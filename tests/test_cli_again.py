@@ -231,13 +231,17 @@ def test_a_recording_renamed_meanwhile_is_named_and_done_from_its_answer_by_the_
 
     code, document = watcher("again", path, "--model", "large")
     counts = watcher("status")[1]["data"]["counts"]
+    waits = watcher.said("status")[1]
     after, next_one = watcher("once", watcher.folder)
+    (recent,) = watcher("status")[1]["data"]["recent"]
 
     (left,), (error,) = document["data"]["left"], document["errors"]
     assert (code, left["path"], left["reason"], document["data"]["paid_seconds"]) == (1, str(path), "gone", 0.5)
     assert str(path) in error["message"]
     assert "watcher once PATH" in error["hint"]
     assert counts["done"] == 1
+    assert "it was asked for once more, and was not there any more" in waits
+    assert (recent["path"], recent["message"]) == (str(renamed), "")
     assert (after, the_only_one(next_one)["paid_seconds"]) == (0, 0.0)
     assert text(renamed) == "Number 2 by large in any."
     assert sorted(file.name for file in watcher.folder.iterdir()) == ["b.srt", "b.txt", "b.wav"]

@@ -236,11 +236,11 @@ class Queue(Waiting):
         """Keep what a person asked for with the same file under another name, else until it is found again."""
         now = self._clock()
         with self._database.transaction() as connection:
-            held(connection, _AWAIT, job, now=now)
+            held(connection, _AWAIT, job, now=now, **_why(AWAITED))
             values = {"id": job.id, "now": now, "path": job.path, **_stat(job.fingerprint)}
             handed_over = connection.execute(_HAND_OVER, values).rowcount
             if handed_over:
-                connection.execute("UPDATE sources SET again = '' WHERE id = ?", (job.id,))
+                connection.execute(_HANDED_OVER, (job.id,))
         self._concluded()
         if handed_over:
             self._offer()
@@ -291,6 +291,12 @@ CRASHED: Final = JobError(
     "convert the recording (ffmpeg -i old.wav new.flac). `watcher retry` tries this one again; the stored answers it used are "
     "set aside, as one of them may be the cause, so the recording is paid for again",
     reason="crashed",
+)
+
+AWAITED: Final = JobError(
+    "it was asked for once more, and was not there any more, or changed: that is done when it is found again",
+    hint="put it back, or watcher once PATH with the name that it has now; answers that came are kept",
+    reason="gone",
 )
 
 _KNOWN: Final = "SELECT id, root, size, mtime_ns, inode FROM sources WHERE path = ?"
@@ -389,9 +395,11 @@ WHERE id = :id AND fence = :fence AND state = 'running'
 # path is queued, and the request with it; and the rest of the fingerprint tells a file that was renamed.
 _AWAIT: Final = """
 UPDATE sources SET
-    state = 'done', size = -1 - size, fence = fence + 1, alone = 0, crashes = 0, reached = 0, updated_at = :now
+    state = 'done', size = -1 - size, fence = fence + 1, alone = 0, crashes = 0, reached = 0, updated_at = :now,
+    reason = :reason, message = :message, hint = :hint
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
+_HANDED_OVER: Final = "UPDATE sources SET again = '', reason = '', message = '', hint = '' WHERE id = ?"
 # The file is known under another name already, and may be worked on there as if nobody had asked.
 _HAND_OVER: Final = """
 UPDATE sources SET

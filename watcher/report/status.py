@@ -576,8 +576,11 @@ def result_text(record: Record, now: float) -> str:
         return f"{named(record)}  {ago}, its outputs were there already"
     names = ", ".join(sorted(output.kind for output in outcome.outputs))
     now_at = printable(outcome.moved_to) if outcome.moved_to else named(record)
-    line = f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}"
-    return "\n".join([line, *(f"  warning: {warning.message}" for warning in outcome.warnings)])
+    lines = [f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}"]
+    lines += [f"  warning: {warning.message}" for warning in outcome.warnings]
+    # Done before, and not to be found when it was to be done once more.
+    lines += [f"  {record.message}", f"  -> {record.hint}"] if record.message else []
+    return "\n".join(lines)
 
 
 def warning_fields(warning: ResultWarning) -> dict[str, str]:
@@ -642,7 +645,12 @@ def _trouble(record: Record) -> dict[str, Any]:
 
 def _done(record: Record) -> dict[str, Any]:
     outcome = record.outcome
-    facts: dict[str, Any] = {"path": named(record), "at": _stamp(record.updated_at)}
+    facts: dict[str, Any] = {
+        "path": named(record),
+        "at": _stamp(record.updated_at),
+        "message": record.message,
+        "hint": record.hint,
+    }
     if outcome is not None:
         facts |= {
             "moved_to": printable(outcome.moved_to) if outcome.moved_to else None,
