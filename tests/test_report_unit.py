@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from watcher.config import load
 from watcher.report import fold, live
-from watcher.report.doctor import Grade, examine, text
+from watcher.report.doctor import Finding, Grade, examine, text
 from watcher.report.unit import Unit, installed, parsed
 
 SHOWN = """\
@@ -164,3 +164,25 @@ def test_names_of_two_columns_are_cut_to_the_width() -> None:
 
         assert cell_len(shown) in {width, width - 1} or "…" not in shown
         assert cell_len(shown) <= width
+
+
+def test_a_hook_whose_program_cannot_be_run_is_found(tmp_path: Path) -> None:
+    script = tmp_path / "told.sh"
+    script.write_text("#!/bin/sh\n")
+    hooks = {"on_done": [str(script)], "on_failed": ["no-such-program"], "on_held": [f"{tmp_path}/none"]}
+
+    def found(hooks: dict[str, list[str]]) -> list[Finding]:
+        given = {"state": {"dir": str(tmp_path / "state")}, "api": {"url": "http://127.0.0.1:1"}, "hooks": hooks}
+        every = examine(load(given, environ={}), paid=False, supervised=False)
+        return [finding for finding in every if finding.area == "hooks"]
+
+    findings = found(hooks)
+    script.chmod(0o755)
+
+    assert [(finding.exit_code, finding.message) for finding in findings] == [
+        (3, f"hooks.on_done: {script} is not executable"),
+        (3, "hooks.on_failed: there is no program no-such-program in PATH"),
+        (3, f"hooks.on_held: there is no program {tmp_path}/none"),
+    ]
+    assert all(finding.hint for finding in findings)
+    assert found({"on_done": [str(script)], "on_failed": ["sh"]}) == []

@@ -212,6 +212,23 @@ def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_
     eventually(lambda: not hooks.errands.troubles)
 
 
+def test_each_recording_whose_hook_failed_is_named_until_that_hook_works(hooks: Hooks) -> None:
+    hooks.go_on.set()
+    hooks.settings = HookSettings(on_done=("hook",), concurrency=1)
+    hooks.ends = [FAILED, FAILED]
+    for number, name in enumerate(("bad.wav", "worse.wav", "good.wav"), start=1):
+        hooks.result(name, number)
+    hooks.start()
+    eventually(lambda: len(hooks.seen) == 3)
+
+    named = [trouble.path for trouble in hooks.errands.troubles]
+    hooks.now += AGAIN[0]
+    hooks.errands.poke()
+    eventually(lambda: not hooks.errands.troubles)
+
+    assert named == ["bad.wav", "worse.wav"]
+
+
 def test_a_hook_that_always_fails_is_given_up(hooks: Hooks, ledger: Ledger) -> None:
     hooks.go_on.set()
     hooks.ends = [FAILED] * (len(AGAIN) + 1)

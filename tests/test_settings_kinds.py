@@ -243,6 +243,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         ),
         ("[transcript]\nformats = []", "transcript.formats = [] is wrong: it has to be a list of one or more of"),
         ("[hooks]\non_done = 'x'", 'hooks.on_done = "x" is wrong: it has to be a list of texts, such as ["a", "b"]'),
+        (
+            "[hooks]\non_held = ['']",
+            'hooks.on_held = [""] is wrong: the first one has to name a program; write [] for none',
+        ),
         ("[transcript]\nlanguage = 'german'", 'transcript.language = "german" is wrong: write the code "de"'),
         ("[transcript]\nlanguage = 'zh-CN'", 'is wrong: write the code "zh" alone: Whisper knows no regions'),
         (

@@ -82,7 +82,7 @@ def hosts(url: str, tmp_path: Path) -> Iterator[Fleet]:
     hosts.close()
 
 
-KINDS = ("on_done", "on_failed")
+KINDS = ("on_done", "on_failed", "on_held")
 
 
 def hooked(ledger: PostgresLedger, path: str, **facts: object) -> None:
@@ -112,6 +112,15 @@ def test_a_dead_hosts_hooks_are_run_by_another_one_with_its_own_paths(hosts: Fle
         "language": "en",
     }
     assert three.hooks_due(9) == []
+
+
+def test_a_dead_hosts_hook_about_a_hold_is_run_by_another_one(hosts: Fleet) -> None:
+    one, two = hosts.host("one", place=""), hosts.host("two")
+    one.add_hook("on_held", '{"event": "gate.held", "reason": "key"}')
+    hosts.die(one)
+    (call,) = two.hooks_due(9, heir_of=KINDS)
+
+    assert (call.kind, call.payload) == ("on_held", '{"event": "gate.held", "reason": "key"}')
 
 
 def test_names_that_are_no_utf_8_are_in_a_taken_over_hook_as_they_were(hosts: Fleet) -> None:

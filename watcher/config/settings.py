@@ -157,6 +157,13 @@ def _wrap(value: int) -> int:
     return value
 
 
+def _argv(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value and not value[0].strip():
+        message = "the first one has to name a program; write [] for none"
+        raise ValueError(message)
+    return value
+
+
 #: A code of two or three letters.
 _CODE: Final = re.compile(r"[A-Za-z]{2,3}")
 #: More tracks or channels no file has, and digits of such a number.
@@ -177,6 +184,7 @@ _Formats: TypeAlias = Annotated[
 ]
 _Output: TypeAlias = Annotated[str, AfterValidator(_output)]
 _Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]
+_Argv: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_argv)]
 
 
 class ApiSettings(_Section):
@@ -358,11 +366,9 @@ class StateSettings(_Section):
 class HookSettings(_Section):
     """[hooks]: programs run after a file, or on a hold, with the facts as JSON on stdin, never through a shell."""
 
-    on_done: tuple[str, ...] = Field((), description="argv of the program run after a transcript is in place")
-    on_failed: tuple[str, ...] = Field((), description="argv of the program run after a file failed for good")
-    on_held: tuple[str, ...] = Field(
-        (), description="argv of the program run when the queue is held, so that all stands still"
-    )
+    on_done: _Argv = Field((), description="argv of the program run after a transcript is in place")
+    on_failed: _Argv = Field((), description="argv of the program run after a file failed for good")
+    on_held: _Argv = Field((), description="argv of the program run when the queue is held, so that all stands still")
     timeout_seconds: float = Field(60.0, gt=0, le=86400, description="a hook that takes longer is ended")
     concurrency: int = Field(
         4, ge=1, le=64, description="hooks run at a time, of different files; 1: one after the other"

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,7 @@ class Finding:
         """Give what it makes the command end with: 3 for settings and folders, 4 for state and endpoint."""
         if self.grade is not Grade.FAIL:
             return 0
-        return ConfigError.exit_code if self.area in {"settings", "folder"} else StateError.exit_code
+        return ConfigError.exit_code if self.area in {"settings", "folder", "hooks"} else StateError.exit_code
 
 
 def examine(
@@ -82,6 +83,7 @@ def examine(
     if unit is not None:
         yield from _unit(config, unit, command)
     yield from _folders(config)
+    yield from _hooks(config)
     yield from _state(config)
     if _is_locked_away(config, unit):
         return
@@ -112,6 +114,23 @@ def _settings(config: Config) -> Iterator[Finding]:
     given = len([origin for origin in config.origins.values() if origin != "default"])
     where = f"from {config.file}" if config.file else "without a settings file"
     yield Finding("settings", Grade.OK, f"{where}, {given} of them set; watcher config shows each with its origin")
+
+
+def _hooks(config: Config) -> Iterator[Finding]:
+    """Say which programs of hooks cannot be run."""
+    hooks = config.settings.hooks
+    for kind, argv in (("on_done", hooks.on_done), ("on_failed", hooks.on_failed), ("on_held", hooks.on_held)):
+        if not argv or shutil.which(argv[0]):
+            continue
+        program = printable(argv[0])
+        if "/" not in argv[0]:
+            message = f"hooks.{kind}: there is no program {program} in PATH"
+            yield Finding("hooks", Grade.FAIL, message, "write its whole path: PATH is another one for a service")
+        elif os.path.exists(argv[0]):  # noqa: PTH110 - as `which` looks at it
+            hint = f"chmod +x {shlex.quote(program)}, and give it a first line such as #!/bin/sh"
+            yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: {program} is not executable", hint)
+        else:
+            yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: there is no program {program}", "correct its path")
 
 
 def _unit(config: Config, unit: Unit, command: Sequence[str]) -> Iterator[Finding]:

@@ -80,7 +80,9 @@ class Errands:
         self._new: deque[tuple[str, str]] = deque()
         #: Those that failed, and when they are due again, by their ids.
         self._failed: dict[int, tuple[float, HookCall]] = {}
-        self._troubles: dict[str, Trouble] = {}
+        #: By kind and recording.
+        self._noting = threading.Lock()
+        self._troubles: dict[tuple[str, str], Trouble] = {}
 
     def add(self, kind: str, payload: str) -> None:
         """Have a hook run that is about no recording; from any thread, which waits for nothing."""
@@ -89,9 +91,11 @@ class Errands:
 
     @property
     def troubles(self) -> list[Trouble]:
-        """Return the hooks whose last run failed, as they are set now."""
+        """Return the hooks whose last run failed, as they are set now, for each recording; the last ones last."""
         settings = self._settings()
-        return [trouble for trouble in list(self._troubles.values()) if trouble.argv == _argv(settings, trouble.kind)]
+        with self._noting:
+            troubles = list(self._troubles.values())
+        return [trouble for trouble in troubles if trouble.argv == _argv(settings, trouble.kind)]
 
     def poke(self) -> None:
         """Say that there may be something to run; from any thread."""
@@ -176,16 +180,27 @@ class Errands:
         if ran.reason == "stopped":
             # It stays in the ledger, and is run again at the next start.
             return False
-        if ran.ok:
-            self._troubles.pop(call.kind, None)
-            return True
         path = str(facts.get("path", ""))
-        self._troubles[call.kind] = Trouble(call.kind, argv, path, ran.message, again=retry_in is not None)
+        trouble = None if ran.ok else Trouble(call.kind, argv, path, ran.message, again=retry_in is not None)
+        self._settle(call.kind, path, trouble)
+        if trouble is None:
+            return True
         if retry_in is None:
             return True
         # It stays in the ledger, too: a start in between runs it at once.
         self._failed[call.id] = (self._monotonic() + retry_in, call)
         return False
+
+    def _settle(self, kind: str, path: str, trouble: Trouble | None) -> None:
+        """Note how a hook has run for a recording: what was given up stays until the hook works, for whatever recording."""
+        with self._noting:
+            self._troubles.pop((kind, path), None)
+            if trouble is not None:
+                self._troubles[kind, path] = trouble
+                return
+            over = [key for key, other in self._troubles.items() if key[0] == kind and not other.again]
+            for key in over:
+                del self._troubles[key]
 
 
 _KINDS: Final = ("on_done", "on_failed", "on_held")

@@ -249,8 +249,8 @@ class Service:
             *([] if fleet is None else [_problem("fleet", fleet.message, fleet.hint)]),
             *(_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint),
             *(_problem(one.path, f"it can't be used: {one.message}", MEND_HINT) for one in house.problems),
-            *(_hook_problem(trouble) for trouble in house.errands.troubles),
             *(_problem(one.path, one.why, one.hint) for folder in states for one in folder.obstacles),
+            *(_hook_problem(trouble) for trouble in reversed(house.errands.troubles)),
         ][:_PROBLEMS]
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")

@@ -50,7 +50,9 @@ class Heirs:
         return {"silent": SILENT, "grace": self._grace}
 
     def _here(self, source: bytes, payload: bytes) -> bytes:
-        """Give a payload with this host's paths instead of those of the host that wrote it."""
+        """Give a payload with this host's paths instead of those of the host that wrote it; as it is where it is about no file."""
+        if not source:
+            return payload
         facts = json.loads(payload.decode("utf-8", "surrogatepass"))
         below = _text(source.partition(b":")[2])
         theirs = next((text.removesuffix(below) for text in _strings(facts) if text.endswith(below)), None)
@@ -97,7 +99,7 @@ _DEAD: Final = """
         SELECT 1 FROM hosts
         WHERE hosts.host = {table}.host AND seen > extract(epoch FROM clock_timestamp())::float8 - :silent
     )
-    AND substring({path} FROM 1 FOR position('\\x3a'::bytea IN {path})) = ANY(:mounts::bytea[])
+    AND ({path} = ''::bytea OR substring({path} FROM 1 FOR position('\\x3a'::bytea IN {path})) = ANY(:mounts::bytea[]))
 """
 _HOOKS: Final = f"""
 SELECT id, source, payload FROM hooks
