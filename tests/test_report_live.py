@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from daemon import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.cli.main import run
+from watcher.fleet import Host
 from watcher.job import Fingerprint, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import ENDPOINT, Record, Tally
@@ -204,3 +207,34 @@ def test_on_a_pipe_there_is_no_escape_sequence(tmp_path: Path) -> None:
         process.wait()
         process.stdout.close()
     assert b"\x1b" not in seen
+
+
+@pytest.mark.parametrize(("options", "each"), [((), "Watcher runs"), (("--json",), "\n")])
+def test_on_a_pipe_it_speaks_when_something_changed_and_not_because_time_passes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    options: tuple[str, ...],
+    each: str,
+) -> None:
+    host = Host("studio", alive=True, myself=True, seen=1.0, running=())
+    later = {"now": NOW + 61, "size": 9, "minutes_per_hour": 300.1, "hosts": (replace(host, seen=3.0),)}
+    moments = [
+        report(hosts=(host,)),
+        report(**later),
+        report(**later, gate=HELD),
+        report(**{**later, "now": NOW + 62}, gate=HELD),
+    ]
+    looks = iter(moments)
+    monkeypatch.setattr("watcher.cli.status._PAUSE", 0.0)
+    monkeypatch.setattr("watcher.cli.status._look", lambda _: next(looks, None) or _stop())
+
+    code = run(["status", "--follow", *options, "--set", f"state.dir={tmp_path}"])
+
+    said = capsys.readouterr().out
+    assert text(moments[0]) != text(moments[1])
+    assert (code, said.count(each)) == (0, 2)
+
+
+def _stop() -> StatusReport:
+    raise KeyboardInterrupt

@@ -4,14 +4,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.errors import UsageError, WatcherError
 from watcher.report import Result, problem_of
 from watcher.report.live import frame
-from watcher.report.status import StatusReport, Terms, data, look, text, verdict
+from watcher.report.status import StatusReport, Terms, data, look, news, text, verdict
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0
@@ -94,12 +94,12 @@ def _live(loaded: Config) -> None:
 
 def _lines(loaded: Config, *, as_json: bool) -> None:
     """Print each change: one document per line as JSON, else blocks with a blank line between them."""
-    shown = ""
+    shown: dict[str, Any] = {}
     while True:
-        result = _result(_look(loaded))
-        if result.text != shown:
-            shown = result.text
-            show(result, as_json=as_json)
+        report = _look(loaded)
+        if (happened := news(report)) != shown:
+            shown = happened
+            show(_result(report), as_json=as_json)
             if not as_json:
                 sys.stdout.write("\n")
             sys.stdout.flush()

@@ -393,6 +393,12 @@ def data(report: StatusReport) -> dict[str, Any]:
     }
 
 
+def news(report: StatusReport) -> dict[str, Any]:
+    """Return what is different once something has happened; not what time alone changes, nor how much disk it takes."""
+    told = {key: value for key, value in data(report).items() if key not in {"pace", "state"}}
+    return {**told, "hosts": [{**host, "seen": None} for host in told["hosts"]]}
+
+
 def text(report: StatusReport) -> str:
     """Return it for people, at most 80 columns wide where names allow it; what matters most stands last."""
     lines = _section("Last results", [result_text(record, report.now) for record in report.done])
