@@ -44,6 +44,7 @@ def test_a_terminal_gets_a_time_and_a_sentence() -> None:
             {"audio_seconds": 90, "paid_seconds": 0.0, "cached_pieces": 2, "left_out": 1, "flagged": 1},
             "done: interview.wav (1 min 30 s, from stored answers, 2 doubtful places)",
         ),
+        ("job.done", {"audio_seconds": 0.0, "paid_seconds": 0.0, "adopted": True}, "done: interview.wav"),
         (
             "job.done",
             {"audio_seconds": 90, "paid_seconds": 90, "warnings": ["a track is silent"]},

@@ -87,7 +87,7 @@ def test_on_a_small_screen_there_is_something_of_everything() -> None:
 
     assert lines[0] == "Watcher runs (pid 7): 0 queued, 0 running, 20 done, 12 failed"
     assert lines[1] == "Server h/v1 (whisper-1): open, 2 of 4 requests in flight"
-    assert "  today: 1 h 10 min paid, 0.42 at 0.006 a minute; 310.4 audio minutes in the" in lines
+    assert "  today: 1 h 10 min paid, 0.42 at 0.006 a minute; 5 h 10 min done in the last" in lines
     heads = [line.partition(":")[0] for line in lines]
     assert [head for head in heads if head in {"Running", "Failed", "Last results"}] == [
         "Running",
@@ -127,7 +127,7 @@ def test_paid_is_said_only_where_there_is_a_price_or_a_limit() -> None:
     free = report(terms=Terms(), service={}, gate={})
     limited = report(terms=Terms(daily_minutes=90, monthly_minutes=1200))
 
-    assert "  today: 1 h 10 min sent; 310.4 audio minutes in the last hour" in text(free).split("\n")
+    assert "  today: 1 h 10 min sent; 5 h 10 min done in the last hour" in text(free).split("\n")
     assert "paid" not in text(free)
     assert data(free)["today"] == {
         "bought_seconds": 4230.0,
@@ -137,7 +137,7 @@ def test_paid_is_said_only_where_there_is_a_price_or_a_limit() -> None:
     }
     assert data(report())["today"]["cost"] == 0.423
     # The limit stands beside the figure.
-    assert "  today: 1 h 10 min of 1 h 30 min paid; 310.4 audio minutes in the last hour" in text(limited).split("\n")
+    assert "  today: 1 h 10 min of 1 h 30 min paid; 5 h 10 min done in the last hour" in text(limited).split("\n")
     assert "  this month: 10 h 00 min of 20 h 00 min paid" in text(limited).split("\n")
     assert data(limited)["month"] == {"bought_seconds": 36_000.0, "cost": None, "limit_seconds": 72_000.0}
 

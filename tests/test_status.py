@@ -422,7 +422,7 @@ def test_minutes_of_the_last_hour_are_those_of_every_process(
         monkeypatch.setenv("WATCHER_API__URL", server.url)
         _, data = as_json("once", recording(tmp_path / "1.wav", seconds=30))
 
-    assert as_json("status")[1]["pace"] == {"audio_minutes_per_hour": round(data["audio_seconds"] / 60, 1)}
+    assert as_json("status")[1]["pace"] == {"audio_minutes_per_hour": round(data["audio_seconds"] / 60, 3)}
 
 
 # For monitors.

@@ -119,7 +119,8 @@ _Facts = tuple[str, frozenset[str]]
 
 
 def _done(event: Mapping[str, Any]) -> _Facts:
-    parts = [hours(float(event.get("audio_seconds") or 0.0))]
+    # One that has its outputs already was not heard: nobody knows how long it is.
+    parts = [hours(float(event["audio_seconds"]))] if event.get("audio_seconds") else []
     if event.get("unchanged"):
         restored = event.get("restored")
         parts.append(f"{said(restored)} made again from stored answers" if restored else "as before")

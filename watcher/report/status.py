@@ -198,7 +198,7 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
         hosts=hosts,
         spent=_spent(ledger, endpoint.get("name", ""), now),
         terms=terms,
-        minutes_per_hour=round(ledger.transcribed(now - _HOUR) / 60, 1),
+        minutes_per_hour=round(ledger.transcribed(now - _HOUR) / 60, 3),
         now=now,
     )
 
@@ -443,7 +443,7 @@ def summary(report: StatusReport) -> list[str]:
     )
     terms = report.terms
     today = _sum("today", report.spent.today, terms.daily_minutes, terms, report.cost_today)
-    lines.append(f"{today}; {report.minutes_per_hour:g} audio minutes in the last hour")
+    lines.append(f"{today}; {hours(report.minutes_per_hour * 60)} done in the last hour")
     if terms.monthly_minutes:
         lines.append(_sum("this month", report.spent.month, terms.monthly_minutes, terms, report.cost_month))
     return lines
