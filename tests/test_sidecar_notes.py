@@ -132,6 +132,42 @@ def test_a_note_that_a_person_changed_is_theirs(here: Scene) -> None:
     assert here.files()[NOTE] == b"ask Anna"
 
 
+@pytest.mark.parametrize("by", ["a ledger that was lost", "a person"])
+def test_a_note_that_the_ledger_does_not_know_is_replaced_and_removed_where_nobody_changed_it(
+    here: Scene, by: str
+) -> None:
+    job = here.job()
+    wrapped = "the sound cannot be decoded, whatever is tried with it, and for whatever reason that may be"
+
+    def unknown(message: str) -> bytes:
+        output = sidecar.write_note(job, message=message, hint="record it again", register=here.ledger)
+        assert output is not None
+        here.ledger.disown(output.path)
+        if by == "a person":
+            path = here.root / NOTE
+            path.write_bytes(path.read_bytes().replace(b"record it again", b"ask Anna"))
+        return (here.root / NOTE).read_bytes()
+
+    theirs = unknown(wrapped)
+    elsewhere = here.root / "b.wav.transcription-failed.txt"
+    elsewhere.write_bytes(b"")
+    os.utime(elsewhere, (60 * 10**15, 60 * 10**15))
+    sidecar.remove_note(job.root, os.fsencode(here.root / "b.wav"), here.ledger)
+    second = note(here, job, message="still not")
+    stands = here.files()[NOTE]
+    sidecar.remove_note(job.root, job.path, here.ledger)
+    unknown("not even now")
+    sidecar.remove_note(job.root, job.path, here.ledger)
+
+    if by == "a person":
+        assert (second, stands) == ("talk.wav.transcription-failed.2.txt", theirs)
+        assert b"ask Anna" in here.files()[NOTE]
+    else:
+        assert second == NOTE
+        assert b"still not" in stands
+        assert [name for name in here.files() if "failed" in name] == [elsewhere.name]
+
+
 def test_a_recording_that_is_gone_gets_no_note(here: Scene) -> None:
     job = here.job()
     (here.root / "talk.wav").unlink()

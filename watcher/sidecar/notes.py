@@ -6,10 +6,12 @@ import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from watcher import tree
+from watcher.errors import GoneError
 from watcher.job import Job, Output, ResultWarning
 from watcher.sidecar import disk, names
 from watcher.sidecar.placement import NOTE, Draft, Placing, Temporaries
@@ -21,6 +23,8 @@ _PAUSED: Final = b"transcription-paused.txt"
 _WIDTH: Final = 78
 #: No note has so many bytes.
 _LONGEST: Final = 64 * 1024
+#: No note is written later (Unix time, in the year 2242).
+_LATEST: Final = float(1 << 33)
 #: When a recording failed, as its note has it; a line may end within it.
 _DATE: Final = re.compile(rb"\d{4}-\d\d-\d\d\s\d\d:\d\d\sUTC")
 
@@ -33,8 +37,9 @@ def write_note(
     ``talk.wav.transcription-failed.txt``, readable by whoever may read the recording. An earlier note of ours is
     replaced unless a person changed it. None when the recording is gone. Raises OutputError, GoneError, LeaseLostError.
     """
-    text = _failure(names.shown(os.path.basename(job.path)), message, hint, clock())  # noqa: PTH119 - bytes
-    return _put_beside(job, _FAILED, text, register)
+    when = _minute(clock())
+    text = _failure(names.shown(os.path.basename(job.path)), message, hint, when)  # noqa: PTH119 - bytes
+    return _put_beside(job, _FAILED, text, register, when=when)
 
 
 def write_warning_note(job: Job, warnings: Sequence[ResultWarning], *, register: Register) -> Output | None:
@@ -46,7 +51,8 @@ def write_warning_note(job: Job, warnings: Sequence[ResultWarning], *, register:
     return _put_beside(job, _WARNING, text, register)
 
 
-def _put_beside(job: Job, mark: bytes, text: str, register: Register) -> Output | None:
+def _put_beside(job: Job, mark: bytes, text: str, register: Register, *, when: float | None = None) -> Output | None:
+    """Put a note beside a recording; `when` becomes its time of modification, so that it is seen whether it was changed."""
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
         source = disk.look(folder, name)
@@ -58,6 +64,9 @@ def _put_beside(job: Job, mark: bytes, text: str, register: Register) -> Output 
         if output is None:
             placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
             (output,) = placing.place([draft], check=_nothing_to_check, like=source)
+            if when is not None:
+                with suppress(OSError):
+                    os.utime(os.path.basename(output.path), (when, when), dir_fd=folder, follow_symlinks=False)  # noqa: PTH119 - bytes
     # What was said of an earlier result is not true any more.
     _remove_notes(job.root, job.path, register, keep=output.path)
     return output
@@ -66,17 +75,34 @@ def _put_beside(job: Job, mark: bytes, text: str, register: Register) -> Output 
 def _standing(job: Job, parent: bytes, folder: int, draft: Draft, register: Register) -> Output | None:
     """Return a note that stands there and says the same, only of another day; it is ours from now on.
 
-    The work of another state, or of a ledger that was lost: no second note is put beside it.
+    The work of another state, or of a ledger that was lost: no second note is put beside it. One that says something else is
+    ours as well where nobody changed it, and will be replaced.
     """
     path = os.path.join(parent, draft.wanted)  # noqa: PTH118 - bytes
     found = disk.content(folder, draft.wanted, most=_LONGEST)
-    if not found or register.owner(path) is not None or _DATE.sub(b"", found) != _DATE.sub(b"", draft.body):
+    if not found or register.owner(path) is not None:
+        return None
+    same = _DATE.sub(b"", found) == _DATE.sub(b"", draft.body)
+    if not same and not _is_as_written(folder, draft.wanted, os.path.basename(job.path)):  # noqa: PTH119 - bytes
         return None
     output = Output(NOTE, path, hashlib.sha256(found).hexdigest())
     if not register.enter_output(job, output):
         return None
     register.placed(path)
-    return output
+    return output if same else None
+
+
+def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
+    """Return whether a file is a failure note of ours that nobody changed: its form says so, and its date is the file's."""
+    standing = disk.look(folder, name)
+    when = standing.st_mtime if standing is not None else -1.0
+    # Others may be beyond any calendar.
+    if when != _minute(when) or not 0 <= when < _LATEST:
+        return False
+    paragraphs = disk.content(folder, name, most=_LONGEST).decode("utf-8", "replace").removesuffix("\n").split("\n\n")
+    form = _failure(names.shown(recording), "", "", when).removesuffix("\n").split("\n\n")
+    heads = [paragraph.partition(":")[0] for paragraph in paragraphs[1:-1]]
+    return [paragraphs[0], paragraphs[-1]] == form and heads in (["What happened"], ["What happened", "What to do"])
 
 
 def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, register: Register) -> Output | None:
@@ -122,6 +148,14 @@ def remove_settings_note(root: bytes, path: bytes, register: Register) -> bool:
 def remove_note(root: bytes, source: bytes, register: Register) -> None:
     """Remove the notes of a source; one that a person changed stays, as theirs. Raises OutputError, GoneError."""
     _remove_notes(root, source, register, keep=b"")
+    parent, name = os.path.split(source)
+    with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
+        # Of another state, or of a ledger that was lost.
+        note = next(iter(names.numbered(name + _FAILED, b".txt", limit=disk.name_limit(folder))))
+        owner = register.owner(os.path.join(parent, note))  # noqa: PTH118 - bytes
+        if owner is None and _is_as_written(folder, note, name):
+            disk.remove(folder, note)
+            disk.sync(folder)
 
 
 def _remove_notes(root: bytes, source: bytes, register: Register, *, keep: bytes) -> None:
@@ -232,6 +266,11 @@ def _wrap(paragraph: str) -> str:
 def _one_line(text: str) -> str:
     # A message may quote what a server said: text, not commands for whoever prints it on a terminal.
     return names.shown(" ".join(text.split()).encode("utf-8", "surrogateescape"))
+
+
+def _minute(when: float) -> float:
+    """Return the beginning of a moment's minute: no date in a note is finer."""
+    return when // 60 * 60
 
 
 def _date(when: float) -> str:
