@@ -60,7 +60,11 @@ def test_it_says_what_the_next_batch_makes_of_a_recording_that_is_still_there(wa
     path.with_suffix(".srt").unlink()
     _, without = watcher.said("forget", path)
     _, anew = watcher("once", path)
+    path.with_suffix(".srt").unlink()
+    (watcher.folder / ".watcher.toml").write_text('[transcript]\nformats = ["txt"]\n')
+    _, text_alone = watcher.said("forget", path)
 
+    assert "the next start or batch counts it as done" in text_alone
     assert "the next start or batch counts it as done" in with_outputs
     assert [done["adopted"] for done in document["data"]["done"]] == [True]
     assert "is a new one to the next start or batch" in without

@@ -1,10 +1,9 @@
 """`watcher again`: finished recordings transcribed once more, by this process, or by the daemon that runs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from watcher import languages, reach, sidecar
@@ -14,16 +13,17 @@ from watcher.cli.once import document, run_and_show
 from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.errors import JobError, UsageError
-from watcher.job import Again, State
+from watcher.job import Again, Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.protocol import Record
 from watcher.log import printable
+from watcher.pipeline import Wanted
 from watcher.report import Problem, Result
 from watcher.service import Batch
 from watcher.service.again import ask_again
 from watcher.service.house import SERVICE
 from watcher.service.named import is_there, named, place_of
-from watcher.service.plan import Plan, endpoint_of, plan
+from watcher.service.plan import endpoint_of, plan, wanted_by_folder
 from watcher.sidecar import Displaced
 
 #: States in which a recording that was finished once may be asked for again.
@@ -43,13 +43,16 @@ def again(
     loaded = configured(config, given)
     pid = holder(loaded.state_directory)
     # What cannot be carried out is not queued.
-    made = plan(loaded, keyless=pid is not None)
+    wanted_of = wanted_by_folder(plan(loaded, keyless=pid is not None))
     wish = Again(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     with open_recovered(loaded) as ledger:
         records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
         queued = ask_again(ledger, records, wish) if records else []
         displaced = [
-            one for record in records if place_of(record) in queued for one in _displaced(ledger, made, record, wish)
+            one
+            for record in records
+            if place_of(record) in queued
+            for one in _displaced(ledger, wanted_of, record, wish)
         ]
         waiting = ledger.counts()
         # It may have ended, or begun to, until they were queued.
@@ -95,15 +98,20 @@ def _finished(
     return list(finished.values()), problems
 
 
-def _displaced(ledger: Ledger, made: Plan, record: Record, wish: Again) -> tuple[Displaced, ...]:
+def _displaced(
+    ledger: Ledger, wanted_of: Callable[[Job], Wanted], record: Record, wish: Again
+) -> tuple[Displaced, ...]:
     """Return the new outputs of a recording that cannot take the place of what is there; none where nobody can tell."""
-    job = replace(record.job, path=place_of(record))
-    wanted, outcome = made.wanted(job), record.outcome
-    if outcome is None or (wanted.after and not outcome.moved_to):
-        # They will be moved, and get their names where they are moved to.
-        return ()
-    language = wish.language or outcome.language
-    look = partial(sidecar.displaced, job, wanted.formats, template=wanted.output, language=language, register=ledger)
+    job, outcome = replace(record.job, path=place_of(record)), record.outcome
+
+    def look() -> tuple[Displaced, ...]:
+        wanted = wanted_of(job)
+        if outcome is None or (wanted.after and not outcome.moved_to):
+            # They will be moved, and get their names where they are moved to.
+            return ()
+        language = wish.language or outcome.language
+        return sidecar.displaced(job, wanted.formats, template=wanted.output, language=language, register=ledger)
+
     with suppress(JobError, reach.SilentError):
         return reach.ask(job.root, look)
     return ()

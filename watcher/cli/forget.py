@@ -1,7 +1,7 @@
 """`watcher forget`: what is stored of recordings removed, before its time."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,9 +17,10 @@ from watcher.job import Job, State
 from watcher.ledger import Ledger
 from watcher.ledger.protocol import Record
 from watcher.log import printable
+from watcher.pipeline import Wanted
 from watcher.report import Problem, Result
 from watcher.service.named import named, place_of
-from watcher.service.plan import Plan, plan
+from watcher.service.plan import plan, wanted_by_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class _Forgotten:
 def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Remove answers and history of the recordings at the paths, or below them; the files beside them stay."""
     loaded = configured(config, given)
-    made = plan(loaded, keyless=True)
+    wanted_of = wanted_by_folder(plan(loaded, keyless=True))
     forgotten: list[_Forgotten] = []
     problems: list[Problem] = []
     with open_recovered(loaded) as ledger:
@@ -77,7 +78,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
             known = list(meant.recordings(ledger, loaded.settings))
             running = [record for record in known if record.state is State.RUNNING]
             problems += [nothing_to_do(record.path, [record], is_folder=False, daemon=True) for record in running]
-            forgotten += [_forget(ledger, record, made) for record in known if record not in running]
+            forgotten += [_forget(ledger, record, wanted_of) for record in known if record not in running]
             if not known:
                 removed = _Forgotten(path, 0, known=False, stands=True)
                 if not meant.is_folder:
@@ -99,7 +100,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     return show(result, as_json=as_json)
 
 
-def _forget(ledger: Ledger, record: Record, made: Plan) -> _Forgotten:
+def _forget(ledger: Ledger, record: Record, wanted_of: Callable[[Job], Wanted]) -> _Forgotten:
     place = place_of(record)
     sketch = _sketch(record.root, place)
     answers = ledger.erase(record.content, sketch)
@@ -108,14 +109,17 @@ def _forget(ledger: Ledger, record: Record, made: Plan) -> _Forgotten:
     for row in (*ledger.owned(record.path), *ledger.owned(place)):
         ledger.disown(row.path)
     ledger.forget(record.path)
-    complete = bool(sketch) and _is_complete(ledger, replace(record.job, path=place), made)
+    complete = bool(sketch) and _is_complete(ledger, replace(record.job, path=place), wanted_of)
     return _Forgotten(record.path, answers, known=True, stands=bool(sketch), complete=complete)
 
 
-def _is_complete(ledger: Ledger, job: Job, made: Plan) -> bool:
+def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], Wanted]) -> bool:
     """Return whether the next run will find all outputs of a recording that was forgotten there."""
-    wanted = made.wanted(job)
-    look = partial(sidecar.adopted, job.root, job.path, wanted.formats, wanted.output, ledger)
+
+    def look() -> bool:
+        wanted = wanted_of(job)
+        return sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, ledger)
+
     with suppress(JobError, reach.SilentError):
         return reach.ask(job.root, look)
     return False

@@ -1,7 +1,7 @@
 """From settings to what each room takes: the only place where the two vocabularies meet."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
@@ -22,7 +22,7 @@ from watcher.formats import Text
 from watcher.gate import GateOptions
 from watcher.job import TRIAL_MODEL, Job
 from watcher.media import Choice
-from watcher.overrides import Sections
+from watcher.overrides import Overrides, Sections
 from watcher.pipeline import Wanted
 from watcher.spelling import forms
 from watcher.tree import is_below
@@ -191,6 +191,15 @@ def _longest_first(roots: list[tuple[bytes, FolderSettings]]) -> tuple[tuple[byt
 def target(folder: FolderSettings | None) -> str:
     """Give the folder, below the watched one, that finished recordings move to; "" when they stay."""
     return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
+
+
+def wanted_by_folder(made: Plan) -> Callable[[Job], Wanted]:
+    """Return what tells what is to be made of a source, by the settings and each `.watcher.toml` above it; touches its folders.
+
+    One that cannot be used counts as not there, as for whoever works on the source, who tells of it.
+    """
+    overrides = Overrides(OVERRIDABLE, validate=made.check_overrides, report=lambda _problem: None)
+    return lambda job: made.wanted(job, overrides.effective(job.root, os.path.dirname(job.path)))  # noqa: PTH120 - bytes
 
 
 def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
