@@ -257,6 +257,13 @@ def test_a_message_is_one_printable_line_of_bounded_length() -> None:
     assert refusal.message.isprintable()
 
 
+def test_an_error_nested_as_deeply_as_can_be_read_is_shown() -> None:
+    """Writing needs a little more of the stack than reading: at one depth the second failed, and the recording with it."""
+    for depth in range(700, 1000):
+        refusal = refusal_of(Reply(400, {}, b'{"x": ' + b"[" * depth + b"]" * depth + b"}"), now=NOW)
+        assert refusal.message.startswith(("{'x", '{"x'))
+
+
 def test_a_page_of_megabytes_is_read_in_part() -> None:
     assert read(502, "<title>x</title>" + "y" * 10_000_000).message == "x"
 

@@ -22,7 +22,7 @@ from scripted import Reply, Server, sequence, serving
 
 from watcher.client import wire as wire_module
 from watcher.client.endpoint import Endpoint
-from watcher.client.wire import ANSWER_BYTES, Upload, Wire
+from watcher.client.wire import ANSWER_BYTES, HEAD_BYTES, Upload, Wire
 from watcher.client.wire import Reply as Answer
 from watcher.errors import AccountError, ChangedError, JobError, PassingError, SourceError, StoppedError
 
@@ -449,6 +449,19 @@ def test_a_flood_of_headers_is_cut_off(descriptor: int, piece: bytes) -> None:
     flood = Reply(stream=lambda: itertools.chain([b"HTTP/1.1 200 OK\r\nX-A: "], itertools.repeat(piece)))
     with serving(sequence(flood)) as server:
         assert isinstance(failure(server.url, descriptor), PassingError)
+
+
+@pytest.mark.parametrize("size", [15_000, 40_000])
+def test_headers_are_read_up_to_a_length(descriptor: int, size: int) -> None:
+    """Python looks for the parts of a content type in time that grows with its square: 500 KB of this took minutes, of all threads."""
+    reply = Reply(b"Hi", headers=[("Content-Type", 'multipart/x; a="' + ";" * size)])
+    with serving(sequence(reply)) as server:
+        if size < HEAD_BYTES:
+            assert post(server.url, descriptor).body == b"Hi"
+        else:
+            error = failure(server.url, descriptor)
+            assert (type(error), error.reason) == (PassingError, "oversized_answer")
+            assert "headers" in error.message
 
 
 @pytest.mark.parametrize(

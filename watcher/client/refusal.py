@@ -69,7 +69,11 @@ def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = No
     What came with a 200 counts with the status that its words say, and with 0 where they say none.
     """
     status = _status_said(error) if error is not None else reply.status
-    found = _of_object(error) if error is not None else _of_body(reply.body)
+    try:
+        found = _of_object(error) if error is not None else _of_body(reply.body)
+    except RecursionError:
+        # What could just be read may be nested too deeply to be written.
+        found = Refusal(0, Shape.JSON, message=_line(reply.body[:_BODY_BYTES].decode("utf-8", "replace")))
     found = replace(
         found,
         status=status,

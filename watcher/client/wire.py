@@ -42,6 +42,9 @@ from watcher.errors import AccountError, ChangedError, JobError, PassingError, S
 CONNECT_SECONDS: Final = 10.0
 #: The largest answer: verbose_json with words of a day of speech stays below 20 MB. Every request in flight may hold one.
 ANSWER_BYTES: Final = 24 * 1024 * 1024
+#: The longest status line and headers, with interim answers before them: what Node's client takes. Python's parser needs time
+#: with the square of a content type's length, 0.2 s for this much.
+HEAD_BYTES: Final = 16 * 1024
 
 #: What headers, chunk marks and interim answers may add to an answer on the wire.
 _OVERHEAD_BYTES: Final = 1024 * 1024
@@ -198,6 +201,10 @@ class _TooMuchError(Exception):
     """The server sends more than any transcript can be."""
 
 
+class _LongHeadError(Exception):
+    """The server sends more headers than any answer needs."""
+
+
 class _Flight:
     """One exchange: until when it may last, how much may still come, and the socket to shut when it has to end."""
 
@@ -205,6 +212,7 @@ class _Flight:
         self._monotonic = monotonic
         self._deadline = monotonic() + seconds
         self._left = ANSWER_BYTES + _OVERHEAD_BYTES
+        self._left_of_head: int | None = None
         self._socket: Any = None
         self.cancelled = False
         self.certificate_ends: float | None = None
@@ -232,6 +240,19 @@ class _Flight:
         self._left -= count
         if self._left < 0:
             raise _TooMuchError
+        if self._left_of_head is not None:
+            self._left_of_head -= count
+            if self._left_of_head < 0:
+                raise _LongHeadError
+
+    @contextlib.contextmanager
+    def head(self) -> Iterator[None]:
+        """Let no more than `HEAD_BYTES` come inside the block."""
+        self._left_of_head = HEAD_BYTES
+        try:
+            yield
+        finally:
+            self._left_of_head = None
 
     def cancel(self) -> None:
         """Wake the thread that waits on the socket, from another thread."""
@@ -303,6 +324,10 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(sock, *args, **options)
         buffered: io.BufferedReader = self.fp
         self.fp = io.BufferedReader(_Metered(buffered.detach(), _current.get()))
+
+    def begin(self) -> None:
+        with _current.get().head():
+            super().begin()
 
 
 class _HttpConnection(HTTPConnection):
@@ -402,7 +427,14 @@ def _translated(exc: Exception, *, flight: _Flight) -> JobError:
     for mark, reason, message, hint in _OPERATOR:
         if mark in words if isinstance(mark, str) else any(isinstance(link, mark) for link in chain):
             return AccountError(message, reason=reason, hint=hint)
-    kinds = [_TooMuchError, requests.exceptions.ProxyError, TimeoutError, ReadTimeoutError, IncompleteRead]
+    kinds = [
+        _TooMuchError,
+        _LongHeadError,
+        requests.exceptions.ProxyError,
+        TimeoutError,
+        ReadTimeoutError,
+        IncompleteRead,
+    ]
     kind = next((kind for kind in kinds if any(isinstance(link, kind) for link in chain)), None)
     if kind is requests.exceptions.ProxyError:
         hint = "check https_proxy and the proxy itself"
@@ -427,10 +459,12 @@ _TRANSPORT: Final = (
     ValueError,
     OverflowError,
     _TooMuchError,
+    _LongHeadError,
 )
 
 _BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
     _TooMuchError: ("the server sent more than any transcript can be", "oversized_answer"),
+    _LongHeadError: ("the server sent more headers than any answer needs", "oversized_answer"),
     TimeoutError: ("the server did not answer in time", "timeout"),
     ReadTimeoutError: ("the server did not answer in time", "timeout"),
     IncompleteRead: ("the answer was cut off", "truncated"),
