@@ -241,6 +241,9 @@ def test_lint_says_what_it_was_given_and_counts_as_people_do(here: Commands) -> 
         1,
         f"watcher: {nothing} has no captions: it is no subtitle file -> lint takes .srt and .vtt",
     )
+    forged = here.folder / "a\nb.srt"
+    forged.write_text("1\n00:00:01,000 --> 00:00:03,000\nFine.\n")
+    assert here.said("lint", forged) == (0, f"{here.folder}/a\\nb.srt: 1 caption, every rule is kept")
     code, said = here.said("lint", here.folder)
     assert (code, said) == (
         1,

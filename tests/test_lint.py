@@ -201,3 +201,13 @@ def test_numbers_without_end_are_no_times_and_no_characters(kind: str) -> None:
     report = lint(f"{header}{odd}00:00:01.000 --> 00:00:03.000\n&#{digits};\n", kind)
 
     assert (report.captions, counts(report)["syntax"] > 0) == (1, True)
+
+
+def test_a_file_that_is_too_large_for_captions_is_refused(tmp_path: Path) -> None:
+    """It was read whole: a terabyte of holes was an unexpected error, a gigabyte of them filled the memory."""
+    file = tmp_path / "holes.srt"
+    with file.open("wb") as stream:
+        stream.truncate(1 << 40)
+
+    with pytest.raises(OSError, match="too large"):
+        lint(file)

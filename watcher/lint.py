@@ -5,6 +5,7 @@ a last line of digits for the next caption's number, strips tags and joins what 
 files the two agree, and a test holds them to it.
 """
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ COUNTED: Final = (
 )
 #: Worst offences shown for each rule.
 _WORST: Final = 5
+#: Bytes of the largest file that is read; the captions of a day have 5 MB.
+LARGEST: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def lint(source: Path | str | bytes, kind: str = "", rules: Rules | None = None)
     rules = rules or Rules()
     if not kind and isinstance(source, Path):
         kind = source.suffix.lower().removeprefix(".")
-    content = source.read_bytes() if isinstance(source, Path) else source
+    content = read(source) if isinstance(source, Path) else source
     text, encoding = _decoded(content)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not kind:
@@ -98,6 +101,15 @@ def lint(source: Path | str | bytes, kind: str = "", rules: Rules | None = None)
         raise ValueError(f"{kind!r} is not a caption format: srt, vtt")
     parsed = _Parsed.read(text, kind)
     return _report(kind, parsed, rules, encoding)
+
+
+def read(path: Path) -> bytes:
+    """Return what a file holds. Raises OSError, also where it is larger than `LARGEST`, such as terabytes of holes."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(errno.EFBIG, "it is too large for a subtitle file", path)
+    return content
 
 
 def _report(kind: str, parsed: "_Parsed", rules: Rules, encoding: list[Offence]) -> Report:

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from watcher import reach
 from watcher.cli.options import configured, show
 from watcher.errors import UsageError
-from watcher.lint import Report
+from watcher.lint import Report, read
 from watcher.lint import lint as examine
+from watcher.log import printable
 from watcher.report import Problem, Result
 from watcher.text import counted
 
@@ -22,15 +24,16 @@ def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | N
     reports: dict[str, Report] = {}
     problems: list[Problem] = []
     for file in files:
+        name = printable(str(file))
         try:
-            content = reach.ask(os.fsencode(file), file.read_bytes, seconds=reach.PATIENT_SECONDS)
-            reports[str(file)] = examine(content, file.suffix.lower().removeprefix("."), rules=rules)
+            content = reach.ask(os.fsencode(file), partial(read, file), seconds=reach.PATIENT_SECONDS)
+            reports[name] = examine(content, file.suffix.lower().removeprefix("."), rules=rules)
         except reach.SilentError:
-            problems.append(Problem("unreadable", f"{file} cannot be read: {reach.SILENT}", reach.SILENT_HINT))
+            problems.append(Problem("unreadable", f"{name} cannot be read: {reach.SILENT}", reach.SILENT_HINT))
         except OSError as exc:
-            problems.append(_unreadable(file, exc))
+            problems.append(_unreadable(name, exc))
         except ValueError as exc:
-            raise UsageError(f"{file}: {exc}", hint="lint takes .srt and .vtt") from exc
+            raise UsageError(f"{name}: {exc}", hint="lint takes .srt and .vtt") from exc
     problems += [_nothing_in(name) for name, report in reports.items() if not report.captions and not report.ok]
     clean = not problems and all(report.ok for report in reports.values())
     result = Result(
@@ -43,10 +46,10 @@ def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | N
     return show(result, as_json=as_json)
 
 
-def _unreadable(file: Path, error: OSError) -> Problem:
+def _unreadable(name: str, error: OSError) -> Problem:
     if isinstance(error, IsADirectoryError):
-        return Problem("unreadable", f"{file} is a folder", f"name the files in it: watcher lint {file}/*.srt")
-    return Problem("unreadable", f"{file} cannot be read: {error.strerror}", "check the name")
+        return Problem("unreadable", f"{name} is a folder", f"name the files in it: watcher lint {name}/*.srt")
+    return Problem("unreadable", f"{name} cannot be read: {error.strerror}", "check the name")
 
 
 def _nothing_in(name: str) -> Problem:
