@@ -28,16 +28,16 @@ _MEANT = {
 
 
 def nothing_to_do(
-    path: bytes, records: Sequence[Record], *, is_folder: bool, daemon: bool, exists: bool = True
+    path: bytes, records: Sequence[Record], *, is_folder: bool, daemon: bool, there: bool = True
 ) -> Problem:
     """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
 
-    `daemon`: one works on the state now, beside which `once` is refused. `exists`: there is something at the path.
+    `daemon`: one works on the state now, beside which `once` is refused. `there`: there is something at the path.
     """
     shown = printable(path)
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
-    if state is None and not exists:
+    if state is None and not there:
         return Problem("unknown", f"there is no file {shown}", "check the name")
     if state is None:
         what = "no recording below it is known" if is_folder else "it is not known"

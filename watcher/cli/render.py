@@ -1,7 +1,7 @@
 """`watcher render`: outputs written again from stored answers, free of charge."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_looker
 from watcher.cli.options import configured, show
 from watcher.errors import JobError
-from watcher.job import State
+from watcher.job import Job, State
 from watcher.ledger import holder
 from watcher.ledger.protocol import Ledger, Record
 from watcher.log import printable
-from watcher.overrides import Overrides
 from watcher.overrides import Problem as Broken
+from watcher.pipeline import Wanted
 from watcher.report import Problem, Result
 from watcher.service.named import named
-from watcher.service.plan import OVERRIDABLE, Plan, plan
+from watcher.service.plan import Plan, plan, wanted_by_folder
 
 
 def render(
@@ -42,18 +42,18 @@ def render(
     def tell(broken: Broken) -> None:
         idle.append(Problem("overrides", f"{printable(broken.path)} is not used: {broken.message}", "mend the file"))
 
-    overrides = Overrides(OVERRIDABLE, validate=made.check_overrides, report=tell)
+    wanted_of = wanted_by_folder(made, report=tell)
     with open_looker(loaded) as ledger:
         for path in map(os.fsencode, paths):
             meant = named(loaded.settings, path)
             known = list(meant.recordings(ledger, loaded.settings))
             wanted = [record for record in known if _has_transcript(record, alone=not meant.is_folder)]
             if not wanted:
-                problem = nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, exists=meant.exists)
+                problem = nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there)
                 (idle if meant.is_folder else problems).append(problem)
             for record in wanted:
                 try:
-                    written += _render(record, made, overrides, ledger, formats)
+                    written += _render(record, made, wanted_of, ledger, formats)
                 except JobError as error:
                     problems.append(Problem(error.reason, f"{printable(record.path)}: {error.message}", error.hint))
     result = Result(
@@ -72,9 +72,11 @@ def _has_transcript(record: Record, *, alone: bool) -> bool:
     return transcribed and (alone or record.state is State.DONE)
 
 
-def _render(record: Record, made: Plan, overrides: Overrides, ledger: Ledger, formats: Sequence[str]) -> list[str]:
+def _render(
+    record: Record, made: Plan, wanted_of: Callable[[Job], Wanted], ledger: Ledger, formats: Sequence[str]
+) -> list[str]:
     job = record.job
-    wanted = made.wanted(job, overrides.effective(job.root, os.path.dirname(job.path)))  # noqa: PTH120 - bytes
+    wanted = wanted_of(job)
     outcome = record.outcome
     if outcome is not None and outcome.moved_to:
         # Its outputs belong beside it, and to the name it has now.

@@ -25,7 +25,7 @@ class Named:
     names: tuple[bytes, ...]
     is_folder: bool
     #: Something is there, under the name that was given.
-    exists: bool
+    there: bool
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[Record]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
@@ -51,10 +51,10 @@ class Named:
 def named(settings: Settings, path: bytes) -> Named:
     """Look what a person named. Raises ConfigError where its mount hangs."""
     try:
-        is_folder, exists = reach.ask(path, partial(_look, path), seconds=reach.PATIENT_SECONDS)
+        is_folder, there = reach.ask(path, partial(_look, path), seconds=reach.PATIENT_SECONDS)
     except reach.SilentError as exc:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
-    return Named(spellings(settings, path), is_folder, exists)
+    return Named(spellings(settings, path), is_folder, there)
 
 
 def _look(path: bytes) -> tuple[bool, bool]:

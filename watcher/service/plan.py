@@ -22,7 +22,7 @@ from watcher.formats import Text
 from watcher.gate import GateOptions
 from watcher.job import TRIAL_MODEL, Job
 from watcher.media import Choice
-from watcher.overrides import Overrides, Sections
+from watcher.overrides import Overrides, Problem, Sections
 from watcher.pipeline import Wanted
 from watcher.spelling import forms
 from watcher.tree import is_below
@@ -193,12 +193,12 @@ def target(folder: FolderSettings | None) -> str:
     return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
 
 
-def wanted_by_folder(made: Plan) -> Callable[[Job], Wanted]:
+def wanted_by_folder(made: Plan, report: Callable[[Problem], None] = lambda _problem: None) -> Callable[[Job], Wanted]:
     """Return what tells what is to be made of a source, by the settings and each `.watcher.toml` above it; touches its folders.
 
-    One that cannot be used counts as not there, as for whoever works on the source, who tells of it.
+    One that cannot be used counts as not there, as for whoever works on the source, who tells of it; `report` hears of it.
     """
-    overrides = Overrides(OVERRIDABLE, validate=made.check_overrides, report=lambda _problem: None)
+    overrides = Overrides(OVERRIDABLE, validate=made.check_overrides, report=report)
     return lambda job: made.wanted(job, overrides.effective(job.root, os.path.dirname(job.path)))  # noqa: PTH120 - bytes
 
 
