@@ -47,6 +47,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def fresh_signals() -> Iterator[None]:
+    """Put the signal handlers back: what was asked to end ignores signals, and so would whatever later tests start."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
 def fresh_logging() -> Iterator[None]:
     """Structlog's configuration is the process's; each test starts from its defaults."""
     yield
