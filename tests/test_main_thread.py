@@ -73,7 +73,6 @@ ALLOWED = {
     ("report/status.py", "_full"): NOT_WATCHED,
     ("report/unit.py", "key"): NOT_WATCHED,
     ("cli/options.py", "_looked_up"): BOUNDED,
-    ("cli/lint.py", "lint"): BOUNDED,
     ("cli/forget.py", "_forget"): BOUNDED,
     ("cli/forget.py", "_sketched"): BOUNDED,
     ("service/again.py", "ask_again"): BOUNDED,
