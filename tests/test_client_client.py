@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
 from watcher.client.client import deadline
-from watcher.client.form import DOUBTED_SECONDS, REMEMBERED_SECONDS
+from watcher.client.form import DOUBTED_SECONDS, REMEMBERED_SECONDS, Notebook
 from watcher.errors import (
     AccountError,
     FileError,
@@ -983,6 +983,25 @@ def test_a_limit_that_explains_nothing_halves_the_recording(memory: Memory, uplo
 
     assert isinstance(raised, RemedyError)
     assert raised.seconds == 300.0
+
+
+@pytest.mark.parametrize("words", ["audio is longer than 0.1 s", "audio must be longer than 0.1 s"])
+def test_a_limit_that_no_piece_can_keep_is_not_believed(memory: Memory, upload: Upload, words: str) -> None:
+    """It was remembered for a month: no recording was sent any more, and each failed with "takes at most 0 s of audio"."""
+    with talking(sequence(Reply(error(words), status=400), Reply(FULL)), memory) as (client, _):
+        raised = refusal(client, upload)
+        limits = client.limits()
+        answer = client.ask(upload, Request())
+
+    assert (raised.reason, limits.max_seconds) == ("too_short" if "must" in words else "too_long", None)
+    assert answer.transcript.segments
+
+
+def test_an_impossible_limit_of_an_earlier_version_counts_no_more(memory: Memory, clock: Clock) -> None:
+    notebook = Notebook("http://h/v1", "m", memory, clock=clock)
+    notebook.learn_server(max_seconds=0.05)
+
+    assert notebook.server().max_seconds == 0.0
 
 
 @pytest.mark.parametrize(("seconds", "at_first"), [(600.0, 300.0), (20.0, None)])

@@ -138,6 +138,8 @@ CASES: list[tuple[str, int, Any, bool, Ruling]] = [
     ("new-api 413 as 400", 400, new_api("request body too large", "read_request_body_failed"), False, SHRINK),
     # Too long.
     ("too long", 400, error("audio duration 1500.0 seconds is longer than 1400 seconds which is the maximum for this model", "invalid_value"), False, SPLIT),
+    ("must not be longer", 400, error("Audio must not be longer than 30 s"), False, SPLIT),
+    ("must be longer", 400, error("Audio must be longer than 0.1 s"), False, F),
     # Formats.
     ("openai format", 400, error("response_format 'verbose_json' is not compatible with model 'gpt-4o-transcribe'. Use 'json' or 'text' instead.", "unsupported_value", "invalid_request_error", "response_format"), False, FORMAT),
     ("openai format, no message", 400, error("x", "unsupported_value", None, "response_format"), False, FORMAT),

@@ -16,6 +16,7 @@ from watcher.client.endpoint import Endpoint
 from watcher.client.form import (
     DIARIZED,
     JSON,
+    SHORTEST_LIMIT,
     VERBOSE,
     Brackets,
     Form,
@@ -479,7 +480,7 @@ class Client:
                 most = max(min(most, upload.size - 1), _SMALLEST_BYTES)
                 self._notebook.learn_server(max_bytes=most, inferred=not verdict.limit)
             case Ruling.SPLIT:
-                named = 0 < verdict.limit < upload.seconds
+                named = SHORTEST_LIMIT <= verdict.limit < upload.seconds
                 limit = verdict.limit if named else upload.seconds / 2
                 if named or limit >= _SHORTEST_SECONDS:
                     self._notebook.learn_server(max_seconds=limit, inferred=not named)

@@ -18,6 +18,8 @@ from watcher.errors import StateError
 REMEMBERED_SECONDS: Final = 30 * 86400.0
 #: What was only inferred (from a 500, from the size of a refused file) is doubted sooner.
 DOUBTED_SECONDS: Final = 86400.0
+#: No piece is cut shorter than this: a server that took less at a time would get nothing at all, so such a limit is none.
+SHORTEST_LIMIT: Final = 5.0
 
 
 class Memory(Protocol):
@@ -150,7 +152,7 @@ class Notebook:
         return Server(
             station=known.get("station") is True,
             whisper_cpp=known.get("whisper_cpp") is True,
-            max_seconds=min((limit for limit in seconds if limit > 0), default=0.0),
+            max_seconds=min((limit for limit in seconds if limit >= SHORTEST_LIMIT), default=0.0),
             max_bytes=int(min((size for size in sizes if size > 0), default=0.0)),
             refused=frozenset(name.removeprefix(_REFUSES) for name in known if name.startswith(_REFUSES)),
         )

@@ -391,6 +391,7 @@ TABLE: Final = (
         message="maximum content size|maximum file size exceeded|request_too_large|request entity too large",
     ),
     Row(Ruling.SHRINK, "too_large", code="request_too_large|read_request_body_failed"),
+    Row(Ruling.FILE, "too_short", (400, 422), message=r"\b(must|should|has to|have to|needs? to) be longer than"),
     Row(Ruling.SPLIT, "too_long", message=r"longer than \d+(\.\d+)? ?s"),
     Row(
         Ruling.FILE,
