@@ -150,6 +150,8 @@ def require_plain(message: str, name: str) -> None:
 @example(("state", "keep_answers_mb"), 1 << 63)
 @example(("hooks", "on_done"), ["a\0b"])
 @example(("folders", "language"), "german")
+@example(("folders", "include"), [""])
+@example(("folders", "exclude"), ["../x"])
 @settings(max_examples=200)
 def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], value: Any) -> None:
     section, name = key

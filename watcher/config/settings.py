@@ -299,6 +299,18 @@ class FolderSettings(_Section):
     def _absolute_path(cls, value: str) -> str:
         return _absolute(value)
 
+    @field_validator("include", "exclude")
+    @classmethod
+    def _globs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from watcher.settle.names import Globs  # noqa: PLC0415 - `status` starts quickly, and most folders have none
+
+        try:
+            Globs(value)
+        except ValueError as exc:
+            message = 'one of them is not a glob of paths below the folder, such as "*.bak" or "drafts/"'
+            raise ValueError(message) from exc
+        return value
+
     @field_validator("after")
     @classmethod
     def _keep_or_move(cls, value: str) -> str:

@@ -131,11 +131,6 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
     real = _looked_at([root for root, _ in roots])
     folders = tuple(folder_for(settings, folder) for folder in settings.folders)
-    for found in folders:
-        try:
-            found.names()
-        except ValueError as exc:
-            raise ConfigError(f"folder {found.name}: {exc}", hint="see include and exclude of that folder") from exc
     is_trial = endpoint.model == TRIAL_MODEL
     return Plan(
         config=config,
