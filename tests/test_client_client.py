@@ -935,6 +935,20 @@ def test_the_limit_a_server_names_is_kept(memory: Memory, upload: Upload) -> Non
     assert client.limits().max_bytes == 4_000_000 - 64 * 1024
 
 
+def test_a_named_limit_that_no_piece_can_keep_is_an_inference_like_others(
+    memory: Memory, clock: Clock, upload: Upload
+) -> None:
+    """It cut every recording into pieces of a few seconds for a month, with a request and an overlap for each."""
+    named = Reply(error("Maximum content size limit (1000) exceeded"), status=413)
+    with talking(sequence(named), memory, clock=clock) as (client, _):
+        refusal(client, big(upload))
+        limits = [client.limits().max_bytes]
+        clock.now += DOUBTED_SECONDS + 1
+        limits.append(client.limits().max_bytes)
+
+    assert limits == [5 * 1024 * 1024, 24 * 1024 * 1024]
+
+
 def test_a_learned_limit_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
     with talking(sequence(TOO_LARGE), memory, clock=clock) as (client, _):
         refusal(client, big(upload))

@@ -476,9 +476,10 @@ class Client:
                     hint="raise the limit on the request's size there (nginx: client_max_body_size)",
                 )
             case Ruling.SHRINK:
-                most = int(verdict.limit) - _FORM_BYTES if verdict.limit else upload.size // 2
-                most = max(min(most, upload.size - 1), _SMALLEST_BYTES)
-                self._notebook.learn_server(max_bytes=most, inferred=not verdict.limit)
+                most = int(verdict.limit) - _FORM_BYTES
+                named = most >= _SMALLEST_BYTES
+                most = max(min(most if named else upload.size // 2, upload.size - 1), _SMALLEST_BYTES)
+                self._notebook.learn_server(max_bytes=most, inferred=not named)
             case Ruling.SPLIT:
                 named = SHORTEST_LIMIT <= verdict.limit < upload.seconds
                 limit = verdict.limit if named else upload.seconds / 2

@@ -20,6 +20,7 @@ from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
+from watcher.log import printable
 from watcher.service.advice import Advice, Place
 from watcher.service.again import follow_moved, lacking, queue_trials
 from watcher.service.crew import Ending
@@ -404,7 +405,7 @@ def _place(made: Plan, path: str) -> _Places:
     try:
         is_folder, is_there = reach.ask(os.fsencode(path), partial(_standing, path), seconds=reach.PATIENT_SECONDS)
     except reach.SilentError as exc:
-        raise ConfigError(f"{path}: {reach.SILENT}", hint="look at the mount and its server") from exc
+        raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
     if is_folder:
         inside = _inside(made, path)
         owner, name = _owner(made, path)
@@ -417,7 +418,7 @@ def _place(made: Plan, path: str) -> _Places:
         owner, name = _owner(made, path, os.path.dirname)
         parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
         return _Places(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
-    raise ConfigError(f"there is no file {path}", hint="check the name")
+    raise ConfigError(f"there is no file {printable(path)}", hint="check the name")
 
 
 def _standing(path: str) -> tuple[bool, bool]:
