@@ -29,7 +29,8 @@ def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 def test_a_server_that_lists_its_models_is_reached() -> None:
-    listed = {"object": "list", "data": [{"id": "whisper-1"}, {"id": "large-v3"}, {"id": 5}, "junk"]}
+    no_names = [{"id": 5}, "junk", {"id": "a\nforged: line"}, {"id": "\x1b[2J"}, {"id": "x" * 1000}]
+    listed = {"object": "list", "data": [{"id": "whisper-1"}, {"id": "large-v3"}, *no_names]}
     headers = [("Date", formatdate(NOW - 90, usegmt=True))]
     with serving(sequence(Reply(listed, headers=headers))) as server:
         seen = look(server.url)

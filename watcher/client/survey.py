@@ -97,4 +97,6 @@ def _names(body: bytes) -> tuple[str, ...]:
     entries = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(entries, list):
         return ()
-    return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
+    names = (entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
+    # They are shown to a person: what has line ends or thousands of letters is no name.
+    return tuple(name for name in names if name.isprintable() and len(name) <= _SHOWN)
