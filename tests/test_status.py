@@ -18,6 +18,7 @@ from test_service import hearing, recording
 
 from watcher.cli.main import run
 from watcher.cli.once import told
+from watcher.config import digest
 from watcher.errors import FileError, PassingError
 from watcher.job import TRIAL_MODEL, Fingerprint, Found, State
 from watcher.ledger import Ledger, open_ledger
@@ -482,3 +483,80 @@ def test_an_unreadable_ledger_cannot_be_told(state: Path, capsys: pytest.Capture
     (state / "ledger.sqlite3").write_bytes(b"no database" * 100)
 
     assert checked(capsys)[0] == 3
+
+
+# Settings that are broken, or name another state.
+
+
+def test_a_state_on_which_nothing_has_worked_is_not_said_to_be_the_only_one(
+    state: Path, as_json: Json, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A daemon that was started before state.dir changed works on another one: a second one must not be started."""
+    assert run(["status"]) == 0
+    *_, said, remedy = capsys.readouterr().out.rstrip("\n").split("\n")
+
+    assert said == f"Watcher is not running on the state in {state}, where nothing is yet"
+    assert remedy.startswith("If one runs that was started with other settings, restart it; else start it: ")
+    assert checked(capsys) == (2, f"CRITICAL: no daemon works on the state in {state}")
+
+
+def test_only_a_restart_is_named_for_what_a_reload_cannot_change(ledger: Ledger, as_json: Json, tmp_path: Path) -> None:
+    file = tmp_path / "watcher.toml"
+    file.write_text("[state]\n")
+    met = digest(file.read_bytes())
+    settings = {"file": str(file), "digest": "0", "refused": "state.dir changed", "refused_digest": met}
+
+    tells(ledger, settings={**settings, "needs_restart": True})
+    _, fixed = as_json("status")
+    tells(ledger, settings={**settings, "needs_restart": False})
+    _, other = as_json("status")
+
+    assert "restart" in fixed["problems"][0]["hint"]
+    assert "reload watcher" not in fixed["problems"][0]["hint"]
+    assert "reload watcher" in other["problems"][0]["hint"]
+
+
+@pytest.mark.parametrize("where", ["in the environment", "in the broken file", "on the command line"])
+def test_beside_broken_settings_the_state_is_shown(
+    where: str, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(ledger, "a.wav")
+    tells(ledger)
+    file = tmp_path / "watcher.toml"
+    file.write_text("[api\n")
+    more = []
+    if where != "in the environment":
+        monkeypatch.delenv("WATCHER_STATE__DIR")
+    if where == "in the broken file":
+        file.write_text(f'[api]\nurl = nothing\n[state]\ndir = "{tmp_path / "state"}"\n[log]\n')
+    if where == "on the command line":
+        more = ["--set", f"state.dir={tmp_path / 'state'}"]
+
+    code = run(["status", "--config", str(file), *more])
+    said = capsys.readouterr()
+
+    assert code == 3
+    assert f"Watcher runs (pid {os.getpid()}): 1 queued" in said.out
+    assert "is not valid TOML" in said.err
+
+
+def test_where_broken_settings_hide_which_state_is_meant_none_is_shown(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(ledger, "a.wav")
+    monkeypatch.delenv("WATCHER_STATE__DIR")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    file = tmp_path / "watcher.toml"
+    file.write_text("[state]\ndir = /srv\n")
+
+    assert run(["status", "--config", str(file)]) == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_a_monitor_hears_of_a_daemon_that_stops(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    tells(ledger, stopping=time.time() + 60)
+
+    code, line = checked(capsys)
+
+    assert code == 1
+    assert line.startswith("WARNING: Watcher is stopping until ")

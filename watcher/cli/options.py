@@ -14,7 +14,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from watcher import reach
-from watcher.config import Config, Surroundings, load
+from watcher.config import Config, Surroundings, load, state_place
 from watcher.errors import StateError, UsageError
 from watcher.log import printable
 from watcher.report import Problem, Result, envelope, fold
@@ -80,6 +80,25 @@ def configured(
 
     `extra`: settings by section that other options give, `options`: by which option a dotted key of it was given.
     """
+    return _as_spelled(
+        load(
+            _assigned(given, extra),
+            environ=os.environ,
+            file=file,
+            folders=[os.path.abspath(folder) for folder in folders],  # noqa: PTH100 - links stay
+            credential=credential,
+            options=options,
+        )
+    )
+
+
+def state_without_settings(file: Path | None, given: Sequence[str] | None) -> tuple[Path, str] | None:
+    """Return the directory and the address of the state where the settings as a whole are broken; None: not to be told."""
+    return state_place(_assigned(given), environ=os.environ, file=file)
+
+
+def _assigned(given: Sequence[str] | None, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return settings by section, of ``--set`` and of other options. Raises UsageError."""
     layer: dict[str, Any] = {section: dict(keys) for section, keys in (extra or {}).items()}
     for assignment in given or ():
         key, equals, text = assignment.partition("=")
@@ -93,16 +112,7 @@ def configured(
             layer[section] = _value(text.strip())
         elif isinstance(keys := layer.setdefault(section, {}), dict):
             keys[name] = _value(text.strip())
-    return _as_spelled(
-        load(
-            layer,
-            environ=os.environ,
-            file=file,
-            folders=[os.path.abspath(folder) for folder in folders],  # noqa: PTH100 - links stay
-            credential=credential,
-            options=options,
-        )
-    )
+    return layer
 
 
 def _as_spelled(config: Config) -> Config:

@@ -3,12 +3,13 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from watcher.cli.options import configured, show
+from watcher.cli.options import configured, show, state_without_settings
 from watcher.config import Config
-from watcher.errors import UsageError, WatcherError
+from watcher.errors import ConfigError, UsageError, WatcherError
 from watcher.report import Result, problem_of
 from watcher.report.live import frame
 from watcher.report.status import StatusReport, Terms, data, look, news, text, verdict
@@ -29,7 +30,10 @@ def status(
         if follow:
             raise UsageError("--check looks once, --follow stays", hint="leave one of the two out")
         return show(_checked(config, given, as_json=as_json), as_json=as_json)
-    loaded = configured(config, given)
+    try:
+        loaded = configured(config, given)
+    except ConfigError as error:
+        return show(_beside(error, config, given), as_json=as_json)
     if not follow:
         return show(_result(_look(loaded)), as_json=as_json)
     try:
@@ -41,6 +45,18 @@ def status(
         # The one way to end it, and so no interruption.
         return 0
     return 0
+
+
+def _beside(error: ConfigError, config: Path | None, given: Sequence[str] | None) -> Result:
+    """Return what is wrong with the settings, and the state beside it where it can be found without them. Raises `error`."""
+    place = state_without_settings(config, given)
+    try:
+        report = None if place is None else look(*place)
+    except WatcherError:
+        report = None
+    if report is None or report.is_fresh:
+        raise error
+    return replace(_result(report), errors=(problem_of(error),), exit_code=error.exit_code)
 
 
 def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool) -> Result:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,6 +108,50 @@ def load(
         digest=digest(content) if path is not None and path.is_file() else "",
         unused_key=unused,
     )
+
+
+def state_place(
+    given: Mapping[str, Any] | None = None, *, environ: Mapping[str, str], file: Path | None = None
+) -> tuple[Path, str] | None:
+    """Return the directory of the state and its address ("": none), also where other settings are broken.
+
+    None where they cannot be told: the file cannot be read, or its section [state] is broken itself. `given` and `file` as
+    for `load`.
+    """
+    path = environment.config_file(file, environ)
+    try:
+        layers = [given or {}, environment.from_environment(environ), _state_alone(_content(path))]
+        named = {key: _first(layers, key) for key in ("dir", "url")}
+        directory = _expanded(named["dir"])
+    except (ConfigError, ValueError, RecursionError):
+        return None
+    return directory or environment.state_directory(environ, path), named["url"]
+
+
+def _state_alone(content: bytes) -> dict[str, Any]:
+    """Return the section [state] of a settings file, read by itself where the whole is no TOML. Raises ValueError."""
+    text = content.decode("utf-8-sig")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        lines = text.splitlines()
+        starts = [index for index, line in enumerate(lines) if line.strip() == "[state]"]
+        if not starts and "state" in text:
+            raise
+        behind = lines[starts[0] + 1 :] if starts else []
+        section = takewhile(lambda line: not line.lstrip().startswith("["), behind)
+        return {"state": tomllib.loads("\n".join(section))}
+
+
+def _first(layers: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Return what the first layer that has a key of [state] says. Raises ValueError for what is no text."""
+    sections = [section for layer in layers if (section := layer.get("state")) is not None]
+    if not all(isinstance(section, Mapping) for section in sections):
+        raise ValueError("state is no table")
+    value = next((section[key] for section in sections if key in section), "")
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"state.{key} is no text")
+    return value
 
 
 def digest(content: bytes) -> str:

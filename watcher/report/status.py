@@ -124,6 +124,11 @@ class StatusReport:
         return f"watcher {command}" if command else "Watcher"
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has worked on this state yet: a daemon with other settings may work on another one."""
+        return not self.pid and not self.size
+
+    @property
     def stopping(self) -> float | None:
         """Until when requests in flight may finish (Unix time), where the daemon was asked to stop."""
         until = self.service.get("stopping")
@@ -339,6 +344,8 @@ def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
         # Why those were refused that stood there then says nothing about these.
         message = "these settings were changed since a reload was refused, and are not loaded yet"
     hint = f"systemctl reload watcher, or kill -HUP {service.get('pid', 'its pid')}"
+    if service["settings"].get("needs_restart") and now == met:
+        hint = "systemctl restart watcher, or end it and start it again: the state cannot be changed by a reload"
     return ({"path": file, "message": message, "hint": hint},)
 
 
@@ -464,7 +471,11 @@ def headline(report: StatusReport) -> list[str]:
     if incoming := _coming_in(report):
         numbers = f"{incoming} coming in, {numbers}"
     lines = [
-        f"{report.program} runs (pid {report.pid}): {numbers}" if report.pid else f"Watcher is not running: {numbers}"
+        f"{report.program} runs (pid {report.pid}): {numbers}"
+        if report.pid
+        else f"Watcher is not running on the state in {_directory(report)}, where nothing is yet"
+        if report.is_fresh
+        else f"Watcher is not running: {numbers}"
     ]
     if report.stopping is not None:
         until = _time_of_day(report.stopping)
@@ -473,7 +484,17 @@ def headline(report: StatusReport) -> list[str]:
         ]
     if report.gate:
         lines.append(f"Server{_server(report.service)}: {report.gate['sentence']}")
-    return lines if report.pid else [*lines, "Start it: watcher run, or systemctl start watcher"]
+    if report.pid:
+        return lines
+    # One that was started before state.dir changed goes on, and a second one would work beside it.
+    other = (
+        "If one runs that was started with other settings, restart it; else start it" if report.is_fresh else "Start it"
+    )
+    return [*lines, f"{other}: watcher run, or systemctl start watcher"]
+
+
+def _directory(report: StatusReport) -> str:
+    return printable(os.fsencode(report.state_directory))
 
 
 def _server(service: Mapping[str, Any]) -> str:
@@ -486,13 +507,14 @@ def verdict(report: StatusReport) -> tuple[int, str]:
     held = report.gate.get("status") in {"held", "probing"}
     own_limit = report.gate.get("reason") == "budget"
     critical = [
-        *(() if report.pid else ("no daemon is running",)),
+        *(() if report.pid else (_idle(report),)),
         *((report.gate["sentence"],) if held and not own_limit else ()),
         *(f"the folder {path} is out of reach" for path in lost),
     ]
     failed, notes = report.counts[State.FAILED], [one for one in report.problems if one["path"] not in lost]
     silent = [host.name for host in report.hosts if not host.alive]
     looks = [
+        *(() if report.stopping is None else (f"{report.program} is stopping until {_time_of_day(report.stopping)}",)),
         *((report.gate["sentence"],) if held and own_limit else ()),
         *((f"{failed} failed",) if failed else ()),
         *(f"{one['path']}: {one['message']}" for one in notes),
@@ -505,6 +527,10 @@ def verdict(report: StatusReport) -> tuple[int, str]:
         return 1, f"WARNING: {said}"
     queued = report.counts[State.READY] + report.counts[State.DELAYED]
     return 0, f"OK: {queued} queued, {report.counts[State.RUNNING]} running, {report.counts[State.DONE]} done"
+
+
+def _idle(report: StatusReport) -> str:
+    return f"no daemon works on the state in {_directory(report)}" if report.is_fresh else "no daemon is running"
 
 
 def is_lost(folder: Mapping[str, Any]) -> bool:

@@ -94,6 +94,8 @@ class Service:
         self._facts: dict[str, Any] = {}
         #: Why the last reload changed nothing; "" when it did, or there was none.
         self._refused = ""
+        #: Whether only a restart brings what it refused.
+        self._needs_restart = False
         #: Digest of the settings file at the last reload; "" where it could not be read.
         self._met = ""
 
@@ -278,22 +280,28 @@ class Service:
         }
         house.direct.remember(SERVICE, self._facts)
 
-    def _settings_facts(self, house: House) -> dict[str, str]:
+    def _settings_facts(self, house: House) -> dict[str, Any]:
         """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
         config = house.plan.config
         file = "" if config.file is None else printable(str(config.file.absolute()))
-        return {"file": file, "digest": config.digest, "refused": self._refused, "refused_digest": self._met}
+        return {
+            "file": file,
+            "digest": config.digest,
+            "refused": self._refused,
+            "refused_digest": self._met,
+            "needs_restart": self._needs_restart,
+        }
 
     def _renew(self, house: House, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
         self._notifier.reloading()
-        self._refused = ""
+        self._refused, self._needs_restart = "", False
         # Before they are read: what is written meanwhile is not what was refused.
         self._met = _digest(house.plan.config.file)
         try:
             new = self._read_again(house)
         except WatcherError as error:
-            self._refused = error.message
+            self._refused, self._needs_restart = error.message, isinstance(error, _FixedError)
             _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - whatever new settings provoke; nothing of the old ones was touched yet
             message = self._refused = f"the new settings cannot be used: {type(error).__name__}: {error}"
@@ -310,9 +318,9 @@ class Service:
         """Return what the settings mean now. Raises ConfigError where they cannot take the place of those at work."""
         new = plan(self._reload())
         if new.config.state_directory != house.plan.config.state_directory:
-            raise ConfigError("state.dir changed", hint="restart the service: the ledger can't move while it works")
+            raise _FixedError("state.dir changed", hint="restart the service: the ledger can't move while it works")
         if new.settings.state.url != house.plan.settings.state.url:
-            raise ConfigError("state.url changed", hint="restart the service: the ledger can't move while it works")
+            raise _FixedError("state.url changed", hint="restart the service: the ledger can't move while it works")
         if not new.folders:
             raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
         return new
@@ -455,6 +463,10 @@ def set_up_log(
         secrets=[config.settings.api.key.get_secret_value(), *passwords(config.settings.state.url)],
         without=without,
     )
+
+
+class _FixedError(ConfigError):
+    """Settings that cannot change while the service works."""
 
 
 def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:
