@@ -1084,16 +1084,20 @@ def test_a_resume_of_a_spent_budget_helps_only_where_the_budget_was_raised(world
     gate = world.gate(daily_minutes=1)
     for _ in range(3):
         ask(gate, seconds=60.0)
-    gate.resume()
-    resumed = gate.outcome
-    ask(gate, seconds=60.0)
+    with capture_logs() as logs:
+        gate.reload(GateOptions(daily_minutes=1))
+        gate.resume()
+        resumed = gate.outcome
+        ask(gate, seconds=60.0)
     again = gate.outcome
 
     gate.reload(GateOptions(daily_minutes=5))
     gate.resume()
     ask(gate, seconds=60.0)
 
-    assert (resumed, again, gate.outcome) == (ProbeResult.UNKNOWN, ProbeResult.HELD, ProbeResult.OPEN)
+    assert (resumed, again, gate.outcome) == (ProbeResult.HELD, ProbeResult.HELD, ProbeResult.OPEN)
+    # Nothing was tried, and nothing went on.
+    assert logs == []
 
 
 def test_resume_by_way_of_the_ledger_is_noticed(world: World) -> None:
@@ -1464,6 +1468,41 @@ def test_a_probe_buys_no_more_than_the_day_allows(world: World) -> None:
     assert gate.admit(timeout=0.0) is None
     world.elapsed += 12 * 3600.0 + 1
     assert ask(gate, seconds=60.0) is None
+
+
+def test_a_hold_that_cannot_be_probed_for_a_limit_of_the_operators_own_names_that_limit_and_is_probed_once_it_is_over(
+    world: World,
+) -> None:
+    told: list[Mapping[str, object]] = []
+    gate = world.gate(daily_minutes=1, on_held=told.append)
+    ask(gate, seconds=60.0)
+    ask(gate, KEY, seconds=0.0)
+    gate.resume()
+    ticket = gate.admit(timeout=0.0)
+    assert ticket is not None
+
+    raised = ask(gate, seconds=48.0)
+    ticket.close()
+
+    assert isinstance(raised, HeldError)
+    assert "your own limit" in raised.message
+    stored = stored_state(world.memory, "h/v1")
+    assert stored is not None
+    for state in (gate.state(), stored):
+        assert (state.status, state.reason, state.due) == (Status.HELD, "budget", False)
+        assert "raise api.daily_minutes" in state.hint
+        assert time.localtime(state.next_probe)[:6] == (2026, 9, 21, 0, 0, 0)
+    assert gate.outcome is ProbeResult.HELD
+    assert [one["reason"] for one in told] == ["key", "budget"]
+    # Another life knows both of it; where the limit is raised, one request probes the former hold.
+    gate.reload(GateOptions(daily_minutes=5))
+    for other in (world.gate(daily_minutes=5), gate):
+        ticket = other.admit(timeout=0.0)
+        assert ticket is not None
+        assert ticket.probe
+        assert other.admit(timeout=0.0) is None
+        assert other.state().reason == "key"
+        ticket.close()
 
 
 def test_a_spent_day_ends_when_the_clock_is_set_to_another_one(world: World) -> None:

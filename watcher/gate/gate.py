@@ -407,7 +407,8 @@ class Gate:
             self._expect()
 
     def _expect(self) -> None:
-        self._outcome = ProbeResult.UNKNOWN
+        # Nothing is asked as long as a limit of the operator's own is reached: that is what comes of it.
+        self._outcome = ProbeResult.HELD if self._is_spent(self._monotonic()) else ProbeResult.UNKNOWN
         self._entry_tells = self._pause is not None or (self._hold is not None and self._hold.kind is Kind.BUDGET)
 
     def places(self) -> int:
@@ -425,7 +426,8 @@ class Gate:
             if self._pause is not None:
                 self._pause.until = now
             if (hold := self._hold) is not None and hold.kind is Kind.BUDGET:
-                self._release(hold)
+                if not self._is_spent(now):
+                    self._release(hold)
             elif hold is not None:
                 _begin_again(hold, now, since=self._clock())
                 if self._link is None:
@@ -441,15 +443,18 @@ class Gate:
     def reload(self, options: GateOptions) -> None:
         """Take new options; requests in flight stay."""
         with self._lock:
+            limits = (options.daily_minutes, options.monthly_minutes)
+            is_other = limits != (self._options.daily_minutes, self._options.monthly_minutes)
             self._options = options
             self._window.resize(options.concurrency)
-            self._budget.resize(daily_minutes=options.daily_minutes, monthly_minutes=options.monthly_minutes)
+            if is_other:
+                self._budget.resize(daily_minutes=options.daily_minutes, monthly_minutes=options.monthly_minutes)
             if self._link is None:
                 self._pace.resize(options.requests_per_minute)
             else:
                 self._link.options = options
                 self._link.again()
-            if self._hold is not None and self._hold.kind is Kind.BUDGET:
+            if is_other and self._hold is not None and self._hold.kind is Kind.BUDGET:
                 self._release(self._hold)
             self._dispatch(self._monotonic())
 
@@ -562,11 +567,19 @@ class Gate:
 
     def _probe_in(self, hold: Hold, waiter: Waiter, now: float) -> float:
         """Return the seconds until the limits allow this probe; raises when that is not for long."""
-        credit = self._credit(waiter.seconds, now)
-        if credit is Credit.SPENT or hold.not_before > now:
+        if hold.not_before > now:
             hold.ticket = None
             hold.next_probe = max(hold.next_probe, hold.not_before, now + hold.interval())
             raise _held(hold, retry_after=_ANOTHER_FILE_SECONDS)
+        credit = self._credit(waiter.seconds, now)
+        if credit is Credit.SPENT:
+            # The server cannot be asked, whatever it would say: a person has to hear of the limit, not of what it said long ago.
+            hold.ticket = None
+            if self._link is not None:
+                self._link.give_back(hold)
+            spent = self._spent(waiter.seconds, former=hold)
+            self._seize(spent, now)
+            raise _held(spent)
         most = self._options.concurrency
         most = most if self._link is None else int(min(most, self._link.places(now)))
         delay = self._start_in(now) if credit is Credit.ALL and self._line.inside < most else math.inf
@@ -587,7 +600,7 @@ class Gate:
                 break
             credit = self._credit(waiter.seconds, now)
             if credit is Credit.SPENT:
-                self._seize(self._spent(), now)
+                self._seize(self._spent(waiter.seconds), now)
             elif credit is Credit.ALL:
                 self._let_in(waiter, now)
             else:
@@ -596,8 +609,11 @@ class Gate:
             self._touch.notify()
         return delay
 
-    def _spent(self) -> Hold:
-        """Return the hold of an operator's own limit that is reached: it ends with the day, or with the month."""
+    def _spent(self, seconds: float, *, former: Hold | None = None) -> Hold:
+        """Return the hold of an operator's own limit that is reached: it ends with the day, or with the month.
+
+        `seconds` of audio did not fit any more; `former`: the hold that could not be probed for it.
+        """
         budget, now = self._budget, self._clock()
         if budget.of_month:
             period, minutes, key = "month", budget.monthly_minutes, "api.monthly_minutes"
@@ -607,7 +623,17 @@ class Gate:
             until, day, end = midnight_after(now), budget.day, "midnight"
         message = f"your own limit is reached: {minutes:g} minutes of audio a {period} ({key})"
         hint = f"raise {key}, or wait for {end}"
-        return Hold(Kind.BUDGET, "budget", message, hint, now, math.inf, until=until, day=day)
+        return Hold(
+            Kind.BUDGET, "budget", message, hint, now, math.inf, until=until, day=day, seconds=seconds, former=former
+        )
+
+    def _is_spent(self, now: float) -> bool:
+        """Return whether the hold is for a limit of the operator's own, and what did not fit still does not."""
+        hold = self._hold
+        if hold is None or hold.kind is not Kind.BUDGET:
+            return False
+        # What all hosts of a fleet have bought ends such a hold by another limit or another day alone.
+        return self._link is not None or self._credit(hold.seconds, now) is Credit.SPENT
 
     def _limit(self, now: float) -> int:
         """Give how many may be inside."""
@@ -873,7 +899,14 @@ class Gate:
         hold.next_probe = max(hold.next_probe, until)
 
     def _release(self, hold: Hold, *, told: bool = False) -> None:
-        """Go on; `told`: by those who would have to hear of it."""
+        """Go on; `told`: by those who would have to hear of it. What could not be probed before is probed now."""
+        if hold.former is not None:
+            self._hold, now = hold.former, self._monotonic()
+            self._hold.next_probe = max(now, self._hold.not_before)
+            self._note(self._hold, self._wall(self._hold.next_probe))
+            self._look_again()
+            self._changed.notify_all()
+            return
         self._hold = None
         if hold.kind is not Kind.BUDGET:
             self._outcome = ProbeResult.OPEN

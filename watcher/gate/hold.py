@@ -39,6 +39,9 @@ class Hold:
     #: BUDGET: when it ends by itself, if no clock is set; and the day (YYYY-MM-DD) or month (YYYY-MM) that is spent.
     until: float = 0.0
     day: str = ""
+    #: BUDGET: seconds of audio that did not fit any more; and the hold that could not be probed for it, which goes on afterwards.
+    seconds: float = 0.0
+    former: "Hold | None" = None
     #: The leave to probe of a worker that has not asked yet; `early`: only a file that has not failed may make that probe.
     ticket: object | None = None
     early: bool = False
@@ -80,6 +83,7 @@ class Hold:
             "next_probe": next_probe,
             "asked_until": self.asked_until,
             "step": self.step,
+            **({} if self.former is None else {"former": self.former.record(next_probe=next_probe)}),
         }
 
 
@@ -94,6 +98,8 @@ def hold_for(error: JobError, *, since: float) -> Hold:
 def hold_from(record: Mapping[str, object]) -> Hold | None:
     """Give the hold another process, or this one's former life, left in memory; None: there is none."""
     kind = record.get("kind")
+    if kind == Kind.BUDGET and isinstance(former := record.get("former"), Mapping):
+        return hold_from(former)
     if record.get("status") != "held" or kind not in set(Kind) - {Kind.BUDGET}:
         return None
     since, asked_until = record.get("since"), record.get("asked_until")
