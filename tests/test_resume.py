@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+from command_scene import commands
 from daemon import command, watcher
 from scripted import Asked, Reply, serving
 from test_service import hearing, recording
@@ -49,6 +51,10 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
             told = watcher("resume", "--config", settings)
             running.await_event("job.done", path=str(source))
             nothing = resumed("--config", str(settings))
+            settings.write_text("[api")
+            unread = resumed()
+            write("sk-right-key")
+            read = resumed()
 
             assert running.stop() == 0
     remedy = f"put the right key into {settings}, then watcher resume"
@@ -63,6 +69,43 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
     assert "it works" in told.stdout
     assert "trying again; until now:" in told.stderr
     assert (nothing[0], nothing[1]["held"], nothing[1]["outcome"]) == (0, False, "open")
+    # Settings are read though nothing is held.
+    assert (unread[0], unread[1]["held"], set(unread[2])) == (3, False, {"config"})
+    assert "not valid TOML" in unread[1]["settings_refused"]
+    assert (read[0], read[1]["settings_refused"]) == (0, None)
+
+
+def test_a_limit_of_the_operators_own_is_told_by_all_commands_where_an_old_hold_cannot_be_probed_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = False
+
+    def script(asked: Asked) -> Reply:
+        refusal = {"error": {"message": "no money", "code": "insufficient_quota"}}
+        return Reply(refusal, status=402) if empty else hearing(asked)
+
+    with commands(tmp_path, monkeypatch, capsys, script) as batch:
+        recording(batch.folder / "1.wav", seconds=30)
+        assert batch("once", batch.folder)[0] == 0
+        empty = True
+        recording(batch.folder / "2.wav", seconds=30)
+        assert batch("once", batch.folder)[1]["errors"][0]["code"] == "held"
+        asked = len(batch.server.asked)
+        monkeypatch.setenv("WATCHER_API__DAILY_MINUTES", "0.9")
+
+        code, document = batch("once", batch.folder)
+        shown = batch("status")[1]["data"]["gate"]
+        resumed = batch.said("resume")
+        after = batch("status")[1]["data"]["gate"]
+
+    assert (code, len(batch.server.asked)) == (4, asked)
+    (problem,) = document["errors"]
+    assert "your own limit is reached: 0.9 minutes of audio a day" in problem["message"]
+    assert problem["hint"] == "raise api.daily_minutes, or wait for midnight"
+    assert (shown["reason"], shown) == ("budget", after)
+    assert resumed[0] == 0
+    assert "resume does not lift this: your own limit is reached" in resumed[1]
+    assert "raise api.daily_minutes, or wait for midnight" in resumed[1]
 
 
 def config(tmp_path: Path, *, environ: dict[str, str] | None = None, key: str = "") -> Config:

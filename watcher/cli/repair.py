@@ -14,7 +14,7 @@ from watcher.cli.looking import open_looker, open_recovered
 from watcher.cli.options import configured, show, write
 from watcher.config import Config
 from watcher.errors import UsageError
-from watcher.gate import ProbeResult, ask_resume, request_resume, stored_state
+from watcher.gate import OWN_LIMIT, GateState, ProbeResult, allow_again, ask_resume, request_resume, stored_state
 from watcher.job import State
 from watcher.ledger import holder
 from watcher.ledger.protocol import Ledger
@@ -23,6 +23,7 @@ from watcher.report import Problem, Result
 from watcher.service.failures import forget_gone, stands
 from watcher.service.named import named
 from watcher.service.plan import endpoint_of, spellings
+from watcher.text import joined
 from watcher.tree import is_below
 
 
@@ -85,9 +86,19 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
         stored = stored_state(ledger, endpoint.name, fleet)
         daemons = _Daemons(ledger, loaded)
         held = daemons.trouble if stored is None else stored.message
-        if not held or not daemons.told:
+        if not daemons.told:
+            if stored is not None and stored.reason == OWN_LIMIT:
+                # It is looked at anew by whoever starts next, and nothing else ends it.
+                allow_again(ledger, endpoint.name)
+            else:
+                ask_resume(ledger, endpoint.name, fleet)
+            return show(_untried(stored, loaded, ledger.counts()), as_json=as_json)
+        if not held:
+            request = request_resume(ledger)
+            if any("command" not in facts for facts in daemons.told):  # a batch has its settings until it ends
+                daemons.heed(request)
             ask_resume(ledger, endpoint.name, fleet)
-            return show(_untried(held, loaded, ledger.counts()), as_json=as_json)
+            return show(_reloaded(daemons.refused, ledger.counts()), as_json=as_json)
         if not as_json:
             write(sys.stderr, f"trying again; until now: {held}")
         request = request_resume(ledger)
@@ -99,7 +110,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
         hint = daemons.hint
     problems: list[Problem] = []
     if refused:
-        problems.append(Problem("config", f"the daemon goes on with its former settings: {refused}", _RELOAD))
+        problems.append(_refusal(refused))
     if outcome == ProbeResult.HELD:
         problems.append(Problem("held", f"it is still held: {trouble or held}", hint))
     result = Result(
@@ -112,11 +123,36 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     return show(result, as_json=as_json)
 
 
-def _untried(held: str, loaded: Config, counts: Mapping[State, int]) -> Result:
-    """Return what `resume` says where nothing is held, or nobody is there to try."""
-    text = f"the hold is lifted{_who(loaded)}; until now: {held}" if held else f"nothing is held{_meant(counts)}"
-    data = {"held": bool(held), "outcome": "unknown" if held else "open", "message": held, "settings_refused": None}
-    return Result("resume", data=data, text=text)
+def _untried(stored: GateState | None, loaded: Config, counts: Mapping[State, int]) -> Result:
+    """Return what `resume` says where nobody is there to try."""
+    if stored is None:
+        return _document("", f"nothing is held{_meant(counts)}")
+    later = "" if holder(loaded.state_directory) else "; no daemon is running: the next start takes up what is queued"
+    text = f"the hold is lifted{later}; until now: {stored.message}"
+    if stored.reason == OWN_LIMIT:
+        text = f"resume does not lift this: {joined(stored.message, stored.hint)}; the next start goes by the settings of then"
+    return _document(stored.message, text)
+
+
+def _reloaded(refused: str, counts: Mapping[State, int]) -> Result:
+    """Return what `resume` says where nothing was held, and a daemon was to read its settings; `refused`: why it did not."""
+    return _document("", "nothing is held" if refused else f"nothing is held{_meant(counts)}", refused)
+
+
+def _document(held: str, text: str, refused: str = "") -> Result:
+    """Return the result of a `resume` that has tried nothing."""
+    data = {
+        "held": bool(held),
+        "outcome": "unknown" if held else "open",
+        "message": held,
+        "settings_refused": refused or None,
+    }
+    problems = (_refusal(refused),) if refused else ()
+    return Result("resume", data=data, text=text, errors=problems, exit_code=3 if refused else 0)
+
+
+def _refusal(refused: str) -> Problem:
+    return Problem("config", f"the daemon goes on with its former settings: {refused}", _RELOAD)
 
 
 class _Daemons:

@@ -6,10 +6,11 @@ for other processes (the command line), by way of the ledger's memory.
 """
 
 from watcher.gate.gate import Gate, Ticket
-from watcher.gate.record import Memory, ask_resume, request_resume, resume_requests, stored_state
-from watcher.gate.state import GateOptions, GateState, ProbeResult, Status, facts
+from watcher.gate.record import Memory, allow_again, ask_resume, request_resume, resume_requests, stored_state
+from watcher.gate.state import OWN_LIMIT, GateOptions, GateState, ProbeResult, Status, facts
 
 __all__ = [
+    "OWN_LIMIT",
     "Gate",
     "GateOptions",
     "GateState",
@@ -17,6 +18,7 @@ __all__ = [
     "ProbeResult",
     "Status",
     "Ticket",
+    "allow_again",
     "ask_resume",
     "facts",
     "request_resume",

@@ -35,7 +35,7 @@ from watcher.gate.line import Line, Waiter
 from watcher.gate.link import LEASE, Inside, Link, hold_of
 from watcher.gate.pace import Budget, Pace, day_of, midnight_after, month_after
 from watcher.gate.record import LONGEST_PAUSE, Memory, Pause, Record, pause_from
-from watcher.gate.state import GateOptions, GateState, ProbeResult, Status
+from watcher.gate.state import OWN_LIMIT, GateOptions, GateState, ProbeResult, Status
 from watcher.gate.window import Window
 
 _log = structlog.get_logger()
@@ -624,7 +624,7 @@ class Gate:
         message = f"your own limit is reached: {minutes:g} minutes of audio a {period} ({key})"
         hint = f"raise {key}, or wait for {end}"
         return Hold(
-            Kind.BUDGET, "budget", message, hint, now, math.inf, until=until, day=day, seconds=seconds, former=former
+            Kind.BUDGET, OWN_LIMIT, message, hint, now, math.inf, until=until, day=day, seconds=seconds, former=former
         )
 
     def _is_spent(self, now: float) -> bool:

@@ -3,10 +3,13 @@
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from watcher.errors import ConfigError
 from watcher.text import joined
+
+#: The reason of a hold for a limit of the operator's own.
+OWN_LIMIT: Final = "budget"
 
 
 class Status(StrEnum):
@@ -98,7 +101,7 @@ class GateState:
     def _next(self, until: str) -> str:
         if self.status is Status.PROBING:
             return "trying now"
-        if not until or self.reason == "budget":
+        if not until or self.reason == OWN_LIMIT:
             return until and f"goes on at {until}"
         # A moment that is over is no news: it waits for a file to ask with.
         due = self.next_probe is not None and self.next_probe <= time.time()
