@@ -39,7 +39,7 @@ SIZE = len(asf(properties(0)))
         (asf(properties(SIZE)), Inspection(COMPLETE, "asf", 2.0)),
         (asf(properties(0)), Inspection(INCOMPLETE, "asf", None, "its length was never filled in")),
         (asf(properties(SIZE, flags=3)), Inspection(INCOMPLETE, "asf", None, "its length was never filled in")),
-        (asf(properties(SIZE + 1)), Inspection(INCOMPLETE, "asf", None, "shorter than its header says")),
+        (asf(properties(SIZE + 1)), Inspection(INCOMPLETE, "asf", None, "shorter than its header says", promised=2.0)),
         (asf(properties(SIZE - 1)), Inspection(TRAILING, "asf", None, "longer than its header says")),
         (asf(properties(SIZE, play=0)), Inspection(COMPLETE, "asf")),
         (asf(properties(SIZE, preroll=5300)), Inspection(COMPLETE, "asf")),

@@ -46,10 +46,13 @@ SECONDS = 100 * 1152 / 44_100
         (id3(300, 0x10) + bytes(310) + xing(WHOLE) + REST, Inspection(COMPLETE, "mp3", SECONDS)),
         (id3(0) + id3(5000) + bytes(5000) + xing(WHOLE) + REST, Inspection(COMPLETE, "mp3", SECONDS)),
         (xing(0) + REST, Inspection(INCOMPLETE, "mp3", None, "its length was never filled in")),
-        (xing(WHOLE + 1) + REST, Inspection(INCOMPLETE, "mp3", None, "shorter than its header says")),
+        (
+            xing(WHOLE + 1) + REST,
+            Inspection(INCOMPLETE, "mp3", None, "shorter than its header says", promised=SECONDS),
+        ),
         (
             id3(300) + bytes(300) + xing(WHOLE + 1) + REST,
-            Inspection(INCOMPLETE, "mp3", None, "shorter than its header says"),
+            Inspection(INCOMPLETE, "mp3", None, "shorter than its header says", promised=SECONDS),
         ),
         (xing(5 * SIZE) + REST, Inspection(TRAILING, "mp3", None, "longer than its header says")),
         (xing(None) + REST, Inspection(UNKNOWN, "mp3", SECONDS)),

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import struct
 import wave
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import sounds
 from tools import attempt
 
 from watcher.errors import FileError
+from watcher.job import ResultWarning
 from watcher.media import decode as room
 from watcher.media.decode import DECODERS, DEMUXERS, Recording
 from watcher.media.piece import RATE
@@ -34,6 +36,17 @@ def heard(path: Path, *, limit: float = 3600.0) -> tuple[Samples, Recording]:
     finally:
         os.close(descriptor)
     return np.concatenate(blocks), recording
+
+
+def ending(path: Path) -> tuple[ResultWarning, ...]:
+    """Hear a recording, and return what is said of its end."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        recording = Recording(Reader(descriptor), limit_seconds=100 * 3600.0)
+        assert sum(map(len, recording.samples()))
+        return recording.ending()
+    finally:
+        os.close(descriptor)
 
 
 def delay(sound: Samples, truth: Samples) -> tuple[int, float]:
@@ -295,6 +308,48 @@ def test_a_recording_that_ends_before_its_header_says_is_heard_with_a_warning(tm
     (warning,) = recording.ending()
     assert warning.code == "ends_early"
     assert warning.message == "The recording ends at 0:00:10, although its header promises 0:00:20."
+
+
+@pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff", "caf", "au", "mp3"])
+def test_a_copy_that_stopped_halfway_says_so_whatever_its_container(kind: str, tmp_path: Path) -> None:
+    """FFmpeg tells only what is there of a WAV, W64 or CAF that promises more: half a recording looked whole."""
+    truth, path = sounds.noise(20.0), tmp_path / "talk"
+    if kind == "au":
+        content = struct.pack(">4s5I", b".snd", 24, 2 * len(truth), 3, RATE, 1) + truth.astype(">i2").tobytes()
+    else:
+        content = sounds.encode(truth, path, kind).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+    (warning,) = ending(path)
+
+    assert warning.code == "ends_early"
+    assert re.fullmatch("The recording ends at 0:00:(09|10), although its header promises 0:00:20.", warning.message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        ("wav", 0),
+        ("wav", 0x7FFFF000),
+        ("wav", 0x7FFFFFFF),
+        ("wav", 0xFFFFFFDB),
+        ("wav", 0xFFFFFFFF),
+        ("aiff", 0x7F000008),
+        ("aiff", 0xFFFFFFFF),
+    ],
+)
+def test_the_length_of_a_stream_that_was_not_known_is_no_promise(kind: str, size: int, tmp_path: Path) -> None:
+    """Programs that write to a pipe put such sizes into the header, and never come back to it; SoX fills in the frames, too."""
+    path = sounds.encode(sounds.noise(5.0), tmp_path / "talk", kind)
+    content = bytearray(path.read_bytes())
+    order = "<" if kind == "wav" else ">"
+    struct.pack_into(f"{order}I", content, 4, size)
+    struct.pack_into(f"{order}I", content, content.index(b"data" if kind == "wav" else b"SSND") + 4, size)
+    if kind == "aiff":
+        struct.pack_into(">I", content, content.index(b"COMM") + 10, size // 2)
+    path.write_bytes(content)
+
+    assert ending(path) == ()
 
 
 def test_a_stream_that_changes_its_form_in_the_middle_is_heard_on(tmp_path: Path) -> None:

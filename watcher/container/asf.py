@@ -45,4 +45,6 @@ def asf(source: Source) -> Inspection:
     if flags & _BROADCAST or not want:
         return unfilled("asf")
     seconds = duration(play - preroll * _PER_MILLISECOND, _PER_SECOND)
-    return misfit("asf", source.size, want) or Inspection(Verdict.COMPLETE, "asf", seconds, "", has_video)
+    return misfit("asf", source.size, want, promised=seconds) or Inspection(
+        Verdict.COMPLETE, "asf", seconds, "", has_video
+    )

@@ -6,7 +6,8 @@ CAF: Apple Core Audio Format Specification 1.0.
 
 import math
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Final
 
@@ -31,6 +32,10 @@ _U32_BIG: Final = Struct(">I")
 _PLAIN: Final = frozenset({1, 3, 0xFFFE})
 #: What a size of 32 bits loses each time it overflows.
 _OVERFLOW: Final = 1 << 32
+#: Sizes that writers put there who write to a pipe, up to so many bytes around: 0x7FFFF000 and 0x7F000000 are SoX's, the
+#: largest of 31 and 32 bits many others'. Nothing is promised by them.
+_PLACEHOLDERS: Final = (0x7F000000, 1 << 31, 1 << 32)
+_NEAR: Final = 1 << 16
 #: The four characters of a chunk's name.
 _CHUNK_NAME: Final = re.compile(rb"[ -~]{4}")
 
@@ -58,7 +63,8 @@ def wav(source: Source) -> Inspection:
     wave.data_size += lost if wave.data + wave.data_size + lost <= source.size else max(0, lost - _OVERFLOW)
     data_end = wave.data + wave.data_size
     if data_end > source.size:
-        return Inspection(Verdict.INCOMPLETE, form, None, "data chunk ends beyond the file")
+        promised = _promised(wave.data_size, _wave_seconds(wave.fmt, wave.data_size, wave.samples))
+        return Inspection(Verdict.INCOMPLETE, form, None, "data chunk ends beyond the file", promised=promised)
     want = _CHUNK_BYTES + wave.riff_size + lost
     # Writers disagree about the last pad byte, in both directions.
     if want > source.size + 1:
@@ -161,6 +167,11 @@ def _chunks_end(source: Source, position: int, *, big: bool) -> int:
     return position
 
 
+def _promised(size: int, seconds: float | None) -> float | None:
+    """Return the seconds that a sound of `size` bytes promises, 0 where its writer did not know its length."""
+    return 0.0 if any(abs(size - placeholder) < _NEAR for placeholder in _PLACEHOLDERS) else seconds
+
+
 #: Names a WAV begins with.
 _FORMS: Final = frozenset({b"RIFF", b"RIFX", b"RF64", b"BW64"})
 
@@ -177,7 +188,19 @@ def w64(source: Source) -> Inspection:
     if not 0 < want < _W64_LARGEST:
         return unfilled("w64")
     if wrong := misfit("w64", source.size, want):
-        return wrong
+        return replace(wrong, promised=_w64_promised(source)) if wrong.verdict is Verdict.INCOMPLETE else wrong
+    return _w64_sound(source)
+
+
+def _w64_promised(source: Source) -> float | None:
+    """Return the seconds that the header of a W64 promises that is too short."""
+    with suppress(EOFError):
+        return _w64_sound(source).promised
+    return None
+
+
+def _w64_sound(source: Source) -> Inspection:
+    """Judge by the chunks, up to the sound's."""
     fmt: tuple[int, ...] = ()
     position = 40
     for _ in range(_MOST_CHUNKS):
@@ -187,9 +210,11 @@ def w64(source: Source) -> Inspection:
         if family == _W64_FAMILY and name == b"fmt ":
             fmt = source.unpack(_FMT_LITTLE, position + 24)
         elif family == _W64_FAMILY and name == b"data":
+            seconds = _wave_seconds(fmt, length - _W64_CHUNK.size, 0)
             if position + length > source.size:
-                return Inspection(Verdict.INCOMPLETE, "w64", None, "data chunk ends beyond the file")
-            return Inspection(Verdict.COMPLETE, "w64", _wave_seconds(fmt, length - 24, 0))
+                reason = "data chunk ends beyond the file"
+                return Inspection(Verdict.INCOMPLETE, "w64", None, reason, promised=_promised(length, seconds))
+            return Inspection(Verdict.COMPLETE, "w64", seconds)
         position += (length + 7) & ~7
     return Inspection(Verdict.INCOMPLETE, "w64", None, NO_SOUND)
 
@@ -205,9 +230,10 @@ def aiff(source: Source) -> Inspection:
     length = source.unpack(_BIG, 0)[1]
     if length < _SMALLEST_FORM:
         return unfilled("aiff")
-    pad = length & 1
-    return misfit("aiff", source.size, _CHUNK_BYTES + length + pad, pad=pad) or Inspection(
-        Verdict.COMPLETE, "aiff", _aiff_seconds(source)
+    pad, seconds = length & 1, _aiff_seconds(source)
+    want = _CHUNK_BYTES + length + pad
+    return misfit("aiff", source.size, want, pad=pad, promised=_promised(length, seconds)) or Inspection(
+        Verdict.COMPLETE, "aiff", seconds
     )
 
 
@@ -235,7 +261,9 @@ def caf(source: Source) -> Inspection:
         position += _CAF_CHUNK.size + length
     if not sound.data and position <= source.size:
         return Inspection(Verdict.INCOMPLETE, "caf", None, NO_SOUND)
-    return misfit("caf", source.size, position) or Inspection(Verdict.COMPLETE, "caf", sound.seconds)
+    return misfit("caf", source.size, position, promised=_promised(sound.data, sound.seconds)) or Inspection(
+        Verdict.COMPLETE, "caf", sound.seconds
+    )
 
 
 @dataclass(slots=True)

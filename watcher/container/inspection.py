@@ -61,6 +61,9 @@ class Inspection:
     end: int | None = None
     #: Offsets of the sound, and behind it, of a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; else None.
     sound: tuple[int, int] | None = None
+    #: Seconds that the header promises of an INCOMPLETE wav, rifx, rf64, w64, aiff, caf, asf, or mp3 with a tag, of which fewer
+    #: are there; 0: nothing, as what it tells is what writers put there who do not know the length. Else None.
+    promised: float | None = None
 
     @property
     def lasting(self) -> bool:
@@ -77,12 +80,15 @@ def unfilled(form: str, *, end: int | None = None) -> Inspection:
     return Inspection(Verdict.INCOMPLETE, form, None, _UNFILLED, end=end)
 
 
-def misfit(form: str, size: int, want: int, *, pad: int = 0) -> Inspection | None:
-    """Hold a declared end against the file's; None when they agree, with or without the last `pad` bytes."""
+def misfit(form: str, size: int, want: int, *, pad: int = 0, promised: float | None = None) -> Inspection | None:
+    """Compare a declared end with the file's; None when they agree, with or without the last `pad` bytes.
+
+    `promised`: seconds by the header, for the verdict INCOMPLETE.
+    """
     if size in (want, want - pad):
         return None
     if size < want:
-        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
+        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says", promised=promised)
     return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=want)
 
 

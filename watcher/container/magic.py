@@ -31,10 +31,10 @@ def inspect(descriptor: int, size: int, start: int = 0) -> Inspection:
     itself fails.
     """
     source = Source(descriptor, size, start)
-    if size < _SHORTEST:
-        return Inspection(Verdict.INCOMPLETE, "", None, _too_short(source.read(0, size)))
     form = ""
     try:
+        if size < _SHORTEST:
+            return Inspection(Verdict.INCOMPLETE, "", None, _too_short(source.read(0, size)))
         form, judge = _family(source)
         return judge(source)
     except EOFError:

@@ -151,7 +151,8 @@ def _tagged(stream: _Stream, length: int, frames: int) -> Inspection:
     if not length:
         return unfilled(form)
     if end > stream.source.size:
-        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
+        promised = stream.seconds(frames)
+        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says", promised=promised)
     if stream.source.size - skip_tags(stream.source, end) > _LARGEST_FRAME:
         # Recordings joined end to end: the first one's tag knows nothing of the others.
         return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=_second(stream.source, end))

@@ -38,6 +38,8 @@ class Part:
     seconds: float | None
     #: Of a wav whose sizes overflowed: where its sound begins, which ends at `end`. 0: its sizes are right.
     sound: int = 0
+    #: As of an Inspection: seconds promised by the header of one that is cut short.
+    promised: float | None = None
 
 
 def parts(descriptor: int, size: int, tick: Callable[[], object] = lambda: None) -> tuple[Part, ...]:
@@ -62,7 +64,7 @@ def _parts(descriptor: int, size: int) -> Iterator[Part]:
             yield Part(start, start + end, found.seconds, sound=start + begin)
             return
         end = size if found.end is None else start + found.end
-        yield Part(start, end, found.seconds)
+        yield Part(start, end, found.seconds, promised=found.promised)
         # Only what begins as the same kind of file does is the next part; anything may follow by chance.
         if end >= size or inspect(descriptor, size - end, end).format != found.format:
             return

@@ -68,7 +68,7 @@ _LATE: Final = 60 * RATE
 #: Demuxers whose packets bear times of their own; elsewhere times are only counted, and damage spoils the count.
 _CLOCKED: Final = ("mov", "matroska", "ogg", "asf", "mpeg", "mpegts", "flac")
 #: The duration in these headers is counted, not estimated.
-_COUNTED: Final = ("wav", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf", "avi")
+_COUNTED: Final = ("wav", "au", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf", "avi")
 
 
 class Recording:
@@ -120,10 +120,9 @@ class Recording:
     def ending(self) -> tuple[ResultWarning, ...]:
         """Say, once all was heard, whether the header had promised much more, and what lies behind its end."""
         result = []
-        if self.seconds is not None and self._section.counted and self._heard < 0.98 * self.seconds - 2:
-            message = (
-                f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(self.seconds)}."
-            )
+        promised = self._promised()
+        if promised is not None and self._heard < 0.98 * promised - 2:
+            message = f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(promised)}."
             result.append(ResultWarning("ends_early", message))
         left = self._reader.size - self._end
         if left > 0 and self._reader.has_content(self._end):
@@ -131,6 +130,17 @@ class Recording:
             hint = "If sound is missing, open the file in an audio editor and export it again."
             result.append(ResultWarning("bytes_left_out", message, hint))
         return tuple(result)
+
+    def _promised(self) -> float | None:
+        """Return the seconds that the headers promise; None where they promise nothing, only estimate, or cannot be believed.
+
+        Of a file that is cut short FFmpeg tells what is there, for some formats, or a placeholder as if it were a promise.
+        """
+        if all(part.promised is None for part in self._parts):
+            return self.seconds if self._section.counted else None
+        told = [part.seconds if part.promised is None else part.promised for part in self._parts]
+        seconds = sum(second for second in told if second is not None)
+        return seconds if all(told) and seconds <= self._limit else None
 
     def samples(self) -> Iterator[Samples]:
         """Give the sound from its start to its end, in blocks of about half a second."""
