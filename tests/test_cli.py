@@ -357,6 +357,20 @@ def test_check_finds_a_working_set_up_fit(as_json: Json, server: Server, tmp_pat
     assert not (tmp_path / "state").exists()
 
 
+def test_check_names_a_folder_s_own_settings_that_are_not_used(as_json: Json, server: Server, tmp_path: Path) -> None:
+    below = tmp_path / "in" / "below"
+    below.mkdir(parents=True)
+    (tmp_path / "in" / ".watcher.toml").write_text('language = "german"\n')
+    (below / ".watcher.toml").write_text('language = "de"\n')
+
+    code, document = as_json("check", tmp_path / "in")
+
+    (found,) = [one for one in document["data"]["findings"] if ".watcher.toml" in one["message"]]
+    assert (code, found["area"], found["grade"]) == (0, "folder", "warn")
+    assert found["message"].startswith(f"{tmp_path}/in/.watcher.toml is not used: ")
+    assert "german" in found["message"]
+
+
 def test_check_finds_a_server_fit_that_takes_wav_alone(
     as_json: Json, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

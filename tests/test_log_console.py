@@ -96,6 +96,14 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
     assert shown("folder.degraded", level="warning", path=b"/srv", reason="overflow", hint="raise it") == (
         "warning: a folder can only be watched with limits: /srv (overflow) -> raise it"
     )
+    # Watched fully, by the settings that held before.
+    own: dict[str, Any] = {"path": b"/srv/.watcher.toml", "reason": "overrides", "message": "no", "hint": "mend it"}
+    assert shown("folder.degraded", level="warning", **own) == (
+        "warning: a folder's own settings are not used: /srv/.watcher.toml: no -> mend it"
+    )
+    assert in_journal({"event": "folder.degraded", **own, "path": "/srv/.watcher.toml"}) == (
+        "folder.degraded: a folder's own settings are not used /srv/.watcher.toml: no; mend it"
+    )
     assert shown("service.reloaded", level="error", ok=False, message="no such key").startswith(
         "error: the settings were read again, without success: no such key"
     )
@@ -181,3 +189,15 @@ def test_the_same_event_has_all_its_keys_in_json() -> None:
     structlog.get_logger().info("output.written", path=PATH, kind="srt")
 
     assert json.loads(stream.getvalue())["kind"] == "srt"
+
+
+def test_what_a_server_leaves_out_is_told_by_its_consequence() -> None:
+    less = {"asked": "verbose_json+word+segment", "reason": "ignored", "model": "whisper-1"}
+    said = "the server gives no times of words: captions are timed by sentences"
+
+    assert shown("api.degraded", path=PATH, got="segments", **less) == said
+    assert in_journal({"event": "api.degraded", "path": "/a.wav", "got": "segments", **less}) == f"api.degraded: {said}"
+    assert "no subtitles" in shown("api.degraded", path=PATH, got="text", **less)
+    assert shown("api.degraded", path=PATH, asked="srt", next="json", reason="format", model="m") == (
+        "the server does not take the question as it was: it is asked in a simpler form"
+    )

@@ -108,7 +108,7 @@ class Client:
         #: Failures of forms that never worked, what happened to which files, and what was logged once.
         self._doubts: dict[tuple[str, str], int] = {}
         self._met: deque[tuple[str, str]] = deque(maxlen=100)
-        self._noted: set[tuple[str, ...]] = set()
+        self._noted: set[str] = set()
         #: Answers so far; formats they were about; how many there were when the server first failed at some bytes.
         self._answered = 0
         self._taken: set[str] = set()
@@ -434,9 +434,8 @@ class Client:
         wanted = "words" if "word" in talk.form.granularities else "text" if talk.form.name == "json" else "segments"
         if talk.form.granularities and self._brackets(request) in {None, Brackets.IGNORED}:
             self._learn_brackets(talk, request, enough=_WORTH[got] >= _WORTH[wanted])
-        note = (request.task, talk.form.name, got)
-        if _WORTH[got] < _WORTH[wanted] and note not in self._noted:
-            self._noted.add(note)
+        if _WORTH[got] < _WORTH[wanted] and got not in self._noted:
+            self._noted.add(got)
             _log.info("api.degraded", asked=talk.form.name, got=got, reason="ignored", model=self.endpoint.model)
 
     def _failure(self, talk: "_Talk", verdict: Verdict, upload: Upload) -> RemedyError | None:

@@ -15,6 +15,7 @@ from watcher.folders.folder import Folder
 from watcher.folders.mounts import Kind, Mounts
 from watcher.folders.post import PROBE_PREFIX, How
 from watcher.folders.watch import REMEDIES, Hint, Inbox, Watch
+from watcher.overrides import NAME
 from watcher.settle import Ruling, Writer, is_audio, writer
 
 #: Seconds to wait for the probe file's event.
@@ -49,6 +50,8 @@ class ProbeResult:
     instance_limit: int | None
     #: Paths of files that look like recordings and are not taken, by the reason (see `settle.UNWATCHED`).
     unwatched: dict[str, list[bytes]]
+    #: Paths of the `.watcher.toml` that hold there.
+    settings: tuple[bytes, ...]
 
 
 def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) -> ProbeResult:
@@ -62,6 +65,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
         reason = trial.readable()
         if not reason:
             trial.run(folder)
+        unwatched, own = _looked_through(folder, path) if not reason else ({}, [])
         how, why, hint = _judge(folder, mount.filesystem, reason, trial, network=network)
         return ProbeResult(
             how=how,
@@ -77,7 +81,8 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
             directories=_directories(folder, path) if not reason else 0,
             watch_limit=_limit("max_user_watches"),
             instance_limit=_limit("max_user_instances"),
-            unwatched=_unwatched(folder, path) if not reason else {},
+            unwatched=unwatched,
+            settings=tuple(own),
         )
     finally:
         mounts.close()
@@ -196,9 +201,9 @@ def _directories(folder: Folder, path: bytes) -> int:
     return count
 
 
-def _unwatched(folder: Folder, path: bytes) -> dict[str, list[bytes]]:
-    """Return what looks like a recording and is not taken, where a daemon would look."""
-    names, found = folder.names(), dict[str, list[bytes]]()
+def _looked_through(folder: Folder, path: bytes) -> tuple[dict[str, list[bytes]], list[bytes]]:
+    """Return what looks like a recording and is not taken, and the `.watcher.toml`, where a daemon would look."""
+    names, found, own = folder.names(), dict[str, list[bytes]](), list[bytes]()
     prefix = path.rstrip(b"/") + b"/"
     pending, count = [path], 0
     while pending and count < _COUNTED:
@@ -209,12 +214,14 @@ def _unwatched(folder: Folder, path: bytes) -> dict[str, list[bytes]]:
                 if entry.is_dir(follow_symlinks=False):
                     if folder.recursive and names.enters(relative):
                         pending.append(entry.path)
+                elif entry.name == NAME:
+                    own.append(entry.path)
                 elif entry.is_symlink():
                     if is_audio(relative) and names.file(relative) is Ruling.TAKE:
                         found.setdefault("symlink", []).append(entry.path)
                 elif names.passes_over(relative):
                     found.setdefault("suffix", []).append(entry.path)
-    return found
+    return found, own
 
 
 def _limit(name: str) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from watcher.log.journal import WORDS, said
+from watcher.log.journal import WORDS, in_its_words, said
 from watcher.text import counted, hours
 
 #: Said of every piece, request and output: what becomes of them is said of their recording.
@@ -82,9 +82,10 @@ def sentence(event: Mapping[str, Any], *, details: bool = False) -> str:
     `details`: with all that is known of it; else only with what a person asks first.
     """
     name = str(event.get("event", ""))
-    words = _WORDS.get(name, name) + (", without success" if event.get("ok", True) is False else "")
-    facts, told = _FACTS[name](event) if name in _FACTS else ("", frozenset[str]())
-    rest = "" if name in _FACTS or event.get("message") else _rest(event, frozenset())
+    special = in_its_words(event)
+    words = (special or _WORDS.get(name, name)) + (", without success" if event.get("ok", True) is False else "")
+    facts, told = _FACTS[name](event) if name in _FACTS and not special else ("", frozenset[str]())
+    rest = "" if name in _FACTS or special or event.get("message") else _rest(event, frozenset())
     more = "; ".join(part for part in (facts, _rest(event, told) if details else rest) if part)
     about = [words, _subject(event), f"({more})" if more else "", str(event.get("message") or "")]
     line = _joined(*about)
@@ -100,7 +101,7 @@ def _joined(words: str, subject: str, more: str, message: str) -> str:
 def _subject(event: Mapping[str, Any]) -> str:
     """Return the recording's name; where something is wrong, or of a folder, the whole path."""
     path, family = str(event.get("path") or ""), str(event.get("event", "")).partition(".")[0]
-    if family == "gate":
+    if family == "gate" or (family == "api" and in_its_words(event)):
         # The file that happened to meet it.
         return ""
     of_file = family in {"file", "job", "output"}

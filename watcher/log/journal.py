@@ -133,17 +133,36 @@ def sentence(event: Mapping[str, object]) -> str:
     """Say an event in plain words: its name, what happened, to what, why, what to do, and the rest of its keys."""
     left = {key: value for key, value in event.items() if key not in {"timestamp", "level", "job"}}
     name = str(left.pop("event", ""))
-    if name.startswith("gate."):
+    special = in_its_words(event)
+    if name.startswith("gate.") or (special and name.startswith("api.")):
         # The recording that happened to meet it; what is held or paused is all of them.
         left.pop("path", None)
-    known = _UNCHANGED if left.pop("unchanged", False) else WORDS.get(name, "")
+    known = special or (_UNCHANGED if left.pop("unchanged", False) else WORDS.get(name, ""))
     words = known + (", without success" if left.pop("ok", True) is False else "")
     about = [separator + str(left.pop(key)) for key, separator in _ABOUT if left.get(key)]
     hint = str(left.pop("hint", ""))
     trace = left.pop("exception", None)
+    if special:
+        # Said by these words; the fields have the values.
+        left.clear()
     rest = ", ".join(f"{key.replace('_', ' ')} {said(value)}" for key, value in left.items() if value not in ("", None))
     line = joined("".join([f"{name}: {words}" if words else name, *about]), hint) + (f" ({rest})" if rest else "")
     return line if trace is None else f"{line}\n{trace}"
+
+
+def in_its_words(event: Mapping[str, object]) -> str:
+    """Return what an event says where the words of its name would not tell people what happened; "" elsewhere."""
+    match event:
+        case {"event": "folder.degraded", "reason": "overrides"}:
+            return "a folder's own settings are not used"
+        case {"event": "api.degraded", "got": "segments"}:
+            return "the server gives no times of words: captions are timed by sentences"
+        case {"event": "api.degraded", "got": _}:
+            return "the server gives no times: there is text, and there are no subtitles"
+        case {"event": "api.degraded", "next": _}:
+            return "the server does not take the question as it was: it is asked in a simpler form"
+        case _:
+            return ""
 
 
 def said(value: object) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from watcher import reach
 from watcher.client import Answer, Client, Endpoint, Request, Upload
 from watcher.client.survey import survey
-from watcher.config import Config
+from watcher.config import Config, Settings
 from watcher.errors import ConfigError, JobError, Remedy, RemedyError, StateError, WatcherError
 from watcher.fleet import Host
 from watcher.folders import Folder, How, ProbeResult, probe
@@ -24,8 +24,9 @@ from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
+from watcher.overrides import Overrides, Problem
 from watcher.report.unit import KEY, Unit
-from watcher.service.plan import endpoint_of, folder_for, require_key
+from watcher.service.plan import OVERRIDABLE, check_overrides, endpoint_of, folder_for, require_key
 from watcher.settle import UNWATCHED
 from watcher.text import counted, hours, joined
 
@@ -180,6 +181,7 @@ def _folders(config: Config) -> Iterator[Finding]:
         directories += result.directories if result.how is How.EVENTS else 0
         limit = result.watch_limit
         yield from _probed(found, result)
+        yield from _overrides(settings, folder.path, result.settings)
     if limit is not None and directories:
         message = f"{counted(directories, 'directory', 'directories')} to watch, of {limit} that inotify allows"
         crowded = directories > limit * _SHARE
@@ -226,6 +228,20 @@ def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
         yield Finding(
             "folder", Grade.WARN, f"{name}: {result.free_bytes / _GIBIBYTE:.2f} GiB are free", "make room on that disk"
         )
+
+
+def _overrides(settings: Settings, root: str, paths: Sequence[bytes]) -> Iterator[Finding]:
+    """Name each `.watcher.toml` below a folder that cannot be used, and why."""
+    broken: list[Problem] = []
+    overrides = Overrides(OVERRIDABLE, validate=partial(check_overrides, settings), report=broken.append)
+    place = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay
+    for path in paths:
+        overrides.effective(place, os.path.dirname(path))  # noqa: PTH120 - bytes
+    for problem in broken[:_NAMED]:
+        message = f"{printable(problem.path)} is not used: {problem.message}"
+        yield Finding("folder", Grade.WARN, message, "correct the file")
+    if len(broken) > _NAMED:
+        yield Finding("folder", Grade.WARN, f"{len(broken) - _NAMED} more files of settings in {root} are not used")
 
 
 def _state(config: Config) -> Iterator[Finding]:

@@ -87,16 +87,21 @@ class Plan:
 
     def check_overrides(self, sections: Sections) -> None:
         """Say whether values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with words."""
-        rules = {**asdict(self.settings.subtitles), **sections["subtitles"]}
-        transcript = {**self.settings.transcript.model_dump(), **sections["transcript"]}
-        for name, judge, values in (
-            ("transcript", TranscriptSettings.model_validate, transcript),
-            ("subtitles", _RULES.validate_python, rules),
-        ):
-            try:
-                judge(values)
-            except ValidationError as exc:
-                raise ValueError("; ".join(text for _, text in sentences(exc, values, kinds(), section=name))) from exc
+        check_overrides(self.settings, sections)
+
+
+def check_overrides(settings: Settings, sections: Sections) -> None:
+    """Say whether values of a `.watcher.toml` can be used on top of some settings. Raises ValueError with words."""
+    rules = {**asdict(settings.subtitles), **sections["subtitles"]}
+    transcript = {**settings.transcript.model_dump(), **sections["transcript"]}
+    for name, judge, values in (
+        ("transcript", TranscriptSettings.model_validate, transcript),
+        ("subtitles", _RULES.validate_python, rules),
+    ):
+        try:
+            judge(values)
+        except ValidationError as exc:
+            raise ValueError("; ".join(text for _, text in sentences(exc, values, kinds(), section=name))) from exc
 
 
 def _overridden(transcript: TranscriptSettings, sections: Sections) -> TranscriptSettings:
