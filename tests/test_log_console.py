@@ -93,6 +93,9 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
     assert shown("job.retry", level="warning", retry_in=4.2, **trouble) == (
         f"will be tried again: {PATH.decode()} (next try in 4 s): it is no sound -> play it"
     )
+    assert shown("hook.failed", level="warning", path=PATH, program="/nope/x", message="No such file or directory") == (
+        f"warning: a hook failed: /nope/x, for {PATH.decode()}: No such file or directory"
+    )
     assert shown("folder.degraded", level="warning", path=b"/srv", reason="overflow", hint="raise it") == (
         "warning: a folder can only be watched with limits: /srv (overflow) -> raise it"
     )

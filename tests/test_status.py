@@ -167,6 +167,24 @@ def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(
     assert last[2].startswith("Start it: ")
 
 
+def test_a_hook_that_failed_in_a_batch_is_named_until_it_has_run(
+    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = recording(tmp_path / "a.wav")
+    with serving(hearing) as server:
+        monkeypatch.setenv("WATCHER_API__URL", server.url)
+        as_json("once", source, "--set", 'hooks.on_done=["/nope/x"]')
+        (problem,) = as_json("status")[1]["problems"]
+        line = checked(capsys)[1]
+        as_json("once", source, "--set", 'hooks.on_done=["true"]')
+        after = as_json("status")[1]["problems"]
+
+    message = "the hook hooks.on_done (/nope/x) failed: No such file or directory; the next start runs it again"
+    assert (problem["path"], problem["message"]) == (str(source), message)
+    assert message in line
+    assert after == []
+
+
 def test_a_daemon_names_what_is_not_whole_and_since_when_it_asks(state: Path, tmp_path: Path, as_json: Json) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -36,6 +36,8 @@ RETRIED: Final = "retried:"
 
 #: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `Ledger.fleet`.
 ENDPOINT: Final = "endpoint"
+#: Under this key the memory has the hooks that had failed when the last process ended: `problems`, as `status` shows them.
+HOOKS: Final = "hooks"
 
 
 def unreadable(digest: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from watcher.log.journal import WORDS, in_its_words, said
+from watcher.log.journal import WORDS, hooked, in_its_words, said
 from watcher.text import counted, hours
 
 #: Said of every piece, request and output: what becomes of them is said of their recording.
@@ -104,6 +104,8 @@ def _subject(event: Mapping[str, Any]) -> str:
     if family == "gate" or (family == "api" and in_its_words(event)):
         # The file that happened to meet it.
         return ""
+    if family == "hook":
+        return hooked(event)
     of_file = family in {"file", "job", "output"}
     return os.path.basename(path) if of_file and event.get("level") == "info" else path  # noqa: PTH119 - an escaped name
 

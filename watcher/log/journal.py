@@ -138,6 +138,9 @@ def sentence(event: Mapping[str, object]) -> str:
         # The recording that happened to meet it; what is held or paused is all of them.
         left.pop("path", None)
     known = special or (_UNCHANGED if left.pop("unchanged", False) else WORDS.get(name, ""))
+    if name == "hook.failed":
+        known, left["path"] = f"{known}:", hooked(left)
+        left.pop("program", None)
     words = known + (", without success" if left.pop("ok", True) is False else "")
     about = [separator + str(left.pop(key)) for key, separator in _ABOUT if left.get(key)]
     hint = str(left.pop("hint", ""))
@@ -163,6 +166,12 @@ def in_its_words(event: Mapping[str, object]) -> str:
             return "the server does not take the question as it was: it is asked in a simpler form"
         case _:
             return ""
+
+
+def hooked(event: Mapping[str, object]) -> str:
+    """Return whose trouble a hook's is: the program's, and for which recording it ran, if for one."""
+    program, path = event.get("program", "a program"), event.get("path")
+    return f"{program}, for {path}" if path else str(program)
 
 
 def said(value: object) -> str:

@@ -14,7 +14,7 @@ from watcher.errors import StateBusyError
 from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL, ResultWarning, State
 from watcher.ledger import holder, open_ledger
-from watcher.ledger.protocol import ENDPOINT, Ledger, Record, Tally
+from watcher.ledger.protocol import ENDPOINT, HOOKS, Ledger, Record, Tally
 from watcher.log import printable
 from watcher.text import hours, share
 
@@ -199,7 +199,7 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
         failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
         service=service,
         gate=gate,
-        problems=(*_full(directory), *_not_in_use(service), *service.get("problems", ())),
+        problems=(*_full(directory), *_not_in_use(service), *(service if pid else _left(ledger)).get("problems", ())),
         hosts=hosts,
         spent=_spent(ledger, endpoint.get("name", ""), now),
         terms=terms,
@@ -226,6 +226,11 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]
         return {}
     # Nobody asks before the next start, and that asks at once.
     return facts(replace(state, next_probe=None) if state.status is Status.HELD else state)
+
+
+def _left(ledger: Ledger) -> Mapping[str, Any]:
+    """Return what an ended process has left to see to: the next start tries it again, and tells of it."""
+    return ledger.remembered(HOOKS) or {}
 
 
 def _others(hosts: Sequence[Host]) -> Iterator[Mapping[str, Any]]:

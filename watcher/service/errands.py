@@ -20,6 +20,7 @@ from watcher.errors import StateBusyError
 from watcher.hooks import Ran
 from watcher.ledger import Ledger
 from watcher.ledger.protocol import HookCall
+from watcher.log import printable
 
 #: Seconds between two looks at the ledger while nobody says that there is something to run.
 _LOOK: Final = 5.0
@@ -50,6 +51,15 @@ class Trouble:
     message: str
     #: It is run again.
     again: bool
+
+    def problem(self, *, later: str = "it is run again") -> dict[str, str]:
+        """Return what `status` shows of it; `later`: when it is run again, if it is."""
+        then = later if self.again else "it is not run again for this"
+        return {
+            "path": printable(self.path or f"hooks.{self.kind}"),
+            "message": f"the hook hooks.{self.kind} ({self.argv[0]}) failed: {self.message}; {then}",
+            "hint": "the log has what it said: hook.failed",
+        }
 
 
 class Errands:

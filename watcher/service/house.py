@@ -22,7 +22,7 @@ from watcher.gate import Gate, Ticket, facts
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
 from watcher.ledger.patience import Patience, patient
-from watcher.ledger.protocol import ENDPOINT
+from watcher.ledger.protocol import ENDPOINT, HOOKS
 from watcher.ledger.salvage import open_or_salvage
 from watcher.log import printable
 from watcher.overrides import Overrides, Problem
@@ -59,6 +59,8 @@ _SPOOL: Final = "spool"
 #: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
 #: many are in flight, and a few pieces per job is all there are.
 _THREADS: Final = 512
+#: Hooks that failed, told of when it ends, at most.
+_PROBLEMS: Final = 20
 #: Seconds between two looks at the notes in the folders.
 _NOTICES: Final = 1.0
 #: What Ctrl-C does while a stop waits.
@@ -291,6 +293,18 @@ class House:
             with suppress(LeaseLostError):
                 self.direct.release(job)
                 _log.info("job.released", job=job.id, path=job.path, reason="stopped", message="the service stops")
+        self._sign_off()
+
+    def _sign_off(self) -> None:
+        """Have `status` know what a person should see to though nothing runs. Raises StateError."""
+        # What a host of a fleet has to run, others take over.
+        troubles = () if self.direct.hosts() else reversed(self.errands.troubles)
+        problems = [trouble.problem(later="the next start runs it again") for trouble in troubles][:_PROBLEMS]
+        if problems:
+            self.direct.remember(HOOKS, {"problems": problems})
+        else:
+            self.direct.forget_memory(HOOKS)
+        # Nobody has to wonder where this host is.
         self.direct.forget_memory(SERVICE)
 
     def close(self) -> None:
@@ -299,8 +313,7 @@ class House:
         for client in self._clients:
             client.close()
         with suppress(StateError):
-            # Nobody has to wonder where this host is.
-            self.direct.forget_memory(SERVICE)
+            self._sign_off()
         self.ledger.close()
 
     def swap(self, new: Plan) -> None:

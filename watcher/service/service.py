@@ -23,7 +23,6 @@ from watcher.masking import passwords
 from watcher.service import allocator
 from watcher.service.advice import Advice, place_of
 from watcher.service.crew import Crew, Ending
-from watcher.service.errands import Trouble
 from watcher.service.house import ALL_ENDED, SERVICE, House
 from watcher.service.notices import MEND_HINT
 from watcher.service.plan import Plan, plan
@@ -252,7 +251,7 @@ class Service:
             *(_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint),
             *(_problem(one.path, f"it can't be used: {one.message}", MEND_HINT) for one in house.problems),
             *(_problem(one.path, one.why, one.hint) for folder in states for one in folder.obstacles),
-            *(_hook_problem(trouble) for trouble in reversed(house.errands.troubles)),
+            *(trouble.problem() for trouble in reversed(house.errands.troubles)),
         ][:_PROBLEMS]
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
@@ -437,12 +436,6 @@ def _find(finder: Finder) -> None:
 def _lost(finder: Finder) -> list[bytes]:
     """Give the roots that are away; of two that are the same directory, the one that is not watched counts as such."""
     return [os.fsencode(state.path) for state in finder.states() if state.how is How.LOST]
-
-
-def _hook_problem(trouble: Trouble) -> dict[str, str]:
-    then = "it is run again" if trouble.again else "it is not run again for this"
-    message = f"the hook hooks.{trouble.kind} ({trouble.argv[0]}) failed: {trouble.message}; {then}"
-    return _problem(trouble.path or f"hooks.{trouble.kind}", message, "the log has what it said: hook.failed")
 
 
 def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
