@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from watcher.systemd import Notifier, watchdog_seconds
+from watcher.systemd import Notifier, unit_of, watchdog_seconds
 
 
 class Listener:
@@ -146,3 +146,19 @@ def test_the_watchdog_waits_for_the_process_it_names(usec: int, pid: int, expect
 
 def test_the_watchdog_waits_for_this_process() -> None:
     assert watchdog_seconds(1_500_000, os.getpid()) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("0::/system.slice/watcher.service", ("watcher.service", False)),
+        ("1:name=systemd:/system.slice/watcher@studio.service\n0::/", ("watcher@studio.service", False)),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/watcher.service", ("watcher.service", True)),
+        ("0::/user.slice/user-1000.slice/session-3.scope", ("", False)),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/gnome-terminal-server.service", ("", False)),
+        ("0::/", ("", False)),
+        ("", ("", False)),
+    ],
+)
+def test_the_service_of_a_process_is_told_from_a_terminal(cgroup: str, unit: tuple[str, bool]) -> None:
+    assert unit_of(cgroup) == unit

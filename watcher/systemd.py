@@ -76,6 +76,18 @@ def watchdog_seconds(usec: int, pid: int, *, own_pid: int | None = None) -> floa
     return usec / 1e6
 
 
+def unit_of(cgroups: str) -> tuple[str, bool]:
+    """Return the service that a process belongs to and whether it is a user's; ("", False): none of this program's.
+
+    `cgroups` is what ``/proc/PID/cgroup`` says of it, see cgroups(7). A terminal may be a service, too: only the name tells.
+    """
+    for line in cgroups.splitlines():
+        *above, last = line.rpartition(":")[2].split("/")
+        if last.startswith("watcher") and last.endswith(".service"):
+            return last, any(part.startswith("user@") for part in above)
+    return "", False
+
+
 def _status(text: str) -> list[str]:
     # One line: whatever follows a line break would be read as another assignment.
     line = " ".join(text.split())[:_LONGEST_STATUS]

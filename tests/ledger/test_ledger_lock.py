@@ -47,7 +47,9 @@ def test_a_second_process_is_refused_and_told_of_the_first(tmp_path: Path) -> No
 
         assert f"process {other.pid}" in refused.value.message
         assert str(tmp_path) in refused.value.message
-        assert refused.value.hint
+        # It is no service, so no systemctl stops it.
+        assert f"(Ctrl-C where it runs, or kill {other.pid})" in refused.value.hint
+        assert "what is put into a folder that it watches, it transcribes" in refused.value.hint
         assert refused.value.exit_code == 4
 
 

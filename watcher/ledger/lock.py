@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import StateError, StateLockedError
+from watcher.systemd import unit_of
 
 #: Name of the lock file in the state directory.
 NAME: Final = "watcher.lock"
@@ -67,7 +68,8 @@ class Lock:
         pid = _pid(self._descriptor)
         raise StateLockedError(
             f"another watcher{f' (process {pid})' if pid else ''} works on the state in {directory}",
-            hint="stop it first (systemctl stop watcher), or give this one a state of its own: [state] dir",
+            hint="what is put into a folder that it watches, it transcribes; for anything else stop it first "
+            f"({_way_to_stop(pid)}), or give this one a state of its own: [state] dir",
         )
 
 
@@ -90,6 +92,15 @@ def holder(directory: Path) -> int | None:
 def _pid(descriptor: int) -> int:
     text = os.pread(descriptor, _LONGEST_PID, 0).strip()
     return int(text) if text.isdigit() else 0
+
+
+def _way_to_stop(pid: int) -> str:
+    """Return how a person ends a process; what it is, the kernel knows (procfs(5))."""
+    with contextlib.suppress(OSError):
+        unit, is_users = unit_of(Path(f"/proc/{pid}/cgroup").read_text(errors="replace"))
+        if unit:
+            return f"systemctl --user stop {unit}" if is_users else f"sudo systemctl stop {unit}"
+    return f"Ctrl-C where it runs, or kill {pid}" if pid else "Ctrl-C where it runs"
 
 
 def _give_to_owner(descriptor: int, directory: Path) -> None:
