@@ -2,12 +2,16 @@
 
 import io
 import json
+import os
+import re
+import termios
 from typing import Any
 
 import pytest
 import structlog
 from test_docs import logged_events
 
+from watcher.folding import fold
 from watcher.log import LogOptions, configure
 from watcher.log.console import _FACTS, sentence
 from watcher.log.journal import sentence as in_journal
@@ -203,4 +207,24 @@ def test_what_a_server_leaves_out_is_told_by_its_consequence() -> None:
     assert "no subtitles" in shown("api.degraded", path=PATH, got="text", **less)
     assert shown("api.degraded", path=PATH, asked="srt", next="json", reason="format", model="m") == (
         "the server does not take the question as it was: it is asked in a simpler form"
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_gets_lines_that_are_broken_at_blanks(width: int) -> None:
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
+    words = "the server at 127.0.0.1 refuses the key (HTTP 401) and every recording waits until there is another one"
+    with os.fdopen(theirs, "w") as stream, os.fdopen(ours, "rb", buffering=0) as screen:
+        configure(LogOptions(format="console"), stream=stream, secrets=["every recording"], fold=fold)
+        structlog.get_logger().warning("media.child", message=f"{words} {words}")
+        told = b""
+        while not told.endswith(b"\x1b[0m\r\n"):
+            told += screen.read(10_000)
+
+    lines = re.sub(r"\x1b\[[0-9;]*m|\r", "", told.decode()).rstrip("\n").split("\n")
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= width
+    assert " ".join(line.strip() for line in lines)[9:] == (
+        f"warning: the decoder spoke up: {words} {words}".replace("every recording", "**********")
     )

@@ -8,7 +8,8 @@ import pytest
 from rich.cells import cell_len
 
 from watcher.config import load
-from watcher.report import fold, live
+from watcher.folding import fold
+from watcher.report import live
 from watcher.report.doctor import Finding, Grade, examine, text
 from watcher.report.unit import Unit, installed, parsed
 

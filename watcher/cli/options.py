@@ -16,8 +16,9 @@ import typer
 from watcher import reach
 from watcher.config import Config, Surroundings, load, state_place
 from watcher.errors import StateError, UsageError
+from watcher.folding import fold
 from watcher.log import printable
-from watcher.report import Problem, Result, envelope, fold
+from watcher.report import Problem, Result, envelope
 from watcher.spelling import on_disk
 
 ConfigFile = Annotated[

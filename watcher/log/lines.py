@@ -50,12 +50,14 @@ def configure(
     colors: bool | None = None,
     secrets: Iterable[str] = (),
     without: Collection[str] = (),
+    fold: Callable[[str, int], str] | None = None,
 ) -> None:
     """Make every logger of the process write as `options` say; may be called again at a reload.
 
     `journal`: stderr is connected to the journal, so ``auto`` means ``journal``, and whatever is for the journal goes to
     `journal_socket` ("": journald's own, if `stream` is what journald hands out, a socket). `colors`: None means: if `stream` is
     a terminal. `secrets`: strings that are masked in every line; see `masking`. `without`: events that somebody else tells.
+    `fold`: breaks lines at a number of columns, for a terminal.
     """
     stream = sys.stderr if stream is None else stream
     face = options.format
@@ -79,7 +81,13 @@ def configure(
             _entry if channel is not None else render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(options.level),
-        logger_factory=lambda *_: _Writer(stream, priorities=face == "journal", masked=masked, channel=channel),
+        logger_factory=lambda *_: _Writer(
+            stream,
+            priorities=face == "journal",
+            masked=masked,
+            channel=channel,
+            fold=fold if face == "console" else None,
+        ),
         cache_logger_on_first_use=False,
     )
     _tame_libraries()
@@ -157,6 +165,14 @@ def _exchanged(channel: Journal | None) -> Journal | None:
     return channel
 
 
+def _terminal_width(stream: TextIO) -> int:
+    """Return the columns of the terminal that a stream leads to; 0: it leads to none, or to one that does not know."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
+
+
 class _Writer:
     """Writes a line in one piece, so that threads never mix; a closed stderr ends the talk, not the work.
 
@@ -166,16 +182,26 @@ class _Writer:
     _lock: Final = threading.Lock()
 
     def __init__(
-        self, stream: TextIO, *, priorities: bool, masked: Callable[[str], str], channel: Journal | None = None
+        self,
+        stream: TextIO,
+        *,
+        priorities: bool,
+        masked: Callable[[str], str],
+        channel: Journal | None = None,
+        fold: Callable[[str, int], str] | None = None,
     ) -> None:
         self._stream = stream
         self._priorities = priorities
         self._masked = masked
         self._channel = channel
+        self._fold = fold
 
     def _write(self, level: str, event: str | _Event) -> None:
         if isinstance(event, str):
+            # Not before it is masked: what is in two parts would not be found.
             line = self._masked(event)
+            if self._fold is not None and (width := _terminal_width(self._stream)):
+                line = self._fold(line, width)
         else:
             entry = fields(event, priority=_PRIORITY[level])
             if self._channel is not None and self._channel.send({key: self._masked(entry[key]) for key in entry}):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from watcher.folding import fold
 from watcher.job import State
-from watcher.report.envelope import fold
 from watcher.report.status import (
     StatusReport,
     awaited,

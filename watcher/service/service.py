@@ -17,6 +17,7 @@ from watcher import __version__, reach
 from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
+from watcher.folding import fold
 from watcher.gate import GateState, Status, resume_requests
 from watcher.log import LogOptions, configure, printable
 from watcher.masking import passwords
@@ -455,6 +456,7 @@ def set_up_log(
         colors=False if surroundings.no_color else None,
         secrets=[config.settings.api.key.get_secret_value(), *passwords(config.settings.state.url)],
         without=without,
+        fold=fold,
     )
 
 
