@@ -290,6 +290,21 @@ def test_a_limit_counts_what_once_bought_before_it_was_set(
         code, data = as_json("once", folder, "--set", "api.daily_minutes=0.9")
         _, shown = as_json("status", "--set", "api.daily_minutes=0.9")
 
+        run(["status", "--set", "api.daily_minutes=0.9"])
+        alone = capsys.readouterr().out
+        with serving(hearing) as other:
+            limited = ("--set", f"api.url={other.url}", "--set", "api.daily_minutes=0.9")
+            elsewhere = as_json("once", folder, *limited)
+            _, there = as_json("status", *limited)
+            run(["status", *limited])
+            both = capsys.readouterr().out
+
+    # Each server counts for itself, and that is said.
+    assert "  today: 30 s of 54 s paid; " in alone
+    assert (elsewhere[0], len(elsewhere[1]["done"])) == (0, 1)
+    assert there["today"]["elsewhere_seconds"] == pytest.approx(30, abs=1)
+    assert "  today at this server: 30 s of 54 s paid; " in both
+    assert "  today at other servers: 30 s paid, whose limits count for themselves\n" in both
     assert "of it sent, in" in free
     assert (code, data["queued"], len(server.asked)) == (4, 1, 1)
     assert (shown["today"]["bought_seconds"], shown["today"]["limit_seconds"]) == (pytest.approx(30, abs=1), 54.0)

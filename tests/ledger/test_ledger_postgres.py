@@ -361,6 +361,7 @@ class TestSharing:
 
         assert two.recall(DIGEST, DIGEST) == b"answer"
         assert two.buy("api", "2026-11-22", 5) == 15
+        assert (two.bought("api", "2026-11-22", "2026-11-22"), two.bought(None, "2026-11-01", "2026-11-30")) == (15, 15)
         assert two.remembered("hold:api") == {"status": "held"}
         assert one.tally() == two.tally()
 

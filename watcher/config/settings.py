@@ -206,13 +206,16 @@ class ApiSettings(_Section):
     requests_per_minute: int = Field(0, ge=0, le=1_000_000, description="pace of requests; 0: no limit")
     max_upload_mb: float = Field(24.0, gt=0, le=2048, description="largest upload in MiB; larger files are cut")
     daily_minutes: float = Field(
-        0.0, ge=0, le=10_000_000, description="audio minutes bought per day, then hold until midnight; 0: no limit"
+        0.0,
+        ge=0,
+        le=10_000_000,
+        description="audio minutes bought per day at one server (another api.url counts for itself), then hold until midnight; 0: no limit",
     )
     monthly_minutes: float = Field(
         0.0,
         ge=0,
         le=310_000_000,
-        description="audio minutes bought per month, then hold until the first of the next; 0: no limit",
+        description="audio minutes bought per month, likewise, then hold until the first of the next; 0: no limit",
     )
     price_per_minute: float = Field(
         0.0,

@@ -63,8 +63,10 @@ class Memory(Part):
             connection.execute(self.ADD, (rows.seconds(seconds), "paid_seconds"))
         return float(total)
 
-    def bought(self, endpoint: str, first: str, last: str) -> float:
+    def bought(self, endpoint: str | None, first: str, last: str) -> float:
         """See Ledger.bought."""
+        if endpoint is None:
+            return float(self._database.query(_BOUGHT_IN_ALL, (first, last))[0][0])
         return float(self._database.query(_BOUGHT, (rows.text(endpoint), first, last))[0][0])
 
     def add_hook(self, kind: str, payload: str) -> None:
@@ -125,6 +127,7 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expir
 """
 _REMEMBERED: Final = "SELECT value FROM memory WHERE key = ? AND (expires IS NULL OR expires > ?)"
 _BOUGHT: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE endpoint = ? AND day >= ? AND day <= ?"
+_BOUGHT_IN_ALL: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE day >= ? AND day <= ?"
 #: Keeps a hook call of a source; of none, where that is empty.
 HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
 #: Adds to what was bought of an endpoint on a day; gives the sum.

@@ -400,8 +400,11 @@ class Ledger(Protocol):
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
         """Add audio seconds bought on `day` (YYYY-MM-DD) to it and to the tally; return the day's sum. 0 only asks. Cheap."""
 
-    def bought(self, endpoint: str, first: str, last: str) -> float:
-        """Return the audio seconds bought from one day (YYYY-MM-DD) to another, both included; 0 where `last` is before."""
+    def bought(self, endpoint: str | None, first: str, last: str) -> float:
+        """Return the audio seconds bought from one day (YYYY-MM-DD) to another, both included; 0 where `last` is before.
+
+        `endpoint` None: at all of them.
+        """
 
     # Hooks.
 

@@ -25,6 +25,8 @@ _SHOWN: Final = 5
 _FAILURES: Final = 10
 _RUNNING: Final = 16
 _WIDTH: Final = 80
+#: Fewer seconds are not spoken of.
+_TOLD: Final = 0.5
 _HOUR: Final = 3600.0
 #: With so few bytes free a ledger may not get through its next change.
 _LITTLE: Final = 256 * 1024
@@ -55,10 +57,12 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds of audio that went to the server today and in this month (local time)."""
+    """Seconds of audio that went to the server that was asked last, today and in this month (local time)."""
 
     today: float = 0.0
     month: float = 0.0
+    #: Today to other servers.
+    elsewhere: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,9 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
 def _spent(ledger: Ledger, endpoint: str, now: float) -> Spent:
     today = time.strftime("%Y-%m-%d", time.localtime(now))
     month = today[:8]
-    return Spent(ledger.buy(endpoint, today, 0.0), ledger.bought(endpoint, f"{month}01", f"{month}31"))
+    here = ledger.buy(endpoint, today, 0.0)
+    elsewhere = max(0.0, ledger.bought(None, today, today) - here)
+    return Spent(here, ledger.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
 
 
 def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]:
@@ -391,6 +397,7 @@ def data(report: StatusReport) -> dict[str, Any]:
         },
         "today": {
             "bought_seconds": round(report.spent.today, 3),
+            "elsewhere_seconds": round(report.spent.elsewhere, 3),
             "price_per_minute": report.terms.price_per_minute or None,
             "cost": None if report.cost_today is None else round(report.cost_today, 4),
             "limit_seconds": report.terms.daily_minutes * 60 or None,
@@ -454,8 +461,13 @@ def summary(report: StatusReport) -> list[str]:
         f"answers; {hours(tally.paid_seconds)} {report.terms.word} in all"
     )
     terms = report.terms
-    today = _sum("today", report.spent.today, terms.daily_minutes, terms, report.cost_today)
+    elsewhere = report.spent.elsewhere >= _TOLD
+    period = "today at this server" if elsewhere else "today"
+    today = _sum(period, report.spent.today, terms.daily_minutes, terms, report.cost_today)
     lines.append(f"{today}; {hours(report.minutes_per_hour * 60)} done in the last hour")
+    if elsewhere:
+        each = ", whose limits count for themselves" if terms.daily_minutes or terms.monthly_minutes else ""
+        lines.append(f"  today at other servers: {hours(report.spent.elsewhere)} {terms.word}{each}")
     if terms.monthly_minutes:
         lines.append(_sum("this month", report.spent.month, terms.monthly_minutes, terms, report.cost_month))
     return lines

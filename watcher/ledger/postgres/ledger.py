@@ -376,7 +376,7 @@ class PostgresLedger:
         # The statement that adds is there, where hosts count what they have in flight as well.
         return self._patiently(lambda: self.fleet(endpoint, "").spend(day, seconds))
 
-    def bought(self, endpoint: str, first: str, last: str) -> float:
+    def bought(self, endpoint: str | None, first: str, last: str) -> float:
         """See Ledger.bought."""
         return self._engine.bought(endpoint, first, last)
 
