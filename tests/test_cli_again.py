@@ -314,6 +314,9 @@ def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
 
     assert (still, code, text(trial)) == (0, 0, "Number 2 by whisper-1 in any.")
     assert "service.trials" in said
+    # Nobody is promised what comes too late: it is said what can still be kept from being sent, and how.
+    assert "what is sent already cannot be taken back; to keep the rest from it, stop" in said
+    assert "watcher check names these recordings" in said
     assert all(part in said for part in ('"files": 1', '"hours": ', '"cost": 0.005', '"model": "whisper-1"'))
     assert [document["data"]["done"] for _, document in once_more] == [[], []]
 

@@ -131,6 +131,7 @@ def test_paid_is_said_only_where_there_is_a_price_or_a_limit() -> None:
     assert "paid" not in text(free)
     assert data(free)["today"] == {
         "bought_seconds": 4230.0,
+        "elsewhere_seconds": 0.0,
         "price_per_minute": None,
         "cost": None,
         "limit_seconds": None,

@@ -90,7 +90,9 @@ def queue_trials(
         seconds=round(seconds, 3),
         **cost,
         model=model,
-        hint="stop now if that is not wanted (Ctrl-C, or systemctl stop watcher)",
+        # It begins at once: nobody can be quick enough to prevent the first request.
+        hint="what is sent already cannot be taken back; to keep the rest from it, stop (Ctrl-C, or systemctl stop watcher) and "
+        "move away what is not to be transcribed; before a start, watcher check names these recordings",
     )
     return ledger.queue_again(sorted(seconds_of))
 
