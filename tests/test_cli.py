@@ -202,7 +202,8 @@ def test_once_ends_with_1_when_a_file_fails_and_names_the_remedy(as_json: Json, 
     assert document["data"]["failed"][0]["message"]
     assert document["data"]["done"][0]["path"] == str(good)
     assert again == 1
-    assert second["data"]["failed"][0]["hint"].endswith("watcher retry")
+    hint = second["data"]["failed"][0]["hint"]
+    assert (".;" in hint, hint.endswith(f", then: watcher retry {bad}")) == (False, True)
 
 
 def test_once_with_a_wrong_key_ends_with_4_and_leaves_the_files_queued(

@@ -228,11 +228,16 @@ def test_what_looks_like_a_recording_and_is_not_taken_is_counted_and_named(
         run(["once", str(folder)])
         said = capsys.readouterr().out
         _, found = as_json("check", folder)
+        # Named by a person it is tried, whatever its name; and tried again it is still to be converted.
+        first = as_json("once", folder / "memo.ds2")[1]["failed"][0]["hint"]
+        second = as_json("once", folder / "memo.ds2")[1]["failed"][0]["hint"]
 
     assert (code, {(one["path"], one["reason"]) for one in batch["unwatched"]}) == (
         0,
         {(str(folder / "memo.ds2"), "suffix"), (str(folder / "link.wav"), "symlink")},
     )
+    assert "convert it" in first
+    assert second == f"{first}, then: watcher retry {folder / 'memo.ds2'}"
     assert str(folder / "memo.ds2") in said
     assert "convert it" in said
     named = [one for one in found["findings"] if "cannot be taken" in one["message"]]

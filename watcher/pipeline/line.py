@@ -22,6 +22,7 @@ from watcher.pipeline.hearing import Heard, Hearing, stored
 from watcher.pipeline.renamed import Former, follow, former_of
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.tools import Beat, Tools, Wanted
+from watcher.settle import UNWATCHED, looks_like_audio
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -53,7 +54,7 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
             _log.info("file.adopted", formats=wanted.formats)
             return Outcome(adopted=True)
         known = _of_former(former, job, wanted, tools)
-        heard, model = known or (Hearing(job, descriptor, wanted, tools, beat).hear(), tools.client.endpoint.model)
+        heard, model = known or (_heard(job, descriptor, wanted, tools, beat), tools.client.endpoint.model)
         # What follows takes no more than this for so much audio, on the slowest machine and disk.
         beat(_WRITING + heard.content.seconds / _LAID_OUT)
 
@@ -64,6 +65,20 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
         if former is not None:
             outcome = follow(former, job, outcome, tools.ledger)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
+
+
+def _heard(job: Job, descriptor: int, wanted: Wanted, tools: Tools, beat: Beat) -> Heard:
+    """Return what is said in a recording. Raises JobError; of a form that is not decoded here the hint names the way out."""
+    try:
+        return Hearing(job, descriptor, wanted, tools, beat).hear()
+    except FileError as error:
+        if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
+            raise
+        raise FileError(error.message, hint=UNWATCHED["suffix"], reason=error.reason) from error
+
+
+#: Why the decoder does not take a file: of such a name that is no fault of the file.
+_NOT_READ: Final = frozenset(("undecodable", "unsupported"))
 
 
 def _of_former(former: Former | None, job: Job, wanted: Wanted, tools: Tools) -> tuple[Heard, str] | None:

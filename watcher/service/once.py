@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -289,8 +290,7 @@ class _Run:
         for path in collected.known:
             record = ledger.lookup(path)
             if record is not None and record.state is State.FAILED:
-                then = "" if "watcher retry" in record.hint else "then: watcher retry"
-                hint = "; ".join(part for part in (record.hint, then) if part)
+                hint = _then_retry(record.hint, path)
                 self.batch.failed.append((path, JobError(record.message, hint=hint, reason=record.reason)))
             elif record is not None and record.state is State.DONE and path not in again:
                 self.batch.known.append(path)
@@ -419,6 +419,14 @@ def _place(made: Plan, path: str) -> _Places:
         parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
         return _Places(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
     raise ConfigError(f"there is no file {printable(path)}", hint="check the name")
+
+
+def _then_retry(hint: str, path: bytes) -> str:
+    """Return a hint in one sentence with the command that tries a recording again."""
+    if "watcher retry" in hint:
+        return hint
+    command = f"watcher retry {shlex.quote(printable(path))}"
+    return f"{hint.rstrip('.')}, then: {command}" if hint else f"try it again: {command}"
 
 
 def _standing(path: str) -> tuple[bool, bool]:
