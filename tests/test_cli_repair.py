@@ -95,6 +95,24 @@ def test_a_name_of_nothing_is_not_given_to_another_command(watcher: Commands) ->
         assert problem["hint"] == "check the name"
 
 
+def test_nothing_to_do_is_a_failure_only_where_a_path_was_named_for_it(watcher: Commands) -> None:
+    """As the README has it; `once` and `render` of a folder are run by timers, which have nothing to report then."""
+    with watcher.ledger():
+        pass
+
+    codes = {command: watcher(command, watcher.folder) for command in ("again", "forget", "retry", "render", "once")}
+
+    assert {command: code for command, (code, _) in codes.items()} == {
+        "again": 1,
+        "forget": 1,
+        "retry": 1,
+        "render": 0,
+        "once": 0,
+    }
+    assert codes["render"][1]["errors"][0]["code"] == "unknown"
+    assert watcher.said("retry", "--failed") == (0, "0 put back: no recording has failed")
+
+
 def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Commands) -> None:
     def said() -> str:
         return watcher.said("resume")[1]

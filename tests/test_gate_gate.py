@@ -579,6 +579,7 @@ def test_what_may_have_been_paid_counts(world: World, reason: str) -> None:
     ask(gate, PassingError("x", reason=reason), seconds=600.0)
 
     assert isinstance(ask(gate, seconds=60.0), HeldError)
+    assert gate.paid_seconds == 600.0
 
 
 def test_an_answer_that_cannot_be_read_is_bought(world: World) -> None:

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sounds
 from command_scene import Commands, commands, configured, moved_away
-from test_service import recording
+from scripted import Asked, Reply, serving
+from sidecar_scene import fingerprint
+from test_service import hearing, recording
 
+from watcher.job import Found
 from watcher.service.history import History
 
 
@@ -68,3 +72,74 @@ def test_ctrl_c_ends_a_batch_that_only_tidies_up(watcher: Commands, monkeypatch:
     over.set()
 
     assert (code, len(document["data"]["done"])) == (130, 1)
+
+
+def test_a_batch_with_nothing_to_do_says_why(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said "0 done" for an empty folder, for one that was done before, and for one with a failure in it."""
+    configured(monkeypatch, watcher.folder, quiet_seconds=0.1)
+    empty = watcher.said("once", watcher.folder)
+    recording(watcher.folder / "a.wav")
+    bad = watcher.folder / "bad.mp3"
+    bad.write_text("this is no audio")
+    watcher("once", watcher.folder)
+
+    code, said = watcher.said("once", watcher.folder)
+    document = watcher("once", watcher.folder)[1]["data"]
+
+    assert (empty[0], code) == (0, 0)
+    assert "0 done, no recordings; 0 s of audio" in empty[1]
+    assert "0 done, 1 done before, 1 failed before; 0 s of audio" in said
+    assert f"Failed before, and not tried again: {bad} -> the note beside it says why" in said
+    assert (document["known"], document["known_count"]) == ([str(watcher.folder / "a.wav")], 1)
+    assert (document["failed"], document["failed_before"], document["failed_before_count"]) == ([], [str(bad)], 1)
+
+
+def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Commands, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    good, bad = recording(tmp_path / "other" / "a.wav"), tmp_path / "other" / "b.wav"
+    bad.write_bytes(b"RIFF this is no audio")
+    root = os.fsencode(tmp_path / "other")
+    with watcher.ledger() as ledger:
+        ledger.put(Found(root, os.fsencode(path), fingerprint(path)) for path in (good, bad))
+    own = recording(watcher.folder / "own.wav")
+
+    code, said = watcher.said("once", own)
+
+    assert code == 1
+    assert "2 done, 1 failed, " in said
+    assert "2 of them (1 failed) were in the queue from earlier calls: " in said
+    assert watcher("once", own)[1]["data"]["earlier"] == []
+
+
+def test_a_batch_names_the_warnings_of_each_recording(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, watcher.folder, quiet_seconds=0.1)
+    path = sounds.encode(sounds.speech(20.0), watcher.folder / "half.wav")
+    os.truncate(path, path.stat().st_size // 2)
+
+    code, said = watcher.said("once", path)
+
+    assert code == 0
+    assert f"warning: {path}: The recording ends at 0:00:09, although its header promises 0:00:20. 1 done" in said
+    assert "1 done, 1 with warnings; " in said
+
+
+def test_what_a_stop_gave_up_was_sent_all_the_same(watcher: Commands) -> None:
+    """It said "0 s of it sent", though the server may charge for all of it."""
+    over = threading.Event()
+
+    def hold(asked: Asked) -> Reply:
+        os.kill(os.getpid(), signal.SIGINT)
+        over.wait(60)
+        return hearing(asked)
+
+    path = recording(watcher.folder / "a.wav", seconds=3)
+    with serving(hold) as server:
+        given = ("--set", f"api.url={server.url}", "--set", "service.drain_seconds=0.1")
+        code, said = watcher.said("once", path, *given)
+        over.set()
+    status = watcher("status")[1]["data"]
+
+    assert code == 130
+    assert "0 done, 1 still queued, 1 request given up; 0 s of audio, 3 s sent, in " in said
+    assert "the server may charge for requests that were given up" in said
+    assert status["totals"]["paid_seconds"] == 3.0

@@ -14,6 +14,7 @@ from watcher.cli.run import engine_settings
 from watcher.config import Config
 from watcher.errors import ChangedError, GoneError
 from watcher.folders import Left
+from watcher.job import Job, Outcome
 from watcher.log import printable
 from watcher.report import Problem, Result
 from watcher.report.status import Terms, warning_fields
@@ -22,7 +23,7 @@ from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
 from watcher.settle import UNWATCHED, Reason, sentence
 from watcher.sidecar import Displaced
-from watcher.text import hours, share
+from watcher.text import counted, hours, share
 
 #: A request that takes longer than so many seconds is spoken of.
 _LONG: Final = 10.0
@@ -54,7 +55,8 @@ def run_and_show(
         batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings(), again=again)
     written = {output.path for _, outcome in batch.done for output in outcome.outputs}
     batch.displaced = [one for one in displaced if one.output in written]
-    code = show(_result(command, batch, Terms.of(loaded.settings), problems), as_json=as_json)
+    notes = loaded.settings.service.error_notes
+    code = show(_result(command, batch, Terms.of(loaded.settings), problems, notes=notes), as_json=as_json)
     if batch.left_behind:
         # They hang, in a mount or in a computation, and the interpreter would wait for them.
         sys.stdout.flush()
@@ -127,7 +129,8 @@ def told(progress: Progress, *, elapsed: float) -> str:
     return heard
 
 
-def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem]) -> Result:
+def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem], *, notes: bool) -> Result:
+    """Return what a batch came to; `notes`: a note beside each failed recording says why."""
     problems = [*before]
     problems += [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
     problems += [Problem("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left]
@@ -143,18 +146,68 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem])
     if batch.interrupted:
         exit_code = INTERRUPTED
     parts = [f"{len(batch.done)} done"]
+    parts += ["no recordings"] if batch.nothing_there and not (batch.done or batch.failed) else []
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
     audio = _audio_seconds(batch)
-    went = "none of it sent" if terms.is_trial else f"{share(batch.paid_seconds, audio)} of it {terms.word}"
-    text = f"{', '.join(parts)}; {hours(audio)} of audio, {went}, in {hours(batch.seconds)}"
+    text = f"{', '.join(parts)}; {hours(audio)} of audio, {_went(batch, audio, terms)}, in {hours(batch.seconds)}"
+    if batch.given_up:
+        text += "\nthe server may charge for requests that were given up"
     if restored := sum(bool(outcome.restored) for _, outcome in batch.done):
         text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"
+    if batch.earlier:
+        text += f"\n{_earlier(batch)}"
     told = [
         f"{printable(one.stays)} stays, as it is yours: the new text is in {printable(one.output)}"
         for one in batch.displaced
     ]
-    text = "\n".join([text, *told, *_passed_over(batch)])
+    text = "\n".join([*_warnings(batch), text, *told, *_failed_before(batch, notes=notes), *_passed_over(batch)])
     return Result(command, data=document(batch), text=text, errors=tuple(problems), exit_code=exit_code)
+
+
+def _went(batch: Batch, audio: float, terms: Terms) -> str:
+    """Return how much was sent; what was sent of recordings that are not done is no part of their `audio` seconds."""
+    if terms.is_trial:
+        return "none of it sent"
+    if batch.paid_seconds > audio + 1:
+        return f"{hours(batch.paid_seconds)} {terms.word}"
+    return f"{share(batch.paid_seconds, audio)} of it {terms.word}"
+
+
+def _warnings(batch: Batch) -> list[str]:
+    """Return a line for each recording with warnings, up to a number of them."""
+    warned = _warned(batch)
+    lines = [
+        f"warning: {printable(job.path)}: {' '.join(warning.message for warning in outcome.warnings)}"
+        for job, outcome in warned[:_WARNED]
+    ]
+    more = len(warned) - len(lines)
+    return [*lines, f"and {counted(more, 'more recording')} with warnings"] if more else lines
+
+
+def _warned(batch: Batch) -> list[tuple[Job, Outcome]]:
+    return [(job, outcome) for job, outcome in batch.done if outcome.warnings]
+
+
+def _earlier(batch: Batch) -> str:
+    """Say which of the recordings had been left in the queue by earlier calls."""
+    strangers = set(batch.earlier)
+    failed = sum(path in strangers for path, _ in batch.failed)
+    which = f"{len(batch.earlier)} of them ({failed} failed)" if failed else f"{len(batch.earlier)} of them"
+    verb = "was" if len(batch.earlier) == 1 else "were"
+    names = ", ".join(printable(path) for path in batch.earlier[:_NAMED])
+    more = len(batch.earlier) - _NAMED
+    return f"{which} {verb} in the queue from earlier calls: {names}" + (f" and {more} more" if more > 0 else "")
+
+
+def _failed_before(batch: Batch, *, notes: bool) -> list[str]:
+    """Name what failed before below the folders and was not tried again, with the remedy once."""
+    if not batch.failed_before:
+        return []
+    names = [f"  {printable(path)}" for path in batch.failed_before[:_NAMED]]
+    more = batch.failed_before_count - len(names)
+    names += [f"  and {more} more"] if more else []
+    why = "the note beside it says why: delete the note, or use" if notes else "watcher status says why; to try again:"
+    return ["Failed before, and not tried again:", *names, f"  -> {why} watcher retry PATH"]
 
 
 def _audio_seconds(batch: Batch) -> float:
@@ -187,6 +240,10 @@ def document(batch: Batch) -> dict[str, Any]:
         "left": [{"path": printable(left.path), "reason": left.reason, "detail": left.detail} for left in batch.left],
         "unwatched": [{"path": printable(left.path), "reason": left.reason} for left in batch.unwatched],
         "known": [printable(path) for path in batch.known],
+        "known_count": batch.known_count,
+        "failed_before": [printable(path) for path in batch.failed_before],
+        "failed_before_count": batch.failed_before_count,
+        "earlier": [printable(path) for path in batch.earlier],
         "again": [printable(path) for path in batch.again],
         "displaced": [
             {"path": printable(one.source), "stays": printable(one.stays), "output": printable(one.output)}
@@ -227,8 +284,9 @@ _LEFT_HINTS: Final = {
     ChangedError.code: "watcher once PATH takes it as it is now",
     GoneError.code: "watcher once PATH, with the name that it has now; answers that came are kept, and not paid for again",
 }
-#: So many files that look like recordings are named.
+#: So many files of a kind are named; and so many with their warnings.
 _NAMED: Final = 5
+_WARNED: Final = 20
 
 
 def _passed_over(batch: Batch) -> list[str]:
@@ -246,7 +304,9 @@ def _rest(batch: Batch) -> list[tuple[int, str]]:
     gone = sum(left.reason == GoneError.code for left in batch.left)
     return [
         (len(batch.failed), "failed"),
-        (len(batch.known), "done before"),
+        (len(_warned(batch)), "with warnings"),
+        (batch.known_count, "done before"),
+        (batch.failed_before_count, "failed before"),
         (len(batch.left) - gone, "left"),
         (gone, "gone"),
         (batch.queued, "still queued"),

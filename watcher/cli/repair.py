@@ -40,7 +40,8 @@ def retry(
         names = [name for path in paths for name in spellings(loaded.settings, os.fsencode(path))]
         back = ledger.put_back(names or None)
         problems = [] if back else [_no_failure(ledger, loaded, os.fsencode(path)) for path in paths]
-    text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{_who(loaded) if back else ''}"])
+    more = _who(loaded) if back else ": no recording has failed" if failed else ""
+    text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{more}"])
     result = Result(
         "retry",
         data={"put_back": [printable(path) for path in back]},

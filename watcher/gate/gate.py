@@ -282,7 +282,7 @@ class Gate:
 
     @property
     def paid_seconds(self) -> float:
-        """Seconds of audio about which complete answers came, since this gate was made."""
+        """Seconds of audio that were sent since this gate was made, as in the ledger's sums: whatever came of it."""
         with self._lock:
             return self._paid
 
@@ -676,7 +676,7 @@ class Gate:
             self._line.leave(waiter)
             self._asking.pop(waiter, None)
             self._budget.end(waiter.seconds, waiter.day, bought=bought)
-            if complete:
+            if bought:
                 self._paid += waiter.seconds
             now = self._monotonic()
             held = self._conclude(waiter, error, now)

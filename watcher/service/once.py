@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from watcher.log import printable
 from watcher.service.advice import Advice, Place
 from watcher.service.again import follow_moved, lacking, queue_trials
 from watcher.service.crew import Ending
+from watcher.service.failures import stands
 from watcher.service.house import SERVICE, House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
@@ -46,8 +48,10 @@ _SLOW: Final = 2.0
 #: Seconds after which the finder is taken to hang in a mount that does not answer; it notices by itself where one hangs from the
 #: start.
 _SILENT: Final = reach.PATIENT_SECONDS + 2.0
-#: Files told of that could not be placed.
+#: Files told of at most that could not be placed, that were done before, and that failed before.
 _SHOWN: Final = 1000
+#: States of what an earlier call has concluded.
+_CONCLUDED: Final = frozenset({State.DONE, State.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,16 @@ class Batch:
     failed: list[tuple[bytes, JobError]] = field(default_factory=list)
     #: Found and not taken: still being written, empty, unreadable.
     left: list[Left] = field(default_factory=list)
-    #: Named files whose transcript is there already.
+    #: Named files, and some of those below named folders, whose transcript was there before; and how many there are.
     known: list[bytes] = field(default_factory=list)
+    known_count: int = 0
+    #: Some of the recordings below named folders that failed before, and were not tried again; and how many there are.
+    failed_before: list[bytes] = field(default_factory=list)
+    failed_before_count: int = 0
+    #: There is no recording at the places that were named, as far as could be seen.
+    nothing_there: bool = False
+    #: Concluded ones that lie elsewhere: earlier calls had left them in the queue.
+    earlier: list[bytes] = field(default_factory=list)
     #: Some of the files that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
     unwatched: list[Left] = field(default_factory=list)
     #: Worked on once more although they were done: on request, after a trial, or because their outputs were deleted.
@@ -94,7 +106,7 @@ class Batch:
     #: neither hang in a mount nor were left in haste.
     left_behind: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
-    #: Seconds of audio about which the server gave complete answers, for files that failed or are still queued, too.
+    #: Seconds of audio that were sent, also for files that failed or are still queued, and with requests that were given up.
     paid_seconds: float = 0.0
     seconds: float = 0.0
 
@@ -147,6 +159,7 @@ def once(
         raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
     run.batch.paid_seconds = house.gate.paid_seconds
     run.batch.given_up = house.given_up
+    run.count_strangers()
     run.batch.queued = counts[State.READY] + counts[State.DELAYED]
     run.batch.seconds = time.monotonic() - began
     return run.batch
@@ -164,6 +177,9 @@ class _Run:
         self._named = named
         self._show = show
         self._found = threading.Event()
+        #: What the call is about: folders, and files.
+        self._below: tuple[bytes, ...] = ()
+        self._files: frozenset[bytes] = frozenset(named)
         self._idle_since = time.monotonic()
         self._concluded = 0
         #: The signals that ended it.
@@ -181,9 +197,20 @@ class _Run:
         self._told_at = -math.inf
         house.conclusions.listen(self.batch.done.append, self.batch.failed.append, self._dropped)
 
+    def count_strangers(self) -> None:
+        """Note which of the concluded recordings the call is not about; all threads must have ended."""
+        meant = self._files.union(self.batch.again)
+        concluded = [*(job.path for job, _ in self.batch.done), *(path for path, _ in self.batch.failed)]
+        self.batch.earlier.extend(
+            path
+            for path in concluded
+            if path not in meant and not any(is_below(path, folder) for folder in self._below)
+        )
+
     def work(self, places: "_Places", signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
         house = self._house
+        self._below = places.below
         house.start(inspect=lambda _path: None)
         self._start_finder(places)
         while house.error is None:
@@ -277,12 +304,16 @@ class _Run:
         self._house.estate.settle()
         files = [os.fsencode(path) for _, path in places.files]
         follow_moved(ledger, self._house.plan, files, stop=self._house.stop)
+        unfinished = {path for path, state in self._known_below(places) if state not in _CONCLUDED}
         collected = collect(places.folders, places.files, ledger, stop=self._house.stop, parts=places.parts)
         if finder != self._finder:
             # It hung until now, and another one has looked at the rest meanwhile.
             return
         # After the scan, so that what changed is queued with its new stamp.
         again = self._queue_again(places)
+        before = self._concluded_before(places, {*unfinished, *collected.queued, *collected.known, *again})
+        if finder != self._finder:
+            return
         self.batch.again.extend(sorted(again))
         self.batch.left.extend(collected.left)
         self.batch.unwatched.extend(collected.unwatched)
@@ -294,14 +325,37 @@ class _Run:
                 self.batch.failed.append((path, JobError(record.message, hint=hint, reason=record.reason)))
             elif record is not None and record.state is State.DONE and path not in again:
                 self.batch.known.append(path)
+        self.batch.known_count = len(self.batch.known) + before.count[State.DONE]
+        self.batch.known += before.some[State.DONE]
+        self.batch.failed_before_count = before.count[State.FAILED]
+        self.batch.failed_before = before.some[State.FAILED]
+        found = (self._files, unfinished, collected.queued, again, +before.count, self.batch.left, collected.unwatched)
+        self.batch.nothing_there = not any(found) and not self._house.stop.is_set()
         self._found.set()
+
+    def _concluded_before(self, places: "_Places", now: Collection[bytes]) -> "_Concluded":
+        """Return what was concluded below the folders before this call, and stands; `now`: worked on, or told of elsewhere."""
+        before = _Concluded()
+        for path, state in self._known_below(places):
+            if self._house.stop.is_set():
+                break
+            if state in _CONCLUDED and path not in now and stands(path) is not False:
+                before.count[state] += 1
+                before.some[state] += [path] if len(before.some[state]) < _SHOWN else []
+        return before
+
+    def _known_below(self, places: "_Places") -> Iterator[tuple[bytes, State]]:
+        """Yield what the ledger knows below the folders, each recording once."""
+        folders = places.below
+        for folder in folders:
+            if not any(folder != other and is_below(folder, other) for other in folders):
+                yield from ((path, state) for path, _, state in self._house.ledger.known(folder))
 
     def _queue_again(self, places: "_Places") -> set[bytes]:
         """Queue what is done and yet to be worked on: by the engine for trying out, or with outputs that were deleted."""
         house, ledger = self._house, self._house.ledger
         files = [os.fsencode(path) for _, path in places.files]
-        below = [os.fsencode(folder.path) for folder in places.folders]
-        below += [os.fsencode(path) for _, path in places.parts]
+        below = places.below
         around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
         trials = [found for folder in below for found in ledger.trials(folder)]
         trials += [found for folder in around for found in ledger.trials(folder) if found[0] in files]
@@ -357,6 +411,14 @@ class _Run:
 
 
 @dataclass(frozen=True, slots=True)
+class _Concluded:
+    """Recordings by state, done or failed: how many there are, and some of them."""
+
+    count: Counter[State] = field(default_factory=Counter)
+    some: defaultdict[State, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(frozen=True, slots=True)
 class _Places:
     """Where to look, each with the settings of the folder that owns it."""
 
@@ -366,6 +428,12 @@ class _Places:
     files: tuple[tuple[Folder, str], ...] = ()
     #: Watched folders that were among them, and whose mount began to hang.
     lost: tuple[bytes, ...] = ()
+
+    @property
+    def below(self) -> tuple[bytes, ...]:
+        """The directories of which everything below is meant."""
+        folders = [os.fsencode(folder.path) for folder in self.folders]
+        return tuple(dict.fromkeys([*folders, *(os.fsencode(path) for _, path in self.parts)]))
 
     @property
     def roots(self) -> tuple[bytes, ...]:
