@@ -18,8 +18,8 @@ from test_service import hearing, recording
 
 from watcher.cli.main import run
 from watcher.cli.once import told
-from watcher.config import digest
-from watcher.errors import FileError, PassingError
+from watcher.config import digest, load
+from watcher.errors import ConfigError, FileError, PassingError
 from watcher.job import TRIAL_MODEL, Fingerprint, Found, State
 from watcher.ledger import Ledger, open_ledger
 from watcher.report.status import StatusReport, data, look, text
@@ -238,8 +238,9 @@ def test_what_looks_like_a_recording_and_is_not_taken_is_counted_and_named(
     )
     assert "convert it" in first
     assert second == f"{first}, then: watcher retry {folder / 'memo.ds2'}"
-    assert str(folder / "memo.ds2") in said
-    assert "convert it" in said
+    lines = said.split("\n")
+    assert "convert it" in lines[lines.index(f"  {folder / 'memo.ds2'}") + 1]
+    assert "not followed" in lines[lines.index(f"  {folder / 'link.wav'}") + 1]
     named = [one for one in found["findings"] if "cannot be taken" in one["message"]]
     assert [(one["grade"], bool(one["hint"])) for one in named] == [("warn", True)] * 2
     assert {"memo.ds2", "link.wav"} <= {
@@ -598,3 +599,56 @@ def test_a_monitor_hears_of_a_daemon_that_stops(ledger: Ledger, capsys: pytest.C
 
     assert code == 1
     assert line.startswith("WARNING: Watcher is stopping until ")
+
+
+# Hints that lead on.
+
+
+def test_a_watched_folder_that_is_away_is_to_be_mounted(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "away"
+    monkeypatch.setenv("WATCHER_FOLDERS", f'[{{path = "{folder}"}}]')
+    monkeypatch.setenv("WATCHER_API__URL", "http://127.0.0.1:1")
+
+    for command, code in (("render", 1), ("again", 1), ("once", 3)):
+        assert run([command, str(folder)]) == code
+        said = capsys.readouterr().err
+        assert f"the folder {folder} is out of reach" in said
+        assert "-> mount it, or create it" in said
+    run(["check"])
+    assert "-> mount it, or create it: mkdir -p" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[api]\n[api]\n", "each table and each key may stand there once"),
+        ("[api]\nmodel = 'a'\nmodel = 'b'\n", "each table and each key may stand there once"),
+        ("[api\n", "close the bracket"),
+        ("[api]\nmodel = \u201ca\u201d\n", "texts stand in straight quotes"),
+        ("[api]\nmodel\n", ""),
+    ],
+)
+def test_quotes_are_spoken_of_only_where_they_may_be_the_fault(text: str, hint: str, tmp_path: Path) -> None:
+    file = tmp_path / "watcher.toml"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load(environ={}, file=file)
+
+    assert caught.value.hint == hint
+
+
+def test_lint_says_which_line_cannot_be_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.srt"
+    file.write_text("1\n00:00:01,000 --> 00:00:03,000\nFine.\n\nx\n")
+
+    assert run(["lint", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert "    line 5 cannot be understood: x" in said
+    assert "caption 0" not in said
+    other = tmp_path / "a.txt"
+    other.write_text("x")
+    assert run(["lint", str(other)]) == 2
+    assert "-> give it the suffix .srt or .vtt" in capsys.readouterr().err

@@ -210,7 +210,9 @@ class SourceError(JobError):
         if error.errno in _FEW_DESCRIPTORS:
             hint = "too many files are open: raise LimitNOFILE= of the service, or lower state.workers"
         elif error.errno in _PERMISSION:
-            hint = "let the user that runs the service read it (chmod o+r, or a common group)"
+            hint = (
+                "let the user that runs the service read it (chmod g+r where it is in the file's group, else chmod o+r)"
+            )
         reason = "away" if error.errno in _AWAY else "unreadable"
         return cls(f"the file cannot be read: {error.strerror or error}", hint=hint, reason=reason)
 

@@ -88,7 +88,9 @@ def _finished(
         wanted = [record for record in known if record.state in _ASKED and record.outcome is not None]
         there = [record for record in wanted if is_there(record)]
         if not wanted:
-            problems.append(nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there))
+            problems.append(
+                nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there, away=meant.away)
+            )
         problems += [
             Problem("gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first")
             for record in wanted

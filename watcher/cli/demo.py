@@ -48,6 +48,7 @@ def demo() -> int:
             sys.stdout.write(output.read_text(encoding="utf-8"))
             sys.stdout.flush()
     say("That is all there is to it: drop recordings in, find text and subtitles beside them.")
+    say("With recordings of your own, and this engine for trying out:\n  $ watcher run FOLDER --offline")
     return 0
 
 

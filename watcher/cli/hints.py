@@ -28,15 +28,18 @@ _MEANT = {
 
 
 def nothing_to_do(
-    path: bytes, records: Sequence[Record], *, is_folder: bool, daemon: bool, there: bool = True
+    path: bytes, records: Sequence[Record], *, is_folder: bool, daemon: bool, there: bool = True, away: bool = False
 ) -> Problem:
     """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
 
     `daemon`: one works on the state now, beside which `once` is refused. `there`: there is something at the path.
+    `away`: there is nothing, where a watched folder should be.
     """
     shown = printable(path)
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
+    if state is None and away:
+        return Problem("unknown", f"the folder {shown} is out of reach", "mount it, or create it")
     if state is None and not there:
         return Problem("unknown", f"there is no file {shown}", "check the name")
     if state is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from watcher import reach
 from watcher.cli.options import configured, show
 from watcher.errors import UsageError
-from watcher.lint import Report, read
+from watcher.lint import Offence, Report, read
 from watcher.lint import lint as examine
 from watcher.log import printable
 from watcher.report import Problem, Result
@@ -33,7 +33,7 @@ def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | N
         except OSError as exc:
             problems.append(_unreadable(name, exc))
         except ValueError as exc:
-            raise UsageError(f"{name}: {exc}", hint="lint takes .srt and .vtt") from exc
+            raise UsageError(f"{name}: {exc}", hint="give it the suffix .srt or .vtt if it holds captions") from exc
     problems += [_nothing_in(name) for name, report in reports.items() if not report.captions and not report.ok]
     clean = not problems and all(report.ok for report in reports.values())
     result = Result(
@@ -65,8 +65,13 @@ def _text(name: str, report: Report) -> str:
         if not rule.count:
             continue
         lines.append(f"  {rule.rule}: {rule.count}")
-        lines += [
-            f"    caption {offence.caption} (line {offence.line}): {offence.value:g}, allowed {offence.limit:g}: {offence.text[:48]}"
-            for offence in rule.worst[:_WORST]
-        ]
+        lines += [f"    {_said(rule.rule, offence)}" for offence in rule.worst[:_WORST]]
     return "\n".join(lines)
+
+
+def _said(rule: str, offence: Offence) -> str:
+    """Return where a rule is broken, and how: by which caption, or in which line of the file."""
+    text = offence.text[:48]
+    if not offence.caption:
+        return f"line {offence.line} {'cannot be understood' if rule == 'syntax' else 'and perhaps others'}: {text}"
+    return f"caption {offence.caption} (line {offence.line}): {offence.value:g}, allowed {offence.limit:g}: {text}"

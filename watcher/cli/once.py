@@ -293,11 +293,13 @@ def _passed_over(batch: Batch) -> list[str]:
     """Name what looks like a recording and was not taken, with the remedy of each kind once."""
     if not batch.unwatched:
         return []
-    names = [printable(left.path) for left in batch.unwatched[:_NAMED]]
-    more = len(batch.unwatched) - len(names)
-    lines = ["Not taken, though they look like recordings:", *(f"  {name}" for name in names)]
-    lines += [f"  and {more} more"] if more else []
-    return [*lines, *(f"  -> {UNWATCHED[why]}" for why in dict.fromkeys(left.reason for left in batch.unwatched))]
+    lines = ["Not taken, though they look like recordings:"]
+    for why in dict.fromkeys(left.reason for left in batch.unwatched):
+        alike = [printable(left.path) for left in batch.unwatched if left.reason == why]
+        lines += [f"  {name}" for name in alike[:_NAMED]]
+        lines += [f"  and {len(alike) - _NAMED} more"] if len(alike) > _NAMED else []
+        lines.append(f"  -> {UNWATCHED[why]}")
+    return lines
 
 
 def _rest(batch: Batch) -> list[tuple[int, str]]:

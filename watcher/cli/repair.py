@@ -57,7 +57,7 @@ def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> Problem:
     meant = named(loaded.settings, path)
     daemon = holder(loaded.state_directory) is not None
     known = list(meant.recordings(ledger, loaded.settings))
-    return nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there)
+    return nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there, away=meant.away)
 
 
 def _forget_gone(ledger: Ledger, loaded: Config) -> None:

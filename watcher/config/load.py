@@ -189,7 +189,20 @@ def _parsed(content: bytes, path: Path | None) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         # Also a number of thousands of digits, and brackets in brackets without an end.
         reason = "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
-        raise ConfigError(f"{path} is not valid TOML: {reason}", hint="texts stand in straight quotes") from exc
+        raise ConfigError(f"{path} is not valid TOML: {reason}", hint=_toml_hint(reason)) from exc
+
+
+def _toml_hint(reason: str) -> str:
+    """Return what is probably to be done about a fault that tomllib names; "" where nobody can tell."""
+    return next((hint for words, hint in _TOML_HINTS if any(word in reason for word in words)), "")
+
+
+#: By words of tomllib's sentences.
+_TOML_HINTS: Final = (
+    (("twice", "overwrite"), "each table and each key may stand there once"),
+    (("']'", "Unclosed"), "close the bracket"),
+    (("Invalid value", "Illegal character", "after a statement", '"\'"'), "texts stand in straight quotes"),
+)
 
 
 def _from_texts(name: str, section: Any) -> Any:

@@ -173,7 +173,7 @@ def _folders(config: Config) -> Iterator[Finding]:
             continue
         if not there:
             said = "does not exist; the daemon waits for it" if missing else "is no folder"
-            hint = f"mkdir -p {folder.path}" if missing else "name the folder it lies in"
+            hint = f"mount it, or create it: mkdir -p {folder.path}" if missing else "name the folder it lies in"
             yield Finding("folder", Grade.FAIL, f"{folder.path} {said}", hint)
             continue
         found = folder_for(settings, folder)

@@ -26,6 +26,8 @@ class Named:
     is_folder: bool
     #: Something is there, under the name that was given.
     there: bool
+    #: It is a watched folder, and nothing is there: a disk that is not mounted.
+    away: bool
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[Record]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
@@ -54,7 +56,9 @@ def named(settings: Settings, path: bytes) -> Named:
         is_folder, there = reach.ask(path, partial(_look, path), seconds=reach.PATIENT_SECONDS)
     except reach.SilentError as exc:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
-    return Named(spellings(settings, path), is_folder, there)
+    names = spellings(settings, path)
+    away = not there and any(os.fsencode(folder.path) in names for folder in settings.folders)
+    return Named(names, is_folder, there, away)
 
 
 def _look(path: bytes) -> tuple[bool, bool]:

@@ -486,6 +486,8 @@ def _place(made: Plan, path: str) -> _Places:
         owner, name = _owner(made, path, os.path.dirname)
         parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
         return _Places(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
+    if os.fsencode(path) in {root for root, _ in made.roots}:
+        raise ConfigError(f"the folder {printable(path)} is out of reach", hint="mount it, or create it")
     raise ConfigError(f"there is no file {printable(path)}", hint="check the name")
 
 

@@ -34,7 +34,9 @@ _MOST: Final = 50_000
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
 #: What to do about a file that cannot be read; said of the commonest reason only.
-UNREADABLE_HINT: Final = "let the service's user read the file: chmod o+r, or add the user to the file's group"
+UNREADABLE_HINT: Final = (
+    "let the service's user read the file: chmod g+r where the user is in its group, else chmod o+r"
+)
 _FORBIDDEN: Final = os.strerror(errno.EACCES)
 
 
