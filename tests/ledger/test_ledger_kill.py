@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,7 @@ def work():
             ledger.wait(5)
             continue
         name = os.path.basename(job.path).decode()
+        say("claimed", name)
         if ledger.recall(name, "asked") is None:
             say("pay", name)
             ledger.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
@@ -64,7 +65,7 @@ for thread in threads:
 """
 
 
-WORDS = ("put", "pay", "kept", "entered", "done")
+WORDS = ("put", "claimed", "pay", "kept", "entered", "done")
 WORKERS = 3
 
 
@@ -73,19 +74,32 @@ class Said:
     """What all children said before they died."""
 
     words: dict[str, Counter[str]] = field(default_factory=lambda: {word: Counter() for word in WORDS})
+    #: How often a kill met a job in work.
+    met: Counter[str] = field(default_factory=Counter)
 
-    def add(self, line: bytes) -> None:
-        word, name = line.decode().split()
-        self.words[word][name] += 1
+    def add(self, lines: Iterable[bytes]) -> None:
+        """Add all that one child said."""
+        in_work = set()
+        for line in lines:
+            word, name = line.decode().split()
+            self.words[word][name] += 1
+            if word == "claimed":
+                in_work.add(name)
+            elif word == "done":
+                in_work.discard(name)
+        self.met.update(in_work)
 
 
-def run_and_kill(directory: Path, first: int, ahead: float, seconds: float) -> Iterator[bytes]:
-    """Start a child and kill it `seconds` after its first word; yield the whole lines it said."""
+def run_and_kill(directory: Path, first: int, ahead: float, seconds: float, *, after: bytes) -> Iterator[bytes]:
+    """Start a child and kill it `seconds` after it has first said the word `after`; yield the whole lines it said."""
     arguments = [sys.executable, "-c", CHILD, os.fspath(directory), str(first), str(ahead), str(WORKERS)]
     environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdout is not None
-        yield child.stdout.readline()
+        for line in child.stdout:
+            yield line
+            if line.startswith(after):
+                break
         try:
             # The instant is the point of the test: no condition to wait for.
             child.wait(seconds)
@@ -107,29 +121,37 @@ def check(directory: Path, kills: int) -> None:
     dice = random.Random(kills)
     for number in range(kills):
         # Each child lives an hour after the one before, so that what crashed twice is due.
-        for line in run_and_kill(directory, number * 1_000_000, number * 3600.0, dice.uniform(0.0, 0.15)):
-            said.add(line)
-    ledger = SqliteLedger(directory, clock=lambda: time.time() + (kills + 1) * 3600.0)
+        # Every other one has done something, however slow the machine is.
+        after = b"done" if number % 2 else b"put"
+        said.add(run_and_kill(directory, number * 1_000_000, number * 3600.0, dice.uniform(0.0, 0.15), after=after))
+    ahead = [(kills + 1) * 3600.0]
+    ledger = SqliteLedger(directory, clock=lambda: time.time() + ahead[-1])
     try:
-        quarantined = ledger.counts()[State.FAILED]
         known = {os.path.basename(path).decode(): state for path, _, state in ledger.known(ROOT)}  # noqa: PTH119 - bytes
         not_done = {name for name in said.words["done"] if known.get(name) is not State.DONE}
         not_kept = {name for name in said.words["kept"] if ledger.recall(name, "asked") != f"answer to {name}".encode()}
         not_ours = {name for name in said.words["entered"] if ledger.owner(ROOT + f"/{name}.txt".encode()) is None}
         drain(ledger)
+        # What the last kill met is due a little later.
+        ahead.append(ahead[-1] + 3600.0)
+        drain(ledger)
+        # A job that three kills met in work is set aside, and its answers with it: on a slow machine there may be one.
+        set_aside = {os.path.basename(path).decode() for path, _, state in ledger.known(ROOT) if state is State.FAILED}  # noqa: PTH119 - bytes
         hooks = Counter(call.payload for call in ledger.hooks_due(10_000_000))
         counts = ledger.counts()
     finally:
         ledger.close()
 
-    assert len(said.words["done"]) > kills
+    assert len(said.words["done"]) >= kills // 2
     assert set(said.words["put"]) - set(known) == set()
-    assert (not_done, not_kept, not_ours) == (set(), set(), set())
+    assert (not_done, not_kept - set_aside, not_ours) == (set(), set(), set())
     assert [name for name, times in said.words["done"].items() if times > 1] == []
     assert [name for name, times in said.words["kept"].items() if times > 1] == []
     assert said.words["pay"].total() - len(said.words["pay"]) <= kills * WORKERS
-    assert hooks == Counter(dict.fromkeys(known, 1))
-    assert (quarantined, counts[State.DONE]) == (0, len(known))
+    # Whether all three did, nobody knows: a kill may come before a child has said what it claimed.
+    assert {name for name in set_aside if not said.met[name]} == set()
+    assert hooks == Counter(dict.fromkeys(known.keys() - set_aside, 1))
+    assert counts[State.DONE] == len(known) - len(set_aside)
 
 
 def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
