@@ -160,6 +160,7 @@ def test_what_is_given_cannot_be_changed(folders: Folders) -> None:
         ("x" * 70_000, "it is longer than 64 KiB"),
         ("prompt = " + "[" * 30_000, "it is nested too deeply"),
         (".".join("a" * 30_000) + " = 1", "more than 1000 dots"),
+        ("[" + ".".join("a" * 1_000) + "]\n" + "".join(f"{n} = 1\n" for n in range(6_000)), "more lines and dots"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_said_once_and_does_not_count(
@@ -172,6 +173,13 @@ def test_a_file_that_cannot_be_used_is_said_once_and_does_not_count(
     assert [problem.path for problem in folders.problems] == [os.fsencode(path)]
     assert message in folders.problems[0].message
     assert "\n" not in folders.problems[0].message
+
+
+def test_a_long_prompt_of_many_sentences_may_stand_there(folders: Folders) -> None:
+    folders.write('language = "de"\nprompt = """' + "Names and words. They stand here.\n" * 150 + '"""\n')
+
+    assert folders.transcript()["language"] == "de"
+    assert folders.problems == []
 
 
 def test_everything_that_is_refused_is_named_and_what_may_stand_there_too(folders: Folders) -> None:

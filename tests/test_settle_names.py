@@ -216,6 +216,15 @@ def test_what_is_nested_too_deeply_is_not_entered_by_anyones_wish() -> None:
     assert not names.enters_all(f"{path}/deep" + "/d" * 10_000)
 
 
+def test_nor_is_a_directory_whose_path_no_other_program_can_open() -> None:
+    names = Names()
+    long = "/".join(["d" * 250] * 15)
+
+    assert names.enters_all(long)
+    assert not names.enters(f"{long}/{'d' * 250}")
+    assert not names.enters_all(f"{long}/{'d' * 250}/e")
+
+
 @pytest.mark.parametrize(("name", "glob"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
 @pytest.mark.parametrize("pattern", ["Entwürfe/", "Entwürfe", "Entwürf?/", "**/Entw[ü]rfe/", "ENTWÜRFE/"])
 def test_globs_match_in_any_normalisation(

@@ -28,6 +28,7 @@ from watcher.ledger.protocol import Ledger, Put
 from watcher.overrides import NAME
 from watcher.settle import (
     DEEPEST,
+    LONGEST,
     SHARED_SUFFIXES,
     UNREADABLE_HINT,
     Candidates,
@@ -438,7 +439,8 @@ class Root:
                 folder=self.folder.name,
                 path=os.fsdecode(path),
                 reason="too_deep",
-                hint=f"recordings are looked for in {DEEPEST} levels of folders: move what lies deeper up",
+                hint=f"recordings are looked for in {DEEPEST} levels of folders, and where the path of a folder has at most "
+                f"{LONGEST} characters: move what lies deeper up",
             )
 
     def _unknown(

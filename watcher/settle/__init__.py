@@ -19,6 +19,7 @@ from watcher.settle.lease import Writer, hollow, writer
 from watcher.settle.names import (
     AUDIO_SUFFIXES,
     DEEPEST,
+    LONGEST,
     PRESETS,
     SHARED_SUFFIXES,
     UNWATCHED,
@@ -35,6 +36,7 @@ from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, ga
 __all__ = [
     "AUDIO_SUFFIXES",
     "DEEPEST",
+    "LONGEST",
     "PRESETS",
     "SHARED_SUFFIXES",
     "UNREADABLE_HINT",

@@ -142,6 +142,9 @@ PRESETS: Final = {
 #: Levels of directories that are looked into. Every look walks down from the root, so ten thousand levels would cost
 #: fifty million steps a scan; and beyond 4096 bytes other programs cannot name a path at all (PATH_MAX).
 DEEPEST: Final = 200
+#: Characters of a directory's path below its root. No program opens a path of more than 4,096 bytes (PATH_MAX of Linux), and
+#: each file's path stands in the ledger, in the log and in memory.
+LONGEST: Final = 3800
 
 
 def is_placeholder(name: str) -> bool:
@@ -231,8 +234,8 @@ class Names:
 
 
 def too_deep(relative: str) -> bool:
-    """Say whether a directory is nested so deeply that it is not looked into, whatever its name."""
-    return relative.count("/") >= DEEPEST
+    """Return whether a directory is nested so deeply, or has a path so long, that it is not looked into, whatever its name."""
+    return relative.count("/") >= DEEPEST or len(relative) > LONGEST
 
 
 #: Suffixes that are not those of recordings alone (TypeScript, Qt's translations), and the format of a recording.
