@@ -223,6 +223,17 @@ class TestNamesakes:
         assert outcome is not None
         assert outcome.renamed_from == TALK
 
+    def test_of_many_hard_links_the_oldest_are_namesakes(self, ledger: Ledger) -> None:
+        ledger.put([found(f"link{number}.wav", inode=5) for number in range(30)])
+        for _ in range(30):
+            ledger.done(claimed(ledger), Outcome(content=SOUND))
+        ledger.put([found("one_more.wav", inode=5)])
+        job = replace(claimed(ledger), content=SOUND)
+
+        namesakes = ledger.namesakes(job)
+
+        assert [record.path for record in namesakes] == [ROOT + b"/link%d.wav" % number for number in range(20)]
+
     def test_where_inodes_say_nothing_nobody_is_a_namesake(self, ledger: Ledger) -> None:
         job = done(ledger)
 

@@ -102,10 +102,12 @@ _KNOWN: Final = """
 SELECT path, size, mtime_ns, inode, state FROM sources WHERE path > ? AND path < ? ORDER BY path LIMIT ?
 """
 _LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S608 - our own column names
+#: Somebody may make twenty thousand hard links of one file, and each of them asks for the others.
+MOST_NAMESAKES: Final = 20
 _NAMESAKES: Final = f"""
 SELECT {rows.RECORD} FROM sources
 WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size)
-AND mtime_ns = :mtime_ns AND content = :content AND path <> :path ORDER BY id
+AND mtime_ns = :mtime_ns AND content = :content AND path <> :path ORDER BY id LIMIT {MOST_NAMESAKES}
 """  # noqa: S608 - our own column names
 _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
 # The state stands in the statement, not in a parameter, or no partial index would do. What is ready is read through the

@@ -191,7 +191,10 @@ class Ledger(Protocol):
         """Give the source at `path`, if it is known."""
 
     def namesakes(self, job: Job) -> list[Record]:
-        """Return the sources that are done under other paths and were the same file: its inode, stamp and content."""
+        """Return the sources that are done under other paths and were the same file: its inode, stamp and content.
+
+        Of many hard links the oldest 20.
+        """
 
     # Working.
 
