@@ -26,7 +26,13 @@ KEYS = [
     for section in sections()
     for key in [*keys(section), *(keys("transcript") if section == "folders" else ())]
 ]
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
+#: Words of the library that judges the settings, and of Python: nobody who writes settings knows them.
+FOREIGN = ("Input", "validation", "pydantic", "Traceback", "parse", "instance", "Tuple", "dictionary", "type=", "loc=")
+#: A wrong value stands in its sentence, so none of these words may be one: Hypothesis draws words of the program, too.
+DRAWN = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(
+    lambda text: not any(word in text for word in FOREIGN)
+)
+TEXTS = DRAWN | st.sampled_from(
     [
         *(
             "http://[::1",
@@ -75,8 +81,6 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-#: Words of the library that judges the settings, and of Python: nobody who writes settings knows them.
-FOREIGN = ("Input", "validation", "pydantic", "Traceback", "parse", "instance", "Tuple", "dictionary", "type=", "loc=")
 
 
 def written(value: Any) -> str:
