@@ -41,7 +41,7 @@ def _width(text: str) -> int:
 def _pieces(line: str) -> Iterator[str]:
     """Yield what may stand on different lines: words with the blanks around them; of text in full width, each character.
 
-    A file's name stays whole, and the path before it, blanks and all: whoever copies it wants all of it. The terminal breaks
+    A file's path stays whole, blanks and all, so that a person can copy it. The terminal breaks
     it where it must, and copies it in one piece.
     """
     words = _WORD.findall(line)

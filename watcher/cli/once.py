@@ -189,7 +189,7 @@ def _warned(batch: Batch) -> list[tuple[Job, Outcome]]:
 
 
 def _earlier(batch: Batch) -> str:
-    """Say which of the recordings had been left in the queue by earlier calls."""
+    """Return a sentence that names the recordings left in the queue by earlier calls."""
     strangers = set(batch.earlier)
     failed = sum(path in strangers for path, _ in batch.failed)
     which = f"{len(batch.earlier)} of them ({failed} failed)" if failed else f"{len(batch.earlier)} of them"

@@ -89,7 +89,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
         held = daemons.trouble if stored is None else stored.message
         if not daemons.told:
             if stored is not None and stored.reason == OWN_LIMIT:
-                # It is looked at anew by whoever starts next, and nothing else ends it.
+                # The next start looks at it again; nothing else ends it.
                 allow_again(ledger, endpoint.name)
             else:
                 ask_resume(ledger, endpoint.name, fleet)

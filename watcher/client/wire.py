@@ -247,7 +247,7 @@ class _Flight:
 
     @contextlib.contextmanager
     def head(self) -> Iterator[None]:
-        """Let no more than `HEAD_BYTES` come inside the block."""
+        """Accept at most `HEAD_BYTES` inside the block."""
         self._left_of_head = HEAD_BYTES
         try:
             yield

@@ -118,7 +118,7 @@ def _settings(config: Config) -> Iterator[Finding]:
 
 
 def _hooks(config: Config) -> Iterator[Finding]:
-    """Say which programs of hooks cannot be run."""
+    """Yield a finding for each hook whose program cannot be run."""
     hooks = config.settings.hooks
     for kind, argv in (("on_done", hooks.on_done), ("on_failed", hooks.on_failed), ("on_held", hooks.on_held)):
         if not argv or shutil.which(argv[0]):

@@ -278,7 +278,7 @@ class _Run:
             reach.ask(b"telling", partial(self._house.direct.remember, SERVICE, facts), seconds=_TICK)
 
     def _dropped(self, dropped: tuple[bytes, JobError]) -> None:
-        """Tell of a file that changed, or went, while it was worked on: the next run finds it anew."""
+        """Note a file that changed or disappeared while it was worked on; the next run finds it as it is then."""
         path, error = dropped
         self.batch.left.append(Left(path, error.reason, "while it was worked on", named=path in self._named))
 

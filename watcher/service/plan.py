@@ -91,7 +91,7 @@ class Plan:
 
 
 def check_overrides(settings: Settings, sections: Sections) -> None:
-    """Say whether values of a `.watcher.toml` can be used on top of some settings. Raises ValueError with words."""
+    """Check that values of a `.watcher.toml` can be used on top of some settings. Raises ValueError that says why not."""
     rules = {**asdict(settings.subtitles), **sections["subtitles"]}
     transcript = {**settings.transcript.model_dump(), **sections["transcript"]}
     for name, judge, values in (

@@ -50,7 +50,7 @@ class Heirs:
         return {"silent": SILENT, "grace": self._grace}
 
     def _here(self, source: bytes, payload: bytes) -> bytes:
-        """Give a payload with this host's paths instead of those of the host that wrote it; as it is where it is about no file."""
+        """Return a payload with this host's paths in place of the writing host's; unchanged where it is about no file."""
         if not source:
             return payload
         facts = json.loads(payload.decode("utf-8", "surrogatepass"))
