@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
 from watcher.client.client import deadline
-from watcher.client.form import DOUBTED_SECONDS, REMEMBERED_SECONDS, Notebook
+from watcher.client.form import BELIEVED_SECONDS, REMEMBERED_SECONDS, Notebook
 from watcher.errors import (
     AccountError,
     FileError,
@@ -226,13 +226,23 @@ def test_a_form_that_was_found_out_is_remembered_across_clients(memory: Memory, 
     assert server.formats == [W, "srt", "json", "json", "json"]
 
 
-def test_a_form_that_was_found_out_is_doubted_after_a_month(memory: Memory, clock: Clock, upload: Upload) -> None:
+def test_a_poorer_form_that_was_found_out_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
     with talking(refusing(V, reply=NO_GRANULARITIES), memory, clock=clock) as (client, server):
         client.ask(upload, Request())
-        clock.now += REMEMBERED_SECONDS + 1
+        clock.now += BELIEVED_SECONDS + 1
         client.ask(upload, Request())
 
     assert server.formats == [W, V, W, V]
+
+
+def test_the_best_form_is_known_for_a_month(memory: Memory, clock: Clock, upload: Upload) -> None:
+    with talking(sequence(Reply(FULL)), memory, clock=clock) as (client, _):
+        client.ask(upload, Request())
+        clock.now += REMEMBERED_SECONDS - 1
+        later = client.form()
+        clock.now += 2
+
+        assert (later, client.form()) == (W, "")
 
 
 def test_a_remembered_form_that_is_refused_now_leads_on(memory: Memory, upload: Upload) -> None:
@@ -367,6 +377,17 @@ def test_a_station_known_by_its_headers_is_never_asked_for_speakers(memory: Memo
     assert server.formats == [W, "json"]
 
 
+def test_a_station_by_its_headers_is_none_once_an_answer_comes_without_them(memory: Memory, upload: Upload) -> None:
+    replies = sequence(Reply(BARE, headers=[("X-Oneapi-Request-Id", "1")]), Reply(BARE))
+    with serving(replies) as server:
+        for model in ("whisper-1", "whisper-1", "gpt-4o-transcribe-diarize"):
+            client = Client(Endpoint(server.url, model=model), memory=memory, clock=Clock())
+            client.ask(upload, Request())
+            client.close()
+
+    assert server.formats == [W, W, "diarized_json"]
+
+
 def test_granularities_that_make_a_server_fail_are_left_out_after_the_second_failure(
     memory: Memory, clock: Clock, upload: Upload
 ) -> None:
@@ -377,7 +398,7 @@ def test_granularities_that_make_a_server_fail_are_left_out_after_the_second_fai
         assert isinstance(refusal(client, upload), PassingError)
         assert client.ask(upload, Request()).format == V
         client.ask(upload, Request())
-        clock.now += DOUBTED_SECONDS + 1
+        clock.now += BELIEVED_SECONDS + 1
         client.ask(upload, Request())
 
     assert server.formats == [W, W, V, V, W, V]
@@ -412,6 +433,50 @@ def test_a_field_that_the_server_does_not_know_is_left_out_and_stays_out(
 
     assert [dropped in asked.form for asked in server.asked] == [True, False, False]
     assert server.formats == [W, W, W]
+
+
+#: Refusals that were believed for a month, what the user had set, and the warnings of the results made without it.
+LESSONS = [
+    (error("unknown parameter: language"), Request(language="de"), "language_refused"),
+    (error("unknown parameter: temperature"), Request(temperature=0.3), "temperature_refused"),
+    (error("unknown parameter: prompt"), Request(prompt="Müller"), "prompt_refused"),
+    (
+        error("prompt length must be 10 characters or fewer"),
+        Request(prompt="Müller, Meier und Schulze"),
+        "prompt_shortened",
+    ),
+]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=[code for _, _, code in LESSONS])
+def test_what_one_refusal_teaches_lasts_a_day_and_every_result_says_what_it_lacks(
+    memory: Memory, clock: Clock, upload: Upload, lesson: tuple[dict[str, Any], Request, str]
+) -> None:
+    body, request, code = lesson
+    with talking(sequence(Reply(body, status=400), Reply(FULL)), memory, clock=clock) as (client, server):
+        answers = [client.ask(upload, request), client.ask(upload, request), client.ask(upload, Request())]
+        clock.now += BELIEVED_SECONDS + 1
+        answers.append(client.ask(upload, request))
+
+    assert [[warning.code for warning in answer.warnings] for answer in answers] == [[code], [code], [], []]
+    first, *_, last = (asked.form for asked in server.asked)
+    assert first == last
+
+
+def test_a_conversation_across_the_end_of_a_lesson_does_not_prolong_it(
+    memory: Memory, clock: Clock, upload: Upload
+) -> None:
+    def script(asked: Asked) -> Reply:
+        if "temperature" in asked.form:
+            return Reply(error("unknown parameter: temperature"), status=400)
+        clock.now += BELIEVED_SECONDS / 3
+        return Reply(FULL)
+
+    with talking(script, memory, clock=clock) as (client, server):
+        for _ in range(5):
+            client.ask(upload, Request(temperature=0.3))
+
+    assert ["temperature" in asked.form for asked in server.asked] == [True, False, False, False, False, True, False]
 
 
 def knowing(*languages: str, refusal: Callable[[str], Reply]) -> Script:
@@ -943,7 +1008,7 @@ def test_a_named_limit_that_no_piece_can_keep_is_an_inference_like_others(
     with talking(sequence(named), memory, clock=clock) as (client, _):
         refusal(client, big(upload))
         limits = [client.limits().max_bytes]
-        clock.now += DOUBTED_SECONDS + 1
+        clock.now += BELIEVED_SECONDS + 1
         limits.append(client.limits().max_bytes)
 
     assert limits == [5 * 1024 * 1024, 24 * 1024 * 1024]
@@ -952,7 +1017,7 @@ def test_a_named_limit_that_no_piece_can_keep_is_an_inference_like_others(
 def test_a_learned_limit_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
     with talking(sequence(TOO_LARGE), memory, clock=clock) as (client, _):
         refusal(client, big(upload))
-        clock.now += DOUBTED_SECONDS + 1
+        clock.now += BELIEVED_SECONDS + 1
 
     assert client.limits().max_bytes == 24 * 1024 * 1024
 
@@ -1026,7 +1091,7 @@ def test_half_of_a_refused_length_is_believed_for_a_day_and_only_where_it_is_use
     with talking(sequence(too_long), memory, clock=clock) as (client, _):
         refusal(client, Upload(upload.descriptor, upload.size, seconds, upload.name, upload.mime))
         limits = [client.limits().max_seconds]
-        clock.now += DOUBTED_SECONDS + 1
+        clock.now += BELIEVED_SECONDS + 1
         limits.append(client.limits().max_seconds)
 
     assert limits == [at_first, None]
@@ -1045,7 +1110,7 @@ def named(upload: Upload, name: str, size: int = 1000) -> Upload:
     return Upload(upload.descriptor, size, upload.seconds, name, f"audio/{name.rpartition('.')[2]}")
 
 
-def test_the_format_that_a_refusal_names_is_known_of_the_server_after_a_restart_and_for_a_month(
+def test_the_format_that_a_refusal_names_is_known_of_the_server_after_a_restart_and_for_a_day(
     memory: Memory, clock: Clock, upload: Upload
 ) -> None:
     with talking(wav_only, memory, clock=clock) as (client, server):
@@ -1053,7 +1118,7 @@ def test_the_format_that_a_refusal_names_is_known_of_the_server_after_a_restart_
         restarted = Client(client.endpoint, memory=memory, clock=clock)
         refused = restarted.limits().refused
         restarted.ask(named(upload, "audio.wav"), Request())
-        clock.now += REMEMBERED_SECONDS + 1
+        clock.now += BELIEVED_SECONDS + 1
         later = restarted.limits().refused
         restarted.close()
 

@@ -4,8 +4,8 @@ import pytest
 from memory import Memory
 
 from watcher.client.form import (
+    BELIEVED_SECONDS,
     DIARIZED,
-    DOUBTED_SECONDS,
     JSON,
     REMEMBERED_SECONDS,
     SEGMENTS,
@@ -102,14 +102,14 @@ def test_what_is_learned_is_told_apart_by_endpoint_model_and_task() -> None:
     assert [Notebook(e, m, memory, clock=lambda: 0.0).habits(task).form for e, m, task in others] == ["", "", ""]
 
 
-def test_what_is_learned_is_forgotten_after_a_month_and_a_doubt_after_a_day() -> None:
+def test_the_best_form_is_known_for_a_month_and_a_limit_for_a_day() -> None:
     clock = Clock()
     notebook = Notebook("h", "m", Memory(clock), clock=clock)
-    notebook.learn_habits("transcribe", Habits("json"))
-    notebook.learn_server(max_bytes=1000, inferred=True)
+    notebook.learn_habits("transcribe", Habits("verbose_json"), best=True)
+    notebook.learn_server(max_bytes=1000)
 
-    clock.now += DOUBTED_SECONDS
-    assert (notebook.habits("transcribe").form, notebook.server().max_bytes) == ("json", 0)
+    clock.now += BELIEVED_SECONDS
+    assert (notebook.habits("transcribe").form, notebook.server().max_bytes) == ("verbose_json", 0)
 
     clock.now += REMEMBERED_SECONDS
     assert notebook.habits("transcribe").form == ""
@@ -148,26 +148,39 @@ def test_a_doubt_dies_after_its_day_whatever_is_learned_after_it() -> None:
     clock = Clock()
     notebook = Notebook("h", "m", Memory(clock), clock=clock)
 
-    notebook.learn_server(max_bytes=1000, inferred=True)
+    notebook.learn_server(max_bytes=1000)
     clock.now += 60
     notebook.learn_server(station=True)
-    clock.now += DOUBTED_SECONDS
+    clock.now += BELIEVED_SECONDS
 
     assert notebook.server() == Server(station=True)
 
 
-def test_a_certain_fact_lives_for_its_month_whatever_is_doubted_after_it() -> None:
+def test_what_the_headers_say_lives_for_its_month_whatever_is_learned_after_it() -> None:
     clock = Clock()
     memory = Memory(clock)
     notebook = Notebook("h", "m", memory, clock=clock)
 
-    notebook.learn_server(station=True, whisper_cpp=True, max_seconds=1390.0)
-    notebook.learn_server(max_seconds=300.0, inferred=True)
+    notebook.learn_server(station=True, whisper_cpp=True)
+    notebook.learn_server(max_seconds=300.0)
     assert notebook.server().max_seconds == 300.0
 
     clock.now += days(29)
     for known in (notebook, Notebook("h", "m", memory, clock=clock)):
-        assert known.server() == Server(station=True, whisper_cpp=True, max_seconds=1390.0)
+        assert known.server() == Server(station=True, whisper_cpp=True)
+
+
+def test_a_station_by_the_words_of_a_refusal_is_one_for_a_day() -> None:
+    clock = Clock()
+    notebook = Notebook("h", "m", Memory(clock), clock=clock)
+
+    notebook.learn_server(marked=True)
+    notebook.doubt_server(station=True)
+    known = [notebook.server().station]
+    clock.now += BELIEVED_SECONDS
+    known.append(notebook.server().station)
+
+    assert known == [True, False]
 
 
 def test_the_facts_about_a_model_have_an_expiry_each() -> None:
@@ -175,10 +188,10 @@ def test_the_facts_about_a_model_have_an_expiry_each() -> None:
     memory = Memory(clock)
     notebook = Notebook("h", "m", memory, clock=clock)
 
-    notebook.learn_habits("transcribe", Habits("verbose_json", frozenset({"temperature"}), 500), inferred=True)
-    clock.now += days(20)
+    notebook.learn_habits("transcribe", Habits("verbose_json", frozenset({"temperature"}), 500))
+    clock.now += days(0.6)
     notebook.learn_habits("transcribe", Habits("json", frozenset({"temperature", "language"}), 500))
-    clock.now += days(15)
+    clock.now += days(0.6)
 
     for known in (notebook, Notebook("h", "m", memory, clock=clock)):
         assert known.habits("transcribe") == Habits("json", frozenset({"language"}))

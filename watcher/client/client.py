@@ -146,15 +146,16 @@ class Client:
         """
         self._check(upload)
         known = tuple(voices) if self.takes_voices(request.task) else ()
-        talk = replace(self._opening(request), voices=known, suspect=suspect, thorough=thorough)
+        opening = replace(self._opening(request), voices=known, suspect=suspect, thorough=thorough)
+        talk = opening
         for calls in range(1, _MOST_CALLS + 1):
             reply = self._post(talk, upload, request, announce)
             found = self._understood(reply, talk, upload, request)
             if isinstance(found, Transcript):
                 again = self._second_thought(talk, request)
                 if again is None:
-                    self._learn_success(talk, upload, request, found)
-                    warnings = _left_out(talk, request)
+                    self._learn_success(talk, opening, upload, request, found)
+                    warnings = _left_out(talk, request, self.endpoint.model)
                     return Answer(reply.body, found, talk.form.name, calls, warnings, simplified=talk.exception)
             else:
                 again = (
@@ -179,11 +180,8 @@ class Client:
         return Limits(min(seconds, default=None), min(sizes), server.refused)
 
     def learn_refused(self, formats: Collection[str]) -> None:
-        """Note that the server refused these formats of a sound that it took in another; in which others pass is not noted.
-
-        It is an inference, so it is doubted after a day.
-        """
-        self._notebook.learn_server(refused=set(formats) - self._taken, inferred=True)
+        """Note that the server refused these formats of a sound that it took in another; in which others pass is not noted."""
+        self._notebook.learn_server(refused=set(formats) - self._taken)
 
     def form(self, task: str = "transcribe") -> str:
         """Name the form this server is known to honour, like ``verbose_json+word+segment``; "" before the first answer."""
@@ -266,8 +264,9 @@ class Client:
         elapsed = self._monotonic() - began
         _log.debug("api.response", status=reply.status, bytes=len(reply.body), elapsed=round(elapsed, 3))
         self._notebook.learn_server(station=is_station(reply), whisper_cpp=_is_whisper_cpp(reply))
-        if reply.status == 200 and "server" in reply.headers and not _is_whisper_cpp(reply):  # noqa: PLR2004 - an answer
-            self._notebook.doubt_server(whisper_cpp=True)
+        if reply.status == 200:  # noqa: PLR2004 - an answer: what comes from a proxy in front may lack the server's headers
+            other = "server" in reply.headers and not _is_whisper_cpp(reply)
+            self._notebook.doubt_server(station=not is_station(reply), whisper_cpp=other)
         if reply.status in _GATEWAY_TIMEOUTS and elapsed > _GATEWAY_SECONDS and self._again("timeout", upload):
             self._give_up_on_length(upload, reply.status, elapsed)
         return reply
@@ -277,7 +276,7 @@ class Client:
         if upload.seconds < 2 * _SHORTEST_SECONDS:
             return
         half = upload.seconds / 2
-        self._notebook.learn_server(max_seconds=half, inferred=True)
+        self._notebook.learn_server(max_seconds=half)
         raise RemedyError(
             f"a proxy in front of the server does not wait longer than {elapsed:.0f} s for it (HTTP {status})",
             remedy=Remedy.SPLIT,
@@ -324,7 +323,7 @@ class Client:
         else:
             verdict = judge(refusal_of(reply, now=self._clock()), station=station)
         if verdict.refusal.marked:
-            self._notebook.learn_server(station=True)
+            self._notebook.learn_server(marked=True)
         later = verdict.ruling in {Ruling.PASSING, Ruling.CROWDED}
         (_log.debug if later else _log.info)(
             "api.refused",
@@ -397,7 +396,7 @@ class Client:
             return None
         for rung in below:
             if rung in {VERBOSE, JSON}:
-                return replace(talk, form=rung, inferred=True, exception=talk.exception or talk.proven)
+                return replace(talk, form=rung, exception=talk.exception or talk.proven)
         self._plainest_refused.add(request.task)
         if not (talk.thorough and talk.prompt):
             return None
@@ -409,9 +408,12 @@ class Client:
             key = (request.task, talk.form.name)
             self._doubts[key] = self._doubts.get(key, 0) + 1
             doubted = self._doubts[key] >= _DOUBTS
-        return replace(talk, form=VERBOSE, inferred=True) if doubted else None
+        return replace(talk, form=VERBOSE) if doubted else None
 
-    def _learn_success(self, talk: "_Talk", upload: Upload, request: Request, transcript: Transcript) -> None:
+    def _learn_success(
+        self, talk: "_Talk", opening: "_Talk", upload: Upload, request: Request, transcript: Transcript
+    ) -> None:
+        """Note what this conversation taught: what it began with was taught by an earlier one, and lives no longer for it."""
         with self._lock:
             self._answered += 1
             self._failed.pop(_bytes_of(upload), None)
@@ -421,11 +423,14 @@ class Client:
         self._notebook.doubt_server(refused=_format_of(upload))
         if talk.exception:
             return
-        self._notebook.learn_habits(
-            request.task,
-            Habits(form=talk.form.name, dropped=talk.dropped, prompt=talk.prompt_limit),
-            inferred=talk.inferred,
+        known = talk.proven and talk.form == opening.form
+        habits = Habits(
+            form="" if known else talk.form.name,
+            dropped=talk.dropped - opening.dropped,
+            prompt=None if talk.prompt_limit == opening.prompt_limit else talk.prompt_limit,
         )
+        rungs = ladder(self.endpoint.model, request.task, station=self._notebook.server().station)
+        self._notebook.learn_habits(request.task, habits, best=talk.form == rungs[0])
         if not transcript.segments:
             return
         got = "text" if not transcript.timed else "segments"
@@ -478,12 +483,12 @@ class Client:
                 most = int(verdict.limit) - _FORM_BYTES
                 named = most >= _SMALLEST_BYTES
                 most = max(min(most if named else upload.size // 2, upload.size - 1), _SMALLEST_BYTES)
-                self._notebook.learn_server(max_bytes=most, inferred=not named)
+                self._notebook.learn_server(max_bytes=most)
             case Ruling.SPLIT:
                 named = SHORTEST_LIMIT <= verdict.limit < upload.seconds
                 limit = verdict.limit if named else upload.seconds / 2
                 if named or limit >= _SHORTEST_SECONDS:
-                    self._notebook.learn_server(max_seconds=limit, inferred=not named)
+                    self._notebook.learn_server(max_seconds=limit)
                 verdict = replace(verdict, limit=limit)
             case Ruling.ACCOUNT if request.task == "translate" and verdict.reason == "url" and self.form():
                 return FileError(
@@ -545,8 +550,6 @@ class _Talk:
     proven: bool
     whisper_cpp: bool
     voices: tuple[Voice, ...] = ()
-    #: The form was changed on a suspicion.
-    inferred: bool = False
     #: Fields of which the server does not take this request's value.
     omitted: frozenset[str] = frozenset()
     #: The codes of the language that were not refused yet, the next one first.
@@ -664,20 +667,36 @@ def _shorter_prompt(talk: _Talk, verdict: Verdict) -> _Talk:
     return replace(talk, prompt="", omitted=talk.omitted | {"prompt"})
 
 
-def _left_out(talk: _Talk, request: Request) -> tuple[ResultWarning, ...]:
-    """Return what the user wanted and the server's refusals kept from being asked."""
+def _left_out(talk: _Talk, request: Request, model: str) -> tuple[ResultWarning, ...]:
+    """Return what the user wanted and refusals, this conversation's and earlier ones, kept from being asked."""
     found = []
-    if "language" in talk.omitted and request.language:
-        message = f"The server refused the language {request.language}, so it was left to detect the language itself."
+    left_out = talk.dropped | talk.omitted
+    if request.language and "language" in left_out:
+        refused = (
+            f"refused the language {request.language}" if "language" in talk.omitted else _does_not_know("language")
+        )
+        message = f"The server {refused}, so it was left to detect the language itself."
         hint = "Set language to a code that the server knows, or leave it empty."
         found.append(ResultWarning("language_refused", message, hint))
-    if "temperature" in talk.omitted:
-        message = f"The server refused the temperature {request.temperature:g}, so it was asked without one."
+    if request.temperature and "temperature" in left_out:
+        value = f"refused the temperature {request.temperature:g}"
+        refused = value if "temperature" in talk.omitted else _does_not_know("temperature")
+        message = f"The server {refused}, so it was asked without one."
         found.append(ResultWarning("temperature_refused", message, "Set temperature to what the server takes."))
-    if "prompt" in talk.omitted and request.prompt:
+    wanted = fitted(request.prompt) if takes_prompt(model) else ""
+    if wanted and (not talk.prompt or "prompt" in left_out):
         message = "The server refused the prompt, so it was asked without one."
         found.append(ResultWarning("prompt_refused", message, "Shorten or change the prompt."))
+    elif len(talk.prompt) < len(wanted):
+        message = (
+            f"The server refused the prompt as too long, so only its last {len(talk.prompt)} characters were sent."
+        )
+        found.append(ResultWarning("prompt_shortened", message, "Shorten the prompt."))
     return tuple(found)
+
+
+def _does_not_know(field: str) -> str:
+    return f"says that it does not know the parameter {field}"
 
 
 def _bytes_of(upload: Upload) -> str:

@@ -1,7 +1,7 @@
 """In which form a model is asked, best first, and what was learned about a server: the ladder and its memory.
 
 What a model takes is known for OpenAI's (the spec's table of models and formats; durations by their refusals); all
-else is found out by asking, from verbose_json with words down to json, and remembered for a month.
+else is found out by asking, from verbose_json with words down to json, and remembered: see `Notebook`.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ from typing import Final, Protocol
 
 from watcher.errors import StateError
 
-#: What was learned is found out anew after this; a server may have been updated.
+#: What makes no result poorer is found out anew after this; a server may have been updated.
 REMEMBERED_SECONDS: Final = 30 * 86400.0
-#: What was only inferred (from a 500, from the size of a refused file) is doubted sooner.
-DOUBTED_SECONDS: Final = 86400.0
+#: What makes results poorer, as a single answer may have taught it, is believed for no longer than this.
+BELIEVED_SECONDS: Final = 86400.0
 #: No piece is cut shorter than this: a server that took less at a time would get nothing at all, so such a limit is none.
 SHORTEST_LIMIT: Final = 5.0
 
@@ -134,7 +134,9 @@ class Server:
 class Notebook:
     """What is known about an endpoint, kept in the ledger's memory and, between its changes, at hand.
 
-    Each fact has its own expiry: what was said in plain words lives for a month, what was inferred for a day.
+    Each fact has its own expiry. A limit, a field that is left out or a poorer form lives for a day: one answer teaches it,
+    and that answer may be wrong, or come from somebody in between. The best form lives for a month, and so does what the
+    headers of each answer say: the first answer that says otherwise ends it.
     """
 
     def __init__(self, endpoint: str, model: str, memory: Memory, *, clock: Callable[[], float]) -> None:
@@ -146,14 +148,12 @@ class Notebook:
     def server(self) -> Server:
         """Return what is known of the server."""
         known = self._server.known()
-        # A limit that was named stays known beside a lower one that was inferred for a day.
-        seconds = [_number(known.get(name)) for name in ("max_seconds", "likely_seconds")]
-        sizes = [_number(known.get(name)) for name in ("max_bytes", "likely_bytes")]
+        seconds = _number(known.get("max_seconds"))
         return Server(
-            station=known.get("station") is True,
+            station=known.get("station") is True or known.get("marked") is True,
             whisper_cpp=known.get("whisper_cpp") is True,
-            max_seconds=min((limit for limit in seconds if limit >= SHORTEST_LIMIT), default=0.0),
-            max_bytes=int(min((size for size in sizes if size > 0), default=0.0)),
+            max_seconds=seconds if seconds >= SHORTEST_LIMIT else 0.0,
+            max_bytes=int(max(0.0, _number(known.get("max_bytes")))),
             refused=frozenset(name.removeprefix(_REFUSES) for name in known if name.startswith(_REFUSES)),
         )
 
@@ -161,28 +161,25 @@ class Notebook:
         self,
         *,
         station: bool = False,
+        marked: bool = False,
         whisper_cpp: bool = False,
         max_seconds: float = 0.0,
         max_bytes: int = 0,
         refused: Collection[str] = (),
-        inferred: bool = False,
     ) -> None:
-        """Note what was found out about the server; `inferred`: from the size or length of a refused file, not from words.
+        """Note what was found out about the server; `station`: by its headers, `marked`: by the words of a refusal.
 
         The same again changes nothing, so what is used all the time is found out anew after its time as well.
         """
-        facts: dict[str, object] = {"station": station, "whisper_cpp": whisper_cpp}
-        facts |= {("likely_seconds" if inferred else "max_seconds"): max_seconds}
-        facts |= {("likely_bytes" if inferred else "max_bytes"): max_bytes}
-        facts |= {_REFUSES + name: True for name in refused}
-        self._server.learn(
-            {name: value for name, value in facts.items() if value},
-            seconds=DOUBTED_SECONDS if inferred else REMEMBERED_SECONDS,
-        )
+        headers = {"station": station, "whisper_cpp": whisper_cpp}
+        words: dict[str, object] = {"marked": marked, "max_seconds": max_seconds, "max_bytes": max_bytes}
+        words |= {_REFUSES + name: True for name in refused}
+        for facts, seconds in ((headers, REMEMBERED_SECONDS), (words, BELIEVED_SECONDS)):
+            self._server.learn({name: value for name, value in facts.items() if value}, seconds=seconds)
 
-    def doubt_server(self, *, whisper_cpp: bool = False, refused: str = "") -> None:
-        """Forget what has turned out wrong: that it is whisper.cpp, that it refuses a format."""
-        names = [_REFUSES + refused] * bool(refused) + ["whisper_cpp"] * whisper_cpp
+    def doubt_server(self, *, station: bool = False, whisper_cpp: bool = False, refused: str = "") -> None:
+        """Forget what has turned out wrong: that its headers are a station's, or whisper.cpp's, that it refuses a format."""
+        names = [_REFUSES + refused] * bool(refused) + ["station"] * station + ["whisper_cpp"] * whisper_cpp
         self._server.forget(names)
 
     def habits(self, task: str) -> Habits:
@@ -196,16 +193,16 @@ class Notebook:
             brackets=next((kind for kind in Brackets if kind == known.get("brackets")), None),
         )
 
-    def learn_habits(self, task: str, habits: Habits, *, inferred: bool = False) -> None:
-        """Note what was found out about the model; `inferred`: its form is a suspicion, the rest was said in words."""
+    def learn_habits(self, task: str, habits: Habits, *, best: bool = False) -> None:
+        """Note what was found out about the model; `best`: there is no better form than its."""
         facts: dict[str, object] = {_DROPS + name: True for name in habits.dropped}
         if habits.prompt is not None:
             facts["prompt"] = habits.prompt
         if habits.brackets is not None:
             facts["brackets"] = habits.brackets.value
-        self._habits[task].learn(facts, seconds=REMEMBERED_SECONDS)
+        self._habits[task].learn(facts, seconds=BELIEVED_SECONDS)
         if habits.form:
-            self._habits[task].learn({"form": habits.form}, seconds=DOUBTED_SECONDS if inferred else REMEMBERED_SECONDS)
+            self._habits[task].learn({"form": habits.form}, seconds=REMEMBERED_SECONDS if best else BELIEVED_SECONDS)
 
 
 #: Begin the names of facts of which there may be several.
