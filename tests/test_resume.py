@@ -2,17 +2,24 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_scene import commands
-from daemon import command, watcher
+from daemon import command, daemon, watcher
 from scripted import Asked, Reply, serving
+from sidecar_scene import fingerprint
 from test_service import hearing, recording
 
+from watcher.cli import repair
 from watcher.config import Config, Surroundings, load
+from watcher.errors import AccountError
+from watcher.gate.hold import hold_for
+from watcher.job import Found
 from watcher.service.advice import Advice, Place, place_of
+from watcher.service.plan import endpoint_of
 
 
 def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_outcome_is_told(tmp_path: Path) -> None:
@@ -106,6 +113,38 @@ def test_a_limit_of_the_operators_own_is_told_by_all_commands_where_an_old_hold_
     assert resumed[0] == 0
     assert "resume does not lift this: your own limit is reached" in resumed[1]
     assert "raise api.daily_minutes, or wait for midnight" in resumed[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (4.0, ("the file to try with is due in", "it works: the queue goes on")),
+        (7199.0, ("the next one, in 1 h 59 min, is the try",)),
+    ],
+)
+def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float, told: tuple[str, ...]
+) -> None:
+    """After two crashes a recording is delayed by ten seconds, and it is the one to try with."""
+    monkeypatch.setattr(repair, "_STILL", 0.3)
+    with commands(tmp_path, monkeypatch, capsys) as batch:
+        source = recording(batch.folder / "talk.wav")
+        with batch.ledger() as ledger:
+            ledger.put([Found(os.fsencode(batch.folder), os.fsencode(source), fingerprint(source))])
+            job = ledger.claim("test", lease=30)
+            assert job is not None
+            ledger.release(job, run_at=time.time() + seconds)
+            hold = hold_for(AccountError("wrong key", reason="key"), since=time.time())
+            endpoint = endpoint_of(load(environ=dict(os.environ)).settings).name
+            ledger.remember(f"gate:{endpoint}", hold.record(next_probe=0.0))
+        with daemon(batch.folder, state=batch.state) as running:
+            running.await_event("service.ready")
+
+            code, said = batch.said("resume")
+
+            assert running.stop() == 0
+    assert code == 0
+    assert [part for part in told if part not in said] == []
 
 
 def config(tmp_path: Path, *, environ: dict[str, str] | None = None, key: str = "") -> Config:

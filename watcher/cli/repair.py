@@ -1,5 +1,6 @@
 """`watcher retry` and `watcher resume`: what an operator says to a queue that stands."""
 
+import math
 import os
 import sys
 import time
@@ -23,7 +24,7 @@ from watcher.report import Problem, Result
 from watcher.service.failures import forget_gone, stands
 from watcher.service.named import named
 from watcher.service.plan import endpoint_of, spellings
-from watcher.text import joined
+from watcher.text import hours, joined
 from watcher.tree import is_below
 
 
@@ -106,9 +107,9 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
         # One without an answer is older than this command: it hears the other word, and goes on with its settings.
         if not daemons.heed(request) or fleet is not None:
             ask_resume(ledger, endpoint.name, fleet)
-        outcome = daemons.outcome(request)
+        outcome = daemons.outcome(request, announce=partial(_announce, as_json=as_json))
         trouble, refused = daemons.trouble, daemons.refused
-        hint = daemons.hint
+        hint, due = daemons.hint, daemons.due_in
     problems: list[Problem] = []
     if refused:
         problems.append(_refusal(refused))
@@ -117,11 +118,17 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     result = Result(
         "resume",
         data={"held": True, "outcome": str(outcome), "message": trouble or held, "settings_refused": refused or None},
-        text=_OUTCOMES.get(outcome, ""),
+        text=_IDLE_UNTIL.format(hours(due)) if outcome == _IDLE and due < math.inf else _OUTCOMES.get(outcome, ""),
         errors=tuple(problems),
         exit_code=4 if outcome == ProbeResult.HELD else 3 if refused else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _announce(seconds: float, *, as_json: bool) -> None:
+    """Write for people what `resume` waits for."""
+    if not as_json:
+        write(sys.stderr, f"the file to try with is due in {hours(seconds)}: waiting for it")
 
 
 def _untried(stored: GateState | None, loaded: Config, counts: Mapping[State, int]) -> Result:
@@ -193,13 +200,23 @@ class _Daemons:
         """Wait until all have read their settings for this request; return whether they have."""
         return self._wait(_HEED, lambda: all(_resumed(facts).get("number", 0) >= request for facts in self.told))
 
-    def outcome(self, request: int) -> str:
-        """Wait for what comes of it; return a `ProbeResult`, or "idle" where no file is there to try with."""
+    @property
+    def due_in(self) -> float:
+        """Return the seconds until the next delayed file falls due; infinity where none is delayed."""
+        due = self._ledger.next_due()
+        return math.inf if due is None else max(0.0, due - time.time())
+
+    def outcome(self, request: int, *, announce: Callable[[float], None]) -> str:
+        """Wait for what comes of it; return a `ProbeResult`, or "idle" where no file is there to try with.
+
+        A file that falls due soon is waited for; `announce` hears once within how many seconds.
+        """
         outcomes: list[str] = []
         busy = time.monotonic()
+        is_announced = False
 
         def known() -> bool:
-            nonlocal busy
+            nonlocal busy, is_announced
             outcomes[:] = [
                 str(resumed.get("outcome"))
                 for facts in self.told
@@ -209,6 +226,11 @@ class _Daemons:
             now = time.monotonic()
             if counts[State.READY] + counts[State.RUNNING] or ProbeResult.UNKNOWN not in outcomes:
                 busy = now
+            elif (due := self.due_in) <= _SOON:
+                busy = now
+                if not is_announced:
+                    announce(due)
+                is_announced = True
             elif now - busy > _STILL:
                 outcomes.append(_IDLE)
             return any(outcome in {ProbeResult.OPEN, ProbeResult.HELD, _IDLE} for outcome in outcomes)
@@ -238,6 +260,8 @@ _TRY: Final = 30.0
 _PAUSE: Final = 0.2
 #: Seconds without a file in work after which there is none to try with; a daemon tells of itself every second.
 _STILL: Final = 3.0
+#: A file that falls due within so many seconds is waited for: one that was in work in a crash waits 10 s.
+_SOON: Final = 15.0
 _IDLE: Final = "idle"
 _RELOAD: Final = "correct the settings, then watcher resume again"
 _OUTCOMES: Final = {
@@ -247,6 +271,7 @@ _OUTCOMES: Final = {
     ): "the server is being asked, and has not answered yet: watcher status tells what comes of it",
     _IDLE: "no file is due to try with: the next one is the try",
 }
+_IDLE_UNTIL: Final = "no file is due to try with: the next one, in {}, is the try"
 
 
 def _meant(counts: Mapping[State, int]) -> str:
