@@ -372,6 +372,25 @@ def test_check_names_a_folder_s_own_settings_that_are_not_used(as_json: Json, se
     assert "german" in found["message"]
 
 
+def test_check_names_two_folders_that_are_one_and_a_batch_takes_what_is_in_them_once(
+    as_json: Json, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, link = tmp_path / "in", tmp_path / "elsewhere"
+    folder.mkdir()
+    link.symlink_to(folder)
+    recording(folder / "a.wav")
+    monkeypatch.setenv("WATCHER_FOLDERS", f'[{{path = "{folder}"}}, {{path = "{link}"}}]')
+
+    code, document = as_json("check")
+    batches = [as_json("once")[1]["data"], as_json("once", link)[1]["data"], as_json("once", link / "a.wav")[1]["data"]]
+
+    (found,) = [one for one in document["data"]["findings"] if str(link) in one["message"]]
+    assert (code, found["area"], found["grade"]) == (0, "folder", "warn")
+    assert found["message"].startswith(f"{link} is the same directory as {folder}: ")
+    assert [len(batch["done"]) for batch in batches] == [1, 0, 0]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.srt", "a.txt", "a.wav"]
+
+
 def test_check_finds_a_server_fit_that_takes_wav_alone(
     as_json: Json, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,20 @@ def test_what_is_known_is_not_queued_again(base: Path, ledger: Ledger, folder: F
     assert collect([folder], [], ledger, stop=threading.Event()).queued == ()
 
 
+def test_what_two_folders_share_through_links_is_queued_once(base: Path, ledger: Ledger, tmp_path: Path) -> None:
+    here, deep = tmp_path / "here", tmp_path / "deep"
+    here.symlink_to(base)
+    deep.symlink_to(base / "x")
+    paths = {bare(put(base / "a.wav")), bare(deep / put(base / "x" / "b.wav").name)}
+
+    collected = collect(
+        [Folder("a", str(base)), Folder("b", str(here)), Folder("c", str(deep))], [], ledger, stop=threading.Event()
+    )
+
+    assert set(collected.queued) == paths
+    assert len(collected.queued) == 2
+
+
 def test_the_first_start_of_the_daemon_is_still_to_come(base: Path, ledger: Ledger) -> None:
     """`backlog = false` speaks of the daemon: once takes what is there, and does not count as its first start."""
     path = put(base / "a.wav")

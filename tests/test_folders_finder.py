@@ -179,7 +179,10 @@ def test_two_folders_that_are_the_same_directory_are_watched_once(base: Path, st
         eventually(lambda: len(scene.finder.states()) == 2)
 
         assert event["folder"] == "b"
-        assert scene.finder.states()[1].how is How.LOST
+        state_of_double = scene.finder.states()[1]
+        assert state_of_double.how is How.LOST
+        [obstacle] = state_of_double.obstacles
+        assert f"the same directory as folder 'a' ({base})" in obstacle.why
         assert len(scene.log.seen("file.queued")) == 1
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tools import attempt
 
+from watcher.folders.doubles import inside
+from watcher.folders.folder import Folder
 from watcher.folders.mounts import Kind, Mounts, parse
 
 TABLE = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -20,6 +22,8 @@ TABLE = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 35 22 0:51 / /mnt/auto rw - autofs systemd-1 rw
 36 35 0:51 / /mnt/auto/there rw - autofs systemd-1 rw
 37 36 8:17 / /mnt/auto/there rw - ext4 /dev/sdb1 rw
+38 22 254:0 /srv/rec /mnt/rec rw - ext4 /dev/vda rw
+39 22 8:17 /videos/new /mnt/new rw - fuseblk /dev/sdb1 rw
 nonsense
 1 2 3
 """
@@ -57,6 +61,39 @@ def test_the_nearest_mount_above_a_path_decides(
     mount = mounts.of(path)
 
     assert (mount.filesystem, mount.kind, mount.stable_inodes) == (filesystem, kind, inodes)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (b"/srv/rec", b"/mnt/rec", True),
+        (b"/srv/rec/a/b", b"/mnt/rec/a/b", True),
+        (b"/srv/rec2", b"/mnt/rec2", False),
+        (b"/mnt/usb/videos/new", b"/mnt/new", True),
+        (b"/videos/new", b"/mnt/new", False),
+        (b"/", b"/dev", False),
+    ],
+)
+def test_a_directory_that_is_bind_mounted_is_known_for_the_same_one(
+    mounts: Mounts, one: bytes, other: bytes, *, same: bool
+) -> None:
+    assert (mounts.spot(one) == mounts.spot(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("/srv", {b"/srv/rec", b"/srv/rec/deep"}),
+        ("/mnt/rec", {b"/mnt/rec/deep"}),
+        ("/mnt/usb", {b"/mnt/usb/videos/new"}),
+    ],
+)
+def test_what_lies_in_a_folder_is_left_to_the_other_one_that_is_there_by_a_bind_mount(
+    mounts: Mounts, path: str, own: set[bytes]
+) -> None:
+    places = {bare: Folder("other", bare.decode()) for bare in (b"/mnt/rec", b"/srv/rec/deep", b"/mnt/new")}
+
+    assert inside(path.encode(), Folder("mine", path), places, mounts) == own
 
 
 def test_every_mount_point_is_known(mounts: Mounts) -> None:

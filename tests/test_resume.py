@@ -123,7 +123,11 @@ def test_a_limit_of_the_operators_own_is_told_by_all_commands_where_an_old_hold_
     ],
 )
 def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_one_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float, told: tuple[str, ...]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seconds: float,
+    told: tuple[str, ...],
 ) -> None:
     """After two crashes a recording is delayed by ten seconds, and it is the one to try with."""
     monkeypatch.setattr(repair, "_STILL", 0.3)

@@ -4,6 +4,7 @@ Events are hints to look at a path, scans are the truth, `settle` judges. One de
 """
 
 from watcher.folders.collection import Collected, Left, collect
+from watcher.folders.doubles import DOUBLE_HINT
 from watcher.folders.finder import Finder
 from watcher.folders.folder import Folder
 from watcher.folders.lane import NOTE_SUFFIX
@@ -12,6 +13,7 @@ from watcher.folders.post import FolderState, How
 from watcher.folders.trial import ProbeResult, probe
 
 __all__ = [
+    "DOUBLE_HINT",
     "NOTE_SUFFIX",
     "Collected",
     "Finder",

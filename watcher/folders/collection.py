@@ -11,6 +11,7 @@ from typing import Final
 
 from watcher import reach
 from watcher.folders import notes as notes_of_failures
+from watcher.folders.doubles import distinct, inside, report
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
@@ -151,9 +152,7 @@ class _Collection:
 
     def scan(self, stop: threading.Event) -> None:
         """Look at everything once."""
-        for root in self._all():
-            inside = {other.path for other in self._roots if other is not root and root.owns(other.path)}
-            root.foreign = frozenset(inside)
+        self._part_roots()
         scans = [
             *((root, root.full()) for root in self._roots),
             *((root, root.below(path)) for root, path in self._parts),
@@ -166,6 +165,17 @@ class _Collection:
         for root, path in self._files:
             root.inspect(path, asked=True)
         self._flush()
+
+    def _part_roots(self) -> None:
+        """Give each root what is its own: what lies in a root inside it, also through links, is that one's."""
+        roots = {root.folder: root for root in self._roots}
+        places, doubles = distinct(roots, self._mounts)
+        for folder, other in doubles:
+            report(folder, other)
+            self._roots.remove(roots[folder])
+        for root in self._all():
+            place = self._mounts.locate(root.path)
+            root.foreign = inside(place, root.folder, places, self._mounts)
 
     def settle(self) -> float | None:
         """Look at what is due; give the seconds until the next look that may bring something, None when none will."""

@@ -11,10 +11,12 @@ from typing import Final
 import structlog
 
 from watcher import reach
+from watcher.folders.doubles import DOUBLE_HINT, distinct, inside, report, why_left_out
 from watcher.folders.folder import Folder
 from watcher.folders.lane import TICK, Lane, RemoteLane
 from watcher.folders.mounts import Kind, Mounts
 from watcher.folders.post import FolderState, How
+from watcher.folders.root import Obstacle
 from watcher.folders.watch import Event, Hint
 from watcher.ledger.protocol import Ledger
 from watcher.tree import is_below
@@ -144,21 +146,15 @@ class Finder:
     def _distribute(self, why: str) -> None:
         """Give every folder to its lane, and to the nearest root what lies below it; keep what is unchanged."""
         mounts = self._lane.mounts
-        places: dict[bytes, Folder] = {}
-        doubles: list[FolderState] = []
-        for folder in self._folders:
-            place = mounts.locate(os.fsencode(os.path.abspath(folder.path)))  # noqa: PTH100  keeps symbolic links
-            other = places.setdefault(place, folder)
-            if other is not folder:
-                doubles.append(_double(folder, other))
-        for state in doubles:
-            if state not in self._doubles:
-                _log.warning("folder.degraded", folder=state.name, path=state.path, reason="double", hint=state.why)
-        self._doubles = tuple(doubles)
+        places, doubles = distinct(self._folders, mounts)
+        former, self._doubles = self._doubles, tuple(_double(*pair) for pair in doubles)
+        for state, pair in zip(self._doubles, doubles, strict=True):
+            if state not in former:
+                report(*pair)
         far = {place: folder for place, folder in places.items() if _may_hang(mounts, place, folder, places)}
         near = {place: folder for place, folder in places.items() if place not in far}
-        self._share_near({folder: _inside(place, folder, places) for place, folder in near.items()}, why)
-        self._share_far({folder: _inside(place, folder, places) for place, folder in far.items()})
+        self._share_near({folder: inside(place, folder, places, mounts) for place, folder in near.items()}, why)
+        self._share_far({folder: inside(place, folder, places, mounts) for place, folder in far.items()})
 
     def _share_near(self, wanted: dict[Folder, frozenset[bytes]], why: str) -> None:
         for post in list(self._lane.posts):
@@ -226,15 +222,10 @@ def _may_hang(mounts: Mounts, place: bytes, folder: Folder, places: dict[bytes, 
     )
 
 
-def _inside(place: bytes, folder: Folder, places: dict[bytes, Folder]) -> frozenset[bytes]:
-    """Give the roots of other folders inside this one, as paths below this one's own path."""
-    prefix = place.rstrip(b"/") + b"/"
-    path = os.fsencode(os.path.abspath(folder.path)).rstrip(b"/") + b"/"  # noqa: PTH100  keeps symbolic links
-    return frozenset(path + other[len(prefix) :] for other in places if other.startswith(prefix) and other != place)
-
-
 def _double(folder: Folder, other: Folder) -> FolderState:
-    return _absent(folder, f"the same directory as folder {other.name!r} ({other.path})")
+    """Return the state of a folder that is the same directory as another one: not out of reach, but to be looked after."""
+    obstacle = Obstacle(os.fsencode(folder.path), why_left_out(other), DOUBLE_HINT)
+    return replace(_absent(folder, why_left_out(other)), obstacles=(obstacle,))
 
 
 def _absent(folder: Folder, why: str) -> FolderState:

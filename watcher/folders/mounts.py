@@ -44,6 +44,9 @@ class Mount:
     point: bytes
     filesystem: str
     source: str = ""
+    #: The device's numbers, and which directory of the file system is shown: the same ones twice are the same directory.
+    device: bytes = b""
+    root: bytes = b"/"
 
     @property
     def kind(self) -> Kind:
@@ -96,6 +99,14 @@ class Mounts:
         while (mount := self._by_point.get(path)) is None and path not in (b"/", b""):
             path = os.path.dirname(path)
         return mount or Mount(b"/", "")
+
+    def spot(self, path: bytes) -> bytes:
+        """Return device and path within it of a real, absolute path: two bind mounts of one directory have the same."""
+        mount = self.of(path)
+        if not mount.device:
+            return path
+        rest = path[len(mount.point.rstrip(b"/")) :]
+        return mount.device + ((mount.root.rstrip(b"/") + rest).rstrip(b"/") or b"/")
 
     def locate(self, path: bytes) -> bytes:
         """Resolve the symbolic links of an absolute path, but touch nothing below a network mount.
@@ -152,7 +163,9 @@ def parse(table: bytes) -> list[Mount]:
         fields = line.split(b" ")
         try:
             dash = fields.index(b"-", 6)
-            mounts.append(Mount(_unescape(fields[4]), fields[dash + 1].decode(), os.fsdecode(fields[dash + 2])))
+            point, root = _unescape(fields[4]), _unescape(fields[3])
+            source = os.fsdecode(fields[dash + 2])
+            mounts.append(Mount(point, fields[dash + 1].decode(), source, device=fields[2], root=root))
         except (ValueError, IndexError, UnicodeDecodeError):
             continue
     return mounts

@@ -156,6 +156,8 @@ def sentence(event: Mapping[str, object]) -> str:
 def in_its_words(event: Mapping[str, object]) -> str:
     """Return what an event says where the words of its name would not tell people what happened; "" elsewhere."""
     match event:
+        case {"event": "folder.degraded", "reason": "double"}:
+            return "a folder is not watched"
         case {"event": "folder.degraded", "reason": "overrides"}:
             return "a folder's own settings are not used"
         case {"event": "api.degraded", "got": "segments"}:

@@ -19,14 +19,14 @@ from watcher.client.survey import survey
 from watcher.config import Config, Settings
 from watcher.errors import ConfigError, JobError, Remedy, RemedyError, StateError, WatcherError
 from watcher.fleet import Host
-from watcher.folders import Folder, How, ProbeResult, probe
+from watcher.folders import DOUBLE_HINT, Folder, How, ProbeResult, probe
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
 from watcher.overrides import Overrides, Problem
 from watcher.report.unit import KEY, Unit
-from watcher.service.plan import OVERRIDABLE, check_overrides, endpoint_of, folder_for, require_key
+from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, endpoint_of, folder_for, require_key
 from watcher.settle import UNWATCHED
 from watcher.text import counted, hours, joined
 
@@ -164,6 +164,7 @@ def _folders(config: Config) -> Iterator[Finding]:
         yield Finding("folder", Grade.WARN, "none is configured", 'name one: [[folders]] path = "/srv/recordings"')
         return
     directories, limit = 0, None
+    doubled = doubles(settings)
     for folder in settings.folders:
         try:
             there, missing = reach.ask(os.fsencode(folder.path), partial(_standing, folder.path))
@@ -175,6 +176,10 @@ def _folders(config: Config) -> Iterator[Finding]:
             said = "does not exist; the daemon waits for it" if missing else "is no folder"
             hint = f"mount it, or create it: mkdir -p {folder.path}" if missing else "name the folder it lies in"
             yield Finding("folder", Grade.FAIL, f"{folder.path} {said}", hint)
+            continue
+        if other := doubled.get(os.fsencode(folder.path)):
+            message = f"{folder.path} is the same directory as {printable(other)}: that one is watched, this one is not"
+            yield Finding("folder", Grade.WARN, message, DOUBLE_HINT)
             continue
         found = folder_for(settings, folder)
         result = probe(found)

@@ -451,7 +451,13 @@ def summary(report: StatusReport) -> list[str]:
     lines = []
     for folder in report.service.get("folders", ()):
         why = f": {folder['why']}" if folder.get("why") else ""
-        lines.append(f"  watches {folder['path']} ({folder['how']}{why})")
+        is_left_out = folder["how"] == "lost" and why and not folder.get("hint")
+        how = (
+            f"does not watch {folder['path']}{why}"
+            if is_left_out
+            else f"watches {folder['path']} ({folder['how']}{why})"
+        )
+        lines.append(f"  {how}")
         if count := folder.get("passed_over"):
             look, them = ("files look like recordings", "them") if count > 1 else ("file looks like a recording", "it")
             lines.append(f"    {count} {look} and cannot be taken: watcher check names {them}")

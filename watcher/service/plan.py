@@ -1,7 +1,7 @@
 """From settings to what each room takes: the only place where the two vocabularies meet."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from watcher.config.settings import SubtitleRules, keys
 from watcher.config.settings import sections as kinds
 from watcher.cues import Rules
 from watcher.errors import ConfigError
-from watcher.folders import Folder
+from watcher.folders import Folder, Mounts
 from watcher.formats import Text
 from watcher.gate import GateOptions
 from watcher.job import TRIAL_MODEL, Job
@@ -135,6 +135,7 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
         require_key(endpoint)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
     real = _looked_at([root for root, _ in roots])
+    doubles = _doubles(real)
     folders = tuple(folder_for(settings, folder) for folder in settings.folders)
     is_trial = endpoint.model == TRIAL_MODEL
     return Plan(
@@ -148,7 +149,8 @@ def plan(config: Config, *, keyless: bool = False) -> Plan:
             fleet_concurrency=api.fleet_concurrency,
         ),
         folders=folders,
-        roots=_longest_first(roots),
+        # What lies in a directory that has two names is known by the first.
+        roots=tuple(sorted(_longest_first(roots), key=lambda pair: pair[0] in doubles)),
         real_roots=_longest_first([(real[root], folder) for root, folder in roots if root in real]),
     )
 
@@ -163,6 +165,21 @@ def _looked_at(roots: Iterable[bytes]) -> dict[bytes, bytes]:
 
     answers = reach.ask_all({root: partial(look, root) for root in roots})
     return {root: real for root, real in answers.items() if not isinstance(real, reach.SilentError)}
+
+
+def _doubles(real: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return each root that is the same directory as an earlier one, and that one; `real`: real path of each root."""
+    mounts, first = Mounts(), dict[bytes, bytes]()
+    mounts.close()
+    found = {root: first.setdefault(mounts.spot(path), root) for root, path in real.items()}
+    return {root: other for root, other in found.items() if root != other}
+
+
+def doubles(settings: Settings) -> dict[bytes, bytes]:
+    """Return each watched folder that is the same directory as an earlier one, and that one, as far as their mounts answer."""
+    roots = [os.fsencode(folder.path) for folder in settings.folders]
+    real = reach.real_paths(roots)
+    return _doubles({root: real[root] for root in roots if root in real})
 
 
 def spellings(settings: Settings, path: bytes) -> tuple[bytes, ...]:

@@ -1,0 +1,65 @@
+"""Watched folders that are one directory under two names, or lie inside each other: through symbolic links and bind mounts."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import structlog
+
+from watcher.folders.folder import Folder
+from watcher.folders.mounts import Mounts
+from watcher.tree import is_below
+
+_log = structlog.get_logger()
+
+
+def distinct(folders: Iterable[Folder], mounts: Mounts) -> tuple[dict[bytes, Folder], list[tuple[Folder, Folder]]]:
+    """Return the folders by their real path, and those left out, each with the earlier folder that is the same directory."""
+    places: dict[bytes, Folder] = {}
+    spots: dict[bytes, Folder] = {}
+    doubles: list[tuple[Folder, Folder]] = []
+    for folder in folders:
+        place = mounts.locate(os.fsencode(os.path.abspath(folder.path)))  # noqa: PTH100 - keeps symbolic links
+        other = spots.setdefault(mounts.spot(place), folder)
+        if other is folder:
+            places[place] = folder
+        else:
+            doubles.append((folder, other))
+    return places, doubles
+
+
+def inside(place: bytes, folder: Folder, places: Mapping[bytes, Folder], mounts: Mounts) -> frozenset[bytes]:
+    """Return the roots of other folders inside this one, as paths below this one's own path."""
+    path = os.fsencode(os.path.abspath(folder.path)).rstrip(b"/")  # noqa: PTH100 - keeps symbolic links
+    spot = mounts.spot(place)
+    found = set[bytes]()
+    for other in places:
+        there = mounts.spot(other)
+        if is_below(other, place):
+            found.add(path + other[len(place.rstrip(b"/")) :])
+        elif there != spot and is_below(there, spot):
+            rest = there[len(spot.rstrip(b"/")) :]
+            if mounts.spot(place.rstrip(b"/") + rest) == there:
+                found.add(path + rest)
+    return frozenset(found)
+
+
+def why_left_out(other: Folder) -> str:
+    """Return why a folder is not watched that is the same directory as another one."""
+    return f"the same directory as folder {other.name!r} ({other.path}), which is watched"
+
+
+#: What a person does about such a folder.
+DOUBLE_HINT: Final = "take one of the two out of the settings"
+
+
+def report(folder: Folder, other: Folder) -> None:
+    """Log that a folder is left out."""
+    _log.warning(
+        "folder.degraded",
+        folder=folder.name,
+        path=folder.path,
+        reason="double",
+        message=why_left_out(other),
+        hint=DOUBLE_HINT,
+    )
