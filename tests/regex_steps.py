@@ -7,6 +7,7 @@ element at one place is a step. The engine saves some of these by looking ahead 
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from re import _constants, _parser  # type: ignore[attr-defined] # the only way to read a pattern as the engine does
 from typing import Any
@@ -22,19 +23,20 @@ class TooManyError(Exception):
 
 def steps(pattern: "re.Pattern[Any]", text: str, *, anchored: bool, most: int = 1 << 40) -> int:
     """Return the steps of `finditer`, or if `anchored` of `match`, over the whole text. Raises TooManyError."""
-    return _Engine(pattern, text, most).run(anchored=anchored)
+    return _engine(pattern).run(text, anchored=anchored, most=most)
 
 
 class _Engine:
-    def __init__(self, pattern: "re.Pattern[Any]", text: str, most: int) -> None:
-        self.text = text
-        self.most = most
+    def __init__(self, pattern: "re.Pattern[Any]") -> None:
+        self.text = ""
+        self.most = 0
         self.taken = 0
         self.groups: dict[int, tuple[int, int]] = {}
         self.flags = pattern.flags
         self.start = self._sequence(list(_parsed(pattern)))
 
-    def run(self, *, anchored: bool) -> int:
+    def run(self, text: str, *, anchored: bool, most: int) -> int:
+        self.text, self.most, self.taken = text, most, 0
         place = 0
         while place <= len(self.text):
             ends: list[int] = []
@@ -185,17 +187,20 @@ class _Engine:
         return match
 
     def _at(self, where: Any) -> _Matcher:
-        c, text = _constants, self.text
+        c = _constants
 
         def word(place: int) -> bool:
-            return 0 <= place < len(text) and (text[place].isalnum() or text[place] == "_")
+            return 0 <= place < len(self.text) and (self.text[place].isalnum() or self.text[place] == "_")
+
+        def at_line_end(place: int) -> bool:
+            return self.text[place:] == "\n" or (lines and self.text[place] == "\n")
 
         lines = bool(self.flags & re.MULTILINE)
         tests: dict[Any, Callable[[int], bool]] = {
-            c.AT_BEGINNING: lambda place: place == 0 or (lines and text[place - 1] == "\n"),
+            c.AT_BEGINNING: lambda place: place == 0 or (lines and self.text[place - 1] == "\n"),
             c.AT_BEGINNING_STRING: lambda place: place == 0,
-            c.AT_END: lambda place: place == len(text) or text[place:] == "\n" or (lines and text[place] == "\n"),
-            c.AT_END_STRING: lambda place: place == len(text),
+            c.AT_END: lambda place: place == len(self.text) or at_line_end(place),
+            c.AT_END_STRING: lambda place: place == len(self.text),
             c.AT_BOUNDARY: lambda place: word(place - 1) != word(place),
             c.AT_NON_BOUNDARY: lambda place: word(place - 1) == word(place),
         }
@@ -226,6 +231,12 @@ class _Engine:
             return known[character]
 
         return accepts
+
+
+@cache
+def _engine(pattern: "re.Pattern[Any]") -> _Engine:
+    """Return the matcher of a pattern, which takes longer to make than to use."""
+    return _Engine(pattern)
 
 
 def _noting(ends: list[int]) -> _Rest:

@@ -7,6 +7,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def between(text: str, begin: str, end: str) -> str:
     return text.partition(begin)[2].partition(end)[0].strip()
 
 
+@cache
 def logged_events() -> set[str]:
     """Return the first argument of every call of a logger in the package."""
     return {event for path in (ROOT / "watcher").rglob("*.py") for event in _events(path.read_text())}

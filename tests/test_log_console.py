@@ -164,16 +164,14 @@ def test_what_a_trial_made_is_named_with_its_cost_before_it_is_bought() -> None:
     assert trials() == f"{words}by whisper-1) -> stop now"
 
 
-@pytest.mark.parametrize("name", sorted(logged_events()))
-def test_every_event_is_a_sentence_whatever_it_bears(name: str) -> None:
-    bare = sentence({"event": name, "level": "info"}) if name not in {"gate.held", "gate.paused"} else "as below"
-    full = sentence(
-        {"event": name, "level": "info", "until": "2026-01-02T03:04:05Z", "retry_at": "2026-01-02T03:04:05Z"}
-    )
+def test_every_event_is_a_sentence_whatever_it_bears() -> None:
+    times = {"until": "2026-01-02T03:04:05Z", "retry_at": "2026-01-02T03:04:05Z"}
+    for name in logged_events():
+        full = sentence({"event": name, "level": "info", **times})
 
-    assert bare
-    assert full
-    assert name not in full
+        assert full, name
+        assert name not in full
+        assert name in {"gate.held", "gate.paused"} or sentence({"event": name, "level": "info"}), name
 
 
 def test_what_is_said_shortly_is_an_event_that_is_logged() -> None:

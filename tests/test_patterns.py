@@ -26,16 +26,22 @@ LENGTH = 300
 MOST = 300
 
 
-def modules() -> Iterator[ModuleType]:
-    for found in pkgutil.walk_packages([str(ROOT)], "watcher."):
+#: The packages and modules of the top level.
+NAMES = [found.name for found in pkgutil.iter_modules([str(ROOT)], "watcher.") if found.name != "watcher.__main__"]
+
+
+def modules(name: str = "watcher") -> Iterator[ModuleType]:
+    """Import a module and all below it."""
+    yield (module := importlib.import_module(name))
+    for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."):
         if not found.name.endswith("__main__"):
             yield importlib.import_module(found.name)
 
 
-def patterns() -> Iterator[Any]:
-    """Yield every pattern that stands in a module, and whether it is looked for at one place of a text alone."""
+def patterns(name: str) -> Iterator[tuple[str, "re.Pattern[Any]", bool]]:
+    """Yield every pattern in a package: where it is, and whether it is looked for at one place of a text alone."""
     seen: set[int] = set()
-    for module in modules():
+    for module in modules(name):
         tree = ast.parse(Path(module.__file__ or "").read_text())
         methods: dict[str, set[str]] = {}
         for node in ast.walk(tree):
@@ -47,13 +53,11 @@ def patterns() -> Iterator[Any]:
             anchored = name in ANCHORED or (bool(methods.get(name)) and methods[name] <= {"match", "fullmatch"})
             for index, pattern in enumerate(one for one in found_in(value) if id(one) not in seen):
                 seen.add(id(pattern))
-                yield pytest.param(pattern, anchored, id=f"{module.__name__}.{name}.{index}")
+                yield f"{module.__name__}.{name}.{index}", pattern, anchored
         for node in ast.walk(tree):
             if called := in_place(node):
                 method, source = called
-                yield pytest.param(
-                    re.compile(source), method in {"match", "fullmatch"}, id=f"{module.__name__}.{source[:30]}"
-                )
+                yield f"{module.__name__}.{source}", re.compile(source), method in {"match", "fullmatch"}
 
 
 def found_in(value: Any) -> list["re.Pattern[Any]"]:
@@ -75,9 +79,10 @@ def in_place(node: ast.AST) -> tuple[str, str] | None:
             return None
 
 
-@pytest.mark.parametrize(("pattern", "anchored"), list(patterns()))
-def test_a_pattern_takes_steps_in_proportion_to_the_text(pattern: "re.Pattern[Any]", anchored: bool) -> None:  # noqa: FBT001 - of a table
-    check(pattern, anchored=anchored)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pattern_takes_steps_in_proportion_to_the_text(name: str) -> None:
+    for place, pattern, anchored in patterns(name):
+        check(pattern, anchored=anchored, place=place)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_a_pattern_that_backtracks_is_found(source: str) -> None:
         check(re.compile(source), anchored=False)
 
 
-def check(pattern: "re.Pattern[Any]", *, anchored: bool) -> None:
+def check(pattern: "re.Pattern[Any]", *, anchored: bool, place: str = "") -> None:
     """Hold the steps on a text and on one that is twice as long against each other."""
     sys.setrecursionlimit(50_000)
     for begin, pump, end in regex_steps.attacks(pattern):
@@ -97,4 +102,4 @@ def check(pattern: "re.Pattern[Any]", *, anchored: bool) -> None:
         taken = regex_steps.steps(pattern, once, anchored=anchored, most=MOST * LENGTH)
         if taken > 20 * LENGTH:
             limit = round(2.8 * taken)
-            assert regex_steps.steps(pattern, twice, anchored=anchored, most=limit) <= limit, (begin, pump, end)
+            assert regex_steps.steps(pattern, twice, anchored=anchored, most=limit) <= limit, (place, begin, pump, end)
