@@ -27,21 +27,21 @@ MOST = 300
 
 
 #: The packages and modules of the top level.
-NAMES = [found.name for found in pkgutil.iter_modules([str(ROOT)], "watcher.") if found.name != "watcher.__main__"]
+PACKAGES = [found.name for found in pkgutil.iter_modules([str(ROOT)], "watcher.") if found.name != "watcher.__main__"]
 
 
-def modules(name: str = "watcher") -> Iterator[ModuleType]:
-    """Import a module and all below it."""
-    yield (module := importlib.import_module(name))
-    for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."):
+def modules(package: str = "watcher") -> Iterator[ModuleType]:
+    """Import a package, or a module, and all below it."""
+    yield (module := importlib.import_module(package))
+    for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}."):
         if not found.name.endswith("__main__"):
             yield importlib.import_module(found.name)
 
 
-def patterns(name: str) -> Iterator[tuple[str, "re.Pattern[Any]", bool]]:
+def patterns(package: str) -> Iterator[tuple[str, "re.Pattern[Any]", bool]]:
     """Yield every pattern in a package: where it is, and whether it is looked for at one place of a text alone."""
     seen: set[int] = set()
-    for module in modules(name):
+    for module in modules(package):
         tree = ast.parse(Path(module.__file__ or "").read_text())
         methods: dict[str, set[str]] = {}
         for node in ast.walk(tree):
@@ -79,9 +79,9 @@ def in_place(node: ast.AST) -> tuple[str, str] | None:
             return None
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_pattern_takes_steps_in_proportion_to_the_text(name: str) -> None:
-    for place, pattern, anchored in patterns(name):
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_pattern_takes_steps_in_proportion_to_the_text(package: str) -> None:
+    for place, pattern, anchored in patterns(package):
         check(pattern, anchored=anchored, place=place)
 
 
