@@ -1,7 +1,9 @@
 """Cutting with a real child process: what it hands over, what it may not do, and what becomes of it."""
 
+import base64
 import hashlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 import sounds
 
-from watcher.errors import FileError, JobError, OutputError, PassingError, StoppedError
+from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
 from watcher.media import RATE, Cutting, Limits, MediaOptions, Opening, Piece, clear_spool
 from watcher.media import cutting as room
@@ -392,6 +394,141 @@ def test_a_child_that_speaks_nonsense_or_not_at_all_is_no_harm(  # noqa: PLR0917
             list(running)
 
         assert caught.value.reason == reason
+
+
+def _claiming(*pieces: str) -> Callable[[Cutting, int], list[str]]:
+    """Return a child that writes 1,000 bytes, and says of them what the changes to the description of an honest piece say."""
+    made = '{"v":2,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
+    change = "; ".join(f"piece = {made}; cut = piece['cut']; {change}; say(piece)" for change in pieces)
+    say = "say = lambda piece: line.sendall(json.dumps(piece).encode() + b'\\n')"
+    return _saying(f"import json, os, time; open('0', 'wb').write(b'x' * 1000); {say}; {change}; time.sleep(60)")
+
+
+HONEST = "cut['start'] += 0"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Whatever it is: the child that lies about it does not read it."""
+    path = tmp_path / "talk.wav"
+    path.write_bytes(b"x" * 1_000_000)
+    return path
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "cut['index'] = 1",
+        "cut['end'] = 62 * 16000",
+        "piece['size'] = 999",
+        "piece['file'] = 'missing'",
+        "os.symlink('/etc/hostname', 'link'); piece['file'] = 'link'; piece['size'] = os.stat('link').st_size",
+        "os.mkfifo('pipe'); piece['file'] = 'pipe'; piece['size'] = 0",
+        "piece['size'] = open('0', 'wb').write(b'x' * 200_001)",
+        # As much as the server takes, said to be a tenth of a second.
+        "cut['end'] = 1600; piece['size'] = open('0', 'wb').write(b'x' * 100_000)",
+    ],
+)
+def test_a_piece_that_is_not_what_was_ordered_is_never_sent(
+    lie: str, file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cutting, "_command", _claiming(lie))
+    with cutting(file, spool, max_bytes=200_000, max_seconds=30.0) as running:
+        with pytest.raises(FileError) as caught:
+            next(iter(running))
+
+        assert caught.value.reason == "crashed"
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        # The same stretch once more, far back, beyond the longest recording, and more pieces than there are seconds.
+        (HONEST, HONEST),
+        (HONEST, "cut['index'] = 1; cut['end'] += 10"),
+        (HONEST, "cut['index'] = 1; cut['start'] = 24 * 3600 * 16000; cut['end'] = 24 * 3602 * 16000"),
+        tuple(f"cut['index'] = {index}; cut['start'] = {index}; cut['end'] = {index + 1}" for index in range(5)),
+    ],
+)
+def test_a_child_cannot_have_more_paid_for_than_the_recording_may_last(
+    lies: tuple[str, ...], file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cutting, "_command", _claiming(*lies))
+    with cutting(file, spool, in_flight=lambda: 10) as running:
+        pieces: list[Piece] = []
+        with pytest.raises(FileError) as caught:
+            pieces.extend(running)
+
+        assert caught.value.reason == "crashed"
+
+
+def test_a_child_makes_no_piece_that_was_not_granted(file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = [
+        f"cut['index'] = {index}; cut['end'] += {index * 160000}; cut['start'] += {index * 160000}"
+        for index in range(4)
+    ]
+    monkeypatch.setattr(Cutting, "_command", _claiming(*claims))
+    with cutting(file, spool, in_flight=lambda: 1) as running:
+        pieces = iter(running)
+        held = [next(pieces) for _ in range(3)]
+        with pytest.raises(FileError):
+            held.append(next(pieces))
+
+    assert [piece.cut.index for piece in held] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("claim", ["cut['start'] = 8", "cut['index'] = 1", "cut['end'] = 160001"])
+def test_a_stretch_that_is_wanted_again_is_that_stretch(
+    claim: str, file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cutting, "_command", _claiming(claim))
+    with cutting(file, spool, excerpts=[(0, 160000)]) as running, pytest.raises(FileError):
+        next(iter(running))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "error"),
+    [("output", "spool", PassingError), ("source", "away", SourceError)],
+)
+def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0917 - three cases, three fixtures
+    kind: str, reason: str, error: type[JobError], file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recording was worked on again and again, for ever, at no cost of an attempt."""
+    words = {"v": 2, "is": "failed", "kind": kind, "reason": reason, "message": "No room.", "hint": "", "detail": ""}
+    line = json.dumps(words).encode() + b"\n"
+    monkeypatch.setattr(Cutting, "_command", _saying(f"line.sendall({line!r})"))
+    with cutting(file, spool) as running, pytest.raises(error) as caught:
+        list(running)
+
+    assert caught.value.message == "No room."
+    assert not isinstance(caught.value, SourceError) or not caught.value.free
+
+
+@pytest.mark.parametrize(("seconds", "levels"), [(5.0, 50), (25 * 3600.0, 100), (10.0, 1000)])
+def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
+    seconds: float, levels: int, file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loudness = base64.b64encode(b"x" * levels).decode()
+    ended = {"v": 2, "is": "ended", "seconds": seconds, "loudness": loudness}
+    ended |= {"content": "0" * 64, "warnings": [], "stream": ""}
+    monkeypatch.setattr(Cutting, "_command", _claiming(f"{HONEST}; say(piece); piece = {ended}"))
+    with cutting(file, spool) as running, pytest.raises(FileError) as caught:
+        list(running)
+
+    assert caught.value.reason == "crashed"
+
+
+def test_a_child_that_only_says_that_it_lives_is_given_up(
+    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = b'{"v":2,"is":"progress","samples":16000}\n'
+    monkeypatch.setattr(Cutting, "_command", _saying(f"[line.sendall({sign!r}) for _ in range(10**6)]"))
+    looks = itertools.count()
+    # A second passes with each look at the clock: of a minute of sound, and some more for the disk, a few hundred.
+    with cutting(file, spool, clock=lambda: float(next(looks))) as running, pytest.raises(PassingError) as caught:
+        list(running)
+
+    assert caught.value.reason == "stalled"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Recordings, a real server, and the ledger in between: what is asked, what is kept, and who is alive meanwhile."""
 
+import json
 import os
 import shutil
+import sys
 import threading
 import wave
 from base64 import b64decode
@@ -19,6 +21,7 @@ from pipeline_scene import ANSWER, WANTED, Scene, scene
 from scripted import Asked, Reply, Script
 from sounds import decode, encode, speech, speechlike
 
+from watcher import media
 from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError, JobError, PassingError
 from watcher.job import Cut, Job
@@ -251,6 +254,28 @@ def test_a_language_that_the_server_does_not_know_is_said_with_the_result_and_wi
 
     assert [[warning.code for warning in one.content.warnings] for one in heard] == [["language_refused"]] * 3
     assert heard[1].paid_seconds == 0
+
+
+def test_a_decoder_cannot_pass_a_recording_off_as_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept of the other recording was replaced, so that it got this one's text from then on."""
+    victim, hostile = (speechlike(tmp_path / name, 10.0, seed=len(name)) for name in ("victim.wav", "hostile.wav"))
+    with scene(lambda _: ANSWER, tmp_path) as (made, _):
+        before = made.hear(victim).content
+        cut = {"index": 0, "start": 0, "end": 160_000, "digest": "0" * 64}
+        piece = {"v": 2, "is": "made", "overlap": 0, "file": "0", "size": 1000, "cut": cut}
+        ended = {"v": 2, "is": "ended", "seconds": 10.0, "loudness": "", "content": before.digest, "warnings": []}
+        lines = b"".join(json.dumps(line).encode() + b"\n" for line in (piece, {**ended, "stream": ""}))
+
+        def command(_: media.Cutting, line: int) -> list[str]:
+            lie = f"import socket; open('0', 'wb').write(b'x' * 1000); socket.socket(fileno={line}).sendall({lines!r})"
+            return [sys.executable, "-c", lie]
+
+        monkeypatch.setattr(media.Cutting, "_command", command)
+        with pytest.raises(FileError) as caught:
+            made.hear(hostile)
+
+        assert caught.value.reason == "crashed"
+        assert made.ledger.content(digest=before.digest) == before
 
 
 def test_the_setting_wav_sends_wav_from_the_start(tmp_path: Path) -> None:

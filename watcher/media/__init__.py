@@ -6,7 +6,7 @@ from watcher.media.piece import CODECS, RATE, Choice, Limits, MediaOptions, Open
 from watcher.media.source import digest, sketch
 
 if TYPE_CHECKING:
-    from watcher.media.cutting import Cutting, clear_spool, measure
+    from watcher.media.cutting import Cutting, clear_spool, measure, nonsense
 
 __all__ = [
     "CODECS",
@@ -21,13 +21,14 @@ __all__ = [
     "clear_spool",
     "digest",
     "measure",
+    "nonsense",
     "sketch",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Load what runs the child where it is used: the settings, and so every command, need no more than the options."""
-    if name in {"Cutting", "clear_spool", "measure"}:
+    if name in {"Cutting", "clear_spool", "measure", "nonsense"}:
         from watcher.media import cutting  # noqa: PLC0415 - see above
 
         return getattr(cutting, name)

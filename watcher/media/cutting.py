@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ import watcher
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
 from watcher.media.confine import FILE_SIZE
-from watcher.media.piece import FORMS, RATE, Choice, Limits, MediaOptions, Opening, Piece, Summary
+from watcher.media.piece import FORMS, OVERLAP, RATE, Choice, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.protocol import (
     MAX_LINE,
     Ended,
@@ -52,6 +53,16 @@ _AHEAD: Final = 2
 _GLANCE: Final = 0.25
 #: Seconds a child that has said its last word gets to go.
 _FAREWELL: Final = 5.0
+#: Seconds that no piece is cut below, whatever the server takes; and how far a cut may lie from where it should.
+_SHORTEST: Final = 5.0
+_SLACK: Final = 2.0
+#: Bytes a second of sound has at most in any codec (16 bits a sample, and a quarter), and those of a header.
+_BYTES_A_SECOND: Final = RATE * 2 * 5 // 4
+_HEADER: Final = 64 << 10
+#: Entries of `Summary.loudness` for a second.
+_LEVELS_A_SECOND: Final = 10
+#: Bytes a second that the slowest disk or share is read with, twice where the decoder jumps about.
+_READ_A_SECOND: Final = 25_000
 _ERRORS: Final[dict[str, type[JobError]]] = {
     error.code: error for error in (FileError, PassingError, SourceError, OutputError)
 }
@@ -76,7 +87,7 @@ def measure(
         descriptor, options, spool=spool, stop=stop, in_flight=lambda: 1, pieces=False, waiting=waiting
     ) as cutting:
         for _ in cutting:
-            raise _nonsense()
+            raise nonsense()
         return cutting.summary
 
 
@@ -144,6 +155,10 @@ class Cutting:
         self._lock = threading.Lock()
         self._granted = 0
         self._existing: dict[int, Path] = {}
+        #: The index and the first sample that may come next, and seconds in which the child worked.
+        self._next_index = 0
+        self._reached = 0
+        self._worked = 0.0
         self._closed = False
         #: What is let go of at the end.
         self._held = contextlib.ExitStack()
@@ -207,7 +222,7 @@ class Cutting:
                     self.heard = progress.samples / RATE
                 case Replanned() as replanned:
                     self.replanned = replanned.index
-                case Ended() as ended:
+                case Ended() as ended if self._is_possible(ended):
                     self.heard = ended.seconds
                     # It has nothing left to do; whatever took it over does nothing more.
                     self._process.kill()
@@ -215,9 +230,9 @@ class Cutting:
                 case Failed() as failed:
                     if failed.detail:
                         _log.debug("media.child", reason=failed.reason, detail=failed.detail)
-                    raise _ERRORS.get(failed.kind, FileError)(failed.message, hint=failed.hint, reason=failed.reason)
+                    raise self._failure(failed)
                 case _:
-                    raise _nonsense()
+                    raise nonsense()
 
     @property
     def summary(self) -> Summary:
@@ -303,18 +318,30 @@ class Cutting:
             except EOFError:
                 raise self._death() from None
             except ProtocolError as exc:
-                raise _nonsense() from exc
-            if message is not None:
-                return message
-            if not self._granted:
+                raise nonsense() from exc
+            now = self._clock()
+            if message is None and not self._granted:
                 # It waits for us.
-                since = self._clock()
-            elif self._clock() - since > self._limits.patience:
+                since = now
+                continue
+            spent = now - since
+            if message is None and spent <= self._limits.patience:
+                continue
+            self._worked += spent
+            # Signs of life without sound are none for ever.
+            if message is None or self._worked > self._longest_work():
                 raise PassingError(
-                    f"Reading the recording did not get on for {self._limits.patience:.0f} s.",
+                    f"Reading the recording did not get on for {min(spent, self._worked):.0f} s.",
                     hint="Check the disk or the network share it lies on.",
                     reason="stalled",
                 )
+            return message
+
+    def _longest_work(self) -> float:
+        """Return the seconds in which the slowest disk and the slowest machine have come as far as the child says it is."""
+        reading = min(os.fstat(self._descriptor).st_size / _READ_A_SECOND, self._limits.seconds)
+        heard = min(self.heard, self._limits.seconds)
+        return self._limits.patience + self._limits.cpu_base + reading + heard
 
     def _check_spool(self) -> None:
         """Raise FileError when the child has written more than pieces for which there is room, and one in the making."""
@@ -328,6 +355,32 @@ class Cutting:
                 hint="It is probably damaged, or made to do harm; export it again.",
                 reason="limits",
             )
+
+    def _failure(self, failed: Failed) -> JobError:
+        """Return the error that the child tells of; what costs no attempt is believed where this process meets it as well."""
+        error = _ERRORS.get(failed.kind, FileError)(failed.message, hint=failed.hint, reason=failed.reason)
+        if isinstance(error, OutputError) and self._has_room():
+            return PassingError(failed.message, hint=failed.hint, reason=failed.reason)
+        if isinstance(error, SourceError) and error.free and self._is_readable():
+            return SourceError(failed.message, hint=failed.hint, reason="unreadable")
+        return error
+
+    def _has_room(self) -> bool:
+        """Return whether the spool takes a piece."""
+        try:
+            with tempfile.TemporaryFile(dir=self._directory) as file:
+                os.posix_fallocate(file.fileno(), 0, self._max_bytes)
+        except OSError:
+            return False
+        return True
+
+    def _is_readable(self) -> bool:
+        """Return whether the end of the recording can be read."""
+        try:
+            os.pread(self._descriptor, 1, max(0, os.fstat(self._descriptor).st_size - 1))
+        except OSError:
+            return False
+        return True
 
     def _death(self) -> JobError:
         """Say what the child died of."""
@@ -368,6 +421,9 @@ class Cutting:
 
     def _piece(self, made: Made) -> Piece:
         path = self._directory / made.file
+        if not self._is_in_turn(made.cut) or not self._is_a_piece(made, path):
+            raise nonsense()
+        self._next_index, self._reached = made.cut.index + 1, made.cut.end
         with self._lock:
             self._granted -= 1
             self._existing[made.cut.index] = path
@@ -376,12 +432,44 @@ class Cutting:
             cut=made.cut,
             path=path,
             size=made.size,
-            seconds=(made.cut.end - made.cut.start) / RATE,
+            seconds=_seconds(made.cut),
             name=name,
             mime=mime,
             overlap=made.overlap,
             on_release=partial(self._release, made.cut.index),
         )
+
+    def _is_in_turn(self, cut: Cut) -> bool:
+        """Return whether this stretch comes next: each piece is paid for, so there are no more than sound and order allow."""
+        if not self._granted:
+            return False
+        if self._excerpts:
+            if not self._next_index <= cut.index < len(self._excerpts):
+                return False
+            start, end = self._excerpts[cut.index]
+            return cut.start == start and cut.end <= end
+        return (
+            self._pieces
+            and cut.index == self._next_index
+            and cut.start >= self._reached - OVERLAP
+            and self._reached < cut.end <= (self._limits.seconds + _SLACK) * RATE
+            and cut.end >= (cut.index - _SLACK) * RATE
+            and (not self._max_seconds or _seconds(cut) <= max(self._max_seconds, _SHORTEST) + _SLACK)
+        )
+
+    def _is_possible(self, ended: Ended) -> bool:
+        """Return whether a recording may have ended there: behind its pieces, and within the limit."""
+        within = self._reached / RATE - _SLACK <= ended.seconds <= self._limits.seconds + _SLACK
+        return within and len(ended.loudness) <= (ended.seconds + _SLACK) * _LEVELS_A_SECOND
+
+    def _is_a_piece(self, made: Made, path: Path) -> bool:
+        """Return whether a file is what is said of it, and no more than the server takes for so much sound."""
+        try:
+            status = path.lstat()
+        except OSError:
+            return False
+        most = min(self._max_bytes, _seconds(made.cut) * _BYTES_A_SECOND + _HEADER)
+        return stat.S_ISREG(status.st_mode) and status.st_size == made.size <= most
 
     def _release(self, index: int) -> None:
         with self._lock:
@@ -432,7 +520,12 @@ def _sizes(directory: Path) -> list[int]:
     return sizes
 
 
-def _nonsense() -> FileError:
+def _seconds(cut: Cut) -> float:
+    return (cut.end - cut.start) / RATE
+
+
+def nonsense() -> FileError:
+    """Return the error for what no decoder of ours says, so that it was taken over."""
     return FileError(
         "The process that decodes the recording went out of its mind.",
         hint="The recording is probably damaged; export it again, for example as WAV or FLAC.",

@@ -425,6 +425,7 @@ class Hearing:
                 requests.give_up(self._beat)
                 raise
             summary = cutting.summary
+        self._check_content(summary.content)
         cuts = requests.cuts()
         parts, doubts = _settled(
             requests.parts(),
@@ -444,6 +445,17 @@ class Hearing:
         self._keep_content(content)
         paid = requests.paid_seconds + self._paid_again
         return _joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
+
+    def _check_content(self, digest: str) -> None:
+        """Raise FileError where the child names the digest of another recording, whose text would be replaced by this one's.
+
+        To hash every file once more would cost as much as to read it; so only those are that seem to be known by another sketch.
+        """
+        known = self._tools.ledger.content(digest=digest)
+        if known is None or known.sketch == self._sketch:
+            return
+        if media.digest(self._descriptor, self._tools.stop, self._beat) != digest:
+            raise media.nonsense()
 
     def _acquainted(self, requests: "_Requests", options: media.MediaOptions) -> list[_Question]:
         """Return the questions about the pieces behind the first one that may be answered already, best first.
