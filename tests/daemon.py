@@ -129,11 +129,14 @@ def command(
 
 
 def watcher(
-    *arguments: str | Path, environ: dict[str, str] | None = None, check: bool = True
+    *arguments: str | Path,
+    environ: dict[str, str] | None = None,
+    check: bool = True,
+    prefix: Sequence[str] = (),
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end; with `check`, its exit code must be 0."""
+    """Run a command to its end; with `check`, its exit code must be 0. `prefix`: see `command`."""
     done = subprocess.run(
-        [sys.executable, "-m", "watcher", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", "watcher", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from daemon import watcher
+from hostile import mortal
 from scripted import Asked, Reply, Script, Server, serving
 from sounds import speechlike
 
@@ -24,6 +25,22 @@ def once(server: Server, folder: Path, state: Path) -> dict[str, Any]:
     )
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def test_a_batch_asks_nothing_about_what_could_not_be_written_and_counts_it_once(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    speechlike(folder / "a.wav", 2.0)
+    folder.chmod(0o555)
+    with serving(lambda _: HEARD) as server:
+        options = ("--set", f"state.dir={tmp_path / 'state'}", "--set", f"api.url={server.url}")
+        ended = watcher("once", folder, "--json", *options, check=False, prefix=mortal())
+    folder.chmod(0o755)
+
+    data = json.loads(ended.stdout)["data"]
+    assert (ended.returncode, server.asked, data["paid_seconds"]) == (1, [], 0)
+    assert [one["reason"] for one in data["failed"]] == ["not_writable"]
+    assert data["queued"] == 0
 
 
 def kinds(asked: list[Asked]) -> list[str]:

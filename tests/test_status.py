@@ -94,6 +94,31 @@ def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
     assert "    its turn comes when a place is free" in lines
 
 
+def test_a_file_that_was_queued_since_the_daemon_told_of_it_is_counted_once(
+    ledger: Ledger, as_json: Json, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.time() - 1
+    put(ledger, "queued.wav")
+    one = {"reason": "settling", "message": "it is quiet", "hint": "", "since": began, "until": began + 2}
+    folder = {"name": "in", "path": "/in", "how": "events", "why": "", "hint": "", "waiting": 2, "passed_over": 0}
+    tells(
+        ledger,
+        folders=[folder],
+        incoming=[{**one, "path": "/in/queued.wav"}, {**one, "path": "/in/still.wav"}],
+    )
+
+    _, data = as_json("status")
+    run(["status"])
+    shown = capsys.readouterr().out
+
+    assert [(one["path"], one["state"]) for one in data["waiting"]] == [
+        ("/in/still.wav", "incoming"),
+        ("/in/queued.wav", "ready"),
+    ]
+    assert data["folders"][0]["waiting"] == 1
+    assert "1 coming in, 1 queued" in shown
+
+
 def test_of_a_long_queue_the_next_are_named_and_the_others_counted(
     ledger: Ledger, as_json: Json, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,7 +68,11 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
 
 
 def _heard(job: Job, descriptor: int, wanted: Wanted, tools: Tools, beat: Beat) -> Heard:
-    """Return what is said in a recording. Raises JobError; of a form that is not decoded here the hint names the way out."""
+    """Return what is said in a recording. Raises JobError; of a form that is not decoded here the hint names the way out.
+
+    Nothing is bought whose outputs could not be placed now.
+    """
+    sidecar.require_writable(job.root, job.path)
     try:
         return Hearing(job, descriptor, wanted, tools, beat).hear()
     except FileError as error:

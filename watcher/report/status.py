@@ -175,6 +175,7 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
     if service.get("pid") != pid:
         # What a process that was killed has told of itself.
         service = {}
+    service = _without_taken(service, ledger)
     endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
     gate = service.get("gate") or _left_gate(ledger, endpoint)
     counts = dict(ledger.counts())
@@ -256,6 +257,31 @@ def _incoming(service: Mapping[str, Any]) -> Iterator[Wait]:
             at=one["since"],
             until=one["until"],
         )
+
+
+def _without_taken(service: Mapping[str, Any], ledger: Ledger) -> Mapping[str, Any]:
+    """Return what a daemon tells of itself, without the recordings that came in and were queued since it told.
+
+    It tells every few seconds, and the ledger has them at once: they would be counted twice.
+    """
+    incoming = _listed(service, "incoming")
+    waiting: list[dict[str, Any]] = []
+    taken: list[str] = []
+    for one in incoming:
+        record = ledger.lookup(os.fsencode(str(one["path"])))
+        if record is not None and record.queued_at >= float(one["since"]):
+            taken.append(str(one["path"]))
+        else:
+            waiting.append(one)
+    if not taken:
+        return service
+    folders = [dict(folder) for folder in service.get("folders", ())]
+    for path in taken:
+        above = [folder for folder in folders if path.startswith(f"{str(folder.get('path')).rstrip('/')}/")]
+        if above:
+            nearest = max(above, key=lambda folder: len(str(folder["path"])))
+            nearest["waiting"] = max(0, int(nearest.get("waiting", 0)) - 1)
+    return {**service, "incoming": waiting, "folders": folders}
 
 
 def _listed(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -160,7 +160,8 @@ def once(
     run.batch.paid_seconds = house.gate.paid_seconds
     run.batch.given_up = house.given_up
     run.count_strangers()
-    run.batch.queued = counts[State.READY] + counts[State.DELAYED]
+    # What was told of as failed, as it cannot be placed, is not told of twice.
+    run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.unplaced
     run.batch.seconds = time.monotonic() - began
     return run.batch
 
@@ -182,6 +183,8 @@ class _Run:
         self._files: frozenset[bytes] = frozenset(named)
         self._idle_since = time.monotonic()
         self._concluded = 0
+        #: Recordings in the queue that are told of as failed: nothing can be written where they lie.
+        self.unplaced = 0
         #: The signals that ended it.
         self._asked: Sequence[signal.Signals] = ()
         #: What `status` shows of this process; what of it was written down last, and when (monotonic).
@@ -377,7 +380,9 @@ class _Run:
         if not running and self._house.setbacks.stuck(_TRIES) >= queued:
             # Nobody is going to free the disk, open the folder, or mend the mount, for a batch.
             if queued:
-                for record in self._house.ledger.records(State.READY, State.DELAYED, limit=_SHOWN):
+                records = self._house.ledger.records(State.READY, State.DELAYED, limit=_SHOWN)
+                self.unplaced = len(records)
+                for record in records:
                     self.batch.failed.append(
                         (record.path, JobError(record.message, hint=record.hint, reason=record.reason))
                     )

@@ -3,6 +3,7 @@
 
 import errno
 import heapq
+import math
 import os
 import stat
 import time
@@ -153,7 +154,7 @@ class Candidates:
                 reason=candidate.reason,
                 message=sentence(candidate.reason, candidate.detail),
                 hint=_hint(candidate.detail),
-                since=round(candidate.seen + offset),
+                since=math.floor(candidate.seen + offset),
                 until=candidate.until,
             )
             for candidate in islice(self._candidates.values(), limit)

@@ -27,6 +27,7 @@ from watcher.sidecar.placement import (
     missing,
     note_temporaries,
     place,
+    require_writable,
 )
 from watcher.sidecar.register import Register, Row
 
@@ -51,6 +52,7 @@ __all__ = [
     "remove_pause_note",
     "remove_settings_note",
     "reporting",
+    "require_writable",
     "resume_move",
     "take_over",
     "target_directory",

@@ -149,6 +149,22 @@ def remove(folder: int, name: bytes) -> None:
             raise
 
 
+def require_writable(folder: int) -> None:
+    """Raise OSError where no file can be made in a folder; makes none with a name."""
+    if os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
+        return
+    # What access(2) says leaves out capabilities, so it is tried.
+    try:
+        os.close(os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=folder))
+    except OSError as exc:
+        if exc.errno in _REFUSED:
+            raise
+
+
+#: errno of a folder that takes no file; every other one means that its file system knows of none without a name.
+_REFUSED: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+
+
 def sync(folder: int) -> None:
     """Make the names in a folder durable; a file system that cannot be asked to has its own ways."""
     try:

@@ -60,6 +60,13 @@ def missing(root: bytes, source: bytes, outputs: Iterable[Output]) -> tuple[Outp
         return tuple(output for output in beside if disk.look(folder, os.path.basename(output.path)) is None)  # noqa: PTH119 - bytes
 
 
+def require_writable(root: bytes, source: bytes) -> None:
+    """Raise what `place` would end with where nothing can be written beside a source: OutputError, GoneError."""
+    parent = os.path.dirname(source)  # noqa: PTH120 - bytes
+    with disk.reporting(parent), tree.directory(root, parent) as folder:
+        disk.require_writable(folder)
+
+
 def place(
     job: Job,
     contents: Mapping[str, bytes],
