@@ -18,8 +18,9 @@ import sounds
 
 from watcher.client import parse
 from watcher.job import Cut
+from watcher.join import join
 from watcher.media import RATE, Cutting, MediaOptions
-from watcher.transcript import Part, Transcript, join
+from watcher.transcript import Part, Transcript
 
 ROOT = Path(__file__).parent.parent
 

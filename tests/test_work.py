@@ -23,11 +23,12 @@ from watcher.cues.pieces import pieces
 from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script, scrub, width
 from watcher.errors import JobError
 from watcher.formats import KINDS, Document, Text, render
+from watcher.join import join
 from watcher.languages import code
 from watcher.log import printable
 from watcher.pipeline import empty, language, voices
 from watcher.text import nfc, nfkc, stream_safe, unescaped
-from watcher.transcript import Part, Segment, Transcript, Word, join
+from watcher.transcript import Part, Segment, Transcript, Word
 
 #: Sound that is long enough for any of the answers here.
 SECONDS = 36_000.0

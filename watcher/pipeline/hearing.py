@@ -27,13 +27,14 @@ from watcher.errors import (
     SourceError,
 )
 from watcher.job import Cut, Job, ResultWarning
+from watcher.join import join, speakers_in_doubt
 from watcher.ledger.protocol import RETRIED, Content, Ledger, unreadable
 from watcher.pipeline import empty, voices
 from watcher.pipeline.language import settle
 from watcher.pipeline.remedies import Form, Remedies
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.tools import Beat, Tools, Wanted
-from watcher.transcript import Part, Transcript, join, speakers_in_doubt
+from watcher.transcript import Part, Transcript
 
 _log = structlog.get_logger()
 _Answer = TypeVar("_Answer")

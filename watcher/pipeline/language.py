@@ -11,8 +11,9 @@ from typing import Final
 
 from watcher.cues.text import is_wide_script
 from watcher.job import ResultWarning
+from watcher.join import main_language
 from watcher.languages import name
-from watcher.transcript import Part, Segment, Transcript, Word, main_language
+from watcher.transcript import Part, Segment, Transcript, Word
 
 #: Letters below which a guess is worth little: about twelve words. A character of Chinese, Japanese or Korean counts as
 #: three letters.

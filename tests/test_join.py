@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from watcher.transcript import Part, Segment, Transcript, Word, join, speakers, speakers_in_doubt
+from watcher.join import join, speaker_names, speakers_in_doubt
+from watcher.transcript import Part, Segment, Transcript, Word
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
@@ -389,7 +390,7 @@ def test_of_many_speakers_at_one_moment_none_is_taken_for_another() -> None:
     ahead = [Segment(f"a{index}", 28, 30, speaker=f"x{index}") for index in range(150)]
     behind = [Segment(f"b{index}", 0, 2, speaker=f"y{index}") for index in range(150)]
 
-    named = speakers([part(0, 30, *ahead), part(28, 60, *behind)])
+    named = speaker_names([part(0, 30, *ahead), part(28, 60, *behind)])
 
     assert [sorted(names.values()) for names in named] == [
         sorted(f"1-x{index}" for index in range(150)),

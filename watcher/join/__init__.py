@@ -1,0 +1,55 @@
+"""One transcript of the parts of a recording, by their true times.
+
+What two overlapping parts both heard is kept once (`seam`), and speakers keep their names (`speakers`).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from watcher.join.placing import clamp_at_border, place_segments
+from watcher.join.seam import timed_seam, untimed_seam
+from watcher.join.speakers import speaker_names, speakers_in_doubt
+from watcher.join.tokens import cut_to
+from watcher.transcript import Part, Transcript
+
+__all__ = ["join", "main_language", "speaker_names", "speakers_in_doubt"]
+
+
+def join(parts: Sequence[Part], *, duration: float) -> Transcript:
+    """Make one transcript of the parts of a recording of `duration` seconds.
+
+    Each part is moved to its true start. Where two parts overlap, what both heard is kept once: they are joined at a
+    word that both have, else at the middle of the overlap; what only one of them has is kept when in doubt, because a
+    doubled word is seen and a missing one is not. Times lie within their part and never go back.
+
+    The language is the one that is spoken longest. For speakers see `speaker_names`. It is `timed` when every part that has text
+    is; an untimed part's segments get the part's start and end.
+    """
+    ordered = sorted(parts, key=lambda part: (part.start, part.end))
+    placed = [
+        place_segments(part, names, duration) for part, names in zip(ordered, speaker_names(ordered), strict=True)
+    ]
+    spoken = [(part, segments) for part, segments in zip(ordered, placed, strict=True) if segments]
+    for (before, ahead), (after, behind) in pairwise(spoken):
+        if before.end > after.start:
+            timed = before.transcript.timed and after.transcript.timed
+            kept, dropped = (timed_seam if timed else untimed_seam)(ahead, behind, after.start, before.end)
+            ahead[:], behind[:] = cut_to(ahead, 0, kept), cut_to(behind, dropped, None)
+        if ahead and behind:
+            clamp_at_border(ahead, behind)
+    return Transcript(
+        segments=tuple(segment for _, segments in spoken for segment in segments),
+        language=main_language(ordered),
+        duration=duration,
+        timed=all(part.transcript.timed for part, _ in spoken),
+    )
+
+
+def main_language(parts: Sequence[Part]) -> str:
+    """Return the language that is spoken longest, of the parts that have one; "" when none has."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        if part.transcript.language and part.transcript.text:
+            seconds[part.transcript.language] += part.spoken
+    return max(seconds, key=lambda language: seconds[language], default="")

@@ -1,0 +1,116 @@
+"""The tokens of a text: its written words, and when each was said."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from watcher.text import nfkc
+from watcher.transcript import Segment
+
+#: A token is a written word; where words are not set apart by blanks (Han, Kana, Thai, Lao, Khmer …), a character.
+_TOKEN: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+    "|[^\\s\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+#: Seconds by which two pieces may time the same word differently: where words are timed, and where only segments are.
+_NEAR: Final = 0.5
+_NEAR_SEGMENTS: Final = 3.0
+#: Words looked at in a stretch that two parts share: far more than can be said in its 2 seconds and what lies around them.
+#: Comparing them takes time with the square of their number.
+MOST_SHARED: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TimedToken:
+    """A written word of a segment, and when it was said."""
+
+    #: Letters and digits alone, folded; "" for mere punctuation.
+    key: str
+    start: float
+    end: float
+    #: Its place in the segment's text: from `first` to before `behind`.
+    first: int
+    behind: int
+    #: The time comes from words, not from the segment's length.
+    exact: bool
+
+    @property
+    def middle(self) -> float:
+        """The moment halfway, in seconds."""
+        return (self.start + self.end) / 2
+
+    @property
+    def doubt(self) -> float:
+        """Seconds by which the time may be wrong."""
+        return _NEAR if self.exact else _NEAR_SEGMENTS
+
+    def beside(self, others: Sequence["TimedToken"]) -> bool:
+        """Return whether one of the others may be said at the same moment."""
+        return any(other.start - self.doubt < self.end and self.start < other.end + self.doubt for other in others)
+
+
+def tokenize(segments: Sequence[Segment]) -> list[TimedToken]:
+    """Return the tokens of all segments, in order."""
+    return [token for segment in segments for token in _segment_tokens(segment)]
+
+
+def _segment_tokens(segment: Segment) -> list[TimedToken]:
+    """Return the segment's tokens, timed by its words, or evenly where it has none."""
+    found = [(match.start(), match.end(), _letters(match.group())) for match in _TOKEN.finditer(segment.text)]
+    letters = max(1, sum(len(key) for _, _, key in found))
+    # For each letter of the words, in order, when its word was said.
+    times = [(word.start, word.end) for word in segment.words for _ in _letters(word.text)]
+    share = (segment.end - segment.start) / letters
+    tokens = []
+    passed = 0
+    for first, behind, key in found:
+        if times:
+            # Words and text mostly have the same letters; where they do not, the place is proportional.
+            start = times[min(passed * len(times) // letters, len(times) - 1)][0]
+            end = times[min((passed + max(len(key) - 1, 0)) * len(times) // letters, len(times) - 1)][1]
+        else:
+            start, end = segment.start + passed * share, segment.start + (passed + len(key)) * share
+        tokens.append(TimedToken(key, start, end, first, behind, exact=bool(times)))
+        passed += len(key)
+    return tokens
+
+
+def cut_to(segments: Sequence[Segment], first: int, behind: int | None) -> list[Segment]:
+    """Return the segments cut to the tokens from `first` to before `behind` (None: to the end)."""
+    result = []
+    passed = 0
+    for segment in segments:
+        tokens = _segment_tokens(segment)
+        low = max(0, first - passed)
+        high = len(tokens) if behind is None else min(len(tokens), behind - passed)
+        passed += len(tokens)
+        if low == 0 and high == len(tokens):
+            result.append(segment)
+        elif low < high:
+            result.append(_cut(segment, tokens, low, high))
+    return result
+
+
+def _cut(segment: Segment, tokens: Sequence[TimedToken], low: int, high: int) -> Segment:
+    """Return the segment with its tokens from `low` to before `high` alone."""
+    letters = max(1, sum(len(token.key) for token in tokens))
+    spoken = max(1, sum(len(_letters(word.text)) for word in segment.words))
+    bounds = [sum(len(token.key) for token in tokens[:count]) * spoken // letters for count in (low, high)]
+    words = []
+    passed = 0
+    for word in segment.words:
+        if bounds[0] <= passed < bounds[1]:
+            words.append(word)
+        passed += len(_letters(word.text))
+    return replace(
+        segment,
+        text=segment.text[tokens[low].first if low else 0 : tokens[high - 1].behind if high < len(tokens) else None],
+        start=tokens[low].start if low else segment.start,
+        end=tokens[high - 1].end if high < len(tokens) else segment.end,
+        words=tuple(words),
+    )
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in nfkc(text).casefold() if sign.isalnum())
