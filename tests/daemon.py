@@ -1,5 +1,6 @@
 """The real daemon as a process: started from the command line, read through its log, ended by signals."""
 
+import io
 import json
 import os
 import queue
@@ -13,7 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+import structlog
+
+from watcher.cli.main import run
+
 PATIENCE = 60.0
+#: What a command that ended said, and its exit code.
+Done = subprocess.CompletedProcess[str]
 
 
 class Daemon:
@@ -129,12 +137,9 @@ def command(
 
 
 def watcher(
-    *arguments: str | Path,
-    environ: dict[str, str] | None = None,
-    check: bool = True,
-    prefix: Sequence[str] = (),
-) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end; with `check`, its exit code must be 0. `prefix`: see `command`."""
+    *arguments: str | Path, environ: dict[str, str] | None = None, check: bool = True, prefix: Sequence[str] = ()
+) -> Done:
+    """Run a command to its end, as a process of its own; with `check`, its exit code must be 0. `prefix`: see `command`."""
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "watcher", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -144,8 +149,34 @@ def watcher(
         timeout=2 * PATIENCE,
         check=False,
     )
-    assert not check or done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
+    return _checked(done.returncode, done.stdout, done.stderr, check=check)
+
+
+def invoke(*arguments: str | Path, environ: dict[str, str] | None = None, check: bool = True) -> Done:
+    """Run a command to its end, in this process and its main thread; with `check`, its exit code must be 0.
+
+    The start of a process and its imports cost several times what most commands cost; see `watcher` for where one is needed.
+    """
+    with pytest.MonkeyPatch.context() as patch, open(os.devnull) as nothing:  # noqa: PTH123 - as a shell does it
+        for name, value in {"WATCHER_CONFIG": os.devnull, **(environ or {})}.items():
+            patch.setenv(name, value)
+        streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", newline="") for _ in range(2)]
+        for name, stream in zip(("stdin", "stdout", "stderr"), (nothing, *streams), strict=True):
+            patch.setattr(sys, name, stream)
+        code = run([*map(str, arguments)])
+        structlog.reset_defaults()
+    return _checked(code, *(_text(stream) for stream in streams), check=check)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    assert isinstance(stream.buffer, io.BytesIO)
+    return stream.buffer.getvalue().decode()
+
+
+def _checked(code: int, stdout: str, stderr: str, *, check: bool) -> Done:
+    assert not check or code == 0, f"exit {code}\n{stdout}\n{stderr}"
+    return Done([], code, stdout, stderr)
 
 
 def eventually(condition: Callable[[], object], *, patience: float = PATIENCE, what: str = "") -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import watcher
+from daemon import invoke
 from tools import attempt, succeeds
 
 #: No proxy of the machine comes between a daemon and a server on loopback, also where no fixture has cleaned up yet.
@@ -89,7 +89,7 @@ class TurnedClock:
 
 def status(state: Path) -> dict[str, Any]:
     """Give what `watcher status --json` says."""
-    done = watcher("status", "--json", "--set", f"state.dir={state}", environ=ENVIRON)
+    done = invoke("status", "--json", "--set", f"state.dir={state}", environ=ENVIRON)
     data: dict[str, Any] = json.loads(done.stdout)["data"]
     return data
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 import srt
 import webvtt
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, eventually, invoke
 from hostile import ENVIRON, mortal, nested, recording, said, status
 from scripted import Asked, Reply, Server, serving
 from servers.fault import Answer, FaultServer, Received, heard, transcript
@@ -153,7 +153,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attack]:
             running.await_events("job.failed", len(PLAYLISTS) + 1)
             running.await_event("file.waiting", path=str(folder / "hard.wav"), reason="unreadable")
             eventually(lambda: len(told(base / "hooked")) == len(recordings) + 1)
-            shown, text = status(base / "state"), watcher("status", "--set", f"state.dir={base / 'state'}").stdout
+            shown, text = status(base / "state"), invoke("status", "--set", f"state.dir={base / 'state'}").stdout
             code = running.stop()
             hooked = told(base / "hooked")
             raw = "\n".join([*map(json.dumps, running.events), *running.talk])

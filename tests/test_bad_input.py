@@ -16,7 +16,7 @@ from typing import Any
 
 import postgres
 import pytest
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, eventually, invoke
 from hostile import (
     ENVIRON,
     MOUNTS,
@@ -148,7 +148,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 running.await_event("job.done", path=printed(place / f"{name}.wav"))
             running.await_event("folder.degraded", path=str(place / "closed"))
         eventually(lambda: len(status(base / "state")["problems"]) >= 4)
-        seen, text = status(base / "state"), watcher("status", "--set", f"state.dir={base / 'state'}").stdout
+        seen, text = status(base / "state"), invoke("status", "--set", f"state.dir={base / 'state'}").stdout
         # A person acts. That a file may be read is no event; that it has another name for a moment is one.
         for place in (folder / when for when in WHEN):
             shutil.copyfile(recording(outside / f"{place.name}-filled.wav"), place / "empty.wav")
@@ -505,7 +505,7 @@ def test_on_a_full_ledger_everything_stands_still_and_nothing_is_lost_or_bought_
             talk = running.talk
         # A ledger that is closed gives the room of its log back.
         fill_up(state / "more")
-        batch = watcher("once", folder, "--set", f"state.dir={state}", "--set", f"api.url={server.url}", check=False)
+        batch = invoke("once", folder, "--set", f"state.dir={state}", "--set", f"api.url={server.url}", check=False)
         (state / "ballast").unlink()
         (state / "more").unlink()
         with start(server, state, folder) as running:
@@ -638,7 +638,7 @@ def test_a_recording_of_any_date_is_transcribed_and_stops_no_other(tmp_path: Pat
                     assert running.stop() == 0
             else:
                 words = ("--set", f"api.url={server.url}", "--set", f"state.dir={state}", "--set", f"state.url={url}")
-                watcher("once", folder, *words, environ=ENVIRON)
+                invoke("once", folder, *words, environ=ENVIRON)
 
         assert len(server.journal) == len(DATES)
         assert {path.stem: path.read_text() for path in folder.glob("*.txt")} == {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import daemon, eventually, watcher
+from daemon import daemon, eventually, invoke
 from scripted import Asked, Reply, Server, serving
 from test_service import hearing, recording, said
 
@@ -296,7 +296,7 @@ def test_resume_lifts_a_hold_of_a_running_daemon(
         monkeypatch.setenv("WATCHER_API__URL", server.url)
         source = recording(folder / "a.wav")
         running.await_event("gate.held")
-        eventually(lambda: "held" in watcher("status", environ={"WATCHER_STATE__DIR": str(state)}).stdout)
+        eventually(lambda: "held" in invoke("status", environ={"WATCHER_STATE__DIR": str(state)}).stdout)
         broken[0] = False
 
         code, document = as_json("resume")

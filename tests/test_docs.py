@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from daemon import watcher
+from daemon import invoke
 from typer.main import get_command
 
 from watcher import __version__
@@ -152,7 +152,7 @@ def test_every_command_is_documented() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself_in_80_columns(name: str) -> None:
-    done = watcher(name, "--help", environ={"COLUMNS": "80"})
+    done = invoke(name, "--help", environ={"COLUMNS": "80"})
 
     assert f"watcher {name}" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from daemon import watcher
+from daemon import invoke
 from fleet import recording
 from hostile import ENVIRON
 from servers.fault import Answer, FaultServer, Received, error, heard
@@ -25,7 +25,7 @@ def test_once_gets_everything_else_done_and_fails_the_files_that_the_server_fail
     bad = [recording(tmp_path / f"a{number}.wav") for number in range(3)]
     good = [recording(tmp_path / f"b{number}.wav") for number in range(9)]
     with FaultServer(Failing(*good)) as server:
-        done = watcher(
+        done = invoke(
             *("once", "--json", "--set", f"api.url={server.url}", "--set", "api.key=sk-test-key"),
             *(
                 "--set",

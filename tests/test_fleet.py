@@ -7,7 +7,7 @@ from pathlib import Path
 
 import postgres
 import pytest
-from daemon import eventually, watcher
+from daemon import eventually, invoke
 from fleet import Share, heard, hearing, host, recording, said
 from postgres import Cluster
 from scripted import Asked, Reply, serving
@@ -39,7 +39,7 @@ def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
         files = [recording(share.folder / f"{number:02}.wav") for number in range(30)]
         eventually(lambda: sum(len(running.seen("job.done")) for running in hosts) == 30)
         settings = ["--set", f"state.url={url}", "--set", f"state.dir={places[0].parents[1] / 'state'}"]
-        status = watcher("status", "--json", *settings)
+        status = invoke("status", "--json", *settings)
         codes = [running.stop() for running in hosts]
 
         asked = Counter(map(heard, server.asked))
@@ -95,6 +95,6 @@ def test_one_host_finds_and_another_one_works(share: Share) -> None:
 
 
 def test_a_host_that_does_nothing_is_refused(tmp_path: Path) -> None:
-    done = watcher("run", "--no-watch", "--no-work", tmp_path, check=False)
+    done = invoke("run", "--no-watch", "--no-work", tmp_path, check=False)
 
     assert done.returncode == 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import postgres
 import pytest
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, eventually, invoke
 from fleet import Share, hearing, host, recording
 from postgres import Cluster
 from scripted import Asked, Reply, Server, serving
@@ -90,7 +90,7 @@ def test_a_wrong_key_stops_all_hosts_and_one_that_is_asked_to_go_on_starts_all(s
         held = [running.await_event("gate.held") for running in hosts]
         refused = crowd.refused
         crowd.refuses.clear()
-        resumed = watcher("resume", *settings(places[0], server, url))
+        resumed = invoke("resume", *settings(places[0], server, url))
         eventually(lambda: transcribed(share, files))
         for running in hosts:
             running.await_event("gate.resumed")
@@ -114,7 +114,7 @@ def test_one_host_scans_and_the_events_of_the_other_count(share: Share) -> None:
             eventually(lambda: any(running.seen("folder.rescanned", reason="start") for running in (scans, listens)))
             recording(share.folder / "talk.wav")
             eventually(lambda: scans.seen("file.queued") or listens.seen("file.queued"))
-            (status,) = [json.loads(watcher("status", "--json", *settings(two, server, url)).stdout)["data"]]
+            (status,) = [json.loads(invoke("status", "--json", *settings(two, server, url)).stdout)["data"]]
             codes = [scans.stop(), listens.stop()]
 
     assert codes == [0, 0]
@@ -158,9 +158,9 @@ def test_every_host_is_shown_with_what_it_does_until_it_ends(share: Share) -> No
             works.await_event("job.started")
             options = settings(one, server, url)
             eventually(lambda: sorted(map(_in_flight, _hosts(options).values())) == [0, 1])
-            shown = json.loads(watcher("status", "--json", *options).stdout)["data"]
-            said = watcher("status", *options).stdout
-            checked = watcher("check", *options, check=False).stdout
+            shown = json.loads(invoke("status", "--json", *options).stdout)["data"]
+            said = invoke("status", *options).stdout
+            checked = invoke("check", *options, check=False).stdout
             waits.set()
             works.await_event("job.done")
             codes = [works.stop(), finds.stop()]
@@ -189,8 +189,8 @@ def test_a_host_that_fell_silent_is_told_of(share: Share) -> None:
         schema = url.rpartition("%3D")[2]
         postgres.cluster().sql(f"UPDATE {schema}.hosts SET seen = seen - 600")  # noqa: S608 - our own name
         (fact,) = _hosts(options).values()
-        said = watcher("status", *options).stdout
-        checked = watcher("check", *options, check=False).stdout
+        said = invoke("status", *options).stdout
+        checked = invoke("check", *options, check=False).stdout
 
     assert not fact["alive"]
     assert "silent for 10 min" in said
@@ -198,7 +198,7 @@ def test_a_host_that_fell_silent_is_told_of(share: Share) -> None:
 
 
 def _hosts(options: list[str]) -> dict[str, dict[str, Any]]:
-    shown = json.loads(watcher("status", "--json", *options).stdout)["data"]["hosts"]
+    shown = json.loads(invoke("status", "--json", *options).stdout)["data"]["hosts"]
     return {fact["name"]: fact for fact in shown}
 
 
@@ -223,7 +223,7 @@ def test_the_status_says_that_the_database_is_away_and_that_it_is_back(share: Sh
                 eventually(lambda: "0 queued" in supervisor.status)
                 cluster.stop()
                 eventually(lambda: "cannot be reached" in supervisor.status)
-                away = watcher("status", *options, check=False)
+                away = invoke("status", *options, check=False)
                 cluster.start()
                 eventually(lambda: "0 queued" in supervisor.status)
                 code = running.stop()

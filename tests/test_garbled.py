@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import watcher
+from daemon import invoke
 from fleet import recording
 from hostile import ENVIRON, status
 from servers.fault import Answer, FaultServer, Received, heard
@@ -18,7 +18,7 @@ def once(server: FaultServer, state: Path, *paths: Path, **settings: object) -> 
     """Run a batch; return its exit code and what it said."""
     given = {"api.url": server.url, "api.key": "sk-test-key", "state.dir": state, "api.attempts": 4, **settings}
     words = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
-    done = watcher("once", "--json", *words, *paths, environ=ENVIRON, check=False)
+    done = invoke("once", "--json", *words, *paths, environ=ENVIRON, check=False)
     document: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, document
 
@@ -41,7 +41,7 @@ def test_a_lone_file_is_asked_for_twice_whatever_the_settings_and_restarts_and_t
         assert list(requests(server).values()) == [2]
         server.answer = heard
         words = ("--set", f"state.dir={state}", "--set", f"api.url={server.url}", "--set", "api.key=sk-test-key")
-        watcher("resume", *words)
+        invoke("resume", *words)
         healed, _ = once(server, state, source)
 
         assert healed == 0
@@ -87,7 +87,7 @@ def test_one_file_that_gets_nonsense_among_good_ones_fails_with_the_answers_text
         assert len(document["data"]["done"]) == 4
         assert document["data"]["paid_seconds"] == 3.0
 
-        watcher("retry", "--failed", "--set", f"state.dir={tmp_path / 'state'}")
+        invoke("retry", "--failed", "--set", f"state.dir={tmp_path / 'state'}")
         code, _ = once(server, tmp_path / "state", tmp_path)
 
         assert code == 1
@@ -118,7 +118,7 @@ def test_what_was_unreadable_twice_is_asked_for_again_by_retry_alone_whatever_be
             assert "it was asked for 2 times" in failed[str(other)]
         assert sorted(requests(server).values()) == [1, 2]
 
-        watcher("retry", other, "--set", f"state.dir={tmp_path / 'state'}")
+        invoke("retry", other, "--set", f"state.dir={tmp_path / 'state'}")
         for _ in range(2):
             _, document = once(server, tmp_path / "state", other)
             assert "it was asked for 3 times" in document["data"]["failed"][0]["message"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import watcher
+from daemon import invoke, watcher
 from hostile import mortal
 from scripted import Asked, Reply, Script, Server, serving
 from sounds import speechlike
@@ -15,7 +15,7 @@ HEARD = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "e
 
 
 def once(server: Server, folder: Path, state: Path) -> dict[str, Any]:
-    done = watcher(
+    done = invoke(
         "once",
         folder,
         "--json",

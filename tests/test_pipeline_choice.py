@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sounds
-from daemon import daemon, watcher
+from daemon import daemon, invoke
 from hostile import status
 from pipeline_scene import ANSWER, WANTED, scene
 from scripted import Asked, Reply, serving
@@ -185,7 +185,7 @@ def test_a_recording_without_any_sound_is_said_beside_it_in_status_and_to_hooks(
     note = (folder / "cam.mp4.transcription-warning.txt").read_text()
     assert "No sound was heard" in note
     assert (folder / "cam.srt").read_text() == ""
-    text = watcher("status", "--set", f"state.dir={state}").stdout
+    text = invoke("status", "--set", f"state.dir={state}").stdout
     assert "warning: No sound was heard" in text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from command_scene import commands
-from daemon import command, daemon, watcher
+from daemon import command, daemon, invoke
 from scripted import Asked, Reply, serving
 from sidecar_scene import fingerprint
 from test_service import hearing, recording
@@ -33,7 +33,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
         return Reply({"error": {"message": "Wrong key", "code": "invalid_api_key"}}, status=401)
 
     def resumed(*options: str) -> tuple[int, dict[str, Any], dict[str, dict[str, str]]]:
-        ended = watcher("resume", "--json", "--set", f"state.dir={state}", *options, check=False)
+        ended = invoke("resume", "--json", "--set", f"state.dir={state}", *options, check=False)
         document = json.loads(ended.stdout)
         return ended.returncode, document["data"], {error["code"]: error for error in document["errors"]}
 
@@ -55,7 +55,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
             # Nothing is wrong with what the command itself is given.
             refused = resumed()
             write("sk-right-key")
-            told = watcher("resume", "--config", settings)
+            told = invoke("resume", "--config", settings)
             running.await_event("job.done", path=str(source))
             nothing = resumed("--config", str(settings))
             settings.write_text("[api")

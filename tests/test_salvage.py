@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, eventually, invoke
 from hostile import ENVIRON, recording, said, status
 from servers.fault import FaultServer
 
@@ -152,7 +152,7 @@ def test_whoever_only_looks_says_what_is_wrong_and_touches_nothing(scene: Scene)
     scene.spoil()
     before = {path: path.read_bytes() for path in scene.state.iterdir() if path.is_file()}
 
-    done = watcher("status", "--json", "--set", f"state.dir={scene.state}", environ=ENVIRON, check=False)
+    done = invoke("status", "--json", "--set", f"state.dir={scene.state}", environ=ENVIRON, check=False)
 
     (error,) = json.loads(done.stdout)["errors"]
     assert done.returncode == 4
@@ -165,7 +165,7 @@ def test_whoever_only_looks_says_what_is_wrong_and_touches_nothing(scene: Scene)
 def test_a_batch_mends_it_as_well(scene: Scene) -> None:
     scene.spoil()
 
-    done = watcher("once", *scene.words(), environ=ENVIRON)
+    done = invoke("once", *scene.words(), environ=ENVIRON)
 
     assert "set aside" in done.stderr or "damaged" in done.stderr
     assert len(scene.backups()) == 1

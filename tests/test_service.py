@@ -20,7 +20,7 @@ import pysubs2
 import pytest
 import srt
 import webvtt
-from daemon import Daemon, command, daemon, eventually, watcher
+from daemon import Daemon, command, daemon, eventually, invoke
 from scripted import Asked, Reply, Server, serving
 
 from watcher.worker import LEASE
@@ -202,7 +202,7 @@ def test_kill_9_in_the_middle_of_fifty_files_leaves_every_file_done_and_none_dou
 
 
 def watcher_counts(state: Path) -> dict[str, int]:
-    done = watcher("status", "--json", "--set", f"state.dir={state}", "--set", "api.key=x")
+    done = invoke("status", "--json", "--set", f"state.dir={state}", "--set", "api.key=x")
     counts: dict[str, int] = json.loads(done.stdout)["data"]["counts"]
     return counts
 
@@ -293,7 +293,7 @@ def test_a_server_of_ones_own_is_asked_without_authorization(folder: Path, tmp_p
 
 
 def test_without_a_key_for_openai_it_ends_with_exit_3_and_names_both_ways_on(folder: Path) -> None:
-    done = watcher("run", folder, check=False)
+    done = invoke("run", folder, check=False)
 
     assert done.returncode == 3
     assert "WATCHER_API__KEY" in done.stderr
@@ -302,14 +302,14 @@ def test_without_a_key_for_openai_it_ends_with_exit_3_and_names_both_ways_on(fol
 
 
 def test_without_a_folder_it_ends_with_exit_3() -> None:
-    done = watcher("run", "--set", "api.key=x", check=False)
+    done = invoke("run", "--set", "api.key=x", check=False)
 
     assert done.returncode == 3
     assert "watcher run FOLDER" in done.stderr
 
 
 def test_a_root_that_is_a_file_ends_with_exit_3(tmp_path: Path) -> None:
-    done = watcher("run", recording(tmp_path / "a.wav"), "--set", "api.key=x", check=False)
+    done = invoke("run", recording(tmp_path / "a.wav"), "--set", "api.key=x", check=False)
 
     assert done.returncode == 3
 
@@ -319,10 +319,10 @@ def test_a_second_daemon_on_the_same_state_is_refused_with_exit_4(
 ) -> None:
     with start(server) as running:
         running.await_event("service.ready")
-        second = watcher(
+        second = invoke(
             "run", folder, "--set", f"api.url={server.url}", "--set", f"state.dir={tmp_path / 'state'}", check=False
         )
-        batch = watcher(
+        batch = invoke(
             "once", folder, "--set", f"api.url={server.url}", "--set", f"state.dir={tmp_path / 'state'}", check=False
         )
         running.stop()
@@ -642,7 +642,7 @@ def test_a_hook_hears_of_a_hold_and_one_that_fails_is_named_in_the_log_and_in_st
         eventually(seen.exists)
 
         def problems() -> list[dict[str, Any]]:
-            shown = watcher("status", "--json", "--set", f"state.dir={tmp_path / 'state'}")
+            shown = invoke("status", "--json", "--set", f"state.dir={tmp_path / 'state'}")
             found: list[dict[str, Any]] = json.loads(shown.stdout)["data"]["problems"]
             return found
 

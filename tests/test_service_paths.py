@@ -8,7 +8,7 @@ from typing import Literal
 from unicodedata import normalize
 
 import pytest
-from daemon import daemon, watcher
+from daemon import daemon, invoke
 from scripted import Asked, Reply, Server, serving
 from test_service import answer, recording
 
@@ -42,12 +42,12 @@ def test_a_folder_behind_a_link_has_its_own_settings_and_is_known_by_both_names(
     options = settings(tmp_path, server, link, 'formats = ["vtt"]')
     recording(folder / "talk.wav")
 
-    watcher("once", *options)
+    invoke("once", *options)
 
     assert sorted(path.name for path in folder.iterdir()) == ["talk.vtt", "talk.wav"]
     for name in (link, folder, link / "talk.wav", folder / "talk.wav"):
         (folder / "talk.vtt").unlink()
-        watcher("render", name, *options)
+        invoke("render", name, *options)
         assert (folder / "talk.vtt").exists()
 
 
@@ -57,9 +57,9 @@ def test_a_failed_file_behind_a_link_is_put_back_by_its_real_name(tmp_path: Path
     recording(folder / "talk.wav")
     with serving(lambda _: Reply({"error": {"message": "Invalid file format."}}, 400)) as server:
         options = settings(tmp_path, server, link)
-        assert watcher("once", *options, check=False).returncode == 1
+        assert invoke("once", *options, check=False).returncode == 1
 
-    assert "1 put back" in watcher("retry", folder / "talk.wav", *options).stdout
+    assert "1 put back" in invoke("retry", folder / "talk.wav", *options).stdout
 
 
 def test_outputs_of_a_recording_that_moved_away_are_made_anew_beside_it(
@@ -67,11 +67,11 @@ def test_outputs_of_a_recording_that_moved_away_are_made_anew_beside_it(
 ) -> None:
     options = settings(tmp_path, server, folder, 'after = "move:done/"')
     recording(folder / "talk.wav")
-    watcher("once", *options)
+    invoke("once", *options)
     done = folder / "done"
     for name in (done / "talk.wav", folder / "talk.wav", done, folder):
         (done / "talk.txt").unlink()
-        watcher("render", name, *options)
+        invoke("render", name, *options)
         assert sorted(path.name for path in done.iterdir()) == ["talk.srt", "talk.txt", "talk.wav"]
 
     assert [path.name for path in folder.iterdir()] == ["done"]
@@ -81,7 +81,7 @@ def test_outputs_of_a_recording_that_moved_away_are_made_anew_beside_it(
 def test_a_glob_that_cannot_be_understood_ends_with_exit_3(tmp_path: Path, server: Server, folder: Path) -> None:
     options = settings(tmp_path, server, folder, 'exclude = ["../x"]')
 
-    ended = watcher("run", *options, check=False)
+    ended = invoke("run", *options, check=False)
 
     assert ended.returncode == 3
     assert "not a glob" in ended.stderr
@@ -93,7 +93,7 @@ def test_a_batch_ends_only_after_its_hooks(tmp_path: Path, server: Server, folde
     for number in range(3):
         recording(folder / f"{number}.wav")
 
-    watcher("once", *options)
+    invoke("once", *options)
 
     assert heard.read_text().count("job.done") == 3
 
@@ -103,7 +103,7 @@ def test_a_batch_ends_when_its_outputs_can_never_be_placed(tmp_path: Path, serve
     recording(folder / "talk.wav")
     (folder / "done").write_text("a file where the folder should be")
 
-    ended = watcher("once", *options, check=False)
+    ended = invoke("once", *options, check=False)
 
     assert ended.returncode == 1
     assert "talk.wav" in ended.stderr
@@ -118,7 +118,7 @@ def test_a_batch_tells_of_a_file_that_changed_under_its_hands(tmp_path: Path, fo
         return answer("Good morning.")
 
     with serving(script) as server:
-        ended = watcher("once", *settings(tmp_path, server, folder), check=False)
+        ended = invoke("once", *settings(tmp_path, server, folder), check=False)
 
     assert "left, it changed" in ended.stderr
 
@@ -152,7 +152,7 @@ def test_a_single_file_is_treated_as_its_folder_says_whatever_lies_in_between(
     (folder / "monday").mkdir()
     recording(folder / "monday" / "talk.wav")
 
-    watcher("once", link / "monday" / "talk.wav", *options)
+    invoke("once", link / "monday" / "talk.wav", *options)
 
     assert sorted(path.name for path in (folder / "done" / "monday").iterdir()) == ["talk.vtt", "talk.wav"]
 
@@ -165,15 +165,15 @@ def test_a_part_of_a_folder_is_treated_as_its_folder_says(tmp_path: Path, server
         (folder / name).mkdir()
         recording(folder / name / "talk.wav")
 
-    watcher("once", folder / "monday", *options)
+    invoke("once", folder / "monday", *options)
 
     assert sorted(path.name for path in (folder / "done" / "monday").iterdir()) == ["talk.vtt", "talk.wav"]
     assert (folder / "monday" / "raw" / "talk.wav").exists()
     assert (folder / "tuesday" / "talk.wav").exists()
     assert len(server.asked) == 1
-    known = watcher("status", "--json", *options).stdout
+    known = invoke("status", "--json", *options).stdout
     assert str(folder / "monday" / "talk.wav") in known
-    watcher("once", *options)
+    invoke("once", *options)
     assert len(server.asked) == 2
 
 
@@ -182,7 +182,7 @@ def test_a_part_that_its_folder_leaves_out_is_left_and_told(tmp_path: Path, serv
     (folder / "raw").mkdir()
     recording(folder / "raw" / "talk.wav")
 
-    ended = watcher("once", folder / "raw", *options, check=False)
+    ended = invoke("once", folder / "raw", *options, check=False)
 
     # It was named, and nothing came of it.
     assert ended.returncode == 1
@@ -198,11 +198,11 @@ def test_a_folder_named_through_a_link_is_the_one_in_the_settings(tmp_path: Path
     recording(folder / "monday" / "talk.wav")
     recording(folder / "talk.wav")
 
-    watcher("once", folder / "monday", *options)
+    invoke("once", folder / "monday", *options)
     assert (folder / "monday" / "talk.vtt").exists()
-    watcher("once", folder, *options)
+    invoke("once", folder, *options)
     assert (folder / "talk.vtt").exists()
-    watcher("once", link, *options)
+    invoke("once", link, *options)
 
     assert len(server.asked) == 2
 
@@ -214,7 +214,7 @@ def test_a_folder_above_those_in_the_settings_leaves_them_what_is_theirs(
     recording(folder / "talk.wav")
     recording(tmp_path / "loose.wav")
 
-    watcher("once", tmp_path, *options)
+    invoke("once", tmp_path, *options)
 
     assert (folder / "talk.vtt").exists()
     assert not (folder / "talk.srt").exists()
@@ -228,7 +228,7 @@ def test_a_link_inside_a_folder_may_be_named(tmp_path: Path, server: Server, fol
     (folder / "link").symlink_to(outside)
     options = settings(tmp_path, server, folder, 'formats = ["vtt"]')
 
-    watcher("once", folder / "link", *options)
+    invoke("once", folder / "link", *options)
 
     assert (outside / "talk.vtt").exists()
 
@@ -275,12 +275,12 @@ def test_what_people_name_is_found_in_any_normalisation(
 
     with serving(script) as server:
         options = settings(tmp_path, server, named("Höfe"), f'exclude = ["{normalize(typed, "Entwürfe/")}"]')
-        watcher("once", named("Höfe/Gespräche/ä.wav"), *options)
-        rendered = watcher("render", named("Höfe/Gespräche"), *options)
+        invoke("once", named("Höfe/Gespräche/ä.wav"), *options)
+        rendered = invoke("render", named("Höfe/Gespräche"), *options)
         refuses.set()
-        ended = watcher("once", *options, check=False)
+        ended = invoke("once", *options, check=False)
         there("Höfe/Gespräche/ö.wav").unlink()
-        retried = watcher("retry", named("Höfe/Gespräche/ö.wav"), *options)
+        retried = invoke("retry", named("Höfe/Gespräche/ö.wav"), *options)
 
     assert there("Höfe/Gespräche/ä.txt").exists()
     assert not there("Höfe/Entwürfe/a.txt").exists()

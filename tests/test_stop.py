@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, eventually, invoke
 from mounts import mounted, needs_fuse
 from poisoned import poisoned
 from scripted import Asked, Reply, Server, serving
@@ -216,8 +216,8 @@ def test_a_second_ctrl_c_ends_now_keeps_what_was_answered_and_counts_what_was_gi
         eventually(lambda: script.asked > 1 and stored(state) == 1)
         running.send(signal.SIGINT)
         running.await_event("service.stopping", requests=1)
-        shown = json.loads(watcher("status", "--json", "--set", f"state.dir={state}").stdout)["data"]
-        told = watcher("status", "--set", f"state.dir={state}").stdout
+        shown = json.loads(invoke("status", "--json", "--set", f"state.dir={state}").stdout)["data"]
+        told = invoke("status", "--set", f"state.dir={state}").stdout
         running.send(signal.SIGINT)
 
         assert running.wait(PROMISED) == 0
@@ -261,7 +261,7 @@ def test_a_second_ctrl_c_ends_a_batch_now_with_its_document(tmp_path: Path, fold
     assert json.loads(line)["message"] == "waiting for 1 request in flight, up to 600 s"
     assert source(state) == PUT_BACK
     # What was given up may be charged for: it is in each sum of what was sent, once.
-    shown = json.loads(watcher("status", "--json", "--set", f"state.dir={state}").stdout)["data"]
+    shown = json.loads(invoke("status", "--json", "--set", f"state.dir={state}").stdout)["data"]
     sums = (shown["totals"]["paid_seconds"], shown["today"]["bought_seconds"], shown["month"]["bought_seconds"])
     with closing(sqlite3.connect(state / NAME)) as connection:
         ((answered,),) = connection.execute("SELECT sum(seconds) FROM answers").fetchall()
