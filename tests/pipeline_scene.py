@@ -24,7 +24,8 @@ from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.media import MediaOptions
 from watcher.pipeline import Exhausted, Tools, Turns, Wanted
-from watcher.pipeline.hearing import Heard, Hearing
+from watcher.pipeline.heard import Heard
+from watcher.pipeline.hearing import Hearing
 from watcher.worker import Beat
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})

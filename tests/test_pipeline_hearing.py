@@ -113,7 +113,7 @@ def test_of_how_many_pieces_a_recording_has_the_estimate_is_told_from_the_first_
 def test_who_waits_for_what_was_asked_before_a_failure_is_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.pipeline.hearing._SPELL", 0.01)
+    monkeypatch.setattr("watcher.pipeline.requests._SPELL", 0.01)
     others, failed, paid = threading.Event(), threading.Event(), threading.Event()
     turn = threading.Lock()
     order: list[int] = []
@@ -514,7 +514,7 @@ def test_a_worker_whose_requests_are_under_way_is_alive_until_one_is_past_its_de
     pieces_of_200_seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server may take six times the sound; with one place, the fourth piece cannot even be cut before an answer came."""
-    monkeypatch.setattr("watcher.pipeline.hearing._SPELL", 0.01)
+    monkeypatch.setattr("watcher.pipeline.requests._SPELL", 0.01)
     script, asked, answers = answering_when_told()
     sounds = [np.tile(speech(50.0, seed=seed), 4) for seed in range(pieces_of_200_seconds)]
     path = encode(np.concatenate(sounds), tmp_path / "talk.wav")

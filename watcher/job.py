@@ -9,6 +9,8 @@ from typing import Final
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 #: Inodes are unsigned.
 _MOST_INODE: Final = (1 << 64) - 1
+#: Samples per second in which cuts are counted, and of everything that is cut, sent and measured: what Whisper itself listens to.
+SAMPLE_RATE: Final = 16_000
 #: The model of the embedded engine (`watcher.engine`), which is for trying out: what it made does not count as done for any other.
 TRIAL_MODEL: Final = "pocketsphinx-en-us"
 
@@ -118,13 +120,28 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A span of a recording that is (or was) asked for as one piece; samples at 16 kHz from its start."""
+    """A span of a recording that is (or was) asked for as one piece; counted in samples at `SAMPLE_RATE` from its start."""
 
     index: int
     start: int
     end: int
     #: SHA-256 (hex) of the piece's 16-bit mono samples: an answer is found again by what was heard.
     digest: str
+
+    @property
+    def start_seconds(self) -> float:
+        """Where it begins, in seconds from the recording's start."""
+        return self.start / SAMPLE_RATE
+
+    @property
+    def end_seconds(self) -> float:
+        """Where it ends, in seconds from the recording's start."""
+        return self.end / SAMPLE_RATE
+
+    @property
+    def seconds(self) -> float:
+        """Its length in seconds."""
+        return (self.end - self.start) / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -432,7 +432,7 @@ class Cutting:
             cut=made.cut,
             path=path,
             size=made.size,
-            seconds=_seconds(made.cut),
+            seconds=made.cut.seconds,
             name=name,
             mime=mime,
             overlap=made.overlap,
@@ -454,7 +454,7 @@ class Cutting:
             and cut.start >= self._reached - OVERLAP
             and self._reached < cut.end <= (self._limits.seconds + _SLACK) * RATE
             and cut.end >= (cut.index - _SLACK) * RATE
-            and (not self._max_seconds or _seconds(cut) <= max(self._max_seconds, _SHORTEST) + _SLACK)
+            and (not self._max_seconds or cut.seconds <= max(self._max_seconds, _SHORTEST) + _SLACK)
         )
 
     def _is_possible(self, ended: Ended) -> bool:
@@ -468,7 +468,7 @@ class Cutting:
             status = path.lstat()
         except OSError:
             return False
-        most = min(self._max_bytes, _seconds(made.cut) * _BYTES_A_SECOND + _HEADER)
+        most = min(self._max_bytes, made.cut.seconds * _BYTES_A_SECOND + _HEADER)
         return stat.S_ISREG(status.st_mode) and status.st_size == made.size <= most
 
     def _release(self, index: int) -> None:
@@ -518,10 +518,6 @@ def _sizes(directory: Path) -> list[int]:
             with contextlib.suppress(FileNotFoundError):
                 sizes.append(entry.stat(follow_symlinks=False).st_size)
     return sizes
-
-
-def _seconds(cut: Cut) -> float:
-    return (cut.end - cut.start) / RATE
 
 
 def nonsense() -> FileError:

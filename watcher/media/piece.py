@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from watcher.job import Cut, ResultWarning
+from watcher.job import SAMPLE_RATE, Cut, ResultWarning
 
-#: Samples per second of everything that is cut, sent and measured: what Whisper itself listens to.
-RATE: Final = 16_000
+#: See `SAMPLE_RATE`.
+RATE: Final = SAMPLE_RATE
 _DAY: Final = 86_400
 #: Samples that neighbouring pieces share where no silence was in reach: 2 s.
 OVERLAP: Final = 2 * RATE

@@ -3,17 +3,16 @@
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
-from watcher import container, media, reach
-from watcher.client import Answer, Request, Upload, Voice, fitted, parse
+from watcher import media, reach
+from watcher.client import Answer, Upload, Voice, fitted, parse
 from watcher.errors import (
     AccountError,
     FileError,
@@ -26,180 +25,26 @@ from watcher.errors import (
     RemedyError,
     SourceError,
 )
-from watcher.job import Cut, Job, ResultWarning
-from watcher.join import join, speakers_in_doubt
-from watcher.ledger.protocol import RETRIED, Content, Ledger, unreadable
+from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
+from watcher.ledger.protocol import RETRIED, Content, unreadable
 from watcher.pipeline import empty, voices
-from watcher.pipeline.language import settle
-from watcher.pipeline.remedies import Form, Remedies
+from watcher.pipeline.as_is import upload_form
+from watcher.pipeline.heard import Heard, joined, part_of, recalled, settled, stored, understood
+from watcher.pipeline.question import Question
+from watcher.pipeline.remedies import Form, Remedies, given_up, no_text
+from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
 from watcher.pipeline.source import unchanged
 from watcher.pipeline.tools import Beat, Tools, Wanted
 from watcher.transcript import Part, Transcript
 
 _log = structlog.get_logger()
-_Answer = TypeVar("_Answer")
 
-#: Samples a second, in which cuts are counted.
-_RATE: Final = 16_000
-#: A worker waits for its requests in spells of this many seconds, and is alive in between.
-_SPELL: Final = 30.0
-#: More channels than these are a recorder's inputs, and one may carry timecode.
-_STEREO: Final = 2
 #: An answer is about more sound than the file's header tells of when it claims more than so many times its seconds, and more:
 #: some servers round a length up, or take a window's end for it.
 _LONGER: Final = 1.1
 _LONGER_SECONDS: Final = 2.0
 #: Reasons for which a server refuses everything, and which say nothing about other models.
 _ABOUT_MODELS: Final = frozenset({"model", "no_channel", "permission", "url"})
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """All answers of a recording, joined, and what was learnt on the way."""
-
-    transcript: Transcript
-    content: Content
-    #: Indexes of the pieces whose answers were stored already.
-    cached: frozenset[int] = frozenset()
-    paid_seconds: float = 0.0
-    #: What is in doubt about the answers.
-    warnings: tuple[ResultWarning, ...] = ()
-    #: All of it has text, except where there is no sound.
-    answered: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked about a piece, and under what the answer is kept."""
-
-    request: Request
-    #: Key of the answer, beside the digest of what was heard.
-    parameters: str
-    #: Speakers in the first piece whom the server is told of: their stretches (samples), by their names there.
-    speakers: tuple[tuple[str, int, int], ...] = ()
-    #: A stored answer without text is none: there is sound.
-    insistent: bool = False
-    #: Of a person's request to have all of it asked for once more; see `Again`.
-    token: str = ""
-
-    @property
-    def key(self) -> str:
-        """Under what the answer is kept, beside the digest; see `Ledger.supersede`."""
-        return f"{self.parameters}.{self.token}" if self.token else self.parameters
-
-    @property
-    def known(self) -> dict[str, str]:
-        """What the server is to call the speakers, and their names in the first piece."""
-        return {voices.name(index): speaker for index, (speaker, _, _) in enumerate(self.speakers)}
-
-    def acquainted(self, first: Cut, transcript: Transcript) -> "_Question":
-        """Return the question about later pieces, after the first was answered; the same where nobody can be introduced."""
-        samples = [
-            (sample.speaker, first.start + round(sample.start * _RATE), first.start + round(sample.end * _RATE))
-            for sample in voices.choose(transcript)
-        ]
-        if not samples:
-            return self
-        key = hashlib.sha256(f"{self.parameters} {first.digest} {samples}".encode()).hexdigest()
-        return replace(self, parameters=key, speakers=tuple(samples))
-
-    def otherwise(self) -> "_Question":
-        """Return the question about a piece with sound that was answered without text, for another encoding."""
-        key = hashlib.sha256(f"{self.parameters} otherwise".encode()).hexdigest()
-        return replace(self, parameters=key, insistent=True)
-
-    def again(self, language: str) -> "_Question":
-        """Return the question about a piece whose language was guessed and is in doubt."""
-        key = hashlib.sha256(f"{self.parameters} again {language}".encode()).hexdigest()
-        return replace(self, request=replace(self.request, language=language), parameters=key, insistent=False)
-
-
-def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
-    """Put a known recording together from its stored answers to `request`; None when one of them is missing."""
-    question = _Question(request, content.parameters)
-
-    def recalled(cut: Cut, question: _Question) -> Part | None:
-        transcript = _recalled(ledger, cut, question)
-        return None if transcript is None else _part(cut, transcript, question)
-
-    parts: list[Part] = []
-    for cut in content.cuts:
-        acquainted = question.acquainted(content.cuts[0], parts[0].transcript) if parts else question
-        part = recalled(cut, acquainted) or recalled(cut, question)
-        if part is None:
-            return None
-        parts.append(part)
-    parts, warnings = _settled(
-        parts, content.loudness, question, lambda index, again: recalled(content.cuts[index], again)
-    )
-    return _joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts))
-
-
-def _recalled(ledger: Ledger, cut: Cut, question: _Question) -> Transcript | None:
-    """Return the stored answer about a piece; None where there is none that counts."""
-    body = ledger.recall(cut.digest, question.key)
-    return None if body is None else _understood(body, _seconds(cut), question)
-
-
-def _understood(body: bytes, seconds: float, question: _Question) -> Transcript | None:
-    """Return what a stored answer about so much sound says; None where it does not count.
-
-    One that an earlier version took, and that cannot be used, counts as not stored: what is bought anew takes its place.
-    """
-    try:
-        transcript = parse(body, seconds, question.request)
-    except JobError as error:
-        _log.warning("answer.unusable", reason=error.reason, message=error.message)
-        return None
-    return None if question.insistent and empty.is_without_text(transcript) else transcript
-
-
-def _joined(
-    parts: list[Part],
-    content: Content,
-    warnings: tuple[ResultWarning, ...] = (),
-    *,
-    cached: frozenset[int],
-    paid_seconds: float = 0.0,
-) -> Heard:
-    if speakers_in_doubt(parts):
-        warnings = (*warnings, _SPEAKERS)
-    answered = not empty.unanswered(parts, content.loudness)
-    return Heard(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings, answered)
-
-
-_SPEAKERS: Final = ResultWarning(
-    "speakers_in_doubt",
-    "the server named speakers anew in each piece: 1-A and 2-A, or 1-A and 2-B, may be the same person",
-    "longer pieces are fewer: raise media.piece_seconds, as far as the server takes them",
-)
-
-
-def _settled(
-    parts: list[Part], loudness: bytes, question: _Question, ask: Callable[[int, _Question], Part | None]
-) -> tuple[list[Part], tuple[ResultWarning, ...]]:
-    """Settle what is in doubt: answers without text, and the languages that the server guessed.
-
-    Where a language was given, or the text is a translation, it guessed none.
-    """
-    parts, warnings = empty.settle(parts, loudness, lambda index: ask(index, question.otherwise()))
-    if question.request.language or question.request.task == "translate":
-        return parts, warnings
-
-    def ask_again(index: int, language: str) -> Transcript | None:
-        part = ask(index, question.again(language))
-        return None if part is None else part.transcript
-
-    parts, doubts = settle(parts, ask_again)
-    return parts, (*warnings, *doubts)
-
-
-def _part(cut: Cut, transcript: Transcript, question: _Question) -> Part:
-    return Part(cut.start / _RATE, cut.end / _RATE, transcript, question.known)
-
-
-def _seconds(cut: Cut) -> float:
-    return cut.end / _RATE - cut.start / _RATE
 
 
 class Hearing:
@@ -213,7 +58,7 @@ class Hearing:
         self._beat = beat
         self._parameters = wanted.request.parameters(tools.client.endpoint.model)
         wish = job.again
-        self._question = _Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
+        self._question = Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
         self._sketch = media.sketch(descriptor)
         if not wanted.choice.is_plain:
             # Another choice of its sound is another recording; what was paid for is found again by its pieces.
@@ -256,7 +101,9 @@ class Hearing:
         if (known := self._known()) is not None:
             return known
         client = self._tools.client
-        accepted = self._accepted() if self._job.small else None
+        accepted = None
+        if self._job.small:
+            accepted = upload_form(self._job, self._descriptor, self._wanted.choice, client.limits())
         remedies = Remedies(self._tools.media, whole=accepted is not None, refused=client.limits().refused)
         while True:
             form = remedies.form
@@ -280,44 +127,9 @@ class Hearing:
         one request each (`tried`: the forms were gone through before). It fails once the server has answered others since.
         """
         if not error.passing or (tried and error.alone):
-            return _given_up(error)
+            return given_up(error)
         self._tools.exhausted.add(self._sketch)
         return PassingError(error.message, hint=error.hint, reason=error.reason)
-
-    def _accepted(self) -> tuple[str, str, float] | None:
-        """Give name, type and seconds under which the file goes as it is; None when this server is to get it otherwise.
-
-        Looked at again: limits were learnt since it was found, and an earlier version may have taken more for small.
-        """
-        size = self._job.fingerprint.size
-        try:
-            inspection = container.inspect(self._descriptor, size)
-        except OSError as exc:
-            raise SourceError.of(exc) from exc
-        name, seconds = container.upload_name(inspection.format), inspection.seconds
-        limits = self._tools.client.limits()
-        if name is None or seconds is None or inspection.has_video:
-            return None
-        if size > limits.max_bytes or seconds > (limits.max_seconds or seconds):
-            return None
-        if name[0].rpartition(".")[2] in limits.refused:
-            return None
-        if self._is_sound_in_doubt(inspection):
-            return None
-        return *name, seconds
-
-    def _is_sound_in_doubt(self, inspection: container.Inspection) -> bool:
-        """Return whether the server may hear anything else than what is wanted, or than all that is said in the file."""
-        choice = self._wanted.choice
-        if choice.channel != "mix" or inspection.tracks > 1 or inspection.channels > _STEREO:
-            return True
-        if isinstance(choice.track, int) and choice.track > 1:
-            return True
-        try:
-            file = (self._descriptor, self._job.fingerprint.size, inspection.format)
-            return container.is_chained(*file) or container.has_timecode(*file)
-        except OSError as exc:
-            raise SourceError.of(exc) from exc
 
     def _known(self) -> Heard | None:
         """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
@@ -339,7 +151,7 @@ class Hearing:
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
         with self._tools.turns.take(digest, waiting=self._beat):
             body = ledger.recall(digest, self._question.key)
-            transcript = None if body is None else _understood(body, seconds, self._question)
+            transcript = None if body is None else understood(body, seconds, self._question)
             cached = transcript is not None
             if body is None or transcript is None:
                 answer = self._ask(upload, digest, self._question, form, self._beat, small=True)
@@ -358,12 +170,12 @@ class Hearing:
             sketch=self._sketch,
             parameters=self._parameters,
             seconds=seconds,
-            cuts=(Cut(0, 0, round(seconds * _RATE), digest),),
+            cuts=(Cut(0, 0, round(seconds * SAMPLE_RATE), digest),),
             warnings=(*self._warnings, *(_silence(measured) if measured else ())),
             loudness=measured.loudness if measured else b"",
         )
         parts = [Part(0.0, seconds, transcript)]
-        heard = _joined(
+        heard = joined(
             parts,
             content,
             empty.warnings(parts, content.loudness),
@@ -377,7 +189,7 @@ class Hearing:
         self._keep_content(content)
         if not heard.answered:
             self._unheard, self._question = heard, replace(self._question, insistent=True)
-            raise _no_text()
+            raise no_text()
         return heard
 
     def _measured(self) -> media.Summary | None:
@@ -398,7 +210,7 @@ class Hearing:
         key = hashlib.sha256(key.encode()).hexdigest()
         self._cut_keys.append(key)
         limits = tools.client.limits()
-        requests = _Requests(partial(self._ask_piece, form), tools, self._job)
+        requests = PieceRequests(partial(self._ask_piece, form), tools, self._job)
         with media.Cutting(
             self._descriptor,
             options,
@@ -428,7 +240,7 @@ class Hearing:
             summary = cutting.summary
         self._check_content(summary.content)
         cuts = requests.cuts()
-        parts, doubts = _settled(
+        parts, doubts = settled(
             requests.parts(),
             summary.loudness,
             self._question,
@@ -445,7 +257,7 @@ class Hearing:
         )
         self._keep_content(content)
         paid = requests.paid_seconds + self._paid_again
-        return _joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
+        return joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
 
     def _check_content(self, digest: str) -> None:
         """Raise FileError where the child names the digest of another recording, whose text would be replaced by this one's.
@@ -458,7 +270,7 @@ class Hearing:
         if media.digest(self._descriptor, self._tools.stop, self._beat) != digest:
             raise media.nonsense()
 
-    def _acquainted(self, requests: "_Requests", options: media.MediaOptions) -> list[_Question]:
+    def _acquainted(self, requests: PieceRequests, options: media.MediaOptions) -> list[Question]:
         """Return the questions about the pieces behind the first one that may be answered already, best first.
 
         The first of them is asked, with samples of the speakers in the first piece, if the server takes such.
@@ -472,7 +284,7 @@ class Hearing:
         self._voices = self._samples(acquainted, options)
         return [acquainted, self._question]
 
-    def _samples(self, question: _Question, options: media.MediaOptions) -> tuple[Voice, ...]:
+    def _samples(self, question: Question, options: media.MediaOptions) -> tuple[Voice, ...]:
         """Cut out the samples of the speakers, as mp3: a form with four of them stays below what servers take."""
         samples = []
         with media.Cutting(
@@ -485,12 +297,12 @@ class Hearing:
             waiting=self._beat,
         ) as cutting:
             for piece in cutting:
-                sound = _sent(piece, lambda upload: os.pread(upload.descriptor, upload.size, 0))
+                sound = with_upload(piece, lambda upload: os.pread(upload.descriptor, upload.size, 0))
                 url = f"data:{piece.mime};base64,{base64.b64encode(sound).decode()}"
                 samples.append(Voice(voices.name(piece.cut.index), url))
         return tuple(samples)
 
-    def _again(self, cut: Cut, question: _Question, form: Form) -> Part | None:
+    def _again(self, cut: Cut, question: Question, form: Form) -> Part | None:
         """Return a second answer about a piece; None where there is none to be had.
 
         All is there without it, so a refusal does not fail the recording; what closes the gate is raised.
@@ -498,19 +310,19 @@ class Hearing:
         if question.insistent:
             # What was sent as it is, and answered without text, was asked for in two encodings already.
             may_differ = self._unheard is None or self._unheard.answered
-            other = Remedies(form.options, whole=False).next(_no_text()) if may_differ else None
+            other = Remedies(form.options, whole=False).next(no_text()) if may_differ else None
             if other is None:
                 return None
             form = other
-        transcript = _recalled(self._tools.ledger, cut, question)
+        transcript = recalled(self._tools.ledger, cut, question)
         if transcript is None:
             try:
                 transcript = self._asked_again(cut, question, form)
             except (FileError, RemedyError, PassingError) as error:
                 _log.info("api.degraded", reason=error.reason, message=error.message)
-        return None if transcript is None else _part(cut, transcript, question)
+        return None if transcript is None else part_of(cut, transcript, question)
 
-    def _asked_again(self, cut: Cut, question: _Question, form: Form) -> Transcript | None:
+    def _asked_again(self, cut: Cut, question: Question, form: Form) -> Transcript | None:
         """Cut the piece out once more and ask for it; None where the recording sounds differently by now."""
         tools = self._tools
         with media.Cutting(
@@ -527,10 +339,9 @@ class Hearing:
             piece = next(iter(cutting), None)
             if piece is None or piece.cut.digest != cut.digest:
                 return None
-            asked = tools.submit(lambda: _sent(piece, partial(self._ask_piece, form, question, cut=cut)))
+            asked = tools.submit(lambda: with_upload(piece, partial(self._ask_piece, form, question, cut=cut)))
             while not asked.done():
-                self._beat(2 * _SPELL)
-                wait([asked], timeout=_SPELL)
+                wait_alive([asked], self._beat)
             transcript, cached = asked.result()
         self._paid_again += 0.0 if cached else piece.seconds
         return transcript
@@ -550,21 +361,21 @@ class Hearing:
             _log.debug(
                 "media.piece",
                 piece=piece.cut.index,
-                start=piece.cut.start / _RATE,
+                start=piece.cut.start_seconds,
                 seconds=piece.seconds,
                 bytes=piece.size,
             )
             yield piece
 
-    def _ask_piece(self, form: Form, question: _Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
+    def _ask_piece(self, form: Form, question: Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
         """Return what the piece's answer says, and whether it was known: another recording may have asked for it meanwhile."""
         with self._beat.beside() as beat, self._tools.turns.take(cut.digest, waiting=beat):
-            known = _recalled(self._tools.ledger, cut, question)
+            known = recalled(self._tools.ledger, cut, question)
             if known is not None:
                 return known, True
             return self._ask(upload, cut.digest, question, form, beat, small=False).transcript, False
 
-    def _ask(self, upload: Upload, digest: str, question: _Question, form: Form, beat: Beat, *, small: bool) -> Answer:
+    def _ask(self, upload: Upload, digest: str, question: Question, form: Form, beat: Beat, *, small: bool) -> Answer:
         """Ask the server through the gate; the answer is in the ledger before anything else happens.
 
         `beat` is the sign of life of the thread that asks.
@@ -615,7 +426,7 @@ class Hearing:
             reason=error.reason,
         )
 
-    def _keep(self, digest: str, question: _Question, body: bytes, seconds: float) -> None:
+    def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
         tools = self._tools
         tools.ledger.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)
 
@@ -623,29 +434,6 @@ class Hearing:
         """Keep how the recording was cut; what is heard once more is kept at the end, with its answers."""
         if not self._question.token:
             self._tools.ledger.keep_content(content, cut=self._cut_keys)
-
-
-def _no_text() -> RemedyError:
-    """Return the reason to send in another encoding what was not refused."""
-    return RemedyError("the server returned no text, although there is sound", remedy=Remedy.RECODE, reason="no_text")
-
-
-def _given_up(error: RemedyError) -> JobError:
-    """Return the error of a recording that was refused in every form."""
-    if error.remedy is Remedy.SHRINK:
-        return AccountError(
-            f"the server refuses even a small upload: {error.message}",
-            hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
-            reason=error.reason,
-        )
-    return FileError(error.message, hint=error.hint or _NO_FORM_HINT, reason=error.reason)
-
-
-#: What to do about a recording that a server takes in no encoding, whatever reason it names.
-_NO_FORM_HINT: Final = (
-    "play it; if it does not play, export it again; if it does, ask the server's operator, or use another model or server, "
-    "and then watcher retry"
-)
 
 
 def _has_timecode(measured: media.Summary) -> bool:
@@ -657,105 +445,3 @@ def _has_timecode(measured: media.Summary) -> bool:
 def _silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
     """Return what is to be said of a file that the server decoded itself: only that nothing can be heard in it."""
     return tuple(warning for warning in measured.warnings if warning.code == "silent")
-
-
-class _Requests:
-    """The requests of one recording, beside each other, and their answers in the recording's order."""
-
-    def __init__(self, ask: Callable[..., tuple[Transcript, bool]], tools: Tools, job: Job) -> None:
-        self._ask = ask
-        self._tools = tools
-        self._job = job
-        self._pieces: list[media.Piece] = []
-        self._questions: list[_Question] = []
-        self._answers: dict[int, Transcript] = {}
-        self._running: dict[Future[tuple[Transcript, bool]], media.Piece] = {}
-        self._cached: set[int] = set()
-        #: Pieces that the recording will probably have, for people to see how far it is; 0: nobody knows.
-        self.expected = 0
-
-    @property
-    def cached(self) -> frozenset[int]:
-        """Indexes of the pieces whose answers were stored already."""
-        return frozenset(self._cached)
-
-    @property
-    def paid_seconds(self) -> float:
-        """Seconds of audio that were asked for."""
-        return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
-
-    def add(self, piece: media.Piece, questions: Sequence[_Question]) -> None:
-        """Ask the first of the questions about a piece, unless one is answered already. Raises what an earlier request met."""
-        ledger = self._tools.ledger
-        answered = ((question, _recalled(ledger, piece.cut, question)) for question in questions)
-        question, answer = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
-        self._pieces.append(piece)
-        self._questions.append(question)
-        if answer is not None:
-            self._cached.add(piece.cut.index)
-            self._answers[piece.cut.index] = answer
-            piece.release()
-        else:
-            ask = partial(self._ask, question, cut=piece.cut)
-            self._running[self._tools.submit(lambda: _sent(piece, ask))] = piece
-        self._collect({future for future in self._running if future.done()})
-
-    def finish(self, beat: Beat) -> None:
-        """Wait for every answer: there are no more pieces. Raises what the first failed request met."""
-        self.expected = 0
-        while self._running:
-            # Each request gives signs of life of its own, so however long this takes, it is no hang.
-            beat(2 * _SPELL)
-            done, _ = wait(self._running, timeout=_SPELL, return_when=FIRST_COMPLETED)
-            self._collect(done)
-
-    def give_up(self, beat: Beat) -> None:
-        """Ask nothing more, but wait for what was asked: it is paid for, and it is kept."""
-        left = {future for future in self._running if not future.cancel()}
-        while left:
-            beat(2 * _SPELL)
-            _, left = wait(left, timeout=_SPELL)
-
-    def cuts(self) -> tuple[Cut, ...]:
-        """Give the cuts, in order."""
-        return tuple(piece.cut for piece in self._pieces)
-
-    def parts(self) -> list[Part]:
-        """Return the answers, in the recording's order."""
-        return [
-            _part(piece.cut, self._answers[piece.cut.index], question)
-            for piece, question in zip(self._pieces, self._questions, strict=True)
-        ]
-
-    def _collect(self, done: set[Future[tuple[Transcript, bool]]]) -> None:
-        for future in done:
-            index = self._running.pop(future).cut.index
-            self._answers[index], cached = future.result()
-            if cached:
-                self._cached.add(index)
-        heard = [piece for piece in self._pieces if piece.cut.index in self._answers]
-        self._tools.ledger.progress(
-            self._job,
-            piece=len(heard),
-            pieces=max(self.expected, len(self._pieces)),
-            seconds_done=sum(piece.seconds for piece in heard),
-        )
-
-
-def _sent(piece: media.Piece, ask: Callable[[Upload], _Answer]) -> _Answer:
-    """Hand the piece's file to `ask`, and remove it then."""
-    try:
-        try:
-            descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as exc:
-            raise OutputError(
-                f"A piece cannot be read from the state directory: {exc.strerror or exc}",
-                hint="look after its disk, and let nothing else remove files there",
-                reason="spool",
-            ) from exc
-        try:
-            return ask(Upload(descriptor, piece.size, piece.seconds, piece.name, piece.mime, digest=piece.cut.digest))
-        finally:
-            os.close(descriptor)
-    finally:
-        piece.release()

@@ -18,7 +18,8 @@ from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning
 from watcher.ledger.protocol import Content, Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.log import printable
-from watcher.pipeline.hearing import Heard, Hearing, stored
+from watcher.pipeline.heard import Heard, stored
+from watcher.pipeline.hearing import Hearing
 from watcher.pipeline.renamed import Former, follow, former_of
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.tools import Beat, Tools, Wanted
@@ -29,7 +30,6 @@ _log = structlog.get_logger()
 
 #: Formats that can't be made of text without times.
 _TIMED = frozenset({"srt", "vtt"})
-_RATE = 16_000
 #: Seconds in which outputs are placed on a slow share; and seconds of audio whose captions are laid out in a second: a PC
 #: does 7,200, a Raspberry Pi Zero a fiftieth of that.
 _WRITING: Final = 120.0
@@ -298,7 +298,7 @@ def _rendered(
             **asdict(wanted.rules),
         },
         pieces=tuple(
-            Span(cut.start / _RATE, cut.end / _RATE, cached=cut.index in heard.cached) for cut in heard.content.cuts
+            Span(cut.start_seconds, cut.end_seconds, cached=cut.index in heard.cached) for cut in heard.content.cuts
         ),
         paid_seconds=heard.paid_seconds,
         warnings=warnings,
@@ -325,7 +325,7 @@ def _outcome(
         language=transcript.language,
         audio_seconds=heard.content.seconds,
         paid_seconds=heard.paid_seconds,
-        saved_seconds=sum(cut.end - cut.start for cut in heard.content.cuts if cut.index in heard.cached) / _RATE,
+        saved_seconds=sum(cut.seconds for cut in heard.content.cuts if cut.index in heard.cached),
         pieces=len(heard.content.cuts),
         cached_pieces=len(heard.cached),
         untimed=not transcript.timed,

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-from watcher.errors import Remedy, RemedyError
+from watcher.errors import AccountError, FileError, JobError, Remedy, RemedyError
 from watcher.media import CODECS, MediaOptions
 
 #: Seconds of a piece when the server, or a proxy with a small limit (nginx: 1 MiB), finds longer ones too large.
@@ -113,3 +113,26 @@ class Exhausted:
         self._known[sketch] = None
         while len(self._known) > _EXHAUSTED_KEPT:
             self._known.pop(next(iter(self._known)), None)
+
+
+def no_text() -> RemedyError:
+    """Return the reason to send in another encoding what was not refused."""
+    return RemedyError("the server returned no text, although there is sound", remedy=Remedy.RECODE, reason="no_text")
+
+
+def given_up(error: RemedyError) -> JobError:
+    """Return the error of a recording that was refused in every form."""
+    if error.remedy is Remedy.SHRINK:
+        return AccountError(
+            f"the server refuses even a small upload: {error.message}",
+            hint="raise the upload limit of the server or of the proxy in front of it (nginx: client_max_body_size)",
+            reason=error.reason,
+        )
+    return FileError(error.message, hint=error.hint or _NO_FORM_HINT, reason=error.reason)
+
+
+#: What to do about a recording that a server takes in no encoding, whatever reason it names.
+_NO_FORM_HINT: Final = (
+    "play it; if it does not play, export it again; if it does, ask the server's operator, or use another model or server, "
+    "and then watcher retry"
+)

@@ -1,0 +1,48 @@
+"""Whether a file can be sent as it is: in one request, neither cut nor encoded."""
+
+from typing import Final
+
+from watcher import container
+from watcher.client import Limits
+from watcher.errors import SourceError
+from watcher.job import Job
+from watcher.media import Choice
+
+#: More channels than these are a recorder's inputs, and one may carry timecode.
+_STEREO: Final = 2
+
+
+def upload_form(job: Job, descriptor: int, choice: Choice, limits: Limits) -> tuple[str, str, float] | None:
+    """Return the file name, MIME type and seconds to send the file with; None where this server is to get it otherwise.
+
+    The limits may have been learned since the file was found, and an earlier version may have taken more for small.
+    Raises SourceError where the file cannot be read.
+    """
+    size = job.fingerprint.size
+    try:
+        inspection = container.inspect(descriptor, size)
+        name, seconds = container.upload_name(inspection.format), inspection.seconds
+        if name is None or seconds is None or inspection.has_video:
+            return None
+        if size > limits.max_bytes or seconds > (limits.max_seconds or seconds):
+            return None
+        if name[0].rpartition(".")[2] in limits.refused:
+            return None
+        if _is_sound_in_doubt(inspection, choice) or _is_sound_mixed(descriptor, size, inspection.format):
+            return None
+    except OSError as exc:
+        raise SourceError.of(exc) from exc
+    return *name, seconds
+
+
+def _is_sound_in_doubt(inspection: container.Inspection, choice: Choice) -> bool:
+    """Return whether the server may hear anything else than what is wanted."""
+    if choice.channel != "mix" or inspection.tracks > 1 or inspection.channels > _STEREO:
+        return True
+    return isinstance(choice.track, int) and choice.track > 1
+
+
+def _is_sound_mixed(descriptor: int, size: int, container_format: str) -> bool:
+    """Return whether the server may hear less than all that is said in the file, or timecode beside it."""
+    file = (descriptor, size, container_format)
+    return container.is_chained(*file) or container.has_timecode(*file)

@@ -1,0 +1,120 @@
+"""A recording's transcript from its answers: those that are stored, and all of them joined."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from watcher.client import Request, parse
+from watcher.errors import JobError
+from watcher.job import Cut, ResultWarning
+from watcher.join import join, speakers_in_doubt
+from watcher.ledger.protocol import Content, Ledger
+from watcher.pipeline import empty
+from watcher.pipeline.language import settle
+from watcher.pipeline.question import Question
+from watcher.transcript import Part, Transcript
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """All answers of a recording, joined, and what was learnt on the way."""
+
+    transcript: Transcript
+    content: Content
+    #: Indexes of the pieces whose answers were stored already.
+    cached: frozenset[int] = frozenset()
+    paid_seconds: float = 0.0
+    #: What is in doubt about the answers.
+    warnings: tuple[ResultWarning, ...] = ()
+    #: All of it has text, except where there is no sound.
+    answered: bool = True
+
+
+def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
+    """Put a known recording together from its stored answers to `request`; None when one of them is missing."""
+    question = Question(request, content.parameters)
+
+    def answered(cut: Cut, question: Question) -> Part | None:
+        transcript = recalled(ledger, cut, question)
+        return None if transcript is None else part_of(cut, transcript, question)
+
+    parts: list[Part] = []
+    for cut in content.cuts:
+        acquainted = question.acquainted(content.cuts[0], parts[0].transcript) if parts else question
+        part = answered(cut, acquainted) or answered(cut, question)
+        if part is None:
+            return None
+        parts.append(part)
+    parts, warnings = settled(
+        parts, content.loudness, question, lambda index, again: answered(content.cuts[index], again)
+    )
+    return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts))
+
+
+def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
+    """Return the stored answer about a piece; None where there is none that counts."""
+    body = ledger.recall(cut.digest, question.key)
+    return None if body is None else understood(body, cut.seconds, question)
+
+
+def understood(body: bytes, seconds: float, question: Question) -> Transcript | None:
+    """Return what a stored answer about so much sound says; None where it does not count.
+
+    One that an earlier version took, and that cannot be used, counts as not stored: what is bought anew takes its place.
+    """
+    try:
+        transcript = parse(body, seconds, question.request)
+    except JobError as error:
+        _log.warning("answer.unusable", reason=error.reason, message=error.message)
+        return None
+    return None if question.insistent and empty.is_without_text(transcript) else transcript
+
+
+def joined(
+    parts: list[Part],
+    content: Content,
+    warnings: tuple[ResultWarning, ...] = (),
+    *,
+    cached: frozenset[int],
+    paid_seconds: float = 0.0,
+) -> Heard:
+    """Join the answers about all pieces; `warnings` are those in doubt so far, `cached` the indexes of stored ones."""
+    if speakers_in_doubt(parts):
+        warnings = (*warnings, _SPEAKERS)
+    answered = not empty.unanswered(parts, content.loudness)
+    return Heard(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings, answered)
+
+
+_SPEAKERS: Final = ResultWarning(
+    "speakers_in_doubt",
+    "the server named speakers anew in each piece: 1-A and 2-A, or 1-A and 2-B, may be the same person",
+    "longer pieces are fewer: raise media.piece_seconds, as far as the server takes them",
+)
+
+
+def settled(
+    parts: list[Part], loudness: bytes, question: Question, ask: Callable[[int, Question], Part | None]
+) -> tuple[list[Part], tuple[ResultWarning, ...]]:
+    """Settle what is in doubt: answers without text, and the languages that the server guessed.
+
+    Where a language was given, or the text is a translation, it guessed none.
+    """
+    parts, warnings = empty.settle(parts, loudness, lambda index: ask(index, question.otherwise()))
+    if question.request.language or question.request.task == "translate":
+        return parts, warnings
+
+    def ask_again(index: int, language: str) -> Transcript | None:
+        part = ask(index, question.again(language))
+        return None if part is None else part.transcript
+
+    parts, doubts = settle(parts, ask_again)
+    return parts, (*warnings, *doubts)
+
+
+def part_of(cut: Cut, transcript: Transcript, question: Question) -> Part:
+    """Return what a piece's answer says, at its place in the recording."""
+    return Part(cut.start_seconds, cut.end_seconds, transcript, question.known)

@@ -1,0 +1,128 @@
+"""The requests of one recording, beside each other, and their answers in the recording's order."""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from typing import Final, TypeVar
+
+from watcher import media
+from watcher.client import Upload
+from watcher.errors import OutputError
+from watcher.job import Cut, Job
+from watcher.pipeline.heard import part_of, recalled
+from watcher.pipeline.question import Question
+from watcher.pipeline.tools import Beat, Tools
+from watcher.transcript import Part, Transcript
+
+_Result = TypeVar("_Result")
+
+#: A worker waits for its requests in spells of this many seconds, and is alive in between.
+_SPELL: Final = 30.0
+
+
+class PieceRequests:
+    """The requests of one recording, beside each other, and their answers in the recording's order."""
+
+    def __init__(self, ask: Callable[..., tuple[Transcript, bool]], tools: Tools, job: Job) -> None:
+        self._ask = ask
+        self._tools = tools
+        self._job = job
+        self._pieces: list[media.Piece] = []
+        self._questions: list[Question] = []
+        self._answers: dict[int, Transcript] = {}
+        self._running: dict[Future[tuple[Transcript, bool]], media.Piece] = {}
+        self._cached: set[int] = set()
+        #: Pieces that the recording will probably have, for people to see how far it is; 0: nobody knows.
+        self.expected = 0
+
+    @property
+    def cached(self) -> frozenset[int]:
+        """Indexes of the pieces whose answers were stored already."""
+        return frozenset(self._cached)
+
+    @property
+    def paid_seconds(self) -> float:
+        """Seconds of audio that were asked for."""
+        return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
+
+    def add(self, piece: media.Piece, questions: Sequence[Question]) -> None:
+        """Ask the first of the questions about a piece, unless one is answered already. Raises what an earlier request met."""
+        ledger = self._tools.ledger
+        answered = ((question, recalled(ledger, piece.cut, question)) for question in questions)
+        question, answer = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
+        self._pieces.append(piece)
+        self._questions.append(question)
+        if answer is not None:
+            self._cached.add(piece.cut.index)
+            self._answers[piece.cut.index] = answer
+            piece.release()
+        else:
+            ask = partial(self._ask, question, cut=piece.cut)
+            self._running[self._tools.submit(lambda: with_upload(piece, ask))] = piece
+        self._collect({future for future in self._running if future.done()})
+
+    def finish(self, beat: Beat) -> None:
+        """Wait for every answer: there are no more pieces. Raises what the first failed request met."""
+        self.expected = 0
+        while self._running:
+            self._collect(wait_alive(self._running, beat))
+
+    def give_up(self, beat: Beat) -> None:
+        """Ask nothing more, but wait for what was asked: it is paid for, and it is kept."""
+        left = {future for future in self._running if not future.cancel()}
+        while left:
+            left -= wait_alive(left, beat)
+
+    def cuts(self) -> tuple[Cut, ...]:
+        """Give the cuts, in order."""
+        return tuple(piece.cut for piece in self._pieces)
+
+    def parts(self) -> list[Part]:
+        """Return the answers, in the recording's order."""
+        return [
+            part_of(piece.cut, self._answers[piece.cut.index], question)
+            for piece, question in zip(self._pieces, self._questions, strict=True)
+        ]
+
+    def _collect(self, done: set[Future[tuple[Transcript, bool]]]) -> None:
+        for future in done:
+            index = self._running.pop(future).cut.index
+            self._answers[index], cached = future.result()
+            if cached:
+                self._cached.add(index)
+        heard = [piece for piece in self._pieces if piece.cut.index in self._answers]
+        self._tools.ledger.progress(
+            self._job,
+            piece=len(heard),
+            pieces=max(self.expected, len(self._pieces)),
+            seconds_done=sum(piece.seconds for piece in heard),
+        )
+
+
+def wait_alive(requests: Collection[Future[_Result]], beat: Beat) -> set[Future[_Result]]:
+    """Wait a while for one of the requests to end; return those that have.
+
+    Each request gives signs of life of its own, so however long this takes, it is no hang.
+    """
+    beat(2 * _SPELL)
+    return wait(requests, timeout=_SPELL, return_when=FIRST_COMPLETED).done
+
+
+def with_upload(piece: media.Piece, ask: Callable[[Upload], _Result]) -> _Result:
+    """Hand the piece's file to `ask`, and remove it then."""
+    try:
+        try:
+            descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise OutputError(
+                f"A piece cannot be read from the state directory: {exc.strerror or exc}",
+                hint="look after its disk, and let nothing else remove files there",
+                reason="spool",
+            ) from exc
+        try:
+            return ask(Upload(descriptor, piece.size, piece.seconds, piece.name, piece.mime, digest=piece.cut.digest))
+        finally:
+            os.close(descriptor)
+    finally:
+        piece.release()
