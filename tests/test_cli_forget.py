@@ -1,11 +1,13 @@
 """`watcher forget`: nothing of what was heard stays, and it says what it removed."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_scene import Commands, commands
+from daemon import daemon
 from test_service import recording
 
 
@@ -49,6 +51,24 @@ def test_it_says_to_people_what_it_removed_below_a_folder(watcher: Commands) -> 
     assert code == 0
     assert f"{path}: removed 1 stored answer and its history" in said
     assert "the recording is still there" in said
+
+
+def test_beside_a_daemon_the_commands_name_what_brings_a_forgotten_recording_back(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    with daemon(watcher.folder, state=watcher.state) as running:
+        running.await_event("job.done", path=str(path))
+        for suffix in (".srt", ".txt"):
+            path.with_suffix(suffix).unlink()
+
+        _, forgotten = watcher.said("forget", path)
+        _, asked_again = watcher.said("again", path)
+        _, retried = watcher.said("retry", path)
+        subprocess.run(["touch", path], check=True)
+
+        running.await_events("job.done", 2, path=str(path))
+    assert f"(touch {path})" in forgotten
+    assert f"touch {path} has" in asked_again
+    assert f"touch {path} has" in retried
 
 
 def test_it_says_what_the_next_batch_makes_of_a_recording_that_is_still_there(watcher: Commands) -> None:

@@ -580,6 +580,25 @@ def test_only_a_restart_is_named_for_what_a_reload_cannot_change(ledger: Ledger,
     assert "reload watcher" in other["problems"][0]["hint"]
 
 
+def test_a_settings_file_that_names_another_state_wants_a_restart_before_any_reload(
+    ledger: Ledger, as_json: Json, tmp_path: Path
+) -> None:
+    file = tmp_path / "watcher.toml"
+    file.write_text('[state]\ndir = "/var/lib/old"\n')
+    read = load(environ={"HOME": str(tmp_path)}, file=file)
+    facts = {"file": str(file), "digest": read.digest, "refused": "", "refused_digest": ""}
+    tells(ledger, settings={**facts, "state_digest": read.state_digest})
+    file.write_text('[state]\ndir = "/var/lib/old"\n[api]\nmodel = "other"\n')
+    _, same = as_json("status")
+    file.write_text('[state]\ndir = "/var/lib/new"\n')
+
+    _, other = as_json("status")
+
+    assert "reload watcher" in same["problems"][0]["hint"]
+    assert "restart" in other["problems"][0]["hint"]
+    assert "reload watcher" not in other["problems"][0]["hint"]
+
+
 @pytest.mark.parametrize("where", ["in the environment", "in the broken file", "on the command line"])
 def test_beside_broken_settings_the_state_is_shown(
     where: str, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 #: A datagram that does not fit the receiver's buffer is lost as a whole; nobody reads a longer line anyway.
@@ -86,6 +87,21 @@ def unit_of(cgroups: str) -> tuple[str, bool]:
         if last.startswith("watcher") and last.endswith(".service"):
             return last, any(part.startswith("user@") for part in above)
     return "", False
+
+
+def control(verb: str, pid: int) -> str:
+    """Return the command that has systemd stop, reload or restart (`verb`) a process; "": it is no service of this program.
+
+    What it is, the kernel knows (procfs(5)).
+    """
+    try:
+        unit, is_users = unit_of(Path(f"/proc/{pid}/cgroup").read_text(errors="replace"))
+    except OSError:
+        return ""
+    if not unit:
+        return ""
+    name = unit.removesuffix(".service")
+    return f"systemctl --user {verb} {name}" if is_users else f"sudo systemctl {verb} {name}"
 
 
 def _status(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """`watcher forget`: what is stored of recordings removed, before its time."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from watcher.cli.looking import open_recovered
 from watcher.cli.options import configured, show
 from watcher.errors import JobError
 from watcher.job import Job, State
-from watcher.ledger import Ledger
+from watcher.ledger import Ledger, holder
 from watcher.ledger.protocol import Record
 from watcher.log import printable
 from watcher.pipeline import Wanted
@@ -36,6 +37,8 @@ class _Forgotten:
     stands: bool
     #: So are all outputs that are wanted of it: they count as a person's own from now on, and it as done.
     complete: bool = False
+    #: A daemon works on the state, and holds what it has seen for known.
+    daemon: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -63,13 +66,17 @@ class _Forgotten:
                 "; the recording is still there, and so are its outputs: the next start or batch counts it as done, and them as "
                 "yours (delete them to have it transcribed as a new one)"
             )
-        return "; the recording is still there, and is a new one to the next start or batch"
+        taken = "the next start or batch"
+        if self.daemon:
+            taken += f", and to the daemon that runs once it is touched (touch {shlex.quote(printable(self.path))})"
+        return f"; the recording is still there, and is a new one to {taken}"
 
 
 def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Remove answers and history of the recordings at the paths, or below them; the files beside them stay."""
     loaded = configured(config, given)
     wanted_of = wanted_by_folder(plan(loaded, keyless=True))
+    daemon = holder(loaded.state_directory) is not None
     forgotten: list[_Forgotten] = []
     problems: list[Problem] = []
     with open_recovered(loaded) as ledger:
@@ -78,7 +85,8 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
             known = list(meant.recordings(ledger, loaded.settings))
             running = [record for record in known if record.state is State.RUNNING]
             problems += [nothing_to_do(record.path, [record], is_folder=False, daemon=True) for record in running]
-            forgotten += [_forget(ledger, record, wanted_of) for record in known if record not in running]
+            gone = [_forget(ledger, record, wanted_of) for record in known if record not in running]
+            forgotten += [replace(one, daemon=daemon) for one in gone]
             if not known:
                 removed = _Forgotten(path, 0, known=False, stands=True)
                 if not meant.is_folder:

@@ -1,5 +1,6 @@
 """Which command was probably meant, where one had nothing to do."""
 
+import shlex
 from collections.abc import Sequence
 
 from watcher.job import State
@@ -47,6 +48,8 @@ def nothing_to_do(
         hint = f"watcher once {shown} transcribes what is there"
         if daemon:
             hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
+            if not is_folder:
+                hint += f"; touch {shlex.quote(shown)} has a watched folder's recording taken as a new one, also after watcher forget"
         return Problem("unknown", f"{shown}: nothing to do, {what}", hint)
     what, many, command = _MEANT[state]
     if is_folder:

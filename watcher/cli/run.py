@@ -1,6 +1,7 @@
 """`watcher run`: the daemon."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,8 @@ def run(
     # One whose mount hangs may be there: it is waited for.
     missing = [folder for folder in folders if there[os.fsencode(folder)] is False]
     if missing:
-        raise ConfigError(f"there is no folder {missing[0]}", hint=f"make it first: mkdir -p {missing[0]}")
+        hint = f"mount it first, if it lies on a disk or a share of its own; else make it: mkdir -p {shlex.quote(str(missing[0]))}"
+        raise ConfigError(f"there is no folder {missing[0]}", hint=hint)
     with engine_settings(offline=offline) as extra:
 
         def load() -> Config:

@@ -6,7 +6,7 @@ value's origin is known; an unknown key, a wrong value or an unreadable file is 
 
 from watcher.config.environment import Surroundings
 from watcher.config.example import example
-from watcher.config.load import Config, digest, load, state_place
+from watcher.config.load import Config, digest, load, state_digest, state_place
 from watcher.config.settings import (
     ApiSettings,
     FolderSettings,
@@ -32,5 +32,6 @@ __all__ = [
     "digest",
     "example",
     "load",
+    "state_digest",
     "state_place",
 ]

@@ -57,6 +57,8 @@ class Config:
     origins: Mapping[str, str]
     #: Tells whether the file is still the one that was read; "": there is none, or it is no regular file.
     digest: str = ""
+    #: Likewise of what it says of the state; "": something else decides on that, or it cannot be told.
+    state_digest: str = ""
     #: Why a key that stands in OPENAI_API_KEY is not used; "" where there is none, or it is.
     unused_key: str = ""
 
@@ -106,6 +108,7 @@ def load(
         origins=origins,
         # A pipe cannot be looked at again.
         digest=digest(content) if path is not None and path.is_file() else "",
+        state_digest=state_digest(content) if _is_from_file(origins, path) else "",
         unused_key=unused,
     )
 
@@ -152,6 +155,21 @@ def _first(layers: Sequence[Mapping[str, Any]], key: str) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise ValueError(f"state.{key} is no text")
     return value
+
+
+def state_digest(content: bytes) -> str:
+    """Return what tells whether a settings file names the same state, by directory or address; "" where it cannot be told."""
+    try:
+        layers = [_state_alone(content)]
+        named = [_first(layers, key) for key in ("dir", "url")]
+    except (ValueError, RecursionError):
+        return ""
+    return digest("\0".join(named).encode())
+
+
+def _is_from_file(origins: Mapping[str, str], path: Path | None) -> bool:
+    """Return whether the settings file decides which state is used: nothing above it names one."""
+    return path is not None and {origins.get(f"state.{key}", str(path)) for key in ("dir", "url")} == {str(path)}
 
 
 def digest(content: bytes) -> str:

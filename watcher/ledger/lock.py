@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import StateError, StateLockedError
-from watcher.systemd import unit_of
+from watcher.systemd import control
 
 #: Name of the lock file in the state directory.
 NAME: Final = "watcher.lock"
@@ -95,11 +95,9 @@ def _pid(descriptor: int) -> int:
 
 
 def _way_to_stop(pid: int) -> str:
-    """Return how a person ends a process; what it is, the kernel knows (procfs(5))."""
-    with contextlib.suppress(OSError):
-        unit, is_users = unit_of(Path(f"/proc/{pid}/cgroup").read_text(errors="replace"))
-        if unit:
-            return f"systemctl --user stop {unit}" if is_users else f"sudo systemctl stop {unit}"
+    """Return how a person ends a process."""
+    if by_systemd := control("stop", pid):
+        return by_systemd
     return f"Ctrl-C where it runs, or kill {pid}" if pid else "Ctrl-C where it runs"
 
 

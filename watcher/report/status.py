@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from watcher.config import digest, files
+from watcher.config import digest, files, state_digest
 from watcher.config.settings import Settings
 from watcher.errors import StateBusyError
 from watcher.fleet import Host
@@ -16,6 +16,7 @@ from watcher.job import TRIAL_MODEL, ResultWarning, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import ENDPOINT, HOOKS, Ledger, Record, Tally
 from watcher.log import printable
+from watcher.systemd import control
 from watcher.text import hours, share
 
 _RECENT: Final = 10
@@ -364,8 +365,10 @@ def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
             pass
         case _:
             return ()
+    content = b""
     try:
-        now = digest(files.regular(Path(file), files.LARGEST_SETTINGS))
+        content = files.regular(Path(file), files.LARGEST_SETTINGS)
+        now = digest(content)
     except FileNotFoundError:
         now, met, refused = "", "", "it is not there any more"
     except PermissionError:
@@ -380,10 +383,19 @@ def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
     if refused and now != met:
         # Why those were refused that stood there then says nothing about these.
         message = "these settings were changed since a reload was refused, and are not loaded yet"
-    hint = f"systemctl reload watcher, or kill -HUP {service.get('pid', 'its pid')}"
-    if service["settings"].get("needs_restart") and now == met:
-        hint = "systemctl restart watcher, or end it and start it again: the state cannot be changed by a reload"
+    pid = int(service.get("pid") or 0)
+    hint = f"{control('reload', pid) or 'systemctl reload watcher'}, or kill -HUP {pid or 'its pid'}"
+    needs_restart = service["settings"].get("needs_restart") and now == met
+    if needs_restart or _names_another_state(service["settings"], content):
+        restart = control("restart", pid) or "systemctl restart watcher"
+        hint = f"{restart}, or end it and start it again: the state cannot be changed by a reload"
     return ({"path": file, "message": message, "hint": hint},)
+
+
+def _names_another_state(settings: Mapping[str, Any], content: bytes) -> bool:
+    """Return whether a settings file names another state than the one that the daemon read."""
+    known, now = settings.get("state_digest"), state_digest(content) if content else ""
+    return bool(known and now) and known != now
 
 
 def data(report: StatusReport) -> dict[str, Any]:

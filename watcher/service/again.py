@@ -16,6 +16,7 @@ from watcher.ledger.protocol import Owned, Record
 from watcher.pipeline import Wanted
 from watcher.service.named import named, place_of
 from watcher.service.plan import Plan, target
+from watcher.systemd import control
 from watcher.tree import is_below
 
 _log = structlog.get_logger()
@@ -91,10 +92,14 @@ def queue_trials(
         **cost,
         model=model,
         # It begins at once: nobody can be quick enough to prevent the first request.
-        hint="what is sent already cannot be taken back; to keep the rest from it, stop (Ctrl-C, or systemctl stop watcher) and "
+        hint=f"what is sent already cannot be taken back; to keep the rest from it, stop ({_way_to_stop()}) and "
         "move away what is not to be transcribed; before a start, watcher check names these recordings",
     )
     return ledger.queue_again(sorted(seconds_of))
+
+
+def _way_to_stop() -> str:
+    return control("stop", os.getpid()) or "Ctrl-C"
 
 
 def lacking(ledger: Ledger, rows: Iterable[Owned], wanted: Callable[[Job], Wanted]) -> Iterator[bytes]:

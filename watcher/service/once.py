@@ -247,7 +247,8 @@ class _Run:
         reach.poke(b"history", sweep)
         until = time.monotonic() + 2 * _SWEEP
         while not swept.done():
-            if self._is_interrupted(signals, _TICK / 4) or time.monotonic() > until:
+            # All of the work is done, so that this is no interruption of it.
+            if signals.wait(_TICK / 4) or time.monotonic() > until:
                 return
         swept.result()
 
@@ -264,12 +265,18 @@ class _Run:
             self._show(replace(self._progress(house.direct.counts(), house.gate.state()), stopping=sentence))
             self._about["stopping"] = time.time() + seconds
             self._told_at = -math.inf
-        ending = Ending(lambda: signal.SIGINT in signals.wait(0), meanwhile=self._tell)
+        ending = Ending(lambda: signal.SIGINT in signals.wait(0), meanwhile=self._follow_end)
         late = house.drain(seconds, ending)
         if late or house.left_hanging:
             house.let_go(in_haste=ending.in_haste)
         self.batch.left_behind = (*late, *house.left_hanging)
         self.batch.stuck = () if ending.in_haste else tuple(late)
+
+    def _follow_end(self) -> None:
+        """Show how far the last requests are, and write it down for `status`."""
+        with suppress(StateError):
+            self._show(self._progress(self._house.direct.counts(), self._house.gate.state()))
+        self._tell()
 
     def _tell(self) -> None:
         """Write down for `status` what is asked now, where it is not what was written last; not all the time."""

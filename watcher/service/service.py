@@ -287,6 +287,7 @@ class Service:
         return {
             "file": file,
             "digest": config.digest,
+            "state_digest": config.state_digest,
             "refused": self._refused,
             "refused_digest": self._met,
             "needs_restart": self._needs_restart,
