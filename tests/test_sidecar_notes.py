@@ -168,6 +168,30 @@ def test_a_note_that_the_ledger_does_not_know_is_replaced_and_removed_where_nobo
         assert [name for name in here.files() if "failed" in name] == [elsewhere.name]
 
 
+@pytest.mark.parametrize("by", ["another state", "a person"])
+def test_a_warning_note_of_another_state_is_replaced_where_nobody_changed_it(here: Scene, by: str) -> None:
+    job = here.job()
+    silent = ResultWarning("silent", "There is no sound in it.", "Look at the recorder's cable.", note=True)
+    doubts = [ResultWarning(code, f"{code} may be missing.", note=True) for code in ("the beginning", "the end")]
+    former = sidecar.write_warning_note(job, [silent], register=here.ledger)
+    assert former is not None
+    here.ledger.disown(former.path)
+    if by == "a person":
+        path = Path(os.fsdecode(former.path))
+        path.write_bytes(path.read_bytes().replace(b"cable", b"plug"))
+
+    now = sidecar.write_warning_note(job, doubts, register=here.ledger)
+
+    notes = {name: body for name, body in here.files().items() if "warning" in name}
+    assert now is not None
+    if by == "a person":
+        assert len(notes) == 2
+        assert b"plug" in notes["talk.wav.transcription-warning.txt"]
+    else:
+        assert now.path == former.path
+        assert [b"1. What to know: the beginning may be missing." in body for body in notes.values()] == [True]
+
+
 def test_a_recording_that_is_gone_gets_no_note(here: Scene) -> None:
     job = here.job()
     (here.root / "talk.wav").unlink()

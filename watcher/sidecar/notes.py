@@ -23,6 +23,8 @@ _PAUSED: Final = b"transcription-paused.txt"
 _WIDTH: Final = 78
 #: No note has so many bytes.
 _LONGEST: Final = 64 * 1024
+#: What the paragraphs of a note begin with.
+_HEAD: Final = re.compile(r"What happened|What to do|\d+\. What to know")
 #: No note is written later (Unix time, in the year 2242).
 _LATEST: Final = float(1 << 33)
 #: When a recording failed, as its note has it; a line may end within it.
@@ -42,16 +44,18 @@ def write_note(
     return _put_beside(job, _FAILED, text, register, when=when)
 
 
-def write_warning_note(job: Job, warnings: Sequence[ResultWarning], *, register: Register) -> Output | None:
+def write_warning_note(
+    job: Job, warnings: Sequence[ResultWarning], *, register: Register, clock: Callable[[], float] = time.time
+) -> Output | None:
     """Put a note beside a recording that was transcribed, but maybe not all of it: what is in doubt, and what to do.
 
     ``talk.wav.transcription-warning.txt``; else as `write_note`.
     """
     text = _doubt(names.shown(os.path.basename(job.path)), warnings)  # noqa: PTH119 - bytes
-    return _put_beside(job, _WARNING, text, register)
+    return _put_beside(job, _WARNING, text, register, when=_minute(clock()))
 
 
-def _put_beside(job: Job, mark: bytes, text: str, register: Register, *, when: float | None = None) -> Output | None:
+def _put_beside(job: Job, mark: bytes, text: str, register: Register, *, when: float) -> Output | None:
     """Put a note beside a recording; `when` becomes its time of modification, so that it is seen whether it was changed."""
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
@@ -64,9 +68,8 @@ def _put_beside(job: Job, mark: bytes, text: str, register: Register, *, when: f
         if output is None:
             placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
             (output,) = placing.place([draft], check=_nothing_to_check, like=source)
-            if when is not None:
-                with suppress(OSError):
-                    os.utime(os.path.basename(output.path), (when, when), dir_fd=folder, follow_symlinks=False)  # noqa: PTH119 - bytes
+            with suppress(OSError):
+                os.utime(os.path.basename(output.path), (when, when), dir_fd=folder, follow_symlinks=False)  # noqa: PTH119 - bytes
     # What was said of an earlier result is not true any more.
     _remove_notes(job.root, job.path, register, keep=output.path)
     return output
@@ -93,16 +96,17 @@ def _standing(job: Job, parent: bytes, folder: int, draft: Draft, register: Regi
 
 
 def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
-    """Return whether a file is a failure note of ours that nobody changed: its form says so, and its date is the file's."""
+    """Return whether a file is a note of ours that nobody changed: its form says so, and its time, a whole minute."""
     standing = disk.look(folder, name)
     when = standing.st_mtime if standing is not None else -1.0
     # Others may be beyond any calendar.
     if when != _minute(when) or not 0 <= when < _LATEST:
         return False
     paragraphs = disk.content(folder, name, most=_LONGEST).decode("utf-8", "replace").removesuffix("\n").split("\n\n")
-    form = _failure(names.shown(recording), "", "", when).removesuffix("\n").split("\n\n")
+    shown = names.shown(recording)
+    forms = [form.removesuffix("\n").split("\n\n") for form in (_failure(shown, "", "", when), _in_doubt(shown, {}))]
     heads = [paragraph.partition(":")[0] for paragraph in paragraphs[1:-1]]
-    return [paragraphs[0], paragraphs[-1]] == form and heads in (["What happened"], ["What happened", "What to do"])
+    return [paragraphs[0], paragraphs[-1]] in forms and bool(heads) and all(map(_HEAD.fullmatch, heads))
 
 
 def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, register: Register) -> Output | None:
@@ -151,11 +155,12 @@ def remove_note(root: bytes, source: bytes, register: Register) -> None:
     parent, name = os.path.split(source)
     with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
         # Of another state, or of a ledger that was lost.
-        note = next(iter(names.numbered(name + _FAILED, b".txt", limit=disk.name_limit(folder))))
-        owner = register.owner(os.path.join(parent, note))  # noqa: PTH118 - bytes
-        if owner is None and _is_as_written(folder, note, name):
-            disk.remove(folder, note)
-            disk.sync(folder)
+        for mark in (_FAILED, _WARNING):
+            note = next(iter(names.numbered(name + mark, b".txt", limit=disk.name_limit(folder))))
+            owner = register.owner(os.path.join(parent, note))  # noqa: PTH118 - bytes
+            if owner is None and _is_as_written(folder, note, name):
+                disk.remove(folder, note)
+                disk.sync(folder)
 
 
 def _remove_notes(root: bytes, source: bytes, register: Register, *, keep: bytes) -> None:
@@ -227,9 +232,15 @@ def _failure(name: str, message: str, hint: str, when: float) -> str:
 def _doubt(name: str, warnings: Sequence[ResultWarning]) -> str:
     parts = {f"{number}. What to know": warning.message for number, warning in enumerate(warnings, start=1)}
     hints = " ".join(dict.fromkeys(warning.hint for warning in warnings))
+    return _in_doubt(
+        name, {**(parts if len(parts) > 1 else {"What happened": warnings[0].message}), "What to do": hints}
+    )
+
+
+def _in_doubt(name: str, parts: Mapping[str, str]) -> str:
     return _page(
         f"{name} was transcribed, but maybe not all that is said in it.",
-        {**(parts if len(parts) > 1 else {"What happened": warnings[0].message}), "What to do": hints},
+        parts,
         "Delete this note when you have read it. It goes away by itself when the recording is transcribed without doubt.",
     )
 
