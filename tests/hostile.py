@@ -38,6 +38,17 @@ def said(path: Path | bytes) -> str:
     return f"This is what recording {hashlib.sha256(content).hexdigest()[:12]} says."
 
 
+def landscape(folder: Path) -> dict[str, str]:
+    """Return everything below a folder: kind and content of each name."""
+    seen = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            seen[str(path)] = f"link to {path.readlink()}"
+        else:
+            seen[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "other"
+    return seen
+
+
 @contextmanager
 def nested(path: Path, levels: int) -> Iterator[Path]:
     """Make `path` and so many directories inside each other; they have to go again, as Python cannot remove them."""

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ class Supervisor:
         self.path = path
         #: Every line so far.
         self.said: list[str] = []
+        #: When (monotonic) it said that it is alive, each time.
+        self.beats: list[float] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._thread = threading.Thread(target=self._hear, name="supervisor")
@@ -34,11 +37,13 @@ class Supervisor:
     @property
     def alive(self) -> int:
         """How often the service said that it is alive."""
-        return self.said.count("WATCHDOG=1")
+        return len(self.beats)
 
     def _hear(self) -> None:
         while (word := self._socket.recv(65_536)) != b"END":
-            self.said += word.decode().split("\n")
+            lines = word.decode().split("\n")
+            self.beats += [time.monotonic()] * lines.count("WATCHDOG=1")
+            self.said += lines
 
 
 @contextmanager

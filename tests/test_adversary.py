@@ -1,7 +1,6 @@
 """The folder's writers and the server as enemies: each test shows an attack that fails, against the real daemon."""
 
 import gzip
-import hashlib
 import json
 import os
 import stat
@@ -15,7 +14,7 @@ import pytest
 import srt
 import webvtt
 from daemon import Daemon, daemon, eventually, invoke
-from hostile import ENVIRON, mortal, nested, recording, said, status
+from hostile import ENVIRON, landscape, mortal, nested, recording, said, status
 from scripted import Asked, Reply, Server, serving
 from servers.fault import Answer, FaultServer, Received, heard, transcript
 
@@ -26,17 +25,6 @@ def words(url: str, **settings: object) -> list[str]:
     """Give the settings of a daemon as words of its command line."""
     given = {"api.url": url, "api.key": KEY, **{key.replace("__", "."): value for key, value in settings.items()}}
     return [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
-
-
-def landscape(folder: Path) -> dict[str, str]:
-    """Take in everything below a folder: kind and content of each name."""
-    seen = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink():
-            seen[str(path)] = f"link to {path.readlink()}"
-        else:
-            seen[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "other"
-    return seen
 
 
 # Names, texts, playlists, planted files and .watcher.toml: one folder with all of them.

@@ -17,10 +17,10 @@ from typing import Final
 from chaos import checks, reader
 from chaos.arrivals import CUT, LENGTHY, LENGTHY_PIECE, TREES, WHOLE, WRITERS
 from chaos.faults import DAMAGING, DATABASE_AWAY, FAULTS, HUNG, SLOW_SERVER, Fault
-from chaos.keeper import Vitals
 from chaos.world import FOLDERS, PLAIN, Options, Source, World
 from daemon import eventually
 from hostile import MOUNTS
+from keeper import Vitals
 
 from watcher.errors import WatcherError
 

@@ -11,11 +11,11 @@ from typing import Final
 import fleet
 import postgres
 from chaos.arrivals import Desk, Sound, arrive, make, sound
-from chaos.keeper import Keeper
 from chaos.reader import FOREIGN
 from chaos.upstream import Upstream
 from daemon import Daemon, daemon, watcher
 from hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
+from keeper import Keeper
 from mounts import Mount
 from supervisor import Supervisor
 
