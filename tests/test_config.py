@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from watcher.config import Settings, example, load
-from watcher.config.settings import TranscriptSettings, about, keys, sections
+from watcher.config.descriptions import about, keys, sections
+from watcher.config.settings import TranscriptSettings
 from watcher.errors import ConfigError
 
 

@@ -17,8 +17,8 @@ from typer.main import get_command
 from watcher import __version__
 from watcher.cli.app import app
 from watcher.cli.main import INTERNAL, INTERRUPTED, run
+from watcher.config.descriptions import about, keys, sections
 from watcher.config.example import toml
-from watcher.config.settings import about, keys, sections
 from watcher.errors import WatcherError
 from watcher.ledger import open_ledger
 

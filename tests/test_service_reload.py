@@ -14,7 +14,7 @@ from scripted import Asked, Reply, serving
 from test_service import answer, hearing, recording
 
 from watcher.config import Config, Surroundings, load
-from watcher.config.settings import keys, sections
+from watcher.config.descriptions import keys, sections
 from watcher.folders import Finder
 from watcher.job import Fingerprint, Job
 from watcher.report.status import look

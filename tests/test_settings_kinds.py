@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from watcher.cli.main import run
 from watcher.config import Config, files, load
+from watcher.config.descriptions import keys, sections
 from watcher.config.example import toml
-from watcher.config.settings import keys, sections
 from watcher.errors import ConfigError
 from watcher.job import Fingerprint, Job
 from watcher.service.plan import OVERRIDABLE, Plan, plan

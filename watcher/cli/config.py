@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.config import example as example_file
+from watcher.config.descriptions import keys, sections
 from watcher.config.example import toml
-from watcher.config.settings import keys, sections
 from watcher.masking import without_passwords
 from watcher.report import Result
 

@@ -4,6 +4,7 @@ Order: command line > environment > systemd credential > TOML file > defaults. `
 value's origin is known; an unknown key, a wrong value or an unreadable file is one ConfigError that names them all.
 """
 
+from watcher.config.descriptions import about
 from watcher.config.environment import Surroundings
 from watcher.config.example import example
 from watcher.config.load import Config, digest, load, state_digest, state_place
@@ -15,7 +16,6 @@ from watcher.config.settings import (
     Settings,
     StateSettings,
     TranscriptSettings,
-    about,
 )
 
 __all__ = [

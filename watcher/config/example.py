@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from watcher.config.settings import about, keys, sections
+from watcher.config.descriptions import about, keys, sections
 
 _HEAD: Final = """\
 # Settings of Watcher. Every key is shown with its default and may be left out.

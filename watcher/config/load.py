@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from watcher.address import host
 from watcher.config import environment, files
+from watcher.config.descriptions import keys, sections
 from watcher.config.kinds import sentences, shown, table, takes
-from watcher.config.settings import FolderSettings, Settings, keys, sections
+from watcher.config.settings import FolderSettings, Settings
 from watcher.errors import ConfigError
 from watcher.log import printable
 

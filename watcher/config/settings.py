@@ -1,20 +1,14 @@
 """The settings themselves: sections, keys, defaults, ranges, and one line about each key.
 
-Sections that belong to one room alone are that room's own option class; the others live here. The line about each key
+Sections that belong to one package alone are that package's own option class; the others live here. The line about each key
 is the only place where it is described: `watcher config --example` and the README's table are made from it.
 """
 
-import math
-import re
-from dataclasses import fields as dataclass_fields
-from dataclasses import is_dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -23,50 +17,25 @@ from pydantic import (
 )
 
 from watcher.address import routes
-from watcher.config.kinds import shown, takes, wanted
+from watcher.config.values import (
+    Argv,
+    Channel,
+    Formats,
+    Language,
+    OutputTemplate,
+    Task,
+    Temperature,
+    Track,
+    Wrap,
+    check_absolute,
+    check_plain,
+    plain_values,
+)
 from watcher.cues import Rules
-from watcher.languages import code as language_code
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
-from watcher.sidecar import check_template
 
 _HOST_OF_OPENAI: Final = "https://api.openai.com/v1"
-
-
-def _plain(kind: type, key: str, value: object) -> object:
-    """Return a value that pydantic may judge. Raises ValueError for what it would take, and what is meant by nobody."""
-    if isinstance(value, bool) and not takes(kind, key, bool) and not takes(kind, key, str):
-        # It makes 1 of true.
-        message = f"it has to be {wanted(kind, key)}"
-        raise ValueError(message)
-    for text in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(text, str) and "\0" in text:
-            message = "it must not contain the character NUL"
-            raise ValueError(message)
-        if isinstance(text, str) and (kind.__name__, key) not in _PATHS and not _is_unicode(text):
-            message = "it has to be text in UTF-8"
-            raise ValueError(message)
-    return value
-
-
-#: Only these may hold bytes that are no UTF-8, as names on a disk may.
-_PATHS: Final = {
-    ("ApiSettings", "key_file"),
-    ("FolderSettings", "path"),
-    ("FolderSettings", "name"),
-    ("StateSettings", "dir"),
-    ("HookSettings", "on_done"),
-    ("HookSettings", "on_failed"),
-    ("HookSettings", "on_held"),
-}
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class _Model(BaseModel):
@@ -79,112 +48,11 @@ class _Section(_Model):
     @field_validator("*", mode="before")
     @classmethod
     def _plain_value(cls, value: object, info: ValidationInfo) -> object:
-        return _plain(cls, info.field_name or "", value)
-
-
-def _plain_values(kind: type) -> BeforeValidator:
-    """Do for a section that is another package's dataclass what `_Section` does for its own."""
-
-    def check(values: object) -> object:
-        if isinstance(values, dict):
-            names = [field.name for field in dataclass_fields(kind)]
-            for key in [key for key in values if key in names]:
-                if isinstance(values[key], float) and not math.isfinite(values[key]):
-                    kind(**{key: values[key]})  # which names the range
-                try:
-                    _plain(kind, key, values[key])
-                except ValueError as exc:
-                    message = f"{shown(key, values[key])} is wrong: {exc}"
-                    raise ValueError(message) from exc
-        return values
-
-    return BeforeValidator(check)
+        return check_plain(cls, info.field_name or "", value)
 
 
 #: [subtitles], as the settings and folders give it.
-SubtitleRules: TypeAlias = Annotated[Rules, _plain_values(Rules)]
-
-
-def _language(value: str) -> str:
-    """Return the code of a language that is given by a code."""
-    code = language_code(value)
-    if not value or (code and _CODE.fullmatch(value.strip())):
-        return code
-    if code:
-        region = " alone: Whisper knows no regions" if "-" in value or "_" in value else ""
-        message = f'write the code "{code}"{region}'
-        raise ValueError(message)
-    message = 'Whisper knows no such language; write an ISO-639-1 code, for example "en", "de" or "zh"'
-    raise ValueError(message)
-
-
-def _track(value: object) -> int | str:
-    if (number := _number(value)) is not None:
-        return number
-    if value in ("auto", "all"):
-        return str(value)
-    if isinstance(value, str) and (found := language_code(value)):
-        return found
-    message = 'it has to be "auto", "all", the number of an audio track, from 1, or a language code such as "de"'
-    raise ValueError(message)
-
-
-def _channel(value: object) -> int | str:
-    if (number := _number(value)) is not None:
-        return number
-    if value == "mix":
-        return "mix"
-    message = 'it has to be "mix", or the number of a channel, from 1'
-    raise ValueError(message)
-
-
-def _number(value: object) -> int | None:
-    """Return the number of a track or channel, which the environment gives as text; None where it is none."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value[:_LONGEST_NUMBER])
-    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_TRACKS else None
-
-
-def _output(value: str) -> str:
-    check_template(value)
-    return value
-
-
-def _wrap(value: int) -> int:
-    if value and not _NARROWEST <= value <= _WIDEST:
-        message = f"it has to be 0, or a width from {_NARROWEST} to {_WIDEST}"
-        raise ValueError(message)
-    return value
-
-
-def _argv(value: tuple[str, ...]) -> tuple[str, ...]:
-    if value and not value[0].strip():
-        message = "the first one has to name a program; write [] for none"
-        raise ValueError(message)
-    return value
-
-
-#: A code of two or three letters.
-_CODE: Final = re.compile(r"[A-Za-z]{2,3}")
-#: More tracks or channels no file has, and digits of such a number.
-_MOST_TRACKS: Final = 999
-_LONGEST_NUMBER: Final = 4
-#: As `watcher.formats.Text` takes it.
-_NARROWEST: Final = 20
-_WIDEST: Final = 1000
-
-Format = Literal["srt", "txt", "vtt", "json"]
-_Task: TypeAlias = Literal["transcribe", "translate"]
-_Language: TypeAlias = Annotated[str, AfterValidator(_language)]
-_Temperature: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-_Track: TypeAlias = Annotated[int | str, BeforeValidator(_track)]
-_Channel: TypeAlias = Annotated[int | str, BeforeValidator(_channel)]
-_Formats: TypeAlias = Annotated[
-    tuple[Format, ...], Field(min_length=1), AfterValidator(lambda value: tuple(dict.fromkeys(value)))
-]
-_Output: TypeAlias = Annotated[str, AfterValidator(_output)]
-_Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]
-_Argv: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_argv)]
+SubtitleRules: TypeAlias = Annotated[Rules, plain_values(Rules)]
 
 
 class ApiSettings(_Section):
@@ -245,27 +113,27 @@ class ApiSettings(_Section):
     @field_validator("key_file")
     @classmethod
     def _absolute_key(cls, value: str) -> str:
-        return _absolute(value) if value else ""
+        return check_absolute(value) if value else ""
 
 
 class TranscriptSettings(_Section):
     """[transcript]: what is asked for and what is written; any key may stand in a folder, too."""
 
-    task: _Task = Field("transcribe", description="transcribe, or translate (to English)")
-    language: _Language = Field("", description="ISO-639-1 code of the speech; empty: detected")
+    task: Task = Field("transcribe", description="transcribe, or translate (to English)")
+    language: Language = Field("", description="ISO-639-1 code of the speech; empty: detected")
     prompt: str = Field("", description="names and spelling that help the recognition, at most 224 tokens")
-    temperature: _Temperature = Field(0.0, description="0 to 1; at 0 the server raises it by itself")
-    track: _Track = Field(
+    temperature: Temperature = Field(0.0, description="0 to 1; at 0 the server raises it by itself")
+    track: Track = Field(
         "auto",
         description="which audio track: auto (the default one, unless it is silent and another is not), a number from 1, "
         "all (mixed), or a language code",
     )
-    channel: _Channel = Field(
+    channel: Channel = Field(
         "mix", description="which channel: mix (all but timecode), or a number from 1; small files are decoded then"
     )
-    formats: _Formats = Field(("srt", "txt"), description="what is written beside the source: srt, txt, vtt, json")
-    output: _Output = Field("{stem}", description="output name; {stem} {name} {language}")
-    wrap: _Wrap = Field(0, description="width at which the .txt is wrapped, from 20 to 1000; 0: one line per paragraph")
+    formats: Formats = Field(("srt", "txt"), description="what is written beside the source: srt, txt, vtt, json")
+    output: OutputTemplate = Field("{stem}", description="output name; {stem} {name} {language}")
+    wrap: Wrap = Field(0, description="width at which the .txt is wrapped, from 20 to 1000; 0: one line per paragraph")
     bom: bool = Field(default=False, description="begin text outputs with a byte order mark, for old Windows programs")
 
 
@@ -286,21 +154,21 @@ class FolderSettings(_Section):
     )
     after: str = Field("keep", description='"keep", or "move:done/": source and outputs together, never overwriting')
     detect: Literal["auto", "events", "scan"] = Field("auto", description="auto, events or scan")
-    task: _Task | None = None
-    language: _Language | None = None
+    task: Task | None = None
+    language: Language | None = None
     prompt: str | None = None
-    temperature: _Temperature | None = None
-    track: _Track | None = None
-    channel: _Channel | None = None
-    formats: _Formats | None = None
-    output: _Output | None = None
-    wrap: _Wrap | None = None
+    temperature: Temperature | None = None
+    track: Track | None = None
+    channel: Channel | None = None
+    formats: Formats | None = None
+    output: OutputTemplate | None = None
+    wrap: Wrap | None = None
     bom: bool | None = None
 
     @field_validator("path")
     @classmethod
     def _absolute_path(cls, value: str) -> str:
-        return _absolute(value)
+        return check_absolute(value)
 
     @field_validator("include", "exclude")
     @classmethod
@@ -329,13 +197,6 @@ class FolderSettings(_Section):
         """Return `defaults` with this folder's own keys on top."""
         own = {key: value for key in TranscriptSettings.model_fields if (value := getattr(self, key)) is not None}
         return TranscriptSettings.model_validate({**defaults.model_dump(), **own})
-
-
-def _absolute(value: str) -> str:
-    if not value.startswith("/"):
-        message = "it has to be a whole path, beginning with /, for example /srv/recordings"
-        raise ValueError(message)
-    return value
 
 
 class StateSettings(_Section):
@@ -381,9 +242,9 @@ class StateSettings(_Section):
 class HookSettings(_Section):
     """[hooks]: programs run after a file, or on a hold, with the facts as JSON on stdin, never through a shell."""
 
-    on_done: _Argv = Field((), description="argv of the program run after a transcript is in place")
-    on_failed: _Argv = Field((), description="argv of the program run after a file failed for good")
-    on_held: _Argv = Field((), description="argv of the program run when the queue is held, so that all stands still")
+    on_done: Argv = Field((), description="argv of the program run after a transcript is in place")
+    on_failed: Argv = Field((), description="argv of the program run after a file failed for good")
+    on_held: Argv = Field((), description="argv of the program run when the queue is held, so that all stands still")
     timeout_seconds: float = Field(60.0, gt=0, le=86400, description="a hook that takes longer is ended")
     concurrency: int = Field(
         4, ge=1, le=64, description="hooks run at a time, of different files; 1: one after the other"
@@ -407,9 +268,9 @@ class Settings(_Model):
     transcript: TranscriptSettings = TranscriptSettings()
     subtitles: SubtitleRules = Rules()
     folders: tuple[FolderSettings, ...] = ()
-    media: Annotated[MediaOptions, _plain_values(MediaOptions)] = MediaOptions()
+    media: Annotated[MediaOptions, plain_values(MediaOptions)] = MediaOptions()
     state: StateSettings = StateSettings()
-    log: Annotated[LogOptions, _plain_values(LogOptions)] = LogOptions()
+    log: Annotated[LogOptions, plain_values(LogOptions)] = LogOptions()
     hooks: HookSettings = HookSettings()
     service: ServiceSettings = ServiceSettings()
 
@@ -437,66 +298,3 @@ class Settings(_Model):
             unique = next(n for i in range(1, len(value) + 1) if (n := name if i == 1 else f"{name}-{i}") not in named)
             named[unique] = folder.model_copy(update={"name": unique, "path": path})
         return tuple(named.values())
-
-
-#: Sections that are another room's dataclass: what each key means.
-_OF_ROOMS: Final = {
-    "subtitles": {
-        "max_chars": "characters per line; 16 wide ones for Chinese, Japanese and Korean",
-        "max_lines": "lines per cue",
-        "max_chars_per_second": "reading speed; 17 for children, 9 for Chinese, Japanese and Korean",
-        "min_seconds": "shortest time a cue stands",
-        "max_seconds": "longest time a cue stands",
-        "gap_seconds": "pause between two cues (2 frames)",
-        "guard": "leave out phantom text (two signs), flag doubtful text (one)",
-    },
-    "media": {
-        "pieces": "auto: cut long recordings at silences so that all places are busy; fixed: always near piece_seconds",
-        "piece_seconds": "longest piece, and longest file that is sent as it is",
-        "codec": "what pieces are sent as: flac (lossless for the model), mp3 (small) or wav (taken everywhere)",
-        "skip_silence": "silence is not uploaded, nor paid for",
-    },
-    "log": {
-        "level": "debug, info, warning or error",
-        "format": "auto (console at a terminal, journal under systemd, else json), console, json or journal",
-    },
-}
-
-
-def sections() -> dict[str, type]:
-    """Give every section's class by its name, in the order of the example file; "folders" stands for one folder."""
-    return {
-        "api": ApiSettings,
-        "transcript": TranscriptSettings,
-        "subtitles": Rules,
-        "folders": FolderSettings,
-        "media": MediaOptions,
-        "state": StateSettings,
-        "log": LogOptions,
-        "hooks": HookSettings,
-        "service": ServiceSettings,
-    }
-
-
-def keys(section: str) -> dict[str, Any]:
-    """Give a section's keys with their defaults (folders: `path` has none, and gives "")."""
-    kind = sections()[section]
-    if is_dataclass(kind):
-        return {field.name: field.default for field in dataclass_fields(kind)}
-    if not issubclass(kind, BaseModel):  # pragma: no cover - a third kind of section would be a programming error
-        raise TypeError(kind)
-    return {
-        name: "" if field.is_required() else field.default
-        for name, field in kind.model_fields.items()
-        if section != "folders" or name not in TranscriptSettings.model_fields
-    }
-
-
-def about(section: str, key: str) -> str:
-    """Give the line about a key."""
-    kind = sections()[section]
-    if section in _OF_ROOMS:
-        return _OF_ROOMS[section][key]
-    if not issubclass(kind, BaseModel):  # pragma: no cover - see above
-        raise TypeError(kind)
-    return kind.model_fields[key].description or ""

@@ -12,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from watcher import reach
 from watcher.client import Endpoint, Request
 from watcher.config import Config, FolderSettings, Settings, TranscriptSettings
+from watcher.config.descriptions import keys
+from watcher.config.descriptions import sections as kinds
 from watcher.config.kinds import sentences
-from watcher.config.settings import SubtitleRules, keys
-from watcher.config.settings import sections as kinds
+from watcher.config.settings import SubtitleRules
 from watcher.cues import Rules
 from watcher.errors import ConfigError
 from watcher.folders import Folder, Mounts

@@ -1,0 +1,81 @@
+"""What sections and keys there are, with their defaults and the line about each: for the example file, the docs and `check`."""
+
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from watcher.config.settings import (
+    ApiSettings,
+    FolderSettings,
+    HookSettings,
+    ServiceSettings,
+    StateSettings,
+    TranscriptSettings,
+)
+from watcher.cues import Rules
+from watcher.log import LogOptions
+from watcher.media import MediaOptions
+
+#: Sections that are another package's dataclass: what each key means.
+_OF_DATACLASSES: Final = {
+    "subtitles": {
+        "max_chars": "characters per line; 16 wide ones for Chinese, Japanese and Korean",
+        "max_lines": "lines per cue",
+        "max_chars_per_second": "reading speed; 17 for children, 9 for Chinese, Japanese and Korean",
+        "min_seconds": "shortest time a cue stands",
+        "max_seconds": "longest time a cue stands",
+        "gap_seconds": "pause between two cues (2 frames)",
+        "guard": "leave out phantom text (two signs), flag doubtful text (one)",
+    },
+    "media": {
+        "pieces": "auto: cut long recordings at silences so that all places are busy; fixed: always near piece_seconds",
+        "piece_seconds": "longest piece, and longest file that is sent as it is",
+        "codec": "what pieces are sent as: flac (lossless for the model), mp3 (small) or wav (taken everywhere)",
+        "skip_silence": "silence is not uploaded, nor paid for",
+    },
+    "log": {
+        "level": "debug, info, warning or error",
+        "format": "auto (console at a terminal, journal under systemd, else json), console, json or journal",
+    },
+}
+
+
+def sections() -> dict[str, type]:
+    """Return every section's class by its name, in the order of the example file; "folders" stands for one folder."""
+    return {
+        "api": ApiSettings,
+        "transcript": TranscriptSettings,
+        "subtitles": Rules,
+        "folders": FolderSettings,
+        "media": MediaOptions,
+        "state": StateSettings,
+        "log": LogOptions,
+        "hooks": HookSettings,
+        "service": ServiceSettings,
+    }
+
+
+def keys(section: str) -> dict[str, Any]:
+    """Return a section's keys with their defaults (folders: `path` has none, and comes as "")."""
+    kind = sections()[section]
+    if is_dataclass(kind):
+        return {field.name: field.default for field in dataclass_fields(kind)}
+    if not issubclass(kind, BaseModel):  # pragma: no cover - a third kind of section would be a programming error
+        raise TypeError(kind)
+    return {
+        name: "" if field.is_required() else field.default
+        for name, field in kind.model_fields.items()
+        if section != "folders" or name not in TranscriptSettings.model_fields
+    }
+
+
+def about(section: str, key: str) -> str:
+    """Return the line about a key."""
+    kind = sections()[section]
+    if section in _OF_DATACLASSES:
+        return _OF_DATACLASSES[section][key]
+    if not issubclass(kind, BaseModel):  # pragma: no cover - see above
+        raise TypeError(kind)
+    return kind.model_fields[key].description or ""

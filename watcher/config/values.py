@@ -1,0 +1,157 @@
+"""The kinds of single values in the settings, each with its check and what to write instead."""
+
+import math
+import re
+from dataclasses import fields as dataclass_fields
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from watcher.config.kinds import shown, takes, wanted
+from watcher.languages import code as language_code
+from watcher.sidecar import check_template
+
+
+def check_plain(kind: type, key: str, value: object) -> object:
+    """Return a value that pydantic may judge. Raises ValueError for what pydantic would take, and nobody means."""
+    if isinstance(value, bool) and not takes(kind, key, bool) and not takes(kind, key, str):
+        # It makes 1 of true.
+        message = f"it has to be {wanted(kind, key)}"
+        raise ValueError(message)
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str) and "\0" in text:
+            message = "it must not contain the character NUL"
+            raise ValueError(message)
+        if isinstance(text, str) and (kind.__name__, key) not in _PATH_KEYS and not _is_unicode(text):
+            message = "it has to be text in UTF-8"
+            raise ValueError(message)
+    return value
+
+
+#: Only these may hold bytes that are no UTF-8, as names on a disk may.
+_PATH_KEYS: Final = {
+    ("ApiSettings", "key_file"),
+    ("FolderSettings", "path"),
+    ("FolderSettings", "name"),
+    ("StateSettings", "dir"),
+    ("HookSettings", "on_done"),
+    ("HookSettings", "on_failed"),
+    ("HookSettings", "on_held"),
+}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def plain_values(kind: type) -> BeforeValidator:
+    """Return the validator that applies `check_plain` to each value of a section that is another package's dataclass."""
+
+    def check(values: object) -> object:
+        if isinstance(values, dict):
+            names = [field.name for field in dataclass_fields(kind)]
+            for key in [key for key in values if key in names]:
+                if isinstance(values[key], float) and not math.isfinite(values[key]):
+                    kind(**{key: values[key]})  # which names the range
+                try:
+                    check_plain(kind, key, values[key])
+                except ValueError as exc:
+                    message = f"{shown(key, values[key])} is wrong: {exc}"
+                    raise ValueError(message) from exc
+        return values
+
+    return BeforeValidator(check)
+
+
+def _language(value: str) -> str:
+    """Return the code of a language that is given by a code."""
+    code = language_code(value)
+    if not value or (code and _CODE.fullmatch(value.strip())):
+        return code
+    if code:
+        region = " alone: Whisper knows no regions" if "-" in value or "_" in value else ""
+        message = f'write the code "{code}"{region}'
+        raise ValueError(message)
+    message = 'Whisper knows no such language; write an ISO-639-1 code, for example "en", "de" or "zh"'
+    raise ValueError(message)
+
+
+def _track(value: object) -> int | str:
+    if (number := _number(value)) is not None:
+        return number
+    if value in ("auto", "all"):
+        return str(value)
+    if isinstance(value, str) and (found := language_code(value)):
+        return found
+    message = 'it has to be "auto", "all", the number of an audio track, from 1, or a language code such as "de"'
+    raise ValueError(message)
+
+
+def _channel(value: object) -> int | str:
+    if (number := _number(value)) is not None:
+        return number
+    if value == "mix":
+        return "mix"
+    message = 'it has to be "mix", or the number of a channel, from 1'
+    raise ValueError(message)
+
+
+def _number(value: object) -> int | None:
+    """Return the number of a track or channel, which the environment gives as text; None where it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:_LONGEST_NUMBER])
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_TRACKS else None
+
+
+def _output(value: str) -> str:
+    check_template(value)
+    return value
+
+
+def _wrap(value: int) -> int:
+    if value and not _NARROWEST <= value <= _WIDEST:
+        message = f"it has to be 0, or a width from {_NARROWEST} to {_WIDEST}"
+        raise ValueError(message)
+    return value
+
+
+def _argv(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value and not value[0].strip():
+        message = "the first one has to name a program; write [] for none"
+        raise ValueError(message)
+    return value
+
+
+#: A code of two or three letters.
+_CODE: Final = re.compile(r"[A-Za-z]{2,3}")
+#: More tracks or channels no file has, and digits of such a number.
+_MOST_TRACKS: Final = 999
+_LONGEST_NUMBER: Final = 4
+#: As `watcher.formats.Text` takes it.
+_NARROWEST: Final = 20
+_WIDEST: Final = 1000
+
+Format = Literal["srt", "txt", "vtt", "json"]
+Task: TypeAlias = Literal["transcribe", "translate"]
+Language: TypeAlias = Annotated[str, AfterValidator(_language)]
+Temperature: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Track: TypeAlias = Annotated[int | str, BeforeValidator(_track)]
+Channel: TypeAlias = Annotated[int | str, BeforeValidator(_channel)]
+Formats: TypeAlias = Annotated[
+    tuple[Format, ...], Field(min_length=1), AfterValidator(lambda value: tuple(dict.fromkeys(value)))
+]
+OutputTemplate: TypeAlias = Annotated[str, AfterValidator(_output)]
+Wrap: TypeAlias = Annotated[int, AfterValidator(_wrap)]
+Argv: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_argv)]
+
+
+def check_absolute(value: str) -> str:
+    """Return a path that begins with /. Raises ValueError for any other."""
+    if not value.startswith("/"):
+        message = "it has to be a whole path, beginning with /, for example /srv/recordings"
+        raise ValueError(message)
+    return value
