@@ -61,10 +61,10 @@ def _scratch(kind: str) -> Iterator[Path]:
         yield Path(directory) / f"recording{sounds.FORMATS[kind].suffix}"
 
 
-def judge(data: bytes, size: int = -1) -> Inspection:
+def judge(data: bytes, size: int = -1, *, quick: bool = False) -> Inspection:
     """Inspect `data` as a file, but for the details; `size` is what a stat said, by default the truth."""
     with descriptor_of(data) as descriptor:
-        found = inspect(descriptor, len(data) if size < 0 else size)
+        found = inspect(descriptor, len(data) if size < 0 else size, quick=quick)
     return replace(found, tracks=0, channels=0, end=None, sound=None)
 
 

@@ -3,10 +3,12 @@
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tracemalloc
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import containers
@@ -15,6 +17,7 @@ import sounds
 from containers import SECONDS, growing, judge, piped, real
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from work import Work
 
 from watcher.container import ACCEPTED, Inspection, Verdict, inspect, upload_name
 
@@ -274,6 +277,45 @@ def test_no_declared_size_is_ever_allocated(tmp_path: Path) -> None:
             os.close(descriptor)
 
         assert peak < 8 << 20, claim
+
+
+def _box(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body) + 8) + name + body
+
+
+def _element(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack(">I", 1 << 28 | len(body)) + body
+
+
+_FTYP = _box(b"ftyp", b"M4A " + bytes(4))
+_TRACK_ENTRY = _element(b"\xae", b"\xec\x80" * 64)
+_FLAC = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\xff\xff\xff\x0a\xc4\x42\xf0\0\0\0\1" + b"\1" * 16
+#: Files whose bytes ask for as many steps as their format has room for.
+COSTLY: dict[str, Callable[[], bytes]] = {
+    "boxes": lambda: _FTYP + _box(b"moov", b"") + _box(b"free", b"") * 400_000,
+    "fragments": lambda: _FTYP + _box(b"moov", b"") + _box(b"moof", bytes(8)) * 200_000,
+    "boxes in boxes": lambda: (
+        _FTYP + _box(b"moov", _box(b"trak", _box(b"mdia", _box(b"free", b"") * 250) * 40) * 40) + _box(b"mdat", b"")
+    ),
+    "elements": lambda: (
+        b"\x1aE\xdf\xa3\x80" + _element(b"\x18\x53\x80\x67", _element(b"\x16\x54\xae\x6b", _TRACK_ENTRY * 64) * 60)
+    ),
+    "syncs": lambda: _FLAC + b"\xff\xf8" * (1 << 20),
+    "chunks": lambda: b"RIFF\xff\xff\xff\x00WAVE" + b"LIST\0\0\0\0" * 400_000,
+    "objects": lambda: (
+        bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + struct.pack("<QIBB", 1 << 40, 0, 1, 2) + bytes(24) * 100_000
+    ),
+    "frames": lambda: (b"\xff\xfb\x90\x64" + bytes(413)) * 4 + b"\xff\xfb" * 2_000_000,
+    "pages": lambda: b"OggS\0\2" + bytes(20) + b"\1\0" + b"OggS\0\2" * 400_000,
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_a_quick_look_takes_few_steps_whatever_a_file_holds(kind: str) -> None:
+    """So that a thousand such files hold up no other folder: steps are lines of Python, a few million a second."""
+    data = COSTLY[kind]()
+    with containers.descriptor_of(data) as descriptor:
+        assert Work().of(lambda: inspect(descriptor, len(data), quick=True)) < 150_000
 
 
 def test_what_servers_take_as_it_is_has_a_name_that_tells_the_true_container() -> None:

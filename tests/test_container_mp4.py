@@ -93,7 +93,40 @@ def test_fragments_prove_their_end_only_by_the_last_box(data: bytes, verdict: Ve
 
 
 def test_a_walk_over_boxes_without_end_is_given_up() -> None:
-    assert judge(FTYP + MOOV + box(b"free") * 400_000) == Inspection(INCOMPLETE, "m4a", None, "too many boxes")
+    given_up = Inspection(INCOMPLETE, "m4a", None, "too many boxes")
+
+    assert judge(FTYP + MOOV + box(b"free") * 400_000) == given_up
+    assert judge(FTYP + MOOV + box(b"free") * 4_000, quick=True) == given_up
+    assert judge(FTYP + MOOF + box(b"free") * 4_000 + LAST, quick=True) == given_up
+    assert judge(HOURS + LAST + box(b"free") * 64, quick=True) == given_up
+
+
+LAST = box(b"moof", box(b"mfhd", bytes(8)), bytes(60)) + MDAT
+HOURS = FTYP + box(b"moov", MVHD, track(), MVEX) + (MOOF + MDAT) * 2000
+
+
+@pytest.mark.parametrize(
+    ("end", "verdict"),
+    [
+        (LAST, UNKNOWN),
+        (LAST + box(b"free"), UNKNOWN),
+        (LAST[:-1], INCOMPLETE),
+        (LAST + MDAT[:7], INCOMPLETE),
+        (LAST + box(b"mfra", box(b"mfro", struct.pack(">II", 0, 24))), COMPLETE),
+        # An index of the fragments that is longer than what is read of the end.
+        (LAST + box(b"mfra", bytes(1 << 20), box(b"mfro", struct.pack(">II", 0, (1 << 20) + 24))), COMPLETE),
+        (LAST + box(b"free", box(b"mfro", struct.pack(">II", 0, 24))), UNKNOWN),
+    ],
+)
+def test_a_quick_look_at_hours_of_fragments_tells_the_same_as_a_long_one(end: bytes, verdict: Verdict) -> None:
+    assert judge(HOURS + end).verdict is verdict
+    assert judge(HOURS + end, quick=True) == judge(HOURS + end)
+
+
+@pytest.mark.parametrize("end", [b"", box(b"mdat", bytes(1 << 20)), box(b"mfro", struct.pack(">II", 0, 1 << 30))])
+def test_a_quick_look_that_does_not_find_the_last_fragment_proves_nothing(end: bytes) -> None:
+    assert judge(HOURS + MOOF + end, quick=True).verdict is UNKNOWN
+    assert judge(HOURS + box(b"mfra", box(b"mfro", struct.pack(">II", 0, 99_999))), quick=True).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -144,7 +177,8 @@ def extending(units: int, version: int = 0) -> bytes:
         ([MVHD, MVEX, track()], None),
         ([track(), box(b"udta", size=7)], 2.0),
         ([track(), box(b"udta", size=9999)], 2.0),
-        ([*[box(b"free")] * 300, MVHD], None),
+        ([*[box(b"free")] * 5000, MVHD], None),
+        ([box(b"trak", *[box(b"mdia", *[box(b"free")] * 70)] * 70), MVHD], None),
     ],
 )
 def test_the_duration_is_the_movie_s_or_else_the_first_sound_track_s(movie: list[bytes], seconds: float | None) -> None:

@@ -1,7 +1,7 @@
 """FLAC: the stream's header says how many samples there are, its last frame whether they are all here (RFC 9639)."""
 
-import re
-from collections import deque
+from collections.abc import Iterator
+from heapq import merge
 from itertools import islice
 from struct import Struct
 from typing import Final
@@ -24,9 +24,9 @@ _ID3V1_BYTES: Final = 128
 _LONGEST_HEADER: Final = 16
 _SHORTEST_HEADER: Final = 6
 #: Chance yields a false sync every 32 KiB and next to never a false header; only a forged file has more.
-_SYNC: Final = re.compile(rb"\xff[\xf8\xf9]")
+_SYNCS: Final = (b"\xff\xf8", b"\xff\xf9")
 _MOST_SYNCS: Final = 4096
-_MOST_FRAMES: Final = 16
+_MOST_FRAMES: Final = 4
 
 #: Block sizes by their code; 6 and 7 stand for 8 and 16 bits at the header's end, 0 is reserved.
 _BLOCKS: Final = (0, 192, 576, 1152, 2304, 4608, 0, 0, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
@@ -63,13 +63,21 @@ def flac(source: Source, start: int = 0) -> Inspection:
 
 def _last_sample(tail: bytes, total: int, block: int) -> int:
     """Return the number of the sample that the sound frame with which `tail` ends ends with; 0: `total` is not reached."""
-    syncs = deque((sync.start() for sync in _SYNC.finditer(tail)), _MOST_SYNCS)
+    syncs = merge(*(_backwards(tail, sync) for sync in _SYNCS), reverse=True)
     frames = (
         (last, start)
-        for start in reversed(syncs)
+        for start in islice(syncs, _MOST_SYNCS)
         if (last := _samples_at_end(tail[start : start + _LONGEST_HEADER], block)) >= total
     )
     return next((last for last, start in islice(frames, _MOST_FRAMES) if _crc16_is_right(tail[start:])), 0)
+
+
+def _backwards(tail: bytes, sync: bytes) -> Iterator[int]:
+    """Yield where `sync` stands, the last one first."""
+    start = tail.rfind(sync)
+    while start >= 0:
+        yield start
+        start = tail.rfind(sync, 0, start + 1)
 
 
 def _samples_at_end(header: bytes, block: int) -> int:

@@ -23,14 +23,15 @@ _M2TS_PACKET: Final = 192
 _TS_SYNC: Final = b"\x47"
 
 
-def inspect(descriptor: int, size: int, start: int = 0) -> Inspection:
+def inspect(descriptor: int, size: int, start: int = 0, *, quick: bool = False) -> Inspection:
     """Judge the `size` bytes from `start` on of the regular file behind `descriptor`; offsets count from `start`.
 
-    Reads with pread only, so that the descriptor's offset stays where it is and threads may share it; a few KiB in all,
-    and one header for each box of a fragmented mp4. Never raises because of what it reads, only OSError when reading
-    itself fails.
+    Reads with pread only, so that the descriptor's offset stays where it is and threads may share it; a few KiB as a rule,
+    up to 2 MiB of the end of a flac, and one header for each box of a fragmented mp4. `quick`: in a few milliseconds, whatever
+    the file holds; of hours of fragments only the beginning and the end are looked at, so that recordings joined in the
+    middle go unseen. Never raises because of what it reads, only OSError when reading itself fails.
     """
-    source = Source(descriptor, size, start)
+    source = Source(descriptor, size, start, quick=quick)
     form = ""
     try:
         if size < _SHORTEST:

@@ -50,7 +50,8 @@ def matroska(source: Source) -> Inspection:
 
 
 def _details(source: Source, form: str, position: int) -> Inspection:
-    seconds, has_video, sounds = None, False, 0
+    # Of both there is one; a second one is a copy of the first.
+    info = tracks = b""
     for _ in range(_MOST_ELEMENTS):
         if position == source.size:
             break
@@ -58,11 +59,11 @@ def _details(source: Source, form: str, position: int) -> Inspection:
         if name == _CLUSTER or position == _OPEN:
             break
         if name == _INFO:
-            seconds = _seconds(_body(source, body, position))
+            info = info or _body(source, body, position)
         elif name == _TRACKS:
-            types = _track_types(_body(source, body, position))
-            has_video, sounds = _VIDEO in types, types.count(_AUDIO)
-    return Inspection(Verdict.COMPLETE, form, seconds, "", has_video, sounds)
+            tracks = tracks or _body(source, body, position)
+    types = _track_types(tracks)
+    return Inspection(Verdict.COMPLETE, form, _seconds(info), "", _VIDEO in types, types.count(_AUDIO))
 
 
 def _doc_type(header: bytes) -> str:

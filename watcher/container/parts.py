@@ -46,18 +46,19 @@ def parts(descriptor: int, size: int, tick: Callable[[], object] = lambda: None)
     """Return the recordings that lie end to end in a file of `size` bytes: one as a rule, never none.
 
     Where the last one ends before `size`, nothing is known of what follows. Reads a whole Ogg, or a FLAC that does not end
-    as its header says, and calls `tick` at each read of it. Raises OSError when reading fails.
+    as its header says, and calls `tick` at each read of it, and at each part. Raises OSError when reading fails.
     """
     found = inspect(descriptor, size)
     # Two FLAC of the same length, to the sample, end as the first header says: these are heard as one.
     if found.format in _OGG or (found.format == "flac" and found.verdict is not Verdict.COMPLETE):
         return tuple(_streams(descriptor, size, found.format, tick))
-    return tuple(_parts(descriptor, size))
+    return tuple(_parts(descriptor, size, tick))
 
 
-def _parts(descriptor: int, size: int) -> Iterator[Part]:
+def _parts(descriptor: int, size: int, tick: Callable[[], object]) -> Iterator[Part]:
     start = 0
     for _ in range(_MOST_PARTS):
+        tick()
         found = inspect(descriptor, size - start, start)
         if found.sound is not None:
             begin, end = found.sound
@@ -80,6 +81,7 @@ def _streams(descriptor: int, size: int, form: str, tick: Callable[[], object]) 
     )
     borders = [0, *islice(begins, _MOST_PARTS - 1), size]
     for start, end in pairwise(borders):
+        tick()
         yield Part(start, end, inspect(descriptor, end - start, start).seconds)
 
 

@@ -18,9 +18,11 @@ class Source:
     Every method raises EOFError when what is asked for does not lie wholly within the file.
     """
 
-    __slots__ = ("_base", "_descriptor", "_start", "_window", "size")
+    __slots__ = ("_base", "_descriptor", "_start", "_window", "quick", "size")
 
-    def __init__(self, descriptor: int, size: int, start: int = 0) -> None:
+    def __init__(self, descriptor: int, size: int, start: int = 0, *, quick: bool = False) -> None:
+        #: As of `inspect`.
+        self.quick = quick
         self._descriptor = descriptor
         self._base = start
         self.size = size

@@ -524,7 +524,7 @@ class Root:
             # Whoever looks at it will say why.
             return False
         try:
-            if container.inspect(descriptor, status.st_size).format == form:
+            if container.inspect(descriptor, status.st_size, quick=True).format == form:
                 return False
         except OSError:
             return False

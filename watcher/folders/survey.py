@@ -90,7 +90,7 @@ def _duration(directory: int, name: str, size: int) -> float | None:
     except OSError:
         return None
     try:
-        return container.inspect(descriptor, size).seconds
+        return container.inspect(descriptor, size, quick=True).seconds
     except OSError:
         return None
     finally:

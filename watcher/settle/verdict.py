@@ -92,7 +92,7 @@ def gather(descriptor: int, status: os.stat_result, *, network: bool) -> Evidenc
         size=status.st_size,
         # First who writes, then what is there: a writer that comes in between changes the signature.
         writer=writer(descriptor),
-        inspection=container.inspect(descriptor, status.st_size),
+        inspection=container.inspect(descriptor, status.st_size, quick=True),
         hollow=hollow(descriptor, status),
         network=network,
     )
