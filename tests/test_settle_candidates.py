@@ -11,6 +11,7 @@ from containers import piped, real
 from finding import Log, Time, wave
 from structlog.testing import LogCapture
 
+from watcher import container
 from watcher.job import Fingerprint, Found
 from watcher.settle import Candidates, Reason, Rules, Site, abandoned
 from watcher.settle.lease import Writer
@@ -280,6 +281,61 @@ LASTING = {
     "unwritten.wav": bytes(5000),
     "live.webm": b"\x1aE\xdf\xa3\x80\x18S\x80g\xff" + bytes(50),
 }
+
+
+@pytest.fixture
+def inspected(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sizes of the files that were inspected, as far as that is done by now."""
+    sizes, real_inspect = list[int](), container.inspect
+
+    def inspect(descriptor: int, size: int, *, quick: bool) -> container.Inspection:
+        sizes.append(size)
+        return real_inspect(descriptor, size, quick=quick)
+
+    monkeypatch.setattr(container, "inspect", inspect)
+    return sizes
+
+
+def test_a_file_that_waits_unchanged_is_inspected_once(
+    put: Put, table: Table, time: Time, inspected: list[int]
+) -> None:
+    path = put("cut.wav", wave(1000, claimed=5000))
+    time.forward(20.0)
+    for _ in range(5):
+        assert table.look("cut.wav") is None
+        time.forward(10.0)
+
+    assert inspected == [1044]
+    path.write_bytes(wave(2000, claimed=5000))
+    assert table.look("cut.wav") is None
+    assert inspected == [1044, 2044]
+
+
+def test_a_file_is_taken_by_what_it_is_and_not_by_what_was_found_in_it_before(
+    put: Put, table: Table, time: Time, inspected: list[int]
+) -> None:
+    put("cut.wav", wave(1000, claimed=5000))
+    time.forward(20.0)
+    assert table.look("cut.wav") is None
+    time.forward(600.0)
+
+    found = table.look("cut.wav")
+
+    assert found is not None
+    assert found.suspect
+    assert inspected == [1044, 1044]
+
+
+def test_a_file_that_changed_just_now_is_inspected_each_time(
+    put: Put, table: Table, time: Time, inspected: list[int]
+) -> None:
+    """A second change may bear the time of the first: many file systems count in milliseconds, FAT in seconds."""
+    put("cut.wav", wave(1000, claimed=5000))
+    time.wall += 10.0
+    assert table.look("cut.wav") is None
+    assert table.look("cut.wav") is None
+
+    assert inspected == [1044, 1044]
 
 
 def test_an_empty_file_is_waited_for_and_found_when_it_is_filled_an_hour_later(

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Final, NamedTuple
 
@@ -31,6 +31,8 @@ _EMPTY_FORGOTTEN: Final = 86_400.0
 _LEFTOVER: Final = 600.0
 #: Files that are held in the table at most (some 40 MB); those beyond are met again by their events and by the scans.
 _MOST: Final = 50_000
+#: Seconds after its last change in which a file may change once more without showing it: FAT counts in steps of two seconds.
+_RACY: Final = 3.0
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
@@ -91,6 +93,8 @@ class Candidate:
     ticket: int = 0
     told: Reason | None = None
     told_at: float = 0.0
+    #: What was found in it, as long as its signature stays the same.
+    inspection: container.Inspection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +224,13 @@ class Candidates:
         if candidate is not None and candidate.signature != signature:
             since = now
             candidate.changes += 1
+            candidate.inspection = None
             # A recording in progress changes at every look; its writer's close is what cuts the wait short.
             past = past if candidate.reason is Reason.WRITER else Past()
         if candidate is None:
             candidate = Candidate(path, signature, since, now, backlog, site)
         candidate.since = since
-        view = _View(directory, os.path.basename(path), signature, now - since, siblings)
+        view = _View(directory, os.path.basename(path), signature, now - since, siblings, candidate.inspection)
         try:
             decision, evidence = self._judge(view, status, site, past)
         except FileNotFoundError:
@@ -235,6 +240,8 @@ class Candidates:
             # A closed door, a failing disk, a server that went away.
             decision, evidence = patience(Reason.UNREADABLE, past, error.strerror or str(error)), None
         if evidence is None or not decision.take:
+            shows = not site.network and self._clock() - status.st_ctime > _RACY
+            candidate.inspection = evidence.inspection if evidence is not None and shows else None
             self._wait(candidate, signature, site, decision)
             return None
         self.forget(path)
@@ -276,7 +283,7 @@ class Candidates:
             opened = os.fstat(descriptor)
             if not stat.S_ISREG(opened.st_mode) or Signature.of(opened) != view.signature:
                 return _MOVED_ON, None
-            evidence = gather(descriptor, opened, network=site.network)
+            evidence = gather(descriptor, opened, network=site.network, inspection=view.inspection)
             sibling = self._placeholder(view, status, evidence) if view.siblings else ""
             if sibling:
                 return patience(Reason.PLACEHOLDER, past, sibling), evidence
@@ -288,6 +295,9 @@ class Candidates:
                     return _MOVED_ON, evidence
         finally:
             os.close(descriptor)
+        if decision.take and view.inspection is not None:
+            # It waited by what was found in it before; it is taken by what it is now.
+            return self._judge(replace(view, inspection=None), status, site, past)
         return decision, evidence
 
     def _placeholder(self, view: "_View", status: os.stat_result, evidence: Evidence) -> str:
@@ -371,6 +381,8 @@ class _View:
     signature: Signature
     quiet: float
     siblings: bool
+    #: What an earlier look found in the same file.
+    inspection: container.Inspection | None
 
 
 def _hint(detail: str) -> str:

@@ -86,13 +86,13 @@ class Decision:
         return self.reason is None
 
 
-def gather(descriptor: int, status: os.stat_result, *, network: bool) -> Evidence:
-    """Ask the kernel and the container about an open regular file that is not empty."""
+def gather(descriptor: int, status: os.stat_result, *, network: bool, inspection: Inspection | None = None) -> Evidence:
+    """Ask the kernel and the container about an open regular file that is not empty; `inspection`: what is known already."""
     return Evidence(
         size=status.st_size,
         # First who writes, then what is there: a writer that comes in between changes the signature.
         writer=writer(descriptor),
-        inspection=container.inspect(descriptor, status.st_size, quick=True),
+        inspection=inspection or container.inspect(descriptor, status.st_size, quick=True),
         hollow=hollow(descriptor, status),
         network=network,
     )
