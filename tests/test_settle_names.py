@@ -216,6 +216,33 @@ def test_what_is_nested_too_deeply_is_not_entered_by_anyones_wish() -> None:
     assert not names.enters_all(f"{path}/deep" + "/d" * 10_000)
 
 
+def test_a_directory_is_judged_once_for_all_that_lies_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str] = []
+    enters = Names.enters
+
+    def counted(names: Names, relative: str) -> bool:
+        judged.append(relative)
+        return enters(names, relative)
+
+    monkeypatch.setattr(Names, "enters", counted)
+    names = Names()
+    deep = "/".join(["d"] * (DEEPEST - 3))
+
+    assert names.enters_all(deep)
+    assert not any(names.enters_all(f"{deep}/.hidden/{number}") for number in range(300))
+    assert all(names.enters_all(f"{deep}/{number}") for number in range(300))
+    assert len(judged) == len(deep.split("/")) + 1 + 300
+
+
+def test_what_is_remembered_of_directories_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.settle.names._REMEMBERED", 10)
+    names = Names(exclude=("3/",))
+
+    for _ in range(2):
+        assert [number for number in range(100) if not names.enters_all(f"a/{number}")] == [3]
+        assert len(names._entered) <= 12
+
+
 def test_nor_is_a_directory_whose_path_no_other_program_can_open() -> None:
     names = Names()
     long = "/".join(["d" * 250] * 15)

@@ -142,6 +142,8 @@ PRESETS: Final = {
 #: Levels of directories that are looked into. Every look walks down from the root, so ten thousand levels would cost
 #: fifty million steps a scan; and beyond 4096 bytes other programs cannot name a path at all (PATH_MAX).
 DEEPEST: Final = 200
+#: Directories whose ruling is kept at hand: the last ones that were asked about, in 4 MB at most.
+_REMEMBERED: Final = 1000
 #: Characters of a directory's path below its root. No program opens a path of more than 4,096 bytes (PATH_MAX of Linux), and
 #: each file's path stands in the ledger, in the log and in memory.
 LONGEST: Final = 3800
@@ -181,6 +183,8 @@ class Names:
     _include: "Globs" = field(init=False, repr=False, compare=False)
     _exclude: "Globs" = field(init=False, repr=False, compare=False)
     _prune: frozenset[str] = field(init=False, repr=False, compare=False)
+    #: Whether a directory, and every one on the way to it, is looked into.
+    _entered: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Compile the globs; raises ValueError with the glob that cannot be understood."""
@@ -226,11 +230,25 @@ class Names:
         return not (name.startswith(".") or name.lower() in _PRUNED or _PRUNED_NAMES.directory(relative))
 
     def enters_all(self, relative: str) -> bool:
-        """Say whether every directory on the way to that directory is looked into; "" is the root."""
+        """Say whether every directory on the way to that directory is looked into; "" is the root. Thread-safe.
+
+        A directory is judged once, and not for each file in it and each directory below.
+        """
         if not relative or too_deep(relative):
             return not relative
-        parts = relative.split("/")
-        return all(self.enters("/".join(parts[: count + 1])) for count in range(len(parts)))
+        entered, unknown = True, []
+        while relative:
+            known = self._entered.get(relative)
+            if known is not None:
+                entered = known
+                break
+            unknown.append(relative)
+            relative = relative.rpartition("/")[0]
+        if len(self._entered) > _REMEMBERED:
+            self._entered.clear()
+        for path in reversed(unknown):
+            self._entered[path] = entered = entered and self.enters(path)
+        return entered
 
 
 def too_deep(relative: str) -> bool:
