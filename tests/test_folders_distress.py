@@ -202,6 +202,19 @@ def test_an_overflow_that_watchdog_speaks_of_is_followed_by_a_full_scan(scene: S
     works(scene, base)
 
 
+@pytest.mark.parametrize("place", ["watch", "post"])
+def test_more_events_than_can_wait_lose_nothing(
+    scene: Scene, base: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(f"watcher.folders.{place}.MOST_EVENTS", 0)
+    paths = [put(base / f"{number}.wav") for number in range(20)]
+
+    scene.log.wait_for("folder.rescanned", reason="overflow")
+    scene.wait_until_queued(*paths)
+    monkeypatch.undo()
+    works(scene, base)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_overflow_of_the_kernel_s_queue_loses_nothing(scene: Scene, base: Path) -> None:

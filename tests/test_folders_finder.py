@@ -16,6 +16,7 @@ from watcher.folders.mounts import Mounts
 from watcher.folders.watch import Event, Hint, Inbox
 from watcher.job import Outcome, Output, State
 from watcher.ledger import Ledger, open_ledger
+from watcher.settle.verdict import Evidence, gather
 
 
 @pytest.fixture
@@ -352,6 +353,62 @@ def test_a_long_stop_is_followed_by_a_full_scan(base: Path, state: Path) -> None
     ledger.close()
 
     assert [event["reason"] for event in log.seen("folder.rescanned")][-1] == "stopped_for_a_while"
+
+
+def test_slow_looks_at_one_folder_hold_up_no_other_and_give_signs_of_life(
+    base: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, ledger = Log(), open_ledger(state)
+    now, silences = [1000.0], []
+    folders = [Folder(name, str(base / name), detect="scan") for name in ("slow", "other")]
+    for folder in folders:
+        Path(folder.path).mkdir()
+    finder = Finder(folders, ledger, stop=threading.Event(), monotonic=lambda: now[0])
+
+    def slow(*arguments: Any, **options: Any) -> Evidence:
+        silences.append(now[0] - finder.beat)
+        now[0] += 0.02
+        return gather(*arguments, **options)
+
+    monkeypatch.setattr("watcher.settle.candidates.gather", slow)
+    finder.start_watching()
+    finder.step(0.0)
+    many, one = finder._lane.posts
+    for number in range(400):
+        many.want_look(os.fsencode(put(base / "slow" / f"{number}.wav", wave(100, claimed=200))))
+    one.want_look(os.fsencode(recording := put(base / "other" / "a.wav")))
+    finder.step(0.0)
+
+    assert log.seen("file.queued", path=str(recording))
+    assert len(silences) < 20
+    for _ in range(400):
+        finder.step(0.0)
+    assert len(many.root.candidates) == 400
+    assert max(silences) < 0.1
+    finder.close()
+    ledger.close()
+
+
+def test_scans_of_several_folders_take_turns(base: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, now = open_ledger(state), [1000.0]
+    folders = [Folder(name, str(base / name), detect="scan") for name in ("large", "other")]
+    for folder in folders:
+        for number in range(100):
+            put(Path(folder.path) / f"{number}.wav")
+
+    def slow(*arguments: Any, **options: Any) -> Evidence:
+        now[0] += 0.002
+        return gather(*arguments, **options)
+
+    monkeypatch.setattr("watcher.settle.candidates.gather", slow)
+    finder = Finder(folders, ledger, stop=threading.Event(), monotonic=lambda: now[0])
+    finder.start_watching()
+    while len(finder._lane.posts[0].root.known) < 50:
+        finder.step(0.0)
+
+    assert len(finder._lane.posts[1].root.known) >= 40
+    finder.close()
+    ledger.close()
 
 
 # The ledger's side of things.

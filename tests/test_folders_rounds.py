@@ -198,6 +198,19 @@ def test_a_full_scan_asked_for_during_one_follows_it(bench: Bench) -> None:
     assert bench.reasons() == [("start", "info"), ("overflow", "info")]
 
 
+def test_everything_is_scanned_where_too_many_directories_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.folders.rounds._MOST_SUBTREES", 10)
+    for number in range(11):
+        bench.put(f"d{number}/a.wav")
+        bench.rounds.want_subtree(os.fsencode(bench.base / f"d{number}"))
+    assert not bench.rounds._subtrees
+
+    bench.run()
+
+    assert bench.reasons() == [("many_directories", "info")]
+    assert len(bench.queued()) == 11
+
+
 def test_the_first_reason_for_a_full_scan_is_the_one_told_but_distress_beats_routine(bench: Bench) -> None:
     bench.rounds.want_full("periodic")
     bench.rounds.want_full("overflow")

@@ -130,12 +130,12 @@ def test_what_cannot_be_read_is_counted_as_untimed(
     failures = iter([OSError(5, "Input/output error")])
     real = container.inspect
 
-    def inspect(descriptor: int, size: int) -> Inspection:
+    def inspect(descriptor: int, size: int, *, quick: bool) -> Inspection:
         for failure in failures:
             (base / "b.wav").unlink(missing_ok=True)
             (base / "c.wav").unlink(missing_ok=True)
             raise failure
-        return real(descriptor, size)
+        return real(descriptor, size, quick=quick)
 
     monkeypatch.setattr(container, "inspect", inspect)
     begin()

@@ -225,6 +225,43 @@ def test_an_overflow_is_heard_in_watchdog_s_log_and_told_once(watch: Watch, inbo
     assert watch.trouble() is Trouble.NONE
 
 
+def test_more_events_than_can_wait_are_an_overflow_too(
+    root: Path, inbox: Inbox, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.watch.MOST_EVENTS", 3)
+    for number in range(10):
+        (root / f"{number}.wav").touch()
+
+    eventually(lambda: watch.overflowed)
+
+    assert inbox.qsize() == 3
+    assert watch.trouble() is Trouble.OVERFLOW
+    heard(inbox, lambda _: inbox.empty())
+    (root / "last.wav").touch()
+    heard(inbox, lambda event: event.path.endswith("last.wav"))
+
+
+def test_events_of_places_where_nobody_looks_are_dropped_at_once(root: Path, inbox: Inbox) -> None:
+    hidden = root / "a" / ".cache"
+    hidden.mkdir(parents=True)
+    watch = Watch(str(root), inbox, enters=lambda relative: ".cache" not in relative)
+    watch.start()
+    for number in range(10):
+        (hidden / f"{number}.wav").touch()
+    (hidden / "0.wav").rename(root / "a" / "out.wav")
+    (root / "a" / "in.wav").touch()
+    (root / "a" / "in.wav").rename(hidden / "in.wav")
+    (hidden / "1.wav").rename(hidden / "2.wav")
+    (root / "last.wav").touch()
+
+    events = heard(inbox, lambda event: event.path.endswith("last.wav"))
+    watch.close()
+
+    assert all(os.fspath(hidden) not in event.path or event.path.endswith("/in.wav") for event in events)
+    moved = {(event.path, event.source) for event in events if event.source}
+    assert moved == {(f"{root}/a/out.wav", f"{hidden}/0.wav"), (f"{hidden}/in.wav", f"{root}/a/in.wav")}
+
+
 def test_an_overflow_concerns_the_watch_whose_reader_speaks_of_it(root: Path, inbox: Inbox, watch: Watch) -> None:
     other = Watch(str(root.parent / "archive"), Inbox())
     other.start()

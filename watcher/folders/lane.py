@@ -22,10 +22,11 @@ _log = structlog.get_logger()
 
 #: Seconds between two looks at roots, watches and clocks; the death of a watch is heard of at once.
 TICK: Final = 0.5
-#: Seconds of scanning between two looks at the events.
+#: Seconds of a step in which one folder is scanned, and in which its files are looked at: then it is the next one's turn.
 _SLICE: Final = 0.02
-#: Events taken in one step, and candidates looked at again in one.
-_EVENTS: Final = 500
+_LOOKING: Final = 0.05
+#: Events taken in one step, and waiting files of a folder looked at again in one.
+_EVENTS: Final = 10_000
 _LOOKS: Final = 200
 #: A wait that is late by so many seconds: we were stopped, and anything may have been missed. (The monotonic clock stands
 #: still while the machine sleeps, so that this sees no sleep.)
@@ -108,7 +109,7 @@ class Lane:
             self._handle(event)
         for post in self.posts:
             if post.present:
-                post.root.check_due(_LOOKS)
+                post.look(_LOOKS, self._for(_LOOKING))
                 post.root.flush(bulk=post.busy)
         self._scan()
         now = self.beat = self._monotonic()
@@ -142,12 +143,10 @@ class Lane:
             if not post.present:
                 continue
             below = [post.heard(path) for path in paths if path.startswith(post.real_prefix)]
-            if hint is Hint.FILE:
-                post.root.inspect_all([path for path in below if path is not None and not post.rounds.covers(path)])
-            else:
-                for path in below:
-                    if path is not None:
-                        post.want_subtree(path)
+            want = post.want_look if hint is Hint.FILE else post.want_subtree
+            for path in below:
+                if path is not None:
+                    want(path)
 
     def _handle(self, event: Event) -> None:
         match event.hint:
@@ -176,16 +175,20 @@ class Lane:
     # Scans and regular checks.
 
     def _scan(self) -> None:
-        """Give the scans a slice of time; an event that comes in ends it."""
-        end = self._monotonic() + _SLICE
-
-        def enough() -> bool:
-            now = self.beat = self._monotonic()
-            return now >= end or not self.inbox.empty()
-
+        """Give the scan of each folder a slice of time; an event that comes in ends it."""
         for post in self.posts:
-            post.scan(enough)
+            post.scan(self._for(_SLICE, or_event=True))
             post.root.flush(bulk=post.busy)
+
+    def _for(self, seconds: float, *, or_event: bool = False) -> Callable[[], bool]:
+        """Return a function that tells when so many seconds are over, or an event came in; each call is a sign of life."""
+        end = self._monotonic() + seconds
+
+        def over() -> bool:
+            self.beat = self._monotonic()
+            return self.beat >= end or (or_event and not self.inbox.empty())
+
+        return over
 
     def _tick(self, now: float) -> None:
         if self.mounts.changed():

@@ -22,7 +22,7 @@ from watcher.folders.mounts import Kind, Mount, Mounts
 from watcher.folders.root import Obstacle, Root
 from watcher.folders.rota import Rota
 from watcher.folders.rounds import Rounds
-from watcher.folders.watch import REMEDIES, Inbox, Trouble, Watch, diagnose, kernel_device, watched
+from watcher.folders.watch import MOST_EVENTS, REMEDIES, Inbox, Trouble, Watch, diagnose, kernel_device, watched
 from watcher.ledger.protocol import Ledger
 from watcher.settle import Waiting
 
@@ -110,6 +110,8 @@ class Post:
         self.why = ""
         #: Where the root really lies, with a slash behind it.
         self.real_prefix = b""
+        #: Paths that events pointed at and nobody has looked at yet.
+        self._heard_of: dict[bytes, None] = {}
         self._ledger = ledger
         self._mounts = mounts
         #: Those that the root lies on, or that lie below it.
@@ -149,7 +151,9 @@ class Post:
         return self.present and self.rounds.busy
 
     def next_need(self) -> float:
-        """Monotonic time at which a waiting file falls due."""
+        """Monotonic time at which there is a file to look at."""
+        if self._heard_of:
+            return float("-inf")
         due = self.root.candidates.next_due() if self.present else None
         return float("inf") if due is None else due
 
@@ -201,6 +205,7 @@ class Post:
     def close(self) -> None:
         """Let go of the watch; what was found and not handed over yet is found again at the next start."""
         self.rounds.stop()
+        self._heard_of.clear()
         self._rota.release()
         self._drop_watch()
 
@@ -208,6 +213,20 @@ class Post:
         """Scan what is due until `enough`."""
         if self.present:
             self.rounds.run(enough)
+
+    def want_look(self, path: bytes) -> None:
+        """Ask for a look at a path that an event pointed at; where too many wait, for a scan of everything instead."""
+        if self.rounds.covers(path):
+            return
+        if len(self._heard_of) < MOST_EVENTS:
+            self._heard_of[path] = None
+        elif self._watch is not None:
+            self._watch.overflowed = True
+
+    def look(self, limit: int, enough: Callable[[], bool]) -> None:
+        """Look at what events pointed at, and at up to `limit` waiting files that are due, until `enough`."""
+        self.root.inspect_some(self._heard_of, enough)
+        self.root.check_due(limit, enough)
 
     def want_full(self, why: str) -> None:
         """Ask for a full scan."""
@@ -245,7 +264,12 @@ class Post:
             self._listen()
 
     def _listen(self) -> None:
-        watch = Watch(os.fsdecode(self.real_prefix.rstrip(b"/") or b"/"), self._inbox, recursive=self.folder.recursive)
+        watch = Watch(
+            os.fsdecode(self.real_prefix.rstrip(b"/") or b"/"),
+            self._inbox,
+            recursive=self.folder.recursive,
+            enters=self.root.names.enters_all,
+        )
         self._built_at = self._monotonic()
         self._heard = False
         try:

@@ -47,7 +47,10 @@ _log = structlog.get_logger()
 
 #: Entries of a directory, and files opened, between two yields of a scan.
 _ENTRIES: Final = 500
-_OPENED: Final = 16
+_OPENED: Final = 4
+#: Paths looked at between two questions whether that was enough for now: a look takes up to 20 ms, and much more where its
+#: reads wait for a disk.
+_AT_ONCE: Final = 4
 #: A directory whose mtime is younger than this may change again without showing it: it is listed once more. FAT counts
 #: in steps of two seconds, most others in a few milliseconds.
 _RACY_NS: Final = 3_000_000_000
@@ -196,6 +199,16 @@ class Root:
         """Look at one path; whatever it is or was, this is harmless. `asked`: whatever its name."""
         self.inspect_all((path,), asked=asked)
 
+    def inspect_some(self, paths: dict[bytes, None], enough: Callable[[], bool]) -> None:
+        """Look at paths, and take them out of `paths`, until `enough`; at a few of them at least."""
+        while paths:
+            some = list(islice(paths, _AT_ONCE))
+            for path in some:
+                del paths[path]
+            self.inspect_all(some)
+            if enough():
+                break
+
     def inspect_all(self, paths: Iterable[bytes], *, asked: bool = False) -> None:
         """Look at paths, as `inspect` does; those that follow each other in one directory share its opening."""
         for parent, group in groupby(paths, os.path.dirname):
@@ -256,13 +269,16 @@ class Root:
         parent, name = os.path.split(path)
         self.known.drop(file_key(directory_key(parent), os.fsdecode(name)))
 
-    def check_due(self, limit: int) -> None:
-        """Look again at candidates that are due."""
-        due = self.candidates.due(limit)
-        self.inspect_all(due, asked=True)
-        for path in due:
-            if self.candidates.neglected(path):  # another folder's by now: whoever owns it finds it by a scan
-                self.candidates.forget(path)
+    def check_due(self, limit: int, enough: Callable[[], bool] = lambda: False) -> None:
+        """Look again at up to `limit` candidates that are due, until `enough`; at a few of them at least."""
+        for _ in range(0, limit, _AT_ONCE):
+            due = self.candidates.due(_AT_ONCE)
+            self.inspect_all(due, asked=True)
+            for path in due:
+                if self.candidates.neglected(path):  # another folder's by now: whoever owns it finds it by a scan
+                    self.candidates.forget(path)
+            if not due or enough():
+                break
         self.candidates.tell()
 
     # Scans.

@@ -23,6 +23,8 @@ CHANGED: Final = 60.0
 _LEAST: Final = 5.0
 _MOST: Final = 60.0
 _SHARE: Final = 50.0
+#: Directories that wait for a scan of their own; instead of more of them, everything is scanned.
+_MOST_SUBTREES: Final = 10_000
 #: Seconds between scans while a watch is being built anew.
 _DEAF: Final = 1.0
 #: Seconds between looks at single directories without a watch, and at those that were closed to us: that a person has
@@ -71,8 +73,12 @@ class Rounds:
 
     def want_subtree(self, path: bytes) -> None:
         """Ask for a scan of a directory and what lies below."""
-        if not self._wanted and not self.covers(path):
+        if self._wanted or self.covers(path):
+            return
+        if len(self._subtrees) < _MOST_SUBTREES:
             self._subtrees[path] = None
+        else:
+            self.want_full("many_directories")
 
     def covers(self, path: bytes) -> bool:
         """Say whether a scan that was asked for, and has not begun, will meet the path."""

@@ -54,6 +54,9 @@ _EVENTS: Final[list[type[FileSystemEvent]]] = [
 #: Levels from the root of the file system down to which directories get watches; what is not watched here is looked at
 #: now and then (see the audit), and far below `DEEPEST` nothing is looked at anyway.
 _DEEPEST_WALK: Final = DEEPEST + 100
+#: Events that wait to be read, some 20 MB of them. What comes beyond them counts as lost, as if the kernel's queue had
+#: overflowed: everything is scanned.
+MOST_EVENTS: Final = 50_000
 #: Seconds all threads of a watch get to end.
 _JOIN: Final = 2.0
 
@@ -100,8 +103,18 @@ class Trouble(StrEnum):
 class Watch:
     """Events below one real directory, put into `inbox`."""
 
-    def __init__(self, directory: str, inbox: Inbox, *, recursive: bool = True) -> None:
+    def __init__(
+        self,
+        directory: str,
+        inbox: Inbox,
+        *,
+        recursive: bool = True,
+        enters: Callable[[str], bool] = lambda _relative: True,
+    ) -> None:
+        """`enters`: whether anybody looks into the directory of that path below `directory`; of others no events come."""
         self._directory = directory
+        self._prefix = directory.rstrip("/") + "/"
+        self._enters = enters
         self._inbox = inbox
         self._recursive = recursive
         self._observer: Any = None
@@ -119,7 +132,7 @@ class Watch:
         """
         _tame()
         self._observer = observer = InotifyObserver()
-        observer.schedule(_Handler(self._inbox), self._directory, recursive=self._recursive, event_filter=_EVENTS)
+        observer.schedule(_Handler(self), self._directory, recursive=self._recursive, event_filter=_EVENTS)
         self._emitters = tuple(observer.emitters)
         # is_alive() of the observer says nothing about the other two, and without the reader no event ever comes.
         self._threads = (observer, *self._emitters, observer._inotify_fd)  # noqa: SLF001  it has no public name
@@ -136,6 +149,20 @@ class Watch:
             self.overflowed = False
             return Trouble.OVERFLOW
         return Trouble.NONE
+
+    def hear(self, event: Event) -> None:
+        """Pass an event on, in a thread of watchdog's: unless nobody looks there, or too many wait to be read."""
+        if not any(self._is_of_interest(path) for path in (event.path, event.source) if path):
+            return
+        if self._inbox.qsize() < MOST_EVENTS:
+            self._inbox.put(event)
+        else:
+            self.overflowed = True
+
+    def _is_of_interest(self, path: str) -> bool:
+        if not path.startswith(self._prefix):
+            return True
+        return self._enters(path[len(self._prefix) :].rpartition("/")[0])
 
     def has_thread(self, identifier: int | None) -> bool:
         """Say whether the thread is one of this watch's."""
@@ -165,14 +192,14 @@ class Watch:
 
 
 class _Handler(FileSystemEventHandler):
-    """Runs in the dispatcher's thread: one line that never blocks and never raises."""
+    """Runs in the dispatcher's thread: it never blocks and never raises."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._put = inbox.put
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Turn the event into a hint."""
-        self._put(_hint(event))
+        self._watch.hear(_hint(event))
 
 
 def _hint(event: FileSystemEvent) -> Event:
