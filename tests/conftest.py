@@ -19,8 +19,22 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A run in the background ignores Ctrl-C, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test may fail because the machine was busy.
-hypothesis.settings.register_profile("watcher", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# Properties: some examples each time, many with `-m hypothesis --hypothesis-profile full`. A test whose examples cost much
+# takes a share of `settings().max_examples`. No test may fail because the machine was busy.
+hypothesis.settings.register_profile(
+    "watcher",
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.data_too_large,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.register_profile(
+    "full", hypothesis.settings.get_profile("watcher"), max_examples=1000, stateful_step_count=60
+)
 hypothesis.settings.load_profile("watcher")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.client.found import Unfit
@@ -1253,9 +1253,6 @@ def test_half_an_hour_of_text_is_no_two_seconds_in_milliseconds() -> None:
 
 # Nothing of a known text is lost, whatever the shape.
 
-#: There are many shapes.
-few = settings(max_examples=30)
-
 SIGNS = "abcxyzÄßø0123456789 ,.?!你好ไทй"
 SYLLABLES = ("ba", "cé", "du", "fo", "gi", "kla", "mu", "no", "str", "üt", "那", "里", "ไท", "яблоко", "12", "3")
 #: Texts of any signs; and of words, of which some may be missing without any doubt which.
@@ -1346,7 +1343,6 @@ SHAPES: dict[str, Callable[[str, list[dict[str, Any]]], Any]] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@few
 @given(answer=spoken())
 def test_no_letter_is_lost_and_times_ascend_within_the_piece(
     shape: str, answer: tuple[str, list[dict[str, Any]], float]
@@ -1380,7 +1376,6 @@ PARTIAL: dict[str, Callable[[str, list[dict[str, Any]]], Any]] = {
 
 
 @pytest.mark.parametrize("shape", PARTIAL)
-@few
 @given(answer=spoken(word_texts))
 def test_what_only_the_text_has_is_not_lost(shape: str, answer: tuple[str, list[dict[str, Any]], float]) -> None:
     text, entries, seconds = answer
@@ -1393,7 +1388,6 @@ EXACT = ("verbose", "segments alone", "list", "chunks", "clocks", "milliseconds"
 
 
 @pytest.mark.parametrize("shape", EXACT)
-@few
 @given(answer=spoken())
 def test_a_whole_answer_is_read_without_a_letter_more(
     shape: str, answer: tuple[str, list[dict[str, Any]], float]

@@ -15,7 +15,7 @@ import containers
 import pytest
 import sounds
 from containers import SECONDS, growing, judge, piped, real
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from work import Work
 
@@ -358,7 +358,6 @@ MAGICS = [
 ]
 
 
-@settings(max_examples=1000, deadline=None)
 @given(magic=st.sampled_from(MAGICS), rest=st.binary(max_size=600), lie=st.integers(-20, 2000))
 def test_any_bytes_at_all_get_an_answer(magic: bytes, rest: bytes, lie: int) -> None:
     data = magic + rest
@@ -367,7 +366,6 @@ def test_any_bytes_at_all_get_an_answer(magic: bytes, rest: bytes, lie: int) -> 
     _sound(judge(data, size=max(0, len(data) + lie)))
 
 
-@settings(max_examples=300, deadline=None)
 @given(kind=st.sampled_from(KINDS), data=st.data())
 def test_a_real_file_with_wrong_bytes_gets_an_answer(kind: str, data: st.DataObject) -> None:
     forged = bytearray(real(kind))
@@ -377,7 +375,6 @@ def test_a_real_file_with_wrong_bytes_gets_an_answer(kind: str, data: st.DataObj
     _sound(judge(bytes(forged)))
 
 
-@settings(max_examples=200, deadline=None)
 @given(kind=st.sampled_from(KINDS), share=st.floats(0, 1))
 def test_no_part_of_a_file_that_proves_its_end_is_complete(kind: str, share: float) -> None:
     data = real(kind)

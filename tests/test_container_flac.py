@@ -4,7 +4,7 @@ import struct
 
 import pytest
 from containers import judge, real
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.container import Inspection, Verdict, flac
@@ -126,7 +126,6 @@ def test_forged_frame_headers_without_number_are_given_up() -> None:
     assert judge(stream(header * 20_000, total=8192, largest=(1 << 24) - 1)) == CUT
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=700))
 def test_the_folded_sum_is_the_standard_s(data: bytes) -> None:
     right = crc(data, width=16, polynomial=0x8005)
@@ -136,7 +135,6 @@ def test_the_folded_sum_is_the_standard_s(data: bytes) -> None:
     assert not flac._crc16_is_right(data + struct.pack(">H", right ^ 0x8001))
 
 
-@settings(deadline=None)
 @given(st.integers(0, (1 << 36) - 1), st.binary(max_size=8))
 def test_a_coded_number_is_read_back(number: int, rest: bytes) -> None:
     code = coded(number)
@@ -149,7 +147,6 @@ def test_a_broken_number_is_refused(code: bytes) -> None:
     assert flac._coded_number(b"\xff\xf8\0\0" + code) == (0, 0)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=0, max_size=16), st.integers(0, 65535))
 def test_no_sixteen_bytes_upset_the_header_s_reader(header: bytes, block: int) -> None:
     assert flac._samples_at_end(header, block) >= 0

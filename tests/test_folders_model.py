@@ -247,23 +247,14 @@ class HistoryByScan(History):
     detect = "scan"
 
 
-CALM = settings(
-    max_examples=25,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-STORMY = settings(CALM, max_examples=300, stateful_step_count=50)
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("history", [History, HistoryByScan])
-def test_any_history_ends_with_every_file_done_once(history: type[History]) -> None:
-    run_state_machine_as_test(history, settings=CALM)
-
-
-@pytest.mark.slow
+@pytest.mark.hypothesis
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("history", [History, HistoryByScan])
-def test_any_long_history_ends_with_every_file_done_once(history: type[History]) -> None:
-    run_state_machine_as_test(history, settings=STORMY)
+def test_any_history_ends_with_every_file_done_once(history: type[History]) -> None:
+    run_state_machine_as_test(
+        history,
+        settings=settings(
+            max_examples=settings().max_examples // 2,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

@@ -12,7 +12,7 @@ import pysubs2
 import pytest
 import srt
 import webvtt
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transcripts import spoken, transcripts
 
@@ -22,10 +22,6 @@ from watcher.formats import KINDS, Document, Text, render
 from watcher.guard import review
 from watcher.lint import lint
 from watcher.transcript import Segment, Transcript
-
-quick = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
 
 
 def document(transcript: Transcript, duration: float = 0.0, text: Text | None = None) -> Document:
@@ -50,7 +46,6 @@ def shown(made: Document) -> list[str]:
     return [bare("".join(cue.lines)) for cue in made.layout.cues]
 
 
-@quick
 @given(transcripts())
 def test_srt_reads_back_the_same_with_the_srt_library(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -63,7 +58,6 @@ def test_srt_reads_back_the_same_with_the_srt_library(case: tuple[Transcript, fl
     assert [subtitle.end for subtitle in found] == [timedelta(seconds=cue.end) for cue in made.layout.cues]
 
 
-@quick
 @given(transcripts())
 def test_vtt_reads_back_the_same_with_the_webvtt_library(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -76,7 +70,6 @@ def test_vtt_reads_back_the_same_with_the_webvtt_library(case: tuple[Transcript,
     ] or [caption.start for caption in found] == [_stamp(cue.start) for cue in made.layout.cues]
 
 
-@quick
 @given(transcripts())
 def test_srt_and_vtt_read_back_the_same_with_pysubs2_and_our_linter(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -96,7 +89,6 @@ def test_srt_and_vtt_read_back_the_same_with_pysubs2_and_our_linter(case: tuple[
         }
 
 
-@quick
 @given(transcripts(hostile=False))
 def test_the_linter_finds_what_the_layout_reported_and_nothing_else(case: tuple[Transcript, float]) -> None:
     made = document(*case)
@@ -107,7 +99,6 @@ def test_the_linter_finds_what_the_layout_reported_and_nothing_else(case: tuple[
             assert found[rule] == sum(broken.rule == rule for broken in made.layout.broken)
 
 
-@quick
 @given(transcripts())
 def test_text_and_json_hold_every_word(case: tuple[Transcript, float]) -> None:
     transcript, duration = case
@@ -121,7 +112,6 @@ def test_text_and_json_hold_every_word(case: tuple[Transcript, float]) -> None:
     assert len(data["segments"]) == len(transcript.segments)
 
 
-@quick
 @given(transcripts())
 def test_everything_is_utf_8_in_normal_form_without_a_mark_and_ends_with_a_newline(
     case: tuple[Transcript, float],
@@ -213,7 +203,6 @@ def test_a_verse_or_a_lap_time_comes_out_as_it_was_said(said: str) -> None:
         assert [caption.text for caption in found.captions] == [f"{said}\n{said}", "1:02:03,4\n5:06:07,8"]
 
 
-@quick
 @given(st.lists(st.sampled_from((*TIMES_OF_SPEECH, "1:02:03.40", "00:00:09.500", "00:07.250", "words")), max_size=4))
 def test_no_line_of_a_caption_is_read_as_the_times_of_another(said: list[str]) -> None:
     line = " ".join(["we", *said])

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from transcripts import spoken, transcripts
 
 from watcher.cues import Rules, layout
@@ -53,7 +53,6 @@ def test_every_key_is_required_and_described(described: dict[str, Any]) -> None:
     assert set(described["required"]) == set(described["properties"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(transcripts(speakers=("", "Anna")))
 def test_whatever_the_server_says_the_json_is_valid(case: tuple[Transcript, float]) -> None:
     transcript, duration = case

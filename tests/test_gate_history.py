@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from memory import Memory
 
@@ -350,7 +350,6 @@ def live(world: World, stretch: tuple[float, str, float, float, str]) -> None:
             world.set_clock(90 * DAY if "on" in end else -DAY / 2)
 
 
-@settings(max_examples=60)
 @given(st.integers(0, 2**32), OPTIONS, st.lists(STRETCH, min_size=1, max_size=12))
 def test_a_history_of_weeks_keeps_every_limit_and_ends_with_an_open_gate(
     seed: int, options: dict[str, float], stretches: list[tuple[float, str, float, float, str]]
@@ -371,7 +370,6 @@ def test_a_history_of_weeks_keeps_every_limit_and_ends_with_an_open_gate(
             one.advance(1.0)
 
 
-@settings(max_examples=60)
 @given(
     st.integers(0, 2**32),
     st.lists(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from watcher.join import join, speaker_names, speakers_in_doubt
@@ -74,7 +74,6 @@ def pieces(words: Sequence[Word], chance: random.Random, length: float, overlap:
         start = end - overlap
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), length=st.floats(6, 40), jitter=st.sampled_from([0.0, 0.02, 0.05]))
 @example(seed=0, length=6.0, jitter=0.05)
 def test_with_word_times_no_word_is_lost_or_doubled_wherever_the_cuts_fall(
@@ -93,7 +92,6 @@ def test_with_word_times_no_word_is_lost_or_doubled_wherever_the_cuts_fall(
         assert abs(word.end - truth.end) <= 0.05 + jitter
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), length=st.floats(8, 40))
 def test_with_segment_times_alone_no_word_is_lost_or_doubled(seed: int, length: float) -> None:
     chance = random.Random(seed)
@@ -107,7 +105,6 @@ def test_with_segment_times_alone_no_word_is_lost_or_doubled(seed: int, length: 
     assert [key for key in found if not key.endswith("ck")] == [word.text for word in words]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), length=st.floats(8, 40))
 def test_without_any_times_no_word_is_lost(seed: int, length: float) -> None:
     chance = random.Random(seed)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.log import LogOptions, configure, lines
@@ -242,7 +242,6 @@ def test_json_that_was_asked_for_stays_on_stderr_under_the_journal(journald: Jou
         max_size=5,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_event_makes_an_entry_that_journald_can_read(event: dict[str, object]) -> None:
     entry = fields(event, priority=6)
 

@@ -3,7 +3,7 @@
 import hashlib
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.job import Cut
@@ -37,7 +37,6 @@ def cut_out(wanted: list[tuple[int, int]], blocks: list[Samples]) -> list[Span]:
     return found
 
 
-@settings(deadline=None)
 @given(stretches, st.lists(st.integers(0, 1000), max_size=8).map(sorted))
 def test_each_stretch_is_given_as_far_as_the_recording_reaches(wanted: list[tuple[int, int]], edges: list[int]) -> None:
     found = cut_out(wanted, np.split(SOUND, edges))

@@ -14,6 +14,8 @@ import sounds
 
 from watcher.errors import FileError, JobError
 from watcher.media import RATE, Cutting, Limits, MediaOptions, Summary
+from watcher.media.decode import Recording
+from watcher.media.source import Reader
 
 
 @dataclass
@@ -79,21 +81,23 @@ PLAYLISTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "before", [b"", b"ID3\x04\x00\x00\x00\x00\x00\x00", b"\xef\xbb\xbf"], ids=["plain", "id3", "bom"]
-)
 @pytest.mark.parametrize("kind", PLAYLISTS)
-def test_a_playlist_under_a_recordings_name_opens_nothing(
-    kind: str, before: bytes, secret: Path, tmp_path: Path, spool: Path
-) -> None:
+def test_a_playlist_under_a_recordings_name_opens_nothing(kind: str, secret: Path, tmp_path: Path, spool: Path) -> None:
     path = tmp_path / "attack.mp3"
-    path.write_bytes(before + PLAYLISTS[kind].format(path=secret).encode())
+    playlist = PLAYLISTS[kind].format(path=secret).encode()
+    path.write_bytes(playlist)
 
     result = outcome(path, spool)
 
     assert isinstance(result.error, FileError)
     assert result.error.reason in {"unsupported", "undecodable"}
     assert result.pieces == 0
+    # Behind what a prober skips; here without the confined process, which would keep it from being opened, too.
+    for before in (b"ID3\x04\x00\x00\x00\x00\x00\x00", b"\xef\xbb\xbf"):
+        path.write_bytes(before + playlist)
+        with path.open("rb") as file, pytest.raises(FileError) as caught:
+            list(Recording(Reader(file.fileno()), limit_seconds=3600.0).samples())
+        assert caught.value.reason in {"unsupported", "undecodable"}, before
 
 
 def test_the_attack_works_where_nobody_defends(secret: Path, tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ def test_a_planned_span_that_is_refused_ends_the_plan() -> None:
     assert len(second.samples) <= 10 * RATE
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     shape=st.lists(st.sampled_from(["talk", "room", "hum", "nothing", "word"]), min_size=1, max_size=6),
     seconds=st.lists(st.floats(0.5, 70), min_size=6, max_size=6),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.errors import SourceError, StoppedError
@@ -89,7 +89,6 @@ def test_what_was_read_in_sequence_is_not_read_again_for_the_hash(
     assert read == len(content)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(-10, 10 * MEBI), st.sampled_from([0, 1, 2]), st.integers(-1, 300_000)), max_size=12)
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from daemon import command, eventually
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from watcher.cli.main import run
@@ -156,7 +156,6 @@ def require_plain(message: str, name: str) -> None:
 @example(("folders", "language"), "german")
 @example(("folders", "include"), [""])
 @example(("folders", "exclude"), ["../x"])
-@settings(max_examples=200)
 def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], value: Any) -> None:
     section, name = key
     directory = Path(os.environ["PYTEST_SETTINGS"])
@@ -173,7 +172,6 @@ def test_any_value_in_the_file_is_fit_for_work_or_refused_in_plain_words(key: tu
     st.sampled_from(KEYS),
     TEXTS.map(lambda text: text.replace("\0", "")) | st.sampled_from(["\udcff", "[1]", "5", "true"]),
 )
-@settings(max_examples=300)
 def test_any_text_in_the_environment_is_fit_for_work_or_refused_in_plain_words(key: tuple[str, str], text: str) -> None:
     section, name = key
     numbered = "__0" if section == "folders" else ""
@@ -186,7 +184,6 @@ def test_any_text_in_the_environment_is_fit_for_work_or_refused_in_plain_words(k
 
 
 @given(st.sampled_from([key for key in KEYS if key[0] != "folders"]), VALUES.map(written) | TEXTS)
-@settings(max_examples=60)
 def test_any_setting_of_the_command_line_gives_one_document_and_exit_0_or_3(key: tuple[str, str], text: str) -> None:
     out = Path(os.environ["PYTEST_SETTINGS"]) / "out"
     with out.open("w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
@@ -200,7 +197,6 @@ def test_any_setting_of_the_command_line_gives_one_document_and_exit_0_or_3(key:
 
 
 @given(st.sampled_from([(s, key) for s, names in OVERRIDABLE.items() for key in names]), VALUES)
-@settings(max_examples=200)
 def test_any_value_in_a_folders_own_file_is_fit_for_work_or_refused_in_plain_words(
     key: tuple[str, str], value: Any
 ) -> None:

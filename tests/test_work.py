@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from test_patterns import modules
 from work import Work, counting
 
@@ -335,9 +335,6 @@ BODIES = (
 )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
 @given(body=BODIES, seconds=st.sampled_from((0.0, 0.5, 30.0)))
 def test_any_bytes_are_an_answer_that_is_done_with_soon(work: Work, body: bytes, seconds: float) -> None:
     def all_of_it() -> None:

@@ -4,7 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_engines import Clock, Engine
 
@@ -39,7 +39,7 @@ class TestAnswers:
         assert ledger.recall(HEARD, ASKED) == b'{"text":"hello"}'
 
     @given(body=st.binary())
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+    @settings(max_examples=settings().max_examples // 2)
     def test_every_body_comes_back_as_it_was(self, ledger: Ledger, body: bytes) -> None:
         keep(ledger, body=body)
 

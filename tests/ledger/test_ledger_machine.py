@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from ledger_engines import ENGINES, LEASE, ROOT, crowded, engine, found
 
 from watcher.errors import FileError, LeaseLostError
@@ -290,17 +290,8 @@ def machine(name: str) -> type[Machine]:
     return type(f"{name.title()}Machine", (Machine,), {"engine_name": name})
 
 
-@pytest.mark.parametrize("name", sorted(ENGINES))
-def test_any_history_keeps_its_promises(name: str) -> None:
-    case = machine(name).TestCase
-    case.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
-    case("runTest").runTest()
-
-
-@pytest.mark.slow
+@pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(ENGINES))
-def test_any_long_history_keeps_its_promises(name: str) -> None:
-    case = machine(name).TestCase
-    case.settings = settings(max_examples=500, stateful_step_count=60, deadline=None)
-    case("runTest").runTest()
+def test_any_history_keeps_its_promises(name: str) -> None:
+    run_state_machine_as_test(machine(name), settings=settings(max_examples=settings().max_examples // 2))

@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ledger_engines import LEASE, ROOT, START, WRITES, Clock, Engine, claimed, crowded, found, name, state
 
@@ -253,7 +253,6 @@ _NAMES = st.binary(min_size=1, max_size=40).filter(lambda raw: not {0, 47} & set
 
 class TestPaths:
     @given(names=st.sets(_NAMES))
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
     def test_every_byte_but_nul_comes_back(self, ledger: Ledger, names: set[bytes]) -> None:
         root = b"/srv/%d" % next(_NUMBERS)
 
