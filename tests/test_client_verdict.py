@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from watcher.client.refusal import Refusal, Shape, refusal_of
-from watcher.client.verdict import TABLE, Ruling, judge, scrubbed
+from watcher.client.rulings import TABLE, Ruling
+from watcher.client.verdict import judge, scrubbed
 from watcher.client.wire import Reply
 from watcher.errors import AccountError, FileError, NoChannelError, PassingError, Remedy, RemedyError
 

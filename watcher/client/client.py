@@ -31,7 +31,8 @@ from watcher.client.found import Unfit
 from watcher.client.parse import transcript_of
 from watcher.client.refusal import Shape, is_station, refusal_of
 from watcher.client.request import Answer, Limits, Request, Voice, fitted
-from watcher.client.verdict import Ruling, Verdict, judge, scrubbed
+from watcher.client.rulings import Ruling
+from watcher.client.verdict import Verdict, judge, scrubbed
 from watcher.client.wire import Reply, Upload, Wire
 from watcher.errors import (
     AccountError,
