@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from pipeline_scene import ANSWER, WANTED, Share, scene, share
 from scripted import Asked, Reply
 from sounds import speechlike
+from structlog.testing import capture_logs
 
 from watcher import media, pipeline
 from watcher.client import Request
@@ -55,6 +57,40 @@ def test_a_folder_that_was_deleted_is_that_recordings_own_failure_where_it_is_re
 
         with pytest.raises(GoneError):
             pipeline.render(job, outcome.content, WANTED, run.ledger, model="whisper-1")
+
+
+def test_the_log_shows_the_beginning_of_a_doubtful_segment(tmp_path: Path) -> None:
+    """A segment may be as long as its answer: its line in the log had 121 KB."""
+    said = "so it goes " * 150
+    answer = Reply({"text": said, "segments": [{"start": 0, "end": 5, "text": said}]})
+    with capture_logs() as logs, scene(lambda _: answer, tmp_path) as (run, _):
+        path = speechlike(tmp_path / "talk.wav", seconds=5)
+        pipeline.run(run.job(path, small=True), run.tools, run.beat)
+
+    assert [len(log["text"]) for log in logs if log["event"] == "output.doubtful"] == [200]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_outputs_made_anew_have_the_permissions_of_nothing_that_took_the_recordings_name(
+    tmp_path: Path, kind: str
+) -> None:
+    private = _made(tmp_path / "day")
+    private.chmod(0o700)
+    with scene(lambda _: ANSWER, tmp_path) as (run, _):
+        path = speechlike(private / "talk.wav", seconds=5)
+        path.chmod(0o600)
+        job = run.job(path, small=True)
+        outcome = pipeline.run(job, run.tools, run.beat)
+        path.unlink()
+        (private / "talk.txt").unlink()
+        if kind == "folder":
+            _made(path).chmod(0o777)
+        else:
+            # A link's own mode is always 0777.
+            path.symlink_to("elsewhere")
+        pipeline.render(job, outcome.content, WANTED, run.ledger, model="whisper-1")
+
+    assert stat.S_IMODE((private / "talk.txt").stat().st_mode) == 0o600
 
 
 def _made(folder: Path) -> Path:

@@ -1,14 +1,16 @@
 """The line itself: open, recognise, hear, lay out, place."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import structlog
 
-from watcher import guard, media, sidecar
+from watcher import guard, media, sidecar, tree
 from watcher.client import fitted
 from watcher.cues import Layout, layout
 from watcher.errors import FileError, LeaseLostError
@@ -24,12 +26,15 @@ from watcher.pipeline.renamed import Former, follow, former_of
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.tools import Beat, Tools, Wanted
 from watcher.settle import UNWATCHED, looks_like_audio
+from watcher.text import cut_to
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
 
 #: Formats that can't be made of text without times.
 _TIMED = frozenset({"srt", "vtt"})
+#: Columns of a segment's text in the log.
+_SHOWN: Final = 200
 #: Seconds in which outputs are placed on a slow share; and seconds of audio whose captions are laid out in a second: a PC
 #: does 7,200, a Raspberry Pi Zero a fiftieth of that.
 _WRITING: Final = 120.0
@@ -124,14 +129,21 @@ def render(job: Job, content_digest: str, wanted: Wanted, ledger: Ledger, *, mod
         if not ledger.holds(job):
             raise LeaseLostError("the lease is gone")
 
-    try:
-        source = os.lstat(job.path)
-    except OSError:
-        # Its permissions are gone with it; the folder's are the next best.
-        folder = os.path.dirname(job.path)  # noqa: PTH120 - bytes
-        with sidecar.reporting(folder):
-            source = os.stat(folder)  # noqa: PTH116 - bytes
-    return _written(job, heard, wanted, ledger, model=model, check=check, source=source)
+    return _written(job, heard, wanted, ledger, model=model, check=check, source=_permissions(job))
+
+
+def _permissions(job: Job) -> os.stat_result:
+    """Return the status of a source, whose permissions its outputs get.
+
+    Where it is gone, or something else has its name, that of its folder is the next best.
+    """
+    parent, name = os.path.split(job.path)
+    with sidecar.reporting(parent), tree.directory(job.root, parent) as folder:
+        with suppress(OSError):
+            source = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISREG(source.st_mode):
+                return source
+        return os.fstat(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +270,7 @@ def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
                 "output.doubtful",
                 start=segment.start,
                 end=segment.end,
-                text=segment.text.strip(),
+                text=cut_to(segment.text.strip(), _SHOWN),
                 signs=segment.flags,
                 left_out=segment.left_out,
             )
