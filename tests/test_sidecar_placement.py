@@ -586,6 +586,25 @@ def test_it_is_known_beforehand_which_outputs_a_persons_file_keeps_from_their_na
     assert sorted(here.files()) == ["talk.flac", "talk.flac.srt", "talk.flac.txt", "talk.srt", "talk.wav"]
 
 
+def test_a_persons_file_is_not_read_to_find_out_that_it_has_the_name(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+
+    def digest(_folder: int, name: bytes) -> str:
+        read.append(name)
+        return ""
+
+    monkeypatch.setattr(disk, "digest", digest)
+    job = here.job()
+    (here.root / "talk.txt").write_bytes(b"of a person")
+
+    found = displaced(here, job)
+
+    assert [one.stays for one in found] == [bytes(here.root / "talk.txt")]
+    assert read == []
+
+
 def test_a_directory_is_no_output(here: Scene) -> None:
     job = here.job()
     (here.root / "talk.srt").touch()
@@ -670,6 +689,18 @@ def test_what_does_not_look_like_a_temporary_is_not_removed(here: Scene, tmp_pat
     assert sidecar.clear_temporaries(here.ledger) == 0
     assert here.files() == {"talk.srt": b"mine"}
     assert (tmp_path / "outside").read_bytes() == b"outside"
+
+
+def test_no_temporary_is_removed_through_a_link_below_the_root(here: Scene, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ".talk.srt.1.tmp").write_bytes(b"being written")
+    (here.root / "day").symlink_to(outside)
+    here.ledger.enter_temporary(path := os.fsencode(here.root / "day" / ".talk.srt.1.tmp"))
+
+    assert sidecar.clear_temporaries(here.ledger, root=os.fsencode(here.root)) == 0
+    assert (outside / ".talk.srt.1.tmp").exists()
+    assert here.ledger.temporaries() == (path,)
 
 
 def test_a_temporary_below_an_empty_mount_point_stays_noted(here: Scene) -> None:

@@ -82,7 +82,7 @@ def clear(ledger: Ledger, temporaries: Iterable[bytes], roots: Iterable[bytes]) 
     silent: list[bytes] = []
     for root, paths in by_root.items():
         try:
-            ask_in(root, partial(sidecar.clear_temporaries, ledger, left=paths))
+            ask_in(root, partial(sidecar.clear_temporaries, ledger, root=root or b"/", left=paths))
         except reach.SilentError:
             silent += paths
     return frozenset(silent)

@@ -134,12 +134,16 @@ def displaced(
 
 
 def clear_temporaries(
-    register: Register, *, among: Container[bytes] | None = None, left: Iterable[bytes] | None = None
+    register: Register,
+    *,
+    root: bytes = b"/",
+    among: Container[bytes] | None = None,
+    left: Iterable[bytes] | None = None,
 ) -> int:
     """Remove the temporaries that a crash left, and give their number. Never raises for one that cannot be removed.
 
-    One whose folder is out of reach (not mounted yet, not writable) stays noted. `among`: only these, where others are
-    being written. `left`: instead of our own, those that somebody else left.
+    One whose folder is out of reach (not mounted yet, not writable, behind a symbolic link below `root`) stays noted.
+    `among`: only these, where others are being written. `left`: instead of our own, those that somebody else left.
     """
     cleared = 0
     for path in register.temporaries() if left is None else left:
@@ -147,8 +151,7 @@ def clear_temporaries(
             continue
         parent, name = os.path.split(path)
         with suppress(OSError):
-            folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
+            with tree.directory(root, parent) as folder:
                 standing = disk.look(folder, name)
                 if standing is not None and stat.S_ISREG(standing.st_mode) and names.is_temporary(name):
                     disk.remove(folder, name)
@@ -156,8 +159,6 @@ def clear_temporaries(
                 elif standing is None and not os.listdir(folder):  # noqa: PTH208 - a descriptor
                     # There was a recording beside it: a mount point whose disk is away.
                     continue
-            finally:
-                os.close(folder)
             register.drop_temporary(path)
     return cleared
 
@@ -235,8 +236,8 @@ class Placing:
             return standing is None and self._is_orphan(row)
         if standing is None:
             return True
-        digest = disk.digest(self._folder, name)
-        return bool(digest) and row is not None and digest in {row.digest, row.former}
+        # What is not ours may be large, and is not read to find that out.
+        return row is not None and disk.digest(self._folder, name) in {row.digest, row.former} - {""}
 
     def _place(self, draft: Draft, temporary: bytes) -> Output:
         for name in self._by_preference(draft):
