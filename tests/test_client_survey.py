@@ -72,6 +72,14 @@ def test_a_refusal_is_told_without_the_key() -> None:
     assert "topsecret" not in repr(seen)
 
 
+def test_a_list_of_more_parts_than_any_server_has_models_is_not_read() -> None:
+    """Two bytes of it take some hundred of memory, and there may be 24 MB."""
+    with serving(sequence(Reply({"data": [{"id": "whisper-1"}, *[{}] * 200_000]}))) as server:
+        seen = look(server.url)
+
+    assert (seen.status, seen.models) == (200, ())
+
+
 @pytest.mark.parametrize("body", ["", "<html>", "[", '"x"', "[1]", '{"data": 5}', '{"data": null}', "[" * 99999])
 def test_a_list_that_is_none_lists_nothing(body: str) -> None:
     with serving(sequence(Reply(body, headers=[("Date", "soon")]))) as server:

@@ -117,6 +117,18 @@ def test_a_length_must_be_told(server: Server, header: bytes) -> None:
         assert receive(connection)[0] == 411
 
 
+@pytest.mark.parametrize(
+    "header", [b"X: " + b"a;" * 9_000, b"X: 1\r\n" * 99 + b"Content-Type: a" + b";\r\n a=b" * 4_000]
+)
+def test_headers_longer_than_any_request_needs_are_refused(server: Server, header: bytes) -> None:
+    """Reading them takes time with the square of their length: minutes for what Python's parser lets pass."""
+    with connect(server) as connection:
+        connection.sendall(HEAD + header + b"\r\n\r\n")
+
+        status, head, _ = receive(connection)
+        assert (status, b"Connection: close" in head) == (431, True)
+
+
 def test_an_expected_go_ahead_is_given(server: Server, ear: Ear) -> None:
     ear.release.set()
     with connect(server) as connection:

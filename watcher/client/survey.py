@@ -15,7 +15,9 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
+from watcher.client.bounds import Parts
 from watcher.client.endpoint import Endpoint
+from watcher.client.found import Unfit
 from watcher.client.refusal import refusal_of
 from watcher.client.verdict import scrubbed
 from watcher.client.wire import Wire
@@ -24,6 +26,8 @@ from watcher.errors import JobError
 _SECONDS: Final = 15.0
 _DAY: Final = 86_400.0
 _SHOWN: Final = 200
+#: A list of models may have as many parts as an answer about so much sound (seconds): some three thousand models.
+_LISTED: Final = 600.0
 #: Statuses from here on are refusals, or point elsewhere.
 _REFUSED: Final = 300
 
@@ -91,8 +95,10 @@ def _ahead(date: str, now: float) -> float | None:
 
 def _names(body: bytes) -> tuple[str, ...]:
     try:
-        listed = json.loads(body)
-    except (ValueError, RecursionError):
+        text = body.decode("utf-8-sig")
+        Parts(_LISTED).take(text)
+        listed = json.loads(text)
+    except (ValueError, RecursionError, Unfit):
         return ()
     entries = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(entries, list):

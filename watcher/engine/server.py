@@ -7,6 +7,7 @@ import socket
 import socketserver
 import threading
 from contextlib import suppress
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
 from io import BufferedIOBase, RawIOBase
 from typing import Any, cast
@@ -16,6 +17,8 @@ from watcher.engine.protocol import MAX_REQUEST, Api, Call, Reply, refusal
 
 _log = logging.getLogger(__name__)
 
+#: The longest headers. Python's parser needs time with the square of a content type's length, 0.2 s for this much.
+_HEAD_BYTES = 16 * 1024
 #: Seconds a connection may stay silent, between requests or in the middle of one.
 _SILENCE = 60.0
 #: After a refusal, this much of an unread upload is still taken in, so that the caller gets to read the answer
@@ -103,6 +106,15 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815  # http.server's names
 
+    def parse_request(self) -> bool:
+        """Read the headers, as far as a request needs some; return whether it is one, after refusing what is none."""
+        source = self.rfile
+        self.rfile = cast("Any", _Head(source))
+        try:
+            return super().parse_request()
+        finally:
+            self.rfile = source
+
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse what is no HTTP request at all in the same shape as everything else."""
         self._write(refusal(ProtocolError(code, message or explain or "Bad request")), keep=False)
@@ -159,6 +171,21 @@ class Handler(BaseHTTPRequestHandler):
             left = _LINGER_BYTES
             while left > 0 and (data := self.connection.recv(1 << 16)):
                 left -= len(data)
+
+
+class _Head:
+    """The headers of one request, line by line."""
+
+    def __init__(self, source: BufferedIOBase) -> None:
+        self._source = source
+        self._left = _HEAD_BYTES
+
+    def readline(self, size: int) -> bytes:
+        line = self._source.readline(min(size, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise HTTPException(f"The headers have more than {_HEAD_BYTES} bytes.")
+        return line
 
 
 class _Body(RawIOBase):

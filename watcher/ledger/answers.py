@@ -126,10 +126,12 @@ class Answers(Part):
             for sound in sorted(sounds):
                 for name in (sound, unreadable(sound)):
                     dropped += self._drop(connection, connection.execute(_LENGTHS, (name,)).fetchall())
-                # What is known of unreadable answers quotes them (`watcher.gate.garbled`).
-                connection.execute("DELETE FROM memory WHERE key LIKE ?", (f"garbled:%:{sound} %",))
             for made, _, _ in known:
                 connection.execute("DELETE FROM contents WHERE digest = ?", (made,))
+            # What is known of unreadable answers quotes them (`watcher.gate.garbled`): one walk for all sounds.
+            for (key,) in connection.execute("SELECT key FROM memory WHERE key LIKE ?", ("garbled:%",)).fetchall():
+                if key.rpartition(" ")[0].rpartition(":")[2] in sounds:
+                    connection.execute("DELETE FROM memory WHERE key = ?", (key,))
         return dropped
 
     def _keep_content(self, connection: Connection, content: Content, cut: Collection[str]) -> None:
