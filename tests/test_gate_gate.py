@@ -1042,6 +1042,44 @@ def test_resume_probes_at_once_with_one_request(world: World, error: JobError | 
     assert (gate.state().status is Status.OPEN) is (error is None)
 
 
+def test_a_resume_does_not_wait_for_the_probe_that_is_in_flight(world: World) -> None:
+    """A server that accepts and never answers kept the person waiting until the probe's deadline, ten minutes or more."""
+    gate = world.gate(concurrency=2)
+    ask(gate, KEY)
+    gate.resume()
+    slow = Visitor(gate)
+    assert slow.inside.wait(60)
+
+    gate.resume()
+    ticket = gate.admit(timeout=0.0)
+
+    assert ticket is not None
+    assert ticket.probe
+    assert ask(gate) is None
+    assert (gate.outcome, gate.state().status) == (ProbeResult.OPEN, Status.OPEN)
+    slow.leave(FAILED)
+    assert gate.state().status is Status.OPEN
+
+
+@pytest.mark.parametrize(("reason", "longest"), [("server", 60.0), ("truncated", 1800.0)])
+def test_probes_that_may_be_charged_for_become_rare(world: World, reason: str, longest: float) -> None:
+    """A server that cuts off each answer was paid for one every minute, as long as it did."""
+    gate = world.gate()
+    error = PassingError("failed", reason=reason)
+    for number in range(8):
+        ask(gate, error, path=b"%d" % number)
+    gaps = []
+    for _ in range(14):
+        due = gate.state().next_probe
+        assert due is not None
+        gaps.append(due - world.clock())
+        world.elapsed += gaps[-1]
+        ask(gate, error)
+
+    assert gaps[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert max(gaps) == longest
+
+
 def test_a_hold_that_follows_a_resume_is_a_new_one(world: World) -> None:
     gate = world.gate()
     ask(gate, KEY)

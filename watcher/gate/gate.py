@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -429,6 +430,9 @@ class Gate:
                 if not self._is_spent(now):
                     self._release(hold)
             elif hold is not None:
+                if hold.probing and self._link is None:
+                    # The probe in flight may take as long as its sound is long: another one is made, and that one counts.
+                    hold = self._hold = replace(hold, probing=False)
                 _begin_again(hold, now, since=self._clock())
                 if self._link is None:
                     self._note(hold, self._wall(now))
@@ -710,7 +714,9 @@ class Gate:
         if self._hold is None or not everybodys:
             return None
         # No attempt is burned by what holds everybody; but let another file make the next probe, lest one that always
-        # fails keeps the gate shut.
+        # fails keeps the gate shut. So a server that keeps the queue held may be asked about one file more often than the file
+        # has attempts. Nothing is bought twice by that: a readable answer is kept, an unreadable one counts for its sound
+        # (`garbled`), and what may be charged without an answer is asked for once in half an hour at last (`Hold.interval`).
         return _held(self._hold, retry_after=_ANOTHER_FILE_SECONDS if waiter.probe is self._hold else 0.0)
 
     def _rest(self, error: PassingError, times: int) -> float:
@@ -888,7 +894,7 @@ class Gate:
 
     def _scheduled(self, hold: Hold, error: BaseException | None, now: float) -> Hold:
         asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
-        hold.next_probe = now + hold.interval() * (1 + 0.1 * self._jitter())
+        hold.next_probe = now + hold.interval(costly=_is_maybe_paid(error)) * (1 + 0.1 * self._jitter())
         self._put_off(hold, max(hold.not_before, now + min(asked, LONGEST_PAUSE) if asked else -math.inf))
         return hold
 

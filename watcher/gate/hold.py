@@ -66,10 +66,10 @@ class Hold:
         """Return whether the day or month that was spent is another one than that of `today` (YYYY-MM-DD)."""
         return not today.startswith(self.day)
 
-    def interval(self) -> float:
-        """Give the seconds until the next probe."""
+    def interval(self, *, costly: bool = False) -> float:
+        """Return the seconds until the next probe; `costly`: the server may have charged for the last one."""
         first, most = _INTERVALS[self.kind]
-        return min(first * 2.0 ** min(self.step, 16), most)
+        return min(first * 2.0 ** min(self.step, 16), _COSTLY if costly else most)
 
     def record(self, *, next_probe: float) -> dict[str, object]:
         """Give what the ledger's memory keeps; `next_probe`: Unix time."""
@@ -118,7 +118,8 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
 ABOUT_FILES: Final = frozenset({"refused", "garbled"})
 #: So many files, all failing, are no chance.
 _FEW_FILES: Final = 8
-#: First and longest time between probes, in seconds.
+#: Longest time between probes that may be charged for, and first and longest time between others; seconds.
+_COSTLY: Final = 1800.0
 _INTERVALS: Final = {
     Kind.ACCOUNT: (60.0, 1800.0),
     Kind.NO_CHANNEL: (60.0, 1800.0),
