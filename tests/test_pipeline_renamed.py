@@ -98,6 +98,22 @@ def test_a_hard_link_is_no_new_name(watcher: Commands) -> None:
     assert names(watcher.folder) == [f"{stem}.{suffix}" for stem in ("a", "b") for suffix in ("srt", "txt", "wav")]
 
 
+def test_a_hard_link_in_another_watched_folder_takes_no_outputs_away(watcher: Commands, tmp_path: Path) -> None:
+    """Who can write into one folder removed the transcripts of another one, once their recordings were deleted."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", watcher.folder, theirs)
+    (theirs / "b.wav").hardlink_to(path)
+    path.unlink()
+
+    watcher("once", watcher.folder, theirs)
+
+    assert names(watcher.folder) == ["a.srt", "a.txt"]
+    assert names(theirs) == ["b.srt", "b.txt", "b.wav"]
+    assert len(watcher.server.asked) == 1
+
+
 def test_a_running_daemon_finds_what_comes_under_the_former_name(watcher: Commands) -> None:
     path = recording(watcher.folder / "a.wav")
     with daemon(watcher.folder, state=watcher.state) as running:

@@ -30,6 +30,7 @@ class Looking(Part):
         """See Ledger.namesakes."""
         stamp = job.fingerprint
         values = {
+            "root": job.root,
             "path": job.path,
             "content": job.content,
             "inode": rows.signed(stamp.inode),
@@ -107,7 +108,7 @@ MOST_NAMESAKES: Final = 20
 _NAMESAKES: Final = f"""
 SELECT {rows.RECORD} FROM sources
 WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size)
-AND mtime_ns = :mtime_ns AND content = :content AND path <> :path ORDER BY id LIMIT {MOST_NAMESAKES}
+AND mtime_ns = :mtime_ns AND content = :content AND root = :root AND path <> :path ORDER BY id LIMIT {MOST_NAMESAKES}
 """  # noqa: S608 - our own column names
 _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
 # The state stands in the statement, not in a parameter, or no partial index would do. What is ready is read through the
