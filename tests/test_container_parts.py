@@ -2,6 +2,7 @@
 
 import os
 import struct
+from importlib import import_module
 from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ import pytest
 import sounds
 from containers import descriptor_of, details, real
 
-from watcher.container import Part, inspect, is_chained, parts
+from watcher.container import Inspection, Part, inspect, is_chained, parts
 
 
 def parts_of(data: bytes) -> tuple[Part, ...]:
@@ -79,6 +80,23 @@ def test_a_stream_of_another_kind_stays_in_the_part_before_it() -> None:
     (part,) = parts_of(data)
 
     assert (part.start, part.end, part.seconds) == (0, len(data), None)
+
+
+def test_places_where_a_part_may_begin_are_looked_at_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+
+    def counted(descriptor: int, size: int, start: int = 0) -> Inspection:
+        looked_at.append(start)
+        return inspect(descriptor, size, start)
+
+    # The package has a function of the same name as the module.
+    module = import_module("watcher.container.parts")
+    monkeypatch.setattr(module, "inspect", counted)
+    monkeypatch.setattr(module, "_MOST_BEGINNINGS", 10)
+    pages = b"".join(b"OggS\0" + flag + bytes(21) for flag in (b"\0", b"\2"))
+
+    assert len(parts_of(real("opus") + pages * 50)) == 1
+    assert len(looked_at) == 10 + 2
 
 
 def test_reading_a_whole_file_for_its_parts_gives_signs_of_life() -> None:

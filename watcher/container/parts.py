@@ -14,6 +14,8 @@ from watcher.container.source import Source
 
 #: Of one file; what lies behind them is told of as not heard.
 _MOST_PARTS: Final = 1000
+#: Places of a FLAC or Ogg looked at where a part may begin.
+_MOST_BEGINNINGS: Final = 10_000
 _CHUNK: Final = 1 << 20
 _LONGEST_MARK: Final = 8
 
@@ -76,7 +78,7 @@ def _streams(descriptor: int, size: int, form: str, tick: Callable[[], object]) 
     """Yield the recordings of a FLAC or Ogg; what begins as another kind of file belongs to the one before."""
     begins = (
         begin
-        for begin in _beginnings(descriptor, size, form, tick)
+        for begin in islice(_beginnings(descriptor, size, form, tick), _MOST_BEGINNINGS)
         if inspect(descriptor, size - begin, begin).format == form
     )
     borders = [0, *islice(begins, _MOST_PARTS - 1), size]

@@ -159,8 +159,9 @@ class _Collection:
         ]
         for root, scan in scans:
             for _ in scan:
-                root.flush()
+                root.flush(bulk=True)
                 if stop.is_set():
+                    self._flush()
                     return
         for root, path in self._files:
             root.inspect(path, asked=True)
