@@ -330,7 +330,7 @@ def test_check_names_what_only_the_trial_engine_has_done(watcher: Commands, tria
 
     (said,) = found()
     assert said.startswith(f"only the trial engine has transcribed {trial}; the next run or once has 0.5 s of audio ")
-    assert said.endswith(" transcribed by whisper-1, for 0.005")
+    assert said.endswith(" transcribed by whisper-1, for 0.005 at 0.6 a minute")
     assert found("--set", f"api.model={TRIAL_MODEL}") == []
 
 

@@ -84,6 +84,20 @@ def test_a_command_with_nothing_to_do_says_why_and_which_other_was_probably_mean
     assert meant in problem["hint"]
 
 
+def test_render_is_not_what_is_meant_where_render_has_nothing_to_write_from(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    for suffix in (".srt", ".txt"):
+        path.with_suffix(suffix).write_text("mine")
+    batch = watcher.said("once", path)
+
+    code, document = watcher("render", path)
+
+    ((problem,),) = [document["errors"]]
+    assert code == 1
+    assert problem["hint"] == f"watcher again {path} transcribes once more"
+    assert "1 of them had all outputs already" in batch[1]
+
+
 def test_a_name_of_nothing_is_not_given_to_another_command(watcher: Commands) -> None:
     with watcher.ledger():
         pass

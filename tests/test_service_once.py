@@ -124,6 +124,18 @@ def test_a_batch_names_the_warnings_of_each_recording(watcher: Commands, monkeyp
     assert "1 done, 1 with warnings; " in said
 
 
+def test_a_batch_whose_last_request_was_answered_after_ctrl_c_was_not_interrupted(watcher: Commands) -> None:
+    def stop(asked: Asked) -> Reply:
+        os.kill(os.getpid(), signal.SIGINT)
+        return hearing(asked)
+
+    path = recording(watcher.folder / "a.wav")
+    with serving(stop) as server:
+        code, document = watcher("once", path, "--set", f"api.url={server.url}")
+
+    assert (code, document["status"], len(document["data"]["done"])) == (0, "ok", 1)
+
+
 def test_what_a_stop_gave_up_was_sent_all_the_same(watcher: Commands) -> None:
     """It said "0 s of it sent", though the server may charge for all of it."""
     over = threading.Event()

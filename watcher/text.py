@@ -51,9 +51,10 @@ def joined(*parts: str) -> str:
     return line
 
 
-def counted(number: int, word: str, plural: str = "") -> str:
-    """Return a number and what it counts: ``1 file``, ``2 files``; `plural` where it is not the word with an s."""
-    return f"{number} {word if number == 1 else plural or word + 's'}"
+def counted(number: float, word: str, plural: str = "") -> str:
+    """Return a number and what it counts: ``1 file``, ``2 files``, ``0.5 hours``; `plural` where it is not the word with an s."""
+    shown = f"{number:g}" if number % 1 else f"{number:.0f}"
+    return f"{shown} {word if number == 1 else plural or word + 's'}"
 
 
 def hours(seconds: float) -> str:

@@ -22,6 +22,7 @@ from watcher.pipeline import Wanted
 from watcher.report import Problem, Result
 from watcher.service.named import named, place_of
 from watcher.service.plan import plan, wanted_by_folder
+from watcher.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class _Forgotten:
     @property
     def text(self) -> str:
         parts = [
-            f"{self.answers} stored answer{'' if self.answers == 1 else 's'}",
+            counted(self.answers, "stored answer"),
             *(["its history"] if self.known else []),
         ]
         return f"{printable(self.path)}: removed {' and '.join(parts)}{self._then}"

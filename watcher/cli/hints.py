@@ -29,12 +29,19 @@ _MEANT = {
 
 
 def nothing_to_do(
-    path: bytes, records: Sequence[Record], *, is_folder: bool, daemon: bool, there: bool = True, away: bool = False
+    path: bytes,
+    records: Sequence[Record],
+    *,
+    is_folder: bool,
+    daemon: bool,
+    there: bool = True,
+    away: bool = False,
+    renders: bool = False,
 ) -> Problem:
     """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
 
     `daemon`: one works on the state now, beside which `once` is refused. `there`: there is something at the path.
-    `away`: there is nothing, where a watched folder should be.
+    `away`: there is nothing, where a watched folder should be. `renders`: the command was `render`.
     """
     shown = printable(path)
     states = {record.state for record in records}
@@ -52,6 +59,12 @@ def nothing_to_do(
                 hint += f"; touch {shlex.quote(shown)} has a watched folder's recording taken as a new one, also after watcher forget"
         return Problem("unknown", f"{shown}: nothing to do, {what}", hint)
     what, many, command = _MEANT[state]
+    if renders and state is State.DONE:
+        what, many = (
+            "its outputs were there before, and no answers are stored of it",
+            "done, and no answers are stored of them",
+        )
+        command = "watcher again {} transcribes once more"
     if is_folder:
         what = f"{sum(record.state is state for record in records)} {many}"
     return Problem("unknown", f"{shown}: nothing to do, {what}", command.format(shown))

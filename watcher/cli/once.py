@@ -14,6 +14,7 @@ from watcher.cli.run import engine_settings
 from watcher.config import Config
 from watcher.errors import ChangedError, GoneError
 from watcher.folders import Left
+from watcher.folding import fold
 from watcher.job import Job, Outcome
 from watcher.log import printable
 from watcher.report import Problem, Result
@@ -108,9 +109,9 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
         def display(progress: Progress) -> None:
             if progress.stopping:
                 # Redirected by the bar, as is the log, so that it stands above it.
-                sys.stderr.write(f"{progress.stopping}\n")
+                sys.stderr.write(f"{fold(progress.stopping, bar.console.width)}\n")
             finished = progress.done + progress.failed
-            files = f"{finished} of {progress.files} files"
+            files = f"{finished} of {counted(progress.files, 'file')}"
             audio = told(progress, elapsed=bar.tasks[0].elapsed or 0.0)
             bar.update(task, total=progress.files or None, completed=finished, files=files, audio=audio)
 
@@ -154,6 +155,8 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem],
         text += "\nthe server may charge for requests that were given up"
     if restored := sum(bool(outcome.restored) for _, outcome in batch.done):
         text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"
+    if adopted := sum(outcome.adopted for _, outcome in batch.done):
+        text += f"\n{adopted} of them had all outputs already, which count as yours: nothing was sent"
     if batch.earlier:
         text += f"\n{_earlier(batch)}"
     told = [

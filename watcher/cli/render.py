@@ -50,7 +50,13 @@ def render(
             wanted = [record for record in known if _has_transcript(record, alone=not meant.is_folder)]
             if not wanted:
                 problem = nothing_to_do(
-                    path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there, away=meant.away
+                    path,
+                    known,
+                    is_folder=meant.is_folder,
+                    daemon=daemon,
+                    there=meant.there,
+                    away=meant.away,
+                    renders=True,
                 )
                 (idle if meant.is_folder else problems).append(problem)
             for record in wanted:

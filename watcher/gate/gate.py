@@ -38,6 +38,7 @@ from watcher.gate.pace import Budget, Pace, day_of, midnight_after, month_after
 from watcher.gate.record import LONGEST_PAUSE, Memory, Pause, Record, pause_from
 from watcher.gate.state import OWN_LIMIT, GateOptions, GateState, ProbeResult, Status
 from watcher.gate.window import Window
+from watcher.text import counted
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -625,7 +626,7 @@ class Gate:
         else:
             period, minutes, key = "day", budget.daily_minutes, "api.daily_minutes"
             until, day, end = midnight_after(now), budget.day, "midnight"
-        message = f"your own limit is reached: {minutes:g} minutes of audio a {period} ({key})"
+        message = f"your own limit is reached: {counted(minutes, 'minute')} of audio a {period} ({key})"
         hint = f"raise {key}, or wait for {end}"
         return Hold(
             Kind.BUDGET, OWN_LIMIT, message, hint, now, math.inf, until=until, day=day, seconds=seconds, former=former

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from watcher.errors import ConfigError
-from watcher.text import joined
+from watcher.text import counted, joined
 
 #: The reason of a hold for a limit of the operator's own.
 OWN_LIMIT: Final = "budget"
@@ -92,7 +92,7 @@ class GateState:
     def sentence(self) -> str:
         """Return how it stands in one line: what is held, since when, why, what to do, and what comes next."""
         if self.status is Status.OPEN:
-            return f"open, {self.in_flight} of {self.limit} requests in flight"
+            return f"open, {self.in_flight} of {counted(self.limit, 'request')} in flight"
         until = _clock_time(self.next_probe) if self.next_probe is not None else ""
         if self.status is Status.PAUSED:
             return f"paused since {_clock_time(self.since)} until {until}: {self.message}"

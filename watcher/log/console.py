@@ -130,7 +130,7 @@ def _done(event: Mapping[str, Any]) -> _Facts:
     elif event.get("cached_pieces") and not event.get("paid_seconds"):
         parts.append("from stored answers")
     if doubtful := int(event.get("left_out") or 0) + int(event.get("flagged") or 0):
-        parts.append(f"{doubtful} doubtful place{'s' if doubtful > 1 else ''}")
+        parts.append(f"{counted(doubtful, 'doubtful place')}")
     parts += [f"warning: {warning}" for warning in event.get("warnings") or ()]
     if event.get("moved_to"):
         parts.append(f"now {event['moved_to']}")
@@ -140,8 +140,8 @@ def _done(event: Mapping[str, Any]) -> _Facts:
 
 def _trials(event: Mapping[str, Any]) -> _Facts:
     count = int(event.get("files") or 0)
-    parts = [f"{count} recording{'s' if count > 1 else ''}", hours(float(event.get("seconds") or 0.0))]
-    parts += [f"for {event['cost']:.4g}"] if event.get("cost") is not None else []
+    parts = [f"{counted(count, 'recording')}", hours(float(event.get("seconds") or 0.0))]
+    parts += [f"for {event['cost']:.4g} at api.price_per_minute"] if event.get("cost") is not None else []
     return f"{', '.join(parts)}, by {event.get('model')}", frozenset({"files", "hours", "seconds", "cost", "model"})
 
 

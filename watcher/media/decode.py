@@ -27,6 +27,7 @@ from watcher.media.levels import Listener, Samples
 from watcher.media.mix import Mixer, Mono
 from watcher.media.piece import RATE, Choice
 from watcher.media.source import Reader, Window
+from watcher.text import counted
 
 #: FFmpeg's names of the demuxers of the formats in the contract, and of those that hide under their suffixes.
 DEMUXERS: Final = (
@@ -126,7 +127,7 @@ class Recording:
             result.append(ResultWarning("ends_early", message))
         left = self._reader.size - self._end
         if left > 0 and self._reader.has_content(self._end):
-            message = f"{left} bytes behind the declared end of the recording were not heard."
+            message = f"{counted(left, 'byte')} behind the declared end of the recording {'was' if left == 1 else 'were'} not heard."
             hint = "If sound is missing, open the file in an audio editor and export it again."
             result.append(ResultWarning("bytes_left_out", message, hint))
         return tuple(result)

@@ -26,7 +26,7 @@ from watcher.pipeline.renamed import Former, follow, former_of
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.tools import Beat, Tools, Wanted
 from watcher.settle import UNWATCHED, looks_like_audio
-from watcher.text import cut_to
+from watcher.text import counted, cut_to
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -323,7 +323,7 @@ def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
     """Return a warning for each rule that text and times did not allow to keep: whoever delivers the captions must know."""
     broken = Counter(broken.rule for broken in captions.broken)
     return tuple(
-        ResultWarning("caption_rules", f"{count} caption{'' if count == 1 else 's'} could not keep {rule}")
+        ResultWarning("caption_rules", f"{counted(count, 'caption')} could not keep {rule}")
         for rule, count in sorted(broken.items())
     )
 

@@ -266,7 +266,10 @@ def _state(config: Config) -> Iterator[Finding]:
     if not size:
         yield from _fresh_state(directory)
         return
-    yield Finding("state", Grade.OK, f"{directory}: {size:,} bytes, {sum(counts.values()):,} files known; {by}")
+    known = sum(counts.values())
+    yield Finding(
+        "state", Grade.OK, f"{directory}: {size:,} bytes, {known:,} {'file' if known == 1 else 'files'} known; {by}"
+    )
     yield from trials
     if config.settings.state.url:
         yield _seen(hosts)
@@ -282,7 +285,11 @@ def _trials(config: Config, ledger: Ledger) -> list[Finding]:
         return []
     seconds = sum(length for _, length in dict(found).items())
     paths = sorted(dict(found))
-    cost = f", for {seconds / 60 * api.price_per_minute:.4g}" if api.price_per_minute else ""
+    cost = (
+        f", for {seconds / 60 * api.price_per_minute:.4g} at {api.price_per_minute:g} a minute"
+        if api.price_per_minute
+        else ""
+    )
     message = (
         f"only the trial engine has transcribed {_some(paths)}; the next run or once has {hours(seconds)} of audio "
         f"transcribed by {api.model}{cost}"
@@ -326,7 +333,7 @@ def _endpoint(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Iterator[Fi
     yield Finding("endpoint", Grade.OK, f"{endpoint.name} is reached at {', '.join(seen.addresses)}")
     if seen.certificate_days is not None:
         soon = seen.certificate_days < _CERTIFICATE_DAYS
-        message = f"its certificate is good for {seen.certificate_days:.0f} days"
+        message = f"its certificate is good for {counted(round(seen.certificate_days), 'day')}"
         yield Finding("endpoint", Grade.WARN if soon else Grade.OK, message, "tell who runs it" if soon else "")
     yield from _listed(endpoint, seen.status, seen.message, seen.models, unused_key)
     if seen.clock_ahead is not None:
@@ -364,7 +371,9 @@ def _listed(
     else:
         some = ", ".join(sorted(models)[:5])
         hint = f"set api.model to one that it lists: {some}"
-        yield Finding("endpoint", Grade.WARN, f"{endpoint.model} is not among its {len(models)} models", hint)
+        yield Finding(
+            "endpoint", Grade.WARN, f"{endpoint.model} is not among its {counted(len(models), 'model')}", hint
+        )
 
 
 def _paid(endpoint: Endpoint) -> Iterator[Finding]:

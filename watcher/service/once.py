@@ -157,11 +157,14 @@ def once(
         raise house.error
     if house.error is not None:
         raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
+    # What was told of as failed, as it cannot be placed, is not told of twice.
+    run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.unplaced
+    if run.is_complete and not run.batch.queued and not house.given_up:
+        # It was asked to end, and had done all of its work by then.
+        run.batch.interrupted = False
     run.batch.paid_seconds = house.gate.paid_seconds
     run.batch.given_up = house.given_up
     run.count_strangers()
-    # What was told of as failed, as it cannot be placed, is not told of twice.
-    run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.unplaced
     run.batch.seconds = time.monotonic() - began
     return run.batch
 
@@ -199,6 +202,13 @@ class _Run:
         self._told: dict[str, Any] = {}
         self._told_at = -math.inf
         house.conclusions.listen(self.batch.done.append, self.batch.failed.append, self._dropped)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was found, and no program that hears of results is left to be run."""
+        hooks = self._house.plan.settings.hooks
+        is_heard = self._house.errands.over.is_set() or not (hooks.on_done or hooks.on_failed)
+        return self._found.is_set() and is_heard
 
     def count_strangers(self) -> None:
         """Note which of the concluded recordings the call is not about; all threads must have ended."""
