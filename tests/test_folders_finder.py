@@ -411,6 +411,32 @@ def test_scans_of_several_folders_take_turns(base: Path, state: Path, monkeypatc
     ledger.close()
 
 
+def test_a_scan_goes_on_through_a_flood_of_events(base: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, now = open_ledger(state), [1000.0]
+    for number in range(100):
+        put(base / f"{number}.wav")
+
+    def slow(*arguments: Any, **options: Any) -> Evidence:
+        now[0] += 0.001
+        return gather(*arguments, **options)
+
+    class Flood(Inbox):
+        def empty(self) -> bool:
+            return False
+
+    monkeypatch.setattr("watcher.settle.candidates.gather", slow)
+    folder = Folder("a", str(base), detect="scan")
+    finder = Finder([folder], ledger, stop=threading.Event(), monotonic=lambda: now[0])
+    finder._lane.inbox = Flood()
+    finder.start_watching()
+    for _ in range(100 // 8 + 1):
+        finder.step(0.0)
+
+    assert len(finder._lane.posts[0].root.known) == 100
+    finder.close()
+    ledger.close()
+
+
 # The ledger's side of things.
 
 

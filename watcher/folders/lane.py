@@ -25,6 +25,8 @@ TICK: Final = 0.5
 #: Seconds of a step in which one folder is scanned, and in which its files are looked at: then it is the next one's turn.
 _SLICE: Final = 0.02
 _LOOKING: Final = 0.05
+#: Seconds of a scan's turn that no event cuts short: a flood of events needs a scan, as some of them are lost.
+_SURE: Final = 0.005
 #: Events taken in one step, and waiting files of a folder looked at again in one.
 _EVENTS: Final = 10_000
 _LOOKS: Final = 200
@@ -181,12 +183,13 @@ class Lane:
             post.root.flush(bulk=post.busy)
 
     def _for(self, seconds: float, *, or_event: bool = False) -> Callable[[], bool]:
-        """Return a function that tells when so many seconds are over, or an event came in; each call is a sign of life."""
-        end = self._monotonic() + seconds
+        """Return a function that tells when so many seconds are over, or soon after an event; each call is a sign of life."""
+        began = self._monotonic()
 
         def over() -> bool:
             self.beat = self._monotonic()
-            return self.beat >= end or (or_event and not self.inbox.empty())
+            took = self.beat - began
+            return took >= seconds or (or_event and took >= _SURE and not self.inbox.empty())
 
         return over
 
