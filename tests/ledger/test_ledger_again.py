@@ -280,6 +280,28 @@ class TestDroppedRequest:
         assert ledger.counts()[State.DONE] == 1
 
 
+def test_one_that_was_done_before_is_recognised_under_the_name_it_got_while_it_was_looked_at(ledger: Ledger) -> None:
+    done(ledger, inode=5)
+    touched = found(mtime_ns=9, inode=5)
+    ledger.put([touched])
+    job = claimed(ledger)
+
+    ledger.drop(job)
+    ledger.put([replace(touched, path=ROOT + b"/renamed.wav")])
+    renamed = claimed(ledger)
+
+    assert renamed.content == SOUND
+    assert [record.path for record in ledger.namesakes(renamed)] == [TALK]
+
+
+def test_one_that_was_never_done_is_forgotten(ledger: Ledger) -> None:
+    ledger.put([found(inode=5)])
+
+    ledger.drop(claimed(ledger))
+
+    assert ledger.lookup(TALK) is None
+
+
 class TestRelocate:
     def test_a_source_that_was_moved_away_is_known_by_its_new_place_alone(self, ledger: Ledger) -> None:
         moved = found("done/talk.wav")

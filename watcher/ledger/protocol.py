@@ -249,6 +249,7 @@ class Ledger(Protocol):
     def drop(self, job: Job) -> None:
         """Forget a job's source, if the job is still under this claim. LeaseLostError. Cheap.
 
+        One that was done before stays known as that, so that it is recognised under another name.
         One that a person asked for (`Job.again`) stays known as done, and the request with it: it is carried out once a file
         is found (`put`) under the path, or the same file, by inode and stamp, under another one. Durable then.
         """

@@ -160,7 +160,9 @@ class Queue(Waiting):
             self._drop_and_keep_request(job)
             return
         with self._database.transaction(durable=False) as connection:
-            held(connection, _DROP, job)
+            values = {"id": job.id, "fence": job.fence, "now": self._clock(), **_why(DROPPED)}
+            if not connection.execute(_SET_DOWN, values).rowcount:
+                held(connection, _DROP, job)
         self._concluded()
 
     def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
@@ -299,6 +301,12 @@ AWAITED: Final = JobError(
     reason="gone",
 )
 
+DROPPED: Final = JobError(
+    "it was not there any more, or changed, when it was looked at again",
+    hint="nothing need be done: if it is still there, it is found under the name that it has now",
+    reason="gone",
+)
+
 _KNOWN: Final = "SELECT id, root, size, mtime_ns, inode FROM sources WHERE path = ?"
 REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
 # A file that was renamed before a person's request was carried out (`_AWAIT`) comes with the request.
@@ -399,6 +407,8 @@ UPDATE sources SET
     reason = :reason, message = :message, hint = :hint
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
+# One that was done before stays known as that: under another name its outputs follow it (`namesakes`).
+_SET_DOWN: Final = f"{_AWAIT} AND outcome IS NOT NULL AND content <> ''"
 _HANDED_OVER: Final = "UPDATE sources SET again = '', reason = '', message = '', hint = '' WHERE id = ?"
 # The file is known under another name already, and may be worked on there as if nobody had asked.
 _HAND_OVER: Final = """

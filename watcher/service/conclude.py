@@ -112,7 +112,7 @@ class Conclusions:
         self._told_failed((job.path, error))
 
     def dropped(self, job: Job, error: JobError) -> None:
-        """Have a changed source inspected again; one that is gone is forgotten, unless a person asked for it."""
+        """Have a changed source inspected again; one that is gone is forgotten, unless it was done before, or a person asked for it."""
         event = "file.changed" if isinstance(error, ChangedError) else "job.released"
         say, facts = (_log.info, {}) if job.again is None else (_log.warning, {"hint": _REQUEST_KEPT})
         say(event, reason=error.reason, message=error.message, **facts)
