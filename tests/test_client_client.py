@@ -15,8 +15,8 @@ from scripted import Asked, Reply, Script, Server, sequence, serving
 from structlog.testing import capture_logs
 
 from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
-from watcher.client.client import deadline
 from watcher.client.form import BELIEVED_SECONDS, REMEMBERED_SECONDS, Notebook
+from watcher.client.upload import deadline
 from watcher.errors import (
     AccountError,
     FileError,
@@ -924,7 +924,7 @@ def test_an_answer_that_provokes_an_error_of_our_own_is_one_that_cannot_be_read(
     def broken(*_: object, **__: object) -> Transcript:
         raise IndexError("list index out of range")
 
-    monkeypatch.setattr("watcher.client.client.transcript_of", broken)
+    monkeypatch.setattr("watcher.client.reading.transcript_of", broken)
     with capture_logs() as logged, talking(sequence(Reply(FULL)), memory) as (client, _):
         raised = refusal(client, upload)
 

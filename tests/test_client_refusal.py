@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.client.refusal import LONGEST_WAIT, Refusal, Shape, is_station, refusal_of, wait_asked
-from watcher.client.wire import Reply
+from watcher.client.upload import Reply
 
 NOW = 1_790_000_000.0
 

@@ -8,8 +8,8 @@ import pytest
 
 from watcher.client.refusal import Refusal, Shape, refusal_of
 from watcher.client.rulings import TABLE, Ruling
+from watcher.client.upload import Reply
 from watcher.client.verdict import judge, scrubbed
-from watcher.client.wire import Reply
 from watcher.errors import AccountError, FileError, NoChannelError, PassingError, Remedy, RemedyError
 
 A, N, T, F = Ruling.ACCOUNT, Ruling.NO_CHANNEL, Ruling.PASSING, Ruling.FILE

@@ -20,10 +20,11 @@ import certificates
 import pytest
 from scripted import Reply, Server, sequence, serving
 
-from watcher.client import wire as wire_module
+from watcher.client.connections import ANSWER_BYTES, HEAD_BYTES, Exchange
 from watcher.client.endpoint import Endpoint
-from watcher.client.wire import ANSWER_BYTES, HEAD_BYTES, Upload, Wire
-from watcher.client.wire import Reply as Answer
+from watcher.client.upload import Reply as Answer
+from watcher.client.upload import Upload
+from watcher.client.wire import Wire
 from watcher.errors import AccountError, ChangedError, JobError, PassingError, SourceError, StoppedError
 
 FIELDS = [("model", "whisper-1"), ("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment")]
@@ -435,7 +436,8 @@ def test_a_slow_drip_does_not_stretch_the_deadline(descriptor: int, head: bytes,
 def test_an_answer_without_end_is_cut_off(
     descriptor: int, head: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.client.wire.ANSWER_BYTES", 4 * 1024 * 1024)
+    for module in ("connections", "wire"):
+        monkeypatch.setattr(f"watcher.client.{module}.ANSWER_BYTES", 4 * 1024 * 1024)
     flood = Reply(stream=lambda: itertools.chain([head], itertools.repeat(piece)))
     with serving(sequence(flood)) as server:
         error = failure(server.url, descriptor, seconds=60.0)
@@ -592,9 +594,9 @@ def test_the_socket_inside_a_tls_proxys_transport_is_shut() -> None:
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
         for inner in (ours, object()):
-            flight = wire_module._Flight(time.monotonic, 10.0)
-            flight.board(Transport(inner))
-            flight.cancel()
+            exchange = Exchange(time.monotonic, 10.0)
+            exchange.board(Transport(inner))
+            exchange.cancel()
 
         assert theirs.recv(1) == b""
 
@@ -602,13 +604,13 @@ def test_the_socket_inside_a_tls_proxys_transport_is_shut() -> None:
 def test_an_exchange_that_was_cancelled_meanwhile_does_not_begin() -> None:
     ours, theirs = socket.socketpair()
     with closing(theirs):
-        flight = wire_module._Flight(time.monotonic, 10.0)
-        flight.board(ours)
+        exchange = Exchange(time.monotonic, 10.0)
+        exchange.board(ours)
         ours.close()
-        flight.cancel()
+        exchange.cancel()
 
         with pytest.raises(TimeoutError):
-            flight.board(theirs)
+            exchange.board(theirs)
 
 
 def free_port() -> int:

@@ -15,8 +15,8 @@ from work import Work, counting
 from watcher import guard, lint
 from watcher.client import Request, fitted, parse
 from watcher.client.refusal import refusal_of
+from watcher.client.upload import Reply
 from watcher.client.verdict import judge
-from watcher.client.wire import Reply
 from watcher.cues import Rules, layout
 from watcher.cues.lexicon import borders
 from watcher.cues.pieces import pieces

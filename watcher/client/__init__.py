@@ -4,10 +4,11 @@
 content, and says of every refusal whose fault it is (see `errors`). `parse` reads a stored answer again.
 """
 
-from watcher.client.client import Client, parse
+from watcher.client.client import Client
 from watcher.client.endpoint import Endpoint
 from watcher.client.form import Memory
+from watcher.client.reading import parse
 from watcher.client.request import Answer, Limits, Request, Voice, fitted
-from watcher.client.wire import Upload
+from watcher.client.upload import Upload
 
 __all__ = ["Answer", "Client", "Endpoint", "Limits", "Memory", "Request", "Upload", "Voice", "fitted", "parse"]

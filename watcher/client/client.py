@@ -2,17 +2,16 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urljoin, urlsplit
 
 import structlog
 
 from watcher import container
 from watcher.client.endpoint import Endpoint
+from watcher.client.failures import UploadFailures
 from watcher.client.form import (
     DIARIZED,
     JSON,
@@ -28,23 +27,26 @@ from watcher.client.form import (
     takes_prompt,
 )
 from watcher.client.found import Unfit
-from watcher.client.parse import transcript_of
-from watcher.client.refusal import Shape, is_station, refusal_of
+from watcher.client.negotiation import (
+    VOICES,
+    Negotiation,
+    fewer_granularities,
+    fields_of,
+    left_out_warnings,
+    may_be_voices,
+    other_format,
+    shorter_prompt,
+    without_field,
+    without_voices,
+)
+from watcher.client.reading import garbled_error, read_answer
+from watcher.client.refusal import is_station, refusal_of
 from watcher.client.request import Answer, Limits, Request, Voice, fitted
 from watcher.client.rulings import Ruling
-from watcher.client.verdict import Verdict, judge, scrubbed
-from watcher.client.wire import Reply, Upload, Wire
-from watcher.errors import (
-    AccountError,
-    FileError,
-    GarbledError,
-    JobError,
-    PassingError,
-    Remedy,
-    RemedyError,
-    StoppedError,
-)
-from watcher.job import ResultWarning
+from watcher.client.upload import Reply, Upload, check_limits, deadline
+from watcher.client.verdict import Verdict, judge, redirect_error, scrubbed
+from watcher.client.wire import Wire
+from watcher.errors import AccountError, FileError, JobError, PassingError, Remedy, RemedyError, StoppedError
 from watcher.languages import spellings
 from watcher.transcript import Transcript
 
@@ -63,27 +65,9 @@ _GATEWAY_SECONDS: Final = 30.0
 _SHORTEST_SECONDS: Final = 60.0
 #: Seconds around an exchange that its deadline does not bound: a name is looked up, the answer is read.
 _AROUND: Final = 60.0
-#: The field with samples of known speakers.
-_VOICES: Final = "known_speaker_references"
-#: Uploads whose failures are kept in mind; and so many at once are no matter of one of them.
-_FAILURES_KEPT: Final = 1000
-_SEVERAL: Final = 2
-#: What is shown of an answer that cannot be read; a character has up to four bytes, and blanks are shown as one.
-_SHOWN_CHARACTERS: Final = 200
-_SHOWN_BYTES: Final = 4096
+_WORTH: Final = {"text": 0, "segments": 1, "words": 2}
 #: Failures (500) of a form that never worked here, before it is taken for the form's fault.
 _DOUBTS: Final = 2
-
-
-def parse(body: bytes, seconds: float, request: Request | None = None) -> Transcript:
-    """Read a stored answer about `seconds` of audio; `request` tells the language where the answer does not.
-
-    Raises the errors of `Client.ask` for bodies that hold no transcript, which are never stored.
-    """
-    try:
-        return _read(body, seconds, request or Request(), plain=True)
-    except Unfit as unfit:
-        raise _error_of(Reply(200, {}, body), unfit, secret="") from unfit
 
 
 class Client:
@@ -106,16 +90,12 @@ class Client:
         self._wire = Wire(endpoint, monotonic=monotonic)
         self._notebook = Notebook(endpoint.name, endpoint.model, memory, clock=clock)
         self._lock = threading.Lock()
-        #: Failures of forms that never worked, what happened to which files, and what was logged once.
+        #: Failures of forms that never worked, and what was logged once.
         self._doubts: dict[tuple[str, str], int] = {}
-        self._met: deque[tuple[str, str]] = deque(maxlen=100)
         self._noted: set[str] = set()
-        #: Answers so far; formats they were about; how many there were when the server first failed at some bytes.
-        self._answered = 0
+        #: Formats of what was answered.
         self._taken: set[str] = set()
-        self._failed: dict[str, int] = {}
-        #: What was not answered since the last answer, as far as it takes to know whether it is one upload.
-        self._failing: set[str] = set()
+        self._failures = UploadFailures()
         #: Tasks for which a refusal that names nothing met the plainest format, too.
         self._plainest_refused: set[str] = set()
 
@@ -145,7 +125,7 @@ class Client:
         Refusals of a format, an optional field or the prompt are met here, each once; no request is sent twice alike. What was
         wanted and had to be left out for it, the answer's warnings say.
         """
-        self._check(upload)
+        check_limits(upload, self.limits())
         known = tuple(voices) if self.takes_voices(request.task) else ()
         opening = replace(self._opening(request), voices=known, suspect=suspect, thorough=thorough)
         talk = opening
@@ -156,7 +136,7 @@ class Client:
                 again = self._second_thought(talk, request)
                 if again is None:
                     self._learn_success(talk, opening, upload, request, found)
-                    warnings = _left_out(talk, request, self.endpoint.model)
+                    warnings = left_out_warnings(talk, request, self.endpoint.model)
                     return Answer(reply.body, found, talk.form.name, calls, warnings, simplified=talk.exception)
             else:
                 again = (
@@ -194,7 +174,7 @@ class Client:
 
     def takes_voices(self, task: str) -> bool:
         """Return whether the server may be told of known speakers: it diarizes, and did not refuse to know the field."""
-        return self.diarizes(task) and _VOICES not in self._notebook.habits(task).dropped
+        return self.diarizes(task) and VOICES not in self._notebook.habits(task).dropped
 
     def cancel(self) -> None:
         """End all requests in flight with StoppedError, soon; later ones at once."""
@@ -209,26 +189,13 @@ class Client:
         """Close idle connections."""
         self._wire.close()
 
-    def _check(self, upload: Upload) -> None:
-        """Save a request whose refusal is known."""
-        limits = self.limits()
-        if upload.size > limits.max_bytes:
-            raise RemedyError("the file is larger than the server takes", remedy=Remedy.SHRINK, reason="too_large")
-        if limits.max_seconds is not None and upload.seconds > limits.max_seconds:
-            raise RemedyError(
-                f"the model takes at most {limits.max_seconds:.0f} s of audio",
-                remedy=Remedy.SPLIT,
-                reason="too_long",
-                seconds=limits.max_seconds,
-            )
-
-    def _opening(self, request: Request) -> "_Talk":
+    def _opening(self, request: Request) -> Negotiation:
         """Begin where the last conversation with this server ended well."""
         server, habits = self._notebook.server(), self._notebook.habits(request.task)
         rungs = ladder(self.endpoint.model, request.task, station=server.station)
         known = next((rung for rung in rungs if rung.name == habits.form), None)
         prompt = fitted(request.prompt, characters=habits.prompt) if takes_prompt(self.endpoint.model) else ""
-        return _Talk(
+        return Negotiation(
             form=known or rungs[0],
             dropped=habits.dropped,
             prompt=prompt,
@@ -239,8 +206,8 @@ class Client:
             bare=habits.brackets in {Brackets.IGNORED, Brackets.OFF},
         )
 
-    def _post(self, talk: "_Talk", upload: Upload, request: Request, announce: Callable[[float], None]) -> Reply:
-        url, fields = self._formulated(talk, request)
+    def _post(self, talk: Negotiation, upload: Upload, request: Request, announce: Callable[[float], None]) -> Reply:
+        url, fields = fields_of(talk, self.endpoint, request)
         _log.debug(
             "api.request",
             url=url,
@@ -254,8 +221,8 @@ class Client:
         try:
             reply = self._wire.post(url, fields, upload, seconds=seconds)
         except PassingError as error:
-            self._note_failing(upload)
-            if error.reason == "reset_sending" and self._again("reset", upload):
+            self._failures.note(upload)
+            if error.reason == "reset_sending" and self._failures.again("reset", upload):
                 raise RemedyError(
                     "the server cuts the connection while the file is sent: it may be too large",
                     remedy=Remedy.SHRINK,
@@ -268,7 +235,7 @@ class Client:
         if reply.status == 200:  # noqa: PLR2004 - an answer: what comes from a proxy in front may lack the server's headers
             other = "server" in reply.headers and not _is_whisper_cpp(reply)
             self._notebook.doubt_server(station=not is_station(reply), whisper_cpp=other)
-        if reply.status in _GATEWAY_TIMEOUTS and elapsed > _GATEWAY_SECONDS and self._again("timeout", upload):
+        if reply.status in _GATEWAY_TIMEOUTS and elapsed > _GATEWAY_SECONDS and self._failures.again("timeout", upload):
             self._give_up_on_length(upload, reply.status, elapsed)
         return reply
 
@@ -285,41 +252,16 @@ class Client:
             seconds=half,
         )
 
-    def _formulated(self, talk: "_Talk", request: Request) -> tuple[str, list[tuple[str, str]]]:
-        """Give the address and the form's fields, in a steady order; the file comes last."""
-        fields = [("model", self.endpoint.model), ("response_format", talk.form.response_format)]
-        granularities = "timestamp_granularities" if talk.bare else "timestamp_granularities[]"
-        fields += [(granularities, name) for name in talk.form.granularities]
-        if talk.form.response_format == "diarized_json":
-            fields.append(("chunking_strategy", "auto"))
-            fields += [("known_speaker_names[]", voice.name) for voice in talk.voices]
-            fields += [(f"{_VOICES}[]", voice.sample) for voice in talk.voices]
-        url = self.endpoint.transcriptions
-        if request.task == "translate" and talk.whisper_cpp:
-            fields.append(("translate", "true"))
-        elif request.task == "translate":
-            url = self.endpoint.translations
-        if talk.whisper_cpp:
-            # Before October 2025 it carried the text of one request into the next (whisper.cpp, pull request 3482).
-            fields.append(("no_context", "true"))
-        if url == self.endpoint.transcriptions and (talk.languages or talk.whisper_cpp):
-            fields.append(("language", talk.languages[0] if talk.languages else "auto"))
-        if talk.prompt:
-            fields.append(("prompt", talk.prompt))
-        if request.temperature:
-            fields.append(("temperature", f"{request.temperature:g}"))
-        return url, [(name, value) for name, value in fields if name not in talk.dropped | talk.omitted]
-
-    def _understood(self, reply: Reply, talk: "_Talk", upload: Upload, request: Request) -> "Transcript | Verdict":
+    def _understood(self, reply: Reply, talk: Negotiation, upload: Upload, request: Request) -> Transcript | Verdict:
         station = self._notebook.server().station
         if 200 <= reply.status < 300:  # noqa: PLR2004 - success, by the standard
             try:
                 # 204 says in so many words that there is nothing to say.
                 plain = talk.form.plain or reply.status == HTTPStatus.NO_CONTENT
-                return _read(reply.body, upload.seconds, request, plain=plain)
+                return read_answer(reply.body, upload.seconds, request, plain=plain)
             except Unfit as unfit:
                 if unfit.error is None:
-                    raise _garbled(reply, unfit, secret=self.endpoint.secret) from unfit
+                    raise garbled_error(reply, unfit, secret=self.endpoint.secret) from unfit
                 verdict = judge(refusal_of(reply, now=self._clock(), error=unfit.error), station=station)
         else:
             verdict = judge(refusal_of(reply, now=self._clock()), station=station)
@@ -336,29 +278,29 @@ class Client:
         )
         return verdict
 
-    def _second_thought(self, talk: "_Talk", request: Request) -> "_Talk | None":
+    def _second_thought(self, talk: Negotiation, request: Request) -> Negotiation | None:
         """Ask again when the answer's headers told that the server is whisper.cpp, and that changes the question."""
         if talk.whisper_cpp or not self._notebook.server().whisper_cpp:
             return None
         again = replace(talk, whisper_cpp=True)
-        return again if self._formulated(again, request) != self._formulated(talk, request) else None
+        return again if fields_of(again, self.endpoint, request) != fields_of(talk, self.endpoint, request) else None
 
-    def _simpler(self, talk: "_Talk", verdict: Verdict, request: Request) -> "_Talk | None":
+    def _simpler(self, talk: Negotiation, verdict: Verdict, request: Request) -> Negotiation | None:
         """Give a simpler question after a refusal; None: there is none, or it was not about the question."""
         rungs = ladder(self.endpoint.model, request.task, station=self._notebook.server().station)
         below = rungs[rungs.index(talk.form) + 1 :] if talk.form in rungs else rungs
-        again: _Talk | None = None
+        again: Negotiation | None = None
         match verdict.ruling:
-            case Ruling.FIELD | Ruling.RECODE | Ruling.FILE | Ruling.SHRINK if talk.voices and _may_be_voices(verdict):
-                again = _without_voices(talk, verdict)
+            case Ruling.FIELD | Ruling.RECODE | Ruling.FILE | Ruling.SHRINK if talk.voices and may_be_voices(verdict):
+                again = without_voices(talk, verdict)
             case Ruling.FORMAT:
-                again = _other_format(talk, verdict, below)
+                again = other_format(talk, verdict, below)
             case Ruling.FIELD if verdict.name == "timestamp_granularities":
-                again = _fewer_granularities(talk, verdict, below)
-            case Ruling.FIELD if verdict.name in {name for name, _ in self._formulated(talk, request)[1]}:
-                again = _without_field(talk, verdict)
+                again = fewer_granularities(talk, verdict, below)
+            case Ruling.FIELD if verdict.name in {name for name, _ in fields_of(talk, self.endpoint, request)[1]}:
+                again = without_field(talk, verdict)
             case Ruling.PROMPT if talk.prompt:
-                again = _shorter_prompt(talk, verdict)
+                again = shorter_prompt(talk, verdict)
             case Ruling.PASSING if talk.suspect and talk.thorough and verdict.reason == "server":
                 again = self._plainer(talk, request, below)
             case Ruling.RECODE if verdict.reason == "refused" and (talk.thorough or not talk.proven):
@@ -376,7 +318,7 @@ class Client:
             )
         return again
 
-    def _bracketed(self, talk: "_Talk", verdict: Verdict, request: Request) -> "_Talk | None":
+    def _bracketed(self, talk: Negotiation, verdict: Verdict, request: Request) -> Negotiation | None:
         """Return the question with the brackets back, where it was tried without them and that may be what is refused."""
         if not talk.bare or self._brackets(request) is not Brackets.IGNORED:
             return None
@@ -388,7 +330,7 @@ class Client:
     def _brackets(self, request: Request) -> Brackets | None:
         return self._notebook.habits(request.task).brackets
 
-    def _plainer(self, talk: "_Talk", request: Request, below: tuple[Form, ...]) -> "_Talk | None":
+    def _plainer(self, talk: Negotiation, request: Request, below: tuple[Form, ...]) -> Negotiation | None:
         """Return the question in the next plainer format; after the plainest, where nothing else is left, without prompt.
 
         Where the plainest was refused once, these refusals are not about the format: only the last encoding tries it again.
@@ -403,7 +345,7 @@ class Client:
             return None
         return replace(talk, prompt="", omitted=talk.omitted | {"prompt"}, exception=True)
 
-    def _doubted(self, talk: "_Talk", request: Request) -> "_Talk | None":
+    def _doubted(self, talk: Negotiation, request: Request) -> Negotiation | None:
         """Suspect the form after it failed twice and never worked: some servers fail on granularities (speaches)."""
         with self._lock:
             key = (request.task, talk.form.name)
@@ -412,16 +354,14 @@ class Client:
         return replace(talk, form=VERBOSE) if doubted else None
 
     def _learn_success(
-        self, talk: "_Talk", opening: "_Talk", upload: Upload, request: Request, transcript: Transcript
+        self, talk: Negotiation, opening: Negotiation, upload: Upload, request: Request, transcript: Transcript
     ) -> None:
         """Note what this conversation taught: what it began with was taught by an earlier one, and lives no longer for it."""
+        self._failures.answered(upload)
         with self._lock:
-            self._answered += 1
-            self._failed.pop(_bytes_of(upload), None)
-            self._failing.clear()
             self._doubts.pop((request.task, talk.form.name), None)
-        self._taken.add(_format_of(upload))
-        self._notebook.doubt_server(refused=_format_of(upload))
+        self._taken.add(upload.format)
+        self._notebook.doubt_server(refused=upload.format)
         if talk.exception:
             return
         known = talk.proven and talk.form == opening.form
@@ -444,21 +384,21 @@ class Client:
             self._noted.add(got)
             _log.info("api.degraded", asked=talk.form.name, got=got, reason="ignored", model=self.endpoint.model)
 
-    def _failure(self, talk: "_Talk", verdict: Verdict, upload: Upload) -> RemedyError | None:
+    def _failure(self, talk: Negotiation, verdict: Verdict, upload: Upload) -> RemedyError | None:
         """Return the error for a failure that follows these bytes: their sound may pass in another encoding."""
         if verdict.ruling not in {Ruling.PASSING, Ruling.CROWDED}:
             return None
         if verdict.reason != "server":
-            self._note_failing(upload)
+            self._failures.note(upload)
             return None
         # Other bytes, but the sound is the one that it failed at before.
-        again, alone = (True, False) if talk.suspect else self._has_failed(upload)
+        again, alone = (True, False) if talk.suspect else self._failures.failed(upload)
         if not again:
             return None
         message = verdict.error(secret=self.endpoint.secret).message
         return RemedyError(message, remedy=Remedy.RECODE, reason=verdict.reason, passing=True, alone=alone)
 
-    def _learn_brackets(self, talk: "_Talk", request: Request, *, enough: bool) -> None:
+    def _learn_brackets(self, talk: Negotiation, request: Request, *, enough: bool) -> None:
         """Note whether the granularities are heard of with their brackets, or without them only."""
         if talk.bare:
             found = Brackets.OFF if enough else Brackets.ON
@@ -471,7 +411,7 @@ class Client:
     def _error(self, verdict: Verdict, upload: Upload, request: Request) -> JobError:
         """Return the error to raise, after noting what it teaches about the server."""
         match verdict.ruling:
-            case Ruling.RECODE if verdict.offered and (sent := _format_of(upload)) not in verdict.offered:
+            case Ruling.RECODE if verdict.offered and (sent := upload.format) not in verdict.offered:
                 # What it names is all that it takes; where it names what was sent, too, it only dislikes this file.
                 self._notebook.learn_server(refused=(container.ACCEPTED | {sent}) - verdict.offered)
             case Ruling.SHRINK if upload.size <= _SMALLEST_BYTES:
@@ -498,234 +438,11 @@ class Client:
                     hint='set task = "transcribe" for this folder, then watcher retry',
                 )
             case Ruling.ACCOUNT if verdict.reason == "redirect":
-                return _redirected(verdict, self.endpoint)
+                return redirect_error(verdict, self.endpoint)
             case Ruling.FIELD | Ruling.FORMAT | Ruling.PROMPT:
                 verdict = replace(verdict, ruling=Ruling.RECODE, reason="refused")
         return verdict.error(secret=self.endpoint.secret)
 
-    def _has_failed(self, upload: Upload) -> tuple[bool, bool]:
-        """Note that the server failed at these bytes; return whether it fails at no others, and whether it answers others.
-
-        Both are only said of bytes that it failed at before.
-        """
-        key = _bytes_of(upload)
-        self._note_failing(upload)
-        with self._lock:
-            known = key in self._failed
-            alone = self._answered > self._failed.setdefault(key, self._answered)
-            while len(self._failed) > _FAILURES_KEPT:
-                del self._failed[next(iter(self._failed))]
-            return known and (alone or self._failing == {key}), alone
-
-    def _note_failing(self, upload: Upload) -> None:
-        with self._lock:
-            if len(self._failing) < _SEVERAL:
-                self._failing.add(_bytes_of(upload))
-
-    def _again(self, what: str, upload: Upload) -> bool:
-        """Return whether these bytes met this before: chance seldom strikes the same ones twice."""
-        with self._lock:
-            meeting = (what, _bytes_of(upload))
-            again = meeting in self._met
-            self._met.append(meeting)
-        return again
-
-
-def deadline(upload: Upload) -> float:
-    """Return the seconds one exchange may take: six times the audio, within 10 minutes and 12 hours, and the sending.
-
-    Servers answer only at the end, and some queue requests behind others; the link is taken to carry 50 kB/s at least.
-    """
-    return min(max(6 * upload.seconds, 600.0), 12 * 3600.0) + upload.size / 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Talk:
-    """Where a conversation stands: in which form, and without what, is asked next."""
-
-    form: Form
-    dropped: frozenset[str]
-    prompt: str
-    prompt_limit: int | None
-    #: The form has worked here before.
-    proven: bool
-    whisper_cpp: bool
-    voices: tuple[Voice, ...] = ()
-    #: Fields of which the server does not take this request's value.
-    omitted: frozenset[str] = frozenset()
-    #: The codes of the language that were not refused yet, the next one first.
-    languages: tuple[str, ...] = ()
-    #: The name of the granularities goes without its brackets.
-    bare: bool = False
-    #: The server failed at this sound before, in another encoding.
-    suspect: bool = False
-    #: No other encoding is left, so the question may be made simpler than this server wants it.
-    thorough: bool = False
-    #: It was made simpler for this one sound: nothing follows for others.
-    exception: bool = False
-
-
-#: Fields whose values are the user's.
-_VALUES: Final = frozenset({"language", "temperature"})
-#: Characters of a prompt that is not too long anywhere.
-_ALL_TAKE: Final = 224
-_WORTH: Final = {"text": 0, "segments": 1, "words": 2}
-
-
-def _read(body: bytes, seconds: float, request: Request, *, plain: bool) -> Transcript:
-    """Read an answer. Raises Unfit, also where it provokes an error of our own: it was paid for, and the next may do it again."""
-    translated = request.task == "translate"
-    try:
-        transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
-    except Unfit:
-        raise
-    except Exception as error:
-        hint = "please report it with the traceback in the log"
-        _log.exception(
-            "job.crashed", reason="internal", message=f"{type(error).__name__}: {error}"[:_SHOWN_CHARACTERS], hint=hint
-        )
-        raise Unfit(f"reading it met an unexpected error in Watcher itself ({type(error).__name__})") from error
-    return replace(transcript, language="en") if translated else transcript
-
-
-def _error_of(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
-    if unfit.error is None:
-        return _garbled(reply, unfit, secret=secret)
-    return judge(refusal_of(reply, now=time.time(), error=unfit.error), station=False).error(secret=secret)
-
-
-def _garbled(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
-    """Return the error for a complete answer that is neither a transcript nor a refusal, with how it begins.
-
-    A web page answers nobody: it is the address that is wrong, or a login page stands in front of the server.
-    """
-    refusal = refusal_of(reply, now=0.0)
-    text = reply.body[:_SHOWN_BYTES].decode("utf-8-sig", "replace")
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    begins = scrubbed(text, secret)[:_SHOWN_CHARACTERS]
-    if refusal.shape is Shape.HTML:
-        return AccountError(
-            f"{unfit.message}: {scrubbed(refusal.message, secret) or begins}",
-            reason="web_page",
-            hint="check api.url; a login page, or one that says that the server is being repaired, may stand in front of it",
-        )
-    message = f"{unfit.message}: {begins}" if begins else unfit.message
-    return GarbledError(f"the server's answer cannot be read: {message}", body=reply.body)
-
-
-def _may_be_voices(verdict: Verdict) -> bool:
-    """Return whether a refusal may be about the samples: it names them, or what it says of a file may be true of theirs."""
-    return verdict.ruling is not Ruling.FIELD or verdict.name in {_VOICES, "known_speaker_names"}
-
-
-def _without_voices(talk: _Talk, verdict: Verdict) -> _Talk:
-    """Leave the samples out: for good where the refusal names them, for all are made alike; else for this request alone."""
-    named = {_VOICES} if verdict.ruling is Ruling.FIELD else set()
-    return replace(talk, voices=(), dropped=talk.dropped | named)
-
-
-def _other_format(talk: _Talk, verdict: Verdict, below: tuple[Form, ...]) -> _Talk | None:
-    """Go to the next format; where the refusal lists what the server takes, straight to one of those."""
-    others = [rung for rung in below if rung.response_format != talk.form.response_format]
-    offered = verdict.offered - {talk.form.response_format}
-    listed = [rung for rung in others if rung.response_format in offered]
-    return replace(talk, form=(listed or others)[0]) if others else None
-
-
-def _fewer_granularities(talk: _Talk, verdict: Verdict, below: tuple[Form, ...]) -> _Talk | None:
-    if not talk.form.granularities:
-        return None
-    about_words = "word" in verdict.refusal.message.lower() and "word" in talk.form.granularities
-    fewer = [rung for rung in below if rung.response_format == talk.form.response_format]
-    if not about_words:
-        fewer = [rung for rung in fewer if not rung.granularities]
-    return replace(talk, form=fewer[0]) if fewer else None
-
-
-def _without_field(talk: _Talk, verdict: Verdict) -> _Talk:
-    """Leave out the field a refusal names: for good where the server does not know it, else for this request alone.
-
-    What is not the user's own value is always the same, so that leaving it out is for good, too.
-    """
-    if verdict.unknown or verdict.name not in _VALUES:
-        return replace(talk, dropped=talk.dropped | {verdict.name})
-    if verdict.name == "language" and len(talk.languages) > 1:
-        return replace(talk, languages=talk.languages[1:])
-    return replace(talk, omitted=talk.omitted | {verdict.name})
-
-
-def _shorter_prompt(talk: _Talk, verdict: Verdict) -> _Talk:
-    """Cut the prompt once, to what the server says or to what all take; then leave it out.
-
-    What the server says of prompts as such is learnt; what it has against this one is not.
-    """
-    if verdict.unknown:
-        return replace(talk, prompt="", prompt_limit=0)
-    limit = int(verdict.limit)
-    if (limit or _ALL_TAKE) < len(talk.prompt):
-        shorter = fitted(talk.prompt, characters=limit or _ALL_TAKE)
-        return replace(talk, prompt=shorter, prompt_limit=limit or talk.prompt_limit)
-    return replace(talk, prompt="", omitted=talk.omitted | {"prompt"})
-
-
-def _left_out(talk: _Talk, request: Request, model: str) -> tuple[ResultWarning, ...]:
-    """Return what the user wanted and refusals, this conversation's and earlier ones, kept from being asked."""
-    found = []
-    left_out = talk.dropped | talk.omitted
-    if request.language and "language" in left_out:
-        refused = (
-            f"refused the language {request.language}" if "language" in talk.omitted else _does_not_know("language")
-        )
-        message = f"The server {refused}, so it was left to detect the language itself."
-        hint = "Set language to a code that the server knows, or leave it empty."
-        found.append(ResultWarning("language_refused", message, hint))
-    if request.temperature and "temperature" in left_out:
-        value = f"refused the temperature {request.temperature:g}"
-        refused = value if "temperature" in talk.omitted else _does_not_know("temperature")
-        message = f"The server {refused}, so it was asked without one."
-        found.append(ResultWarning("temperature_refused", message, "Set temperature to what the server takes."))
-    wanted = fitted(request.prompt) if takes_prompt(model) else ""
-    if wanted and (not talk.prompt or "prompt" in left_out):
-        message = "The server refused the prompt, so it was asked without one."
-        found.append(ResultWarning("prompt_refused", message, "Shorten or change the prompt."))
-    elif len(talk.prompt) < len(wanted):
-        message = (
-            f"The server refused the prompt as too long, so only its last {len(talk.prompt)} characters were sent."
-        )
-        found.append(ResultWarning("prompt_shortened", message, "Shorten the prompt."))
-    return tuple(found)
-
-
-def _does_not_know(field: str) -> str:
-    return f"says that it does not know the parameter {field}"
-
-
-def _bytes_of(upload: Upload) -> str:
-    """Return what tells the bytes of uploads apart: recorders make files of one size and one length by the dozen."""
-    return f"{upload.name} {upload.size} {upload.seconds} {upload.digest}"
-
-
-def _format_of(upload: Upload) -> str:
-    return upload.name.rpartition(".")[2]
-
 
 def _is_whisper_cpp(reply: Reply) -> bool:
     return reply.headers.get("server", "").lower() == "whisper.cpp"
-
-
-def _redirected(verdict: Verdict, endpoint: Endpoint) -> AccountError:
-    location = scrubbed(verdict.refusal.location, endpoint.secret)
-    try:
-        target = urlsplit(urljoin(endpoint.transcriptions, location))
-        place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
-    except ValueError:
-        return AccountError(
-            f"the server redirects to {location!r}, which is no address (HTTP {verdict.refusal.status})",
-            reason="redirect",
-            hint="check api.url, and ask the server's operator",
-        )
-    return AccountError(
-        f"the server redirects to {place} (HTTP {verdict.refusal.status})",
-        reason="redirect",
-        hint=f"if that is the right place, set api.url = {place}",
-    )

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from watcher.client.wire import Reply
+from watcher.client.upload import Reply
 
 #: The longest wait a server may ask for, in seconds.
 LONGEST_WAIT: Final = 3600.0

@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urljoin, urlsplit
 
+from watcher.client.endpoint import Endpoint
 from watcher.client.refusal import Refusal
 from watcher.client.rulings import TABLE, Ruling
 from watcher.client.wording import files_taken, is_unknown, named_field, offered_formats
@@ -123,3 +125,22 @@ _NAMES: Final = {
     504: "gateway timeout",
     524: "gateway timeout",
 }
+
+
+def redirect_error(verdict: Verdict, endpoint: Endpoint) -> AccountError:
+    """Return the error for a redirect, which is never followed: the key would go to another place."""
+    location = scrubbed(verdict.refusal.location, endpoint.secret)
+    try:
+        target = urlsplit(urljoin(endpoint.transcriptions, location))
+        place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
+    except ValueError:
+        return AccountError(
+            f"the server redirects to {location!r}, which is no address (HTTP {verdict.refusal.status})",
+            reason="redirect",
+            hint="check api.url, and ask the server's operator",
+        )
+    return AccountError(
+        f"the server redirects to {place} (HTTP {verdict.refusal.status})",
+        reason="redirect",
+        hint=f"if that is the right place, set api.url = {place}",
+    )

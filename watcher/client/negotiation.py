@@ -1,0 +1,158 @@
+"""In which form a request is made, and how it is made simpler after a refusal. Pure, no I/O."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from watcher.client.endpoint import Endpoint
+from watcher.client.form import Form, takes_prompt
+from watcher.client.request import Request, Voice, fitted
+from watcher.client.rulings import Ruling
+from watcher.client.verdict import Verdict
+from watcher.job import ResultWarning
+
+#: The field with samples of known speakers.
+VOICES: Final = "known_speaker_references"
+#: Fields whose values are the user's.
+_VALUES: Final = frozenset({"language", "temperature"})
+#: Characters of a prompt that is not too long anywhere.
+_ALL_TAKE: Final = 224
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiation:
+    """Where a conversation stands: in which form, and without what, is asked next."""
+
+    form: Form
+    dropped: frozenset[str]
+    prompt: str
+    prompt_limit: int | None
+    #: The form has worked here before.
+    proven: bool
+    whisper_cpp: bool
+    voices: tuple[Voice, ...] = ()
+    #: Fields of which the server does not take this request's value.
+    omitted: frozenset[str] = frozenset()
+    #: The codes of the language that were not refused yet, the next one first.
+    languages: tuple[str, ...] = ()
+    #: The name of the granularities goes without its brackets.
+    bare: bool = False
+    #: The server failed at this sound before, in another encoding.
+    suspect: bool = False
+    #: No other encoding is left, so the question may be made simpler than this server wants it.
+    thorough: bool = False
+    #: It was made simpler for this one sound: nothing follows for others.
+    exception: bool = False
+
+
+def fields_of(talk: Negotiation, endpoint: Endpoint, request: Request) -> tuple[str, list[tuple[str, str]]]:
+    """Return the address and the form's fields, in a steady order; the file comes last."""
+    fields = [("model", endpoint.model), ("response_format", talk.form.response_format)]
+    granularities = "timestamp_granularities" if talk.bare else "timestamp_granularities[]"
+    fields += [(granularities, name) for name in talk.form.granularities]
+    if talk.form.response_format == "diarized_json":
+        fields.append(("chunking_strategy", "auto"))
+        fields += [("known_speaker_names[]", voice.name) for voice in talk.voices]
+        fields += [(f"{VOICES}[]", voice.sample) for voice in talk.voices]
+    url = endpoint.transcriptions
+    if request.task == "translate" and talk.whisper_cpp:
+        fields.append(("translate", "true"))
+    elif request.task == "translate":
+        url = endpoint.translations
+    if talk.whisper_cpp:
+        # Before October 2025 it carried the text of one request into the next (whisper.cpp, pull request 3482).
+        fields.append(("no_context", "true"))
+    if url == endpoint.transcriptions and (talk.languages or talk.whisper_cpp):
+        fields.append(("language", talk.languages[0] if talk.languages else "auto"))
+    if talk.prompt:
+        fields.append(("prompt", talk.prompt))
+    if request.temperature:
+        fields.append(("temperature", f"{request.temperature:g}"))
+    return url, [(name, value) for name, value in fields if name not in talk.dropped | talk.omitted]
+
+
+def may_be_voices(verdict: Verdict) -> bool:
+    """Return whether a refusal may be about the samples: it names them, or what it says of a file may be true of theirs."""
+    return verdict.ruling is not Ruling.FIELD or verdict.name in {VOICES, "known_speaker_names"}
+
+
+def without_voices(talk: Negotiation, verdict: Verdict) -> Negotiation:
+    """Leave the samples out: for good where the refusal names them, for all are made alike; else for this request alone."""
+    named = {VOICES} if verdict.ruling is Ruling.FIELD else set()
+    return replace(talk, voices=(), dropped=talk.dropped | named)
+
+
+def other_format(talk: Negotiation, verdict: Verdict, below: tuple[Form, ...]) -> Negotiation | None:
+    """Go to the next format; where the refusal lists what the server takes, straight to one of those."""
+    others = [rung for rung in below if rung.response_format != talk.form.response_format]
+    offered = verdict.offered - {talk.form.response_format}
+    listed = [rung for rung in others if rung.response_format in offered]
+    return replace(talk, form=(listed or others)[0]) if others else None
+
+
+def fewer_granularities(talk: Negotiation, verdict: Verdict, below: tuple[Form, ...]) -> Negotiation | None:
+    """Leave out the granularity that a refusal names, or all of them; None where none is asked for."""
+    if not talk.form.granularities:
+        return None
+    about_words = "word" in verdict.refusal.message.lower() and "word" in talk.form.granularities
+    fewer = [rung for rung in below if rung.response_format == talk.form.response_format]
+    if not about_words:
+        fewer = [rung for rung in fewer if not rung.granularities]
+    return replace(talk, form=fewer[0]) if fewer else None
+
+
+def without_field(talk: Negotiation, verdict: Verdict) -> Negotiation:
+    """Leave out the field a refusal names: for good where the server does not know it, else for this request alone.
+
+    What is not the user's own value is always the same, so that leaving it out is for good, too.
+    """
+    if verdict.unknown or verdict.name not in _VALUES:
+        return replace(talk, dropped=talk.dropped | {verdict.name})
+    if verdict.name == "language" and len(talk.languages) > 1:
+        return replace(talk, languages=talk.languages[1:])
+    return replace(talk, omitted=talk.omitted | {verdict.name})
+
+
+def shorter_prompt(talk: Negotiation, verdict: Verdict) -> Negotiation:
+    """Cut the prompt once, to what the server says or to what all take; then leave it out.
+
+    What the server says of prompts as such is learnt; what it has against this one is not.
+    """
+    if verdict.unknown:
+        return replace(talk, prompt="", prompt_limit=0)
+    limit = int(verdict.limit)
+    if (limit or _ALL_TAKE) < len(talk.prompt):
+        shorter = fitted(talk.prompt, characters=limit or _ALL_TAKE)
+        return replace(talk, prompt=shorter, prompt_limit=limit or talk.prompt_limit)
+    return replace(talk, prompt="", omitted=talk.omitted | {"prompt"})
+
+
+def left_out_warnings(talk: Negotiation, request: Request, model: str) -> tuple[ResultWarning, ...]:
+    """Return what the user wanted and refusals, this conversation's and earlier ones, kept from being asked."""
+    found = []
+    left_out = talk.dropped | talk.omitted
+    if request.language and "language" in left_out:
+        refused = (
+            f"refused the language {request.language}" if "language" in talk.omitted else _does_not_know("language")
+        )
+        message = f"The server {refused}, so it was left to detect the language itself."
+        hint = "Set language to a code that the server knows, or leave it empty."
+        found.append(ResultWarning("language_refused", message, hint))
+    if request.temperature and "temperature" in left_out:
+        value = f"refused the temperature {request.temperature:g}"
+        refused = value if "temperature" in talk.omitted else _does_not_know("temperature")
+        message = f"The server {refused}, so it was asked without one."
+        found.append(ResultWarning("temperature_refused", message, "Set temperature to what the server takes."))
+    wanted = fitted(request.prompt) if takes_prompt(model) else ""
+    if wanted and (not talk.prompt or "prompt" in left_out):
+        message = "The server refused the prompt, so it was asked without one."
+        found.append(ResultWarning("prompt_refused", message, "Shorten or change the prompt."))
+    elif len(talk.prompt) < len(wanted):
+        message = (
+            f"The server refused the prompt as too long, so only its last {len(talk.prompt)} characters were sent."
+        )
+        found.append(ResultWarning("prompt_shortened", message, "Shorten the prompt."))
+    return tuple(found)
+
+
+def _does_not_know(field: str) -> str:
+    return f"says that it does not know the parameter {field}"

@@ -1,0 +1,74 @@
+"""Reading an answer: the transcript in it, or the error that says why there is none."""
+
+import time
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from watcher.client.found import Unfit
+from watcher.client.parse import transcript_of
+from watcher.client.refusal import Shape, refusal_of
+from watcher.client.request import Request
+from watcher.client.upload import Reply
+from watcher.client.verdict import judge, scrubbed
+from watcher.errors import AccountError, GarbledError, JobError
+from watcher.transcript import Transcript
+
+_log = structlog.get_logger()
+
+#: What is shown of an answer that cannot be read; a character has up to four bytes, and blanks are shown as one.
+_SHOWN_CHARACTERS: Final = 200
+_SHOWN_BYTES: Final = 4096
+
+
+def parse(body: bytes, seconds: float, request: Request | None = None) -> Transcript:
+    """Read a stored answer about `seconds` of audio; `request` tells the language where the answer does not.
+
+    Raises the errors of `Client.ask` for bodies that hold no transcript, which are never stored.
+    """
+    try:
+        return read_answer(body, seconds, request or Request(), plain=True)
+    except Unfit as unfit:
+        raise _refusal_error(Reply(200, {}, body), unfit, secret="") from unfit
+
+
+def read_answer(body: bytes, seconds: float, request: Request, *, plain: bool) -> Transcript:
+    """Read an answer. Raises Unfit, also where it provokes an error of our own: it was paid for, and the next may do it again."""
+    translated = request.task == "translate"
+    try:
+        transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
+    except Unfit:
+        raise
+    except Exception as error:
+        hint = "please report it with the traceback in the log"
+        _log.exception(
+            "job.crashed", reason="internal", message=f"{type(error).__name__}: {error}"[:_SHOWN_CHARACTERS], hint=hint
+        )
+        raise Unfit(f"reading it met an unexpected error in Watcher itself ({type(error).__name__})") from error
+    return replace(transcript, language="en") if translated else transcript
+
+
+def _refusal_error(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
+    if unfit.error is None:
+        return garbled_error(reply, unfit, secret=secret)
+    return judge(refusal_of(reply, now=time.time(), error=unfit.error), station=False).error(secret=secret)
+
+
+def garbled_error(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
+    """Return the error for a complete answer that is neither a transcript nor a refusal, with how it begins.
+
+    A web page answers nobody: it is the address that is wrong, or a login page stands in front of the server.
+    """
+    refusal = refusal_of(reply, now=0.0)
+    text = reply.body[:_SHOWN_BYTES].decode("utf-8-sig", "replace")
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    begins = scrubbed(text, secret)[:_SHOWN_CHARACTERS]
+    if refusal.shape is Shape.HTML:
+        return AccountError(
+            f"{unfit.message}: {scrubbed(refusal.message, secret) or begins}",
+            reason="web_page",
+            hint="check api.url; a login page, or one that says that the server is being repaired, may stand in front of it",
+        )
+    message = f"{unfit.message}: {begins}" if begins else unfit.message
+    return GarbledError(f"the server's answer cannot be read: {message}", body=reply.body)

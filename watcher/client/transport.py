@@ -1,0 +1,122 @@
+"""What the transport met, as an error of ours."""
+
+import errno
+import http.client
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import requests
+from urllib3.exceptions import (
+    HTTPError,
+    IncompleteRead,
+    LocationParseError,
+    MaxRetryError,
+    ProxySchemeUnknown,
+    ReadTimeoutError,
+)
+
+from watcher.client.connections import AnswerTooLongError, Exchange, HeadTooLongError
+from watcher.errors import AccountError, JobError, PassingError, SourceError, StoppedError
+
+
+def transport_error(exc: Exception, *, exchange: Exchange) -> JobError:
+    """Return the error for what the transport raised; the order goes from the certain to the general."""
+    if exchange.cancelled:
+        return StoppedError("the daemon stops", in_flight=True)
+    chain = list(_chain(exc))
+    ours = next((link for link in chain if isinstance(link, OSError) and link.errno in _NOTHING_LEFT), None)
+    if ours is not None:
+        return SourceError.of(ours)
+    words = " ".join(str(link) for link in chain)
+    for mark, reason, message, hint in _OPERATOR:
+        if mark in words if isinstance(mark, str) else any(isinstance(link, mark) for link in chain):
+            return AccountError(message, reason=reason, hint=hint)
+    kinds = [
+        AnswerTooLongError,
+        HeadTooLongError,
+        requests.exceptions.ProxyError,
+        TimeoutError,
+        ReadTimeoutError,
+        IncompleteRead,
+    ]
+    kind = next((kind for kind in kinds if any(isinstance(link, kind) for link in chain)), None)
+    if kind is requests.exceptions.ProxyError:
+        hint = "check https_proxy and the proxy itself"
+        return PassingError("the proxy cannot be reached, or cannot reach the server", reason="unreachable", hint=hint)
+    if not exchange.connected:
+        hint = "check the network, the name in api.url and whether the server runs"
+        return PassingError("the server cannot be reached", reason="unreachable", hint=hint)
+    message, reason = _BROKEN.get(kind, ("the connection broke before the answer was complete", "connection"))
+    return PassingError(message, reason=reason)
+
+
+#: errno of this system when it has no descriptor or memory for a connection: no server is to blame for that.
+_NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+#: What the libraries raise. A ValueError or an OverflowError is a number of the server's that they did not expect, such as
+#: a chunk of -5 bytes.
+TRANSPORT_ERRORS: Final = (
+    requests.RequestException,
+    HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+    OverflowError,
+    AnswerTooLongError,
+    HeadTooLongError,
+)
+
+_BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
+    AnswerTooLongError: ("the server sent more than any transcript can be", "oversized_answer"),
+    HeadTooLongError: ("the server sent more headers than any answer needs", "oversized_answer"),
+    TimeoutError: ("the server did not answer in time", "timeout"),
+    ReadTimeoutError: ("the server did not answer in time", "timeout"),
+    IncompleteRead: ("the answer was cut off", "truncated"),
+}
+
+#: What only the operator can mend, by kind or by words of the error: every file would meet it.
+_OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
+    (
+        ssl.SSLCertVerificationError,
+        "certificate",
+        "the server's certificate is not trusted",
+        "check api.url and the clock; for a CA of your own set REQUESTS_CA_BUNDLE",
+    ),
+    (requests.exceptions.InvalidProxyURL, "proxy", "the proxy's address is not valid", "check https_proxy"),
+    (ProxySchemeUnknown, "proxy", "the proxy's kind is not supported", "check https_proxy and all_proxy"),
+    (LocationParseError, "url", "the server's address is not valid", "check api.url"),
+    (requests.exceptions.InvalidURL, "url", "the server's address is not valid", "check api.url"),
+    (
+        requests.exceptions.InvalidSchema,
+        "proxy",
+        "the proxy's kind is not supported",
+        "check https_proxy and all_proxy",
+    ),
+    (
+        "invalid path: ",  # requests' OSError for a CA bundle or client certificate that is not there
+        "ca",
+        "the CA certificates named in the environment cannot be found",
+        "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
+    ),
+    ("failed: 407", "proxy", "the proxy asks for a login", "put user and password into https_proxy"),
+    ("WRONG_VERSION_NUMBER", "url", "the server does not speak https at this port", "check http or https in api.url"),
+)
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    """Give the error and all that led to it: causes, reasons, and errors packed as arguments.
+
+    Not contexts: those may hold what a caller was handling while it asked again.
+    """
+    seen: set[int] = set()
+    waiting: list[object] = [exc]
+    while waiting:
+        link = waiting.pop()
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, *link.args]
+        if isinstance(link, MaxRetryError):
+            waiting.append(link.reason)
