@@ -1061,6 +1061,26 @@ def test_a_resume_does_not_wait_for_the_probe_that_is_in_flight(world: World) ->
     assert gate.state().status is Status.OPEN
 
 
+@pytest.mark.parametrize(("error", "status"), [(None, Status.OPEN), (KEY, Status.HELD), (FAILED, Status.HELD)])
+def test_of_a_probe_that_was_in_flight_at_a_resume_only_an_answer_counts(
+    world: World, error: JobError | None, status: Status
+) -> None:
+    gate = world.gate(concurrency=2)
+    ask(gate, KEY)
+    gate.resume()
+    first = Visitor(gate)
+    assert first.inside.wait(60)
+    gate.resume()
+
+    first.leave(error)
+
+    assert gate.state().status is status
+    assert gate.outcome is (ProbeResult.OPEN if error is None else ProbeResult.UNKNOWN)
+    if error is not None:
+        assert ask(gate) is None
+        assert gate.state().status is Status.OPEN
+
+
 @pytest.mark.parametrize(("reason", "longest"), [("server", 60.0), ("truncated", 1800.0)])
 def test_probes_that_may_be_charged_for_become_rare(world: World, reason: str, longest: float) -> None:
     """A server that cuts off each answer was paid for one every minute, as long as it did."""

@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -431,9 +430,9 @@ class Gate:
                 if not self._is_spent(now):
                     self._release(hold)
             elif hold is not None:
-                if hold.probing and self._link is None:
-                    # The probe in flight may take as long as its sound is long: another one is made, and that one counts.
-                    hold = self._hold = replace(hold, probing=False)
+                if self._link is None:
+                    # A probe in flight may take as long as its sound is long, so another one is made.
+                    hold.probing, hold.resumes = False, hold.resumes + 1
                 _begin_again(hold, now, since=self._clock())
                 if self._link is None:
                     self._note(hold, self._wall(now))
@@ -566,7 +565,7 @@ class Gate:
             waiter.signal.wait(max(min(delay, _SLICE), 0.001))
             return
         hold.ticket, hold.probing = None, True
-        waiter.probe = hold
+        waiter.probe, waiter.resumes = hold, hold.resumes
         self._let_in(waiter, now)
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
 
@@ -693,7 +692,7 @@ class Gate:
 
     def _conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> HeldError | None:
         if error is not None and not isinstance(error, _TELLING):  # stopped, or nothing to do with the endpoint
-            if waiter.probe is not None and waiter.probe is self._hold:
+            if self._hold is not None and waiter.probe is self._hold and waiter.resumes == self._hold.resumes:
                 self._hold.probing, self._hold.next_probe = False, now
             return None
         if _is_answer(error):
@@ -871,12 +870,15 @@ class Gate:
             if answered and (hold.kind is Kind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
                 self._release(hold)
             return
-        hold.probing = False
-        if hold.files:
-            hold.files.add(waiter.path)
         if answered and (error is None or hold.reason not in ABOUT_FILES):
             self._release(hold)
             return
+        if waiter.resumes != hold.resumes:
+            # Somebody has resumed since, and the probe that was made for that tells more.
+            return
+        hold.probing = False
+        if hold.files:
+            hold.files.add(waiter.path)
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
             self._seize(self._scheduled(self._hold_for(trouble), error, now), now)
             return

@@ -47,8 +47,9 @@ class Hold:
     early: bool = False
     #: Nobody had a job for the last leave to probe.
     vain: bool = False
-    #: A probe is in flight.
+    #: A probe is in flight; and how often somebody has resumed, so that others were in flight before.
     probing: bool = False
+    resumes: int = 0
     #: It was said a second time, louder.
     escalated: bool = False
     #: Before that the server asked not to be asked (monotonic); and the same in Unix time, 0: it asked for nothing.

@@ -21,8 +21,9 @@ class Waiter:
     small: bool
     path: bytes = b""
     granted: bool = False
-    #: The hold it finds out about.
+    #: The hold it finds out about, and how often somebody had resumed by then.
     probe: Hold | None = None
+    resumes: int = 0
     #: The window's epoch at its start, and the day on which its seconds count.
     epoch: int = 0
     day: str = ""
