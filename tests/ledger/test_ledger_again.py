@@ -279,6 +279,28 @@ class TestDroppedRequest:
         assert ledger.lookup(TALK) is None
         assert ledger.counts()[State.DONE] == 1
 
+    @pytest.mark.parametrize("found_before", [False, True])
+    def test_a_hard_link_in_another_root_gets_neither_it_nor_the_outputs(
+        self, ledger: Ledger, *, found_before: bool
+    ) -> None:
+        link = found("link.wav", inode=5, root=b"/srv/theirs")
+        done(ledger, inode=5)
+        ledger.queue_again([TALK], WISH)
+        job = claimed(ledger)
+        if found_before:
+            ledger.put([link])
+            ledger.done(claimed(ledger), Outcome(content=SOUND))
+
+        ledger.drop(job)
+        if found_before:
+            assert claimed_nothing(ledger)
+            return
+        ledger.put([link])
+        heir = claimed(ledger)
+
+        assert (heir.path, heir.again, heir.content) == (link.path, None, SOUND)
+        assert ledger.namesakes(heir) == []
+
 
 def test_one_that_was_done_before_is_recognised_under_the_name_it_got_while_it_was_looked_at(ledger: Ledger) -> None:
     done(ledger, inode=5)

@@ -309,7 +309,8 @@ DROPPED: Final = JobError(
 
 _KNOWN: Final = "SELECT id, root, size, mtime_ns, inode FROM sources WHERE path = ?"
 REROOT: Final = "UPDATE sources SET root = ? WHERE id = ?"
-# A file that was renamed before a person's request was carried out (`_AWAIT`) comes with the request.
+# A file that was renamed before a person's request was carried out (`_AWAIT`) comes with the request; a hard link in another
+# root, which somebody else may have made, does not.
 _QUEUE: Final = """
 INSERT INTO sources (
     path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content,
@@ -325,7 +326,7 @@ INSERT INTO sources (
     coalesce((
         SELECT again FROM sources
         WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size = -1 - :size
-        AND mtime_ns = :mtime_ns AND again <> ''
+        AND mtime_ns = :mtime_ns AND again <> '' AND root = :root
         LIMIT 1
     ), '')
 )
@@ -421,6 +422,7 @@ WHERE id = (
     SELECT min(other.id) FROM sources AS other
     WHERE other.inode <> 0 AND other.inode = :inode AND other.size = :size AND other.mtime_ns = :mtime_ns
     AND other.path <> :path AND other.again = '' AND other.state <> 'failed'
+    AND other.root = (SELECT former.root FROM sources AS former WHERE former.id = :id)
 )
 """
 _DROP: Final = "DELETE FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"

@@ -405,7 +405,7 @@ SELECT
         SELECT done.again FROM sources AS done
         WHERE done.state = 'done' AND done.inode <> 0 AND done.content <> ''
         AND done.inode = found.inode AND done.size = -1 - found.size AND done.mtime_ns = found.mtime_ns
-        AND done.again <> ''
+        AND done.again <> '' AND done.root = found.root
         LIMIT 1
     ), '')
 FROM unnest(
