@@ -55,8 +55,10 @@ def test_it_says_to_people_what_it_removed_below_a_folder(watcher: Commands) -> 
 
 def test_beside_a_daemon_the_commands_name_what_brings_a_forgotten_recording_back(watcher: Commands) -> None:
     path = recording(watcher.folder / "a.wav")
+    whole = recording(watcher.folder / "b.wav")
     with daemon(watcher.folder, state=watcher.state) as running:
-        running.await_event("job.done", path=str(path))
+        running.await_events("job.done", 2)
+        _, with_outputs = watcher.said("forget", whole)
         for suffix in (".srt", ".txt"):
             path.with_suffix(suffix).unlink()
 
@@ -66,9 +68,10 @@ def test_beside_a_daemon_the_commands_name_what_brings_a_forgotten_recording_bac
         subprocess.run(["touch", path], check=True)
 
         running.await_events("job.done", 2, path=str(path))
+    assert f"(delete them, and touch it (touch {whole}), to have it transcribed" in with_outputs
     assert f"(touch {path})" in forgotten
-    assert f"touch {path} has" in asked_again
-    assert f"touch {path} has" in retried
+    assert f"touch {path} makes" in asked_again
+    assert f"touch {path} makes" in retried
 
 
 def test_it_says_what_the_next_batch_makes_of_a_recording_that_is_still_there(watcher: Commands) -> None:

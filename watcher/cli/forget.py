@@ -59,17 +59,22 @@ class _Forgotten:
         return f"{printable(self.path)}: removed {' and '.join(parts)}{self._then}"
 
     @property
+    def _touch(self) -> str:
+        return f"touch {shlex.quote(printable(self.path))}"
+
+    @property
     def _then(self) -> str:
         if not self.stands:
             return ""
         if self.complete:
+            delete = f"delete them, and touch it ({self._touch})," if self.daemon else "delete them"
             return (
                 "; the recording is still there, and so are its outputs: the next start or batch counts it as done, and them as "
-                "yours (delete them to have it transcribed as a new one)"
+                f"yours ({delete} to have it transcribed as a new one)"
             )
         taken = "the next start or batch"
         if self.daemon:
-            taken += f", and to the daemon that runs once it is touched (touch {shlex.quote(printable(self.path))})"
+            taken += f", and to the daemon that runs once it is touched ({self._touch})"
         return f"; the recording is still there, and is a new one to {taken}"
 
 

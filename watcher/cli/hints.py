@@ -56,7 +56,7 @@ def nothing_to_do(
         if daemon:
             hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
             if not is_folder:
-                hint += f"; touch {shlex.quote(shown)} has a watched folder's recording taken as a new one, also after watcher forget"
+                hint += f"; touch {shlex.quote(shown)} makes the daemon take a recording in its folders as a new one, also after watcher forget"
         return Problem("unknown", f"{shown}: nothing to do, {what}", hint)
     what, many, command = _MEANT[state]
     if renders and state is State.DONE:
