@@ -310,7 +310,17 @@ def test_a_recording_that_ends_before_its_header_says_is_heard_with_a_warning(tm
     assert warning.message == "The recording ends at 0:00:10, although its header promises 0:00:20."
 
 
-@pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff", "caf", "au", "mp3"])
+def test_an_avi_whose_length_was_never_filled_in_promises_nothing(tmp_path: Path) -> None:
+    path = sounds.encode(sounds.noise(3.0), tmp_path / "talk", "avi")
+    content = bytearray(path.read_bytes())
+    length = content.index(b"strh") + 8 + 32
+    content[length : length + 4] = struct.pack("<I", 0x4000_0000)
+    path.write_bytes(content)
+
+    assert ending(path) == ()
+
+
+@pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff", "caf", "au", "mp3", "avi"])
 def test_a_copy_that_stopped_halfway_says_so_whatever_its_container(kind: str, tmp_path: Path) -> None:
     """FFmpeg tells only what is there of a WAV, W64 or CAF that promises more: half a recording looked whole."""
     truth, path = sounds.noise(20.0), tmp_path / "talk"

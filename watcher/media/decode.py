@@ -68,6 +68,8 @@ _HOPELESS: Final = 200
 _LATE: Final = 60 * RATE
 #: Demuxers whose packets bear times of their own; elsewhere times are only counted, and damage spoils the count.
 _CLOCKED: Final = ("mov", "matroska", "ogg", "asf", "mpeg", "mpegts", "flac")
+#: The length in an AVI's header as long as nobody filled it in: it was written to a pipe, or not finished.
+_AVI_PLACEHOLDER: Final = 0x4000_0000
 #: The duration in these headers is counted, not estimated.
 _COUNTED: Final = ("wav", "au", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf", "avi")
 
@@ -330,6 +332,9 @@ class _Section:
             seconds = float(track.duration * track.time_base)
         elif self._container.duration:
             seconds = self._container.duration / 1_000_000
+        if self._container.format.name == "avi" and track.time_base and track.frames != _AVI_PLACEHOLDER:
+            # Of a file that is cut short FFmpeg tells what is there, and beside it what the header promises.
+            seconds = max(seconds or 0.0, float(track.frames * track.time_base))
         return seconds if seconds and 0 < seconds <= self._limit else None
 
 
