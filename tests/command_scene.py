@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from scripted import Script, Server, serving
-from test_service import hearing, recording
+from support.heard import hearing, recording
 
 from watcher.cli.main import run
 from watcher.ledger import Ledger, open_ledger

@@ -6,9 +6,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import certificates
 import hypothesis
+import postgres
 import pytest
 import structlog
+from command_scene import Commands, commands
+from fleet import Share
+from postgres import Cluster
+from scripted import Server, serving
+from support.heard import hearing
 
 from watcher.ledger import Ledger, open_ledger
 
@@ -88,3 +95,63 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = open_ledger(tmp_path / "state")
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make an empty folder to watch."""
+    path = tmp_path / "in"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """Make an empty folder to watch, and a directory `outside` beside it."""
+    base = tmp_path / "in"
+    base.mkdir()
+    (tmp_path / "outside").mkdir()
+    return base
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Run a server that says which bytes it heard."""
+    with serving(hearing) as running:
+        yield running
+
+
+@pytest.fixture
+def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    """Run commands in this process, on a folder, a state and a server of their own."""
+    with commands(tmp_path, monkeypatch, capsys) as made:
+        yield made
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Return the address of a schema of the test's own in PostgreSQL."""
+    with postgres.cluster().schema() as url:
+        yield url
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Start a server of PostgreSQL of the test's own, as durable as a server is, which it may restart."""
+    cluster = Cluster()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """Make a folder that several hosts have."""
+    share = Share(tmp_path)
+    yield share
+    share.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Make a certificate for loopback and its key."""
+    return certificates.made(tmp_path_factory.mktemp("tls"))

@@ -9,17 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from support.waiting import PATIENCE
 
 from watcher.cli.main import run
 
-PATIENCE = 60.0
 #: What a command that ended said, and its exit code.
 Done = subprocess.CompletedProcess[str]
 
@@ -177,12 +177,3 @@ def _text(stream: io.TextIOWrapper) -> str:
 def _checked(code: int, stdout: str, stderr: str, *, check: bool) -> Done:
     assert not check or code == 0, f"exit {code}\n{stdout}\n{stderr}"
     return Done([], code, stdout, stderr)
-
-
-def eventually(condition: Callable[[], object], *, patience: float = PATIENCE, what: str = "") -> None:
-    """Wait until a condition holds; the pause between two looks is no measure of anything."""
-    deadline = time.monotonic() + patience
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"it never came to be: {what or condition}"
-        pause.wait(0.02)

@@ -3,40 +3,19 @@
 import os
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
+from support.waiting import PATIENCE, eventually
 
 from watcher.folders import Finder, Folder
 from watcher.folders.post import Post
 from watcher.folders.watch import Event, Hint, watched
 from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
-
-#: Seconds a condition gets to come true.
-PATIENCE = 60.0
-
-
-class Time:
-    """Two clocks that a test turns."""
-
-    def __init__(self, wall: float | None = None) -> None:
-        self.wall = time.time() if wall is None else wall
-        self.run = 1000.0
-
-    def clock(self) -> float:
-        return self.wall
-
-    def monotonic(self) -> float:
-        return self.run
-
-    def forward(self, seconds: float) -> None:
-        self.wall += seconds
-        self.run += seconds
 
 
 def wave(payload: int = 1000, *, claimed: int | None = None) -> bytes:
@@ -47,14 +26,11 @@ def wave(payload: int = 1000, *, claimed: int | None = None) -> bytes:
     return header + b"\x01\x02" * (payload // 2)
 
 
-def eventually(
-    condition: Callable[[], object], *, patience: float = PATIENCE, every: float = 0.01, what: Callable[[], str] = str
-) -> None:
-    """Wait until a condition holds; AssertionError when its time is up."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, what() or "the condition never came true"
-        threading.Event().wait(every)
+def put(path: Path, content: bytes | None = None) -> Path:
+    """Write a file, with the directories above it; without content a small WAV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(wave() if content is None else content)
+    return path
 
 
 def is_watched(path: Path) -> bool:

@@ -1,58 +1,15 @@
 """Several hosts on one share: where each has it, what they ask a server for, and the wire between them and the database."""
 
 import asyncio
-import hashlib
-import random
 import subprocess
 import threading
-import wave
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from daemon import Daemon, daemon
-from scripted import Asked, Reply, Server
+from scripted import Server
 from tools import succeeds
-
-
-def heard(asked: Asked) -> str:
-    """Give a short name of the bytes a request brought."""
-    return hashlib.sha256(asked.file[1]).hexdigest()[:12]
-
-
-def hearing(asked: Asked) -> Reply:
-    """Say which bytes were heard."""
-    return answer(heard(asked)) if asked.method == "POST" else Reply({"data": [{"id": "whisper-1"}]})
-
-
-def answer(digest: str) -> Reply:
-    """Say that those bytes were heard."""
-    text = f"Heard {digest}."
-    return Reply(
-        {
-            "task": "transcribe",
-            "language": "english",
-            "duration": 0.5,
-            "text": text,
-            "segments": [{"id": 0, "start": 0.0, "end": 0.5, "text": f" {text}"}],
-        }
-    )
-
-
-def said(path: Path) -> str:
-    """Give what `hearing` says of a recording."""
-    return f"Heard {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}."
-
-
-def recording(path: Path) -> Path:
-    """Write half a second of noise that no other name has."""
-    noise = random.Random(path.name).randbytes(16_000)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(noise)
-    return path
 
 
 class Share:

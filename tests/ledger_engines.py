@@ -1,6 +1,5 @@
 """The engines that the ledger's contract is held against, each with a clock that the test sets."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -9,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 import postgres
+from support.clock import Clock
 
 from watcher.errors import FileError, PassingError
 from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 ROOT = b"/srv/recordings"
 LEASE = 30.0
-START = 1_800_000_000.0
 DIGEST = "ab" * 32
 #: Every way to write under a claim; each is refused once the claim is over.
 WRITES: list[Callable[[Ledger, Job], object]] = [
@@ -33,24 +32,6 @@ WRITES: list[Callable[[Ledger, Job], object]] = [
     lambda ledger, job: ledger.refresh(job, Fingerprint(1, 1)),
     lambda ledger, job: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", DIGEST)),
 ]
-
-
-class Clock:
-    """Wall and monotonic time, in seconds; nothing moves them but the test."""
-
-    def __init__(self) -> None:
-        self.wall = START
-        self.running = 1_000.0
-
-    def advance(self, seconds: float) -> None:
-        self.wall += seconds
-        self.running += seconds
-
-    def time(self) -> float:
-        return self.wall
-
-    def monotonic(self) -> float:
-        return self.running
 
 
 class Engine(Protocol):
@@ -173,10 +154,3 @@ def state(ledger: Ledger, file: str) -> State:
 def crowded() -> PassingError:
     """Make an error that may pass."""
     return PassingError("the server is busy", hint="wait", reason="busy")
-
-
-def until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
-    """Wait for a condition by looking at it; fails after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"

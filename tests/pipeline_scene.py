@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from daemon import eventually
 from scripted import Asked, Reply, Script, serving
+from support.waiting import eventually
 from tools import attempt
 
 from watcher.client import Client, Endpoint, Request

@@ -13,10 +13,11 @@ from typing import Any, Self
 import pytest
 import srt
 import webvtt
-from daemon import Daemon, daemon, eventually, invoke
+from daemon import Daemon, daemon, invoke
 from hostile import ENVIRON, landscape, mortal, nested, recording, said, status
 from scripted import Asked, Reply, Server, serving
 from servers.fault import Answer, FaultServer, Received, heard, transcript
+from support.waiting import eventually
 
 KEY = "sk-only-for-the-true-server"
 

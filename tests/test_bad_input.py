@@ -16,7 +16,7 @@ from typing import Any
 
 import postgres
 import pytest
-from daemon import Daemon, daemon, eventually, invoke
+from daemon import Daemon, daemon, invoke
 from hostile import (
     ENVIRON,
     MOUNTS,
@@ -32,6 +32,7 @@ from hostile import (
     tmpfs,
 )
 from servers.fault import Answer, FaultServer, Received, error, heard
+from support.waiting import eventually
 
 WHEN = ("before", "after")
 NAMES = (

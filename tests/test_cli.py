@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import daemon, eventually, invoke
+from daemon import daemon, invoke
 from scripted import Asked, Reply, Server, serving
-from test_service import hearing, recording, said
+from support.heard import hearing, recording, said
+from support.waiting import eventually
 
 from watcher.cli.main import run
 from watcher.errors import FileError

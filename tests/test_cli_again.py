@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from command_scene import Commands, commands, moved_away
-from daemon import daemon, eventually
+from daemon import daemon
 from scripted import Asked, Reply, serving
-from test_service import answer, recording
+from support.heard import answer, recording
+from support.waiting import eventually
 
 from watcher.job import TRIAL_MODEL
 

@@ -2,19 +2,10 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from command_scene import Commands, commands
+from command_scene import Commands
 from daemon import daemon
-from test_service import recording
-
-
-@pytest.fixture
-def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
-    with commands(tmp_path, monkeypatch, capsys) as made:
-        yield made
+from support.heard import recording
 
 
 def test_answers_and_history_of_a_recording_go_and_its_files_stay(watcher: Commands) -> None:

@@ -1,18 +1,9 @@
 """`watcher render`: one recording's trouble is its own."""
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from command_scene import Commands, commands
-from test_service import recording
-
-
-@pytest.fixture
-def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
-    with commands(tmp_path, monkeypatch, capsys) as made:
-        yield made
+from command_scene import Commands
+from support.heard import recording
 
 
 def test_a_folder_is_rendered_although_the_directory_of_one_recording_is_gone(watcher: Commands) -> None:

@@ -1,22 +1,15 @@
 """`watcher retry` and `watcher resume`: what they do, and which command was meant where they have nothing to do."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_scene import Commands, commands, configured
-from test_service import recording
+from command_scene import Commands, configured
+from support.heard import recording
 
 from watcher.errors import FileError
 from watcher.job import Fingerprint, Found, Outcome, State
 from watcher.ledger import Ledger
-
-
-@pytest.fixture
-def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
-    with commands(tmp_path, monkeypatch, capsys) as made:
-        yield made
 
 
 def failed(ledger: Ledger, folder: Path, name: str) -> Path:

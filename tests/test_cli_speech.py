@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 from command_scene import Commands, commands, configured
-from daemon import eventually, watcher
+from daemon import watcher
 from scripted import Asked, Reply, serving
-from test_service import recording
+from support.heard import recording
+from support.waiting import eventually
 
 from watcher.cli.main import INTERNAL, run
 

@@ -8,7 +8,7 @@ from typing import Any
 import postgres
 import pytest
 from scripted import Reply, Server, serving
-from test_service import hearing, recording, said
+from support.heard import hearing, recording, said
 
 from watcher.cli.main import run
 from watcher.ledger import open_ledger
@@ -41,12 +41,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with serving(script) as running:
         monkeypatch.setenv("WATCHER_API__URL", running.url)
         yield running
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with postgres.cluster().schema() as url:
-        yield url
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from memory import Memory
 from scripted import Asked, Reply, Script, Server, sequence, serving
 from structlog.testing import capture_logs
+from support.clock import Clock
 
 from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
 from watcher.client.form import BELIEVED_SECONDS, REMEMBERED_SECONDS, Notebook
@@ -42,13 +43,6 @@ BARE = {"text": "Hello you."}
 SUBTITLE = "1\n00:00:00,000 --> 00:00:01,000\nHello you.\n\n"
 
 W, S, V = "verbose_json+word+segment", "verbose_json+segment", "verbose_json"
-
-
-class Clock:
-    now = 1_790_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -229,7 +223,7 @@ def test_a_form_that_was_found_out_is_remembered_across_clients(memory: Memory, 
 def test_a_poorer_form_that_was_found_out_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
     with talking(refusing(V, reply=NO_GRANULARITIES), memory, clock=clock) as (client, server):
         client.ask(upload, Request())
-        clock.now += BELIEVED_SECONDS + 1
+        clock.advance(BELIEVED_SECONDS + 1)
         client.ask(upload, Request())
 
     assert server.formats == [W, V, W, V]
@@ -238,9 +232,9 @@ def test_a_poorer_form_that_was_found_out_is_doubted_after_a_day(memory: Memory,
 def test_the_best_form_is_known_for_a_month(memory: Memory, clock: Clock, upload: Upload) -> None:
     with talking(sequence(Reply(FULL)), memory, clock=clock) as (client, _):
         client.ask(upload, Request())
-        clock.now += REMEMBERED_SECONDS - 1
+        clock.advance(REMEMBERED_SECONDS - 1)
         later = client.form()
-        clock.now += 2
+        clock.advance(2)
 
         assert (later, client.form()) == (W, "")
 
@@ -398,7 +392,7 @@ def test_granularities_that_make_a_server_fail_are_left_out_after_the_second_fai
         assert isinstance(refusal(client, upload), PassingError)
         assert client.ask(upload, Request()).format == V
         client.ask(upload, Request())
-        clock.now += BELIEVED_SECONDS + 1
+        clock.advance(BELIEVED_SECONDS + 1)
         client.ask(upload, Request())
 
     assert server.formats == [W, W, V, V, W, V]
@@ -455,7 +449,7 @@ def test_what_one_refusal_teaches_lasts_a_day_and_every_result_says_what_it_lack
     body, request, code = lesson
     with talking(sequence(Reply(body, status=400), Reply(FULL)), memory, clock=clock) as (client, server):
         answers = [client.ask(upload, request), client.ask(upload, request), client.ask(upload, Request())]
-        clock.now += BELIEVED_SECONDS + 1
+        clock.advance(BELIEVED_SECONDS + 1)
         answers.append(client.ask(upload, request))
 
     assert [[warning.code for warning in answer.warnings] for answer in answers] == [[code], [code], [], []]
@@ -469,7 +463,7 @@ def test_a_conversation_across_the_end_of_a_lesson_does_not_prolong_it(
     def script(asked: Asked) -> Reply:
         if "temperature" in asked.form:
             return Reply(error("unknown parameter: temperature"), status=400)
-        clock.now += BELIEVED_SECONDS / 3
+        clock.advance(BELIEVED_SECONDS / 3)
         return Reply(FULL)
 
     with talking(script, memory, clock=clock) as (client, server):
@@ -1008,7 +1002,7 @@ def test_a_named_limit_that_no_piece_can_keep_is_an_inference_like_others(
     with talking(sequence(named), memory, clock=clock) as (client, _):
         refusal(client, big(upload))
         limits = [client.limits().max_bytes]
-        clock.now += BELIEVED_SECONDS + 1
+        clock.advance(BELIEVED_SECONDS + 1)
         limits.append(client.limits().max_bytes)
 
     assert limits == [5 * 1024 * 1024, 24 * 1024 * 1024]
@@ -1017,7 +1011,7 @@ def test_a_named_limit_that_no_piece_can_keep_is_an_inference_like_others(
 def test_a_learned_limit_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
     with talking(sequence(TOO_LARGE), memory, clock=clock) as (client, _):
         refusal(client, big(upload))
-        clock.now += BELIEVED_SECONDS + 1
+        clock.advance(BELIEVED_SECONDS + 1)
 
     assert client.limits().max_bytes == 24 * 1024 * 1024
 
@@ -1091,7 +1085,7 @@ def test_half_of_a_refused_length_is_believed_for_a_day_and_only_where_it_is_use
     with talking(sequence(too_long), memory, clock=clock) as (client, _):
         refusal(client, Upload(upload.descriptor, upload.size, seconds, upload.name, upload.mime))
         limits = [client.limits().max_seconds]
-        clock.now += BELIEVED_SECONDS + 1
+        clock.advance(BELIEVED_SECONDS + 1)
         limits.append(client.limits().max_seconds)
 
     assert limits == [at_first, None]
@@ -1118,7 +1112,7 @@ def test_the_format_that_a_refusal_names_is_known_of_the_server_after_a_restart_
         restarted = Client(client.endpoint, memory=memory, clock=clock)
         refused = restarted.limits().refused
         restarted.ask(named(upload, "audio.wav"), Request())
-        clock.now += BELIEVED_SECONDS + 1
+        clock.advance(BELIEVED_SECONDS + 1)
         later = restarted.limits().refused
         restarted.close()
 

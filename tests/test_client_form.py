@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from memory import Memory
+from support.clock import Clock
 
 from watcher.client.form import (
     BELIEVED_SECONDS,
@@ -71,13 +72,6 @@ def test_only_text_may_be_empty() -> None:
     assert [form.plain for form in (WORDS, JSON, DIARIZED, SRT, Form("text"), Form("vtt"))] == [False] * 3 + [True] * 3
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_what_is_learned_outlives_the_process() -> None:
     clock = Clock()
     memory = Memory(clock)
@@ -108,10 +102,10 @@ def test_the_best_form_is_known_for_a_month_and_a_limit_for_a_day() -> None:
     notebook.learn_habits("transcribe", Habits("verbose_json"), best=True)
     notebook.learn_server(max_bytes=1000)
 
-    clock.now += BELIEVED_SECONDS
+    clock.advance(BELIEVED_SECONDS)
     assert (notebook.habits("transcribe").form, notebook.server().max_bytes) == ("verbose_json", 0)
 
-    clock.now += REMEMBERED_SECONDS
+    clock.advance(REMEMBERED_SECONDS)
     assert notebook.habits("transcribe").form == ""
 
 
@@ -149,9 +143,9 @@ def test_a_doubt_dies_after_its_day_whatever_is_learned_after_it() -> None:
     notebook = Notebook("h", "m", Memory(clock), clock=clock)
 
     notebook.learn_server(max_bytes=1000)
-    clock.now += 60
+    clock.advance(60)
     notebook.learn_server(station=True)
-    clock.now += BELIEVED_SECONDS
+    clock.advance(BELIEVED_SECONDS)
 
     assert notebook.server() == Server(station=True)
 
@@ -165,7 +159,7 @@ def test_what_the_headers_say_lives_for_its_month_whatever_is_learned_after_it()
     notebook.learn_server(max_seconds=300.0)
     assert notebook.server().max_seconds == 300.0
 
-    clock.now += days(29)
+    clock.advance(days(29))
     for known in (notebook, Notebook("h", "m", memory, clock=clock)):
         assert known.server() == Server(station=True, whisper_cpp=True)
 
@@ -177,7 +171,7 @@ def test_a_station_by_the_words_of_a_refusal_is_one_for_a_day() -> None:
     notebook.learn_server(marked=True)
     notebook.doubt_server(station=True)
     known = [notebook.server().station]
-    clock.now += BELIEVED_SECONDS
+    clock.advance(BELIEVED_SECONDS)
     known.append(notebook.server().station)
 
     assert known == [True, False]
@@ -189,9 +183,9 @@ def test_the_facts_about_a_model_have_an_expiry_each() -> None:
     notebook = Notebook("h", "m", memory, clock=clock)
 
     notebook.learn_habits("transcribe", Habits("verbose_json", frozenset({"temperature"}), 500))
-    clock.now += days(0.6)
+    clock.advance(days(0.6))
     notebook.learn_habits("transcribe", Habits("json", frozenset({"temperature", "language"}), 500))
-    clock.now += days(0.6)
+    clock.advance(days(0.6))
 
     for known in (notebook, Notebook("h", "m", memory, clock=clock)):
         assert known.habits("transcribe") == Habits("json", frozenset({"language"}))

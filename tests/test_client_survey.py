@@ -18,11 +18,6 @@ def look(url: str, **options: Any) -> Survey:
     return survey(Endpoint(url, key="sk-topsecret", **options), clock=lambda: NOW)
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return certificates.made(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return certificates.serving_with(certificate)

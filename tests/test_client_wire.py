@@ -214,11 +214,6 @@ def test_a_proxy_that_cannot_work_is_the_operators_matter(
 # Certificates.
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return certificates.made(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return certificates.serving_with(certificate)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import postgres
 import pytest
-from fleet import hearing, recording
 from scripted import serving
+from support.heard import hearing, recording
 from tools import attempt
 
 from watcher.cli.main import run

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from daemon import invoke
-from fleet import recording
 from hostile import ENVIRON
 from servers.fault import Answer, FaultServer, Received, error, heard
+from support.heard import recording
 
 
 class Failing:

@@ -1,33 +1,19 @@
 """Several real daemons on one share and one queue in PostgreSQL."""
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import postgres
 import pytest
-from daemon import eventually, invoke
-from fleet import Share, heard, hearing, host, recording, said
+from daemon import invoke
+from fleet import Share, host
 from postgres import Cluster
 from scripted import Asked, Reply, serving
+from support.heard import digest_of, hearing, recording, said
+from support.waiting import eventually
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-
-
-@pytest.fixture
-def share(tmp_path: Path) -> Iterator[Share]:
-    share = Share(tmp_path)
-    yield share
-    share.close()
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """Give a server of the test's own, which it may restart."""
-    cluster = Cluster()
-    yield cluster
-    cluster.remove()
 
 
 def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
@@ -42,7 +28,7 @@ def test_hosts_share_the_work_and_nothing_is_done_twice(share: Share) -> None:
         status = invoke("status", "--json", *settings)
         codes = [running.stop() for running in hosts]
 
-        asked = Counter(map(heard, server.asked))
+        asked = Counter(map(digest_of, server.asked))
 
     assert codes == [0, 0, 0]
     assert all(running.seen("job.done") for running in hosts)
@@ -69,7 +55,7 @@ def test_killed_hosts_and_a_restarted_database_lose_nothing(share: Share, cluste
         one = stack.enter_context(host(places[0], server, url))
         eventually(lambda: all(file.with_suffix(".srt").exists() for file in files), patience=60)
         codes = [one.stop(), two.stop()]
-        asked = Counter(map(heard, server.asked))
+        asked = Counter(map(digest_of, server.asked))
 
     assert codes == [0, 0], f"{one.log()}\n{two.log()}"
     assert len(asked) == 60

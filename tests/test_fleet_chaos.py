@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,10 @@ from pathlib import Path
 import fleet
 import pytest
 from daemon import Daemon
-from fleet import Proxy, Share, recording
+from fleet import Proxy, Share
 from postgres import Cluster
 from scripted import Asked, Reply, Server, serving
+from support.heard import answer, digest_of, hearing, recording, said
 
 from watcher.worker import LEASE
 
@@ -61,13 +62,13 @@ class Till:
 
     def __call__(self, asked: Asked) -> Reply:
         if asked.method == "GET":
-            return fleet.hearing(asked)
-        digest = fleet.heard(asked)
+            return hearing(asked)
+        digest = digest_of(asked)
         payment = Payment(asked.headers["Authorization"].rpartition("-")[2], digest, time.monotonic())
         self.payments.append(payment)
         self._pause.wait(self._seconds)
         payment.ended = time.monotonic()
-        return fleet.answer(digest)
+        return answer(f"Heard {digest}.")
 
     def twice(self) -> list[list[Payment]]:
         """Give what was paid for more than once."""
@@ -143,7 +144,7 @@ class Writer(threading.Thread):
             folder.mkdir(exist_ok=True)
             name = f"{number:04}"
             hidden = recording(folder / f".{name}.part")
-            self.said[name] = fleet.said(hidden)
+            self.said[name] = said(hidden)
             self.files.append(folder / f"{name}.wav")
             if number % 3:
                 hidden.rename(self.files[-1])
@@ -247,21 +248,6 @@ class Storm:
     @staticmethod
     def _mend(host: Host) -> None:
         host.proxy.mend()
-
-
-@pytest.fixture
-def share(tmp_path: Path) -> Iterator[Share]:
-    share = Share(tmp_path)
-    yield share
-    share.close()
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """Give a server of the test's own, as durable as a server is."""
-    cluster = Cluster()
-    yield cluster
-    cluster.remove()
 
 
 def weather(dice: random.Random, **actions: int) -> list[str]:

@@ -2,27 +2,21 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import postgres
 import pytest
-from daemon import Daemon, daemon, eventually, invoke
-from fleet import Share, hearing, host, recording
+from daemon import Daemon, daemon, invoke
+from fleet import Share, host
 from postgres import Cluster
 from scripted import Asked, Reply, Server, serving
 from supervisor import Supervisor, supervised
+from support.heard import hearing, recording
+from support.waiting import eventually
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-
-
-@pytest.fixture
-def share(tmp_path: Path) -> Iterator[Share]:
-    share = Share(tmp_path)
-    yield share
-    share.close()
 
 
 class Crowd:

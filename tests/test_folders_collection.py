@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finding import Log, wave
+from finding import Log, put, wave
 
 from watcher.errors import FileError
 from watcher.folders import Folder, Left, collect
@@ -17,24 +17,11 @@ from watcher.ledger import Ledger, open_ledger
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    base = tmp_path / "in"
-    base.mkdir()
-    return base
-
-
-@pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     Log()
     ledger = open_ledger(tmp_path / "state")
     yield ledger
     ledger.close()
-
-
-def put(path: Path, content: bytes | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(wave() if content is None else content)
-    return path
 
 
 def bare(path: Path) -> bytes:

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from finding import Log, Scene, eventually, finding, is_watched, made, wave
+from finding import Log, Scene, finding, is_watched, made, put, wave
+from support.waiting import eventually
 from tools import attempt
 
 from watcher.folders import Finder, Folder, How
@@ -33,12 +34,6 @@ def scene(base: Path, tmp_path: Path) -> Iterator[Scene]:
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         scene.log.wait_for("folder.watching", how=How.EVENTS)
         yield scene
-
-
-def put(path: Path, content: bytes | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(wave() if content is None else content)
-    return path
 
 
 def works(scene: Scene, base: Path, name: str = "proof.wav") -> None:
@@ -357,7 +352,8 @@ def in_a_namespace(code: str, *arguments: str) -> str:
 LIMITED = """
 import sys
 from pathlib import Path
-from finding import eventually, finding, wave
+from finding import finding, wave
+from support.waiting import eventually, eventually
 from watcher.folders import Folder
 import watcher.folders.post as post, watcher.folders.rounds as rounds
 
@@ -392,6 +388,7 @@ REFUSED = """
 import sys
 from pathlib import Path
 from finding import finding, wave
+from support.waiting import eventually, eventually
 from watcher.folders import Folder, How
 
 base = Path(sys.argv[1])
@@ -449,7 +446,8 @@ def test_a_directory_that_can_not_be_watched_at_all_is_looked_at_more_often(
 CLOSED = """
 import os, sys
 from pathlib import Path
-from finding import eventually, finding, wave
+from finding import finding, wave
+from support.waiting import eventually, eventually, eventually
 from watcher.folders import Folder
 import watcher.folders.post as post
 post._CONFIRM = 0.05

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finding import Log, eventually, finding, wave
+from finding import Log, finding, put, wave
+from support.waiting import eventually
 
 from watcher.errors import FileError
 from watcher.folders import Finder, Folder, How
@@ -20,22 +21,8 @@ from watcher.settle.verdict import Evidence, gather
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    base = tmp_path / "in"
-    base.mkdir()
-    (tmp_path / "outside").mkdir()
-    return base
-
-
-@pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-def put(path: Path, content: bytes | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(wave() if content is None else content)
-    return path
 
 
 # Arrivals.

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from finding import Log, Time, wave
+from finding import Log, wave
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from support.clock import present
 
 from watcher.folders import Finder, Folder
 from watcher.job import Outcome
@@ -45,12 +46,12 @@ class History(RuleBasedStateMachine):
         self.base.mkdir()
         self.outside.mkdir()
         self.log = Log()
-        self.time = Time()
+        self.time = present()
         self.growing: list[Growing] = []
         #: Size and inode of what was done at each path, in order.
         self.done: dict[bytes, list[tuple[int, int]]] = {}
         self.serial = 0
-        self.ledger: Ledger = open_ledger(self.scratch / "state", clock=self.time.clock)
+        self.ledger: Ledger = open_ledger(self.scratch / "state", clock=self.time.time)
         self.finder: Finder | None = None
 
     @initialize()
@@ -62,7 +63,7 @@ class History(RuleBasedStateMachine):
             [Folder("a", str(self.base), detect=self.detect)],
             self.ledger,
             stop=threading.Event(),
-            clock=self.time.clock,
+            clock=self.time.time,
             monotonic=self.time.monotonic,
         )
         self.finder.start_watching()
@@ -146,7 +147,7 @@ class History(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.3, 3.0, 61.0]))
     def wait(self, seconds: float) -> None:
-        self.time.forward(seconds)
+        self.time.advance(seconds)
         self.step()
 
     @rule()
@@ -233,7 +234,7 @@ class History(RuleBasedStateMachine):
 
     def settle(self) -> None:
         for _ in range(3):
-            self.time.forward(700.0)
+            self.time.advance(700.0)
             for _ in range(100):
                 self.step()
                 post = self.finder._lane.posts[0] if self.finder is not None else None

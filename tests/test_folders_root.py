@@ -13,19 +13,13 @@ from typing import Any
 
 import pytest
 from containers import real
-from finding import Log, Time, wave
+from finding import Log, put, wave
+from support.clock import Clock, present
 
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root, Tour
 from watcher.ledger import Ledger
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    base = tmp_path / "in"
-    base.mkdir()
-    return base
 
 
 @pytest.fixture
@@ -40,24 +34,18 @@ Make = Callable[..., Root]
 def make(base: Path, ledger: Ledger, log: Log) -> Make:
     """Build a root as the daemon does at a start; `first` False: one that was scanned before."""
 
-    def build(*, first: bool = False, time: Time | None = None, mounts: str = "", **keys: Any) -> Root:
+    def build(*, first: bool = False, time: Clock | None = None, mounts: str = "", **keys: Any) -> Root:
         folder = replace(Folder("test", str(base)), **keys)
         table = Mounts(mounts) if mounts else Mounts()
         if time is None:
             root = Root(folder, ledger, table)
         else:
-            root = Root(folder, ledger, table, clock=time.clock, monotonic=time.monotonic)
+            root = Root(folder, ledger, table, clock=time.time, monotonic=time.monotonic)
         root.settle_in(os.path.realpath(root.path))
         root.load(first=first)
         return root
 
     return build
-
-
-def put(path: Path, content: bytes | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(wave() if content is None else content)
-    return path
 
 
 def end(scan: Generator[Tour, None, None]) -> Tour:
@@ -478,13 +466,13 @@ def test_inspecting_a_path_that_is_gone_or_strange_is_harmless(base: Path, make:
     assert queued(root, log) == set()
 
 
-def test_a_candidate_whose_file_is_gone_is_forgotten(base: Path, make: Make, time: Time) -> None:
+def test_a_candidate_whose_file_is_gone_is_forgotten(base: Path, make: Make, time: Clock) -> None:
     path = put(base / "a.mp3", b"x" * 1000)
     root = make(time=time)
     root.inspect(os.fsencode(path))
     assert len(root.candidates) == 1
     path.unlink()
-    time.forward(5.0)
+    time.advance(5.0)
 
     root.check_due(10)
 
@@ -492,34 +480,34 @@ def test_a_candidate_whose_file_is_gone_is_forgotten(base: Path, make: Make, tim
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def time() -> Clock:
+    return present()
 
 
 def test_a_candidate_that_cannot_be_reached_now_goes_on_waiting(
-    base: Path, make: Make, time: Time, monkeypatch: pytest.MonkeyPatch, log: Log
+    base: Path, make: Make, time: Clock, monkeypatch: pytest.MonkeyPatch, log: Log
 ) -> None:
     path = put(base / "a.mp3", b"x" * 1000)
     root = make(time=time)
     root.inspect(os.fsencode(path))
-    time.forward(5.0)
+    time.advance(5.0)
     with monkeypatch.context() as patch:
         patch.setattr("watcher.tree.os.open", refuse)
         root.check_due(10)
     assert os.fsencode(path) in root.candidates
 
-    time.forward(5.0)
+    time.advance(5.0)
     root.check_due(10)
 
     assert queued(root, log) == {"a.mp3"}
 
 
-def test_a_candidate_that_belongs_to_another_root_by_now_is_left_to_it(base: Path, make: Make, time: Time) -> None:
+def test_a_candidate_that_belongs_to_another_root_by_now_is_left_to_it(base: Path, make: Make, time: Clock) -> None:
     path = put(base / "x" / "a.mp3", b"x" * 1000)
     root = make(time=time)
     root.inspect(os.fsencode(path))
     root.foreign = frozenset((os.fsencode(path.parent),))
-    time.forward(5.0)
+    time.advance(5.0)
 
     root.check_due(10)
 
@@ -590,7 +578,7 @@ def test_a_scan_s_finds_wait_for_company_and_arrivals_do_not(base: Path, make: M
 
 def test_arrivals_during_the_first_scan_are_no_backlog(base: Path, make: Make, log: Log) -> None:
     put(base / "old.wav")
-    root = make(first=True, time=Time(base.stat().st_ctime + 3600))
+    root = make(first=True, time=Clock(base.stat().st_ctime + 3600))
     scan = root.full()
     next(scan)
     root.inspect(os.fsencode(put(base / "new.wav")))
@@ -619,7 +607,7 @@ def test_after_the_first_scan_nothing_is_backlog(base: Path, make: Make, log: Lo
 def test_a_first_scan_cut_short_leaves_the_rest_alone_at_the_next_start(base: Path, make: Make, log: Log) -> None:
     for number in range(100):
         put(base / f"{number}.wav")
-    later = Time(base.stat().st_ctime + 3600)
+    later = Clock(base.stat().st_ctime + 3600)
     scan = make(first=True, backlog=False, time=later).full()
     next(scan)
     scan.close()
@@ -632,7 +620,7 @@ def test_a_first_scan_cut_short_leaves_the_rest_alone_at_the_next_start(base: Pa
 
 def test_a_candidate_of_the_first_scan_is_backlog_when_it_is_whole(base: Path, make: Make, log: Log) -> None:
     path = put(base / "a.wav", wave(claimed=2000))
-    root = make(first=True, time=Time(base.stat().st_ctime + 0.5))
+    root = make(first=True, time=Clock(base.stat().st_ctime + 0.5))
     end(root.full())
     put(path, wave(2000))
 
@@ -652,6 +640,7 @@ def test_a_directory_that_cannot_be_listed_is_told_once_and_seen_when_it_opens(t
 import os, sys
 from pathlib import Path
 from finding import Log, wave
+from support.clock import Clock, present
 from test_folders_root import end
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
@@ -730,7 +719,7 @@ def test_directories_of_a_network_mount_inside_are_known_as_such(base: Path, mak
     assert stat.S_ISDIR(base.stat().st_mode)
 
 
-def test_a_placeholder_is_believed_however_it_was_met(base: Path, make: Make, time: Time, log: Log) -> None:
+def test_a_placeholder_is_believed_however_it_was_met(base: Path, make: Make, time: Clock, log: Log) -> None:
     for name in ("scanned", "announced"):
         (base / name).mkdir()
     root = make(time=time)
@@ -747,7 +736,7 @@ def test_a_placeholder_is_believed_however_it_was_met(base: Path, make: Make, ti
     for path in base.rglob("*.wav.*"):
         path.unlink()
     end(root.full())
-    time.forward(2.0)
+    time.advance(2.0)
     root.check_due(10)
 
     assert queued(root, log) == {"scanned/a.wav", "announced/b.wav", "never-listed/c.wav"}

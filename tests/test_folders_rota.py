@@ -10,8 +10,9 @@ from typing import Any
 
 import postgres
 import pytest
-from fleet import recording
-from ledger_engines import until
+from support.clock import Clock
+from support.heard import recording
+from support.waiting import eventually
 
 from watcher.errors import StateBusyError
 from watcher.folders import Finder, Folder
@@ -22,16 +23,6 @@ from watcher.ledger.sqlite import SqliteLedger
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 from watcher.ledger.postgres import PostgresLedger
-
-
-class Clock:
-    """Monotonic time moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Fleet:
@@ -74,7 +65,7 @@ class Fleet:
 
     def time(self) -> float:
         """Run on, from wherever the clock was moved to."""
-        return time.monotonic() + self.clock.now
+        return time.monotonic() + self.clock()
 
     def lapse(self) -> None:
         postgres.cluster().sql(f"UPDATE {self.schema}.rounds SET lease_until = 0")  # noqa: S608 - our own name
@@ -102,7 +93,7 @@ def test_it_is_one_hosts_turn_at_a_time_whatever_its_path(fleet: Fleet) -> None:
 def test_a_turn_that_is_kept_does_not_come_again(fleet: Fleet) -> None:
     one = fleet.rota("one")
     one.check()
-    fleet.clock.now += 10
+    fleet.clock.advance(10)
 
     assert not one.check()
     assert one.ours
@@ -113,7 +104,7 @@ def test_a_host_that_lapsed_is_followed_and_learns_of_it(fleet: Fleet) -> None:
     one.check()
     two.check()
     fleet.lapse()
-    fleet.clock.now += 21
+    fleet.clock.advance(21)
 
     assert two.check()
     assert not one.check()
@@ -158,7 +149,7 @@ def test_a_ledger_that_is_away_changes_nothing(tmp_path: Path) -> None:
     rota = Rota(Folder("in", str(tmp_path)), bytes(tmp_path), ledger, monotonic=clock)
     rota.check()
     ledger.away = True
-    clock.now += 10
+    clock.advance(10)
 
     assert not rota.check()
     assert rota.ours
@@ -179,29 +170,29 @@ def test_only_the_one_whose_turn_it_is_scans_and_the_next_one_scans_anew(fleet: 
     recording(fleet.share / "a.wav")
     one, ledger = fleet.finder("one")
     two, _ = fleet.finder("two")
-    until(lambda: stepped(two) or two.ready.is_set())
+    eventually(lambda: stepped(two) or two.ready.is_set())
     unscanned = known(ledger)
-    until(lambda: stepped(one) or known(ledger) == 1)
+    eventually(lambda: stepped(one) or known(ledger) == 1)
     recording(fleet.share / "b.wav")
     one.close()
 
     fleet.lapse()
-    fleet.clock.now += 21
-    until(lambda: stepped(two) or known(ledger) == 2)
+    fleet.clock.advance(21)
+    eventually(lambda: stepped(two) or known(ledger) == 2)
     assert unscanned == 0
     assert "another host" not in two.states()[0].why
 
 
 def test_a_host_that_takes_over_leaves_no_arrival_alone(fleet: Fleet) -> None:
     one, ledger = fleet.finder("one", backlog=False)
-    until(lambda: stepped(one) or ledger.remembered(_memory(ledger, fleet)) is not None)
+    eventually(lambda: stepped(one) or ledger.remembered(_memory(ledger, fleet)) is not None)
     one.close()
     recording(fleet.share / "a.wav")
     fleet.lapse()
 
     two, _ = fleet.finder("two", backlog=False)
 
-    until(lambda: stepped(two) or known(ledger) == 1)
+    eventually(lambda: stepped(two) or known(ledger) == 1)
 
 
 def test_what_was_scanned_before_the_ledger_was_shared_was_scanned(fleet: Fleet) -> None:
@@ -211,7 +202,7 @@ def test_what_was_scanned_before_the_ledger_was_shared_was_scanned(fleet: Fleet)
 
     one, ledger = fleet.finder("one", backlog=False)
 
-    until(lambda: stepped(one) or known(ledger) == 1)
+    eventually(lambda: stepped(one) or known(ledger) == 1)
 
 
 def _memory(ledger: PostgresLedger, fleet: Fleet) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from finding import Log, Time, wave
+from finding import Log, wave
+from support.clock import Clock, present
 
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
@@ -17,7 +18,7 @@ from watcher.ledger import open_ledger
 class Bench:
     """Rounds over a real root."""
 
-    def __init__(self, base: Path, root: Root, rounds: Rounds, time: Time, log: Log) -> None:
+    def __init__(self, base: Path, root: Root, rounds: Rounds, time: Clock, log: Log) -> None:
         self.base = base
         self.root = root
         self.rounds = rounds
@@ -45,9 +46,9 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     base = tmp_path / "in"
     base.mkdir()
-    log, time = Log(), Time()
+    log, time = Log(), present()
     ledger = open_ledger(tmp_path / "state")
-    root = Root(Folder("test", str(base)), ledger, Mounts(), clock=time.clock, monotonic=time.monotonic)
+    root = Root(Folder("test", str(base)), ledger, Mounts(), clock=time.time, monotonic=time.monotonic)
     root.settle_in(os.path.realpath(root.path))
     rounds = Rounds(root, monotonic=time.monotonic)
     rounds.events = True
@@ -82,11 +83,11 @@ def test_changed_directories_are_scanned_every_minute(bench: Bench) -> None:
     bench.rounds.want_full("start")
     bench.run()
     bench.put("a.wav")
-    bench.time.forward(59.0)
+    bench.time.advance(59.0)
     bench.run()
     assert bench.queued() == set()
 
-    bench.time.forward(1.0)
+    bench.time.advance(1.0)
     bench.run()
 
     assert bench.queued() == {"a.wav"}
@@ -99,11 +100,11 @@ def test_a_file_rewritten_without_an_event_is_found_within_ten_minutes(bench: Be
     for directory in bench.root.directories.values():
         directory.mtime_ns = bench.base.stat().st_mtime_ns
     (bench.base / "a.wav").write_bytes(wave(2000))
-    bench.time.forward(60.0)
+    bench.time.advance(60.0)
     bench.run()
     assert len(bench.log.seen("file.queued")) == 1
 
-    bench.time.forward(540.0)
+    bench.time.advance(540.0)
     bench.run()
 
     assert len(bench.log.seen("file.changed")) == 1
@@ -111,7 +112,7 @@ def test_a_file_rewritten_without_an_event_is_found_within_ten_minutes(bench: Be
 
 
 def test_a_periodic_round_without_news_is_no_news(bench: Bench) -> None:
-    bench.time.forward(600.0)
+    bench.time.advance(600.0)
 
     bench.run()
 
@@ -123,16 +124,16 @@ def test_without_events_rounds_are_frequent_and_seldomer_when_they_are_dear(benc
     bench.rounds.want_full("start")
     bench.run()
     bench.put("a.wav")
-    bench.time.forward(5.0)
+    bench.time.advance(5.0)
     bench.run()
     assert bench.queued() == {"a.wav"}
 
     bench.rounds._took = 1.0
     bench.put("b.wav")
-    bench.time.forward(49.0)
+    bench.time.advance(49.0)
     bench.run()
     assert bench.queued() == {"a.wav"}
-    bench.time.forward(1.0)
+    bench.time.advance(1.0)
     bench.run()
     assert bench.queued() == {"a.wav", "b.wav"}
 
@@ -146,7 +147,7 @@ def test_while_a_watch_is_being_built_anew_rounds_come_every_second(bench: Bench
     bench.rounds.deaf = True
     bench.put("a.wav")
 
-    bench.time.forward(1.0)
+    bench.time.advance(1.0)
     bench.run()
 
     assert bench.queued() == {"a.wav"}
@@ -161,7 +162,7 @@ def test_directories_without_a_watch_are_looked_at_every_five_seconds(bench: Ben
     bench.put("x/b.wav")
     bench.put("y/b.wav")
 
-    bench.time.forward(5.0)
+    bench.time.advance(5.0)
     bench.run()
 
     assert bench.queued() == {"x/a.wav", "y/a.wav", "x/b.wav"}

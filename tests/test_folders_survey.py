@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finding import Log, Time, wave
+from finding import Log, put, wave
+from support.clock import Clock
 
 from watcher import container
 from watcher.container import Inspection
@@ -24,13 +25,6 @@ def log() -> Log:
     return Log()
 
 
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    base = tmp_path / "in"
-    base.mkdir()
-    return base
-
-
 Begin = Callable[..., Root]
 
 
@@ -39,9 +33,9 @@ def begin(base: Path, ledger: Ledger, log: Log) -> Begin:
     """Scan the folder as at its first start, an hour from now."""
 
     def scan(**keys: Any) -> Root:
-        time = Time(base.stat().st_ctime + 3600)
+        time = Clock(base.stat().st_ctime + 3600)
         folder = replace(Folder("test", str(base)), **keys)
-        root = Root(folder, ledger, Mounts(), clock=time.clock, monotonic=time.monotonic)
+        root = Root(folder, ledger, Mounts(), clock=time.time, monotonic=time.monotonic)
         root.settle_in(os.path.realpath(root.path))
         root.load()
         for _ in full_scan(root):
@@ -50,12 +44,6 @@ def begin(base: Path, ledger: Ledger, log: Log) -> Begin:
         return root
 
     return scan
-
-
-def put(path: Path, content: bytes | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(wave() if content is None else content)
-    return path
 
 
 def test_a_backlog_is_counted_before_anything_is_queued(base: Path, begin: Begin, log: Log) -> None:

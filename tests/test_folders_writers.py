@@ -10,7 +10,8 @@ from types import ModuleType
 
 import pytest
 import sounds
-from finding import Scene, eventually, finding, wave
+from finding import Scene, finding, wave
+from support.waiting import eventually
 from tools import attempt
 
 from watcher.folders import Folder
@@ -34,14 +35,6 @@ def benchmark() -> ModuleType:
 BENCHMARK = benchmark()
 #: The kinds of recording a watched suffix goes with.
 KINDS = sorted(kind for kind, recipe in sounds.FORMATS.items() if recipe.suffix[1:] in AUDIO_SUFFIXES)
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    base = tmp_path / "in"
-    base.mkdir()
-    (tmp_path / "outside").mkdir()
-    return base
 
 
 @pytest.fixture

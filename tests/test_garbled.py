@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from daemon import invoke
-from fleet import recording
 from hostile import ENVIRON, status
 from servers.fault import Answer, FaultServer, Received, heard
+from support.heard import recording
 
 
 def once(server: FaultServer, state: Path, *paths: Path, **settings: object) -> tuple[int, dict[str, Any]]:

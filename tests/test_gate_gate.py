@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from memory import Memory
 from structlog.testing import capture_logs
+from support.waiting import eventually
 
 from watcher.errors import (
     AccountError,
@@ -99,14 +100,6 @@ def test_a_share_that_goes_away_under_many_requests_says_nothing_of_the_endpoint
         assert ask(gate, error, path=b"%d" % number) is error
 
     assert gate.state().status is Status.OPEN
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        pause.wait(0.005)
 
 
 class Visitor:

@@ -12,6 +12,7 @@ import postgres
 import pytest
 from memory import Memory
 from postgres import Cluster
+from support.waiting import PATIENCE, eventually
 
 from watcher.errors import AccountError, HeldError, JobError, PassingError, StateError
 from watcher.fleet import Credit, Share
@@ -27,15 +28,6 @@ from watcher.ledger.postgres.fleet import PostgresFleet
 KEY = AccountError("no valid key", reason="key", hint="check api.key")
 FAILED = PassingError("failed", reason="server")
 ENDPOINT, PARTY = "h/v1", "us"
-PATIENCE = 60.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        pause.wait(0.01)
 
 
 class Host:

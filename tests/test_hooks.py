@@ -3,14 +3,14 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from descriptors import beyond_select
 from structlog.testing import capture_logs
+from support.waiting import eventually
 
 from watcher import hooks
 from watcher.hooks import Ran, scrubbed
@@ -32,13 +32,6 @@ def run(
 
 def python(code: str, **options: Any) -> tuple[Ran, list[Any]]:
     return run(sys.executable, "-c", code, **options)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
 
 
 def is_alive(pid: int) -> bool:
@@ -139,7 +132,7 @@ def test_a_hook_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -
     assert ran.reason == "timeout"
     assert events[0]["message"] == "took longer than 2 s and was ended"
     for pid in pids.read_text().split():
-        wait_until(lambda pid=pid: not is_alive(int(pid)))  # type: ignore[misc] # the default binds the loop's value
+        eventually(lambda pid=pid: not is_alive(int(pid)))  # type: ignore[misc] # the default binds the loop's value
 
 
 def test_a_hook_that_ignores_a_polite_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +152,7 @@ def test_a_stop_ends_the_hook_without_calling_it_a_failure(tmp_path: Path) -> No
         name="hook",
     )
     thread.start()
-    wait_until(started.exists)
+    eventually(started.exists)
 
     stop.set()
     thread.join(60)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, watcher
 from mounts import Mount, mounted, needs_fuse
 from scripted import Asked, Reply, Server, serving
-from test_service import digest_of, hearing, recording, said
+from support.heard import digest_of, hearing, recording, said
+from support.waiting import eventually
 
 from watcher import reach
 from watcher.cli.lint import lint
@@ -22,12 +23,6 @@ pytestmark = [needs_fuse, pytest.mark.timeout(120)]
 
 #: What a folder is called whose mount hangs.
 SILENT = "the server does not answer"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(hearing) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,20 +1,13 @@
 """A recording that somebody renames after it was done: its outputs follow, and nothing is asked."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from command_scene import Commands, commands
-from daemon import daemon, eventually
-from test_service import recording, said
-
-
-@pytest.fixture
-def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
-    with commands(tmp_path, monkeypatch, capsys) as made:
-        yield made
+from command_scene import Commands
+from daemon import daemon
+from support.heard import recording, said
+from support.waiting import eventually
 
 
 def names(folder: Path) -> list[str]:

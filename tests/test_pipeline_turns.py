@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from daemon import eventually
+from support.waiting import eventually
 
 from watcher.pipeline.turns import Turns
 

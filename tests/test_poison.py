@@ -7,11 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, daemon, eventually, watcher
+from daemon import Daemon, daemon, watcher
 from hostile import TurnedClock
 from poisoned import poisoned
 from scripted import Asked, Reply, serving
-from test_service import answer, hearing, recording
+from support.heard import answer, hearing, recording
+from support.waiting import eventually
 from test_stop import options, posts
 
 from watcher.ledger.sqlite import NAME

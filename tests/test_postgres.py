@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import postgres
-from daemon import eventually
+from support.waiting import eventually
 
 #: A test run that has a server, says so, and goes on for as long as nobody ends it.
 RUN = """

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import eventually
+from support.waiting import eventually
 
 from watcher import reach
 from watcher.reach import SilentError

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from daemon import eventually
 from hypothesis import given
 from hypothesis import strategies as st
+from support.waiting import eventually
 
 from watcher.cli.main import run
 from watcher.fleet import Host

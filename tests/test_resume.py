@@ -11,7 +11,7 @@ from command_scene import commands
 from daemon import command, daemon, invoke
 from scripted import Asked, Reply, serving
 from sidecar_scene import fingerprint
-from test_service import hearing, recording
+from support.heard import hearing, recording
 
 from watcher.cli import repair
 from watcher.config import Config, Surroundings, load

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, daemon, eventually, invoke
+from daemon import Daemon, daemon, invoke
 from hostile import ENVIRON, recording, said, status
 from servers.fault import FaultServer
+from support.waiting import eventually
 
 FILES = 12
 _PAGE = 4096

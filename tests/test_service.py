@@ -3,15 +3,13 @@
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import struct
 import threading
 import time
-import wave
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,10 @@ import pysubs2
 import pytest
 import srt
 import webvtt
-from daemon import Daemon, command, daemon, eventually, invoke
+from daemon import Daemon, command, daemon, invoke
 from scripted import Asked, Reply, Server, serving
+from support.heard import answer, digest_of, hearing, recording, said
+from support.waiting import eventually
 
 from watcher.worker import LEASE
 
@@ -38,63 +38,6 @@ NAMES = [
     " lead",
     "-dash",
 ]
-
-
-def recording(path: Path, *, seed: int = 0, seconds: float = 0.5) -> Path:
-    """Write a small WAV whose bytes are its own."""
-    noise = random.Random(f"{path}{seed}").randbytes(round(seconds * 16_000) * 2)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(noise)
-    return path
-
-
-def digest_of(asked: Asked) -> str:
-    return hashlib.sha256(asked.file[1]).hexdigest()[:12]
-
-
-def answer(text: str) -> Reply:
-    """Answer verbose_json as whisper-1 does, with words."""
-    words = text.split()
-    return Reply(
-        {
-            "task": "transcribe",
-            "language": "english",
-            "duration": 0.5,
-            "text": text,
-            "segments": [{"id": 0, "start": 0.0, "end": 0.5, "text": f" {text}"}],
-            "words": [
-                {"word": word, "start": 0.5 * index / len(words), "end": 0.5 * (index + 1) / len(words)}
-                for index, word in enumerate(words)
-            ],
-        }
-    )
-
-
-def hearing(asked: Asked) -> Reply:
-    """Say which bytes were heard; list one model."""
-    if asked.method == "GET":
-        return Reply({"data": [{"id": "whisper-1"}]})
-    return answer(f"Heard {digest_of(asked)}.")
-
-
-def said(path: Path) -> str:
-    return f"Heard {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}."
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(hearing) as running:
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "in"
-    path.mkdir()
-    return path
 
 
 @pytest.fixture

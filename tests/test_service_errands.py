@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import daemon, eventually
+from daemon import daemon
 from scripted import serving
-from test_service import answer, recording
+from support.heard import answer, recording
+from support.waiting import eventually
 
 from watcher.config import HookSettings
 from watcher.hooks import Ran
@@ -76,13 +77,6 @@ class Hooks:
         assert job is not None
         self.ledger.done(job, Outcome(), hook=json.dumps({"path": name, "number": number}))
         self.errands.poke()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = open_ledger(tmp_path / "state")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

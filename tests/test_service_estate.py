@@ -4,7 +4,8 @@ from pathlib import Path
 
 import postgres
 import pytest
-from ledger_engines import LEASE, Clock, found
+from ledger_engines import LEASE, found
+from support.clock import Clock
 
 from watcher.errors import JobError, LeaseLostError
 from watcher.job import Job, Outcome

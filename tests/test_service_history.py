@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import eventually
-from ledger_engines import Clock, claimed
+from ledger_engines import claimed
+from support.clock import Clock
+from support.waiting import eventually
 
 from watcher.config.settings import StateSettings
 from watcher.errors import FileError, StateBusyError

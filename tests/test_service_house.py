@@ -3,10 +3,10 @@
 import threading
 from pathlib import Path
 
-from daemon import eventually
 from hostile import fill_up, needs_mounts, tmpfs
-from ledger_engines import Clock
 from structlog.testing import capture_logs
+from support.clock import Clock
+from support.waiting import eventually
 from test_service_estate import crashing
 from test_service_reload import config
 

@@ -2,20 +2,21 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from daemon import daemon, eventually
+from daemon import daemon
 from mounts import mounted, needs_fuse
 from scripted import serving
 from structlog.testing import capture_logs
-from test_service import answer, recording
+from support.heard import answer, recording
+from support.waiting import eventually
 
 from watcher.client import Client
 from watcher.config import load
 from watcher.gate import Gate, GateState, Status
-from watcher.ledger import Ledger, open_ledger
+from watcher.ledger import Ledger
 from watcher.overrides import Overrides
 from watcher.service.notices import PAUSED, PauseNotes, SettingsNotes
 from watcher.service.plan import OVERRIDABLE, plan
@@ -36,13 +37,6 @@ class Monotonic:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = open_ledger(tmp_path / "state")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

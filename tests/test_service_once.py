@@ -3,24 +3,17 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sounds
-from command_scene import Commands, commands, configured, moved_away
+from command_scene import Commands, configured, moved_away
 from scripted import Asked, Reply, serving
 from sidecar_scene import fingerprint
-from test_service import hearing, recording
+from support.heard import hearing, recording
 
 from watcher.job import Found
 from watcher.service.history import History
-
-
-@pytest.fixture
-def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
-    with commands(tmp_path, monkeypatch, capsys) as made:
-        yield made
 
 
 def test_a_batch_tries_again_what_the_failure_note_was_deleted_of(

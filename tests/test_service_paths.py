@@ -10,20 +10,13 @@ from unicodedata import normalize
 import pytest
 from daemon import daemon, invoke
 from scripted import Asked, Reply, Server, serving
-from test_service import answer, recording
+from support.heard import answer, recording
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serving(lambda _: answer("Good morning.")) as running:
         yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "in"
-    path.mkdir()
-    return path
 
 
 def settings(tmp_path: Path, server: Server, folder: Path, *lines: str) -> list[str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import command, daemon, eventually
+from daemon import command, daemon
 from scripted import Asked, Reply, serving
-from test_service import answer, hearing, recording
+from support.heard import answer, hearing, recording
+from support.waiting import eventually
 
 from watcher.config import Config, Surroundings, load
 from watcher.config.descriptions import keys, sections

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import eventually
+from support.waiting import eventually
 
 from watcher.errors import JobError
 from watcher.gate import Ticket

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import command, eventually
+from daemon import command
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.waiting import eventually
 
 from watcher.cli.main import run
 from watcher.config import Config, files, load

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 from containers import piped, real
-from finding import Log, Time, wave
+from finding import Log, wave
 from structlog.testing import LogCapture
+from support.clock import Clock, present
 
 from watcher import container
 from watcher.job import Fingerprint, Found
@@ -20,9 +21,9 @@ from watcher.settle.lease import Writer
 class Table:
     """Candidates of one directory."""
 
-    def __init__(self, directory: Path, time: Time, rules: Rules | None = None, *, network: bool = False) -> None:
+    def __init__(self, directory: Path, time: Clock, rules: Rules | None = None, *, network: bool = False) -> None:
         self.directory = directory
-        self.candidates = Candidates(rules or Rules(), clock=time.clock, monotonic=time.monotonic)
+        self.candidates = Candidates(rules or Rules(), clock=time.time, monotonic=time.monotonic)
         self.site = Site(os.fsencode(directory), network=network, inodes=not network)
 
     def look(self, name: str, *, backlog: bool = False, arrived: bool = True) -> Found | None:
@@ -42,12 +43,12 @@ class Table:
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def time() -> Clock:
+    return present()
 
 
 @pytest.fixture
-def table(tmp_path: Path, time: Time) -> Table:
+def table(tmp_path: Path, time: Clock) -> Table:
     return Table(tmp_path, time)
 
 
@@ -55,7 +56,7 @@ Put = Callable[..., Path]
 
 
 @pytest.fixture
-def put(tmp_path: Path, time: Time) -> Put:
+def put(tmp_path: Path, time: Clock) -> Put:
     """Write a file that came to be a second after the table."""
 
     def write(name: str, content: bytes) -> Path:
@@ -99,45 +100,45 @@ def test_a_whole_file_is_found_at_the_first_look(put: Put, table: Table) -> None
 
 @pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff", "caf", "flac", "mka", "webm", "wma"])
 def test_a_header_that_nobody_will_complete_is_waited_for_in_seconds(
-    put: Put, table: Table, time: Time, kind: str
+    put: Put, table: Table, time: Clock, kind: str
 ) -> None:
     put("stream", piped(kind))
 
     assert table.look("stream") is None
     (waiting,) = table.candidates.waiting(10)
     assert (waiting.reason, waiting.until) == (Reason.INCOMPLETE, round(time.wall + 10))
-    time.forward(10.0)
+    time.advance(10.0)
     found = table.look("stream", arrived=False)
 
     assert found is not None
     assert found.suspect
 
 
-def test_a_file_that_bytes_are_missing_of_is_waited_for_as_before(put: Put, table: Table, time: Time) -> None:
+def test_a_file_that_bytes_are_missing_of_is_waited_for_as_before(put: Put, table: Table, time: Clock) -> None:
     put("talk.wav", wave(16_000)[:-1000])
     table.look("talk.wav")
-    time.forward(599.0)
+    time.advance(599.0)
 
     assert table.look("talk.wav", arrived=False) is None
 
 
 def test_a_header_that_somebody_may_complete_unseen_is_waited_for_as_before(
-    put: Put, table: Table, time: Time, tmp_path: Path, no_leases: None
+    put: Put, table: Table, time: Clock, tmp_path: Path, no_leases: None
 ) -> None:
     put("talk.wav", piped("wav"))
     network = Table(tmp_path, time, network=True)
     for each in (table, network):
         each.look("talk.wav")
-    time.forward(599.0)
+    time.advance(599.0)
 
     assert [each.look("talk.wav", arrived=False) for each in (table, network)] == [None, None]
 
 
-def test_inode_numbers_are_left_out_where_they_are_made_up(put: Put, tmp_path: Path, time: Time) -> None:
+def test_inode_numbers_are_left_out_where_they_are_made_up(put: Put, tmp_path: Path, time: Clock) -> None:
     put("talk.wav", wave())
     table = Table(tmp_path, time, network=True)
     table.look("talk.wav")
-    time.forward(10.0)
+    time.advance(10.0)
 
     found = table.look("talk.wav")
 
@@ -149,7 +150,7 @@ def test_inode_numbers_are_left_out_where_they_are_made_up(put: Put, tmp_path: P
     ("rules", "small"),
     [(Rules(), True), (Rules(max_upload_bytes=100), False), (Rules(piece_seconds=0.5), False)],
 )
-def test_small_means_one_request(put: Put, tmp_path: Path, time: Time, rules: Rules, *, small: bool) -> None:
+def test_small_means_one_request(put: Put, tmp_path: Path, time: Clock, rules: Rules, *, small: bool) -> None:
     put("talk.wav", wave(16_000))
 
     found = Table(tmp_path, time, rules).look("talk.wav")
@@ -158,7 +159,7 @@ def test_small_means_one_request(put: Put, tmp_path: Path, time: Time, rules: Ru
     assert found.small is small
 
 
-def test_what_a_server_does_not_take_as_it_is_is_not_small(put: Put, tmp_path: Path, time: Time) -> None:
+def test_what_a_server_does_not_take_as_it_is_is_not_small(put: Put, tmp_path: Path, time: Clock) -> None:
     put("talk.aif", b"FORM" + b"\0" * 100)
 
     found = Table(tmp_path, time, Rules(quiet_seconds=0.0, incomplete_after=0.0)).look("talk.aif")
@@ -167,7 +168,7 @@ def test_what_a_server_does_not_take_as_it_is_is_not_small(put: Put, tmp_path: P
     assert not found.small
 
 
-def test_a_film_is_not_small_but_the_sound_of_it_alone_is(put: Put, tmp_path: Path, time: Time) -> None:
+def test_a_film_is_not_small_but_the_sound_of_it_alone_is(put: Put, tmp_path: Path, time: Clock) -> None:
     """A film of ten minutes may be a gigabyte of picture and a megabyte of sound."""
     put("film.mp4", real("mp4video"))
     put("sound.mp4", real("mp4"))
@@ -180,7 +181,7 @@ def test_a_film_is_not_small_but_the_sound_of_it_alone_is(put: Put, tmp_path: Pa
     assert (film.small, sound.small) == (False, True)
 
 
-def test_a_file_is_not_small_when_nobody_knows_how_long_it_is(put: Put, tmp_path: Path, time: Time) -> None:
+def test_a_file_is_not_small_when_nobody_knows_how_long_it_is(put: Put, tmp_path: Path, time: Clock) -> None:
     """A cut-off recording that is taken after ten minutes, and one that was recorded into a pipe, may be any length."""
     put("cut.wav", wave(16_000)[:-100])
     put("longer.wav", wave(16_000) + b"\0" * 100)
@@ -191,34 +192,34 @@ def test_a_file_is_not_small_when_nobody_knows_how_long_it_is(put: Put, tmp_path
     assert [one.small for one in found if one is not None] == [False, False]
 
 
-def test_a_file_without_proof_is_found_after_the_quiet_time(put: Put, table: Table, time: Time) -> None:
+def test_a_file_without_proof_is_found_after_the_quiet_time(put: Put, table: Table, time: Clock) -> None:
     put("talk.mp3", b"\xff\xfb\x90\x00" + b"\0" * 5000)
     assert table.look("talk.mp3") is None
     assert table.reason("talk.mp3") is Reason.SETTLING
-    assert table.candidates.next_due() == time.run + 2.0
+    assert table.candidates.next_due() == time.running + 2.0
 
-    time.forward(2.0)
+    time.advance(2.0)
     found = table.look("talk.mp3")
 
     assert found is not None
     assert not found.suspect
 
 
-def test_a_change_starts_the_quiet_anew(put: Put, table: Table, time: Time) -> None:
+def test_a_change_starts_the_quiet_anew(put: Put, table: Table, time: Clock) -> None:
     put("talk.mp3", b"\xff\xfb\x90\x00" + b"\0" * 5000)
     table.look("talk.mp3")
-    time.forward(1.9)
+    time.advance(1.9)
     put("talk.mp3", b"\xff\xfb\x90\x00" + b"\0" * 6000)
     assert table.look("talk.mp3") is None
 
-    time.forward(1.9)
+    time.advance(1.9)
     assert table.look("talk.mp3") is None
 
-    time.forward(0.1)
+    time.advance(0.1)
     assert table.look("talk.mp3") is not None
 
 
-def test_a_recording_in_progress_waits_for_hours_and_its_close_ends_it(put: Put, table: Table, time: Time) -> None:
+def test_a_recording_in_progress_waits_for_hours_and_its_close_ends_it(put: Put, table: Table, time: Clock) -> None:
     path = put("talk.wav", b"")
     with path.open("wb", buffering=0) as file:
         for written in range(200):
@@ -226,15 +227,15 @@ def test_a_recording_in_progress_waits_for_hours_and_its_close_ends_it(put: Put,
             file.write(wave(2 * written + 2))
             assert table.look("talk.wav") is None
             assert table.reason("talk.wav") is Reason.WRITER
-            time.forward(30.0)
+            time.advance(30.0)
         due = table.candidates.next_due()
         assert due is not None
-        assert due <= time.run
+        assert due <= time.running
 
     assert table.look("talk.wav") is not None
 
 
-def test_looks_at_a_growing_recording_back_off_although_it_changes(put: Put, table: Table, time: Time) -> None:
+def test_looks_at_a_growing_recording_back_off_although_it_changes(put: Put, table: Table, time: Clock) -> None:
     path = put("talk.wav", b"")
     with path.open("wb", buffering=0) as file:
         for _ in range(12):
@@ -242,32 +243,32 @@ def test_looks_at_a_growing_recording_back_off_although_it_changes(put: Put, tab
             table.look("talk.wav")
         due = table.candidates.next_due()
 
-    assert due == time.run + 30.0
+    assert due == time.running + 30.0
 
 
-def test_a_killed_recorder_s_file_is_taken_after_ten_minutes_and_marked(put: Put, table: Table, time: Time) -> None:
+def test_a_killed_recorder_s_file_is_taken_after_ten_minutes_and_marked(put: Put, table: Table, time: Clock) -> None:
     put("talk.wav", wave(1000, claimed=5000))
     looks = 0
     while (found := table.look("talk.wav")) is None:
         assert table.reason("talk.wav") is Reason.INCOMPLETE
         due = table.candidates.next_due()
         assert due is not None
-        time.forward(due - time.run)
+        time.advance(due - time.running)
         looks += 1
 
-    assert time.run == 1600.0
+    assert time.running == 1600.0
     assert looks < 20
     assert found.suspect
 
 
 @pytest.mark.parametrize("name", ["junk.mp3", "crashed.m4a", "live.ogg", "unwritten.wav", "live.webm"])
 def test_what_nobody_writes_and_nothing_can_complete_waits_for_seconds(
-    put: Put, table: Table, time: Time, name: str
+    put: Put, table: Table, time: Clock, name: str
 ) -> None:
     put(name, LASTING[name])
 
     assert table.look(name) is None
-    time.forward(10.0)
+    time.advance(10.0)
     found = table.look(name)
 
     assert found is not None
@@ -297,13 +298,13 @@ def inspected(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_file_that_waits_unchanged_is_inspected_once(
-    put: Put, table: Table, time: Time, inspected: list[int]
+    put: Put, table: Table, time: Clock, inspected: list[int]
 ) -> None:
     path = put("cut.wav", wave(1000, claimed=5000))
-    time.forward(20.0)
+    time.advance(20.0)
     for _ in range(5):
         assert table.look("cut.wav") is None
-        time.forward(10.0)
+        time.advance(10.0)
 
     assert inspected == [1044]
     path.write_bytes(wave(2000, claimed=5000))
@@ -312,12 +313,12 @@ def test_a_file_that_waits_unchanged_is_inspected_once(
 
 
 def test_a_file_is_taken_by_what_it_is_and_not_by_what_was_found_in_it_before(
-    put: Put, table: Table, time: Time, inspected: list[int]
+    put: Put, table: Table, time: Clock, inspected: list[int]
 ) -> None:
     put("cut.wav", wave(1000, claimed=5000))
-    time.forward(20.0)
+    time.advance(20.0)
     assert table.look("cut.wav") is None
-    time.forward(600.0)
+    time.advance(600.0)
 
     found = table.look("cut.wav")
 
@@ -327,7 +328,7 @@ def test_a_file_is_taken_by_what_it_is_and_not_by_what_was_found_in_it_before(
 
 
 def test_a_file_that_changed_just_now_is_inspected_each_time(
-    put: Put, table: Table, time: Time, inspected: list[int]
+    put: Put, table: Table, time: Clock, inspected: list[int]
 ) -> None:
     """A second change may bear the time of the first: many file systems count in milliseconds, FAT in seconds."""
     put("cut.wav", wave(1000, claimed=5000))
@@ -339,19 +340,19 @@ def test_a_file_that_changed_just_now_is_inspected_each_time(
 
 
 def test_an_empty_file_is_waited_for_and_found_when_it_is_filled_an_hour_later(
-    put: Put, table: Table, time: Time
+    put: Put, table: Table, time: Clock
 ) -> None:
     put("talk.wav", b"")
     for _ in range(120):
         assert table.look("talk.wav") is None
         assert table.reason("talk.wav") is Reason.EMPTY
-        time.forward(30.0)
+        time.advance(30.0)
     put("talk.wav", wave())
 
     assert table.look("talk.wav") is not None
 
 
-def test_an_empty_file_is_abandoned_after_a_day_untouched(put: Put, time: Time) -> None:
+def test_an_empty_file_is_abandoned_after_a_day_untouched(put: Put, time: Clock) -> None:
     status = put("talk.wav", b"").stat()
     filled = put("other.wav", b"x").stat()
 
@@ -373,44 +374,44 @@ def test_a_file_beside_its_placeholder_is_waited_for(put: Put, table: Table, suf
 
 
 def test_a_leftover_of_an_old_download_does_not_hold_up_a_whole_file_for_ever(
-    put: Put, table: Table, time: Time
+    put: Put, table: Table, time: Clock
 ) -> None:
     sibling = put("talk.wav.part", b"x")
     path = put("talk.wav", wave())
     os.utime(sibling, ns=(0, path.stat().st_mtime_ns - 10**12))
     assert table.look("talk.wav") is None
 
-    time.forward(601.0)
+    time.advance(601.0)
 
     assert table.look("talk.wav") is not None
 
 
-def test_a_placeholder_younger_than_the_file_is_believed_for_days(put: Put, table: Table, time: Time) -> None:
+def test_a_placeholder_younger_than_the_file_is_believed_for_days(put: Put, table: Table, time: Clock) -> None:
     path = put("talk.wav", wave())
     sibling = put("talk.wav.aria2", b"x")
     os.utime(sibling, ns=(0, path.stat().st_mtime_ns + 10**9))
     table.look("talk.wav")
 
-    time.forward(1e6)
+    time.advance(1e6)
 
     assert table.look("talk.wav") is None
 
 
-def test_without_leases_even_a_whole_file_must_be_quiet(put: Put, table: Table, time: Time, no_leases: None) -> None:
+def test_without_leases_even_a_whole_file_must_be_quiet(put: Put, table: Table, time: Clock, no_leases: None) -> None:
     put("talk.wav", wave())
     assert table.look("talk.wav") is None
 
-    time.forward(4.9)
+    time.advance(4.9)
     assert table.look("talk.wav") is None
 
-    time.forward(0.1)
+    time.advance(0.1)
     assert table.look("talk.wav") is not None
 
 
 def test_quiet_from_before_the_start_counts(tmp_path: Path) -> None:
     path = tmp_path / "cut.wav"
     path.write_bytes(wave(1000, claimed=5000))
-    later = Time(path.stat().st_ctime + 3600.0)
+    later = Clock(path.stat().st_ctime + 3600.0)
 
     found = Table(tmp_path, later).look("cut.wav", arrived=False)
 
@@ -422,13 +423,13 @@ def test_quiet_from_before_the_start_counts(tmp_path: Path) -> None:
 def test_quiet_from_before_the_start_does_not_count_on_a_network(tmp_path: Path) -> None:
     path = tmp_path / "talk.wav"
     path.write_bytes(wave())
-    later = Time(path.stat().st_ctime + 3600.0)
+    later = Clock(path.stat().st_ctime + 3600.0)
 
     assert Table(tmp_path, later, network=True).look("talk.wav", arrived=False) is None
 
 
 def test_a_file_that_cannot_be_opened_is_waited_for_and_spoken_of(
-    put: Put, table: Table, time: Time, monkeypatch: pytest.MonkeyPatch
+    put: Put, table: Table, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("talk.wav", wave())
     log = Log()
@@ -443,7 +444,7 @@ def test_a_file_that_cannot_be_opened_is_waited_for_and_spoken_of(
         patch.setattr(os, "open", refuse)
         for _ in range(3):
             assert table.look("talk.wav") is None
-            time.forward(2.0)
+            time.advance(2.0)
 
     [line] = log.seen("file.waiting")
     assert (line["reason"], line["detail"]) == ("unreadable", "Permission denied")
@@ -464,7 +465,7 @@ def test_a_file_that_is_gone_when_it_is_opened_is_forgotten(put: Put, table: Tab
 
 
 def test_a_file_that_changed_since_its_stat_is_looked_at_again_soon(
-    put: Put, table: Table, tmp_path: Path, time: Time
+    put: Put, table: Table, tmp_path: Path, time: Clock
 ) -> None:
     path = put("talk.wav", wave())
     status = path.lstat()
@@ -473,7 +474,7 @@ def test_a_file_that_changed_since_its_stat_is_looked_at_again_soon(
 
     assert table.candidates.look(descriptor, os.fsencode(path), status, table.site) is None
     os.close(descriptor)
-    assert table.candidates.next_due() == time.run + 0.05
+    assert table.candidates.next_due() == time.running + 0.05
     assert table.look("talk.wav") is not None
 
 
@@ -497,10 +498,10 @@ def test_a_file_replaced_while_it_was_examined_is_not_taken(
     assert found.fingerprint.size == len(wave(2000))
 
 
-def test_a_candidate_keeps_that_it_is_backlog(put: Put, table: Table, time: Time) -> None:
+def test_a_candidate_keeps_that_it_is_backlog(put: Put, table: Table, time: Clock) -> None:
     put("talk.mp3", b"x" * 1000)
     table.look("talk.mp3", backlog=True)
-    time.forward(2.0)
+    time.advance(2.0)
 
     found = table.look("talk.mp3")
 
@@ -508,13 +509,13 @@ def test_a_candidate_keeps_that_it_is_backlog(put: Put, table: Table, time: Time
     assert found.backlog
 
 
-def test_due_gives_each_waiting_file_once_and_in_order(put: Put, table: Table, time: Time) -> None:
+def test_due_gives_each_waiting_file_once_and_in_order(put: Put, table: Table, time: Clock) -> None:
     for number in range(3):
         put(f"talk{number}.mp3", b"x" * 1000)
         table.look(f"talk{number}.mp3")
-        time.forward(0.5)
+        time.advance(0.5)
     table.look("talk0.mp3")
-    time.forward(10.0)
+    time.advance(10.0)
 
     paths = table.candidates.due(2) + table.candidates.due(2)
 
@@ -522,13 +523,13 @@ def test_due_gives_each_waiting_file_once_and_in_order(put: Put, table: Table, t
     assert table.candidates.due(2) == []
 
 
-def test_a_due_file_nobody_looks_at_is_known_as_neglected(put: Put, table: Table, time: Time) -> None:
+def test_a_due_file_nobody_looks_at_is_known_as_neglected(put: Put, table: Table, time: Clock) -> None:
     path = os.fsencode(put("talk.mp3", b"x" * 1000))
     table.look("talk.mp3")
-    time.forward(1.0)
+    time.advance(1.0)
     assert not table.candidates.neglected(path)
 
-    time.forward(1.0)
+    time.advance(1.0)
     table.candidates.due(1)
     assert table.candidates.neglected(path)
 
@@ -536,31 +537,31 @@ def test_a_due_file_nobody_looks_at_is_known_as_neglected(put: Put, table: Table
     assert not table.candidates.neglected(path)
 
 
-def test_a_forgotten_file_never_falls_due(put: Put, table: Table, time: Time) -> None:
+def test_a_forgotten_file_never_falls_due(put: Put, table: Table, time: Clock) -> None:
     put("talk.mp3", b"x" * 1000)
     table.look("talk.mp3")
     table.candidates.forget(os.fsencode(table.directory / "talk.mp3"))
-    time.forward(10.0)
+    time.advance(10.0)
 
     assert table.candidates.next_due() is None
     assert table.candidates.due(10) == []
 
 
-def test_postponing_keeps_a_file_and_makes_it_fall_due_again(put: Put, table: Table, time: Time) -> None:
+def test_postponing_keeps_a_file_and_makes_it_fall_due_again(put: Put, table: Table, time: Clock) -> None:
     path = os.fsencode(put("talk.mp3", b"x" * 1000))
     table.look("talk.mp3")
-    time.forward(2.0)
+    time.advance(2.0)
     assert table.candidates.due(1) == [path]
 
     table.candidates.postpone(path)
     table.candidates.postpone(b"/never/seen.wav")
 
     assert path in table.candidates
-    assert table.candidates.next_due() == time.run + 1.0
+    assert table.candidates.next_due() == time.running + 1.0
 
 
 def test_the_table_has_an_end_and_what_is_beyond_is_met_again(
-    put: Put, table: Table, time: Time, monkeypatch: pytest.MonkeyPatch
+    put: Put, table: Table, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.settle.candidates._MOST", 2)
     for number in range(3):
@@ -568,19 +569,21 @@ def test_the_table_has_an_end_and_what_is_beyond_is_met_again(
         assert table.look(f"{number}.mp3") is None
     assert len(table.candidates) == 2
 
-    time.forward(2.0)
+    time.advance(2.0)
     assert table.look("0.mp3") is not None
     assert table.look("2.mp3") is None
 
     assert table.reason("2.mp3") is Reason.SETTLING
 
 
-def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(put: Put, table: Table, time: Time) -> None:
+def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(
+    put: Put, table: Table, time: Clock
+) -> None:
     log = Log()
     put("talk.wav", wave(1000, claimed=5000))
     for _ in range(300):
         table.look("talk.wav")
-        time.forward(1.0)
+        time.advance(1.0)
     put("quick.mp3", b"x" * 1000)
     table.look("quick.mp3")
 
@@ -589,29 +592,29 @@ def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(put:
     assert line["detail"]
 
 
-def test_a_file_whose_reason_flutters_is_told_of_once_a_minute(put: Put, table: Table, time: Time) -> None:
+def test_a_file_whose_reason_flutters_is_told_of_once_a_minute(put: Put, table: Table, time: Clock) -> None:
     log = Log()
     for _ in range(120):
         path = put("talk.wav", wave(1000, claimed=5000))
         table.look("talk.wav")
-        time.forward(0.5)
+        time.advance(0.5)
         with path.open("ab"):
             table.look("talk.wav")
-        time.forward(0.5)
+        time.advance(0.5)
 
     assert 1 <= len(log.seen("file.waiting")) <= 3
 
 
-def test_ten_thousand_waiting_files_make_a_hundred_lines(put: Put, table: Table, time: Time) -> None:
+def test_ten_thousand_waiting_files_make_a_hundred_lines(put: Put, table: Table, time: Clock) -> None:
     structlog.configure(processors=[capture := LogCapture()])
     for number in range(10_000):
         put(f"{number}.wav", b"")
     for _ in range(3):
         for number in range(10_000):
             table.look(f"{number}.wav")
-        time.forward(1.5)
+        time.advance(1.5)
         table.candidates.tell()
-    time.forward(60.0)
+    time.advance(60.0)
     table.candidates.tell()
 
     lines = [entry for entry in capture.entries if entry["event"] == "file.waiting"]

@@ -12,9 +12,10 @@ from typing import Any
 
 import postgres
 import pytest
-from daemon import daemon, eventually
+from daemon import daemon
 from scripted import Asked, Reply, serving
-from test_service import hearing, recording
+from support.heard import hearing, recording
+from support.waiting import eventually
 
 from watcher.cli.main import run
 from watcher.cli.once import told

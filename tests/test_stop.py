@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, daemon, eventually, invoke
+from daemon import Daemon, daemon, invoke
 from mounts import mounted, needs_fuse
 from poisoned import poisoned
 from scripted import Asked, Reply, Server, serving
-from test_service import answer, hearing, recording
+from support.heard import answer, hearing, recording
+from support.waiting import eventually
 
 from watcher.ledger.sqlite import NAME
 
@@ -26,13 +27,6 @@ pytestmark = pytest.mark.timeout(120)
 DRAIN = 1
 #: Seconds that are promised: drain_seconds + 10; and what a busy machine may need beyond.
 PROMISED, BUSY = DRAIN + 10, 10
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "in"
-    path.mkdir()
-    return path
 
 
 def options(server: Server, *more: str) -> list[str]:

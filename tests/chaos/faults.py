@@ -14,9 +14,9 @@ from chaos.arrivals import WHOLE, sound
 from chaos.checks import has_outputs
 from chaos.upstream import REFUSALS
 from chaos.world import DISK, FOLDERS, MOUNTED, OUTSIDE, PLAIN, World
-from daemon import eventually
 from hostile import MOUNTS, fill_up, mount
 from mounts import can_mount_fuse
+from support.waiting import eventually
 
 #: Does it, holds it for so many seconds, and undoes it.
 Fault = Callable[[World, random.Random, float], None]

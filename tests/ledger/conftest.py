@@ -5,7 +5,8 @@ from pathlib import Path
 
 import ledger_engines
 import pytest
-from ledger_engines import ENGINES, Clock, Engine
+from ledger_engines import ENGINES, Engine
+from support.clock import Clock
 
 from watcher.ledger.protocol import Ledger
 

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_engines import Clock, Engine
+from ledger_engines import Engine
+from support.clock import Clock
 
 from watcher.job import Cut, ResultWarning
 from watcher.ledger.protocol import Content, Ledger, Tally

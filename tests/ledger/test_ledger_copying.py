@@ -1,11 +1,9 @@
 """Moving a ledger from engine to engine and back: what it knew, it knows."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import postgres
 import pytest
 from ledger_engines import ROOT, claimed, crowded, found
 
@@ -17,12 +15,6 @@ from watcher.ledger.protocol import Content
 
 HERE = {"recordings": "/srv/recordings"}
 DIGEST, PARAMETERS = "ab" * 32, "12" * 32
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with postgres.cluster().schema() as url:
-        yield url
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ledger_engines import LEASE, ROOT, claimed, found, until
+from ledger_engines import LEASE, ROOT, claimed, found
+from support.waiting import eventually
 from tools import attempt
 
 from watcher.errors import StateError
@@ -109,7 +110,7 @@ class TestDurability:
         threads = [threading.Thread(target=ledger.done, args=(job, Outcome())) for job in jobs]
         for thread in threads:
             thread.start()
-        until(lambda: ledger.counts()[State.DONE] == 9)
+        eventually(lambda: ledger.counts()[State.DONE] == 9)
         flushes.door.set()
         for thread in threads:
             thread.join()
@@ -121,7 +122,7 @@ class TestDurability:
         flushes.door.clear()
         waiting = threading.Thread(target=ledger.done, args=(claimed(ledger), Outcome()))
         waiting.start()
-        until(lambda: ledger.counts()[State.DONE] == 1)
+        eventually(lambda: ledger.counts()[State.DONE] == 1)
 
         claimed(ledger)
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from ledger_engines import LEASE, ROOT, START, Clock, Engine, claimed, crowded, found
+from ledger_engines import LEASE, ROOT, Engine, claimed, crowded, found
+from support.clock import START, Clock
 
 from watcher.errors import FileError
 from watcher.job import Fingerprint, Outcome, State

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from daemon import eventually
 from structlog.testing import capture_logs
+from support.waiting import eventually
 
 from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import Fingerprint, Found

@@ -15,7 +15,9 @@ from pathlib import Path
 import postgres
 import pytest
 from descriptors import beyond_select
-from ledger_engines import LEASE, WRITES, Clock, claimed, crowded, found, name, until
+from ledger_engines import LEASE, WRITES, claimed, crowded, found, name
+from support.clock import Clock
+from support.waiting import eventually
 
 import watcher
 from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
@@ -34,12 +36,6 @@ from watcher.ledger.postgres.engine import _RUNNING, Engine
 NAS = {"recordings": "/mnt/nas/recordings"}
 DIGEST = "ab" * 32
 DAY = 86_400.0
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with postgres.cluster().schema() as url:
-        yield url
 
 
 class Fleet:
@@ -272,10 +268,10 @@ class TestSharing:
         monkeypatch.setattr(Engine, "_claim", count)
         threads = [threading.Thread(target=ledger.claim, args=(str(n),), kwargs={"lease": LEASE}) for n in range(6)]
         threads[0].start()
-        until(lambda: bool(looks))
+        eventually(lambda: bool(looks))
         for thread in threads[1:]:
             thread.start()
-        until(lambda: len(came) == 6)
+        eventually(lambda: len(came) == 6)
         gathered.set()
         for thread in threads:
             thread.join()
@@ -394,7 +390,7 @@ class TestSharing:
             ledger = fleet.host("one")
             ledger.put([found(f"{number}.wav")])
             ledger.close()
-        until(
+        eventually(
             lambda: (
                 len(postgres.cluster().sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'watcher'")) == 0
             )
@@ -886,7 +882,7 @@ class TestAway:
         patience, walked = Patience(), []
 
         def mend() -> None:
-            until(lambda: patience.trouble is not None)
+            eventually(lambda: patience.trouble is not None)
             proxy.mend()
 
         mending = threading.Thread(target=mend)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import postgres
 import pytest
-from ledger_engines import until
+from support.waiting import eventually
 
 import watcher
 from watcher.fleet import Credit, Fleet, Need
@@ -141,7 +141,7 @@ def test_a_killed_hosts_places_and_minutes_come_back_within_its_lease(hosts: Hos
         before = fleet.share(need, lease=LEASE)
         process.kill()
 
-    until(lambda: fleet.share(need, lease=LEASE).places == 2)
+    eventually(lambda: fleet.share(need, lease=LEASE).places == 2)
     assert had == b"2"
     assert (before.places, before.credit) == (0, Credit.WAIT)
     assert fleet.share(need, lease=LEASE).credit is Credit.ALL

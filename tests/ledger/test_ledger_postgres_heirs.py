@@ -9,7 +9,8 @@ from pathlib import Path
 import fleet
 import postgres
 import pytest
-from ledger_engines import LEASE, Clock, claimed, crowded, found
+from ledger_engines import LEASE, claimed, crowded, found
+from support.clock import Clock
 
 from watcher.errors import FileError, LeaseLostError
 
@@ -20,12 +21,6 @@ from watcher.ledger.patience import Patience, patient
 from watcher.ledger.postgres import PostgresLedger
 
 NAS = {"recordings": "/srv/recordings"}
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with postgres.cluster().schema() as url:
-        yield url
 
 
 def test_a_walk_through_the_notes_goes_on_when_the_database_is_back(url: str, tmp_path: Path) -> None:

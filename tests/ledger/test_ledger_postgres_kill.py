@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -112,14 +111,6 @@ class Host:
                     ready.set()
                     word, name = line.decode().split()
                     self.said[word][name] += 1
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """Give a server of the test's own, as durable as a server is."""
-    cluster = Cluster()
-    yield cluster
-    cluster.remove()
 
 
 def check(cluster: Cluster, directory: Path, *, hosts: int, kills: int, restarts: int, pause: float) -> None:

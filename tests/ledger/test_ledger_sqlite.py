@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ledger_engines import LEASE, ROOT, Clock, claimed, crowded, found
+from ledger_engines import LEASE, ROOT, claimed, crowded, found
+from support.clock import Clock
 
 import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from ledger_engines import LEASE, Clock, Engine, claimed, crowded, found
+from ledger_engines import LEASE, Engine, claimed, crowded, found
+from support.clock import Clock
 
 from watcher.errors import FileError
 from watcher.job import Outcome

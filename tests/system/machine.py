@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from daemon import eventually
+from support.waiting import eventually
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 #: Debian's own: the one of a developer may lie in a home, which services do not see.

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import eventually
 from scripted import Asked, Reply
+from support.waiting import eventually
 from system.machine import WHEELS, Journal, Machine
 from system.page import commands
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from daemon import eventually
 from scripted import Server
+from support.waiting import eventually
 from system.machine import CHECKOUT, Machine
 from system.page import PAGE, commands
 from system.service import FOLDER, KEY, OFFLINE, Service, said_of, write_wave

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemon import eventually
 from scripted import Asked, Reply, Server, serving
+from support.waiting import eventually
 from system.machine import Machine
 from system.service import Service, hearing
 

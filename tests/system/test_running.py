@@ -4,8 +4,8 @@ import json
 import threading
 
 import pytest
-from daemon import eventually
 from scripted import Asked, Reply, Server, serving
+from support.waiting import eventually
 from system.service import FOLDER, KEY, Service, hearing, said_of, writing
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]

@@ -1,0 +1,1 @@
+"""What several tests share: waiting, clocks, recordings and the servers that hear them."""
