@@ -716,6 +716,22 @@ def test_a_higher_budget_goes_on_at_once(world: World) -> None:
     assert ask(gate, seconds=60.0) is None
 
 
+def test_a_pause_that_the_server_asks_for_after_the_days_minutes_are_bought_leaves_midnight_in_the_ledger(
+    world: World,
+) -> None:
+    gate = world.gate(daily_minutes=1)
+    (in_flight,) = visitors(gate, 1)
+    assert ask(gate, seconds=59.0) is None
+    assert isinstance(ask(gate, seconds=60.0), HeldError)
+
+    in_flight.leave(PassingError("busy", reason="rate", crowded=True, retry_after=60.0))
+
+    stored = stored_state(world.memory, "h/v1")
+    assert stored is not None
+    assert (stored.reason, stored.next_probe) == ("budget", gate.state().next_probe)
+    assert stored.next_probe == time.mktime((2026, 9, 21, 0, 0, 0, 0, 0, -1))
+
+
 def test_what_was_bought_before_a_limit_was_set_counts_in_this_run_and_in_the_next(world: World) -> None:
     gate = world.gate()
     assert ask(gate, seconds=70.0) is None

@@ -797,7 +797,7 @@ class Gate:
         until = now + min(seconds, LONGEST_PAUSE)
         if self._hold is not None and until > self._hold.not_before:
             self._put_off(self._hold, until)
-            self._note(self._hold, self._wall(self._hold.next_probe))
+            self._note(self._hold, self._retry_at(self._hold, now))
         if self._pause is not None:
             longer = until > self._pause.until
             self._pause.until = max(self._pause.until, until)
