@@ -29,6 +29,7 @@ from watcher.errors import (
     StoppedError,
 )
 from watcher.gate import Gate, GateOptions, ProbeResult, Status, ask_resume, stored_state
+from watcher.gate.limits import LocalLimits
 
 #: A Sunday noon, far from midnight in any zone that matters to `daily_minutes` (local time is asked of the system).
 NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
@@ -510,7 +511,8 @@ def test_no_minute_ever_has_more_starts_than_allowed() -> None:
     for thread in threads:
         thread.join(60)
 
-    starts = list(gate._pace.starts)
+    assert isinstance(gate._limits, LocalLimits)
+    starts = list(gate._limits.pace.starts)
     assert len(starts) == calls.made == 20
     assert all(later - earlier >= 60.0 / 1200 for earlier, later in pairwise(starts))
 
@@ -1642,12 +1644,14 @@ def test_leave_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(worl
 def test_no_server_is_asked_early_that_many_files_failed_on(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)
+    tickets = 0
     for number in range(8):
         if (ticket := gate.admit(timeout=0.0)) is not None:
+            tickets += 1
             ask(gate, FAILED, path=b"%d" % number)
             ticket.close()
 
-    assert number - sum(path.isdigit() for path in gate._failed_files) == 2
+    assert tickets == 5
     assert gate.admit(timeout=0.0) is None
     assert not gate.state().due
 
@@ -1723,8 +1727,8 @@ def test_the_files_kept_in_mind_for_their_failures_are_bounded(world: World) -> 
     for number in range(1100):
         ask(gate, FileError("x", reason="undecodable"), path=b"%d" % number)
 
-    assert len(gate._failed_files) == 1000
-    assert not gate._has_failed(b"0")
+    assert sum(gate._history.has_failed(b"%d" % number) for number in range(1100)) == 1000
+    assert not gate._history.has_failed(b"0")
 
 
 # Answers that cannot be read.

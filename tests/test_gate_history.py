@@ -294,14 +294,14 @@ def world(seed: int, **options: float) -> Iterator[World]:
 
     building = World.__new__(World)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "watcher.gate.gate.threading",
-            SimpleNamespace(Condition=condition, Lock=threading.Lock, Event=threading.Event),
-        )
+        ours = SimpleNamespace(Condition=condition, Lock=threading.Lock, Event=threading.Event)
+        for module in ("door", "request_queue"):
+            patch.setattr(f"watcher.gate.{module}.threading", ours)
         quiet = dict.fromkeys(("info", "warning", "error"), lambda *_, **__: None)
-        patch.setattr("watcher.gate.gate._log", SimpleNamespace(**quiet))
+        patch.setattr("watcher.gate.reports._log", SimpleNamespace(**quiet))
         # Only how soon a stop is seen.
-        patch.setattr("watcher.gate.gate._SLICE", 20.0)
+        for module in ("gate", "request_queue", "tickets"):
+            patch.setattr(f"watcher.gate.{module}.SLICE", 20.0)
         building.__init__(seed, **options)  # type: ignore[misc] # the gate it makes needs the world already
         made.append(building)
         yield building

@@ -17,8 +17,10 @@ from support.waiting import PATIENCE, eventually
 from watcher.errors import AccountError, HeldError, JobError, PassingError, StateError
 from watcher.fleet import Credit, Share
 from watcher.gate import Gate, GateOptions, Status, Ticket, ask_resume, stored_state
+from watcher.gate.clock import GateClock
 from watcher.gate.line import Line, Waiter
-from watcher.gate.link import Inside, Link
+from watcher.gate.pace import Budget
+from watcher.gate.shared import SharedLimits
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
@@ -423,13 +425,15 @@ def test_who_waits_for_nothing_asks_for_nothing(fleet: Fleet) -> None:
     (has,) = one.visit()
     eventually(lambda: inside([has]) == 1)
     (waits,) = two.visit()
-    eventually(lambda: two.gate._link is not None and two.gate._link._asked)
+    limits = two.gate._limits
+    assert isinstance(limits, SharedLimits)
+    eventually(lambda: limits._asked)
     one.gate.reload(GateOptions(concurrency=2, fleet_concurrency=2))
     two.gate.reload(GateOptions(concurrency=2, fleet_concurrency=2))
 
     eventually(lambda: inside([waits]) == 1)
     waits.leave()
-    eventually(lambda: two.gate._link is not None and two.gate._link.wait(time.monotonic()) > 1.0)
+    eventually(lambda: limits.wait(time.monotonic()) > 1.0)
 
 
 def test_an_outage_is_not_believed_by_who_has_answers(fleet: Fleet) -> None:
@@ -503,18 +507,23 @@ def test_todays_minutes_are_the_fleets(fleet: Fleet) -> None:
     assert one.status is Status.OPEN
 
 
-def test_what_was_answered_is_not_asked_again_at_once(fleet: Fleet) -> None:
+def test_what_was_answered_is_not_asked_again_at_once() -> None:
     """Places are short, and the minutes suffice for the first of many alone."""
-    ledger = fleet.host("one").ledger
     options = GateOptions(concurrency=4, fleet_concurrency=2, daily_minutes=5)
-    link = Link(ledger.fleet(ENDPOINT, PARTY), options, monotonic=time.monotonic)
-    line = Line()
-    for _ in range(5):
-        line.join(Waiter(threading.Condition(), 100.0, small=True))
+    budget = Budget(ENDPOINT, buy=lambda *_: 0.0, bought=lambda *_: 0.0, daily_minutes=5)
+    clock, line, wake = GateClock(time.time, time.monotonic, lambda: 0.0), Line(), threading.Condition()
+    limits = SharedLimits(options, budget, clock, line=line, wake=wake, lease=15.0)
+    limits.begin_day()
+    inside, *others = (Waiter(threading.Condition(), seconds, small=True) for seconds in (1.0, *[100.0] * 5))
+    for waiter in (inside, *others):
+        line.join(waiter)
+    with inside.signal:
+        line.enter(inside)
+    limits.start(inside.seconds, 1000.0)
     asked = 0
-    while (need := link.need(1000.0, Inside(1, 1.0, 4, "2026-09-20"), line)) is not None and asked < 10:
+    while (need := limits.need(1000.0)) is not None and asked < 10:
         asked += 1
-        link.taken(need, Share(1, 1, contended=True, credit=Credit.FIRST), sent=1000.0, now=1000.0)
+        limits.taken(need, Share(1, 1, contended=True, credit=Credit.FIRST), sent=1000.0, now=1000.0)
 
     assert asked <= 2
 

@@ -2,7 +2,7 @@ import pytest
 from memory import Memory
 
 from watcher.gate.hold import Hold, Kind
-from watcher.gate.record import Pause, Record, ask_resume, stored_state
+from watcher.gate.record import LocalHoldRecord, Pause, ask_resume, stored_state
 from watcher.gate.state import Status
 
 #: Unix time and the monotonic clock have nothing to do with each other.
@@ -14,14 +14,14 @@ def hold(**options: float) -> Hold:
 
 
 def test_a_hold_comes_back_with_its_times() -> None:
-    record = Record(Memory(), "h")
+    record = LocalHoldRecord(Memory(), "h")
     record.note_hold(hold(), next_probe=WALL + 60.0)
 
     assert record.read(now=NOW, wall=WALL) == hold()
 
 
 def test_a_pause_comes_back_with_its_times() -> None:
-    record = Record(Memory(), "h")
+    record = LocalHoldRecord(Memory(), "h")
     pause = Pause(NOW + 30.0, WALL, "rate", "busy", "")
     record.note_pause(pause, until=WALL + 30.0)
 
@@ -35,17 +35,17 @@ def test_a_spent_budget_is_shown_until_midnight_but_not_taken_up() -> None:
     memory = Memory(lambda: WALL + 100.0)
     budget = Hold(Kind.BUDGET, "budget", "spent", "", WALL, NOW, until=WALL + 50.0)
 
-    Record(memory, "h").note_hold(budget, next_probe=WALL + 50.0)
+    LocalHoldRecord(memory, "h").note_hold(budget, next_probe=WALL + 50.0)
 
-    assert Record(memory, "h").read(now=NOW, wall=WALL) is None
+    assert LocalHoldRecord(memory, "h").read(now=NOW, wall=WALL) is None
     assert stored_state(memory, "h") is None
 
 
 def test_endpoints_are_kept_apart() -> None:
     memory = Memory()
-    Record(memory, "h").note_hold(hold(), next_probe=WALL)
+    LocalHoldRecord(memory, "h").note_hold(hold(), next_probe=WALL)
 
-    assert Record(memory, "i").read(now=NOW, wall=WALL) is None
+    assert LocalHoldRecord(memory, "i").read(now=NOW, wall=WALL) is None
     ask_resume(memory, "i")
     assert stored_state(memory, "h") is not None
     ask_resume(memory, "h")
@@ -59,7 +59,7 @@ def test_junk_is_nothing(junk: dict[str, object]) -> None:
     memory = Memory()
     memory.remember("gate:h", junk)
 
-    assert Record(memory, "h").read(now=NOW, wall=WALL) is None
+    assert LocalHoldRecord(memory, "h").read(now=NOW, wall=WALL) is None
 
 
 def test_junk_shows_as_a_pause_without_words() -> None:

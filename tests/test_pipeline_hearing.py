@@ -533,7 +533,7 @@ def test_a_worker_whose_requests_are_under_way_is_alive_until_one_is_past_its_de
 def test_a_worker_that_waits_for_a_place_at_the_server_is_alive_however_long_that_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.gate.gate._SLICE", 0.01)
+    monkeypatch.setattr("watcher.gate.request_queue.SLICE", 0.01)
     script, asked, answers = answering_when_told()
     path = speechlike(tmp_path / "talk.wav", seconds=5)
     with scene(script, tmp_path, places=1) as (made, _):

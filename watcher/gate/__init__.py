@@ -1,13 +1,18 @@
-"""The shared door to one endpoint: how many may be in, how fast, and when nobody.
+"""The gate of one endpoint: how many requests may be in flight, how fast they may start, and when none may.
 
-Every request goes through `Gate.run` (or `Gate.enter`); a worker asks `Gate.admit` before it claims a job. What a
-request met is told to the gate by the error that passes through it. `stored_state`, `ask_resume` and `request_resume` are
-for other processes (the command line), by way of the ledger's memory.
+Every request goes through `Gate.run` (or `Gate.enter`); a worker asks `Gate.admit` for a ticket before it claims a job. The
+error that passes through the gate says what a request met. `stored_state`, `ask_resume` and `request_resume` are for other
+processes (the command line), by way of the ledger's memory.
+
+The parts, each above those it uses: `gate` (enter, run, leave), `request_queue` and `tickets` (who waits, and who may probe),
+`door` (hold, pause, probe) with `history` (what outcomes mean together), `reports` and `record` (who hears of a hold), and `limits`
+(places, pace, minutes). What differs where hosts share an endpoint is in `peers`, `shared` (limits) and `fleet_record` (holds).
 """
 
-from watcher.gate.gate import Gate, Ticket
+from watcher.gate.gate import Gate
 from watcher.gate.record import Memory, allow_again, ask_resume, request_resume, resume_requests, stored_state
 from watcher.gate.state import OWN_LIMIT, GateOptions, GateState, ProbeResult, Status, facts
+from watcher.gate.ticket import Ticket
 
 __all__ = [
     "OWN_LIMIT",

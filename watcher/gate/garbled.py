@@ -7,10 +7,12 @@ attempt, nor after a restart, nor under another name. What a person does about i
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
-from watcher.errors import StateError
+from watcher.errors import FileError, GarbledError, StateError
 from watcher.gate.record import Memory, allow_again, resumes
+
+_T = TypeVar("_T")
 
 #: Answers about one sound that may be unreadable before nobody asks for it again.
 MOST: Final = 2
@@ -66,10 +68,23 @@ class Garbled:
         resumed = known.resumes != self._resumes()
         return replace(known, wanted=resumed or (retried != "" and self._memory.remembered(retried) is not None))
 
-    def note(self, sound: str, message: str, *, before: int, retried: str = "") -> int:
+    def read(self, call: Callable[[], _T], sound: str, known: Known | None, *, retried: str = "") -> _T:
+        """Make a request about a sound, and store first of all whether its answer can be read; `known`: from `about`.
+
+        Raises what `call` raises; a GarbledError has the number of unreadable answers then.
+        """
+        try:
+            answer = call()
+        except GarbledError as error:
+            error.times = self._note(sound, error.message, before=0 if known is None else known.times, retried=retried)
+            raise
+        self._note_readable(sound, known)
+        return answer
+
+    def _note(self, sound: str, message: str, *, before: int, retried: str) -> int:
         """Count an unreadable answer about a sound, of which `before` were known; return their number.
 
-        What the memory has under the key `retried` is used up by it.
+        What the memory has under the key `retried` is removed: it allowed one request.
         """
         self._keep(sound, Known(before + 1, message, self._resumes()))
         if retried:
@@ -78,12 +93,12 @@ class Garbled:
         return before + 1
 
     def resume(self) -> None:
-        """Let every sound be asked for once more, where the ledger takes it."""
+        """Allow one more request for every sound, unless the ledger cannot store that."""
         with contextlib.suppress(StateError):
             allow_again(self._memory, self._name)
 
-    def read(self, sound: str, known: Known | None) -> None:
-        """Note that an answer could be read."""
+    def _note_readable(self, sound: str, known: Known | None) -> None:
+        """Store that an answer could be read."""
         self.readable = True
         with contextlib.suppress(StateError):
             if not self._noted:
@@ -108,6 +123,12 @@ class Garbled:
 
     def _key(self, sound: str = "") -> str:
         return f"garbled:{self._name}:{sound}"
+
+
+def given_up(message: str, times: int) -> FileError:
+    """Return the failure of a file whose sound was asked for in vain, though others get answers that can be read."""
+    hint = "others get answers that can be read; once the server's log has told why, `watcher retry` asks once more"
+    return FileError(f"{message}; it was asked for {times} times", reason="garbled", hint=hint)
 
 
 def _known(value: Mapping[str, object] | None) -> Known | None:

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from watcher.errors import AccountError, JobError, NoChannelError
+from watcher.errors import AccountError, HeldError, JobError, NoChannelError
+from watcher.gate.clock import GateClock
+from watcher.gate.ticket import Ticket
+
+#: The longest pause that a server is believed, in seconds.
+LONGEST_PAUSE: Final = 3600.0
 
 
 class Kind(StrEnum):
@@ -34,7 +39,7 @@ class Hold:
     next_probe: float
     #: Probes that failed.
     step: int = 0
-    #: Its number in the fleet; 0: nobody else knows of it.
+    #: Its number in the fleet; 0: it is not stored there.
     number: int = 0
     #: BUDGET: when it ends by itself, if no clock is set; and the day (YYYY-MM-DD) or month (YYYY-MM) that is spent.
     until: float = 0.0
@@ -42,17 +47,17 @@ class Hold:
     #: BUDGET: seconds of audio that did not fit any more; and the hold that could not be probed for it, which goes on afterwards.
     seconds: float = 0.0
     former: "Hold | None" = None
-    #: The leave to probe of a worker that has not asked yet; `early`: only a file that has not failed may make that probe.
-    ticket: object | None = None
+    #: The ticket of a worker that may probe and has not done so yet; `early`: only a file that has not failed may make that probe.
+    ticket: Ticket | None = None
     early: bool = False
-    #: Nobody had a job for the last leave to probe.
+    #: There was no job for the last ticket.
     vain: bool = False
-    #: A probe is in flight; and how often somebody has resumed, so that others were in flight before.
+    #: A probe is in flight; and how often a person has resumed, so that earlier probes were in flight before.
     probing: bool = False
     resumes: int = 0
-    #: It was said a second time, louder.
+    #: It was reported a second time.
     escalated: bool = False
-    #: Before that the server asked not to be asked (monotonic); and the same in Unix time, 0: it asked for nothing.
+    #: The server wants no request before this time (monotonic); and the same in Unix time, 0: it asked for nothing.
     not_before: float = -math.inf
     asked_until: float = 0.0
     #: It follows from what these files met, and might be their fault.
@@ -72,8 +77,29 @@ class Hold:
         first, most = _INTERVALS[self.kind]
         return min(first * 2.0 ** min(self.step, 16), _COSTLY if costly else most)
 
+    def schedule(self, now: float, clock: GateClock, *, asked: float = 0.0, costly: bool = False) -> None:
+        """Set the time of the next probe; `asked`: seconds that the server wants to be left alone, `costly`: see `interval`."""
+        self.next_probe = now + self.interval(costly=costly) * (1 + 0.1 * clock.jitter())
+        self.put_off(max(self.not_before, now + min(asked, LONGEST_PAUSE) if asked else -math.inf), clock)
+
+    def put_off(self, until: float, clock: GateClock) -> None:
+        """Do not probe before `until` (monotonic), when the server wants to be asked again, also after a restart."""
+        if until > self.not_before:
+            self.not_before, self.asked_until = until, clock.unix(until)
+        self.next_probe = max(self.next_probe, until)
+
+    def begin_again(self, now: float, *, since: float) -> None:
+        """Make a probe due at once: somebody has acted, so what is refused from now on counts as a new hold."""
+        self.next_probe = self.not_before = now
+        self.asked_until, self.step, self.since = 0.0, 0, since
+
+    def error(self, *, retry_after: float = 0.0) -> HeldError:
+        """Return the error of a request that the hold keeps from being made."""
+        message = f"the queue is held: {self.message}"
+        return HeldError(message, reason=self.reason, hint=self.hint, retry_after=retry_after)
+
     def record(self, *, next_probe: float) -> dict[str, object]:
-        """Give what the ledger's memory keeps; `next_probe`: Unix time."""
+        """Return what the ledger's memory keeps; `next_probe`: Unix time."""
         return {
             "status": "held",
             "kind": self.kind.value,
@@ -89,7 +115,7 @@ class Hold:
 
 
 def hold_for(error: JobError, *, since: float) -> Hold:
-    """Give the hold an error of the account, the station or the server calls for."""
+    """Return the hold that an error of the account, the relay station or the server begins."""
     kind = Kind.ACCOUNT if isinstance(error, AccountError) else Kind.OUTAGE
     if isinstance(error, NoChannelError):
         kind = Kind.NO_CHANNEL
@@ -97,7 +123,7 @@ def hold_for(error: JobError, *, since: float) -> Hold:
 
 
 def hold_from(record: Mapping[str, object]) -> Hold | None:
-    """Give the hold another process, or this one's former life, left in memory; None: there is none."""
+    """Return the hold that another process, or this one before a restart, stored; None: there is none."""
     kind = record.get("kind")
     if kind == Kind.BUDGET and isinstance(former := record.get("former"), Mapping):
         return hold_from(former)
@@ -117,7 +143,7 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
 
 #: Reasons of holds of the account that no single answer gives: only what many files met.
 ABOUT_FILES: Final = frozenset({"refused", "garbled"})
-#: So many files, all failing, are no chance.
+#: So many files do not all fail by chance.
 _FEW_FILES: Final = 8
 #: Longest time between probes that may be charged for, and first and longest time between others; seconds.
 _COSTLY: Final = 1800.0
@@ -133,7 +159,7 @@ _INTERVALS: Final = {
 class Streak:
     """Failures in a row, over all files: one file that always fails is not an outage, and neither is one bad burst.
 
-    A success ends it: a new one begins.
+    It ends with a success; then a new one is made.
     """
 
     #: An outage: this many failures in a row, over at least this many files.

@@ -1,20 +1,19 @@
-"""What the gate leaves in the ledger's memory: for its next life, for other daemons, and for the command line."""
+"""What the gate stores of holds and pauses in the ledger's memory: for a restart, for other daemons, and for the command line."""
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from watcher.errors import StateError
 from watcher.fleet import Fleet
-from watcher.gate.hold import Hold, hold_from
+from watcher.gate.clock import SYNC_SECONDS
+from watcher.gate.hold import LONGEST_PAUSE, Hold, hold_from
 from watcher.gate.state import GateState, Status
 
-#: The longest pause a server is believed, in seconds.
-LONGEST_PAUSE: Final = 3600.0
-
-
+#: Pauses shorter than this are not stored, in seconds.
+_MEMORABLE_SECONDS: Final = 5.0
 #: Under this key the ledger counts what `request_resume` asks for.
 _REQUESTS: Final = "resume-requests"
 
@@ -26,7 +25,7 @@ class Memory(Protocol):
         """Store a value until `expires` (Unix time)."""
 
     def remembered(self, key: str) -> dict[str, object] | None:
-        """Give a value that has not expired."""
+        """Return a value that has not expired."""
 
     def forget_memory(self, key: str) -> None:
         """Drop a value."""
@@ -34,18 +33,18 @@ class Memory(Protocol):
 
 @dataclass(slots=True)
 class Pause:
-    """Nobody starts until then (monotonic); `since` is Unix time."""
+    """No request starts until then (monotonic); `since` is Unix time."""
 
     until: float
     since: float
     reason: str
     message: str
     hint: str
-    #: Until when it stands in the ledger, too (Unix time); 0: it does not.
+    #: Until when it is stored in the ledger, too (Unix time); 0: it is not.
     noted: float = 0.0
 
     def record(self) -> dict[str, object]:
-        """Give what the ledger keeps of it, beside its end."""
+        """Return what the ledger keeps of it, beside its end."""
         return {
             "status": "paused",
             "reason": self.reason,
@@ -55,32 +54,99 @@ class Pause:
         }
 
 
-class Record:
-    """One endpoint's entry. A ledger that takes no change now is tried again later: no paid answer is lost for a note."""
+class HoldRecord(Protocol):
+    """Where the gate stores its hold or pause, so that others know of it. The gate's lock guards it, unless a method says otherwise."""
 
-    def __init__(self, memory: Memory, endpoint_name: str) -> None:
-        self._memory = memory
-        self._key = _key(endpoint_name)
-        self._entry: tuple[Mapping[str, object], float | None] | None = None
-        #: The ledger does not have it yet as it should be; see `flush`.
-        self.dirty = False
+    #: Whether a probe needs the permission of others (`may_probe`), because several hosts are held by the same hold.
+    needs_permission: bool
+    #: Pauses shorter than this are not stored, in seconds.
+    shortest_pause: float
 
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:
-        """Keep a hold; `next_probe`: Unix time."""
+        """Store a hold; `next_probe`: Unix time."""
+
+    def note_pause(self, pause: Pause, *, until: float) -> None:
+        """Store a pause for as long as it lasts; `until`: Unix time."""
+
+    def forget(self, hold: Hold) -> None:
+        """Remove what is stored: the hold is over."""
+
+    def resume(self, hold: Hold | None, *, next_probe: float) -> None:
+        """Store that an operator wants the server to be asked now; `hold`: what is probed, if it is held."""
+
+    def may_probe(self, hold: Hold) -> bool:
+        """Return whether this process may probe now. Called without the lock."""
+
+    def give_back(self, hold: Hold) -> None:
+        """Return a permission to probe that was not used."""
+
+    def look_again(self) -> None:
+        """Look soon at what other hosts have stored."""
+
+    def needs_check(self, now: float, *, noted: bool) -> bool:
+        """Return whether it is time to ask `is_gone`; `noted`: something should be stored. `now`: monotonic."""
+
+    def is_gone(self) -> bool:
+        """Return whether what was stored is not there any more. Called without the lock. Raises StateError."""
+
+    def read(self, *, now: float, wall: float) -> Hold | Pause | None:
+        """Return what this process left behind before a restart."""
+
+
+class LocalHoldRecord:
+    """The entry of one endpoint. A write that the ledger refuses now is repeated later: no paid answer is lost because of it."""
+
+    needs_permission = False
+    shortest_pause = _MEMORABLE_SECONDS
+
+    def __init__(self, memory: Memory, endpoint_name: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._memory = memory
+        self._key = _key(endpoint_name)
+        self._monotonic = monotonic
+        self._entry: tuple[Mapping[str, object], float | None] | None = None
+        #: A write was refused; see `flush`.
+        self.dirty = False
+        self._next_check = monotonic() + SYNC_SECONDS
+
+    def note_hold(self, hold: Hold, *, next_probe: float) -> None:
+        """See HoldRecord.note_hold."""
         self._put(hold.record(next_probe=next_probe), hold.until or None)
 
     def note_pause(self, pause: Pause, *, until: float) -> None:
-        """Keep a pause as long as it lasts; `until`: Unix time."""
+        """See HoldRecord.note_pause."""
         self._put({**pause.record(), "next_probe": until}, until)
         pause.noted = until
 
-    def forget(self, hold: Hold) -> None:  # noqa: ARG002 - a fleet has to know which; see Link
-        """Drop the entry: the hold is over."""
+    def forget(self, hold: Hold) -> None:  # noqa: ARG002 - there is one entry; a fleet has to know which hold
+        """See HoldRecord.forget."""
         self._entry, self.dirty = None, True
         self.flush()
 
+    def resume(self, hold: Hold | None, *, next_probe: float) -> None:
+        """See HoldRecord.resume."""
+        if hold is not None:
+            self.note_hold(hold, next_probe=next_probe)
+
+    def may_probe(self, hold: Hold) -> bool:  # noqa: ARG002 - no other host is to be asked
+        """See HoldRecord.may_probe."""
+        return True
+
+    def give_back(self, hold: Hold) -> None:
+        """See HoldRecord.give_back: nothing was asked for."""
+
+    def look_again(self) -> None:
+        """See HoldRecord.look_again: there are no other hosts."""
+
+    def needs_check(self, now: float, *, noted: bool) -> bool:
+        """See HoldRecord.needs_check. Repeats a write that was refused; every few seconds at most."""
+        if now < self._next_check or not (noted or self.dirty):
+            return False
+        self._next_check = now + SYNC_SECONDS
+        self.flush()
+        return not self.dirty
+
     def flush(self) -> None:
-        """Try again what the ledger did not take."""
+        """Repeat a write that the ledger refused."""
         if not self.dirty:
             return
         with contextlib.suppress(StateError):
@@ -91,7 +157,7 @@ class Record:
             self.dirty = False
 
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:
-        """Return what is kept, its times brought to the monotonic clock, which stands at `now` while Unix time is `wall`.
+        """See HoldRecord.read. Its times are on the monotonic clock, which shows `now` while Unix time is `wall`.
 
         A wall clock that was set back since then makes no pause longer than the longest one.
         """
@@ -105,29 +171,30 @@ class Record:
         return pause_from(record, until=min(due, now + LONGEST_PAUSE), since=wall, noted=wall + due - now)
 
     def is_gone(self) -> bool:
-        """Return whether the entry was dropped, by somebody else or because its time is over. Raises StateError."""
+        """Return whether the entry was removed, by another process or because its time is over. Raises StateError."""
         return self._memory.remembered(self._key) is None
 
     def state(self) -> GateState | None:
-        """Give what is kept as `status` shows it."""
+        """Return what is stored as `status` shows it."""
         record = self._memory.remembered(self._key)
         return None if record is None else _state(record)
 
     def _put(self, record: Mapping[str, object], expires: float | None) -> None:
         self._entry, self.dirty = (record, expires), True
         self.flush()
+        self._next_check = self._monotonic() + SYNC_SECONDS
 
 
 def pause_from(record: Mapping[str, object], *, until: float, since: float, noted: float) -> Pause:
-    """Return the pause that somebody has `noted`; `since` is for one that does not say."""
+    """Return the pause of a stored record; `noted`: until when it is stored, `since`: for a record that has none."""
     reason, message, hint = (str(record.get(name) or "") for name in ("reason", "message", "hint"))
     return Pause(until, _number(record.get("since"), since), reason, message, hint, noted)
 
 
 def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
-    """Give the hold or pause a running daemon has noted in the ledger, for all its hosts if it has some; None: none did."""
+    """Return the hold or pause that a running daemon has stored in the ledger, or in the fleet; None: it has stored none."""
     if fleet is None:
-        return Record(memory, endpoint_name).state()
+        return LocalHoldRecord(memory, endpoint_name).state()
     door = fleet.door()
     record = door.hold or door.pause
     left = door.due if door.hold is not None else door.pause_left
@@ -135,7 +202,7 @@ def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None)
 
 
 def ask_resume(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> None:
-    """Make the daemons on this ledger end a pause, or probe at once; they notice within a few seconds."""
+    """Ask the daemons on this ledger to end a pause, or to probe at once; they notice within a few seconds."""
     allow_again(memory, endpoint_name)
     if fleet is None:
         memory.forget_memory(_key(endpoint_name))
@@ -156,12 +223,12 @@ def resume_requests(memory: Memory) -> int:
 
 
 def allow_again(memory: Memory, endpoint_name: str) -> None:
-    """Let what was asked for in vain until now be asked for once more. Raises StateError."""
+    """Allow one more request for each sound whose answers could not be read. Raises StateError."""
     memory.remember(_resumes_key(endpoint_name), {"times": resumes(memory, endpoint_name) + 1})
 
 
 def resumes(memory: Memory, endpoint_name: str) -> int:
-    """Return how often a person had the server asked again. Raises StateError."""
+    """Return how often `allow_again` was called. Raises StateError."""
     return int(_number((memory.remembered(_resumes_key(endpoint_name)) or {}).get("times"), 0.0))
 
 

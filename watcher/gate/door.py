@@ -1,0 +1,351 @@
+"""The door to one endpoint: a hold closes it until a probe succeeds, a pause for a stated time."""
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from watcher.errors import AccountError, HeldError, JobError, NoChannelError, PassingError, StateError
+from watcher.fleet import Door
+from watcher.gate.clock import GateClock
+from watcher.gate.history import TELLING, RequestHistory, is_about_files, is_answer, is_maybe_paid, may_pass
+from watcher.gate.hold import ABOUT_FILES, LONGEST_PAUSE, Hold, Kind, hold_for
+from watcher.gate.limits import GateLimits
+from watcher.gate.line import Line, Waiter
+from watcher.gate.pace import day_of
+from watcher.gate.record import HoldRecord, Pause, pause_from
+from watcher.gate.reports import HoldReports
+from watcher.gate.state import GateState, ProbeResult, Status
+
+#: After a failed probe its file is left alone this long, where there are others.
+ANOTHER_FILE_SECONDS: Final = 60.0
+#: Seconds after an answer during which outages reported by other hosts are ignored.
+_HEARD_SECONDS: Final = 60.0
+#: A station without a channel for this long is reported once more, to the operator.
+_ESCALATION_SECONDS: Final = 3 * 3600.0
+
+
+class GateDoor:
+    """The hold or the pause of one endpoint, if there is one; the gate's lock guards it, but for `sync`."""
+
+    def __init__(
+        self,
+        lock: threading.Lock,
+        *,
+        record: HoldRecord,
+        reports: HoldReports,
+        limits: GateLimits,
+        history: RequestHistory,
+        line: Line,
+        clock: GateClock,
+        advise: Callable[[JobError], str],
+    ) -> None:
+        """Begin with the hold or pause that `record` has. `advise` returns what to do about an error that holds the queue."""
+        self.hold: Hold | None = None
+        self.pause: Pause | None = None
+        #: Notified when a worker may get a ticket, and when a probe has ended.
+        self.changed = threading.Condition(lock)
+        #: What came of the last wish that the server be asked (`expect_outcome`); and whether a request that goes in suffices.
+        self.outcome = ProbeResult.UNKNOWN
+        self._entry_tells = False
+        self._lock = lock
+        self.record = record
+        self.reports = reports
+        self._limits = limits
+        self.history = history
+        self._line = line
+        self._clock = clock
+        self._advise = advise
+        #: When the server last gave an answer (monotonic), and since when the door is open (Unix time).
+        self._answered = -math.inf
+        self._opened = clock.wall()
+        self._recall()
+
+    def _recall(self) -> None:
+        """Take the hold or pause of the time before a restart; a hold is probed as soon as the server allows."""
+        now, wall = self._clock.now(), self._clock.wall()
+        found = self.record.read(now=now, wall=wall)
+        if isinstance(found, Hold):
+            left = min(found.asked_until - wall, LONGEST_PAUSE) if found.asked_until else 0.0
+            found.next_probe = found.not_before = now + max(left, 0.0)
+            self.hold = found
+        else:
+            self.pause = found
+
+    def sync(self) -> None:
+        """End the pause, or make a probe due, if another process removed what is stored; looks every few seconds at most.
+
+        Called without the lock.
+        """
+        with self._lock:
+            now, hold, pause = self._clock.now(), self.hold, self.pause
+            if not self.record.needs_check(now, noted=hold is not None or (pause is not None and pause.noted > 0)):
+                return
+        try:
+            gone = self.record.is_gone()
+        except StateError:
+            return  # a thread that needs the ledger for more than a look reports it
+        with self._lock:
+            if not gone or hold is not self.hold or pause is not self.pause:
+                return  # nothing was removed, or one of our own threads did it
+            # An operator, or another daemon, thinks that it is over.
+            if hold is not None and hold.kind is not Kind.BUDGET:
+                hold.begin_again(now, since=self._clock.wall())
+            elif pause is not None and pause.noted > self._clock.wall():  # else its entry came to its end
+                pause.until = now
+            self.changed.notify_all()
+
+    def state(self, now: float) -> GateState:
+        """Return whether requests may go in, and how many."""
+        self.lapse(now)
+        in_flight, limit = self._line.inside, self._limits.places(now)
+        if (hold := self.hold) is not None:
+            status = Status.PROBING if hold.probing else Status.HELD
+            until = self.reports.retry_at(hold, now)
+            due = not hold.vain and (hold.ticket is not None or hold.next_probe <= now or hold.doubtful)
+            return GateState(
+                status, hold.since, hold.reason, hold.message, hold.hint, until, in_flight, limit=1, due=due
+            )
+        if (pause := self.pause) is not None:
+            until = self._clock.unix(pause.until)
+            return GateState(
+                Status.PAUSED, pause.since, pause.reason, pause.message, pause.hint, until, in_flight, limit
+            )
+        return GateState(Status.OPEN, self._opened, in_flight=in_flight, limit=limit)
+
+    def lapse(self, now: float) -> None:
+        """End what ends by time: a pause, and with its day or month a spent budget, also when the clock was set."""
+        if self.pause is not None and self.pause.until <= now:
+            pause, self.pause = self.pause, None
+            if self.hold is None:
+                self._opened = self._clock.wall()
+                self.reports.pause_over(pause, at=self._opened)
+        if (hold := self.hold) is not None and hold.kind is Kind.BUDGET and hold.is_over(day_of(self._clock.wall())):
+            self._release(hold)
+
+    # What requests met.
+
+    def entered(self) -> None:
+        """Note that a request went in."""
+        if self._entry_tells and self.hold is None:
+            self.outcome = ProbeResult.OPEN
+
+    def conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> HeldError | None:
+        """Draw the conclusions from the outcome of a request; returns an error to raise instead, if the failure is not its file's."""
+        if error is not None and not isinstance(error, TELLING):  # stopped, or nothing to do with the endpoint
+            if self.hold is not None and waiter.probe is self.hold and waiter.resumes == self.hold.resumes:
+                self.hold.probing, self.hold.next_probe = False, now
+            return None
+        if is_answer(error):
+            self._answered = now
+        verdict = self.history.count(waiter.path, error, epoch=waiter.epoch, in_flight=self._line.inside, now=now)
+        if verdict.pause and isinstance(error, PassingError):
+            self._stand_still(verdict.pause, error, now)
+        trouble = verdict.trouble
+        if trouble is not None:
+            # The job is given back with the error itself.
+            trouble.hint = self._advise(trouble)
+        if self.hold is not None:
+            self._judge(self.hold, waiter, trouble, error, now)
+        elif trouble is not None:
+            is_doubtful = trouble is not error or is_about_files(error)
+            self.hold_for(trouble, now, cause=error, files=self.history.files if is_doubtful else set())
+        elif is_answer(error):
+            self.outcome = ProbeResult.OPEN
+        everybodys = may_pass(error) or (trouble is not None and trouble is not error)
+        if self.hold is None or not everybodys:
+            return None
+        # No attempt is spent on what holds everybody; but another file makes the next probe, so that one that always fails
+        # does not keep the gate shut. So a server that keeps the queue held may be asked about one file more often than the
+        # file has attempts. Nothing is bought twice by that: a readable answer is kept, an unreadable one counts for its sound
+        # (`garbled`), and what may be charged without an answer is asked for once in half an hour at last (`Hold.interval`).
+        return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if waiter.probe is self.hold else 0.0)
+
+    def _judge(
+        self, hold: Hold, waiter: Waiter, trouble: JobError | None, error: BaseException | None, now: float
+    ) -> None:
+        """Draw the conclusion of a probe, or of a request that was in flight when the hold began."""
+        answered = trouble is None and is_answer(error)
+        if waiter.probe is not hold:
+            # What was in flight proves nothing about a key; but an answer ends an outage, and one that can be read more than that.
+            if answered and (hold.kind is Kind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
+                self._release(hold)
+            return
+        if answered and (error is None or hold.reason not in ABOUT_FILES):
+            self._release(hold)
+            return
+        if waiter.resumes != hold.resumes:
+            # A person has resumed since, and the probe that was made for that tells more.
+            return
+        hold.probing = False
+        if hold.files:
+            hold.files.add(waiter.path)
+        if isinstance(trouble, AccountError | NoChannelError):
+            if hold.reason != trouble.reason:
+                self.hold_for(trouble, now, cause=error)
+                return
+            # What to do may differ by now: the key of this process may come from elsewhere.
+            trouble.hint = self._advise(trouble)
+            hold.message, hold.hint = trouble.message, trouble.hint
+        hold.step += 1
+        self.outcome = ProbeResult.HELD
+        self._schedule(hold, error, now)
+        if (
+            hold.kind is Kind.NO_CHANNEL
+            and not hold.escalated
+            and self._clock.wall() - hold.since > _ESCALATION_SECONDS
+        ):
+            hold.escalated = True
+            self.reports.repeat(hold, now)
+        else:
+            self.reports.note(hold, now)
+
+    # Holds and pauses.
+
+    def hold_for(
+        self, error: JobError, now: float, *, cause: BaseException | None = None, files: set[bytes] | None = None
+    ) -> None:
+        """Hold the queue for an error; `cause`: the outcome of the request that led to it, `files`: whose fault it may be."""
+        error.hint = self._advise(error)
+        hold = hold_for(error, since=self._clock.wall())
+        hold.files = files or set()
+        self._schedule(hold, cause, now)
+        self.seize(hold, now)
+
+    def _schedule(self, hold: Hold, error: BaseException | None, now: float) -> None:
+        """Set the time of the next probe after a request that ended with `error`."""
+        asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
+        hold.schedule(now, self._clock, asked=asked, costly=is_maybe_paid(error))
+
+    def seize(self, hold: Hold, now: float) -> None:
+        """Hold the queue: all who wait go back. What the server asked for counts for the first probe, too."""
+        if self.pause is not None:
+            hold.put_off(self.pause.until, self._clock)
+            self.pause.noted = 0.0
+        self.hold = hold
+        self.outcome = ProbeResult.HELD
+        self.reports.begun(hold, now)
+        self._line.rouse()
+        self.changed.notify_all()
+
+    def pass_over(self, hold: Hold, path: bytes, now: float) -> None:
+        """Leave the probe to another file; where there is none, put it off."""
+        if self.history.has_failed(path) and hold.ticket is not None and hold.ticket.path == path:
+            hold.ticket = None
+            hold.step += 1
+            hold.schedule(now, self._clock)
+            self.reports.note(hold, now)
+        self.history.remember_failed(path)
+
+    def _release(self, hold: Hold, *, told: bool = False) -> None:
+        """End a hold; `told`: the other hosts know it already. What could not be probed because of it is probed now."""
+        if hold.former is not None:
+            self.hold, now = hold.former, self._clock.now()
+            self.hold.next_probe = max(now, self.hold.not_before)
+            self.reports.note(self.hold, now)
+            self.record.look_again()
+            self.changed.notify_all()
+            return
+        self.hold = None
+        self._opened = self._clock.wall()
+        self.history.begin_streak()
+        if hold.kind is not Kind.BUDGET:
+            self.outcome = ProbeResult.OPEN
+            self._limits.window.restart()
+        if not told:
+            self.record.forget(hold)
+            if self.pause is not None:
+                self.reports.note_pause(self.pause, self._clock.now())
+            self.record.look_again()
+        self.reports.hold_over(hold, at=self._opened)
+        self.changed.notify_all()
+
+    def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
+        """Start no request for so long; a pause or a hold that there is already becomes longer, never shorter."""
+        until = now + min(seconds, LONGEST_PAUSE)
+        if (hold := self.hold) is not None and until > hold.not_before:
+            hold.put_off(until, self._clock)
+            self.reports.note(hold, now)
+        begins, longer = self.pause is None, self.pause is None or until > self.pause.until
+        if self.pause is None:
+            self.pause = Pause(until, self._clock.wall(), error.reason, error.message, error.hint)
+            self.reports.paused(self.pause, now)
+        self.pause.until = max(self.pause.until, until)
+        if longer and hold is None:  # what is stored of a hold says more
+            self.reports.note_pause(self.pause, now)
+        if begins:
+            self._line.rouse()
+
+    # What people wish.
+
+    def expect_outcome(self, now: float) -> None:
+        """Forget the outcome of the last wish that the server be asked: another one follows."""
+        # No request is made as long as a limit of the operator's own is reached: that is the outcome.
+        self.outcome = ProbeResult.HELD if self._is_spent(now) else ProbeResult.UNKNOWN
+        self._entry_tells = self.pause is not None or (self.hold is not None and self.hold.kind is Kind.BUDGET)
+
+    def resume(self, now: float) -> None:
+        """Make a probe due at once, and end a pause; see `expect_outcome`."""
+        self.expect_outcome(now)
+        if self.pause is not None:
+            self.pause.until = now
+        probed = None
+        if (hold := self.hold) is not None and hold.kind is Kind.BUDGET:
+            if not self._is_spent(now):
+                self._release(hold)
+        elif hold is not None:
+            if not self.record.needs_permission:
+                # A probe in flight may take as long as its sound is long, so another one is made.
+                hold.probing, hold.resumes = False, hold.resumes + 1
+            hold.begin_again(now, since=self._clock.wall())
+            probed = hold
+        self.record.resume(probed, next_probe=self._clock.unix(now))
+        self.lapse(now)
+        self.changed.notify_all()
+
+    def _is_spent(self, now: float) -> bool:
+        """Return whether the hold is for a limit of the operator's own, and what did not fit still does not."""
+        hold = self.hold
+        return hold is not None and hold.kind is Kind.BUDGET and self._limits.is_reached(hold.seconds, now)
+
+    def end_budget(self) -> None:
+        """End a hold for a limit of the operator's own: the limit is another one."""
+        if self.hold is not None and self.hold.kind is Kind.BUDGET:
+            self._release(self.hold)
+
+    # What other hosts found out.
+
+    def drop(self, now: float) -> None:
+        """Drop the hold and the pause: they belong to the former key or model."""
+        if self.hold is not None and self.hold.kind is not Kind.BUDGET:
+            self._release(self.hold, told=True)
+        if self.pause is not None:
+            self.pause.until = now
+            self.lapse(now)
+
+    def follow(self, door: Door, found: Hold | None, now: float) -> None:
+        """Take over the fleet's hold (`found`) or pause."""
+        hold = self.hold
+        if hold is not None and (hold.kind is Kind.BUDGET or hold.probing or hold.ticket is not None):
+            # It is this host's alone; or this host is probing it, and tells the others what comes of it.
+            return
+        if found is not None:
+            if hold is not None and hold.number == found.number:
+                if found.step > hold.step:
+                    self.outcome = ProbeResult.HELD
+                hold.next_probe, hold.step = found.next_probe, found.step
+            elif found.kind is not Kind.OUTAGE or now - self._answered > _HEARD_SECONDS:
+                self.hold, self.pause, self.outcome = found, None, ProbeResult.HELD
+                self.reports.log(found, now)
+                self._line.rouse()
+            return
+        if hold is not None:
+            self._release(hold, told=True)
+        if door.pause is not None:
+            if self.pause is None:
+                self.pause = pause_from(door.pause, until=now, since=self._clock.wall(), noted=math.inf)
+                self._line.rouse()
+            self.pause.until = now + door.pause_left
+        elif self.pause is not None and self.pause.noted:
+            self.pause.until = now
+            self.lapse(now)

@@ -1,0 +1,187 @@
+"""Holds and pauses that several hosts share: what this host has to tell the fleet, and its permission to probe."""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from watcher.errors import StateError
+from watcher.fleet import Door, Fleet
+from watcher.gate.clock import GateClock
+from watcher.gate.hold import Hold, Kind, hold_from
+from watcher.gate.record import Pause
+
+#: Seconds between two looks at the fleet's door, for changes that this host was not notified of.
+_LOOK: Final = 30.0
+#: Seconds after which a host looks again at a hold that another one is probing.
+_AGAIN: Final = 1.0
+
+
+class FleetHoldRecord:
+    """The door of a fleet as one host changes it: changes are queued under the gate's lock, and sent by `send` without it."""
+
+    needs_permission = True
+    shortest_pause = 0.0
+
+    def __init__(self, fleet: Fleet, clock: GateClock, *, wake: threading.Condition, lease: float) -> None:
+        """`wake` is notified when there is something to send. A permission to probe counts for `lease` seconds."""
+        self._fleet = fleet
+        self._clock = clock
+        self._wake = wake
+        self._lease = lease
+        #: Changes that the fleet does not have yet.
+        self._unsent: deque[Callable[[], None]] = deque()
+        #: The door may have changed.
+        self._stale = True
+        self._looked = -math.inf
+        #: The hold that this host may probe, and until when (monotonic).
+        self._probe: Hold | None = None
+        self._probe_until = -math.inf
+
+    # What there is to send; see HoldRecord.
+
+    def note_hold(self, hold: Hold, *, next_probe: float) -> None:  # noqa: ARG002 - each host has its own clock
+        """See HoldRecord.note_hold. That today's minutes are bought every host learns when it asks for some."""
+        if hold.kind is not Kind.BUDGET:
+            self._queue(lambda: _send_hold(self._fleet, hold, self._clock.now()))
+
+    def note_pause(self, pause: Pause, *, until: float) -> None:
+        """See HoldRecord.note_pause."""
+        pause.noted = until
+        self._queue(lambda: _send_pause(self._fleet, pause, self._clock.now()))
+
+    def forget(self, hold: Hold) -> None:
+        """See HoldRecord.forget."""
+        if hold.kind is not Kind.BUDGET:
+            self._queue(lambda: _open(self._fleet, hold))
+
+    def resume(self, hold: Hold | None, *, next_probe: float) -> None:  # noqa: ARG002 - see below
+        """See HoldRecord.resume. One change for pause and hold: a second one would take back the permission given after the first."""
+        self._queue(self._fleet.resume)
+
+    def give_back(self, hold: Hold) -> None:
+        """See HoldRecord.give_back."""
+        self._queue(lambda: self._fleet.give_back(hold.number))
+        self._probe = None
+
+    def look_again(self) -> None:
+        """See HoldRecord.look_again."""
+        self._stale = True
+        self._wake.notify()
+
+    def needs_check(self, now: float, *, noted: bool) -> bool:  # noqa: ARG002 - see below
+        """See HoldRecord.needs_check: the fleet is looked at by a thread of its own."""
+        return False
+
+    def is_gone(self) -> bool:
+        """See HoldRecord.is_gone."""
+        return False
+
+    def read(self, *, now: float, wall: float) -> Hold | Pause | None:  # noqa: ARG002 - see below
+        """See HoldRecord.read: what holds the fleet is looked at by a thread of its own."""
+        return None
+
+    def may_probe(self, hold: Hold) -> bool:
+        """See HoldRecord.may_probe; False as well where the fleet cannot be asked."""
+        now = self._clock.now()
+        try:
+            granted = bool(hold.number) and self._fleet.probe(hold.number, lease=self._lease)
+        except StateError:
+            return False
+        if granted:
+            self._probe, self._probe_until = hold, now + self._lease
+        return granted
+
+    # For the thread that talks to the fleet.
+
+    def introduce(self, fleet: Fleet) -> None:
+        """Use the door of another key or model; what was not sent concerned the former one."""
+        self._fleet = fleet
+        self._unsent.clear()
+        self._probe = None
+
+    def is_due(self, now: float) -> bool:
+        """Return whether there is something to send, or to look at; `now`: monotonic."""
+        self._stale = self._stale or now >= self._looked + _LOOK
+        return bool(self._unsent or self._stale) or now >= self._renewal
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until something is due, if nothing happens before."""
+        return min(-math.inf if self._unsent or self._stale else self._looked + _LOOK, self._renewal) - now
+
+    @property
+    def sent(self) -> bool:
+        """Whether the fleet has all changes."""
+        return not self._unsent
+
+    def begin_look(self) -> bool:
+        """Return whether to look at the door once all is sent."""
+        looks, self._stale = self._stale or bool(self._unsent), False
+        return looks
+
+    def send(self) -> None:
+        """Send the queued changes in their order, and renew the permission to probe. Called without the lock.
+
+        Raises StateError; what was not sent stays queued.
+        """
+        while self._unsent:
+            change = self._unsent[0]
+            change()
+            if self._unsent and self._unsent[0] is change:
+                self._unsent.popleft()
+        if (hold := self._probe) is not None:
+            now = self._clock.now()
+            if not (hold.probing or hold.ticket):
+                self._probe = None
+            elif now >= self._renewal:
+                self._fleet.probe(hold.number, lease=self._lease)
+                self._probe_until = now + self._lease
+
+    def look(self) -> Door:
+        """Return how the door is now. Called without the lock. Raises StateError."""
+        door = self._fleet.door()
+        self._looked = self._clock.now()
+        return door
+
+    @property
+    def _renewal(self) -> float:
+        """When to renew the permission to probe; infinity: there is none."""
+        return math.inf if self._probe is None else self._probe_until - self._lease * 2 / 3
+
+    def _queue(self, change: Callable[[], None]) -> None:
+        self._unsent.append(change)
+        self._wake.notify()
+
+
+def hold_of(door: Door, *, now: float) -> Hold | None:
+    """Return a door's hold, with its times on the monotonic clock."""
+    hold = hold_from(door.hold or {})
+    if hold is not None:
+        hold.number, hold.step = door.number, _count(door.hold or {})
+        # The host that probes tells how it went.
+        hold.next_probe = now + max(door.due, _AGAIN if door.probing else 0.0)
+    return hold
+
+
+def _count(record: Mapping[str, object]) -> int:
+    step = record.get("step")
+    return step if isinstance(step, int) else 0
+
+
+def _send_hold(fleet: Fleet, hold: Hold, now: float) -> None:
+    wait = max(0.0, hold.next_probe - now)
+    if hold.number:
+        fleet.put_off(hold.number, hold.record(next_probe=0.0), wait=wait)
+    else:
+        hold.number = fleet.shut(hold.record(next_probe=0.0), wait=wait)
+
+
+def _open(fleet: Fleet, hold: Hold) -> None:
+    if hold.number:
+        fleet.open(hold.number)
+
+
+def _send_pause(fleet: Fleet, pause: Pause, now: float) -> None:
+    if (left := pause.until - now) > 0:
+        fleet.pause(pause.record(), seconds=left)

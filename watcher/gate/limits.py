@@ -1,0 +1,157 @@
+"""The limits of requests: how many may be in flight, when the next one may start, and how much audio may be bought.
+
+Where a host works alone, it keeps them itself; where hosts share an endpoint, see `watcher.gate.shared`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+from watcher.fleet import Credit
+from watcher.gate.clock import GateClock
+from watcher.gate.hold import Hold, Kind
+from watcher.gate.pace import Budget, Pace, midnight_after, month_after
+from watcher.gate.state import OWN_LIMIT, GateOptions
+from watcher.gate.window import Window
+from watcher.text import counted
+
+
+class GateLimits(ABC):
+    """The limits of one endpoint; the gate's lock guards them, but for `begin_day` and `flush`, which wait for the ledger."""
+
+    def __init__(self, options: GateOptions, budget: Budget, clock: GateClock) -> None:
+        self.options = options
+        #: How many requests the server takes, as its answers show.
+        self.window = Window(options.concurrency)
+        self.budget = budget
+        self._clock = clock
+
+    def resize(self, options: GateOptions) -> bool:
+        """Take new options; requests in flight stay. Returns whether the minutes of the day or month are other ones."""
+        minutes = (options.daily_minutes, options.monthly_minutes)
+        is_other = minutes != (self.options.daily_minutes, self.options.monthly_minutes)
+        self.options = options
+        self.window.resize(options.concurrency)
+        if is_other:
+            self.budget.resize(daily_minutes=options.daily_minutes, monthly_minutes=options.monthly_minutes)
+        return is_other
+
+    # Places.
+
+    @abstractmethod
+    def granted(self, now: float) -> float:
+        """Return how many requests of this host may be in flight, whatever the server takes; infinity: no limit."""
+
+    def places(self, now: float) -> int:
+        """Return how many requests may be in flight; `now`: monotonic."""
+        return int(min(self.window.limit, self.granted(now)))
+
+    def probe_places(self, now: float) -> int:
+        """Return how many requests may be in flight, a probe included."""
+        return int(min(self.options.concurrency, self.granted(now)))
+
+    @property
+    def large_places(self) -> int:
+        """How many requests of large files may be in flight: all, less what is kept free for small ones."""
+        most = min(self.window.limit, self.options.fleet_concurrency or self.window.limit)
+        return max(1, most - self.options.reserve)
+
+    # Pace.
+
+    @abstractmethod
+    def delay(self, now: float) -> float:
+        """Return the seconds until the pace allows the next start; 0 or less: now, infinity: it is not known yet."""
+
+    # Minutes.
+
+    def begin_day(self) -> None:
+        """Read what was bought on this day, if that is not known yet. Raises StateError."""
+        self.budget.begin_day(self._clock.wall())
+
+    def credit(self, seconds: float, now: float) -> Credit:
+        """Return whether the limits of day and month allow so many seconds of audio."""
+        if not self.budget.is_current(self._clock.wall()):
+            return Credit.WAIT
+        if not self.budget.fits(seconds):
+            # They exceed the rest of the month, whatever is bought today.
+            return Credit.SPENT
+        return self._credit(seconds, now)
+
+    @abstractmethod
+    def _credit(self, seconds: float, now: float) -> Credit:
+        """Return whether what was bought and what is in flight leave so many seconds of audio."""
+
+    @abstractmethod
+    def is_reached(self, seconds: float, now: float) -> bool:
+        """Return whether so many seconds of audio, which did not fit when a hold began, still do not, as far as this host knows."""
+
+    def exhausted(self, seconds: float, *, former: Hold | None = None) -> Hold:
+        """Return the hold of an operator's own limit that is reached: it ends with the day, or with the month.
+
+        `seconds` of audio did not fit any more; `former`: the hold that could not be probed for it.
+        """
+        budget, now = self.budget, self._clock.wall()
+        if budget.of_month:
+            period, minutes, key = "month", budget.monthly_minutes, "api.monthly_minutes"
+            until, day, end = month_after(now), budget.day[:7], "the first of the month"
+        else:
+            period, minutes, key = "day", budget.daily_minutes, "api.daily_minutes"
+            until, day, end = midnight_after(now), budget.day, "midnight"
+        message = f"your own limit is reached: {counted(minutes, 'minute')} of audio a {period} ({key})"
+        hint = f"raise {key}, or wait for {end}"
+        return Hold(
+            Kind.BUDGET, OWN_LIMIT, message, hint, now, math.inf, until=until, day=day, seconds=seconds, former=former
+        )
+
+    # Requests.
+
+    def start(self, seconds: float, now: float) -> str:  # noqa: ARG002 - `now` is for limits that count starts
+        """Count a request that starts; return the day on which it counts, for `end`."""
+        return self.budget.start(seconds, self._clock.wall())
+
+    def end(self, seconds: float, day: str, *, bought: bool) -> None:
+        """Count a request that ended; call `flush` afterwards, without the lock, where it was `bought`."""
+        self.budget.end(seconds, day, bought=bought)
+
+    def flush(self) -> None:
+        """Write what was bought to the ledger, if it takes it."""
+        self.budget.flush()
+
+    @abstractmethod
+    def ask(self) -> None:
+        """Ask soon for what waiting requests need, if others have to grant it."""
+
+
+class LocalLimits(GateLimits):
+    """The limits of a host that nobody shares its endpoint with."""
+
+    def __init__(self, options: GateOptions, budget: Budget, clock: GateClock) -> None:
+        super().__init__(options, budget, clock)
+        self.pace = Pace(options.requests_per_minute)
+
+    def resize(self, options: GateOptions) -> bool:
+        """See GateLimits.resize."""
+        self.pace.resize(options.requests_per_minute)
+        return super().resize(options)
+
+    def granted(self, now: float) -> float:  # noqa: ARG002 - see GateLimits
+        """See GateLimits.granted."""
+        return math.inf
+
+    def delay(self, now: float) -> float:
+        """See GateLimits.delay."""
+        return self.pace.delay(now)
+
+    def _credit(self, seconds: float, now: float) -> Credit:  # noqa: ARG002 - see GateLimits
+        return self.budget.credit(seconds)
+
+    def is_reached(self, seconds: float, now: float) -> bool:
+        """See GateLimits.is_reached."""
+        return self.credit(seconds, now) is Credit.SPENT
+
+    def start(self, seconds: float, now: float) -> str:
+        """See GateLimits.start."""
+        self.pace.started(now)
+        return super().start(seconds, now)
+
+    def ask(self) -> None:
+        """See GateLimits.ask: everything is granted here."""

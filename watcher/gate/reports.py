@@ -1,0 +1,95 @@
+"""How others hear of holds and pauses: the log, the record that other processes read, and the operator's hook."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from watcher.gate.clock import GateClock
+from watcher.gate.hold import Hold, Kind
+from watcher.gate.record import HoldRecord, Pause
+
+_log = structlog.get_logger()
+
+
+class HoldReports:
+    """The reports of one endpoint; the gate's lock guards it."""
+
+    def __init__(
+        self,
+        record: HoldRecord,
+        clock: GateClock,
+        *,
+        endpoint_name: str,
+        on_held: Callable[[Mapping[str, object]], None],
+    ) -> None:
+        """`on_held` is called for each hold that begins on this host, and must not wait."""
+        self._record = record
+        self._clock = clock
+        self._endpoint_name = endpoint_name
+        self._on_held = on_held
+
+    def begun(self, hold: Hold, now: float) -> None:
+        """Report a hold that begins here."""
+        self.repeat(hold, now)
+        self._on_held({"endpoint": self._endpoint_name, **self._facts(hold, now)})
+
+    def repeat(self, hold: Hold, now: float) -> None:
+        """Log and store a hold."""
+        self.log(hold, now)
+        self.note(hold, now)
+
+    def log(self, hold: Hold, now: float) -> None:
+        """Write a hold to the log."""
+        # A limit of the operator's own needs no action; everything else may.
+        write = _log.warning if hold.kind is Kind.BUDGET else _log.error
+        write("gate.held", **self._facts(hold, now))
+
+    def note(self, hold: Hold, now: float) -> None:
+        """Store how a hold is now."""
+        self._record.note_hold(hold, next_probe=self.retry_at(hold, now))
+
+    def retry_at(self, hold: Hold, now: float) -> float:
+        """Return when the hold ends or is probed next (Unix time)."""
+        return hold.until or self._clock.unix(max(hold.next_probe, now))
+
+    def probing(self, hold: Hold) -> None:
+        """Log that a request finds out whether a hold is over."""
+        _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
+
+    def paused(self, pause: Pause, now: float) -> None:
+        """Log a pause that begins."""
+        _log.info(
+            "gate.paused",
+            reason=pause.reason,
+            until=_iso(self._clock.unix(pause.until)),
+            seconds=round(pause.until - now, 3),
+            message=pause.message,
+            hint=pause.hint,
+        )
+
+    def note_pause(self, pause: Pause, now: float) -> None:
+        """Store a pause, unless it is too short to matter to others."""
+        if pause.until - now >= self._record.shortest_pause:
+            self._record.note_pause(pause, until=self._clock.unix(pause.until))
+
+    def hold_over(self, hold: Hold, *, at: float) -> None:
+        """Log that a hold is over since `at` (Unix time)."""
+        _log.info("gate.resumed", reason=hold.reason, held_seconds=round(at - hold.since, 1))
+
+    def pause_over(self, pause: Pause, *, at: float) -> None:
+        """Log that a pause is over since `at` (Unix time)."""
+        _log.info("gate.resumed", reason=pause.reason, paused_seconds=round(at - pause.since, 1))
+
+    def _facts(self, hold: Hold, now: float) -> dict[str, str]:
+        return {
+            "reason": hold.reason,
+            "since": _iso(hold.since),
+            "retry_at": _iso(self.retry_at(hold, now)),
+            "message": hold.message,
+            "hint": hold.hint,
+        }
+
+
+def _iso(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

@@ -1,0 +1,148 @@
+"""Requests on their way through the gate: those that wait for a place, and those in flight."""
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable
+
+from watcher.errors import HeldError, StateBusyError, StoppedError
+from watcher.fleet import Credit
+from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
+from watcher.gate.door import ANOTHER_FILE_SECONDS, GateDoor
+from watcher.gate.hold import Hold
+from watcher.gate.limits import GateLimits
+from watcher.gate.line import Line, Waiter
+
+
+class RequestQueue:
+    """The requests of one gate; its lock guards them, but for `enter`, which takes it."""
+
+    def __init__(
+        self,
+        lock: threading.Lock,
+        *,
+        line: Line,
+        limits: GateLimits,
+        door: GateDoor,
+        stop: threading.Event,
+        clock: GateClock,
+    ) -> None:
+        self._lock = lock
+        self._line = line
+        self._limits = limits
+        self._door = door
+        self._stop = stop
+        self._clock = clock
+        #: Requests in flight, and since when (Unix time).
+        self._in_flight: dict[Waiter, float] = {}
+
+    def enter(self, *, seconds: float, small: bool, path: bytes, announce: Callable[[float], None]) -> Waiter:
+        """Wait for a place, and for what else a request needs; see `Gate.enter`. Called without the lock."""
+        waiter = Waiter(threading.Condition(self._lock), seconds, small=small, path=path)
+        self._door.sync()
+        with self._lock:
+            self._line.join(waiter)
+        try:
+            while not waiter.granted:
+                announce(SILENT)
+                with contextlib.suppress(StateBusyError):  # then no request goes in, and it is tried again
+                    self._limits.begin_day()
+                with self._lock:
+                    if not waiter.granted:
+                        self._await_turn(waiter)
+        finally:
+            with self._lock:
+                self._line.quit(waiter)
+        return waiter
+
+    def dispatch(self, now: float) -> float:
+        """Start the requests that are next; return the seconds until time alone allows another one."""
+        delay = math.inf
+        while self._door.hold is None:
+            pause = self._door.pause
+            delay = max(pause.until - now if pause else 0.0, self._limits.delay(now))
+            if delay > 0:
+                break
+            delay = math.inf
+            waiter = self._line.head(self._limits.places(now), reserve=self._limits.options.reserve)
+            if waiter is None:
+                break
+            credit = self._limits.credit(waiter.seconds, now)
+            if credit is Credit.SPENT:
+                self._door.seize(self._limits.exhausted(waiter.seconds), now)
+            elif credit is Credit.ALL:
+                self._start(waiter, now)
+            else:
+                break
+        self._limits.ask()
+        return delay
+
+    def leave(self, waiter: Waiter, *, bought: bool) -> None:
+        """Count a request that ended; `bought`: it is paid for, or may be."""
+        self._line.leave(waiter)
+        self._in_flight.pop(waiter, None)
+        self._limits.end(waiter.seconds, waiter.day, bought=bought)
+
+    def files(self) -> dict[bytes, float]:
+        """Return the files that the server is being asked about, and since when without a break (Unix time)."""
+        since: dict[bytes, float] = {}
+        for waiter, began in self._in_flight.items():
+            since[waiter.path] = min(began, since.get(waiter.path, began))
+        return since
+
+    def _await_turn(self, waiter: Waiter) -> None:
+        """Start a request, or wait for a sign that it may be possible; raises where that takes long."""
+        if self._stop.is_set():
+            raise StoppedError("the daemon stops")
+        now = self._clock.now()
+        self._door.lapse(now)
+        if (hold := self._door.hold) is None:
+            pause = self._door.pause
+            if pause is not None and pause.until - now > PATIENCE_SECONDS:
+                raise HeldError(pause.message, reason="paused", hint=pause.hint)
+            delay = self.dispatch(now)
+            if not waiter.granted and self._door.hold is None:
+                waiter.signal.wait(max(min(delay, SLICE), 0.001))
+        elif hold.probing:  # its outcome is this one's, too
+            self._door.changed.wait(SLICE)
+        else:
+            self._await_probe(hold, waiter, now)
+
+    def _await_probe(self, hold: Hold, waiter: Waiter, now: float) -> None:
+        """Start a request as a probe, or wait until the limits allow that; raises where it may not probe."""
+        if hold.ticket is None and (hold.next_probe > now or self._door.record.needs_permission):
+            raise hold.error()
+        if hold.ticket is not None and hold.early and self._door.history.has_failed(waiter.path):
+            raise hold.error()
+        if (delay := self._probe_delay(hold, waiter, now)) > 0:
+            self._limits.ask()
+            waiter.signal.wait(max(min(delay, SLICE), 0.001))
+            return
+        hold.ticket, hold.probing = None, True
+        waiter.probe, waiter.resumes = hold, hold.resumes
+        self._start(waiter, now)
+        self._door.reports.probing(hold)
+
+    def _probe_delay(self, hold: Hold, waiter: Waiter, now: float) -> float:
+        """Return the seconds until the limits allow this probe; raises where that takes long."""
+        if hold.not_before > now:
+            hold.ticket = None
+            hold.next_probe = max(hold.next_probe, hold.not_before, now + hold.interval())
+            raise hold.error(retry_after=ANOTHER_FILE_SECONDS)
+        credit = self._limits.credit(waiter.seconds, now)
+        if credit is Credit.SPENT:
+            # The server cannot be asked, whatever it would answer: a person has to know of the limit, not of its last answer.
+            hold.ticket = None
+            self._door.record.give_back(hold)
+            spent = self._limits.exhausted(waiter.seconds, former=hold)
+            self._door.seize(spent, now)
+            raise spent.error()
+        is_free = credit is Credit.ALL and self._line.inside < self._limits.probe_places(now)
+        return self._limits.delay(now) if is_free else math.inf
+
+    def _start(self, waiter: Waiter, now: float) -> None:
+        waiter.epoch = self._limits.window.epoch
+        self._line.enter(waiter)
+        self._in_flight[waiter] = self._clock.wall()
+        self._door.entered()
+        waiter.day = self._limits.start(waiter.seconds, now)

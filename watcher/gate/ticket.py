@@ -1,0 +1,48 @@
+"""What a worker needs before it claims a job."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+
+class Ticket:
+    """Permission to claim a job; on a held gate, permission to probe with it. Close it once the job is over."""
+
+    def __init__(
+        self,
+        give_back: "Callable[[Ticket], None] | None" = None,
+        *,
+        failed: Callable[[bytes], bool] = lambda _: False,
+        early: bool = False,
+    ) -> None:
+        """`give_back` takes an unused permission to probe; without it, the gate is open. `failed`: the server failed on this file."""
+        self.probe = give_back is not None
+        #: No probe is due: only a file that has not failed may make one.
+        self.early = early
+        #: No job was found for it; and the file of the job that was claimed with it.
+        self.vain = False
+        self.path = b""
+        self._give_back = give_back
+        self._failed = failed
+
+    def suits(self, path: bytes, *, attempts: int = 1) -> bool:
+        """Return whether a file may be worked on with this ticket: only one that has not failed, now or before (`attempts`), may probe."""
+        self.path = path
+        return not (self.probe and (attempts > 1 or self._failed(path)))
+
+    def close(self, *, vain: bool = False) -> None:
+        """Return an unused probe, so that the next worker gets it at once; `vain`: there is no job for it."""
+        self.vain = vain
+        if self._give_back is not None:
+            self._give_back(self)
+            self._give_back = None
+
+    def __enter__(self) -> Self:
+        """Return the ticket; it was acquired when it was made."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()

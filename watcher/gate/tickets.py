@@ -1,0 +1,71 @@
+"""Who may claim a job: everybody while the gate is open, one worker at a time where a hold is to be probed."""
+
+import math
+import threading
+
+from watcher.gate.clock import PATIENCE_SECONDS, SLICE, SYNC_SECONDS, GateClock
+from watcher.gate.door import GateDoor
+from watcher.gate.ticket import Ticket
+
+
+class Tickets:
+    """The tickets of one gate; its methods take the lock."""
+
+    def __init__(
+        self,
+        lock: threading.Lock,
+        *,
+        door: GateDoor,
+        stop: threading.Event,
+        clock: GateClock,
+    ) -> None:
+        self._lock = lock
+        self._door = door
+        self._stop = stop
+        self._clock = clock
+
+    def take(self, *, timeout: float) -> Ticket | None:
+        """Return a ticket, or None if the gate stays closed for `timeout` seconds, or on stop."""
+        deadline = self._clock.now() + timeout
+        while not self._stop.is_set():
+            self._door.sync()
+            with self._lock:
+                now = self._clock.now()
+                self._door.lapse(now)
+                due, early = self._due(now)
+                if due > now:
+                    if now >= deadline:
+                        return None
+                    self._door.changed.wait(max(min(deadline - now, due - now, SLICE), 0.001))
+                    continue
+                if (hold := self._door.hold) is None:
+                    return Ticket()
+                hold.ticket = ticket = Ticket(self._take_back, failed=self._door.history.has_failed, early=early)
+                hold.early, hold.vain = early, False
+            if self._door.record.may_probe(hold):
+                return ticket
+            with self._lock:  # another host probes it, or has just done so, or the fleet cannot be asked
+                hold.ticket, hold.next_probe = None, self._clock.now() + SYNC_SECONDS
+                self._door.record.look_again()
+        return None
+
+    def _due(self, now: float) -> tuple[float, bool]:
+        """Return when there may be a ticket (monotonic), and whether it is one for a probe that is not due yet."""
+        hold, pause = self._door.hold, self._door.pause
+        if hold is None:
+            is_long = pause is not None and pause.until - now > PATIENCE_SECONDS
+            return (pause.until if pause is not None and is_long else -math.inf), False
+        if hold.probing or hold.ticket is not None:
+            return math.inf, False
+        early = hold.next_probe > now and hold.doubtful and not self._door.record.needs_permission
+        return (hold.not_before if early else hold.next_probe), early
+
+    def _take_back(self, ticket: Ticket) -> None:
+        """Take back a permission to probe that was not used."""
+        with self._lock:
+            hold = self._door.hold
+            if hold is not None and hold.ticket is ticket:
+                hold.ticket, hold.vain = None, ticket.vain
+                self._door.record.give_back(hold)
+                self._door.record.look_again()
+                self._door.changed.notify_all()
