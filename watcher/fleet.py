@@ -1,6 +1,6 @@
-"""What hosts that work on one queue have in common: the limits and the door of an endpoint, and the sight of each other.
+"""What hosts that work on one queue share: the limits and the door of an endpoint, and what they know of each other.
 
-Values and a promise, no engine: a ledger that hosts share keeps it, the gate asks for it.
+Values and a protocol: a ledger that hosts share implements it, the gate uses it.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ class Need:
 
 
 class Credit(IntEnum):
-    """What may be bought of what was asked for."""
+    """How much of what was asked for may be bought."""
 
     #: Today's seconds are bought.
     SPENT = -1
@@ -48,7 +48,7 @@ class Share:
     places: int = 0
     #: Places that count as this host's.
     counted: int = 0
-    #: All hosts together want more than there is: what is not used is wanted elsewhere.
+    #: All hosts together want more than there is: another host needs what is not used.
     contended: bool = False
     #: Times of starts, in seconds from now; each is good for that moment only.
     starts: tuple[float, ...] = ()
@@ -57,16 +57,16 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Why nobody may go in, if so; seconds are from now. Where it is held, a pause does not matter."""
+    """The hold or pause of an endpoint for hosts with one key and model; seconds are from now. During a hold a pause does not matter."""
 
-    #: A number that no other hold of this door has, and what the gate says of the hold; None: it is not held.
+    #: A number that no other hold of this door has, and the record of the hold; None: it is not held.
     number: int = 0
     hold: Mapping[str, object] | None = None
     #: Seconds until a probe is due.
     due: float = 0.0
-    #: A living host is finding out.
+    #: A living host is probing.
     probing: bool = False
-    #: What the gate says of the pause, and how long it lasts; None: there is none.
+    #: The record of the pause, and how long it lasts; None: there is none.
     pause: Mapping[str, object] | None = None
     pause_left: float = 0.0
 
@@ -74,44 +74,44 @@ class Door:
 class Fleet(Protocol):
     """The hosts in front of one endpoint; every method is one round trip at most, and raises StateError.
 
-    What a host was given counts until its lease ends, however the host ends.
+    What a host was granted counts until its lease ends, also if the host dies.
     """
 
     def share(self, need: Need, *, lease: float) -> Share:
         """Ask for places, starts and minutes; what the last call gave and this one does not ask for is given back."""
 
     def spend(self, day: str, seconds: float) -> float:
-        """Turn seconds of audio in flight into bought ones; give the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
+        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
 
     def leave(self) -> None:
         """Give everything back."""
 
     def door(self) -> Door:
-        """See how the door stands."""
+        """Return the hold or pause."""
 
     def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
-        """Hold the door for all, unless it is held for the same `reason`; give the hold's number. A probe is due in `wait`."""
+        """Hold the door for all, unless it is held for the same `reason`; return the hold's number. A probe is due in `wait` seconds."""
 
     def put_off(self, number: int, hold: Mapping[str, object], *, wait: float) -> None:
-        """Say that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over."""
+        """Store that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over."""
 
     def open(self, number: int) -> None:
         """End this hold for all."""
 
     def probe(self, number: int, *, lease: float) -> bool:
-        """Ask for leave to find out whether this hold still has to be, or to go on finding out; one host at a time has it."""
+        """Ask for the permission to probe this hold, or renew it; one host at a time has it."""
 
     def give_back(self, number: int) -> None:
-        """Give unused leave to probe back."""
+        """Return an unused permission to probe."""
 
     def pause(self, pause: Mapping[str, object], *, seconds: float) -> None:
-        """Let nobody start for so long."""
+        """Pause all hosts for so long."""
 
     def resume(self) -> None:
-        """End a pause, and have a hold probed at once, whoever's it is."""
+        """End a pause, and make a probe of the hold due at once, for all keys and models."""
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard`, from another thread, whenever another host has changed something that may matter here."""
+        """Call `heard`, from another thread, whenever another host has changed something of this endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,12 @@ class Host:
     """One host as the others see it."""
 
     name: str
-    #: Seconds since it was last heard of, and whether it counts as alive.
+    #: Seconds since its last sign of life, and whether it counts as alive.
     seen: float
     alive: bool
-    #: It is the one that looks.
+    #: It is this host.
     myself: bool = False
-    #: What its daemon tells of itself.
+    #: What its daemon reports.
     facts: Mapping[str, object] = field(default_factory=dict)
     #: Ids of the jobs it works on.
     running: tuple[int, ...] = ()

@@ -237,8 +237,8 @@ class GateDoor:
             self.reports.note(hold, now)
         self.history.remember_failed(path)
 
-    def _release(self, hold: Hold, *, told: bool = False) -> None:
-        """End a hold; `told`: the other hosts know it already. What could not be probed because of it is probed now."""
+    def _release(self, hold: Hold, *, known: bool = False) -> None:
+        """End a hold; `known`: the other hosts know it already. What could not be probed because of it is probed now."""
         if hold.former is not None:
             self.hold, now = hold.former, self._clock.now()
             self.hold.next_probe = max(now, self.hold.not_before)
@@ -252,7 +252,7 @@ class GateDoor:
         if hold.kind is not Kind.BUDGET:
             self.outcome = ProbeResult.OPEN
             self._limits.window.restart()
-        if not told:
+        if not known:
             self.record.forget(hold)
             if self.pause is not None:
                 self.reports.note_pause(self.pause, self._clock.now())
@@ -318,7 +318,7 @@ class GateDoor:
     def drop(self, now: float) -> None:
         """Drop the hold and the pause: they belong to the former key or model."""
         if self.hold is not None and self.hold.kind is not Kind.BUDGET:
-            self._release(self.hold, told=True)
+            self._release(self.hold, known=True)
         if self.pause is not None:
             self.pause.until = now
             self.lapse(now)
@@ -340,7 +340,7 @@ class GateDoor:
                 self._line.rouse()
             return
         if hold is not None:
-            self._release(hold, told=True)
+            self._release(hold, known=True)
         if door.pause is not None:
             if self.pause is None:
                 self.pause = pause_from(door.pause, until=now, since=self._clock.wall(), noted=math.inf)

@@ -14,7 +14,7 @@ from watcher.gate.record import Memory, allow_again, resumes
 
 _T = TypeVar("_T")
 
-#: Answers about one sound that may be unreadable before nobody asks for it again.
+#: Answers about one sound that may be unreadable before it is not asked for again.
 MOST: Final = 2
 #: Seconds that the ledger keeps what is known of a sound, and that this server gave readable answers.
 _KEPT: Final = 30 * 86_400.0
@@ -47,12 +47,12 @@ class Garbled:
         self._memory = memory
         self._name = endpoint_name
         self._clock = clock
-        #: What a full disk kept out of the ledger, by sound.
+        #: What a full disk kept from being stored, by sound.
         self._owed: dict[str, Known] = {}
-        #: Some answer of this server could be read, in this life or in a former one.
+        #: Some answer of this server could be read, also before a restart.
         self.readable = False
         self._noted = False
-        #: By the ledger, when it could last be asked.
+        #: How often `resume` was used, when the ledger could last be asked.
         self._counted = 0
         with contextlib.suppress(StateError):
             self.readable = self._noted = memory.remembered(self._key()) is not None

@@ -89,7 +89,7 @@ class Hold:
         self.next_probe = max(self.next_probe, until)
 
     def begin_again(self, now: float, *, since: float) -> None:
-        """Make a probe due at once: somebody has acted, so what is refused from now on counts as a new hold."""
+        """Make a probe due at once: a person has acted, so what is refused from now on counts as a new hold."""
         self.next_probe = self.not_before = now
         self.asked_until, self.step, self.since = 0.0, 0, since
 

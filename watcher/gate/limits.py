@@ -122,7 +122,7 @@ class GateLimits(ABC):
 
 
 class LocalLimits(GateLimits):
-    """The limits of a host that nobody shares its endpoint with."""
+    """The limits of an endpoint that no other host uses."""
 
     def __init__(self, options: GateOptions, budget: Budget, clock: GateClock) -> None:
         super().__init__(options, budget, clock)

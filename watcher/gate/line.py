@@ -1,4 +1,4 @@
-"""The line in front of the gate, and who is inside: small files first, and with a place of their own. Not locked."""
+"""The requests that wait for a place, and how many are in flight: small files first, and with a place of their own. Not locked."""
 
 import threading
 from collections import deque
@@ -21,7 +21,7 @@ class Waiter:
     small: bool
     path: bytes = b""
     granted: bool = False
-    #: The hold it finds out about, and how often somebody had resumed by then.
+    #: The hold that it probes, and how often a person had resumed by then.
     probe: Hold | None = None
     resumes: int = 0
     #: The window's epoch at its start, and the day on which its seconds count.
@@ -41,7 +41,7 @@ class Line:
         self.inside = 0
 
     def __len__(self) -> int:
-        """Count those who wait."""
+        """Return how many requests wait."""
         return len(self._small) + len(self._large)
 
     @property
@@ -50,22 +50,22 @@ class Line:
         return bool(self._large)
 
     def seconds(self, count: int) -> float:
-        """Give the seconds of audio of so many of those who wait, but never less than of whoever may be next."""
+        """Return the seconds of audio of the first `count` waiting requests, but never less than of one that may be next."""
         some = sum(waiter.seconds for waiter in islice(chain(self._small, self._large), count))
         return max([some, *(queue[0].seconds for queue in (self._small, self._large) if queue)])
 
     def join(self, waiter: Waiter) -> None:
-        """Stand at the end."""
+        """Add a request at the end."""
         (self._small if waiter.small else self._large).append(waiter)
 
     def quit(self, waiter: Waiter) -> None:
-        """Leave the line without having been let in; nothing, when it was left already."""
+        """Remove a request that was not started; nothing, if it does not wait any more."""
         queue = self._small if waiter.small else self._large
         if waiter in queue:
             queue.remove(waiter)
 
     def head(self, limit: int, *, reserve: int) -> Waiter | None:
-        """Give who is next, when `limit` may be inside; None: nobody, or only large files, whose places are taken.
+        """Return the request that is next, when `limit` may be in flight; None: there is none, or only large files, whose places are taken.
 
         Every fourth place goes to a large file, so that an endless row of small ones does not starve it.
         """
@@ -79,7 +79,7 @@ class Line:
         return self._large[0] if large else None
 
     def enter(self, waiter: Waiter) -> None:
-        """Let somebody in, from wherever in the line."""
+        """Start a request, from wherever it waits."""
         self.quit(waiter)
         self.inside += 1
         self._large_inside += not waiter.small
@@ -87,11 +87,11 @@ class Line:
         waiter.signal.notify()
 
     def leave(self, waiter: Waiter) -> None:
-        """Let somebody out."""
+        """Count a request that ended."""
         self.inside -= 1
         self._large_inside -= not waiter.small
 
     def rouse(self) -> None:
-        """Have everybody who waits look again."""
+        """Wake all waiting requests, so that they look again."""
         for waiter in (*self._small, *self._large):
             waiter.signal.notify()

@@ -17,7 +17,7 @@ from watcher.fleet import Credit
 
 
 class Pace:
-    """Never more than so many starts within any 60 s, and evenly spread: a leaky bucket would let bursts through."""
+    """Never more than so many starts within any 60 s, and evenly spread: a leaky bucket would allow bursts."""
 
     def __init__(self, per_minute: int) -> None:
         """0: no limit."""
@@ -30,7 +30,7 @@ class Pace:
         self.starts = deque(self.starts, maxlen=max(per_minute, 1))
 
     def delay(self, now: float) -> float:
-        """Give the seconds until the next start is allowed; 0 or less: now."""
+        """Return the seconds until the next start is allowed; 0 or less: now."""
         if not self._most or not self.starts:
             return 0.0
         delay = self.starts[-1] + 60.0 / self._most - now
@@ -49,7 +49,7 @@ class Budget:
 
     A request counts on the day on which it started, also while there is no limit: one that is set later counts what was
     bought before. From its start on its seconds are in exactly one of three sums, in flight, owed to the ledger, or written
-    there: all three are guarded by one lock, so nobody ever finds them in two of them.
+    there: one lock guards all three, so they are never counted in two of them.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Budget:
         self._sum = bought
         self.day = ""
         self._sums = threading.Lock()
-        #: By the ledger, on `day`; and on the days of its month before that.
+        #: Bought as the ledger has it, on `day`; and on the days of its month before that.
         self._bought = 0.0
         self._earlier = 0.0
         #: By day: seconds in flight; and seconds bought that the ledger does not have yet.
@@ -200,7 +200,7 @@ def _fits(seconds: float, spent: float, minutes: float) -> bool:
 
 
 def midnight_after(now: float) -> float:
-    """Give the Unix time at which the local day ends; summer time is the system's business."""
+    """Return the Unix time at which the local day ends; the system knows about summer time."""
     today = time.localtime(now)
     return time.mktime((today.tm_year, today.tm_mon, today.tm_mday + 1, 0, 0, 0, 0, 0, -1))
 

@@ -1,4 +1,4 @@
-"""What the gate is told, and what it says of itself."""
+"""The options of the gate, and its state as others see it."""
 
 import time
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ OWN_LIMIT: Final = "budget"
 
 
 class Status(StrEnum):
-    """How the gate stands."""
+    """Whether requests may go in."""
 
     OPEN = "open"
-    #: Nobody starts until a known time: the server asked for it, or is overrun.
+    #: No request starts until a known time: the server asked for it, or takes no more.
     PAUSED = "paused"
     #: The queue is held: every file would fail.
     HELD = "held"
-    #: Held, and one request finds out whether that is still so.
+    #: Held, and a probe is in flight.
     PROBING = "probing"
 
 
 class ProbeResult(StrEnum):
-    """What came of a person's wish that the server be asked again."""
+    """The outcome of a person's wish that the server be asked again."""
 
     #: Nothing was asked yet, or the answer has not come.
     UNKNOWN = "unknown"
@@ -66,10 +66,10 @@ class GateOptions:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """How the gate stands, for `status` and systemd; times are Unix seconds."""
+    """The state of the gate, for `status` and systemd; times are Unix seconds."""
 
     status: Status
-    #: When it came to this.
+    #: When this state began.
     since: float
     reason: str = ""
     message: str = ""
@@ -79,7 +79,7 @@ class GateState:
     in_flight: int = 0
     #: Requests that may be in flight now.
     limit: int = 0
-    #: Held, and somebody may find out right now whether that is still so.
+    #: Held, and a probe may be made right now.
     due: bool = False
 
     @property
@@ -90,7 +90,7 @@ class GateState:
 
     @property
     def sentence(self) -> str:
-        """Return how it stands in one line: what is held, since when, why, what to do, and what comes next."""
+        """Return the state in one line: what is held, since when, why, what to do, and what comes next."""
         if self.status is Status.OPEN:
             return f"open, {self.in_flight} of {counted(self.limit, 'request')} in flight"
         until = _clock_time(self.next_probe) if self.next_probe is not None else ""
@@ -103,7 +103,7 @@ class GateState:
             return "trying now"
         if not until or self.reason == OWN_LIMIT:
             return until and f"goes on at {until}"
-        # A moment that is over is no news: it waits for a file to ask with.
+        # The time is over: it waits for a file to probe with.
         due = self.next_probe is not None and self.next_probe <= time.time()
         return "next try with the next file" if due else f"next try at {until}"
 
@@ -124,6 +124,6 @@ def facts(state: GateState) -> dict[str, Any]:
 
 
 def _clock_time(moment: float) -> str:
-    """Give local time, with the date where it is not today's."""
+    """Return local time, with the date where it is not today's."""
     then, now = time.localtime(moment), time.localtime()
     return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M", then)

@@ -9,7 +9,7 @@ successes, and each failed trial doubles that wait.
 
 from typing import Final
 
-#: Windows of successes before one place more is tried: at first, where a refusal costs everybody a pause, and at most.
+#: Windows of successes before one place more is tried: at first, where a refusal makes all requests wait, and at most.
 _PATIENCE: Final = 2
 _COSTLY_PATIENCE: Final = 8
 _MOST_PATIENCE: Final = 64
@@ -20,10 +20,10 @@ _EARLY: Final = 3
 
 
 class Window:
-    """The number of places; not locked, its owner is."""
+    """The number of places; not locked, the gate's lock guards it."""
 
     def __init__(self, most: int) -> None:
-        """Begin with all places: a server that takes them is the rule."""
+        """Begin with all places: most servers take them."""
         self._most = most
         self._ceiling = most
         self._trial = False
@@ -63,7 +63,7 @@ class Window:
     def crowded(self, epoch: int, *, staying: int, costly: bool = False) -> None:
         """Halve, or learn from a burst.
 
-        `epoch`: that of the request; `staying`: how many others are still in flight; `costly`: everybody has to wait.
+        `epoch`: that of the request; `staying`: how many others are still in flight; `costly`: all requests have to wait.
         """
         if costly:
             self._first_patience = _COSTLY_PATIENCE
@@ -73,7 +73,7 @@ class Window:
         elif epoch == self.epoch - 1:
             self._burst += 1
             if self._burst >= _BURST:
-                # Those who stay are those who were taken.
+                # The server takes as many as stay in flight.
                 self._ceiling = min(self._ceiling, max(staying, 1))
                 self.limit = min(self.limit, self._ceiling)
 
