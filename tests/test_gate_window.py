@@ -162,6 +162,24 @@ def test_after_a_hold_places_come_back_one_by_one() -> None:
     assert limits == [1, 2, 3, 4, 4]
 
 
+def test_late_refusals_of_a_burst_during_a_trial_leave_one_place() -> None:
+    window = Window(2)
+
+    def refuse_late(times: int) -> None:
+        for _ in range(times):
+            window.crowded(window.epoch - 1, staying=0)
+
+    refuse_late(1)
+    window.passed()
+    refuse_late(2)
+    window.passed()  # two places are tried
+    refuse_late(1)
+    refuse(window)
+    refuse_late(2)
+
+    assert window.limit == 1
+
+
 def test_a_new_maximum_holds_at_once() -> None:
     window = Window(4)
     window.resize(2)

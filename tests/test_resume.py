@@ -130,7 +130,8 @@ def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_on
     told: tuple[str, ...],
 ) -> None:
     """After two crashes a recording is delayed by ten seconds, and it is the one to try with."""
-    monkeypatch.setattr(repair, "_STILL", 0.3)
+    # Longer than the second after which a daemon reports again.
+    monkeypatch.setattr(repair, "_STILL", 1.5)
     with commands(tmp_path, monkeypatch, capsys) as batch:
         source = recording(batch.folder / "talk.wav")
         with batch.ledger() as ledger:

@@ -86,7 +86,7 @@ class Window:
         early = self._passed < self.limit
         self._early = [*self._early, self.limit] if early and not self._trial else []
         if self._trial:
-            self._ceiling -= 1
+            self._ceiling = max(1, self._ceiling - 1)
             self._patience = min(2 * self._patience, _MOST_PATIENCE)
         elif len(self._early) >= _EARLY:
             # Not the first of them: that may have been a burst far beyond what is taken.
