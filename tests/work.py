@@ -43,20 +43,23 @@ class Work:
         """Return the work of a call. What was kept in mind by an earlier one is forgotten first."""
         for cache in self._caches:
             cache.cache_clear()
-        self.done = 0
+        self.done = lines = 0
         tracing, profiling = sys.gettrace(), sys.getprofile()
+
+        def trace(_frame: FrameType, _event: str, _argument: object) -> Any:
+            # A local of this function and no attribute: this runs for every line.
+            nonlocal lines
+            lines += 1
+            return trace
+
         sys.setprofile(self._profile)
-        sys.settrace(self._trace)
+        sys.settrace(trace)
         try:
             call()
         finally:
             sys.settrace(tracing)
             sys.setprofile(profiling)
-        return self.done
-
-    def _trace(self, _frame: FrameType, _event: str, _argument: object) -> Any:
-        self.done += 1
-        return self._trace
+        return self.done + lines
 
     def _profile(self, _frame: FrameType, event: str, argument: Any) -> None:
         if event == "c_call" and isinstance(owner := argument.__self__, str | bytes) and argument.__name__ in _WHOLE:
