@@ -24,7 +24,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from postgres import Cluster
+from support.postgres import Cluster
 
 from benchmarks.report import Row, write
 from benchmarks.small import recording

@@ -6,16 +6,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import certificates
 import hypothesis
-import postgres
 import pytest
 import structlog
-from command_scene import Commands, commands
-from fleet import Share
-from postgres import Cluster
-from scripted import Server, serving
+from support import certificates, postgres
+from support.command_scene import Commands, commands
+from support.fleet import Share
 from support.heard import hearing
+from support.postgres import Cluster
+from support.scripted import Server, serving
 
 from watcher.ledger import Ledger, open_ledger
 

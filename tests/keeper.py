@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from daemon import Daemon
+from support.daemon import Daemon
 
 #: Seconds a daemon may take to end after SIGTERM, its drain included, on a busy machine.
 _LONGEST_STOP: Final = 90.0

@@ -13,10 +13,10 @@ from typing import Any, Self
 import pytest
 import srt
 import webvtt
-from daemon import Daemon, daemon, invoke
-from hostile import ENVIRON, landscape, mortal, nested, recording, said, status
-from scripted import Asked, Reply, Server, serving
 from servers.fault import Answer, FaultServer, Received, heard, transcript
+from support.daemon import Daemon, daemon, invoke
+from support.hostile import ENVIRON, landscape, mortal, nested, recording, said, status
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
 KEY = "sk-only-for-the-true-server"

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import postgres
 import pytest
-from daemon import Daemon, daemon, invoke
-from hostile import (
+from servers.fault import Answer, FaultServer, Received, error, heard
+from support import postgres
+from support.daemon import Daemon, daemon, invoke
+from support.hostile import (
     ENVIRON,
     MOUNTS,
     TurnedClock,
@@ -31,7 +32,6 @@ from hostile import (
     status,
     tmpfs,
 )
-from servers.fault import Answer, FaultServer, Received, error, heard
 from support.waiting import eventually
 
 WHEN = ("before", "after")

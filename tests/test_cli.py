@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import daemon, invoke
-from scripted import Asked, Reply, Server, serving
+from support.daemon import daemon, invoke
 from support.heard import hearing, recording, said
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
 from watcher.cli.main import run

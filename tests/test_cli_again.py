@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_scene import Commands, commands, moved_away
-from daemon import daemon
-from scripted import Asked, Reply, serving
+from support.command_scene import Commands, commands, moved_away
+from support.daemon import daemon
 from support.heard import answer, recording
+from support.scripted import Asked, Reply, serving
 from support.waiting import eventually
 
 from watcher.job import TRIAL_MODEL

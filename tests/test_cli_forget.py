@@ -3,8 +3,8 @@
 import shutil
 import subprocess
 
-from command_scene import Commands
-from daemon import daemon
+from support.command_scene import Commands
+from support.daemon import daemon
 from support.heard import recording
 
 

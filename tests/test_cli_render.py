@@ -2,7 +2,7 @@
 
 import shutil
 
-from command_scene import Commands
+from support.command_scene import Commands
 from support.heard import recording
 
 

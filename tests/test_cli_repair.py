@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from command_scene import Commands, configured
+from support.command_scene import Commands, configured
 from support.heard import recording
 
 from watcher.errors import FileError

@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from command_scene import Commands, commands, configured
-from daemon import watcher
-from scripted import Asked, Reply, serving
+from support.command_scene import Commands, commands, configured
+from support.daemon import watcher
 from support.heard import recording
+from support.scripted import Asked, Reply, serving
 from support.waiting import eventually
 
 from watcher.cli.main import INTERNAL, run

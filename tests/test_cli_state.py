@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import postgres
 import pytest
-from scripted import Reply, Server, serving
+from support import postgres
 from support.heard import hearing, recording, said
+from support.scripted import Reply, Server, serving
 
 from watcher.cli.main import run
 from watcher.ledger import open_ledger

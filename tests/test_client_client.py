@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from memory import Memory
-from scripted import Asked, Reply, Script, Server, sequence, serving
 from structlog.testing import capture_logs
 from support.clock import Clock
+from support.memory import Memory
+from support.scripted import Asked, Reply, Script, Server, sequence, serving
 
 from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
 from watcher.client.form import BELIEVED_SECONDS, REMEMBERED_SECONDS, Notebook

@@ -1,8 +1,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from memory import Memory
 from support.clock import Clock
+from support.memory import Memory
 
 from watcher.client.form import (
     BELIEVED_SECONDS,

@@ -4,9 +4,9 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-import certificates
 import pytest
-from scripted import Reply, sequence, serving
+from support import certificates
+from support.scripted import Reply, sequence, serving
 
 from watcher.client import Endpoint
 from watcher.client.survey import Survey, survey

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import certificates
 import pytest
-from scripted import Reply, Server, sequence, serving
+from support import certificates
+from support.scripted import Reply, Server, sequence, serving
 
 from watcher.client.connections import ANSWER_BYTES, HEAD_BYTES, Exchange
 from watcher.client.endpoint import Endpoint

@@ -11,13 +11,12 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
-import containers
 import pytest
-import sounds
-from containers import SECONDS, growing, judge, piped, real
 from hypothesis import given
 from hypothesis import strategies as st
-from work import Work
+from support import containers, sounds
+from support.containers import SECONDS, growing, judge, piped, real
+from support.work import Work
 
 from watcher.container import ACCEPTED, Inspection, Verdict, inspect, upload_name
 
@@ -131,7 +130,7 @@ def test_a_killed_writer_leaves_nothing_that_looks_whole(tmp_path: Path) -> None
     program = """
 import os, signal, sys
 from pathlib import Path
-import sounds
+from support import sounds
 open_recordings = []
 for eager in (False, True):
     for kind, recipe in sounds.FORMATS.items():

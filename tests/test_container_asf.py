@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from containers import judge
+from support.containers import judge
 
 from watcher.container import Inspection, Verdict
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from containers import details, judge, real
+from support.containers import details, judge, real
 
 from watcher.container import Inspection, Verdict, inspect
 

@@ -3,9 +3,9 @@
 import struct
 
 import pytest
-from containers import judge, real
 from hypothesis import given
 from hypothesis import strategies as st
+from support.containers import judge, real
 
 from watcher.container import Inspection, Verdict, flac
 

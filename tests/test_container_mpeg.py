@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from containers import details, judge, piped, real
+from support.containers import details, judge, piped, real
 
 from watcher.container import Inspection, Verdict
 

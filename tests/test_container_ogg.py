@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from containers import judge, real
+from support.containers import judge, real
 
 from watcher.container import Inspection, Verdict
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import sounds
-from containers import descriptor_of, details, real
+from support import sounds
+from support.containers import descriptor_of, details, real
 
 from watcher.container import Inspection, Part, inspect, is_chained, parts
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-import sounds
-from containers import judge
-from tools import attempt
+from support import sounds
+from support.containers import judge
+from support.tools import attempt
 
 from watcher.container import Verdict
 

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given
-from transcripts import spoken, transcripts
+from support.transcripts import spoken, transcripts
 
 from watcher.cues.align import Times, align
 from watcher.cues.pieces import pieces

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from transcripts import WORDS, spoken, transcripts
+from support.transcripts import WORDS, spoken, transcripts
 
 from watcher.cues import Cue, Layout, Limits, Rules, layout
 from watcher.cues.text import clean, width

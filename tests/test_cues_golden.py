@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from transcripts import spoken
+from support.transcripts import spoken
 
 from watcher.cues import Rules, layout
 from watcher.formats import Document, render

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from transcripts import HOSTILE, WORDS
+from support.transcripts import HOSTILE, WORDS
 
 from watcher.cues.pieces import pieces
 from watcher.cues.text import clean, width

@@ -1,4 +1,4 @@
-from transcripts import spoken
+from support.transcripts import spoken
 
 from watcher.cues.breaks import SENTENCE
 from watcher.cues.stream import Stream, stream

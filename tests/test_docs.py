@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from daemon import invoke
+from support.daemon import invoke
 from typer.main import get_command
 
 from watcher import __version__

@@ -6,11 +6,11 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import postgres
 import pytest
-from scripted import serving
+from support import postgres
 from support.heard import hearing, recording
-from tools import attempt
+from support.scripted import serving
+from support.tools import attempt
 
 from watcher.cli.main import run
 

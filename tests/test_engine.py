@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-import sounds
+from support import sounds
 
 from watcher.engine import INSTALL, Engine, EngineError, MissingExtraError
 from watcher.engine.recogniser import Recogniser, Spoken

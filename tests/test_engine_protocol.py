@@ -7,8 +7,8 @@ from typing import Any
 import pysubs2
 import pytest
 import requests
-import sounds
 import webvtt
+from support import sounds
 
 from watcher.engine import Engine
 from watcher.engine.protocol import MAX_REQUEST

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sounds
 from numpy.typing import NDArray
+from support import sounds
 
 from watcher.engine import decoder, wire
 from watcher.engine.audio import decode

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import sounds
 from numpy.typing import NDArray
+from support import sounds
 
 from watcher.engine.speech import Stretch, stretches
 from watcher.engine.wire import RATE

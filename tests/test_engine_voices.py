@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tools import attempt
+from support.tools import attempt
 
 from watcher.engine.recogniser import Recogniser
 

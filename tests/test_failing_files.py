@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from daemon import invoke
-from hostile import ENVIRON
 from servers.fault import Answer, FaultServer, Received, error, heard
+from support.daemon import invoke
 from support.heard import recording
+from support.hostile import ENVIRON
 
 
 class Failing:

@@ -4,13 +4,13 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-import postgres
 import pytest
-from daemon import invoke
-from fleet import Share, host
-from postgres import Cluster
-from scripted import Asked, Reply, serving
+from support import postgres
+from support.daemon import invoke
+from support.fleet import Share, host
 from support.heard import digest_of, hearing, recording, said
+from support.postgres import Cluster
+from support.scripted import Asked, Reply, serving
 from support.waiting import eventually
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")

@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import fleet
 import pytest
-from daemon import Daemon
-from fleet import Proxy, Share
-from postgres import Cluster
-from scripted import Asked, Reply, Server, serving
+from support import fleet
+from support.daemon import Daemon
+from support.fleet import Proxy, Share
 from support.heard import answer, digest_of, hearing, recording, said
+from support.postgres import Cluster
+from support.scripted import Asked, Reply, Server, serving
 
 from watcher.worker import LEASE
 

@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import postgres
 import pytest
-from daemon import Daemon, daemon, invoke
-from fleet import Share, host
-from postgres import Cluster
-from scripted import Asked, Reply, Server, serving
-from supervisor import Supervisor, supervised
+from support import postgres
+from support.daemon import Daemon, daemon, invoke
+from support.fleet import Share, host
 from support.heard import hearing, recording
+from support.postgres import Cluster
+from support.scripted import Asked, Reply, Server, serving
+from support.supervisor import Supervisor, supervised
 from support.waiting import eventually
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")

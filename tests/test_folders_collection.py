@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finding import Log, put, wave
+from support.finding import Log, put, wave
 
 from watcher.errors import FileError
 from watcher.folders import Folder, Left, collect

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from finding import Log, Scene, finding, is_watched, made, put, wave
+from support.finding import Log, Scene, finding, is_watched, made, put, wave
+from support.tools import attempt
 from support.waiting import eventually
-from tools import attempt
 
 from watcher.folders import Finder, Folder, How
 from watcher.ledger import open_ledger
@@ -352,7 +352,7 @@ def in_a_namespace(code: str, *arguments: str) -> str:
 LIMITED = """
 import sys
 from pathlib import Path
-from finding import finding, wave
+from support.finding import finding, wave
 from support.waiting import eventually, eventually
 from watcher.folders import Folder
 import watcher.folders.post as post, watcher.folders.rounds as rounds
@@ -387,7 +387,7 @@ def test_a_watch_limit_is_said_with_its_remedy_and_the_rest_is_looked_at(base: P
 REFUSED = """
 import sys
 from pathlib import Path
-from finding import finding, wave
+from support.finding import finding, wave
 from support.waiting import eventually, eventually
 from watcher.folders import Folder, How
 
@@ -446,7 +446,7 @@ def test_a_directory_that_can_not_be_watched_at_all_is_looked_at_more_often(
 CLOSED = """
 import os, sys
 from pathlib import Path
-from finding import finding, wave
+from support.finding import finding, wave
 from support.waiting import eventually, eventually, eventually
 from watcher.folders import Folder
 import watcher.folders.post as post

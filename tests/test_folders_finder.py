@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finding import Log, finding, put, wave
+from support.finding import Log, finding, put, wave
 from support.waiting import eventually
 
 from watcher.errors import FileError

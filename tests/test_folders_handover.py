@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from finding import Log
+from support.finding import Log
 
 from watcher.folders.handover import Handover
 from watcher.folders.known import Known, directory_key, file_key, mark_of

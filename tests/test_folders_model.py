@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from finding import Log, wave
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from support.clock import present
+from support.finding import Log, wave
 
 from watcher.folders import Finder, Folder
 from watcher.job import Outcome

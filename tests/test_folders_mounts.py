@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools import attempt
+from support.tools import attempt
 
 from watcher.folders.doubles import inside
 from watcher.folders.folder import Folder

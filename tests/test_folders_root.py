@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import real
-from finding import Log, put, wave
 from support.clock import Clock, present
+from support.containers import real
+from support.finding import Log, put, wave
 
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
@@ -639,7 +639,7 @@ def test_a_directory_that_cannot_be_listed_is_told_once_and_seen_when_it_opens(t
     code = """
 import os, sys
 from pathlib import Path
-from finding import Log, wave
+from support.finding import Log, wave
 from support.clock import Clock, present
 from test_folders_root import end
 from watcher.folders import Folder

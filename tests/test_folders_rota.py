@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import postgres
 import pytest
+from support import postgres
 from support.clock import Clock
 from support.heard import recording
 from support.waiting import eventually

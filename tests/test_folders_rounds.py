@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from finding import Log, wave
 from support.clock import Clock, present
+from support.finding import Log, wave
 
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finding import Log, put, wave
 from support.clock import Clock
+from support.finding import Log, put, wave
 
 from watcher import container
 from watcher.container import Inspection

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tools import attempt
+from support.tools import attempt
 
 from watcher.folders import Folder, How, probe
 from watcher.folders.mounts import Mounts

@@ -12,8 +12,8 @@ from pathlib import Path
 from queue import Empty
 
 import pytest
-from finding import is_watched, made
-from hostile import nested
+from support.finding import is_watched, made
+from support.hostile import nested
 from support.waiting import eventually
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import sounds
-from finding import Scene, finding, wave
+from support import sounds
+from support.finding import Scene, finding, wave
+from support.tools import attempt
 from support.waiting import eventually
-from tools import attempt
 
 from watcher.folders import Folder
 from watcher.settle import AUDIO_SUFFIXES
@@ -94,7 +94,7 @@ def test_every_writer_s_files_are_found_once_and_whole(scene: Scene, base: Path,
 RECORD = """
 import sys, threading
 from pathlib import Path
-import sounds
+from support import sounds
 base, kinds = Path(sys.argv[1]), sys.argv[2].split(",")
 sound = sounds.speech(1.5)
 step = len(sound) // 5

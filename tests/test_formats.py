@@ -14,7 +14,7 @@ import srt
 import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
-from transcripts import spoken, transcripts
+from support.transcripts import spoken, transcripts
 
 from watcher.cues import Cue, Layout, Rules, layout
 from watcher.cues.text import clean

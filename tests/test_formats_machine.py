@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 from hypothesis import given
-from transcripts import spoken, transcripts
+from support.transcripts import spoken, transcripts
 
 from watcher.cues import Rules, layout
 from watcher.formats import Document, Span, render

@@ -1,5 +1,5 @@
 import pytest
-from transcripts import spoken
+from support.transcripts import spoken
 
 from watcher.cues import Layout
 from watcher.cues.text import width

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import invoke
-from hostile import ENVIRON, status
 from servers.fault import Answer, FaultServer, Received, heard
+from support.daemon import invoke
 from support.heard import recording
+from support.hostile import ENVIRON, status
 
 
 def once(server: FaultServer, state: Path, *paths: Path, **settings: object) -> tuple[int, dict[str, Any]]:

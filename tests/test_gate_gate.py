@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from memory import Memory
 from structlog.testing import capture_logs
+from support.memory import Memory
 from support.waiting import eventually
 
 from watcher.errors import (

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import Memory
+from support.memory import Memory
 
 from watcher.errors import (
     AccountError,

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import postgres
 import pytest
-from memory import Memory
-from postgres import Cluster
+from support import postgres
+from support.memory import Memory
+from support.postgres import Cluster
 from support.waiting import PATIENCE, eventually
 
 from watcher.errors import AccountError, HeldError, JobError, PassingError, StateError

@@ -2,7 +2,7 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import Memory
+from support.memory import Memory
 
 from watcher.fleet import Credit
 from watcher.gate.pace import Budget, Pace, midnight_after, month_after

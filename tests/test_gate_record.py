@@ -1,5 +1,5 @@
 import pytest
-from memory import Memory
+from support.memory import Memory
 
 from watcher.gate.hold import Hold, Kind
 from watcher.gate.record import LocalHoldRecord, Pause, ask_resume, stored_state

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from memory import Memory
-from scripted import Asked, Reply, Script, serving
+from support.memory import Memory
+from support.scripted import Asked, Reply, Script, serving
 
 from watcher.client import Client, Endpoint, Request, Upload
 from watcher.errors import AccountError, HeldError, PassingError, RemedyError

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from transcripts import transcripts
+from support.transcripts import transcripts
 
 from watcher.cues import Rules, layout
 from watcher.formats import Document, render

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from descriptors import beyond_select
 from structlog.testing import capture_logs
+from support.descriptors import beyond_select
 from support.waiting import eventually
 
 from watcher import hooks

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, daemon
-from hostile import ENVIRON, recording
 from servers.fault import Answer, FaultServer, Received, heard
+from support.daemon import Daemon, daemon
+from support.hostile import ENVIRON, recording
 from support.waiting import eventually
 
 #: What a server may put into the text of a segment, for half a second of sound.

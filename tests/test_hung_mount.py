@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, daemon, watcher
-from mounts import Mount, mounted, needs_fuse
-from scripted import Asked, Reply, Server, serving
+from support.daemon import Daemon, daemon, watcher
 from support.heard import digest_of, hearing, recording, said
+from support.mounts import Mount, mounted, needs_fuse
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
 from watcher import reach

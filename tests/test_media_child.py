@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sounds
+from support import sounds
 
 from watcher.media import child as room
 from watcher.media.child import Child, Talk

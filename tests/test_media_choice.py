@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import sounds
+from support import sounds
 
 from watcher.container import chunks
 from watcher.media.decode import Recording

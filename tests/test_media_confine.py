@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools import attempt
+from support.tools import attempt
 
 from watcher.media import confine as module
 from watcher.media.confine import allow_cpu, confine, landlock_version

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sounds
+from support import sounds
 
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut

@@ -14,8 +14,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-import sounds
-from tools import attempt
+from support import sounds
+from support.tools import attempt
 
 from watcher.errors import FileError
 from watcher.job import ResultWarning

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import sounds
+from support import sounds
 
 from watcher.media.encode import encode
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sounds
+from support import sounds
 
 from watcher.errors import FileError, JobError
 from watcher.media import RATE, Cutting, Limits, MediaOptions, Summary

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import sounds
 from hypothesis import given
 from hypothesis import strategies as st
+from support import sounds
 
 from watcher.media.levels import FRAME, Meter, Scale, decibels, power, runs, without_clicks
 from watcher.media.piece import RATE

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-import sounds
+from support import sounds
 
 from watcher.media.mix import Mixer
 

@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pytest
-import sounds
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import sounds
 
 from watcher.job import Cut
 from watcher.media.piece import OVERLAP, RATE

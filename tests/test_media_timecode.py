@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sounds
+from support import sounds
 
 from watcher.media.timecode import TimecodeDetector, is_timecode
 

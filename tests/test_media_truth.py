@@ -13,8 +13,7 @@ from shutil import copyfile
 
 import numpy as np
 import pytest
-import replay
-import sounds
+from support import replay, sounds
 
 from watcher.client import parse
 from watcher.job import Cut

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import invoke, watcher
-from hostile import mortal
-from scripted import Asked, Reply, Script, Server, serving
-from sounds import speechlike
+from support.daemon import invoke, watcher
+from support.hostile import mortal
+from support.scripted import Asked, Reply, Script, Server, serving
+from support.sounds import speechlike
 
 HEARD = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
 

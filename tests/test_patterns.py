@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import regex_steps
+from support import regex_steps
 
 import watcher
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sounds
-from daemon import daemon, invoke
-from hostile import status
-from pipeline_scene import ANSWER, WANTED, scene
-from scripted import Asked, Reply, serving
+from support import sounds
+from support.daemon import daemon, invoke
+from support.hostile import status
+from support.pipeline_scene import ANSWER, WANTED, scene
+from support.scripted import Asked, Reply, serving
 
 from watcher.media import Choice
 

@@ -9,9 +9,9 @@ from shutil import copyfile
 
 import numpy as np
 import pytest
-from pipeline_scene import WANTED, Scene, scene
-from scripted import Asked, Reply
-from sounds import Samples, encode, noise, silence, speech, speechlike
+from support.pipeline_scene import WANTED, Scene, scene
+from support.scripted import Asked, Reply
+from support.sounds import Samples, encode, noise, silence, speech, speechlike
 
 from watcher import media, pipeline
 from watcher.errors import PassingError

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline_scene import ANSWER, WANTED, Scene, scene
-from scripted import Asked, Reply, Script
-from sounds import decode, encode, speech, speechlike
+from support.pipeline_scene import ANSWER, WANTED, Scene, scene
+from support.scripted import Asked, Reply, Script
+from support.sounds import decode, encode, speech, speechlike
 
 from watcher import media
 from watcher.client import Request, Upload

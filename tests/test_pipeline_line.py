@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_scene import ANSWER, WANTED, Share, scene, share
-from scripted import Asked, Reply
-from sounds import speechlike
 from structlog.testing import capture_logs
+from support.pipeline_scene import ANSWER, WANTED, Share, scene, share
+from support.scripted import Asked, Reply
+from support.sounds import speechlike
 
 from watcher import media, pipeline
 from watcher.client import Request

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from command_scene import Commands
-from daemon import daemon
+from support.command_scene import Commands
+from support.daemon import daemon
 from support.heard import recording, said
 from support.waiting import eventually
 

@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, daemon, watcher
-from hostile import TurnedClock
-from poisoned import poisoned
-from scripted import Asked, Reply, serving
+from support.daemon import Daemon, daemon, watcher
 from support.heard import answer, hearing, recording
+from support.hostile import TurnedClock
+from support.poisoned import poisoned
+from support.scripted import Asked, Reply, serving
 from support.waiting import eventually
 from test_stop import options, posts
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import postgres
+from support import postgres
 from support.waiting import eventually
 
 #: A test run that has a server, says so, and goes on for as long as nobody ends it.
 RUN = """
 import signal, sys
 sys.path.insert(0, sys.argv[1])
-from postgres import Cluster
+from support.postgres import Cluster
 cluster = Cluster("fsync=off")
 print(cluster.directory, (cluster.directory / "data/postmaster.pid").read_text().split()[0], flush=True)
 signal.pause()

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_scene import commands
-from daemon import command, daemon, invoke
-from scripted import Asked, Reply, serving
-from sidecar_scene import fingerprint
+from support.command_scene import commands
+from support.daemon import command, daemon, invoke
 from support.heard import hearing, recording
+from support.scripted import Asked, Reply, serving
+from support.sidecar_scene import fingerprint
 
 from watcher.cli import repair
 from watcher.config import Config, Surroundings, load

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, daemon, invoke
-from hostile import ENVIRON, recording, said, status
 from servers.fault import FaultServer
+from support.daemon import Daemon, daemon, invoke
+from support.hostile import ENVIRON, recording, said, status
 from support.waiting import eventually
 
 FILES = 12

@@ -18,9 +18,9 @@ import pysubs2
 import pytest
 import srt
 import webvtt
-from daemon import Daemon, command, daemon, invoke
-from scripted import Asked, Reply, Server, serving
+from support.daemon import Daemon, command, daemon, invoke
 from support.heard import answer, digest_of, hearing, recording, said
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
 from watcher.worker import LEASE

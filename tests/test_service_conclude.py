@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sidecar_scene import Scene, scene
 from structlog.testing import capture_logs
+from support.sidecar_scene import Scene, scene
 
 from watcher import sidecar
 from watcher.errors import FileError

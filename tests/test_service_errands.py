@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import daemon
-from scripted import serving
+from support.daemon import daemon
 from support.heard import answer, recording
+from support.scripted import serving
 from support.waiting import eventually
 
 from watcher.config import HookSettings

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import postgres
 import pytest
-from ledger_engines import LEASE, found
+from support import postgres
 from support.clock import Clock
+from support.ledger_engines import LEASE, found
 
 from watcher.errors import JobError, LeaseLostError
 from watcher.job import Job, Outcome

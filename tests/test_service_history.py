@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_engines import claimed
 from support.clock import Clock
+from support.ledger_engines import claimed
 from support.waiting import eventually
 
 from watcher.config.settings import StateSettings

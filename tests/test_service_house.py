@@ -3,9 +3,9 @@
 import threading
 from pathlib import Path
 
-from hostile import fill_up, needs_mounts, tmpfs
 from structlog.testing import capture_logs
 from support.clock import Clock
+from support.hostile import fill_up, needs_mounts, tmpfs
 from support.waiting import eventually
 from test_service_estate import crashing
 from test_service_reload import config

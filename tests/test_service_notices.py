@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from daemon import daemon
-from mounts import mounted, needs_fuse
-from scripted import serving
 from structlog.testing import capture_logs
+from support.daemon import daemon
 from support.heard import answer, recording
+from support.mounts import mounted, needs_fuse
+from support.scripted import serving
 from support.waiting import eventually
 
 from watcher.client import Client

@@ -6,11 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
-import sounds
-from command_scene import Commands, configured, moved_away
-from scripted import Asked, Reply, serving
-from sidecar_scene import fingerprint
+from support import sounds
+from support.command_scene import Commands, configured, moved_away
 from support.heard import hearing, recording
+from support.scripted import Asked, Reply, serving
+from support.sidecar_scene import fingerprint
 
 from watcher.job import Found
 from watcher.service.history import History

@@ -8,9 +8,9 @@ from typing import Literal
 from unicodedata import normalize
 
 import pytest
-from daemon import daemon, invoke
-from scripted import Asked, Reply, Server, serving
+from support.daemon import daemon, invoke
 from support.heard import answer, recording
+from support.scripted import Asked, Reply, Server, serving
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import command, daemon
-from scripted import Asked, Reply, serving
+from support.daemon import command, daemon
 from support.heard import answer, hearing, recording
+from support.scripted import Asked, Reply, serving
 from support.waiting import eventually
 
 from watcher.config import Config, Surroundings, load

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from descriptors import beyond_select
+from support.descriptors import beyond_select
 
 from watcher.service.signals import Signals
 

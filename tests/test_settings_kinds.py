@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import command
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.daemon import command
 from support.waiting import eventually
 
 from watcher.cli.main import run

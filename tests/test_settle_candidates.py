@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import structlog
-from containers import piped, real
-from finding import Log, wave
 from structlog.testing import LogCapture
 from support.clock import Clock, present
+from support.containers import piped, real
+from support.finding import Log, wave
 
 from watcher import container
 from watcher.job import Fingerprint, Found

@@ -15,7 +15,7 @@ from types import FrameType
 
 import pytest
 import structlog
-from sidecar_scene import FileRegister, Scene, digest, fingerprint, nothing
+from support.sidecar_scene import FileRegister, Scene, digest, fingerprint, nothing
 
 import watcher.sidecar
 from watcher import sidecar
@@ -249,7 +249,7 @@ def test_killed_at_every_line_it_is_repaired_by_the_next_run(case: Case, tmp_pat
 _ENDLESS = """
 import sys
 from pathlib import Path
-from sidecar_scene import Scene
+from support.sidecar_scene import Scene
 
 root, state = Path(sys.argv[1]), Path(sys.argv[2])
 scene = Scene(root, state)

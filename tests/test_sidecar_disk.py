@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sidecar_scene import Scene, scene
-from tools import attempt
+from support.sidecar_scene import Scene, scene
+from support.tools import attempt
 
 from watcher.errors import GoneError, JobError, OutputError
 from watcher.sidecar import disk

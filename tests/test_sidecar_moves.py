@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sidecar_scene import Scene, scene
-from tools import attempt
+from support.sidecar_scene import Scene, scene
+from support.tools import attempt
 
 from watcher import sidecar
 from watcher.errors import ChangedError, GoneError, OutputError, StateError

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sidecar_scene import Scene, scene
+from support.sidecar_scene import Scene, scene
 
 from watcher import sidecar
 from watcher.errors import GoneError, LeaseLostError, OutputError

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sidecar_scene import Scene, digest, scene
 from structlog.testing import capture_logs
+from support.sidecar_scene import Scene, digest, scene
 
 from watcher import sidecar
 from watcher.errors import ChangedError, GoneError, LeaseLostError, OutputError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sounds
+from support import sounds
 
 
 @pytest.mark.parametrize("kind", sorted(sounds.FORMATS))

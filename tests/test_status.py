@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import postgres
 import pytest
-from daemon import daemon
-from scripted import Asked, Reply, serving
+from support import postgres
+from support.daemon import daemon
 from support.heard import hearing, recording
+from support.scripted import Asked, Reply, serving
 from support.waiting import eventually
 
 from watcher.cli.main import run

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, daemon, invoke
-from mounts import mounted, needs_fuse
-from poisoned import poisoned
-from scripted import Asked, Reply, Server, serving
+from support.daemon import Daemon, daemon, invoke
 from support.heard import answer, hearing, recording
+from support.mounts import mounted, needs_fuse
+from support.poisoned import poisoned
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
 from watcher.ledger.sqlite import NAME

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hostile import nested
+from support.hostile import nested
 
 from watcher import tree
 

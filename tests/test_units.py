@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tools import attempt
+from support.tools import attempt
 
 from watcher.config import Settings
 from watcher.errors import ConfigError, StateError, UsageError

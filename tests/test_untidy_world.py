@@ -10,11 +10,11 @@ from typing import Any
 
 import av
 import pytest
-from daemon import daemon
-from hostile import ENVIRON, recording, said, status
-from mounts import mounted, needs_fuse
 from servers.fault import Answer, FaultServer, Received, heard
-from sounds import speechlike
+from support.daemon import daemon
+from support.hostile import ENVIRON, recording, said, status
+from support.mounts import mounted, needs_fuse
+from support.sounds import speechlike
 
 pytestmark = [needs_fuse, pytest.mark.timeout(180)]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from support.work import Work, counting
 from test_patterns import modules
-from work import Work, counting
 
 from watcher import guard, lint
 from watcher.client import Request, fitted, parse

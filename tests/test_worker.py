@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from memory import Memory
 from structlog.testing import capture_logs
+from support.memory import Memory
 
 from watcher.errors import (
     AccountError,

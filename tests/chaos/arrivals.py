@@ -14,8 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-import sounds
-from tools import succeeds
+from support import sounds
+from support.tools import succeeds
 
 #: Kinds whose bytes are sent as they are, so that the answer names the file.
 WHOLE: Final = ("wav", "flac", "mp3", "m4a")

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
-import postgres
 from chaos.arrivals import WHOLE, sound
 from chaos.checks import has_outputs
 from chaos.upstream import REFUSALS
 from chaos.world import DISK, FOLDERS, MOUNTED, OUTSIDE, PLAIN, World
-from hostile import MOUNTS, fill_up, mount
-from mounts import can_mount_fuse
+from support import postgres
+from support.hostile import MOUNTS, fill_up, mount
+from support.mounts import can_mount_fuse
 from support.waiting import eventually
 
 #: Does it, holds it for so many seconds, and undoes it.

@@ -18,8 +18,8 @@ from chaos import checks, reader
 from chaos.arrivals import CUT, LENGTHY, LENGTHY_PIECE, TREES, WHOLE, WRITERS
 from chaos.faults import DAMAGING, DATABASE_AWAY, FAULTS, HUNG, SLOW_SERVER, Fault
 from chaos.world import FOLDERS, PLAIN, Options, Source, World
-from hostile import MOUNTS
 from keeper import Vitals
+from support.hostile import MOUNTS
 from support.waiting import eventually
 
 from watcher.errors import WatcherError

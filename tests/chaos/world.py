@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import fleet
-import postgres
 from chaos.arrivals import Desk, Sound, arrive, make, sound
 from chaos.reader import FOREIGN
 from chaos.upstream import Upstream
-from daemon import Daemon, daemon, watcher
-from hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
 from keeper import Keeper
-from mounts import Mount
-from supervisor import Supervisor
+from support import fleet, postgres
+from support.daemon import Daemon, daemon, watcher
+from support.hostile import MOUNTS, TurnedClock, mortal, mount, tmpfs, unmount
+from support.mounts import Mount
+from support.supervisor import Supervisor
 
 from watcher.errors import StateError
 from watcher.job import State

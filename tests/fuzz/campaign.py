@@ -26,14 +26,14 @@ from typing import Final
 
 import srt
 import webvtt
-from daemon import Daemon, daemon
 from fuzz.answers import KEY
 from fuzz.folders import DEEDS, Place, standing
 from fuzz.health import Health, environment
 from fuzz.server import CANARY, Server
-from hostile import ENVIRON, landscape, mortal, recording
 from keeper import Keeper
-from supervisor import Supervisor
+from support.daemon import Daemon, daemon
+from support.hostile import ENVIRON, landscape, mortal, recording
+from support.supervisor import Supervisor
 
 #: Where nothing hostile is: recordings that come here must be done.
 _QUIET: Final = "quiet"

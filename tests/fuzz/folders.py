@@ -16,9 +16,9 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from containers import real
 from fuzz.answers import mutated_bytes, text
-from hostile import nested, recording
+from support.containers import real
+from support.hostile import nested, recording
 
 _TERA: Final = 1 << 40
 #: Recordings and directories of a place that stand at a time; the oldest make room.

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from daemon import Daemon
 from fuzz.answers import KEY
 from keeper import Keeper
-from supervisor import Supervisor
+from support.daemon import Daemon
+from support.supervisor import Supervisor
 
 UNIT: Final = Path(__file__).parents[2] / "systemd" / "watcher.service"
 #: Bounds of what the daemon itself may take.

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import ledger_engines
 import pytest
-from ledger_engines import ENGINES, Engine
+from support import ledger_engines
 from support.clock import Clock
+from support.ledger_engines import ENGINES, Engine
 
 from watcher.ledger.protocol import Ledger
 

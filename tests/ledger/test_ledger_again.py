@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_engines import ROOT, Engine, claimed, found, state
+from support.ledger_engines import ROOT, Engine, claimed, found, state
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import TRIAL_MODEL, Again, Cut, Fingerprint, Job, Outcome, Output, State

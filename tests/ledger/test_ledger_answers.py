@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_engines import Engine
 from support.clock import Clock
+from support.ledger_engines import Engine
 
 from watcher.job import Cut, ResultWarning
 from watcher.ledger.protocol import Content, Ledger, Tally

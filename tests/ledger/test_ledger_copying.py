@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_engines import ROOT, claimed, crowded, found
+from support.ledger_engines import ROOT, claimed, crowded, found
 
 from watcher.errors import FileError, StateError, StateLockedError
 from watcher.job import Cut, Outcome, Output, State

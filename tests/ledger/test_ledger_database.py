@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ledger_engines import LEASE, ROOT, claimed, found
+from support.ledger_engines import LEASE, ROOT, claimed, found
+from support.tools import attempt
 from support.waiting import eventually
-from tools import attempt
 
 from watcher.errors import StateError
 from watcher.job import Outcome, State

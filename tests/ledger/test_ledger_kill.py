@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ledger_engines import LEASE, ROOT
+from support.ledger_engines import LEASE, ROOT
 
 import watcher
 from watcher.job import Outcome, State

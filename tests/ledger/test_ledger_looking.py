@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from ledger_engines import LEASE, ROOT, Engine, claimed, crowded, found
 from support.clock import START, Clock
+from support.ledger_engines import LEASE, ROOT, Engine, claimed, crowded, found
 
 from watcher.errors import FileError
 from watcher.job import Fingerprint, Outcome, State

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from ledger_engines import ENGINES, LEASE, ROOT, crowded, engine, found
+from support.ledger_engines import ENGINES, LEASE, ROOT, crowded, engine, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Job, Outcome, State

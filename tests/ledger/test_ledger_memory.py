@@ -4,8 +4,8 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from ledger_engines import Engine, claimed, found
 from support.clock import START, Clock
+from support.ledger_engines import Engine, claimed, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Outcome

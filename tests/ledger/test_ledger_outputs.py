@@ -1,7 +1,7 @@
 """The contract of output paths: whose they are, and what may stand there after a crash."""
 
 import pytest
-from ledger_engines import ROOT, claimed, found
+from support.ledger_engines import ROOT, claimed, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Job, Outcome, Output

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import postgres
 import pytest
-from descriptors import beyond_select
-from ledger_engines import LEASE, WRITES, claimed, crowded, found, name
+from support import postgres
 from support.clock import Clock
+from support.descriptors import beyond_select
+from support.ledger_engines import LEASE, WRITES, claimed, crowded, found, name
 from support.waiting import eventually
 
 import watcher

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
-import postgres
 import pytest
+from support import postgres
 from support.waiting import eventually
 
 import watcher

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import fleet
-import postgres
 import pytest
-from ledger_engines import LEASE, claimed, crowded, found
+from support import fleet, postgres
 from support.clock import Clock
+from support.ledger_engines import LEASE, claimed, crowded, found
 
 from watcher.errors import FileError, LeaseLostError
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from ledger_engines import LEASE, ROOT
-from postgres import Cluster
+from support.ledger_engines import LEASE, ROOT
+from support.postgres import Cluster
 
 import watcher
 from watcher.job import State

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded, found, name, state
 from support.clock import START, Clock
+from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded, found, name, state
 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
 from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State

@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from ledger_engines import ROOT, Engine, claimed, found, name, state
 from support.clock import Clock
+from support.ledger_engines import ROOT, Engine, claimed, found, name, state
 
 from watcher.errors import FileError
 from watcher.job import Outcome, Output, State

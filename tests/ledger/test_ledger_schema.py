@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_engines import found
+from support.ledger_engines import found
 
 from watcher.errors import StateError
 from watcher.ledger import schema

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ledger_engines import LEASE, ROOT, claimed, crowded, found
 from support.clock import Clock
+from support.ledger_engines import LEASE, ROOT, claimed, crowded, found
 
 import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError

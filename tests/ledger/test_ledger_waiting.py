@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from ledger_engines import LEASE, Engine, claimed, crowded, found
 from support.clock import Clock
+from support.ledger_engines import LEASE, Engine, claimed, crowded, found
 
 from watcher.errors import FileError
 from watcher.job import Outcome

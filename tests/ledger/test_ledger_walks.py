@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from types import GeneratorType
 
 import pytest
-from ledger_engines import ROOT, claimed, found
+from support.ledger_engines import ROOT, claimed, found
 
 from watcher.errors import FileError, StateBusyError
 from watcher.job import Outcome, Output

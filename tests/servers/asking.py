@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from memory import Memory
+from support.memory import Memory
 
 from watcher.client import Answer, Client, Endpoint, Request, Upload
 

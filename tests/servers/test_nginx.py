@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import sounds
 from servers import asking
 from servers.fault import Answer, FaultServer
+from support import sounds
 
 from watcher.client import Request
 from watcher.errors import AccountError, PassingError, Remedy, RemedyError

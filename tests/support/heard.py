@@ -5,7 +5,7 @@ import random
 import wave
 from pathlib import Path
 
-from scripted import Asked, Reply
+from support.scripted import Asked, Reply
 
 
 def recording(path: Path, *, seed: int = 0, seconds: float = 0.5) -> Path:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from scripted import Server, serving
+from support.scripted import Server, serving
 from system.machine import Machine, booted
 from system.service import KEY, Service, hearing
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from scripted import Asked, Reply
+from support.scripted import Asked, Reply
 from support.waiting import eventually
 from system.machine import WHEELS, Journal, Machine
 from system.page import commands

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from scripted import Server
+from support.scripted import Server
 from support.waiting import eventually
 from system.machine import CHECKOUT, Machine
 from system.page import PAGE, commands

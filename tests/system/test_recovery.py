@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from scripted import Asked, Reply, Server, serving
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 from system.machine import Machine
 from system.service import Service, hearing

@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from scripted import Asked, Reply, Server, serving
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 from system.service import FOLDER, KEY, Service, hearing, said_of, writing
 

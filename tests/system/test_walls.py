@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from scripted import Server
-from sounds import speechlike
+from support.scripted import Server
+from support.sounds import speechlike
 from system.service import FOLDER, Service, said_of, write_wave
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import invoke
-from tools import attempt, succeeds
+
+from support.daemon import invoke
+from support.tools import attempt, succeeds
 
 #: No proxy of the machine comes between a daemon and a server on loopback, also where no fixture has cleaned up yet.
 ENVIRON = {"NO_PROXY": "127.0.0.1,localhost"}
@@ -80,7 +81,11 @@ class TurnedClock:
     def environ(self) -> dict[str, str]:
         """What such a process needs in its environment."""
         passing = {"PASSING_TIME": "1"} if self._passing else {}
-        return ENVIRON | {"TURNED_CLOCK": str(self._path), "PYTHONPATH": str(Path(__file__).parent / "clock")} | passing
+        return (
+            ENVIRON
+            | {"TURNED_CLOCK": str(self._path), "PYTHONPATH": str(Path(__file__).parent.parent / "clock")}
+            | passing
+        )
 
     def turn(self, seconds: float) -> None:
         """Let the wall clock be off by so many seconds from now on."""

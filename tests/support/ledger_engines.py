@@ -7,9 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
-import postgres
+from support import postgres
 from support.clock import Clock
-
 from watcher.errors import FileError, PassingError
 from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
 from watcher.ledger.protocol import Ledger

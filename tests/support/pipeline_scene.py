@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from scripted import Asked, Reply, Script, serving
-from support.waiting import eventually
-from tools import attempt
 
+from support.scripted import Asked, Reply, Script, serving
+from support.tools import attempt
+from support.waiting import eventually
 from watcher.client import Client, Endpoint, Request
 from watcher.cues import Rules
 from watcher.errors import JobError

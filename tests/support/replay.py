@@ -19,7 +19,8 @@ from typing import Any, Final
 import av
 import numpy as np
 import numpy.typing as npt
-import sounds
+
+from support import sounds
 
 Samples = npt.NDArray[np.int16]
 

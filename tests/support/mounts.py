@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from support.waiting import eventually
 
 _UNMOUNT = next((found for name in ("fusermount3", "fusermount") if (found := shutil.which(name))), "fusermount")

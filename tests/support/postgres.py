@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tools import succeeds
+
+from support.tools import succeeds
 
 #: Debian keeps the server's programs out of PATH, by version.
 _PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from daemon import Daemon, daemon
-from scripted import Server
-from tools import succeeds
+from support.daemon import Daemon, daemon
+from support.scripted import Server
+from support.tools import succeeds
 
 
 class Share:

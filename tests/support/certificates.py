@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from tools import attempt
+from support.tools import attempt
 
 
 def made(directory: Path) -> tuple[Path, Path]:

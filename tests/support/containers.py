@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import sounds
-
+from support import sounds
 from watcher.container import Inspection, inspect
 
 #: Length of every real recording here.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from support.waiting import PATIENCE, eventually
 
+from support.waiting import PATIENCE, eventually
 from watcher.folders import Finder, Folder
 from watcher.folders.post import Post
 from watcher.folders.watch import Event, Hint, watched

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Script, Server, serving
-from support.heard import hearing, recording
 
+from support.heard import hearing, recording
+from support.scripted import Script, Server, serving
 from watcher.cli.main import run
 from watcher.ledger import Ledger, open_ledger
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import structlog
-from support.waiting import PATIENCE
 
+from support.waiting import PATIENCE
 from watcher.cli.main import run
 
 #: What a command that ended said, and its exit code.
