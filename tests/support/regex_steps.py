@@ -28,6 +28,7 @@ def steps(pattern: "re.Pattern[Any]", text: str, *, anchored: bool, most: int = 
 
 class _Engine:
     def __init__(self, pattern: "re.Pattern[Any]") -> None:
+        self.source = pattern.pattern
         self.text = ""
         self.most = 0
         self.taken = 0
@@ -51,7 +52,7 @@ class _Engine:
     def _step(self, count: int = 1) -> None:
         self.taken += count
         if self.taken > self.most:
-            raise TooManyError
+            raise TooManyError(self.source)
 
     def _sequence(self, nodes: Sequence[Any]) -> _Matcher:
         matchers = [self._node(*node) for node in nodes]
