@@ -600,3 +600,23 @@ def test_a_file_that_a_worker_missed_while_its_root_was_away_is_found_when_it_re
     (base.parent / "away").rename(base)
 
     scene.log.wait_for("file.queued", 2, path=str(path))
+
+
+def test_a_file_that_waits_to_be_whole_goes_on_waiting_when_its_root_returns(scene: Scene, base: Path) -> None:
+    path = put(base / "a.wav", wave(1000, claimed=5000))
+
+    def waiting() -> list[float]:
+        return [file.since for state in scene.finder.states() for file in state.incoming if file.path == os.fsencode(path)]
+
+    eventually(waiting)
+    scene.post.root.candidates.get(os.fsencode(path)).since -= 300.0  # type: ignore[union-attr] - it waits
+    base.rename(base.parent / "away")
+    scene.log.wait_for("folder.lost")
+    assert waiting() == []
+
+    (base.parent / "away").rename(base)
+
+    scene.log.wait_for("folder.rescanned", reason="returned")
+    candidate = scene.post.root.candidates.get(os.fsencode(path))
+    assert candidate is not None
+    assert candidate.earlier >= 300.0

@@ -560,6 +560,77 @@ def test_postponing_keeps_a_file_and_makes_it_fall_due_again(put: Put, table: Ta
     assert table.candidates.next_due() == time.running + 1.0
 
 
+def test_a_file_that_waits_for_minutes_goes_on_waiting_when_its_folder_is_back(
+    put: Put, tmp_path: Path, time: Clock
+) -> None:
+    put("talk.wav", wave(16_000)[:-1000])
+    table = Table(tmp_path, time, network=True)
+    for _ in range(2):  # a share that is lost again and again
+        table.look("talk.wav", arrived=False)
+        time.advance(290.0)
+        table.candidates.put_away()
+        time.advance(3600.0)
+    assert table.look("talk.wav", arrived=False) is None
+    (waiting,) = table.candidates.waiting(10)
+
+    # 580 of 600 seconds are over, but a writer that was cut off, too, has 30 seconds to go on.
+    assert waiting.until == round(time.wall + 30)
+    time.advance(29.0)
+    assert table.look("talk.wav", arrived=False) is None
+    time.advance(1.0)
+    found = table.look("talk.wav", arrived=False)
+    assert found is not None
+    assert found.suspect
+
+
+def test_a_file_that_changed_while_its_folder_was_away_waits_anew(put: Put, table: Table, time: Clock) -> None:
+    path = put("talk.wav", wave(16_000)[:-1000])
+    table.look("talk.wav")
+    time.advance(590.0)
+    table.candidates.put_away()
+    path.write_bytes(wave(16_000)[:-500])
+
+    assert table.look("talk.wav", arrived=False) is None
+    (waiting,) = table.candidates.waiting(10)
+    assert waiting.until == round(time.wall + 600)
+
+
+@pytest.mark.parametrize("inodes", [True, False])
+def test_a_remount_is_no_change_of_a_file(
+    put: Put, tmp_path: Path, time: Clock, monkeypatch: pytest.MonkeyPatch, *, inodes: bool
+) -> None:
+    """Mounted anew, it has another device number, and on some mounts another inode number."""
+    put("talk.wav", wave(16_000)[:-1000])
+    table = Table(tmp_path, time, network=not inodes)
+    table.look("talk.wav")
+    candidate = next(iter(table.candidates))
+    time.advance(590.0)
+    elsewhere = candidate.signature._replace(device=candidate.signature.device + 1)
+    candidate.signature = elsewhere if inodes else elsewhere._replace(inode=candidate.signature.inode + 1)
+
+    assert table.look("talk.wav") is None
+    (waiting,) = table.candidates.waiting(10)
+    assert waiting.until == round(time.wall + (10 if inodes else 30))
+
+
+def test_time_in_which_a_server_does_not_answer_is_no_quiet(put: Put, tmp_path: Path, time: Clock) -> None:
+    """A writer on another machine was cut off from it, too."""
+    put("talk.mp3", b"\xff\xfb" * 5000)
+    table = Table(tmp_path, time, network=True)
+    assert table.look("talk.mp3") is None
+    time.advance(3600.0)  # the look that was due hung in the kernel
+    assert table.look("talk.mp3", arrived=False) is None
+    time.advance(10.0)
+    table.candidates.postpone(os.fsencode(tmp_path / "talk.mp3"))  # the server is unreachable
+    time.advance(3600.0)
+    table.candidates.postpone(os.fsencode(tmp_path / "talk.mp3"))
+    time.advance(29.0)
+
+    assert table.look("talk.mp3", arrived=False) is None
+    time.advance(30.0)
+    assert table.look("talk.mp3", arrived=False) is not None
+
+
 def test_the_table_has_an_end_and_what_is_beyond_is_met_again(
     put: Put, table: Table, time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -412,8 +412,7 @@ class Post:
         if self.how is How.LOST and self.why == reason:
             return
         self.how, self.why, self._told = How.LOST, reason, ()
-        for candidate in self.root.candidates:
-            self.root.candidates.forget(candidate.path)
+        self.root.candidates.put_away()
         _log.error(
             "folder.lost",
             folder=self.folder.name,

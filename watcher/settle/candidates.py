@@ -36,6 +36,8 @@ _RACY: Final = 3.0
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
 _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
+#: A look at a network mount that comes so many seconds late: the server did not answer, and perhaps not to a writer either.
+_HUNG: Final = 30.0
 #: What to do about a file that cannot be read; said of the commonest reason only.
 UNREADABLE_HINT: Final = (
     "let the service's user read the file: chmod g+r where the user is in its group, else chmod o+r"
@@ -56,6 +58,10 @@ class Signature(NamedTuple):
     def of(cls, status: os.stat_result) -> "Signature":
         """Take it from a stat."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    def survived(self, other: "Signature", *, inodes: bool) -> bool:
+        """Return whether `other` may be the same unchanged file after a remount, which gives out new device numbers."""
+        return (not inodes or self.inode == other.inode) and self[2:] == other[2:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class Candidate:
     seen: float
     backlog: bool
     site: Site
+    #: Seconds that it was seen unchanged before it was out of reach; they count where a file is waited for for minutes.
+    earlier: float = 0.0
     due: float = 0.0
     #: Unix time at which it is taken if nothing changes; None: quiet alone will not do.
     until: float | None = None
@@ -95,6 +103,14 @@ class Candidate:
     told_at: float = 0.0
     #: What was found in it, as long as its signature stays the same.
     inspection: container.Inspection | None = None
+
+    def interrupt(self, until: float, now: float) -> None:
+        """Begin its quiet anew `now`, as it was out of reach; the quiet `until` then counts for a long wait only.
+
+        A writer on another machine may have been cut off from the file as we were, and goes on when we do.
+        """
+        self.earlier += max(0.0, until - self.since)
+        self.since = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,8 @@ class Candidates:
         self._clock = clock
         self._monotonic = monotonic
         self._candidates: dict[bytes, Candidate] = {}
+        #: Those that waited when their folder went away.
+        self._away: dict[bytes, Candidate] = {}
         #: Those of them that cannot be read, and why.
         self.unreadable: dict[bytes, str] = {}
         self._queue: list[tuple[float, int, bytes]] = []
@@ -172,7 +190,19 @@ class Candidates:
     def forget(self, path: bytes) -> None:
         """Drop a file that is gone, or known by now."""
         self._candidates.pop(path, None)
+        self._away.pop(path, None)
         self.unreadable.pop(path, None)
+
+    def put_away(self) -> None:
+        """Empty the table because the folder went away; a file that is met again unchanged goes on waiting."""
+        now = self._monotonic()
+        for path, candidate in self._candidates.items():
+            if candidate.reason is not Reason.UNREADABLE:
+                candidate.interrupt(now, now)
+            if len(self._away) < _MOST or path in self._away:
+                self._away[path] = candidate
+        self._candidates.clear()
+        self.unreadable.clear()
 
     def next_due(self) -> float | None:
         """Monotonic time of the next look; None when nothing waits."""
@@ -218,19 +248,32 @@ class Candidates:
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
         now = self._monotonic()
-        fresh = now if arrived else self._quiet_since(status, site, now)
-        since = fresh if candidate is None else candidate.since
+        if candidate is None and (candidate := self._away.pop(path, None)) is not None:
+            candidate.since = now
         past = Past() if candidate is None else Past(candidate.reason, candidate.looks)
-        if candidate is not None and candidate.signature != signature:
-            since = now
-            candidate.changes += 1
-            candidate.inspection = None
-            # A recording in progress changes at every look; its writer's close is what cuts the wait short.
-            past = past if candidate.reason is Reason.WRITER else Past()
         if candidate is None:
+            since = now if arrived else self._quiet_since(status, site, now)
             candidate = Candidate(path, signature, since, now, backlog, site)
-        candidate.since = since
-        view = _View(directory, os.path.basename(path), signature, now - since, siblings, candidate.inspection)
+        elif candidate.signature != signature:
+            if candidate.signature.survived(signature, inodes=site.inodes):
+                candidate.interrupt(now, now)
+            else:
+                candidate.since, candidate.earlier = now, 0.0
+                candidate.changes += 1
+                # A recording in progress changes at every look; its writer's close is what cuts the wait short.
+                past = past if candidate.reason is Reason.WRITER else Past()
+            candidate.inspection = None
+        elif site.network and now - candidate.due > _HUNG:
+            candidate.interrupt(candidate.due, now)
+        view = _View(
+            directory,
+            os.path.basename(path),
+            signature,
+            now - candidate.since,
+            candidate.earlier,
+            siblings,
+            candidate.inspection,
+        )
         try:
             decision, evidence = self._judge(view, status, site, past)
         except FileNotFoundError:
@@ -251,6 +294,8 @@ class Candidates:
         """Look again in a while: the file could not be reached, and is perhaps not gone."""
         candidate = self._candidates.get(path)
         if candidate is not None:
+            now = self._monotonic()
+            candidate.interrupt(candidate.since if candidate.reason is Reason.UNREADABLE else now, now)
             past = Past(candidate.reason, candidate.looks)
             self._wait(candidate, candidate.signature, candidate.site, patience(Reason.UNREADABLE, past))
 
@@ -287,7 +332,7 @@ class Candidates:
             sibling = self._placeholder(view, status, evidence) if view.siblings else ""
             if sibling:
                 return patience(Reason.PLACEHOLDER, past, sibling), evidence
-            decision = decide(evidence, self.rules, past, quiet=view.quiet)
+            decision = decide(evidence, self.rules, past, quiet=view.quiet, earlier=view.earlier)
             if decision.take:
                 # What was examined must still be what the name leads to, and unchanged: FileNotFoundError otherwise.
                 there = os.stat(view.name, dir_fd=view.directory, follow_symlinks=False)
@@ -380,6 +425,8 @@ class _View:
     name: bytes
     signature: Signature
     quiet: float
+    #: How long it did so before it was out of reach.
+    earlier: float
     siblings: bool
     #: What an earlier look found in the same file.
     inspection: container.Inspection | None

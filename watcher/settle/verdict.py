@@ -111,13 +111,17 @@ class Past:
         return min(longest, first * 2.0 ** min(self.looks, 30)) if reason is self.reason else first
 
 
-def decide(evidence: Evidence, rules: Rules, past: Past, *, quiet: float) -> Decision:
-    """Apply the table after `quiet` seconds without change."""
+def decide(evidence: Evidence, rules: Rules, past: Past, *, quiet: float, earlier: float = 0.0) -> Decision:
+    """Apply the table after `quiet` seconds without change, and `earlier` ones before the file was out of reach.
+
+    The earlier ones count where bytes are missing and minutes are waited for. The few seconds of the other waits are
+    asked for anew: a writer on another machine, cut off as we were, goes on when the file can be reached again.
+    """
     if evidence.writer is Writer.SOMEONE:
         return Decision(wait=past.backoff(Reason.WRITER, _WRITER_LOOKS), reason=Reason.WRITER)
     verdict, detail = evidence.inspection.verdict, evidence.inspection.reason
     if verdict is Verdict.INCOMPLETE:
-        left = max(_incomplete_for(evidence, rules), _quiet_needed(evidence, rules)) - quiet
+        left = max(_incomplete_for(evidence, rules) - earlier, _quiet_needed(evidence, rules)) - quiet
         if left > 0:
             wait = min(left, past.backoff(Reason.INCOMPLETE, _INCOMPLETE_LOOKS))
             return Decision(wait=wait, reason=Reason.INCOMPLETE, detail=detail, left=left)
