@@ -1540,6 +1540,18 @@ def test_a_probe_buys_no_more_than_the_day_allows(world: World) -> None:
     assert ask(gate, seconds=60.0) is None
 
 
+def test_a_limit_of_the_operators_own_that_is_reached_holds_what_would_still_fit_and_says_so(world: World) -> None:
+    gate = world.gate(daily_minutes=10)
+    ask(gate, seconds=540.0)
+    ask(gate, seconds=120.0)
+    gate.resume()
+
+    held = ask(gate, seconds=30.0)
+
+    assert isinstance(held, HeldError)
+    assert "all recordings wait, even one that would still fit" in held.message
+
+
 def test_a_hold_that_cannot_be_probed_for_a_limit_of_the_operators_own_names_that_limit_and_is_probed_once_it_is_over(
     world: World,
 ) -> None:

@@ -77,7 +77,7 @@ class ApiSettings(_Section):
         0.0,
         ge=0,
         le=10_000_000,
-        description="audio minutes bought per day at one server (another api.url counts for itself), then hold until midnight; 0: no limit",
+        description="audio minutes bought per day at one server (another api.url counts for itself), then hold until midnight, what would still fit as well; 0: no limit",
     )
     monthly_minutes: float = Field(
         0.0,

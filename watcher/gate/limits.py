@@ -96,7 +96,11 @@ class GateLimits(ABC):
         else:
             period, minutes, key = "day", budget.daily_minutes, "api.daily_minutes"
             until, day, end = midnight_after(now), budget.day, "midnight"
-        message = f"your own limit is reached: {counted(minutes, 'minute')} of audio a {period} ({key})"
+        # Where what fits went on, a recording would be bought in part, and the longest one would wait longest each day.
+        message = (
+            f"your own limit is reached: {counted(minutes, 'minute')} of audio a {period} ({key}); "
+            "all recordings wait, even one that would still fit"
+        )
         hint = f"raise {key}, or wait for {end}"
         return Hold(
             Kind.BUDGET, OWN_LIMIT, message, hint, now, math.inf, until=until, day=day, seconds=seconds, former=former
