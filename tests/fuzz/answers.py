@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from itertools import repeat
 from typing import Any, Final
 
@@ -110,10 +111,10 @@ def _hints(chance: random.Random) -> dict[str, object]:
 
 
 def text(chance: random.Random) -> str:
-    """Draw a text of up to 200,000 characters."""
-    size = chance.choice((1, 3, 20, 20, 400, 60_000))
+    """Draw a text: often one that is just short enough to be believed, sometimes one of up to 200,000 characters."""
     few = chance.sample(_ATOMS, chance.randrange(1, 4)) if chance.random() < 0.6 else _ATOMS
-    return "".join(chance.choices(few, k=size))[:200_000]
+    size = chance.choice((1, 3, 20, 2000, 2000, 20_000, 60_000))
+    return "".join(chance.choices(few, k=size))[: chance.choice((900, 1950, 20_000, 200_000))]
 
 
 def _body(chance: random.Random) -> tuple[str, bytes]:
@@ -129,16 +130,15 @@ def _body(chance: random.Random) -> tuple[str, bytes]:
             _written(chance, _mutated(chance, {"type": "transcript.text.delta", "delta": text(chance)}))
             for _ in range(9)
         ]
-        body = (
-            b"".join(b"data: " + part + chance.choice((b"\n\n", b"\n", b"\r\r")) for part in parts)
-            + b"data: [DONE]\n\n"
-        )
+        end = chance.choice((b"\n\n", b"\n", b"\r\r"))
+        body = b"".join(b"data: " + part + end for part in parts) + b"data: [DONE]\n\n"
     elif kind == "page":
         body = f"<!doctype html><title>{text(chance)}</title><p>{text(chance)}".encode("utf-8", "replace")
     elif kind == "bomb":
-        body = chance.choice((b"{", b"[", b'{"text":', b" ", b"\n", b'"a",', b"{}\n")) * chance.choice(
-            (900, 100_000, 3_000_000)
+        unit = chance.choice(
+            (b"{", b"[", b'{"text":', b" ", b"\n", b'"a",', b"{}\n", b"1\n00:00:00,000 --> 00:00:01,000\na\n\n")
         )
+        body = unit * chance.choice((900, 100_000, 3_000_000 // len(unit)))
     else:
         body = chance.randbytes(chance.choice((0, 1, 50, 5000)))
     if chance.random() < 0.2:
@@ -148,14 +148,14 @@ def _body(chance: random.Random) -> tuple[str, bytes]:
 
 def _transcript(chance: random.Random) -> dict[str, Any]:
     """Return a verbose_json answer whose times, texts and numbers may be anything."""
-    many = chance.choice((0, 1, 2, 5, 30, 390, 6000))
+    many, seconds = chance.choice((0, 1, 5, 30, 390, 390, 1200, 6000)), chance.choice((0.4, 3.0, 60.0))
 
     def time(about: float) -> object:
         return about if chance.random() < 0.8 else chance.choice(_ODD)
 
     def items(name: str, count: int) -> list[Any]:
         short = chance.choice(("so", "\u200b", "a" + "\u0301" * 40, text(chance)[:200]))
-        step = 3.0 / max(count, 1)
+        step = seconds / max(count, 1)
         found = [{name: short, "start": time(n * step), "end": time((n + 1) * step), "id": n} for n in range(count)]
         if chance.random() < 0.3:
             chance.shuffle(found)
@@ -164,47 +164,29 @@ def _transcript(chance: random.Random) -> dict[str, Any]:
     segments = items("text", many)
     for segment in segments[:20]:
         if chance.random() < 0.3:
-            segment["words"] = items("word", 4)
+            segment["words"] = items("word", chance.choice((4, 60)))
             segment["no_speech_prob"], segment["speaker"] = time(0.1), text(chance)[:50]
     said = chance.choice((text(chance), " ".join(str(item["text"]) for item in segments[:50]), "", "Thank you."))
-    answer = {
-        "text": said,
-        "segments": segments,
-        "words": items("word", many),
-        "language": "english",
-        "duration": time(3.0),
-    }
+    answer = {"text": said, "segments": segments, "words": items("word", many), "duration": time(seconds)}
     return answer if chance.random() < 0.5 else _mutated(chance, answer)
 
 
 def _shape(chance: random.Random) -> dict[str, Any]:
     """Return an answer as other servers write it."""
     said = text(chance)[:2000]
-    return chance.choice(
-        (
-            {"text": said},
-            {
-                "text": said,
-                "chunks": [{"timestamp": [0.0, 1.0], "text": said}, {"timestamp": [1.0, None], "text": "b"}],
-            },
-            {
-                "transcription": [
-                    {"timestamps": {"from": "00:00:00,000", "to": "00:00:01,000"}, "offsets": {"from": 0}, "text": said}
-                ]
-            },
-            {
-                "results": {
-                    "channels": [
-                        {"alternatives": [{"transcript": said, "words": [{"word": "a", "start": 0, "end": 1}]}]}
-                    ]
-                }
-            },
-            {"error": {"message": said, "code": chance.choice(_ODD), "type": None}},
-            {"status": "processing", "id": said, "result": None},
-            {"segments": {str(n): {"text": said, "start": n} for n in range(9)}},
-            {"output": {"text": [said] * 9}, "usage": {"seconds": chance.choice(_ODD)}},
-        )
+    words = [{"word": "a", "start": 0, "end": 1}]
+    cue = {"timestamps": {"from": "00:00:00,000", "to": "00:00:01,000"}, "offsets": {"from": 0}, "text": said}
+    shapes: tuple[dict[str, Any], ...] = (
+        {"text": said},
+        {"text": said, "chunks": [{"timestamp": [0.0, 1.0], "text": said}, {"timestamp": [1.0, None], "text": "b"}]},
+        {"transcription": [cue, cue]},
+        {"results": {"channels": [{"alternatives": [{"transcript": said, "words": words}]}]}},
+        {"error": {"message": said, "code": chance.choice(_ODD), "type": None}},
+        {"status": "processing", "id": said, "result": None},
+        {"segments": {str(n): {"text": said, "start": n} for n in range(9)}},
+        {"output": {"text": [said] * 9}, "usage": {"seconds": chance.choice(_ODD)}},
     )
+    return deepcopy(chance.choice(shapes))
 
 
 def _mutated(chance: random.Random, tree: dict[str, Any]) -> dict[str, Any]:
@@ -221,9 +203,9 @@ def _mutated(chance: random.Random, tree: dict[str, Any]) -> dict[str, Any]:
                 continue
             place[key] = deepcopy(chance.choice((*_ODD, text(chance)[:500], place[key])))
             if isinstance(place, dict) and chance.random() < 0.3:
-                place[
-                    chance.choice(("text", "start", "end", "words", "error", "from", "timestamp", text(chance)[:20]))
-                ] = place.pop(key)
+                place[chance.choice(("text", "start", "end", "words", "error", "from", text(chance)[:20]))] = place.pop(
+                    key
+                )
             break
     return tree
 
@@ -244,9 +226,8 @@ def _captions(chance: random.Random) -> bytes:
         )
     ]
     for number in range(chance.choice((1, 3, 300, 9000))):
-        mark = chance.choice(
-            (f"{clock()} --> {clock()}", f"[{clock()}]", f"{clock()}\t{clock()}\t", f"<|{number}.00|>", "NOTE x")
-        )
+        times = (f"{clock()} --> {clock()}", f"[{clock()}]", f"{clock()}\t{clock()}\t", f"<|{number}.00|>", "NOTE x")
+        mark = chance.choice(times)
         lines.append(f"{number}\n{mark}\n{text(chance)[: chance.choice((5, 40, 3000))]}\n\n")
         if sum(map(len, lines)) > 2_000_000:
             break
@@ -259,22 +240,12 @@ def _error(chance: random.Random) -> tuple[str, bytes]:
     sort = chance.choice(("object", "plain", "page", "list", "other body"))
     if sort == "other body":
         return "error: other body", _body(chance)[1]
-    tree: Any = {
-        "error": {
-            "message": message,
-            "type": "invalid_request_error",
-            "param": chance.choice(("file", "model", None, message)),
-            "code": None,
-        }
-    }
+    param = chance.choice(("file", "model", None, message))
+    tree: Any = {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": None}}
     if sort == "object" and chance.random() < 0.3:
         tree = _mutated(chance, tree)
-    body = {
-        "object": json.dumps(tree),
-        "plain": message,
-        "page": "<title>" * 900 + message,
-        "list": json.dumps({"detail": [{"msg": message}] * 99}),
-    }[sort]
+    detail = json.dumps({"detail": [{"msg": message}] * 99})
+    body = {"object": json.dumps(tree), "plain": message, "page": "<title>" * 900 + message, "list": detail}[sort]
     return f"error: {sort}", body.replace('"@DEEP@"', "[" * 900).encode("utf-8", "replace")
 
 
@@ -304,6 +275,13 @@ _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 _GOOD: Final = b'{"text": "Hello there."}'
 _WHOLE: Final = b"Content-Length: %d\r\n\r\n%b" % (len(_GOOD), _GOOD)
 _CHUNKED: Final = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@cache
+def _bomb(unit: bytes) -> Iterable[Chunk]:
+    packer = zlib.compressobj(9, wbits=31)
+    packed = b"".join(packer.compress(unit * 1_000_000) for _ in range(200)) + packer.flush()
+    return [_OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed), packed]
 
 
 _FRAMINGS: Final[Mapping[str, Callable[[random.Random], Iterable[Chunk]]]] = {
@@ -336,9 +314,3 @@ _FRAMINGS: Final[Mapping[str, Callable[[random.Random], Iterable[Chunk]]]] = {
     "packed bomb": lambda chance: _bomb(chance.choice((b" ", b"[", b'{"text":'))),
     "noise": lambda chance: [chance.randbytes(chance.choice((1, 100, 100_000)))],
 }
-
-
-def _bomb(unit: bytes) -> Iterable[Chunk]:
-    packer = zlib.compressobj(9, wbits=31)
-    packed = b"".join(packer.compress(unit * 1_000_000) for _ in range(200)) + packer.flush()
-    return [_OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed), packed]

@@ -238,6 +238,7 @@ class Campaign:
             self._stop()
         if self._is_wrong():
             # As systemd's watchdog does: what each thread does goes into the log.
+            self._health.wrong.append("ended to see what each thread does: the log's end has it")
             self._keeper.signal(signal.SIGABRT)
         self._keeper.close()
 

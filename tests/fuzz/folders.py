@@ -31,12 +31,16 @@ _ODD_NAMES: Final = (
     b"\xff\xfe\x80", b"a\nb", b"\x1b[2J\x07", "\u202evaw.".encode(), b"n" * 251, b"{stem}%s", b"-rf --config=x", b" ", "e\u0301".encode(), b"$(id)`id`",
     b"'\"|;&", b"\xed\xa0\x80", ("a" + "\u0301" * 120).encode(), b".part", b"~", b"\\", "\u2028\ufeff\u200b".encode(), b"transcription-failed", b"..x",
 )
-#: Keys and values of `.watcher.toml`; the first values are some that may be right.
+#: Keys and values of `.watcher.toml`, and lines that are right.
 _KEYS: Final = (
     "task", "language", "prompt", "temperature", "track", "channel", "formats", "output", "wrap", "bom", "max_chars", "max_lines", "guard",
     "max_chars_per_second", "min_seconds", "max_seconds", "gap_seconds", "url", "key", "on_done", "path", "exclude", "a.b", '"" ',
 )
-_RIGHT: Final = 14
+_RIGHT: Final = (
+    "max_chars = 1", "max_chars = 1000", "max_lines = 1", "max_chars_per_second = 1", "min_seconds = 0", "max_seconds = 1", "gap_seconds = 0", "wrap = 20",
+    "guard = false", "bom = true", "track = 2", 'track = "all"', 'track = "de"', "channel = 1", 'formats = ["json", "vtt"]', 'output = "{name}"', "wrap = 1000",
+    'output = "{stem}.{language}"', 'language = "ja"', 'task = "translate"', "temperature = 1", 'prompt = "Zoë"', 'output = "' + "n" * 200 + '"', "max_seconds = 60",
+)
 _VALUES: Final = (
     "1", "0", "-1", "42", "true", '"de"', '"txt"', '["srt", "vtt", "json", "txt"]', '"{stem}.{language}"', '"all"', '"mix"', "2.5", "[]", "{}",
     "0x" + "F" * 4000, "9" * 4000, "1e400", "nan", "-inf", "1979-05-27T07:32:00Z", '"../../{name}"', '"{stem.__class__}"', '"a\\u0000b"',
@@ -83,7 +87,7 @@ class Place:
 
     def good(self, path: Path) -> Path:
         """Write a good recording that is like no other."""
-        return recording(path, seed=self.chance.random(), seconds=self.chance.choice((0.3, 1.0, 3.0)))
+        return recording(path, seed=self.chance.random(), seconds=self.chance.choice((0.3, 1.0, 3.0, 3.0, 60.0)))
 
 
 def standing(folder: Path, *, levels: int = 5) -> Iterator[Path]:
@@ -100,29 +104,20 @@ def standing(folder: Path, *, levels: int = 5) -> Iterator[Path]:
 
 def _toml(place: Place) -> None:
     chance = place.chance
-    lines = [
-        chance.choice(
-            (
-                "",
-                "[transcript]",
-                "[subtitles]",
-                "[api]",
-                "[[folders]]",
-                "[" + "a." * chance.choice((3, 900, 30_000)) + "a]",
-            )
-        )
-    ]
-    for _ in range(chance.choice((1, 2, 5, 300))):
-        key = chance.choice(_KEYS)
-        if chance.random() < 0.1:
-            key = chance.choice(
-                ("key" * 999, "a." * 9000 + "a", '"\\u202e\\u0007"', f"k{chance.random()}", "\\", text(chance)[:40])
-            )
-        lines.append(f"{key} = {chance.choice(_VALUES if chance.random() < 0.5 else _VALUES[:_RIGHT])}")
-    data = "\n".join(lines).encode("utf-8", "surrogatepass")
     if chance.random() < 0.4:
+        lines = chance.sample(_RIGHT, chance.choice((1, 2, 5)))
+    else:
+        lines = [
+            chance.choice(
+                ("", "[transcript]", "[subtitles]", "[api]", "[" + "a." * chance.choice((3, 900, 30_000)) + "a]")
+            )
+        ]
+        keys = (*_KEYS * 3, "key" * 999, "a." * 9000 + "a", '"\\u202e\\u0007"', "\\", text(chance)[:40])
+        lines += [f"{chance.choice(keys)} = {chance.choice(_VALUES)}" for _ in range(chance.choice((1, 2, 5, 300)))]
+    data = "\n".join(lines).encode("utf-8", "surrogatepass")
+    if chance.random() < 0.3:
         data = mutated_bytes(chance, data)
-    path = (place.any("day", "b", "take*") or place.folder) / ".watcher.toml"
+    path = (place.any("day", "a", "c", ".hidden") or place.folder) / ".watcher.toml"
     part = place.folder / ".part"
     with suppress(OSError):
         part.write_bytes(data)
@@ -253,7 +248,7 @@ def _links(place: Place) -> None:
         )
     )
     path.symlink_to(target)
-    if (directory := place.any("day", "b", ".hidden")) and place.chance.random() < 0.3:
+    if (directory := place.any("day", "a", ".hidden")) and place.chance.random() < 0.3:
         # A directory is exchanged for a link to one outside, and back.
         away = directory.with_name(f"{directory.name} away")
         directory.rename(away)

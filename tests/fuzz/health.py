@@ -20,21 +20,23 @@ UNIT: Final = Path(__file__).parents[2] / "systemd" / "watcher.service"
 #: Bounds of what the daemon itself may take.
 _MEBIBYTES: Final = 300
 _DESCRIPTORS: Final = 160
-_THREADS: Final = 64
+_THREADS: Final = 96
 #: Bytes of a line of the log: two paths, each byte written out as `\xff`, and a sentence.
 _LINE: Final = 48 * 1024
 _LOOK: Final = 0.3
-#: A process that works a little, again and again, and says how many seconds the machine had no processor for it.
-_CONTROL: Final = """
+#: A process that sleeps a little, works a little, and says how many seconds of it the machine had no processor for.
+_NAP: Final = 0.5
+_WORK: Final = 0.02
+_CONTROL: Final = f"""
 import time
 before = time.monotonic()
 while True:
-    time.sleep(0.5)
-    begin, until = time.monotonic(), time.process_time() + 0.02
+    time.sleep({_NAP})
+    begin, until = time.monotonic(), time.process_time() + {_WORK}
     while time.process_time() < until:
         pass
     now = time.monotonic()
-    print((now - before) * max(0, 1 - 0.02 / (now - begin)), flush=True)
+    print((now - before) * max(0, 1 - {_WORK} / (now - begin)), flush=True)
     before = now
 """
 
@@ -69,8 +71,8 @@ class Health:
         self.held = threading.Event()
         #: The largest of each so far, and the longest time between two beats.
         self.most: dict[str, float] = {"MiB": 0, "descriptors": 0, "threads": 0, "seconds between beats": 0}
-        #: Seconds that the machine had no processor for the control process, in all.
-        self.late = 0.0
+        self._late = 0.0
+        self._told = time.monotonic()
         self._control = subprocess.Popen([sys.executable, "-c", _CONTROL], stdout=subprocess.PIPE, text=True)
         self._threads = [threading.Thread(target=target, name="fuzz-health") for target in (self._hear, self._watch)]
         for thread in self._threads:
@@ -84,6 +86,11 @@ class Health:
             thread.join()
         self._control.wait()
 
+    @property
+    def late(self) -> float:
+        """Seconds that the machine had no processor for the control process, in all."""
+        return self._late + max(0.0, time.monotonic() - self._told - _NAP - _WORK)
+
     def is_ready(self) -> bool:
         """Return whether the daemon that runs now is ready."""
         return self._keeper.current is self._daemon and self._ready_at is not None
@@ -91,7 +98,8 @@ class Health:
     def _hear(self) -> None:
         assert self._control.stdout is not None
         for line in self._control.stdout:
-            self.late += float(line)
+            self._late += float(line)
+            self._told = time.monotonic()
         self._control.stdout.close()
 
     def _watch(self) -> None:
@@ -141,8 +149,8 @@ class Health:
             elif name in {"gate.held", "gate.paused"}:
                 self.held.set()
             self.wrong += _complaints(event)
-        self.wrong += [f"said beside the log: {line}" for line in daemon.talk]
-        daemon.talk.clear()
+        if daemon.talk and not self.wrong:
+            self.wrong.append(f"said beside the log: {daemon.talk[0]}")
 
 
 def _complaints(event: dict[str, object]) -> Iterator[str]:
