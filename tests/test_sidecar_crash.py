@@ -230,18 +230,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.usefixtures("_quick")
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_killed_at_any_line_it_is_repaired_by_the_next_run(case: Case, tmp_path: Path) -> None:
-    kill_at_lines(case, tmp_path, begin=random.Random(str(tmp_path)).randrange(1, 12), step=11)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_killed_at_every_line_it_is_repaired_by_the_next_run(case: Case, tmp_path: Path) -> None:
-    kill_at_lines(case, tmp_path, begin=1, step=1)
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_at_any_line_it_is_repaired_by_the_next_run(case: Case, step: int, tmp_path: Path) -> None:
+    kill_at_lines(case, tmp_path, begin=random.Random(str(tmp_path)).randrange(1, step + 1), step=step)
 
 
 # At random instants, a process of its own, with the real ledger.
@@ -318,11 +312,7 @@ def kill_often(tmp_path: Path, times: int) -> None:
     }  # fmt: skip
 
 
-def test_killed_at_random_instants_no_output_is_half_or_unknown(tmp_path: Path) -> None:
-    kill_often(tmp_path, 8)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_two_hundred_times_no_output_is_half_or_unknown(tmp_path: Path) -> None:
-    kill_often(tmp_path, 200)
+@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_at_random_instants_no_output_is_half_or_unknown(kills: int, tmp_path: Path) -> None:
+    kill_often(tmp_path, kills)

@@ -154,11 +154,7 @@ def check(directory: Path, kills: int) -> None:
     assert counts[State.DONE] == len(known) - len(set_aside)
 
 
-def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    check(tmp_path, kills=8)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_many_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    check(tmp_path, kills=250)
+@pytest.mark.parametrize("kills", [8, pytest.param(250, marks=pytest.mark.slow)])
+def test_kills_lose_nothing_and_double_nothing(kills: int, tmp_path: Path) -> None:
+    check(tmp_path, kills=kills)

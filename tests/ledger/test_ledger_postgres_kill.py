@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.ledger_engines import LEASE, ROOT
@@ -25,6 +26,7 @@ from watcher.ledger.postgres import PostgresLedger
 HOST = """
 import os, sys, threading
 from pathlib import Path
+from typing import Any
 from watcher.errors import LeaseLostError
 from watcher.job import Fingerprint, Found, Outcome, Output, State
 from watcher.ledger.postgres import PostgresLedger
@@ -157,11 +159,16 @@ def check(cluster: Cluster, directory: Path, *, hosts: int, kills: int, restarts
     assert {state: number for state, number in left.items() if number and state is not State.DONE} == {}
 
 
-def test_kills_and_restarts_lose_nothing_and_double_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    check(cluster, tmp_path, hosts=3, kills=4, restarts=1, pause=0.8)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_many_kills_and_restarts_lose_nothing_and_double_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    check(cluster, tmp_path, hosts=4, kills=40, restarts=8, pause=1.5)
+@pytest.mark.parametrize(
+    "storm",
+    [
+        {"hosts": 3, "kills": 4, "restarts": 1, "pause": 0.8},
+        pytest.param({"hosts": 4, "kills": 40, "restarts": 8, "pause": 1.5}, marks=pytest.mark.slow),
+    ],
+    ids=["few", "many"],
+)
+def test_kills_and_restarts_lose_nothing_and_double_nothing(
+    storm: dict[str, Any], cluster: Cluster, tmp_path: Path
+) -> None:
+    check(cluster, tmp_path, **storm)
