@@ -140,7 +140,7 @@ for eager in (False, True):
         open_recordings.append(recording)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(sounds.__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(sounds.__file__).parents[1])}
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, check=False)
     verdicts = {row[0]: row[3] for row in TABLE}
 

@@ -181,7 +181,7 @@ class TestLooking:
 
     def test_a_looker_sees_what_a_killed_daemon_left(self, tmp_path: Path) -> None:
         script = (
-            "import os, sys\nfrom pathlib import Path\nfrom ledger_engines import found\n"
+            "import os, sys\nfrom pathlib import Path\nfrom support.ledger_engines import found\n"
             "from watcher.ledger import open_ledger\nopen_ledger(Path(sys.argv[1])).put([found()])\nos.kill(os.getpid(), 9)"
         )
         paths = os.pathsep.join([os.fspath(Path(watcher.__file__).parents[1]), os.fspath(Path(__file__).parents[1])])
