@@ -606,10 +606,12 @@ def test_a_file_that_waits_to_be_whole_goes_on_waiting_when_its_root_returns(sce
     path = put(base / "a.wav", wave(1000, claimed=5000))
 
     def waiting() -> list[float]:
-        return [file.since for state in scene.finder.states() for file in state.incoming if file.path == os.fsencode(path)]
+        return [
+            file.since for state in scene.finder.states() for file in state.incoming if file.path == os.fsencode(path)
+        ]
 
     eventually(waiting)
-    scene.post.root.candidates.get(os.fsencode(path)).since -= 300.0  # type: ignore[union-attr] - it waits
+    next(iter(scene.post.root.candidates)).since -= 300.0
     base.rename(base.parent / "away")
     scene.log.wait_for("folder.lost")
     assert waiting() == []
