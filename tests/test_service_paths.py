@@ -8,6 +8,7 @@ from typing import Literal
 from unicodedata import normalize
 
 import pytest
+from support.command_scene import commands
 from support.daemon import daemon, invoke
 from support.heard import answer, recording
 from support.scripted import Asked, Reply, Server, serving
@@ -280,3 +281,21 @@ def test_what_people_name_is_found_in_any_normalisation(
     assert "ä.txt" in normalize("NFC", rendered.stdout)
     assert ended.returncode == 1
     assert "1 put back" in retried.stdout
+
+
+def test_a_recording_that_is_named_twice_through_links_is_taken_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "link"
+    with commands(tmp_path, monkeypatch, capsys) as batch:
+        link.symlink_to(batch.folder)
+        for number, name in enumerate(("a.wav", "b.wav", "sub/c.wav")):
+            (batch.folder / name).parent.mkdir(exist_ok=True)
+            recording(batch.folder / name, seed=number)
+
+        named = batch("once", batch.folder / "a.wav", link / "a.wav", link / "b.wav")[1]["data"]
+        below = batch("once", batch.folder, link / "sub" / "c.wav")[1]["data"]
+
+    assert sorted(job["path"] for job in named["done"]) == [str(batch.folder / name) for name in ("a.wav", "b.wav")]
+    assert [job["path"] for job in below["done"]] == [str(batch.folder / "sub" / "c.wav")]
+    assert sorted(path.name for path in batch.folder.glob("**/*.srt")) == ["a.srt", "b.srt", "c.srt"]

@@ -487,7 +487,34 @@ def _places(made: Plan, paths: Sequence[str]) -> _Places:
         folders += found.folders
         parts += found.parts
         files += found.files
+    below = [*(folder.path for folder in folders), *(path for _, path in parts)]
+    files = _each_once(made, files, [os.fsencode(path) for path in below])
     return _Places(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(files)))
+
+
+def _each_once(made: Plan, files: Sequence[tuple[Folder, str]], below: Sequence[bytes]) -> Iterator[tuple[Folder, str]]:
+    """Yield named files, those in one directory under one name of it, whatever links lead there.
+
+    That is its name in a folder of `below`, which was named as well, or else the first one that a file came with. What lies in a
+    configured folder has its one name already.
+    """
+    configured = {root for root, _ in made.roots}
+    parents = {os.path.dirname(os.fsencode(path)) for _, path in files}  # noqa: PTH120 - bytes
+    real = reach.real_paths({*below, *parents})
+    names: dict[bytes, bytes] = {}
+    for folder, path in files:
+        parent, name = os.path.split(os.fsencode(path))
+        there = real.get(parent, parent)
+        around = next(
+            (one for one in below if one in real and (there == real[one] or is_below(there, real[one]))), None
+        )
+        known = parent if around is None else around.rstrip(b"/") + there[len(real[around].rstrip(b"/")) :]
+        known = names.setdefault(there, known)
+        if known == parent or os.fsencode(folder.path) in configured:
+            yield folder, path
+        else:
+            one = folder_for(made.settings, FolderSettings(path=os.fsdecode(known)))
+            yield one, os.fsdecode(known.rstrip(b"/") + b"/" + name)
 
 
 def _place(made: Plan, path: str) -> _Places:
