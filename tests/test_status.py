@@ -623,6 +623,43 @@ def test_beside_broken_settings_the_state_is_shown(
     assert f"Watcher runs (pid {os.getpid()}): 1 queued" in said.out
     assert "is not valid TOML" in said.err
 
+    code, line = checked(capsys, "--config", str(file), *more)
+    assert code == 3
+    assert line.startswith("UNKNOWN: ")
+    assert "is not valid TOML" in line
+    assert line.endswith(
+        f"the daemon (pid {os.getpid()}) goes on with earlier settings: OK: 1 queued, 0 running, 0 done"
+    )
+
+
+@pytest.mark.parametrize("as_documents", [False, True])
+def test_the_live_view_says_once_that_settings_are_broken_and_goes_on(
+    ledger: Ledger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    as_documents: bool,
+) -> None:
+    tells(ledger)
+    file = tmp_path / "watcher.toml"
+    file.write_text("[api\n")
+    moments = iter(("a.wav", "b.wav"))
+
+    def put_another(_seconds: float) -> None:
+        if (name := next(moments, "")) == "":
+            raise KeyboardInterrupt
+        put(ledger, name)
+
+    monkeypatch.setattr("watcher.cli.status.time.sleep", put_another)
+
+    code = run(["status", "--follow", "--config", str(file), *(["--json"] if as_documents else [])])
+    said = capsys.readouterr()
+
+    assert code == 0
+    assert (said.out + said.err).count("is not valid TOML") == 1
+    assert said.out.count('"queued": 2' if as_documents else "2 queued") == 1
+
 
 def test_where_broken_settings_hide_which_state_is_meant_none_is_shown(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

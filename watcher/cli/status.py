@@ -2,12 +2,12 @@
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from watcher.cli.options import configured, show, state_without_settings
+from watcher.cli.options import complain, configured, show, state_without_settings
 from watcher.config import Config
 from watcher.errors import ConfigError, UsageError, WatcherError
 from watcher.report import Result, problem_of
@@ -30,33 +30,36 @@ def status(
         if follow:
             raise UsageError("--check looks once, --follow stays", hint="leave one of the two out")
         return show(_checked(config, given, as_json=as_json), as_json=as_json)
+    broken: ConfigError | None = None
     try:
-        loaded = configured(config, given)
+        again = partial(_look, configured(config, given))
     except ConfigError as error:
-        return show(_beside(error, config, given), as_json=as_json)
+        broken, again = error, _beside(error, config, given)
     if not follow:
-        return show(_result(_look(loaded)), as_json=as_json)
+        return show(_result(again(), broken), as_json=as_json)
     try:
         if sys.stdout.isatty() and not as_json:
-            _live(loaded)
+            if broken is not None:
+                complain(problem_of(broken))
+            _live(again)
         else:
-            _lines(loaded, as_json=as_json)
+            _lines(again, broken, as_json=as_json)
     except KeyboardInterrupt:
         # The one way to end it, and so no interruption.
         return 0
     return 0
 
 
-def _beside(error: ConfigError, config: Path | None, given: Sequence[str] | None) -> Result:
-    """Return what is wrong with the settings, and the state beside it where it can be found without them. Raises `error`."""
+def _beside(error: ConfigError, config: Path | None, given: Sequence[str] | None) -> Callable[[], StatusReport]:
+    """Return what looks at the state beside broken settings, where it can be found without them. Raises `error`."""
     place = state_without_settings(config, given)
     try:
         report = None if place is None else look(*place)
     except WatcherError:
         report = None
-    if report is None or report.is_fresh:
+    if place is None or report is None or report.is_fresh:
         raise error
-    return replace(_result(report), errors=(problem_of(error),), exit_code=error.exit_code)
+    return partial(look, *place)
 
 
 def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool) -> Result:
@@ -66,13 +69,26 @@ def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool)
     except UsageError:
         raise
     except WatcherError as error:
-        line = _one_line(f"UNKNOWN: {'; '.join(part for part in (error.message, error.hint) if part)}")
+        known, beside = _known_beside(error, config, given)
+        line = _one_line(f"UNKNOWN: {'; '.join(part for part in (error.message, error.hint, beside) if part)}")
         # On stdout alone: a monitor reads one line, and shows it.
         errors = (problem_of(error),) if as_json else ()
-        return Result("status", data={"verdict": line}, text=line, errors=errors, exit_code=_UNKNOWN)
+        return Result("status", data={**known, "verdict": line}, text=line, errors=errors, exit_code=_UNKNOWN)
     code, said = verdict(report)
     line = _one_line(said)
     return Result("status", data={**data(report), "verdict": line}, text=line, exit_code=code)
+
+
+def _known_beside(error: WatcherError, config: Path | None, given: Sequence[str] | None) -> tuple[dict[str, Any], str]:
+    """Return what is known beside broken settings, for scripts and for people; nothing, where that is not to be told."""
+    if not isinstance(error, ConfigError):
+        return {}, ""
+    try:
+        report = _beside(error, config, given)()
+    except WatcherError:
+        return {}, ""
+    runs = f"the daemon (pid {report.pid}) goes on with earlier settings: " if report.pid else ""
+    return data(report), f"{runs}{verdict(report)[1]}"
 
 
 def _one_line(text: str) -> str:
@@ -89,11 +105,16 @@ def _look(loaded: Config) -> StatusReport:
     )
 
 
-def _result(report: StatusReport) -> Result:
-    return Result("status", data=data(report), text=text(report))
+def _result(report: StatusReport, broken: ConfigError | None = None) -> Result:
+    """Return how things stand; `broken`: what is wrong with the settings."""
+    if broken is None:
+        return Result("status", data=data(report), text=text(report))
+    return Result(
+        "status", data=data(report), text=text(report), errors=(problem_of(broken),), exit_code=broken.exit_code
+    )
 
 
-def _live(loaded: Config) -> None:
+def _live(again: Callable[[], StatusReport]) -> None:
     from rich.console import Console  # noqa: PLC0415 - heavy, and only for a terminal
     from rich.live import Live  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
@@ -103,19 +124,20 @@ def _live(loaded: Config) -> None:
     with Live(console=console, auto_refresh=False, screen=True) as view:
         while True:
             width, height = console.size
-            lines = frame(_look(loaded), width=width, height=height)
+            lines = frame(again(), width=width, height=height)
             view.update(Text("\n").join(Text(line.text, style=line.style) for line in lines), refresh=True)
             time.sleep(_PAUSE)
 
 
-def _lines(loaded: Config, *, as_json: bool) -> None:
-    """Print each change: one document per line as JSON, else blocks with a blank line between them."""
+def _lines(again: Callable[[], StatusReport], broken: ConfigError | None, *, as_json: bool) -> None:
+    """Print each change: one document per line as JSON, else blocks with a blank line between them. `broken`: told once."""
     shown: dict[str, Any] = {}
     while True:
-        report = _look(loaded)
+        report = again()
         if (happened := news(report)) != shown:
             shown = happened
-            show(_result(report), as_json=as_json)
+            show(_result(report, broken), as_json=as_json)
+            broken = None
             if not as_json:
                 sys.stdout.write("\n")
             sys.stdout.flush()
