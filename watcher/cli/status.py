@@ -31,6 +31,7 @@ def status(
             raise UsageError("--check looks once, --follow stays", hint="leave one of the two out")
         return show(_checked(config, given, as_json=as_json), as_json=as_json)
     broken: ConfigError | None = None
+    again: Callable[[], StatusReport]
     try:
         again = partial(_look, configured(config, given))
     except ConfigError as error:

@@ -488,8 +488,8 @@ def _places(made: Plan, paths: Sequence[str]) -> _Places:
         parts += found.parts
         files += found.files
     below = [*(folder.path for folder in folders), *(path for _, path in parts)]
-    files = _each_once(made, files, [os.fsencode(path) for path in below])
-    return _Places(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(files)))
+    each = _each_once(made, files, [os.fsencode(path) for path in below])
+    return _Places(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(each)))
 
 
 def _each_once(made: Plan, files: Sequence[tuple[Folder, str]], below: Sequence[bytes]) -> Iterator[tuple[Folder, str]]:
