@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -223,6 +224,41 @@ def test_a_second_ctrl_c_ends_now_keeps_what_was_answered_and_counts_what_was_gi
     assert "may charge" in stopped["message"]
     assert stored(state) == 1
     assert source(state) == PUT_BACK
+
+
+def test_the_line_of_a_stop_begins_below_the_echo_of_ctrl_c(tmp_path: Path, folder: Path) -> None:
+    """Behind it, it was two columns longer than was known, and broken within a word."""
+    run = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+    screen, terminal = os.openpty()
+    with os.fdopen(screen, "r+b", buffering=0) as screen_and_keys:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", run, sys.executable, "-m", "watcher", "run", str(folder)),
+                *(*options_of("http://127.0.0.1:1"), "--set", f"state.dir={tmp_path / 'state'}"),
+            ],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**os.environ, "WATCHER_CONFIG": os.devnull, "NO_COLOR": "1"},
+            start_new_session=True,
+        )
+        os.close(terminal)
+        told = b""
+        try:
+            while b" ready" not in told:
+                told += screen_and_keys.read(10_000)
+            screen_and_keys.write(b"\x03")
+            with suppress(OSError):  # EIO: the last one who had the terminal open is gone
+                while data := screen_and_keys.read(10_000):
+                    told += data
+            assert process.wait(PROMISED + BUSY) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+    before, _, stopping = told.decode().partition("^C")
+    assert "the service stops" not in before
+    assert re.match(r"\r\n\d\d:\d\d:\d\d the service stops: ", stopping)
 
 
 def test_a_second_ctrl_c_ends_a_batch_now_with_its_document(tmp_path: Path, folder: Path) -> None:

@@ -352,6 +352,10 @@ class Service:
             on_haste=partial(end_after, _LATEST_IN_HASTE),
             meanwhile=partial(self._show_stopping, house, self._clock() + seconds),
         )
+        if by_hand and sys.stderr.isatty():
+            # The terminal has echoed ^C. A stop goes on where nothing can be written.
+            with suppress(OSError):
+                sys.stderr.write("\n")
         self._notifier.stopping(house.report_stopping(seconds, by_hand=by_hand))
         self._show_stopping(house, self._clock() + seconds)
         late = house.drain(seconds, ending)
