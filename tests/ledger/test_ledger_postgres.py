@@ -875,6 +875,22 @@ class TestAway:
         assert ledger.tally().paid_seconds == 60.0
         assert [call.payload for call in ledger.hooks_due(10)] == ['{"reason": "key"}']
 
+    def test_what_the_database_booked_and_could_not_tell_for_longer_than_it_is_waited_for_is_not_booked_again(
+        self, ledger: PostgresLedger, proxy: Proxy
+    ) -> None:
+        """What is booked again may be more by then, as the gate books all that it owes at once."""
+        for owed in (10.0, 30.0):
+            proxy.mend()
+            ledger.buy("host", "2026-11-28", 0.0)
+            proxy.last_words, proxy.whole = b"COMMIT", False
+            with pytest.raises(StateBusyError):
+                ledger.fleet("host", "party").spend("2026-11-28", owed)
+        proxy.mend()
+
+        assert ledger.buy("host", "2026-11-28", 35.0) == 35.0
+        assert ledger.buy("host", "2026-11-28", 5.0) == 40.0
+        assert ledger.tally().paid_seconds == 40.0
+
     def test_a_walk_goes_on_where_it_was_however_long_the_database_was_away(
         self, ledger: PostgresLedger, proxy: Proxy
     ) -> None:

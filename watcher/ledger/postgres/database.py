@@ -119,39 +119,11 @@ class Database:
         return theirs + passed
 
     @contextmanager
-    def transaction(self, *, durable: bool = True, once: bool = False) -> Iterator[Connection]:
-        """See part.Store. Raises StateBusyError where the same may pass in a moment.
-
-        `once`: where the database went away before it told whether it has committed, it is asked as soon as it is back, for
-        as long as our patience lasts, so that nobody makes again what is made. Not for what must be durable: a server that
-        crashed may have lost the transaction, and have given its number to another one.
-        """
-        number, committing = 0, False
-        try:
-            with self._begun(durable=durable) as raw, _errors(self._address.name):
-                if once:
-                    ((number,),) = raw.execute(b"SELECT txid_current()").fetchall()
-                yield Connection(raw)
-                committing = True
-                raw.execute(b"COMMIT")
-        except StateBusyError:
-            if not (once and committing and self._is_committed(number)):
-                raise
-
-    def _is_committed(self, number: int) -> bool:
-        """Return whether the transaction of this number was committed; False, too, where nobody can tell."""
-
-        def ask() -> bool:
-            ((status,),) = self.query("SELECT txid_status(?)", (number,), patience=0.0)
-            if status == "in progress":
-                # The server does not know yet that we are gone, or has not got the commit.
-                raise StateBusyError("a transaction is in progress")
-            return bool(status == "committed")
-
-        try:
-            return self.patiently(ask)
-        except StateError:
-            return False
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
+        """See part.Store. Raises StateBusyError where the same may pass in a moment."""
+        with self._begun(durable=durable) as raw, _errors(self._address.name):
+            yield Connection(raw)
+            raw.execute(b"COMMIT")
 
     def query(self, sql: str, values: Values = (), *, patience: float | None = None) -> list[Row]:
         """See part.Store; waits for a database that is away, for `patience` seconds instead of our own."""

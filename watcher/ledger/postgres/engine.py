@@ -21,6 +21,7 @@ from watcher.ledger.postgres.commons import ADD, GATE_CHANNEL
 from watcher.ledger.postgres.database import Database
 from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import Listener
+from watcher.ledger.postgres.purchases import Purchases
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.protocol import Put, Record
 from watcher.ledger.queue import CRASHED, CRASHES, MOVED_SIZE, REQUEUE, REROOT, SKIP, Queue, columns
@@ -98,6 +99,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         self._listener: Listener | None = None
         #: Those who want to hear of what other hosts change about a gate.
         self._gates_heard: list[Callable[[], None]] = []
+        self._purchases = Purchases(database, host=host)
         super().__init__(database, exclusive=exclusive, clock=database.now)
         if exclusive:
             try:
@@ -225,6 +227,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
             endpoint=endpoint,
             party=party,
             host=self._host,
+            purchases=self._purchases,
             # A command beside the daemon is heard by it; the daemon need not hear itself.
             voice=self._host if self._exclusive else self._myself,
             listen=self._gates_heard.append,

@@ -1,7 +1,7 @@
 """The fleet in front of one endpoint, kept in PostgreSQL; see `watcher.fleet.Fleet`.
 
-A limit costs one round trip when a host's share changes, none while it lasts. Whatever goes wrong is a StateError at once:
-the gate goes on with what it has in hand, and asks again.
+A limit costs one round trip when a host's share changes, none while it lasts. Whatever goes wrong is a StateError at once (but for bought minutes, see `purchases`): the gate goes on with
+what it has in hand, and asks again.
 """
 
 import json
@@ -12,8 +12,9 @@ from typing import Final
 from watcher.fleet import Credit, Door, Need, Share
 from watcher.ledger import rows
 from watcher.ledger.part import Connection
-from watcher.ledger.postgres.commons import ADD, GATE_CHANNEL
+from watcher.ledger.postgres.commons import GATE_CHANNEL
 from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.purchases import Purchases
 
 #: Starts within any 60 s are counted, but none comes at its very moment: by so much may it be late, in seconds.
 LATE: Final = 0.5
@@ -29,6 +30,7 @@ class PostgresFleet:
         endpoint: str,
         party: str,
         host: str,
+        purchases: Purchases,
         voice: str,
         listen: Callable[[Callable[[], None]], None],
     ) -> None:
@@ -40,6 +42,7 @@ class PostgresFleet:
         self._endpoint = rows.text(endpoint)
         self._party = rows.text(party)
         self._host = host
+        self._purchases = purchases
         self._voice = voice
         self._listen = listen
 
@@ -57,14 +60,8 @@ class PostgresFleet:
     def spend(self, day: str, seconds: float) -> float:
         """See Fleet.spend."""
         if not seconds:
-            key = (self._endpoint, rows.text(day))
-            found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
-            return float(found[0][0]) if found else 0.0
-        values = (self._endpoint, self._host, rows.text(day), rows.seconds(seconds))
-        with self._database.transaction(durable=False, once=True) as connection:
-            ((total,),) = connection.execute("SELECT gate_spend(?, ?, ?, ?)", values).fetchall()
-            connection.execute(ADD, (rows.seconds(seconds), "paid_seconds"))
-        return float(total)
+            return self._purchases.of(self._endpoint, day)
+        return self._purchases.add(self._endpoint, day, seconds)
 
     def leave(self) -> None:
         """See Fleet.leave."""

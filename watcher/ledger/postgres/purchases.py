@@ -1,0 +1,68 @@
+"""Audio seconds that were bought, added to two sums: once, also where the database goes away before it says that it has."""
+
+import secrets
+import threading
+from itertools import count
+from typing import Final
+
+from watcher.ledger import rows
+from watcher.ledger.postgres.commons import ADD
+from watcher.ledger.postgres.database import Database
+
+#: Seconds for which the last booking of a process is kept; what is still unknown after that may count twice.
+_KEPT: Final = 7 * 86_400.0
+
+
+class Purchases:
+    """The bookings of this process. May be called from any thread."""
+
+    def __init__(self, database: Database, *, host: str) -> None:
+        """`host`: whose seconds in flight become bought ones."""
+        self._database = database
+        self._host = host
+        self._process = secrets.token_hex(8)
+        self._numbers = count(1)
+        #: By endpoint and day: number and seconds of each booking whose outcome is not known. One of them was made, or none.
+        self._unknown: dict[tuple[str, str], dict[int, float]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, endpoint: str, day: str) -> float:
+        """Return the seconds bought on a day. Raises StateError."""
+        found = self._database.query(_BOUGHT, (rows.text(endpoint), rows.text(day)))
+        return float(found[0][0]) if found else 0.0
+
+    def add(self, endpoint: str, day: str, seconds: float) -> float:
+        """Book seconds, and return the day's sum; after a StateError, book the same again, alone or with more."""
+        with self._lock:
+            return self._database.patiently(lambda: self._book(rows.text(endpoint), rows.text(day), seconds))
+
+    def _book(self, endpoint: str, day: str, seconds: float) -> float:
+        unknown = self._unknown.setdefault((endpoint, day), {})
+        number, key = next(self._numbers), rows.text(f"bought.{self._process}.{endpoint}.{day}")
+        with self._database.transaction(durable=False) as connection:
+
+            def spend(some: float) -> float:
+                values = (endpoint, self._host, day, rows.seconds(some))
+                ((total,),) = connection.execute("SELECT gate_spend(?, ?, ?, ?)", values).fetchall()
+                return float(total)
+
+            rest = seconds
+            if unknown:
+                # This waits for the row that an earlier booking has locked: once it is ours, that one is made, or never will be.
+                spend(0.0)
+                found = connection.execute("SELECT value FROM memory WHERE key = ?", (key,)).fetchall()
+                rest -= unknown.get(int(found[0][0]), 0.0) if found else 0.0
+            unknown[number] = seconds
+            total = spend(rest)
+            connection.execute(ADD, (rows.seconds(rest), "paid_seconds"))
+            connection.execute(_NUMBER, (key, str(number), self._database.now() + _KEPT))
+        del self._unknown[endpoint, day]
+        return total
+
+
+_BOUGHT: Final = "SELECT seconds FROM bought WHERE endpoint = ? AND day = ?"
+#: The last booking of a process, in the transaction that made it.
+_NUMBER: Final = """
+INSERT INTO memory (key, value, expires) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
+"""
