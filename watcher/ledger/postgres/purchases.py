@@ -5,6 +5,7 @@ import threading
 from itertools import count
 from typing import Final
 
+from watcher.errors import StateBusyError
 from watcher.ledger import rows
 from watcher.ledger.postgres.commons import ADD
 from watcher.ledger.postgres.database import Database
@@ -34,7 +35,11 @@ class Purchases:
     def add(self, endpoint: str, day: str, seconds: float) -> float:
         """Book seconds, and return the day's sum; after a StateError, book the same again, alone or with more."""
         with self._lock:
-            return self._database.patiently(lambda: self._book(rows.text(endpoint), rows.text(day), seconds))
+            try:
+                return self._book(rows.text(endpoint), rows.text(day), seconds)
+            except StateBusyError:
+                # However long it took to fail, it is waited for as long as ever.
+                return self._database.patiently(lambda: self._book(rows.text(endpoint), rows.text(day), seconds))
 
     def _book(self, endpoint: str, day: str, seconds: float) -> float:
         unknown = self._unknown.setdefault((endpoint, day), {})
