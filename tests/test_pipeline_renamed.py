@@ -1,13 +1,17 @@
 """A recording that somebody renames after it was done: its outputs follow, and nothing is asked."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from support.command_scene import Commands
 from support.daemon import daemon
 from support.heard import recording, said
+from support.sidecar_scene import fingerprint
 from support.waiting import eventually
+
+from watcher.job import Found
 
 
 def names(folder: Path) -> list[str]:
@@ -120,4 +124,20 @@ def test_a_running_daemon_finds_what_comes_under_the_former_name(watcher: Comman
         running.stop()
 
     assert followed["left_behind"] == []
+    assert len(watcher.server.asked) == 1
+
+
+def test_outputs_follow_a_touched_recording_whose_new_name_was_queued_beside_the_former_one(watcher: Commands) -> None:
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    os.utime(path, (1e9, 1e9))
+    renamed = path.with_name("b.wav")
+    stamp = fingerprint(path)
+    path.rename(renamed)
+    with watcher.ledger() as ledger:
+        ledger.put([Found(os.fsencode(watcher.folder), os.fsencode(each), stamp) for each in (path, renamed)])
+
+    watcher("once", watcher.folder)
+
+    assert names(watcher.folder) == ["b.srt", "b.txt", "b.wav"]
     assert len(watcher.server.asked) == 1

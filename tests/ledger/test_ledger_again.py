@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.clock import START
 from support.ledger_engines import ROOT, Engine, claimed, found, state
 
-from watcher.errors import FileError, LeaseLostError
+from watcher.errors import FileError, JobError, LeaseLostError
 from watcher.job import TRIAL_MODEL, Again, Cut, Fingerprint, Job, Outcome, Output, State
 from watcher.ledger.protocol import Content, Ledger, Put, Record, unreadable
 from watcher.ledger.schema import STEPS, migrate
@@ -314,6 +315,31 @@ def test_one_that_was_done_before_is_recognised_under_the_name_it_got_while_it_w
 
     assert renamed.content == SOUND
     assert [record.path for record in ledger.namesakes(renamed)] == [TALK]
+
+
+@pytest.mark.parametrize("what", ["running", "delayed", "dropped"])
+def test_one_that_was_done_before_is_recognised_under_a_name_that_was_queued_while_it_was(
+    ledger: Ledger, what: str
+) -> None:
+    done(ledger, inode=5)
+    touched = found(mtime_ns=9, inode=5)
+    ledger.put([touched])
+    ledger.put([replace(touched, path=ROOT + b"/renamed.wav")])
+    job, renamed = claimed(ledger), claimed(ledger)
+    if what == "delayed":
+        ledger.retry(job, JobError("later"), run_at=START + 100.0)
+    if what == "dropped":
+        ledger.drop(job)
+    seconds = ledger.tally().audio_seconds
+
+    former = [record.path for record in ledger.namesakes(renamed)]
+    if what == "running":
+        ledger.drop(job)
+    ledger.done(renamed, Outcome(content=SOUND, audio_seconds=9.0, renamed_from=TALK))
+
+    assert former == [TALK]
+    assert ledger.lookup(TALK) is None
+    assert ledger.tally().audio_seconds == seconds
 
 
 def test_one_that_was_never_done_is_forgotten(ledger: Ledger) -> None:

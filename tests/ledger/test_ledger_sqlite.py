@@ -226,6 +226,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     job = claimed(ledger)
     ledger.renew(job, lease=LEASE)
     ledger.holds(job)
+    ledger.namesakes(job)
     ledger.progress(job, piece=1, pieces=2, seconds_done=3)
     ledger.refresh(job, Fingerprint(1, 2, 3))
     ledger.enter_output(job, Output("txt", ROOT + b"/a.txt", DIGEST))
@@ -277,6 +278,7 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
 
 #: Walks over tables that stay small, or over all rows where all are asked for.
 WALKS = {
+    "found",  # what a statement has found before
     "temporaries",  # what a crash may have left
     "memory",  # a few dozen keys
     "hooks",  # the calls that wait

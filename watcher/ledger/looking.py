@@ -105,10 +105,20 @@ SELECT path, size, mtime_ns, inode, state FROM sources WHERE path > ? AND path <
 _LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S608 - our own column names
 #: Somebody may make twenty thousand hard links of one file, and each of them asks for the others.
 MOST_NAMESAKES: Final = 20
+_SAME: Final = """
+inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size) AND mtime_ns = :mtime_ns
+AND :content IN ('', content) AND root = :root AND path <> :path
+"""
+# One that was done before and is looked at again is renamed at times before a worker finds it gone. It was queued first, so it
+# is not ready any more; those that are delayed or running are few.
 _NAMESAKES: Final = f"""
-SELECT {rows.RECORD} FROM sources
-WHERE state = 'done' AND inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size)
-AND mtime_ns = :mtime_ns AND content = :content AND root = :root AND path <> :path ORDER BY id LIMIT {MOST_NAMESAKES}
+SELECT * FROM (
+SELECT {rows.RECORD} FROM sources WHERE state = 'done' AND {_SAME}
+UNION ALL
+SELECT {rows.RECORD} FROM sources WHERE state = 'delayed' AND outcome IS NOT NULL AND again = '' AND {_SAME}
+UNION ALL
+SELECT {rows.RECORD} FROM sources WHERE state = 'running' AND outcome IS NOT NULL AND again = '' AND {_SAME}
+) AS found ORDER BY id + 0 LIMIT {MOST_NAMESAKES}
 """  # noqa: S608 - our own column names
 _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
 # The state stands in the statement, not in a parameter, or no partial index would do. What is ready is read through the

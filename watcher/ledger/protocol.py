@@ -191,8 +191,9 @@ class Ledger(Protocol):
         """Give the source at `path`, if it is known."""
 
     def namesakes(self, job: Job) -> list[Record]:
-        """Return the sources of its root that are done under other paths and were the same file: its inode, stamp and content.
+        """Return the sources of its root that were done under other paths and were the same file: its inode, stamp and content.
 
+        Where the job's content is not known yet, whoever asks has to compare it. Those that are looked at again count, too.
         Of many hard links the oldest 20. Those in another root are none of its: somebody who can write there made them, and
         would have outputs moved that lie here.
         """

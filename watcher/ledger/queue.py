@@ -127,8 +127,8 @@ class Queue(Waiting):
                 connection.execute(_RENAMED, (outcome.renamed_from,))
             if crashes:
                 connection.execute(self.EXONERATE)
-            known = former is not None or bool(outcome.renamed_from)
-            again = known and bool(content) and content == outcome.content and not outcome.paid_seconds
+            same = former is not None and bool(content) and content == outcome.content
+            again = (same or bool(outcome.renamed_from)) and not outcome.paid_seconds
             if outcome.audio_seconds and not again:
                 # A file that was only touched, or renamed, is no work done twice.
                 seconds = rows.seconds(outcome.audio_seconds)
@@ -387,7 +387,7 @@ WHERE path = :former AND state = 'done' AND size = {MOVED_SIZE}
 AND NOT EXISTS (SELECT 1 FROM sources AS other WHERE other.path = :path)
 """  # noqa: S608 - our own number
 # Should it be called so again, it is new.
-_RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state = 'done'"
+_RENAMED: Final = "DELETE FROM sources WHERE path = ? AND state IN ('done', 'delayed', 'ready')"
 _FAIL: Final = """
 UPDATE sources SET
     state = 'failed', updated_at = :now, alone = 0, crashes = 0, reached = 0,

@@ -94,7 +94,7 @@ def _of_former(former: Former | None, job: Job, wanted: Wanted, tools: Tools) ->
     """Return what was heard of a recording before it was renamed, and by which model; None where it is to be asked for."""
     if former is None or job.again is not None or _is_trial_alone(former.outcome, tools):
         return None
-    content = tools.ledger.content(digest=job.content)
+    content = tools.ledger.content(digest=former.record.content)
     heard = stored(content, tools.ledger, wanted.request) if content is not None else None
     return None if heard is None else (heard, former.outcome.model)
 

@@ -34,8 +34,8 @@ def former_of(job: Job, descriptor: int, status: os.stat_result, tools: Tools, b
     Raises OutputError, GoneError, LeaseLostError.
     """
     ledger = tools.ledger
-    record = next((one for one in ledger.namesakes(job) if _is_gone(one, status)), None) if job.content else None
-    if record is None or record.outcome is None or media.digest(descriptor, tools.stop, beat) != job.content:
+    record = next((one for one in ledger.namesakes(job) if _is_gone(one, status)), None)
+    if record is None or record.outcome is None or media.digest(descriptor, tools.stop, beat) != record.content:
         return None
     rows = ledger.owned(record.path)
     taken = {output.path for output in sidecar.take_over(job, rows, ledger)}
