@@ -70,6 +70,18 @@ def test_the_log_shows_the_beginning_of_a_doubtful_segment(tmp_path: Path) -> No
     assert [len(log["text"]) for log in logs if log["event"] == "output.doubtful"] == [200]
 
 
+def test_the_log_shows_the_first_of_many_doubtful_segments(tmp_path: Path) -> None:
+    """An hour may have 72,000: as many lines would drive out what the journal has of others."""
+    segments = [{"start": n / 10, "end": (n + 1) / 10, "text": "so it goes"} for n in range(50)]
+    answer = Reply({"text": " ".join(["so it goes"] * 50), "segments": segments})
+    with capture_logs() as logs, scene(lambda _: answer, tmp_path) as (run, _):
+        path = speechlike(tmp_path / "talk.wav", seconds=5)
+        outcome = pipeline.run(run.job(path, small=True), run.tools, run.beat)
+
+    assert len([log for log in logs if log["event"] == "output.doubtful"]) == 20
+    assert outcome.flagged + outcome.left_out > 20
+
+
 @pytest.mark.parametrize("kind", ["folder", "link"])
 def test_outputs_made_anew_have_the_permissions_of_nothing_that_took_the_recordings_name(
     tmp_path: Path, kind: str

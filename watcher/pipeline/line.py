@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -33,8 +34,9 @@ _log = structlog.get_logger()
 
 #: Formats that can't be made of text without times.
 _TIMED = frozenset({"srt", "vtt"})
-#: Columns of a segment's text in the log.
+#: Columns of a segment's text in the log, and doubtful segments of a recording: an hour may have 72,000.
 _SHOWN: Final = 200
+_MOST_DOUBTFUL: Final = 20
 #: Seconds in which outputs are placed on a slow share; and seconds of audio whose captions are laid out in a second: a PC
 #: does 7,200, a Raspberry Pi Zero a fiftieth of that.
 _WRITING: Final = 120.0
@@ -264,16 +266,15 @@ def _reviewed(heard: Heard, wanted: Wanted) -> Transcript:
     if not wanted.rules.guard:
         return heard.transcript
     reviewed = guard.review(heard.transcript, loudness=heard.content.loudness, prompt=fitted(wanted.request.prompt))
-    for segment in reviewed.segments:
-        if segment.flags:
-            _log.info(
-                "output.doubtful",
-                start=segment.start,
-                end=segment.end,
-                text=cut_to(segment.text.strip(), _SHOWN),
-                signs=segment.flags,
-                left_out=segment.left_out,
-            )
+    for segment in islice((segment for segment in reviewed.segments if segment.flags), _MOST_DOUBTFUL):
+        _log.info(
+            "output.doubtful",
+            start=segment.start,
+            end=segment.end,
+            text=cut_to(segment.text.strip(), _SHOWN),
+            signs=segment.flags,
+            left_out=segment.left_out,
+        )
     return reviewed
 
 
