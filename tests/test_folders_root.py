@@ -16,6 +16,8 @@ from support.clock import Clock, present
 from support.containers import real
 from support.finding import Log, put, wave
 
+from watcher import container
+from watcher.container import Inspection
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root, Tour
@@ -226,6 +228,26 @@ def test_a_scan_gives_way_every_few_files(base: Path, make: Make) -> None:
     root = make()
 
     assert sum(1 for _ in root.full()) > 5
+
+
+def test_a_scan_gives_way_among_files_that_share_their_suffix_with_recordings_and_are_none(
+    base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        put(base / f"{number}.ts", b"export const answer = 42;\n")
+    looked = [0]
+    inspect = container.inspect
+
+    def counted(*arguments: Any, **options: Any) -> Inspection:
+        looked[0] += 1
+        return inspect(*arguments, **options)
+
+    monkeypatch.setattr(container, "inspect", counted)
+    root, most = make(), 0
+    for _ in root.full():
+        most, looked[0] = max(most, looked[0]), 0
+
+    assert 0 < most < 10
 
 
 def test_a_scan_may_be_dropped_half_way_and_leaves_no_descriptor(base: Path, make: Make) -> None:

@@ -539,6 +539,7 @@ class Root:
         except OSError:
             # Whoever looks at it will say why.
             return False
+        self._opened += 1
         try:
             if container.inspect(descriptor, status.st_size, quick=True).format == form:
                 return False
