@@ -1,4 +1,5 @@
 import os
+import stat
 import sys
 import threading
 import time
@@ -311,18 +312,20 @@ def test_a_link_is_not_followed(folders: Folders, tmp_path: Path) -> None:
     assert folders.messages() == ["it is a symbolic link, which is not followed"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"), [("directory", "it can't be read: Is a directory"), ("fifo", "it is no regular file")]
-)
-def test_what_is_no_file_is_not_read(folders: Folders, kind: str, message: str) -> None:
+@pytest.mark.parametrize("kind", ["directory", "fifo", "socket"])
+def test_what_is_no_file_is_not_read_and_leaves_no_descriptor(folders: Folders, kind: str) -> None:
     path = folders.root / ".watcher.toml"
     if kind == "directory":
         path.mkdir()
-    else:
+    elif kind == "fifo":
         os.mkfifo(path)
+    else:
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are enough
 
     assert folders.transcript() == {}
-    assert folders.messages() == [message]
+    assert folders.messages() == ["it is no regular file"]
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  likewise
 
 
 def test_a_file_that_becomes_a_link_between_two_looks_is_not_followed(

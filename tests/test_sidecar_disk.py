@@ -179,13 +179,19 @@ def test_a_file_that_grows_while_it_is_read_is_read_no_further_than_an_output_ca
     assert disk.digest(folder, b"talk.srt") == ""
 
 
-def test_what_is_no_file_has_no_digest(folder: int, here: Path, tmp_path: Path) -> None:
+def test_what_is_no_file_has_neither_digest_nor_content_and_leaves_no_descriptor(
+    folder: int, here: Path, tmp_path: Path
+) -> None:
     (tmp_path / "outside").write_bytes(b"abc")
     (here / "link").symlink_to(tmp_path / "outside")
     (here / "directory").mkdir()
     os.mkfifo(here / "fifo")
+    names = (b"link", b"directory", b"fifo", b"none")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are enough
 
-    assert [disk.digest(folder, name) for name in (b"link", b"directory", b"fifo", b"none")] == ["", "", "", ""]
+    assert [disk.digest(folder, name) for name in names] == ["", "", "", ""]
+    assert [disk.content(folder, name, most=10) for name in names] == [b"", b"", b"", b""]
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  likewise
 
 
 def test_what_is_too_large_or_has_holes_is_no_output(folder: int, here: Path) -> None:

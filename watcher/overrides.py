@@ -280,18 +280,24 @@ _LONGEST_SHOWN: Final = 40
 #: Characters of a problem, and keys it names.
 _LONGEST_PROBLEM: Final = 1000
 _NAMED: Final = 10
+_NO_FILE: Final = "it is no regular file"
 
 
 def _read(directory: int, found: os.stat_result) -> str:
     if stat.S_ISLNK(found.st_mode):
         raise _UnusableError("it is a symbolic link, which is not followed")
+    if not stat.S_ISREG(found.st_mode):
+        raise _UnusableError(_NO_FILE)
     try:
-        with open(tree.open_below(directory, NAME), "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _UnusableError("it is no regular file")
+        descriptor = tree.open_below(directory, NAME)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _UnusableError(_NO_FILE)
             content = b""
-            while len(content) <= _LIMIT and (more := file.read(_LIMIT + 1 - len(content))):
+            while len(content) <= _LIMIT and (more := os.read(descriptor, _LIMIT + 1 - len(content))):
                 content += more
+        finally:
+            os.close(descriptor)
     except OSError as exc:
         raise _UnusableError(f"it can't be read: {exc.strerror or exc}") from exc
     if len(content) > _LIMIT:

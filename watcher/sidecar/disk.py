@@ -123,9 +123,15 @@ def content(folder: int, name: bytes, *, most: int) -> bytes:
         descriptor = os.open(name, _READ, dir_fd=folder)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as file:
+    try:
+        # Looked at before a file object is made: for a directory that raises, and leaves the descriptor open.
         status = os.fstat(descriptor)
-        return file.read(most) if stat.S_ISREG(status.st_mode) and status.st_size <= most else b""
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            return b""
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def _has_hole(descriptor: int, size: int) -> bool:
