@@ -252,6 +252,24 @@ def test_a_path_can_be_asked_for_again(base: Path, state: Path) -> None:
         eventually(lambda: scene.state(path) is State.READY)
 
 
+@pytest.mark.parametrize("place", ["lane", "post"])
+@pytest.mark.parametrize("detect", ["auto", "scan"])
+def test_more_paths_asked_for_again_than_can_wait_are_found_by_a_scan(
+    base: Path, state: Path, monkeypatch: pytest.MonkeyPatch, place: str, detect: str
+) -> None:
+    path = put(base / "a.wav")
+    with finding(state, Folder("a", str(base), detect=detect)) as scene:
+        scene.wait_until_queued(path)
+        # The same file as before: only who knows nothing of it takes it for new.
+        scene.ledger.forget(os.fsencode(path))
+        monkeypatch.setattr(f"watcher.folders.{place}.MOST_EVENTS", 0)
+
+        scene.finder.inspect(os.fsencode(path))
+
+        scene.log.wait_for("folder.rescanned", reason="overflow")
+        eventually(lambda: scene.state(path) is State.READY)
+
+
 def test_folders_can_be_replaced_while_it_runs(base: Path, state: Path, tmp_path: Path) -> None:
     kept, gone, new = base / "kept", base / "gone", base / "new"
     for path in (kept, gone, new):
@@ -342,8 +360,9 @@ def test_a_long_stop_is_followed_by_a_full_scan(base: Path, state: Path) -> None
     assert [event["reason"] for event in log.seen("folder.rescanned")][-1] == "stopped_for_a_while"
 
 
+@pytest.mark.parametrize("why", ["event", "asked for again"])
 def test_slow_looks_at_one_folder_hold_up_no_other_and_give_signs_of_life(
-    base: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, state: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     log, ledger = Log(), open_ledger(state)
     now, silences = [1000.0], []
@@ -361,9 +380,13 @@ def test_slow_looks_at_one_folder_hold_up_no_other_and_give_signs_of_life(
     finder.start_watching()
     finder.step(0.0)
     many, one = finder._lane.posts
-    for number in range(400):
-        many.want_look(os.fsencode(put(base / "slow" / f"{number}.wav", wave(100, claimed=200))))
-    one.want_look(os.fsencode(recording := put(base / "other" / "a.wav")))
+    slow_ones = [put(base / "slow" / f"{number}.wav", wave(100, claimed=200)) for number in range(400)]
+    recording = put(base / "other" / "a.wav")
+    for path in (*slow_ones, recording):
+        if why == "event":
+            (one if path == recording else many).want_look(os.fsencode(path))
+        else:
+            finder.inspect(os.fsencode(path))
     finder.step(0.0)
 
     assert log.seen("file.queued", path=str(recording))

@@ -21,6 +21,7 @@ from watcher.container import Inspection
 from watcher.folders import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root, Tour
+from watcher.folders.survey import full_scan
 from watcher.ledger import Ledger
 
 
@@ -556,7 +557,7 @@ def test_a_new_file_that_cannot_be_reached_now_is_met_by_the_next_round(
     assert queued(root, log) == {"a.wav"}
 
 
-def test_asked_for_again_a_known_file_is_queued_when_the_ledger_forgot_it(
+def test_a_known_file_that_the_ledger_forgot_is_queued_when_the_ledger_forgot_it(
     base: Path, make: Make, ledger: Ledger, log: Log
 ) -> None:
     path = put(base / "a.wav")
@@ -567,10 +568,69 @@ def test_asked_for_again_a_known_file_is_queued_when_the_ledger_forgot_it(
     end(root.full())
     assert len(log.seen("file.queued")) == 1
 
-    root.again(os.fsencode(path))
+    root.unlearn(os.fsencode(path))
+    end(root.full())
     root.flush()
 
     assert len(log.seen("file.queued")) == 2
+
+
+def test_names_that_are_gone_are_not_remembered_for_ever(
+    base: Path, make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.root._STRAY", 10)
+    kept = [put(base / "a.wav"), put(base / "index.ts", b"export const answer = 42;\n")]
+    root = make()
+    end(full_scan(root))
+    root.flush()
+    for number in range(100):
+        path = put(base / f"{number}.ts", b"export const answer = 42;\n")
+        root.inspect(os.fsencode(path))
+        path.unlink()
+    most = len(root.known)
+
+    end(full_scan(root))
+
+    assert most == 102
+    assert len(root.known) == len(kept)
+    root.flush()
+    assert len(log.seen("file.queued")) == 1
+
+
+def test_known_names_are_kept_while_their_files_are_there(
+    base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.root._STRAY", 10)
+    for number in range(100):
+        put(base / f"{number}.ts", b"export const answer = 42;\n")
+    root = make()
+    end(full_scan(root))
+
+    tour = end(full_scan(root))
+
+    assert (tour.files, tour.news, len(root.known)) == (100, 0, 100)
+    assert not root.overgrown
+
+
+def test_what_is_unlearned_while_the_ledger_is_read_stays_so(
+    base: Path, make: Make, ledger: Ledger, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.root._ENTRIES", 1)
+    paths = [put(base / f"{number}.wav") for number in range(5)]
+    root = make()
+    end(root.full())
+    root.flush()
+
+    learning = root.learn()
+    next(learning)
+    for path in paths:
+        ledger.forget(os.fsencode(path))
+        root.unlearn(os.fsencode(path))
+    end(learning)
+    end(root.full())
+    root.flush()
+
+    assert len(log.seen("file.queued")) == 10
 
 
 def test_the_same_file_met_twice_before_it_is_handed_over_is_handed_over_once(base: Path, make: Make, log: Log) -> None:

@@ -109,11 +109,13 @@ class Finder:
 
     def rescan(self) -> None:
         """Ask for a full scan of every folder; thread-safe."""
-        self._tell(Event(Hint.RESCAN))
+        for lane in self._lanes():
+            lane.inbox.put(Event(Hint.RESCAN))
 
     def inspect(self, path: bytes) -> None:
         """Have a path looked at as if nothing were known of it; thread-safe."""
-        self._tell(Event(Hint.AGAIN, os.fsdecode(path)))
+        for lane in self._lanes():
+            lane.again(path)
 
     def replace(self, folders: Sequence[Folder]) -> None:
         """Watch these folders from now on; what is unchanged goes on undisturbed. Thread-safe.
@@ -137,9 +139,8 @@ class Finder:
             self._ledger, clock=self._clock, monotonic=self._monotonic, tick=self._tick, settings=self._settings
         )
 
-    def _tell(self, event: Event) -> None:
-        for lane in (self._lane, *(remote.lane for remote in list(self._remote))):
-            lane.inbox.put(event)
+    def _lanes(self) -> tuple[Lane, ...]:
+        return self._lane, *(remote.lane for remote in list(self._remote))
 
     # Who watches what.
 

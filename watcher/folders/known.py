@@ -65,6 +65,10 @@ class Known:
         if len(self._buckets) > 1 and 2 * self._count < _FULL * len(self._buckets):
             self._join()
 
+    def clear(self) -> None:
+        """Forget all paths."""
+        self._buckets, self._mask, self._count = [array("q")], 0, 0
+
     def _bucket(self, key: int) -> "array[int]":
         number = key & self._mask
         return self._buckets[number if number < len(self._buckets) else self._whole(number)]

@@ -14,7 +14,7 @@ from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.post import FolderState, Post, identity
-from watcher.folders.watch import Event, Hint, Inbox
+from watcher.folders.watch import MOST_EVENTS, Event, Hint, Inbox
 from watcher.ledger.protocol import Ledger, Owned
 from watcher.overrides import NAME
 
@@ -41,7 +41,7 @@ _SETTINGS: Final = "/" + os.fsdecode(NAME)
 
 
 class Lane:
-    """The posts of one thread. Only `inbox` and `beat` are for other threads; `states` and `begun` may be read."""
+    """The posts of one thread. Only `inbox`, `again` and `beat` are for other threads; `states` and `begun` may be read."""
 
     def __init__(
         self,
@@ -61,6 +61,8 @@ class Lane:
         self.states: tuple[FolderState, ...] = ()
         #: The mount table changed since somebody last asked.
         self.remounted = False
+        #: Set by other threads: paths to look at again were not told.
+        self._missed = False
         self._ledger = ledger
         self._clock = clock
         self._monotonic = monotonic
@@ -95,6 +97,13 @@ class Lane:
             post.close()
         self.mounts.close()
 
+    def again(self, path: bytes) -> None:
+        """Have a path looked at as if nothing were known of it; where too many events wait, everything. Thread-safe."""
+        if self.inbox.qsize() < MOST_EVENTS:
+            self.inbox.put(Event(Hint.AGAIN, os.fsdecode(path)))
+        else:
+            self._missed = True
+
     @property
     def begun(self) -> bool:
         """Whether the first scan of every folder that is there has begun."""
@@ -109,6 +118,10 @@ class Lane:
             self._meet(hint, [event for event in events if event.hint is hint])
         for event in events:
             self._handle(event)
+        if self._missed:
+            self._missed = False
+            for post in self.posts:
+                post.missed()
         for post in self.posts:
             if post.present:
                 post.look(_LOOKS, self._for(_LOOKING))
@@ -163,11 +176,7 @@ class Lane:
                 self._next_tick = 0.0
             case Hint.AGAIN:
                 for post in self.posts:
-                    if post.present:
-                        post.root.again(os.fsencode(event.path))
-                    else:
-                        # A worker missed it because the root is away; with the root it comes back.
-                        post.root.unlearn(os.fsencode(event.path))
+                    post.again(os.fsencode(event.path))
             case Hint.RESCAN:
                 for post in self.posts:
                     post.want_full("asked_for")

@@ -110,7 +110,7 @@ class Post:
         self.why = ""
         #: Where the root really lies, with a slash behind it.
         self.real_prefix = b""
-        #: Paths that events pointed at and nobody has looked at yet.
+        #: Paths that events pointed at, or workers, and nobody has looked at yet.
         self._heard_of: dict[bytes, None] = {}
         self._ledger = ledger
         self._mounts = mounts
@@ -215,13 +215,22 @@ class Post:
             self.rounds.run(enough)
 
     def want_look(self, path: bytes) -> None:
-        """Ask for a look at a path that an event pointed at; where too many wait, for a scan of everything instead."""
+        """Ask for a look at a path that changed; where too many wait, for a scan of everything instead."""
         if self.rounds.covers(path):
             return
         if len(self._heard_of) < MOST_EVENTS:
             self._heard_of[path] = None
         elif self._watch is not None:
             self._watch.overflowed = True
+        else:
+            self.rounds.want_full("overflow")
+
+    def again(self, path: bytes) -> None:
+        """Ask for a look at a path as if nothing were known of it: its content changed under a worker's hands."""
+        self.root.unlearn(path)
+        # While the root is away, that is all: with the root it comes back.
+        if self.present and self.root.owns(path):
+            self.want_look(path)
 
     def look(self, limit: int, enough: Callable[[], bool]) -> None:
         """Look at what events pointed at, and at up to `limit` waiting files that are due, until `enough`."""
@@ -232,6 +241,11 @@ class Post:
         """Ask for a full scan."""
         if self.present:
             self.rounds.want_full(why)
+
+    def missed(self) -> None:
+        """Have everything looked at, as some paths to look at again were not told."""
+        self.root.doubt()
+        self.want_full("overflow")
 
     def want_subtree(self, path: bytes) -> None:
         """Ask for a scan of a directory and what lies below."""

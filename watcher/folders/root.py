@@ -56,6 +56,9 @@ _AT_ONCE: Final = 4
 _RACY_NS: Final = 3_000_000_000
 #: Files of a directory that are named where they look like recordings and are not taken.
 _NAMED: Final = 20
+#: Files known beyond twice as many as the ledger and the last full scan had, until all are learned anew: names that are
+#: gone would be known for ever.
+_STRAY: Final = 10_000
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
@@ -164,16 +167,47 @@ class Root:
         self._quota = Quota(60, per=60.0, monotonic=monotonic)
         self._monotonic = monotonic
         self._opened = 0
+        #: Files that the ledger knew when it was read, and that the last full scan met.
+        self._learned = 0
+        self._met = 0
+        #: Something that should have been unlearned may be known.
+        self._doubted = False
+        #: What was unlearned while the ledger is being read, as it may have been read before.
+        self._unlearned: set[int] | None = None
 
     def load(self, *, first: bool = True) -> None:
         """Read what the ledger knows below this root, and whether this may be its `first` start; StateError passes."""
-        directory, key = b"", 0
-        for path, known, _ in self._ledger.known(self.path):
-            parent, name = os.path.split(path)
-            if parent != directory:
-                directory, key = parent, directory_key(parent)
-            self.known.put(file_key(key, os.fsdecode(name)), mark_of(known))
+        for _ in self.learn():
+            pass
         self.first = first and all(self._ledger.remembered(key) is None for key in self._memories)
+
+    def learn(self) -> Scan:
+        """Forget all known files, and read what the ledger knows; what else is there is looked at once more."""
+        self.known.clear()
+        self._doubted, unlearned = False, set[int]()
+        self._unlearned = unlearned
+        directory, key = b"", 0
+        try:
+            for count, (path, known, _) in enumerate(self._ledger.known(self.path), 1):
+                parent, name = os.path.split(path)
+                if parent != directory:
+                    directory, key = parent, directory_key(parent)
+                if (file := file_key(key, os.fsdecode(name))) not in unlearned:
+                    self.known.put(file, mark_of(known))
+                if count % _ENTRIES == 0:
+                    yield Tour()
+        finally:
+            self._unlearned = None
+        self._learned = len(self.known)
+
+    @property
+    def overgrown(self) -> bool:
+        """Whether it is time to learn anew."""
+        return self._doubted or len(self.known) > 2 * (self._learned + self._met) + _STRAY
+
+    def doubt(self) -> None:
+        """Have all known files learned anew before the next full scan, as it was not said which one to unlearn."""
+        self._doubted = True
 
     def settle_in(self, real: bytes) -> None:
         """Note where the root really lies now, and forget what was known of the mounts below it."""
@@ -259,15 +293,13 @@ class Root:
             return _kind(mode)
         return "" if self.owns(path) else "outside its folder"
 
-    def again(self, path: bytes) -> None:
-        """Look at a path as if nothing were known of it: its content changed under a worker's hands."""
-        self.unlearn(path)
-        self.inspect(path)
-
     def unlearn(self, path: bytes) -> None:
         """Know nothing of a path, so that the next scan which meets it takes it for new."""
         parent, name = os.path.split(path)
-        self.known.drop(file_key(directory_key(parent), os.fsdecode(name)))
+        key = file_key(directory_key(parent), os.fsdecode(name))
+        self.known.drop(key)
+        if self._unlearned is not None:
+            self._unlearned.add(key)
 
     def check_due(self, limit: int, enough: Callable[[], bool] = lambda: False) -> None:
         """Look again at up to `limit` candidates that are due, until `enough`; at a few of them at least."""
@@ -289,6 +321,7 @@ class Root:
         generation = self._generation
         tour = Tour()
         yield from self._walk([self.path], tour)
+        self._met = tour.files
         for path, directory in list(self.directories.items()):
             if directory.generation < generation:
                 del self.directories[path]

@@ -134,7 +134,9 @@ class Rounds:
 
     def _next(self) -> Scan | None:
         if not self.ours:
-            return None
+            # No full scan comes, which would begin with this.
+            self._slow_why = "learned"
+            return self._root.learn() if self._root.overgrown else None
         now = self._slow_began = self._monotonic()
         self._met = Tour()
         if not self._wanted and now - self._last_full >= FULL:
@@ -161,6 +163,8 @@ class Rounds:
         now = self._monotonic()
         took = now - self._slow_began
         self._root.flush()
+        if self._slow_why == "learned":
+            return
         if self._slow_why == "polled":
             self._last_poll = now
             return

@@ -20,6 +20,8 @@ _ENTRIES: Final = 4
 
 def full_scan(root: Root) -> Scan:
     """Scan everything; before the first scan of the first start, count the backlog."""
+    if root.overgrown:
+        yield from root.learn()
     if root.first:
         yield from _Survey(root).scan()
     yield from root.full()
