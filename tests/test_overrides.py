@@ -155,6 +155,7 @@ def test_what_is_given_cannot_be_changed(folders: Folders) -> None:
         (f"formats = [0x{'F' * 4_000}]\n", "formats has to be a text, a number of at most 64 bits"),
         (f"max_chars = {1 << 63}\n", "max_chars has to be a text, a number of at most 64 bits"),
         (f"max_chars = {'9' * 5_000}\n", "it is not TOML"),
+        (f"formats = {['a'] * 101}\n", "formats has more than 100 items"),
         ('language = "de"\n[transcript]\nlanguage = "en"\n', "language stands there twice"),
         ('"\\u001b[31m" = 1\n', "'\\x1b[31m' can't be set in a folder"),
         (f"{'x' * 100} = 1\n", f"{'x' * 40}… can't be set in a folder"),
@@ -387,6 +388,63 @@ def test_hostile_nesting_costs_little(folders: Folders) -> None:
 
 
 # Many.
+
+
+def test_in_nested_folders_each_file_is_validated_once(folders: Folders) -> None:
+    """However many levels are asked about; and once more where a file above it changed."""
+    validated: list[object] = []
+
+    def validate(sections: Sections) -> None:
+        validated.append(sections["transcript"]["prompt"])
+        if validated[-1] == "7":
+            raise ValueError("seven")
+
+    folders.overrides = Overrides(KEYS, validate=validate, report=folders.problems.append)
+    levels = ["/".join("a" * depth) for depth in range(20)]
+    for depth, level in enumerate(levels):
+        folders.write(f'prompt = "{depth}"', level)
+
+    for level in levels + levels:
+        folders.effective(level)
+    assert validated == [str(depth) for depth in range(20)]
+    assert folders.messages() == ["seven"]
+
+    folders.write('language = "de"\nprompt = "new"', levels[10])
+    assert folders.transcript(levels[9]) == {"prompt": "9"}
+    assert folders.transcript(levels[19]) == {"language": "de", "prompt": "19"}
+    assert validated[20:] == ["new", *(str(depth) for depth in range(11, 20))]
+
+
+@pytest.mark.parametrize("slow", ["validate", "report"])
+def test_no_folder_waits_while_the_file_of_another_is_validated_or_reported(folders: Folders, slow: str) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        go_on.wait(20)
+
+    def validate(sections: Sections) -> None:
+        if sections["transcript"]["prompt"] == "slow":
+            if slow == "validate":
+                wait()
+            raise ValueError("slow")
+
+    folders.overrides = Overrides(KEYS, validate=validate, report=lambda _: wait() if slow == "report" else None)
+    folders.write('prompt = "slow"', "a")
+    folders.write('prompt = "quick"', "b")
+    asker = threading.Thread(target=folders.effective, args=("a",), name="asker-a")
+    other = threading.Thread(target=folders.effective, args=("b",), name="asker-b")
+
+    asker.start()
+    assert begun.wait(20)
+    other.start()
+    other.join(10)
+    waited = other.is_alive()
+    go_on.set()
+    asker.join()
+    other.join()
+
+    assert not waited
 
 
 def test_thousands_of_folders_are_remembered_up_to_a_number(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
