@@ -543,6 +543,40 @@ def test_a_note_that_stands_keeps_the_file_failed(base: Path, state: Path) -> No
         assert scene.state(path) is State.FAILED
 
 
+def test_many_notes_are_looked_at_in_turns_with_signs_of_life(
+    base: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, now, silences = open_ledger(state), [1000.0], []
+    paths = [put(base / f"{number}.wav") for number in range(100)]
+    finder = Finder([Folder("a", str(base), detect="scan")], ledger, stop=threading.Event(), monotonic=lambda: now[0])
+    finder.start_watching()
+    while len(finder._lane.posts[0].root.known) < 100:
+        finder.step(0.0)
+    notes = [fail_with_note(ledger, path) for path in paths]
+    for note in notes[50:]:
+        note.unlink()
+    lexists = os.path.lexists
+
+    def slow(path: "os.PathLike[bytes]") -> bool:
+        silences.append(now[0] - finder.beat)
+        now[0] += 0.002
+        return lexists(path)
+
+    monkeypatch.setattr(os.path, "lexists", slow)
+    finder._lane._next_notes = 0.0
+    now[0] += 1.0
+    steps = 0
+    while ledger.counts()[State.READY] < 50:
+        finder.step(0.0)
+        steps += 1
+        assert steps < 100
+
+    assert steps > 4
+    assert max(silences) < 0.1
+    finder.close()
+    ledger.close()
+
+
 def test_a_root_that_is_away_takes_no_note_with_it(base: Path, state: Path) -> None:
     with finding(state, Folder("a", str(base))) as scene:
         path = put(base / "a.wav")

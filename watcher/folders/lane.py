@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from queue import Empty
 from typing import Final
 
@@ -33,8 +34,10 @@ _LOOKS: Final = 200
 #: A wait that is late by so many seconds: we were stopped, and anything may have been missed. (The monotonic clock stands
 #: still while the machine sleeps, so that this sees no sleep.)
 _LATE: Final = 3.0
-#: Seconds between two looks whether failure notes were deleted.
+#: Seconds between two looks whether failure notes were deleted, and notes looked at between two questions whether that was
+#: enough for now.
 _NOTES: Final = 30.0
+_AT_ONCE: Final = 4
 #: Ends the name of a failure note.
 NOTE_SUFFIX: Final = ".transcription-failed.txt"
 _SETTINGS: Final = "/" + os.fsdecode(NAME)
@@ -69,6 +72,8 @@ class Lane:
         self._tick_seconds = tick
         self._next_tick = 0.0
         self._next_notes = 0.0
+        #: The failure notes that are still to be looked at this time.
+        self._notes: Iterator[Owned] | None = None
         self._settings = settings
 
     def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
@@ -127,10 +132,11 @@ class Lane:
                 post.look(_LOOKS, self._for(_LOOKING))
                 post.root.flush(bulk=post.busy)
         self._scan()
+        self._check_notes()
         now = self.beat = self._monotonic()
         if now >= self._next_tick:
             self._next_tick = now + self._tick_seconds
-            self._tick(now)
+            self._tick()
 
     # Events.
 
@@ -138,7 +144,8 @@ class Lane:
         """Wait for events until something else is due; equal ones count once."""
         began = self._monotonic()
         due = min([self._next_tick, *(post.next_need() for post in self.posts)])
-        wait = 0.0 if any(post.busy for post in self.posts) else max(0.0, min(timeout, due - began))
+        busy = self._notes is not None or any(post.busy for post in self.posts)
+        wait = 0.0 if busy else max(0.0, min(timeout, due - began))
         events: dict[Event, None] = {}
         try:
             events[self.inbox.get(timeout=wait) if wait else self.inbox.get_nowait()] = None
@@ -202,16 +209,13 @@ class Lane:
 
         return over
 
-    def _tick(self, now: float) -> None:
+    def _tick(self) -> None:
         if self.mounts.changed():
             self.remounted = True
             for post in self.posts:
                 post.remounted()
         for post in self.posts:
             post.check()
-        if now >= self._next_notes:
-            self._next_notes = now + _NOTES
-            self._check_notes()
         self.states = tuple(post.state() for post in self.posts)
 
     # Settings of folders.
@@ -229,11 +233,26 @@ class Lane:
     def _maybe_note(self, path: str) -> None:
         """Have the notes looked at soon where one, or a recording with one, is gone."""
         if path.endswith(NOTE_SUFFIX) or (path and os.path.lexists(path + NOTE_SUFFIX)):
-            self._next_notes = self._next_tick = 0.0
+            self._next_notes = 0.0
 
     def _check_notes(self) -> None:
-        """Put back the sources whose failure note a person deleted, and forget the failures of recordings that are gone."""
+        """Put back the sources whose failure note a person deleted, and forget the failures of recordings that are gone.
 
+        Where there are many notes, the next steps go on.
+        """
+        if self._notes is None:
+            if (now := self._monotonic()) < self._next_notes:
+                return
+            self._next_notes = now + _NOTES
+            self._notes = self._ledger.notes()
+        enough = self._for(_LOOKING)
+        while some := list(islice(self._notes, _AT_ONCE)):
+            self._heed(some)
+            if enough():
+                return
+        self._notes = None
+
+    def _heed(self, some: list[Owned]) -> None:
         def post_of(path: bytes) -> Post | None:
             return next((post for post in self.posts if post.present and post.root.owns(path)), None)
 
@@ -241,7 +260,7 @@ class Lane:
             post = post_of(note.path)
             return post is not None and post.intact()
 
-        notes = [note for note in self._ledger.notes() if post_of(note.path) is not None]
+        notes = [note for note in some if post_of(note.path) is not None]
         _, forgotten = notes_of_failures.heed(self._ledger, notes, is_intact)
         for path in forgotten:
             for post in self.posts:
