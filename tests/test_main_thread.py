@@ -91,6 +91,7 @@ ALLOWED = {
     ("service/notices.py", "_write"): BOUNDED,
     ("service/notices.py", "_remove"): BOUNDED,
     ("service/notices.py", "_regard"): BOUNDED,
+    ("service/once.py", "_require_one"): BOUNDED,
     ("service/once.py", "_standing"): BOUNDED,
     ("service/once.py", "_reach"): BOUNDED,
     ("service/plan.py", "_looked_at"): BOUNDED,

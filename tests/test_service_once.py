@@ -88,6 +88,30 @@ def test_a_batch_with_nothing_to_do_says_why(watcher: Commands, monkeypatch: pyt
     assert (document["failed"], document["failed_before"], document["failed_before_count"]) == ([], [str(bad)], 1)
 
 
+def test_a_batch_says_which_of_the_configured_folders_are_not_there(
+    watcher: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said "0 done, no recordings" and ended with 0, so that a person took a disk that was away for an empty one."""
+    there, away = watcher.folder, tmp_path / "away"
+    path = recording(there / "a.wav")
+    monkeypatch.setenv("WATCHER_FOLDERS", f'[{{path = "{away}"}}]')
+    alone = [watcher("once"), watcher("once", away)]
+    monkeypatch.setenv("WATCHER_FOLDERS", f'[{{path = "{away}"}}, {{path = "{there}"}}]')
+    code, document = watcher("once")
+    around = watcher("once", tmp_path)
+    there.rename(tmp_path / "other")
+    both = watcher("once")
+
+    hint = "mount it, or create it"
+    for exit_code, one in alone:
+        errors = [{"code": "config", "message": f"the folder {away} is out of reach", "hint": hint}]
+        assert (exit_code, one["errors"]) == (3, errors)
+    assert (code, [done["path"] for done in document["data"]["done"]]) == (1, [str(path)])
+    lost = [{"code": "left", "message": f"{away}: left, it is out of reach", "hint": hint}]
+    assert (document["errors"], around[0], around[1]["errors"]) == (lost, 1, lost)
+    assert (both[0], both[1]["errors"][0]["message"]) == (3, f"the folders {away}, {there} are out of reach")
+
+
 def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Commands, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     good, bad = recording(tmp_path / "other" / "a.wav"), tmp_path / "other" / "b.wav"

@@ -21,6 +21,8 @@ PATIENT_SECONDS: Final = 10.0
 #: Said of a place that does not answer, and what to do about it.
 SILENT: Final = "the server does not answer"
 SILENT_HINT: Final = "it is waited for; look at the mount and its server"
+#: What to do about a folder that is not there.
+AWAY_HINT: Final = "mount it, or create it"
 
 _Result = TypeVar("_Result")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from watcher.job import State
 from watcher.ledger.protocol import Record
 from watcher.log import printable
+from watcher.reach import AWAY_HINT
 from watcher.report import Problem
 
 #: What is said of one recording in this state and of several, and which command does something about it; the first that
@@ -47,7 +48,7 @@ def nothing_to_do(
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
     if state is None and away:
-        return Problem("unknown", f"the folder {shown} is out of reach", "mount it, or create it")
+        return Problem("unknown", f"the folder {shown} is out of reach", AWAY_HINT)
     if state is None and not there:
         return Problem("unknown", f"there is no file {shown}", "check the name")
     if state is None:

@@ -17,6 +17,7 @@ from watcher.folders import Left
 from watcher.folding import fold
 from watcher.job import Job, Outcome
 from watcher.log import printable
+from watcher.reach import AWAY_HINT
 from watcher.report import Problem, Result
 from watcher.report.status import Terms, warning_fields
 from watcher.service import Batch, Progress
@@ -269,6 +270,8 @@ def why_left(left: Left) -> str:
 
 
 def _left_hint(left: Left) -> str:
+    if left.reason == "lost" and not left.detail:
+        return AWAY_HINT
     return _LEFT_HINTS.get(left.reason) or UNWATCHED.get(left.reason, "")
 
 

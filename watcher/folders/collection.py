@@ -37,7 +37,7 @@ class Left:
 
     path: bytes
     #: A `settle.Reason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …;
-    #: "lost" for a folder whose mount hangs; "changed" and "gone" for a file to which that happened while it was worked on.
+    #: "lost" for a folder whose mount hangs (`detail` says so), or that is not there; "changed" and "gone" for a file to which that happened while it was worked on.
     reason: str
     detail: str = ""
     #: A person named it.
@@ -108,21 +108,24 @@ class _Collection:
         self._parts: list[tuple[Root, bytes]] = []
         #: Named, and not to be looked into.
         self._excluded: list[bytes] = []
-        #: Folders whose mount hangs.
-        self._lost: list[bytes] = []
+        #: Folders whose mount hangs, or where nothing stands, and why.
+        self._lost: list[tuple[bytes, str]] = []
         self._files: list[tuple[Root, bytes]] = []
         self._queued: list[bytes] = []
         self._began = monotonic()
 
     def add(self, folder: Folder) -> None:
-        """Have a folder scanned, unless its mount hangs."""
+        """Have a folder scanned, unless its mount hangs, or nothing stands there."""
         path = os.fsencode(folder.path)
         try:
-            reach.ask(path, partial(os.path.lexists, path), seconds=reach.PATIENT_SECONDS)
+            is_there = reach.ask(path, partial(os.path.isdir, path), seconds=reach.PATIENT_SECONDS)
         except reach.SilentError:
-            self._lost.append(path)
-        else:
+            self._lost.append((path, reach.SILENT))
+            return
+        if is_there:
             self._roots.append(self._root(folder))
+        else:
+            self._lost.append((path, ""))
 
     def add_part(self, folder: Folder, path: bytes) -> None:
         """Have a directory of a folder scanned."""
@@ -198,7 +201,7 @@ class _Collection:
             Left(path, "excluded", "by its name, or by the settings of the folder above", named=True)
             for path in self._excluded
         ]
-        left += [Left(path, "lost", reach.SILENT, named=True) for path in self._lost]
+        left += [Left(path, "lost", why, named=True) for path, why in self._lost]
         waiting = {candidate.path for candidate in self._waiting()}
         settled = waiting.union(self._queued)
         known = []

@@ -478,6 +478,7 @@ def _places(made: Plan, paths: Sequence[str]) -> _Places:
     if not paths:
         if not made.folders:
             raise ConfigError("there is nothing to do", hint="name a file or a folder: watcher once PATH")
+        _require_one(made.folders)
         return _Places(made.folders)
     folders: list[Folder] = []
     parts: list[tuple[Folder, str]] = []
@@ -490,6 +491,15 @@ def _places(made: Plan, paths: Sequence[str]) -> _Places:
     below = [*(folder.path for folder in folders), *(path for _, path in parts)]
     each = _each_once(made, files, [os.fsencode(path) for path in below])
     return _Places(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(each)))
+
+
+def _require_one(folders: Sequence[Folder]) -> None:
+    """Raise ConfigError where none of the folders is there; of one whose mount hangs nothing is known yet."""
+    calls = {os.fsencode(folder.path): partial(os.path.isdir, folder.path) for folder in folders}
+    if not any(reach.ask_all(calls, seconds=reach.PATIENT_SECONDS).values()):
+        names = ", ".join(printable(folder.path) for folder in folders)
+        which = f"the folder {names} is" if len(folders) == 1 else f"the folders {names} are"
+        raise ConfigError(f"{which} out of reach", hint=reach.AWAY_HINT)
 
 
 def _each_once(made: Plan, files: Sequence[tuple[Folder, str]], below: Sequence[bytes]) -> Iterator[tuple[Folder, str]]:
@@ -536,7 +546,7 @@ def _place(made: Plan, path: str) -> _Places:
         parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
         return _Places(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
     if os.fsencode(path) in {root for root, _ in made.roots}:
-        raise ConfigError(f"the folder {printable(path)} is out of reach", hint="mount it, or create it")
+        raise ConfigError(f"the folder {printable(path)} is out of reach", hint=reach.AWAY_HINT)
     raise ConfigError(f"there is no file {printable(path)}", hint="check the name")
 
 
