@@ -531,6 +531,24 @@ def test_a_child_that_only_says_that_it_lives_is_given_up(
     assert caught.value.reason == "stalled"
 
 
+def test_a_line_that_comes_byte_by_byte_keeps_nobody_from_anything_else(
+    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was looked at until the line had its end, which never came."""
+    drip = "import time; [(line.sendall(b'x'), time.sleep(0.02)) for _ in range(1000)]"
+    monkeypatch.setattr(Cutting, "_command", _saying(drip))
+    stop = threading.Event()
+    signs: list[int] = []
+
+    def alive() -> None:
+        signs.append(1)
+        if len(signs) > 10:
+            stop.set()
+
+    with cutting(file, spool, stop=stop, waiting=alive) as running, pytest.raises(StoppedError):
+        list(running)
+
+
 @pytest.mark.parametrize(
     "write",
     [

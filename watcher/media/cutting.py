@@ -490,23 +490,36 @@ class _Lines:
         self._poll = select.poll()
         self._poll.register(link, select.POLLIN)
         self._buffer = bytearray()
+        #: Bytes at the beginning of it that have no end of a line.
+        self._searched = 0
 
     def get(self, timeout: float) -> Message | None:
-        """Give the next message, None after `timeout` seconds without one; EOFError, ProtocolError."""
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > MAX_LINE:
+        """Give the next message, None where it is not complete within `timeout` seconds; EOFError, ProtocolError.
+
+        Reads once at most, so that the caller can look after other things however slowly a line comes.
+        """
+        if (message := self._complete()) is not None or not self._poll.poll(timeout * 1000):
+            return message
+        try:
+            data = self._link.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise EOFError("the child is gone")
+        self._buffer += data
+        return self._complete()
+
+    def _complete(self) -> Message | None:
+        """Return the first message that came to its end."""
+        end = self._buffer.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._buffer)
+            if self._searched > MAX_LINE:
                 raise ProtocolError("a line without end")
-            if not self._poll.poll(timeout * 1000):
-                return None
-            try:
-                data = self._link.recv(1 << 16)
-            except ConnectionError:
-                data = b""
-            if not data:
-                raise EOFError("the child is gone")
-            self._buffer += data
+            return None
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
+        self._searched = 0
         return decode(line)
 
 
