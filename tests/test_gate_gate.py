@@ -1170,6 +1170,20 @@ def test_a_resume_of_a_spent_budget_helps_only_where_the_budget_was_raised(world
     assert logs == []
 
 
+def test_a_file_that_is_done_between_new_settings_and_the_resume_that_read_them_is_its_outcome(world: World) -> None:
+    """The daemon expects an outcome, reads its settings, and resumes: a raised limit lets a file in before the last step."""
+    gate = world.gate(daily_minutes=1)
+    for _ in range(2):
+        ask(gate, seconds=60.0)
+
+    gate.expect_outcome()
+    gate.reload(GateOptions(daily_minutes=5))
+    ask(gate, seconds=60.0)
+    gate.resume()
+
+    assert gate.outcome is ProbeResult.OPEN
+
+
 def test_resume_by_way_of_the_ledger_is_noticed(world: World) -> None:
     gate = world.gate()
     ask(gate, KEY)

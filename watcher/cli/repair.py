@@ -217,12 +217,13 @@ class _Daemons:
 
         def known() -> bool:
             nonlocal busy, is_announced
+            counts = self._ledger.counts()
+            told = self.told
             outcomes[:] = [
                 str(resumed.get("outcome"))
-                for facts in self.told
+                for facts in told
                 if (resumed := _resumed(facts)).get("number", 0) >= request
             ]
-            counts = self._ledger.counts()
             now = time.monotonic()
             if counts[State.READY] + counts[State.RUNNING] or ProbeResult.UNKNOWN not in outcomes:
                 busy = now
@@ -231,7 +232,7 @@ class _Daemons:
                 if not is_announced:
                     announce(due)
                 is_announced = True
-            elif now - busy > _STILL:
+            elif now - busy > _STILL and _have_seen(told, counts):
                 outcomes.append(_IDLE)
             return any(outcome in {ProbeResult.OPEN, ProbeResult.HELD, _IDLE} for outcome in outcomes)
 
@@ -247,6 +248,12 @@ class _Daemons:
                 return False
             time.sleep(_PAUSE)
         return True
+
+
+def _have_seen(daemons: Sequence[Mapping[str, Any]], counts: Mapping[State, int]) -> bool:
+    """Return whether all tell of the queue as it is now: then no file has brought an outcome that they do not tell yet."""
+    now = {str(state): number for state, number in counts.items()}
+    return all(facts.get("counts", now) == now for facts in daemons)
 
 
 def _resumed(facts: Mapping[str, Any]) -> Mapping[str, Any]:

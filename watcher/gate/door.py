@@ -285,8 +285,9 @@ class GateDoor:
         self._entry_tells = self.pause is not None or (self.hold is not None and self.hold.kind is Kind.BUDGET)
 
     def resume(self, now: float) -> None:
-        """Make a probe due at once, and end a pause; see `expect_outcome`."""
-        self.expect_outcome(now)
+        """Make a probe due at once, and end a pause; see `expect_outcome`: an outcome is kept where nothing is held any more."""
+        if self.hold is not None or self.pause is not None:
+            self.expect_outcome(now)
         if self.pause is not None:
             self.pause.until = now
         probed = None
@@ -319,6 +320,8 @@ class GateDoor:
         """Drop the hold and the pause: they belong to the former key or model."""
         if self.hold is not None and self.hold.kind is not Kind.BUDGET:
             self._release(self.hold, known=True)
+            # Nothing was asked with the new ones yet.
+            self.outcome = ProbeResult.UNKNOWN
         if self.pause is not None:
             self.pause.until = now
             self.lapse(now)

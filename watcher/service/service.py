@@ -205,11 +205,11 @@ class Service:
         if number == self._requests:
             return
         self._requests = number
+        # Before the settings are read: they alone may end a hold, and its file may be done before the next line.
+        house.gate.expect_outcome()
         self._renew(house, finder)
-        if house.gate.shared:
-            # Whoever asked tells the fleet, once all its hosts have their settings: a second word would open the door twice.
-            house.gate.expect_outcome()
-        else:
+        # Whoever asked tells the fleet, once all its hosts have their settings: a second word would open the door twice.
+        if not house.gate.shared:
             house.gate.resume()
 
     def _alive(self, house: House, finder: Finder) -> bool:
@@ -259,7 +259,7 @@ class Service:
         settings = self._settings_facts(house)
         resumed = {"number": self._requests, "outcome": str(house.gate.outcome), "refused": self._refused}
         urgent = (state.status, str(problems), str(settings), str(resumed))
-        shown = (urgent, line, state.since, str(folders), str(incoming), str(server["asking"]))
+        shown = (urgent, line, str(counts), state.since, str(folders), str(incoming), str(server["asking"]))
         now = self._monotonic()
         if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
             return
@@ -273,6 +273,7 @@ class Service:
             "problems": problems,
             "settings": settings,
             "resumed": resumed,
+            "counts": {str(one): number for one, number in counts.items()},
             "incoming": incoming,
             **server,
             "endpoint": house.plan.endpoint.name,
