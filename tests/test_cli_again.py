@@ -322,6 +322,32 @@ def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
     assert [document["data"]["done"] for _, document in once_more] == [[], []]
 
 
+def test_a_batch_names_trials_whose_files_were_touched_since_before_it_buys_them(
+    watcher: Commands, trial: Path
+) -> None:
+    """The scan had queued the touched one by then: it was bought without having been named."""
+    others = [recording(watcher.folder / name, seconds=seconds) for name, seconds in (("b.wav", 1.0), ("c.wav", 2.0))]
+    watcher("once", watcher.folder, "--set", f"api.model={TRIAL_MODEL}")
+    os.utime(others[0], (1.7e9, 1.7e9))
+    others[1].with_suffix(".txt").unlink()
+
+    code, said = watcher.said("once", watcher.folder)
+    document = watcher("status")[1]["data"]
+
+    assert (code, document["counts"]["done"], document["totals"]["paid_seconds"]) == (0, 3, 3.5)
+    assert all(part in said for part in ('"files": 3', '"seconds": 3.5'))
+    assert said.index("service.trials") < said.index("job.started")
+
+
+def test_a_batch_names_a_touched_trial_that_is_named(watcher: Commands, trial: Path) -> None:
+    os.utime(trial, (1.7e9, 1.7e9))
+
+    code, document = watcher("once", trial)
+
+    assert (code, [done["path"] for done in document["data"]["done"]]) == (0, [str(trial)])
+    assert (document["data"]["again"], document["data"]["earlier"]) == ([str(trial)], [])
+
+
 def test_check_names_what_only_the_trial_engine_has_done(watcher: Commands, trial: Path) -> None:
     def found(*options: str) -> list[str]:
         findings = watcher("check", watcher.folder, "--set", "api.price_per_minute=0.6", *options)[1]["data"][

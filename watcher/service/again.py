@@ -71,13 +71,11 @@ def _stamp(record: Record, stop: threading.Event) -> Fingerprint | None:
     return Fingerprint(status.st_size, status.st_mtime_ns) if is_same else None
 
 
-def queue_trials(
-    ledger: Ledger, found: Iterable[tuple[bytes, float]], *, model: str, price_per_minute: float
-) -> list[bytes]:
-    """Queue recordings that only the engine for trying out has transcribed, for `model`; return their paths.
+def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_per_minute: float) -> list[bytes]:
+    """Log what `model` is to transcribe after the engine for trying out, before anything is bought; return the paths.
 
-    Logged before anything is bought: how many they are, how long, and what they cost. `found` are their paths and seconds of
-    audio, as `Ledger.trials` has them. Raises StateError.
+    It says how many recordings they are, how long, and what they cost. `found` are their paths and seconds of audio, as
+    `Ledger.trials` has them; none where `model` is that engine.
     """
     seconds_of = {} if model == TRIAL_MODEL else dict(found)
     if not seconds_of:
@@ -95,7 +93,7 @@ def queue_trials(
         hint=f"what is sent already cannot be taken back; to keep the rest from it, stop ({_way_to_stop()}) and "
         "move away what is not to be transcribed; before a start, watcher check names these recordings",
     )
-    return ledger.queue_again(sorted(seconds_of))
+    return sorted(seconds_of)
 
 
 def _way_to_stop() -> str:

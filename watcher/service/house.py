@@ -28,7 +28,7 @@ from watcher.log import printable
 from watcher.overrides import Overrides, Problem
 from watcher.pipeline import Exhausted, Tools, Turns
 from watcher.service.advice import Advice, Place
-from watcher.service.again import queue_trials
+from watcher.service.again import announce_trials
 from watcher.service.clients import OtherClients
 from watcher.service.conclude import Conclusions
 from watcher.service.crew import Crew, Ending
@@ -221,7 +221,7 @@ class House:
         plan = self.plan
         found = chain.from_iterable(self.direct.trials(root) for root, _ in plan.roots)
         price = plan.settings.api.price_per_minute
-        queue_trials(self.direct, found, model=plan.endpoint.model, price_per_minute=price)
+        self.direct.queue_again(announce_trials(found, model=plan.endpoint.model, price_per_minute=price))
 
     @property
     def error(self) -> BaseException | None:

@@ -24,7 +24,7 @@ from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
 from watcher.log import printable
 from watcher.service.advice import Advice, Place
-from watcher.service.again import follow_moved, lacking, queue_trials
+from watcher.service.again import announce_trials, follow_moved, lacking
 from watcher.service.crew import Ending
 from watcher.service.failures import stands
 from watcher.service.house import SERVICE, House, lost
@@ -325,12 +325,15 @@ class _Run:
         files = [os.fsencode(path) for _, path in places.files]
         follow_moved(ledger, self._house.plan, files, stop=self._house.stop)
         unfinished = {path for path, state in self._known_below(places) if state not in _CONCLUDED}
+        # Before the scan, which queues those that were touched since, so that work on them begins at once.
+        trials = self._trials(places)
         collected = collect(places.folders, places.files, ledger, stop=self._house.stop, parts=places.parts)
         if finder != self._finder:
             # It hung until now, and another one has looked at the rest meanwhile.
             return
         # After the scan, so that what changed is queued with its new stamp.
-        again = self._queue_again(places)
+        ledger.queue_again(sorted(set(trials).difference(collected.queued)))
+        again = {*trials, *self._queue_lacking(places)}
         before = self._concluded_before(places, {*unfinished, *collected.queued, *collected.known, *again})
         if finder != self._finder:
             return
@@ -371,23 +374,25 @@ class _Run:
             if not any(folder != other and is_below(folder, other) for other in folders):
                 yield from ((path, state) for path, _, state in self._house.ledger.known(folder))
 
-    def _queue_again(self, places: "_Places") -> set[bytes]:
-        """Queue what is done and yet to be worked on: by the engine for trying out, or with outputs that were deleted."""
-        house, ledger = self._house, self._house.ledger
-        files = [os.fsencode(path) for _, path in places.files]
-        below = places.below
+    def _trials(self, places: "_Places") -> list[bytes]:
+        """Name what only the engine for trying out has transcribed, if another one is asked now; return the paths."""
+        ledger, plan = self._house.ledger, self._house.plan
+        files = {os.fsencode(path) for _, path in places.files}
         around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
-        trials = [found for folder in below for found in ledger.trials(folder)]
-        trials += [found for folder in around for found in ledger.trials(folder) if found[0] in files]
-        settings = house.plan.settings
-        tried = queue_trials(
-            ledger, trials, model=house.plan.endpoint.model, price_per_minute=settings.api.price_per_minute
-        )
+        found = [trial for folder in places.below for trial in ledger.trials(folder)]
+        found += [trial for folder in around for trial in ledger.trials(folder) if trial[0] in files]
+        price = plan.settings.api.price_per_minute
+        return announce_trials(found, model=plan.endpoint.model, price_per_minute=price)
+
+    def _queue_lacking(self, places: "_Places") -> list[bytes]:
+        """Queue what is done and has lost outputs; return the paths."""
+        ledger = self._house.ledger
         rows = chain(
-            chain.from_iterable(map(ledger.outputs_below, below)), chain.from_iterable(map(ledger.owned, files))
+            chain.from_iterable(map(ledger.outputs_below, places.below)),
+            chain.from_iterable(ledger.owned(os.fsencode(path)) for _, path in places.files),
         )
-        found = lacking(ledger, (row for row in rows if row.kind != NOTE), house.rooms.wanted)
-        return {*tried, *ledger.queue_again(sorted(found))}
+        found = lacking(ledger, (row for row in rows if row.kind != NOTE), self._house.rooms.wanted)
+        return ledger.queue_again(sorted(found))
 
     def _over(self, counts: dict[State, int], state: GateState) -> bool:
         """Say whether the batch ends: all concluded, or the server holds up everything that is left."""
