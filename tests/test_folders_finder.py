@@ -739,6 +739,72 @@ def test_a_network_folder_can_be_given_up_and_an_inner_local_root_is_not_its_own
         assert scene.finder.states() == ()
 
 
+def test_network_mounts_that_come_and_go_below_a_folder_are_not_said_each_time(
+    base: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, table = "1 0 0:1 / / rw - ext4 x rw\n", tmp_path / "mountinfo"
+    mounted = f"{local}2 1 0:2 / {base / 'm'} rw - fuse.x x rw\n"
+    table.write_text(local)
+    put(base / "m" / "a.wav")
+
+    class Table(Mounts):
+        def changed(self) -> bool:
+            before = self._mounts
+            self._read()
+            return before != self._mounts
+
+    monkeypatch.setattr("watcher.folders.lane.Mounts", lambda: Table(str(table)))
+    with finding(state, Folder("a", str(base))) as scene:
+        for _ in range(6):
+            table.write_text(mounted)
+            eventually(lambda: scene.finder._remote and scene.finder._remote[0].lane.states)
+            eventually(lambda: scene.finder._remote[0].lane.posts[0].rounds.ended)
+            table.write_text(local)
+            eventually(lambda: scene.finder._lane.posts and scene.post.rounds.ended)
+
+        said = [event for event in scene.log.events if event["level"] != "debug"]
+        assert 1 < len([event for event in said if event["event"] == "folder.watching"]) <= 4
+        rescans = [event["reason"] for event in said if event["event"] == "folder.rescanned"]
+        assert 1 < len(rescans) <= 7
+
+
+def test_how_a_folder_is_watched_is_said_later_where_it_was_said_too_often(base: Path, state: Path) -> None:
+    ledger, log, now = open_ledger(state), Log(), [1000.0]
+    folder = Folder("a", str(base), detect="scan")
+    finder = Finder([folder], ledger, stop=threading.Event(), monotonic=lambda: now[0])
+    finder.start_watching()
+    post = finder._lane.posts[0]
+    for number in range(5):
+        post._say(How.SCAN, f"reason {number}")
+    said = len(log.seen("folder.watching"))
+
+    now[0] += 61.0
+    finder.step(0.0)
+
+    assert said == 3
+    assert [event["why"] for event in log.seen("folder.watching")][-1] == "reason 4"
+    finder.close()
+    ledger.close()
+
+
+def test_a_flood_that_overflows_again_and_again_is_said_once_a_minute(base: Path, state: Path) -> None:
+    ledger, log, now = open_ledger(state), Log(), [1000.0]
+    finder = Finder([Folder("a", str(base), detect="events")], ledger, stop=threading.Event(), monotonic=lambda: now[0])
+    finder.start_watching()
+    for _ in range(50):
+        watch = finder._lane.posts[0]._watch
+        assert watch is not None
+        watch.overflowed = True
+        now[0] += 2.0
+        finder.step(0.0)
+
+    assert len(log.seen("folder.degraded", reason="overflow", level="warning")) == 2
+    assert finder._lane.posts[0].rounds.ended >= 25
+    assert len(log.seen("folder.rescanned", reason="overflow", level="info")) <= 5
+    finder.close()
+    ledger.close()
+
+
 def test_nothing_of_a_state_is_left_open_at_the_end(base: Path, state: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are enough
     with finding(state, Folder("a", str(base))) as scene:

@@ -19,6 +19,7 @@ from watcher.folders.post import FolderState, How
 from watcher.folders.root import Obstacle
 from watcher.folders.watch import Event, Hint
 from watcher.ledger.protocol import Ledger
+from watcher.settle import Quotas
 from watcher.tree import is_below
 
 _log = structlog.get_logger()
@@ -65,6 +66,8 @@ class Finder:
         self._monotonic = monotonic
         self._tick = tick
         self._settings = settings
+        # Of all lanes: a folder changes its lane with each network mount that comes or goes below it.
+        self._quotas = Quotas(monotonic=monotonic)
         self._lane = self._new_lane()
         self._remote: list[RemoteLane] = []
         self._leaving: list[RemoteLane] = []
@@ -136,7 +139,12 @@ class Finder:
 
     def _new_lane(self) -> Lane:
         return Lane(
-            self._ledger, clock=self._clock, monotonic=self._monotonic, tick=self._tick, settings=self._settings
+            self._ledger,
+            clock=self._clock,
+            monotonic=self._monotonic,
+            tick=self._tick,
+            settings=self._settings,
+            quotas=self._quotas,
         )
 
     def _lanes(self) -> tuple[Lane, ...]:

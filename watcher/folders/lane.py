@@ -18,6 +18,7 @@ from watcher.folders.post import FolderState, Post, identity
 from watcher.folders.watch import MOST_EVENTS, Event, Hint, Inbox
 from watcher.ledger.protocol import Ledger, Owned
 from watcher.overrides import NAME
+from watcher.settle import Quotas
 
 _log = structlog.get_logger()
 
@@ -54,8 +55,12 @@ class Lane:
         monotonic: Callable[[], float] = time.monotonic,
         tick: float = TICK,
         settings: Callable[[bytes], None] | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        """Begin without a post; `settings` hears of each `.watcher.toml` that is met, changes or goes."""
+        """Begin without a post; `settings` hears of each `.watcher.toml` that is met, changes or goes.
+
+        `quotas`: bounds what is said of each folder.
+        """
         self.inbox: Inbox = Inbox()
         self.posts: list[Post] = []
         self.mounts = Mounts()
@@ -75,6 +80,7 @@ class Lane:
         #: The failure notes that are still to be looked at this time.
         self._notes: Iterator[Owned] | None = None
         self._settings = settings
+        self._quotas = quotas
 
     def add(self, folder: Folder, foreign: frozenset[bytes], why: str) -> None:
         """Watch a folder; `foreign` are the roots of other folders inside it. ValueError for a broken glob."""
@@ -86,6 +92,7 @@ class Lane:
             clock=self._clock,
             monotonic=self._monotonic,
             settings=self._settings,
+            quotas=self._quotas,
         )
         post.root.foreign = foreign
         self.posts.append(post)

@@ -24,7 +24,7 @@ from watcher.folders.rota import Rota
 from watcher.folders.rounds import Rounds
 from watcher.folders.watch import MOST_EVENTS, REMEDIES, Inbox, Trouble, Watch, diagnose, kernel_device, watched
 from watcher.ledger.protocol import Ledger
-from watcher.settle import Waiting
+from watcher.settle import Quotas, Waiting
 
 _log = structlog.get_logger()
 
@@ -101,10 +101,13 @@ class Post:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         settings: Callable[[bytes], None] | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
+        """`quotas`: bounds what is said of each folder."""
         self.folder = folder
         self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings)
-        self.rounds = Rounds(self.root, monotonic=monotonic)
+        self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
+        self.rounds = Rounds(self.root, monotonic=monotonic, quotas=self._quotas)
         self._rota = Rota(folder, self.root.path, ledger, monotonic=monotonic)
         self.how = How.LOST
         self.why = ""
@@ -121,6 +124,8 @@ class Post:
         self._watch: Watch | None = None
         self._identity = (0, 0)
         self._told: tuple[object, ...] = ()
+        #: How it is watched has to be said later.
+        self._untold = False
         self._proof = b""
         self._proof_until = 0.0
         self._proofs = 0
@@ -308,10 +313,14 @@ class Post:
     def _say(self, how: How, why: str) -> None:
         """Note how the folder is watched, and say it when it is news."""
         self.how, self.why, self.rounds.events, self.rounds.deaf = how, why, how is How.EVENTS, False
-        mount = self.root.mount()
-        if (how, why, mount.filesystem) != self._told:
-            self._told = (how, why, mount.filesystem)
-            replace(self.state(), why=why).tell()
+        self._tell()
+
+    def _tell(self) -> None:
+        news = (self.how, self.why, self.root.mount().filesystem)
+        self._untold = news != self._told and not self._quotas.spend("watching", self.root.path)
+        if news != self._told and not self._untold:
+            self._told = news
+            replace(self.state(), why=self.why).tell()
 
     def _prove(self) -> None:
         """Make a file with a dot name and remove it: its event proves that events arrive here."""
@@ -362,6 +371,8 @@ class Post:
             self._degraded("replaced")
             self.begin("replaced")
         else:
+            if self._untold:
+                self._tell()
             self._take_turn("taken_over")
             if self._rebuild_at is not None:
                 if now >= self._rebuild_at:
@@ -438,7 +449,10 @@ class Post:
     def _degraded(self, reason: str, **keys: object) -> None:
         said = {key: value for key, value in keys.items() if value not in ("", 0.0)}
         path = os.fsdecode(self.root.path)
-        _log.warning("folder.degraded", folder=self.folder.name, path=path, reason=reason, **said)
+        # A flood overflows again and again.
+        loud = self._quotas.spend("degraded", self.root.path, reason, at_once=1 if reason == "overflow" else 3)
+        say = _log.warning if loud else _log.debug
+        say("folder.degraded", folder=self.folder.name, path=path, reason=reason, **said)
 
     # The audit: has every directory its watch?
 

@@ -13,6 +13,7 @@ import structlog
 
 from watcher.folders.root import Root, Scan, Tour
 from watcher.folders.survey import full_scan
+from watcher.settle import Quotas
 
 _log = structlog.get_logger()
 
@@ -35,7 +36,10 @@ _POLL: Final = 5.0
 class Rounds:
     """The scans of one root. Not thread-safe: the detector thread owns it."""
 
-    def __init__(self, root: Root, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, root: Root, *, monotonic: Callable[[], float] = time.monotonic, quotas: Quotas | None = None
+    ) -> None:
+        """`quotas`: bounds what is said of scans that nobody asked for."""
         #: Events come; otherwise the rounds are all there is.
         self.events = False
         #: Whether it is for us to scan, and not for another host; subtrees that an event announced are everybody's.
@@ -51,6 +55,7 @@ class Rounds:
         self.surprises = 0
         self._root = root
         self._monotonic = monotonic
+        self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
         self._wanted = ""
         self._subtrees: dict[bytes, None] = {}
         self._quick: Scan | None = None
@@ -175,7 +180,10 @@ class Rounds:
             return
         self.ended += 1
         # A round that found nothing new is no news.
-        say = _log.debug if self._slow_why == "periodic" and not self._met.news else _log.info
+        is_news = self._slow_why != "periodic" or self._met.news > 0
+        asked_for = self._slow_why == "asked_for"
+        loud = is_news and (asked_for or self._quotas.spend("rescanned", self._root.path, self._slow_why))
+        say = _log.info if loud else _log.debug
         say(
             "folder.rescanned",
             folder=self._root.folder.name,

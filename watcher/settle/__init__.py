@@ -30,7 +30,7 @@ from watcher.settle.names import (
     looks_like_audio,
     too_deep,
 )
-from watcher.settle.quota import Quota
+from watcher.settle.quota import Quota, Quotas
 from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, gather, sentence
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Evidence",
     "Names",
     "Quota",
+    "Quotas",
     "Reason",
     "Rules",
     "Ruling",

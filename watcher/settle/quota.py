@@ -23,3 +23,21 @@ class Quota:
             return False
         self._left -= 1.0
         return True
+
+
+class Quotas:
+    """A quota for each kind of line: so many at once, and one a minute while more come.
+
+    Threads may share it: where two spend at the same instant, a line more may be said.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._quotas: dict[tuple[object, ...], Quota] = {}
+
+    def spend(self, *kind: object, at_once: int = 3) -> bool:
+        """Take a line of that kind; False when there is none left now."""
+        quota = self._quotas.get(kind)
+        if quota is None:
+            quota = self._quotas[kind] = Quota(at_once, per=at_once * 60.0, monotonic=self._monotonic)
+        return quota.spend()
