@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +20,13 @@ import numpy as np
 import pytest
 from support import sounds
 
+from watcher.client import Upload
+from watcher.client.connections import Exchange, FileBody
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
 from watcher.media import RATE, Cutting, Limits, MediaOptions, Opening, Piece, clear_spool
 from watcher.media import cutting as room
+from watcher.pipeline.requests import with_upload
 
 
 @contextmanager
@@ -438,6 +442,63 @@ def test_a_piece_that_is_not_what_was_ordered_is_never_sent(
             next(iter(running))
 
         assert caught.value.reason == "crashed"
+
+
+def _replace_by_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Path.unlink,
+        _replace_by_link,
+        lambda path: path.write_bytes(b"x" * 999),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+)
+def test_a_piece_that_the_child_changed_since_it_was_made_is_never_sent_and_fails_the_file(
+    change: Callable[[Path], object], file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cost no attempt, so the other pieces were bought again and again."""
+    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+    asked: list[Upload] = []
+    with cutting(file, spool) as running:
+        piece = next(iter(running))
+        change(piece.path)
+        with pytest.raises(FileError) as caught:
+            with_upload(piece, asked.append)
+
+    assert caught.value.reason == "crashed"
+    assert not asked
+
+
+def test_a_piece_that_becomes_shorter_while_it_is_sent_fails_the_file(
+    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(upload: Upload) -> None:
+        os.truncate(piece.path, 10)
+        body = FileBody(upload, Exchange(time.monotonic, 60.0))
+        while body.len:
+            body.read(100)
+
+    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+    with cutting(file, spool) as running:
+        piece = next(iter(running))
+        with pytest.raises(FileError) as caught:
+            with_upload(piece, send)
+
+    assert caught.value.reason == "crashed"
+
+
+def test_a_spool_that_is_gone_is_no_fault_of_the_file(file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+    with cutting(file, spool) as running:
+        piece = next(iter(running))
+        shutil.rmtree(spool)
+        with pytest.raises(OutputError):
+            with_upload(piece, lambda _: None)
 
 
 @pytest.mark.parametrize(

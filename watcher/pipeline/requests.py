@@ -1,6 +1,8 @@
 """The requests of one recording, beside each other, and their answers in the recording's order."""
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
@@ -8,7 +10,7 @@ from typing import Final, TypeVar
 
 from watcher import media
 from watcher.client import Upload
-from watcher.errors import OutputError
+from watcher.errors import ChangedError, OutputError
 from watcher.job import Cut, Job
 from watcher.pipeline.heard import part_of, recalled
 from watcher.pipeline.question import Question
@@ -19,6 +21,8 @@ _Result = TypeVar("_Result")
 
 #: A worker waits for its requests in spells of this many seconds, and is alive in between.
 _SPELL: Final = 30.0
+#: What the system says of a piece that was removed, made unreadable or replaced by a link.
+_ABOUT_PIECE: Final = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP})
 
 
 class PieceRequests:
@@ -110,19 +114,39 @@ def wait_alive(requests: Collection[Future[_Result]], beat: Beat) -> set[Future[
 
 
 def with_upload(piece: media.Piece, ask: Callable[[Upload], _Result]) -> _Result:
-    """Hand the piece's file to `ask`, and remove it then."""
+    """Hand the piece's file to `ask`, and remove it then.
+
+    Raises FileError where the file is not what it was when it was made, OutputError where the spool cannot be read.
+    """
     try:
-        try:
-            descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as exc:
-            raise OutputError(
-                f"A piece cannot be read from the state directory: {exc.strerror or exc}",
-                hint="look after its disk, and let nothing else remove files there",
-                reason="spool",
-            ) from exc
+        descriptor = _opened(piece)
         try:
             return ask(Upload(descriptor, piece.size, piece.seconds, piece.name, piece.mime, digest=piece.cut.digest))
+        except ChangedError as exc:
+            raise media.nonsense() from exc
         finally:
             os.close(descriptor)
     finally:
         piece.release()
+
+
+def _opened(piece: media.Piece) -> int:
+    """Open the piece's file; whoever took the child over may have put something else there since it was looked at.
+
+    A spool that cannot be read costs no attempt, so only what the child has no hand in counts as such.
+    """
+    try:
+        descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as exc:
+        if exc.errno in _ABOUT_PIECE and os.access(piece.path.parent, os.R_OK | os.X_OK):
+            raise media.nonsense() from exc
+        raise OutputError(
+            f"A piece cannot be read from the state directory: {exc.strerror or exc}",
+            hint="look after its disk, and let nothing else remove files there",
+            reason="spool",
+        ) from exc
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != piece.size:
+        os.close(descriptor)
+        raise media.nonsense()
+    return descriptor
