@@ -322,6 +322,20 @@ def test_a_trial_does_not_count_as_done_for_a_server_and_everything_else_does(
     assert [document["data"]["done"] for _, document in once_more] == [[], []]
 
 
+def test_nothing_of_a_trial_was_sent(watcher: Commands, trial: Path) -> None:
+    """The sentence said so, and the document had the whole recording in `paid_seconds`."""
+    path = recording(watcher.folder / "b.wav", seconds=3.0)
+
+    document = watcher("once", path, "--set", f"api.model={TRIAL_MODEL}", "--set", "transcript.formats=['json']")[1]
+    recent = watcher("status")[1]["data"]["recent"]
+    cost = json.loads(path.with_suffix(".json").read_text())["cost"]
+
+    data = document["data"]
+    assert (data["audio_seconds"], data["paid_seconds"], data["done"][0]["paid_seconds"]) == (3.0, 0.0, 0.0)
+    assert [one["paid_seconds"] for one in recent] == [0.0, 0.0]
+    assert cost == {"paid_seconds": 0.0}
+
+
 def test_a_batch_names_trials_whose_files_were_touched_since_before_it_buys_them(
     watcher: Commands, trial: Path
 ) -> None:

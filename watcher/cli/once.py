@@ -152,7 +152,7 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem],
     parts += [f"{count} {word}" for count, word in _rest(batch) if count]
     audio = _audio_seconds(batch)
     text = f"{', '.join(parts)}; {hours(audio)} of audio, {_went(batch, audio, terms)}, in {hours(batch.seconds)}"
-    if batch.given_up:
+    if batch.given_up and not terms.is_trial:
         text += "\nthe server may charge for requests that were given up"
     if restored := sum(bool(outcome.restored) for _, outcome in batch.done):
         text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"

@@ -127,7 +127,7 @@ def _done(event: Mapping[str, Any]) -> _Facts:
     if event.get("unchanged"):
         restored = event.get("restored")
         parts.append(f"{said(restored)} made again from stored answers" if restored else "as before")
-    elif event.get("cached_pieces") and not event.get("paid_seconds"):
+    elif 0 < int(event.get("cached_pieces") or 0) >= int(event.get("pieces") or 0) and not event.get("paid_seconds"):
         parts.append("from stored answers")
     if doubtful := int(event.get("left_out") or 0) + int(event.get("flagged") or 0):
         parts.append(f"{counted(doubtful, 'doubtful place')}")

@@ -81,11 +81,13 @@ def _heard(job: Job, descriptor: int, wanted: Wanted, tools: Tools, beat: Beat) 
     """
     sidecar.require_writable(job.root, job.path)
     try:
-        return Hearing(job, descriptor, wanted, tools, beat).hear()
+        heard = Hearing(job, descriptor, wanted, tools, beat).hear()
     except FileError as error:
         if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
             raise
         raise FileError(error.message, hint=UNWATCHED["suffix"], reason=error.reason) from error
+    # What the engine for trying out hears is sent to nobody.
+    return replace(heard, paid_seconds=0.0) if tools.client.endpoint.model == TRIAL_MODEL else heard
 
 
 #: Why the decoder does not take a file: of such a name that is no fault of the file.

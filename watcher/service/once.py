@@ -162,7 +162,7 @@ def once(
     if run.is_complete and not run.batch.queued and not house.given_up:
         # It was asked to end, and had done all of its work by then.
         run.batch.interrupted = False
-    run.batch.paid_seconds = house.gate.paid_seconds
+    run.batch.paid_seconds = 0.0 if house.plan.is_trial else house.gate.paid_seconds
     run.batch.given_up = house.given_up
     run.count_strangers()
     run.batch.seconds = time.monotonic() - began
