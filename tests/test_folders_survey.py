@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.containers import real
 from support.finding import Log, put, wave
 
 from watcher import container
@@ -63,6 +64,18 @@ def test_a_backlog_is_counted_before_anything_is_queued(base: Path, begin: Begin
     assert event["seconds"] == 90.0
     assert event["bytes"] == len(wave(16_000 * 60)) + len(wave(16_000 * 30)) + 1000
     assert {event["backlog"] for event in log.seen("file.queued")} == {True}
+
+
+def test_files_that_share_their_suffix_with_recordings_and_are_none_are_no_backlog(
+    base: Path, begin: Begin, log: Log
+) -> None:
+    put(base / "index.ts", b"export const answer = 42;\n" * 100)
+    put(base / "film.ts", real("mpegts"))
+
+    begin()
+
+    [event] = log.seen("folder.backlog")
+    assert (event["files"], event["bytes"]) == (1, (base / "film.ts").stat().st_size)
 
 
 def test_an_empty_folder_has_no_backlog_and_only_the_first_start_has_one(base: Path, begin: Begin, log: Log) -> None:

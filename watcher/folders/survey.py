@@ -10,7 +10,7 @@ import structlog
 from watcher import container, tree
 from watcher.folders.known import directory_key, file_key, mark_of
 from watcher.folders.root import Root, Scan, Tour
-from watcher.settle import Ruling, fingerprint
+from watcher.settle import SHARED_SUFFIXES, Ruling, fingerprint
 
 _log = structlog.get_logger()
 
@@ -77,22 +77,26 @@ class _Survey:
         known = root.known.get(file_key(directory_key(path), entry.name)) == mark_of(stamp)
         if not stat.S_ISREG(status.st_mode) or not status.st_size or known:
             return
+        found = _inspected(directory, entry.name, status.st_size)
+        form = SHARED_SUFFIXES.get(os.path.splitext(entry.name)[1].lower())  # noqa: PTH122 - a name
+        if found is not None and form not in (None, found.format):
+            return
         self._files += 1
         self._bytes += status.st_size
-        seconds = _duration(directory, entry.name, status.st_size)
+        seconds = None if found is None else found.seconds
         if seconds is None:
             self._untimed += 1
         else:
             self._seconds += seconds
 
 
-def _duration(directory: int, name: str, size: int) -> float | None:
+def _inspected(directory: int, name: str, size: int) -> container.Inspection | None:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
         return None
     try:
-        return container.inspect(descriptor, size, quick=True).seconds
+        return container.inspect(descriptor, size, quick=True)
     except OSError:
         return None
     finally:
