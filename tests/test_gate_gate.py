@@ -1018,6 +1018,41 @@ def test_a_probe_that_meets_the_same_trouble_tells_of_it_as_it_is_now(world: Wor
     assert gate.state().since == NOON
 
 
+@pytest.mark.parametrize("former", [KEY, EMPTY])
+def test_a_probe_that_is_answered_with_a_pause_puts_the_pause_in_the_place_of_the_hold(
+    world: World, former: JobError
+) -> None:
+    gate = world.gate()
+    ask(gate, former)
+    gate.resume()
+    with capture_logs() as logs:
+        ask(gate, PassingError("busy", reason="rate", crowded=True, retry_after=300.0))
+    state, outcome = gate.state(), gate.outcome
+    stored = world.gate().state()
+    world.elapsed += 301.0
+
+    assert (state.status, state.message, state.next_probe) == (Status.PAUSED, "busy", NOON + 300.0)
+    assert outcome is ProbeResult.PAUSED
+    assert (stored.status, stored.message, stored.next_probe) == (Status.PAUSED, "busy", NOON + 300.0)
+    # Work does not go on yet.
+    assert [log["event"] for log in logs] == ["gate.probing", "gate.paused"]
+    assert ask(gate) is None
+    assert gate.state().status is Status.OPEN
+
+
+def test_a_probe_that_is_turned_away_as_one_too_many_tells_of_that(world: World) -> None:
+    gate = world.gate()
+    ask(gate, KEY)
+    gate.resume()
+
+    ask(gate, CROWDED)
+
+    assert (gate.state().status, gate.state().message, gate.outcome) == (Status.HELD, "busy", ProbeResult.HELD)
+    world.elapsed += 1.0
+    assert ask(gate) is None
+    assert gate.state().status is Status.OPEN
+
+
 def test_a_second_refusal_of_the_same_burst_is_not_said_again(world: World) -> None:
     gate = world.gate(concurrency=3, reserve=0)
     with capture_logs() as logs:

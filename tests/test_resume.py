@@ -158,6 +158,43 @@ def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_on
     assert [part for part in told if part not in said] == []
 
 
+def test_a_pause_is_told_in_the_place_of_the_refusal_that_another_model_has_ended(tmp_path: Path) -> None:
+    folder, state, settings = tmp_path / "in", tmp_path / "state", tmp_path / "watcher.toml"
+    folder.mkdir()
+    recording(folder / "talk.wav")
+
+    def script(asked: Asked) -> Reply:
+        if asked.form["model"] == "whisper-1":
+            refusal = {"error": {"message": "该令牌无权访问模型 whisper-1", "type": "new_api_error"}}
+            return Reply(refusal, status=400)
+        return Reply({"error": {"message": "slow down"}}, status=429, headers=[("Retry-After", "600")])
+
+    with serving(script) as server:
+
+        def write(model: str) -> None:
+            settings.write_text(
+                f'[api]\nurl = "{server.url}"\nkey = "sk-right-key"\nmodel = "{model}"\n'
+                f'[state]\ndir = "{state}"\n[[folders]]\npath = "{folder}"\n'
+            )
+
+        write("whisper-1")
+        with command("run", "--config", settings) as running:
+            running.await_event("gate.held")
+            running.await_event("job.released")
+            running.await_event("service.ready")
+            write("whisper-large")
+
+            resumed = invoke("resume", "--config", settings)
+            shown = invoke("status", "--config", settings)
+
+            assert running.stop() == 0
+        stored = json.loads(invoke("status", "--json", "--config", settings, check=False).stdout)["data"]["gate"]
+    assert "wants a pause" in resumed.stdout
+    assert "slow down" in " ".join(resumed.stdout.split())
+    assert "无权访问" not in resumed.stdout + shown.stdout
+    assert (stored["status"], "slow down" in stored["message"]) == ("paused", True)
+
+
 def config(tmp_path: Path, *, environ: dict[str, str] | None = None, key: str = "") -> Config:
     file = tmp_path / "watcher.toml"
     file.write_text(f'[api]\nkey = "{key}"\n' if key else "")

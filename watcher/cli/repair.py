@@ -109,7 +109,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
             ask_resume(ledger, endpoint.name, fleet)
         outcome = daemons.outcome(request, announce=partial(_announce, as_json=as_json))
         trouble, refused = daemons.trouble, daemons.refused
-        hint, due = daemons.hint, daemons.due_in
+        hint, due, sentence = daemons.hint, daemons.due_in, daemons.sentence
     problems: list[Problem] = []
     if refused:
         problems.append(_refusal(refused))
@@ -118,11 +118,20 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     result = Result(
         "resume",
         data={"held": True, "outcome": str(outcome), "message": trouble or held, "settings_refused": refused or None},
-        text=_IDLE_UNTIL.format(hours(due)) if outcome == _IDLE and due < math.inf else _OUTCOMES.get(outcome, ""),
+        text=_text(outcome, due, sentence),
         errors=tuple(problems),
         exit_code=4 if outcome == ProbeResult.HELD else 3 if refused else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _text(outcome: str, due: float, sentence: str) -> str:
+    """Return what came of it for people; `due`: seconds until the next delayed file, `sentence`: how the server stands now."""
+    if outcome == ProbeResult.PAUSED:
+        return f"the server was asked, and wants a pause, after which the queue goes on by itself: {sentence}"
+    if outcome == _IDLE and due < math.inf:
+        return _IDLE_UNTIL.format(hours(due))
+    return _OUTCOMES.get(outcome, "")
 
 
 def _announce(seconds: float, *, as_json: bool) -> None:
@@ -188,6 +197,11 @@ class _Daemons:
         return self._of_the_held("hint")
 
     @property
+    def sentence(self) -> str:
+        """Return how its hold or pause stands, in one line."""
+        return self._of_the_held("sentence")
+
+    @property
     def refused(self) -> str:
         """Return why one of them did not take its settings; "" where all did."""
         return next((text for facts in self.told if (text := _resumed(facts).get("refused"))), "")
@@ -211,6 +225,7 @@ class _Daemons:
 
         A file that falls due soon is waited for; `announce` hears once within how many seconds.
         """
+        order = (ProbeResult.OPEN, ProbeResult.HELD, ProbeResult.PAUSED, _IDLE)
         outcomes: list[str] = []
         busy = time.monotonic()
         is_announced = False
@@ -234,10 +249,9 @@ class _Daemons:
                 is_announced = True
             elif now - busy > _STILL and _have_seen(told, counts):
                 outcomes.append(_IDLE)
-            return any(outcome in {ProbeResult.OPEN, ProbeResult.HELD, _IDLE} for outcome in outcomes)
+            return any(outcome in order for outcome in outcomes)
 
         self._wait(_TRY, known)
-        order = (ProbeResult.OPEN, ProbeResult.HELD, _IDLE)
         return next((str(outcome) for outcome in order if outcome in outcomes), str(ProbeResult.UNKNOWN))
 
     @staticmethod

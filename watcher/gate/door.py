@@ -140,7 +140,7 @@ class GateDoor:
             self._answered = now
         verdict = self.history.count(waiter.path, error, epoch=waiter.epoch, in_flight=self._line.inside, now=now)
         if verdict.pause and isinstance(error, PassingError):
-            self._stand_still(verdict.pause, error, now)
+            self._pause_for(verdict.pause, waiter, error, now)
         trouble = verdict.trouble
         if trouble is not None:
             # The job is given back with the error itself.
@@ -176,6 +176,10 @@ class GateDoor:
             return
         if waiter.resumes != hold.resumes:
             # A person has resumed since, and the probe that was made for that tells more.
+            return
+        if isinstance(error, PassingError) and error.crowded and _is_answered_otherwise(hold, waiter):
+            # It refuses for another reason now. A failure is no refusal: it tells less than the one before.
+            self.hold_for(trouble or error, now, cause=error)
             return
         hold.probing = False
         if hold.files:
@@ -237,8 +241,11 @@ class GateDoor:
             self.reports.note(hold, now)
         self.history.remember_failed(path)
 
-    def _release(self, hold: Hold, *, known: bool = False) -> None:
-        """End a hold; `known`: the other hosts know it already. What could not be probed because of it is probed now."""
+    def _release(self, hold: Hold, *, known: bool = False, paused: bool = False) -> None:
+        """End a hold; `known`: the other hosts know it already. What could not be probed because of it is probed now.
+
+        `paused`: a pause takes its place, so that work does not go on yet.
+        """
         if hold.former is not None:
             self.hold, now = hold.former, self._clock.now()
             self.hold.next_probe = max(now, self.hold.not_before)
@@ -257,8 +264,16 @@ class GateDoor:
             if self.pause is not None:
                 self.reports.note_pause(self.pause, self._clock.now())
             self.record.look_again()
-        self.reports.hold_over(hold, at=self._opened)
+        if not paused:
+            self.reports.hold_over(hold, at=self._opened)
         self.changed.notify_all()
+
+    def _pause_for(self, seconds: float, waiter: Waiter, error: PassingError, now: float) -> None:
+        """Start no request for so long; where the probe of a hold met that, the pause takes the place of the hold."""
+        if (hold := self.hold) is not None and _is_answered_otherwise(hold, waiter):
+            self._release(hold, paused=True)
+            self.outcome = ProbeResult.PAUSED
+        self._stand_still(seconds, error, now)
 
     def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
         """Start no request for so long; a pause or a hold that there is already becomes longer, never shorter."""
@@ -352,3 +367,9 @@ class GateDoor:
         elif self.pause is not None and self.pause.noted:
             self.pause.until = now
             self.lapse(now)
+
+
+def _is_answered_otherwise(hold: Hold, waiter: Waiter) -> bool:
+    """Return whether a request was the probe of a hold that a single refusal began, so that another answer takes its place."""
+    is_probe = waiter.probe is hold and waiter.resumes == hold.resumes
+    return is_probe and hold.kind in {Kind.ACCOUNT, Kind.NO_CHANNEL} and hold.reason not in ABOUT_FILES

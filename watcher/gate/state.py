@@ -33,6 +33,8 @@ class ProbeResult(StrEnum):
     OPEN = "open"
     #: It is held, or held again.
     HELD = "held"
+    #: The server was asked, and wants to be left alone for a stated time; it is not held any more.
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)

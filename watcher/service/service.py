@@ -244,8 +244,10 @@ class Service:
             for folder in states
             for one in folder.incoming
         ][:_PROBLEMS]
-        server = house.at_the_server()
+        # In this order: of the files that are counted as done the outcome tells, and the server's state explains the outcome.
         counts = house.direct.counts()
+        resumed = {"number": self._requests, "outcome": str(house.gate.outcome), "refused": self._refused}
+        server = house.at_the_server()
         fleet = house.gate.trouble
         problems = [
             *([] if fleet is None else [_problem("fleet", fleet.message, fleet.hint)]),
@@ -257,7 +259,6 @@ class Service:
         trouble = house.patience.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
         settings = self._settings_facts(house)
-        resumed = {"number": self._requests, "outcome": str(house.gate.outcome), "refused": self._refused}
         urgent = (state.status, str(problems), str(settings), str(resumed))
         shown = (urgent, line, str(counts), state.since, str(folders), str(incoming), str(server["asking"]))
         now = self._monotonic()
