@@ -1,14 +1,15 @@
 import random
 from collections.abc import Iterator
 from itertools import pairwise, product
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watcher.cues import Cue, Limits, Rules
+from watcher.cues import Cue, Limits, Rules, optimum
 from watcher.cues.check import check
-from watcher.cues.optimum import Caption, cut
+from watcher.cues.optimum import PAUSE_BREAK, Caption, cut
 from watcher.cues.stream import Stream
 from watcher.cues.timing import place
 
@@ -178,6 +179,58 @@ def test_three_lines_are_balanced_too() -> None:
     limits: Limits = Rules(max_lines=3).limits("abc")
 
     assert borders(cut(steady([10] * 9, [0] + [30] * 8), limits, 0)) == [(0, 3, 6, 9)]
+
+
+def test_text_too_dense_to_read_is_cut_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an answer within its bounds, that of ten minutes took 18 s and 180 MB: most ways were between single characters."""
+    ways: list[None] = []
+    made = optimum._Way
+
+    def counted(*values: Any) -> Any:
+        ways.append(None)
+        return made(*values)
+
+    monkeypatch.setattr(optimum, "_Way", counted)
+    text = steady([1] * 10_000, [0] + [32] * 9999, per_unit=2)
+
+    found = cut(text, LIMITS, 20_000)
+
+    assert (len(ways) < 5000, len(found) < 300) == (True, True)
+
+
+@given(st.integers(0, 1 << 32), st.integers(1, 4))
+@settings(max_examples=30)
+def test_captions_of_dense_text_hold_all_of_it_and_keep_their_lines(seed: int, lines: int) -> None:
+    chance = random.Random(seed)
+    limits = Rules(max_lines=lines, max_seconds=chance.choice([1.5, 7])).limits("abc")
+    pieces, turns, now = [], [], 0
+    for index in range(1500):
+        width, pause = chance.choice([1, 1, 2, 42]), chance.choice([0] * 40 + [50, 300, PAUSE_BREAK])
+        now += pause
+        pieces.append((width, now, now + width // 2, chance.choice([0, 10, 32, 62])))
+        now += width // 2
+        if not chance.randrange(60):
+            turns.append(index)
+    text = stream(*pieces, turns=tuple(turns))
+
+    found = cut(text, limits, 0)
+
+    assert [caption.lines[0] for caption in found] == [0, *(caption.end for caption in found[:-1])]
+    assert found[-1].end == 1500
+    assert max(len(caption.lines) for caption in found) <= lines
+    assert all(_width(text, begin, end) <= 42 for caption in borders(found) for begin, end in pairwise(caption))
+    assert all(text.end[one.end - 1] - text.start[one.lines[0]] <= limits.longest for one in found)
+    assert not any(
+        text.start[at] - text.end[at - 1] >= PAUSE_BREAK for one in found for at in range(one.lines[0] + 1, one.end)
+    )
+
+
+def test_a_long_search_gives_signs_of_life() -> None:
+    signs: list[None] = []
+
+    cut(steady([4] * 10_000, [0] + [32] * 9999), LIMITS, 0, alive=lambda: signs.append(None))
+
+    assert len(signs) == 2
 
 
 def test_without_text_there_are_no_captions() -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from support.scripted import Asked, Reply
 from support.sounds import speechlike
 
 from watcher import media, pipeline
-from watcher.client import Request
+from watcher.client import Request, parse
 from watcher.cues import Layout, layout
 from watcher.errors import GoneError, OutputError, SourceError
 from watcher.job import Again, Cut, Job
 from watcher.ledger.protocol import Content
 from watcher.media import source
-from watcher.pipeline import line
+from watcher.pipeline import heard, line
+from watcher.transcript import Transcript
 
 
 @pytest.mark.parametrize("small", [True, False])
@@ -155,16 +157,45 @@ def test_the_captions_of_a_long_recording_may_take_a_slow_machine_their_time(
             sketch = media.sketch(file.fileno())
         run.ledger.keep_content(Content(content, sketch, parameters, 86_400.0, cuts))
 
-        def slow(*arguments: Any, **options: Any) -> Layout:
-            run.now[0] += 600.0
-            overdue.append(run.beat.overdue)
-            return lay_out(*arguments, **options)
+        def slow(*arguments: Any, alive: Callable[[], None], **options: Any) -> Layout:
+            for _ in range(2):
+                run.now[0] += 600.0
+                overdue.append(run.beat.overdue)
+                alive()
+            return lay_out(*arguments, alive=alive, **options)
 
         monkeypatch.setattr(line, "layout", slow)
         outcome = pipeline.run(job, run.tools, run.beat)
 
     assert outcome.audio_seconds == 86_400
-    assert overdue == [False]
+    assert overdue == [False, False]
+
+
+def test_many_stored_answers_may_take_a_slow_machine_their_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of a known recording of some hours was read from its answers without a sign of life, at each start again."""
+    overdue: list[bool] = []
+    path = speechlike(tmp_path / "talk.wav", seconds=12)
+    with scene(lambda _: ANSWER, tmp_path) as (run, _):
+        job = run.job(path, small=True)
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        run.ledger.keep(content, Request().parameters("whisper-1"), ANSWER.content, seconds=4, model="whisper-1")
+        cuts = tuple(Cut(index, index * 64_000, (index + 1) * 64_000, content) for index in range(3))
+        with path.open("rb") as file:
+            sketch = media.sketch(file.fileno())
+        run.ledger.keep_content(Content(content, sketch, Request().parameters("whisper-1"), 12.0, cuts))
+
+        def slow(*arguments: Any) -> Transcript:
+            run.now[0] += 50.0
+            overdue.append(run.beat.overdue)
+            return parse(*arguments)
+
+        monkeypatch.setattr(heard, "parse", slow)
+        outcome = pipeline.run(job, run.tools, run.beat)
+
+    assert outcome.cached_pieces == 3
+    assert overdue == [False] * 3
 
 
 @pytest.mark.parametrize("small", [True, False])

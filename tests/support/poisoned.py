@@ -7,7 +7,7 @@ An answer whose text has the word "poison" is laid out as captions without an en
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import watcher.cues
@@ -22,13 +22,15 @@ def poisoned(harm: str) -> Sequence[str]:
     return (sys.executable, str(Path(__file__)), harm)
 
 
-def _harmful(transcript: Transcript, rules: Rules, *, duration: float) -> Layout:
+def _harmful(
+    transcript: Transcript, rules: Rules, *, duration: float, alive: Callable[[], None] = lambda: None
+) -> Layout:
     if "poison" in transcript.text:
         if sys.argv[0] == "abort":
             os.abort()
         while True:
             pass
-    return _layout(transcript, rules, duration=duration)
+    return _layout(transcript, rules, duration=duration, alive=alive)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The straight line from a transcript to its captions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,10 +14,12 @@ from watcher.cues.values import Broken, Cue, Layout
 from watcher.transcript import Transcript
 
 
-def layout(transcript: Transcript, rules: Rules, *, duration: float) -> Layout:
+def layout(
+    transcript: Transcript, rules: Rules, *, duration: float, alive: Callable[[], None] = lambda: None
+) -> Layout:
     """Lay a transcript out as captions that keep the rules, wherever its text and times allow.
 
-    `duration` is the audio's length in seconds (0: unknown). Segments that the guard left out are not shown; of the
+    `duration` is the audio's length in seconds (0: unknown); `alive` is called now and then meanwhile. Segments that the guard left out are not shown; of the
     others every word is, in order. A transcript without times yields no captions: there would be nothing true in them.
     Any text and any times are taken, however broken; nothing is raised.
     """
@@ -27,7 +29,7 @@ def layout(transcript: Transcript, rules: Rules, *, duration: float) -> Layout:
     limits = rules.limits(shown, transcript.language)
     audio_end = max(0, int(duration * 1000))
     text = stream(transcript, line=limits.line, wide=limits.wide, audio_end=audio_end)
-    captions = cut(text, limits, audio_end)
+    captions = cut(text, limits, audio_end, alive=alive)
     lines = [_lines(text, caption) for caption in captions]
     units = [sum(width(line, wide=limits.wide) for line in group) for group in lines]
     spoken = [(text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions]

@@ -2,11 +2,12 @@
 
 Every caption has a price: the break at its end, the breaks between its lines and their balance, the reading time it
 lacks, silences and sentence ends it spans, and a basic price, so that few full captions are preferred to many short
-ones. The cheapest sum over the whole recording is found, nothing is decided greedily. Prices are in the same units as
-those of `watcher.cues.breaks`.
+ones. The cheapest sum over the whole recording is found, nothing is decided greedily, but for text that comes so quickly that
+nobody could read it, however it is cut. Prices are in the same units as those of `watcher.cues.breaks`.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -47,6 +48,12 @@ _DIALOGUE: Final = 6.0
 _MORE_LINES: Final = 30.0
 #: Ways that are followed to each border.
 _WAYS: Final = 16
+#: Pieces of a stretch, and the characters a second from which it is too dense to read: no one speaks half as quickly. Such
+#: text would take most time and memory, for a piece of it may be one character.
+_STRETCH: Final = 512
+_DENSE: Final = 50.0
+#: Pieces after which a sign of life is given.
+_ALIVE: Final = 4096
 #: Lines: the share of a break's price, and the price of full imbalance; a wider upper line a little more (TTSG, BBC 3.1:
 #: with the wider line below, the eye's way back is short).
 _LINE: Final = 0.6
@@ -88,11 +95,11 @@ def _worthwhile(found: list[_Way]) -> list[_Way]:
     return kept
 
 
-def cut(stream: Stream, limits: Limits, audio_end: int) -> list[Caption]:
-    """Return the cheapest captions; `audio_end` is 0 when unknown."""
+def cut(stream: Stream, limits: Limits, audio_end: int, *, alive: Callable[[], None] = lambda: None) -> list[Caption]:
+    """Return the cheapest captions; `audio_end` is 0 when unknown; `alive` is called now and then."""
     if not stream.text:
         return []
-    return _Search(stream, limits, audio_end).run()
+    return _Search(stream, limits, audio_end).run(alive)
 
 
 class _Search:
@@ -119,8 +126,8 @@ class _Search:
         #: Index behind the last piece that fits on a line beginning with each piece.
         self.fits = self._fits()
 
-    def run(self) -> list[Caption]:
-        way = self._search()
+    def run(self, alive: Callable[[], None]) -> list[Caption]:
+        way = self._search(alive)
         captions: list[Caption] = []
         while way.before:
             begin, end, lines = way.before.end, way.end, way.lines
@@ -176,17 +183,57 @@ class _Search:
             first.append(begin)
         return first
 
-    def _search(self) -> "_Way":  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
+    def _closed(self) -> bytearray:
+        """Return at which borders no caption may begin: in stretches too dense to read, all but those of full captions."""
+        closed = bytearray(self.count + 1)
+        starts, scale = self.stream.start, self.limits.scale
+        dense = max(_DENSE * scale, self.limits.speed)
+        for begin in range(0, self.count - _STRETCH, _STRETCH):
+            end = begin + _STRETCH
+            if (self.widths[end] - self.widths[begin]) * 1000 > dense * (starts[end] - starts[begin]):
+                closed[begin:end] = b"\1" * _STRETCH
+                for place in self._full(begin, end):
+                    closed[place] = 0
+        return closed
+
+    def _full(self, begin: int, end: int) -> Iterator[int]:
+        """Return where captions begin that each hold as much as they may, from one border to another."""
+        stream, fits = self.stream, self.fits
+        while begin < end:
+            yield begin
+            behind = begin
+            for _ in range(self.limits.lines):
+                behind = fits[behind] if behind < end else behind
+            start = stream.start[begin]
+            at = begin + 1
+            while (
+                at < min(behind, end)
+                and not stream.turn[at]
+                and stream.start[at] - stream.end[at - 1] < PAUSE_BREAK
+                and stream.end[at] - start <= self.limits.longest
+            ):
+                at += 1
+            begin = at
+
+    def _search(self, alive: Callable[[], None]) -> "_Way":  # noqa: C901, PLR0912, PLR0915 -- the innermost loop: a call per pair would double its time
         widths, turns, stops, pauses, breaks = self.widths, self.turns, self.stops, self.pauses, self.breaks
         blank, starts, ends = self.stream.blank, self.stream.start, self.stream.end
         limits, follow = self.limits, self.follow
         line, gap, longest = limits.line, limits.gap, limits.longest
         needed = [limits.needed(units) for units in range(limits.lines * (line + DASH) + 1)]
         third = line / 3
-        first = self._first()
+        first, closed = self._first(), self._closed()
         #: The ways to each border: the cheapest, then dearer ones that leave more time to what follows.
         ways: list[list[_Way]] = [[_Way(0.0, 0, 0, (), None)]]
+        none: list[_Way] = []
         for end in range(1, self.count + 1):
+            if not end % _ALIVE:
+                alive()
+            # What no caption reaches back to any more would only fill the memory.
+            ways[first[end - 1] : first[end]] = [none] * (first[end] - first[end - 1])
+            if closed[end]:
+                ways.append(none)
+                continue
             last = end - 1
             base = breaks[end] + pauses[last]
             latest = follow[last] - gap
@@ -205,7 +252,7 @@ class _Search:
                 if spoken_end - start > longest and begin < last:
                     break
                 fixed = base - pauses[begin]
-                if ways[begin][0].price + fixed >= best:
+                if closed[begin] or ways[begin][0].price + fixed >= best:
                     continue
                 units = widths[end] - widths[begin] - blank[begin]
                 spoken_turns = turns[last] - turns[begin]

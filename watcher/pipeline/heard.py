@@ -34,11 +34,17 @@ class Heard:
     answered: bool = True
 
 
-def stored(content: Content, ledger: Ledger, request: Request) -> Heard | None:
-    """Put a known recording together from its stored answers to `request`; None when one of them is missing."""
+def stored(
+    content: Content, ledger: Ledger, request: Request, *, alive: Callable[[], None] = lambda: None
+) -> Heard | None:
+    """Put a known recording together from its stored answers to `request`; None when one of them is missing.
+
+    `alive` is called before each answer.
+    """
     question = Question(request, content.parameters)
 
     def answered(cut: Cut, question: Question) -> Part | None:
+        alive()
         transcript = recalled(ledger, cut, question)
         return None if transcript is None else part_of(cut, transcript, question)
 

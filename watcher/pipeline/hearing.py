@@ -139,7 +139,7 @@ class Hearing:
         likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
         if likely is None or media.digest(self._descriptor, self._tools.stop, self._beat) != likely.digest:
             return None
-        heard = stored(likely, ledger, self._wanted.request)
+        heard = stored(likely, ledger, self._wanted.request, alive=self._beat)
         # What the server gave no text for, though there is sound, is asked for again.
         return heard if heard is not None and heard.answered else None
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -37,10 +38,12 @@ _TIMED = frozenset({"srt", "vtt"})
 #: Columns of a segment's text in the log, and doubtful segments of a recording: an hour may have 72,000.
 _SHOWN: Final = 200
 _MOST_DOUBTFUL: Final = 20
-#: Seconds in which outputs are placed on a slow share; and seconds of audio whose captions are laid out in a second: a PC
-#: does 7,200, a Raspberry Pi Zero a fiftieth of that.
+#: Seconds in which outputs are placed on a slow share; and seconds of audio, and characters of its text, whose captions are
+#: laid out in a second: a PC does 7,200 and 125,000, a Raspberry Pi Zero a fiftieth of that. An answer may have twenty times
+#: more characters than people say.
 _WRITING: Final = 120.0
 _LAID_OUT: Final = 100.0
+_CHARACTERS: Final = 2500.0
 
 
 def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
@@ -60,15 +63,12 @@ def run(job: Job, tools: Tools, beat: Beat) -> Outcome:
         ):
             _log.info("file.adopted", formats=wanted.formats)
             return Outcome(adopted=True)
-        known = _of_former(former, job, wanted, tools)
+        known = _of_former(former, job, wanted, tools, beat)
         heard, model = known or (_heard(job, descriptor, wanted, tools, beat), tools.client.endpoint.model)
-        # What follows takes no more than this for so much audio, on the slowest machine and disk.
-        beat(_WRITING + heard.content.seconds / _LAID_OUT)
-
         if former is not None:
             # What was made of it beside the usual comes along.
             wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
-        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status)
+        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
         if former is not None:
             outcome = follow(former, job, outcome, tools.ledger)
     return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
@@ -94,12 +94,12 @@ def _heard(job: Job, descriptor: int, wanted: Wanted, tools: Tools, beat: Beat) 
 _NOT_READ: Final = frozenset(("undecodable", "unsupported"))
 
 
-def _of_former(former: Former | None, job: Job, wanted: Wanted, tools: Tools) -> tuple[Heard, str] | None:
+def _of_former(former: Former | None, job: Job, wanted: Wanted, tools: Tools, beat: Beat) -> tuple[Heard, str] | None:
     """Return what was heard of a recording before it was renamed, and by which model; None where it is to be asked for."""
     if former is None or job.again is not None or _is_trial_alone(former.outcome, tools):
         return None
     content = tools.ledger.content(digest=former.record.content)
-    heard = stored(content, tools.ledger, wanted.request) if content is not None else None
+    heard = stored(content, tools.ledger, wanted.request, alive=beat) if content is not None else None
     return None if heard is None else (heard, former.outcome.model)
 
 
@@ -198,16 +198,16 @@ def _unchanged(source: _Source, wanted: Wanted, tools: Tools, beat: Beat) -> Out
         restored=(),
         warnings=tuple(warning for warning in outcome.warnings if warning.code != "outputs_missing"),
     )
-    return _restored(source, now, content, wanted)
+    return _restored(source, now, content, wanted, beat)
 
 
-def _restored(source: _Source, outcome: Outcome, content: Content | None, wanted: Wanted) -> Outcome:
+def _restored(source: _Source, outcome: Outcome, content: Content | None, wanted: Wanted, beat: Beat) -> Outcome:
     """Make those outputs of a finished source again that were deleted and are still wanted; return its outcome now."""
     missing = sidecar.missing(source.job.root, source.job.path, outcome.outputs)
     kinds = tuple(kind for kind in wanted.formats if kind in {output.kind for output in missing})
     if not kinds:
         return outcome
-    heard = stored(content, source.ledger, wanted.request) if content is not None else None
+    heard = stored(content, source.ledger, wanted.request, alive=beat) if content is not None else None
     if heard is None:
         warning = ResultWarning(
             "outputs_missing",
@@ -223,6 +223,7 @@ def _restored(source: _Source, outcome: Outcome, content: Content | None, wanted
         model=outcome.model,
         check=source.check,
         source=source.status,
+        beat=beat,
     )
     left = tuple(output for output in outcome.outputs if output not in missing)
     return replace(outcome, outputs=(*left, *made.outputs), restored=tuple(output.kind for output in made.outputs))
@@ -248,9 +249,15 @@ def _written(
     model: str,
     check: Callable[[], None],
     source: os.stat_result,
+    beat: Callable[[float], None] = lambda _: None,
 ) -> Outcome:
+    """Make and place the outputs. Each sign of life is for what may follow it, on the slowest machine and disk."""
+    seconds = heard.content.seconds
+    characters = sum(len(segment.text) for segment in heard.transcript.segments)
+    alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)
+    alive()
     transcript = _reviewed(heard, wanted)
-    captions = layout(transcript, wanted.rules, duration=heard.content.seconds)
+    captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
     warnings = (*heard.content.warnings, *heard.warnings, *_strained(captions))
     outputs = sidecar.place(
         job,
