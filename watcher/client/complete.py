@@ -8,7 +8,7 @@ two long texts by their common stretches, in time that grows with their length.
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import accumulate, pairwise
@@ -27,8 +27,9 @@ _REWORDED_DIGIT: Final = 12
 _REWORDED_LETTERS: Final = 8
 #: Letters that two texts may differ in and be compared word by word: four hours of quick speech.
 _MOST_LETTERS: Final = 200_000
-#: Pairs of words in a difference that is compared word by word.
+#: Pairs of words in a difference that is compared word by word, and in all such differences of an answer.
 _MOST_PAIRS: Final = 40_000
+_MOST_PAIRS_IN_ALL: Final = 400_000
 #: Signs within a word.
 _INNER: Final = frozenset("-'\u2019")
 #: What ends in a colon and is no longer than this (characters) is the name of a speaker.
@@ -112,17 +113,16 @@ def _gaps(items: Sequence[Item], whole: _Whole) -> Iterator[_Gap]:
     counts = [Counter(text.letters[word] for word in text.words(slice(0, len(text.letters)))) for text in (whole, had)]
     lacking, extra = counts[0] - counts[1], counts[1] - counts[0]
     letters_lacking = Counter(want) - Counter(have)
-    for rough in _to_words(whole, had, list(_differences(want, have))):
-        for here, there in _word_by_word(whole, had, *rough):
-            # Words that are all there stand in another order; words that only the segments have say the same otherwise.
-            elsewhere = not any(want[word] in lacking for word in whole.words(here))
-            elsewhere = elsewhere and letters_lacking.keys().isdisjoint(want[here])
-            otherwise = any(have[word] in extra for word in had.words(there))
-            if elsewhere or (otherwise and here.stop - here.start <= _reworded(have[there])):
-                continue
-            place = bisect_left(bounds, there.start)
-            place -= bounds[place] > there.start
-            yield _Gap(here.start, here.stop, place, there.start - bounds[place])
+    for here, there in _word_by_word(whole, had, _to_words(whole, had, list(_differences(want, have)))):
+        # Words that are all there stand in another order; words that only the segments have say the same otherwise.
+        elsewhere = not any(want[word] in lacking for word in whole.words(here))
+        elsewhere = elsewhere and letters_lacking.keys().isdisjoint(want[here])
+        otherwise = any(have[word] in extra for word in had.words(there))
+        if elsewhere or (otherwise and here.stop - here.start <= _reworded(have[there])):
+            continue
+        place = bisect_left(bounds, there.start)
+        place -= bounds[place] > there.start
+        yield _Gap(here.start, here.stop, place, there.start - bounds[place])
 
 
 def _reworded(said: str) -> int:
@@ -153,17 +153,21 @@ def _to_words(whole: _Whole, had: _Whole, differences: Sequence[_Difference]) ->
         index += 1
 
 
-def _word_by_word(whole: _Whole, had: _Whole, here: slice, there: slice) -> Iterator[_Difference]:
-    """Take the words out of a difference that both have, where it is small enough for that."""
-    ours, theirs = whole.words(here), had.words(there)
-    if not ours or not theirs or len(ours) * len(theirs) > _MOST_PAIRS:
-        yield here, there
-        return
-    words = [whole.letters[word] for word in ours], [had.letters[word] for word in theirs]
-    firsts = [*(word.start for word in ours), here.stop], [*(word.start for word in theirs), there.stop]
-    for kind, first, behind, second, end in SequenceMatcher(None, *words, autojunk=False).get_opcodes():
-        if kind != "equal":
-            yield slice(firsts[0][first], firsts[0][behind]), slice(firsts[1][second], firsts[1][end])
+def _word_by_word(whole: _Whole, had: _Whole, differences: Iterable[_Difference]) -> Iterator[_Difference]:
+    """Take the words out of differences that both have, where these are small enough, and not too many, for that."""
+    left = _MOST_PAIRS_IN_ALL
+    for here, there in differences:
+        ours, theirs = whole.words(here), had.words(there)
+        pairs = len(ours) * len(theirs)
+        if not 0 < pairs <= min(left, _MOST_PAIRS):
+            yield here, there
+            continue
+        left -= pairs
+        words = [whole.letters[word] for word in ours], [had.letters[word] for word in theirs]
+        firsts = [*(word.start for word in ours), here.stop], [*(word.start for word in theirs), there.stop]
+        for kind, first, behind, second, end in SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+            if kind != "equal":
+                yield slice(firsts[0][first], firsts[0][behind]), slice(firsts[1][second], firsts[1][end])
 
 
 def _differences(want: str, have: str) -> Iterator[_Difference]:
