@@ -547,6 +547,18 @@ def test_a_stretch_that_is_wanted_again_is_that_stretch(
         next(iter(running))
 
 
+def test_a_child_that_has_made_its_last_stretch_does_nothing_more(
+    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wrote into the spool while the piece was sent, and nobody looked."""
+    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+    with cutting(file, spool, excerpts=[(0, 160000)]) as running:
+        piece = next(iter(running))
+
+        assert running._process.wait(20) == -signal.SIGKILL
+        assert piece.path.stat().st_size == piece.size
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "error"),
     [("output", "spool", PassingError), ("source", "away", SourceError)],

@@ -9,7 +9,7 @@ import wave
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 from support.pipeline_scene import ANSWER, WANTED, Scene, scene
 from support.scripted import Asked, Reply, Script
 from support.sounds import decode, encode, speech, speechlike
+from support.waiting import eventually
 
 from watcher import media
 from watcher.client import Request, Upload
@@ -276,6 +277,64 @@ def test_a_decoder_cannot_pass_a_recording_off_as_another_one(tmp_path: Path, mo
 
         assert caught.value.reason == "crashed"
         assert made.ledger.content(digest=before.digest) == before
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_child_that_writes_while_answers_are_awaited_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    """It filled the disk while the answer to the first piece was awaited, or those to others after a refusal."""
+    made_pieces = [
+        {"v": 2, "is": "made", "overlap": 0, "file": str(index), "size": 1000}
+        | {"cut": {"index": index, "start": index * 160_000, "end": (index + 1) * 160_000, "digest": f"{index}" * 64}}
+        for index in range(3)
+    ]
+    lie = f"""
+import json, os, pathlib, socket, time
+line, kept = socket.socket(fileno=int(os.sys.argv[1])), pathlib.Path({str(tmp_path / "lives")!r}).open("w")
+os.lockf(kept.fileno(), os.F_LOCK, 0)
+for piece in {made_pieces!r}:
+    open(piece["file"], "wb").write(b"x" * 1000)
+    line.sendall(json.dumps(piece).encode() + b"\\n")
+    time.sleep(piece["file"] == "1")
+if not {refused}:
+    # In holes, which take no room.
+    [open(f"more{{number}}", "wb").truncate(250 << 20) for number in range(9)]
+time.sleep(60)
+"""
+    monkeypatch.setattr(media.Cutting, "_command", lambda _, line: [sys.executable, "-c", lie, str(line)])
+    ended: list[bool] = []
+    others = threading.Event()
+    turn = threading.Lock()
+    order: list[int] = []
+
+    def has_ended() -> bool:
+        with (tmp_path / "lives").open("w") as kept:
+            try:
+                os.lockf(kept.fileno(), os.F_TLOCK, 0)
+            except OSError:
+                return False
+        return True
+
+    def script(_asked: Asked) -> Reply:
+        with turn:
+            order.append(len(order))
+            first = len(order) == 1
+        if refused and first:
+            assert others.wait(60)
+            return Reply({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, 401)
+        others.set()
+        with suppress(AssertionError):
+            eventually(has_ended, patience=20.0)
+        ended.append(has_ended())
+        return ANSWER
+
+    path = speechlike(tmp_path / "talk.wav", 40.0)
+    with scene(script, tmp_path, model="whisper-1" if refused else DIARIZE) as (made, _), pytest.raises(JobError):
+        made.hear(path)
+
+    assert ended
+    assert all(ended)
 
 
 def test_the_setting_wav_sends_wav_from_the_start(tmp_path: Path) -> None:

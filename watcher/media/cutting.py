@@ -251,6 +251,22 @@ class Cutting:
             self._closed = True
         self._process.kill()
 
+    def check_spool(self) -> None:
+        """Raise FileError when the child has written more than pieces for which there is room, and one in the making.
+
+        Call it several times a second while you wait for something else between two pieces.
+        """
+        with self._lock:
+            pieces = len(self._existing) + self._granted
+        sizes = _sizes(self._directory)
+        if len(sizes) > pieces + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
+            self._process.kill()
+            raise FileError(
+                "The process that decodes this file wrote more than pieces of it.",
+                hint="It is probably damaged, or made to do harm; export it again.",
+                reason="limits",
+            )
+
     # The child.
 
     def _await_end(self) -> None:
@@ -312,7 +328,7 @@ class Cutting:
                 raise StoppedError("The recording is not cut any further.")
             self._waiting()
             self._grant()
-            self._check_spool()
+            self.check_spool()
             try:
                 message = self._lines.get(_GLANCE)
             except EOFError:
@@ -342,19 +358,6 @@ class Cutting:
         reading = min(os.fstat(self._descriptor).st_size / _READ_A_SECOND, self._limits.seconds)
         heard = min(self.heard, self._limits.seconds)
         return self._limits.patience + self._limits.cpu_base + reading + heard
-
-    def _check_spool(self) -> None:
-        """Raise FileError when the child has written more than pieces for which there is room, and one in the making."""
-        with self._lock:
-            pieces = len(self._existing) + self._granted
-        sizes = _sizes(self._directory)
-        if len(sizes) > pieces + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
-            self._process.kill()
-            raise FileError(
-                "The process that decodes this file wrote more than pieces of it.",
-                hint="It is probably damaged, or made to do harm; export it again.",
-                reason="limits",
-            )
 
     def _failure(self, failed: Failed) -> JobError:
         """Return the error that the child tells of; what costs no attempt is believed where this process meets it as well."""
@@ -424,6 +427,9 @@ class Cutting:
         if not self._is_in_turn(made.cut) or not self._is_a_piece(made, path):
             raise nonsense()
         self._next_index, self._reached = made.cut.index + 1, made.cut.end
+        if self._next_index == len(self._excerpts):
+            # It has nothing left to do, and nobody looks after it while the piece is sent.
+            self._process.kill()
         with self._lock:
             self._granted -= 1
             self._existing[made.cut.index] = path

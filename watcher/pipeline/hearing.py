@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -224,17 +224,24 @@ class Hearing:
             # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
             waiting=self._beat,
         ) as cutting:
+
+            def look() -> None:
+                self._beat()
+                cutting.check_spool()
+
             try:
                 questions = [self._question]
                 for piece in self._logged(cutting):
                     requests.expected = cutting.opening.pieces if cutting.opening is not None else 0
                     ledger.keep_cut(self._sketch, key, piece.cut)
                     if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
-                        requests.finish(self._beat)
-                        questions = self._acquainted(requests, options)
+                        requests.finish(self._beat, look)
+                        questions = self._acquainted(requests, options, look)
                     requests.add(piece, questions)
                 requests.finish(self._beat)
             except BaseException:
+                # It makes no more pieces, and must not write while nobody looks.
+                cutting.close()
                 requests.give_up(self._beat)
                 raise
             summary = cutting.summary
@@ -270,10 +277,13 @@ class Hearing:
         if media.digest(self._descriptor, self._tools.stop, self._beat) != digest:
             raise media.nonsense()
 
-    def _acquainted(self, requests: PieceRequests, options: media.MediaOptions) -> list[Question]:
+    def _acquainted(
+        self, requests: PieceRequests, options: media.MediaOptions, look: Callable[[], object]
+    ) -> list[Question]:
         """Return the questions about the pieces behind the first one that may be answered already, best first.
 
-        The first of them is asked, with samples of the speakers in the first piece, if the server takes such.
+        The first of them is asked, with samples of the speakers in the first piece, if the server takes such. `look` is
+        called several times a second while these are cut.
         """
         (first,), (part,) = requests.cuts(), requests.parts()
         acquainted = self._question.acquainted(first, part.transcript)
@@ -281,10 +291,12 @@ class Hearing:
             return [self._question]
         if not self._tools.client.takes_voices(self._wanted.request.task):
             return [self._question, acquainted]
-        self._voices = self._samples(acquainted, options)
+        self._voices = self._samples(acquainted, options, look)
         return [acquainted, self._question]
 
-    def _samples(self, question: Question, options: media.MediaOptions) -> tuple[Voice, ...]:
+    def _samples(
+        self, question: Question, options: media.MediaOptions, look: Callable[[], object]
+    ) -> tuple[Voice, ...]:
         """Cut out the samples of the speakers, as mp3: a form with four of them stays below what servers take."""
         samples = []
         with media.Cutting(
@@ -294,7 +306,7 @@ class Hearing:
             stop=self._tools.stop,
             in_flight=lambda: voices.MOST,
             excerpts=[(start, end) for _, start, end in question.speakers],
-            waiting=self._beat,
+            waiting=look,
         ) as cutting:
             for piece in cutting:
                 sound = with_upload(piece, lambda upload: os.pread(upload.descriptor, upload.size, 0))

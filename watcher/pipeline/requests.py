@@ -21,6 +21,8 @@ _Result = TypeVar("_Result")
 
 #: A worker waits for its requests in spells of this many seconds, and is alive in between.
 _SPELL: Final = 30.0
+#: The spells of one that looks after something else meanwhile.
+_GLANCE: Final = 0.25
 #: What the system says of a piece that was removed, made unreadable or replaced by a link.
 _ABOUT_PIECE: Final = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP})
 
@@ -66,11 +68,18 @@ class PieceRequests:
             self._running[self._tools.submit(lambda: with_upload(piece, ask))] = piece
         self._collect({future for future in self._running if future.done()})
 
-    def finish(self, beat: Beat) -> None:
-        """Wait for every answer: there are no more pieces. Raises what the first failed request met."""
+    def finish(self, beat: Beat, look: Callable[[], object] | None = None) -> None:
+        """Wait for every answer to the pieces so far. Raises what the first failed request met, and what `look` raises.
+
+        `look` is called several times a second meanwhile.
+        """
         self.expected = 0
         while self._running:
-            self._collect(wait_alive(self._running, beat))
+            done = wait_alive(self._running, beat, None if look is None else _GLANCE)
+            if look is not None:
+                look()
+            if done:
+                self._collect(done)
 
     def give_up(self, beat: Beat) -> None:
         """Ask nothing more, but wait for what was asked: it is paid for, and it is kept."""
@@ -104,13 +113,13 @@ class PieceRequests:
         )
 
 
-def wait_alive(requests: Collection[Future[_Result]], beat: Beat) -> set[Future[_Result]]:
-    """Wait a while for one of the requests to end; return those that have.
+def wait_alive(requests: Collection[Future[_Result]], beat: Beat, spell: float | None = None) -> set[Future[_Result]]:
+    """Wait `spell` seconds (None: a while) for one of the requests to end; return those that have.
 
     Each request gives signs of life of its own, so however long this takes, it is no hang.
     """
     beat(2 * _SPELL)
-    return wait(requests, timeout=_SPELL, return_when=FIRST_COMPLETED).done
+    return wait(requests, timeout=_SPELL if spell is None else spell, return_when=FIRST_COMPLETED).done
 
 
 def with_upload(piece: media.Piece, ask: Callable[[Upload], _Result]) -> _Result:
