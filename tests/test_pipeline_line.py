@@ -17,9 +17,9 @@ from support.sounds import speechlike
 from watcher import media, pipeline
 from watcher.client import Request, parse
 from watcher.cues import Layout, layout
-from watcher.errors import GoneError, OutputError, SourceError
+from watcher.errors import GarbledError, GoneError, OutputError, SourceError
 from watcher.job import Again, Cut, Job
-from watcher.ledger.protocol import Content
+from watcher.ledger.protocol import Content, unreadable
 from watcher.media import source
 from watcher.pipeline import heard, line
 from watcher.transcript import Transcript
@@ -59,6 +59,17 @@ def test_a_folder_that_was_deleted_is_that_recordings_own_failure_where_it_is_re
 
         with pytest.raises(GoneError):
             pipeline.render(job, outcome.content, WANTED, run.ledger, model="whisper-1")
+
+
+def test_of_an_answer_that_cannot_be_read_the_beginning_is_kept(tmp_path: Path) -> None:
+    """It is for a person to look at; up to 24 MB of each drove paid answers out of `state.keep_answers_mb`."""
+    with scene(lambda _: Reply(b"{" * 200_000), tmp_path) as (run, _):
+        path = speechlike(tmp_path / "talk.wav", seconds=5)
+        with pytest.raises(GarbledError):
+            pipeline.run(run.job(path, small=True), run.tools, run.beat)
+        sound = unreadable(hashlib.sha256(path.read_bytes()).hexdigest())
+
+        assert run.ledger.recall(sound, Request().parameters("whisper-1")) == b"{" * 65_536
 
 
 def test_the_log_shows_the_beginning_of_a_doubtful_segment(tmp_path: Path) -> None:

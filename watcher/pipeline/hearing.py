@@ -43,6 +43,8 @@ _log = structlog.get_logger()
 #: some servers round a length up, or take a window's end for it.
 _LONGER: Final = 1.1
 _LONGER_SECONDS: Final = 2.0
+#: Bytes that are kept of an answer that cannot be read: a person looks at it, nothing is made of it.
+_LOOKED_AT: Final = 65_536
 #: Reasons for which a server refuses everything, and which say nothing about other models.
 _ABOUT_MODELS: Final = frozenset({"model", "no_channel", "permission", "url"})
 
@@ -403,7 +405,7 @@ class Hearing:
             except (AccountError, NoChannelError) as error:
                 raise self._of_its_own_model(error) from error
             except GarbledError as error:
-                self._keep(unreadable(digest), question, error.body, upload.seconds)
+                self._keep(unreadable(digest), question, error.body[:_LOOKED_AT], upload.seconds)
                 raise
 
         answer = tools.gate.run(
