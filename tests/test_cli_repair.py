@@ -1,11 +1,14 @@
 """`watcher retry` and `watcher resume`: what they do, and which command was meant where they have nothing to do."""
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
-from support.command_scene import Commands, configured
+from support.command_scene import Commands, commands, configured
 from support.heard import recording
+from support.scripted import Reply
 
 from watcher.errors import FileError
 from watcher.job import Fingerprint, Found, Outcome, State
@@ -89,6 +92,37 @@ def test_render_is_not_what_is_meant_where_render_has_nothing_to_write_from(watc
     assert code == 1
     assert problem["hint"] == f"watcher again {path} transcribes once more"
     assert "1 of them had all outputs already" in batch[1]
+
+
+def test_a_suggested_command_can_be_typed_as_it_stands_for_a_name_with_blanks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusing(_asked: object) -> Reply:
+        return Reply({"error": {"message": "The audio file could not be decoded", "code": "invalid_audio"}}, status=400)
+
+    with commands(tmp_path, monkeypatch, capsys, refusing) as batch:
+        path = recording(batch.folder / "Folge 1.wav")
+        unknown = recording(batch.folder / "Folge 2.wav")
+        failure = batch("once", path)[1]["errors"][0]
+        note = " ".join(next(batch.folder.glob("Folge 1*.txt")).read_text().split())
+        hints = [failure["hint"], batch("render", unknown)[1]["errors"][0]["hint"]]
+        typed = [shlex.split(command) for hint in hints for command in re.findall(r"watcher \w+ '[^']*'", hint)]
+        retried = batch(*typed[0][1:])
+
+    assert typed == [["watcher", "retry", str(path)], ["watcher", "once", str(unknown)]]
+    assert shlex.join(typed[0]) in note
+    assert retried[1]["data"]["put_back"] == [str(path)]
+
+
+def test_again_without_a_key_names_no_option_that_it_does_not_have(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHER_API__URL", "https://api.openai.com/v1")
+
+    hints = {command: watcher(command, watcher.folder)[1]["errors"][0]["hint"] for command in ("again", "once")}
+
+    assert [(command, "--offline" in hint) for command, hint in hints.items()] == [("again", False), ("once", True)]
+    assert "WATCHER_API__KEY" in hints["again"]
 
 
 def test_a_name_of_nothing_is_not_given_to_another_command(watcher: Commands) -> None:

@@ -43,7 +43,7 @@ def again(
     loaded = configured(config, given)
     pid = holder(loaded.state_directory)
     # What cannot be carried out is not queued.
-    wanted_of = wanted_by_folder(plan(loaded, keyless=pid is not None))
+    wanted_of = wanted_by_folder(plan(loaded, keyless=pid is not None, offline=False))
     wish = Again(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     with open_recovered(loaded) as ledger:
         records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)

@@ -1,7 +1,6 @@
 """`watcher forget`: what is stored of recordings removed, before its time."""
 
 import os
-import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.protocol import Record
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.pipeline import Wanted
 from watcher.report import Problem, Result
 from watcher.service.named import named, place_of
@@ -60,7 +59,7 @@ class _Forgotten:
 
     @property
     def _touch(self) -> str:
-        return f"touch {shlex.quote(printable(self.path))}"
+        return f"touch {quoted(self.path)}"
 
     @property
     def _then(self) -> str:

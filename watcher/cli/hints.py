@@ -1,11 +1,10 @@
 """Which command was probably meant, where one had nothing to do."""
 
-import shlex
 from collections.abc import Sequence
 
 from watcher.job import State
 from watcher.ledger.protocol import Record
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.reach import AWAY_HINT
 from watcher.report import Problem
 
@@ -44,7 +43,7 @@ def nothing_to_do(
     `daemon`: one works on the state now, beside which `once` is refused. `there`: there is something at the path.
     `away`: there is nothing, where a watched folder should be. `renders`: the command was `render`.
     """
-    shown = printable(path)
+    shown, named = printable(path), quoted(path)
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
     if state is None and away:
@@ -53,11 +52,11 @@ def nothing_to_do(
         return Problem("unknown", f"there is no file {shown}", "check the name")
     if state is None:
         what = "no recording below it is known" if is_folder else "it is not known"
-        hint = f"watcher once {shown} transcribes what is there"
+        hint = f"watcher once {named} transcribes what is there"
         if daemon:
             hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
             if not is_folder:
-                hint += f"; touch {shlex.quote(shown)} makes the daemon take a recording in its folders as a new one, also after watcher forget"
+                hint += f"; touch {named} makes the daemon take a recording in its folders as a new one, also after watcher forget"
         return Problem("unknown", f"{shown}: nothing to do, {what}", hint)
     what, many, command = _MEANT[state]
     if renders and state is State.DONE:
@@ -68,4 +67,4 @@ def nothing_to_do(
         command = "watcher again {} transcribes once more"
     if is_folder:
         what = f"{sum(record.state is state for record in records)} {many}"
-    return Problem("unknown", f"{shown}: nothing to do, {what}", command.format(shown))
+    return Problem("unknown", f"{shown}: nothing to do, {what}", command.format(named))

@@ -1,5 +1,5 @@
 """Setting up structlog: one event name per fact, keys instead of sentences, nothing secret, nothing unprintable."""
 
-from watcher.log.lines import LogOptions, configure, printable
+from watcher.log.lines import LogOptions, configure, printable, quoted
 
-__all__ = ["LogOptions", "configure", "printable"]
+__all__ = ["LogOptions", "configure", "printable", "quoted"]

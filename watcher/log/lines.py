@@ -11,6 +11,7 @@ Three faces:
 import json
 import logging
 import os
+import shlex
 import stat
 import sys
 import threading
@@ -102,6 +103,11 @@ def printable(value: str | bytes) -> str:
     with suppress(UnicodeEncodeError):  # half of a character, which no name holds
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def quoted(path: str | bytes) -> str:
+    """Return a path as a command that is suggested names it: `printable`, and one word for a shell."""
+    return shlex.quote(printable(path))
 
 
 def _is_socket(stream: TextIO) -> bool:

@@ -11,6 +11,7 @@ from watcher import sidecar
 from watcher.errors import ChangedError, JobError
 from watcher.job import Job, Outcome, ResultWarning
 from watcher.ledger.protocol import Ledger
+from watcher.service.failures import retrying
 
 _log = structlog.get_logger()
 
@@ -100,6 +101,7 @@ class Conclusions:
 
     def failed(self, job: Job, error: JobError) -> None:
         """Conclude a job that failed for good: the note says why and what to do."""
+        error.hint = retrying(error.hint, job.path)
         facts = {"reason": error.reason, "message": error.message, "hint": error.hint, "attempt": job.attempts}
         if self._notes():
             # Entered before the job is concluded, because only the lease's holder may enter an output path.

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -22,11 +21,11 @@ from watcher.errors import ConfigError, JobError, StateError, WatcherError
 from watcher.folders import Folder, Left, collect
 from watcher.gate import GateState, Status
 from watcher.job import Job, Outcome, State
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.service.advice import Advice, Place
 from watcher.service.again import announce_trials, follow_moved, lacking
 from watcher.service.crew import Ending
-from watcher.service.failures import stands
+from watcher.service.failures import retrying, stands
 from watcher.service.house import SERVICE, House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
@@ -558,8 +557,8 @@ def _place(made: Plan, path: str) -> _Places:
 def _then_retry(hint: str, path: bytes) -> str:
     """Return a hint in one sentence with the command that tries a recording again."""
     if "watcher retry" in hint:
-        return hint
-    command = f"watcher retry {shlex.quote(printable(path))}"
+        return retrying(hint, path)
+    command = f"watcher retry {quoted(path)}"
     return f"{hint.rstrip('.')}, then: {command}" if hint else f"try it again: {command}"
 
 

@@ -115,25 +115,28 @@ def endpoint_of(settings: Settings) -> Endpoint:
     return Endpoint(url=api.url, model=api.model, key=api.key, max_upload_bytes=int(api.max_upload_mb * _MEBIBYTE))
 
 
-def require_key(endpoint: Endpoint) -> None:
-    """Raise ConfigError when there is no key for a host that refuses whoever comes without."""
+def require_key(endpoint: Endpoint, *, offline: bool = True) -> None:
+    """Raise ConfigError when there is no key for a host that refuses whoever comes without.
+
+    `offline`: the command can be run with --offline instead.
+    """
     if not endpoint.secret and urlsplit(endpoint.transcriptions).hostname == _OPENAI:
-        raise ConfigError(
-            "there is no API key",
-            hint="set WATCHER_API__KEY (or api.key), or run with --offline to use the embedded engine",
-        )
+        remedy = "set WATCHER_API__KEY (or api.key)"
+        if offline:
+            remedy += ", or run with --offline to use the embedded engine"
+        raise ConfigError("there is no API key", hint=remedy)
 
 
-def plan(config: Config, *, keyless: bool = False) -> Plan:
+def plan(config: Config, *, keyless: bool = False, offline: bool = True) -> Plan:
     """Translate settings. Raises ConfigError for what can't work: a root that is a file, no key for OpenAI's host.
 
-    `keyless`: nothing will be asked of the server, so a missing key is no error.
+    `keyless`: nothing will be asked of the server, so a missing key is no error. `offline`: see `require_key`.
     """
     settings = config.settings
     api = settings.api
     endpoint = endpoint_of(settings)
     if not keyless:
-        require_key(endpoint)
+        require_key(endpoint, offline=offline)
     roots = [(os.fsencode(folder.path), folder) for folder in settings.folders]
     real = _looked_at([root for root, _ in roots])
     doubles = _doubles(real)
