@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -439,3 +440,39 @@ def test_status_of_somebody_elses_state_says_how_to_ask(as_json: Json, state: Pa
 
     assert (code, document["errors"][0]["code"]) == (4, "state")
     assert "sudo" in document["errors"][0]["hint"]
+
+
+def test_check_names_what_cannot_be_read_below_a_folder(as_json: Json) -> None:
+    """`once` said so, and `check` that all is well."""
+    # Not below tmp_path: nobody may not enter that.
+    with tempfile.TemporaryDirectory() as temporary:
+        base, closed, path = Path(temporary), Path(temporary, "closed"), Path(temporary, "a.wav")
+        base.chmod(0o777)
+        closed.mkdir()
+        path.touch()
+        command = (
+            "check",
+            base,
+            "--config",
+            os.devnull,
+            "--set",
+            f"state.dir={base}/state",
+            "--set",
+            "api.url=http://127.0.0.1:9",
+        )
+        # What is imported for this is imported by root: nobody may not read all of it.
+        before = as_json(*command)[1]["data"]["findings"]
+        closed.chmod(0)
+        path.chmod(0)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            after = as_json(*command)[1]["data"]["findings"]
+        finally:
+            os.seteuid(os.getuid())
+
+    said = {one["message"]: (one["grade"], one["hint"]) for one in after}
+    grade, hint = said[f"{closed} cannot be read: Permission denied"]
+    assert (grade, "let the service's user list it" in hint) == ("warn", True)
+    assert said[f"{path} cannot be read: Permission denied"][0] == "warn"
+    assert not [one for one in before if "cannot be read" in one["message"]]

@@ -63,7 +63,8 @@ _STRAY: Final = 10_000
 _IGNORED: Final = 10_000
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 _SETTINGS: Final = os.fsdecode(NAME)
-_CLOSED_HINT: Final = "let the service's user list it: chmod g+rx where the user is in its group, else chmod o+rx"
+#: What to do about a directory that cannot be listed.
+CLOSED_HINT: Final = "let the service's user list it: chmod g+rx where the user is in its group, else chmod o+rx"
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
@@ -627,12 +628,12 @@ class Root:
                 path=os.fsdecode(path),
                 reason="unreadable",
                 error=reason,
-                hint=_CLOSED_HINT,
+                hint=CLOSED_HINT,
             )
 
     def obstacles(self, limit: int) -> tuple[Obstacle, ...]:
         """Give up to `limit` files and directories that wait for somebody to let us read them."""
-        closed = (Obstacle(path, why, _CLOSED_HINT) for path, why in self.closed.items())
+        closed = (Obstacle(path, why, CLOSED_HINT) for path, why in self.closed.items())
         files = (Obstacle(path, why, UNREADABLE_HINT) for path, why in self.candidates.unreadable.items())
         return tuple(islice(chain(closed, files), limit))
 

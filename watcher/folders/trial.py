@@ -1,11 +1,12 @@
 """What `watcher check` wants to know of one folder, proved by a file that is removed at once."""
 
+import errno
 import os
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
 from secrets import token_hex
@@ -14,9 +15,10 @@ from typing import Final
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Kind, Mounts
 from watcher.folders.post import PROBE_PREFIX, How
+from watcher.folders.root import CLOSED_HINT, Obstacle
 from watcher.folders.watch import REMEDIES, Hint, Inbox, Watch
 from watcher.overrides import NAME
-from watcher.settle import Ruling, Writer, is_audio, writer
+from watcher.settle import UNREADABLE_HINT, Names, Ruling, Writer, is_audio, writer
 
 #: Seconds to wait for the probe file's event.
 _WAIT: Final = 2.0
@@ -52,6 +54,8 @@ class ProbeResult:
     unwatched: dict[str, list[bytes]]
     #: Paths of the `.watcher.toml` that hold there.
     settings: tuple[bytes, ...]
+    #: Directories and recordings there that cannot be read.
+    obstacles: tuple[Obstacle, ...]
 
 
 def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) -> ProbeResult:
@@ -65,7 +69,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
         reason = trial.readable()
         if not reason:
             trial.run(folder)
-        unwatched, own = _looked_through(folder, path) if not reason else ({}, [])
+        seen = _looked_through(folder, path) if not reason else _Seen()
         how, why, hint = _judge(folder, mount.filesystem, reason, trial, network=network)
         return ProbeResult(
             how=how,
@@ -81,8 +85,9 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
             directories=_directories(folder, path) if not reason else 0,
             watch_limit=_limit("max_user_watches"),
             instance_limit=_limit("max_user_instances"),
-            unwatched=unwatched,
-            settings=tuple(own),
+            unwatched=seen.unwatched,
+            settings=tuple(seen.settings),
+            obstacles=tuple(seen.obstacles),
         )
     finally:
         mounts.close()
@@ -201,27 +206,49 @@ def _directories(folder: Folder, path: bytes) -> int:
     return count
 
 
-def _looked_through(folder: Folder, path: bytes) -> tuple[dict[str, list[bytes]], list[bytes]]:
-    """Return what looks like a recording and is not taken, and the `.watcher.toml`, where a daemon would look."""
-    names, found, own = folder.names(), dict[str, list[bytes]](), list[bytes]()
+@dataclass(slots=True)
+class _Seen:
+    """What stands below a folder, where a daemon would look."""
+
+    unwatched: dict[str, list[bytes]] = field(default_factory=dict)
+    settings: list[bytes] = field(default_factory=list)
+    obstacles: list[Obstacle] = field(default_factory=list)
+
+
+def _looked_through(folder: Folder, path: bytes) -> _Seen:
+    """Return what looks like a recording and is not taken, the `.watcher.toml`, and what cannot be read."""
+    names, seen = folder.names(), _Seen()
     prefix = path.rstrip(b"/") + b"/"
     pending, count = [path], 0
     while pending and count < _COUNTED:
         count += 1
-        with suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                relative = os.fsdecode(entry.path[len(prefix) :])
-                if entry.is_dir(follow_symlinks=False):
-                    if folder.recursive and names.enters(relative):
+        directory = pending.pop()
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    relative = os.fsdecode(entry.path[len(prefix) :])
+                    if not entry.is_dir(follow_symlinks=False):
+                        _look_at(entry, relative, names, seen)
+                    elif folder.recursive and names.enters(relative):
                         pending.append(entry.path)
-                elif entry.name == NAME:
-                    own.append(entry.path)
-                elif entry.is_symlink():
-                    if is_audio(relative) and names.file(relative) is Ruling.TAKE:
-                        found.setdefault("symlink", []).append(entry.path)
-                elif names.passes_over(relative):
-                    found.setdefault("suffix", []).append(entry.path)
-    return found, own
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            seen.obstacles.append(Obstacle(directory, error.strerror or str(error), CLOSED_HINT))
+    return seen
+
+
+def _look_at(entry: os.DirEntry[bytes], relative: str, names: Names, seen: _Seen) -> None:
+    path = entry.path
+    if entry.name == NAME:
+        seen.settings.append(path)
+    elif entry.is_symlink():
+        if is_audio(relative) and names.file(relative) is Ruling.TAKE:
+            seen.unwatched.setdefault("symlink", []).append(path)
+    elif names.passes_over(relative):
+        seen.unwatched.setdefault("suffix", []).append(path)
+    elif names.file(relative) is Ruling.TAKE and not os.access(path, os.R_OK, effective_ids=True):
+        seen.obstacles.append(Obstacle(path, os.strerror(errno.EACCES), UNREADABLE_HINT))
 
 
 def _limit(name: str) -> int | None:

@@ -226,6 +226,11 @@ def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
         result.leases, (Grade.OK, "are not to be had here: a file whose end can't be proved waits for quiet", "")
     )
     yield Finding("folder", grade, f"{name}: read leases {said}", hint)
+    closed: dict[tuple[str, str], list[bytes]] = {}
+    for one in result.obstacles:
+        closed.setdefault((one.why, one.hint), []).append(one.path)
+    for (why, hint), paths in closed.items():
+        yield Finding("folder", Grade.WARN, f"{_some(paths)} cannot be read: {why}", hint)
     for why, paths in result.unwatched.items():
         look = "look like recordings" if len(paths) > 1 else "looks like a recording"
         yield Finding("folder", Grade.WARN, f"{_some(paths)} {look} and cannot be taken", UNWATCHED[why])
