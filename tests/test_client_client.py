@@ -1325,6 +1325,33 @@ def test_the_key_is_in_no_log_line(memory: Memory, upload: Upload) -> None:
     assert "topsecret" not in repr(logs)
 
 
+LONG_KEY = "q7" * 20 + "zz"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        Reply(error("y" * 957 + f" {LONG_KEY} zz"), status=401),
+        Reply(error("y" * 957 + f" {LONG_KEY} zz")),
+        Reply({"detail": "y" * 957 + f" {LONG_KEY} zz"}, status=401),
+        Reply("x" + " " * 3958 + LONG_KEY, status=500),
+        Reply(" " * (65_536 - 41) + LONG_KEY, status=500),
+        Reply('{"a":' + " " * (4096 - 46) + LONG_KEY),
+        Reply(status=307, headers=[("Location", "/" + "y" * 957 + f"/{LONG_KEY}/zz")]),
+    ],
+)
+def test_what_is_cut_of_a_servers_words_leaves_no_part_of_the_key(memory: Memory, upload: Upload, echo: Reply) -> None:
+    """The whole key was looked for, to mask it, in what was left of it."""
+    with serving(sequence(echo)) as server, capture_logs() as logs:
+        client = Client(Endpoint(server.url, key=LONG_KEY), memory=memory, clock=Clock())
+        try:
+            raised = refusal(client, upload)
+        finally:
+            client.close()
+
+    assert "q7q7q7q7" not in f"{raised} {raised.hint} {logs}"
+
+
 @pytest.mark.parametrize(
     ("seconds", "size", "expected"),
     [(1.0, 0, 600.0), (600.0, 0, 3600.0), (10 * 3600.0, 0, 12 * 3600.0), (1.0, 25_000_000, 1100.0)],

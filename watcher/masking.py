@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import AnyStr, Final
 
 #: Shorter strings are no secrets worth the name: local servers get keys like ``x`` or ``none``, which are words, too.
 _AT_LEAST: Final = 8
@@ -31,6 +31,12 @@ def _pattern(secret: str) -> str:
 
 def _is_word(character: str) -> bool:
     return re.match(r"\w", character) is not None
+
+
+def beginning(text: AnyStr, most: int, secret: AnyStr) -> AnyStr:
+    """Return at most `most` characters of a text, without the part of a secret that such a cut would leave at their end."""
+    cut = text.find(secret, max(0, most - len(secret) + 1), most + len(secret) - 1) if secret else -1
+    return text[: most if cut < 0 else cut]
 
 
 def passwords(url: str) -> list[str]:

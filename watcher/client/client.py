@@ -262,9 +262,10 @@ class Client:
             except Unfit as unfit:
                 if unfit.error is None:
                     raise garbled_error(reply, unfit, secret=self.endpoint.secret) from unfit
-                verdict = judge(refusal_of(reply, now=self._clock(), error=unfit.error), station=station)
+                refusal = refusal_of(reply, now=self._clock(), error=unfit.error, secret=self.endpoint.secret)
         else:
-            verdict = judge(refusal_of(reply, now=self._clock()), station=station)
+            refusal = refusal_of(reply, now=self._clock(), secret=self.endpoint.secret)
+        verdict = judge(refusal, station=station)
         if verdict.refusal.marked:
             self._notebook.learn_server(marked=True)
         later = verdict.ruling in {Ruling.PASSING, Ruling.CROWDED}

@@ -13,6 +13,7 @@ from watcher.client.request import Request
 from watcher.client.upload import Reply
 from watcher.client.verdict import judge, scrubbed
 from watcher.errors import AccountError, GarbledError, JobError
+from watcher.masking import beginning
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -52,7 +53,9 @@ def read_answer(body: bytes, seconds: float, request: Request, *, plain: bool) -
 def _refusal_error(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
     if unfit.error is None:
         return garbled_error(reply, unfit, secret=secret)
-    return judge(refusal_of(reply, now=time.time(), error=unfit.error), station=False).error(secret=secret)
+    return judge(refusal_of(reply, now=time.time(), error=unfit.error, secret=secret), station=False).error(
+        secret=secret
+    )
 
 
 def garbled_error(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
@@ -60,8 +63,8 @@ def garbled_error(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
 
     A web page answers nobody: it is the address that is wrong, or a login page stands in front of the server.
     """
-    refusal = refusal_of(reply, now=0.0)
-    text = reply.body[:_SHOWN_BYTES].decode("utf-8-sig", "replace")
+    refusal = refusal_of(reply, now=0.0, secret=secret)
+    text = beginning(reply.body, _SHOWN_BYTES, secret.encode(errors="replace")).decode("utf-8-sig", "replace")
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     begins = scrubbed(text, secret)[:_SHOWN_CHARACTERS]
     if refusal.shape is Shape.HTML:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from watcher.client.upload import Reply
+from watcher.masking import beginning
 
 #: The longest wait a server may ask for, in seconds.
 LONGEST_WAIT: Final = 3600.0
@@ -63,22 +64,24 @@ class Refusal:
     location: str = ""
 
 
-def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = None) -> Refusal:
+def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = None, secret: str = "") -> Refusal:
     """Read a refusal; `error` is the object found inside a 200. `now`: Unix time, for dates in headers. Never raises.
+
+    No cut leaves a part of `secret`: a part is not found where the whole is looked for, to mask it.
 
     What came with a 200 counts with the status that its words say, and with 0 where they say none.
     """
     status = _status_said(error) if error is not None else reply.status
     try:
-        found = _of_object(error) if error is not None else _of_body(reply.body)
+        found = _of_object(error, secret) if error is not None else _of_body(reply.body, secret)
     except RecursionError:
         # What could just be read may be nested too deeply to be written.
-        found = Refusal(0, Shape.JSON, message=_line(reply.body[:_BODY_BYTES].decode("utf-8", "replace")))
+        found = Refusal(0, Shape.JSON, message=_line(_head(reply.body, secret).decode("utf-8", "replace"), secret))
     found = replace(
         found,
         status=status,
         retry_after=wait_asked(reply.headers, now=now),
-        location=_line(reply.headers.get("location", "")) if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
+        location=_line(reply.headers.get("location", ""), secret) if 300 <= status < 400 else "",  # noqa: PLR2004 - redirects
     )
     return _unwrapped(found)
 
@@ -141,19 +144,19 @@ def _date(value: str) -> float | None:
         return None
 
 
-def _of_body(body: bytes) -> Refusal:
-    text = body[:_BODY_BYTES].decode("utf-8-sig", "replace").strip()
+def _of_body(body: bytes, secret: str) -> Refusal:
+    text = _head(body, secret).decode("utf-8-sig", "replace").strip()
     if not text:
         return Refusal(0, Shape.EMPTY)
     if text[0] == "<":
-        return Refusal(0, Shape.HTML, message=_line(_title_of(text)))
+        return Refusal(0, Shape.HTML, message=_line(_title_of(text), secret))
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return Refusal(0, Shape.TEXT, message=_line(text))
+        return Refusal(0, Shape.TEXT, message=_line(text, secret))
     if isinstance(value, dict):
-        return _of_object(value)
-    return Refusal(0, Shape.TEXT if isinstance(value, str) else Shape.JSON, message=_line(str(value)))
+        return _of_object(value, secret)
+    return Refusal(0, Shape.TEXT if isinstance(value, str) else Shape.JSON, message=_line(str(value), secret))
 
 
 def _title_of(page: str) -> str:
@@ -162,7 +165,7 @@ def _title_of(page: str) -> str:
     return page[begin.end() : end.start()] if begin and end else ""
 
 
-def _of_object(value: Mapping[str, Any]) -> Refusal:
+def _of_object(value: Mapping[str, Any], secret: str) -> Refusal:
     error = value.get("error")
     if error is None:
         error = next((value[key] for key in _ERRORS if value.get(key)), None)
@@ -172,33 +175,35 @@ def _of_object(value: Mapping[str, Any]) -> Refusal:
         return Refusal(
             0,
             Shape.ERROR,
-            message=_line(error.get("message") or error.get("msg") or ""),
+            message=_line(error.get("message") or error.get("msg") or "", secret),
             kind=_word(error.get("type")),
             code=_word(error.get("code")),
             param=_word(error.get("param")),
         )
     if isinstance(error, str) and error:
-        return Refusal(0, Shape.ERROR, message=_line(value.get("message") or error), code=_word(value.get("code")))
+        return Refusal(
+            0, Shape.ERROR, message=_line(value.get("message") or error, secret), code=_word(value.get("code"))
+        )
     page = value.get("html-message")
     if isinstance(page, str):
-        return _of_body(page.encode("utf-8", "replace"))
-    message = _line(value.get("message") or value.get("msg") or value.get("title") or "")
+        return _of_body(page.encode("utf-8", "replace"), secret)
+    message = _line(value.get("message") or value.get("msg") or value.get("title") or "", secret)
     if value.get("status") == "failure":
         return Refusal(0, Shape.FAILURE, message=message)
     if "detail" in value:
-        return _of_detail(value["detail"], message)
-    return Refusal(0, Shape.JSON, message=message or _line(json.dumps(value)), code=_word(value.get("code")))
+        return _of_detail(value["detail"], message, secret)
+    return Refusal(0, Shape.JSON, message=message or _line(json.dumps(value), secret), code=_word(value.get("code")))
 
 
 #: Other names of what is wrong.
 _ERRORS: Final = ("errors", "err", "error_message", "errorMessage", "error_msg", "err_msg", "fault")
 
 
-def _of_detail(detail: object, message: str) -> Refusal:
+def _of_detail(detail: object, message: str, secret: str) -> Refusal:
     if isinstance(detail, dict):
-        return replace(_of_object(detail if "error" in detail else {"error": detail}), shape=Shape.DETAIL)
+        return replace(_of_object(detail if "error" in detail else {"error": detail}, secret), shape=Shape.DETAIL)
     if not isinstance(detail, list):
-        return Refusal(0, Shape.DETAIL, message=_line(detail) or message)
+        return Refusal(0, Shape.DETAIL, message=_line(detail, secret) or message)
     entries = [entry for entry in detail if isinstance(entry, dict)]
     places = [[_word(part) for part in entry["loc"]] if isinstance(entry.get("loc"), list) else [] for entry in entries]
     names = [place[-1].removesuffix("[]") if place else "" for place in places]
@@ -206,7 +211,8 @@ def _of_detail(detail: object, message: str) -> Refusal:
         0,
         Shape.DETAIL,
         message=_line(
-            "; ".join(f"{' '.join(place)}: {entry.get('msg')}" for entry, place in zip(entries, places, strict=True))
+            "; ".join(f"{' '.join(place)}: {entry.get('msg')}" for entry, place in zip(entries, places, strict=True)),
+            secret,
         ),
         fields=tuple(name for name in names if name),
         # Pydantic's type of error for a field that the model does not have, in version 2 and 1.
@@ -257,9 +263,13 @@ def _word(value: object) -> str:
     return "" if text in {"null", "None", "<nil>", "nil"} else text[:100]
 
 
-def _line(value: object) -> str:
+def _head(body: bytes, secret: str) -> bytes:
+    return beginning(body, _BODY_BYTES, secret.encode(errors="replace"))
+
+
+def _line(value: object, secret: str) -> str:
     """Give one printable line of bounded length: what a server writes is data and ends in logs and notes."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-    text = "".join(character if character.isprintable() else " " for character in text[: 4 * _MESSAGE_CHARACTERS])
-    text = " ".join(text.split())
-    return text if len(text) <= _MESSAGE_CHARACTERS else text[: _MESSAGE_CHARACTERS - 1] + "…"
+    text = beginning(text, 4 * _MESSAGE_CHARACTERS, secret)
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= _MESSAGE_CHARACTERS else beginning(text, _MESSAGE_CHARACTERS - 1, secret) + "…"

@@ -67,7 +67,7 @@ def survey(endpoint: Endpoint, *, clock: Callable[[], float] = time.time) -> Sur
             return replace(seen, unreachable=error.message, hint=error.hint)
         now = (began + clock()) / 2
     refused = reply.status >= _REFUSED
-    message = refusal_of(reply, now=now).message if refused else ""
+    message = refusal_of(reply, now=now, secret=endpoint.secret).message if refused else ""
     return replace(
         seen,
         certificate_days=None if certificate_ends is None else (certificate_ends - now) / _DAY,
