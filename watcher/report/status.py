@@ -384,11 +384,16 @@ def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
         # Why those were refused that stood there then says nothing about these.
         message = "these settings were changed since a reload was refused, and are not loaded yet"
     pid = int(service.get("pid") or 0)
-    hint = f"{control('reload', pid) or 'systemctl reload watcher'}, or kill -HUP {pid or 'its pid'}"
+    reload = control("reload", pid)
+    hint = f"{reload}, or kill -HUP {pid}" if reload else f"kill -HUP {pid or 'its pid'}"
     needs_restart = service["settings"].get("needs_restart") and now == met
     if needs_restart or _names_another_state(service["settings"], content):
-        restart = control("restart", pid) or "systemctl restart watcher"
-        hint = f"{restart}, or end it and start it again: the state cannot be changed by a reload"
+        restart = control("restart", pid)
+        hint = (
+            f"{f'{restart}, or ' if restart else ''}end it and start it again: the state cannot be changed by a reload"
+        )
+    elif refused and now == met:
+        hint = f"correct them first, then: {hint}"
     return ({"path": file, "message": message, "hint": hint},)
 
 
