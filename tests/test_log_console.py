@@ -100,6 +100,10 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
     assert shown("hook.failed", level="warning", path=PATH, program="/nope/x", message="No such file or directory") == (
         f"warning: a hook failed: /nope/x, for {PATH.decode()}: No such file or directory"
     )
+    spoke: dict[str, Any] = {"program": "/opt/x", "message": "ended with 1", "retry_in": 30.0}
+    said = shown("hook.failed", level="warning", **spoke, output="Traceback:\n  line 1\n\x1b[31mno such table\n")
+    assert said == "warning: a hook failed: /opt/x (next try in 30 s; it said: \\x1b[31mno such table): ended with 1"
+    assert len(shown("hook.failed", level="warning", **spoke, output="x" * 5000)) < 400
     assert shown("folder.degraded", level="warning", path=b"/srv", reason="overflow", hint="raise it") == (
         "warning: a folder can only be watched with limits: /srv (overflow) -> raise it"
     )

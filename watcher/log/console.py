@@ -1,6 +1,7 @@
 """What a person at a terminal reads: a short sentence for each event, its time before it, and a colour where something is wrong."""
 
 import os
+import re
 import time
 from calendar import timegm
 from collections.abc import Callable, Mapping, MutableMapping
@@ -9,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from watcher.log.journal import WORDS, hooked, in_its_words, said
-from watcher.text import counted, hours
+from watcher.text import counted, cut_to, hours
 
 #: Said of every piece, request and output: what becomes of them is said of their recording.
 _DETAILS: Final = frozenset(
@@ -40,6 +41,9 @@ _WORDS: Final = {
     "job.retry": "will be tried again",
 }
 _TELLING: Final = frozenset({"job.failed", "job.retry", "gate.held", "folder.lost"})
+#: A line break as it was escaped; and how much is shown of a line that a hook wrote.
+_LINE_BREAK: Final = re.compile(r"\\r|\\n")
+_SAID_COLUMNS: Final = 200
 _COLOR: Final = {"debug": "2", "warning": "33", "error": "31", "critical": "31;1"}
 #: What is said in another place of the line, or of no use to a person.
 _SPOKEN: Final = frozenset({"event", "level", "timestamp", "job", "path", "message", "hint", "exception", "ok"})
@@ -138,6 +142,15 @@ def _done(event: Mapping[str, Any]) -> _Facts:
     return ", ".join(parts), frozenset(told)
 
 
+def _hook(event: Mapping[str, Any]) -> _Facts:
+    # The last line is where programs say why they end.
+    lines = [line for line in re.split(_LINE_BREAK, str(event.get("output") or "")) if line.strip()]
+    said_last = [f"it said: {cut_to(lines[-1].strip(), _SAID_COLUMNS)}"] if lines else []
+    again = [f"next try in {hours(float(event['retry_in']))}"] if event.get("retry_in") else []
+    told = {"retry_in", "program", *(["output"] if len(lines) == 1 else [])}
+    return "; ".join([*again, *said_last]), frozenset(told)
+
+
 def _trials(event: Mapping[str, Any]) -> _Facts:
     count = int(event.get("files") or 0)
     parts = [f"{counted(count, 'recording')}", hours(float(event.get("seconds") or 0.0))]
@@ -203,6 +216,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "gate.held": _at("retry_at", "next try at"),
     "gate.resumed": _keys(),
     "gate.probing": _keys(),
+    "hook.failed": _hook,
     "output.untimed": _keys(),
     "output.renamed": _keys("output"),
 }
