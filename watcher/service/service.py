@@ -422,7 +422,8 @@ def _given_up(house: House) -> dict[str, Any]:
     """Return what is logged of requests that were cut off, where there are any."""
     if not house.given_up:
         return {}
-    message = f"requests given up: {house.given_up}; the server may charge for them, and they are made again at the next start"
+    charge = "" if house.plan.is_trial else "the server may charge for them, and "
+    message = f"requests given up: {house.given_up}; {charge}they are made again at the next start"
     return {"given_up": house.given_up, "message": message}
 
 
