@@ -527,6 +527,33 @@ def test_a_bomb_does_not_go_off(descriptor: int) -> None:
     assert error.reason == "oversized_answer"
 
 
+def test_what_follows_a_compressed_answer_is_not_unpacked(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of what followed was copied for each byte more, while no other thread could run."""
+    read: list[int] = []
+
+    class Counting:
+        def __init__(self, wbits: int) -> None:
+            self._inner = real(wbits)
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            read.append(len(data))
+            return self._inner.decompress(data, most)
+
+        @property
+        def eof(self) -> bool:
+            return self._inner.eof
+
+    answer = gzip.compress(b"Hello")
+    chunks = b"%x\r\n%s\r\n" % (len(answer), answer) + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"
+    real = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", Counting)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(sequence(Reply(stream=lambda: iter([head, chunks])))) as server:
+        assert post(server.url, descriptor).body == b"Hello"
+
+    assert sum(read) == len(answer)
+
+
 @pytest.mark.parametrize(("encoding", "body"), [("gzip", b"not gzip at all"), ("br", b"x"), ("gzip, gzip", b"x")])
 def test_an_answer_that_cannot_be_unpacked_is_passing(descriptor: int, encoding: str, body: bytes) -> None:
     with serving(sequence(Reply(body, headers=[("Content-Encoding", encoding)]))) as server:

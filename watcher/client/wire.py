@@ -170,6 +170,9 @@ def _inflater() -> Callable[[bytes], bytes]:
 
     def inflate(chunk: bytes) -> bytes:
         nonlocal left
+        if inflater.eof:
+            # What follows is no part of it, and zlib would copy all of it for each chunk more.
+            return b""
         try:
             part = inflater.decompress(chunk, max(left, 1))
         except zlib.error as exc:
