@@ -6,6 +6,7 @@ import wave
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from support.scripted import Asked, Reply
 from support.sounds import Samples, encode, noise, silence, speech, speechlike
 
 from watcher import media, pipeline
+from watcher.client import parse
 from watcher.errors import PassingError
 from watcher.job import Outcome
 from watcher.media import MediaOptions
-from watcher.pipeline import empty
+from watcher.pipeline import empty, heard
 from watcher.transcript import Part, Segment, Transcript
 
 EMPTY = Reply({"text": ""})
@@ -209,6 +211,37 @@ def test_of_a_long_recording_only_the_pieces_without_text_are_asked_for_again(tm
     assert (tmp_path / "talk.txt").read_text().count("There was") == outcome.pieces
     assert codes(outcome) == []
     assert again.paid_seconds == 0.0
+
+
+def test_many_stored_second_answers_may_take_a_slow_machine_their_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = speechlike(tmp_path / "talk.wav", seconds=65)
+    overdue: list[bool] = []
+
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with scene(lambda asked: TEXT if kind_of(asked) == "mpeg" else EMPTY, tmp_path, SHORT) as (made, asked):
+
+        def slow(body: bytes, *arguments: Any) -> Transcript:
+            if body == TEXT.content:
+                made.now[0] += 50.0
+                overdue.append(made.beat.overdue)
+            return parse(body, *arguments)
+
+        job = made.job(path, small=False)
+        with monkeypatch.context() as patched:
+            patched.setattr("watcher.ledger.sqlite.SqliteLedger.keep_content", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                pipeline.run(job, made.tools, made.beat)
+        made.ledger.release(job)
+        paid = len(asked)
+        monkeypatch.setattr(heard, "parse", slow)
+        outcome = run(made, path, small=False)
+
+    assert len(asked) == paid == 2 * outcome.pieces
+    assert overdue == [False] * outcome.pieces
 
 
 def test_where_the_encoding_is_not_to_blame_no_further_piece_is_asked_for_again(tmp_path: Path) -> None:

@@ -328,6 +328,7 @@ class Hearing:
             if other is None:
                 return None
             form = other
+        self._beat()
         transcript = recalled(self._tools.ledger, cut, question)
         if transcript is None:
             try:
