@@ -35,9 +35,20 @@ def test_a_batch_asks_nothing_about_what_could_not_be_written_and_counts_it_once
     with serving(lambda _: HEARD) as server:
         options = ("--set", f"state.dir={tmp_path / 'state'}", "--set", f"api.url={server.url}")
         ended = watcher("once", folder, "--json", *options, check=False, prefix=mortal())
+        said = watcher("once", folder, *options, check=False, prefix=mortal())
     folder.chmod(0o755)
+    status = json.loads(invoke("status", "--json", *options).stdout)["data"]
+    shown = invoke("status", *options).stdout
 
     data = json.loads(ended.stdout)["data"]
+    # The next start tries it again, so it is queued; nothing works on it now, so there is no next try to name.
+    assert "0 done, 1 failed; " in said.stdout
+    assert "1 of them stays in the queue, for the next watcher once or run" in said.stdout
+    assert f"the user that Watcher runs as may not write into {folder}" in said.stderr
+    (wait,) = status["waiting"]
+    assert (status["counts"]["queued"], data["unplaced"]) == (1, 1)
+    assert (wait["reason"], wait["until"], wait["next_attempt"]) == ("not_writable", None, None)
+    assert "next try" not in shown
     assert (ended.returncode, server.asked, data["paid_seconds"]) == (1, [], 0)
     assert [one["reason"] for one in data["failed"]] == ["not_writable"]
     assert data["queued"] == 0

@@ -154,6 +154,9 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem],
     text = f"{', '.join(parts)}; {hours(audio)} of audio, {_went(batch, audio, terms)}, in {hours(batch.seconds)}"
     if batch.given_up and not terms.is_trial:
         text += "\nthe server may charge for requests that were given up"
+    if batch.unplaced:
+        stay = "1 of them stays" if batch.unplaced == 1 else f"{batch.unplaced} of them stay"
+        text += f"\n{stay} in the queue, for the next watcher once or run"
     if restored := sum(bool(outcome.restored) for _, outcome in batch.done):
         text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"
     if adopted := sum(outcome.adopted for _, outcome in batch.done):
@@ -254,6 +257,7 @@ def document(batch: Batch) -> dict[str, Any]:
             for one in batch.displaced
         ],
         "queued": batch.queued,
+        "unplaced": batch.unplaced,
         "given_up": batch.given_up,
         "audio_seconds": round(_audio_seconds(batch), 3),
         "paid_seconds": round(batch.paid_seconds, 3),

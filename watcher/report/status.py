@@ -183,6 +183,7 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
     known = ledger.records(State.RUNNING, limit=_RUNNING)
     # Of this host nobody has to guess whether it lives.
     living = [host for host in hosts if host.alive and (pid or not host.myself)]
+    works = bool(pid or living)
     at_work = {id_ for host in living for id_ in host.running}
     running = [record for record in known if record.id in at_work or (pid and not hosts)]
     left = 0 if pid and not hosts else max(0, counts[State.RUNNING] - len(at_work))
@@ -197,9 +198,9 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
         running=tuple(running),
         waiting=(
             *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
-            *(_delayed(record, gate) for record in ledger.records(State.DELAYED, limit=_WAITING)),
+            *(_delayed(record, gate, works=works) for record in ledger.records(State.DELAYED, limit=_WAITING)),
             *(_interrupted(record, living) for record in known if record not in running),
-            *_queued(ledger.upcoming(_WAITING), gate, running, works=bool(pid or living)),
+            *_queued(ledger.upcoming(_WAITING), gate, running, works=works),
         ),
         done=tuple(ledger.records(State.DONE, limit=_RECENT)),
         failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
@@ -289,7 +290,7 @@ def _listed(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return list(told.get(key) or ())
 
 
-def _delayed(record: Record, gate: Mapping[str, Any]) -> Wait:
+def _delayed(record: Record, gate: Mapping[str, Any], *, works: bool) -> Wait:
     if record.reason:
         reason, message, hint = record.reason, record.message, record.hint
     elif record.alone:
@@ -298,7 +299,8 @@ def _delayed(record: Record, gate: Mapping[str, Any]) -> Wait:
         reason, message, hint = "others_first", "it lets others go first", ""
         if gate.get("message"):
             reason, message = "held", _HELD
-    return _wait(record, reason, message, hint, until=record.run_at)
+    # Where nothing works on the queue, its time passes, and nothing happens.
+    return _wait(record, reason, message, hint, until=record.run_at if works else None)
 
 
 def _interrupted(record: Record, living: Sequence[Host]) -> Wait:

@@ -76,6 +76,8 @@ class Batch:
 
     done: list[tuple[Job, Outcome]] = field(default_factory=list)
     failed: list[tuple[bytes, JobError]] = field(default_factory=list)
+    #: How many of `failed` are still in the queue, as their folder or disk does not take outputs now: the next start tries them.
+    unplaced: int = 0
     #: Found and not taken: still being written, empty, unreadable.
     left: list[Left] = field(default_factory=list)
     #: Named files, and some of those below named folders, whose transcript was there before; and how many there are.
@@ -157,7 +159,7 @@ def once(
     if house.error is not None:
         raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
     # What was told of as failed, as it cannot be placed, is not told of twice.
-    run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.unplaced
+    run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.batch.unplaced
     if run.is_complete and not run.batch.queued and not house.given_up:
         # It was asked to end, and had done all of its work by then.
         run.batch.interrupted = False
@@ -185,8 +187,6 @@ class _Run:
         self._files: frozenset[bytes] = frozenset(named)
         self._idle_since = time.monotonic()
         self._concluded = 0
-        #: Recordings in the queue that are told of as failed: nothing can be written where they lie.
-        self.unplaced = 0
         #: The signals that ended it.
         self._asked: Sequence[signal.Signals] = ()
         #: What `status` shows of this process; what of it was written down last, and when (monotonic).
@@ -402,7 +402,7 @@ class _Run:
             # Nobody is going to free the disk, open the folder, or mend the mount, for a batch.
             if queued:
                 records = self._house.ledger.records(State.READY, State.DELAYED, limit=_SHOWN)
-                self.unplaced = len(records)
+                self.batch.unplaced = len(records)
                 for record in records:
                     self.batch.failed.append(
                         (record.path, JobError(record.message, hint=record.hint, reason=record.reason))

@@ -304,8 +304,8 @@ _REMEDIES: Final[dict[int, tuple[str, str, str]]] = {
         (errno.EACCES, errno.EPERM),
         (
             "not_writable",
-            "the service may not write into {}",
-            "give its user the right to write there (chown, chmod or setfacl), perhaps through a group",
+            "the user that Watcher runs as may not write into {}",
+            "give that user the right to write there (chown, chmod or setfacl), perhaps through a group",
         ),
     ),
     **dict.fromkeys(
