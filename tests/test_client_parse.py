@@ -1406,3 +1406,33 @@ def test_what_is_missing_from_a_long_text_is_found(count: int) -> None:
     }
 
     assert letters_of(read(body, count).text) == letters_of(" ".join(said))
+
+
+@pytest.mark.parametrize("seconds", [60.0, 0.0])
+@pytest.mark.parametrize("far", [-1.7e308, 1.7e308, -200_000.0])
+@pytest.mark.parametrize("name", ["words", "segments"])
+def test_a_time_that_no_audio_has_is_none(name: str, far: float, seconds: float) -> None:
+    """The words between it and the next one had times that were no numbers."""
+    said = [{"text": "d", "start": far}, {"text": "e"}, {"text": "f"}, {"text": "g", "start": 4, "end": 5}]
+    heard = read({"text": "d e f g", name: said}, seconds)
+
+    assert [time for _, *span in spans(heard) for time in span if not 0 <= time <= (seconds or 5)] == []
+    assert [
+        word
+        for segment in heard.segments
+        for word in segment.words
+        if not 0 <= word.start <= word.end <= (seconds or 5)
+    ] == []
+    assert letters_of("".join(segment.text for segment in heard.segments)) == "defg"
+    # What no unit explains takes all times with it, where the length is known.
+    assert heard.timed is (far < 0 or not seconds)
+
+
+def test_words_are_dealt_to_no_segments_where_none_has_a_place() -> None:
+    said = {
+        "segments": [{"start": math.inf, "end": 0, "text": "d"}],
+        "words": [{"word": "e", "start": 20.0, "end": 21.0}],
+    }
+    heard = read({"text": "Hello d", **said}, 60.0)
+
+    assert letters_of("".join(segment.text for segment in heard.segments)) == "hellod"

@@ -230,7 +230,7 @@ def _assembled(found: Found, seconds: float, language: str) -> Transcript:
     # An empty segment may still tell when the one before it ended.
     placed = _placed(segments, duration)
     segments = [item for item in segments if item.text]
-    if words:
+    if words and placed:
         placed = _dealt(placed, words)
     timed = bool(placed) or not segments
     if not timed:

@@ -31,7 +31,7 @@ def length_claimed(duration: float, seconds: float, size: int) -> float:
 def in_seconds(items: Sequence[Item], seconds: float, size: int) -> tuple[list[Item], float]:
     """Bring times to seconds where they are plainly in a smaller unit; return also where the last one ends.
 
-    Where no unit explains them they are taken away: then the length may be wrong that they are held against, which is why
+    Where no unit explains them they are taken away, as each time is that no audio has: then the length may be wrong that they are held against, which is why
     their end is told all the same. Said as 0 is an end that is no sign of a wrong length: nothing begins behind it, and
     servers pad what they hear. `seconds`: the audio's length (0: unknown); `size`: letters of the text.
     """
@@ -43,18 +43,16 @@ def in_seconds(items: Sequence[Item], seconds: float, size: int) -> tuple[list[I
         unit = None
     claim = last * (unit or 1.0) if latest * (unit or 1.0) > seconds else 0.0
     claim = claim if claim <= _LONGEST else 0.0
-    if unit == 1.0:
-        return list(items), claim
     if unit is None:
         return [replace(item, start=None, end=None) for item in items], claim
-    return [
-        replace(
-            item,
-            start=None if item.start is None else item.start * unit,
-            end=None if item.end is None else item.end * unit,
-        )
-        for item in items
-    ], claim
+    if unit == 1.0 and all(abs(time) <= _LONGEST for time in times):
+        return list(items), claim
+    return [replace(item, start=_meant(item.start, unit), end=_meant(item.end, unit)) for item in items], claim
+
+
+def _meant(time: float | None, unit: float) -> float | None:
+    """Return a time in seconds; None for one that no audio has: it would make others in between infinite, or no numbers."""
+    return None if time is None or abs(time * unit) > _LONGEST else time * unit
 
 
 def _unit(last: float, seconds: float, size: int) -> float | None:
