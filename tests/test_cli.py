@@ -442,6 +442,24 @@ def test_status_of_somebody_elses_state_says_how_to_ask(as_json: Json, state: Pa
     assert "sudo" in document["errors"][0]["hint"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_home_of_somebody_else_is_no_fault_of_the_program(
+    as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `sudo -u nobody watcher config` has it: it ended with 70, for the settings file there could not be looked for."""
+    tmp_path.chmod(0o700)
+    for name, value in {"HOME": str(tmp_path), "WATCHER_CONFIG": "", "XDG_CONFIG_HOME": ""}.items():
+        monkeypatch.setenv(name, value)
+    as_json("config")
+    os.seteuid(65534)
+    try:
+        code, document = as_json("config")
+    finally:
+        os.seteuid(0)
+
+    assert (code, document["errors"]) == (0, [])
+
+
 def test_check_names_what_cannot_be_read_below_a_folder(as_json: Json) -> None:
     """`once` said so, and `check` that all is well."""
     # Not below tmp_path: nobody may not enter that.

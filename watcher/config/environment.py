@@ -173,7 +173,8 @@ def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
         return Path(named)
     home = Path(environ.get("HOME") or "/")
     user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "watcher" / "watcher.toml"
-    return next((path for path in (user, Path("/etc/watcher/watcher.toml")) if path.exists()), None)
+    # HOME may be somebody else's, after sudo -u for example: what cannot be looked for there is not there for this user.
+    return next((path for path in (user, Path("/etc/watcher/watcher.toml")) if os.path.exists(path)), None)  # noqa: PTH110
 
 
 def state_directory(environ: Mapping[str, str], config: Path | None) -> Path:
