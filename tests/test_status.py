@@ -193,6 +193,27 @@ def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(
     assert last[2].startswith("Start it: ")
 
 
+def test_how_the_daemon_is_started_is_told_with_the_options_that_find_these_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No systemctl: the service's unit works on its own state."""
+    monkeypatch.setenv("WATCHER_CONFIG", os.devnull)
+    file, state, folder = tmp_path / "my settings.toml", tmp_path / "state", tmp_path / "in"
+    folder.mkdir()
+    open_ledger(state).close()
+
+    def last(*options: str | Path) -> str:
+        run(["status", *map(str, options)])
+        return capsys.readouterr().out.rstrip("\n").split("\n")[-1]
+
+    file.write_text(f'[state]\ndir = "{state}"\n[[folders]]\npath = "{folder}"\n')
+    assert last("-c", file) == f"Start it: watcher run -c '{file}'"
+    file.write_text(f'[state]\ndir = "{state}"\n')
+    assert last("--config", file) == f"Start it: watcher run FOLDER -c '{file}'"
+    told = last("--set", f"state.dir={state}", "--set", "api.key=sk-secret")
+    assert told == f"Start it: watcher run FOLDER --set state.dir={state}"
+
+
 def test_a_hook_that_failed_in_a_batch_is_named_until_it_has_run(
     state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -576,9 +597,9 @@ def test_only_a_restart_is_named_for_what_a_reload_cannot_change(ledger: Ledger,
     tells(ledger, settings={**settings, "needs_restart": False})
     _, other = as_json("status")
 
-    assert "restart" in fixed["problems"][0]["hint"]
-    assert "reload watcher" not in fixed["problems"][0]["hint"]
-    assert "reload watcher" in other["problems"][0]["hint"]
+    assert "start it again" in fixed["problems"][0]["hint"]
+    assert "kill -HUP" not in fixed["problems"][0]["hint"]
+    assert "kill -HUP" in other["problems"][0]["hint"]
 
 
 def test_a_settings_file_that_names_another_state_wants_a_restart_before_any_reload(
@@ -595,9 +616,9 @@ def test_a_settings_file_that_names_another_state_wants_a_restart_before_any_rel
 
     _, other = as_json("status")
 
-    assert "reload watcher" in same["problems"][0]["hint"]
-    assert "restart" in other["problems"][0]["hint"]
-    assert "reload watcher" not in other["problems"][0]["hint"]
+    assert "kill -HUP" in same["problems"][0]["hint"]
+    assert "start it again" in other["problems"][0]["hint"]
+    assert "kill -HUP" not in other["problems"][0]["hint"]
 
 
 @pytest.mark.parametrize("where", ["in the environment", "in the broken file", "on the command line"])

@@ -4,14 +4,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from watcher.cli.options import configured, show, surroundings, write
 from watcher.config import Config
 from watcher.errors import ConfigError
 from watcher.report import Problem, Result
 from watcher.report.doctor import Finding, Grade, data, examine, text
-from watcher.report.unit import Unit, installed
+from watcher.report.unit import STATE, Unit, installed
 
 
 def check(
@@ -53,8 +52,4 @@ def check(
 def _service(loaded: Config) -> Unit | None:
     """Give the service's unit, where root looks at the service's own settings from outside."""
     outside = os.geteuid() == 0 and not surroundings().notify_socket and not surroundings().credentials
-    return installed() if outside and loaded.state_directory == _OF_THE_SERVICE else None
-
-
-#: Where settings in /etc have the ledger.
-_OF_THE_SERVICE: Final = Path("/var/lib/watcher")
+    return installed() if outside and loaded.state_directory == STATE else None

@@ -1,18 +1,21 @@
 """`watcher status`: how things stand, beside a daemon that works or without one; once, or live."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from watcher.cli.options import complain, configured, show, state_without_settings
 from watcher.config import Config
 from watcher.errors import ConfigError, UsageError, WatcherError
+from watcher.log import quoted
 from watcher.report import Result, problem_of
 from watcher.report.live import frame
 from watcher.report.status import StatusReport, Terms, data, look, news, text, verdict
+from watcher.report.unit import STATE, installed
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0
@@ -33,7 +36,7 @@ def status(
     broken: ConfigError | None = None
     again: Callable[[], StatusReport]
     try:
-        again = partial(_look, configured(config, given))
+        again = partial(_look, configured(config, given), _start(config, given))
     except ConfigError as error:
         broken, again = error, _beside(error, config, given)
     if not follow:
@@ -66,7 +69,7 @@ def _beside(error: ConfigError, config: Path | None, given: Sequence[str] | None
 def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool) -> Result:
     """Return the verdict for a monitor, also where settings or state cannot be read."""
     try:
-        report = _look(configured(config, given))
+        report = _look(configured(config, given), _start(config, given))
     except UsageError:
         raise
     except WatcherError as error:
@@ -96,13 +99,32 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _look(loaded: Config) -> StatusReport:
+def _start(config: Path | None, given: Sequence[str] | None) -> Callable[[Config], str]:
+    """Return what tells how a daemon with these settings is started here: with the same options, or by systemd."""
+
+    @cache
+    def is_service() -> bool:
+        return installed() is not None
+
+    def start(loaded: Config) -> str:
+        words = ["watcher", "run", *(() if loaded.settings.folders else ("FOLDER",))]
+        words += [] if config is None else ["-c", quoted(os.fsencode(config))]
+        # Other settings, among them keys, are not for a screen; without this one it would work on another state.
+        words += [part for one in given or () if one.startswith("state.dir=") for part in ("--set", quoted(one))]
+        command = " ".join(words)
+        return f"{command}, or systemctl start watcher" if loaded.state_directory == STATE and is_service() else command
+
+    return start
+
+
+def _look(loaded: Config, start: Callable[[Config], str]) -> StatusReport:
     settings = loaded.settings
     return look(
         loaded.state_directory,
         settings.state.url,
         roots=settings.places,
         terms=Terms.of(settings),
+        start=partial(start, loaded),
     )
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -111,6 +111,8 @@ class StatusReport:
     #: Audio minutes transcribed in the last hour, by whichever process.
     minutes_per_hour: float
     now: float
+    #: The command that starts the daemon here, or several.
+    start: str = "watcher run"
 
     def host(self, record: Record) -> str | None:
         """Give the host that works on a source; None where there is but one, or none does."""
@@ -154,13 +156,19 @@ class StatusReport:
 
 
 def look(
-    directory: Path, url: str = "", *, roots: Mapping[str, str] | None = None, terms: Terms | None = None
+    directory: Path,
+    url: str = "",
+    *,
+    roots: Mapping[str, str] | None = None,
+    terms: Terms | None = None,
+    start: Callable[[], str] = lambda: "watcher run",
 ) -> StatusReport:
-    """Read the state; `roots`: path of each named folder. Raises StateError."""
+    """Read the state; `roots`: path of each named folder, `start`: returns how the daemon is started here. Raises StateError."""
     try:
         ledger = open_ledger(directory, url, roots=roots, exclusive=False)
         try:
-            return _look(ledger, directory, terms or Terms())
+            report = _look(ledger, directory, terms or Terms())
+            return report if report.pid else replace(report, start=start())
         finally:
             ledger.close()
     except StateBusyError as error:
@@ -558,7 +566,7 @@ def headline(report: StatusReport) -> list[str]:
     other = (
         "If one runs that was started with other settings, restart it; else start it" if report.is_fresh else "Start it"
     )
-    return [*lines, f"{other}: watcher run, or systemctl start watcher"]
+    return [*lines, f"{other}: {report.start}"]
 
 
 def _directory(report: StatusReport) -> str:

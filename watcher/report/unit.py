@@ -24,6 +24,8 @@ _WALLS: Final = (
     *("IPAddressDeny", "IPAddressAllow", "RestrictAddressFamilies", "NoNewPrivileges"),
 )
 _SECONDS: Final = 10.0
+#: Where settings in /etc have the ledger.
+STATE: Final = Path("/var/lib/watcher")
 
 
 @dataclass(frozen=True, slots=True)
