@@ -40,12 +40,14 @@ def cutting(path: Path, spool: Path, options: MediaOptions | None = None, **more
         os.close(descriptor)
 
 
-def all_pieces(running: Iterable[Piece]) -> list[Piece]:
-    pieces = []
+def released(running: Iterable[Piece]) -> Iterator[Piece]:
     for piece in running:
-        pieces.append(piece)
         piece.release()
-    return pieces
+        yield piece
+
+
+def all_pieces(running: Iterable[Piece]) -> list[Piece]:
+    return list(released(running))
 
 
 @pytest.fixture
@@ -557,6 +559,26 @@ def test_a_child_that_has_made_its_last_stretch_does_nothing_more(
 
         assert running._process.wait(20) == -signal.SIGKILL
         assert piece.path.stat().st_size == piece.size
+
+
+def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
+    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
+    made = "{'v': 2, 'is': 'made', 'overlap': 0, 'file': str(n), 'size': 0, 'cut': cut}"
+    cut = "{'index': n, 'start': n * 16000, 'end': (n + 1) * 16000, 'digest': '0' * 64}"
+    say = f"cut = {cut}; line.sendall(json.dumps({made}).encode() + b'\\n')"
+    wait = "while os.path.exists(str(n)): time.sleep(0.001)"
+    code = f"for n in range(1000):\n open(str(n), 'wb').close(); {say}\n {wait}"
+    monkeypatch.setattr(
+        Cutting, "_command", _saying(f"import json, os, signal, time; signal.alarm(30); exec({code!r})")
+    )
+    pieces: list[Piece] = []
+    with cutting(file, spool, in_flight=lambda: 1) as running, pytest.raises(PassingError) as caught:
+        pieces.extend(released(running))
+
+    assert len(pieces) == 1000
+    assert caught.value.reason == "child"
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,8 @@ class Cutting:
             self._held.callback(os.close, self._words)
             self._link, theirs = socket.socketpair()
             self._held.enter_context(self._link)
+            # The system allows less, but more than without: room for a grant for each of the requests that may be in flight.
+            self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             with theirs:
                 self._process = subprocess.Popen(
                     self._command(theirs.fileno()),
@@ -318,7 +320,9 @@ class Cutting:
             free = max(1, self._in_flight()) + _AHEAD - len(self._existing) - self._granted
             if free > 0:
                 self._granted += free
-                self._send(Grant(free))
+                # Never waits: one that was taken over need not read. Of those not read an honest one has few enough to fit.
+                with contextlib.suppress(OSError):
+                    self._link.send(encode(Grant(free)), socket.MSG_DONTWAIT)
 
     def _next(self) -> Message:
         """Wait for the child's next message."""
