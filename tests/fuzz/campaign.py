@@ -95,6 +95,8 @@ class Campaign:
         self._actions: deque[str] = deque(maxlen=_ACTIONS)
         self._started = time.monotonic()
         self._over = threading.Event()
+        #: Held while the daemon is down, and while it is asked to transcribe again: alone, `again` would work on the state itself.
+        self._running = threading.RLock()
         self._deeds = Counter[str]()
         self._wrong: list[str] = []
         self._outputs: set[tuple[str, int]] = set()
@@ -138,7 +140,8 @@ class Campaign:
             canary = self._canary(number)
             self._storm(self._chance.uniform(10, 25))
             if number % 5 == 2:
-                self._stop()
+                with self._running:
+                    self._stop()
                 self._storm(self._chance.uniform(0, 5))
             self._calm(canary)
             self._judge_outputs()
@@ -285,7 +288,8 @@ class Campaign:
         elif deed == "check":
             self._ask("status", "--check", codes=(0, 1, 2, 3))
         else:
-            json.loads(self._ask(deed, place, "--json", codes=(0, 1, 2, 4)))
+            with self._running:
+                json.loads(self._ask(deed, place, "--json", codes=(0, 1, 2, 4)))
 
     # The writers
 
