@@ -1040,6 +1040,20 @@ def test_a_probe_that_is_answered_with_a_pause_puts_the_pause_in_the_place_of_th
     assert gate.state().status is Status.OPEN
 
 
+def test_a_pause_that_a_probe_meets_counts_though_a_person_has_resumed_since(world: World) -> None:
+    """It puts off the next probe, too, so that nothing else would be known for as long."""
+    gate = world.gate(concurrency=2)
+    ask(gate, KEY)
+    gate.resume()
+    probe = Visitor(gate)
+    assert probe.inside.wait(60)
+    gate.resume()
+
+    probe.leave(PassingError("busy", reason="rate", crowded=True, retry_after=600.0))
+
+    assert (gate.state().status, gate.outcome) == (Status.PAUSED, ProbeResult.PAUSED)
+
+
 def test_a_probe_that_is_turned_away_as_one_too_many_tells_of_that(world: World) -> None:
     gate = world.gate()
     ask(gate, KEY)

@@ -158,6 +158,24 @@ def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_on
     assert [part for part in told if part not in said] == []
 
 
+def test_a_daemon_that_has_only_just_started_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with commands(tmp_path, monkeypatch, capsys) as batch, batch.ledger() as ledger:
+        hold = hold_for(AccountError("wrong key", reason="key"), since=time.time())
+        endpoint = endpoint_of(load(environ=dict(os.environ)).settings).name
+        ledger.remember(f"gate:{endpoint}", hold.record(next_probe=0.0))
+
+        def tell(_seconds: float) -> None:
+            ledger.remember("service", {"gate": {"status": "open"}, "resumed": {"number": 1, "outcome": "open"}})
+
+        monkeypatch.setattr(time, "sleep", tell)
+
+        code, document = batch("resume")
+
+    assert (code, document["data"]["outcome"]) == (0, "open")
+
+
 def test_a_pause_is_told_in_the_place_of_the_refusal_that_another_model_has_ended(tmp_path: Path) -> None:
     folder, state, settings = tmp_path / "in", tmp_path / "state", tmp_path / "watcher.toml"
     folder.mkdir()

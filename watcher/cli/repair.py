@@ -87,6 +87,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
         fleet = ledger.fleet(endpoint.name, endpoint.party)
         stored = stored_state(ledger, endpoint.name, fleet)
         daemons = _Daemons(ledger, loaded)
+        daemons.await_word()
         held = daemons.trouble if stored is None else stored.message
         if not daemons.told:
             if stored is not None and stored.reason == OWN_LIMIT:
@@ -209,6 +210,10 @@ class _Daemons:
     def _of_the_held(self, key: str) -> str:
         gates = [facts.get("gate") or {} for facts in self.told]
         return next((str(gate.get(key, "")) for gate in gates if gate.get("status") not in {None, "open"}), "")
+
+    def await_word(self) -> None:
+        """Wait for one that has only just begun to tell of itself: a hold of before a restart may be stored already."""
+        self._wait(_HEED, lambda: bool(self.told) or holder(self._directory) is None)
 
     def heed(self, request: int) -> bool:
         """Wait until all have read their settings for this request; return whether they have."""

@@ -371,5 +371,4 @@ class GateDoor:
 
 def _is_answered_otherwise(hold: Hold, waiter: Waiter) -> bool:
     """Return whether a request was the probe of a hold that a single refusal began, so that another answer takes its place."""
-    is_probe = waiter.probe is hold and waiter.resumes == hold.resumes
-    return is_probe and hold.kind in {Kind.ACCOUNT, Kind.NO_CHANNEL} and hold.reason not in ABOUT_FILES
+    return waiter.probe is hold and hold.kind in {Kind.ACCOUNT, Kind.NO_CHANNEL} and hold.reason not in ABOUT_FILES

@@ -18,7 +18,7 @@ from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, How
 from watcher.folding import fold
-from watcher.gate import GateState, Status, resume_requests
+from watcher.gate import GateState, ProbeResult, Status, resume_requests
 from watcher.log import LogOptions, configure, printable
 from watcher.masking import passwords
 from watcher.service import allocator
@@ -209,7 +209,8 @@ class Service:
         house.gate.expect_outcome()
         self._renew(house, finder)
         # Whoever asked tells the fleet, once all its hosts have their settings: a second word would open the door twice.
-        if not house.gate.shared:
+        # New settings have the server asked by themselves: a pause that it wants by now is not ended.
+        if not house.gate.shared and house.gate.outcome is not ProbeResult.PAUSED:
             house.gate.resume()
 
     def _alive(self, house: House, finder: Finder) -> bool:
