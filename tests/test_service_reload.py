@@ -312,7 +312,7 @@ def test_the_log_s_settings_take_effect_and_another_state_needs_a_restart(tmp_pa
         refused = running.await_event("service.reloaded", ok=False)
         assert "state.dir" in refused["message"]
         assert "restart" in refused["hint"]
-        eventually(lambda: "restart" in "".join(one["hint"] for one in look(tmp_path / "state").problems))
+        eventually(lambda: "start it again" in "".join(one["hint"] for one in look(tmp_path / "state").problems))
         assert running.stop() == 0
     assert not (tmp_path / "elsewhere").exists()
 
