@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from watcher.client import parse
-from watcher.cues import Cue, Layout, Limits, Rules, layout
+from watcher.cues import CaptionLimits, CaptionRules, Cue, Layout, layout
 from watcher.cues.optimum import PAUSE_BREAK
 from watcher.cues.stream import stream
 from watcher.cues.text import clean, width
@@ -49,7 +49,7 @@ from watcher.lint import COUNTED, Report, lint
 from watcher.transcript import Segment, Transcript, Word
 
 READINGS: Final = Path(__file__).parent / "readings"
-RULES: Final = Rules()
+RULES: Final = CaptionRules()
 #: Characters per second while speaking, for a pace of 1: letters in most scripts, syllables or characters in others.
 LETTERS: Final = 14.0
 RATES: Final = {"zh": 4.6, "ja": 6.8, "ko": 5.2, "th": 12.5}
@@ -176,9 +176,9 @@ def recognised(minutes: float) -> Iterator[Reading]:
         print("(no flite: the reading through the embedded engine is left out)\n")
         return
     try:
-        from watcher.engine import Engine, EngineError  # noqa: PLC0415 -- an extra
+        from watcher.engine import EngineError, OfflineEngine  # noqa: PLC0415 -- an extra
 
-        with tempfile.TemporaryDirectory() as folder, Engine() as engine:
+        with tempfile.TemporaryDirectory() as folder, OfflineEngine() as engine:
             wav = Path(folder) / "reading.wav"
             words = (READINGS / "en.txt").read_text().split()[: int(minutes * 150)]
             subprocess.run(["flite", "-voice", "slt", "-t", " ".join(words), "-o", wav], check=True)
@@ -218,7 +218,7 @@ class Row:
     #: By way of making captions.
     reports: dict[str, Report]
     ours: Layout
-    limits: Limits
+    limits: CaptionLimits
     lost: bool
 
 
@@ -248,7 +248,7 @@ def server_cues(transcript: Transcript) -> list[Cue]:
     return [Cue(segment.start, segment.end, (clean(segment.text),)) for segment in transcript.segments]
 
 
-def greedy_cues(transcript: Transcript, limits: Limits) -> list[Cue]:
+def greedy_cues(transcript: Transcript, limits: CaptionLimits) -> list[Cue]:
     """Fill lines word by word."""
     cues: list[Cue] = []
     lines: list[str] = []

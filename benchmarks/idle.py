@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.report import Row, write
-from watcher.job import Fingerprint, Found
+from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger import open_ledger
 
 #: Targets: seconds, MB, MB, percent of a core, seconds.
@@ -74,7 +74,7 @@ def fill(root: Path, state: Path, files: int, folders: int) -> None:
             path.write_bytes(b"RIFF")
             status = path.stat()
             fingerprint = Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
-            found.append(Found(os.fsencode(root), os.fsencode(path), fingerprint))
+            found.append(FoundRecording(os.fsencode(root), os.fsencode(path), fingerprint))
         ledger.skip(found)
     ledger.close()
 

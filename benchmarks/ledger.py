@@ -24,7 +24,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.report import Row, write
-from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
 
@@ -171,7 +171,7 @@ def once(directory: Path, ledger: Ledger, size: int) -> dict[str, float]:
         ledger.forget(one.path)
     # The worst order for an index by path: each file in a folder of its own, anywhere between the known ones.
     anywhere = [
-        Found(ROOT, ROOT + b"/%05d-%d/x.wav" % (n * 7919 % (size // 100 + 1), n), Fingerprint(n, n))
+        FoundRecording(ROOT, ROOT + b"/%05d-%d/x.wav" % (n * 7919 % (size // 100 + 1), n), Fingerprint(n, n))
         for n in range(BATCH)
     ]
     found["put/s, anywhere"] = BATCH / seconds(lambda: ledger.put(anywhere))
@@ -184,11 +184,11 @@ def once(directory: Path, ledger: Ledger, size: int) -> dict[str, float]:
     return found
 
 
-def file(number: int, *, backlog: bool = False) -> Found:
+def file(number: int, *, backlog: bool = False) -> FoundRecording:
     """Make a file as a scan finds it: a hundred to a folder."""
     path = ROOT + b"/%05d/interview-%07d.wav" % (number // 100, number)
     fingerprint = Fingerprint(50_000_000 + number, 1_700_000_000_000_000_000 + number, number + 1)
-    return Found(ROOT, path, fingerprint, backlog=backlog, small=number % 2 == 0)
+    return FoundRecording(ROOT, path, fingerprint, backlog=backlog, small=number % 2 == 0)
 
 
 def work(ledger: Ledger, threads: int, jobs: int) -> None:

@@ -457,11 +457,11 @@ def serve_daemon(settings: dict[str, Any], clock: Stepped) -> int:
     from watcher import worker  # noqa: PLC0415
     from watcher.config import Surroundings, load  # noqa: PLC0415
     from watcher.ledger import waiting  # noqa: PLC0415
-    from watcher.service import Service, history, house  # noqa: PLC0415
+    from watcher.service import Service, application, history  # noqa: PLC0415
 
     # Whoever waits for a moment of our clock looks at it more often: hours pass within seconds.
     worker._IDLE = waiting._LOOK = 0.05  # type: ignore[misc]  # noqa: SLF001
-    setattr(house, "History", partial(history.History, look=0.5))  # noqa: B010 - for mypy it is a class
+    setattr(application, "History", partial(history.History, look=0.5))  # noqa: B010 - for mypy it is a class
     history._PAUSE = 0.001  # type: ignore[misc]  # noqa: SLF001
     config = load(settings, environ=os.environ)
     service = Service(

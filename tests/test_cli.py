@@ -18,7 +18,7 @@ from support.waiting import eventually
 
 from watcher.cli.main import run
 from watcher.errors import FileError
-from watcher.job import Fingerprint, Found
+from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger import open_ledger
 
 Json = Callable[..., tuple[int, dict[str, Any]]]
@@ -150,7 +150,7 @@ def test_status_of_a_daemon_that_never_ran_is_empty_and_ok(as_json: Json, state:
 def test_status_tells_failures_with_reason_and_remedy(as_json: Json, state: Path) -> None:
     state.mkdir()
     ledger = open_ledger(state)
-    ledger.put([Found(b"/in", b"/in/bad\xff.wav", Fingerprint(1, 2), small=True)])
+    ledger.put([FoundRecording(b"/in", b"/in/bad\xff.wav", Fingerprint(1, 2), small=True)])
     job = ledger.claim("w", lease=30)
     assert job is not None
     ledger.fail(job, FileError("it is no audio", hint="send audio", reason="undecodable"))

@@ -11,14 +11,14 @@ from support.heard import recording
 from support.scripted import Reply
 
 from watcher.errors import FileError
-from watcher.job import Fingerprint, Found, Outcome, State
+from watcher.job import Fingerprint, FoundRecording, Outcome, State
 from watcher.ledger import Ledger
 
 
 def failed(ledger: Ledger, folder: Path, name: str) -> Path:
     """Have a file be known as failed that need not be there."""
     path = folder / name
-    ledger.put([Found(os.fsencode(folder), os.fsencode(path), Fingerprint(1, 2))])
+    ledger.put([FoundRecording(os.fsencode(folder), os.fsencode(path), Fingerprint(1, 2))])
     job = ledger.claim("test", lease=30)
     assert job is not None
     ledger.fail(job, FileError("it is no audio", reason="undecodable"))
@@ -65,12 +65,12 @@ def test_a_command_with_nothing_to_do_says_why_and_which_other_was_probably_mean
     (watcher.folder / "unknown.wav").touch()
     with watcher.ledger() as ledger:
         failed(ledger, watcher.folder, "bad.wav")
-        ledger.put([Found(folder, folder + b"/done.wav", Fingerprint(1, 2))])
+        ledger.put([FoundRecording(folder, folder + b"/done.wav", Fingerprint(1, 2))])
         job = ledger.claim("test", lease=30)
         assert job is not None
         ledger.done(job, Outcome(content="ab" * 32))
-        ledger.put([Found(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
-        ledger.skip([Found(folder, folder + b"/left.wav", Fingerprint(1, 2))])
+        ledger.put([FoundRecording(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
+        ledger.skip([FoundRecording(folder, folder + b"/left.wav", Fingerprint(1, 2))])
 
     code, document = watcher(command, watcher.folder / name)
 
@@ -163,7 +163,7 @@ def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Co
     nothing = said()
     folder = os.fsencode(watcher.folder)
     with watcher.ledger() as ledger:
-        ledger.put([Found(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
+        ledger.put([FoundRecording(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
     queued = said()
     with watcher.ledger() as ledger:
         failed(ledger, watcher.folder, "bad.wav")

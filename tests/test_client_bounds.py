@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from watcher.client.bounds import check_size
-from watcher.client.found import Unfit
+from watcher.client.found import NoTranscriptError
 from watcher.client.parse import transcript_of
 from watcher.transcript import Transcript
 
@@ -40,7 +40,7 @@ def test_text_that_fits_its_sound_is_taken(seconds: float) -> None:
 def test_text_that_no_sound_of_this_length_holds_is_refused(answer: Any, seconds: float) -> None:
     said = "a" * int(2001 + 400 * seconds)
 
-    with pytest.raises(Unfit, match="characters of text, more than can be said"):
+    with pytest.raises(NoTranscriptError, match="characters of text, more than can be said"):
         read(answer(said), seconds)
 
 
@@ -103,9 +103,9 @@ def test_a_name_of_a_speaker_is_cut() -> None:
 
 def test_bytes_are_bounded_before_anything_is_made_of_them() -> None:
     check_size(b"[" * (1 << 20), 0.0)
-    with pytest.raises(Unfit, match="too many"):
+    with pytest.raises(NoTranscriptError, match="too many"):
         check_size(b"[" * ((1 << 20) + 10_001), 0.5)
-    with pytest.raises(Unfit, match="too many"):
+    with pytest.raises(NoTranscriptError, match="too many"):
         transcript_of(b"[" * 2_000_000, 0.5)
 
 
@@ -131,7 +131,7 @@ def test_an_answer_of_more_parts_than_can_be_meant_is_refused_before_they_are_ma
     body = (begin + small * ((1 << 20) // len(small) - 20) + end).encode()
     tracemalloc.start()
     try:
-        with pytest.raises(Unfit, match="too many parts"):
+        with pytest.raises(NoTranscriptError, match="too many parts"):
             transcript_of(body, 0.5)
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
@@ -174,7 +174,7 @@ def test_names_of_any_length_are_not_kept_in_mind() -> None:
 def test_what_is_nested_too_deeply_cannot_be_read() -> None:
     for depth in range(50, 1200, 7):
         lists, objects = b"[" * depth + b"]" * depth, b'{"error":' * depth + b"0" + b"}" * depth
-        with pytest.raises(Unfit):
+        with pytest.raises(NoTranscriptError):
             transcript_of(b"data: " + lists + b"\n\ndata: " + objects + b"\n\n", 1.0)
 
 

@@ -16,7 +16,7 @@ from support.memory import Memory
 from support.scripted import Asked, Reply, Script, Server, sequence, serving
 
 from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
-from watcher.client.form import BELIEVED_SECONDS, REMEMBERED_SECONDS, Notebook
+from watcher.client.profile import BELIEVED_SECONDS, REMEMBERED_SECONDS, ServerProfile
 from watcher.client.upload import deadline
 from watcher.errors import (
     AccountError,
@@ -1071,10 +1071,10 @@ def test_a_limit_that_no_piece_can_keep_is_not_believed(memory: Memory, upload: 
 
 
 def test_an_impossible_limit_of_an_earlier_version_counts_no_more(memory: Memory, clock: Clock) -> None:
-    notebook = Notebook("http://h/v1", "m", memory, clock=clock)
-    notebook.learn_server(max_seconds=0.05)
+    profile = ServerProfile("http://h/v1", "m", memory, clock=clock)
+    profile.learn_server(max_seconds=0.05)
 
-    assert notebook.server().max_seconds == 0.0
+    assert profile.server().max_seconds == 0.0
 
 
 @pytest.mark.parametrize(("seconds", "at_first"), [(600.0, 300.0), (20.0, None)])

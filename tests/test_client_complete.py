@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from watcher.client import complete
 from watcher.client.complete import completed, letters
-from watcher.client.found import Item
+from watcher.client.found import AnswerItem
 
 
 def texts(segments: list[str], text: str) -> list[str]:
     return [
-        item.text for item in completed([Item(said, index, index + 1) for index, said in enumerate(segments)], text)
+        item.text
+        for item in completed([AnswerItem(said, index, index + 1) for index, said in enumerate(segments)], text)
     ]
 
 
@@ -57,7 +58,7 @@ def test_what_is_said_otherwise_is_not_said_twice(segments: list[str], text: str
 
 
 def test_what_is_inserted_has_no_times() -> None:
-    assert completed([Item("One.", 0.0, 1.0)], "One. Two.") == [Item("One.", 0.0, 1.0), Item("Two.")]
+    assert completed([AnswerItem("One.", 0.0, 1.0)], "One. Two.") == [AnswerItem("One.", 0.0, 1.0), AnswerItem("Two.")]
 
 
 words = st.lists(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.client.found import Unfit
+from watcher.client.found import NoTranscriptError
 from watcher.client.parse import transcript_of
 from watcher.transcript import Segment, Transcript, Word
 
@@ -42,7 +42,7 @@ def test_nothing_is_silence_where_text_was_asked(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"\n"])
 def test_nothing_is_no_answer_where_json_was_asked(body: bytes) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(NoTranscriptError):
         read(body, plain=False)
 
 
@@ -64,7 +64,7 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>login</bod
     ],
 )
 def test_a_web_page_is_no_transcript_wherever_it_hides(body: Any) -> None:
-    with pytest.raises(Unfit, match="web page"):
+    with pytest.raises(NoTranscriptError, match="web page"):
         read(body)
 
 
@@ -92,7 +92,7 @@ def test_a_web_page_is_no_transcript_wherever_it_hides(body: Any) -> None:
     ],
 )
 def test_what_holds_no_text_is_no_answer(body: Any) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(NoTranscriptError):
         read(body)
 
 
@@ -159,14 +159,14 @@ def test_a_byte_order_mark_is_no_text() -> None:
     ],
 )
 def test_an_error_with_a_200_is_given_on(body: dict[str, Any]) -> None:
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(NoTranscriptError) as caught:
         read(body)
 
     assert caught.value.error == body
 
 
 def test_an_error_inside_the_text_is_found() -> None:
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(NoTranscriptError) as caught:
         read({"text": '{"error": {"message": "quota"}}'})
 
     assert caught.value.error == {"error": {"message": "quota"}}
@@ -557,7 +557,7 @@ def test_what_no_output_can_hold_is_taken_out_of_the_text() -> None:
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:
         transcript_of(body, 5.0)
-    except Unfit:
+    except NoTranscriptError:
         return
 
 
@@ -581,7 +581,7 @@ json_values = st.recursive(
 def test_whatever_json_comes_a_transcript_is_in_order_and_within_the_audio(value: Any, seconds: float) -> None:
     try:
         transcript = transcript_of(json.dumps(value).encode(), seconds)
-    except Unfit:
+    except NoTranscriptError:
         return
 
     starts = [segment.start for segment in transcript.segments]
@@ -855,7 +855,7 @@ def test_an_event_stream_may_bring_segments() -> None:
     ],
 )
 def test_an_error_in_an_event_stream_is_an_error(body: str) -> None:
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(NoTranscriptError) as caught:
         read(body)
 
     assert caught.value.error is not None
@@ -863,7 +863,7 @@ def test_an_error_in_an_event_stream_is_an_error(body: str) -> None:
 
 
 def test_an_event_stream_that_breaks_off_is_no_answer() -> None:
-    with pytest.raises(Unfit, match="broke off"):
+    with pytest.raises(NoTranscriptError, match="broke off"):
         read(events(delta("Hello"), delta(" there"), end=False))
 
 
@@ -1097,7 +1097,7 @@ def test_however_deep_an_answer_is_it_is_read_or_refused(name: str, listed: bool
 
     try:
         read(body)
-    except Unfit:
+    except NoTranscriptError:
         return
 
 
@@ -1144,7 +1144,7 @@ def test_language_and_text_may_lie_outside_of_the_times() -> None:
     ],
 )
 def test_an_error_is_seen_under_any_reasonable_name(body: Any) -> None:
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(NoTranscriptError) as caught:
         read(body)
 
     assert caught.value.error is not None
@@ -1152,7 +1152,7 @@ def test_an_error_is_seen_under_any_reasonable_name(body: Any) -> None:
 
 @pytest.mark.parametrize("body", [{"status": "queued", "id": "x"}, {"status": "processing", "text": ""}])
 def test_a_promise_of_an_answer_is_none(body: Any) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(NoTranscriptError):
         read(body)
 
 

@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.client.refusal import LONGEST_WAIT, Refusal, Shape, is_station, refusal_of, wait_asked
-from watcher.client.upload import Reply
+from watcher.client.refusal import LONGEST_WAIT, BodyShape, Refusal, is_station, refusal_of, wait_asked
+from watcher.client.upload import HttpResponse
 
 NOW = 1_790_000_000.0
 
 
 def read(status: int, body: Any, **headers: str) -> Refusal:
     raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
-    return refusal_of(Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw), now=NOW)
+    return refusal_of(
+        HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw), now=NOW
+    )
 
 
 # Body shapes, one for each kind of server.
@@ -27,13 +29,13 @@ def test_openai() -> None:
         "error": {"message": "Rate limit reached", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
     }
 
-    assert read(429, body) == Refusal(429, Shape.ERROR, "Rate limit reached", "requests", "rate_limit_exceeded")
+    assert read(429, body) == Refusal(429, BodyShape.ERROR, "Rate limit reached", "requests", "rate_limit_exceeded")
 
 
 def test_one_api_with_its_own_error() -> None:
     body = {"error": {"message": "无效的令牌 (request id: 2025)", "type": "one_api_error"}}
 
-    assert read(401, body) == Refusal(401, Shape.ERROR, "无效的令牌", "one_api_error", marked=True)
+    assert read(401, body) == Refusal(401, BodyShape.ERROR, "无效的令牌", "one_api_error", marked=True)
 
 
 def test_new_api_with_its_own_error() -> None:
@@ -41,7 +43,7 @@ def test_new_api_with_its_own_error() -> None:
         "error": {"message": "x (request id: 2025)", "type": "new_api_error", "param": "", "code": "get_channel_failed"}
     }
 
-    assert read(500, body) == Refusal(500, Shape.ERROR, "x", "new_api_error", "get_channel_failed", marked=True)
+    assert read(500, body) == Refusal(500, BodyShape.ERROR, "x", "new_api_error", "get_channel_failed", marked=True)
 
 
 @pytest.mark.parametrize("absent", ["null", "None", "<nil>", "nil", "", None, {}, []])
@@ -62,7 +64,9 @@ def test_litellm_loses_its_prefix_its_tail_and_its_code() -> None:
         }
     }
 
-    assert read(429, body) == Refusal(429, Shape.ERROR, "Rate limit reached for whisper-1", "throttling_error", "429")
+    assert read(429, body) == Refusal(
+        429, BodyShape.ERROR, "Rate limit reached for whisper-1", "throttling_error", "429"
+    )
 
 
 def test_portkey_loses_its_prefix() -> None:
@@ -77,23 +81,25 @@ def test_portkey_loses_its_prefix() -> None:
 def test_portkey_with_its_own_refusal() -> None:
     body = {"status": "failure", "message": "Either x-portkey-config or x-portkey-provider header is required"}
 
-    assert read(400, body).shape is Shape.FAILURE
+    assert read(400, body).shape is BodyShape.FAILURE
 
 
 def test_portkey_with_a_page() -> None:
     refusal = read(502, {"html-message": "<html><head><title>502 Bad Gateway</title></head></html>"})
 
-    assert (refusal.shape, refusal.message) == (Shape.HTML, "502 Bad Gateway")
+    assert (refusal.shape, refusal.message) == (BodyShape.HTML, "502 Bad Gateway")
 
 
 def test_fastapi_with_a_sentence() -> None:
-    assert read(403, {"detail": "Invalid API key"}) == Refusal(403, Shape.DETAIL, "Invalid API key")
+    assert read(403, {"detail": "Invalid API key"}) == Refusal(403, BodyShape.DETAIL, "Invalid API key")
 
 
 def test_fastapi_with_a_list() -> None:
     body = {"detail": [{"type": "missing", "loc": ["body", "file"], "msg": "Field required"}]}
 
-    assert read(422, body) == Refusal(422, Shape.DETAIL, "body file: Field required", fields=("file",), missing=True)
+    assert read(422, body) == Refusal(
+        422, BodyShape.DETAIL, "body file: Field required", fields=("file",), missing=True
+    )
 
 
 def test_fastapi_names_the_bracketed_field_without_brackets() -> None:
@@ -105,11 +111,11 @@ def test_fastapi_names_the_bracketed_field_without_brackets() -> None:
 def test_problem_json() -> None:
     body = {"type": "https://stoplight.io/errors", "title": "Invalid security", "status": 401, "detail": "No bearer"}
 
-    assert (read(401, body).shape, read(401, body).message) == (Shape.DETAIL, "No bearer")
+    assert (read(401, body).shape, read(401, body).message) == (BodyShape.DETAIL, "No bearer")
 
 
 def test_a_detail_object_is_read_like_an_error() -> None:
-    assert read(400, {"detail": {"message": "x", "code": "c"}}) == Refusal(400, Shape.DETAIL, "x", code="c")
+    assert read(400, {"detail": {"message": "x", "code": "c"}}) == Refusal(400, BodyShape.DETAIL, "x", code="c")
 
 
 def test_vllm_and_localai_have_an_integer_code() -> None:
@@ -125,30 +131,30 @@ def test_a_bare_string_under_error_is_the_message() -> None:
 def test_siliconflow_has_everything_at_the_top() -> None:
     refusal = read(400, {"code": 20012, "message": "Model does not exist", "data": None})
 
-    assert (refusal.shape, refusal.code, refusal.message) == (Shape.JSON, "20012", "Model does not exist")
+    assert (refusal.shape, refusal.code, refusal.message) == (BodyShape.JSON, "20012", "Model does not exist")
 
 
 def test_whisper_cpp_writes_plain_text() -> None:
-    assert read(400, "Invalid request") == Refusal(400, Shape.TEXT, "Invalid request")
+    assert read(400, "Invalid request") == Refusal(400, BodyShape.TEXT, "Invalid request")
 
 
 def test_a_json_string_is_plain_text() -> None:
-    assert read(400, '"Invalid request"') == Refusal(400, Shape.TEXT, "Invalid request")
+    assert read(400, '"Invalid request"') == Refusal(400, BodyShape.TEXT, "Invalid request")
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"\xef\xbb\xbf"])
 def test_localai_may_say_nothing(body: bytes) -> None:
-    assert read(500, body) == Refusal(500, Shape.EMPTY)
+    assert read(500, body) == Refusal(500, BodyShape.EMPTY)
 
 
 def test_nginx_writes_a_page() -> None:
     page = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n</body></html>"
 
-    assert read(413, page) == Refusal(413, Shape.HTML, "413 Request Entity Too Large")
+    assert read(413, page) == Refusal(413, BodyShape.HTML, "413 Request Entity Too Large")
 
 
 def test_other_json_is_shown_as_it_is() -> None:
-    assert read(400, {"foo": 1}) == Refusal(400, Shape.JSON, '{"foo": 1}')
+    assert read(400, {"foo": 1}) == Refusal(400, BodyShape.JSON, '{"foo": 1}')
 
 
 # Unwrapping.
@@ -166,7 +172,7 @@ def test_one_api_passes_on_what_its_upstream_said() -> None:
 
     assert read(500, body) == Refusal(
         0,
-        Shape.ERROR,
+        BodyShape.ERROR,
         "Incorrect API key provided: sk-x.",
         "invalid_request_error",
         "invalid_api_key",
@@ -200,9 +206,9 @@ def test_the_upstreams_status_counts_behind_a_station(param: str, message: str, 
 
 
 def test_a_station_shows_in_its_headers() -> None:
-    assert is_station(Reply(200, {"x-oneapi-request-id": "2025"}, b""))
-    assert is_station(Reply(200, {"x-new-api-version": "v1"}, b""))
-    assert not is_station(Reply(200, {"x-request-id": "req_1"}, b""))
+    assert is_station(HttpResponse(200, {"x-oneapi-request-id": "2025"}, b""))
+    assert is_station(HttpResponse(200, {"x-new-api-version": "v1"}, b""))
+    assert not is_station(HttpResponse(200, {"x-request-id": "req_1"}, b""))
 
 
 def test_openais_request_id_is_no_mark_of_a_station() -> None:
@@ -260,7 +266,7 @@ def test_a_message_is_one_printable_line_of_bounded_length() -> None:
 def test_an_error_nested_as_deeply_as_can_be_read_is_shown() -> None:
     """Writing needs a little more of the stack than reading: at one depth the second failed, and the recording with it."""
     for depth in range(700, 1000):
-        refusal = refusal_of(Reply(400, {}, b'{"x": ' + b"[" * depth + b"]" * depth + b"}"), now=NOW)
+        refusal = refusal_of(HttpResponse(400, {}, b'{"x": ' + b"[" * depth + b"]" * depth + b"}"), now=NOW)
         assert refusal.message.startswith(("{'x", '{"x'))
 
 
@@ -272,7 +278,7 @@ def test_a_page_of_megabytes_is_read_in_part() -> None:
     st.integers(100, 599), st.binary(max_size=100), st.dictionaries(st.sampled_from(["retry-after", "date"]), st.text())
 )
 def test_any_refusal_is_read(status: int, body: bytes, headers: dict[str, str]) -> None:
-    assert refusal_of(Reply(status, headers, body), now=NOW).message.isprintable()
+    assert refusal_of(HttpResponse(status, headers, body), now=NOW).message.isprintable()
 
 
 json_values = st.recursive(
@@ -293,7 +299,7 @@ json_values = st.recursive(
 def test_a_kind_of_complaint_that_is_no_word_says_nothing(kind: Any) -> None:
     body = {"detail": [{"loc": ["body", "prompt"], "msg": "no", "type": kind}]}
 
-    assert read(422, body) == Refusal(422, Shape.DETAIL, "body prompt: no", fields=("prompt",))
+    assert read(422, body) == Refusal(422, BodyShape.DETAIL, "body prompt: no", fields=("prompt",))
 
 
 @given(json_values)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.client.subtitle import Caption, captions, is_subtitle
+from watcher.client.subtitle import SubtitleEntry, captions, is_subtitle
 
 
 def times(text: str) -> list[tuple[float, float | None]]:
@@ -23,7 +23,7 @@ def times(text: str) -> list[tuple[float, float | None]]:
 )
 def test_one_caption_is_read_however_it_is_laid_out(text: str) -> None:
     assert is_subtitle(text)
-    assert captions(text) == [Caption(0.0, 3.3, "Hello.")]
+    assert captions(text) == [SubtitleEntry(0.0, 3.3, "Hello.")]
 
 
 @pytest.mark.parametrize("text", ["", "Hello.", "1\n2\n3", "00:00 is midnight", "WEBVTTX", "12:30 --> home"])
@@ -76,14 +76,14 @@ def test_times_may_stand_in_brackets_before_the_text() -> None:
     text = "[00:00:00.000 --> 00:00:02.500]   One\nmore.\n[00:02.500 --> 00:04.000]Two.\n"
 
     assert is_subtitle(text)
-    assert captions(text) == [Caption(0.0, 2.5, "One more."), Caption(2.5, 4.0, "Two.")]
+    assert captions(text) == [SubtitleEntry(0.0, 2.5, "One more."), SubtitleEntry(2.5, 4.0, "Two.")]
 
 
 def test_lines_of_lrc_last_until_the_next() -> None:
     text = "[ar:Somebody]\n[00:01.00]One.\n[00:02.50]\n[01:00]Two.\n"
 
     assert is_subtitle(text)
-    assert captions(text) == [Caption(1.0, 2.5, "One."), Caption(60.0, None, "Two.")]
+    assert captions(text) == [SubtitleEntry(1.0, 2.5, "One."), SubtitleEntry(60.0, None, "Two.")]
 
 
 @pytest.mark.parametrize("text", ["[00:12 is the time", "[00:12] Hello\nthere", "[la:la] Hello", "[Music]"])
@@ -103,7 +103,7 @@ def test_hours_count_where_minutes_are_minutes() -> None:
 
 def test_the_voice_tag_names_the_speaker() -> None:
     assert captions("WEBVTT\n\n00:00.000 --> 00:01.000\n<v Ann Lee>Hi &amp; <i>bye</i></v>") == [
-        Caption(0.0, 1.0, "Hi & bye", speaker="Ann Lee")
+        SubtitleEntry(0.0, 1.0, "Hi & bye", speaker="Ann Lee")
     ]
 
 

@@ -22,7 +22,7 @@ from support.scripted import Reply, Server, sequence, serving
 
 from watcher.client.connections import ANSWER_BYTES, HEAD_BYTES, Exchange
 from watcher.client.endpoint import Endpoint
-from watcher.client.upload import Reply as Answer
+from watcher.client.upload import HttpResponse as Answer
 from watcher.client.upload import Upload
 from watcher.client.wire import Wire
 from watcher.errors import AccountError, ChangedError, JobError, PassingError, SourceError, StoppedError

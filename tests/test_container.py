@@ -18,13 +18,18 @@ from support import containers, sounds
 from support.containers import SECONDS, growing, judge, piped, real
 from support.work import Work
 
-from watcher.container import ACCEPTED, Inspection, Verdict, inspect, upload_name
+from watcher.container import ACCEPTED, Completeness, Inspection, inspect, upload_name
 
-COMPLETE, INCOMPLETE, TRAILING, UNKNOWN = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING, Verdict.UNKNOWN
+COMPLETE, INCOMPLETE, TRAILING, UNKNOWN = (
+    Completeness.COMPLETE,
+    Completeness.INCOMPLETE,
+    Completeness.TRAILING,
+    Completeness.UNKNOWN,
+)
 
 #: Kind, its true format, and the verdicts: finished, growing (or its writer killed), written into a pipe.
 #: None: the writer refuses a pipe.
-TABLE: list[tuple[str, str, Verdict, Verdict, Verdict | None]] = [
+TABLE: list[tuple[str, str, Completeness, Completeness, Completeness | None]] = [
     ("wav", "wav", COMPLETE, INCOMPLETE, INCOMPLETE),
     ("wav24", "wav", COMPLETE, INCOMPLETE, INCOMPLETE),
     ("wavfloat", "wav", COMPLETE, INCOMPLETE, INCOMPLETE),
@@ -78,11 +83,11 @@ def test_the_table_has_every_kind_of_recording_there_is() -> None:
 
 @pytest.mark.parametrize(("kind", "form", "finished"), [row[:3] for row in TABLE])
 def test_a_finished_recording_is_known_by_its_bytes_and_proves_what_it_can(
-    kind: str, form: str, finished: Verdict
+    kind: str, form: str, finished: Completeness
 ) -> None:
     found = judge(real(kind))
 
-    assert (found.verdict, found.format) == (finished, form)
+    assert (found.completeness, found.format) == (finished, form)
     assert found.has_video == (kind in WITH_VIDEO)
 
 
@@ -99,7 +104,7 @@ def test_a_recording_that_was_cut_off_is_incomplete(kind: str, share: float) -> 
     data = real(kind)
     found = judge(data[: int(len(data) * share)])
 
-    assert found.verdict is INCOMPLETE
+    assert found.completeness is INCOMPLETE
     assert found.reason
     assert found.seconds is None
 
@@ -107,23 +112,23 @@ def test_a_recording_that_was_cut_off_is_incomplete(kind: str, share: float) -> 
 @pytest.mark.parametrize("kind", ["mp3untagged", "mp2", "aac"])
 def test_frames_without_a_length_show_a_cut_unless_it_fell_between_two_of_them(kind: str) -> None:
     data = real(kind)
-    verdicts = [judge(data[:-lost]).verdict for lost in range(1, 40)]
+    verdicts = [judge(data[:-lost]).completeness for lost in range(1, 40)]
 
     assert set(verdicts) <= {INCOMPLETE, UNKNOWN}
     assert verdicts.count(INCOMPLETE) > 30
 
 
-@pytest.mark.parametrize(("kind", "verdict"), [(row[0], row[3]) for row in TABLE])
-def test_a_growing_recording_never_looks_whole(kind: str, verdict: Verdict) -> None:
+@pytest.mark.parametrize(("kind", "completeness"), [(row[0], row[3]) for row in TABLE])
+def test_a_growing_recording_never_looks_whole(kind: str, completeness: Completeness) -> None:
     looks = growing(kind)
 
     assert len(looks) == 6
-    assert {judge(look).verdict for look in looks if look} == {verdict}
+    assert {judge(look).completeness for look in looks if look} == {completeness}
 
 
-@pytest.mark.parametrize(("kind", "verdict"), [(row[0], row[4]) for row in TABLE if row[4]])
-def test_what_was_written_into_a_pipe_keeps_its_placeholders(kind: str, verdict: Verdict) -> None:
-    assert judge(piped(kind)).verdict is verdict
+@pytest.mark.parametrize(("kind", "completeness"), [(row[0], row[4]) for row in TABLE if row[4]])
+def test_what_was_written_into_a_pipe_keeps_its_placeholders(kind: str, completeness: Completeness) -> None:
+    assert judge(piped(kind)).completeness is completeness
 
 
 def test_a_killed_writer_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
@@ -150,7 +155,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         data, kind = path.read_bytes(), path.name.split(".")[0]
         # What libav had not yet handed over is missing: whole pages of it when it was not eager.
         allowed = {verdicts[kind], INCOMPLETE} if data and ".True" in path.name else {INCOMPLETE, UNKNOWN}
-        assert judge(data).verdict in allowed, path.name
+        assert judge(data).completeness in allowed, path.name
 
 
 def test_a_recorder_that_keeps_its_header_true_is_complete_while_it_grows(tmp_path: Path) -> None:
@@ -163,12 +168,12 @@ def test_a_recorder_that_keeps_its_header_true_is_complete_while_it_grows(tmp_pa
         recorder.writeframes(bytes(32_000))
         recorder.writeframes(bytes(32_000))
 
-        assert judge(path.read_bytes()).verdict is COMPLETE
+        assert judge(path.read_bytes()).completeness is COMPLETE
 
 
 def test_a_header_that_is_not_written_yet_is_waited_for() -> None:
-    assert judge(bytes(100_000)).verdict is INCOMPLETE
-    assert judge(bytes(44) + real("wav")[44:]).verdict is INCOMPLETE
+    assert judge(bytes(100_000)).completeness is INCOMPLETE
+    assert judge(bytes(44) + real("wav")[44:]).completeness is INCOMPLETE
 
 
 @pytest.mark.parametrize(
@@ -176,7 +181,7 @@ def test_a_header_that_is_not_written_yet_is_waited_for() -> None:
     [b"junk\n", b"j", b"hello world", bytes(5), bytes(100_000), b"\0\0\0\x18junk"],
 )
 def test_what_can_never_become_a_recording_stays_as_it_is(data: bytes) -> None:
-    assert judge(data).verdict is INCOMPLETE
+    assert judge(data).completeness is INCOMPLETE
     assert judge(data).lasting
 
 
@@ -195,7 +200,7 @@ def test_what_can_never_become_a_recording_stays_as_it_is(data: bytes) -> None:
     ],
 )
 def test_the_beginning_of_a_recording_may_go_on(data: bytes) -> None:
-    assert judge(data).verdict is INCOMPLETE
+    assert judge(data).completeness is INCOMPLETE
     assert not judge(data).lasting
 
 
@@ -248,7 +253,7 @@ def test_a_file_that_shrank_since_its_stat_is_no_surprise(kind: str) -> None:
 
     _sound(judge(data[: len(data) // 3], size=len(data)))
     _sound(judge(data[:100], size=len(data)))
-    assert judge(b"", size=len(data)).verdict is INCOMPLETE
+    assert judge(b"", size=len(data)).completeness is INCOMPLETE
 
 
 def test_no_declared_size_is_ever_allocated(tmp_path: Path) -> None:
@@ -380,7 +385,7 @@ def test_no_part_of_a_file_that_proves_its_end_is_complete(kind: str, share: flo
     part = data[: int((len(data) - 1) * share)]
 
     # The last byte of a file may be padding; without it nothing is missing.
-    assert judge(part).verdict is not COMPLETE or len(part) == len(data) - 1
+    assert judge(part).completeness is not COMPLETE or len(part) == len(data) - 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -417,9 +422,9 @@ def _forged(data: bytes, chance: random.Random) -> bytes:
 
 def _sound(found: Inspection) -> None:
     """Hold an answer against what every answer promises."""
-    assert found.verdict in Verdict
-    assert bool(found.reason) == (found.verdict in {INCOMPLETE, TRAILING})
-    if found.verdict in {INCOMPLETE, TRAILING}:
+    assert found.completeness in Completeness
+    assert bool(found.reason) == (found.completeness in {INCOMPLETE, TRAILING})
+    if found.completeness in {INCOMPLETE, TRAILING}:
         assert found.seconds is None
     assert found.seconds is None or 0 < found.seconds <= 1e7
     assert found.format in {row[1] for row in TABLE} | {"", "rifx"}

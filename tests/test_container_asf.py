@@ -5,9 +5,9 @@ import struct
 import pytest
 from support.containers import judge
 
-from watcher.container import Inspection, Verdict
+from watcher.container import Completeness, Inspection
 
-COMPLETE, INCOMPLETE, TRAILING = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING
+COMPLETE, INCOMPLETE, TRAILING = Completeness.COMPLETE, Completeness.INCOMPLETE, Completeness.TRAILING
 MAGIC = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 STREAM = bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365")
@@ -67,7 +67,7 @@ SIZE = len(asf(properties(0)))
             Inspection(COMPLETE, "asf", 2.0, has_video=True),
         ),
         (MAGIC, Inspection(INCOMPLETE, "asf", None, "ends within its header")),
-        (MAGIC[:15], Inspection(Verdict.UNKNOWN, "")),
+        (MAGIC[:15], Inspection(Completeness.UNKNOWN, "")),
     ],
 )
 def test_the_file_s_properties_say_how_large_it_is(data: bytes, found: Inspection) -> None:

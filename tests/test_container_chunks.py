@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 from support.containers import details, judge, real
 
-from watcher.container import Inspection, Verdict, inspect
+from watcher.container import Completeness, Inspection, inspect
 
-COMPLETE, INCOMPLETE, TRAILING = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING
+COMPLETE, INCOMPLETE, TRAILING = Completeness.COMPLETE, Completeness.INCOMPLETE, Completeness.TRAILING
 UNFILLED = 0xFFFFFFFF
 SOUND = bytes(range(256)) * 125  # 32,000 bytes: one second of 16 kHz mono
 
@@ -40,14 +40,14 @@ def test_a_wav_whose_lengths_all_fit_is_complete() -> None:
 
 @pytest.mark.parametrize("riff", [32_035, 32_036, 32_037])
 def test_the_last_pad_byte_may_be_counted_or_not(riff: int) -> None:
-    assert judge(wav(riff=riff)).verdict is COMPLETE
+    assert judge(wav(riff=riff)).completeness is COMPLETE
 
 
 def test_the_last_pad_byte_may_be_missing() -> None:
     odd = wav(sound=SOUND + b"\1")
 
-    assert judge(odd).verdict is COMPLETE
-    assert judge(odd[:-1]).verdict is COMPLETE
+    assert judge(odd).completeness is COMPLETE
+    assert judge(odd[:-1]).completeness is COMPLETE
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_the_last_pad_byte_may_be_missing() -> None:
 def test_a_wav_that_proves_a_loss_is_incomplete(data: bytes, reason: str) -> None:
     found = judge(data)
 
-    assert (found.verdict, found.format, found.seconds, found.reason) == (INCOMPLETE, "wav", None, reason)
+    assert (found.completeness, found.format, found.seconds, found.reason) == (INCOMPLETE, "wav", None, reason)
 
 
 def test_what_follows_the_declared_end_of_a_wav_is_seen() -> None:
-    assert judge(wav(riff=32_034)).verdict is TRAILING
+    assert judge(wav(riff=32_034)).completeness is TRAILING
     assert judge(wav() + b"ID3\4" + bytes(200)) == Inspection(TRAILING, "wav", None, "longer than its header says")
 
 
@@ -89,7 +89,7 @@ def test_a_wav_cut_off_within_the_chunk_after_the_sound_is_incomplete() -> None:
     body = wav()[8:] + chunk(b"LIST", bytes(400))
     whole = b"RIFF" + struct.pack("<I", len(body)) + body
 
-    assert judge(whole[:-200]).verdict is INCOMPLETE
+    assert judge(whole[:-200]).completeness is INCOMPLETE
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_sizes_that_overflowed_at_4_gib_are_made_whole(header: bytes, size: int)
     with sparse(header, size) as descriptor:
         found = inspect(descriptor, size)
 
-    assert found.verdict is COMPLETE
+    assert found.completeness is COMPLETE
     assert found.sound is not None
     assert found.sound[1] == size
     assert found.seconds == pytest.approx((size - len(header)) / 32_000)
@@ -117,14 +117,14 @@ def test_zeros_reserved_behind_the_sound_are_no_sound() -> None:
     with sparse(wav(), size) as descriptor:
         found = inspect(descriptor, size)
 
-    assert (found.verdict, found.end, found.sound) == (TRAILING, len(wav()), None)
+    assert (found.completeness, found.end, found.sound) == (TRAILING, len(wav()), None)
 
 
 def test_what_is_no_chunk_behind_the_sound_is_not_passed() -> None:
     body = wav()[8:] + bytes(40_000)
     reserved = b"RIFF" + struct.pack("<I", len(body)) + body
 
-    assert (details(reserved).verdict, details(reserved).end) == (TRAILING, len(wav()))
+    assert (details(reserved).completeness, details(reserved).end) == (TRAILING, len(wav()))
 
 
 def test_a_second_wav_begins_where_the_first_one_ends() -> None:
@@ -132,7 +132,7 @@ def test_a_second_wav_begins_where_the_first_one_ends() -> None:
         second = joined.rindex(b"RIFF")
         found = details(joined)
 
-        assert (found.verdict, found.end) == (TRAILING, second)
+        assert (found.completeness, found.end) == (TRAILING, second)
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def test_rifx_counts_with_the_large_end_first() -> None:
 
 @pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
 @pytest.mark.parametrize(
-    ("riff", "data64", "data", "verdict"),
+    ("riff", "data64", "data", "completeness"),
     [
         (32_072, 32_000, UNFILLED, COMPLETE),
         (32_072, 0, 32_000, COMPLETE),  # a length of 32 bits is used as it is
@@ -164,15 +164,17 @@ def test_rifx_counts_with_the_large_end_first() -> None:
         (30_000, 32_000, UNFILLED, TRAILING),
     ],
 )
-def test_rf64_takes_its_lengths_from_ds64(magic: bytes, riff: int, data64: int, data: int, verdict: Verdict) -> None:
+def test_rf64_takes_its_lengths_from_ds64(
+    magic: bytes, riff: int, data64: int, data: int, completeness: Completeness
+) -> None:
     found = judge(wav(ds64(riff, data64), fmt(), riff=UNFILLED, data=data, magic=magic))
 
-    assert (found.verdict, found.format) == (verdict, "rf64")
-    assert found.seconds == (1.0 if verdict is COMPLETE else None)
+    assert (found.completeness, found.format) == (completeness, "rf64")
+    assert found.seconds == (1.0 if completeness is COMPLETE else None)
 
 
 def test_rf64_without_ds64_is_incomplete() -> None:
-    assert judge(wav(riff=UNFILLED, data=UNFILLED, magic=b"RF64")).verdict is INCOMPLETE
+    assert judge(wav(riff=UNFILLED, data=UNFILLED, magic=b"RF64")).completeness is INCOMPLETE
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def w64(size: int, *, at: int = 16) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "verdict"),
+    ("data", "completeness"),
     [
         (w64(len(W64)), COMPLETE),
         (w64(0), INCOMPLETE),
@@ -218,8 +220,8 @@ def w64(size: int, *, at: int = 16) -> bytes:
         (bytes(W64).replace(b"data", b"dada"), INCOMPLETE),
     ],
 )
-def test_w64_says_how_large_the_whole_file_is(data: bytes, verdict: Verdict) -> None:
-    assert judge(data).verdict is verdict
+def test_w64_says_how_large_the_whole_file_is(data: bytes, completeness: Completeness) -> None:
+    assert judge(data).completeness is completeness
 
 
 def test_a_w64_of_unknown_sound_has_no_duration() -> None:
@@ -272,7 +274,7 @@ def test_the_last_pad_byte_of_an_aiff_may_be_missing() -> None:
 
     assert judge(data) == Inspection(COMPLETE, "aiff", 1.0)
     assert judge(data + b"\0") == Inspection(COMPLETE, "aiff", 1.0)
-    assert judge(data + b"\0\0").verdict is TRAILING
+    assert judge(data + b"\0\0").completeness is TRAILING
 
 
 def caf(*chunks: bytes) -> bytes:

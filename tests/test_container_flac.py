@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.containers import judge, real
 
-from watcher.container import Inspection, Verdict, flac
+from watcher.container import Completeness, Inspection, flac
 
-COMPLETE, INCOMPLETE = Verdict.COMPLETE, Verdict.INCOMPLETE
+COMPLETE, INCOMPLETE = Completeness.COMPLETE, Completeness.INCOMPLETE
 CUT = Inspection(INCOMPLETE, "flac", None, "its last frame is cut off or missing")
 
 
@@ -102,7 +102,7 @@ def test_a_length_or_a_sum_that_was_not_filled_in_is_incomplete(data: bytes) -> 
 
 def test_zeros_after_the_last_frame_take_nothing_from_it() -> None:
     """The sum over a frame, its sum and zeros is zero again; the sound is all there."""
-    assert judge(stream(frame(0), frame(1) + bytes(3), total=8192)).verdict is COMPLETE
+    assert judge(stream(frame(0), frame(1) + bytes(3), total=8192)).completeness is COMPLETE
 
 
 def test_a_flac_behind_an_id3_tag_is_a_flac() -> None:
@@ -116,7 +116,7 @@ def test_every_byte_of_the_last_frame_is_held_against_its_sum() -> None:
     data = real("flac")
 
     assert {
-        judge(data[:-at] + bytes([data[-at] ^ 1]) + data[len(data) - at + 1 :]).verdict for at in (1, 2, 3, 500)
+        judge(data[:-at] + bytes([data[-at] ^ 1]) + data[len(data) - at + 1 :]).completeness for at in (1, 2, 3, 500)
     } == {INCOMPLETE}
 
 

@@ -5,9 +5,9 @@ import struct
 import pytest
 from support.containers import judge, real
 
-from watcher.container import Inspection, Verdict
+from watcher.container import Completeness, Inspection
 
-COMPLETE, INCOMPLETE, TRAILING = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING
+COMPLETE, INCOMPLETE, TRAILING = Completeness.COMPLETE, Completeness.INCOMPLETE, Completeness.TRAILING
 EBML, DOC_TYPE, SEGMENT, VOID = b"\x1aE\xdf\xa3", b"\x42\x82", b"\x18\x53\x80\x67", b"\xec"
 INFO, SCALE, LENGTH, CLUSTER = b"\x15\x49\xa9\x66", b"\x2a\xd7\xb1", b"\x44\x89", b"\x1f\x43\xb6\x75"
 TRACKS, ENTRY, TYPE = b"\x16\x54\xae\x6b", b"\xae", b"\x83"

@@ -5,9 +5,14 @@ import struct
 import pytest
 from support.containers import details, judge, real
 
-from watcher.container import Inspection, Verdict
+from watcher.container import Completeness, Inspection
 
-COMPLETE, INCOMPLETE, TRAILING, UNKNOWN = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING, Verdict.UNKNOWN
+COMPLETE, INCOMPLETE, TRAILING, UNKNOWN = (
+    Completeness.COMPLETE,
+    Completeness.INCOMPLETE,
+    Completeness.TRAILING,
+    Completeness.UNKNOWN,
+)
 
 
 def box(name: bytes, *bodies: bytes, size: int = -1) -> bytes:
@@ -77,7 +82,7 @@ def test_the_boxes_end_exactly_where_the_file_does(data: bytes, found: Inspectio
 
 
 @pytest.mark.parametrize(
-    ("data", "verdict"),
+    ("data", "completeness"),
     [
         (FTYP + box(b"moov", MVHD, track(), MVEX) + MOOF + MDAT, UNKNOWN),
         (FTYP + box(b"moov", MVHD, track(), MVEX) + MOOF + MDAT + MFRA, COMPLETE),
@@ -88,8 +93,8 @@ def test_the_boxes_end_exactly_where_the_file_does(data: bytes, found: Inspectio
         (FTYP + box(b"moov", MVHD, MVEX) + MOOF + MDAT + MFRA[:-1], INCOMPLETE),
     ],
 )
-def test_fragments_prove_their_end_only_by_the_last_box(data: bytes, verdict: Verdict) -> None:
-    assert judge(data).verdict is verdict
+def test_fragments_prove_their_end_only_by_the_last_box(data: bytes, completeness: Completeness) -> None:
+    assert judge(data).completeness is completeness
 
 
 def test_a_walk_over_boxes_without_end_is_given_up() -> None:
@@ -106,7 +111,7 @@ HOURS = FTYP + box(b"moov", MVHD, track(), MVEX) + (MOOF + MDAT) * 2000
 
 
 @pytest.mark.parametrize(
-    ("end", "verdict"),
+    ("end", "completeness"),
     [
         (LAST, UNKNOWN),
         (LAST + box(b"free"), UNKNOWN),
@@ -118,15 +123,17 @@ HOURS = FTYP + box(b"moov", MVHD, track(), MVEX) + (MOOF + MDAT) * 2000
         (LAST + box(b"free", box(b"mfro", struct.pack(">II", 0, 24))), UNKNOWN),
     ],
 )
-def test_a_quick_look_at_hours_of_fragments_tells_the_same_as_a_long_one(end: bytes, verdict: Verdict) -> None:
-    assert judge(HOURS + end).verdict is verdict
+def test_a_quick_look_at_hours_of_fragments_tells_the_same_as_a_long_one(
+    end: bytes, completeness: Completeness
+) -> None:
+    assert judge(HOURS + end).completeness is completeness
     assert judge(HOURS + end, quick=True) == judge(HOURS + end)
 
 
 @pytest.mark.parametrize("end", [b"", box(b"mdat", bytes(1 << 20)), box(b"mfro", struct.pack(">II", 0, 1 << 30))])
 def test_a_quick_look_that_does_not_find_the_last_fragment_proves_nothing(end: bytes) -> None:
-    assert judge(HOURS + MOOF + end, quick=True).verdict is UNKNOWN
-    assert judge(HOURS + box(b"mfra", box(b"mfro", struct.pack(">II", 0, 99_999))), quick=True).verdict is UNKNOWN
+    assert judge(HOURS + MOOF + end, quick=True).completeness is UNKNOWN
+    assert judge(HOURS + box(b"mfra", box(b"mfro", struct.pack(">II", 0, 99_999))), quick=True).completeness is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -199,4 +206,4 @@ def test_a_second_index_is_that_of_another_recording(second: bytes) -> None:
 def test_a_faststart_file_is_incomplete_until_its_last_byte() -> None:
     data = real("m4afast")
 
-    assert {judge(data[:-lost]).verdict for lost in (1, 100, 5000)} == {INCOMPLETE}
+    assert {judge(data[:-lost]).completeness for lost in (1, 100, 5000)} == {INCOMPLETE}

@@ -5,9 +5,14 @@ import struct
 import pytest
 from support.containers import details, judge, piped, real
 
-from watcher.container import Inspection, Verdict
+from watcher.container import Completeness, Inspection
 
-COMPLETE, INCOMPLETE, TRAILING, UNKNOWN = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING, Verdict.UNKNOWN
+COMPLETE, INCOMPLETE, TRAILING, UNKNOWN = (
+    Completeness.COMPLETE,
+    Completeness.INCOMPLETE,
+    Completeness.TRAILING,
+    Completeness.UNKNOWN,
+)
 #: 128 and 160 kbit/s at 44.1 kHz, stereo: 417 and 522 bytes.
 STEREO, FASTER = b"\xff\xfb\x90\x64", b"\xff\xfb\xa0\x64"
 SIZE, FASTER_SIZE = 417, 522
@@ -74,8 +79,8 @@ def vbri(length: int) -> bytes:
 
 def test_fraunhofer_s_tag_says_the_same() -> None:
     assert judge(vbri(WHOLE) + REST) == Inspection(COMPLETE, "mp3", SECONDS)
-    assert judge(vbri(WHOLE + 1) + REST).verdict is INCOMPLETE
-    assert judge(vbri(0) + REST).verdict is INCOMPLETE
+    assert judge(vbri(WHOLE + 1) + REST).completeness is INCOMPLETE
+    assert judge(vbri(0) + REST).completeness is INCOMPLETE
 
 
 @pytest.mark.parametrize(
@@ -92,9 +97,9 @@ def test_each_version_has_its_tag_elsewhere(head: bytes, size: int, at: int, sec
     tag = frame(head, size, bytes(at - 4) + b"Info" + struct.pack(">III", 3, 100, 10 * size))
     found = judge(tag + frame(head, size) * 9)
 
-    assert found.verdict is COMPLETE
+    assert found.completeness is COMPLETE
     assert found.seconds == pytest.approx(seconds)
-    assert judge(frame(head, size) * 10).verdict is UNKNOWN
+    assert judge(frame(head, size) * 10).completeness is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -130,14 +135,14 @@ def test_a_false_frame_within_a_frame_does_not_mislead() -> None:
     inside = frame(body=bytes(100) + STEREO + bytes(100) + STEREO)
 
     assert judge(inside * 30) == Inspection(UNKNOWN, "mp3", 30 * SIZE / 16_000)
-    assert judge((inside * 30)[:-50]).verdict is INCOMPLETE
+    assert judge((inside * 30)[:-50]).completeness is INCOMPLETE
 
 
 def test_a_false_frame_that_ends_with_a_true_one_does_not_break_the_chain() -> None:
     slow, slow_size = b"\xff\xfb\x10\x64", 104
     inside = frame(body=bytes(SIZE - slow_size - 4) + slow)
 
-    assert judge((inside * 30)[:-1]).verdict is INCOMPLETE
+    assert judge((inside * 30)[:-1]).completeness is INCOMPLETE
 
 
 def test_a_tail_full_of_sync_patterns_is_read_once() -> None:
@@ -147,14 +152,14 @@ def test_a_tail_full_of_sync_patterns_is_read_once() -> None:
 def test_recordings_joined_end_to_end_are_longer_than_the_first_one_says() -> None:
     joined = real("mp3") + real("mp3")[real("mp3").index(b"\xff\xf3") :]
 
-    assert judge(real("mp3")).verdict is COMPLETE
+    assert judge(real("mp3")).completeness is COMPLETE
     assert judge(joined) == Inspection(TRAILING, "mp3", None, "longer than its header says")
 
 
 def test_a_variable_rate_without_its_tag_has_no_duration() -> None:
     untagged = piped("mp3vbr")
 
-    assert judge(untagged).verdict is UNKNOWN
+    assert judge(untagged).completeness is UNKNOWN
     assert judge(untagged[untagged.index(b"\xff\xf3", 500) :]).seconds is None
 
 
@@ -192,8 +197,8 @@ def test_a_second_recording_begins_behind_the_first_one_s_tags() -> None:
     assert details(first + id3(300) + bytes(300) + first).end == len(first)
     assert details(first + first).end == len(first)
     assert details(first + bytes(5000)).end is None
-    assert details(first + b"APETAGEX" + bytes(4) + struct.pack("<I", 5000) + bytes(5016)).verdict is COMPLETE
-    assert details(first + b"APETAGEX" + bytes(4) + struct.pack("<I", 9000) + bytes(5016)).verdict is TRAILING
+    assert details(first + b"APETAGEX" + bytes(4) + struct.pack("<I", 5000) + bytes(5016)).completeness is COMPLETE
+    assert details(first + b"APETAGEX" + bytes(4) + struct.pack("<I", 9000) + bytes(5016)).completeness is TRAILING
 
 
 def test_a_rate_that_changes_in_the_middle_gives_no_length() -> None:

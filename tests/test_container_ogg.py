@@ -5,9 +5,9 @@ import struct
 import pytest
 from support.containers import judge, real
 
-from watcher.container import Inspection, Verdict
+from watcher.container import Completeness, Inspection
 
-COMPLETE, INCOMPLETE, TRAILING = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.TRAILING
+COMPLETE, INCOMPLETE, TRAILING = Completeness.COMPLETE, Completeness.INCOMPLETE, Completeness.TRAILING
 FIRST, LAST = 2, 4
 
 OPUS = b"OpusHead\1\1" + struct.pack("<H", 312) + struct.pack("<I", 48_000) + bytes(3)
@@ -63,20 +63,20 @@ def test_the_largest_page_there_can_be_is_found() -> None:
 
     assert judge(page(OPUS, FIRST) + largest) == Inspection(COMPLETE, "opus", 1.0)
     assert judge(page(OPUS, FIRST) + bytes(100_000) + largest) == Inspection(COMPLETE, "opus", 1.0)
-    assert judge(page(OPUS, FIRST) + largest[:-1]).verdict is INCOMPLETE
+    assert judge(page(OPUS, FIRST) + largest[:-1]).completeness is INCOMPLETE
 
 
 def test_a_page_of_a_version_to_come_is_none() -> None:
     whole = page(OPUS, FIRST) + end(48_312)
 
-    assert judge(whole + page(version=1)).verdict is TRAILING
+    assert judge(whole + page(version=1)).completeness is TRAILING
 
 
 def test_a_second_stream_after_the_first_leaves_the_duration_open() -> None:
     chained = page(OPUS, FIRST) + end(48_312) + page(OPUS, FIRST, serial=2) + end(96_312, serial=2)
 
     assert judge(chained) == Inspection(COMPLETE, "opus", None)
-    assert judge(real("opus") * 2).verdict is COMPLETE
+    assert judge(real("opus") * 2).completeness is COMPLETE
 
 
 def test_a_picture_beside_the_sound_is_noticed() -> None:

@@ -11,10 +11,10 @@ import pytest
 from support import sounds
 from support.containers import descriptor_of, details, real
 
-from watcher.container import Inspection, Part, inspect, is_chained, parts
+from watcher.container import FilePart, Inspection, inspect, is_chained, parts
 
 
-def parts_of(data: bytes) -> tuple[Part, ...]:
+def parts_of(data: bytes) -> tuple[FilePart, ...]:
     with descriptor_of(data) as descriptor:
         return parts(descriptor, len(data))
 

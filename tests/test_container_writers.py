@@ -11,15 +11,15 @@ from support import sounds
 from support.containers import judge
 from support.tools import attempt
 
-from watcher.container import Verdict
+from watcher.container import Completeness
 
-COMPLETE, INCOMPLETE, UNKNOWN = Verdict.COMPLETE, Verdict.INCOMPLETE, Verdict.UNKNOWN
+COMPLETE, INCOMPLETE, UNKNOWN = Completeness.COMPLETE, Completeness.INCOMPLETE, Completeness.UNKNOWN
 
 RAW = ["-f", "s16le", "-ar", "16000", "-ac", "1"]
 FRAGMENTS = ["-movflags", "frag_keyframe+empty_moov", "-frag_duration", "500000"]
 
 #: File name, ffmpeg's options, and the verdicts: finished, and with its writer killed.
-FFMPEG: list[tuple[str, list[str], Verdict, Verdict]] = [
+FFMPEG: list[tuple[str, list[str], Completeness, Completeness]] = [
     ("a.wav", [], COMPLETE, INCOMPLETE),
     ("a.wav", ["-rf64", "always"], COMPLETE, INCOMPLETE),
     ("a.w64", [], COMPLETE, INCOMPLETE),
@@ -43,7 +43,7 @@ FFMPEG: list[tuple[str, list[str], Verdict, Verdict]] = [
     ("a.wma", [], COMPLETE, INCOMPLETE),
 ]
 #: sox has fewer, and other, habits; ffmpeg's rows for the same container are above.
-SOX: list[tuple[str, Verdict, Verdict]] = [
+SOX: list[tuple[str, Completeness, Completeness]] = [
     ("a.wav", COMPLETE, INCOMPLETE),
     ("a.w64", COMPLETE, INCOMPLETE),
     ("a.aiff", COMPLETE, INCOMPLETE),
@@ -85,8 +85,8 @@ def finished(command: list[str], path: Path) -> bytes:
     return path.read_bytes()
 
 
-def verdicts_when_cut(data: bytes) -> set[Verdict]:
-    return {judge(data[: int(len(data) * share)]).verdict for share in (0.995, 0.9, 0.5)}
+def verdicts_when_cut(data: bytes) -> set[Completeness]:
+    return {judge(data[: int(len(data) * share)]).completeness for share in (0.995, 0.9, 0.5)}
 
 
 def killed(command: list[str], path: Path) -> bytes:
@@ -104,26 +104,28 @@ def killed(command: list[str], path: Path) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "options", "whole", "broken"), FFMPEG)
-def test_ffmpeg_s_files(tmp_path: Path, name: str, options: list[str], whole: Verdict, broken: Verdict) -> None:
+def test_ffmpeg_s_files(
+    tmp_path: Path, name: str, options: list[str], whole: Completeness, broken: Completeness
+) -> None:
     path = tmp_path / name
     data = finished(ffmpeg(path, options), path)
     found = judge(data)
 
-    assert found.verdict is whole
+    assert found.completeness is whole
     assert found.seconds is None or found.seconds == pytest.approx(4, abs=0.2)
     assert verdicts_when_cut(data) <= {INCOMPLETE, broken if whole is UNKNOWN else INCOMPLETE}
     path.unlink()
-    assert judge(killed(ffmpeg(path, options), path)).verdict in {broken, INCOMPLETE}
+    assert judge(killed(ffmpeg(path, options), path)).completeness in {broken, INCOMPLETE}
 
 
 @pytest.mark.parametrize(("name", "whole", "broken"), SOX)
-def test_sox_s_files(tmp_path: Path, name: str, whole: Verdict, broken: Verdict) -> None:
+def test_sox_s_files(tmp_path: Path, name: str, whole: Completeness, broken: Completeness) -> None:
     path = tmp_path / name
     data = finished(sox(path), path)
     found = judge(data)
 
-    assert found.verdict is whole
+    assert found.completeness is whole
     assert found.seconds is None or found.seconds == pytest.approx(4, abs=0.2)
     assert verdicts_when_cut(data) <= {INCOMPLETE, broken if whole is UNKNOWN else INCOMPLETE}
     path.unlink()
-    assert judge(killed(sox(path), path)).verdict in {broken, INCOMPLETE}
+    assert judge(killed(sox(path), path)).completeness in {broken, INCOMPLETE}

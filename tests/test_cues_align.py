@@ -6,13 +6,13 @@ from hypothesis import given
 from support.transcripts import spoken, transcripts
 
 from watcher.cues.align import Times, align
-from watcher.cues.pieces import pieces
 from watcher.cues.text import clean, width
+from watcher.cues.tokens import tokens
 from watcher.transcript import Segment, Transcript, Word
 
 
 def times(*segments: Segment, duration: float = 0.0, wide: bool = False) -> Times:
-    texts = [[piece for piece, _ in pieces(clean(segment.text), line=42, wide=wide)] for segment in segments]
+    texts = [[token for token, _ in tokens(clean(segment.text), line=42, wide=wide)] for segment in segments]
     widths = [[width(text, wide=wide) for text in group] for group in texts]
     return align(segments, texts, widths, round(duration * 1000))
 
@@ -65,7 +65,7 @@ def test_words_that_are_cut_otherwise_than_the_text_are_found_by_their_letters()
     assert (found.start, found.end[0]) == ([0, 2000], 2000)
 
 
-def test_pieces_of_words_are_put_together() -> None:
+def test_tokens_of_words_are_put_together() -> None:
     found = times(Segment("Hello there", 0, 3, (Word("Hel", 0, 0.4), Word("lo", 0.4, 1.0), Word("there", 1.0, 1.5))))
 
     assert (found.start, found.end) == ([0, 1000], [1000, 1500])

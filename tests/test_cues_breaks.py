@@ -1,13 +1,13 @@
 import pytest
 
 from watcher.cues.breaks import BEFORE_CLAUSE, BEFORE_PHRASE, BOUND, CLAUSE, GLUED, SENTENCE, WORD, costs
-from watcher.cues.pieces import pieces
+from watcher.cues.tokens import tokens
 
 
 def price(text: str, language: str = "en", *, line: int = 42, wide: bool = False) -> int:
     """Return what a break at the bar costs."""
-    left = pieces(text.partition("|")[0].rstrip(), line=line, wide=wide)
-    whole = pieces(text.replace("| ", "|").replace("|", ""), line=line, wide=wide)
+    left = tokens(text.partition("|")[0].rstrip(), line=line, wide=wide)
+    whole = tokens(text.replace("| ", "|").replace("|", ""), line=line, wide=wide)
     return costs([whole], [False] * len(whole), language)[len(left)]
 
 
@@ -67,7 +67,7 @@ def test_where_words_have_no_blanks_the_lexicon_and_punctuation_tell(text: str, 
 
 
 def test_an_unknown_language_is_guessed_from_its_small_words() -> None:
-    whole = pieces("das ist der Mann und das ist die Frau", line=42, wide=False)
+    whole = tokens("das ist der Mann und das ist die Frau", line=42, wide=False)
 
     found = costs([whole], [False] * len(whole), "")
 
@@ -89,7 +89,7 @@ def test_words_that_are_single_characters_tell_nothing() -> None:
 
 
 def test_the_border_of_segments_parts_phrases_where_punctuation_is_missing() -> None:
-    left, right = (pieces(text, line=32, wide=True) for text in ("今天天气很好", "我们出去走走"))
+    left, right = (tokens(text, line=32, wide=True) for text in ("今天天气很好", "我们出去走走"))
 
     found = costs([left, right], [False] * (len(left) + len(right)), "zh")
 

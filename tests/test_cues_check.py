@@ -1,9 +1,9 @@
 import pytest
 
-from watcher.cues import Cue, Rules
+from watcher.cues import CaptionRules, Cue
 from watcher.cues.check import check
 
-LIMITS = Rules().limits("abc")
+LIMITS = CaptionRules().limits("abc")
 GOOD = Cue(1.0, 3.0, ("Hello there",))
 
 
@@ -52,7 +52,7 @@ def test_an_overlap_with_an_earlier_longer_caption_is_seen() -> None:
 
 
 def test_values_are_in_the_units_of_the_settings() -> None:
-    wide = Rules().limits("你好")
+    wide = CaptionRules().limits("你好")
 
     (fault,) = check([Cue(0, 1, ("你好世界你好世界你好",))], wide)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.transcripts import WORDS, spoken, transcripts
 
-from watcher.cues import Cue, Layout, Limits, Rules, layout
+from watcher.cues import CaptionLimits, CaptionRules, Cue, Layout, layout
 from watcher.cues.text import clean, width
 from watcher.transcript import Segment, Transcript, Word
 
@@ -18,9 +18,9 @@ from watcher.transcript import Segment, Transcript, Word
 ALWAYS = {"max_chars", "max_lines", "max_seconds", "order", "overlap"}
 
 rules = st.one_of(
-    st.just(Rules()),
+    st.just(CaptionRules()),
     st.builds(
-        Rules,
+        CaptionRules,
         max_chars=st.integers(10, 80),
         max_lines=st.integers(1, 4),
         max_chars_per_second=st.floats(5, 40),
@@ -49,11 +49,11 @@ def shown(cues: tuple[Cue, ...]) -> str:
     return squeezed("".join(lines))
 
 
-def limits_of(transcript: Transcript, limits: Rules) -> Limits:
+def limits_of(transcript: Transcript, limits: CaptionRules) -> CaptionLimits:
     return limits.limits(" ".join(clean(segment.text) for segment in transcript.segments), transcript.language)
 
 
-def assert_promises(transcript: Transcript, duration: float, limits: Rules, found: Layout) -> None:
+def assert_promises(transcript: Transcript, duration: float, limits: CaptionRules, found: Layout) -> None:
     """Measure everything anew, without the code that made it."""
     given_limits = limits_of(transcript, limits)
     excused = {(broken.rule, broken.cue) for broken in found.broken}
@@ -79,7 +79,7 @@ def assert_promises(transcript: Transcript, duration: float, limits: Rules, foun
 
 @given(transcripts(), rules)
 def test_any_transcript_keeps_the_rules_or_says_why_not_and_loses_no_letter(
-    case: tuple[Transcript, float], limits: Rules
+    case: tuple[Transcript, float], limits: CaptionRules
 ) -> None:
     transcript, duration = case
 
@@ -93,9 +93,9 @@ def test_any_transcript_keeps_the_rules_or_says_why_not_and_loses_no_letter(
 def test_dialogues_keep_the_rules_too(case: tuple[Transcript, float]) -> None:
     transcript, duration = case
 
-    found = layout(transcript, Rules(), duration=duration)
+    found = layout(transcript, CaptionRules(), duration=duration)
 
-    assert_promises(transcript, duration, Rules(), found)
+    assert_promises(transcript, duration, CaptionRules(), found)
     assert shown(found.cues) == told(transcript)
 
 
@@ -108,7 +108,7 @@ def test_natural_speech_breaks_no_rule_at_all(seed: int, words: bool) -> None:  
     segments = spoken(text, "en", words=words, seed=seed)
     duration = segments[-1].end + 1
 
-    found = layout(Transcript(tuple(segments), "en", duration), Rules(), duration=duration)
+    found = layout(Transcript(tuple(segments), "en", duration), CaptionRules(), duration=duration)
 
     assert found.broken == ()
 
@@ -116,7 +116,7 @@ def test_natural_speech_breaks_no_rule_at_all(seed: int, words: bool) -> None:  
 def test_words_are_kept_whole_and_in_order() -> None:
     segments = spoken("It was the best of times, it was the worst of times. It was the age of wisdom.", "en")
 
-    found = layout(Transcript(tuple(segments), "en"), Rules(), duration=0)
+    found = layout(Transcript(tuple(segments), "en"), CaptionRules(), duration=0)
 
     assert " ".join(line for cue in found.cues for line in cue.lines) == " ".join(s.text.strip() for s in segments)
 
@@ -128,7 +128,7 @@ def test_two_speakers_with_little_to_say_share_a_caption() -> None:
         Segment("Then hurry up, we are late.", 1.4, 4.0, speaker="Anna"),
     )
 
-    found = layout(Transcript(segments, "en"), Rules(), duration=5)
+    found = layout(Transcript(segments, "en"), CaptionRules(), duration=5)
 
     assert found.cues[0].lines == ("- Are you coming?", "- Yes.")
     assert found.cues[0].speaker == ""
@@ -137,17 +137,17 @@ def test_two_speakers_with_little_to_say_share_a_caption() -> None:
 
 
 def test_a_transcript_without_times_has_no_captions() -> None:
-    assert layout(Transcript((Segment("Hello", 0, 1),), timed=False), Rules(), duration=1) == Layout()
+    assert layout(Transcript((Segment("Hello", 0, 1),), timed=False), CaptionRules(), duration=1) == Layout()
 
 
 def test_silence_has_no_captions() -> None:
-    assert layout(Transcript(()), Rules(), duration=60) == Layout()
+    assert layout(Transcript(()), CaptionRules(), duration=60) == Layout()
 
 
 def test_what_the_guard_left_out_is_not_shown() -> None:
     segments = (Segment("Hello.", 0, 1), Segment("Thanks for watching!", 1, 2, left_out=True))
 
-    assert shown(layout(Transcript(segments), Rules(), duration=5).cues) == "Hello."
+    assert shown(layout(Transcript(segments), CaptionRules(), duration=5).cues) == "Hello."
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_what_the_guard_left_out_is_not_shown() -> None:
     ],
 )  # fmt: skip
 def test_a_broken_rule_comes_with_its_reason(segments: list[Segment], duration: float, rule: str, reason: str) -> None:
-    found = layout(Transcript(tuple(segments)), Rules(), duration=duration)
+    found = layout(Transcript(tuple(segments)), CaptionRules(), duration=duration)
 
     assert any(broken.rule == rule and reason in broken.reason for broken in found.broken)
 
 
 def test_a_caption_stays_on_an_hour_long_word_no_longer_than_allowed() -> None:
-    found = layout(Transcript((Segment("Hello.", 0, 3600, (Word("Hello", 0, 3600),)),)), Rules(), duration=3600)
+    found = layout(Transcript((Segment("Hello.", 0, 3600, (Word("Hello", 0, 3600),)),)), CaptionRules(), duration=3600)
 
     assert [cue.end - cue.start <= 7 for cue in found.cues] == [True]
 
@@ -180,7 +180,7 @@ def test_a_hostile_amount_of_text_is_laid_out_in_linear_time(text: str) -> None:
     # No limit on the clock beyond the test's own: what is quadratic would not come back within it.
     transcript = Transcript((Segment(text, 0, 60, tuple(Word(part, 0, 60) for part in text.split()[:5000])),))
 
-    found = layout(transcript, Rules(), duration=60)
+    found = layout(transcript, CaptionRules(), duration=60)
 
     assert shown(found.cues) == told(transcript)
 
@@ -189,7 +189,7 @@ def test_a_text_full_of_wrong_words_is_aligned_in_linear_time() -> None:
     text = " ".join(f"a{index % 7}" for index in range(6_000))
     wrong = tuple(Word(f"b{index % 5}", index * 0.1, index * 0.1 + 0.1) for index in range(6_000))
 
-    found = layout(Transcript((Segment(text, 0, 2000, wrong),)), Rules(), duration=2000)
+    found = layout(Transcript((Segment(text, 0, 2000, wrong),)), CaptionRules(), duration=2000)
 
     assert found.cues
 
@@ -199,7 +199,7 @@ def test_other_rules_are_kept_as_well(setting: dict[str, Any]) -> None:
     segments = spoken("He had never seen anything like it, not in all the years that he had lived here. " * 20, "en")
     transcript = Transcript(tuple(segments), "en")
 
-    found = layout(transcript, Rules(**setting), duration=segments[-1].end + 1)
+    found = layout(transcript, CaptionRules(**setting), duration=segments[-1].end + 1)
 
     assert found.broken == ()
-    assert_promises(transcript, 0, Rules(**setting), found)
+    assert_promises(transcript, 0, CaptionRules(**setting), found)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.transcripts import spoken
 
-from watcher.cues import Rules, layout
+from watcher.cues import CaptionRules, layout
 from watcher.formats import Document, render
 from watcher.lint import lint
 from watcher.transcript import Transcript
@@ -22,7 +22,7 @@ def document(language: str, *, words: bool = True) -> Document:
     segments = tuple(spoken((CAPTIONS / f"{language}.txt").read_text().strip(), language, words=words))
     duration = segments[-1].end + 1
     transcript = Transcript(segments, language, duration)
-    return Document(transcript, layout(transcript, Rules(), duration=duration), f"{language}.wav")
+    return Document(transcript, layout(transcript, CaptionRules(), duration=duration), f"{language}.wav")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -33,5 +33,5 @@ def test_an_unknown_thai_syllable_begins_at_the_vowel_before_its_consonant() -> 
     assert borders(list("กขเค"))[1:] == [Border.NONE, Border.MAYBE, Border.NONE]
 
 
-def test_pieces_of_any_length_are_looked_at_where_they_begin() -> None:
+def test_tokens_of_any_length_are_looked_at_where_they_begin() -> None:
     assert borders(["我们", "今天", "很好"])[1] is Border.WORD

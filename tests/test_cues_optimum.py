@@ -7,40 +7,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watcher.cues import Cue, Limits, Rules, optimum
+from watcher.cues import CaptionLimits, CaptionRules, Cue, optimum
 from watcher.cues.check import check
-from watcher.cues.optimum import PAUSE_BREAK, Caption, cut
+from watcher.cues.optimum import PAUSE_BREAK, CaptionBreaks, cut
 from watcher.cues.stream import Stream
 from watcher.cues.timing import place
 
-LIMITS = Rules().limits("abc")
+LIMITS = CaptionRules().limits("abc")
 
 
-def stream(*pieces: tuple[int, int, int, int], turns: tuple[int, ...] = (), blank: int = 1) -> Stream:
-    """Make a stream of pieces: width, start and end in milliseconds, price of the break before."""
+def stream(*tokens: tuple[int, int, int, int], turns: tuple[int, ...] = (), blank: int = 1) -> Stream:
+    """Make a stream of tokens: width, start and end in milliseconds, price of the break before."""
     return Stream(
-        text=["x" * width for width, _, _, _ in pieces],
-        width=[width for width, _, _, _ in pieces],
-        blank=[0] + [blank] * (len(pieces) - 1),
-        start=[start for _, start, _, _ in pieces],
-        end=[end for _, _, end, _ in pieces],
-        cost=[cost for _, _, _, cost in pieces],
-        speaker=[""] * len(pieces),
-        turn=[index in turns for index in range(len(pieces))],
+        text=["x" * width for width, _, _, _ in tokens],
+        width=[width for width, _, _, _ in tokens],
+        blank=[0] + [blank] * (len(tokens) - 1),
+        start=[start for _, start, _, _ in tokens],
+        end=[end for _, _, end, _ in tokens],
+        cost=[cost for _, _, _, cost in tokens],
+        speaker=[""] * len(tokens),
+        turn=[index in turns for index in range(len(tokens))],
     )
 
 
 def steady(widths: list[int], costs: list[int], *, per_unit: int = 70) -> Stream:
-    """Speak pieces without pauses."""
-    pieces = []
+    """Speak tokens without pauses."""
+    tokens = []
     now = 0
     for width, cost in zip(widths, costs, strict=True):
-        pieces.append((width, now, now + width * per_unit, cost))
+        tokens.append((width, now, now + width * per_unit, cost))
         now += width * per_unit
-    return stream(*pieces)
+    return stream(*tokens)
 
 
-def borders(captions: list[Caption]) -> list[tuple[int, ...]]:
+def borders(captions: list[CaptionBreaks]) -> list[tuple[int, ...]]:
     return [(*caption.lines, caption.end) for caption in captions]
 
 
@@ -70,7 +70,7 @@ def test_no_caption_reaches_over_a_long_silence() -> None:
     assert borders(found) == [(0, 1), (1, 2)]
 
 
-def test_a_piece_longer_than_any_caption_may_last_is_one() -> None:
+def test_a_token_longer_than_any_caption_may_last_is_one() -> None:
     assert borders(cut(stream((5, 0, 9000, 0), (5, 9000, 9500, 30)), LIMITS, 0)) == [(0, 1), (1, 2)]
 
 
@@ -81,7 +81,7 @@ def test_no_caption_lasts_longer_than_allowed() -> None:
 
 
 def test_a_worse_break_is_taken_rather_than_one_that_leaves_no_time_to_read() -> None:
-    # The sentence ends after the first piece, but what follows it is over at once.
+    # The sentence ends after the first token, but what follows it is over at once.
     text = stream((30, 0, 2500, 0), (10, 2500, 2700, 0), (20, 2700, 5000, 60))
 
     assert (0, 1) not in borders(cut(text, LIMITS, 5000))
@@ -98,19 +98,19 @@ def test_no_more_captions_are_hurried_than_any_cut_makes_necessary(seed: int) ->
 
 
 def hurried_speech(chance: random.Random) -> tuple[Stream, int]:
-    """Speak up to eight pieces about as fast as one can read, some faster."""
-    pieces = []
+    """Speak up to eight tokens about as fast as one can read, some faster."""
+    tokens = []
     now = chance.randint(0, 1500)
     pace = chance.uniform(0.5, 1.6)
     for _ in range(chance.randint(2, 8)):
         width = chance.choice([1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 20, 30])
         length = int(width * chance.uniform(30, 75) * pace)
-        pieces.append((width, now, now + length, chance.choice([0, 10, 20, 32, 62, 95])))
+        tokens.append((width, now, now + length, chance.choice([0, 10, 20, 32, 62, 95])))
         now += length + chance.choice([0, 0, 0, 0, 100, 300, 600, 1500])
-    return stream(*pieces), chance.choice([0, now, now + 3000])
+    return stream(*tokens), chance.choice([0, now, now + 3000])
 
 
-def every_cut(text: Stream) -> Iterator[list[Caption]]:
+def every_cut(text: Stream) -> Iterator[list[CaptionBreaks]]:
     """Yield every way to cut a text into captions of two lines that last no longer than allowed."""
     count = len(text.text)
     for inner in product([False, True], repeat=count - 1):
@@ -120,18 +120,18 @@ def every_cut(text: Stream) -> Iterator[list[Caption]]:
             yield [caption for caption in captions if caption]
 
 
-def _caption(text: Stream, begin: int, end: int) -> Caption | None:
+def _caption(text: Stream, begin: int, end: int) -> CaptionBreaks | None:
     if end - begin > 1 and text.end[end - 1] - text.start[begin] > LIMITS.longest:
         return None
     if _width(text, begin, end) <= LIMITS.line:
-        return Caption((begin,), end, dialogue=False)
+        return CaptionBreaks((begin,), end, dialogue=False)
     for at in range(begin + 1, end):
         if max(_width(text, begin, at), _width(text, at, end)) <= LIMITS.line:
-            return Caption((begin, at), end, dialogue=False)
+            return CaptionBreaks((begin, at), end, dialogue=False)
     return None
 
 
-def offending(text: Stream, captions: list[Caption], audio_end: int) -> int:
+def offending(text: Stream, captions: list[CaptionBreaks], audio_end: int) -> int:
     """Count the captions that break a rule when they are placed in time."""
     spoken = [(text.start[caption.lines[0]], text.end[caption.end - 1]) for caption in captions]
     lines = [
@@ -166,7 +166,7 @@ def test_three_turns_do_not_share_two_lines() -> None:
 
 @pytest.mark.parametrize("lines", [1, 3, 4])
 def test_any_number_of_lines_is_kept(lines: int) -> None:
-    limits = Rules(max_lines=lines).limits("abc")
+    limits = CaptionRules(max_lines=lines).limits("abc")
     text = steady([13] * 30, [0] + [0 if index % 7 == 0 else 30 for index in range(1, 30)], per_unit=45)
 
     found = cut(text, limits, 0)
@@ -176,7 +176,7 @@ def test_any_number_of_lines_is_kept(lines: int) -> None:
 
 
 def test_three_lines_are_balanced_too() -> None:
-    limits: Limits = Rules(max_lines=3).limits("abc")
+    limits: CaptionLimits = CaptionRules(max_lines=3).limits("abc")
 
     assert borders(cut(steady([10] * 9, [0] + [30] * 8), limits, 0)) == [(0, 3, 6, 9)]
 
@@ -202,16 +202,16 @@ def test_text_too_dense_to_read_is_cut_without_a_search(monkeypatch: pytest.Monk
 @settings(max_examples=30)
 def test_captions_of_dense_text_hold_all_of_it_and_keep_their_lines(seed: int, lines: int) -> None:
     chance = random.Random(seed)
-    limits = Rules(max_lines=lines, max_seconds=chance.choice([1.5, 7])).limits("abc")
-    pieces, turns, now = [], [], 0
+    limits = CaptionRules(max_lines=lines, max_seconds=chance.choice([1.5, 7])).limits("abc")
+    tokens, turns, now = [], [], 0
     for index in range(1500):
         width, pause = chance.choice([1, 1, 2, 42]), chance.choice([0] * 40 + [50, 300, PAUSE_BREAK])
         now += pause
-        pieces.append((width, now, now + width // 2, chance.choice([0, 10, 32, 62])))
+        tokens.append((width, now, now + width // 2, chance.choice([0, 10, 32, 62])))
         now += width // 2
         if not chance.randrange(60):
             turns.append(index)
-    text = stream(*pieces, turns=tuple(turns))
+    text = stream(*tokens, turns=tuple(turns))
 
     found = cut(text, limits, 0)
 

@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
-from watcher.cues import Rules
+from watcher.cues import CaptionRules
 
 
 def test_the_defaults_are_netflix_s_for_the_latin_script() -> None:
-    limits = Rules().limits("Hello, world")
+    limits = CaptionRules().limits("Hello, world")
 
     assert (limits.line, limits.lines, limits.speed, limits.shortest, limits.longest, limits.gap) == (
         42, 2, 20, 833, 7000, 83,
@@ -15,14 +15,14 @@ def test_the_defaults_are_netflix_s_for_the_latin_script() -> None:
 
 @pytest.mark.parametrize("text", ["你好世界", "こんにちは", "안녕하세요"])
 def test_the_defaults_mean_sixteen_wide_characters_and_nine_a_second(text: str) -> None:
-    limits = Rules().limits(text)
+    limits = CaptionRules().limits(text)
 
     assert limits.wide
     assert (limits.line / limits.scale, limits.speed / limits.scale) == (16, 9)
 
 
 def test_a_limit_that_was_set_holds_in_every_script() -> None:
-    limits = Rules(max_chars=20, max_chars_per_second=12).limits("你好世界")
+    limits = CaptionRules(max_chars=20, max_chars_per_second=12).limits("你好世界")
 
     assert (limits.line / limits.scale, limits.speed / limits.scale) == (20, 12)
 
@@ -43,9 +43,9 @@ def test_a_limit_that_was_set_holds_in_every_script() -> None:
 )
 def test_what_no_caption_could_keep_is_refused_with_key_and_range(setting: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        Rules(**setting)
+        CaptionRules(**setting)
 
 
 @pytest.mark.parametrize(("units", "milliseconds"), [(0, 833), (16, 833), (17, 850), (40, 2000), (41, 2050)])
 def test_reading_time_is_rounded_up_and_never_below_the_minimum(units: int, milliseconds: int) -> None:
-    assert Rules().limits("abc").needed(units) == milliseconds
+    assert CaptionRules().limits("abc").needed(units) == milliseconds

@@ -3,10 +3,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.cues import Rules
+from watcher.cues import CaptionRules
 from watcher.cues.timing import EARLY, LATE, place
 
-LIMITS = Rules().limits("abc")
+LIMITS = CaptionRules().limits("abc")
 spans = st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 3000), st.integers(0, 84)), max_size=30)
 
 

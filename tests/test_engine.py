@@ -13,9 +13,9 @@ import pytest
 import requests
 from support import sounds
 
-from watcher.engine import INSTALL, Engine, EngineError, MissingExtraError
-from watcher.engine.recogniser import Recogniser, Spoken
-from watcher.engine.speech import Stretch
+from watcher.engine import INSTALL, EngineError, MissingExtraError, OfflineEngine
+from watcher.engine.recogniser import RecognisedWord, Recogniser
+from watcher.engine.speech import SpeechStretch
 
 DATA = Path(__file__).parent.parent / "watcher" / "data"
 DEMO = DATA / "demo.flac"
@@ -31,17 +31,17 @@ TRUE_TIMES = [
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(workers=1) as running:
+def engine() -> Iterator[OfflineEngine]:
+    with OfflineEngine(workers=1) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def demo(engine: Engine) -> Any:
+def demo(engine: OfflineEngine) -> Any:
     return transcribe(engine, DEMO)
 
 
-def transcribe(engine: Engine, path: Path) -> Any:
+def transcribe(engine: OfflineEngine, path: Path) -> Any:
     with path.open("rb") as file:
         return requests.post(
             engine.url + "/audio/transcriptions",
@@ -67,35 +67,35 @@ def test_the_words_are_timed_as_the_voice_spoke_them(demo: Any) -> None:
     assert [word["end"] for word in words] == pytest.approx([end for _, end in TRUE_TIMES], abs=0.08)
 
 
-def test_the_clip_of_one_second_lasts_one_second_and_says_something(engine: Engine) -> None:
+def test_the_clip_of_one_second_lasts_one_second_and_says_something(engine: OfflineEngine) -> None:
     answer = transcribe(engine, DATA / "second.flac")
 
     assert answer["duration"] == 1.0
     assert answer["text"] == "Hello there."
 
 
-def test_the_address_is_a_loopback_one(engine: Engine) -> None:
+def test_the_address_is_a_loopback_one(engine: OfflineEngine) -> None:
     assert engine.url.startswith("http://127.0.0.1:")
     assert engine.url.endswith("/v1")
 
 
-def test_a_taken_port_is_an_error_with_a_remedy(engine: Engine) -> None:
+def test_a_taken_port_is_an_error_with_a_remedy(engine: OfflineEngine) -> None:
     port = int(engine.url.rpartition(":")[2].removesuffix("/v1"))
 
     with pytest.raises(EngineError, match=f"Port {port} cannot be used") as raised:
-        Engine(port=port, workers=1).start()
+        OfflineEngine(port=port, workers=1).start()
 
     assert raised.value.hint
 
 
 def test_there_is_no_address_before_the_start() -> None:
     with pytest.raises(EngineError, match="not started"):
-        _ = Engine(workers=1).url
+        _ = OfflineEngine(workers=1).url
 
 
 def test_no_thread_outlives_the_engine() -> None:
     before = set(threading.enumerate())
-    engine = Engine(workers=1)
+    engine = OfflineEngine(workers=1)
     with engine, requests.Session() as session:
         session.get(engine.url + "/models", timeout=60)  # a connection that stays open
         working = set(threading.enumerate()) - before
@@ -108,7 +108,7 @@ def test_no_thread_outlives_the_engine() -> None:
 
 
 def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
-    engine = Engine(workers=1)
+    engine = OfflineEngine(workers=1)
     engine.stop()
     engine.start()
 
@@ -125,12 +125,12 @@ def test_what_is_being_recognised_at_the_stop_is_answered_with_503(
     begun = threading.Event()
     recognise = Recogniser._recognise
 
-    def noticed(self: Recogniser, stretch: Stretch) -> list[Spoken]:
+    def noticed(self: Recogniser, stretch: SpeechStretch) -> list[RecognisedWord]:
         begun.set()
         return recognise(self, stretch)
 
     monkeypatch.setattr(Recogniser, "_recognise", noticed)
-    engine = Engine(workers=1)
+    engine = OfflineEngine(workers=1)
     engine.start()
     path = sounds.encode(np.tile(sounds.decode(DEMO), 20), tmp_path / "long.flac")
     with ThreadPoolExecutor(1) as pool:
@@ -145,7 +145,7 @@ def test_a_missing_extra_is_answered_with_the_command_that_installs_it(monkeypat
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
 
     with pytest.raises(MissingExtraError) as raised:
-        Engine()
+        OfflineEngine()
 
     assert raised.value.hint == INSTALL == "pip install 'transcription-watcher[offline]'"
 

@@ -10,7 +10,7 @@ import requests
 import webvtt
 from support import sounds
 
-from watcher.engine import Engine
+from watcher.engine import OfflineEngine
 from watcher.engine.protocol import MAX_REQUEST
 
 SECOND = Path(__file__).parent.parent / "watcher" / "data" / "second.flac"
@@ -18,8 +18,8 @@ KEY = "sk-of-the-test"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(workers=1, key=KEY) as running:
+def engine() -> Iterator[OfflineEngine]:
+    with OfflineEngine(workers=1, key=KEY) as running:
         yield running
 
 
@@ -29,7 +29,7 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def post(
-    engine: Engine, content: bytes, *, route: Any = "transcriptions", key: Any = KEY, **fields: Any
+    engine: OfflineEngine, content: bytes, *, route: Any = "transcriptions", key: Any = KEY, **fields: Any
 ) -> requests.Response:
     return requests.post(
         f"{engine.url}/audio/{route}",
@@ -56,14 +56,14 @@ def refused(answer: requests.Response) -> dict[str, Any]:
         ("text", "Hello there.\n"),
     ],
 )
-def test_the_plain_formats_hold_the_text(engine: Engine, response_format: str | None, expected: Any) -> None:
+def test_the_plain_formats_hold_the_text(engine: OfflineEngine, response_format: str | None, expected: Any) -> None:
     answer = post(engine, SECOND.read_bytes(), response_format=response_format)
 
     assert answer.status_code == 200
     assert (answer.text if response_format == "text" else answer.json()) == expected
 
 
-def test_srt_is_read_by_others(engine: Engine) -> None:
+def test_srt_is_read_by_others(engine: OfflineEngine) -> None:
     answer = post(engine, SECOND.read_bytes(), response_format="srt")
 
     (cue,) = pysubs2.SSAFile.from_string(answer.text, format_="srt")
@@ -71,13 +71,13 @@ def test_srt_is_read_by_others(engine: Engine) -> None:
     assert 0 <= cue.start < cue.end <= 1000
 
 
-def test_vtt_is_read_by_others(engine: Engine) -> None:
+def test_vtt_is_read_by_others(engine: OfflineEngine) -> None:
     (cue,) = webvtt.from_string(post(engine, SECOND.read_bytes(), response_format="vtt").text).captions
 
     assert cue.text == "Hello there."
 
 
-def test_verbose_json_has_segments_unless_words_are_asked_for(engine: Engine) -> None:
+def test_verbose_json_has_segments_unless_words_are_asked_for(engine: OfflineEngine) -> None:
     answer = post(engine, SECOND.read_bytes(), response_format="verbose_json").json()
 
     assert set(answer) == {"task", "language", "duration", "text", "segments", "usage"}
@@ -87,7 +87,7 @@ def test_verbose_json_has_segments_unless_words_are_asked_for(engine: Engine) ->
     }  # fmt: skip
 
 
-def test_words_and_segments_come_together_when_both_are_asked_for(engine: Engine) -> None:
+def test_words_and_segments_come_together_when_both_are_asked_for(engine: OfflineEngine) -> None:
     answer = post(
         engine,
         SECOND.read_bytes(),
@@ -98,18 +98,18 @@ def test_words_and_segments_come_together_when_both_are_asked_for(engine: Engine
     assert len(answer["segments"]) == 1
 
 
-def test_a_translation_says_so(engine: Engine, silence: bytes) -> None:
+def test_a_translation_says_so(engine: OfflineEngine, silence: bytes) -> None:
     answer = post(engine, silence, route="translations", response_format="verbose_json").json()
 
     assert (answer["task"], answer["language"], answer["text"], answer["segments"]) == ("translate", "english", "", [])
 
 
 @pytest.mark.parametrize("language", ["en", "EN", "english", ""])
-def test_english_may_be_named(engine: Engine, silence: bytes, language: str) -> None:
+def test_english_may_be_named(engine: OfflineEngine, silence: bytes, language: str) -> None:
     assert post(engine, silence, language=language).status_code == 200
 
 
-def test_other_languages_are_refused_honestly(engine: Engine, silence: bytes) -> None:
+def test_other_languages_are_refused_honestly(engine: OfflineEngine, silence: bytes) -> None:
     answer = post(engine, silence, language="zh")
 
     assert answer.status_code == 400
@@ -135,7 +135,9 @@ def test_other_languages_are_refused_honestly(engine: Engine, silence: bytes) ->
         ({"beam_size": "5"}, "beam_size", "unknown_parameter"),
     ],
 )
-def test_a_wrong_field_is_named(engine: Engine, silence: bytes, fields: dict[str, str], param: str, code: str) -> None:
+def test_a_wrong_field_is_named(
+    engine: OfflineEngine, silence: bytes, fields: dict[str, str], param: str, code: str
+) -> None:
     answer = post(engine, silence, **fields)
 
     assert answer.status_code == 400
@@ -144,15 +146,15 @@ def test_a_wrong_field_is_named(engine: Engine, silence: bytes, fields: dict[str
     )  # fmt: skip
 
 
-def test_a_translation_knows_no_language_and_no_granularities(engine: Engine, silence: bytes) -> None:
+def test_a_translation_knows_no_language_and_no_granularities(engine: OfflineEngine, silence: bytes) -> None:
     assert refused(post(engine, silence, route="translations", language="en"))["code"] == "unknown_parameter"
 
 
-def test_any_model_and_a_prompt_and_a_temperature_are_taken(engine: Engine, silence: bytes) -> None:
+def test_any_model_and_a_prompt_and_a_temperature_are_taken(engine: OfflineEngine, silence: bytes) -> None:
     assert post(engine, silence, model="gpt-4o-transcribe", prompt="Names: Zoë", temperature="0.2").status_code == 200
 
 
-def test_a_missing_file_is_named(engine: Engine) -> None:
+def test_a_missing_file_is_named(engine: OfflineEngine) -> None:
     answer = requests.post(
         engine.url + "/audio/transcriptions",
         headers={"Authorization": f"Bearer {KEY}"},
@@ -174,7 +176,7 @@ def test_a_missing_file_is_named(engine: Engine) -> None:
         ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nnever ends'),
     ],
 )
-def test_a_broken_form_is_refused(engine: Engine, content_type: str, body: bytes) -> None:
+def test_a_broken_form_is_refused(engine: OfflineEngine, content_type: str, body: bytes) -> None:
     answer = requests.post(
         engine.url + "/audio/transcriptions",
         headers={"Authorization": f"Bearer {KEY}", "Content-Type": content_type},
@@ -186,7 +188,7 @@ def test_a_broken_form_is_refused(engine: Engine, content_type: str, body: bytes
     assert refused(answer)["type"] == "invalid_request_error"
 
 
-def test_what_is_no_audio_is_refused(engine: Engine) -> None:
+def test_what_is_no_audio_is_refused(engine: OfflineEngine) -> None:
     answer = post(engine, b"no audio at all" * 1000)
 
     assert answer.status_code == 400
@@ -194,13 +196,13 @@ def test_what_is_no_audio_is_refused(engine: Engine) -> None:
     assert "could not be decoded" in refused(answer)["message"]
 
 
-def test_audio_below_a_tenth_of_a_second_is_too_short(engine: Engine, tmp_path: Path) -> None:
+def test_audio_below_a_tenth_of_a_second_is_too_short(engine: OfflineEngine, tmp_path: Path) -> None:
     answer = post(engine, sounds.tone(tmp_path / "a.wav", 0.05).read_bytes())
 
     assert (answer.status_code, refused(answer)["code"]) == (400, "audio_too_short")
 
 
-def test_an_upload_beyond_the_cap_is_refused_and_the_caller_gets_to_read_why(engine: Engine) -> None:
+def test_an_upload_beyond_the_cap_is_refused_and_the_caller_gets_to_read_why(engine: OfflineEngine) -> None:
     answer = post(engine, bytes(MAX_REQUEST))
 
     assert answer.status_code == 413
@@ -208,7 +210,7 @@ def test_an_upload_beyond_the_cap_is_refused_and_the_caller_gets_to_read_why(eng
     assert refused(answer)["message"].startswith("Maximum content size limit (26214400) exceeded (")
 
 
-def test_a_large_upload_below_the_cap_is_taken(engine: Engine, tmp_path: Path) -> None:
+def test_a_large_upload_below_the_cap_is_taken(engine: OfflineEngine, tmp_path: Path) -> None:
     path = sounds.encode(sounds.silence(270, rate=48_000), tmp_path / "a.wav", rate=48_000)
 
     answer = post(engine, path.read_bytes(), response_format="verbose_json")
@@ -220,7 +222,7 @@ def test_a_large_upload_below_the_cap_is_taken(engine: Engine, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("key", "code"), [("", None), ("sk-other", "invalid_api_key"), ("schlüssel", "invalid_api_key")]
 )
-def test_without_the_key_nothing_is_answered(engine: Engine, silence: bytes, key: str, code: str | None) -> None:
+def test_without_the_key_nothing_is_answered(engine: OfflineEngine, silence: bytes, key: str, code: str | None) -> None:
     answer = requests.post(
         engine.url + "/audio/transcriptions",
         headers={"Authorization": f"Bearer {key}".encode()} if key else {},
@@ -232,11 +234,11 @@ def test_without_the_key_nothing_is_answered(engine: Engine, silence: bytes, key
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_another_scheme_is_no_key(engine: Engine) -> None:
+def test_another_scheme_is_no_key(engine: OfflineEngine) -> None:
     assert requests.get(engine.url + "/models", auth=("user", KEY), timeout=60).status_code == 401
 
 
-def test_the_models_list_names_the_real_one_and_the_usual_one(engine: Engine) -> None:
+def test_the_models_list_names_the_real_one_and_the_usual_one(engine: OfflineEngine) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
 
     listed = requests.get(engine.url + "/models", headers=headers, timeout=60).json()
@@ -246,7 +248,7 @@ def test_the_models_list_names_the_real_one_and_the_usual_one(engine: Engine) ->
         assert requests.get(f"{engine.url}/models/{model['id']}", headers=headers, timeout=60).json() == model
 
 
-def test_an_unknown_model_is_not_found(engine: Engine) -> None:
+def test_an_unknown_model_is_not_found(engine: OfflineEngine) -> None:
     answer = requests.get(engine.url + "/models/gpt-9", headers={"Authorization": f"Bearer {KEY}"}, timeout=60)
 
     assert (answer.status_code, refused(answer)["code"]) == (404, "model_not_found")
@@ -255,7 +257,7 @@ def test_an_unknown_model_is_not_found(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/v1", "/v1/audio", "/v1/audio/speech", "/v1/audio/transcriptions/", "/v1/modelsx"]
 )
-def test_other_routes_are_not_found(engine: Engine, path: str) -> None:
+def test_other_routes_are_not_found(engine: OfflineEngine, path: str) -> None:
     answer = requests.post(engine.url.removesuffix("/v1") + path, timeout=60)
 
     assert answer.status_code == 404
@@ -265,7 +267,7 @@ def test_other_routes_are_not_found(engine: Engine, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/audio/transcriptions"), ("PUT", "/audio/translations"), ("POST", "/models")]
 )
-def test_other_methods_are_not_allowed(engine: Engine, method: str, path: str) -> None:
+def test_other_methods_are_not_allowed(engine: OfflineEngine, method: str, path: str) -> None:
     answer = requests.request(method, engine.url + path, timeout=60)
 
     assert (answer.status_code, refused(answer)["code"]) == (405, "method_not_allowed")
@@ -273,5 +275,5 @@ def test_other_methods_are_not_allowed(engine: Engine, method: str, path: str) -
 
 
 def test_an_engine_without_a_key_asks_for_none(silence: bytes) -> None:
-    with Engine(workers=1) as engine:
+    with OfflineEngine(workers=1) as engine:
         assert post(engine, silence, key="").json()["text"] == ""

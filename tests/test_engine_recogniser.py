@@ -22,7 +22,7 @@ from support import sounds
 from watcher.engine import decoder, wire
 from watcher.engine.audio import decode
 from watcher.engine.errors import AudioError, CancelledError, EngineError, TooShortError
-from watcher.engine.recogniser import Recogniser, Recording, Spoken, spoken_in
+from watcher.engine.recogniser import RecognisedWord, Recogniser, Recognition, spoken_in
 from watcher.engine.wire import RATE
 
 SECOND = Path(__file__).parent.parent / "watcher" / "data" / "second.flac"
@@ -51,7 +51,7 @@ def hello() -> NDArray[np.int16]:
         return np.concatenate(list(decode(file)))
 
 
-def hear(recogniser: Recogniser, *sound: NDArray[np.int16]) -> Recording:
+def hear(recogniser: Recogniser, *sound: NDArray[np.int16]) -> Recognition:
     return recogniser.hear(wav(*sound), abandoned=lambda: False)
 
 
@@ -81,7 +81,7 @@ def test_words_keep_their_order_and_their_times_far_into_a_recording(recogniser:
 
 
 def test_silence_has_no_words(recogniser: Recogniser) -> None:
-    assert hear(recogniser, sounds.silence(2.0)) == Recording((), 2.0)
+    assert hear(recogniser, sounds.silence(2.0)) == Recognition((), 2.0)
 
 
 @pytest.mark.parametrize("sound", ["sine", "noise"])
@@ -227,7 +227,7 @@ def test_fillers_are_no_words_and_variants_have_no_numbers() -> None:
         ("</s>", 41, 50, 1.0),
     ]
 
-    assert spoken_in(heard, 2.0) == [Spoken("into", 2.1, 2.3, 0.5), Spoken("a", 2.4, 2.41, 1e-4)]
+    assert spoken_in(heard, 2.0) == [RecognisedWord("into", 2.1, 2.3, 0.5), RecognisedWord("a", 2.4, 2.41, 1e-4)]
 
 
 def test_a_word_among_noises_is_not_believed() -> None:

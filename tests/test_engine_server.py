@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from watcher.engine.protocol import MAX_REQUEST, Api
-from watcher.engine.recogniser import Recogniser, Recording
-from watcher.engine.server import Server
+from watcher.engine.recogniser import Recogniser, Recognition
+from watcher.engine.server import EngineServer
 
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nw\r\n'
@@ -32,7 +32,7 @@ class Ear(Recogniser):
         self.gave_up = threading.Event()
         self.failure: Exception | None = None
 
-    def hear(self, file: io.BufferedIOBase, *, abandoned: object) -> Recording:  # type: ignore[override]  # narrower on purpose
+    def hear(self, file: io.BufferedIOBase, *, abandoned: object) -> Recognition:  # type: ignore[override]  # narrower on purpose
         assert callable(abandoned)
         self.listening.set()
         if self.failure is not None:
@@ -41,7 +41,7 @@ class Ear(Recogniser):
             if abandoned():
                 self.gave_up.set()
                 break
-        return Recording((), float(len(file.read())))
+        return Recognition((), float(len(file.read())))
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def ear() -> Iterator[Ear]:
 
 
 @pytest.fixture
-def server(ear: Ear) -> Iterator[Server]:
-    running = Server(0, Api(ear))
+def server(ear: Ear) -> Iterator[EngineServer]:
+    running = EngineServer(0, Api(ear))
     thread = threading.Thread(target=running.serve_forever, args=(0.02,), name="serving")
     thread.start()
     yield running
@@ -63,7 +63,7 @@ def server(ear: Ear) -> Iterator[Server]:
     running.close()
 
 
-def connect(server: Server) -> socket.socket:
+def connect(server: EngineServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
@@ -81,7 +81,7 @@ def receive(connection: socket.socket) -> tuple[int, bytes, bytes]:
     return int(head.split()[1]), head, body
 
 
-def test_a_connection_is_kept_from_request_to_request(server: Server, ear: Ear) -> None:
+def test_a_connection_is_kept_from_request_to_request(server: EngineServer, ear: Ear) -> None:
     ear.release.set()
     with connect(server) as connection:
         for _ in range(3):
@@ -90,7 +90,7 @@ def test_a_connection_is_kept_from_request_to_request(server: Server, ear: Ear) 
             assert (status, json.loads(body)["usage"]["seconds"]) == (200, 5)
 
 
-def test_a_refused_upload_is_read_over_so_that_the_next_request_is_understood(server: Server, ear: Ear) -> None:
+def test_a_refused_upload_is_read_over_so_that_the_next_request_is_understood(server: EngineServer, ear: Ear) -> None:
     with connect(server) as connection:
         connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000))
         assert receive(connection)[0] == 404
@@ -98,7 +98,7 @@ def test_a_refused_upload_is_read_over_so_that_the_next_request_is_understood(se
         assert receive(connection)[0] == 200
 
 
-def test_what_is_much_too_large_is_answered_before_it_is_sent(server: Server) -> None:
+def test_what_is_much_too_large_is_answered_before_it_is_sent(server: EngineServer) -> None:
     with connect(server) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % (MAX_REQUEST * 1000))
 
@@ -110,7 +110,7 @@ def test_what_is_much_too_large_is_answered_before_it_is_sent(server: Server) ->
 
 
 @pytest.mark.parametrize("header", [b"Transfer-Encoding: chunked", b"Content-Length: many", b"Content-Length: -1"])
-def test_a_length_must_be_told(server: Server, header: bytes) -> None:
+def test_a_length_must_be_told(server: EngineServer, header: bytes) -> None:
     with connect(server) as connection:
         connection.sendall(HEAD + header + b"\r\n\r\n0\r\n\r\n")
 
@@ -120,7 +120,7 @@ def test_a_length_must_be_told(server: Server, header: bytes) -> None:
 @pytest.mark.parametrize(
     "header", [b"X: " + b"a;" * 9_000, b"X: 1\r\n" * 99 + b"Content-Type: a" + b";\r\n a=b" * 4_000]
 )
-def test_headers_longer_than_any_request_needs_are_refused(server: Server, header: bytes) -> None:
+def test_headers_longer_than_any_request_needs_are_refused(server: EngineServer, header: bytes) -> None:
     """Reading them takes time with the square of their length: minutes for what Python's parser lets pass."""
     with connect(server) as connection:
         connection.sendall(HEAD + header + b"\r\n\r\n")
@@ -129,7 +129,7 @@ def test_headers_longer_than_any_request_needs_are_refused(server: Server, heade
         assert (status, b"Connection: close" in head) == (431, True)
 
 
-def test_an_expected_go_ahead_is_given(server: Server, ear: Ear) -> None:
+def test_an_expected_go_ahead_is_given(server: EngineServer, ear: Ear) -> None:
     ear.release.set()
     with connect(server) as connection:
         connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(FORM))
@@ -138,7 +138,7 @@ def test_an_expected_go_ahead_is_given(server: Server, ear: Ear) -> None:
         assert receive(connection)[0] == 200
 
 
-def test_what_is_no_http_is_refused_in_the_same_shape(server: Server) -> None:
+def test_what_is_no_http_is_refused_in_the_same_shape(server: EngineServer) -> None:
     with connect(server) as connection:
         connection.sendall(b"\x16\x03\x01 hello there\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
@@ -149,13 +149,13 @@ def test_what_is_no_http_is_refused_in_the_same_shape(server: Server) -> None:
     assert set(json.loads(data[data.index(b"{") :])["error"]) == {"message", "type", "param", "code"}
 
 
-def test_a_head_request_gets_no_body(server: Server) -> None:
+def test_a_head_request_gets_no_body(server: EngineServer) -> None:
     answer = requests.head(f"http://127.0.0.1:{server.port}/v1/models", timeout=60)
 
     assert (answer.status_code, answer.content) == (405, b"")
 
 
-def test_an_upload_that_breaks_off_ends_the_connection_without_an_answer(server: Server, ear: Ear) -> None:
+def test_an_upload_that_breaks_off_ends_the_connection_without_an_answer(server: EngineServer, ear: Ear) -> None:
     with connect(server) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + FORM[:100])
         connection.shutdown(socket.SHUT_WR)
@@ -164,7 +164,7 @@ def test_an_upload_that_breaks_off_ends_the_connection_without_an_answer(server:
     assert not ear.listening.is_set()
 
 
-def test_work_for_a_caller_who_hung_up_is_given_up(server: Server, ear: Ear) -> None:
+def test_work_for_a_caller_who_hung_up_is_given_up(server: EngineServer, ear: Ear) -> None:
     with connect(server) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
         assert ear.listening.wait(60)
@@ -172,7 +172,7 @@ def test_work_for_a_caller_who_hung_up_is_given_up(server: Server, ear: Ear) -> 
     assert ear.gave_up.wait(60)
 
 
-def test_a_reset_is_a_hang_up_too(server: Server, ear: Ear) -> None:
+def test_a_reset_is_a_hang_up_too(server: EngineServer, ear: Ear) -> None:
     connection = connect(server)
     connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM)
     assert ear.listening.wait(60)
@@ -182,7 +182,7 @@ def test_a_reset_is_a_hang_up_too(server: Server, ear: Ear) -> None:
     assert ear.gave_up.wait(60)
 
 
-def test_a_request_that_waits_behind_another_is_no_hang_up(server: Server, ear: Ear) -> None:
+def test_a_request_that_waits_behind_another_is_no_hang_up(server: EngineServer, ear: Ear) -> None:
     with connect(server) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM + b"GET /v1/models HTTP/1.1\r\n\r\n")
         assert ear.listening.wait(60)
@@ -193,7 +193,7 @@ def test_a_request_that_waits_behind_another_is_no_hang_up(server: Server, ear: 
 
 
 def test_a_failure_of_ours_is_a_500_and_the_connection_lives(
-    server: Server, ear: Ear, caplog: pytest.LogCaptureFixture
+    server: EngineServer, ear: Ear, caplog: pytest.LogCaptureFixture
 ) -> None:
     ear.failure = ZeroDivisionError("inside")
     with connect(server) as connection:
@@ -206,7 +206,7 @@ def test_a_failure_of_ours_is_a_500_and_the_connection_lives(
     assert "request failed" in caplog.text
 
 
-def test_a_large_upload_arrives_whole(server: Server, ear: Ear) -> None:
+def test_a_large_upload_arrives_whole(server: EngineServer, ear: Ear) -> None:
     ear.release.set()
     answer = requests.post(
         f"http://127.0.0.1:{server.port}/v1/audio/transcriptions",

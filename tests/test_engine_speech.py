@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from support import sounds
 
-from watcher.engine.speech import Stretch, stretches
+from watcher.engine.speech import SpeechStretch, stretches
 from watcher.engine.wire import RATE
 
 
-def cut(*sound: NDArray[np.int16], block: int = 1000) -> list[Stretch]:
+def cut(*sound: NDArray[np.int16], block: int = 1000) -> list[SpeechStretch]:
     samples = np.concatenate(sound)
 
     def blocks() -> Iterator[NDArray[np.int16]]:

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.engine import text
-from watcher.engine.recogniser import Recording, Spoken
+from watcher.engine.recogniser import RecognisedWord, Recognition
 
 
-def words(*spans: tuple[str, float, float]) -> tuple[Spoken, ...]:
-    return tuple(Spoken(word, start, end, 0.5) for word, start, end in spans)
+def words(*spans: tuple[str, float, float]) -> tuple[RecognisedWord, ...]:
+    return tuple(RecognisedWord(word, start, end, 0.5) for word, start, end in spans)
 
 
-TWO = Recording(
+TWO = Recognition(
     words(("hello", 0.0, 0.5), ("there", 0.5, 1.0), ("i'm", 3661.5, 3662.0), ("here", 3662.2, 3662.504)), 3663.0
 )
 
@@ -24,7 +24,7 @@ def test_a_pause_of_half_a_second_ends_a_sentence() -> None:
 
 
 def test_silence_is_an_empty_text() -> None:
-    silence = Recording((), 2.0)
+    silence = Recognition((), 2.0)
 
     assert text.as_json(silence) == {"text": "", "usage": {"type": "duration", "seconds": 2}}
     assert text.as_srt(silence) == ""
@@ -79,20 +79,22 @@ def test_the_metrics_are_those_of_the_words() -> None:
 
 
 @st.composite
-def recordings(draw: st.DrawFn) -> Recording:
+def recordings(draw: st.DrawFn) -> Recognition:
     clock, said = 0.0, []
     for _ in range(draw(st.integers(0, 40))):
         clock += draw(st.floats(0, 3))
         end = clock + draw(st.floats(0.01, 4))
         said.append(
-            Spoken(draw(st.sampled_from(["i", "a", "monday", "word", "it's"])), clock, end, draw(st.floats(1e-4, 1)))
+            RecognisedWord(
+                draw(st.sampled_from(["i", "a", "monday", "word", "it's"])), clock, end, draw(st.floats(1e-4, 1))
+            )
         )
         clock = end
-    return Recording(tuple(said), clock)
+    return Recognition(tuple(said), clock)
 
 
 @given(recordings())
-def test_every_word_is_kept_once_and_in_order(recording: Recording) -> None:
+def test_every_word_is_kept_once_and_in_order(recording: Recognition) -> None:
     passages = text.passages(recording.words)
 
     assert tuple(word for passage in passages for word in passage.words) == recording.words

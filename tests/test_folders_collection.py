@@ -11,7 +11,7 @@ import pytest
 from support.finding import Log, put, wave
 
 from watcher.errors import FileError
-from watcher.folders import Folder, Left, collect
+from watcher.folders import Folder, NotTaken, collect
 from watcher.job import Output, State
 from watcher.ledger import Ledger, open_ledger
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_being_written_is_left_and_reported(
         collected = collect([folder], [], ledger, stop=threading.Event())
 
     assert collected.queued == ()
-    assert collected.left == (Left(bare(path), "writer"),)
+    assert collected.left == (NotTaken(bare(path), "writer"),)
 
 
 def test_a_copy_that_ends_in_a_moment_is_taken(base: Path, ledger: Ledger, folder: Folder) -> None:

@@ -17,7 +17,7 @@ from support.finding import Log, Scene, finding, is_watched, made, put, wave
 from support.tools import attempt
 from support.waiting import eventually
 
-from watcher.folders import Finder, Folder, How
+from watcher.folders import Finder, Folder, WatchMode
 from watcher.ledger import open_ledger
 
 
@@ -32,14 +32,14 @@ def base(tmp_path: Path) -> Path:
 @pytest.fixture
 def scene(base: Path, tmp_path: Path) -> Iterator[Scene]:
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
-        scene.log.wait_for("folder.watching", how=How.EVENTS)
+        scene.log.wait_for("folder.watching", how=WatchMode.EVENTS)
         yield scene
 
 
 def works(scene: Scene, base: Path, name: str = "proof.wav") -> None:
     """Show that a new file is found by its event: scans are put off for ever."""
-    eventually(lambda: not scene.post.busy and is_watched(base))
-    scene.post.rounds._last_changed = scene.post.rounds._last_full = float("inf")
+    eventually(lambda: not scene.monitor.busy and is_watched(base))
+    scene.monitor.schedule._last_changed = scene.monitor.schedule._last_full = float("inf")
     scene.wait_until_queued(put(base / name))
 
 
@@ -98,17 +98,17 @@ def test_a_late_event_of_a_reused_path_is_survived(scene: Scene, base: Path) -> 
 def test_a_watch_that_keeps_dying_is_built_anew_ever_more_seldom_while_scans_go_on(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.post._REBUILD", (0.01, 0.05))
+    monkeypatch.setattr("watcher.folders.monitor._REBUILD", (0.01, 0.05))
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         for number in range(3):
-            watch = scene.post._watch
+            watch = scene.monitor._watch
             assert watch is not None
             with_threads = watch._threads
             watch._threads = (threading.Thread(), *with_threads)  # a thread that is not alive
             scene.log.wait_for("folder.degraded", number + 1, reason="watch_lost")
             watch._threads = with_threads
             scene.wait_until_queued(put(base / f"{number}.wav"))
-            eventually(lambda: scene.post._watch is not None and scene.post._rebuild_at is None)
+            eventually(lambda: scene.monitor._watch is not None and scene.monitor._rebuild_at is None)
 
         waits = [event.get("retry_seconds", 0.0) for event in scene.log.seen("folder.degraded")]
 
@@ -149,7 +149,7 @@ def test_a_storm_of_directories_is_survived(scene: Scene, base: Path, seed: int,
     scene.wait_until_queued(*during, *after)
 
     assert set(map(len, scene.sizes(base).values())) == {1}
-    eventually(lambda: scene.post._watch is not None and scene.post._rebuild_at is None, patience=60.0)
+    eventually(lambda: scene.monitor._watch is not None and scene.monitor._rebuild_at is None, patience=60.0)
     works(scene, base)
 
 
@@ -161,7 +161,7 @@ def test_a_handler_can_not_fail(scene: Scene, base: Path) -> None:
 
     scene.wait_until_queued(*paths)
 
-    assert all(thread.is_alive() for thread in scene.post._watch._threads)  # type: ignore[union-attr]
+    assert all(thread.is_alive() for thread in scene.monitor._watch._threads)  # type: ignore[union-attr]
 
 
 # Overflow and sleep.
@@ -197,7 +197,7 @@ def test_an_overflow_that_watchdog_speaks_of_is_followed_by_a_full_scan(scene: S
     works(scene, base)
 
 
-@pytest.mark.parametrize("place", ["watch", "post"])
+@pytest.mark.parametrize("place", ["watch", "monitor"])
 def test_more_events_than_can_wait_lose_nothing(
     scene: Scene, base: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -282,7 +282,7 @@ def test_a_root_link_that_is_turned_elsewhere_is_noticed(base: Path, tmp_path: P
 
         scene.wait_until_queued(link / "there.wav")
         scene.log.wait_for("folder.rescanned", reason="replaced")
-        scene.post.rounds._last_changed = scene.post.rounds._last_full = float("inf")
+        scene.monitor.schedule._last_changed = scene.monitor.schedule._last_full = float("inf")
         put(other / "later.wav")
         scene.wait_until_queued(link / "later.wav")
 
@@ -310,7 +310,7 @@ def test_a_file_system_mounted_over_the_root_and_unmounted_is_noticed(scene: Sce
     with mounted(base) as unmount:
         scene.wait_until_queued(put(base / "above.wav"))
         scene.log.wait_for("folder.rescanned", reason="replaced")
-        eventually(lambda: scene.post.how is How.EVENTS and is_watched(base))
+        eventually(lambda: scene.monitor.how is WatchMode.EVENTS and is_watched(base))
         scene.wait_until_queued(put(base / "above2.wav"))
         unmount()
 
@@ -323,7 +323,7 @@ def test_a_file_system_mounted_over_the_root_and_unmounted_is_noticed(scene: Sce
 def test_a_file_system_mounted_inside_is_scanned_at_once_and_watched(
     scene: Scene, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.1)
+    monkeypatch.setattr("watcher.folders.monitor._CONFIRM", 0.1)
     point = made(base / "usb")
     with mounted(point):
         path = put(point / "a.wav")
@@ -355,7 +355,7 @@ from pathlib import Path
 from support.finding import finding, wave
 from support.waiting import eventually, eventually
 from watcher.folders import Folder
-import watcher.folders.post as post, watcher.folders.rounds as rounds
+import watcher.folders.monitor as post, watcher.folders.scan_schedule as rounds
 
 base = Path(sys.argv[1])
 Path("/proc/sys/user/max_inotify_watches").write_text(sys.argv[2])
@@ -371,7 +371,7 @@ with finding(base / "state", Folder("a", str(base / "in"))) as scene:
     eventually(lambda: scene.finder.states()[0].unwatched == 31)
     Path("/proc/sys/user/max_inotify_watches").write_text("1000")
     scene.finder.rescan()
-    eventually(lambda: not scene.post._unwatched and not scene.post.busy)
+    eventually(lambda: not scene.monitor._unwatched and not scene.monitor.busy)
     print("ok")
 """
 
@@ -389,7 +389,7 @@ import sys
 from pathlib import Path
 from support.finding import finding, wave
 from support.waiting import eventually, eventually
-from watcher.folders import Folder, How
+from watcher.folders import Folder, WatchMode
 
 base = Path(sys.argv[1])
 Path(f"/proc/sys/user/max_inotify_{sys.argv[2]}").write_text("0")
@@ -397,7 +397,7 @@ with finding(base / "state", Folder("a", str(base / "in"))) as scene:
     [event] = scene.log.wait_for("folder.degraded", reason="no_watch")
     assert f"fs.inotify.max_user_{sys.argv[2]}" in event["hint"], event
     [watching] = scene.log.seen("folder.watching")
-    assert watching["how"] is How.SCAN, watching
+    assert watching["how"] is WatchMode.SCAN, watching
     path = base / "in" / "a.wav"
     path.write_bytes(wave())
     scene.finder.rescan()
@@ -414,11 +414,11 @@ def test_a_root_that_gets_no_watch_at_all_is_scanned(base: Path, limit: str) -> 
 def test_a_directory_that_lost_its_watch_gets_one_by_the_audit(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.05)
+    monkeypatch.setattr("watcher.folders.monitor._CONFIRM", 0.05)
     (base / "x").mkdir()
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         scene.log.wait_for("folder.watching")
-        group = scene.post._watch._emitters[0]._inotify  # type: ignore[union-attr]
+        group = scene.monitor._watch._emitters[0]._inotify  # type: ignore[union-attr]
         lost = group._active_callbacks_by_path[os.fsencode(base / "x")]
         group._inotify_fd.remove_callbacks([(lost, group._id)])
         assert not is_watched(base / "x")
@@ -433,12 +433,12 @@ def test_a_directory_that_lost_its_watch_gets_one_by_the_audit(
 def test_a_directory_that_can_not_be_watched_at_all_is_looked_at_more_often(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.05)
-    monkeypatch.setattr("watcher.folders.rounds._POLL", 0.05)
-    monkeypatch.setattr("watcher.folders.post.watched", frozenset)
+    monkeypatch.setattr("watcher.folders.monitor._CONFIRM", 0.05)
+    monkeypatch.setattr("watcher.folders.scan_schedule._POLL", 0.05)
+    monkeypatch.setattr("watcher.folders.monitor.watched", frozenset)
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         scene.log.wait_for("folder.degraded", 2, reason="unwatched")
-        eventually(lambda: scene.post.rounds.polled == {os.fsencode(base)})
+        eventually(lambda: scene.monitor.schedule.polled == {os.fsencode(base)})
 
         assert len(scene.log.seen("folder.degraded")) == 2
 
@@ -449,7 +449,7 @@ from pathlib import Path
 from support.finding import finding, wave
 from support.waiting import eventually, eventually, eventually
 from watcher.folders import Folder
-import watcher.folders.post as post
+import watcher.folders.monitor as post
 post._CONFIRM = 0.05
 
 base = Path(sys.argv[1])
@@ -461,12 +461,12 @@ closed.chmod(0)
 with finding(base / "state", Folder("a", str(base / "in"))) as scene:
     scene.log.wait_for("folder.degraded", reason="unreadable")
     closed.chmod(0o700)
-    scene.post.rounds.want_changed()
+    scene.monitor.schedule.want_changed()
     scene.wait_until_queued(closed / "a.wav")
     scene.finder.rescan()
-    eventually(lambda: not scene.post._unwatched and scene.log.seen("folder.degraded", reason="unwatched"))
-    eventually(lambda: not scene.post.busy)
-    scene.post.rounds._last_changed = scene.post.rounds._last_full = float("inf")
+    eventually(lambda: not scene.monitor._unwatched and scene.log.seen("folder.degraded", reason="unwatched"))
+    eventually(lambda: not scene.monitor.busy)
+    scene.monitor.schedule._last_changed = scene.monitor.schedule._last_full = float("inf")
     (closed / "b.wav").write_bytes(wave())
     scene.wait_until_queued(closed / "b.wav")
     (base / "in").chmod(0)
@@ -504,12 +504,12 @@ def test_what_was_found_and_not_yet_recorded_is_found_again_after_a_crash(base: 
     ledger = open_ledger(tmp_path / "state")
     finder = Finder([Folder("a", str(base))], ledger, stop=threading.Event())
     finder.start_watching()
-    post = finder._lane.posts[0]
-    post.root.first = False
-    for _ in post.root.full():
+    monitor = finder._monitor_thread.monitors[0]
+    monitor.root.first = False
+    for _ in monitor.root.full():
         pass
-    assert post.root._handover.flush(bulk=True) == 0
-    assert os.fsencode(path) in post.root._handover._found
+    assert monitor.root._handover.flush(bulk=True) == 0
+    assert os.fsencode(path) in monitor.root._handover._found
     finder.close()
     ledger.close()
 
@@ -535,7 +535,7 @@ def test_what_is_written_behind_a_fuse_mount_is_found_by_scans_and_waited_for(ba
     try:
         with finding(tmp_path / "state", Folder("a", str(base))) as scene:
             [event] = scene.log.wait_for("folder.watching")
-            assert event["how"] is How.SCAN
+            assert event["how"] is WatchMode.SCAN
             with (behind / "a.wav").open("wb", buffering=0) as file:
                 file.write(wave(2000)[:1000])
                 eventually(lambda: scene.log.seen("file.waiting"), patience=30.0)
@@ -553,16 +553,16 @@ def test_what_is_written_behind_a_fuse_mount_is_found_by_scans_and_waited_for(ba
 def test_what_a_round_finds_without_an_event_brings_an_audit(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.post._CONFIRM", 0.05)
+    monkeypatch.setattr("watcher.folders.monitor._CONFIRM", 0.05)
     (base / "x").mkdir()
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         scene.log.wait_for("folder.watching")
-        group = scene.post._watch._emitters[0]._inotify  # type: ignore[union-attr]
+        group = scene.monitor._watch._emitters[0]._inotify  # type: ignore[union-attr]
         lost = group._active_callbacks_by_path[os.fsencode(base / "x")]
         group._inotify_fd.remove_callbacks([(lost, group._id)])
         path = put(base / "x" / "a.wav")
 
-        scene.post.rounds.want_changed()
+        scene.monitor.schedule.want_changed()
 
         scene.wait_until_queued(path)
         scene.log.wait_for("folder.degraded", reason="unwatched")
@@ -595,7 +595,7 @@ def test_a_file_that_a_worker_missed_while_its_root_was_away_is_found_when_it_re
     assert job is not None
     scene.ledger.drop(job)
     scene.finder.inspect(job.path)
-    eventually(scene.finder._lane.inbox.empty)
+    eventually(scene.finder._monitor_thread.inbox.empty)
 
     (base.parent / "away").rename(base)
 
@@ -611,7 +611,7 @@ def test_a_file_that_waits_to_be_whole_goes_on_waiting_when_its_root_returns(sce
         ]
 
     eventually(waiting)
-    next(iter(scene.post.root.candidates)).since -= 300.0
+    next(iter(scene.monitor.root.candidates)).since -= 300.0
     base.rename(base.parent / "away")
     scene.log.wait_for("folder.lost")
     assert waiting() == []
@@ -619,6 +619,6 @@ def test_a_file_that_waits_to_be_whole_goes_on_waiting_when_its_root_returns(sce
     (base.parent / "away").rename(base)
 
     scene.log.wait_for("folder.rescanned", reason="returned")
-    candidate = scene.post.root.candidates.get(os.fsencode(path))
+    candidate = scene.monitor.root.candidates.get(os.fsencode(path))
     assert candidate is not None
     assert candidate.earlier >= 300.0

@@ -12,12 +12,12 @@ from support.finding import Log, finding, put, wave
 from support.waiting import eventually
 
 from watcher.errors import FileError
-from watcher.folders import Finder, Folder, How
+from watcher.folders import Finder, Folder, WatchMode
 from watcher.folders.mounts import Mounts
-from watcher.folders.watch import Event, Hint, Inbox
+from watcher.folders.watch import Event, EventKind, Inbox
 from watcher.job import Outcome, Output, State
 from watcher.ledger import Ledger, open_ledger
-from watcher.settle.verdict import Evidence, gather
+from watcher.settle.decision import Evidence, gather
 
 
 @pytest.fixture
@@ -50,13 +50,13 @@ def test_how_a_folder_is_watched_is_said_and_shown(base: Path, state: Path) -> N
     put(base / "x" / "a.wav")
     with finding(state, Folder("a", str(base))) as scene:
         [event] = scene.log.wait_for("folder.watching")
-        assert (event["folder"], event["how"]) == ("a", How.EVENTS)
+        assert (event["folder"], event["how"]) == ("a", WatchMode.EVENTS)
         assert event["why"].endswith("an event arrived")
         eventually(lambda: scene.finder.states() and scene.finder.states()[0].known == 1)
 
         [shown] = scene.finder.states()
 
-        assert (shown.name, shown.path, shown.how, shown.directories) == ("a", str(base), How.EVENTS, 2)
+        assert (shown.name, shown.path, shown.how, shown.directories) == ("a", str(base), WatchMode.EVENTS, 2)
         assert list(base.glob(".*")) == []
         assert scene.ledger.temporaries() == ()
 
@@ -65,11 +65,11 @@ def test_a_folder_may_be_scanned_only(base: Path, state: Path) -> None:
     with finding(state, Folder("a", str(base), detect="scan")) as scene:
         [event] = scene.log.wait_for("folder.watching")
         path = put(base / "a.wav")
-        scene.post.rounds.want_changed()
+        scene.monitor.schedule.want_changed()
 
         scene.wait_until_queued(path)
 
-        assert (event["how"], event["why"]) == (How.SCAN, "asked for")
+        assert (event["how"], event["why"]) == (WatchMode.SCAN, "asked for")
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("watch-")]
 
 
@@ -77,12 +77,12 @@ def test_a_folder_may_be_watched_without_proof(base: Path, state: Path) -> None:
     with finding(state, Folder("a", str(base), detect="events")) as scene:
         [event] = scene.log.wait_for("folder.watching")
 
-        assert (event["how"], event["why"]) == (How.EVENTS, "asked for")
+        assert (event["how"], event["why"]) == (WatchMode.EVENTS, "asked for")
 
 
 def test_where_no_event_arrives_the_folder_is_scanned(base: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.folders.post._PROOF", 0.01)
-    monkeypatch.setattr("watcher.folders.watch._hint", lambda _: Event(Hint.WAKE))
+    monkeypatch.setattr("watcher.folders.monitor._PROOF", 0.01)
+    monkeypatch.setattr("watcher.folders.watch._hint", lambda _: Event(EventKind.WAKE))
     with finding(state, Folder("a", str(base))) as scene:
         [event] = scene.log.wait_for("folder.degraded", reason="no_events")
         path = put(base / "a.wav")
@@ -90,18 +90,18 @@ def test_where_no_event_arrives_the_folder_is_scanned(base: Path, state: Path, m
         scene.wait_until_queued(path)
 
         assert "detect" in event["hint"]
-        assert scene.log.seen("folder.watching")[-1]["how"] is How.SCAN
+        assert scene.log.seen("folder.watching")[-1]["how"] is WatchMode.SCAN
 
 
 def test_any_event_is_proof_enough(base: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.folders.post.PROBE_PREFIX", "not-the-name-that-is-waited-for")
-    monkeypatch.setattr("watcher.folders.post._PROOF", 0.05)
+    monkeypatch.setattr("watcher.folders.monitor.PROBE_PREFIX", "not-the-name-that-is-waited-for")
+    monkeypatch.setattr("watcher.folders.monitor._PROOF", 0.05)
     with finding(state, Folder("a", str(base))) as scene:
-        post = scene.post
-        post._proof = b"/never"
+        monitor = scene.monitor
+        monitor._proof = b"/never"
         put(base / "a.wav")
 
-        scene.log.wait_for("folder.watching", how=How.EVENTS)
+        scene.log.wait_for("folder.watching", how=WatchMode.EVENTS)
 
 
 def test_an_unwritable_folder_is_watched_without_proof(
@@ -110,12 +110,12 @@ def test_an_unwritable_folder_is_watched_without_proof(
     def refuse(_: bytes) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("watcher.folders.post.touch", refuse)
+    monkeypatch.setattr("watcher.folders.monitor.touch", refuse)
     with finding(state, Folder("a", str(base))) as scene:
         [event] = scene.log.wait_for("folder.watching")
         scene.wait_until_queued(put(base / "a.wav"))
 
-    assert event["how"] is How.EVENTS
+    assert event["how"] is WatchMode.EVENTS
     assert "Read-only" in event["why"]
 
 
@@ -168,7 +168,7 @@ def test_two_folders_that_are_the_same_directory_are_watched_once(base: Path, st
 
         assert event["folder"] == "b"
         state_of_double = scene.finder.states()[1]
-        assert state_of_double.how is How.LOST
+        assert state_of_double.how is WatchMode.LOST
         [obstacle] = state_of_double.obstacles
         assert f"the same directory as folder 'a' ({base})" in obstacle.why
         assert len(scene.log.seen("file.queued")) == 1
@@ -180,7 +180,7 @@ def test_recordings_in_progress_delay_nobody(base: Path, state: Path) -> None:
         for file in files:
             file.write(b"x" * 1000)
         scene.wait_until_queued(put(base / "done.wav"))
-        assert len(scene.post.root.candidates) == 50
+        assert len(scene.monitor.root.candidates) == 50
 
         for file in files:
             file.seek(0)
@@ -200,7 +200,7 @@ def test_a_missing_root_is_said_and_waited_for_and_the_service_ready(base: Path,
         [event] = scene.log.wait_for("folder.lost")
         eventually(scene.finder.ready.is_set)
         assert "waited for" in event["hint"]
-        eventually(lambda: scene.finder.states() and scene.finder.states()[0].how is How.LOST)
+        eventually(lambda: scene.finder.states() and scene.finder.states()[0].how is WatchMode.LOST)
 
         path = put(base / "a.wav")
 
@@ -252,7 +252,7 @@ def test_a_path_can_be_asked_for_again(base: Path, state: Path) -> None:
         eventually(lambda: scene.state(path) is State.READY)
 
 
-@pytest.mark.parametrize("place", ["lane", "post"])
+@pytest.mark.parametrize("place", ["monitor_thread", "monitor"])
 @pytest.mark.parametrize("detect", ["auto", "scan"])
 def test_more_paths_asked_for_again_than_can_wait_are_found_by_a_scan(
     base: Path, state: Path, monkeypatch: pytest.MonkeyPatch, place: str, detect: str
@@ -276,7 +276,7 @@ def test_folders_can_be_replaced_while_it_runs(base: Path, state: Path, tmp_path
         path.mkdir()
     folders = [Folder(path.name, str(path)) for path in (kept, gone, new)]
     with finding(state, *folders[:2]) as scene:
-        watch = next(post for post in scene.finder._lane.posts if post.folder.name == "kept")
+        watch = next(monitor for monitor in scene.finder._monitor_thread.monitors if monitor.folder.name == "kept")
         scene.log.wait_for("folder.watching", 2)
         put(new / "before.wav")
 
@@ -287,7 +287,7 @@ def test_folders_can_be_replaced_while_it_runs(base: Path, state: Path, tmp_path
         put(gone / "c.wav")
         scene.finder.rescan()
         scene.log.wait_for("folder.rescanned", 2, reason="asked_for")
-        assert watch in scene.finder._lane.posts
+        assert watch in scene.finder._monitor_thread.monitors
         assert len(scene.log.seen("folder.watching", folder="kept")) == 1
         assert scene.sizes(gone) == {}
 
@@ -327,7 +327,7 @@ def test_an_unexpected_error_escapes_from_run(base: Path, state: Path, monkeypat
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(finder._lane, "_handle", fail)
+    monkeypatch.setattr(finder._monitor_thread, "_handle", fail)
     put(base / "a.wav")
     with pytest.raises(RuntimeError, match="a bug"):
         finder.run()
@@ -352,7 +352,7 @@ def test_a_long_stop_is_followed_by_a_full_scan(base: Path, state: Path) -> None
             return super().get(block, timeout)
 
     finder.step(0.0)
-    finder._lane.inbox = Sleepy()
+    finder._monitor_thread.inbox = Sleepy()
     finder.step(0.0)
     finder.close()
     ledger.close()
@@ -379,7 +379,7 @@ def test_slow_looks_at_one_folder_hold_up_no_other_and_give_signs_of_life(
     monkeypatch.setattr("watcher.settle.candidates.gather", slow)
     finder.start_watching()
     finder.step(0.0)
-    many, one = finder._lane.posts
+    many, one = finder._monitor_thread.monitors
     slow_ones = [put(base / "slow" / f"{number}.wav", wave(100, claimed=200)) for number in range(400)]
     recording = put(base / "other" / "a.wav")
     for path in (*slow_ones, recording):
@@ -413,10 +413,10 @@ def test_scans_of_several_folders_take_turns(base: Path, state: Path, monkeypatc
     monkeypatch.setattr("watcher.settle.candidates.gather", slow)
     finder = Finder(folders, ledger, stop=threading.Event(), monotonic=lambda: now[0])
     finder.start_watching()
-    while len(finder._lane.posts[0].root.known) < 50:
+    while len(finder._monitor_thread.monitors[0].root.known) < 50:
         finder.step(0.0)
 
-    assert len(finder._lane.posts[1].root.known) >= 40
+    assert len(finder._monitor_thread.monitors[1].root.known) >= 40
     finder.close()
     ledger.close()
 
@@ -437,12 +437,12 @@ def test_a_scan_goes_on_through_a_flood_of_events(base: Path, state: Path, monke
     monkeypatch.setattr("watcher.settle.candidates.gather", slow)
     folder = Folder("a", str(base), detect="scan")
     finder = Finder([folder], ledger, stop=threading.Event(), monotonic=lambda: now[0])
-    finder._lane.inbox = Flood()
+    finder._monitor_thread.inbox = Flood()
     finder.start_watching()
     for _ in range(100 // 8 + 1):
         finder.step(0.0)
 
-    assert len(finder._lane.posts[0].root.known) == 100
+    assert len(finder._monitor_thread.monitors[0].root.known) == 100
     finder.close()
     ledger.close()
 
@@ -508,7 +508,7 @@ def test_a_deleted_failure_note_puts_the_file_back_at_once(base: Path, state: Pa
         path = put(base / "x" / "a.wav")
         scene.wait_until_queued(path)
         note = fail_with_note(scene.ledger, path)
-        scene.finder._lane._next_notes = float("inf")
+        scene.finder._monitor_thread._next_notes = float("inf")
 
         if how == "deleted":
             note.unlink()
@@ -536,7 +536,7 @@ def test_a_note_that_stands_keeps_the_file_failed(base: Path, state: Path) -> No
         path = put(base / "a.wav")
         scene.wait_until_queued(path)
         fail_with_note(scene.ledger, path)
-        scene.finder._lane._next_notes = 0.0
+        scene.finder._monitor_thread._next_notes = 0.0
         scene.finder.rescan()
         scene.log.wait_for("folder.rescanned", reason="asked_for")
 
@@ -550,7 +550,7 @@ def test_many_notes_are_looked_at_in_turns_with_signs_of_life(
     paths = [put(base / f"{number}.wav") for number in range(100)]
     finder = Finder([Folder("a", str(base), detect="scan")], ledger, stop=threading.Event(), monotonic=lambda: now[0])
     finder.start_watching()
-    while len(finder._lane.posts[0].root.known) < 100:
+    while len(finder._monitor_thread.monitors[0].root.known) < 100:
         finder.step(0.0)
     notes = [fail_with_note(ledger, path) for path in paths]
     for note in notes[50:]:
@@ -563,7 +563,7 @@ def test_many_notes_are_looked_at_in_turns_with_signs_of_life(
         return lexists(path)
 
     monkeypatch.setattr(os.path, "lexists", slow)
-    finder._lane._next_notes = 0.0
+    finder._monitor_thread._next_notes = 0.0
     now[0] += 1.0
     steps = 0
     while ledger.counts()[State.READY] < 50:
@@ -584,8 +584,8 @@ def test_a_root_that_is_away_takes_no_note_with_it(base: Path, state: Path) -> N
         note = fail_with_note(scene.ledger, path)
         base.rename(base.parent / "away")
         scene.log.wait_for("folder.lost")
-        scene.finder._lane._next_notes = 0.0
-        eventually(lambda: scene.finder._lane._next_notes > 0.0)
+        scene.finder._monitor_thread._next_notes = 0.0
+        eventually(lambda: scene.finder._monitor_thread._next_notes > 0.0)
         (base.parent / "away").rename(base)
         scene.log.wait_for("folder.rescanned", reason="returned")
 
@@ -601,8 +601,8 @@ def test_a_note_that_went_away_with_its_source_was_not_meant(base: Path, state: 
         fail_with_note(scene.ledger, path)
 
         path.parent.rename(base.parent / "outside" / "x")
-        scene.finder._lane._next_notes = 0.0
-        eventually(lambda: scene.finder._lane._next_notes > 0.0)
+        scene.finder._monitor_thread._next_notes = 0.0
+        eventually(lambda: scene.finder._monitor_thread._next_notes > 0.0)
 
         assert scene.state(path) is State.FAILED
 
@@ -612,7 +612,7 @@ def test_a_failure_goes_with_a_recording_that_is_deleted_beside_its_note(base: P
         path = put(base / "a.wav")
         scene.wait_until_queued(path)
         note = fail_with_note(scene.ledger, path)
-        scene.finder._lane._next_notes = float("inf")
+        scene.finder._monitor_thread._next_notes = float("inf")
         content, stamp = path.read_bytes(), path.stat().st_mtime_ns
 
         path.unlink()
@@ -653,7 +653,7 @@ def network_table(base: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def network(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = network_table(base, tmp_path)
-    monkeypatch.setattr("watcher.folders.lane.Mounts", lambda: Mounts(table))
+    monkeypatch.setattr("watcher.folders.monitor_thread.Mounts", lambda: Mounts(table))
 
 
 @pytest.mark.usefixtures("network")
@@ -665,10 +665,10 @@ def test_a_network_folder_is_scanned_in_a_thread_of_its_own(base: Path, state: P
         [remote] = scene.finder._remote
         eventually(lambda: any(state.name == "nas" and state.directories for state in scene.finder.states()))
 
-        assert event["how"] is How.SCAN
+        assert event["how"] is WatchMode.SCAN
         assert "nfs4" in event["why"]
         assert remote.alive
-        assert [post.folder.name for post in scene.finder._lane.posts] == ["local"]
+        assert [monitor.folder.name for monitor in scene.finder._monitor_thread.monitors] == ["local"]
     assert not remote.alive
 
 
@@ -686,25 +686,25 @@ def test_a_server_that_does_not_answer_holds_up_nobody_and_is_said(
         return real(path, *arguments, **keys)
 
     local = tmp_path / "outside"
-    monkeypatch.setattr("watcher.folders.post.os.open", hang)
+    monkeypatch.setattr("watcher.folders.monitor.os.open", hang)
     with finding(state, Folder("nas", str(base)), Folder("local", str(local))) as scene:
         [event] = scene.log.wait_for("folder.lost")
         eventually(scene.finder.ready.is_set)
         scene.wait_until_queued(put(local / "a.wav"))
         assert event["reason"] == "the server does not answer"
-        eventually(lambda: [state.how for state in scene.finder.states() if state.name == "nas"] == [How.LOST])
+        eventually(lambda: [state.how for state in scene.finder.states() if state.name == "nas"] == [WatchMode.LOST])
 
         answers.set()
 
         scene.log.wait_for("folder.watching", folder="nas")
-        eventually(lambda: [state.how for state in scene.finder.states() if state.name == "nas"] == [How.SCAN])
+        eventually(lambda: [state.how for state in scene.finder.states() if state.name == "nas"] == [WatchMode.SCAN])
 
 
 @pytest.mark.usefixtures("network")
 def test_what_ends_a_network_thread_unexpectedly_ends_the_detector(
     base: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.post.Post.check", lambda _: 1 / 0)
+    monkeypatch.setattr("watcher.folders.monitor.FolderMonitor.check", lambda _: 1 / 0)
     ledger = open_ledger(state)
     finder = Finder([Folder("nas", str(base))], ledger, stop=threading.Event())
     finder.start_watching()
@@ -724,13 +724,13 @@ def test_a_network_folder_can_be_given_up_and_an_inner_local_root_is_not_its_own
     with finding(state, outer, Folder("inner", str(base / "inner"))) as scene:
         scene.log.wait_for("folder.lost", folder="inner")
         first = [remote for remote in scene.finder._remote if remote.folder == outer]
-        eventually(lambda: bool(first[0].lane.posts))
-        assert first[0].lane.posts[0].root.foreign == {os.fsencode(base / "inner")}
+        eventually(lambda: bool(first[0].monitor_thread.monitors))
+        assert first[0].monitor_thread.monitors[0].root.foreign == {os.fsencode(base / "inner")}
 
         scene.finder.replace([outer])
         eventually(lambda: len(scene.finder._remote) == 1)
         assert scene.finder._remote == first
-        eventually(lambda: first[0].lane.posts[0].root.foreign == frozenset())
+        eventually(lambda: first[0].monitor_thread.monitors[0].root.foreign == frozenset())
         scene.finder.rescan()
         scene.log.wait_for("folder.rescanned", folder="nas", reason="asked_for")
 
@@ -753,14 +753,14 @@ def test_network_mounts_that_come_and_go_below_a_folder_are_not_said_each_time(
             self._read()
             return before != self._mounts
 
-    monkeypatch.setattr("watcher.folders.lane.Mounts", lambda: Table(str(table)))
+    monkeypatch.setattr("watcher.folders.monitor_thread.Mounts", lambda: Table(str(table)))
     with finding(state, Folder("a", str(base))) as scene:
         for _ in range(6):
             table.write_text(mounted)
-            eventually(lambda: scene.finder._remote and scene.finder._remote[0].lane.states)
-            eventually(lambda: scene.finder._remote[0].lane.posts[0].rounds.ended)
+            eventually(lambda: scene.finder._remote and scene.finder._remote[0].monitor_thread.states)
+            eventually(lambda: scene.finder._remote[0].monitor_thread.monitors[0].schedule.ended)
             table.write_text(local)
-            eventually(lambda: scene.finder._lane.posts and scene.post.rounds.ended)
+            eventually(lambda: scene.finder._monitor_thread.monitors and scene.monitor.schedule.ended)
 
         said = [event for event in scene.log.events if event["level"] != "debug"]
         assert 1 < len([event for event in said if event["event"] == "folder.watching"]) <= 4
@@ -773,9 +773,9 @@ def test_how_a_folder_is_watched_is_said_later_where_it_was_said_too_often(base:
     folder = Folder("a", str(base), detect="scan")
     finder = Finder([folder], ledger, stop=threading.Event(), monotonic=lambda: now[0])
     finder.start_watching()
-    post = finder._lane.posts[0]
+    monitor = finder._monitor_thread.monitors[0]
     for number in range(5):
-        post._say(How.SCAN, f"reason {number}")
+        monitor._say(WatchMode.SCAN, f"reason {number}")
     said = len(log.seen("folder.watching"))
 
     now[0] += 61.0
@@ -792,14 +792,14 @@ def test_a_flood_that_overflows_again_and_again_is_said_once_a_minute(base: Path
     finder = Finder([Folder("a", str(base), detect="events")], ledger, stop=threading.Event(), monotonic=lambda: now[0])
     finder.start_watching()
     for _ in range(50):
-        watch = finder._lane.posts[0]._watch
+        watch = finder._monitor_thread.monitors[0]._watch
         assert watch is not None
         watch.overflowed = True
         now[0] += 2.0
         finder.step(0.0)
 
     assert len(log.seen("folder.degraded", reason="overflow", level="warning")) == 2
-    assert finder._lane.posts[0].rounds.ended >= 25
+    assert finder._monitor_thread.monitors[0].schedule.ended >= 25
     assert len(log.seen("folder.rescanned", reason="overflow", level="info")) <= 5
     finder.close()
     ledger.close()

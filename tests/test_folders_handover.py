@@ -6,10 +6,10 @@ import pytest
 from support.finding import Log
 
 from watcher.folders.handover import Handover
-from watcher.folders.known import Known, directory_key, file_key, mark_of
-from watcher.job import Fingerprint, Found, State
+from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
+from watcher.job import Fingerprint, FoundRecording, State
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import Put
+from watcher.ledger.protocol import PutResult
 
 
 @pytest.fixture
@@ -17,12 +17,12 @@ def log() -> Log:
     return Log()
 
 
-def found(name: str = "a.wav", size: int = 100) -> Found:
-    return Found(b"/in", b"/in/" + os.fsencode(name), Fingerprint(size, 1, 2), seconds=3.0)
+def found(name: str = "a.wav", size: int = 100) -> FoundRecording:
+    return FoundRecording(b"/in", b"/in/" + os.fsencode(name), Fingerprint(size, 1, 2), seconds=3.0)
 
 
 def test_files_are_queued_known_and_said_with_their_wait(ledger: Ledger, log: Log) -> None:
-    known = Known()
+    known = KnownFiles()
     handover = Handover(ledger, known)
     handover.take(found(), waited=1.23456, urgent=True)
 
@@ -35,18 +35,18 @@ def test_files_are_queued_known_and_said_with_their_wait(ledger: Ledger, log: Lo
 
 
 def test_what_the_ledger_knew_is_not_said_again(ledger: Ledger, log: Log) -> None:
-    answers: list[Put] = []
+    answers: list[PutResult] = []
     for _ in range(2):
-        handover = Handover(ledger, Known(), lambda _, answer: answers.append(answer))
+        handover = Handover(ledger, KnownFiles(), lambda _, answer: answers.append(answer))
         handover.take(found(), waited=0.0, urgent=True)
         handover.flush()
 
-    assert answers == [Put.QUEUED, Put.KNOWN]
+    assert answers == [PutResult.QUEUED, PutResult.KNOWN]
     assert len(log.seen("file.queued")) == 1
 
 
 def test_a_change_is_said_to_be_one(ledger: Ledger, log: Log) -> None:
-    handover = Handover(ledger, Known())
+    handover = Handover(ledger, KnownFiles())
     for size in (100, 200):
         handover.take(found(size=size), waited=0.0, urgent=True)
         handover.flush()
@@ -55,7 +55,7 @@ def test_a_change_is_said_to_be_one(ledger: Ledger, log: Log) -> None:
 
 
 def test_the_last_look_at_a_path_is_the_one_that_counts(ledger: Ledger, log: Log) -> None:
-    handover = Handover(ledger, Known())
+    handover = Handover(ledger, KnownFiles())
     for size in (100, 200):
         handover.take(found(size=size), waited=0.0, urgent=True)
 
@@ -67,7 +67,7 @@ def test_the_last_look_at_a_path_is_the_one_that_counts(ledger: Ledger, log: Log
 
 
 def test_what_a_scan_digs_up_waits_for_company_and_arrivals_do_not(ledger: Ledger, log: Log) -> None:
-    handover = Handover(ledger, Known())
+    handover = Handover(ledger, KnownFiles())
     handover.take(found("a.wav"), waited=0.0, urgent=False)
     handover.leave(found("b.wav"))
     assert handover.flush(bulk=True) == 0
@@ -80,7 +80,7 @@ def test_what_a_scan_digs_up_waits_for_company_and_arrivals_do_not(ledger: Ledge
 
 
 def test_there_is_enough_company_at_some_time(ledger: Ledger, log: Log) -> None:
-    handover = Handover(ledger, Known())
+    handover = Handover(ledger, KnownFiles())
     for number in range(600):
         handover.take(found(f"{number}.wav"), waited=0.0, urgent=False)
 
@@ -88,7 +88,7 @@ def test_there_is_enough_company_at_some_time(ledger: Ledger, log: Log) -> None:
 
 
 def test_what_is_left_alone_is_known(ledger: Ledger, log: Log) -> None:
-    known = Known()
+    known = KnownFiles()
     handover = Handover(ledger, known)
     handover.leave(found())
     handover.flush()

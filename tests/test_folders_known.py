@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.folders.known import Known, directory_key, file_key, mark_of
+from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.job import Fingerprint
 
 #: Few values, so that keys repeat, share buckets and look like marks.
@@ -17,7 +17,7 @@ CHANGE = st.tuples(st.sampled_from(["put", "drop"]), NUMBER, NUMBER)
 
 @given(st.lists(CHANGE, max_size=40))
 def test_it_is_a_map(changes: list[tuple[str, int, int]]) -> None:
-    known, model = Known(), dict[int, int]()
+    known, model = KnownFiles(), dict[int, int]()
     for verb, key, mark in changes:
         if verb == "put":
             known.put(key, mark)
@@ -43,7 +43,7 @@ def test_every_part_of_a_fingerprint_counts() -> None:
 
 
 def test_it_stays_a_map_while_it_grows_and_shrinks() -> None:
-    known, model = Known(), dict[int, int]()
+    known, model = KnownFiles(), dict[int, int]()
     generator = Random(7)
     for kept in (3000, 10, 500, 0, 40):
         while len(model) != kept:
@@ -63,7 +63,7 @@ def test_it_stays_a_map_while_it_grows_and_shrinks() -> None:
 @pytest.mark.parametrize(("files", "most"), [(1, 1_000), (1_000, 40_000), (10_000, 350_000), (50_000, 1_500_000)])
 def test_few_files_take_little_and_many_less_than_thirty_bytes_each(files: int, most: int) -> None:
     tracemalloc.start()
-    known = Known()
+    known = KnownFiles()
     for number in range(files):
         known.put(hash((1, str(number))), hash((number, 2, 3)))
     used, _ = tracemalloc.get_traced_memory()
@@ -74,7 +74,7 @@ def test_few_files_take_little_and_many_less_than_thirty_bytes_each(files: int, 
 
 
 def test_files_that_were_forgotten_take_nothing() -> None:
-    known = Known()
+    known = KnownFiles()
     tracemalloc.start()
     for number in range(20_000):
         known.put(hash((1, str(number))), number)

@@ -237,8 +237,13 @@ class History(RuleBasedStateMachine):
             self.time.advance(700.0)
             for _ in range(100):
                 self.step()
-                post = self.finder._lane.posts[0] if self.finder is not None else None
-                if post is not None and not post.busy and self.finder is not None and self.finder._lane.inbox.empty():
+                monitor = self.finder._monitor_thread.monitors[0] if self.finder is not None else None
+                if (
+                    monitor is not None
+                    and not monitor.busy
+                    and self.finder is not None
+                    and self.finder._monitor_thread.inbox.empty()
+                ):
                     break
 
 

@@ -10,7 +10,7 @@ from support.tools import attempt
 
 from watcher.folders.doubles import inside
 from watcher.folders.folder import Folder
-from watcher.folders.mounts import Kind, Mounts, parse
+from watcher.folders.mounts import MountKind, Mounts, parse
 
 TABLE = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 25 22 0:5 / /dev rw - devtmpfs devtmpfs rw
@@ -41,22 +41,22 @@ def mounts(tmp_path: Path) -> Iterator[Mounts]:
 @pytest.mark.parametrize(
     ("path", "filesystem", "kind", "inodes"),
     [
-        (b"/", "ext4", Kind.LOCAL, True),
-        (b"/srv/recordings", "ext4", Kind.LOCAL, True),
-        (b"/mnt/nas", "nfs4", Kind.NETWORK, False),
-        (b"/mnt/nas/a/b", "nfs4", Kind.NETWORK, False),
-        (b"/mnt/nas2", "ext4", Kind.LOCAL, True),
-        (b"/mnt/nas/local/x", "tmpfs", Kind.LOCAL, True),
-        (b"/mnt/with space\\x/y", "fuse.sshfs", Kind.NETWORK, False),
-        (b"/mnt/usb/y", "fuseblk", Kind.LOCAL, False),
-        (b"/mnt/stick/y", "exfat", Kind.LOCAL, False),
+        (b"/", "ext4", MountKind.LOCAL, True),
+        (b"/srv/recordings", "ext4", MountKind.LOCAL, True),
+        (b"/mnt/nas", "nfs4", MountKind.NETWORK, False),
+        (b"/mnt/nas/a/b", "nfs4", MountKind.NETWORK, False),
+        (b"/mnt/nas2", "ext4", MountKind.LOCAL, True),
+        (b"/mnt/nas/local/x", "tmpfs", MountKind.LOCAL, True),
+        (b"/mnt/with space\\x/y", "fuse.sshfs", MountKind.NETWORK, False),
+        (b"/mnt/usb/y", "fuseblk", MountKind.LOCAL, False),
+        (b"/mnt/stick/y", "exfat", MountKind.LOCAL, False),
         # Nothing is mounted there yet: whoever touches it waits for a server, perhaps for ever.
-        (b"/mnt/auto/y", "autofs", Kind.NETWORK, False),
-        (b"/mnt/auto/there/y", "ext4", Kind.LOCAL, True),
+        (b"/mnt/auto/y", "autofs", MountKind.NETWORK, False),
+        (b"/mnt/auto/there/y", "ext4", MountKind.LOCAL, True),
     ],
 )
 def test_the_nearest_mount_above_a_path_decides(
-    mounts: Mounts, path: bytes, filesystem: str, kind: Kind, *, inodes: bool
+    mounts: Mounts, path: bytes, filesystem: str, kind: MountKind, *, inodes: bool
 ) -> None:
     mount = mounts.of(path)
 
@@ -109,7 +109,7 @@ def test_lines_that_make_no_sense_are_left_out() -> None:
 def test_a_table_that_cannot_be_read_means_local(tmp_path: Path) -> None:
     mounts = Mounts(str(tmp_path / "missing"))
 
-    assert mounts.of(b"/srv").kind is Kind.LOCAL
+    assert mounts.of(b"/srv").kind is MountKind.LOCAL
     assert not mounts.changed()
     mounts.close()
 
@@ -151,7 +151,7 @@ def test_nothing_below_a_network_mount_is_touched(tmp_path: Path) -> None:
     located = mounts.locate(os.fsencode(tmp_path / "way" / "link" / "x"))
 
     assert located == os.fsencode(share / "link" / "x")
-    assert mounts.of(located).kind is Kind.NETWORK
+    assert mounts.of(located).kind is MountKind.NETWORK
     mounts.close()
 
 

@@ -19,9 +19,9 @@ from support.finding import Log, put, wave
 from watcher import container
 from watcher.container import Inspection
 from watcher.folders import Folder
+from watcher.folders.first_scan import full_scan
 from watcher.folders.mounts import Mounts
-from watcher.folders.root import Root, Tour
-from watcher.folders.survey import full_scan
+from watcher.folders.root import Root, ScanStats
 from watcher.ledger import Ledger
 
 
@@ -51,11 +51,11 @@ def make(base: Path, ledger: Ledger, log: Log) -> Make:
     return build
 
 
-def end(scan: Generator[Tour, None, None]) -> Tour:
-    tour = Tour()
-    for tour in scan:  # noqa: B007  the last one is what is asked for
+def end(scan: Generator[ScanStats, None, None]) -> ScanStats:
+    stats = ScanStats()
+    for stats in scan:  # noqa: B007  the last one is what is asked for
         pass
-    return tour
+    return stats
 
 
 def queued(root: Root, log: Log) -> set[str]:
@@ -73,10 +73,10 @@ def test_a_full_scan_queues_every_whole_recording_once(base: Path, make: Make, l
         put(base / name)
     root = make()
 
-    tour = end(root.full())
+    stats = end(root.full())
 
     assert queued(root, log) == {"a.wav", "x/b.WAV", "x/y/z/c.wav"}
-    assert (tour.directories, tour.files, tour.news) == (4, 4, 3)
+    assert (stats.directories, stats.files, stats.news) == (4, 4, 3)
     assert end(root.full()).news == 0
     assert len(queued(root, log)) == len(log.seen("file.queued")) == 3
 
@@ -88,9 +88,9 @@ def test_what_the_ledger_knows_is_not_put_again_after_a_restart(base: Path, make
     first.flush()
 
     second = make()
-    tour = end(second.full())
+    stats = end(second.full())
 
-    assert (tour.files, tour.news) == (1, 0)
+    assert (stats.files, stats.news) == (1, 0)
     assert len(log.seen("file.queued")) == 1
 
 
@@ -283,9 +283,9 @@ def test_only_directories_that_changed_are_listed(base: Path, make: Make, log: L
     assert end(root.changed()).directories == 0
 
     put(base / "d3" / "b.wav")
-    tour = end(root.changed())
+    stats = end(root.changed())
 
-    assert (tour.directories, tour.news) == (1, 1)
+    assert (stats.directories, stats.news) == (1, 1)
     assert "d3/b.wav" in queued(root, log)
 
 
@@ -349,8 +349,8 @@ def test_a_glance_finds_new_names_where_mtimes_are_not_to_be_trusted(base: Path,
     settled(root)
     assert end(root.changed()).directories == 0
 
-    tour = end(root.changed(glance=True))
-    assert tour.directories == 1
+    stats = end(root.changed(glance=True))
+    assert stats.directories == 1
     assert "d/b.wav" in queued(root, log)
 
     settled(root)
@@ -606,9 +606,9 @@ def test_known_names_are_kept_while_their_files_are_there(
     root = make()
     end(full_scan(root))
 
-    tour = end(full_scan(root))
+    stats = end(full_scan(root))
 
-    assert (tour.files, tour.news, len(root.known)) == (100, 0, 100)
+    assert (stats.files, stats.news, len(root.known)) == (100, 0, 100)
     assert not root.overgrown
 
 
@@ -857,9 +857,9 @@ def test_a_directory_whose_stat_is_refused_is_listed_to_learn_why(
 
     with monkeypatch.context() as patch:
         patch.setattr("watcher.folders.root.os.stat", refuse)
-        tour = end(root.changed())
+        stats = end(root.changed())
 
-    assert tour.directories == 1
+    assert stats.directories == 1
 
 
 def test_a_directory_asked_for_that_was_never_listed_is_listed(base: Path, make: Make, log: Log) -> None:

@@ -18,7 +18,7 @@ from support.waiting import eventually
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 from watcher.folders.mounts import Mounts
-from watcher.folders.watch import Event, Hint, Inbox, Trouble, Watch, diagnose, kernel_device, watched
+from watcher.folders.watch import Event, EventKind, Inbox, Watch, WatchFault, diagnose, kernel_device, watched
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def until_deaf(watch: Watch, recipe: Callable[[], object]) -> None:
     for _ in range(20):
         recipe()
         with suppress(AssertionError):
-            eventually(lambda: watch.trouble() is Trouble.DEAF, patience=0.5)
+            eventually(lambda: watch.trouble() is WatchFault.DEAF, patience=0.5)
             return
     raise AssertionError("the reader survived every time")
 
@@ -86,11 +86,11 @@ def test_every_kind_of_arrival_is_a_hint_at_its_path(root: Path, inbox: Inbox, w
     (root / "d").rename(root / "e")
     (root / "b.wav").unlink()
 
-    events = heard(inbox, lambda event: event == Event(Hint.GONE, str(root / "b.wav")))
+    events = heard(inbox, lambda event: event == Event(EventKind.GONE, str(root / "b.wav")))
 
-    assert Event(Hint.FILE, str(root / "a.wav")) in events
-    assert {event.path for event in events if event.hint is Hint.FILE} >= {str(root / "b.wav")}
-    assert {event.path for event in events if event.hint is Hint.DIRECTORY} >= {str(root / "e")}
+    assert Event(EventKind.FILE, str(root / "a.wav")) in events
+    assert {event.path for event in events if event.hint is EventKind.FILE} >= {str(root / "b.wav")}
+    assert {event.path for event in events if event.hint is EventKind.DIRECTORY} >= {str(root / "e")}
 
 
 def test_a_rename_inside_tells_where_from(root: Path, inbox: Inbox, watch: Watch) -> None:
@@ -108,7 +108,7 @@ def test_odd_names_come_through(root: Path, inbox: Inbox, watch: Watch) -> None:
     path = os.fsencode(root) + b"/\xff\n -x.wav"
     Path(os.fsdecode(path)).touch()
 
-    events = heard(inbox, lambda event: event.hint is Hint.FILE)
+    events = heard(inbox, lambda event: event.hint is EventKind.FILE)
 
     assert os.fsencode(events[-1].path) == path
 
@@ -123,7 +123,7 @@ def test_its_threads_are_named_and_end(root: Path, inbox: Inbox) -> None:
     watch.start()
     mine = set(threading.enumerate()) - before
     assert {thread.name for thread in mine} == {"watch-dispatch", "watch-emit", "watch-read"}
-    assert watch.trouble() is Trouble.NONE
+    assert watch.trouble() is WatchFault.NONE
 
     watch.close()
 
@@ -135,7 +135,7 @@ def test_its_threads_are_named_and_end(root: Path, inbox: Inbox) -> None:
 def test_the_death_of_its_reader_is_known_at_once(root: Path, inbox: Inbox, watch: Watch, number: int) -> None:
     kill_the_reader(root, watch)
 
-    heard(inbox, lambda event: event.hint is Hint.TROUBLE)
+    heard(inbox, lambda event: event.hint is EventKind.TROUBLE)
 
     assert "KeyError" in watch.error
 
@@ -157,7 +157,7 @@ def test_a_late_event_of_a_reused_path_ends_the_reader_and_is_known(root: Path, 
 
     until_deaf(watch, recipe)
 
-    heard(inbox, lambda event: event.hint is Hint.TROUBLE)
+    heard(inbox, lambda event: event.hint is EventKind.TROUBLE)
 
 
 def test_dead_watches_leave_neither_threads_nor_descriptors(root: Path) -> None:
@@ -199,7 +199,7 @@ def test_other_threads_deaths_go_to_whoever_listened_before(watch: Watch) -> Non
     listener._hook = before
 
     assert [args.thread.name for args in told if args.thread is not None] == ["somebody"]
-    assert watch.trouble() is Trouble.NONE
+    assert watch.trouble() is WatchFault.NONE
 
 
 def test_the_hook_is_given_back_with_the_last_watch(root: Path, inbox: Inbox) -> None:
@@ -220,10 +220,10 @@ def test_the_hook_is_given_back_with_the_last_watch(root: Path, inbox: Inbox) ->
 def test_an_overflow_is_heard_in_watchdog_s_log_and_told_once(watch: Watch, inbox: Inbox) -> None:
     logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; filesystem events were lost")
 
-    heard(inbox, lambda event: event.hint is Hint.TROUBLE)
+    heard(inbox, lambda event: event.hint is EventKind.TROUBLE)
 
-    assert watch.trouble() is Trouble.OVERFLOW
-    assert watch.trouble() is Trouble.NONE
+    assert watch.trouble() is WatchFault.OVERFLOW
+    assert watch.trouble() is WatchFault.NONE
 
 
 def test_more_events_than_can_wait_are_an_overflow_too(
@@ -236,7 +236,7 @@ def test_more_events_than_can_wait_are_an_overflow_too(
     eventually(lambda: watch.overflowed)
 
     assert inbox.qsize() == 3
-    assert watch.trouble() is Trouble.OVERFLOW
+    assert watch.trouble() is WatchFault.OVERFLOW
     heard(inbox, lambda _: inbox.empty())
     (root / "last.wav").touch()
     heard(inbox, lambda event: event.path.endswith("last.wav"))
@@ -271,15 +271,15 @@ def test_an_overflow_concerns_the_watch_whose_reader_speaks_of_it(root: Path, in
 
     logging.getLogger("watchdog").handle(record)
 
-    assert other.trouble() is Trouble.OVERFLOW
-    assert watch.trouble() is Trouble.NONE
+    assert other.trouble() is WatchFault.OVERFLOW
+    assert watch.trouble() is WatchFault.NONE
     other.close()
 
 
 def test_other_warnings_are_none_of_our_business(watch: Watch) -> None:
     logging.getLogger("watchdog.observers").warning("something else")
 
-    assert watch.trouble() is Trouble.NONE
+    assert watch.trouble() is WatchFault.NONE
 
 
 def test_a_watch_that_could_not_be_set_up_again_after_an_overflow_is_deaf(watch: Watch) -> None:
@@ -288,7 +288,7 @@ def test_a_watch_that_could_not_be_set_up_again_after_an_overflow_is_deaf(watch:
     except OSError:
         logging.getLogger("watchdog.observers.inotify").exception("Unable to rebuild recursive inotify watches")
 
-    assert watch.trouble() is Trouble.DEAF
+    assert watch.trouble() is WatchFault.DEAF
     assert "Unable to rebuild" in watch.error
 
 
@@ -316,7 +316,7 @@ def test_a_silenced_logger_is_heard_again(root: Path, inbox: Inbox) -> None:
     watch.start()
     try:
         logger.warning("Inotify queue overflowed")
-        assert watch.trouble() is Trouble.OVERFLOW
+        assert watch.trouble() is WatchFault.OVERFLOW
     finally:
         watch.close()
         logger.setLevel(logging.NOTSET)
@@ -332,7 +332,7 @@ def test_a_burst_of_renames_loses_nothing(root: Path, inbox: Inbox, watch: Watch
     while len(seen) < 2000:
         seen |= {event.path for event in heard(inbox, lambda event: event.path.endswith(".wav"))} - {str(root / ".x")}
 
-    assert watch.trouble() is Trouble.NONE
+    assert watch.trouble() is WatchFault.NONE
 
 
 def test_warnings_as_errors_do_not_kill_the_reader(root: Path, inbox: Inbox, watch: Watch) -> None:
@@ -343,7 +343,7 @@ def test_warnings_as_errors_do_not_kill_the_reader(root: Path, inbox: Inbox, wat
     (root / "last").mkdir()
     heard(inbox, lambda event: event.path == str(root / "last"))
 
-    assert watch.trouble() is Trouble.NONE
+    assert watch.trouble() is WatchFault.NONE
 
 
 def test_a_missing_root_is_an_error_and_leaves_nothing(tmp_path: Path, inbox: Inbox) -> None:
@@ -395,7 +395,7 @@ def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: 
         trouble = watch.trouble()
         watch.close()
 
-    assert trouble is Trouble.NONE
+    assert trouble is WatchFault.NONE
 
 
 def test_the_text_of_a_silenced_warning_does_not_show_every_path(watch: Watch) -> None:

@@ -16,22 +16,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.transcripts import spoken, transcripts
 
-from watcher.cues import Cue, Layout, Rules, layout
+from watcher.cues import CaptionRules, Cue, Layout, layout
 from watcher.cues.text import clean
-from watcher.formats import KINDS, Document, Text, render
+from watcher.formats import KINDS, Document, TextLayout, render
 from watcher.guard import review
 from watcher.lint import lint
 from watcher.transcript import Segment, Transcript
 
 
-def document(transcript: Transcript, duration: float = 0.0, text: Text | None = None) -> Document:
+def document(transcript: Transcript, duration: float = 0.0, text: TextLayout | None = None) -> Document:
     return Document(
-        transcript, layout(transcript, Rules(), duration=duration), "talk.wav", "whisper-1", text=text or Text()
+        transcript,
+        layout(transcript, CaptionRules(), duration=duration),
+        "talk.wav",
+        "whisper-1",
+        text=text or TextLayout(),
     )
 
 
-def with_cues(*cues: Cue, language: str = "en", text: Text | None = None) -> Document:
-    return Document(Transcript((), language), Layout(cues), "talk.wav", text=text or Text())
+def with_cues(*cues: Cue, language: str = "en", text: TextLayout | None = None) -> Document:
+    return Document(Transcript((), language), Layout(cues), "talk.wav", text=text or TextLayout())
 
 
 def bare(text: str) -> str:
@@ -242,7 +246,7 @@ def test_nothing_said_gives_empty_outputs_that_are_valid() -> None:
 
 
 def test_a_byte_order_mark_is_written_where_it_was_asked_for_but_never_in_json() -> None:
-    made = with_cues(Cue(0, 2, ("x",)), text=Text(bom=True))
+    made = with_cues(Cue(0, 2, ("x",)), text=TextLayout(bom=True))
 
     assert {kind: render(kind, made).startswith(b"\xef\xbb\xbf") for kind in KINDS} == {
         "srt": True, "vtt": True, "txt": True, "json": False,

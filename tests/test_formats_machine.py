@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from support.transcripts import spoken, transcripts
 
-from watcher.cues import Rules, layout
-from watcher.formats import Document, Span, render
+from watcher.cues import CaptionRules, layout
+from watcher.formats import AskedPiece, Document, render
 from watcher.formats.machine import SCHEMA_VERSION
 from watcher.guard import review
 from watcher.transcript import Segment, Transcript, Word
@@ -58,7 +58,11 @@ def test_whatever_the_server_says_the_json_is_valid(case: tuple[Transcript, floa
     transcript, duration = case
     reviewed = review(transcript)
 
-    data(Document(reviewed, layout(reviewed, Rules(), duration=duration), "a.wav", pieces=(Span(0, duration),)))
+    data(
+        Document(
+            reviewed, layout(reviewed, CaptionRules(), duration=duration), "a.wav", pieces=(AskedPiece(0, duration),)
+        )
+    )
 
 
 def test_it_holds_what_automation_asks_for() -> None:
@@ -71,12 +75,12 @@ def test_it_holds_what_automation_asks_for() -> None:
     reviewed = review(Transcript(segments, "en", 9.0))
     document = Document(
         reviewed,
-        layout(reviewed, Rules(), duration=9),
+        layout(reviewed, CaptionRules(), duration=9),
         "talk.wav",
         model="whisper-1",
         task="translate",
         parameters={"prompt": "", "max_chars": 42, "guard": True, "temperature": 0.0},
-        pieces=(Span(0, 4.5), Span(4.5, 9.0, cached=True)),
+        pieces=(AskedPiece(0, 4.5), AskedPiece(4.5, 9.0, cached=True)),
         paid_seconds=4.5,
     )
 
@@ -102,7 +106,7 @@ def test_it_holds_what_automation_asks_for() -> None:
 def test_a_broken_rule_is_told_with_its_reason() -> None:
     transcript = Transcript((Segment("Far too much to read in so short a time", 0, 0.5),))
 
-    found = data(Document(transcript, layout(transcript, Rules(), duration=0.9), "a.wav"))
+    found = data(Document(transcript, layout(transcript, CaptionRules(), duration=0.9), "a.wav"))
 
     assert [broken["rule"] for broken in found["broken_rules"]] == ["max_chars_per_second"]
     assert "39 characters" in found["broken_rules"][0]["reason"]
@@ -113,7 +117,7 @@ def test_numbers_that_json_does_not_know_become_null_or_nothing() -> None:
     segment = Segment("Hi", odd, float("inf"), (Word("Hi", odd, odd),), avg_logprob=odd, compression_ratio=odd)
 
     found = data(
-        Document(Transcript((segment,), duration=odd), layout(Transcript((segment,)), Rules(), duration=0), "a")
+        Document(Transcript((segment,), duration=odd), layout(Transcript((segment,)), CaptionRules(), duration=0), "a")
     )
 
     assert (found["segments"][0]["start"], found["segments"][0]["avg_logprob"]) == (0.0, None)
@@ -123,7 +127,7 @@ def test_numbers_that_json_does_not_know_become_null_or_nothing() -> None:
 def test_text_is_as_the_server_wrote_it_in_segments_and_clean_at_the_top() -> None:
     transcript = Transcript((Segment(" <i>One</i>\n", 0, 1), Segment("two", 1, 2)), "en")
 
-    found = data(Document(transcript, layout(transcript, Rules(), duration=2), "a.wav"))
+    found = data(Document(transcript, layout(transcript, CaptionRules(), duration=2), "a.wav"))
 
     assert found["segments"][0]["text"] == "<i>One</i>"
     assert found["text"] == "One two"

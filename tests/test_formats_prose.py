@@ -3,13 +3,13 @@ from support.transcripts import spoken
 
 from watcher.cues import Layout
 from watcher.cues.text import width
-from watcher.formats import Document, Text, render
+from watcher.formats import Document, TextLayout, render
 from watcher.transcript import Segment, Transcript, Word
 
 
-def prose(*segments: Segment, language: str = "en", timed: bool = True, text: Text | None = None) -> str:
+def prose(*segments: Segment, language: str = "en", timed: bool = True, text: TextLayout | None = None) -> str:
     transcript = Transcript(segments, language, 0.0, timed)
-    return render("txt", Document(transcript, Layout(), "talk.wav", text=text or Text())).decode()
+    return render("txt", Document(transcript, Layout(), "talk.wav", text=text or TextLayout())).decode()
 
 
 def test_segments_run_on_in_one_paragraph() -> None:
@@ -34,7 +34,7 @@ def test_a_pause_inside_a_segment_is_seen_by_its_words() -> None:
 def test_how_long_a_pause_is_can_be_set() -> None:
     segments = (Segment("One.", 0, 1), Segment("Two.", 3.5, 4))
 
-    assert prose(*segments, text=Text(paragraph_seconds=5)) == "One. Two.\n"
+    assert prose(*segments, text=TextLayout(paragraph_seconds=5)) == "One. Two.\n"
 
 
 def test_a_long_paragraph_ends_at_a_short_rest_and_a_very_long_one_at_any_sentence() -> None:
@@ -66,8 +66,8 @@ def test_a_single_speaker_is_not_named() -> None:
 def test_times_stand_before_paragraphs_where_they_are_asked_for() -> None:
     segments = (Segment("One.", 0.2, 1), Segment("Two.", 3725.9, 3727))
 
-    assert prose(*segments, text=Text(timestamps=True)) == "[00:00:00] One.\n\n[01:02:05] Two.\n"
-    assert prose(*segments, text=Text(timestamps=True), timed=False) == "One. Two.\n"
+    assert prose(*segments, text=TextLayout(timestamps=True)) == "[00:00:00] One.\n\n[01:02:05] Two.\n"
+    assert prose(*segments, text=TextLayout(timestamps=True), timed=False) == "One. Two.\n"
 
 
 def test_left_out_segments_are_not_in_the_text() -> None:
@@ -88,7 +88,7 @@ def test_chinese_sentences_follow_each_other_without_blanks() -> None:
 def test_wrapped_lines_are_no_wider_than_the_columns_and_lose_nothing(text: str, language: str) -> None:
     segment = Segment(text, 0, 30)
 
-    found = prose(segment, language=language, text=Text(wrap=40))
+    found = prose(segment, language=language, text=TextLayout(wrap=40))
 
     assert all(width(line, wide=True) <= 40 for line in found.splitlines())
     assert found.replace("\n", " ").replace(" ", "") == text.replace(" ", "")
@@ -97,7 +97,7 @@ def test_wrapped_lines_are_no_wider_than_the_columns_and_lose_nothing(text: str,
 
 def test_a_word_is_cut_only_to_be_wrapped() -> None:
     assert prose(Segment("x" * 300, 0, 3)) == "x" * 300 + "\n"
-    assert prose(Segment("x" * 50, 0, 3), text=Text(wrap=40)) == "x" * 40 + "\n" + "x" * 10 + "\n"
+    assert prose(Segment("x" * 50, 0, 3), text=TextLayout(wrap=40)) == "x" * 40 + "\n" + "x" * 10 + "\n"
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_a_word_is_cut_only_to_be_wrapped() -> None:
 )
 def test_settings_that_cannot_be_meant_are_refused(setting: dict[str, int], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        Text(**setting)  # type: ignore[arg-type]  # one of its numbers
+        TextLayout(**setting)  # type: ignore[arg-type]  # one of its numbers

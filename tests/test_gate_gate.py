@@ -28,7 +28,7 @@ from watcher.errors import (
     StateBusyError,
     StoppedError,
 )
-from watcher.gate import Gate, GateOptions, ProbeResult, Status, ask_resume, stored_state
+from watcher.gate import Gate, GateOptions, GateStatus, ResumeOutcome, ask_resume, stored_state
 from watcher.gate.limits import LocalLimits
 
 #: A Sunday noon, far from midnight in any zone that matters to `daily_minutes` (local time is asked of the system).
@@ -100,7 +100,7 @@ def test_a_share_that_goes_away_under_many_requests_says_nothing_of_the_endpoint
         error = SourceError("not connected", reason="away")
         assert ask(gate, error, path=b"%d" % number) is error
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 class Visitor:
@@ -310,7 +310,7 @@ def test_what_the_server_asks_for_pauses_everybody(world: World) -> None:
         assert waiting.inside.wait(60)
         waiting.leave()
 
-    assert (state.status, state.message, state.next_probe) == (Status.PAUSED, "busy", NOON + 30.0)
+    assert (state.status, state.message, state.next_probe) == (GateStatus.PAUSED, "busy", NOON + 30.0)
     events = [(log["event"], log["reason"]) for log in logs]
     assert events == [("gate.paused", "rate"), ("gate.resumed", "rate")]
 
@@ -365,9 +365,9 @@ def test_a_pause_outlives_a_restart(world: World) -> None:
 
     state = world.gate().state()
 
-    assert (state.status, state.reason, state.next_probe) == (Status.PAUSED, "rate", NOON + 300.0)
+    assert (state.status, state.reason, state.next_probe) == (GateStatus.PAUSED, "rate", NOON + 300.0)
     world.elapsed += 201.0
-    assert world.gate().state().status is Status.OPEN
+    assert world.gate().state().status is GateStatus.OPEN
 
 
 def test_a_short_pause_is_not_worth_writing_down(world: World) -> None:
@@ -395,7 +395,7 @@ def test_eleven_hundred_refusals_of_a_lone_file_are_survived(world: World) -> No
         ask(gate, CROWDED)
         world.elapsed += 30.0
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_the_longest_of_several_stated_pauses_counts_to_its_end(world: World) -> None:
@@ -407,11 +407,11 @@ def test_the_longest_of_several_stated_pauses_counts_to_its_end(world: World) ->
     for elapsed in (11.0, 21.0, 99.0):
         world.elapsed = elapsed
         gate.admit(timeout=0.0)
-        assert gate.state().status is Status.PAUSED
+        assert gate.state().status is GateStatus.PAUSED
         assert stored_state(world.memory, "h/v1") is not None
         assert world.gate().state().next_probe == NOON + 100.0
     world.elapsed = 100.1
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
     assert stored_state(world.memory, "h/v1") is None
 
 
@@ -423,7 +423,7 @@ def test_a_clock_that_is_set_forward_does_not_end_a_pause(world: World) -> None:
 
     gate.admit(timeout=0.0)
 
-    assert gate.state().status is Status.PAUSED
+    assert gate.state().status is GateStatus.PAUSED
 
 
 def test_a_clock_that_is_set_back_before_a_restart_makes_no_pause_longer_than_an_hour(world: World) -> None:
@@ -433,7 +433,7 @@ def test_a_clock_that_is_set_back_before_a_restart_makes_no_pause_longer_than_an
     gate = world.gate()
     world.elapsed += 3600.0
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 @pytest.mark.parametrize("asked", [1000.0, 0.0])
@@ -445,7 +445,7 @@ def test_a_hold_is_not_probed_before_the_pause_that_was_asked_for_is_over(world:
         visitor.leave(error)
 
     world.elapsed = 999.0
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
     assert gate.admit(timeout=0.0) is None
     world.elapsed = 1000.1
     assert gate.admit(timeout=0.0) is not None
@@ -461,7 +461,7 @@ def test_a_pause_that_outlasts_a_hold_outlives_a_restart(world: World) -> None:
 
     state = world.gate().state()
 
-    assert (state.status, state.next_probe) == (Status.PAUSED, NOON + 1000.0)
+    assert (state.status, state.next_probe) == (GateStatus.PAUSED, NOON + 1000.0)
     small[2].leave()
 
 
@@ -471,7 +471,7 @@ def test_resume_ends_a_pause(world: World) -> None:
 
     gate.resume()
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
     assert ask(gate) is None
 
 
@@ -595,7 +595,7 @@ def test_what_is_in_flight_is_waited_for_before_the_day_is_called_spent(world: W
     eventually(lambda: queued(gate) == 1)
 
     assert not second.inside.wait(0.3)
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
     first.leave(None if bought else FAILED)
 
     if bought:
@@ -627,7 +627,7 @@ def test_what_is_being_written_down_as_bought_counts_once(world: World) -> None:
     thread.join(60)
 
     assert raised is FAILED
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_ledger_that_is_away_at_midnight_is_waited_for(world: World) -> None:
@@ -711,7 +711,7 @@ def test_a_higher_budget_goes_on_at_once(world: World) -> None:
     gate = world.gate(daily_minutes=1)
     ask(gate, seconds=60.0)
     ask(gate, seconds=60.0)
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
     gate.reload(GateOptions(daily_minutes=10))
 
@@ -756,7 +756,7 @@ def test_a_months_minutes_are_kept_over_its_days_and_the_hold_names_the_key_and_
 
     assert isinstance(raised, HeldError)
     state = gate.state()
-    assert (state.status, state.reason, "api.monthly_minutes" in state.hint) == (Status.HELD, "budget", True)
+    assert (state.status, state.reason, "api.monthly_minutes" in state.hint) == (GateStatus.HELD, "budget", True)
     assert time.localtime(state.next_probe)[:6] == (2026, 10, 1, 0, 0, 0)
     world.elapsed += 86400.0
     assert gate.admit(timeout=0.0) is None
@@ -793,7 +793,7 @@ def test_an_account_error_holds_the_queue(world: World) -> None:
         "error",
     )
     state = gate.state()
-    assert (state.status, state.since, state.next_probe) == (Status.HELD, NOON, NOON + 60.0)
+    assert (state.status, state.since, state.next_probe) == (GateStatus.HELD, NOON, NOON + 60.0)
     assert gate.admit(timeout=0.0) is None
 
 
@@ -842,7 +842,7 @@ def test_requests_in_flight_finish_when_a_hold_begins_and_those_waiting_go_back(
 
     assert isinstance(third.raised, HeldError)
     assert second.raised is None
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
 
 def test_a_wrong_key_costs_one_request_for_each_probe(world: World) -> None:
@@ -911,7 +911,7 @@ def test_leave_may_be_given_back_after_the_hold(world: World) -> None:
     ticket.close()
     ticket.close()
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_an_open_gate_gives_leave_to_everybody(world: World) -> None:
@@ -937,9 +937,9 @@ def test_a_probe_that_passes_lets_everybody_in(world: World) -> None:
             assert visitor.inside.wait(60)
             visitor.leave()
 
-    assert status is Status.PROBING
+    assert status is GateStatus.PROBING
     assert [log["event"] for log in logs] == ["gate.probing", "gate.resumed"]
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
     assert world.memory.values == {}
 
 
@@ -968,7 +968,7 @@ def test_an_answer_about_the_file_shows_that_the_key_is_good(world: World, error
     world.elapsed += 60.0
 
     assert ask(gate, error) is error
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_probe_that_fails_for_another_reason_changes_nothing_but_the_next_one(world: World) -> None:
@@ -1031,13 +1031,13 @@ def test_a_probe_that_is_answered_with_a_pause_puts_the_pause_in_the_place_of_th
     stored = world.gate().state()
     world.elapsed += 301.0
 
-    assert (state.status, state.message, state.next_probe) == (Status.PAUSED, "busy", NOON + 300.0)
-    assert outcome is ProbeResult.PAUSED
-    assert (stored.status, stored.message, stored.next_probe) == (Status.PAUSED, "busy", NOON + 300.0)
+    assert (state.status, state.message, state.next_probe) == (GateStatus.PAUSED, "busy", NOON + 300.0)
+    assert outcome is ResumeOutcome.PAUSED
+    assert (stored.status, stored.message, stored.next_probe) == (GateStatus.PAUSED, "busy", NOON + 300.0)
     # Work does not go on yet.
     assert [log["event"] for log in logs] == ["gate.probing", "gate.paused"]
     assert ask(gate) is None
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_pause_that_a_probe_meets_counts_though_a_person_has_resumed_since(world: World) -> None:
@@ -1051,7 +1051,7 @@ def test_a_pause_that_a_probe_meets_counts_though_a_person_has_resumed_since(wor
 
     probe.leave(PassingError("busy", reason="rate", crowded=True, retry_after=600.0))
 
-    assert (gate.state().status, gate.outcome) == (Status.PAUSED, ProbeResult.PAUSED)
+    assert (gate.state().status, gate.outcome) == (GateStatus.PAUSED, ResumeOutcome.PAUSED)
 
 
 def test_a_probe_that_is_turned_away_as_one_too_many_tells_of_that(world: World) -> None:
@@ -1061,10 +1061,10 @@ def test_a_probe_that_is_turned_away_as_one_too_many_tells_of_that(world: World)
 
     ask(gate, CROWDED)
 
-    assert (gate.state().status, gate.state().message, gate.outcome) == (Status.HELD, "busy", ProbeResult.HELD)
+    assert (gate.state().status, gate.state().message, gate.outcome) == (GateStatus.HELD, "busy", ResumeOutcome.HELD)
     world.elapsed += 1.0
     assert ask(gate) is None
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_second_refusal_of_the_same_burst_is_not_said_again(world: World) -> None:
@@ -1084,7 +1084,7 @@ def test_success_in_flight_says_nothing_about_a_key(world: World) -> None:
     first.leave(KEY)
     second.leave()
 
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
 
 @pytest.mark.parametrize("error", [KEY, EMPTY, None])
@@ -1099,7 +1099,7 @@ def test_resume_probes_at_once_with_one_request(world: World, error: JobError | 
     assert first.probe
     assert second is None
     ask(gate, error)
-    assert (gate.state().status is Status.OPEN) is (error is None)
+    assert (gate.state().status is GateStatus.OPEN) is (error is None)
 
 
 def test_a_resume_does_not_wait_for_the_probe_that_is_in_flight(world: World) -> None:
@@ -1116,14 +1116,16 @@ def test_a_resume_does_not_wait_for_the_probe_that_is_in_flight(world: World) ->
     assert ticket is not None
     assert ticket.probe
     assert ask(gate) is None
-    assert (gate.outcome, gate.state().status) == (ProbeResult.OPEN, Status.OPEN)
+    assert (gate.outcome, gate.state().status) == (ResumeOutcome.OPEN, GateStatus.OPEN)
     slow.leave(FAILED)
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
-@pytest.mark.parametrize(("error", "status"), [(None, Status.OPEN), (KEY, Status.HELD), (FAILED, Status.HELD)])
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, GateStatus.OPEN), (KEY, GateStatus.HELD), (FAILED, GateStatus.HELD)]
+)
 def test_of_a_probe_that_was_in_flight_at_a_resume_only_an_answer_counts(
-    world: World, error: JobError | None, status: Status
+    world: World, error: JobError | None, status: GateStatus
 ) -> None:
     gate = world.gate(concurrency=2)
     ask(gate, KEY)
@@ -1135,10 +1137,10 @@ def test_of_a_probe_that_was_in_flight_at_a_resume_only_an_answer_counts(
     first.leave(error)
 
     assert gate.state().status is status
-    assert gate.outcome is (ProbeResult.OPEN if error is None else ProbeResult.UNKNOWN)
+    assert gate.outcome is (ResumeOutcome.OPEN if error is None else ResumeOutcome.UNKNOWN)
     if error is not None:
         assert ask(gate) is None
-        assert gate.state().status is Status.OPEN
+        assert gate.state().status is GateStatus.OPEN
 
 
 @pytest.mark.parametrize(("reason", "longest"), [("server", 60.0), ("truncated", 1800.0)])
@@ -1193,9 +1195,9 @@ def test_what_came_of_a_resume_is_known_once_the_server_was_asked(world: World) 
     outcomes.append(gate.outcome)
 
     assert outcomes == [
-        *(ProbeResult.UNKNOWN, ProbeResult.HELD),
-        *(ProbeResult.UNKNOWN, ProbeResult.HELD),
-        *(ProbeResult.UNKNOWN, ProbeResult.OPEN),
+        *(ResumeOutcome.UNKNOWN, ResumeOutcome.HELD),
+        *(ResumeOutcome.UNKNOWN, ResumeOutcome.HELD),
+        *(ResumeOutcome.UNKNOWN, ResumeOutcome.OPEN),
     ]
 
 
@@ -1214,7 +1216,7 @@ def test_a_resume_of_a_spent_budget_helps_only_where_the_budget_was_raised(world
     gate.resume()
     ask(gate, seconds=60.0)
 
-    assert (resumed, again, gate.outcome) == (ProbeResult.HELD, ProbeResult.HELD, ProbeResult.OPEN)
+    assert (resumed, again, gate.outcome) == (ResumeOutcome.HELD, ResumeOutcome.HELD, ResumeOutcome.OPEN)
     # Nothing was tried, and nothing went on.
     assert logs == []
 
@@ -1230,7 +1232,7 @@ def test_a_file_that_is_done_between_new_settings_and_the_resume_that_read_them_
     ask(gate, seconds=60.0)
     gate.resume()
 
-    assert gate.outcome is ProbeResult.OPEN
+    assert gate.outcome is ResumeOutcome.OPEN
 
 
 def test_resume_by_way_of_the_ledger_is_noticed(world: World) -> None:
@@ -1265,10 +1267,10 @@ def test_a_hold_outlives_a_restart_and_is_probed_at_once_with_one_request(world:
     state = gate.state()
     tickets = [gate.admit(timeout=0.0) for _ in range(4)]
 
-    assert (state.status, state.since, state.message) == (Status.HELD, NOON, "no valid key")
+    assert (state.status, state.since, state.message) == (GateStatus.HELD, NOON, "no valid key")
     assert sum(ticket is not None for ticket in tickets) == 1
     assert ask(gate) is None
-    assert world.gate().state().status is Status.OPEN
+    assert world.gate().state().status is GateStatus.OPEN
 
 
 def test_other_processes_read_the_hold_in_the_ledger(world: World) -> None:
@@ -1280,7 +1282,7 @@ def test_other_processes_read_the_hold_in_the_ledger(world: World) -> None:
 
     assert state is not None
     assert (state.status, state.since, state.message, state.hint, state.next_probe) == (
-        Status.HELD,
+        GateStatus.HELD,
         NOON,
         "no valid key",
         "check api.key",
@@ -1294,7 +1296,7 @@ def test_other_processes_read_a_pause_in_the_ledger(world: World) -> None:
     state = stored_state(world.memory, "h/v1")
 
     assert state is not None
-    assert (state.status, state.next_probe) == (Status.PAUSED, NOON + 60.0)
+    assert (state.status, state.next_probe) == (GateStatus.PAUSED, NOON + 60.0)
 
 
 @pytest.mark.parametrize(
@@ -1303,7 +1305,7 @@ def test_other_processes_read_a_pause_in_the_ledger(world: World) -> None:
 def test_junk_in_the_ledger_holds_nobody(world: World, junk: dict[str, object]) -> None:
     world.memory.remember("gate:h/v1", junk)
 
-    assert world.gate().state().status is Status.OPEN
+    assert world.gate().state().status is GateStatus.OPEN
 
 
 # A ledger that takes no change.
@@ -1424,11 +1426,11 @@ def test_an_outage_ends_with_the_first_answer(world: World) -> None:
     late = Visitor(gate, path=b"late")
     assert late.inside.wait(60)
     outage(gate)
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
     late.leave()
 
-    assert (gate.state().status, gate.state().limit) == (Status.OPEN, 1)
+    assert (gate.state().status, gate.state().limit) == (GateStatus.OPEN, 1)
 
 
 def test_a_probe_that_ends_after_the_outage_did_changes_nothing(world: World) -> None:
@@ -1444,7 +1446,7 @@ def test_a_probe_that_ends_after_the_outage_did_changes_nothing(world: World) ->
     probe.leave(FAILED)
 
     assert isinstance(probe.raised, PassingError)
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_probe_of_a_former_hold_says_nothing_about_the_next(world: World) -> None:
@@ -1459,7 +1461,7 @@ def test_a_probe_of_a_former_hold_says_nothing_about_the_next(world: World) -> N
 
     probe.leave()
 
-    assert (gate.state().status, gate.state().reason) == (Status.HELD, "key")
+    assert (gate.state().status, gate.state().reason) == (GateStatus.HELD, "key")
 
 
 def test_an_answer_about_a_file_in_flight_leaves_a_hold_of_the_account(world: World) -> None:
@@ -1470,7 +1472,7 @@ def test_an_answer_about_a_file_in_flight_leaves_a_hold_of_the_account(world: Wo
     second.leave(FileError("x", reason="too_short"))
 
     assert isinstance(second.raised, FileError)
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
 
 def test_a_probe_of_an_outage_that_meets_a_wrong_key_holds_for_that(world: World) -> None:
@@ -1489,7 +1491,7 @@ def test_a_file_that_always_fails_is_no_outage(world: World) -> None:
     raised = [ask(gate, FAILED, path=b"poison") for _ in range(30)]
 
     assert {type(error) for error in raised} == {PassingError}
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_failed_probe_asks_to_be_made_with_another_file(world: World) -> None:
@@ -1539,10 +1541,10 @@ def test_files_refused_alike_are_probed_until_one_passes(world: World) -> None:
     assert isinstance(ask(gate, error, path=b"9"), HeldError)
     world.elapsed += 120.0
     assert isinstance(ask(gate, FileError("x", reason="too_short"), path=b"8"), FileError)
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
     world.elapsed += 240.0
     assert ask(gate) is None
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_bad_files_never_hold_the_good_ones(world: World) -> None:
@@ -1551,7 +1553,7 @@ def test_bad_files_never_hold_the_good_ones(world: World) -> None:
     raised = [ask(gate, FileError("bad", reason="undecodable"), path=b"%d" % number) for number in range(50)]
 
     assert {type(error) for error in raised} == {FileError}
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 # Probes keep to the limits.
@@ -1569,7 +1571,7 @@ def test_a_probe_waits_for_the_pace(world: World) -> None:
     assert probe.inside.wait(60)
     probe.leave()
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_probe_waits_for_a_place(world: World) -> None:
@@ -1634,10 +1636,10 @@ def test_a_hold_that_cannot_be_probed_for_a_limit_of_the_operators_own_names_tha
     stored = stored_state(world.memory, "h/v1")
     assert stored is not None
     for state in (gate.state(), stored):
-        assert (state.status, state.reason, state.due) == (Status.HELD, "budget", False)
+        assert (state.status, state.reason, state.due) == (GateStatus.HELD, "budget", False)
         assert "raise api.daily_minutes" in state.hint
         assert time.localtime(state.next_probe)[:6] == (2026, 9, 21, 0, 0, 0)
-    assert gate.outcome is ProbeResult.HELD
+    assert gate.outcome is ResumeOutcome.HELD
     assert [one["reason"] for one in told] == ["key", "budget"]
     # Another life knows both of it; where the limit is raised, one request probes the former hold.
     gate.reload(GateOptions(daily_minutes=5))
@@ -1654,7 +1656,7 @@ def test_a_spent_day_ends_when_the_clock_is_set_to_another_one(world: World) -> 
     gate = world.gate(daily_minutes=10)
     ask(gate, seconds=600.0)
     ask(gate, seconds=60.0)
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
     world.set_forward = -86_400.0
 
@@ -1684,14 +1686,14 @@ BAD = tuple(b"bad %d" % number for number in range(3))
 def fail_on(gate: Gate, paths: tuple[bytes, ...] = BAD) -> None:
     """Have these files fail until that holds the queue."""
     for number in range(9):
-        if gate.state().status is Status.OPEN:
+        if gate.state().status is GateStatus.OPEN:
             ask(gate, FAILED, path=paths[number % len(paths)])
 
 
 def test_a_hold_that_rests_on_a_few_files_is_probed_at_once_with_one_that_has_not_failed(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
     assert gate.state().due
 
     ticket = gate.admit(timeout=0.0)
@@ -1701,7 +1703,7 @@ def test_a_hold_that_rests_on_a_few_files_is_probed_at_once_with_one_that_has_no
     assert [ticket.suits(path) for path in (*BAD, b"good")] == [False, False, False, True]
     assert isinstance(ask(gate, path=BAD[0]), HeldError)
     assert ask(gate, path=b"good") is None
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_leave_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(world: World) -> None:
@@ -1745,7 +1747,7 @@ def test_nobody_is_early_where_it_is_no_matter_of_files_or_the_server_asked_for_
     gate = world.gate(concurrency=4)
     for number, error in enumerate(errors):
         ask(gate, error, path=BAD[number % 3])
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
     assert gate.admit(timeout=0.0) is None
 
@@ -1758,7 +1760,7 @@ def test_a_failure_that_only_another_encoding_may_meet_ends_no_outage(world: Wor
         raised = ask(gate, RemedyError("failed", remedy=Remedy.RECODE, reason="server", passing=True), path=BAD[0])
 
     assert isinstance(raised, HeldError)
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
 
 def test_files_that_failed_while_others_passed_hold_nobody_any_more(world: World) -> None:
@@ -1771,7 +1773,7 @@ def test_files_that_failed_while_others_passed_hold_nobody_any_more(world: World
     raised = [ask(gate, FAILED, path=path) for path in BAD * 20]
 
     assert set(raised) == {FAILED}
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_server_that_nobody_has_passed_for_long_is_held_for_them_too(world: World) -> None:
@@ -1783,7 +1785,7 @@ def test_a_server_that_nobody_has_passed_for_long_is_held_for_them_too(world: Wo
 
     fail_on(gate)
 
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
 
 def test_a_file_that_passed_is_like_any_other_again(world: World) -> None:
@@ -1794,7 +1796,7 @@ def test_a_file_that_passed_is_like_any_other_again(world: World) -> None:
 
     fail_on(gate)
 
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
 
 def test_the_files_kept_in_mind_for_their_failures_are_bounded(world: World) -> None:
@@ -1830,7 +1832,7 @@ def test_two_unreadable_answers_about_the_only_file_hold_the_queue(world: World)
     assert isinstance(first, GarbledError)
     assert isinstance(second, HeldError)
     assert isinstance(third, HeldError)
-    assert (gate.state().reason, gate.state().status) == ("garbled", Status.HELD)
+    assert (gate.state().reason, gate.state().status) == ("garbled", GateStatus.HELD)
     assert "{}" in gate.state().message
     assert gate.paid_seconds == 2.0
 
@@ -1885,7 +1887,7 @@ def test_where_others_get_readable_answers_the_file_fails_without_a_third_reques
 
     assert isinstance(raised, FileError)
     assert (raised.reason, "{}" in raised.message, "watcher retry" in raised.hint) == ("garbled", True, True)
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_readable_answers_of_a_former_life_count(world: World) -> None:
@@ -1937,11 +1939,11 @@ def test_an_answer_in_flight_that_can_be_read_ends_a_hold_for_unreadable_ones(wo
     assert flying.inside.wait(60)
     for path in BAD:
         asked(gate, garbled(), path=path, sound=path.decode())
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
     flying.leave()
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 @pytest.mark.parametrize("error", [FileError("x"), garbled()])
@@ -1953,7 +1955,7 @@ def test_only_an_answer_that_can_be_read_ends_a_hold_for_unreadable_ones(world: 
     with gate.admit(timeout=0.0) or pytest.fail("nobody may probe"):
         asked(gate, error, path=b"new", sound="new")
 
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD
 
 
 def test_an_unreadable_answer_shows_that_a_key_is_good(world: World) -> None:
@@ -1963,7 +1965,7 @@ def test_an_unreadable_answer_shows_that_a_key_is_good(world: World) -> None:
     with gate.admit(timeout=0.0) or pytest.fail("nobody may probe"):
         asked(gate, garbled())
 
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_full_disk_forgets_no_unreadable_answer(world: World) -> None:

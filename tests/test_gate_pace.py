@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.memory import Memory
 
-from watcher.fleet import Credit
+from watcher.fleet import BudgetCredit
 from watcher.gate.pace import Budget, Pace, midnight_after, month_after
 
 NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
@@ -59,7 +59,7 @@ def test_without_a_limit_everything_fits_and_is_counted_all_the_same() -> None:
     budget.begin_day(NOON)
     buy(budget, 1e9)
 
-    assert budget.credit(1e9) is Credit.ALL
+    assert budget.credit(1e9) is BudgetCredit.ALL
     assert memory.bought == {("h", "2026-09-20"): 1e9}
 
 
@@ -71,10 +71,10 @@ def test_a_limit_that_is_set_later_counts_what_was_bought_and_what_is_in_flight(
     budget.resize(daily_minutes=10, monthly_minutes=0)
     budget.begin_day(NOON)
 
-    assert budget.credit(41.0) is Credit.WAIT
+    assert budget.credit(41.0) is BudgetCredit.WAIT
     budget.end(60.0, day, bought=True)
-    assert budget.credit(41.0) is Credit.SPENT
-    assert budget.credit(40.0) is Credit.ALL
+    assert budget.credit(41.0) is BudgetCredit.SPENT
+    assert budget.credit(40.0) is BudgetCredit.ALL
 
 
 def test_a_month_counts_its_days_and_leaves_a_day_what_is_left_of_it() -> None:
@@ -87,14 +87,14 @@ def test_a_month_counts_its_days_and_leaves_a_day_what_is_left_of_it() -> None:
 
     assert budget.seconds == 1200.0
     assert budget.of_month
-    assert budget.credit(1200.0) is Credit.ALL
-    assert budget.credit(1201.0) is Credit.SPENT
+    assert budget.credit(1200.0) is BudgetCredit.ALL
+    assert budget.credit(1201.0) is BudgetCredit.SPENT
     buy(budget, 1200.0)
     budget.begin_day(NOON + 86400.0)
     # Not even as the first of the day.
-    assert budget.credit(1.0) is Credit.SPENT
+    assert budget.credit(1.0) is BudgetCredit.SPENT
     budget.begin_day(NOON + 11 * 86400.0)
-    assert budget.credit(5000.0) is Credit.ALL
+    assert budget.credit(5000.0) is BudgetCredit.ALL
     assert not budget.of_month
 
 
@@ -108,12 +108,12 @@ def test_the_days_are_kept_apart() -> None:
     budget = limited(memory, 10)
     budget.begin_day(NOON)
     buy(budget, 600.0)
-    assert budget.credit(1.0) is Credit.SPENT
+    assert budget.credit(1.0) is BudgetCredit.SPENT
     assert not budget.is_current(NOON + 86400.0)
 
     budget.begin_day(NOON + 86400.0)
 
-    assert budget.credit(600.0) is Credit.ALL
+    assert budget.credit(600.0) is BudgetCredit.ALL
     assert sorted(memory.bought.values()) == [0.0, 600.0]
 
 
@@ -125,19 +125,19 @@ def test_what_another_daemon_bought_counts() -> None:
     buy(one, 500.0)
     buy(other, 60.0)
 
-    assert other.credit(60.0) is Credit.SPENT
+    assert other.credit(60.0) is BudgetCredit.SPENT
 
 
 def test_what_is_in_flight_counts_until_it_comes_back() -> None:
     budget = limited(Memory(), 10)
     budget.begin_day(NOON)
     day = budget.start(600.0, NOON)
-    assert budget.credit(1.0) is Credit.WAIT
+    assert budget.credit(1.0) is BudgetCredit.WAIT
     assert budget.booked == 600.0
 
     budget.end(600.0, day, bought=False)
 
-    assert budget.credit(1.0) is Credit.ALL
+    assert budget.credit(1.0) is BudgetCredit.ALL
     assert budget.booked == 0.0
 
 
@@ -147,7 +147,7 @@ def test_what_the_ledger_does_not_take_counts_and_is_written_with_the_next() -> 
     budget.begin_day(NOON)
     memory.full = True
     buy(budget, 500.0)
-    assert budget.credit(101.0) is Credit.SPENT
+    assert budget.credit(101.0) is BudgetCredit.SPENT
     assert budget.booked == 500.0
 
     memory.full = False
@@ -165,7 +165,7 @@ def test_rounding_keeps_nobody_out() -> None:
     for day in days:
         budget.end(0.1, day, bought=False)
 
-    assert budget.credit(3600.0) is Credit.ALL
+    assert budget.credit(3600.0) is BudgetCredit.ALL
 
 
 def test_midnight_is_the_local_days_end() -> None:

@@ -1,16 +1,16 @@
 import pytest
 from support.memory import Memory
 
-from watcher.gate.hold import Hold, Kind
+from watcher.gate.hold import Hold, HoldKind
 from watcher.gate.record import LocalHoldRecord, Pause, ask_resume, stored_state
-from watcher.gate.state import Status
+from watcher.gate.state import GateStatus
 
 #: Unix time and the monotonic clock have nothing to do with each other.
 WALL, NOW = 1_790_000_000.0, 500.0
 
 
 def hold(**options: float) -> Hold:
-    return Hold(Kind.ACCOUNT, "key", "no valid key", "check api.key", WALL - 60.0, NOW + 60.0, **options)  # type: ignore[arg-type] # only `until` is given
+    return Hold(HoldKind.ACCOUNT, "key", "no valid key", "check api.key", WALL - 60.0, NOW + 60.0, **options)  # type: ignore[arg-type] # only `until` is given
 
 
 def test_a_hold_comes_back_with_its_times() -> None:
@@ -33,7 +33,7 @@ def test_a_pause_comes_back_with_its_times() -> None:
 
 def test_a_spent_budget_is_shown_until_midnight_but_not_taken_up() -> None:
     memory = Memory(lambda: WALL + 100.0)
-    budget = Hold(Kind.BUDGET, "budget", "spent", "", WALL, NOW, until=WALL + 50.0)
+    budget = Hold(HoldKind.BUDGET, "budget", "spent", "", WALL, NOW, until=WALL + 50.0)
 
     LocalHoldRecord(memory, "h").note_hold(budget, next_probe=WALL + 50.0)
 
@@ -69,4 +69,4 @@ def test_junk_shows_as_a_pause_without_words() -> None:
     state = stored_state(memory, "h")
 
     assert state is not None
-    assert (state.status, state.since, state.message) == (Status.PAUSED, 0.0, "")
+    assert (state.status, state.since, state.message) == (GateStatus.PAUSED, 0.0, "")

@@ -12,7 +12,7 @@ from support.scripted import Asked, Reply, Script, serving
 
 from watcher.client import Client, Endpoint, Request, Upload
 from watcher.errors import AccountError, HeldError, PassingError, RemedyError
-from watcher.gate import Gate, GateOptions, Status
+from watcher.gate import Gate, GateOptions, GateStatus
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
 
@@ -111,7 +111,7 @@ def test_every_file_is_done_by_a_server_that_fails_at_random(upload: Upload) -> 
 
     assert done == 100
     assert calls <= 180
-    assert gate.state().status is Status.OPEN
+    assert gate.state().status is GateStatus.OPEN
 
 
 def test_a_wrong_key_costs_no_more_requests_than_may_be_in_flight(upload: Upload) -> None:
@@ -138,4 +138,4 @@ def test_a_wrong_key_costs_no_more_requests_than_may_be_in_flight(upload: Upload
         client.close()
 
     assert len(server.asked) <= 4
-    assert gate.state().status is Status.HELD
+    assert gate.state().status is GateStatus.HELD

@@ -2,24 +2,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.gate.window import Window
+from watcher.gate.window import ConcurrencyWindow
 
 
-def succeed(window: Window, times: int) -> None:
+def succeed(window: ConcurrencyWindow, times: int) -> None:
     for _ in range(times):
         window.passed()
 
 
-def refuse(window: Window) -> None:
+def refuse(window: ConcurrencyWindow) -> None:
     window.crowded(window.epoch, staying=window.limit - 1)
 
 
 def test_all_places_are_there_from_the_start() -> None:
-    assert Window(8).limit == 8
+    assert ConcurrencyWindow(8).limit == 8
 
 
 def test_a_burst_of_refusals_halves_once() -> None:
-    window = Window(16)
+    window = ConcurrencyWindow(16)
     epoch = window.epoch
 
     for staying in range(15, 7, -1):
@@ -29,7 +29,7 @@ def test_a_burst_of_refusals_halves_once() -> None:
 
 
 def test_what_a_burst_leaves_in_flight_is_what_the_server_takes() -> None:
-    window = Window(64)
+    window = ConcurrencyWindow(64)
     epoch = window.epoch
 
     for staying in range(63, 4, -1):
@@ -41,7 +41,7 @@ def test_what_a_burst_leaves_in_flight_is_what_the_server_takes() -> None:
 
 @pytest.mark.parametrize(("costly", "windows"), [(False, 2), (True, 8)])
 def test_one_place_more_is_tried_the_sooner_the_less_it_costs(*, costly: bool, windows: int) -> None:
-    window = Window(8)
+    window = ConcurrencyWindow(8)
     epoch = window.epoch
     for staying in range(7, 3, -1):
         window.crowded(epoch, staying=staying, costly=costly)
@@ -54,7 +54,7 @@ def test_one_place_more_is_tried_the_sooner_the_less_it_costs(*, costly: bool, w
 
 
 def test_a_failed_trial_doubles_the_wait_for_the_next() -> None:
-    window = Window(8)
+    window = ConcurrencyWindow(8)
     epoch = window.epoch
     for staying in range(7, 3, -1):
         window.crowded(epoch, staying=staying)
@@ -71,7 +71,7 @@ def test_a_failed_trial_doubles_the_wait_for_the_next() -> None:
 
 
 def test_a_refusal_of_long_ago_says_nothing() -> None:
-    window = Window(16)
+    window = ConcurrencyWindow(16)
     epoch = window.epoch
     refuse(window)
     refuse(window)
@@ -83,7 +83,7 @@ def test_a_refusal_of_long_ago_says_nothing() -> None:
 
 
 def test_a_refusal_of_a_later_start_halves_again() -> None:
-    window = Window(16)
+    window = ConcurrencyWindow(16)
     refuse(window)
     refuse(window)
 
@@ -91,7 +91,7 @@ def test_a_refusal_of_a_later_start_halves_again() -> None:
 
 
 def test_there_is_always_one_place() -> None:
-    window = Window(4)
+    window = ConcurrencyWindow(4)
     for _ in range(10):
         refuse(window)
 
@@ -99,7 +99,7 @@ def test_there_is_always_one_place() -> None:
 
 
 def test_each_success_gives_one_place_back() -> None:
-    window = Window(8)
+    window = ConcurrencyWindow(8)
     succeed(window, 20)
     refuse(window)
     limits = []
@@ -111,7 +111,7 @@ def test_each_success_gives_one_place_back() -> None:
 
 
 def test_stray_refusals_do_not_lower_the_ceiling() -> None:
-    window = Window(8)
+    window = ConcurrencyWindow(8)
     for _ in range(50):
         succeed(window, 20)
         refuse(window)
@@ -122,7 +122,7 @@ def test_stray_refusals_do_not_lower_the_ceiling() -> None:
 
 @pytest.mark.parametrize(("taken", "most"), [(8, 16), (8, 9), (3, 16), (1, 4), (5, 64)])
 def test_the_window_settles_at_what_the_server_takes(taken: int, most: int) -> None:
-    window = Window(most)
+    window = ConcurrencyWindow(most)
     limits = []
     refusals = 0
     for _ in range(3000):
@@ -138,7 +138,7 @@ def test_the_window_settles_at_what_the_server_takes(taken: int, most: int) -> N
 
 
 def test_a_server_that_takes_more_again_gets_more_again() -> None:
-    window = Window(8)
+    window = ConcurrencyWindow(8)
     for _ in range(200):
         if window.limit > 2:
             refuse(window)
@@ -151,7 +151,7 @@ def test_a_server_that_takes_more_again_gets_more_again() -> None:
 
 
 def test_after_a_hold_places_come_back_one_by_one() -> None:
-    window = Window(4)
+    window = ConcurrencyWindow(4)
 
     window.restart()
 
@@ -163,7 +163,7 @@ def test_after_a_hold_places_come_back_one_by_one() -> None:
 
 
 def test_late_refusals_of_a_burst_during_a_trial_leave_one_place() -> None:
-    window = Window(2)
+    window = ConcurrencyWindow(2)
 
     def refuse_late(times: int) -> None:
         for _ in range(times):
@@ -181,7 +181,7 @@ def test_late_refusals_of_a_burst_during_a_trial_leave_one_place() -> None:
 
 
 def test_a_new_maximum_holds_at_once() -> None:
-    window = Window(4)
+    window = ConcurrencyWindow(4)
     window.resize(2)
     assert window.limit == 2
 
@@ -191,7 +191,7 @@ def test_a_new_maximum_holds_at_once() -> None:
 
 
 def test_a_new_maximum_leaves_what_was_learned() -> None:
-    window = Window(16)
+    window = ConcurrencyWindow(16)
     for _ in range(100):
         if window.limit > 4:
             refuse(window)
@@ -206,7 +206,7 @@ def test_a_new_maximum_leaves_what_was_learned() -> None:
 
 @given(st.integers(1, 20), st.lists(st.sampled_from(["passed", "crowded", "stale", "restart"]), max_size=300))
 def test_the_window_stays_within_its_bounds_and_comes_back(most: int, steps: list[str]) -> None:
-    window = Window(most)
+    window = ConcurrencyWindow(most)
     for step in steps:
         match step:
             case "passed":

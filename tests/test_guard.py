@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.transcripts import transcripts
 
-from watcher.cues import Rules, layout
+from watcher.cues import CaptionRules, layout
 from watcher.formats import Document, render
 from watcher.guard import review
 from watcher.lint import lint
@@ -110,7 +110,7 @@ def test_without_speech_nothing_is_written_and_our_own_report_finds_nothing() ->
     texts = ["[BLANK_AUDIO]", ".", "[ Silence ]", "♪", "(wind blowing)", "Yes, we are.", "[Woo!]"]
     segments = tuple(Segment(text, 4.0 * index, 4.0 * index + 4) for index, text in enumerate(texts))
     reviewed = review(Transcript(segments, "en", 28.0))
-    made = Document(reviewed, layout(reviewed, Rules(), duration=28.0), "noise.wav")
+    made = Document(reviewed, layout(reviewed, CaptionRules(), duration=28.0), "noise.wav")
 
     assert render("txt", made) == b"Yes, we are.\n"
     for kind in ("srt", "vtt"):

@@ -13,7 +13,7 @@ from support.descriptors import beyond_select
 from support.waiting import eventually
 
 from watcher import hooks
-from watcher.hooks import Ran, scrubbed
+from watcher.hooks import HookResult, scrubbed
 
 ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath)}
 
@@ -24,13 +24,13 @@ def run(
     timeout: float = 30,
     environment: Mapping[str, str] = ENVIRONMENT,
     stop: threading.Event | None = None,
-) -> tuple[Ran, list[Any]]:
+) -> tuple[HookResult, list[Any]]:
     with capture_logs() as events:
         ran = hooks.run(argv, payload, environment=environment, timeout=timeout, kind="on_done", stop=stop)
     return ran, list(events)
 
 
-def python(code: str, **options: Any) -> tuple[Ran, list[Any]]:
+def python(code: str, **options: Any) -> tuple[HookResult, list[Any]]:
     return run(sys.executable, "-c", code, **options)
 
 
@@ -46,7 +46,7 @@ def test_a_daemon_with_thousands_of_open_files_hears_its_hooks() -> None:
     with beyond_select():
         ran, events = python("print('heard')\nraise SystemExit(3)")
 
-    assert ran == Ran("exit", 3)
+    assert ran == HookResult("exit", 3)
     assert "heard" in str(events)
 
 
@@ -57,7 +57,7 @@ def test_a_hook_reads_the_job_on_stdin(tmp_path: Path) -> None:
         f"import json, sys; json.dump(json.load(sys.stdin), open({str(tmp_path / 'out')!r}, 'w'))", payload=job
     )
 
-    assert ran == Ran("exit", 0)
+    assert ran == HookResult("exit", 0)
     assert ran.ok
     assert json.loads((tmp_path / "out").read_text()) == json.loads(job)
     assert events == []
@@ -84,7 +84,7 @@ def test_no_shell_reads_the_arguments(tmp_path: Path) -> None:
 def test_a_failing_hook_is_told_with_what_it_said() -> None:
     ran, events = python("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)")
 
-    assert ran == Ran("exit", 3)
+    assert ran == HookResult("exit", 3)
     (event,) = events
     assert event["event"] == "hook.failed"
     assert (event["hook"], event["reason"], event["code"]) == ("on_done", "exit", 3)
@@ -110,7 +110,7 @@ def test_what_a_hook_says_need_not_be_text() -> None:
 def test_a_hook_ended_by_a_signal_has_failed() -> None:
     ran, events = python("import os; os.kill(os.getpid(), 9)")
 
-    assert ran == Ran("exit", -signal.SIGKILL)
+    assert ran == HookResult("exit", -signal.SIGKILL)
     assert events[0]["event"] == "hook.failed"
 
 
@@ -118,7 +118,7 @@ def test_a_hook_ended_by_a_signal_has_failed() -> None:
 def test_a_hook_that_cannot_start_has_failed(argv: tuple[str, ...]) -> None:
     ran, events = run(*argv)
 
-    assert ran == Ran("unstartable")
+    assert ran == HookResult("unstartable")
     assert not ran.ok
     assert events[0]["reason"] == "unstartable"
     assert events[0]["message"]
@@ -140,13 +140,13 @@ def test_a_hook_that_ignores_a_polite_end_is_killed(monkeypatch: pytest.MonkeyPa
 
     ran, _ = run("sh", "-c", "trap '' TERM; sleep 600; sleep 600", timeout=2)
 
-    assert ran == Ran("timeout", -signal.SIGKILL)
+    assert ran == HookResult("timeout", -signal.SIGKILL)
 
 
 def test_a_stop_ends_the_hook_without_calling_it_a_failure(tmp_path: Path) -> None:
     stop = threading.Event()
     started = tmp_path / "started"
-    results: list[tuple[Ran, list[Any]]] = []
+    results: list[tuple[HookResult, list[Any]]] = []
     thread = threading.Thread(
         target=lambda: results.append(run("sh", "-c", f"touch '{started}'; sleep 600", stop=stop, timeout=600)),
         name="hook",
@@ -158,7 +158,7 @@ def test_a_stop_ends_the_hook_without_calling_it_a_failure(tmp_path: Path) -> No
     thread.join(60)
 
     ((ran, events),) = results
-    assert ran == Ran("stopped", -signal.SIGTERM)
+    assert ran == HookResult("stopped", -signal.SIGTERM)
     assert not ran.ok
     assert events == []
 
@@ -187,7 +187,7 @@ def test_what_was_said_before_the_end_is_heard_after_it() -> None:
     os.write(writer, b"x" * 5000 + b"the end")
     os.close(writer)
 
-    ear = hooks._Ear(reader)
+    ear = hooks._OutputTail(reader)
     ear.listen_to_the_rest()
     os.close(reader)
 

@@ -1,4 +1,4 @@
-"""Imports go downstairs only: every import counts, at the top, inside functions and type-only."""
+"""Imports go to lower layers only: every import counts, at the top, inside functions and type-only."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ PACKAGE = ROOT / "watcher"
 
 
 def storeys() -> dict[str, int]:
-    """Read the map of the house, as CONTRIBUTING.md draws it."""
+    """Read the table of layers in CONTRIBUTING.md."""
     rows = re.findall(r"^\| (\d) \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
     return {room: int(storey) for storey, room in rows}
 
@@ -38,11 +38,11 @@ def wrong_edges(room: str, source: str, storey: dict[str, int]) -> list[str]:
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if room_of(path) not in {"__init__", "__main__"})
 
 
-def test_every_room_stands_on_the_map() -> None:
+def test_every_package_is_on_the_map() -> None:
     assert {room_of(path) for path in MODULES} == set(storeys())
 
 
-def test_a_room_imports_only_from_lower_storeys() -> None:
+def test_a_package_imports_only_from_lower_layers() -> None:
     storey = storeys()
 
     wrong = {str(path.relative_to(PACKAGE)): wrong_edges(room_of(path), path.read_text(), storey) for path in MODULES}
@@ -50,7 +50,7 @@ def test_a_room_imports_only_from_lower_storeys() -> None:
     assert {path: edges for path, edges in wrong.items() if edges} == {}
 
 
-def test_the_engine_imports_nothing_of_ours() -> None:
+def test_the_engine_imports_nothing_else_of_the_package() -> None:
     imported = {other for path in (PACKAGE / "engine").rglob("*.py") for other in rooms_imported(path.read_text())}
 
     assert imported <= {"engine"}

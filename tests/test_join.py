@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from watcher.join import join, speaker_names, speakers_in_doubt
-from watcher.transcript import Part, Segment, Transcript, Word
+from watcher.transcript import PieceTranscript, Segment, Transcript, Word
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
@@ -32,7 +32,9 @@ def spoken(seed: int, count: int, *, repeats: bool = True) -> list[Word]:
     return words
 
 
-def heard(words: Sequence[Word], start: float, end: float, chance: random.Random, *, jitter: float, timed: str) -> Part:
+def heard(
+    words: Sequence[Word], start: float, end: float, chance: random.Random, *, jitter: float, timed: str
+) -> PieceTranscript:
     """Say what a good server hears of `words` between `start` and `end`: all whole words, and a mangled one at each edge."""
     found = []
     for word in words:
@@ -52,7 +54,7 @@ def heard(words: Sequence[Word], start: float, end: float, chance: random.Random
         group, found = found[:size], found[size:]
         text = " ".join(word.text for word in group).capitalize() + chance.choice([".", "?", "", " --"])
         segments.append(Segment(text, group[0].start, group[-1].end, words=tuple(group) if timed == "words" else ()))
-    return Part(start, end, Transcript(tuple(segments), "en", end - start))
+    return PieceTranscript(start, end, Transcript(tuple(segments), "en", end - start))
 
 
 def keys(transcript: Transcript) -> list[str]:
@@ -118,8 +120,8 @@ def test_without_any_times_no_word_is_lost(seed: int, length: float) -> None:
     assert not joined.timed
 
 
-def part(start: float, end: float, *segments: Segment, language: str = "en", timed: bool = True) -> Part:
-    return Part(start, end, Transcript(segments, language, end - start, timed))
+def part(start: float, end: float, *segments: Segment, language: str = "en", timed: bool = True) -> PieceTranscript:
+    return PieceTranscript(start, end, Transcript(segments, language, end - start, timed))
 
 
 def test_parts_are_moved_to_their_true_start_words_and_segments_alike() -> None:
@@ -258,7 +260,7 @@ def voice(start: float, end: float, speaker: str, text: str = "hello") -> Segmen
     return Segment(text, start, end, speaker=speaker, words=(Word(text, start, end, speaker),))
 
 
-def named(*parts: Part) -> list[str]:
+def named(*parts: PieceTranscript) -> list[str]:
     joined = join(parts, duration=900)
     assert [segment.speaker for segment in joined.segments] == [word.speaker for word in times(joined)]
     return [segment.speaker for segment in joined.segments]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pysubs2
 import pytest
 
-from watcher.cues import Rules
+from watcher.cues import CaptionRules
 from watcher.lint import COUNTED, Report, lint
 
 GOOD = "1\n00:00:01,000 --> 00:00:03,000\nHello there\n\n2\n00:00:03,083 --> 00:00:05,000\n1984\n\n"
@@ -114,7 +114,7 @@ def test_captions_that_break_several_rules_count_once_as_offending() -> None:
 
 
 def test_the_rules_are_those_given() -> None:
-    assert not lint(caption(1, "00:00:00,000", "00:00:05,000", "a" * 40), rules=Rules(max_chars=37)).ok
+    assert not lint(caption(1, "00:00:00,000", "00:00:05,000", "a" * 40), rules=CaptionRules(max_chars=37)).ok
 
 
 def test_wide_scripts_are_counted_in_wide_characters() -> None:

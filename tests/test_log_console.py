@@ -108,12 +108,12 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
         "warning: a folder can only be watched with limits: /srv (overflow) -> raise it"
     )
     # Watched fully, by the settings that held before.
-    own: dict[str, Any] = {"path": b"/srv/.watcher.toml", "reason": "overrides", "message": "no", "hint": "mend it"}
+    own: dict[str, Any] = {"path": b"/srv/.watcher.toml", "reason": "overrides", "message": "no", "hint": "fix it"}
     assert shown("folder.degraded", level="warning", **own) == (
-        "warning: a folder's own settings are not used: /srv/.watcher.toml: no -> mend it"
+        "warning: a folder's own settings are not used: /srv/.watcher.toml: no -> fix it"
     )
     assert in_journal({"event": "folder.degraded", **own, "path": "/srv/.watcher.toml"}) == (
-        "folder.degraded: a folder's own settings are not used /srv/.watcher.toml: no; mend it"
+        "folder.degraded: a folder's own settings are not used /srv/.watcher.toml: no; fix it"
     )
     assert shown("service.reloaded", level="error", ok=False, message="no such key").startswith(
         "error: the settings were read again, without success: no such key"

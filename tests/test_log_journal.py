@@ -255,8 +255,8 @@ def test_any_event_makes_an_entry_that_journald_can_read(event: dict[str, object
     [
         ({"event": "service.ready", "folders": ["a", "b"]}, "service.ready: the service is ready (folders a, b)"),
         (
-            {"event": "job.failed", "path": "/srv/a.wav", "message": "it is broken", "hint": "mend it", "reason": "x"},
-            "job.failed: failed for good /srv/a.wav: it is broken; mend it (reason x)",
+            {"event": "job.failed", "path": "/srv/a.wav", "message": "it is broken", "hint": "fix it", "reason": "x"},
+            "job.failed: failed for good /srv/a.wav: it is broken; fix it (reason x)",
         ),
         (
             {"event": "service.reloaded", "ok": False, "message": "no such key"},

@@ -84,13 +84,13 @@ ALLOWED = {
     ("service/again.py", "_stamp"): OWN_THREAD,
     ("cli/run.py", "run"): BOUNDED,
     ("report/doctor.py", "_standing"): BOUNDED,
-    ("service/estate.py", "clear"): BOUNDED,
+    ("service/crash_cleanup.py", "clear"): BOUNDED,
     ("service/history.py", "_place_of"): BOUNDED,
-    ("service/house.py", "_require_answer"): BOUNDED,
-    ("service/house.py", "_ask_where_work_goes_on"): BOUNDED,
-    ("service/notices.py", "_write"): BOUNDED,
-    ("service/notices.py", "_remove"): BOUNDED,
-    ("service/notices.py", "_regard"): BOUNDED,
+    ("service/application.py", "_require_answer"): BOUNDED,
+    ("service/application.py", "_ask_where_work_goes_on"): BOUNDED,
+    ("service/folder_notes.py", "_write"): BOUNDED,
+    ("service/folder_notes.py", "_remove"): BOUNDED,
+    ("service/folder_notes.py", "_regard"): BOUNDED,
     ("service/once.py", "_require_one"): BOUNDED,
     ("service/once.py", "_standing"): BOUNDED,
     ("service/once.py", "_reach"): BOUNDED,
@@ -106,7 +106,7 @@ ALLOWED = {
     ("service/once.py", "_find_elsewhere"): BOUNDED,
     # Its default; asked through `_place_of`.
     ("service/history.py", "__init__"): BOUNDED,
-    ("service/house.py", "__init__"): NOT_WATCHED,
+    ("service/application.py", "__init__"): NOT_WATCHED,
     # Asked through `is_current`, by the thread of the notices, which asks in a helper thread.
     ("overrides.py", "_identity_at"): BOUNDED,
 }

@@ -14,8 +14,7 @@ import pytest
 from support import sounds
 
 from watcher.media import child as room
-from watcher.media.child import Child, Talk
-from watcher.media.piece import RATE
+from watcher.media.child import ChildChannel, MediaChild
 from watcher.media.protocol import (
     Ended,
     Failed,
@@ -29,6 +28,7 @@ from watcher.media.protocol import (
     decode,
     encode,
 )
+from watcher.media.values import RATE
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def working(path: Path, order: Order) -> Iterator[tuple[socket.socket, threading
     """Yield the daemon's end of the line to a child that works on `path`."""
     ours, theirs = socket.socketpair()
     descriptor = os.open(path, os.O_RDONLY)
-    talk = Talk(theirs)
-    thread = threading.Thread(target=Child(talk, order, descriptor).run, name="child")
+    talk = ChildChannel(theirs)
+    thread = threading.Thread(target=MediaChild(talk, order, descriptor).run, name="child")
     thread.start()
     try:
         yield ours, thread
@@ -181,7 +181,7 @@ def test_memory_that_does_not_suffice_is_the_files_fault(
     def greedy(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(room, "Recording", greedy)
+    monkeypatch.setattr(room, "RecordingDecoder", greedy)
     path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
 
     (failed,) = told(path, order)
@@ -196,7 +196,7 @@ def test_the_unforeseen_is_told_with_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(room, "Recording", broken)
+    monkeypatch.setattr(room, "RecordingDecoder", broken)
     path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
 
     (failed,) = told(path, order)

@@ -10,17 +10,17 @@ import pytest
 from support import sounds
 
 from watcher.container import chunks
-from watcher.media.decode import Recording
-from watcher.media.piece import RATE, Choice
-from watcher.media.source import Reader
+from watcher.media.decode import RecordingDecoder
+from watcher.media.source import SourceReader
+from watcher.media.values import RATE, SoundChoice
 
 Samples = npt.NDArray[np.int16]
 
 
-def heard(path: Path, choice: Choice | None = None) -> tuple[Samples, Recording]:
+def heard(path: Path, choice: SoundChoice | None = None) -> tuple[Samples, RecordingDecoder]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        recording = Recording(Reader(descriptor), limit_seconds=3600.0, choice=choice)
+        recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=3600.0, choice=choice)
         blocks = list(recording.samples())
         # The end is judged while the file is open.
         recording.ending()
@@ -29,7 +29,7 @@ def heard(path: Path, choice: Choice | None = None) -> tuple[Samples, Recording]
     return np.concatenate(blocks), recording
 
 
-def codes(recording: Recording) -> list[str]:
+def codes(recording: RecordingDecoder) -> list[str]:
     return [warning.code for warning in recording.warnings]
 
 
@@ -123,7 +123,7 @@ def test_what_follows_a_wav_and_is_none_is_told_as_not_heard(tmp_path: Path) -> 
         file.write(b"\xff\x12" * 500)
 
     descriptor = os.open(path, os.O_RDONLY)
-    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
     seconds = sum(map(len, recording.samples())) / RATE
     ending = recording.ending()
     os.close(descriptor)
@@ -141,7 +141,7 @@ def test_a_part_that_cannot_be_heard_is_left_out_with_all_that_follows(tmp_path:
     path.write_bytes(talk + talk.replace(b"\x01\x00\x01\x00\x80\x3e", b"\xee\xee\x01\x00\x80\x3e", 1) + talk)
 
     descriptor = os.open(path, os.O_RDONLY)
-    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
     seconds = sum(map(len, recording.samples())) / RATE
     (warning,) = recording.ending()
     os.close(descriptor)
@@ -156,7 +156,7 @@ def test_zeros_that_were_reserved_behind_a_wav_are_neither_heard_nor_told(tmp_pa
     os.truncate(path, 200 << 20)
 
     descriptor = os.open(path, os.O_RDONLY)
-    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
     seconds = sum(map(len, recording.samples())) / RATE
     ending = recording.ending()
     os.close(descriptor)
@@ -195,7 +195,7 @@ def test_a_wav_that_was_never_finished_tells_what_was_not_heard_of_it(tmp_path: 
     path.write_bytes(content)
 
     descriptor = os.open(path, os.O_RDONLY)
-    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
     seconds = sum(map(len, recording.samples())) / RATE
     (warning,) = recording.ending()
     os.close(descriptor)
@@ -293,7 +293,7 @@ def test_timecode_on_the_default_track_is_no_sound(tmp_path: Path) -> None:
 def test_a_track_is_chosen_by_number_or_language(track: int | str, tone: int, said: list[str], tmp_path: Path) -> None:
     path = sounds.tracks(tmp_path / "film.mp4", [LOW, HIGH], languages=["eng", "ger"], muxer="mp4")
 
-    found, recording = heard(path, Choice(track=track))
+    found, recording = heard(path, SoundChoice(track=track))
 
     assert pitch(found) == tone
     assert codes(recording) == said
@@ -303,15 +303,15 @@ def test_a_track_is_chosen_by_number_or_language(track: int | str, tone: int, sa
 def test_a_single_track_needs_no_language_tag(tmp_path: Path) -> None:
     path = sounds.tone(tmp_path / "talk.m4a", 2.0)
 
-    assert codes(heard(path, Choice(track="fr"))[1]) == []
-    assert codes(heard(path, Choice(track=1))[1]) == []
-    assert codes(heard(path, Choice(track=2))[1]) == ["track_missing"]
+    assert codes(heard(path, SoundChoice(track="fr"))[1]) == []
+    assert codes(heard(path, SoundChoice(track=1))[1]) == []
+    assert codes(heard(path, SoundChoice(track=2))[1]) == ["track_missing"]
 
 
 def test_of_two_tracks_in_a_language_the_one_with_sound_is_taken(tmp_path: Path) -> None:
     path = sounds.tracks(tmp_path / "film.mka", [LOW, SILENCE, HIGH], languages=["eng", "deu", "deu"], muxer="matroska")
 
-    assert pitch(heard(path, Choice(track="de"))[0]) == 1000
+    assert pitch(heard(path, SoundChoice(track="de"))[0]) == 1000
 
 
 def test_all_tracks_are_mixed(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_all_tracks_are_mixed(tmp_path: Path) -> None:
         codec="flac",
     )  # fmt: skip
 
-    found, recording = heard(path, Choice(track="all"))
+    found, recording = heard(path, SoundChoice(track="all"))
 
     spectrum = np.abs(np.fft.rfft(found[:RATE].astype(float)))
     assert {int(at) for at in np.argsort(spectrum)[-2:]} == {440, 1000}
@@ -336,7 +336,7 @@ def test_a_track_that_pauses_for_minutes_does_not_hold_the_others_up(tmp_path: P
     path = tmp_path / "film.mka"
     sounds.tracks(path, [early[:RATE], sounds.sine(201.0, frequency=1000)], muxer="matroska", codec="flac")
 
-    found, _ = heard(path, Choice(track="all"))
+    found, _ = heard(path, SoundChoice(track="all"))
 
     assert len(found) == pytest.approx(201 * RATE, abs=RATE / 10)
 
@@ -360,8 +360,8 @@ def test_timecode_louder_than_the_voice_is_left_out_of_a_poly_wav(tmp_path: Path
 def test_a_channel_is_chosen(tmp_path: Path) -> None:
     path = sounds.encode(np.stack([LOW, HIGH], axis=1), tmp_path / "two.wav")
 
-    assert pitch(heard(path, Choice(channel=1))[0]) == 440
-    found, recording = heard(path, Choice(channel=2))
+    assert pitch(heard(path, SoundChoice(channel=1))[0]) == 440
+    found, recording = heard(path, SoundChoice(channel=2))
     assert np.array_equal(found, HIGH)
     assert codes(recording) == []
 
@@ -369,7 +369,7 @@ def test_a_channel_is_chosen(tmp_path: Path) -> None:
 def test_a_channel_that_is_not_there_is_told(tmp_path: Path) -> None:
     path = sounds.encode(np.stack([LOW, HIGH], axis=1), tmp_path / "two.wav")
 
-    found, recording = heard(path, Choice(channel=3))
+    found, recording = heard(path, SoundChoice(channel=3))
 
     assert len(found) == len(LOW)
     assert [(warning.code, warning.note) for warning in recording.warnings] == [("channel_missing", True)]

@@ -24,7 +24,7 @@ from watcher.client import Upload
 from watcher.client.connections import Exchange, FileBody
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
-from watcher.media import RATE, Cutting, Limits, MediaOptions, Opening, Piece, clear_spool
+from watcher.media import RATE, ChildLimits, Cutting, MediaOptions, Opening, Piece, clear_spool
 from watcher.media import cutting as room
 from watcher.pipeline.requests import with_upload
 
@@ -704,7 +704,7 @@ def test_a_spool_that_cannot_be_made_is_no_fault_of_the_file(talk: Path, tmp_pat
 
 
 def test_memory_has_a_limit(talk: Path, spool: Path) -> None:
-    with cutting(talk, spool, limits=Limits(memory=180 << 20)) as running, pytest.raises(JobError) as caught:
+    with cutting(talk, spool, limits=ChildLimits(memory=180 << 20)) as running, pytest.raises(JobError) as caught:
         list(running)
 
     assert caught.value.reason in {"limits", "child"}
@@ -714,7 +714,7 @@ def test_cpu_time_has_a_limit_relative_to_the_sound(tmp_path: Path, spool: Path)
     path = sounds.encode(np.tile(sounds.speech(60.0), 60), tmp_path / "talk.wav")
 
     with (
-        cutting(path, spool, limits=Limits(cpu_base=0.3, cpu_ratio=0.0)) as running,
+        cutting(path, spool, limits=ChildLimits(cpu_base=0.3, cpu_ratio=0.0)) as running,
         pytest.raises(FileError) as caught,
     ):
         all_pieces(running)
@@ -723,7 +723,7 @@ def test_cpu_time_has_a_limit_relative_to_the_sound(tmp_path: Path, spool: Path)
 
 
 def test_a_recording_longer_than_the_limit_is_refused(talk: Path, spool: Path) -> None:
-    with cutting(talk, spool, limits=Limits(seconds=20.0)) as running, pytest.raises(FileError) as caught:
+    with cutting(talk, spool, limits=ChildLimits(seconds=20.0)) as running, pytest.raises(FileError) as caught:
         all_pieces(running)
 
     assert caught.value.reason == "too_long"

@@ -20,18 +20,18 @@ from support.tools import attempt
 from watcher.errors import FileError
 from watcher.job import ResultWarning
 from watcher.media import decode as room
-from watcher.media.decode import DECODERS, DEMUXERS, Recording
-from watcher.media.piece import RATE
-from watcher.media.source import Reader
+from watcher.media.decode import DECODERS, DEMUXERS, RecordingDecoder
+from watcher.media.source import SourceReader
+from watcher.media.values import RATE
 from watcher.settle import is_audio
 
 Samples = npt.NDArray[np.int16]
 
 
-def heard(path: Path, *, limit: float = 3600.0) -> tuple[Samples, Recording]:
+def heard(path: Path, *, limit: float = 3600.0) -> tuple[Samples, RecordingDecoder]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        recording = Recording(Reader(descriptor), limit_seconds=limit)
+        recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=limit)
         blocks = list(recording.samples())
     finally:
         os.close(descriptor)
@@ -42,7 +42,7 @@ def ending(path: Path) -> tuple[ResultWarning, ...]:
     """Hear a recording, and return what is said of its end."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        recording = Recording(Reader(descriptor), limit_seconds=100 * 3600.0)
+        recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=100 * 3600.0)
         assert sum(map(len, recording.samples()))
         return recording.ending()
     finally:
@@ -492,7 +492,7 @@ def test_a_container_that_gives_errors_only_is_given_up(tmp_path: Path, monkeypa
 
     path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
     descriptor = os.open(path, os.O_RDONLY)
-    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
     monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=lambda _: map(damaged, [0])))
 
     with pytest.raises(FileError) as caught:
@@ -520,7 +520,7 @@ def test_want_of_memory_is_not_taken_for_damage(where: str, tmp_path: Path, monk
 def test_an_empty_packet_in_the_middle_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.m4a")
     descriptor = os.open(path, os.O_RDONLY)
-    recording = Recording(Reader(descriptor), limit_seconds=60.0)
+    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
     demux = recording._section._container.demux
 
     def with_gaps(track: av.AudioStream) -> Iterator[object]:

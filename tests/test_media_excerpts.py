@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from watcher.job import Cut
 from watcher.media.excerpts import Excerpts
 from watcher.media.levels import Samples
-from watcher.media.plan import Span
+from watcher.media.plan import PlannedPiece
 
 SOUND = np.arange(1000, dtype=np.int16)
 stretches = st.lists(
@@ -17,7 +17,7 @@ stretches = st.lists(
 ).map(sorted)
 
 
-def taken(made: Excerpts) -> list[Span]:
+def taken(made: Excerpts) -> list[PlannedPiece]:
     found = []
     while (span := made.span()) is not None:
         found.append(span)
@@ -25,7 +25,7 @@ def taken(made: Excerpts) -> list[Span]:
     return found
 
 
-def cut_out(wanted: list[tuple[int, int]], blocks: list[Samples]) -> list[Span]:
+def cut_out(wanted: list[tuple[int, int]], blocks: list[Samples]) -> list[PlannedPiece]:
     made = Excerpts(wanted)
     found = []
     for block in blocks:

@@ -13,9 +13,9 @@ import pytest
 from support import sounds
 
 from watcher.errors import FileError, JobError
-from watcher.media import RATE, Cutting, Limits, MediaOptions, Summary
-from watcher.media.decode import Recording
-from watcher.media.source import Reader
+from watcher.media import RATE, ChildLimits, Cutting, MediaOptions, Summary
+from watcher.media.decode import RecordingDecoder
+from watcher.media.source import SourceReader
 
 
 @dataclass
@@ -31,7 +31,7 @@ def outcome(path: Path, spool: Path, **limits: float) -> Result:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     result = Result()
     options = MediaOptions(pieces="fixed", piece_seconds=60.0)
-    bounds = Limits(**({"cpu_base": 20.0} | limits))  # type: ignore[arg-type]  # all but `memory` are floats
+    bounds = ChildLimits(**({"cpu_base": 20.0} | limits))  # type: ignore[arg-type]  # all but `memory` are floats
     try:
         with Cutting(
             descriptor, options, spool=spool, stop=threading.Event(), in_flight=lambda: 2, limits=bounds
@@ -96,7 +96,7 @@ def test_a_playlist_under_a_recordings_name_opens_nothing(kind: str, secret: Pat
     for before in (b"ID3\x04\x00\x00\x00\x00\x00\x00", b"\xef\xbb\xbf"):
         path.write_bytes(before + playlist)
         with path.open("rb") as file, pytest.raises(FileError) as caught:
-            list(Recording(Reader(file.fileno()), limit_seconds=3600.0).samples())
+            list(RecordingDecoder(SourceReader(file.fileno()), limit_seconds=3600.0).samples())
         assert caught.value.reason in {"unsupported", "undecodable"}, before
 
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import sounds
 
-from watcher.media.levels import FRAME, Meter, Scale, decibels, power, runs, without_clicks
-from watcher.media.piece import RATE
+from watcher.media.levels import FRAME, LoudnessMeter, LoudnessScale, decibels, power, runs, without_clicks
+from watcher.media.values import RATE
 
 
 def test_loudness_is_minus_dbfs_in_tenths_of_a_second() -> None:
-    meter = Meter()
+    meter = LoudnessMeter()
     square = np.full(RATE // 2, 3277, np.int16)
     meter.add(np.concatenate([square, sounds.silence(0.5), np.full(RATE // 2, 32767, np.int16)]))
 
@@ -19,7 +19,7 @@ def test_loudness_is_minus_dbfs_in_tenths_of_a_second() -> None:
 
 
 def test_a_last_part_of_a_tenth_is_measured_too() -> None:
-    meter = Meter()
+    meter = LoudnessMeter()
     meter.add(np.full(RATE // 10 + 7, 3277, np.int16))
 
     assert meter.finish() == bytes([20, 20])
@@ -28,7 +28,7 @@ def test_a_last_part_of_a_tenth_is_measured_too() -> None:
 @given(st.lists(st.integers(0, 4000), max_size=12))
 def test_loudness_does_not_depend_on_how_the_sound_is_fed(sizes: list[int]) -> None:
     sound = sounds.noise(1.3)
-    whole, parts = Meter(), Meter()
+    whole, parts = LoudnessMeter(), LoudnessMeter()
     whole.add(sound)
     for start, end in zip([0, *np.cumsum(sizes)], [*np.cumsum(sizes), len(sound)], strict=True):
         parts.add(sound[start : max(start, end)])
@@ -37,7 +37,7 @@ def test_loudness_does_not_depend_on_how_the_sound_is_fed(sizes: list[int]) -> N
 
 
 def test_the_faintest_signal_is_not_digital_silence() -> None:
-    meter = Meter()
+    meter = LoudnessMeter()
     faint = np.zeros(RATE // 10, np.int16)
     faint[0] = 1
     meter.add(faint)
@@ -76,7 +76,7 @@ def test_only_stretches_too_short_for_a_word_are_taken_out(values: list[bool]) -
 
 
 def test_a_scale_that_heard_nothing_takes_only_the_inaudible_for_silence() -> None:
-    scale = Scale()
+    scale = LoudnessScale()
 
     sound = scale.sound(np.array([-120.0, -80.0, -70.0] * 5, np.float32).repeat(20))
 
@@ -84,7 +84,7 @@ def test_a_scale_that_heard_nothing_takes_only_the_inaudible_for_silence() -> No
 
 
 def test_a_scale_forgets_what_was_long_ago() -> None:
-    scale = Scale()
+    scale = LoudnessScale()
     scale.add(decibels(power(sounds.noise(60.0, level=0.5))))
     scale.add(decibels(power(np.tile(sounds.noise(60.0, level=0.001), 60))))
 

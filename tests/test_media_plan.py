@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from support import sounds
 
 from watcher.job import Cut
-from watcher.media.piece import OVERLAP, RATE
-from watcher.media.plan import Planner, Rules, Span, rules_for
+from watcher.media.plan import CutRules, PlannedPiece, Planner, rules_for
+from watcher.media.values import OVERLAP, RATE
 
 Samples = npt.NDArray[np.int16]
 
 
 def plan(
-    sound: Samples, rules: Rules, *, planned: Sequence[Cut] = (), block: int = RATE // 2
-) -> tuple[list[Span], Planner]:
+    sound: Samples, rules: CutRules, *, planned: Sequence[Cut] = (), block: int = RATE // 2
+) -> tuple[list[PlannedPiece], Planner]:
     planner = Planner(rules, planned=planned)
-    spans: list[Span] = []
+    spans: list[PlannedPiece] = []
 
     def take() -> None:
         while (span := planner.span()) is not None:
@@ -37,7 +37,7 @@ def plan(
     return spans, planner
 
 
-def cuts(spans: Sequence[Span]) -> list[Cut]:
+def cuts(spans: Sequence[PlannedPiece]) -> list[Cut]:
     return [span.cut for span in spans]
 
 
@@ -52,8 +52,8 @@ def talk(seconds: float, *, seed: int = 1, pause: float = 0.8) -> Samples:
     return sounds.speech(seconds, seed=seed, pause=pause) + room(seconds, seed=seed)
 
 
-def rules(target: float, *, skip: bool = True, longest: float = 0.0) -> Rules:
-    return Rules(int(target * RATE), int((longest or target * 1.25) * RATE), skip)
+def rules(target: float, *, skip: bool = True, longest: float = 0.0) -> CutRules:
+    return CutRules(int(target * RATE), int((longest or target * 1.25) * RATE), skip)
 
 
 def level_around(sound: Samples, place: int) -> float:
@@ -417,7 +417,7 @@ def test_a_short_recording_is_left_whole_however_many_places_are_free(seconds: f
     assert rules_for(seconds, piece_seconds=600, places=8)[1] == 1
 
 
-def dealt(chosen: Rules, seconds: float, *, actual: int = 0, jitter: float = 0.0) -> tuple[list[float], list[float]]:
+def dealt(chosen: CutRules, seconds: float, *, actual: int = 0, jitter: float = 0.0) -> tuple[list[float], list[float]]:
     """Deal out pieces to the places as they get free; give their lengths and how much each place got, in seconds.
 
     `actual`: the places there really are; `jitter`: how far off the target a pause is found, as a share.
@@ -499,9 +499,9 @@ def test_rules_are_always_such_as_can_be_kept(
 
 def test_rules_that_leave_no_room_to_search_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be cut"):
-        Rules(RATE, RATE)
+        CutRules(RATE, RATE)
     with pytest.raises(ValueError, match="cannot be cut"):
-        Rules(10 * RATE, 20 * RATE, places=4, least=11 * RATE)
+        CutRules(10 * RATE, 20 * RATE, places=4, least=11 * RATE)
 
 
 def test_what_is_longer_than_promised_is_not_cut_into_pieces_of_the_promised_length() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.errors import SourceError, StoppedError
-from watcher.media.source import Reader, digest, sketch
+from watcher.media.source import SourceReader, digest, sketch
 
 MEBI = 1 << 20
 
@@ -80,7 +80,7 @@ def test_what_was_read_in_sequence_is_not_read_again_for_the_hash(
 
     with opened(tmp_path / "a", content) as descriptor:
         monkeypatch.setattr(os, "pread", counted)
-        reader = Reader(descriptor)
+        reader = SourceReader(descriptor)
         while reader.read(100_000):
             pass
         found = reader.content()
@@ -99,7 +99,7 @@ def test_however_it_was_read_the_hash_is_of_the_whole_file_and_the_bytes_are_rig
     content = b"".join(bytes([index % 251]) * 4093 for index in range(2600))
 
     with opened(path, content if not path.exists() else None) as descriptor:
-        reader = Reader(descriptor)
+        reader = SourceReader(descriptor)
         for offset, whence, size in moves:
             place = reader.seek(offset if whence != os.SEEK_END else -offset, whence)
             assert place == reader.tell() >= 0
@@ -112,7 +112,7 @@ def test_however_it_was_read_the_hash_is_of_the_whole_file_and_the_bytes_are_rig
 def test_a_file_that_grows_meanwhile_is_read_to_where_it_ended(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with opened(path, b"first") as descriptor:
-        reader = Reader(descriptor)
+        reader = SourceReader(descriptor)
         with path.open("ab") as file:
             file.write(b" second")
 
@@ -124,7 +124,7 @@ def test_a_file_that_grows_meanwhile_is_read_to_where_it_ended(tmp_path: Path) -
 def test_a_file_that_is_cut_meanwhile_ends_where_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with opened(path, b"x" * 1000) as descriptor:
-        reader = Reader(descriptor)
+        reader = SourceReader(descriptor)
         os.truncate(path, 10)
 
         assert reader.read(1000) == b"x" * 10
@@ -133,7 +133,7 @@ def test_a_file_that_is_cut_meanwhile_ends_where_it_ends(tmp_path: Path) -> None
 
 def test_a_disk_that_cannot_be_read_is_nobodys_fault_and_passes(tmp_path: Path) -> None:
     with opened(tmp_path / "a", b"x") as descriptor:
-        reader = Reader(descriptor)
+        reader = SourceReader(descriptor)
         gone = os.open(tmp_path, os.O_RDONLY)
         os.dup2(gone, descriptor)
         os.close(gone)
@@ -150,14 +150,14 @@ def test_a_disk_that_gives_less_at_a_time_is_asked_again(tmp_path: Path, monkeyp
     content = random.Random(1).randbytes(5500)
 
     with opened(tmp_path / "a", content) as descriptor:
-        assert Reader(descriptor).read(10_000) == content
+        assert SourceReader(descriptor).read(10_000) == content
         assert digest(descriptor, threading.Event()) == hashlib.sha256(content).hexdigest()
 
 
 def test_each_read_gives_a_sign_of_life(tmp_path: Path) -> None:
     beats = []
     with opened(tmp_path / "a", b"x" * 1000) as descriptor:
-        reader = Reader(descriptor, tick=lambda: beats.append(1))
+        reader = SourceReader(descriptor, tick=lambda: beats.append(1))
         reader.read(10)
         reader.content()
 

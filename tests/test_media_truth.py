@@ -19,7 +19,7 @@ from watcher.client import parse
 from watcher.job import Cut
 from watcher.join import join
 from watcher.media import RATE, Cutting, MediaOptions
-from watcher.transcript import Part, Transcript
+from watcher.transcript import PieceTranscript, Transcript
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,7 +45,7 @@ def transcribed(
                 piece.release()
                 start, end = piece.cut.start / RATE, piece.cut.end / RATE
                 assert listener.heard[-1] == (piece.cut.start, piece.cut.end)
-                parts.append(Part(start, end, parse(body, end - start)))
+                parts.append(PieceTranscript(start, end, parse(body, end - start)))
                 cuts.append(piece.cut)
                 if len(cuts) == stop_at:
                     return join(parts, duration=end), cuts

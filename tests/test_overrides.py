@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from watcher import overrides, tree
-from watcher.overrides import Overrides, Problem, Sections
+from watcher.overrides import InvalidOverride, Overrides, Sections
 
 KEYS = {"transcript": ("language", "prompt", "formats", "temperature"), "subtitles": ("max_chars", "min_seconds")}
 
@@ -26,7 +26,7 @@ def fits(sections: Sections) -> None:
 class Folders:
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.problems: list[Problem] = []
+        self.problems: list[InvalidOverride] = []
         self.overrides = Overrides(KEYS, validate=fits, report=self.problems.append)
 
     def write(self, text: str | bytes, folder: str = "") -> Path:
@@ -156,7 +156,7 @@ def test_what_is_given_cannot_be_changed(folders: Folders) -> None:
         (f"max_chars = {1 << 63}\n", "max_chars has to be a text, a number of at most 64 bits"),
         (f"max_chars = {'9' * 5_000}\n", "it is not TOML"),
         (f"formats = {['a'] * 101}\n", "formats has more than 100 items"),
-        ('language = "de"\n[transcript]\nlanguage = "en"\n', "language stands there twice"),
+        ('language = "de"\n[transcript]\nlanguage = "en"\n', "language is there twice"),
         ('"\\u001b[31m" = 1\n', "'\\x1b[31m' can't be set in a folder"),
         (f"{'x' * 100} = 1\n", f"{'x' * 40}… can't be set in a folder"),
         ("x" * 70_000, "it is longer than 64 KiB"),
@@ -213,7 +213,7 @@ def test_whatever_a_value_provokes_is_that_file_s_problem(tmp_path: Path, error:
         if sections["transcript"]:
             raise error
 
-    problems: list[Problem] = []
+    problems: list[InvalidOverride] = []
     overrides = Overrides(KEYS, validate=validate, report=problems.append)
     (tmp_path / ".watcher.toml").write_text('prompt = "x"\n')
 
@@ -278,7 +278,7 @@ def test_a_file_that_does_not_fit_the_ones_above_is_the_one_to_blame(folders: Fo
     path = folders.write("max_chars = 1", "a")
 
     assert folders.effective("a")["subtitles"] == {"min_seconds": 1}
-    assert folders.problems == [Problem(os.fsencode(path), "these two do not fit together")]
+    assert folders.problems == [InvalidOverride(os.fsencode(path), "these two do not fit together")]
 
 
 @pytest.mark.parametrize("broken", ['language = "xx"', "nonsense"])

@@ -19,7 +19,7 @@ ROOT = Path(watcher.__file__).parent
 #: Used through a loop or a table, by `match` or `fullmatch` alone; of others the code is asked.
 ANCHORED = {"CREDITS", "_TIMES"}
 #: For the operator's own settings alone.
-OWN = {"watcher.cli.config._PASSWORD", "watcher.cli.config._PARAMETER", "watcher.client.form._DIARIZE"}
+OWN = {"watcher.cli.config._PASSWORD", "watcher.cli.config._PARAMETER", "watcher.client.profile._DIARIZE"}
 #: Characters of the texts.
 LENGTH = 300
 #: Steps per character that no pattern needs, with the bounds that some of them have for a repetition.

@@ -12,7 +12,7 @@ from support.hostile import status
 from support.pipeline_scene import ANSWER, WANTED, scene
 from support.scripted import Asked, Reply, serving
 
-from watcher.media import Choice
+from watcher.media import SoundChoice
 
 
 @pytest.mark.parametrize("kind", ["flac", "mp3", "ogg", "opus", "m4a", "wav", "webm"])
@@ -20,7 +20,7 @@ def test_a_small_file_that_is_as_its_header_says_goes_as_it_is(kind: str, tmp_pa
     path = sounds.encode(sounds.speech(12.0), tmp_path / "talk", kind)
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
 
     assert [one.file[1] for one in asked] == [path.read_bytes()]
     assert heard.content.warnings == ()
@@ -33,7 +33,7 @@ def test_two_recordings_joined_by_cat_are_heard_and_paid_in_full(kind: str, tmp_
     path.write_bytes(one + one)
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
 
     assert {one.file[0]["content-type"] for one in asked} == {"audio/flac"}
     assert heard.content.seconds == pytest.approx(24.0, abs=0.3)
@@ -50,7 +50,7 @@ def test_an_untagged_mp3_whose_rate_changes_in_the_middle_is_not_measured_by_its
     path.write_bytes(slow + (tmp_path / "fast").read_bytes() + slow)
 
     with scene(lambda _: ANSWER, tmp_path) as (made, _):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
 
     assert heard.content.seconds == pytest.approx(36.0, abs=0.3)
 
@@ -60,7 +60,7 @@ def test_of_a_file_with_several_tracks_the_one_with_sound_is_sent(tmp_path: Path
     path = sounds.tracks(tmp_path / "cam.m4a", tracks, muxer="ipod")
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
 
     assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
     assert [warning.code for warning in heard.content.warnings] == ["other_track", "tracks_left_out"]
@@ -72,7 +72,7 @@ def test_a_recorder_s_many_inputs_are_not_left_to_the_server(tmp_path: Path) -> 
     path = sounds.encode(poly, tmp_path / "poly.wav", rate=48_000)
 
     with scene(lambda _: ANSWER, tmp_path) as (made, _):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
 
     assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
 
@@ -84,7 +84,7 @@ def test_timecode_beside_the_voice_in_a_small_stereo_wav_is_not_sent(kind: str, 
     path = sounds.encode(np.stack([voice, sounds.timecode(12.0, rate=rate)], axis=1), tmp_path / "two", kind, rate=rate)
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
 
     assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
     assert [warning.code for warning in heard.content.warnings] == ["timecode_left_out"]
@@ -105,10 +105,10 @@ def test_timecode_in_a_small_compressed_file_is_left_out_once_the_answer_is_in_d
         return Reply({"text": text}) if asked.file[1] == path.read_bytes() else ANSWER
 
     with scene(heard_as_sent, tmp_path) as (made, asked):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
         os.utime(path, ns=(1, 1))
         made.ledger.forget(os.fsencode(path))
-        again = made.hear(path, small=True)
+        again = made.transcribe(path, small=True)
 
     assert len(asked) == 2
     assert heard.transcript.text == again.transcript.text == "Hi"
@@ -123,17 +123,17 @@ def test_a_small_stereo_wav_of_voices_goes_as_it_is(kind: str, seconds: float, t
     path = sounds.encode(np.stack(voices, axis=1), tmp_path / "two", kind)
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
-        made.hear(path, small=True)
+        made.transcribe(path, small=True)
 
     assert [one.file[1] for one in asked] == [path.read_bytes()]
 
 
-@pytest.mark.parametrize("choice", [Choice(channel=1), Choice(track=2)])
-def test_what_is_chosen_is_sent_alone(choice: Choice, tmp_path: Path) -> None:
+@pytest.mark.parametrize("choice", [SoundChoice(channel=1), SoundChoice(track=2)])
+def test_what_is_chosen_is_sent_alone(choice: SoundChoice, tmp_path: Path) -> None:
     path = sounds.encode(np.stack([sounds.speech(12.0), sounds.noise(12.0)], axis=1), tmp_path / "two.wav")
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
-        made.hear(path, small=True, wanted=replace(WANTED, choice=choice))
+        made.transcribe(path, small=True, wanted=replace(WANTED, choice=choice))
 
     assert [one.file[0]["content-type"] for one in asked] == ["audio/flac"]
 
@@ -142,20 +142,20 @@ def test_a_language_of_the_only_track_is_no_choice(tmp_path: Path) -> None:
     path = sounds.encode(sounds.speech(12.0), tmp_path / "talk.flac")
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
-        made.hear(path, small=True, wanted=replace(WANTED, choice=Choice(track="de")))
+        made.transcribe(path, small=True, wanted=replace(WANTED, choice=SoundChoice(track="de")))
 
     assert [one.file[1] for one in asked] == [path.read_bytes()]
 
 
 def test_another_choice_is_asked_for_and_the_first_one_is_not_paid_for_again(tmp_path: Path) -> None:
     path = sounds.encode(np.stack([sounds.speech(12.0), sounds.speech(12.0, seed=2)], axis=1), tmp_path / "two.wav")
-    first, second = (replace(WANTED, choice=Choice(channel=number)) for number in (1, 2))
+    first, second = (replace(WANTED, choice=SoundChoice(channel=number)) for number in (1, 2))
 
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
         for wanted in (first, second, first, second):
             os.utime(path, ns=(len(asked), len(asked)))
             made.ledger.forget(os.fsencode(path))
-            made.hear(path, wanted=wanted)
+            made.transcribe(path, wanted=wanted)
 
     assert len(asked) == 2
     assert asked[0].file[1] != asked[1].file[1]
@@ -257,7 +257,7 @@ def test_a_silent_file_that_went_as_it_is_is_said_to_be_silent(tmp_path: Path) -
     path = sounds.encode(sounds.silence(12.0), tmp_path / "talk.wav")
 
     with scene(lambda _: Reply({"text": "", "segments": []}), tmp_path) as (made, asked):
-        heard = made.hear(path, small=True)
+        heard = made.transcribe(path, small=True)
 
     assert len(asked) == 1
     assert [(warning.code, warning.note) for warning in heard.content.warnings] == [("silent", True)]

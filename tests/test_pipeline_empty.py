@@ -20,7 +20,7 @@ from watcher.errors import PassingError
 from watcher.job import Outcome
 from watcher.media import MediaOptions
 from watcher.pipeline import empty, heard
-from watcher.transcript import Part, Segment, Transcript
+from watcher.transcript import PieceTranscript, Segment, Transcript
 
 EMPTY = Reply({"text": ""})
 SAID = "There was a great deal to say about it, and so they went on talking until late in the evening."
@@ -308,10 +308,10 @@ def test_without_the_guard_only_no_text_is_in_doubt() -> None:
 
 def test_the_longest_part_without_text_is_asked_for_first() -> None:
     spans = [(0.0, 10.0), (10.0, 40.0), (40.0, 60.0)]
-    parts = [Part(start, end, transcript("")) for start, end in spans]
+    parts = [PieceTranscript(start, end, transcript("")) for start, end in spans]
     told: list[int] = []
 
-    def ask_again(index: int) -> Part:
+    def ask_again(index: int) -> PieceTranscript:
         told.append(index)
         return replace(parts[index], transcript=transcript("" if index == 2 else SAID))
 

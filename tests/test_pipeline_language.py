@@ -6,7 +6,7 @@ import pytest
 
 from watcher.job import ResultWarning
 from watcher.pipeline.language import settle, unsure
-from watcher.transcript import Part, Segment, Transcript, Word
+from watcher.transcript import PieceTranscript, Segment, Transcript, Word
 
 LONG = "There was a great deal to say about it, and so they went on talking until late in the evening."
 FRENCH = "Il y avait beaucoup à dire là-dessus, et ils ont donc continué à parler jusque tard dans la soirée."
@@ -21,9 +21,9 @@ def heard(
     seconds: float = 8.0,
     trust: float | None = None,
     no_speech: float | None = None,
-) -> Part:
+) -> PieceTranscript:
     segment = Segment(text, at, at + seconds, avg_logprob=trust, no_speech_prob=no_speech)
-    return Part(60.0 * number, 60.0 * number + 60, Transcript((segment,), language, 60.0))
+    return PieceTranscript(60.0 * number, 60.0 * number + 60, Transcript((segment,), language, 60.0))
 
 
 class Server:
@@ -38,7 +38,7 @@ class Server:
         return self.answer
 
 
-def languages(parts: list[Part]) -> list[str]:
+def languages(parts: list[PieceTranscript]) -> list[str]:
     return [part.transcript.language for part in parts]
 
 
@@ -135,7 +135,7 @@ def test_where_no_second_answer_is_to_be_had_the_first_one_stays_and_that_is_sai
         [heard("fr"), heard("", "Oui.", number=1), replace(heard("fr", "", number=2))],
     ],
 )
-def test_without_a_sure_guess_and_a_doubtful_one_nothing_changes(parts: list[Part]) -> None:
+def test_without_a_sure_guess_and_a_doubtful_one_nothing_changes(parts: list[PieceTranscript]) -> None:
     server = Server()
 
     assert settle(parts, server) == (parts, ())

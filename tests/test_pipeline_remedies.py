@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from watcher.errors import Remedy, RemedyError
 from watcher.media import CODECS, MediaOptions
-from watcher.media.piece import Codec
+from watcher.media.values import Codec
 from watcher.pipeline.remedies import Remedies
 
 RECODE = RemedyError("x", remedy=Remedy.RECODE)

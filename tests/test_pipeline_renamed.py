@@ -11,7 +11,7 @@ from support.heard import recording, said
 from support.sidecar_scene import fingerprint
 from support.waiting import eventually
 
-from watcher.job import Found
+from watcher.job import FoundRecording
 
 
 def names(folder: Path) -> list[str]:
@@ -135,7 +135,7 @@ def test_outputs_follow_a_touched_recording_whose_new_name_was_queued_beside_the
     stamp = fingerprint(path)
     path.rename(renamed)
     with watcher.ledger() as ledger:
-        ledger.put([Found(os.fsencode(watcher.folder), os.fsencode(each), stamp) for each in (path, renamed)])
+        ledger.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(each), stamp) for each in (path, renamed)])
 
     watcher("once", watcher.folder)
 

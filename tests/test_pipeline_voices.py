@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.pipeline.voices import MOST, Sample, choose
+from watcher.pipeline.voices import MOST, VoiceSample, choose
 from watcher.transcript import Segment, Transcript
 
 turns = st.tuples(st.sampled_from("ABCDEF"), st.floats(0, 60), st.floats(0, 30))
@@ -15,7 +15,7 @@ def said(*segments: tuple[str, float, float]) -> Transcript:
     return Transcript(tuple(Segment("words", start, end, speaker=speaker) for speaker, start, end in segments))
 
 
-def tenths(samples: tuple[Sample, ...]) -> list[tuple[str, float, float]]:
+def tenths(samples: tuple[VoiceSample, ...]) -> list[tuple[str, float, float]]:
     return [(sample.speaker, round(sample.start, 1), round(sample.end, 1)) for sample in samples]
 
 

@@ -18,28 +18,28 @@ from watcher.cli.main import run
 from watcher.fleet import Host
 from watcher.job import Fingerprint, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import ENDPOINT, Record, Tally
-from watcher.report.live import Style, frame
-from watcher.report.status import Spent, StatusReport, Terms, Wait, data, look, text
+from watcher.ledger.protocol import ENDPOINT, SourceRecord, Tally
+from watcher.report.live import LineStyle, frame
+from watcher.report.status import PriceTerms, SpentSeconds, StatusReport, WaitingRecording, data, look, text
 
 NOW = 1_800_000_000.0
 GATE = {"status": "open", "message": "", "sentence": "open, 2 of 4 requests in flight"}
 HELD = {"status": "held", "message": "no money", "sentence": "held since 08:00:00: no money; top it up"}
 
 
-def record(name: str, state: State, **facts: object) -> Record:
-    return Record(
+def record(name: str, state: State, **facts: object) -> SourceRecord:
+    return SourceRecord(
         id=1, root=b"/srv/in", path=f"/srv/in/{name}".encode(), state=state, attempts=1, run_at=NOW + 60, queued_at=NOW,
         updated_at=NOW - 60, fingerprint=Fingerprint(1, 2), **facts,  # type: ignore[arg-type] # as given
     )  # fmt: skip
 
 
-def done(number: int) -> Record:
+def done(number: int) -> SourceRecord:
     outcome = Outcome(outputs=(Output("srt", b"/srv/in/x.srt", ""),), audio_seconds=90.0)
     return record(f"recordings of a long day, number {number}.wav", State.DONE, outcome=outcome)
 
 
-def failed(number: int) -> Record:
+def failed(number: int) -> SourceRecord:
     said = {"message": "This file cannot be read as sound or film. " * 3, "hint": "Play it in a media player. " * 4}
     return record(f"bad-{number}.wav", State.FAILED, reason="undecodable", **said)
 
@@ -54,15 +54,15 @@ def report(**facts: object) -> StatusReport:
         "running": tuple(
             record(f"now-{n}.wav", State.RUNNING, piece=2, pieces=9, seconds_done=600.0) for n in range(4)
         ),
-        "waiting": (Wait("/srv/in/later.wav", "delayed", "server", "the server is busy", until=NOW + 60),),
+        "waiting": (WaitingRecording("/srv/in/later.wav", "delayed", "server", "the server is busy", until=NOW + 60),),
         "done": tuple(map(done, range(10))),
         "failed": tuple(map(failed, range(10))),
         "service": {"endpoint": "h/v1", "model": "whisper-1", "folders": ()},
         "gate": GATE,
         "problems": (),
         "hosts": (),
-        "spent": Spent(today=4230.0, month=36_000.0),
-        "terms": Terms(price_per_minute=0.006),
+        "spent": SpentSeconds(today=4230.0, month=36_000.0),
+        "terms": PriceTerms(price_per_minute=0.006),
         "minutes_per_hour": 310.4,
         "now": NOW,
         **facts,
@@ -118,14 +118,14 @@ def test_what_is_wrong_is_seen_by_its_colour() -> None:
         for line in frame(report(gate=HELD, running=(), waiting=()), width=80, height=40)
     }
 
-    assert styles["Server"] is Style.BAD
-    assert styles["/srv/in/bad-0.wav"] is Style.BAD
-    assert styles["->"] is Style.PLAIN
+    assert styles["Server"] is LineStyle.BAD
+    assert styles["/srv/in/bad-0.wav"] is LineStyle.BAD
+    assert styles["->"] is LineStyle.PLAIN
 
 
 def test_paid_is_said_only_where_there_is_a_price_or_a_limit() -> None:
-    free = report(terms=Terms(), service={}, gate={})
-    limited = report(terms=Terms(daily_minutes=90, monthly_minutes=1200))
+    free = report(terms=PriceTerms(), service={}, gate={})
+    limited = report(terms=PriceTerms(daily_minutes=90, monthly_minutes=1200))
 
     assert "  today: 1 h 10 min sent; 5 h 10 min done in the last hour" in text(free).split("\n")
     assert "paid" not in text(free)
@@ -156,7 +156,7 @@ def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
     ledger.buy("host/v1", time.strftime("%Y-%m-%d"), 90.0)
     ledger.close()
 
-    assert look(tmp_path, terms=Terms(price_per_minute=0.5)).cost_today == pytest.approx(0.75)
+    assert look(tmp_path, terms=PriceTerms(price_per_minute=0.5)).cost_today == pytest.approx(0.75)
 
 
 def test_it_is_drawn_on_a_terminal_and_ends_with_ctrl_c(tmp_path: Path) -> None:

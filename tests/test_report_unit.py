@@ -11,7 +11,7 @@ from watcher.config import load
 from watcher.folding import fold
 from watcher.report import live
 from watcher.report.doctor import Finding, Grade, examine, text
-from watcher.report.unit import Unit, installed, parsed
+from watcher.report.unit import SystemdUnit, installed, parsed
 
 SHOWN = """\
 # /etc/systemd/system/watcher.service
@@ -40,17 +40,17 @@ WantedBy=multi-user.target
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Unit:
+def unit(tmp_path: Path) -> SystemdUnit:
     return replace(parsed(SHOWN), running=tmp_path / "run")
 
 
-def test_the_last_word_counts_and_an_empty_one_takes_back(unit: Unit) -> None:
+def test_the_last_word_counts_and_an_empty_one_takes_back(unit: SystemdUnit) -> None:
     said = [value for key, value in unit.assigned() if key == "ReadWritePaths"]
 
     assert [value.split() for value in said] == [["/srv/recordings", "-/mnt/recorder"]]
 
 
-def test_the_key_is_the_running_service_s_else_the_file_the_unit_names(unit: Unit, tmp_path: Path) -> None:
+def test_the_key_is_the_running_service_s_else_the_file_the_unit_names(unit: SystemdUnit, tmp_path: Path) -> None:
     assert unit.key is None
     named = tmp_path / "named"
     named.write_text("sk-named")
@@ -62,7 +62,7 @@ def test_the_key_is_the_running_service_s_else_the_file_the_unit_names(unit: Uni
     assert unit.key == unit.running / "api_key"
 
 
-def test_the_recipe_runs_a_command_inside_the_walls(unit: Unit) -> None:
+def test_the_recipe_runs_a_command_inside_the_walls(unit: SystemdUnit) -> None:
     argv = shlex.split(unit.recipe(["/opt/watcher/bin/watcher", "check"]))
 
     assert argv[0] == "systemd-run"
@@ -80,14 +80,14 @@ def test_without_systemd_there_is_no_unit(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert installed() is None
 
 
-def check(unit: Unit, tmp_path: Path, credential: Path | None = None) -> dict[str, tuple[Grade, str]]:
+def check(unit: SystemdUnit, tmp_path: Path, credential: Path | None = None) -> dict[str, tuple[Grade, str]]:
     given = {"state": {"dir": str(tmp_path / "state")}, "api": {"url": "http://127.0.0.1:1"}}
     config = load(given, environ={}, credential=credential)
     found = examine(config, paid=False, supervised=False, unit=unit, command=["watcher", "check"])
     return {f"{finding.area} {number}": (finding.grade, text(finding)) for number, finding in enumerate(found)}
 
 
-def test_root_is_told_whose_key_it_is_and_how_to_ask_as_the_service(unit: Unit, tmp_path: Path) -> None:
+def test_root_is_told_whose_key_it_is_and_how_to_ask_as_the_service(unit: SystemdUnit, tmp_path: Path) -> None:
     unit.running.mkdir()
     (unit.running / "api_key").write_text("sk-running")
     found = check(unit, tmp_path, unit.key)
@@ -101,7 +101,7 @@ def test_root_is_told_whose_key_it_is_and_how_to_ask_as_the_service(unit: Unit, 
     assert any(name.startswith("endpoint") for name in found)
 
 
-def test_an_encrypted_key_of_a_stopped_service_is_no_missing_key(unit: Unit, tmp_path: Path) -> None:
+def test_an_encrypted_key_of_a_stopped_service_is_no_missing_key(unit: SystemdUnit, tmp_path: Path) -> None:
     cred = "/etc/watcher/api_key.cred"
     found = check(replace(unit, lines=(*unit.lines, ("LoadCredentialEncrypted", f"api_key:{cred}"))), tmp_path)
 
@@ -112,7 +112,7 @@ def test_an_encrypted_key_of_a_stopped_service_is_no_missing_key(unit: Unit, tmp
     assert all(grade is not Grade.FAIL for grade, _ in found.values())
 
 
-def test_a_recipe_can_be_pasted_from_a_narrow_terminal(unit: Unit) -> None:
+def test_a_recipe_can_be_pasted_from_a_narrow_terminal(unit: SystemdUnit) -> None:
     recipe = unit.recipe(["/opt/watcher/bin/watcher", "check"])
 
     assert fold(f"      -> as the service:\n{recipe}", 40).partition("\n")[2] == recipe

@@ -19,9 +19,9 @@ from watcher.cli import repair
 from watcher.config import Config, Surroundings, load
 from watcher.errors import AccountError
 from watcher.gate.hold import hold_for
-from watcher.job import Found
+from watcher.job import FoundRecording
 from watcher.ledger.sqlite import NAME
-from watcher.service.advice import Advice, Place, place_of
+from watcher.service.advice import HoldAdvice, RunContext, place_of
 from watcher.service.plan import endpoint_of
 
 
@@ -138,7 +138,7 @@ def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_on
     with commands(tmp_path, monkeypatch, capsys) as batch:
         source = recording(batch.folder / "talk.wav")
         with batch.ledger() as ledger:
-            ledger.put([Found(os.fsencode(batch.folder), os.fsencode(source), fingerprint(source))])
+            ledger.put([FoundRecording(os.fsencode(batch.folder), os.fsencode(source), fingerprint(source))])
             job = ledger.claim("test", lease=30)
             assert job is not None
             ledger.release(job, run_at=time.time() + 7200.0)
@@ -232,27 +232,27 @@ def test_the_remedy_for_a_wrong_key_is_the_way_by_which_the_key_came_to_the_proc
     from_key_file = config(tmp_path, environ={"WATCHER_API__KEY_FILE": str(secret)})
     from_file = config(tmp_path, key="sk-wrong-key")
 
-    def told(place: Place, config: Config) -> str:
-        return Advice(place, "/opt/watcher/bin/watcher").about("key", hint, config)
+    def told(place: RunContext, config: Config) -> str:
+        return HoldAdvice(place, "/opt/watcher/bin/watcher").about("key", hint, config)
 
     file = tmp_path / "watcher.toml"
-    assert told(Place.TERMINAL, from_file) == f"put the right key into {file}, then watcher resume"
-    assert told(Place.TERMINAL, from_key_file) == f"put the right key into {secret}, then watcher resume"
-    assert told(Place.SYSTEM_SERVICE, from_file) == (
+    assert told(RunContext.TERMINAL, from_file) == f"put the right key into {file}, then watcher resume"
+    assert told(RunContext.TERMINAL, from_key_file) == f"put the right key into {secret}, then watcher resume"
+    assert told(RunContext.SYSTEM_SERVICE, from_file) == (
         f"put the right key into {file}, then sudo /opt/watcher/bin/watcher resume"
     )
-    assert told(Place.BATCH, from_file) == f"put the right key into {file}"
-    assert told(Place.TERMINAL, from_variable) == (
+    assert told(RunContext.BATCH, from_file) == f"put the right key into {file}"
+    assert told(RunContext.TERMINAL, from_variable) == (
         "end it with Ctrl-C, set the right key (export WATCHER_API__KEY=…) and start it again"
     )
-    assert told(Place.BATCH, from_variable) == "set the right key (export WATCHER_API__KEY=…) and run it again"
-    assert told(Place.SYSTEM_SERVICE, from_credential) == (
+    assert told(RunContext.BATCH, from_variable) == "set the right key (export WATCHER_API__KEY=…) and run it again"
+    assert told(RunContext.SYSTEM_SERVICE, from_credential) == (
         "put the right key into the unit's credential api_key, then sudo systemctl restart watcher"
     )
-    assert told(Place.USER_SERVICE, from_credential) == (
+    assert told(RunContext.USER_SERVICE, from_credential) == (
         "put the right key into the unit's credential api_key, then systemctl --user restart watcher"
     )
-    assert told(Place.USER_SERVICE, from_variable) == (
+    assert told(RunContext.USER_SERVICE, from_variable) == (
         "put the right key into the unit (api.key), then systemctl --user restart watcher"
     )
 
@@ -260,15 +260,15 @@ def test_the_remedy_for_a_wrong_key_is_the_way_by_which_the_key_came_to_the_proc
 def test_other_remedies_name_the_command_that_works_here_and_a_batch_is_told_of_no_daemon(tmp_path: Path) -> None:
     hint, settings = "top up the account or raise its limit, then watcher resume", config(tmp_path)
 
-    told = {place: Advice(place, "/opt/bin/watcher").about("quota", hint, settings) for place in Place}
+    told = {place: HoldAdvice(place, "/opt/bin/watcher").about("quota", hint, settings) for place in RunContext}
 
-    again = {place: Advice(place, "/opt/bin/watcher").about("quota", told[place], settings) for place in Place}
+    again = {place: HoldAdvice(place, "/opt/bin/watcher").about("quota", told[place], settings) for place in RunContext}
     assert told == again
     assert told == {
-        Place.TERMINAL: hint,
-        Place.USER_SERVICE: hint,
-        Place.SYSTEM_SERVICE: "top up the account or raise its limit, then sudo /opt/bin/watcher resume",
-        Place.BATCH: "top up the account or raise its limit",
+        RunContext.TERMINAL: hint,
+        RunContext.USER_SERVICE: hint,
+        RunContext.SYSTEM_SERVICE: "top up the account or raise its limit, then sudo /opt/bin/watcher resume",
+        RunContext.BATCH: "top up the account or raise its limit",
     }
 
 
@@ -282,4 +282,4 @@ def test_a_service_is_told_from_a_terminal_and_a_users_from_the_systems() -> Non
         )
     ]
 
-    assert places == [Place.TERMINAL, Place.SYSTEM_SERVICE, Place.USER_SERVICE]
+    assert places == [RunContext.TERMINAL, RunContext.SYSTEM_SERVICE, RunContext.USER_SERVICE]

@@ -11,7 +11,7 @@ from support.sidecar_scene import Scene, scene
 from watcher import sidecar
 from watcher.errors import FileError
 from watcher.job import Job, Outcome, ResultWarning, State
-from watcher.service.conclude import Conclusions
+from watcher.service.conclude import JobConclusions
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def here(tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.fixture
-def conclusions(here: Scene) -> Conclusions:
-    return Conclusions(
+def conclusions(here: Scene) -> JobConclusions:
+    return JobConclusions(
         here.ledger,
         inspect=lambda _path: None,
         on_done=lambda: False,
@@ -45,7 +45,7 @@ def events(log: Any) -> list[tuple[str, str]]:
 
 
 def test_a_job_is_done_once_also_where_its_failure_note_cannot_be_removed(
-    here: Scene, conclusions: Conclusions
+    here: Scene, conclusions: JobConclusions
 ) -> None:
     job = here.job("talks/talk.wav")
     sidecar.write_note(job, message="it failed", hint="", register=here.ledger)
@@ -63,7 +63,7 @@ def test_a_job_is_done_once_also_where_its_failure_note_cannot_be_removed(
     assert here.ledger.counts()[State.DONE] == 1
 
 
-def test_a_note_that_cannot_be_written_is_no_output_with_another_name(here: Scene, conclusions: Conclusions) -> None:
+def test_a_note_that_cannot_be_written_is_no_output_with_another_name(here: Scene, conclusions: JobConclusions) -> None:
     job = here.job("talks/talk.wav")
     unreachable(here, job)
 

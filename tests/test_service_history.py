@@ -13,9 +13,9 @@ from support.waiting import eventually
 from watcher.config.settings import StateSettings
 from watcher.errors import FileError, StateBusyError
 from watcher.folders import Mounts
-from watcher.job import Fingerprint, Found, Outcome, Output, State
+from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger.sqlite import SqliteLedger
-from watcher.service.history import DAY, HISTORY, History, Places
+from watcher.service.history import DAY, HISTORY, History, MountedPlaces
 
 KEEP = 30
 
@@ -67,7 +67,7 @@ class Scene:
         path = (root or self.root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"RIFF")
-        self.ledger.put([Found(os.fsencode(root or self.root), os.fsencode(path), Fingerprint(4, 1, 0))])
+        self.ledger.put([FoundRecording(os.fsencode(root or self.root), os.fsencode(path), Fingerprint(4, 1, 0))])
         job = claimed(self.ledger)
         output = path.with_suffix(".txt")
         output.write_text("words")
@@ -77,7 +77,7 @@ class Scene:
 
     def fail(self, path: Path) -> None:
         """Have a file fail for good that is known already."""
-        self.ledger.put([Found(os.fsencode(self.root), os.fsencode(path), Fingerprint(4, 2, 0))])
+        self.ledger.put([FoundRecording(os.fsencode(self.root), os.fsencode(path), Fingerprint(4, 2, 0))])
         self.ledger.fail(claimed(self.ledger), FileError("no sound in it"))
 
     def pass_days(self, days: int) -> None:
@@ -369,13 +369,13 @@ class TestAway:
         assert scene.knows(path)
 
     def test_places_come_back_as_they_were_written(self, tmp_path: Path) -> None:
-        places = Places(Mounts())
+        places = MountedPlaces(Mounts())
         odd = os.fsencode(tmp_path) + b"/bad\xff"
         os.mkdir(odd)  # noqa: PTH102 - bytes
 
         assert places.note([odd], now=5.0)
         assert not places.note([odd], now=6.0)
-        again = Places(Mounts())
+        again = MountedPlaces(Mounts())
         again.read(places.written())
 
         assert again.written() == places.written()

@@ -12,7 +12,7 @@ from support.heard import hearing, recording
 from support.scripted import Asked, Reply, serving
 from support.sidecar_scene import fingerprint
 
-from watcher.job import Found
+from watcher.job import FoundRecording
 from watcher.service.history import History
 
 
@@ -118,7 +118,7 @@ def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Command
     bad.write_bytes(b"RIFF this is no audio")
     root = os.fsencode(tmp_path / "other")
     with watcher.ledger() as ledger:
-        ledger.put(Found(root, os.fsencode(path), fingerprint(path)) for path in (good, bad))
+        ledger.put(FoundRecording(root, os.fsencode(path), fingerprint(path)) for path in (good, bad))
     own = recording(watcher.folder / "own.wav")
 
     code, said = watcher.said("once", own)

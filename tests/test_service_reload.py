@@ -20,21 +20,21 @@ from watcher.folders import Finder
 from watcher.job import Fingerprint, Job
 from watcher.report.status import look
 from watcher.service import Service
-from watcher.service.house import House
+from watcher.service.application import Application
 from watcher.service.plan import plan
 
-Probe = Callable[[House], object]
+Probe = Callable[[Application], object]
 
 
-def wanted(house: House) -> Any:
+def wanted(application: Application) -> Any:
     job = Job(
         id=1, root=b"/srv/in", path=b"/srv/in/a.wav", fingerprint=Fingerprint(1, 2), attempts=1, fence=1, queued_at=0
     )
-    return house.rooms.wanted(job)
+    return application.snapshot.wanted(job)
 
 
-def folder(house: House) -> Any:
-    return house.plan.folders[0]
+def folder(application: Application) -> Any:
+    return application.plan.folders[0]
 
 
 #: Anybody's file with one line in it.
@@ -52,19 +52,19 @@ def key_file() -> Iterator[None]:
 AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "api.url": (
         "http://127.0.0.1:2/v1",
-        lambda h: h.rooms.client.endpoint.transcriptions,
+        lambda h: h.snapshot.client.endpoint.transcriptions,
         "http://127.0.0.1:2/v1/audio/transcriptions",
     ),
-    "api.key": ("sk-new", lambda h: h.rooms.client.endpoint.secret, "sk-new"),
-    "api.key_file": (str(KEY_FILE), lambda h: h.rooms.client.endpoint.secret, "sk-of-a-file"),
-    "api.model": ("large", lambda h: h.rooms.client.endpoint.model, "large"),
+    "api.key": ("sk-new", lambda h: h.snapshot.client.endpoint.secret, "sk-new"),
+    "api.key_file": (str(KEY_FILE), lambda h: h.snapshot.client.endpoint.secret, "sk-of-a-file"),
+    "api.model": ("large", lambda h: h.snapshot.client.endpoint.model, "large"),
     "api.concurrency": (7, lambda h: h.gate._limits.options.concurrency, 7),
     "api.fleet_concurrency": (9, lambda h: h.gate._limits.options.fleet_concurrency, 9),
-    "api.attempts": (3, lambda h: h.staff.workers[0]._attempts(), 3),
+    "api.attempts": (3, lambda h: h.worker_pool.workers[0]._attempts(), 3),
     "api.requests_per_minute": (5, lambda h: h.gate._limits.options.requests_per_minute, 5),
     "api.max_upload_mb": (
         1,
-        lambda h: (h.rooms.client.endpoint.max_upload_bytes, folder(h).max_upload_bytes),
+        lambda h: (h.snapshot.client.endpoint.max_upload_bytes, folder(h).max_upload_bytes),
         (1 << 20,) * 2,
     ),
     "api.daily_minutes": (9, lambda h: h.gate._limits.options.daily_minutes, 9),
@@ -100,15 +100,15 @@ AT_ONCE: dict[str, tuple[object, Probe, object]] = {
     "media.piece_seconds": (90, lambda h: (h.plan.settings.media.piece_seconds, folder(h).piece_seconds), (90, 90)),
     "media.codec": ("mp3", lambda h: h.plan.settings.media.codec, "mp3"),
     "media.skip_silence": (False, lambda h: h.plan.settings.media.skip_silence, False),
-    "state.workers": (7, lambda h: [w.small for w in h.staff.workers], [*[False] * 6, True, True]),
+    "state.workers": (7, lambda h: [w.small for w in h.worker_pool.workers], [*[False] * 6, True, True]),
     "state.keep_answers_days": (3, lambda h: h.history._settings().keep_answers_days, 3),
     "state.keep_answers_mb": (3, lambda h: h.history._settings().keep_answers_mb, 3),
     "state.keep_history_days": (3, lambda h: h.history._settings().keep_history_days, 3),
-    "hooks.on_done": (["true"], lambda h: h.errands._settings().on_done, ("true",)),
-    "hooks.on_failed": (["true"], lambda h: h.errands._settings().on_failed, ("true",)),
-    "hooks.on_held": (["true"], lambda h: h.errands._settings().on_held, ("true",)),
-    "hooks.timeout_seconds": (3, lambda h: h.errands._settings().timeout_seconds, 3),
-    "hooks.concurrency": (3, lambda h: h.errands._settings().concurrency, 3),
+    "hooks.on_done": (["true"], lambda h: h.hook_runner._settings().on_done, ("true",)),
+    "hooks.on_failed": (["true"], lambda h: h.hook_runner._settings().on_failed, ("true",)),
+    "hooks.on_held": (["true"], lambda h: h.hook_runner._settings().on_held, ("true",)),
+    "hooks.timeout_seconds": (3, lambda h: h.hook_runner._settings().timeout_seconds, 3),
+    "hooks.concurrency": (3, lambda h: h.hook_runner._settings().concurrency, 3),
     "service.error_notes": (False, lambda h: h.conclusions._notes(), False),
     "service.drain_seconds": (3, lambda h: h.plan.settings.service.drain_seconds, 3),
 }
@@ -132,8 +132,8 @@ def config(directory: Path, /, **given: dict[str, object]) -> Config:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(plan(config(tmp_path / "state")), stop=threading.Event(), on_death=lambda: None, environment={})
+def application(tmp_path: Path) -> Iterator[Application]:
+    made = Application(plan(config(tmp_path / "state")), stop=threading.Event(), on_death=lambda: None, environment={})
     made.start(inspect=lambda _path: None)
     yield made
     assert made.drain(10) == []
@@ -147,34 +147,36 @@ def test_every_setting_is_in_the_table() -> None:
     assert known == AT_ONCE.keys() | RESTART | OF_THE_LOG
 
 
-def test_every_setting_but_two_takes_effect_at_a_reload(house: House, tmp_path: Path) -> None:
+def test_every_setting_but_two_takes_effect_at_a_reload(application: Application, tmp_path: Path) -> None:
     for name, (value, probe, expected) in AT_ONCE.items():
         section, key = name.split(".")
-        assert probe(house) != expected, name
-        house.swap(plan(config(tmp_path / "state", **{section: {key: value}})))
-        assert probe(house) == expected, name
-        house.swap(plan(config(tmp_path / "state")))
+        assert probe(application) != expected, name
+        application.swap(plan(config(tmp_path / "state", **{section: {key: value}})))
+        assert probe(application) == expected, name
+        application.swap(plan(config(tmp_path / "state")))
 
 
-def test_what_works_is_replaced_as_a_whole(house: House, tmp_path: Path) -> None:
-    before = house.rooms
+def test_what_works_is_replaced_as_a_whole(application: Application, tmp_path: Path) -> None:
+    before = application.snapshot
 
-    house.swap(plan(config(tmp_path / "state", api={"url": "http://127.0.0.1:2/v1", "key": "sk-new"})))
+    application.swap(plan(config(tmp_path / "state", api={"url": "http://127.0.0.1:2/v1", "key": "sk-new"})))
 
     assert (before.plan.endpoint, before.client.endpoint) == (before.plan.endpoint,) * 2
-    assert (house.rooms.plan.endpoint, house.rooms.client.endpoint) == (house.rooms.plan.endpoint,) * 2
-    assert house.rooms.gate is not before.gate
+    assert (application.snapshot.plan.endpoint, application.snapshot.client.endpoint) == (
+        application.snapshot.plan.endpoint,
+    ) * 2
+    assert application.snapshot.gate is not before.gate
     with pytest.raises(AttributeError):
-        house.rooms.plan = before.plan  # type: ignore[misc] # that it can't be done is the point
+        application.snapshot.plan = before.plan  # type: ignore[misc] # that it can't be done is the point
 
 
-def test_another_key_goes_through_the_same_door(house: House, tmp_path: Path) -> None:
-    before = house.rooms
+def test_another_key_goes_through_the_same_door(application: Application, tmp_path: Path) -> None:
+    before = application.snapshot
 
-    house.swap(plan(config(tmp_path / "state", api={"key": "sk-new"})))
+    application.swap(plan(config(tmp_path / "state", api={"key": "sk-new"})))
 
-    assert house.gate is before.gate
-    assert house.rooms.client is not before.client
+    assert application.gate is before.gate
+    assert application.snapshot.client is not before.client
 
 
 def test_nobody_works_with_half_of_the_new_settings(tmp_path: Path) -> None:
@@ -323,18 +325,18 @@ def _is_ready(tmp_path: Path) -> bool:
 
 
 def test_whatever_new_settings_provoke_the_service_keeps_the_old_ones(
-    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    application: Application, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken() -> Config:
         raise ZeroDivisionError("nobody foresaw it")
 
-    before = house.plan
+    before = application.plan
     service = Service(config(tmp_path / "state"), reload=broken, surroundings=Surroundings())
 
     with service._signals:
-        service._renew(house, Finder((), house.direct, stop=threading.Event()))
+        service._renew(application, Finder((), application.direct, stop=threading.Event()))
 
-    assert house.plan is before
+    assert application.plan is before
     logged = capsys.readouterr().out
     assert "the new settings cannot be used: ZeroDivisionError: nobody foresaw it" in logged
     assert "Traceback" in logged

@@ -404,8 +404,8 @@ def test_a_number_has_a_bound_wherever_a_setting_takes_one() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("folders=1", "folders = 1 is wrong: folders stand behind the command, as in watcher run /srv/recordings"),
-        ("folders.path=/a", "is wrong: folders stand behind the command, as in watcher run /srv/recordings"),
+        ("folders=1", "folders = 1 is wrong: folders go behind the command, as in watcher run /srv/recordings"),
+        ("folders.path=/a", "is wrong: folders go behind the command, as in watcher run /srv/recordings"),
         ("log=1", 'log = "1" is wrong: write --set log.KEY=VALUE (from --set)'),
         ("logs=1", "there is no section logs (from --set); did you mean log?"),
     ],

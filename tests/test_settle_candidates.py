@@ -13,20 +13,22 @@ from support.containers import piped, real
 from support.finding import Log, wave
 
 from watcher import container
-from watcher.job import Fingerprint, Found
-from watcher.settle import Candidates, Reason, Rules, Site, abandoned
-from watcher.settle.lease import Writer
+from watcher.job import Fingerprint, FoundRecording
+from watcher.settle import Candidates, FileSite, SettleRules, WaitReason, abandoned
+from watcher.settle.lease import WriterState
 
 
 class Table:
     """Candidates of one directory."""
 
-    def __init__(self, directory: Path, time: Clock, rules: Rules | None = None, *, network: bool = False) -> None:
+    def __init__(
+        self, directory: Path, time: Clock, rules: SettleRules | None = None, *, network: bool = False
+    ) -> None:
         self.directory = directory
-        self.candidates = Candidates(rules or Rules(), clock=time.time, monotonic=time.monotonic)
-        self.site = Site(os.fsencode(directory), network=network, inodes=not network)
+        self.candidates = Candidates(rules or SettleRules(), clock=time.time, monotonic=time.monotonic)
+        self.site = FileSite(os.fsencode(directory), network=network, inodes=not network)
 
-    def look(self, name: str, *, backlog: bool = False, arrived: bool = True) -> Found | None:
+    def look(self, name: str, *, backlog: bool = False, arrived: bool = True) -> FoundRecording | None:
         path = self.directory / name
         descriptor = os.open(self.directory, os.O_RDONLY)
         try:
@@ -37,7 +39,7 @@ class Table:
         finally:
             os.close(descriptor)
 
-    def reason(self, name: str) -> Reason | None:
+    def reason(self, name: str) -> WaitReason | None:
         candidate = self.candidates.get(os.fsencode(self.directory / name))
         return candidate.reason if candidate is not None else None
 
@@ -88,7 +90,7 @@ def test_a_whole_file_is_found_at_the_first_look(put: Put, table: Table) -> None
 
     found = table.look("talk.wav")
 
-    assert found == Found(
+    assert found == FoundRecording(
         root=os.fsencode(table.directory),
         path=os.fsencode(path),
         fingerprint=Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino),
@@ -106,7 +108,7 @@ def test_a_header_that_nobody_will_complete_is_waited_for_in_seconds(
 
     assert table.look("stream") is None
     (waiting,) = table.candidates.waiting(10)
-    assert (waiting.reason, waiting.until) == (Reason.INCOMPLETE, round(time.wall + 10))
+    assert (waiting.reason, waiting.until) == (WaitReason.INCOMPLETE, round(time.wall + 10))
     time.advance(10.0)
     found = table.look("stream", arrived=False)
 
@@ -148,9 +150,9 @@ def test_inode_numbers_are_left_out_where_they_are_made_up(put: Put, tmp_path: P
 
 @pytest.mark.parametrize(
     ("rules", "small"),
-    [(Rules(), True), (Rules(max_upload_bytes=100), False), (Rules(piece_seconds=0.5), False)],
+    [(SettleRules(), True), (SettleRules(max_upload_bytes=100), False), (SettleRules(piece_seconds=0.5), False)],
 )
-def test_small_means_one_request(put: Put, tmp_path: Path, time: Clock, rules: Rules, *, small: bool) -> None:
+def test_small_means_one_request(put: Put, tmp_path: Path, time: Clock, rules: SettleRules, *, small: bool) -> None:
     put("talk.wav", wave(16_000))
 
     found = Table(tmp_path, time, rules).look("talk.wav")
@@ -162,7 +164,7 @@ def test_small_means_one_request(put: Put, tmp_path: Path, time: Clock, rules: R
 def test_what_a_server_does_not_take_as_it_is_is_not_small(put: Put, tmp_path: Path, time: Clock) -> None:
     put("talk.aif", b"FORM" + b"\0" * 100)
 
-    found = Table(tmp_path, time, Rules(quiet_seconds=0.0, incomplete_after=0.0)).look("talk.aif")
+    found = Table(tmp_path, time, SettleRules(quiet_seconds=0.0, incomplete_after=0.0)).look("talk.aif")
 
     assert found is not None
     assert not found.small
@@ -185,7 +187,7 @@ def test_a_file_is_not_small_when_nobody_knows_how_long_it_is(put: Put, tmp_path
     """A cut-off recording that is taken after ten minutes, and one that was recorded into a pipe, may be any length."""
     put("cut.wav", wave(16_000)[:-100])
     put("longer.wav", wave(16_000) + b"\0" * 100)
-    table = Table(tmp_path, time, Rules(quiet_seconds=0.0, incomplete_after=0.0))
+    table = Table(tmp_path, time, SettleRules(quiet_seconds=0.0, incomplete_after=0.0))
 
     found = [table.look("cut.wav"), table.look("longer.wav")]
 
@@ -195,7 +197,7 @@ def test_a_file_is_not_small_when_nobody_knows_how_long_it_is(put: Put, tmp_path
 def test_a_file_without_proof_is_found_after_the_quiet_time(put: Put, table: Table, time: Clock) -> None:
     put("talk.mp3", b"\xff\xfb\x90\x00" + b"\0" * 5000)
     assert table.look("talk.mp3") is None
-    assert table.reason("talk.mp3") is Reason.SETTLING
+    assert table.reason("talk.mp3") is WaitReason.SETTLING
     assert table.candidates.next_due() == time.running + 2.0
 
     time.advance(2.0)
@@ -226,7 +228,7 @@ def test_a_recording_in_progress_waits_for_hours_and_its_close_ends_it(put: Put,
             file.seek(0)
             file.write(wave(2 * written + 2))
             assert table.look("talk.wav") is None
-            assert table.reason("talk.wav") is Reason.WRITER
+            assert table.reason("talk.wav") is WaitReason.WRITER
             time.advance(30.0)
         due = table.candidates.next_due()
         assert due is not None
@@ -250,7 +252,7 @@ def test_a_killed_recorder_s_file_is_taken_after_ten_minutes_and_marked(put: Put
     put("talk.wav", wave(1000, claimed=5000))
     looks = 0
     while (found := table.look("talk.wav")) is None:
-        assert table.reason("talk.wav") is Reason.INCOMPLETE
+        assert table.reason("talk.wav") is WaitReason.INCOMPLETE
         due = table.candidates.next_due()
         assert due is not None
         time.advance(due - time.running)
@@ -345,7 +347,7 @@ def test_an_empty_file_is_waited_for_and_found_when_it_is_filled_an_hour_later(
     put("talk.wav", b"")
     for _ in range(120):
         assert table.look("talk.wav") is None
-        assert table.reason("talk.wav") is Reason.EMPTY
+        assert table.reason("talk.wav") is WaitReason.EMPTY
         time.advance(30.0)
     put("talk.wav", wave())
 
@@ -366,7 +368,7 @@ def test_a_file_beside_its_placeholder_is_waited_for(put: Put, table: Table, suf
     put("talk.wav", wave())
     sibling = put(f"talk.wav{suffix}", b"x")
     assert table.look("talk.wav") is None
-    assert table.reason("talk.wav") is Reason.PLACEHOLDER
+    assert table.reason("talk.wav") is WaitReason.PLACEHOLDER
 
     sibling.unlink()
 
@@ -483,14 +485,14 @@ def test_a_file_replaced_while_it_was_examined_is_not_taken(
 ) -> None:
     path = put("talk.wav", wave())
 
-    def replace(_descriptor: int) -> Writer:
+    def replace(_descriptor: int) -> WriterState:
         other = tmp_path / ".other"
         other.write_bytes(wave(2000))
         other.rename(path)
-        return Writer.NONE
+        return WriterState.NONE
 
     with monkeypatch.context() as patch:
-        patch.setattr("watcher.settle.verdict.writer", replace)
+        patch.setattr("watcher.settle.decision.writer", replace)
         assert table.look("talk.wav") is None
 
     found = table.look("talk.wav")
@@ -644,7 +646,7 @@ def test_the_table_has_an_end_and_what_is_beyond_is_met_again(
     assert table.look("0.mp3") is not None
     assert table.look("2.mp3") is None
 
-    assert table.reason("2.mp3") is Reason.SETTLING
+    assert table.reason("2.mp3") is WaitReason.SETTLING
 
 
 def test_a_wait_is_told_once_per_reason_and_not_when_it_is_over_in_a_moment(

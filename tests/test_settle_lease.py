@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from watcher.settle.lease import Writer, hollow, writer
+from watcher.settle.lease import WriterState, hollow, writer
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def descriptor(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY)
-    if writer(descriptor) is Writer.UNKNOWN:
+    if writer(descriptor) is WriterState.UNKNOWN:
         os.close(descriptor)
         pytest.skip("no leases on this file system, or not for this user")
     yield descriptor
@@ -33,7 +33,7 @@ def descriptor(path: Path) -> Iterator[int]:
 
 
 def test_nobody_writes_a_file_that_is_closed(descriptor: int) -> None:
-    assert writer(descriptor) is Writer.NONE
+    assert writer(descriptor) is WriterState.NONE
 
 
 @pytest.mark.parametrize("mode", ["ab", "r+b"])
@@ -41,7 +41,7 @@ def test_an_open_writer_is_seen_until_it_closes(path: Path, descriptor: int, mod
     with path.open(mode):
         during = writer(descriptor)
 
-    assert (during, writer(descriptor)) == (Writer.SOMEONE, Writer.NONE)
+    assert (during, writer(descriptor)) == (WriterState.SOMEONE, WriterState.NONE)
 
 
 def test_a_writer_in_another_process_is_seen(path: Path, descriptor: int) -> None:
@@ -54,7 +54,7 @@ def test_a_writer_in_another_process_is_seen(path: Path, descriptor: int) -> Non
         during = writer(descriptor)
         process.stdin.close()
 
-    assert (during, writer(descriptor)) == (Writer.SOMEONE, Writer.NONE)
+    assert (during, writer(descriptor)) == (WriterState.SOMEONE, WriterState.NONE)
 
 
 def test_a_writer_through_a_hard_link_is_seen(path: Path, descriptor: int) -> None:
@@ -62,7 +62,7 @@ def test_a_writer_through_a_hard_link_is_seen(path: Path, descriptor: int) -> No
     other.hardlink_to(path)
 
     with other.open("ab"):
-        assert writer(descriptor) is Writer.SOMEONE
+        assert writer(descriptor) is WriterState.SOMEONE
 
 
 def test_a_writable_mapping_is_seen_after_its_descriptor_was_closed(path: Path, descriptor: int) -> None:
@@ -71,12 +71,12 @@ def test_a_writable_mapping_is_seen_after_its_descriptor_was_closed(path: Path, 
     during = writer(descriptor)
     memory.close()
 
-    assert (during, writer(descriptor)) == (Writer.SOMEONE, Writer.NONE)
+    assert (during, writer(descriptor)) == (WriterState.SOMEONE, WriterState.NONE)
 
 
 def test_readers_do_not_count(path: Path, descriptor: int) -> None:
     with path.open("rb"):
-        assert writer(descriptor) is Writer.NONE
+        assert writer(descriptor) is WriterState.NONE
 
 
 def test_the_lease_is_given_back_at_once(path: Path, descriptor: int) -> None:
@@ -96,7 +96,7 @@ def test_what_has_no_leases_is_unknown(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
-        assert (writer(reading), writer(directory)) == (Writer.UNKNOWN, Writer.UNKNOWN)
+        assert (writer(reading), writer(directory)) == (WriterState.UNKNOWN, WriterState.UNKNOWN)
     finally:
         for descriptor in (reading, writing, directory):
             os.close(descriptor)
@@ -146,7 +146,7 @@ def test_a_race_with_openers_ends_neither_us_nor_makes_them_wait(path: Path, des
         seen.add(writer(descriptor))
     thread.join()
 
-    assert seen <= {Writer.NONE, Writer.SOMEONE}
+    assert seen <= {WriterState.NONE, WriterState.SOMEONE}
     assert signal.getsignal(signal.SIGURG) == signal.SIG_DFL
     # lease-break-time, which a held lease would make an opener wait for, is 45 s; a busy machine may take one.
     assert longest[0] < 5.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, Globs, Names, Ruling, is_audio
+from watcher.settle.names import AUDIO_SUFFIXES, DEEPEST, Globs, NameRuling, Names, is_audio
 
 ANY_CASE = sorted(AUDIO_SUFFIXES | {suffix.upper() for suffix in AUDIO_SUFFIXES})
 COMPONENT = st.text(alphabet="abcXYZ0 ._-äé", min_size=1, max_size=8).filter(lambda text: text not in {".", ".."})
@@ -16,7 +16,7 @@ PATH = st.lists(COMPONENT, min_size=1, max_size=4).map("/".join)
 
 @pytest.mark.parametrize("suffix", ANY_CASE)
 def test_every_audio_suffix_is_taken_in_any_case(suffix: str) -> None:
-    assert Names().file(f"a/talk.{suffix}") is Ruling.TAKE
+    assert Names().file(f"a/talk.{suffix}") is NameRuling.TAKE
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_every_audio_suffix_is_taken_in_any_case(suffix: str) -> None:
     ],
 )
 def test_own_outputs_and_unfinished_names_are_nothing_to_us(name: str) -> None:
-    assert Names().file(name) is Ruling.OTHER
+    assert Names().file(name) is NameRuling.OTHER
 
 
 def test_of_the_suffixes_that_are_not_decoded_none_is_watched() -> None:
@@ -58,19 +58,19 @@ def test_of_the_suffixes_that_are_not_decoded_none_is_watched() -> None:
 @pytest.mark.parametrize(
     ("name", "ruling"),
     [
-        ("._talk.wav", Ruling.HIDDEN),
-        (".talk.wav", Ruling.HIDDEN),
-        (".syncthing.talk.wav", Ruling.HIDDEN),
-        ("~syncthing~talk.wav", Ruling.TEMPORARY),
-        ("~$talk.wav", Ruling.TEMPORARY),
-        ("talk (2).wav", Ruling.TAKE),
-        ("-rf.wav", Ruling.TAKE),
-        (" talk.wav", Ruling.TAKE),
-        ("talk\n.wav", Ruling.TAKE),
-        ("talk\udcff.wav", Ruling.TAKE),
+        ("._talk.wav", NameRuling.HIDDEN),
+        (".talk.wav", NameRuling.HIDDEN),
+        (".syncthing.talk.wav", NameRuling.HIDDEN),
+        ("~syncthing~talk.wav", NameRuling.TEMPORARY),
+        ("~$talk.wav", NameRuling.TEMPORARY),
+        ("talk (2).wav", NameRuling.TAKE),
+        ("-rf.wav", NameRuling.TAKE),
+        (" talk.wav", NameRuling.TAKE),
+        ("talk\n.wav", NameRuling.TAKE),
+        ("talk\udcff.wav", NameRuling.TAKE),
     ],
 )
-def test_names_that_keep_the_suffix_are_told_apart(name: str, ruling: Ruling) -> None:
+def test_names_that_keep_the_suffix_are_told_apart(name: str, ruling: NameRuling) -> None:
     assert Names().file(name) is ruling
 
 
@@ -98,19 +98,19 @@ def test_everything_else_is_entered() -> None:
 def test_include_adds_to_the_audio_suffixes_and_overrules_the_built_in_rules() -> None:
     names = Names(include=("*.dss", "._keep.wav", "#recycle/"))
 
-    assert names.file("a/dictation.DSS") is Ruling.TAKE
-    assert names.file("._keep.wav") is Ruling.TAKE
+    assert names.file("a/dictation.DSS") is NameRuling.TAKE
+    assert names.file("._keep.wav") is NameRuling.TAKE
     assert names.enters("#recycle")
     assert names.interesting("dictation.dss")
-    assert names.file("notes.txt") is Ruling.OTHER
+    assert names.file("notes.txt") is NameRuling.OTHER
 
 
 def test_exclude_beats_include() -> None:
     names = Names(include=("*.dss",), exclude=("draft*",))
 
-    assert names.file("draft.dss") is Ruling.OTHER
-    assert names.file("draft.wav") is Ruling.EXCLUDED
-    assert names.file("talk.wav") is Ruling.TAKE
+    assert names.file("draft.dss") is NameRuling.OTHER
+    assert names.file("draft.wav") is NameRuling.EXCLUDED
+    assert names.file("talk.wav") is NameRuling.TAKE
 
 
 def test_excluding_a_directory_prunes_it() -> None:
@@ -119,7 +119,7 @@ def test_excluding_a_directory_prunes_it() -> None:
     assert not names.enters("a/raw")
     assert not names.enters("2023/tests")
     assert names.enters("2024/tests")
-    assert names.file("raw") is Ruling.OTHER
+    assert names.file("raw") is NameRuling.OTHER
 
 
 def test_destinations_of_moves_are_pruned() -> None:
@@ -130,7 +130,7 @@ def test_destinations_of_moves_are_pruned() -> None:
     assert names.enters("a/done")
     assert names.enters("kept/o")
     assert not names.enters_all("done/monday")
-    assert names.file("done.wav") is Ruling.TAKE
+    assert names.file("done.wav") is NameRuling.TAKE
 
 
 def test_the_studio_preset_leaves_raw_takes_and_keeps_bounces() -> None:
@@ -146,8 +146,8 @@ def test_the_studio_preset_leaves_raw_takes_and_keeps_bounces() -> None:
 def test_the_conflicts_preset_leaves_copies_of_synchronisers() -> None:
     names = Names(exclude=("@conflicts",))
 
-    assert names.file("talk.sync-conflict-20240102-1.wav") is Ruling.EXCLUDED
-    assert Names().file("talk.sync-conflict-20240102-1.wav") is Ruling.TAKE
+    assert names.file("talk.sync-conflict-20240102-1.wav") is NameRuling.EXCLUDED
+    assert Names().file("talk.sync-conflict-20240102-1.wav") is NameRuling.TAKE
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_whatever_is_taken_is_interesting_and_audio(path: str) -> None:
     names = Names()
     name = path.rpartition("/")[2]
 
-    if names.file(path) is Ruling.TAKE:
+    if names.file(path) is NameRuling.TAKE:
         assert names.interesting(name)
         assert is_audio(name)
 
@@ -269,7 +269,7 @@ def test_files_and_directories_never_entered_are_found_in_any_normalisation(
 ) -> None:
     names = Names(include=(normalize(given_as, "é*.raw"),), prune=(normalize(given_as, "réglé"),))
 
-    assert names.file(normalize(name, "été.raw")) is Ruling.TAKE
+    assert names.file(normalize(name, "été.raw")) is NameRuling.TAKE
     assert not names.enters(normalize(name, "réglé"))
 
 

@@ -402,7 +402,7 @@ def broken(here: Scene, message: str = "it is not TOML", folder: str = "") -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     sidecar.write_settings_note(
-        os.fsencode(here.root), os.fsencode(path), message=message, hint="mend the file", register=here.ledger
+        os.fsencode(here.root), os.fsencode(path), message=message, hint="fix the file", register=here.ledger
     )
     return path
 
@@ -419,7 +419,7 @@ def test_broken_settings_are_told_beside_them_and_the_note_goes_with_the_fault(h
         "\n"
         "What is wrong: it is not TOML\n"
         "\n"
-        "What to do: mend the file\n"
+        "What to do: fix the file\n"
         "\n"
         "This note goes away by itself when that is done.\n"
     )

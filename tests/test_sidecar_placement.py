@@ -438,7 +438,7 @@ def test_temporaries_that_somebody_else_removes_are_no_recording_that_is_gone(he
         for path in here.root.glob(".*.tmp"):
             path.unlink()
 
-    with pytest.raises(OutputError, match="gone before it had its name") as caught:
+    with pytest.raises(OutputError, match="disappeared before it could be renamed") as caught:
         here.place(job, check=clean_up)
 
     assert caught.value.reason == "removed"

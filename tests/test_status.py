@@ -21,10 +21,10 @@ from watcher.cli.main import run
 from watcher.cli.once import told
 from watcher.config import digest, load
 from watcher.errors import ConfigError, FileError, PassingError
-from watcher.job import TRIAL_MODEL, Fingerprint, Found, State
+from watcher.job import TRIAL_MODEL, Fingerprint, FoundRecording, State
 from watcher.ledger import Ledger, open_ledger
 from watcher.report.status import StatusReport, data, look, text
-from watcher.service import Progress
+from watcher.service import BatchProgress
 
 Json = Callable[..., tuple[int, dict[str, Any]]]
 OPEN = {"status": "open", "message": "", "sentence": "open, 0 of 4 requests in flight"}
@@ -57,7 +57,7 @@ def as_json(capsys: pytest.CaptureFixture[str]) -> Json:
 
 
 def put(ledger: Ledger, *names: str) -> None:
-    ledger.put([Found(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names])
+    ledger.put([FoundRecording(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names])
 
 
 def tells(ledger: Ledger, **facts: object) -> None:
@@ -317,13 +317,13 @@ def test_a_file_that_is_named_and_not_taken_is_told_in_a_sentence_and_ends_with_
 
 
 def test_once_says_beside_its_bar_what_it_waits_for() -> None:
-    progress = Progress(files=2, done=1, failed=0, heard_seconds=60.0)
+    progress = BatchProgress(files=2, done=1, failed=0, heard_seconds=60.0)
 
     assert told(progress, elapsed=30.0) == "1 min 00 s of audio, 2.0 x"
-    assert told(Progress(2, 1, 0, 60.0, next_try=29.6), elapsed=30.0).endswith("; next try in 30 s")
-    assert told(Progress(2, 1, 0, 60.0, asked_seconds=130.0), elapsed=30.0).endswith("; asked 2 min 10 s ago")
-    assert told(Progress(2, 1, 0, 60.0, asked_seconds=3.0), elapsed=30.0) == told(progress, elapsed=30.0)
-    assert told(Progress(2, 1, 0, 60.0, held="held since noon"), elapsed=30.0) == "held since noon"
+    assert told(BatchProgress(2, 1, 0, 60.0, next_try=29.6), elapsed=30.0).endswith("; next try in 30 s")
+    assert told(BatchProgress(2, 1, 0, 60.0, asked_seconds=130.0), elapsed=30.0).endswith("; asked 2 min 10 s ago")
+    assert told(BatchProgress(2, 1, 0, 60.0, asked_seconds=3.0), elapsed=30.0) == told(progress, elapsed=30.0)
+    assert told(BatchProgress(2, 1, 0, 60.0, held="held since noon"), elapsed=30.0) == "held since noon"
 
 
 # Money.
@@ -529,7 +529,7 @@ def test_a_monitor_gets_one_line_and_a_code_of_its_own(
 ) -> None:
     tells(ledger)
     well = checked(capsys)
-    tells(ledger, problems=[{"path": "/in/.watcher.toml", "message": "it can't be used", "hint": "mend it"}])
+    tells(ledger, problems=[{"path": "/in/.watcher.toml", "message": "it can't be used", "hint": "fix it"}])
     noted = checked(capsys)
     tells(ledger, gate={"status": "held", "reason": "budget", "message": "m", "sentence": "your own limit"})
     limit = checked(capsys)
@@ -726,10 +726,10 @@ def test_a_watched_folder_that_is_away_is_to_be_mounted(
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("[api]\n[api]\n", "each table and each key may stand there once"),
-        ("[api]\nmodel = 'a'\nmodel = 'b'\n", "each table and each key may stand there once"),
+        ("[api]\n[api]\n", "each table and each key may appear once"),
+        ("[api]\nmodel = 'a'\nmodel = 'b'\n", "each table and each key may appear once"),
         ("[api\n", "close the bracket"),
-        ("[api]\nmodel = \u201ca\u201d\n", "texts stand in straight quotes"),
+        ("[api]\nmodel = \u201ca\u201d\n", "texts need straight quotes"),
         ("[api]\nmodel\n", ""),
     ],
 )

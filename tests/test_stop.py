@@ -216,13 +216,15 @@ def test_a_second_ctrl_c_ends_now_keeps_what_was_answered_and_counts_what_was_gi
         eventually(lambda: script.asked > 1 and stored(state) == 1)
         running.send(signal.SIGINT)
         running.await_event("service.stopping", requests=1)
-        shown = json.loads(invoke("status", "--json", "--set", f"state.dir={state}").stdout)["data"]
-        told = invoke("status", "--set", f"state.dir={state}").stdout
+        arguments = ("status", "--set", f"state.dir={state}")
+        # The log comes a moment before the ledger.
+        eventually(lambda: json.loads(invoke(*arguments, "--json").stdout)["data"]["service"]["stopping"] is not None)
+        shown = json.loads(invoke(*arguments, "--json").stdout)["data"]
+        told = invoke(*arguments).stdout
         running.send(signal.SIGINT)
 
         assert running.wait(PROMISED) == 0
         stopped = running.events[-1]
-    assert shown["service"]["stopping"] is not None
     assert "is stopping" in told.splitlines()[-2]
     assert shown["gate"]["in_flight"] == 1
     assert (stopped["event"], stopped["given_up"]) == ("service.stopped", 1)

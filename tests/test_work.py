@@ -14,21 +14,21 @@ from test_patterns import modules
 
 from watcher import guard, lint
 from watcher.client import Request, fitted, parse
+from watcher.client.classify import classify
 from watcher.client.refusal import refusal_of
-from watcher.client.upload import Reply
-from watcher.client.verdict import judge
-from watcher.cues import Rules, layout
+from watcher.client.upload import HttpResponse
+from watcher.cues import CaptionRules, layout
 from watcher.cues.lexicon import borders
-from watcher.cues.pieces import pieces
 from watcher.cues.text import clean, graphemes, is_right_to_left, is_wide_script, scrub, width
+from watcher.cues.tokens import tokens
 from watcher.errors import JobError
-from watcher.formats import KINDS, Document, Text, render
+from watcher.formats import KINDS, Document, TextLayout, render
 from watcher.join import join
 from watcher.languages import code
 from watcher.log import printable
 from watcher.pipeline import empty, language, voices
 from watcher.text import nfc, nfkc, stream_safe, unescaped
-from watcher.transcript import Part, Segment, Transcript, Word
+from watcher.transcript import PieceTranscript, Segment, Transcript, Word
 
 #: Sound that is long enough for any of the answers here.
 SECONDS = 36_000.0
@@ -43,7 +43,7 @@ SIGNS = (
 
 
 def ruling(body: str) -> object:
-    return judge(refusal_of(Reply(500, {}, body.encode("utf-8", "surrogatepass")), now=0.0), station=True)
+    return classify(refusal_of(HttpResponse(500, {}, body.encode("utf-8", "surrogatepass")), now=0.0), station=True)
 
 
 def answer(body: object, seconds: float = SECONDS) -> object:
@@ -70,8 +70,8 @@ TEXTS: dict[str, Callable[[str], object]] = {
     "graphemes": lambda text: list(graphemes(text)),
     "is_wide_script": is_wide_script,
     "is_right_to_left": is_right_to_left,
-    "pieces": lambda text: pieces(clean(text), line=42, wide=False),
-    "pieces of prose": lambda text: pieces(clean(text), line=1 << 30, wide=True),
+    "pieces": lambda text: tokens(clean(text), line=42, wide=False),
+    "pieces of prose": lambda text: tokens(clean(text), line=1 << 30, wide=True),
     "borders": lambda text: borders([text]),
     "fitted": fitted,
     "code": code,
@@ -248,18 +248,18 @@ TRANSCRIPTS: dict[str, Callable[[int], Transcript]] = {
 }
 
 
-def part(said: Transcript, start: float, seconds: float = 30.0) -> Part:
-    return Part(start, start + max(seconds, 3.0), said)
+def part(said: Transcript, start: float, seconds: float = 30.0) -> PieceTranscript:
+    return PieceTranscript(start, start + max(seconds, 3.0), said)
 
 
-def untimed(said: Transcript, start: float) -> Part:
-    return Part(start, start + 30.0, Transcript(said.segments, timed=False))
+def untimed(said: Transcript, start: float) -> PieceTranscript:
+    return PieceTranscript(start, start + 30.0, Transcript(said.segments, timed=False))
 
 
 def outputs(said: Transcript) -> None:
-    laid_out = layout(said, Rules(), duration=said.duration)
+    laid_out = layout(said, CaptionRules(), duration=said.duration)
     for kind in KINDS if said.timed else ("txt", "json"):
-        render(kind, Document(said, laid_out, "a.wav", text=Text(wrap=80)))
+        render(kind, Document(said, laid_out, "a.wav", text=TextLayout(wrap=80)))
 
 
 STAGES: dict[str, Callable[[Transcript], object]] = {

@@ -30,11 +30,11 @@ from watcher.errors import (
     StateError,
     StoppedError,
 )
-from watcher.gate import Gate, GateOptions, Status, Ticket
-from watcher.job import Fingerprint, Found, Job, Outcome, State
+from watcher.gate import Gate, GateOptions, GateStatus, Ticket
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
-from watcher.worker import Abandon, Beat, Drop, Fail, Leases, Release, Retry, Verdict, Worker, verdict
+from watcher.worker import Abandon, Drop, Fail, Heartbeat, Leases, NextStep, Release, Retry, Worker, verdict
 
 PATH = b"/in/talk.wav"
 
@@ -64,7 +64,7 @@ PATH = b"/in/talk.wav"
         (LeaseLostError("x"), 1, Abandon()),
     ],
 )
-def test_an_error_decides_what_becomes_of_the_job(error: JobError, attempts: int, expected: Verdict) -> None:
+def test_an_error_decides_what_becomes_of_the_job(error: JobError, attempts: int, expected: NextStep) -> None:
     assert verdict(error, attempts=attempts, limit=10, jitter=lambda: 0.0) == expected
 
 
@@ -96,14 +96,14 @@ class Conclusions:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened = open_ledger(tmp_path)
-    opened.put([Found(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    opened.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
     yield opened
     opened.close()
 
 
 def worker(
     ledger: Ledger,
-    work: Callable[[Job, Beat], Outcome],
+    work: Callable[[Job, Heartbeat], Outcome],
     *,
     small: bool = False,
     attempts: int = 10,
@@ -127,8 +127,8 @@ def worker(
     return made, conclusions
 
 
-def raising(error: JobError) -> Callable[[Job, Beat], Outcome]:
-    def work(_job: Job, _beat: Beat) -> Outcome:
+def raising(error: JobError) -> Callable[[Job, Heartbeat], Outcome]:
+    def work(_job: Job, _beat: Heartbeat) -> Outcome:
         raise error
 
     return work
@@ -166,7 +166,7 @@ def test_a_step_puts_the_job_where_its_error_belongs(
 def test_a_folder_that_takes_no_outputs_is_tried_ever_less_often_and_no_attempt_is_lost(tmp_path: Path) -> None:
     now = [1e9]
     ledger = open_ledger(tmp_path, clock=lambda: now[0])
-    ledger.put([Found(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    ledger.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
     made, _ = worker(ledger, raising(OutputError("x")), clock=lambda: now[0])
     waits = []
     for _ in range(8):
@@ -185,10 +185,10 @@ def test_every_file_gets_its_turn_to_probe_though_the_first_ones_always_fail(tmp
     now = [1e9]
     ledger = open_ledger(tmp_path, clock=lambda: now[0])
     paths = [b"/in/%d.wav" % number for number in range(4)]
-    ledger.put([Found(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in paths])
+    ledger.put([FoundRecording(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in paths])
     probes = []
 
-    def work(job: Job, _beat: Beat) -> Outcome:
+    def work(job: Job, _beat: Heartbeat) -> Outcome:
         probes.append(job.path)
         raise HeldError("x", retry_after=60.0)
 
@@ -219,10 +219,10 @@ def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_ca
         monotonic=lambda: now[0],
     )
     bad = [b"/in/bad %d.wav" % number for number in range(3)]
-    ledger.put([Found(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in bad])
+    ledger.put([FoundRecording(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in bad])
     asked = []
 
-    def work(job: Job, _beat: Beat) -> Outcome:
+    def work(job: Job, _beat: Heartbeat) -> Outcome:
         with gate.enter(seconds=1.0, small=True, path=job.path):
             asked.append(job.path)
             if job.path in bad:
@@ -230,27 +230,29 @@ def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_ca
         return Outcome()
 
     made, conclusions = worker(ledger, work, attempts=100, clock=lambda: now[0], admit=gate.admit)
-    while gate.state().status is Status.OPEN:
+    while gate.state().status is GateStatus.OPEN:
         now[0] += 1.0
         assert made.step()
     asked.clear()
-    ledger.put([Found(b"/in", b"/in/good.wav", Fingerprint(1, 2, 3), small=True)])
+    ledger.put([FoundRecording(b"/in", b"/in/good.wav", Fingerprint(1, 2, 3), small=True)])
     assert made.step()
 
-    assert (asked, conclusions.told, gate.state().status) == ([b"/in/good.wav"], ["done"], Status.OPEN)
+    assert (asked, conclusions.told, gate.state().status) == ([b"/in/good.wav"], ["done"], GateStatus.OPEN)
     ledger.close()
 
 
 def test_a_probe_is_made_with_a_file_that_did_not_fail_before_also_after_a_restart(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    ledger.put([Found(b"/in", b"/in/%d.wav" % number, Fingerprint(1, 2, 3), small=True) for number in range(3)])
+    ledger.put(
+        [FoundRecording(b"/in", b"/in/%d.wav" % number, Fingerprint(1, 2, 3), small=True) for number in range(3)]
+    )
     first = ledger.claim("former", lease=60)
     assert first is not None
     # The server failed on it, in a former life.
     ledger.retry(first, PassingError("no speech"), run_at=0.0)
     probes = []
 
-    def work(job: Job, _beat: Beat) -> Outcome:
+    def work(job: Job, _beat: Heartbeat) -> Outcome:
         probes.append(job.path)
         raise HeldError("x", retry_after=60.0)
 
@@ -294,8 +296,8 @@ def test_a_changed_source_is_forgotten_and_told(ledger: Ledger) -> None:
 
 
 def test_a_result_whose_lease_is_gone_is_dropped(ledger: Ledger) -> None:
-    def work(_job: Job, _beat: Beat) -> Outcome:
-        ledger.put([Found(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
+    def work(_job: Job, _beat: Heartbeat) -> Outcome:
+        ledger.put([FoundRecording(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
         return Outcome(language="xx")
 
     made, _ = worker(ledger, work)
@@ -307,12 +309,12 @@ def test_a_result_whose_lease_is_gone_is_dropped(ledger: Ledger) -> None:
     assert (record.state, record.outcome) == (State.READY, None)
 
 
-def dividing(_job: Job, _beat: Beat) -> Outcome:
+def dividing(_job: Job, _beat: Heartbeat) -> Outcome:
     raise ZeroDivisionError("division by zero")
 
 
 def test_an_unexpected_error_costs_its_job_an_attempt_and_leaves_a_traceback(ledger: Ledger) -> None:
-    ledger.put([Found(b"/in", b"/in/other.wav", Fingerprint(1, 2, 3), small=True)])
+    ledger.put([FoundRecording(b"/in", b"/in/other.wav", Fingerprint(1, 2, 3), small=True)])
     made, conclusions = worker(ledger, lambda job, beat: dividing(job, beat) if job.path == PATH else Outcome())
 
     with capture_logs() as logs:
@@ -352,7 +354,7 @@ def test_an_unexpected_error_while_a_result_is_concluded_is_the_jobs_own_too(at:
 
 @pytest.mark.parametrize("error", [StateError("x"), StateDamagedError("x"), StateBusyError("x")])
 def test_a_broken_ledger_is_no_matter_of_a_job(error: StateError, ledger: Ledger) -> None:
-    def work(_job: Job, _beat: Beat) -> Outcome:
+    def work(_job: Job, _beat: Heartbeat) -> Outcome:
         raise error
 
     made, _ = worker(ledger, work)
@@ -381,7 +383,7 @@ def test_nothing_is_claimed_without_a_ticket(ledger: Ledger) -> None:
 
 def test_a_beat_is_overdue_only_after_the_time_it_asked_for() -> None:
     now = [0.0]
-    beat = Beat(lambda: now[0])
+    beat = Heartbeat(lambda: now[0])
     beat(100.0)
     now[0] = 99.0
     early = beat.overdue
@@ -392,7 +394,7 @@ def test_a_beat_is_overdue_only_after_the_time_it_asked_for() -> None:
 
 def test_a_beat_is_overdue_while_that_of_a_thread_which_works_for_it_is() -> None:
     now = [0.0]
-    beat = Beat(lambda: now[0])
+    beat = Heartbeat(lambda: now[0])
     with beat.beside() as other:
         other(100.0)
         now[0] = 101.0
@@ -405,7 +407,7 @@ def test_a_beat_is_overdue_while_that_of_a_thread_which_works_for_it_is() -> Non
 def test_leases_that_are_held_are_renewed_and_a_lost_one_is_let_go(tmp_path: Path) -> None:
     now = [1000.0]
     ledger = open_ledger(tmp_path, clock=lambda: now[0])
-    ledger.put([Found(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    ledger.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
     leases = Leases(ledger, lease=30.0)
     job = ledger.claim("worker-1", lease=30.0)
     assert job is not None
@@ -414,7 +416,7 @@ def test_leases_that_are_held_are_renewed_and_a_lost_one_is_let_go(tmp_path: Pat
         now[0] += 10.0
         leases.step()
     held = ledger.holds(job)
-    ledger.put([Found(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
+    ledger.put([FoundRecording(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
     leases.step()
     leases.step()
 

@@ -13,7 +13,7 @@
         ├── PassingError          later: the same request may pass
         │   └── GarbledError      the answer is complete, paid for, and cannot be read: asked for once more
         ├── AccountError          every file would fail: hold the queue
-        ├── NoChannelError        the relay station has nobody behind the model now
+        ├── NoChannelError        the relay has no upstream for this model right now
         ├── SourceError           the source cannot be read now
         ├── OutputError           the folder or the disk does not take our outputs now
         ├── ChangedError          the source is no longer what was judged: inspect it again
@@ -22,7 +22,7 @@
         ├── StoppedError          the daemon stops: give the job back, the attempt too
         └── LeaseLostError        somebody else holds the job now: drop the result
 
-A leaf: it imports nothing of ours, so every room may raise.
+A leaf: it imports no other module of the package, so every package may raise these.
 """
 
 import errno
@@ -99,7 +99,7 @@ class FileError(JobError):
 
 
 class Remedy(StrEnum):
-    """What may make a refused request pass; each is tried once per file."""
+    """Changes that may make a refused request pass; each is tried once per file."""
 
     #: Send it smaller: re-encode, then cut.
     SHRINK = "shrink"

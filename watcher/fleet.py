@@ -10,8 +10,8 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What one host asks of the fleet's limits; a limit of 0 is none."""
+class LimitDemand:
+    """One host's demand for the fleet's limits; a limit of 0 is none."""
 
     #: Requests in flight in the whole fleet; how many this host could have in flight now, and how many it has.
     limit: int = 0
@@ -29,7 +29,7 @@ class Need:
     waiting: float = 0.0
 
 
-class Credit(IntEnum):
+class BudgetCredit(IntEnum):
     """How much of what was asked for may be bought."""
 
     #: Today's seconds are bought.
@@ -41,8 +41,8 @@ class Credit(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What the fleet gives to one host, for as long as the lease it asked for."""
+class LimitShare:
+    """The share that the fleet grants to one host, for as long as the lease it asked for."""
 
     #: Requests that may be in flight here; those that are beyond count until they end.
     places: int = 0
@@ -52,11 +52,11 @@ class Share:
     contended: bool = False
     #: Times of starts, in seconds from now; each is good for that moment only.
     starts: tuple[float, ...] = ()
-    credit: Credit = Credit.ALL
+    credit: BudgetCredit = BudgetCredit.ALL
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class SharedHold:
     """The hold or pause of an endpoint for hosts with one key and model; seconds are from now. During a hold a pause does not matter."""
 
     #: A number that no other hold of this door has, and the record of the hold; None: it is not held.
@@ -77,16 +77,16 @@ class Fleet(Protocol):
     What a host was granted counts until its lease ends, also if the host dies.
     """
 
-    def share(self, need: Need, *, lease: float) -> Share:
-        """Ask for places, starts and minutes; what the last call gave and this one does not ask for is given back."""
+    def share(self, need: LimitDemand, *, lease: float) -> LimitShare:
+        """Request places, starts and minutes; what the last call granted and this one does not ask for is returned."""
 
     def spend(self, day: str, seconds: float) -> float:
         """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
 
     def leave(self) -> None:
-        """Give everything back."""
+        """Return all shares to the fleet."""
 
-    def door(self) -> Door:
+    def door(self) -> SharedHold:
         """Return the hold or pause."""
 
     def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
@@ -99,7 +99,7 @@ class Fleet(Protocol):
         """End this hold for all."""
 
     def probe(self, number: int, *, lease: float) -> bool:
-        """Ask for the permission to probe this hold, or renew it; one host at a time has it."""
+        """Request the permission to probe this hold, or renew it; one host at a time has it."""
 
     def give_back(self, number: int) -> None:
         """Return an unused permission to probe."""

@@ -1,4 +1,4 @@
-"""Breaking lines for a terminal, at blanks: names of files stay whole, so that they can be copied."""
+"""Break lines for a terminal at blanks; names of files stay whole, so that they can be copied."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ def _folded(line: str, width: int) -> list[str]:
             folded[-1] = folded[-1].rstrip()
             folded.append(hang)
             at = _width(hang)
-            piece = piece.lstrip()  # noqa: PLW2901 - the blank that the new line stands for
+            piece = piece.lstrip()  # noqa: PLW2901 - the blank that the new line replaces
         folded[-1] += piece
         at += _width(piece)
     return [*folded[:-1], folded[-1].rstrip()]
@@ -39,7 +39,7 @@ def _width(text: str) -> int:
 
 
 def _pieces(line: str) -> Iterator[str]:
-    """Yield what may stand on different lines: words with the blanks around them; of text in full width, each character.
+    """Yield what may be on different lines: words with the blanks around them; of text in full width, each character.
 
     A file's path stays whole, blanks and all, so that a person can copy it. The terminal breaks
     it where it must, and copies it in one piece.

@@ -1,8 +1,9 @@
-"""Running a program of the operator's after a file: an argv list, the job as JSON on its stdin, never through a shell.
+"""Run a program of the operator's after a file: an argv list, the job as JSON on its stdin, never through a shell.
 
-A hook gets no key: nothing of ours is in its environment, and no open file but its three. It may take a limited time, in
-a process group of its own that is ended as a whole. What it says goes to the log when it fails. (When the daemon is
-killed, systemd ends the hook with it; started by hand, it comes to its own end, for half an upload helps nobody.)
+A hook gets no key: none of our variables is in its environment, and no open file but its three. It may take a limited
+time, in a process group of its own that is ended as a whole. What it says goes to the log when it fails. (When the
+daemon is killed, systemd ends the hook with it; started by hand, it comes to its own end, for half an upload helps
+nobody.)
 """
 
 import os
@@ -52,8 +53,8 @@ _NOT_FOR_HOOKS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """How a hook ended."""
+class HookResult:
+    """Result of a hook."""
 
     #: "exit": by itself; "timeout": ended after its time; "stopped": ended because the daemon stops, it has to be run
     #: again; "unstartable": the program cannot be run.
@@ -79,7 +80,7 @@ def run(
     secrets: Collection[str] = (),
     stop: threading.Event | None = None,
     retry_in: float | None = None,
-) -> Ran:
+) -> HookResult:
     """Run a hook and wait for it, `timeout` seconds at most, or until `stop` is set. Never raises for what a hook does.
 
     `payload` is its stdin; `environment` is what `scrubbed` leaves of it. A failure is logged as ``hook.failed``, with
@@ -90,7 +91,7 @@ def run(
         process = _start(argv, payload, scrubbed(environment, secrets=secrets))
     except (OSError, ValueError) as exc:
         # ValueError: a null byte in the argv.
-        ran, said = Ran("unstartable"), b""
+        ran, said = HookResult("unstartable"), b""
         message = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
     else:
         ran, said = _attend(process, time.monotonic() + timeout, stop or threading.Event())
@@ -146,12 +147,12 @@ def _start(argv: Sequence[str], payload: str, environment: dict[str, str]) -> su
         os.close(stdin)
 
 
-def _attend(process: subprocess.Popen[bytes], deadline: float, stop: threading.Event) -> tuple[Ran, bytes]:
+def _attend(process: subprocess.Popen[bytes], deadline: float, stop: threading.Event) -> tuple[HookResult, bytes]:
     """Wait for the end of a hook and listen meanwhile; give how it ended and the end of what it said."""
     assert process.stdout is not None  # noqa: S101 - for mypy: it was started with a pipe
     with process.stdout as pipe:
         os.set_blocking(pipe.fileno(), False)
-        ear = _Ear(pipe.fileno())
+        ear = _OutputTail(pipe.fileno())
         reason: Literal["exit", "timeout", "stopped"] = "exit"
         while process.poll() is None:
             left = deadline - time.monotonic()
@@ -165,7 +166,7 @@ def _attend(process: subprocess.Popen[bytes], deadline: float, stop: threading.E
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(min(_LOOK, left))
         ear.listen_to_the_rest()
-    return Ran(reason, process.returncode), ear.heard
+    return HookResult(reason, process.returncode), ear.heard
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -179,7 +180,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-class _Ear:
+class _OutputTail:
     """Keeps the end of what comes out of a non-blocking pipe."""
 
     def __init__(self, descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""The values that walk from room to room: what was found, what is worked on, what came out."""
+"""Values that cross packages: what was found, what is worked on, what came out."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TRIAL_MODEL: Final = "pocketsphinx-en-us"
 
 
 class State(StrEnum):
-    """Where a source stands in the ledger; `status` calls the first two queued."""
+    """State of a source in the ledger; `status` calls the first two queued."""
 
     #: Queued, not due before its `run_at`.
     DELAYED = "delayed"
@@ -34,7 +34,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a stat says of a file's content, cheap enough to take for every file of a scan.
+    """Facts of a stat that show a change of content, cheap enough to take for every file of a scan.
 
     `inode` is 0 where inode numbers do not survive a remount (network and FUSE mounts). Numbers that no database could
     hold become the nearest that it can: a file may be dated 2300, and 64 bits of nanoseconds end in April 2262.
@@ -61,7 +61,7 @@ def _fitting(number: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRecording:
     """A whole file that nobody writes any more, on its way into the ledger.
 
     `root` and `path` are absolute; `path` lies below `root`. Both are bytes, as the kernel has them.
@@ -81,7 +81,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class AgainRequest:
     """A person's request to transcribe a recording once more (`watcher again`)."""
 
     #: Tells the answers to this request from stored ones about the same sound. "": all of them are there, and have taken the
@@ -115,7 +115,7 @@ class Job:
     #: It was running in a crash: nothing runs beside it until it is past that point, so that another crash tells the culprit.
     alone: bool = False
     #: It is to be transcribed once more, whatever is stored of it.
-    again: Again | None = None
+    again: AgainRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file of ours beside the source."""
+    """One output beside the source."""
 
     #: srt, txt, vtt, json, or "note".
     kind: str
@@ -157,7 +157,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class ResultWarning:
-    """What a person should know of a result: what was not transcribed, or is in doubt."""
+    """A warning about a result: something was not transcribed, or is in doubt."""
 
     #: Stable, for scripts: lower-case words joined by "_", such as "tracks_left_out".
     code: str
@@ -176,7 +176,7 @@ class ResultWarning:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a finished job yielded; also what `job.done` and the hooks say."""
+    """Result of a finished job; `job.done` and the hooks report it."""
 
     outputs: tuple[Output, ...] = ()
     #: SHA-256 (hex) of the source's bytes; "" when it never had to be read to its end.

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-#: What stands for a language that is not known (ISO 639-2).
+#: Code of a language that is not known (ISO 639-2).
 UNDETERMINED: Final = "und"
 
 
 def code(language: str) -> str:
-    """Give the ISO code of a language named in any of the usual ways, case-blind; "" when it is not known.
+    """Return the ISO code of a language named in any of the usual ways, case-blind; "" when it is not known.
 
     A region or script behind the language does not count: ``pt-BR`` and ``pt_BR`` are ``pt``.
     """
@@ -32,7 +32,7 @@ def spellings(iso: str) -> tuple[str, ...]:
 
 
 def name(language: str) -> str:
-    """Give the English name of a language named in any of the usual ways; "" when it is not known."""
+    """Return the English name of a language named in any of the usual ways; "" when it is not known."""
     return NAMES.get(code(language), "")
 
 

@@ -13,13 +13,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from watcher.cues import Broken, Cue, Rules
+from watcher.cues import BrokenRule, CaptionRules, Cue
 from watcher.cues.check import check
 from watcher.cues.text import clean
 from watcher.languages import code
 from watcher.text import unescaped
 
-#: What is counted, in the order of the report: `watcher.cues.Broken`'s rules, and what only a file can break.
+#: What is counted, in the order of the report: `watcher.cues.BrokenRule`'s rules, and what only a file can break.
 COUNTED: Final = (
     "max_chars",
     "max_lines",
@@ -57,7 +57,7 @@ class Offence:
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """How often one rule is broken, and the worst cases, worst first."""
+    """Number of breaches of one rule, and the worst cases, worst first."""
 
     rule: str
     count: int
@@ -66,7 +66,7 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one file; `rules` has every rule of `COUNTED`, also those that are kept."""
+    """Report on one file; `rules` has every rule of `COUNTED`, also those that are kept."""
 
     kind: str
     captions: int
@@ -82,14 +82,14 @@ class Report:
         return not any(rule.count for rule in self.rules)
 
 
-def lint(source: Path | str | bytes, kind: str = "", rules: Rules | None = None) -> Report:
-    """Hold captions against the rules (default: `Rules()`).
+def lint(source: Path | str | bytes, kind: str = "", rules: CaptionRules | None = None) -> Report:
+    """Hold captions against the rules (default: `CaptionRules()`).
 
     `source` is a path, or the content as text or bytes. `kind` is "srt" or "vtt"; left empty, a path's suffix or else
     the content tells. Language-dependent limits follow the text and the language that a WebVTT header names. Raises
     OSError when the file cannot be read, ValueError when `kind` is neither.
     """
-    rules = rules or Rules()
+    rules = rules or CaptionRules()
     if not kind and isinstance(source, Path):
         kind = source.suffix.lower().removeprefix(".")
     content = read(source) if isinstance(source, Path) else source
@@ -112,7 +112,7 @@ def read(path: Path) -> bytes:
     return content
 
 
-def _report(kind: str, parsed: "_Parsed", rules: Rules, encoding: list[Offence]) -> Report:
+def _report(kind: str, parsed: "_Parsed", rules: CaptionRules, encoding: list[Offence]) -> Report:
     cues = [block.cue for block in parsed.blocks]
     limits = rules.limits(" ".join(line for cue in cues for line in cue.lines), parsed.language)
     found: dict[str, list[Offence]] = {rule: [] for rule in COUNTED}
@@ -122,7 +122,7 @@ def _report(kind: str, parsed: "_Parsed", rules: Rules, encoding: list[Offence])
         offending.add(broken.cue)
     for index, block in enumerate(parsed.blocks):
         if not block.cue.lines:
-            found["empty"].append(parsed.offence(Broken("empty", index, 0, 1)))
+            found["empty"].append(parsed.offence(BrokenRule("empty", index, 0, 1)))
             offending.add(index)
     found["syntax"] = parsed.unread
     found["encoding"] = encoding
@@ -181,7 +181,7 @@ class _Parsed:
             parsed._paragraph(number, paragraph, kind)
         return parsed
 
-    def offence(self, broken: Broken) -> Offence:
+    def offence(self, broken: BrokenRule) -> Offence:
         block = self.blocks[broken.cue]
         return Offence(
             broken.cue + 1,
@@ -202,7 +202,7 @@ class _Parsed:
                 self.language = code(line.removeprefix("Language:"))
 
     def _paragraph(self, number: int, paragraph: Sequence[str], kind: str) -> None:
-        """Read what stands between two blank lines: one caption, or several that nothing parts."""
+        """Read what is between two blank lines: one caption, or several that nothing parts."""
         times = [index for index, line in enumerate(paragraph) if _TIMES[kind].match(line)]
         first = times[0] if times else len(paragraph) + 1
         for offset, line in enumerate(paragraph[: max(0, first - 1)]):

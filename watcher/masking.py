@@ -1,4 +1,4 @@
-"""Taking secrets out of text: once for everybody who shows what others wrote."""
+"""Mask secrets in text; the one place for everything that shows what others wrote."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -40,12 +40,12 @@ def beginning(text: AnyStr, most: int, secret: AnyStr) -> AnyStr:
 
 
 def passwords(url: str) -> list[str]:
-    """Return the passwords that stand in an address, whatever else is wrong with it."""
+    """Return the passwords that are in an address, whatever else is wrong with it."""
     return [url[begin:end] for begin, end in _places(url)]
 
 
 def without_passwords(text: str, mask: str = "**********") -> str:
-    """Return a text with `mask` in the place of every password that stands in an address."""
+    """Return a text with `mask` in the place of every password that is in an address."""
     for begin, end in reversed(_places(text)):
         text = text[:begin] + mask + text[end:]
     return text

@@ -1,8 +1,8 @@
 """``.watcher.toml``: what a folder wants differently for all that lies below it; the nearest folder wins, key by key.
 
-Whoever can write into a folder may write such a file, so nothing in it is trusted: it is opened without following links,
-read up to a limit, and may say only what the caller lists, never an address, a key or a program. A file that cannot be
-used is reported once, and its folder goes on with what the file said before.
+Everybody who can write into a folder may write such a file, so nothing in it is trusted: it is opened without following
+links, read up to a limit, and may say only what the caller lists, never an address, a key or a program. A file that
+cannot be used is reported once, and its folder goes on with what the file said before.
 """
 
 import difflib
@@ -42,7 +42,7 @@ _Identity: TypeAlias = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class InvalidOverride:
     """A file that cannot be used as it is."""
 
     path: bytes
@@ -58,7 +58,7 @@ class Overrides:
         keys: Mapping[str, Collection[str]],
         *,
         validate: Callable[[Sections], object],
-        report: Callable[[Problem], None],
+        report: Callable[[InvalidOverride], None],
         former: "Overrides | None" = None,
     ) -> None:
         """`keys` lists what a file may say: section -> keys, no key in two sections.
@@ -73,14 +73,14 @@ class Overrides:
         self._report = report
         #: Held only to look something up or to note it: no disk, value or log holds up those who ask about other folders.
         self._lock = threading.Lock()
-        self._files = _Recent()
+        self._files = _RecentlyUsed()
         self._nothing: Sections = _frozen({section: {} for section in keys})
-        self._inherited = {} if former is None else former.bequest()
+        self._inherited = {} if former is None else former.last_good_files()
 
     def effective(self, root: bytes, directory: bytes) -> Sections:
-        """Give what holds for the files of `directory`, which is `root` or lies below it; every section is there.
+        """Return what holds for the files of `directory`, which is `root` or lies below it; every section is there.
 
-        What cannot be reached does not count: whoever opens the files in it will meet the same obstacle. Raises ValueError
+        What cannot be reached does not count: opening the files in it will meet the same obstacle. Raises ValueError
         when `directory` is not below `root`.
         """
         files = []
@@ -93,31 +93,31 @@ class Overrides:
             merged = self._merge(merged, file)
         return merged
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[InvalidOverride]:
         """Return the files that could not be used when they were asked for last; touch none of them."""
         with self._lock:
-            return [Problem(file.path, file.problem) for file in self._files.values() if file.problem]
+            return [InvalidOverride(file.path, file.problem) for file in self._files.values() if file.problem]
 
-    def is_current(self, problem: Problem) -> bool:
-        """Return whether the file stands there as it was when it could not be used: neither mended nor removed."""
+    def is_current(self, problem: InvalidOverride) -> bool:
+        """Return whether the file is as it was when it could not be used: neither fixed nor removed."""
         with self._lock:
             file = self._files.get(problem.path)
         return file is not None and file.problem == problem.message and _identity_at(problem.path) == file.identity
 
-    def problem(self, path: bytes) -> Problem | None:
-        """Say why a file could not be used when it was asked for last; None when it could, or was not there."""
+    def problem(self, path: bytes) -> InvalidOverride | None:
+        """Return why a file could not be used when it was asked for last; None when it could, or was not there."""
         with self._lock:
             file = self._files.get(path)
-            return Problem(path, file.problem) if file is not None and file.problem else None
+            return InvalidOverride(path, file.problem) if file is not None and file.problem else None
 
-    def bequest(self) -> dict[bytes, Sections]:
+    def last_good_files(self) -> dict[bytes, Sections]:
         """Return what files said when they could be used last, of the last ones that were asked for."""
         with self._lock:
             all_of_them = {**self._inherited, **{file.path: file.good for file in self._files.values() if file.good}}
         return dict(islice(reversed(all_of_them.items()), _REMEMBERED))
 
-    def _look(self, path: bytes, descriptor: int) -> "_File | None":
-        """Give the file in an open directory, read anew if it changed; None when there is none."""
+    def _look(self, path: bytes, descriptor: int) -> "_OverrideFile | None":
+        """Return the file in an open directory, read anew if it changed; None when there is none."""
         try:
             found = os.stat(NAME, dir_fd=descriptor, follow_symlinks=False)
         except OSError:
@@ -129,7 +129,7 @@ class Overrides:
             known = self._files.get(path)
         if known is not None and known.identity == identity:
             return known
-        file = _File(path, identity)
+        file = _OverrideFile(path, identity)
         problem = ""
         try:
             file.wanted = self._parse(_read(descriptor, found))
@@ -146,7 +146,7 @@ class Overrides:
         return file
 
     def _parse(self, text: str) -> dict[str, dict[str, object]]:
-        """Give what a file says, by section. Keys may stand in their section's table, or at the top without one."""
+        """Return what a file says, by section. Keys may be in their section's table, or at the top without one."""
         if text.count(".") > _MOST_DOTS:
             raise _UnusableError(f"it has more than {_MOST_DOTS} dots, which no such file needs")
         if text.count(".") * text.count("\n") > _MOST_DOTS_BY_LINES:
@@ -193,14 +193,14 @@ class Overrides:
             return f"{key} has more than {_MOST_ITEMS} items"
         if not _is_plain(value):
             return f"{key} has to be a text, a number of at most 64 bits, true or false, or a list of these"
-        return f"{key} stands there twice"
+        return f"{key} is there twice"
 
     def _allowed(self) -> str:
         return "A folder may set " + "; ".join(
             f"of [{section}]: {', '.join(sorted(keys))}" for section, keys in self._keys.items()
         )
 
-    def _merge(self, above: Sections, file: "_File") -> Sections:
+    def _merge(self, above: Sections, file: "_OverrideFile") -> Sections:
         """Lay a file over what the ones above it say; one that does not fit leaves what it said when it did."""
         with self._lock:
             if file.above is above:
@@ -227,17 +227,17 @@ class Overrides:
         self._tell(file)
         return merged
 
-    def _tell(self, file: "_File") -> None:
+    def _tell(self, file: "_OverrideFile") -> None:
         """Report a file that cannot be used, once."""
         with self._lock:
             message = "" if file.reported else file.problem
             file.reported = file.reported or bool(message)
         if message:
-            self._report(Problem(file.path, message))
+            self._report(InvalidOverride(file.path, message))
 
 
 @dataclass(slots=True)
-class _File:
+class _OverrideFile:
     """One state of one file."""
 
     path: bytes
@@ -254,21 +254,21 @@ class _File:
     merged: Sections = field(default_factory=dict)
 
 
-class _Recent:
+class _RecentlyUsed:
     """The files that were asked for last, up to a number."""
 
     def __init__(self) -> None:
-        self._files: OrderedDict[bytes, _File] = OrderedDict()
+        self._files: OrderedDict[bytes, _OverrideFile] = OrderedDict()
 
-    def get(self, path: bytes) -> _File | None:
+    def get(self, path: bytes) -> _OverrideFile | None:
         if path in self._files:
             self._files.move_to_end(path)
         return self._files.get(path)
 
-    def values(self) -> list[_File]:
+    def values(self) -> list[_OverrideFile]:
         return list(self._files.values())
 
-    def put(self, path: bytes, file: _File) -> None:
+    def put(self, path: bytes, file: _OverrideFile) -> None:
         self._files[path] = file
         self._files.move_to_end(path)
         if len(self._files) > _REMEMBERED:

@@ -1,7 +1,7 @@
 """Ask about paths of watched folders without waiting for a mount that hangs.
 
 A system call on a mount whose server is gone (NFS, FUSE, autofs) returns when the server answers, which may be never, and
-nothing but the end of the process interrupts it. So whoever must not stand still (the main thread, and threads that serve
+nothing but the end of the process interrupts it. So threads that must not hang (the main thread, and threads that serve
 all folders) asks in a helper thread, for a bounded time. A helper that is stuck stays until its mount answers; a place
 has one at most, however often it is asked about.
 """
@@ -47,7 +47,7 @@ def ask(place: bytes, call: Callable[[], _Result], *, seconds: float = ANSWER_SE
 def ask_all(
     calls: Mapping[bytes, Callable[[], _Result]], *, seconds: float = ANSWER_SECONDS
 ) -> dict[bytes, _Result | SilentError]:
-    """Ask about many places at the same time; return what each call returned, SilentError for a place without an answer.
+    """Call for many places at the same time; return what each call returned, SilentError for a place without an answer.
 
     Raises what a call raises.
     """
@@ -80,7 +80,7 @@ def is_silent(place: bytes, *, seconds: float = ANSWER_SECONDS) -> bool:
     return question is not None and time.monotonic() > question.asked_at + seconds
 
 
-class _Question(Generic[_Result]):
+class _PathCall(Generic[_Result]):
     """A call in a helper thread."""
 
     def __init__(self, call: Callable[[], _Result]) -> None:
@@ -106,12 +106,12 @@ class _Question(Generic[_Result]):
 
 _lock = threading.Lock()
 #: Place -> the question about it that is unanswered. Of the process, since the kernel's threads are.
-_open: dict[bytes, _Question[object]] = {}
+_open: dict[bytes, _PathCall[object]] = {}
 
 
-def _begin(place: bytes, call: Callable[[], _Result]) -> _Question[_Result] | None:
+def _begin(place: bytes, call: Callable[[], _Result]) -> _PathCall[_Result] | None:
     """Return a question that is being asked now; None while another one about the place is unanswered."""
-    question = _Question(call)
+    question = _PathCall(call)
 
     def run() -> None:
         question.run()
@@ -128,7 +128,7 @@ def _begin(place: bytes, call: Callable[[], _Result]) -> _Question[_Result] | No
     return question
 
 
-def _answer(place: bytes, call: Callable[[], _Result], question: _Question[_Result] | None, seconds: float) -> _Result:
+def _answer(place: bytes, call: Callable[[], _Result], question: _PathCall[_Result] | None, seconds: float) -> _Result:
     deadline = time.monotonic() + seconds
     while question is None:
         with _lock:

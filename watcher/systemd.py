@@ -1,4 +1,4 @@
-"""Telling systemd how the service stands: sd_notify(3) without a dependency, silent where nobody listens.
+"""Notify systemd of the service's state: sd_notify(3) without a dependency, silent where nobody listens.
 
 Wanted by ``Type=notify-reload`` (systemd 253): READY, RELOADING with its own time, STOPPING, STATUS, and WATCHDOG while
 ``WatchdogSec=`` is set. Which socket that is and how long the watchdog waits, config reads from the environment.
@@ -30,24 +30,24 @@ class Notifier:
         self._monotonic_ns = monotonic_ns
 
     def ready(self, status: str = "") -> None:
-        """Say that start-up, or a reload, is complete."""
+        """Send READY: start-up, or a reload, is complete."""
         self._send("READY=1", *_status(status))
 
     def status(self, text: str) -> None:
-        """Say in one line how things stand; `systemctl status` shows it."""
+        """Send a one-line status; `systemctl status` shows it."""
         self._send(*_status(text))
 
     def watchdog(self) -> None:
-        """Say that the service is alive; due at half of WatchdogSec."""
+        """Send WATCHDOG: the service is alive; due at half of WatchdogSec."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Say that a reload has begun; `ready` ends it."""
+        """Send RELOADING: a reload has begun; `ready` ends it."""
         # systemd tells by the time whether this belongs to the signal it sent, so both go in one message.
         self._send("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_ns() // 1000}")
 
     def stopping(self, status: str = "") -> None:
-        """Say that the service winds down."""
+        """Send STOPPING: the service winds down."""
         self._send("STOPPING=1", *_status(status))
 
     def _send(self, *lines: str) -> None:
@@ -66,7 +66,7 @@ class Notifier:
 
 
 def watchdog_seconds(usec: int, pid: int, *, own_pid: int | None = None) -> float | None:
-    """Give the seconds within which a sign of life is due; None when systemd does not wait for one from this process.
+    """Return the seconds within which a sign of life is due; None when systemd does not wait for one from this process.
 
     `usec` and `pid` are $WATCHDOG_USEC and $WATCHDOG_PID, 0 where they are not set; see sd_watchdog_enabled(3). A sign
     is best given at half of that time.

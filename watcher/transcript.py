@@ -59,13 +59,13 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PieceTranscript:
     """A piece's transcript, in its own time, and where the piece lies in the recording (seconds)."""
 
     start: float
     end: float
     transcript: Transcript
-    #: For speakers that the server was told of: their name here, and that in the recording's first part.
+    #: For speakers whose voices the server got: their name here, and that in the recording's first part.
     known: Mapping[str, str] = field(default_factory=dict)
 
     @property

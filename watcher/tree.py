@@ -1,8 +1,9 @@
-"""Opening what lies below a root without ever leaving it.
+"""Open what lies below a root without ever leaving it.
 
-Whoever can write into a watched folder is not trusted: a name may become a symbolic link between two looks. So every
-path is walked component by component from the root's own descriptor with ``O_NOFOLLOW``, and what was judged, read and
-uploaded is one descriptor. (openat2 with RESOLVE_BENEATH would do the same in one call; Python has no binding for it.)
+People who can write into a watched folder are not trusted: a name may become a symbolic link between two looks. So
+every path is walked component by component from the root's own descriptor with ``O_NOFOLLOW``, and what was judged,
+read and uploaded is one descriptor. (openat2 with RESOLVE_BENEATH would do the same in one call; Python has no binding
+for it.)
 """
 
 import os

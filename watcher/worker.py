@@ -83,14 +83,16 @@ class Abandon:
     """Somebody else holds it: write nothing."""
 
 
-Verdict = Retry | Release | Fail | Drop | Abandon
+NextStep = Retry | Release | Fail | Drop | Abandon
 
 
-def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], float], setbacks: int = 0) -> Verdict:
-    """Say what an error means for a job with that many attempts behind it.
+def verdict(
+    error: JobError, *, attempts: int, limit: int, jitter: Callable[[], float], output_failures: int = 0
+) -> NextStep:
+    """Return what an error means for a job with that many attempts behind it.
 
     `jitter` gives 0 to 1. Waits grow as 1, 2, 4 … 300 s and up to a quarter longer, never shorter than the server asked.
-    `setbacks`: how often in a row it met what costs no attempt; those waits end at 60 s.
+    `output_failures`: how often in a row it met what costs no attempt; those waits end at 60 s.
     """
     match error:
         case LeaseLostError():
@@ -100,7 +102,7 @@ def verdict(error: JobError, *, attempts: int, limit: int, jitter: Callable[[], 
         case AccountError() | NoChannelError() | HeldError() | StoppedError():
             return Release(error.retry_after if isinstance(error, HeldError) else 0.0)
         case OutputError() | SourceError(free=True):
-            return Retry(_wait(setbacks + 1, jitter, longest=_LONGEST_SETBACK), free=True)
+            return Retry(_wait(output_failures + 1, jitter, longest=_LONGEST_SETBACK), free=True)
         case PassingError() | SourceError() if attempts < limit:
             asked = error.retry_after or 0.0 if isinstance(error, PassingError) else 0.0
             return Retry(max(_wait(attempts, jitter), min(asked, _LONGEST_ASKED)))
@@ -112,8 +114,8 @@ def _wait(attempts: int, jitter: Callable[[], float], *, longest: float = _LONGE
     return min(longest, 2.0 ** min(attempts - 1, 16)) * (1 + jitter() / 4)
 
 
-class Setbacks:
-    """How often in a row each job met a folder or disk in trouble; shared by all workers, forgotten with the process.
+class OutputFailures:
+    """Counts how often in a row each job met a folder or disk in trouble; shared by all workers, forgotten with the process.
 
     Such a run costs no attempt, so nothing in the ledger could make the next one wait longer: on a full disk every
     recording would be read again every second.
@@ -123,11 +125,11 @@ class Setbacks:
         self._counts: dict[int, int] = {}
 
     def __getitem__(self, job: Job) -> int:
-        """Give the number."""
+        """Return the number."""
         return self._counts.get(job.id, 0)
 
     def stuck(self, times: int) -> int:
-        """Give the number of jobs that met this at least so often."""
+        """Return the number of jobs that met this at least so often."""
         return sum(count >= times for count in list(self._counts.values()))
 
     def note(self, job: Job, error: JobError | None) -> None:
@@ -138,7 +140,7 @@ class Setbacks:
             self._counts.pop(job.id, None)
 
 
-class Probes:
+class FailedProbes:
     """The jobs that failed as probes of a held queue since anything went well; shared by all workers.
 
     The queue is in the order of arrival, so without this the oldest would make every probe, and one file that no server
@@ -149,7 +151,7 @@ class Probes:
         self._failed: set[int] = set()
 
     def __contains__(self, job: Job) -> bool:
-        """Say whether the job made a probe that failed."""
+        """Return whether the job made a probe that failed."""
         return job.id in self._failed
 
     def add(self, job: Job) -> None:
@@ -161,26 +163,26 @@ class Probes:
         self._failed.clear()
 
 
-class Beat:
+class Heartbeat:
     """One thread's sign of life: until when it may honestly be silent (monotonic seconds)."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._until = monotonic() + _STEP
         self._lock = threading.Lock()
-        self._beside: list[Beat] = []
+        self._beside: list[Heartbeat] = []
 
     def __call__(self, seconds: float = _STEP) -> None:
         """Note that the thread is alive, and announce the next sign of life within `seconds`."""
         self._until = self._monotonic() + seconds
 
     @contextmanager
-    def beside(self) -> Iterator["Beat"]:
+    def beside(self) -> Iterator["Heartbeat"]:
         """Yield the sign of life of another thread that works for this one, for as long as it does; from that thread.
 
         While it is overdue, so is this one: a worker that waits for its requests knows no bound of its own for them.
         """
-        other = Beat(self._monotonic)
+        other = Heartbeat(self._monotonic)
         with self._lock:
             self._beside.append(other)
         try:
@@ -231,8 +233,8 @@ class Leases:
                 self.let_go(job)
 
 
-class Leave(Protocol):
-    """Leave to claim a job: the gate's ticket. It is closed once the job is over."""
+class ClaimTicket(Protocol):
+    """Permission to claim a job: the gate's ticket. It is closed once the job is over."""
 
     #: Only a job that suits may be claimed.
     early: bool
@@ -253,9 +255,9 @@ class Leave(Protocol):
 
 
 class Admission(Protocol):
-    """What lets a worker claim."""
+    """Callable that admits a worker to claim a job."""
 
-    def __call__(self, *, timeout: float) -> Leave | None:
+    def __call__(self, *, timeout: float) -> ClaimTicket | None:
         """Return leave, or None when nothing may be claimed within `timeout` seconds."""
 
 
@@ -266,7 +268,7 @@ class Worker:
         self,
         name: str,
         ledger: Ledger,
-        work: Callable[[Job, Beat], Outcome],
+        work: Callable[[Job, Heartbeat], Outcome],
         *,
         leases: Leases,
         admit: Admission,
@@ -274,15 +276,15 @@ class Worker:
         stop: threading.Event,
         attempts: Callable[[], int],
         jitter: Callable[[], float],
-        setbacks: Setbacks | None = None,
-        probes: Probes | None = None,
+        output_failures: OutputFailures | None = None,
+        failed_probes: FailedProbes | None = None,
         small: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`small`: take only files of a single request, so that they never queue behind long ones."""
         self.name = name
-        self.beat = Beat(monotonic)
+        self.beat = Heartbeat(monotonic)
         #: It may become another one between two jobs.
         self.small = small
         #: It was dismissed, and has come to its end.
@@ -295,14 +297,14 @@ class Worker:
         self._stop = stop
         self._attempts = attempts
         self._jitter = jitter
-        self._setbacks = Setbacks() if setbacks is None else setbacks
-        self._probes = Probes() if probes is None else probes
+        self._output_failures = OutputFailures() if output_failures is None else output_failures
+        self._failed_probes = FailedProbes() if failed_probes is None else failed_probes
         self._dismissed = False
         self._clock = clock
         self._monotonic = monotonic
 
     def run(self) -> None:
-        """Work until told to stop.
+        """Work until asked to stop.
 
         What a job meets concludes that job. Only an unexpected error of the loop itself escapes, and StateError, for
         without a ledger nothing can be done: a live process that does nothing is the worst outcome.
@@ -311,18 +313,18 @@ class Worker:
             self.step()
         self.ended = True
 
-    def dismiss(self) -> None:
+    def retire(self) -> None:
         """Have it end after the job it works on; from any thread."""
         self._dismissed = True
 
     def step(self) -> bool:
         """Work on one job, or wait a little for one; True when a job was concluded."""
         self.beat()
-        leave = self._admit(timeout=_IDLE)
-        if leave is None or self._stop.is_set():
+        ticket = self._admit(timeout=_IDLE)
+        if ticket is None or self._stop.is_set():
             return False
-        with leave:
-            job = self._claim(leave)
+        with ticket:
+            job = self._claim(ticket)
             if job is not None:
                 self._leases.hold(job)
                 try:
@@ -334,32 +336,32 @@ class Worker:
         self._ledger.wait(_IDLE)
         return False
 
-    def _claim(self, leave: Leave) -> Job | None:
+    def _claim(self, ticket: ClaimTicket) -> Job | None:
         """Claim the next job; to probe, one that no probe was made with, and that did not fail, as long as there is one."""
         others: list[Job] = []
         try:
             while (job := self._ledger.claim(self.name, lease=LEASE, small=self.small)) is not None:
                 self.beat()
-                if leave.suits(job.path, attempts=job.attempts) and job not in self._probes:
+                if ticket.suits(job.path, attempts=job.attempts) and job not in self._failed_probes:
                     return job
                 others.append(job)
                 if len(others) == _CHOICE:
                     break
-            if others and not leave.early:
-                return self._least_unlikely(leave, others)
+            if others and not ticket.early:
+                return self._least_unlikely(ticket, others)
         finally:
             # Where only one that suits may be claimed, others would be claimed at once again.
-            self._give_back(others, run_at=self._clock() + _ASIDE if leave.early else 0.0)
-        leave.close(vain=not self.small)
+            self._give_back(others, run_at=self._clock() + _ASIDE if ticket.early else 0.0)
+        ticket.close(vain=not self.small)
         return None
 
-    def _least_unlikely(self, leave: Leave, jobs: list[Job]) -> Job:
+    def _least_unlikely(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
         """Take from jobs of which none suits the one to probe with: every one gets its turn, those that failed less often first."""
-        if all(job in self._probes for job in jobs):
-            self._probes.clear()
-        job = min(jobs, key=lambda job: (job in self._probes, job.attempts))
+        if all(job in self._failed_probes for job in jobs):
+            self._failed_probes.clear()
+        job = min(jobs, key=lambda job: (job in self._failed_probes, job.attempts))
         jobs.remove(job)
-        leave.suits(job.path, attempts=job.attempts)
+        ticket.suits(job.path, attempts=job.attempts)
         return job
 
     def _give_back(self, jobs: list[Job], *, run_at: float) -> None:
@@ -368,7 +370,7 @@ class Worker:
                 self._ledger.release(job, run_at=run_at)
 
     def _put_aside(self, job: Job, seconds: float) -> bool:
-        """Give a job back, for so long only where others are due; say whether there were."""
+        """Return a job back, for so long only where others are due; say whether there were."""
         others = seconds > 0 and self._ledger.counts()[State.READY] > 0
         self._ledger.release(job, run_at=self._clock() + seconds if others else 0.0)
         return others
@@ -379,14 +381,14 @@ class Worker:
         _log.info("job.started", attempt=job.attempts, waited=waited)
         try:
             outcome = self._work(job, self.beat)
-            self._setbacks.note(job, None)
-            self._probes.clear()
+            self._output_failures.note(job, None)
+            self._failed_probes.clear()
             self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
         except JobError as error:
             self._conclude_error(job, error)
         except StateError:
             raise
-        except Exception as exc:  # noqa: BLE001 - the job's boundary: a fault of ours that one file provokes fails that file
+        except Exception as exc:  # noqa: BLE001 - the job's boundary: a bug of Watcher's that one file provokes fails that file
             self._conclude_error(job, _unexpected(exc))
 
     def _conclude_error(self, job: Job, error: JobError) -> None:
@@ -395,9 +397,9 @@ class Worker:
             attempts=job.attempts,
             limit=self._attempts(),
             jitter=self._jitter,
-            setbacks=self._setbacks[job],
+            output_failures=self._output_failures[job],
         )
-        self._setbacks.note(job, error)
+        self._output_failures.note(job, error)
         try:
             self._carry_out(decision, job, error)
         except LeaseLostError as lost:
@@ -409,7 +411,7 @@ class Worker:
             with suppress(LeaseLostError):
                 self._ledger.fail(job, error)
 
-    def _carry_out(self, decision: Verdict, job: Job, error: JobError) -> None:
+    def _carry_out(self, decision: NextStep, job: Job, error: JobError) -> None:
         match decision:
             case Retry(seconds, free):
                 run_at = self._clock() + seconds
@@ -420,7 +422,7 @@ class Worker:
                 _log.warning("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
             case Release(aside):
                 if aside > 0:
-                    self._probes.add(job)
+                    self._failed_probes.add(job)
                 self._put_aside(job, aside)
                 _log.info("job.released", **_why(error))
             case Drop():
@@ -433,7 +435,7 @@ class Worker:
 
 
 class Conclusion(Protocol):
-    """What follows from a result: ledger, log, notes, hooks."""
+    """Concludes a job: ledger, log, notes, hooks."""
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
         """Conclude a finished job. Raises LeaseLostError."""
@@ -446,11 +448,11 @@ class Conclusion(Protocol):
 
 
 def _given_up(error: JobError) -> JobError:
-    """Say what to do about an error that was one of the server's bad moments until there were too many of them."""
+    """Return what to do about an error that was one of the server's bad moments until there were too many of them."""
     if not isinstance(error, PassingError) or error.hint:
         return error
     if isinstance(error, GarbledError):
-        hint = "once the server's log has told why, `watcher retry` asks once more"
+        hint = "once the server's log has shown why, `watcher retry` asks once more"
         return FileError(error.message, hint=hint, reason=error.reason)
     hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"
     return FileError(error.message, hint=hint, reason=error.reason)

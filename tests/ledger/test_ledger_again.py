@@ -10,14 +10,14 @@ from support.clock import START
 from support.ledger_engines import ROOT, Engine, claimed, found, state
 
 from watcher.errors import FileError, JobError, LeaseLostError
-from watcher.job import TRIAL_MODEL, Again, Cut, Fingerprint, Job, Outcome, Output, State
-from watcher.ledger.protocol import Content, Ledger, Put, Record, unreadable
+from watcher.job import TRIAL_MODEL, AgainRequest, Cut, Fingerprint, Job, Outcome, Output, State
+from watcher.ledger.protocol import Content, Ledger, PutResult, SourceRecord, unreadable
 from watcher.ledger.schema import STEPS, migrate
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
 TALK = ROOT + b"/talk.wav"
 SOUND, PIECE, ASKED, OTHERWISE = "ab" * 32, "cd" * 32, "12" * 32, "34" * 32
-WISH = Again("t1", model="large", language="de")
+WISH = AgainRequest("t1", model="large", language="de")
 
 
 def done(
@@ -41,7 +41,7 @@ def claimed_nothing(ledger: Ledger) -> bool:
     return ledger.claim("worker", lease=30) is None
 
 
-def known(ledger: Ledger, path: bytes = TALK) -> Record:
+def known(ledger: Ledger, path: bytes = TALK) -> SourceRecord:
     record = ledger.lookup(path)
     assert record is not None
     return record
@@ -71,17 +71,17 @@ class TestQueueAgain:
         done(ledger)
         ledger.queue_again([TALK], WISH)
 
-        queued = ledger.queue_again([TALK], Again("t2", model="small"))
+        queued = ledger.queue_again([TALK], AgainRequest("t2", model="small"))
 
         assert queued == [TALK]
-        assert claimed(ledger).again == Again("t1", model="small")
+        assert claimed(ledger).again == AgainRequest("t1", model="small")
 
     @pytest.mark.parametrize(("fails", "left"), [(False, WISH), (True, None)])
     def test_a_wish_survives_a_change_of_the_file_unless_it_had_failed(
         self,
         ledger: Ledger,
         fails: bool,  # noqa: FBT001 - a parameter of the test
-        left: Again | None,
+        left: AgainRequest | None,
     ) -> None:
         done(ledger)
         ledger.queue_again([TALK], WISH)
@@ -256,7 +256,7 @@ class TestDroppedRequest:
         put = again.put([found(inode=5)])
 
         assert (held, between.state, between.outcome is not None) == (False, State.DONE, True)
-        assert put == [Put.QUEUED]
+        assert put == [PutResult.QUEUED]
         assert (claimed(again).again, claimed_nothing(again)) == (WISH, True)
 
     @pytest.mark.parametrize("found_before", [False, True])
@@ -360,7 +360,7 @@ class TestRelocate:
 
         assert relocated == [True, False]
         assert (ledger.lookup(TALK), ledger.counts()[State.DONE]) == (None, 1)
-        assert (known(ledger, moved.path).content, ledger.put([moved])) == (SOUND, [Put.KNOWN])
+        assert (known(ledger, moved.path).content, ledger.put([moved])) == (SOUND, [PutResult.KNOWN])
 
     def test_what_stands_where_it_was_or_is_known_at_its_new_place_stays(self, ledger: Ledger) -> None:
         done(ledger)
@@ -411,7 +411,7 @@ class TestErase:
 
 
 def test_a_wish_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> None:
-    from watcher.ledger.copying import Place, copy  # noqa: PLC0415 - for this test alone
+    from watcher.ledger.copying import LedgerLocation, copy  # noqa: PLC0415 - for this test alone
 
     ledger = SqliteLedger(tmp_path / "a")
     done(ledger)
@@ -419,7 +419,7 @@ def test_a_wish_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> N
     ledger.queue_again([TALK], WISH)
     ledger.close()
 
-    copy(Place(tmp_path / "a"), Place(tmp_path / "b"), roots={})
+    copy(LedgerLocation(tmp_path / "a"), LedgerLocation(tmp_path / "b"), roots={})
 
     other = SqliteLedger(tmp_path / "b")
     try:

@@ -10,7 +10,7 @@ from support.ledger_engines import ROOT, claimed, crowded, found
 from watcher.errors import FileError, StateError, StateLockedError
 from watcher.job import Cut, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.copying import Place, copy
+from watcher.ledger.copying import LedgerLocation, copy
 from watcher.ledger.protocol import Content
 
 HERE = {"recordings": "/srv/recordings"}
@@ -18,9 +18,9 @@ DIGEST, PARAMETERS = "ab" * 32, "12" * 32
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Place:
+def full(tmp_path: Path) -> LedgerLocation:
     """Give a ledger with something of everything in it."""
-    place = Place(tmp_path / "full")
+    place = LedgerLocation(tmp_path / "full")
     ledger = open_ledger(place.directory)
     ledger.skip([found("skipped.wav", inode=2**64 - 1)])
     ledger.put([found(f"{number}.wav", small=number % 2 == 0, backlog=number > 2) for number in range(5)])
@@ -50,7 +50,7 @@ def full(tmp_path: Path) -> Place:
     return place
 
 
-def contents(place: Place) -> dict[str, object]:
+def contents(place: LedgerLocation) -> dict[str, object]:
     """Tell all that a ledger knows."""
     ledger = open_ledger(place.directory, place.url, roots=HERE)
     try:
@@ -75,8 +75,8 @@ def contents(place: Place) -> dict[str, object]:
         ledger.close()
 
 
-def test_to_postgresql_and_back_nothing_is_lost(full: Place, url: str, tmp_path: Path) -> None:
-    shared, back = Place(full.directory, url), Place(tmp_path / "back")
+def test_to_postgresql_and_back_nothing_is_lost(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+    shared, back = LedgerLocation(full.directory, url), LedgerLocation(tmp_path / "back")
 
     there = copy(full, shared, roots=HERE)
     again = copy(shared, back, roots=HERE)
@@ -86,16 +86,16 @@ def test_to_postgresql_and_back_nothing_is_lost(full: Place, url: str, tmp_path:
     assert contents(back) == contents(full)
 
 
-def test_a_shared_copy_knows_what_the_file_knew(full: Place, url: str, tmp_path: Path) -> None:
-    shared = Place(tmp_path / "host", url)
+def test_a_shared_copy_knows_what_the_file_knew(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+    shared = LedgerLocation(tmp_path / "host", url)
 
     copy(full, shared, roots=HERE)
 
     assert contents(shared) == contents(full)
 
 
-def test_files_keep_their_turns(full: Place, url: str, tmp_path: Path) -> None:
-    shared = Place(tmp_path / "host", url)
+def test_files_keep_their_turns(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+    shared = LedgerLocation(tmp_path / "host", url)
     copy(full, shared, roots=HERE)
 
     turns = []
@@ -107,8 +107,8 @@ def test_files_keep_their_turns(full: Place, url: str, tmp_path: Path) -> None:
     assert turns[0] == turns[1]
 
 
-def test_new_files_can_be_found_after_a_copy(full: Place, url: str, tmp_path: Path) -> None:
-    shared = Place(tmp_path / "host", url)
+def test_new_files_can_be_found_after_a_copy(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+    shared = LedgerLocation(tmp_path / "host", url)
     copy(full, shared, roots=HERE)
     ledger = open_ledger(shared.directory, shared.url, roots=HERE)
     try:
@@ -118,10 +118,10 @@ def test_new_files_can_be_found_after_a_copy(full: Place, url: str, tmp_path: Pa
         ledger.close()
 
 
-def test_another_host_has_it_at_its_own_place(full: Place, url: str, tmp_path: Path) -> None:
-    copy(full, Place(tmp_path / "host", url), roots=HERE)
+def test_another_host_has_it_at_its_own_place(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+    copy(full, LedgerLocation(tmp_path / "host", url), roots=HERE)
 
-    copy(Place(tmp_path / "other", url), Place(tmp_path / "back"), roots={"recordings": "/mnt/rec"})
+    copy(LedgerLocation(tmp_path / "other", url), LedgerLocation(tmp_path / "back"), roots={"recordings": "/mnt/rec"})
 
     ledger = open_ledger(tmp_path / "back")
     record = ledger.lookup(b"/mnt/rec/0.wav")
@@ -131,11 +131,11 @@ def test_another_host_has_it_at_its_own_place(full: Place, url: str, tmp_path: P
     assert record.outcome.outputs[0].path == b"/mnt/rec/0.txt"
 
 
-def test_a_root_without_a_path_here_is_told(full: Place, url: str, tmp_path: Path) -> None:
-    copy(full, Place(tmp_path / "host", url), roots=HERE)
+def test_a_root_without_a_path_here_is_told(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+    copy(full, LedgerLocation(tmp_path / "host", url), roots=HERE)
 
     with pytest.raises(StateError, match="'recordings'") as told:
-        copy(Place(tmp_path / "other", url), Place(tmp_path / "back"), roots={})
+        copy(LedgerLocation(tmp_path / "other", url), LedgerLocation(tmp_path / "back"), roots={})
     assert "[[folders]]" in told.value.hint
 
 
@@ -144,7 +144,7 @@ def test_what_is_another_hosts_own_is_left_out_and_counted(url: str, tmp_path: P
     host.put([found("own.wav", root=b"/home/host")])
     host.close()
 
-    copied = copy(Place(tmp_path / "other", url), Place(tmp_path / "back"), roots=HERE)
+    copied = copy(LedgerLocation(tmp_path / "other", url), LedgerLocation(tmp_path / "back"), roots=HERE)
 
     assert (copied["sources"], copied["left_out"]) == (0, 1)
 
@@ -157,23 +157,23 @@ def test_what_a_shared_ledger_knows_under_two_names_is_one_file_again(url: str, 
     named.put([found("twice.wav"), found("once.wav")])
     named.close()
 
-    copied = copy(Place(tmp_path / "host", url), Place(tmp_path / "back"), roots=HERE)
+    copied = copy(LedgerLocation(tmp_path / "host", url), LedgerLocation(tmp_path / "back"), roots=HERE)
 
     assert (copied["sources"], copied["left_out"]) == (2, 1)
 
 
-def test_a_ledger_that_holds_something_is_not_written_over(full: Place, url: str) -> None:
-    copy(full, Place(full.directory, url), roots=HERE)
+def test_a_ledger_that_holds_something_is_not_written_over(full: LedgerLocation, url: str) -> None:
+    copy(full, LedgerLocation(full.directory, url), roots=HERE)
 
     with pytest.raises(StateError, match="holds something") as told:
-        copy(full, Place(full.directory, url), roots=HERE)
+        copy(full, LedgerLocation(full.directory, url), roots=HERE)
     assert told.value.hint
 
 
-def test_a_copy_that_fails_leaves_nothing_behind(full: Place, url: str, tmp_path: Path) -> None:
-    copy(full, Place(tmp_path / "host", url), roots={"other": "/srv/other", "recordings": "/srv/recordings"})
+def test_a_copy_that_fails_leaves_nothing_behind(full: LedgerLocation, url: str, tmp_path: Path) -> None:
+    copy(full, LedgerLocation(tmp_path / "host", url), roots={"other": "/srv/other", "recordings": "/srv/recordings"})
     with pytest.raises(StateError):
-        copy(Place(tmp_path / "host", url), Place(tmp_path / "back"), roots={"other": "/srv/other"})
+        copy(LedgerLocation(tmp_path / "host", url), LedgerLocation(tmp_path / "back"), roots={"other": "/srv/other"})
 
     ledger = open_ledger(tmp_path / "back")
     counts = ledger.counts()
@@ -182,17 +182,17 @@ def test_a_copy_that_fails_leaves_nothing_behind(full: Place, url: str, tmp_path
     assert set(counts.values()) == {0}
 
 
-def test_under_a_running_daemon_nothing_is_copied(full: Place, tmp_path: Path) -> None:
+def test_under_a_running_daemon_nothing_is_copied(full: LedgerLocation, tmp_path: Path) -> None:
     daemon = open_ledger(full.directory)
     try:
         with pytest.raises(StateLockedError):
-            copy(full, Place(tmp_path / "back"), roots=HERE)
+            copy(full, LedgerLocation(tmp_path / "back"), roots=HERE)
     finally:
         daemon.close()
 
 
-def test_nothing_is_copied_from_nowhere_or_to_itself(full: Place, tmp_path: Path) -> None:
-    for source, target in ((Place(tmp_path / "nowhere"), Place(tmp_path / "back")), (full, full)):
+def test_nothing_is_copied_from_nowhere_or_to_itself(full: LedgerLocation, tmp_path: Path) -> None:
+    for source, target in ((LedgerLocation(tmp_path / "nowhere"), LedgerLocation(tmp_path / "back")), (full, full)):
         with pytest.raises(StateError) as told:
             copy(source, target, roots=HERE)
         assert told.value.hint

@@ -18,7 +18,7 @@ from support.waiting import eventually
 from watcher.errors import StateError
 from watcher.job import Outcome, State
 from watcher.ledger import database
-from watcher.ledger.database import Database
+from watcher.ledger.database import SqliteDatabase
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
 
@@ -345,7 +345,7 @@ class TestErrors:
 
     def test_a_ledger_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(StateError, match="cannot be made") as told:
-            Database(tmp_path / "missing" / NAME, create=True)
+            SqliteDatabase(tmp_path / "missing" / NAME, create=True)
         assert told.value.hint
 
     def test_an_old_sqlite_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,10 +355,10 @@ class TestErrors:
             SqliteLedger(tmp_path)
 
     def test_a_file_system_without_shared_memory_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def connect(made: Database) -> sqlite3.Connection:
+        def connect(made: SqliteDatabase) -> sqlite3.Connection:
             return sqlite3.connect(f"file:{made.path}?vfs=unix-dotfile", uri=True, isolation_level=None)
 
-        monkeypatch.setattr(Database, "_connect", connect)
+        monkeypatch.setattr(SqliteDatabase, "_connect", connect)
 
         with pytest.raises(StateError, match="shared memory") as told:
             SqliteLedger(tmp_path)

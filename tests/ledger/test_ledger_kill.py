@@ -22,7 +22,7 @@ from watcher.ledger.sqlite import SqliteLedger
 CHILD = """
 import os, sys, threading, time
 from pathlib import Path
-from watcher.job import Fingerprint, Found, Outcome, Output, State
+from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger.sqlite import SqliteLedger
 
 ledger = SqliteLedger(Path(sys.argv[1]), clock=lambda: time.time() + float(sys.argv[3]))
@@ -35,7 +35,7 @@ def find():
     number = int(sys.argv[2])
     while True:
         names = [f"{number + n}.wav" for n in range(4)]
-        ledger.put([Found(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
+        ledger.put([FoundRecording(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
         for name in names:
             say("put", name)
         number += 4

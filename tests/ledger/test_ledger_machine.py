@@ -18,7 +18,7 @@ from support.ledger_engines import ENGINES, LEASE, ROOT, crowded, engine, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Job, Outcome, State
-from watcher.ledger.protocol import Ledger, Put
+from watcher.ledger.protocol import Ledger, PutResult
 
 NAMES = [b"a.wav", b"b.wav", b"c.wav", b"d.wav"]
 #: What a worker makes of it: after so many attempts it gives up.
@@ -103,9 +103,9 @@ class Machine(RuleBasedStateMachine):
         (answer,) = self.ledger.put([found(name, size=size, small=small, backlog=backlog)])
         known = self.model.sources.get(name)
         if known is not None and known.size == size:
-            assert answer is Put.KNOWN
+            assert answer is PutResult.KNOWN
             return
-        assert answer is (Put.QUEUED if known is None else Put.CHANGED)
+        assert answer is (PutResult.QUEUED if known is None else PutResult.CHANGED)
         self._lose(name)
         if known is None:
             self.made += 1

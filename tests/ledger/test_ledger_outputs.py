@@ -5,7 +5,7 @@ from support.ledger_engines import ROOT, claimed, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Job, Outcome, Output
-from watcher.ledger.protocol import Ledger, Owned
+from watcher.ledger.protocol import Ledger, OwnedOutput
 
 SOURCE, TXT, SRT = ROOT + b"/talk.wav", ROOT + b"/talk.txt", ROOT + b"/talk.srt"
 FIRST, SECOND, THIRD = "11" * 32, "22" * 32, "33" * 32
@@ -17,7 +17,7 @@ def job(ledger: Ledger) -> Job:
     return claimed(ledger)
 
 
-def owner(ledger: Ledger, path: bytes = TXT) -> Owned:
+def owner(ledger: Ledger, path: bytes = TXT) -> OwnedOutput:
     owned = ledger.owner(path)
     assert owned is not None
     return owned
@@ -28,13 +28,13 @@ class TestOutputs:
         entered = ledger.enter_output(job, Output("txt", TXT, FIRST))
 
         assert entered
-        assert owner(ledger) == Owned(path=TXT, source=SOURCE, kind="txt", digest=FIRST, placed=False, former="")
+        assert owner(ledger) == OwnedOutput(path=TXT, source=SOURCE, kind="txt", digest=FIRST, placed=False, former="")
 
     def test_a_placed_output_is_placed(self, ledger: Ledger, job: Job) -> None:
         ledger.enter_output(job, Output("txt", TXT, FIRST))
         ledger.placed(TXT)
 
-        assert owner(ledger) == Owned(path=TXT, source=SOURCE, kind="txt", digest=FIRST, placed=True, former="")
+        assert owner(ledger) == OwnedOutput(path=TXT, source=SOURCE, kind="txt", digest=FIRST, placed=True, former="")
 
     def test_nobody_enters_another_sources_path(self, ledger: Ledger, job: Job) -> None:
         ledger.enter_output(job, Output("txt", TXT, FIRST))

@@ -23,15 +23,15 @@ import watcher
 from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
 from watcher.job import Cut, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.part import Answer, Values
-from watcher.ledger.patience import Patience, patient
+from watcher.ledger.part import Cursor, Values
 from watcher.ledger.protocol import Content, Ledger
+from watcher.ledger.retry import LedgerRetry, retrying
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 from watcher.ledger.postgres import PostgresLedger
-from watcher.ledger.postgres.database import Connection
-from watcher.ledger.postgres.engine import _RUNNING, Engine
+from watcher.ledger.postgres.database import PostgresConnection
+from watcher.ledger.postgres.engine import _RUNNING, PostgresEngine
 
 NAS = {"recordings": "/mnt/nas/recordings"}
 DIGEST = "ab" * 32
@@ -252,20 +252,20 @@ class TestSharing:
     ) -> None:
         ledger = fleet.host("one")
         came, looks, gathered = [], [], threading.Event()
-        arrive, look = Engine._about_to_claim, Engine._claim
+        arrive, look = PostgresEngine._about_to_claim, PostgresEngine._claim
 
-        def note(engine: Engine) -> None:
+        def note(engine: PostgresEngine) -> None:
             came.append(1)
             arrive(engine)
 
-        def count(engine: Engine, owner: str, *, lease: float, small: bool) -> Job | None:
+        def count(engine: PostgresEngine, owner: str, *, lease: float, small: bool) -> Job | None:
             looks.append(owner)
             # The others come while this one looks.
             gathered.wait(60)
             return look(engine, owner, lease=lease, small=small)
 
-        monkeypatch.setattr(Engine, "_about_to_claim", note)
-        monkeypatch.setattr(Engine, "_claim", count)
+        monkeypatch.setattr(PostgresEngine, "_about_to_claim", note)
+        monkeypatch.setattr(PostgresEngine, "_claim", count)
         threads = [threading.Thread(target=ledger.claim, args=(str(n),), kwargs={"lease": LEASE}) for n in range(6)]
         threads[0].start()
         eventually(lambda: bool(looks))
@@ -489,10 +489,10 @@ class TestDeadHosts:
         ledger = fleet.host("one")
         ledger.put([found("arrival.wav")])
         running = claimed(ledger)
-        execute = Connection.execute
+        execute = PostgresConnection.execute
         ended: list[Job] = []
 
-        def end_behind(connection: Connection, sql: str, values: Values = (), /) -> Answer:
+        def end_behind(connection: PostgresConnection, sql: str, values: Values = (), /) -> Cursor:
             cursor = execute(connection, sql, values)
             if sql == _RUNNING and not ended:
                 ended.append(running)
@@ -505,7 +505,7 @@ class TestDeadHosts:
             missed.append(ledger.claim("worker", lease=LEASE))
             ledger.wait(50)
 
-        monkeypatch.setattr(Connection, "execute", end_behind)
+        monkeypatch.setattr(PostgresConnection, "execute", end_behind)
         waiter = threading.Thread(target=claim_and_wait)
         waiter.start()
         # By itself the ledger looks after 30 s.
@@ -608,16 +608,16 @@ class TestDeadHosts:
         ledger.put([found(f"{number:03}.wav") for number in range(100)])
         for _ in range(100):
             ledger.done(claimed(ledger), Outcome(), hook="{}")
-        execute = Connection.execute
+        execute = PostgresConnection.execute
         fetched: list[int] = []
 
-        def count(connection: Connection, sql: str, values: Values = (), /) -> Answer:
+        def count(connection: PostgresConnection, sql: str, values: Values = (), /) -> Cursor:
             cursor = execute(connection, sql, values)
             if "FROM hooks" in sql and sql.lstrip().startswith("SELECT"):
                 fetched.append(cursor.rowcount)
             return cursor
 
-        monkeypatch.setattr(Connection, "execute", count)
+        monkeypatch.setattr(PostgresConnection, "execute", count)
         calls = list(ledger.hooks_due(4))
         for _ in range(20):
             ledger.hook_done(calls.pop(0))
@@ -895,14 +895,14 @@ class TestAway:
         self, ledger: PostgresLedger, proxy: Proxy
     ) -> None:
         ledger.put([found(f"{number:04}.wav", root=b"/srv") for number in range(5000)])
-        patience, walked = Patience(), []
+        patience, walked = LedgerRetry(), []
 
         def mend() -> None:
             eventually(lambda: patience.trouble is not None)
             proxy.mend()
 
         mending = threading.Thread(target=mend)
-        for path, _, _ in patient(ledger, patience, threading.Event()).known(b"/srv"):
+        for path, _, _ in retrying(ledger, patience, threading.Event()).known(b"/srv"):
             walked.append(path)
             if len(walked) == 1000:
                 proxy.cut()
@@ -947,15 +947,15 @@ class TestAway:
     def test_a_commit_that_went_unheard_is_recognised(
         self, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch, method: str
     ) -> None:
-        original, calls = getattr(Engine, method), []
+        original, calls = getattr(PostgresEngine, method), []
 
-        def unheard(engine: Engine, *values: object, **named: object) -> None:
+        def unheard(engine: PostgresEngine, *values: object, **named: object) -> None:
             calls.append(method)
             original(engine, *values, **named)
             if len(calls) == 1:
                 raise StateBusyError("the connection broke")
 
-        monkeypatch.setattr(Engine, method, unheard)
+        monkeypatch.setattr(PostgresEngine, method, unheard)
         ledger.put([found()])
         job = claimed(ledger)
         match method:

@@ -16,7 +16,7 @@ from support import postgres
 from support.waiting import eventually
 
 import watcher
-from watcher.fleet import Credit, Fleet, Need
+from watcher.fleet import BudgetCredit, Fleet, LimitDemand
 from watcher.ledger.sqlite import SqliteLedger
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
@@ -72,7 +72,7 @@ class Part:
 
     def ask(self, limit: int) -> None:
         self.places = self._fleet.share(
-            Need(limit=limit, wanted=max(self.wanted, self.inside), used=self.inside), lease=LEASE
+            LimitDemand(limit=limit, wanted=max(self.wanted, self.inside), used=self.inside), lease=LEASE
         ).places
 
     def begin(self) -> None:
@@ -117,10 +117,10 @@ def test_places_are_never_given_twice_and_none_is_lost(hosts: Hosts, limit: int)
 HOLDER = """
 import sys
 from pathlib import Path
-from watcher.fleet import Need
+from watcher.fleet import LimitDemand
 from watcher.ledger.postgres import PostgresLedger
 fleet = PostgresLedger(Path(sys.argv[1]), sys.argv[2]).fleet("h/v1", "us")
-share = fleet.share(Need(limit=2, wanted=2, used=2, budget=60.0, day="2026-09-20", flying=50.0), lease=2.0)
+share = fleet.share(LimitDemand(limit=2, wanted=2, used=2, budget=60.0, day="2026-09-20", flying=50.0), lease=2.0)
 print(share.places, flush=True)
 sys.stdin.read()
 """
@@ -128,7 +128,7 @@ sys.stdin.read()
 
 def test_a_killed_hosts_places_and_minutes_come_back_within_its_lease(hosts: Hosts, tmp_path: Path) -> None:
     fleet = hosts.open("alive").fleet("h/v1", "us")
-    need = Need(limit=2, wanted=2, budget=60.0, day=DAY, first=30.0, waiting=30.0)
+    need = LimitDemand(limit=2, wanted=2, budget=60.0, day=DAY, first=30.0, waiting=30.0)
     environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, tmp_path / "killed", hosts.url],
@@ -143,16 +143,16 @@ def test_a_killed_hosts_places_and_minutes_come_back_within_its_lease(hosts: Hos
 
     eventually(lambda: fleet.share(need, lease=LEASE).places == 2)
     assert had == b"2"
-    assert (before.places, before.credit) == (0, Credit.WAIT)
-    assert fleet.share(need, lease=LEASE).credit is Credit.ALL
+    assert (before.places, before.credit) == (0, BudgetCredit.WAIT)
+    assert fleet.share(need, lease=LEASE).credit is BudgetCredit.ALL
 
 
 def test_a_host_that_leaves_gives_its_places_back_at_once(hosts: Hosts) -> None:
     one, two = hosts.fleets(2)
-    one.share(Need(limit=3, wanted=3, used=3), lease=LEASE)
+    one.share(LimitDemand(limit=3, wanted=3, used=3), lease=LEASE)
     one.leave()
 
-    assert two.share(Need(limit=3, wanted=3), lease=LEASE).places == 3
+    assert two.share(LimitDemand(limit=3, wanted=3), lease=LEASE).places == 3
 
 
 # Starts.
@@ -160,7 +160,7 @@ def test_a_host_that_leaves_gives_its_places_back_at_once(hosts: Hosts) -> None:
 
 def test_starts_of_all_hosts_are_spread_evenly(hosts: Hosts) -> None:
     one, two = hosts.fleets(2)
-    need = Need(per_minute=60, starts=3)
+    need = LimitDemand(per_minute=60, starts=3)
 
     def asked(fleet: Fleet) -> list[tuple[float, float]]:
         """Return between which two moments each start lies: it is counted from the answer, which took its time."""
@@ -179,7 +179,7 @@ def test_starts_of_all_hosts_are_spread_evenly(hosts: Hosts) -> None:
 
 def test_starts_of_a_clock_that_was_put_back_are_forgotten(hosts: Hosts) -> None:
     (fleet,) = hosts.fleets(1)
-    need = Need(per_minute=60, starts=1)
+    need = LimitDemand(per_minute=60, starts=1)
     fleet.share(need, lease=LEASE)
     hosts.sql("UPDATE @gates SET next_start = next_start + 100000")
 
@@ -192,16 +192,16 @@ def test_starts_of_a_clock_that_was_put_back_are_forgotten(hosts: Hosts) -> None
 def test_minutes_in_flight_count_until_they_are_bought_or_not(hosts: Hosts) -> None:
     one, two = hosts.fleets(2)
 
-    def asked(fleet: Fleet, seconds: float, *, flying: float = 0.0) -> Credit:
-        need = Need(budget=100.0, day=DAY, flying=flying, first=seconds, waiting=seconds)
+    def asked(fleet: Fleet, seconds: float, *, flying: float = 0.0) -> BudgetCredit:
+        need = LimitDemand(budget=100.0, day=DAY, flying=flying, first=seconds, waiting=seconds)
         return fleet.share(need, lease=LEASE).credit
 
-    assert asked(one, 60.0) is Credit.ALL
-    assert asked(two, 60.0) is Credit.WAIT
+    assert asked(one, 60.0) is BudgetCredit.ALL
+    assert asked(two, 60.0) is BudgetCredit.WAIT
     assert one.spend(DAY, 60.0) == 60.0
-    assert asked(two, 60.0) is Credit.SPENT
-    assert asked(two, 40.0) is Credit.ALL
-    assert asked(one, 10.0) is Credit.WAIT
+    assert asked(two, 60.0) is BudgetCredit.SPENT
+    assert asked(two, 40.0) is BudgetCredit.ALL
+    assert asked(one, 10.0) is BudgetCredit.WAIT
     assert one.spend(DAY, 0.0) == 60.0
     assert one.spend("2026-09-21", 0.0) == 0.0
 
@@ -279,38 +279,38 @@ def test_a_pause_only_grows(hosts: Hosts) -> None:
 
 def test_one_host_scans_a_root_until_it_lets_go_whatever_its_path(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two", place="/mnt/nas")
-    assert one.claim_rounds(ROOT, "rules", lease=LEASE) == 0
-    assert 0 < two.claim_rounds(b"/mnt/nas", "rules", lease=LEASE) <= LEASE
-    assert one.claim_rounds(ROOT, "rules", lease=LEASE) == 0
-    two.release_rounds(b"/mnt/nas", "rules")
-    assert two.claim_rounds(b"/mnt/nas", "rules", lease=LEASE) > 0
-    one.release_rounds(ROOT, "rules")
+    assert one.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    assert 0 < two.claim_scan(b"/mnt/nas", "rules", lease=LEASE) <= LEASE
+    assert one.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    two.release_scan(b"/mnt/nas", "rules")
+    assert two.claim_scan(b"/mnt/nas", "rules", lease=LEASE) > 0
+    one.release_scan(ROOT, "rules")
 
-    assert two.claim_rounds(b"/mnt/nas", "rules", lease=LEASE) == 0
+    assert two.claim_scan(b"/mnt/nas", "rules", lease=LEASE) == 0
     assert one.common(ROOT) == two.common(b"/mnt/nas") == b"recordings:"
 
 
 def test_hosts_that_look_for_different_files_scan_both(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
 
-    assert one.claim_rounds(ROOT, "all", lease=LEASE) == two.claim_rounds(ROOT, "some", lease=LEASE) == 0
+    assert one.claim_scan(ROOT, "all", lease=LEASE) == two.claim_scan(ROOT, "some", lease=LEASE) == 0
 
 
 def test_rounds_are_taken_over_when_their_lease_has_lapsed(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
-    one.claim_rounds(ROOT, "rules", lease=LEASE)
+    one.claim_scan(ROOT, "rules", lease=LEASE)
     hosts.sql("UPDATE @rounds SET lease_until = lease_until - 60")
 
-    assert two.claim_rounds(ROOT, "rules", lease=LEASE) == 0
-    assert one.claim_rounds(ROOT, "rules", lease=LEASE) > 0
+    assert two.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    assert one.claim_scan(ROOT, "rules", lease=LEASE) > 0
 
 
 def test_a_host_that_ends_leaves_its_rounds(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
-    one.claim_rounds(ROOT, "rules", lease=LEASE)
+    one.claim_scan(ROOT, "rules", lease=LEASE)
     one.forget_memory("service")
 
-    assert two.claim_rounds(ROOT, "rules", lease=LEASE) == 0
+    assert two.claim_scan(ROOT, "rules", lease=LEASE) == 0
 
 
 # Hosts.
@@ -351,7 +351,7 @@ def test_a_ledger_of_its_own_knows_no_others(tmp_path: Path) -> None:
 
     assert ledger.hosts() == ()
     assert ledger.fleet("h/v1", "us") is None
-    assert ledger.claim_rounds(ROOT, "rules", lease=LEASE) == 0
-    ledger.release_rounds(ROOT, "rules")
+    assert ledger.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    ledger.release_scan(ROOT, "rules")
     assert ledger.common(ROOT) == ROOT
     ledger.close()

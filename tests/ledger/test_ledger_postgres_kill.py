@@ -28,7 +28,7 @@ import os, sys, threading
 from pathlib import Path
 from typing import Any
 from watcher.errors import LeaseLostError
-from watcher.job import Fingerprint, Found, Outcome, Output, State
+from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger.postgres import PostgresLedger
 
 directory, url, first, workers, limit = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6])
@@ -41,7 +41,7 @@ def say(*words):
 def find():
     for number in range(first, first + limit, 4):
         names = [f"{n}.wav" for n in range(number, number + 4)]
-        ledger.put([Found(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
+        ledger.put([FoundRecording(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
         for name in names:
             say("put", name)
         while ledger.counts()[State.READY] > 40:

@@ -14,7 +14,7 @@ from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded
 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
 from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State
-from watcher.ledger.protocol import RETRIED, Ledger, Put
+from watcher.ledger.protocol import RETRIED, Ledger, PutResult
 from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
 
 DIGEST, PARAMETERS = "ab" * 32, "12" * 32
@@ -27,7 +27,7 @@ class TestPut:
         answers = ledger.put([found("talk.wav", size=7, mtime_ns=8, inode=9)])
         job = claimed(ledger)
 
-        assert answers == [Put.QUEUED]
+        assert answers == [PutResult.QUEUED]
         assert (job.root, job.path) == (ROOT, ROOT + b"/talk.wav")
         assert job.fingerprint == Fingerprint(7, 8, 9)
         assert (job.attempts, job.queued_at, job.content, job.alone) == (1, START, "", False)
@@ -41,7 +41,7 @@ class TestPut:
     def test_the_same_file_again_is_nothing_to_do(self, ledger: Ledger) -> None:
         ledger.put([found()])
 
-        assert ledger.put([found()]) == [Put.KNOWN]
+        assert ledger.put([found()]) == [PutResult.KNOWN]
         assert ledger.counts()[State.READY] == 1
 
     def test_answers_come_in_the_order_given(self, ledger: Ledger) -> None:
@@ -49,19 +49,19 @@ class TestPut:
 
         answers = ledger.put([found("a.wav"), found("b.wav"), found("b.wav", size=2), found("a.wav")])
 
-        assert answers == [Put.QUEUED, Put.KNOWN, Put.CHANGED, Put.KNOWN]
+        assert answers == [PutResult.QUEUED, PutResult.KNOWN, PutResult.CHANGED, PutResult.KNOWN]
 
     @pytest.mark.parametrize("other", [Fingerprint(1, 2, 4), Fingerprint(1, 3, 3), Fingerprint(2, 2, 3)])
     def test_another_fingerprint_is_a_change(self, ledger: Ledger, other: Fingerprint) -> None:
         ledger.put([found(size=1, mtime_ns=2, inode=3)])
 
-        assert ledger.put([replace(found(), fingerprint=other)]) == [Put.CHANGED]
+        assert ledger.put([replace(found(), fingerprint=other)]) == [PutResult.CHANGED]
 
     @pytest.mark.parametrize(("known", "new"), [(0, 5), (5, 0)])
     def test_an_inode_of_0_is_not_compared(self, ledger: Ledger, known: int, new: int) -> None:
         ledger.put([found(inode=known)])
 
-        assert ledger.put([found(inode=new)]) == [Put.KNOWN]
+        assert ledger.put([found(inode=new)]) == [PutResult.KNOWN]
 
     @pytest.mark.parametrize("conclusion", [State.DONE, State.FAILED, State.DELAYED, State.READY])
     def test_a_changed_file_starts_anew_whatever_its_state_was(self, ledger: Ledger, conclusion: State) -> None:
@@ -156,15 +156,15 @@ class TestPut:
         ledger.put([found(inode=inode)])
 
         assert claimed(ledger).fingerprint.inode == inode
-        assert ledger.put([found(inode=inode)]) == [Put.KNOWN]
+        assert ledger.put([found(inode=inode)]) == [PutResult.KNOWN]
 
     @pytest.mark.parametrize("mtime_ns", [*BEYOND, 2**63 - 1, -(2**63)])
     def test_a_file_of_any_date_is_queued_and_known_again(self, ledger: Ledger, mtime_ns: int) -> None:
         """Ext4 has dates up to 2446, tmpfs and btrfs up to the year 292,277,026,596."""
         odd, good = found("odd.wav", mtime_ns=mtime_ns), found("good.wav")
 
-        assert ledger.put([odd, good]) == [Put.QUEUED, Put.QUEUED]
-        assert ledger.put([odd]) == [Put.KNOWN]
+        assert ledger.put([odd, good]) == [PutResult.QUEUED, PutResult.QUEUED]
+        assert ledger.put([odd]) == [PutResult.KNOWN]
         assert {claimed(ledger).fingerprint, claimed(ledger).fingerprint} == {odd.fingerprint, good.fingerprint}
         assert odd.fingerprint in [fingerprint for _, fingerprint, _ in ledger.known(ROOT)]
 
@@ -172,13 +172,13 @@ class TestPut:
     def test_any_size_and_any_inode_are_stored(self, ledger: Ledger, number: int) -> None:
         odd = found(size=number, inode=number)
 
-        assert ledger.put([odd]) == [Put.QUEUED]
+        assert ledger.put([odd]) == [PutResult.QUEUED]
         assert claimed(ledger).fingerprint == odd.fingerprint
 
     def test_a_date_beyond_all_columns_that_becomes_another_one_is_a_change(self, ledger: Ledger) -> None:
         ledger.put([found(mtime_ns=2**70)])
 
-        assert ledger.put([found(mtime_ns=5)]) == [Put.CHANGED]
+        assert ledger.put([found(mtime_ns=5)]) == [PutResult.CHANGED]
 
     def test_what_is_skipped_may_have_any_date(self, ledger: Ledger) -> None:
         ledger.skip([found(mtime_ns=number, name=f"{number}.wav") for number in BEYOND])
@@ -191,7 +191,7 @@ class TestPut:
 
         ledger.refresh(job, Fingerprint(1000, BEYOND[0]))
 
-        assert ledger.put([found(mtime_ns=BEYOND[0])]) == [Put.KNOWN]
+        assert ledger.put([found(mtime_ns=BEYOND[0])]) == [PutResult.KNOWN]
 
     @pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, 1e300])
     def test_a_header_that_says_nonsense_about_the_duration_spoils_nothing(
@@ -231,7 +231,7 @@ class TestSkip:
         ledger.skip([found("a.wav"), found("b.wav")])
 
         assert ledger.claim("worker", lease=LEASE) is None
-        assert ledger.put([found("a.wav")]) == [Put.KNOWN]
+        assert ledger.put([found("a.wav")]) == [PutResult.KNOWN]
         assert ledger.counts()[State.SKIPPED] == 2
 
     def test_what_is_known_is_not_skipped(self, ledger: Ledger) -> None:
@@ -244,7 +244,7 @@ class TestSkip:
     def test_a_skipped_file_that_changes_is_queued(self, ledger: Ledger) -> None:
         ledger.skip([found()])
 
-        assert ledger.put([found(size=2)]) == [Put.CHANGED]
+        assert ledger.put([found(size=2)]) == [PutResult.CHANGED]
         assert claimed(ledger).fingerprint.size == 2
 
 
@@ -409,9 +409,9 @@ class TestConclusions:
         done = Outcome(content="ab" * 32, moved_to=ROOT + b"/done/talk.wav")
         ledger.done(claimed(ledger), done)
 
-        assert ledger.put([found()]) == [Put.CHANGED]
+        assert ledger.put([found()]) == [PutResult.CHANGED]
         assert claimed(ledger).content == "ab" * 32
-        assert ledger.put([found()]) == [Put.KNOWN]
+        assert ledger.put([found()]) == [PutResult.KNOWN]
 
     def test_done_keeps_the_outcome(self, ledger: Ledger) -> None:
         outcome = Outcome(
@@ -514,7 +514,7 @@ class TestConclusions:
         ledger.drop(claimed(ledger))
 
         assert ledger.lookup(ROOT + b"/talk.wav") is None
-        assert ledger.put([found()]) == [Put.QUEUED]
+        assert ledger.put([found()]) == [PutResult.QUEUED]
 
     def test_a_forgotten_source_takes_the_lease_with_it(self, ledger: Ledger) -> None:
         ledger.put([found()])
@@ -534,7 +534,7 @@ class TestConclusions:
 
         ledger.refresh(claimed(ledger), Fingerprint(1000, 6))
 
-        assert ledger.put([found(mtime_ns=6)]) == [Put.KNOWN]
+        assert ledger.put([found(mtime_ns=6)]) == [PutResult.KNOWN]
 
     def test_progress_shows_in_the_record_and_starts_anew_with_each_claim(self, ledger: Ledger) -> None:
         ledger.put([found()])

@@ -8,7 +8,7 @@ from support.ledger_engines import ROOT, Engine, claimed, found, name, state
 
 from watcher.errors import FileError
 from watcher.job import Outcome, Output, State
-from watcher.ledger.protocol import Kept, Ledger, Put
+from watcher.ledger.protocol import ConcludedSource, Ledger, PutResult
 
 DAY = 86_400.0
 
@@ -39,7 +39,7 @@ def test_what_is_concluded_is_walked_through_and_nothing_else(ledger: Ledger) ->
     ledger.put([found("delayed.wav")])
 
     assert [kept.path for kept in ledger.concluded()] == [first, ROOT + b"/b.wav", ROOT + b"/c.wav"]
-    assert next(ledger.concluded()) == Kept(first, ROOT, 0.0)
+    assert next(ledger.concluded()) == ConcludedSource(first, ROOT, 0.0)
 
 
 def test_the_walk_goes_on_while_what_it_gave_is_dropped(ledger: Ledger, clock: Clock) -> None:
@@ -96,7 +96,7 @@ def test_a_source_that_came_back_changed_is_not_gone(ledger: Ledger, clock: Cloc
     ledger.note_gone([path], [])
     clock.advance(40 * DAY)
 
-    assert ledger.put([found(size=2000)]) == [Put.CHANGED]
+    assert ledger.put([found(size=2000)]) == [PutResult.CHANGED]
     assert ledger.retire([path], gone_before=clock.wall) == [], "it is queued"
     ledger.done(claimed(ledger), Outcome(audio_seconds=1.0, pieces=1))
     assert ledger.retire([path], gone_before=clock.wall) == [], "and was seen"
@@ -118,7 +118,7 @@ def test_what_was_dropped_is_new_work_whose_answer_is_still_known(ledger: Ledger
     clock.advance(1)
     ledger.retire([path], gone_before=clock.wall)
 
-    assert ledger.put([found()]) == [Put.QUEUED]
+    assert ledger.put([found()]) == [PutResult.QUEUED]
     assert name(claimed(ledger)) == "talk.wav"
     assert ledger.recall("ab" * 32, "12" * 32) == b"{}"
 

@@ -12,7 +12,7 @@ import pytest
 
 import watcher
 from watcher.errors import StateDamagedError, StateError
-from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.database import damage_mark
 from watcher.ledger.protocol import Ledger
@@ -22,8 +22,8 @@ from watcher.ledger.sqlite import NAME, SqliteLedger
 COUNT = 1500
 
 
-def found(number: int) -> Found:
-    return Found(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 2, 3), small=True)
+def found(number: int) -> FoundRecording:
+    return FoundRecording(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 2, 3), small=True)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def damaged(state: Path) -> Path:
 def walk(ledger: Ledger) -> None:
     """Meet the damage, wherever it is."""
     list(ledger.known(b"/in"))
-    ledger.put([Found(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 9, 3)) for number in range(COUNT)])
+    ledger.put([FoundRecording(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 9, 3)) for number in range(COUNT)])
     for number in range(100):
         ledger.recall(f"heard {number}", "asked")
 

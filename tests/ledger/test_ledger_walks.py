@@ -10,8 +10,8 @@ from support.ledger_engines import ROOT, claimed, found
 from watcher.errors import FileError, StateBusyError
 from watcher.job import Outcome, Output
 from watcher.ledger.part import Row, Values
-from watcher.ledger.patience import Patience, patient
 from watcher.ledger.protocol import Ledger
+from watcher.ledger.retry import LedgerRetry, retrying
 
 COUNT = 7
 WALKS: dict[str, Callable[[Ledger], Iterator[object]]] = {
@@ -26,7 +26,7 @@ walks = pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
 @pytest.fixture
 def busy(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Fill the ledger and let its pages be short; each is refused once, and all are while the event is set."""
-    for module in ("looking", "outputs", "retention"):
+    for module in ("lookups", "outputs", "retention"):
         monkeypatch.setattr(f"watcher.ledger.{module}._PAGE", 2)
     for number in range(COUNT):
         ledger.put([found(f"{number}.wav")])
@@ -40,7 +40,7 @@ def busy(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         ledger.enter_output(gone, Output("srt", gone.path + b".srt", "00" * 32))
         ledger.fail(gone, FileError("no sound in it"))
         ledger.forget(gone.path)
-    database = ledger.insides.store  # type: ignore[attr-defined] # of both engines, for copying
+    database = ledger.internals.store  # type: ignore[attr-defined] # of both engines, for copying
     query, refused = database.query, set()
     away = threading.Event()
 
@@ -58,15 +58,15 @@ def busy(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.ledger.patience._PAUSE", 0.01)
+    monkeypatch.setattr("watcher.ledger.retry._PAUSE", 0.01)
 
 
 @walks
 @pytest.mark.usefixtures("busy")
 def test_a_walk_waits_for_each_of_its_pages(ledger: Ledger, walk: Callable[[Ledger], Iterator[object]]) -> None:
-    patience = Patience()
+    patience = LedgerRetry()
 
-    walked = list(walk(patient(ledger, patience, threading.Event())))
+    walked = list(walk(retrying(ledger, patience, threading.Event())))
 
     assert len(walked) == len({str(one) for one in walked}) == COUNT
     assert patience.trouble is None
@@ -95,8 +95,8 @@ def test_whoever_does_not_wait_may_ask_for_the_next_row_again(
 def test_a_walk_is_given_up_at_a_stop(
     ledger: Ledger, busy: threading.Event, walk: Callable[[Ledger], Iterator[object]]
 ) -> None:
-    stop, patience = threading.Event(), Patience()
-    rows = walk(patient(ledger, patience, stop))
+    stop, patience = threading.Event(), LedgerRetry()
+    rows = walk(retrying(ledger, patience, stop))
     first = next(rows)
     busy.set()
     ended: list[object] = []

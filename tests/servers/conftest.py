@@ -9,7 +9,7 @@ import pytest
 from servers import programs
 from servers.fault import FaultServer
 
-from watcher.engine import Engine
+from watcher.engine import OfflineEngine
 
 #: The key that LiteLLM asks of its callers; the engine behind it has another.
 LITELLM_KEY = "sk-of-the-test"
@@ -88,9 +88,9 @@ AIMOCK_FIXTURES = json.dumps({"fixtures": _AIMOCK})
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
+def engine() -> Iterator[OfflineEngine]:
     """Run the embedded engine, with a key."""
-    with Engine(workers=1, key=ENGINE_KEY) as made:
+    with OfflineEngine(workers=1, key=ENGINE_KEY) as made:
         yield made
 
 
@@ -102,7 +102,7 @@ def upstream() -> Iterator[FaultServer]:
 
 
 @pytest.fixture(scope="module")
-def litellm(engine: Engine, upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def litellm(engine: OfflineEngine, upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run LiteLLM's proxy: the model whisper-1 is the embedded engine, the model fault is `upstream`."""
     program = programs.need("litellm", package="pip install 'litellm[proxy]'")
     folder = tmp_path_factory.mktemp("litellm")

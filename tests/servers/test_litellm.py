@@ -6,13 +6,13 @@ from servers.conftest import LITELLM_KEY
 from servers.fault import Answer, FaultServer
 
 from watcher.client import Request
-from watcher.engine import Engine
+from watcher.engine import OfflineEngine
 from watcher.errors import AccountError, FileError, JobError, PassingError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # it takes most of a minute to start on a small machine
 
 
-def test_the_clip_arrives_with_its_words(litellm: str, engine: Engine) -> None:
+def test_the_clip_arrives_with_its_words(litellm: str, engine: OfflineEngine) -> None:
     answer = asking.ask(litellm, key=LITELLM_KEY)
 
     (segment,) = answer.transcript.segments

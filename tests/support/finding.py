@@ -12,8 +12,8 @@ import structlog
 
 from support.waiting import PATIENCE, eventually
 from watcher.folders import Finder, Folder
-from watcher.folders.post import Post
-from watcher.folders.watch import Event, Hint, watched
+from watcher.folders.monitor import FolderMonitor
+from watcher.folders.watch import Event, EventKind, watched
 from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 
@@ -89,8 +89,8 @@ class Scene:
         self.log = log
 
     @property
-    def post(self) -> Post:
-        return self.finder._lane.posts[0]
+    def monitor(self) -> FolderMonitor:
+        return self.finder._monitor_thread.monitors[0]
 
     def sizes(self, root: Path) -> dict[str, list[int]]:
         """Give the sizes at which each file below the root was queued, by relative path."""
@@ -140,11 +140,15 @@ def finding(state: Path, *folders: Folder, settle: bool = True) -> Iterator[Scen
     thread.start()
     try:
         if settle:
-            eventually(lambda: all(post.rounds.ended or not post.present for post in finder._lane.posts))
+            eventually(
+                lambda: all(
+                    monitor.schedule.ended or not monitor.present for monitor in finder._monitor_thread.monitors
+                )
+            )
         yield Scene(ledger, finder, log)
     finally:
         stop.set()
-        finder._lane.inbox.put(Event(Hint.WAKE))
+        finder._monitor_thread.inbox.put(Event(EventKind.WAKE))
         thread.join(PATIENCE)
         finder.close()
         ledger.close()

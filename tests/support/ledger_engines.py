@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from support import postgres
 from support.clock import Clock
 from watcher.errors import FileError, PassingError
-from watcher.job import Fingerprint, Found, Job, Outcome, Output, State
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, Output, State
 from watcher.ledger.protocol import Ledger
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
@@ -125,10 +125,10 @@ def found(
     backlog: bool = False,
     small: bool = False,
     root: bytes = ROOT,
-) -> Found:
+) -> FoundRecording:
     """Make a found file below the root."""
     below = name if isinstance(name, bytes) else name.encode()
-    return Found(root, root + b"/" + below, Fingerprint(size, mtime_ns, inode), backlog=backlog, small=small)
+    return FoundRecording(root, root + b"/" + below, Fingerprint(size, mtime_ns, inode), backlog=backlog, small=small)
 
 
 def claimed(ledger: Ledger, *, small: bool = False, lease: float = LEASE) -> Job:

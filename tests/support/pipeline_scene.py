@@ -15,21 +15,21 @@ from support.scripted import Asked, Reply, Script, serving
 from support.tools import attempt
 from support.waiting import eventually
 from watcher.client import Client, Endpoint, Request
-from watcher.cues import Rules
+from watcher.cues import CaptionRules
 from watcher.errors import JobError
-from watcher.formats import Text
+from watcher.formats import TextLayout
 from watcher.gate import Gate, GateOptions
-from watcher.job import Fingerprint, Found, Job
+from watcher.job import Fingerprint, FoundRecording, Job
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.media import MediaOptions
-from watcher.pipeline import Exhausted, Tools, Turns, Wanted
-from watcher.pipeline.heard import Heard
-from watcher.pipeline.hearing import Hearing
-from watcher.worker import Beat
+from watcher.pipeline import ExhaustedForms, JobSettings, KeyedLocks, Tools
+from watcher.pipeline.heard import TranscriptionResult
+from watcher.pipeline.transcription import Transcription
+from watcher.worker import Heartbeat
 
 ANSWER = Reply({"text": "Hi", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi"}]})
-WANTED = Wanted(Request(), ("txt",), "{stem}", Rules(), Text())
+WANTED = JobSettings(Request(), ("txt",), "{stem}", CaptionRules(), TextLayout())
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Scene:
     tools: Tools
     root: Path
     now: list[float]
-    beat: Beat
+    beat: Heartbeat
 
     def live_until(self, moment: float) -> None:
         """Let time pass in steps that nobody may be silent through without having announced it."""
@@ -48,11 +48,11 @@ class Scene:
             self.now[0] += 50.0
             eventually(lambda: not self.beat.overdue, what=f"a sign of life after {self.now[0]} s")
 
-    def hear(self, path: Path, *, small: bool = False, wanted: Wanted = WANTED) -> Heard:
+    def transcribe(self, path: Path, *, small: bool = False, wanted: JobSettings = WANTED) -> TranscriptionResult:
         job = self.job(path, small=small)
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            return Hearing(job, descriptor, wanted, self.tools, self.beat).hear()
+            return Transcription(job, descriptor, wanted, self.tools, self.beat).transcribe()
         except JobError:
             self.ledger.drop(job)
             raise
@@ -67,7 +67,7 @@ class Scene:
     def job(self, path: Path, *, small: bool) -> Job:
         status = path.stat()
         stamp = Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
-        self.ledger.put([Found(os.fsencode(self.root), os.fsencode(path), stamp, small=small)])
+        self.ledger.put([FoundRecording(os.fsencode(self.root), os.fsencode(path), stamp, small=small)])
         job = self.ledger.claim("test", lease=60)
         assert job is not None
         return job
@@ -102,12 +102,12 @@ def scene(
             stop=stop,
             submit=pool.submit,
             wanted=lambda _job: WANTED,
-            turns=Turns(),
-            exhausted=Exhausted(),
+            sound_locks=KeyedLocks(),
+            exhausted=ExhaustedForms(),
         )
         try:
             now = [0.0]
-            yield Scene(ledger, tools, tmp_path, now, Beat(lambda: now[0])), server.asked
+            yield Scene(ledger, tools, tmp_path, now, Heartbeat(lambda: now[0])), server.asked
         finally:
             stop.set()
             client.cancel()

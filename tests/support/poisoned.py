@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import watcher.cues
-from watcher.cues import Layout, Rules
+from watcher.cues import CaptionRules, Layout
 from watcher.transcript import Transcript
 
 _layout = watcher.cues.layout
@@ -23,7 +23,7 @@ def poisoned(harm: str) -> Sequence[str]:
 
 
 def _harmful(
-    transcript: Transcript, rules: Rules, *, duration: float, alive: Callable[[], None] = lambda: None
+    transcript: Transcript, rules: CaptionRules, *, duration: float, alive: Callable[[], None] = lambda: None
 ) -> Layout:
     if "poison" in transcript.text:
         if sys.argv[0] == "abort":

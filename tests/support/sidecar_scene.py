@@ -11,7 +11,7 @@ from pathlib import Path
 
 from watcher import sidecar
 from watcher.errors import LeaseLostError
-from watcher.job import Fingerprint, Found, Job, Output
+from watcher.job import Fingerprint, FoundRecording, Job, Output
 from watcher.ledger import open_ledger
 
 
@@ -41,7 +41,7 @@ class Scene:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(mode)
-        self.ledger.put([Found(os.fsencode(self.root), os.fsencode(path), fingerprint(path))])
+        self.ledger.put([FoundRecording(os.fsencode(self.root), os.fsencode(path), fingerprint(path))])
         job = self.ledger.claim("tester", lease=60)
         assert job is not None
         assert job.path == os.fsencode(path)

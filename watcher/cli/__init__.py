@@ -9,12 +9,12 @@ gc.disable()
 try:
     from watcher.cli.main import main
 except KeyboardInterrupt:
-    # The first tenths of a second belong to the imports; who asked for JSON gets his document then, too.
+    # Ctrl-C during the imports must still print the JSON document.
     if "--json" in sys.argv:
-        from watcher.report import Problem, Result, envelope
+        from watcher.report import ReportedError, Result, envelope
 
         words = [word for word in sys.argv[1:] if not word.startswith("-")]
-        problem = Problem("interrupted", "interrupted before there was a result")
+        problem = ReportedError("interrupted", "interrupted before there was a result")
         sys.stdout.write(envelope(Result("".join(words[:1]), errors=(problem,), exit_code=130)) + "\n")
         sys.stdout.flush()
     sys.exit(130)

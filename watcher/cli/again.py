@@ -13,15 +13,15 @@ from watcher.cli.once import document, run_and_show
 from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.errors import JobError, UsageError
-from watcher.job import Again, Job, State
+from watcher.job import AgainRequest, Job, State
 from watcher.ledger import Ledger, holder
-from watcher.ledger.protocol import Record
+from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable
-from watcher.pipeline import Wanted
-from watcher.report import Problem, Result
+from watcher.pipeline import JobSettings
+from watcher.report import ReportedError, Result
 from watcher.service import Batch
 from watcher.service.again import ask_again
-from watcher.service.house import SERVICE
+from watcher.service.application import SERVICE
 from watcher.service.named import is_there, named, place_of
 from watcher.service.plan import endpoint_of, plan, wanted_by_folder
 from watcher.sidecar import Displaced
@@ -44,7 +44,7 @@ def again(
     pid = holder(loaded.state_directory)
     # What cannot be carried out is not queued.
     wanted_of = wanted_by_folder(plan(loaded, keyless=pid is not None, offline=False))
-    wish = Again(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
+    wish = AgainRequest(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     with open_recovered(loaded) as ledger:
         records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
         queued = ask_again(ledger, records, wish) if records else []
@@ -78,10 +78,10 @@ def again(
 
 def _finished(
     ledger: Ledger, loaded: Config, paths: Sequence[Path], *, daemon: bool
-) -> tuple[list[Record], list[Problem]]:
-    """Return what was finished once at the paths and stands, and a problem for each path where there is nothing such."""
-    finished: dict[int, Record] = {}
-    problems: list[Problem] = []
+) -> tuple[list[SourceRecord], list[ReportedError]]:
+    """Return the finished recordings at the paths that are still there, and a problem for each path without one."""
+    finished: dict[int, SourceRecord] = {}
+    problems: list[ReportedError] = []
     for path in map(os.fsencode, paths):
         meant = named(loaded.settings, path)
         known = list(meant.recordings(ledger, loaded.settings))
@@ -92,7 +92,9 @@ def _finished(
                 nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there, away=meant.away)
             )
         problems += [
-            Problem("gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first")
+            ReportedError(
+                "gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first"
+            )
             for record in wanted
             if record not in there
         ]
@@ -101,7 +103,7 @@ def _finished(
 
 
 def _displaced(
-    ledger: Ledger, wanted_of: Callable[[Job], Wanted], record: Record, wish: Again
+    ledger: Ledger, wanted_of: Callable[[Job], JobSettings], record: SourceRecord, wish: AgainRequest
 ) -> tuple[Displaced, ...]:
     """Return the new outputs of a recording that cannot take the place of what is there; none where nobody can tell."""
     job, outcome = replace(record.job, path=place_of(record)), record.outcome

@@ -151,7 +151,7 @@ def status(
         bool,
         typer.Option(
             "--check",
-            help="One line for monitors. Exit 0: well; 1: a person should look; 2: nothing gets done; 3: cannot be told.",
+            help="One line for monitors. Exit 0: well; 1: a person should look; 2: nothing gets done; 3: unknown.",
         ),
     ] = False,
     config: ConfigFile = None,
@@ -239,8 +239,8 @@ def forget(
 def resume(*, config: ConfigFile = None, given: Given = None, as_json: Json = False) -> int:
     """Try again now what is held.
 
-    The daemon reads its settings anew and asks the server again at once, with one file. Exit 0: it works, or nothing can
-    be told yet; 4: it is still held; 3: the daemon did not take its settings.
+    The daemon reads its settings anew and asks the server again at once, with one file. Exit 0: it works, or the
+    outcome is not known yet; 4: it is still held; 3: the daemon did not take its settings.
     """
     from watcher.cli.repair import resume as verb  # noqa: PLC0415 - see the module's docstring
 
@@ -343,7 +343,7 @@ def state_migrate(
 
 @app.command()
 def lint(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Subtitles: .srt or .vtt, whoever made them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Subtitles: .srt or .vtt, from any program.")],
     *,
     config: ConfigFile = None,
     given: Given = None,

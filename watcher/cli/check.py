@@ -8,9 +8,9 @@ from pathlib import Path
 from watcher.cli.options import configured, show, surroundings, write
 from watcher.config import Config
 from watcher.errors import ConfigError
-from watcher.report import Problem, Result
+from watcher.report import ReportedError, Result
 from watcher.report.doctor import Finding, Grade, data, examine, text
-from watcher.report.unit import STATE, Unit, installed
+from watcher.report.unit import STATE, SystemdUnit, installed
 
 
 def check(
@@ -43,13 +43,15 @@ def check(
     result = Result(
         "check",
         data=data(found),
-        errors=tuple(Problem(finding.area, finding.message, finding.hint) for finding in failed) if as_json else (),
+        errors=tuple(ReportedError(finding.area, finding.message, finding.hint) for finding in failed)
+        if as_json
+        else (),
         exit_code=failed[0].exit_code if failed else 0,
     )
     return show(result, as_json=as_json)
 
 
-def _service(loaded: Config) -> Unit | None:
-    """Give the service's unit, where root looks at the service's own settings from outside."""
+def _service(loaded: Config) -> SystemdUnit | None:
+    """Return the service's unit, where root looks at the service's own settings from outside."""
     outside = os.geteuid() == 0 and not surroundings().notify_socket and not surroundings().credentials
     return installed() if outside and loaded.state_directory == STATE else None

@@ -88,7 +88,7 @@ def lines(daemon: "subprocess.Popen[bytes]", *, seconds: float) -> Iterator[str]
 
 
 def await_line(log: Iterator[str], words: str) -> None:
-    """Pass the daemon's log on to the person until a line bears these words. Raises StateError when none does."""
+    """Print the daemon's log until a line contains these words. Raises StateError when none does."""
     for line in log:
         sys.stderr.write(f"  {line}\n")
         sys.stderr.flush()

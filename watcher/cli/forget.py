@@ -15,10 +15,10 @@ from watcher.cli.options import configured, show
 from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger import Ledger, holder
-from watcher.ledger.protocol import Record
+from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable, quoted
-from watcher.pipeline import Wanted
-from watcher.report import Problem, Result
+from watcher.pipeline import JobSettings
+from watcher.report import ReportedError, Result
 from watcher.service.named import named, place_of
 from watcher.service.plan import plan, wanted_by_folder
 from watcher.text import counted
@@ -26,7 +26,7 @@ from watcher.text import counted
 
 @dataclass(frozen=True, slots=True)
 class _Forgotten:
-    """What was removed of one recording."""
+    """Data removed about one recording."""
 
     path: bytes
     #: Stored answers.
@@ -83,7 +83,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     wanted_of = wanted_by_folder(plan(loaded, keyless=True))
     daemon = holder(loaded.state_directory) is not None
     forgotten: list[_Forgotten] = []
-    problems: list[Problem] = []
+    problems: list[ReportedError] = []
     with open_recovered(loaded) as ledger:
         for path in map(os.fsencode, paths):
             meant = named(loaded.settings, path)
@@ -99,7 +99,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
                 if removed.answers:
                     forgotten.append(removed)
                 else:
-                    problems.append(Problem("unknown", f"{printable(path)}: nothing is stored of it"))
+                    problems.append(ReportedError("unknown", f"{printable(path)}: nothing is stored of it"))
         while forgotten and ledger.tidy():
             pass
     answers = sum(one.answers for one in forgotten)
@@ -113,7 +113,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     return show(result, as_json=as_json)
 
 
-def _forget(ledger: Ledger, record: Record, wanted_of: Callable[[Job], Wanted]) -> _Forgotten:
+def _forget(ledger: Ledger, record: SourceRecord, wanted_of: Callable[[Job], JobSettings]) -> _Forgotten:
     place = place_of(record)
     sketch = _sketch(record.root, place)
     answers = ledger.erase(record.content, sketch)
@@ -126,7 +126,7 @@ def _forget(ledger: Ledger, record: Record, wanted_of: Callable[[Job], Wanted]) 
     return _Forgotten(record.path, answers, known=True, stands=bool(sketch), complete=complete)
 
 
-def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], Wanted]) -> bool:
+def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], JobSettings]) -> bool:
     """Return whether the next run will find all outputs of a recording that was forgotten there."""
 
     def look() -> bool:

@@ -1,15 +1,15 @@
-"""Which command was probably meant, where one had nothing to do."""
+"""Hints at the command that was probably meant, where one had nothing to do."""
 
 from collections.abc import Sequence
 
 from watcher.job import State
-from watcher.ledger.protocol import Record
+from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable, quoted
 from watcher.reach import AWAY_HINT
-from watcher.report import Problem
+from watcher.report import ReportedError
 
 #: What is said of one recording in this state and of several, and which command does something about it; the first that
-#: applies is told.
+#: applies is shown.
 _MEANT = {
     State.FAILED: ("it failed", "failed", "watcher retry {} tries again"),
     State.RUNNING: ("it is being worked on", "being worked on", "watcher status shows how far"),
@@ -30,14 +30,14 @@ _MEANT = {
 
 def nothing_to_do(
     path: bytes,
-    records: Sequence[Record],
+    records: Sequence[SourceRecord],
     *,
     is_folder: bool,
     daemon: bool,
     there: bool = True,
     away: bool = False,
     renders: bool = False,
-) -> Problem:
+) -> ReportedError:
     """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
 
     `daemon`: one works on the state now, beside which `once` is refused. `there`: there is something at the path.
@@ -47,9 +47,9 @@ def nothing_to_do(
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
     if state is None and away:
-        return Problem("unknown", f"the folder {shown} is out of reach", AWAY_HINT)
+        return ReportedError("unknown", f"the folder {shown} is out of reach", AWAY_HINT)
     if state is None and not there:
-        return Problem("unknown", f"there is no file {shown}", "check the name")
+        return ReportedError("unknown", f"there is no file {shown}", "check the name")
     if state is None:
         what = "no recording below it is known" if is_folder else "it is not known"
         hint = f"watcher once {named} transcribes what is there"
@@ -57,7 +57,7 @@ def nothing_to_do(
             hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
             if not is_folder:
                 hint += f"; touch {named} makes the daemon take a recording in its folders as a new one, also after watcher forget"
-        return Problem("unknown", f"{shown}: nothing to do, {what}", hint)
+        return ReportedError("unknown", f"{shown}: nothing to do, {what}", hint)
     what, many, command = _MEANT[state]
     if renders and state is State.DONE:
         what, many = (
@@ -67,4 +67,4 @@ def nothing_to_do(
         command = "watcher again {} transcribes once more"
     if is_folder:
         what = f"{sum(record.state is state for record in records)} {many}"
-    return Problem("unknown", f"{shown}: nothing to do, {what}", command.format(named))
+    return ReportedError("unknown", f"{shown}: nothing to do, {what}", command.format(named))

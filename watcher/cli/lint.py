@@ -12,7 +12,7 @@ from watcher.errors import UsageError
 from watcher.lint import Offence, Report, read
 from watcher.lint import lint as examine
 from watcher.log import printable
-from watcher.report import Problem, Result
+from watcher.report import ReportedError, Result
 from watcher.text import counted
 
 _WORST = 3
@@ -22,14 +22,14 @@ def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | N
     """Report on each file; exit 1 when rules are broken."""
     rules = configured(config, given).settings.subtitles
     reports: dict[str, Report] = {}
-    problems: list[Problem] = []
+    problems: list[ReportedError] = []
     for file in files:
         name = printable(str(file))
         try:
             content = reach.ask(os.fsencode(file), partial(read, file), seconds=reach.PATIENT_SECONDS)
             reports[name] = examine(content, file.suffix.lower().removeprefix("."), rules=rules)
         except reach.SilentError:
-            problems.append(Problem("unreadable", f"{name} cannot be read: {reach.SILENT}", reach.SILENT_HINT))
+            problems.append(ReportedError("unreadable", f"{name} cannot be read: {reach.SILENT}", reach.SILENT_HINT))
         except OSError as exc:
             problems.append(_unreadable(name, exc))
         except ValueError as exc:
@@ -46,14 +46,14 @@ def lint(files: Sequence[Path], *, config: Path | None, given: Sequence[str] | N
     return show(result, as_json=as_json)
 
 
-def _unreadable(name: str, error: OSError) -> Problem:
+def _unreadable(name: str, error: OSError) -> ReportedError:
     if isinstance(error, IsADirectoryError):
-        return Problem("unreadable", f"{name} is a folder", f"name the files in it: watcher lint {name}/*.srt")
-    return Problem("unreadable", f"{name} cannot be read: {error.strerror}", "check the name")
+        return ReportedError("unreadable", f"{name} is a folder", f"name the files in it: watcher lint {name}/*.srt")
+    return ReportedError("unreadable", f"{name} cannot be read: {error.strerror}", "check the name")
 
 
-def _nothing_in(name: str) -> Problem:
-    return Problem("no_captions", f"{name} has no captions: it is no subtitle file", "lint takes .srt and .vtt")
+def _nothing_in(name: str) -> ReportedError:
+    return ReportedError("no_captions", f"{name} has no captions: it is no subtitle file", "lint takes .srt and .vtt")
 
 
 def _text(name: str, report: Report) -> str:

@@ -9,7 +9,7 @@ from typing import NoReturn
 from watcher.cli.options import InterruptError, UnwritableError, complain, silence, write_document
 from watcher.errors import UsageError, WatcherError
 from watcher.log import LogOptions, configure
-from watcher.report import Problem, Result, problem_of
+from watcher.report import ReportedError, Result, problem_of
 
 #: Ctrl-C, as shells count it: 128 + SIGINT.
 INTERRUPTED = 130
@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader of our output has closed it.
         silence(sys.stdout)
         return 0
     except UnwritableError as error:
@@ -54,14 +54,14 @@ def _run(arguments: Sequence[str]) -> int:
         return _report(arguments, problem_of(error), error.exit_code)
     except (KeyboardInterrupt, InterruptError):
         # Commands that work for long end by themselves, with what they have: this one had nothing yet.
-        return _report(arguments, Problem("interrupted", "interrupted before there was a result"), INTERRUPTED)
+        return _report(arguments, ReportedError("interrupted", "interrupted before there was a result"), INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - whatever it is, scripts get their document and people a sentence
         if not hasattr(error, "format_message"):
             return _report_unexpected(arguments, error)
         # The parser's own usage errors.
         sentence = str(error.format_message()).strip()
         place = getattr(getattr(error, "ctx", None), "command_path", None) or "watcher"
-        return _report(arguments, Problem("usage", sentence, f"{place} --help explains"), UsageError.exit_code)
+        return _report(arguments, ReportedError("usage", sentence, f"{place} --help explains"), UsageError.exit_code)
     return code if isinstance(code, int) else 0
 
 
@@ -69,13 +69,13 @@ def _report_unexpected(arguments: Sequence[str], error: Exception) -> int:
     """Report a fault of the program: the details for those who correct it, and a sentence for all others."""
     traceback.print_exception(error, file=sys.stderr)
     said = " ".join(f"{type(error).__name__}: {error}".split())
-    problem = Problem(
+    problem = ReportedError(
         "internal", f"an unexpected error: {said}", "this is a fault in Watcher: report it with the lines above"
     )
     return _report(arguments, problem, INTERNAL)
 
 
-def _report(arguments: Sequence[str], problem: Problem, exit_code: int) -> int:
+def _report(arguments: Sequence[str], problem: ReportedError, exit_code: int) -> int:
     if "--json" in arguments:
         command = next((word for word in arguments if not word.startswith("-")), "")
         write_document(Result(command, errors=(problem,), exit_code=exit_code))

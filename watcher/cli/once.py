@@ -13,17 +13,17 @@ from watcher.cli.options import configured, show, surroundings
 from watcher.cli.run import engine_settings
 from watcher.config import Config
 from watcher.errors import ChangedError, GoneError
-from watcher.folders import Left
+from watcher.folders import NotTaken
 from watcher.folding import fold
 from watcher.job import Job, Outcome
 from watcher.log import printable
 from watcher.reach import AWAY_HINT
-from watcher.report import Problem, Result
-from watcher.report.status import Terms, warning_fields
-from watcher.service import Batch, Progress
+from watcher.report import ReportedError, Result
+from watcher.report.status import PriceTerms, warning_fields
+from watcher.service import Batch, BatchProgress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
-from watcher.settle import UNWATCHED, Reason, sentence
+from watcher.settle import UNWATCHED, WaitReason, sentence
 from watcher.sidecar import Displaced
 from watcher.text import counted, hours, share
 
@@ -46,7 +46,7 @@ def run_and_show(
     *,
     again: Sequence[bytes] = (),
     displaced: Sequence[Displaced] = (),
-    problems: Sequence[Problem] = (),
+    problems: Sequence[ReportedError] = (),
     as_json: bool,
 ) -> int:
     """Run a batch on `paths`, or on what was queued to be transcribed once more; print what came of it, and the `problems`.
@@ -58,7 +58,7 @@ def run_and_show(
     written = {output.path for _, outcome in batch.done for output in outcome.outputs}
     batch.displaced = [one for one in displaced if one.output in written]
     notes = loaded.settings.service.error_notes
-    code = show(_result(command, batch, Terms.of(loaded.settings), problems, notes=notes), as_json=as_json)
+    code = show(_result(command, batch, PriceTerms.of(loaded.settings), problems, notes=notes), as_json=as_json)
     if batch.left_behind:
         # They hang, in a mount or in a computation, and the interpreter would wait for them.
         sys.stdout.flush()
@@ -75,7 +75,7 @@ def _absolute(paths: Sequence[Path]) -> list[str]:
 
 
 @contextmanager
-def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
+def _shown(config: Config) -> Iterator[Callable[[BatchProgress], None]]:
     """Show progress: a bar where a person looks, else the log's lines."""
     around = surroundings()
     if not sys.stderr.isatty():
@@ -107,9 +107,9 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
         options = replace(quiet, format="console") if quiet.format == "auto" else quiet
         set_up_log(config, around, options=options, without=() if asked else _TOLD_AT_THE_END)
 
-        def display(progress: Progress) -> None:
+        def display(progress: BatchProgress) -> None:
             if progress.stopping:
-                # Redirected by the bar, as is the log, so that it stands above it.
+                # Redirected by the bar, as is the log, so that it is above it.
                 sys.stderr.write(f"{fold(progress.stopping, bar.console.width)}\n")
             finished = progress.done + progress.failed
             files = f"{finished} of {counted(progress.files, 'file')}"
@@ -119,8 +119,8 @@ def _shown(config: Config) -> Iterator[Callable[[Progress], None]]:
         yield display
 
 
-def told(progress: Progress, *, elapsed: float) -> str:
-    """Return how far the audio is, or what is waited for; it stands beside the bar."""
+def told(progress: BatchProgress, *, elapsed: float) -> str:
+    """Return how far the audio is, or what is waited for; it is beside the bar."""
     if progress.held:
         return progress.held
     heard = f"{hours(progress.heard_seconds)} of audio, {progress.heard_seconds / max(elapsed, 0.1):.1f} x"
@@ -131,19 +131,23 @@ def told(progress: Progress, *, elapsed: float) -> str:
     return heard
 
 
-def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem], *, notes: bool) -> Result:
+def _result(command: str, batch: Batch, terms: PriceTerms, before: Sequence[ReportedError], *, notes: bool) -> Result:
     """Return what a batch came to; `notes`: a note beside each failed recording says why."""
     problems = [*before]
-    problems += [Problem("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed]
-    problems += [Problem("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left]
+    problems += [
+        ReportedError("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed
+    ]
+    problems += [
+        ReportedError("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left
+    ]
     # A folder that does not answer was not looked at, and a person who names a file wants to know that it was not taken.
     exit_code = 1 if before or batch.failed or any(left.named or left.reason == "lost" for left in batch.left) else 0
     if batch.held is not None:
-        problems.append(Problem("held", batch.held.fact, batch.held.hint))
+        problems.append(ReportedError("held", batch.held.fact, batch.held.hint))
         exit_code = 4
     if batch.stuck:
         hint = "their files are taken up again at the next start"
-        problems.append(Problem("threads_hang", f"threads did not end: {', '.join(batch.stuck)}", hint))
+        problems.append(ReportedError("threads_hang", f"threads did not end: {', '.join(batch.stuck)}", hint))
         exit_code = 4
     if batch.interrupted:
         exit_code = INTERRUPTED
@@ -171,7 +175,7 @@ def _result(command: str, batch: Batch, terms: Terms, before: Sequence[Problem],
     return Result(command, data=document(batch), text=text, errors=tuple(problems), exit_code=exit_code)
 
 
-def _went(batch: Batch, audio: float, terms: Terms) -> str:
+def _went(batch: Batch, audio: float, terms: PriceTerms) -> str:
     """Return how much was sent; what was sent of recordings that are not done is no part of their `audio` seconds."""
     if terms.is_trial:
         return "none of it sent"
@@ -265,15 +269,15 @@ def document(batch: Batch) -> dict[str, Any]:
     }
 
 
-def why_left(left: Left) -> str:
+def why_left(left: NotTaken) -> str:
     """Return why a file or a folder was not taken."""
-    if left.reason in set(Reason):
-        return f"left, {sentence(Reason(left.reason), left.detail)}"
+    if left.reason in set(WaitReason):
+        return f"left, {sentence(WaitReason(left.reason), left.detail)}"
     words = _LEFT.get(left.reason, left.reason)
     return f"left, {words}" + (f" ({left.detail})" if left.detail else "")
 
 
-def _left_hint(left: Left) -> str:
+def _left_hint(left: NotTaken) -> str:
     if left.reason == "lost" and not left.detail:
         return AWAY_HINT
     return _LEFT_HINTS.get(left.reason) or UNWATCHED.get(left.reason, "")

@@ -18,7 +18,7 @@ from watcher.config import Config, Surroundings, load, state_place
 from watcher.errors import StateError, UsageError
 from watcher.folding import fold
 from watcher.log import printable
-from watcher.report import Problem, Result, envelope
+from watcher.report import ReportedError, Result, envelope
 from watcher.spelling import on_disk
 
 ConfigFile = Annotated[
@@ -61,7 +61,7 @@ def _looked_up(path: bytes) -> tuple[bytes, bool]:
 
 
 class UnwritableError(StateError):
-    """Where the output is sent does not take it: a full disk."""
+    """The standard output cannot be written: a full disk."""
 
 
 class InterruptError(Exception):
@@ -94,7 +94,7 @@ def configured(
 
 
 def state_without_settings(file: Path | None, given: Sequence[str] | None) -> tuple[Path, str] | None:
-    """Return the directory and the address of the state where the settings as a whole are broken; None: not to be told."""
+    """Return the directory and the address of the state where the settings as a whole are broken; None: not known."""
     return state_place(_assigned(given), environ=os.environ, file=file)
 
 
@@ -130,7 +130,7 @@ def _as_spelled(config: Config) -> Config:
 
 
 def surroundings() -> Surroundings:
-    """Give what the process was started with."""
+    """Return what the process was started with."""
     return Surroundings.of(os.environ)
 
 
@@ -179,7 +179,7 @@ def silence(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-def complain(problem: Problem) -> None:
+def complain(problem: ReportedError) -> None:
     """Write a problem and its remedy to stderr; where stderr cannot be written, only the exit code tells of it."""
     with suppress(BrokenPipeError, UnwritableError):
         for line in problem.message.split("\n"):

@@ -12,11 +12,11 @@ from watcher.cli.options import configured, show
 from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger import holder
-from watcher.ledger.protocol import Ledger, Record
+from watcher.ledger.protocol import Ledger, SourceRecord
 from watcher.log import printable
-from watcher.overrides import Problem as Broken
-from watcher.pipeline import Wanted
-from watcher.report import Problem, Result
+from watcher.overrides import InvalidOverride as Broken
+from watcher.pipeline import JobSettings
+from watcher.report import ReportedError, Result
 from watcher.service.named import named
 from watcher.service.plan import Plan, plan, wanted_by_folder
 
@@ -36,11 +36,13 @@ def render(
     made = plan(loaded, keyless=True)
     daemon = holder(loaded.state_directory) is not None
     written: list[str] = []
-    problems: list[Problem] = []
-    idle: list[Problem] = []
+    problems: list[ReportedError] = []
+    idle: list[ReportedError] = []
 
     def tell(broken: Broken) -> None:
-        idle.append(Problem("overrides", f"{printable(broken.path)} is not used: {broken.message}", "mend the file"))
+        idle.append(
+            ReportedError("overrides", f"{printable(broken.path)} is not used: {broken.message}", "fix the file")
+        )
 
     wanted_of = wanted_by_folder(made, report=tell)
     with open_looker(loaded) as ledger:
@@ -63,7 +65,9 @@ def render(
                 try:
                     written += _render(record, made, wanted_of, ledger, formats)
                 except JobError as error:
-                    problems.append(Problem(error.reason, f"{printable(record.path)}: {error.message}", error.hint))
+                    problems.append(
+                        ReportedError(error.reason, f"{printable(record.path)}: {error.message}", error.hint)
+                    )
     result = Result(
         "render",
         data={"outputs": written},
@@ -74,14 +78,14 @@ def render(
     return show(result, as_json=as_json)
 
 
-def _has_transcript(record: Record, *, alone: bool) -> bool:
+def _has_transcript(record: SourceRecord, *, alone: bool) -> bool:
     """Return whether a recording was transcribed; below a folder those are left alone that are worked on again."""
     transcribed = record.outcome is not None and bool(record.content)
     return transcribed and (alone or record.state is State.DONE)
 
 
 def _render(
-    record: Record, made: Plan, wanted_of: Callable[[Job], Wanted], ledger: Ledger, formats: Sequence[str]
+    record: SourceRecord, made: Plan, wanted_of: Callable[[Job], JobSettings], ledger: Ledger, formats: Sequence[str]
 ) -> list[str]:
     job = record.job
     wanted = wanted_of(job)

@@ -1,4 +1,4 @@
-"""`watcher retry` and `watcher resume`: what an operator says to a queue that stands."""
+"""`watcher retry` and `watcher resume`: queue failed files again; lift a hold."""
 
 import math
 import os
@@ -15,12 +15,12 @@ from watcher.cli.looking import open_looker, open_recovered
 from watcher.cli.options import configured, show, write
 from watcher.config import Config
 from watcher.errors import UsageError
-from watcher.gate import OWN_LIMIT, GateState, ProbeResult, allow_again, ask_resume, request_resume, stored_state
+from watcher.gate import OWN_LIMIT, GateState, ResumeOutcome, allow_again, ask_resume, request_resume, stored_state
 from watcher.job import State
 from watcher.ledger import holder
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
-from watcher.report import Problem, Result
+from watcher.report import ReportedError, Result
 from watcher.service.failures import forget_gone, stands
 from watcher.service.named import named
 from watcher.service.plan import endpoint_of, spellings
@@ -53,7 +53,7 @@ def retry(
     return show(result, as_json=as_json)
 
 
-def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> Problem:
+def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> ReportedError:
     """Return the problem of a path where nothing failed."""
     meant = named(loaded.settings, path)
     daemon = holder(loaded.state_directory) is not None
@@ -111,24 +111,24 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
         outcome = daemons.outcome(request, announce=partial(_announce, as_json=as_json))
         trouble, refused = daemons.trouble, daemons.refused
         hint, due, sentence = daemons.hint, daemons.due_in, daemons.sentence
-    problems: list[Problem] = []
+    problems: list[ReportedError] = []
     if refused:
         problems.append(_refusal(refused))
-    if outcome == ProbeResult.HELD:
-        problems.append(Problem("held", f"it is still held: {trouble or held}", hint))
+    if outcome == ResumeOutcome.HELD:
+        problems.append(ReportedError("held", f"it is still held: {trouble or held}", hint))
     result = Result(
         "resume",
         data={"held": True, "outcome": str(outcome), "message": trouble or held, "settings_refused": refused or None},
         text=_text(outcome, due, sentence),
         errors=tuple(problems),
-        exit_code=4 if outcome == ProbeResult.HELD else 3 if refused else 0,
+        exit_code=4 if outcome == ResumeOutcome.HELD else 3 if refused else 0,
     )
     return show(result, as_json=as_json)
 
 
 def _text(outcome: str, due: float, sentence: str) -> str:
-    """Return what came of it for people; `due`: seconds until the next delayed file, `sentence`: how the server stands now."""
-    if outcome == ProbeResult.PAUSED:
+    """Return what came of it for people; `due`: seconds until the next delayed file, `sentence`: the state of the server now."""
+    if outcome == ResumeOutcome.PAUSED:
         return f"the server was asked, and wants a pause, after which the queue goes on by itself: {sentence}"
     if outcome == _IDLE and due < math.inf:
         return _IDLE_UNTIL.format(hours(due))
@@ -169,12 +169,12 @@ def _document(held: str, text: str, refused: str = "") -> Result:
     return Result("resume", data=data, text=text, errors=problems, exit_code=3 if refused else 0)
 
 
-def _refusal(refused: str) -> Problem:
-    return Problem("config", f"the daemon goes on with its former settings: {refused}", _RELOAD)
+def _refusal(refused: str) -> ReportedError:
+    return ReportedError("config", f"the daemon goes on with its former settings: {refused}", _RELOAD)
 
 
 class _Daemons:
-    """What the daemons on a ledger tell of themselves: the one on this state, or all hosts of a fleet."""
+    """Facts stored by the daemons on a ledger: the one on this state, or all hosts of a fleet."""
 
     def __init__(self, ledger: Ledger, loaded: Config) -> None:
         self._ledger = ledger
@@ -199,7 +199,7 @@ class _Daemons:
 
     @property
     def sentence(self) -> str:
-        """Return how its hold or pause stands, in one line."""
+        """Return its hold or pause in one line."""
         return self._of_the_held("sentence")
 
     @property
@@ -226,11 +226,11 @@ class _Daemons:
         return math.inf if due is None else max(0.0, due - time.time())
 
     def outcome(self, request: int, *, announce: Callable[[float], None]) -> str:
-        """Wait for what comes of it; return a `ProbeResult`, or "idle" where no file is there to try with.
+        """Wait for what comes of it; return a `ResumeOutcome`, or "idle" where no file is there to try with.
 
         A file that falls due soon is waited for; `announce` hears once within how many seconds.
         """
-        order = (ProbeResult.OPEN, ProbeResult.HELD, ProbeResult.PAUSED, _IDLE)
+        order = (ResumeOutcome.OPEN, ResumeOutcome.HELD, ResumeOutcome.PAUSED, _IDLE)
         outcomes: list[str] = []
         busy = time.monotonic()
         is_announced = False
@@ -245,7 +245,7 @@ class _Daemons:
                 if (resumed := _resumed(facts)).get("number", 0) >= request
             ]
             now = time.monotonic()
-            if counts[State.READY] + counts[State.RUNNING] or ProbeResult.UNKNOWN not in outcomes:
+            if counts[State.READY] + counts[State.RUNNING] or ResumeOutcome.UNKNOWN not in outcomes:
                 busy = now
             elif (due := self.due_in) <= _SOON:
                 busy = now
@@ -257,7 +257,7 @@ class _Daemons:
             return any(outcome in order for outcome in outcomes)
 
         self._wait(_TRY, known)
-        return next((str(outcome) for outcome in order if outcome in outcomes), str(ProbeResult.UNKNOWN))
+        return next((str(outcome) for outcome in order if outcome in outcomes), str(ResumeOutcome.UNKNOWN))
 
     @staticmethod
     def _wait(seconds: float, condition: Callable[[], bool]) -> bool:
@@ -291,9 +291,9 @@ _SOON: Final = 15.0
 _IDLE: Final = "idle"
 _RELOAD: Final = "correct the settings, then watcher resume again"
 _OUTCOMES: Final = {
-    str(ProbeResult.OPEN): "it works: the queue goes on",
+    str(ResumeOutcome.OPEN): "it works: the queue goes on",
     str(
-        ProbeResult.UNKNOWN
+        ResumeOutcome.UNKNOWN
     ): "the server is being asked, and has not answered yet: watcher status tells what comes of it",
     _IDLE: "no file is due to try with: the next one is the try",
 }

@@ -23,9 +23,9 @@ def run(
     watch: bool = True,
     work: bool = True,
 ) -> int:
-    """Watch and transcribe (or only one of the two) until told to stop; give the exit code."""
+    """Watch and transcribe (or only one of the two) until asked to stop; return the exit code."""
     if not watch and not work:
-        raise UsageError("neither to watch nor to work is nothing to do", hint="leave one of the two out")
+        raise UsageError("--no-watch and --no-work cannot be combined", hint="leave one of the two out")
     there = reach.ask_all({os.fsencode(folder): folder.exists for folder in folders})
     # One whose mount hangs may be there: it is waited for.
     missing = [folder for folder in folders if there[os.fsencode(folder)] is False]
@@ -54,10 +54,10 @@ def engine_settings(*, offline: bool) -> Iterator[dict[str, Any]]:
 @contextmanager
 def started_engine(*, port: int, key: str) -> Iterator[str]:
     """Run the embedded engine while the context lasts; give its base address. Raises ConfigError."""
-    from watcher.engine import Engine, EngineError  # noqa: PLC0415 - only for those who use it
+    from watcher.engine import EngineError, OfflineEngine  # noqa: PLC0415 - only for those who use it
 
     try:
-        engine = Engine(port=port, key=key)
+        engine = OfflineEngine(port=port, key=key)
         engine.start()
     except EngineError as exc:
         raise ConfigError(exc.message, hint=exc.hint) from exc

@@ -9,7 +9,7 @@ from typing import Final
 from watcher.cli.options import configured, show
 from watcher.errors import UsageError
 from watcher.ledger import open_ledger
-from watcher.ledger.copying import Place, copy
+from watcher.ledger.copying import LedgerLocation, copy
 from watcher.log import printable
 from watcher.report import Result
 
@@ -34,7 +34,7 @@ def copy_state(source: str, target: str, *, config: Path | None, given: Sequence
 
 
 def migrate_state(url: str, *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
-    """Make a shared ledger's tables, or bring them forward, as whoever the url says."""
+    """Make a shared ledger's tables, or bring them forward, as the user in the url."""
     where = _place(url or configured(config, given).settings.state.url, Path())
     if not where.url:
         raise UsageError(
@@ -48,17 +48,17 @@ def migrate_state(url: str, *, config: Path | None, given: Sequence[str] | None,
     return show(Result("state", text="the tables are those of this version"), as_json=as_json)
 
 
-def _place(where: str, here: Path) -> Place:
+def _place(where: str, here: Path) -> LedgerLocation:
     """Read one side. Raises UsageError; nothing is said of a url but its beginning: it may hold a password."""
     scheme, separator, _ = where.partition("://")
     if separator and scheme in _SCHEMES:
-        return Place(here, where)
+        return LedgerLocation(here, where)
     if separator or _MEANT.match(where):
         raise UsageError(
             f"no ledger is kept at {printable(scheme)}://" if separator else "FROM and TO are directories or urls",
             hint="name a state directory, or write postgresql://user@host/database",
         )
-    return Place(Path(where).absolute())
+    return LedgerLocation(Path(where).absolute())
 
 
 def _setting(where: str) -> str:

@@ -1,4 +1,4 @@
-"""`watcher status`: how things stand, beside a daemon that works or without one; once, or live."""
+"""`watcher status`: the state of the queue, beside a running daemon or without one; once, or live."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from watcher.errors import ConfigError, UsageError, WatcherError
 from watcher.log import quoted
 from watcher.report import Result, problem_of
 from watcher.report.live import frame
-from watcher.report.status import StatusReport, Terms, data, look, news, text, verdict
+from watcher.report.status import PriceTerms, StatusReport, data, look, news, text, verdict
 from watcher.report.unit import STATE, installed
 
 #: Seconds between two looks of the live view.
@@ -84,7 +84,7 @@ def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool)
 
 
 def _known_beside(error: WatcherError, config: Path | None, given: Sequence[str] | None) -> tuple[dict[str, Any], str]:
-    """Return what is known beside broken settings, for scripts and for people; nothing, where that is not to be told."""
+    """Return what is known beside broken settings, for scripts and for people; nothing where that is unknown."""
     if not isinstance(error, ConfigError):
         return {}, ""
     try:
@@ -123,13 +123,13 @@ def _look(loaded: Config, start: Callable[[Config], str]) -> StatusReport:
         loaded.state_directory,
         settings.state.url,
         roots=settings.places,
-        terms=Terms.of(settings),
+        terms=PriceTerms.of(settings),
         start=partial(start, loaded),
     )
 
 
 def _result(report: StatusReport, broken: ConfigError | None = None) -> Result:
-    """Return how things stand; `broken`: what is wrong with the settings."""
+    """Return the state of the service; `broken`: what is wrong with the settings."""
     if broken is None:
         return Result("status", data=data(report), text=text(report))
     return Result(
@@ -153,7 +153,7 @@ def _live(again: Callable[[], StatusReport]) -> None:
 
 
 def _lines(again: Callable[[], StatusReport], broken: ConfigError | None, *, as_json: bool) -> None:
-    """Print each change: one document per line as JSON, else blocks with a blank line between them. `broken`: told once."""
+    """Print each change: one document per line as JSON, else blocks with a blank line between them. `broken`: printed once."""
     shown: dict[str, Any] = {}
     while True:
         report = again()

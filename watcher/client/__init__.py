@@ -6,9 +6,20 @@ content, and says of every refusal whose fault it is (see `errors`). `parse` rea
 
 from watcher.client.client import Client
 from watcher.client.endpoint import Endpoint
-from watcher.client.form import Memory
+from watcher.client.profile import ClientMemory
 from watcher.client.reading import parse
-from watcher.client.request import Answer, Limits, Request, Voice, fitted
+from watcher.client.request import Answer, Request, RequestLimits, Voice, fitted
 from watcher.client.upload import Upload
 
-__all__ = ["Answer", "Client", "Endpoint", "Limits", "Memory", "Request", "Upload", "Voice", "fitted", "parse"]
+__all__ = [
+    "Answer",
+    "Client",
+    "ClientMemory",
+    "Endpoint",
+    "Request",
+    "RequestLimits",
+    "Upload",
+    "Voice",
+    "fitted",
+    "parse",
+]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from watcher.client.found import LINE_ENDS, Item, Unfit, together
+from watcher.client.found import LINE_ENDS, AnswerItem, NoTranscriptError, together
 
 #: Characters of text: in all, and for each second of sound.
 _CHARACTERS: Final = 2000
@@ -23,7 +23,7 @@ _BYTES: Final = 1 << 20
 _BYTES_A_SECOND: Final = 20_000
 #: Characters of a speaker's name.
 _NAME: Final = 100
-#: Parts of an answer (see `Parts`): in all, and for each second of sound. The words of quick speech, written out widely, have 20.
+#: Parts of an answer (see `PartBudget`): in all, and for each second of sound. The words of quick speech, written out widely, have 20.
 _PARTS: Final = 5000
 _PARTS_A_SECOND: Final = 200
 #: What has to be made for each of these takes time and memory, even if nothing is in it: so many of each are one part.
@@ -33,11 +33,11 @@ _ONE_PART: Final = {**dict.fromkeys(("{", "[", "<|"), 1), **dict.fromkeys(LINE_E
 def check_size(body: bytes, seconds: float) -> None:
     """Raise Unfit for an answer of more bytes than `seconds` of sound can fill, before anything is made of it."""
     if len(body) > _BYTES + _BYTES_A_SECOND * seconds:
-        raise Unfit(f"it has {len(body)} bytes, too many for {seconds:g} s of sound")
+        raise NoTranscriptError(f"it has {len(body)} bytes, too many for {seconds:g} s of sound")
 
 
-class Parts:
-    """How many parts an answer may still have: objects, lists, texts, lines and times, each of which some reader takes apart.
+class PartBudget:
+    """Budget of the parts an answer may still have: objects, lists, texts, lines and times, each of which some reader takes apart.
 
     An empty object takes two bytes of an answer, and some hundred of memory: without this, an answer within its bytes would take
     a gigabyte, and minutes.
@@ -52,12 +52,12 @@ class Parts:
         """Count the parts of a text, before anything is made of it. Raises Unfit when there were too many in all."""
         self._left -= sum(text.count(sign) / number for sign, number in _ONE_PART.items())
         if self._left < 0:
-            raise Unfit(f"it has too many parts for {self._seconds:g} s of sound")
+            raise NoTranscriptError(f"it has too many parts for {self._seconds:g} s of sound")
 
 
 def bounded(
-    text: str, segments: Sequence[Item], words: Sequence[Item], seconds: float
-) -> tuple[str, list[Item], list[Item]]:
+    text: str, segments: Sequence[AnswerItem], words: Sequence[AnswerItem], seconds: float
+) -> tuple[str, list[AnswerItem], list[AnswerItem]]:
     """Return text, segments and words of an answer about so much sound, within bounds. Raises Unfit for too much text.
 
     All texts are clean (`parse`); names of speakers are cut.
@@ -65,18 +65,18 @@ def bounded(
     most = int(_CHARACTERS + _CHARACTERS_A_SECOND * seconds)
     size = max(len(text), _size(segments), 0 if text or segments else _size(words))
     if size > most:
-        raise Unfit(f"it has {size} characters of text, more than can be said in {seconds:g} s of sound")
+        raise NoTranscriptError(f"it has {size} characters of text, more than can be said in {seconds:g} s of sound")
     if not _may_be_meant(words, seconds):
         text, words = text or ("" if segments else together([word.text for word in words])), ()
     if not _may_be_meant([word for item in segments for word in item.words], seconds):
         segments = [replace(item, words=()) for item in segments]
     if len(segments) > _most_items(seconds):
         said = together([item.text for item in segments])
-        segments = [Item(max(text, said, key=len))]
+        segments = [AnswerItem(max(text, said, key=len))]
     return text, [_named(item) for item in segments], [_named(word) for word in words]
 
 
-def _may_be_meant(words: Sequence[Item], seconds: float) -> bool:
+def _may_be_meant(words: Sequence[AnswerItem], seconds: float) -> bool:
     """Return whether so many words, and so much in them, can be heard in so much sound."""
     return len(words) <= _most_items(seconds) and _size(words) <= _CHARACTERS + _CHARACTERS_A_SECOND * seconds
 
@@ -85,11 +85,11 @@ def _most_items(seconds: float) -> float:
     return _ITEMS + _ITEMS_A_SECOND * seconds
 
 
-def _size(items: Sequence[Item]) -> int:
+def _size(items: Sequence[AnswerItem]) -> int:
     return sum(len(item.text) for item in items)
 
 
-def _named(item: Item) -> Item:
+def _named(item: AnswerItem) -> AnswerItem:
     if len(item.speaker) <= _NAME and all(len(word.speaker) <= _NAME for word in item.words):
         return item
     words = tuple(replace(word, speaker=word.speaker[:_NAME]) for word in item.words)

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from itertools import accumulate, pairwise
 from typing import Final
 
-from watcher.client.found import Item, together
+from watcher.client.found import AnswerItem, together
 
 #: Letters of a text, and letters of segments, that stand for each other.
 _Difference = tuple[slice, slice]
@@ -41,13 +41,13 @@ def letters(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def completed(items: Sequence[Item], text: str) -> list[Item]:
+def completed(items: Sequence[AnswerItem], text: str) -> list[AnswerItem]:
     """Return the items, with what the text has beyond them in between: in a segment's text, or as one without times."""
-    whole = _Whole(text)
+    whole = _FullText(text)
     missing: dict[int, list[tuple[int, str]]] = {}
     for gap in _gaps(items, whole):
         missing.setdefault(gap.place, []).append((gap.inside, whole.cut(gap.first, gap.behind)))
-    result: list[Item] = []
+    result: list[AnswerItem] = []
     for place in range(len(items) + 1):
         item = items[place] if place < len(items) else None
         speaker = item.speaker if item else ""
@@ -56,7 +56,7 @@ def completed(items: Sequence[Item], text: str) -> list[Item]:
             if inside:
                 inner.append((inside, said))
             elif not (speaker and len(said) <= _NAME and said.endswith((":", "\uff1a"))):
-                result.append(Item(said))
+                result.append(AnswerItem(said))
         if item:
             result.append(replace(item, text=_inserted(item.text, inner)) if inner else item)
     return result
@@ -72,8 +72,8 @@ class _Gap:
     inside: int
 
 
-class _Whole:
-    """A text, and where its letters stand in it."""
+class _FullText:
+    """A text, and where its letters are in it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -103,9 +103,9 @@ class _Whole:
         return self.text[begin:end].strip()
 
 
-def _gaps(items: Sequence[Item], whole: _Whole) -> Iterator[_Gap]:
+def _gaps(items: Sequence[AnswerItem], whole: _FullText) -> Iterator[_Gap]:
     """Return what the items lack, in order."""
-    had = _Whole(" ".join(item.text for item in items))
+    had = _FullText(" ".join(item.text for item in items))
     want, have = whole.letters, had.letters
     if want == have:
         return
@@ -114,7 +114,7 @@ def _gaps(items: Sequence[Item], whole: _Whole) -> Iterator[_Gap]:
     lacking, extra = counts[0] - counts[1], counts[1] - counts[0]
     letters_lacking = Counter(want) - Counter(have)
     for here, there in _word_by_word(whole, had, _to_words(whole, had, list(_differences(want, have)))):
-        # Words that are all there stand in another order; words that only the segments have say the same otherwise.
+        # Words that are all there are in another order; words that only the segments have say the same otherwise.
         elsewhere = not any(want[word] in lacking for word in whole.words(here))
         elsewhere = elsewhere and letters_lacking.keys().isdisjoint(want[here])
         otherwise = any(have[word] in extra for word in had.words(there))
@@ -130,7 +130,7 @@ def _reworded(said: str) -> int:
     return _REWORDED_LETTERS + sum(_REWORDED_DIGIT if sign.isdigit() else _REWORDED for sign in said)
 
 
-def _to_words(whole: _Whole, had: _Whole, differences: Sequence[_Difference]) -> Iterator[_Difference]:
+def _to_words(whole: _FullText, had: _FullText, differences: Sequence[_Difference]) -> Iterator[_Difference]:
     """Widen differences to whole words, on both sides by the letters that are the same; what meets then is one."""
 
     def apart(letter: int, other: int) -> bool:
@@ -153,7 +153,7 @@ def _to_words(whole: _Whole, had: _Whole, differences: Sequence[_Difference]) ->
         index += 1
 
 
-def _word_by_word(whole: _Whole, had: _Whole, differences: Iterable[_Difference]) -> Iterator[_Difference]:
+def _word_by_word(whole: _FullText, had: _FullText, differences: Iterable[_Difference]) -> Iterator[_Difference]:
     """Take the words out of differences that both have, where these are small enough, and not too many, for that."""
     left = _MOST_PAIRS_IN_ALL
     for here, there in differences:

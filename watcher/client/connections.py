@@ -70,7 +70,7 @@ class Exchange:
         self.await_bytes()
 
     def await_bytes(self) -> None:
-        """Let the next blocking call last until the deadline; TimeoutError beyond it, or after `cancel`."""
+        """Set the next blocking call's timeout to the deadline; TimeoutError beyond it, or after `cancel`."""
         remaining = self._deadline - self._monotonic()
         if self.cancelled or remaining <= 0:
             raise TimeoutError("cancelled" if self.cancelled else "deadline")
@@ -123,7 +123,7 @@ class FileBody:
         self.len = upload.size
 
     def read(self, size: int) -> bytes:
-        """Give the next bytes; also the place where a slow upload meets its deadline."""
+        """Return the next bytes; also the place where a slow upload meets its deadline."""
         self._exchange.await_bytes()
         wanted = min(size, self.len)
         try:
@@ -137,8 +137,8 @@ class FileBody:
         return block
 
 
-class _Metered(io.RawIOBase):
-    """What comes from a socket, held against the exchange's deadline and cap at every read."""
+class _MeteredSocket(io.RawIOBase):
+    """Reads from a socket, within the exchange's deadline and cap at every read."""
 
     def __init__(self, raw: io.RawIOBase, exchange: Exchange) -> None:
         super().__init__()
@@ -159,13 +159,13 @@ class _Metered(io.RawIOBase):
         super().close()
 
 
-class _Answer(http.client.HTTPResponse):
+class _MeteredResponse(http.client.HTTPResponse):
     """An answer whose status line and headers are metered too, not only its body."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         buffered: io.BufferedReader = self.fp
-        self.fp = io.BufferedReader(_Metered(buffered.detach(), current.get()))
+        self.fp = io.BufferedReader(_MeteredSocket(buffered.detach(), current.get()))
 
     def begin(self) -> None:
         with current.get().head():
@@ -173,7 +173,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _HttpConnection(HTTPConnection):
-    response_class = _Answer
+    response_class = _MeteredResponse
 
     def connect(self) -> None:
         super().connect()
@@ -185,7 +185,7 @@ class _HttpConnection(HTTPConnection):
 
 
 class _HttpsConnection(HTTPSConnection):
-    response_class = _Answer
+    response_class = _MeteredResponse
 
     def connect(self) -> None:
         super().connect()

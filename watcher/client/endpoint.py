@@ -1,4 +1,4 @@
-"""Where requests go and with which key: what people paste, made into what works.
+"""Address and key of an endpoint: normalise what people paste.
 
 For addresses see `watcher.address`. Keys are pasted with blanks, line ends or a ``Bearer`` in front.
 """
@@ -59,7 +59,7 @@ class Endpoint:
 
     @property
     def party(self) -> str:
-        """Say who comes, without saying the key: a few digits that are the same for the same key and model."""
+        """Return who asks, without showing the key: a few digits that are the same for the same key and model."""
         return sha256(f"{self.model}\0{self.secret}".encode(errors="surrogatepass")).hexdigest()[:8]
 
     @property
@@ -73,7 +73,7 @@ class Endpoint:
         return _is_loopback(urlsplit(self.transcriptions).hostname or "")
 
     def warnings(self) -> tuple[str, ...]:
-        """Give plain sentences for the start log: a key in the clear, an address that had to be guessed."""
+        """Return plain sentences for the start log: a key in the clear, an address that had to be guessed."""
         found = []
         if self.secret and self.transcriptions.startswith("http:") and not self.loopback:
             found.append(f"the api key is sent unencrypted to {self.name}: use https, or a server on this machine")

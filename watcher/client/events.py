@@ -1,4 +1,4 @@
-"""Take event streams apart: servers that were not asked to stream do it all the same (``text/event-stream``).
+"""Parse event streams: servers that were not asked to stream do it all the same (``text/event-stream``).
 
 The grammar is that of the HTML standard, section 9.2; JSON lines, an object in each, are taken for the same thing.
 """

@@ -1,4 +1,4 @@
-"""What was found in an answer, before its times are made sense of: the values between the readers and the transcript."""
+"""Parts of an answer before their times are interpreted: the values between the readers and the transcript."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ UNSPACED: Final = re.compile(
 LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
-class Unfit(Exception):  # noqa: N818 - a finding on the way to one of our errors, not an error of its own
+class NoTranscriptError(Exception):
     """A 200 that holds no transcript; `error` is the JSON object that says why, if there is one."""
 
     def __init__(self, message: str, *, error: Mapping[str, Any] | None = None) -> None:
@@ -24,14 +24,14 @@ class Unfit(Exception):  # noqa: N818 - a finding on the way to one of our error
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class AnswerItem:
     """A segment or a word as the server gave it; a time that is missing is None."""
 
     text: str
     start: float | None = None
     end: float | None = None
     speaker: str = ""
-    words: tuple["Item", ...] = ()
+    words: tuple["AnswerItem", ...] = ()
     #: The server's own object, which holds the metrics.
     entry: Mapping[str, Any] | None = None
     #: Its times are seconds: their name or notation says so. Else `timing.in_seconds` finds their unit out.
@@ -39,13 +39,13 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The parts of an answer in the order they stand in it; each may be missing."""
+class AnswerParts:
+    """The parts of an answer in the order they are in it; each may be missing."""
 
     text: str = ""
-    segments: tuple[Item, ...] = ()
-    #: Words that stand beside the segments, not inside of them.
-    words: tuple[Item, ...] = ()
+    segments: tuple[AnswerItem, ...] = ()
+    #: Words that are beside the segments, not inside of them.
+    words: tuple[AnswerItem, ...] = ()
     #: ISO code; "" where the answer names none that is known.
     language: str = ""
     #: The answer's own word about the length of its audio, in the answer's unit; 0: none.

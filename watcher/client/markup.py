@@ -9,7 +9,7 @@ import re
 from itertools import pairwise
 from typing import Final
 
-from watcher.client.found import Item
+from watcher.client.found import AnswerItem
 from watcher.languages import code
 
 _LANGUAGE: Final = re.compile(r"(?<![^\W_])language\s([^<>\n]{1,60})<asr_text>", re.IGNORECASE)
@@ -30,7 +30,7 @@ def unmarked(text: str) -> tuple[str, str]:
     return _TOKEN.sub(" ", text), next((found for name in named if (found := code(name))), "")
 
 
-def timed(text: str) -> list[Item] | None:
+def timed(text: str) -> list[AnswerItem] | None:
     """Return the stretches of a text that begins with a time token, by their times in seconds; None for other texts.
 
     Whisper's times begin anew in each window of 30 s, and nothing says how many windows were silent: times that go back
@@ -48,8 +48,8 @@ def timed(text: str) -> list[Item] | None:
         said = _SPEAKER.sub("", said)
         if said.strip():
             end = float(behind[1]) if behind else None
-            items.append(Item(said, float(time[1]), end, speaker[1] if speaker else "", exact=True))
+            items.append(AnswerItem(said, float(time[1]), end, speaker[1] if speaker else "", exact=True))
     moments = [float(time[1]) for time in times]
     if any(before > after for before, after in pairwise(moments)):
-        return [Item(item.text, speaker=item.speaker) for item in items]
+        return [AnswerItem(item.text, speaker=item.speaker) for item in items]
     return items

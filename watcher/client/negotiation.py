@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
+from watcher.client.classify import Classification
 from watcher.client.endpoint import Endpoint
-from watcher.client.form import Form, takes_prompt
+from watcher.client.profile import ResponseForm, takes_prompt
 from watcher.client.request import Request, Voice, fitted
-from watcher.client.rulings import Ruling
-from watcher.client.verdict import Verdict
+from watcher.client.rulings import ErrorClass
 from watcher.job import ResultWarning
 
 #: The field with samples of known speakers.
@@ -20,9 +20,9 @@ _ALL_TAKE: Final = 224
 
 @dataclass(frozen=True, slots=True)
 class Negotiation:
-    """Where a conversation stands: in which form, and without what, is asked next."""
+    """The state of a negotiation: the form of the next request, and what it leaves out."""
 
-    form: Form
+    form: ResponseForm
     dropped: frozenset[str]
     prompt: str
     prompt_limit: int | None
@@ -70,56 +70,58 @@ def fields_of(talk: Negotiation, endpoint: Endpoint, request: Request) -> tuple[
     return url, [(name, value) for name, value in fields if name not in talk.dropped | talk.omitted]
 
 
-def may_be_voices(verdict: Verdict) -> bool:
+def may_be_voices(meaning: Classification) -> bool:
     """Return whether a refusal may be about the samples: it names them, or what it says of a file may be true of theirs."""
-    return verdict.ruling is not Ruling.FIELD or verdict.name in {VOICES, "known_speaker_names"}
+    return meaning.error_class is not ErrorClass.FIELD or meaning.name in {VOICES, "known_speaker_names"}
 
 
-def without_voices(talk: Negotiation, verdict: Verdict) -> Negotiation:
+def without_voices(talk: Negotiation, meaning: Classification) -> Negotiation:
     """Leave the samples out: for good where the refusal names them, for all are made alike; else for this request alone."""
-    named = {VOICES} if verdict.ruling is Ruling.FIELD else set()
+    named = {VOICES} if meaning.error_class is ErrorClass.FIELD else set()
     return replace(talk, voices=(), dropped=talk.dropped | named)
 
 
-def other_format(talk: Negotiation, verdict: Verdict, below: tuple[Form, ...]) -> Negotiation | None:
+def other_format(talk: Negotiation, meaning: Classification, below: tuple[ResponseForm, ...]) -> Negotiation | None:
     """Go to the next format; where the refusal lists what the server takes, straight to one of those."""
     others = [rung for rung in below if rung.response_format != talk.form.response_format]
-    offered = verdict.offered - {talk.form.response_format}
+    offered = meaning.offered - {talk.form.response_format}
     listed = [rung for rung in others if rung.response_format in offered]
     return replace(talk, form=(listed or others)[0]) if others else None
 
 
-def fewer_granularities(talk: Negotiation, verdict: Verdict, below: tuple[Form, ...]) -> Negotiation | None:
+def fewer_granularities(
+    talk: Negotiation, meaning: Classification, below: tuple[ResponseForm, ...]
+) -> Negotiation | None:
     """Leave out the granularity that a refusal names, or all of them; None where none is asked for."""
     if not talk.form.granularities:
         return None
-    about_words = "word" in verdict.refusal.message.lower() and "word" in talk.form.granularities
+    about_words = "word" in meaning.refusal.message.lower() and "word" in talk.form.granularities
     fewer = [rung for rung in below if rung.response_format == talk.form.response_format]
     if not about_words:
         fewer = [rung for rung in fewer if not rung.granularities]
     return replace(talk, form=fewer[0]) if fewer else None
 
 
-def without_field(talk: Negotiation, verdict: Verdict) -> Negotiation:
+def without_field(talk: Negotiation, meaning: Classification) -> Negotiation:
     """Leave out the field a refusal names: for good where the server does not know it, else for this request alone.
 
     What is not the user's own value is always the same, so that leaving it out is for good, too.
     """
-    if verdict.unknown or verdict.name not in _VALUES:
-        return replace(talk, dropped=talk.dropped | {verdict.name})
-    if verdict.name == "language" and len(talk.languages) > 1:
+    if meaning.unknown or meaning.name not in _VALUES:
+        return replace(talk, dropped=talk.dropped | {meaning.name})
+    if meaning.name == "language" and len(talk.languages) > 1:
         return replace(talk, languages=talk.languages[1:])
-    return replace(talk, omitted=talk.omitted | {verdict.name})
+    return replace(talk, omitted=talk.omitted | {meaning.name})
 
 
-def shorter_prompt(talk: Negotiation, verdict: Verdict) -> Negotiation:
+def shorter_prompt(talk: Negotiation, meaning: Classification) -> Negotiation:
     """Cut the prompt once, to what the server says or to what all take; then leave it out.
 
     What the server says of prompts as such is learnt; what it has against this one is not.
     """
-    if verdict.unknown:
+    if meaning.unknown:
         return replace(talk, prompt="", prompt_limit=0)
-    limit = int(verdict.limit)
+    limit = int(meaning.limit)
     if (limit or _ALL_TAKE) < len(talk.prompt):
         shorter = fitted(talk.prompt, characters=limit or _ALL_TAKE)
         return replace(talk, prompt=shorter, prompt_limit=limit or talk.prompt_limit)

@@ -1,7 +1,7 @@
-"""From a 200's bytes to a Transcript, by content alone: servers mislabel, wrap, rename and leave out.
+"""Parse the body of a 200 into a Transcript, by content alone: servers mislabel, wrap, rename and leave out.
 
 The order is that of the protocol's reference page: bytes, then JSON or an event stream, then what hides in its text. A
-Content-Type is never looked at. What is no transcript raises `Unfit`, with the error object in it when there was one.
+Content-Type is never looked at. What is no transcript raises `NoTranscriptError`, with the error object in it when there was one.
 What an answer's `text` has and its segments do not is kept, and a time that is missing lies between its neighbours.
 """
 
@@ -15,10 +15,10 @@ from itertools import accumulate, groupby, pairwise
 from typing import Any, Final
 
 from watcher.client import markup
-from watcher.client.bounds import Parts, bounded, check_size
+from watcher.client.bounds import PartBudget, bounded, check_size
 from watcher.client.complete import completed, letters
 from watcher.client.events import payloads
-from watcher.client.found import Found, Item, Unfit, spliced, together
+from watcher.client.found import AnswerItem, AnswerParts, NoTranscriptError, spliced, together
 from watcher.client.shapes import ReadText, found_in, item_of, joined, number
 from watcher.client.subtitle import captions, is_subtitle
 from watcher.client.timing import clamped, filled, in_seconds, length_claimed, pointless, shared_out
@@ -36,11 +36,11 @@ def transcript_of(body: bytes, seconds: float, *, language: str = "", plain: boo
     check_size(body, seconds)
     text = _decoded(body).strip()
     if not text and not plain:
-        raise Unfit("the answer is empty")
+        raise NoTranscriptError("the answer is empty")
     try:
-        return _assembled(_of_text(text, Parts(seconds), wraps=_WRAPS, body=True), seconds, code(language))
+        return _assembled(_of_text(text, PartBudget(seconds), wraps=_WRAPS, body=True), seconds, code(language))
     except RecursionError as exc:
-        raise Unfit("the answer is nested too deeply") from exc
+        raise NoTranscriptError("the answer is nested too deeply") from exc
 
 
 #: How often a text is looked into for JSON, an event stream or a subtitle: the body, and a text in it.
@@ -53,9 +53,9 @@ def _decoded(body: bytes) -> str:
     except UnicodeDecodeError as exc:
         text = _nearly_decoded(body)
         if _BINARY.search(text):
-            raise Unfit("the answer is not UTF-8") from exc
+            raise NoTranscriptError("the answer is not UTF-8") from exc
     if "\0" in text:
-        raise Unfit("the answer is binary")
+        raise NoTranscriptError("the answer is binary")
     return text
 
 
@@ -73,22 +73,22 @@ def _nearly_decoded(body: bytes) -> str:
     if any(character != "\ufffd" and not character.isascii() for character in text):
         return text
     if re.search(rb"[\x80-\xff]{3}", body):
-        raise Unfit("the answer is not UTF-8")
+        raise NoTranscriptError("the answer is not UTF-8")
     return body.decode("cp1252", "replace")
 
 
 # What hides in a text.
 
 
-def _of_text(text: str, parts: Parts, *, wraps: int, body: bool = False) -> Found:
+def _of_text(text: str, parts: PartBudget, *, wraps: int, body: bool = False) -> AnswerParts:
     """Read a text, and what else hides in it; `parts`: how many the answer may have, `wraps`: how deep it is looked into."""
     parts.take(text)
     text = _unfenced(text.lstrip("\ufeff").strip())
     if _is_page(text):
-        raise Unfit("the server answered with a web page instead of a transcript")
+        raise NoTranscriptError("the server answered with a web page instead of a transcript")
     if wraps:
 
-        def inner(text: str) -> Found:
+        def inner(text: str) -> AnswerParts:
             return _of_text(text, parts, wraps=wraps - 1)
 
         if (events := payloads(text)) is not None:
@@ -98,22 +98,22 @@ def _of_text(text: str, parts: Parts, *, wraps: int, body: bool = False) -> Foun
             if isinstance(value, dict) or (body and value is not None) or _is_answer(value):
                 return found_in(value, inner)
             if body and _BROKEN_JSON.match(text):
-                raise Unfit("the answer is broken JSON")
+                raise NoTranscriptError("the answer is broken JSON")
     if is_subtitle(text):
-        return Found(
+        return AnswerParts(
             segments=tuple(
-                Item(caption.text, caption.start, caption.end, caption.speaker, exact=True)
+                AnswerItem(caption.text, caption.start, caption.end, caption.speaker, exact=True)
                 for caption in captions(text)
             )
         )
     language = markup.unmarked(text)[1]
     if (items := markup.timed(text)) is not None:
-        return Found(segments=tuple(items), language=language)
-    return Found(text, language=language)
+        return AnswerParts(segments=tuple(items), language=language)
+    return AnswerParts(text, language=language)
 
 
 def _unfenced(text: str) -> str:
-    """Return what stands in a block of code, as language models wrap what they answer; any other text as it is."""
+    """Return what is in a block of code, as language models wrap what they answer; any other text as it is."""
     first, _, rest = text.partition("\n")
     return rest.removesuffix("```").strip() if rest.endswith("```") and _FENCE.fullmatch(first.rstrip()) else text
 
@@ -155,16 +155,16 @@ def _is_answer(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
 
 
-def _of_events(events: Sequence[tuple[str, Any]], inner: ReadText) -> Found:
+def _of_events(events: Sequence[tuple[str, Any]], inner: ReadText) -> AnswerParts:
     """Put the events of a stream together; the final text counts, else what came before it.
 
     OpenAI's events (``transcript.text.delta``, ``.segment``, ``.done``), chunks like those of chats (vLLM before 2026-08),
     and whole answers or bare texts, each about the sound behind the one before (speaches).
     """
     deltas: list[str] = []
-    segments: list[Item] = []
-    parts: list[Found] = []
-    final: Found | None = None
+    segments: list[AnswerItem] = []
+    parts: list[AnswerParts] = []
+    final: AnswerParts | None = None
     ended = False
     for name, payload in events:
         if not isinstance(payload, dict):
@@ -174,7 +174,9 @@ def _of_events(events: Sequence[tuple[str, Any]], inner: ReadText) -> Found:
             continue
         kind = str(payload.get("type") or name)
         if kind == "error":
-            raise Unfit("the server reports an error", error=payload if "error" in payload else {"error": payload})
+            raise NoTranscriptError(
+                "the server reports an error", error=payload if "error" in payload else {"error": payload}
+            )
         choice = _choice(payload)
         if kind.endswith(".delta") and isinstance(payload.get("delta"), str):
             deltas.append(payload["delta"])
@@ -188,7 +190,7 @@ def _of_events(events: Sequence[tuple[str, Any]], inner: ReadText) -> Found:
         else:
             parts.append(found_in(payload, inner))
     if deltas and not (ended or final):
-        raise Unfit("the answer broke off before its end")
+        raise NoTranscriptError("the answer broke off before its end")
     whole = final if final and final.text else inner("".join(deltas))
     return joined([replace(whole, segments=(*segments, *whole.segments)), *parts])
 
@@ -209,7 +211,7 @@ def _choice(payload: dict[str, Any]) -> tuple[str, bool] | None:
 # From what was found to the transcript.
 
 
-def _assembled(found: Found, seconds: float, language: str) -> Transcript:
+def _assembled(found: AnswerParts, seconds: float, language: str) -> Transcript:
     text, spoken = _clean(found.text)
     segments, languages = _cleaned(found.segments or _lines(found))
     words, _ = _cleaned(found.words)
@@ -245,19 +247,19 @@ def _assembled(found: Found, seconds: float, language: str) -> Transcript:
     )
 
 
-def _lines(found: Found) -> tuple[Item, ...]:
+def _lines(found: AnswerParts) -> tuple[AnswerItem, ...]:
     """Return a text alone as segments without times: lines in brackets (whisper.cpp: ``[BLANK_AUDIO]``) are their own."""
     if found.words:
         return ()
     groups = groupby(found.text.splitlines(), key=lambda line: bool(_IN_BRACKETS.fullmatch(line.strip())))
     texts = [said for marked, lines in groups for said in (lines if marked else [" ".join(lines)])]
-    return tuple(Item(said) for said in texts if said.strip())
+    return tuple(AnswerItem(said) for said in texts if said.strip())
 
 
 _IN_BRACKETS: Final = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|\*[^*]*\*")
 
 
-def _cleaned(items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+def _cleaned(items: Sequence[AnswerItem]) -> tuple[list[AnswerItem], list[str]]:
     """Return the items with texts that any output can hold, and the languages that their markup names."""
     kept, languages = [], []
     for item in items:
@@ -269,7 +271,7 @@ def _cleaned(items: Sequence[Item]) -> tuple[list[Item], list[str]]:
     return kept, languages
 
 
-def _with_words(segments: Sequence[Item], inner: Sequence[Item]) -> list[Item]:
+def _with_words(segments: Sequence[AnswerItem], inner: Sequence[AnswerItem]) -> list[AnswerItem]:
     """Return the segments with their words in seconds, `inner` in the same order; a segment without times takes theirs."""
     result = []
     passed = 0
@@ -286,13 +288,13 @@ def _with_words(segments: Sequence[Item], inner: Sequence[Item]) -> list[Item]:
     return result
 
 
-def _soon(words: Sequence[Item], duration: float) -> float:
+def _soon(words: Sequence[AnswerItem], duration: float) -> float:
     """Return the time until when a last word without an end lasts: nobody speaks one for longer than a second."""
     known = [time for word in words for time in (word.start, word.end) if time is not None]
     return min([duration or math.inf, max(known, default=0.0) + 1.0])
 
 
-def _placed(segments: Sequence[Item], duration: float) -> list[Item]:
+def _placed(segments: Sequence[AnswerItem], duration: float) -> list[AnswerItem]:
     """Return the segments in order of time, each with times that can be meant; nothing where no time is known."""
     items = filled(segments, 0.0, duration)
     ends = [item.end for item in items if item.end is not None]
@@ -302,7 +304,7 @@ def _placed(segments: Sequence[Item], duration: float) -> list[Item]:
     return clamped(shared_out(items), duration)
 
 
-def _segment(item: Item, duration: float) -> Segment:
+def _segment(item: AnswerItem, duration: float) -> Segment:
     entry = item.entry or {}
     ratio, log_probability = number(entry.get("compression_ratio")), number(entry.get("avg_logprob"))
     if ratio is not None and ratio < 0:  # early vLLM fills in -1.0 for both
@@ -323,10 +325,10 @@ def _segment(item: Item, duration: float) -> Segment:
     )
 
 
-def _dealt(items: Sequence[Item], words: Sequence[Item]) -> list[Item]:
+def _dealt(items: Sequence[AnswerItem], words: Sequence[AnswerItem]) -> list[AnswerItem]:
     """Deal words to the segments they were said in: by their letters where these agree, else by their times."""
     words = [word for word in words if word.text]
-    hands: list[list[Item]] = [[] for _ in items]
+    hands: list[list[AnswerItem]] = [[] for _ in items]
     ends = list(accumulate(len(letters(item.text)) for item in items))
     agree = "".join(letters(word.text) for word in words) == "".join(letters(item.text) for item in items)
     position, seen = 0, 0
@@ -339,16 +341,16 @@ def _dealt(items: Sequence[Item], words: Sequence[Item]) -> list[Item]:
     return [replace(item, words=tuple(hand)) for item, hand in zip(items, hands, strict=True)]
 
 
-def _border(items: Sequence[Item], position: int) -> float:
+def _border(items: Sequence[AnswerItem], position: int) -> float:
     """Return the time from which a word rather belongs to the next segment: the middle of the gap between the two."""
     return ((items[position].end or 0.0) + (items[position + 1].start or 0.0)) / 2
 
 
-def _grouped(text: str, words: Sequence[Item]) -> list[Item]:
+def _grouped(text: str, words: Sequence[AnswerItem]) -> list[AnswerItem]:
     """Build segments from words alone: a new one after a sentence, after a pause, and before it grows too long."""
     words = sorted(words, key=lambda word: word.start or 0.0)
     parts = _slices(text, words)
-    segments: list[Item] = []
+    segments: list[AnswerItem] = []
     first = 0
     for index, word in enumerate(words):
         behind = words[index + 1] if index + 1 < len(words) else None
@@ -358,7 +360,7 @@ def _grouped(text: str, words: Sequence[Item]) -> list[Item]:
         turn = behind is not None and behind.speaker != word.speaker
         if pause or sentence or turn or end - start > _LONG_SECONDS:
             said = "".join(parts[first : index + 1]).strip()
-            segments.append(Item(said, start, end, word.speaker, tuple(words[first : index + 1])))
+            segments.append(AnswerItem(said, start, end, word.speaker, tuple(words[first : index + 1])))
             first = index + 1
     return segments
 
@@ -368,7 +370,7 @@ _PAUSE_SECONDS: Final = 1.0
 _LONG_SECONDS: Final = 15.0
 
 
-def _slices(text: str, words: Sequence[Item]) -> list[str]:
+def _slices(text: str, words: Sequence[AnswerItem]) -> list[str]:
     """Cut the text at its words, so that its punctuation stays; without an agreeing text, the words with their blanks."""
     if "".join(letters(word.text) for word in words) != letters(text):
         texts = [word.text for word in words]

@@ -6,12 +6,12 @@ from typing import Final
 
 import structlog
 
-from watcher.client.found import Unfit
+from watcher.client.classify import classify, scrubbed
+from watcher.client.found import NoTranscriptError
 from watcher.client.parse import transcript_of
-from watcher.client.refusal import Shape, refusal_of
+from watcher.client.refusal import BodyShape, refusal_of
 from watcher.client.request import Request
-from watcher.client.upload import Reply
-from watcher.client.verdict import judge, scrubbed
+from watcher.client.upload import HttpResponse
 from watcher.errors import AccountError, GarbledError, JobError
 from watcher.masking import beginning
 from watcher.transcript import Transcript
@@ -30,8 +30,8 @@ def parse(body: bytes, seconds: float, request: Request | None = None) -> Transc
     """
     try:
         return read_answer(body, seconds, request or Request(), plain=True)
-    except Unfit as unfit:
-        raise _refusal_error(Reply(200, {}, body), unfit, secret="") from unfit
+    except NoTranscriptError as unfit:
+        raise _refusal_error(HttpResponse(200, {}, body), unfit, secret="") from unfit
 
 
 def read_answer(body: bytes, seconds: float, request: Request, *, plain: bool) -> Transcript:
@@ -39,39 +39,41 @@ def read_answer(body: bytes, seconds: float, request: Request, *, plain: bool) -
     translated = request.task == "translate"
     try:
         transcript = transcript_of(body, seconds, language="" if translated else request.language, plain=plain)
-    except Unfit:
+    except NoTranscriptError:
         raise
     except Exception as error:
         hint = "please report it with the traceback in the log"
         _log.exception(
             "job.crashed", reason="internal", message=f"{type(error).__name__}: {error}"[:_SHOWN_CHARACTERS], hint=hint
         )
-        raise Unfit(f"reading it met an unexpected error in Watcher itself ({type(error).__name__})") from error
+        raise NoTranscriptError(
+            f"reading it met an unexpected error in Watcher itself ({type(error).__name__})"
+        ) from error
     return replace(transcript, language="en") if translated else transcript
 
 
-def _refusal_error(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
+def _refusal_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str) -> JobError:
     if unfit.error is None:
         return garbled_error(reply, unfit, secret=secret)
-    return judge(refusal_of(reply, now=time.time(), error=unfit.error, secret=secret), station=False).error(
+    return classify(refusal_of(reply, now=time.time(), error=unfit.error, secret=secret), station=False).error(
         secret=secret
     )
 
 
-def garbled_error(reply: Reply, unfit: Unfit, *, secret: str) -> JobError:
+def garbled_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str) -> JobError:
     """Return the error for a complete answer that is neither a transcript nor a refusal, with how it begins.
 
-    A web page answers nobody: it is the address that is wrong, or a login page stands in front of the server.
+    A web page answers nobody: it is the address that is wrong, or a login page is in front of the server.
     """
     refusal = refusal_of(reply, now=0.0, secret=secret)
     text = beginning(reply.body, _SHOWN_BYTES, secret.encode(errors="replace")).decode("utf-8-sig", "replace")
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     begins = scrubbed(text, secret)[:_SHOWN_CHARACTERS]
-    if refusal.shape is Shape.HTML:
+    if refusal.shape is BodyShape.HTML:
         return AccountError(
             f"{unfit.message}: {scrubbed(refusal.message, secret) or begins}",
             reason="web_page",
-            hint="check api.url; a login page, or one that says that the server is being repaired, may stand in front of it",
+            hint="check api.url; a login page, or one that says that the server is being repaired, may be in front of it",
         )
     message = f"{unfit.message}: {begins}" if begins else unfit.message
     return GarbledError(f"the server's answer cannot be read: {message}", body=reply.body)

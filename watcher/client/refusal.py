@@ -1,4 +1,4 @@
-"""Reading what a server says when it refuses: every shape of error body, and what relays wrap around it.
+"""Read a server's refusal: every shape of error body, and what relays wrap around it.
 
 A relay station (one-api, new-api) hides its upstream's answer in its own, LiteLLM and Portkey put prefixes in front: the
 reading here ends with the innermost facts that survived. Shapes and wrappings are those of the servers' sources: one-api
@@ -14,15 +14,15 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from watcher.client.upload import Reply
+from watcher.client.upload import HttpResponse
 from watcher.masking import beginning
 
 #: The longest wait a server may ask for, in seconds.
 LONGEST_WAIT: Final = 3600.0
 
 
-class Shape(StrEnum):
-    """What kind of body carried the refusal."""
+class BodyShape(StrEnum):
+    """Kinds of bodies of refusals."""
 
     #: An object under `error`, or a bare string there.
     ERROR = "error"
@@ -39,11 +39,11 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a server said, unwrapped. Absent words are "", whatever the server wrote for them."""
+    """A refusal of a server, unwrapped. Absent texts are "", whatever the server wrote for them."""
 
     #: The status that counts: an unwrapped upstream's, or 0 where it is unknown (inside a 200, or lost by a relay).
     status: int
-    shape: Shape
+    shape: BodyShape
     message: str = ""
     kind: str = ""
     code: str = ""
@@ -54,7 +54,7 @@ class Refusal:
     unknown: tuple[str, ...] = ()
     #: A field is missing rather than unwelcome.
     missing: bool = False
-    #: It bears the marks of a relay station: its types, or a tail with a request id.
+    #: It has the marks of a relay station: its types, or a tail with a request id.
     marked: bool = False
     #: The station passes on what its own upstream said to it: keys and balances in it are the station's.
     relayed: bool = False
@@ -64,7 +64,7 @@ class Refusal:
     location: str = ""
 
 
-def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = None, secret: str = "") -> Refusal:
+def refusal_of(reply: HttpResponse, *, now: float, error: Mapping[str, Any] | None = None, secret: str = "") -> Refusal:
     """Read a refusal; `error` is the object found inside a 200. `now`: Unix time, for dates in headers. Never raises.
 
     No cut leaves a part of `secret`: a part is not found where the whole is looked for, to mask it.
@@ -76,7 +76,7 @@ def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = No
         found = _of_object(error, secret) if error is not None else _of_body(reply.body, secret)
     except RecursionError:
         # What could just be read may be nested too deeply to be written.
-        found = Refusal(0, Shape.JSON, message=_line(_head(reply.body, secret).decode("utf-8", "replace"), secret))
+        found = Refusal(0, BodyShape.JSON, message=_line(_head(reply.body, secret).decode("utf-8", "replace"), secret))
     found = replace(
         found,
         status=status,
@@ -87,7 +87,7 @@ def refusal_of(reply: Reply, *, now: float, error: Mapping[str, Any] | None = No
 
 
 def _status_said(error: Mapping[str, Any]) -> int:
-    """Return the status that an error object would have come with: a number in it, else what its type or code stands for."""
+    """Return the status that an error object would have come with: a number in it, else what its type or code means."""
     inner = error.get("error")
     places = [inner, error] if isinstance(inner, dict) else [error]
     for place in places:
@@ -115,13 +115,13 @@ _STATUSES: Final = {
 }
 
 
-def is_station(reply: Reply) -> bool:
-    """Say whether an answer's headers are those of one-api or new-api, whatever its body is."""
+def is_station(reply: HttpResponse) -> bool:
+    """Return whether an answer's headers are those of one-api or new-api, whatever its body is."""
     return "x-oneapi-request-id" in reply.headers or "x-new-api-version" in reply.headers
 
 
 def wait_asked(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Give the seconds a server asks to wait, at most an hour: ``retry-after-ms``, a number, or a date."""
+    """Return the seconds a server asks to wait, at most an hour: ``retry-after-ms``, a number, or a date."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         try:
@@ -147,16 +147,16 @@ def _date(value: str) -> float | None:
 def _of_body(body: bytes, secret: str) -> Refusal:
     text = _head(body, secret).decode("utf-8-sig", "replace").strip()
     if not text:
-        return Refusal(0, Shape.EMPTY)
+        return Refusal(0, BodyShape.EMPTY)
     if text[0] == "<":
-        return Refusal(0, Shape.HTML, message=_line(_title_of(text), secret))
+        return Refusal(0, BodyShape.HTML, message=_line(_title_of(text), secret))
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return Refusal(0, Shape.TEXT, message=_line(text, secret))
+        return Refusal(0, BodyShape.TEXT, message=_line(text, secret))
     if isinstance(value, dict):
         return _of_object(value, secret)
-    return Refusal(0, Shape.TEXT if isinstance(value, str) else Shape.JSON, message=_line(str(value), secret))
+    return Refusal(0, BodyShape.TEXT if isinstance(value, str) else BodyShape.JSON, message=_line(str(value), secret))
 
 
 def _title_of(page: str) -> str:
@@ -174,7 +174,7 @@ def _of_object(value: Mapping[str, Any], secret: str) -> Refusal:
     if isinstance(error, dict):
         return Refusal(
             0,
-            Shape.ERROR,
+            BodyShape.ERROR,
             message=_line(error.get("message") or error.get("msg") or "", secret),
             kind=_word(error.get("type")),
             code=_word(error.get("code")),
@@ -182,17 +182,19 @@ def _of_object(value: Mapping[str, Any], secret: str) -> Refusal:
         )
     if isinstance(error, str) and error:
         return Refusal(
-            0, Shape.ERROR, message=_line(value.get("message") or error, secret), code=_word(value.get("code"))
+            0, BodyShape.ERROR, message=_line(value.get("message") or error, secret), code=_word(value.get("code"))
         )
     page = value.get("html-message")
     if isinstance(page, str):
         return _of_body(page.encode("utf-8", "replace"), secret)
     message = _line(value.get("message") or value.get("msg") or value.get("title") or "", secret)
     if value.get("status") == "failure":
-        return Refusal(0, Shape.FAILURE, message=message)
+        return Refusal(0, BodyShape.FAILURE, message=message)
     if "detail" in value:
         return _of_detail(value["detail"], message, secret)
-    return Refusal(0, Shape.JSON, message=message or _line(json.dumps(value), secret), code=_word(value.get("code")))
+    return Refusal(
+        0, BodyShape.JSON, message=message or _line(json.dumps(value), secret), code=_word(value.get("code"))
+    )
 
 
 #: Other names of what is wrong.
@@ -201,15 +203,15 @@ _ERRORS: Final = ("errors", "err", "error_message", "errorMessage", "error_msg",
 
 def _of_detail(detail: object, message: str, secret: str) -> Refusal:
     if isinstance(detail, dict):
-        return replace(_of_object(detail if "error" in detail else {"error": detail}, secret), shape=Shape.DETAIL)
+        return replace(_of_object(detail if "error" in detail else {"error": detail}, secret), shape=BodyShape.DETAIL)
     if not isinstance(detail, list):
-        return Refusal(0, Shape.DETAIL, message=_line(detail, secret) or message)
+        return Refusal(0, BodyShape.DETAIL, message=_line(detail, secret) or message)
     entries = [entry for entry in detail if isinstance(entry, dict)]
     places = [[_word(part) for part in entry["loc"]] if isinstance(entry.get("loc"), list) else [] for entry in entries]
     names = [place[-1].removesuffix("[]") if place else "" for place in places]
     return Refusal(
         0,
-        Shape.DETAIL,
+        BodyShape.DETAIL,
         message=_line(
             "; ".join(f"{' '.join(place)}: {entry.get('msg')}" for entry, place in zip(entries, places, strict=True)),
             secret,
@@ -268,7 +270,7 @@ def _head(body: bytes, secret: str) -> bytes:
 
 
 def _line(value: object, secret: str) -> str:
-    """Give one printable line of bounded length: what a server writes is data and ends in logs and notes."""
+    """Return one printable line of bounded length: what a server writes is data and ends in logs and notes."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     text = beginning(text, 4 * _MESSAGE_CHARACTERS, secret)
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -1,4 +1,4 @@
-"""What is asked, what comes back, and what a server takes: the values that cross the client's walls."""
+"""Requests, answers and limits: the values that callers of the client see."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ PROMPT_CHARACTERS: Final = 896
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is wanted of the server, whatever the file."""
+    """Parameters of a request, apart from the file."""
 
     #: "transcribe", or "translate" (to English).
     task: str = "transcribe"
@@ -40,14 +40,14 @@ class Request:
         object.__setattr__(self, "language", self.language.strip().lower().replace("_", "-").partition("-")[0])
 
     def parameters(self, model: str) -> str:
-        """Give a hex digest of all that changes the answer: the key of a paid answer, beside what was heard."""
+        """Return a hex digest of all that changes the answer: the key of a paid answer, beside what was heard."""
         values = [model, self.task, self.language, self.prompt, float(self.temperature)]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A speaker of whom a diarizing server is told."""
+    """A speaker whose voice a diarizing server gets to know."""
 
     #: What the server is to call this speaker.
     name: str
@@ -72,8 +72,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may hold, as far as it is known."""
+class RequestLimits:
+    """Limits of one request, as far as they are known."""
 
     #: Seconds of audio; None: no limit known.
     max_seconds: float | None
@@ -83,7 +83,7 @@ class Limits:
 
 
 def fitted(prompt: str, *, characters: int | None = None) -> str:
-    """Give the end of a prompt that servers take: whole words, at most 896 characters and about 224 tokens.
+    """Return the end of a prompt that servers take: whole words, at most 896 characters and about 224 tokens.
 
     A character of Chinese, Japanese or Korean counts 1.5 tokens, four others one (an estimate on the safe side).
     """

@@ -1,4 +1,4 @@
-"""What a refusal means: one table, tested from the top, where the first hit wins.
+"""Classify a refusal: one table, read from the top, where the first match counts.
 
 The rows and their order are those of the protocol's reference page; where it says T, N, A, R or F, this says PASSING,
 NO_CHANNEL, ACCOUNT, one of the remedies, or FILE. A row's patterns are searched in code and type, and in the message.
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from watcher.client.refusal import Refusal, Shape
+from watcher.client.refusal import BodyShape, Refusal
 from watcher.client.wording import files_taken, named_field
 
 
-class Ruling(StrEnum):
-    """What has to happen."""
+class ErrorClass(StrEnum):
+    """Classes of refusals, by what has to happen."""
 
     #: Every file would fail: hold the queue.
     ACCOUNT = "account"
-    #: The station has nobody behind the model now.
+    #: The station has no upstream for the model now.
     NO_CHANNEL = "no_channel"
     #: This file fails for good.
     FILE = "file"
@@ -42,10 +42,10 @@ class Ruling(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RefusalRule:
     """One line of the table; every condition that is set has to hold."""
 
-    ruling: Ruling
+    error_class: ErrorClass
     #: Stable short word for the ledger and the log.
     reason: str
     #: Statuses; empty: any. An unknown status (0) only passes with a pattern that hits.
@@ -90,7 +90,7 @@ _KEY_HINT: Final = "check api.key (WATCHER_API__KEY), then watcher resume"
 _RIGHTS_HINT: Final = "check api.key and what it may use (model, country, address), then watcher resume"
 _MONEY_HINT: Final = "top up the account or raise its limit, then watcher resume"
 _URL_HINT: Final = "check api.url; it should end in /v1 or be the full route"
-_STATION_HINT: Final = "the relay station has to mend this; ask its operator, or choose another model or station"
+_STATION_HINT: Final = "the relay's operator has to fix this; ask there, or choose another model or relay"
 
 _QUOTA: Final = (
     r"insufficient_quota|insufficient_user_quota|credit_balance_exhausted|"
@@ -130,144 +130,164 @@ _LATER: Final = (
 #: The order is the meaning: what is said first hides what is said below.
 TABLE: Final = (
     # One-api and new-api: their own upstream is empty, dead, or not there.
-    Row(Ruling.NO_CHANNEL, "station_account", code=rf"{_DEAD}|model_not_found", relayed=True, hint=_STATION_HINT),
-    Row(
-        Ruling.NO_CHANNEL,
+    RefusalRule(
+        ErrorClass.NO_CHANNEL, "station_account", code=rf"{_DEAD}|model_not_found", relayed=True, hint=_STATION_HINT
+    ),
+    RefusalRule(
+        ErrorClass.NO_CHANNEL,
         "station_account",
         message=r"incorrect api key|exceeded your current quota|billing",
         relayed=True,
         hint=_STATION_HINT,
     ),
-    Row(Ruling.NO_CHANNEL, "station_account", status=(401, 402, 403, 404), relayed=True, hint=_STATION_HINT),
-    Row(Ruling.NO_CHANNEL, "station_quota", (429,), code=_QUOTA, message="上游负载已饱和", hint=_STATION_HINT),
-    Row(Ruling.CROWDED, "station_busy", (429,), message="上游负载已饱和"),
-    Row(Ruling.NO_CHANNEL, "no_channel", message="无可用渠道", hint=_STATION_HINT),
-    Row(
-        Ruling.NO_CHANNEL,
+    RefusalRule(
+        ErrorClass.NO_CHANNEL, "station_account", status=(401, 402, 403, 404), relayed=True, hint=_STATION_HINT
+    ),
+    RefusalRule(
+        ErrorClass.NO_CHANNEL, "station_quota", (429,), code=_QUOTA, message="上游负载已饱和", hint=_STATION_HINT
+    ),
+    RefusalRule(ErrorClass.CROWDED, "station_busy", (429,), message="上游负载已饱和"),
+    RefusalRule(ErrorClass.NO_CHANNEL, "no_channel", message="无可用渠道", hint=_STATION_HINT),
+    RefusalRule(
+        ErrorClass.NO_CHANNEL,
         "no_channel",
         code="model_not_found",
         when=lambda refusal: refusal.status == 503,  # noqa: PLR2004 - elsewhere it means that there is no such model
         hint=_STATION_HINT,
     ),
-    Row(Ruling.NO_CHANNEL, "no_channel", code="get_channel_failed", hint=_STATION_HINT),
-    Row(
-        Ruling.CROWDED,
+    RefusalRule(ErrorClass.NO_CHANNEL, "no_channel", code="get_channel_failed", hint=_STATION_HINT),
+    RefusalRule(
+        ErrorClass.CROWDED,
         "challenge",
         (403,),
-        when=lambda refusal: refusal.shape is Shape.HTML,
+        when=lambda refusal: refusal.shape is BodyShape.HTML,
         wait=300.0,
         hint="a firewall in front of the server wants a browser: ask its operator to let this address pass",
     ),
-    Row(Ruling.NO_CHANNEL, "station_account", (401, 403), unmarked=True, hint=_STATION_HINT),
-    Row(Ruling.NO_CHANNEL, "station_account", (429,), code=_QUOTA, unmarked=True, hint=_STATION_HINT),
+    RefusalRule(ErrorClass.NO_CHANNEL, "station_account", (401, 403), unmarked=True, hint=_STATION_HINT),
+    RefusalRule(ErrorClass.NO_CHANNEL, "station_account", (429,), code=_QUOTA, unmarked=True, hint=_STATION_HINT),
     # The account, whatever the status.
-    Row(
-        Ruling.ACCOUNT,
+    RefusalRule(
+        ErrorClass.ACCOUNT,
         "account",
         code="account_deactivated|billing_not_active|model_price_error|no_db_connection|access_terminated",
         hint="see to the account at the server, then watcher resume",
     ),
-    Row(Ruling.ACCOUNT, "quota", message="额度已用尽|额度不足|欠费|quota is not enough", hint=_MONEY_HINT),
-    Row(Ruling.ACCOUNT, "account", message="封禁", hint="the account is banned: ask the station's operator"),
-    Row(Ruling.ACCOUNT, "key", (401,), hint=_KEY_HINT),
-    Row(Ruling.ACCOUNT, "key", code="invalid_api_key", hint=_KEY_HINT),
-    Row(Ruling.ACCOUNT, "quota", (402,), hint=_MONEY_HINT),
-    Row(Ruling.ACCOUNT, "quota", (403,), code="quota", hint=_MONEY_HINT),
-    Row(Ruling.ACCOUNT, "permission", (403,), hint=_RIGHTS_HINT),
-    Row(Ruling.ACCOUNT, "permission", (400, 422), message=_RIGHTS, hint=_RIGHTS_HINT),
-    Row(Ruling.ACCOUNT, "quota", code=_QUOTA, hint=_MONEY_HINT),
-    Row(Ruling.ACCOUNT, "quota", message="exceeded your current quota", hint=_MONEY_HINT),
-    Row(Ruling.ACCOUNT, "model", message="invalid model name passed in model=", hint="check api.model"),
-    Row(
-        Ruling.ACCOUNT,
+    RefusalRule(ErrorClass.ACCOUNT, "quota", message="额度已用尽|额度不足|欠费|quota is not enough", hint=_MONEY_HINT),
+    RefusalRule(
+        ErrorClass.ACCOUNT, "account", message="封禁", hint="the account is banned: ask the station's operator"
+    ),
+    RefusalRule(ErrorClass.ACCOUNT, "key", (401,), hint=_KEY_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "key", code="invalid_api_key", hint=_KEY_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "quota", (402,), hint=_MONEY_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "quota", (403,), code="quota", hint=_MONEY_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "permission", (403,), hint=_RIGHTS_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "permission", (400, 422), message=_RIGHTS, hint=_RIGHTS_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "quota", code=_QUOTA, hint=_MONEY_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "quota", message="exceeded your current quota", hint=_MONEY_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "model", message="invalid model name passed in model=", hint="check api.model"),
+    RefusalRule(
+        ErrorClass.ACCOUNT,
         "routing",
         _4XX,
-        when=lambda refusal: refusal.shape is Shape.FAILURE,
+        when=lambda refusal: refusal.shape is BodyShape.FAILURE,
         hint="the gateway does not know where to send this: check its configuration",
     ),
-    Row(Ruling.ACCOUNT, "model", code="model_not_found", hint="check api.model: the server does not have it"),
-    Row(Ruling.ACCOUNT, "url", (404, 405), hint=_URL_HINT + ", and api.model"),
-    Row(Ruling.ACCOUNT, "url", code="api_not_implemented", hint=_URL_HINT),
-    Row(Ruling.ACCOUNT, "url", (501,), hint=_URL_HINT),
-    Row(Ruling.ACCOUNT, "redirect", range(300, 400), hint=_URL_HINT),
-    Row(Ruling.ACCOUNT, "proxy", (407,), hint="put user and password into https_proxy"),
+    RefusalRule(
+        ErrorClass.ACCOUNT, "model", code="model_not_found", hint="check api.model: the server does not have it"
+    ),
+    RefusalRule(ErrorClass.ACCOUNT, "url", (404, 405), hint=_URL_HINT + ", and api.model"),
+    RefusalRule(ErrorClass.ACCOUNT, "url", code="api_not_implemented", hint=_URL_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "url", (501,), hint=_URL_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "redirect", range(300, 400), hint=_URL_HINT),
+    RefusalRule(ErrorClass.ACCOUNT, "proxy", (407,), hint="put user and password into https_proxy"),
     # The form of the request, or of the file.
-    Row(Ruling.SHRINK, "too_large", (413,)),
-    Row(
-        Ruling.SHRINK,
+    RefusalRule(ErrorClass.SHRINK, "too_large", (413,)),
+    RefusalRule(
+        ErrorClass.SHRINK,
         "too_large",
         message="maximum content size|maximum file size exceeded|request_too_large|request entity too large",
     ),
-    Row(Ruling.SHRINK, "too_large", code="request_too_large|read_request_body_failed"),
-    Row(Ruling.FILE, "too_short", (400, 422), message=r"\b(must|should|has to|have to|needs? to) be longer than"),
-    Row(Ruling.SPLIT, "too_long", message=r"longer than \d+(\.\d+)? ?s"),
-    Row(
-        Ruling.FILE,
+    RefusalRule(ErrorClass.SHRINK, "too_large", code="request_too_large|read_request_body_failed"),
+    RefusalRule(
+        ErrorClass.FILE, "too_short", (400, 422), message=r"\b(must|should|has to|have to|needs? to) be longer than"
+    ),
+    RefusalRule(ErrorClass.SPLIT, "too_long", message=r"longer than \d+(\.\d+)? ?s"),
+    RefusalRule(
+        ErrorClass.FILE,
         "no_translation",
         (400, 422),
         message=r"not support\W+(the )?(task )?\W*translat|translat\w*\W+(is )?not\W+(available|supported)",
         hint='set task = "transcribe" for this folder, or another model, then watcher retry',
     ),
-    Row(Ruling.FILE, "too_short", code="audio_too_short"),
-    Row(Ruling.FILE, "too_short", (400,), message="audio (file )?is too short"),
-    Row(Ruling.FILE, "empty", (400,), message=r"(file|audio)\b.*\bempty\b|\bempty (file|audio)"),
-    Row(Ruling.RECODE, "undecodable", (400, 415), message="(invalid|unsupported) file format|could not be decoded"),
+    RefusalRule(ErrorClass.FILE, "too_short", code="audio_too_short"),
+    RefusalRule(ErrorClass.FILE, "too_short", (400,), message="audio (file )?is too short"),
+    RefusalRule(ErrorClass.FILE, "empty", (400,), message=r"(file|audio)\b.*\bempty\b|\bempty (file|audio)"),
+    RefusalRule(
+        ErrorClass.RECODE, "undecodable", (400, 415), message="(invalid|unsupported) file format|could not be decoded"
+    ),
     # These words are about the sound that was sent, whatever the status: whisper.cpp says them in a 200, audio.cpp in a 500.
-    Row(Ruling.RECODE, "undecodable", (0, 400, 422, *_5XX), message=_UNREADABLE),
-    Row(Ruling.RECODE, "undecodable", (0, 400, 422, *_5XX), when=lambda refusal: bool(files_taken(refusal))),
-    Row(Ruling.RECODE, "undecodable", code="count_token_failed|count_audio_tokens_failed"),
-    Row(Ruling.RECODE, "undecodable", message="error getting audio duration"),
-    Row(Ruling.RECODE, "undecodable", (400,), message="^invalid request$"),  # whisper.cpp
-    Row(Ruling.RECODE, "undecodable", (415,)),
-    Row(Ruling.FIELD, "field", (400, 422, *_5XX), message="timestamp_granularit|chunking_strategy"),
-    Row(Ruling.PROMPT, "prompt", (400, 422), when=lambda refusal: named_field(refusal) == "prompt"),
-    Row(
-        Ruling.FORMAT,
+    RefusalRule(ErrorClass.RECODE, "undecodable", (0, 400, 422, *_5XX), message=_UNREADABLE),
+    RefusalRule(
+        ErrorClass.RECODE, "undecodable", (0, 400, 422, *_5XX), when=lambda refusal: bool(files_taken(refusal))
+    ),
+    RefusalRule(ErrorClass.RECODE, "undecodable", code="count_token_failed|count_audio_tokens_failed"),
+    RefusalRule(ErrorClass.RECODE, "undecodable", message="error getting audio duration"),
+    RefusalRule(ErrorClass.RECODE, "undecodable", (400,), message="^invalid request$"),  # whisper.cpp
+    RefusalRule(ErrorClass.RECODE, "undecodable", (415,)),
+    RefusalRule(ErrorClass.FIELD, "field", (400, 422, *_5XX), message="timestamp_granularit|chunking_strategy"),
+    RefusalRule(ErrorClass.PROMPT, "prompt", (400, 422), when=lambda refusal: named_field(refusal) == "prompt"),
+    RefusalRule(
+        ErrorClass.FORMAT,
         "format",
         code="unsupported_value|invalid_value",
         when=lambda refusal: refusal.param == "response_format",
     ),
-    Row(Ruling.FORMAT, "format", message="not compatible with model|only support response_format"),
-    Row(Ruling.FORMAT, "format", message="(invalid|unexpected)[ _]response_format"),
-    Row(Ruling.FORMAT, "format", code="unexpected_response_format"),
-    Row(
-        Ruling.FORMAT,
+    RefusalRule(ErrorClass.FORMAT, "format", message="not compatible with model|only support response_format"),
+    RefusalRule(ErrorClass.FORMAT, "format", message="(invalid|unexpected)[ _]response_format"),
+    RefusalRule(ErrorClass.FORMAT, "format", code="unexpected_response_format"),
+    RefusalRule(
+        ErrorClass.FORMAT,
         "format",
         (400, 422),
         when=lambda refusal: named_field(refusal) == "response_format" and not refusal.missing,
     ),
-    Row(Ruling.FIELD, "field", (400, 422), when=_names_field),
+    RefusalRule(ErrorClass.FIELD, "field", (400, 422), when=_names_field),
     # Faster-whisper's words, which reach us as a failure.
-    Row(Ruling.FIELD, "field", (0, *_5XX), message=r"not a valid language|(unsupported|invalid|unknown) language\b"),
-    Row(
-        Ruling.ACCOUNT,
+    RefusalRule(
+        ErrorClass.FIELD, "field", (0, *_5XX), message=r"not a valid language|(unsupported|invalid|unknown) language\b"
+    ),
+    RefusalRule(
+        ErrorClass.ACCOUNT,
         "field_required",
         (400, 422),
         when=lambda refusal: refusal.missing and named_field(refusal) == "language",
         hint="this server wants transcript.language to be set",
     ),
-    Row(
-        Ruling.FILE,
+    RefusalRule(
+        ErrorClass.FILE,
         "form",
         (422,),
         when=lambda refusal: refusal.missing,
         hint="the server does not read our form: is api.url a transcription server?",
     ),
     # Later.
-    Row(Ruling.CROWDED, "rate", (429,)),
-    Row(Ruling.CROWDED, "rate", code="rate_limit_exceeded|slow_down|rate_limit_error"),
-    Row(Ruling.CROWDED, "busy", (498, 503, 529)),
-    Row(
-        Ruling.CROWDED, "busy", code="capacity_exceeded|server_is_overloaded|service_unavailable_error|overloaded_error"
+    RefusalRule(ErrorClass.CROWDED, "rate", (429,)),
+    RefusalRule(ErrorClass.CROWDED, "rate", code="rate_limit_exceeded|slow_down|rate_limit_error"),
+    RefusalRule(ErrorClass.CROWDED, "busy", (498, 503, 529)),
+    RefusalRule(
+        ErrorClass.CROWDED,
+        "busy",
+        code="capacity_exceeded|server_is_overloaded|service_unavailable_error|overloaded_error",
     ),
-    Row(Ruling.PASSING, "timeout", (408, 504, 524)),
-    Row(Ruling.PASSING, "server", (409, 425, 499)),
-    Row(Ruling.PASSING, "server", _5XX),
+    RefusalRule(ErrorClass.PASSING, "timeout", (408, 504, 524)),
+    RefusalRule(ErrorClass.PASSING, "server", (409, 425, 499)),
+    RefusalRule(ErrorClass.PASSING, "server", _5XX),
     # Other refusals of what was sent, also those a relay brought without their status.
-    Row(Ruling.RECODE, "refused", _4XX),
-    Row(Ruling.RECODE, "refused", code="^invalid_request_error$", relayed=True),
+    RefusalRule(ErrorClass.RECODE, "refused", _4XX),
+    RefusalRule(ErrorClass.RECODE, "refused", code="^invalid_request_error$", relayed=True),
     # An error in a 200 says no status: what does not speak of the server's own state is about what was sent.
-    Row(Ruling.PASSING, "server", (0,), message=_LATER),
-    Row(Ruling.RECODE, "refused", (0,), when=lambda refusal: not refusal.relayed),
-    Row(Ruling.PASSING, "server"),
+    RefusalRule(ErrorClass.PASSING, "server", (0,), message=_LATER),
+    RefusalRule(ErrorClass.RECODE, "refused", (0,), when=lambda refusal: not refusal.relayed),
+    RefusalRule(ErrorClass.PASSING, "server"),
 )

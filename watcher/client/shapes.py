@@ -11,26 +11,26 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from watcher.client.found import UNSPACED, Found, Item, Unfit
+from watcher.client.found import UNSPACED, AnswerItem, AnswerParts, NoTranscriptError
 from watcher.client.subtitle import clock_seconds
 from watcher.languages import code
 
 #: A text under a key may itself be JSON or a subtitle: who reads it is handed in.
-ReadText = Callable[[str], Found]
+ReadText = Callable[[str], AnswerParts]
 
 #: How deep a transcript may be wrapped.
 _DEPTH: Final = 8
 
 
-def found_in(value: object, read_text: ReadText) -> Found:
+def found_in(value: object, read_text: ReadText) -> AnswerParts:
     """Return what a JSON value holds; `read_text` reads the texts in it. Raises Unfit where there is nothing."""
     found = _found(value, read_text, _DEPTH)
     if found is None:
-        raise Unfit("the answer is JSON without a transcript")
+        raise NoTranscriptError("the answer is JSON without a transcript")
     return found
 
 
-def item_of(entry: Mapping[str, Any], *, factor: float | None = None, inner: bool = True) -> Item:
+def item_of(entry: Mapping[str, Any], *, factor: float | None = None, inner: bool = True) -> AnswerItem:
     """Return a segment or word as its object describes it; `factor` makes seconds of its times (None: not known).
 
     `inner`: with the words inside of it.
@@ -43,7 +43,7 @@ def item_of(entry: Mapping[str, Any], *, factor: float | None = None, inner: boo
     begin, until = (None if time is None else time.seconds for time in (start, end))
     if begin is not None and until is not None and 0 < until < begin:  # an end of 0 is one that is not known
         begin, until = until, begin
-    return Item(text, begin, until, _speaker(names), words, entry, exact)
+    return AnswerItem(text, begin, until, _speaker(names), words, entry, exact)
 
 
 def number(value: object) -> float | None:
@@ -170,7 +170,7 @@ _WHOLE: Final = _TimeNames("duration audioduration totalduration mediaduration a
 # Objects and lists.
 
 
-def _found(value: object, read_text: ReadText, depth: int) -> Found | None:
+def _found(value: object, read_text: ReadText, depth: int) -> AnswerParts | None:
     if depth == 0:
         return None
     if isinstance(value, str):
@@ -182,29 +182,29 @@ def _found(value: object, read_text: ReadText, depth: int) -> Found | None:
     return None
 
 
-def _of_object(answer: Mapping[str, Any], read_text: ReadText, depth: int) -> Found | None:
+def _of_object(answer: Mapping[str, Any], read_text: ReadText, depth: int) -> AnswerParts | None:
     names = _folded(answer)
     if _plainly_an_error(names):
-        raise Unfit("the server reports an error", error=answer)
+        raise NoTranscriptError("the server reports an error", error=answer)
     texts = [value for key in _TEXTS if isinstance(value := names.get(key), str)]
     text = next((value for value in texts if value.strip()), "")
     segments = _entries(names, _SEGMENTS)
     words = _items(names, _WORDS) or _paired(names, text)
-    found: Found | None = None
+    found: AnswerParts | None = None
     if text or texts:
         found = read_text(text)
     if segments or words:
-        found = replace(found or Found(), segments=tuple(segments), words=tuple(words))
+        found = replace(found or AnswerParts(), segments=tuple(segments), words=tuple(words))
     elif (inner := _wrapped(names, read_text, depth)) is not None:
         found = _combined(found, inner)
-    if found is None or found == Found():
+    if found is None or found == AnswerParts():
         if _failed(names) or (found is None and _explained(names)):
-            raise Unfit("the server reports an error", error=answer)
+            raise NoTranscriptError("the server reports an error", error=answer)
         if isinstance(status := names.get("status"), str) and status.lower() in _UNFINISHED:
-            raise Unfit("the answer is not finished")
+            raise NoTranscriptError("the answer is not finished")
     if found is None and not _silent(names):
         return None
-    return _described(found or Found(), names)
+    return _described(found or AnswerParts(), names)
 
 
 def _silent(names: Mapping[str, Any]) -> bool:
@@ -214,17 +214,17 @@ def _silent(names: Mapping[str, Any]) -> bool:
     )
 
 
-def _combined(outer: Found | None, inner: Found) -> Found:
+def _combined(outer: AnswerParts | None, inner: AnswerParts) -> AnswerParts:
     """Return what two levels of an answer hold; what both have counts as the outer one has it."""
     if outer is None:
         return inner
     return replace(inner, **{name: value for name in _PARTS if (value := getattr(outer, name))})
 
 
-_PARTS: Final = tuple(part.name for part in fields(Found))
+_PARTS: Final = tuple(part.name for part in fields(AnswerParts))
 
 
-def _single_words(items: Sequence[Item]) -> bool:
+def _single_words(items: Sequence[AnswerItem]) -> bool:
     """Return whether segments are words by another name, as the chunks of transformers may be."""
     texts = [item.text.strip() for item in items]
     return len(texts) > 2 and all(  # noqa: PLR2004 - two may be short answers
@@ -233,7 +233,7 @@ def _single_words(items: Sequence[Item]) -> bool:
     )
 
 
-def _described(found: Found, names: Mapping[str, Any]) -> Found:
+def _described(found: AnswerParts, names: Mapping[str, Any]) -> AnswerParts:
     """Add language and duration where the object names them."""
     places = [names, *(_folded(inner) for key in ("info", "metadata") if isinstance(inner := names.get(key), dict))]
     spoken = (code(value) for place in places for key in _LANGUAGES if isinstance(value := place.get(key), str))
@@ -248,9 +248,9 @@ def _described(found: Found, names: Mapping[str, Any]) -> Found:
     return replace(found, language=language, duration=duration, language_probability=probability)
 
 
-def _wrapped(names: Mapping[str, Any], read_text: ReadText, depth: int) -> Found | None:
+def _wrapped(names: Mapping[str, Any], read_text: ReadText, depth: int) -> AnswerParts | None:
     """Return what lies deeper in an object: the first place where something is said, else the first that could say it."""
-    silent: Found | None = None
+    silent: AnswerParts | None = None
     for key in _WRAPPERS:
         value = names.get(key)
         if not isinstance(value, dict | list) or not value:
@@ -264,7 +264,7 @@ def _wrapped(names: Mapping[str, Any], read_text: ReadText, depth: int) -> Found
     return silent
 
 
-def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> Found | None:
+def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> AnswerParts | None:
     if any(isinstance(value, str) for value in values) and not any(isinstance(value, dict | list) for value in values):
         return read_text(" ".join(value for value in values if isinstance(value, str)))
     objects = [value for value in values if isinstance(value, dict)]
@@ -272,15 +272,15 @@ def _of_list(values: Sequence[Any], read_text: ReadText, depth: int) -> Found | 
         items = tuple(item_of(value) for value in objects)
         # Vosk's and Speechmatics' entries are words.
         words = _single_words(items) or all("word" in _folded(value) for value in objects)
-        return Found(words=items) if words else Found(segments=items)
+        return AnswerParts(words=items) if words else AnswerParts(segments=items)
     parts = [part for value in values if (part := _found(value, read_text, depth)) is not None]
     return joined(parts) if parts else None
 
 
-def joined(parts: Sequence[Found]) -> Found:
+def joined(parts: Sequence[AnswerParts]) -> AnswerParts:
     """Return the parts of one answer as one."""
     segmented = any(part.segments for part in parts)
-    return Found(
+    return AnswerParts(
         " ".join(part.text for part in parts if part.text),
         tuple(item for part in parts for item in _segments_or_text(part, segmented=segmented)),
         tuple(word for part in parts for word in part.words),
@@ -290,11 +290,11 @@ def joined(parts: Sequence[Found]) -> Found:
     )
 
 
-def _segments_or_text(part: Found, *, segmented: bool) -> tuple[Item, ...]:
+def _segments_or_text(part: AnswerParts, *, segmented: bool) -> tuple[AnswerItem, ...]:
     """Return a part's segments; where only other parts have some, its text is one without times."""
     if part.segments or part.words or not part.text or not segmented:
         return part.segments
-    return (Item(part.text),)
+    return (AnswerItem(part.text),)
 
 
 # Errors.
@@ -332,7 +332,7 @@ def _says_something(value: object) -> bool:
 # Entries: segments and words.
 
 
-def _entries(names: Mapping[str, Any], keys: Sequence[str]) -> list[Item]:
+def _entries(names: Mapping[str, Any], keys: Sequence[str]) -> list[AnswerItem]:
     for place in (names, *_time_tables(names)):
         for key in keys:
             value = _listed(place.get(key))
@@ -340,7 +340,7 @@ def _entries(names: Mapping[str, Any], keys: Sequence[str]) -> list[Item]:
                 continue
             factor = 0.001 if key in _MILLISECONDS else None
             if value and all(isinstance(entry, str) for entry in value):
-                return [Item(entry) for entry in value]
+                return [AnswerItem(entry) for entry in value]
             items = [item_of(entry, factor=factor) for entry in value if isinstance(entry, dict)]
             if items := items or [item for entry in value if (item := _of_row(entry)) is not None]:
                 if key == "chunks" and _single_words(items):
@@ -356,16 +356,16 @@ def _listed(value: object) -> object:
     return value
 
 
-def _of_row(entry: object) -> Item | None:
+def _of_row(entry: object) -> AnswerItem | None:
     """Return a segment that is a list of start, end and text, in any order of text and times; None: it is something else."""
     if not isinstance(entry, list) or len(said := [value for value in entry if isinstance(value, str)]) != 1:
         return None
     times = [time for value in entry if not isinstance(value, str) and (time := number(value)) is not None]
-    return Item(said[0], times[0], times[1]) if len(times) > 1 else None
+    return AnswerItem(said[0], times[0], times[1]) if len(times) > 1 else None
 
 
-def _items(names: Mapping[str, Any], keys: Sequence[str], factor: float | None = None) -> list[Item]:
-    """Return words that stand in objects; a list of bare words has no times, and the text has the words."""
+def _items(names: Mapping[str, Any], keys: Sequence[str], factor: float | None = None) -> list[AnswerItem]:
+    """Return words that are in objects; a list of bare words has no times, and the text has the words."""
     for place in (names, *_time_tables(names)):
         for key in keys:
             value = place.get(key)
@@ -381,8 +381,8 @@ def _time_tables(names: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_folded(value) for key in ("timestamp", "timestamps") if isinstance(value := names.get(key), dict)]
 
 
-def _paired(names: Mapping[str, Any], text: str) -> list[Item]:
-    """Return the words of a text whose times stand beside it as pairs of milliseconds: FunASR's ``timestamp``."""
+def _paired(names: Mapping[str, Any], text: str) -> list[AnswerItem]:
+    """Return the words of a text whose times are beside it as pairs of milliseconds: FunASR's ``timestamp``."""
     pairs = names.get("timestamp")
     words = _SPOKEN.findall(text)
     if not isinstance(pairs, list) or len(words) != len(pairs):
@@ -390,7 +390,7 @@ def _paired(names: Mapping[str, Any], text: str) -> list[Item]:
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004 - start and end
         return []
     times = [[None if (time := number(value)) is None else time / 1000 for value in pair] for pair in pairs]
-    return [Item(word, start, end, exact=True) for word, (start, end) in zip(words, times, strict=True)]
+    return [AnswerItem(word, start, end, exact=True) for word, (start, end) in zip(words, times, strict=True)]
 
 
 #: A word, or a character where words are not set apart by blanks.
@@ -456,11 +456,11 @@ def _hundredths(names: Mapping[str, Any], factor: float | None) -> tuple[Moment 
 _SPAN: Final = re.compile(r"([\d:.,]+(?: ?m?s)?) *(?:-{1,2}>?|\u2013|\u2192) *([\d:.,]+(?: ?m?s)?)")
 
 
-def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> tuple[Item, ...]:
+def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> tuple[AnswerItem, ...]:
     """Return the words inside a segment; whisper.cpp's are tokens, where a leading blank begins a new word."""
     raw = _items(names, _WORDS, factor) or _paired(names, text)
     spaced = any(word.text.startswith(" ") for word in raw)
-    tokens: list[list[Item]] = []
+    tokens: list[list[AnswerItem]] = []
     for word in raw:
         if tokens and spaced and not word.text.startswith(" ") and not UNSPACED.match(word.text):
             tokens[-1].append(word)
@@ -473,7 +473,7 @@ def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> t
     return tuple(words)
 
 
-def _one_word(tokens: Sequence[Item]) -> Item:
+def _one_word(tokens: Sequence[AnswerItem]) -> AnswerItem:
     """Return the word that tokens are, which ends when the last of them does."""
     first, *more = tokens
     if not more:

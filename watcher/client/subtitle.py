@@ -1,4 +1,4 @@
-"""Reading the SRT, VTT and LRC that servers write: tolerant, because they are wrong in known ways.
+"""Read the SRT, VTT and LRC that servers write: tolerant, because they are wrong in known ways.
 
 Known ways: blank lines in front, no line end at the end, hours left out, a comma or a point, minutes that run on after the
 first hour (LocalAI, core/schema/transcription_format.go: ``01:65:00,000`` is 01:05:00), captions of several paragraphs,
@@ -16,7 +16,7 @@ _CLOCK: Final = r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMING: Final = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
 _BRACKETED: Final = re.compile(rf"^\s*\[{_CLOCK}\s*-->\s*{_CLOCK}\](.*)$")
 _FIRST_TIMING: Final = re.compile(rf"{_CLOCK}\s*-->\s*{_CLOCK}(?!\S)|\[{_CLOCK}\s*-->\s*{_CLOCK}\]")
-#: LRC: a line's start before its text; ``[ti:…]`` and other tags may stand above.
+#: LRC: a line's start before its text; ``[ti:…]`` and other tags may be above.
 _STARTED: Final = re.compile(r"^\s*\[(\d{1,4}):(\d{1,2})(?:[.,](\d{1,9}))?\](.*)$")
 _LRC_TAG: Final = re.compile(r"^\s*\[[a-z]{2,10}:[^\]]{0,200}\]\s*$", re.IGNORECASE)
 # Bounded, so that a caption full of opened tags takes no time that grows with its square.
@@ -27,7 +27,7 @@ _NOTES: Final = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class SubtitleEntry:
     """One entry of a subtitle file; times in seconds as written, `end` None where the format has none."""
 
     start: float
@@ -47,7 +47,7 @@ def is_subtitle(text: str) -> bool:
     return _FIRST_TIMING.match(text) is not None or _is_lrc(text)
 
 
-def captions(text: str) -> list[Caption]:
+def captions(text: str) -> list[SubtitleEntry]:
     """Return the entries in the order they stand, without those that hold no text."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if _is_lrc(text):
@@ -59,7 +59,7 @@ def captions(text: str) -> list[Caption]:
     ]
     web = text.lstrip().startswith("WEBVTT")
     numbered = bool(timings) and any(line.strip().isdecimal() for line in lines[: timings[0][0]])
-    found: list[Caption] = []
+    found: list[SubtitleEntry] = []
     for position, (number, timing) in enumerate(timings):
         last = position + 1 == len(timings)
         behind = len(lines) if last else timings[position + 1][0]
@@ -70,7 +70,7 @@ def captions(text: str) -> list[Caption]:
         plain = unescaped(_TAG.sub("", body)).strip()
         if plain:
             start, end = _seconds(timing.groups()[:4]), _seconds(timing.groups()[4:8])
-            found.append(Caption(start, end, plain, speaker=voice[1].strip() if voice else ""))
+            found.append(SubtitleEntry(start, end, plain, speaker=voice[1].strip() if voice else ""))
     return found
 
 
@@ -80,7 +80,7 @@ def clock_seconds(hours: int, minutes: int, seconds: float) -> float:
 
 
 def _paragraphs(lines: Sequence[str], *, last: bool, web: bool, numbered: bool) -> str:
-    """Return all that stands between two times but the next caption's number or name, and WebVTT's notes."""
+    """Return all that is between two times but the next caption's number or name, and WebVTT's notes."""
     lines = list(lines)
     if not last:
         if web and len(lines) > 1 and lines[-1].strip() and not lines[-2].strip():
@@ -105,12 +105,12 @@ def _is_lrc(text: str) -> bool:
     return any(map(_STARTED.match, lines)) and all(_STARTED.match(line) or _LRC_TAG.match(line) for line in lines)
 
 
-def _of_lrc(lines: Sequence[str]) -> list[Caption]:
+def _of_lrc(lines: Sequence[str]) -> list[SubtitleEntry]:
     found = [(match, match[4].strip()) for line in lines if (match := _STARTED.match(line))]
     starts = [_seconds((None, match[1], match[2], match[3])) for match, _ in found]
     # An empty line ends the one before it.
     ends: list[float | None] = [*starts[1:], None]
-    return [Caption(start, end, said) for start, end, (_, said) in zip(starts, ends, found, strict=True) if said]
+    return [SubtitleEntry(start, end, said) for start, end, (_, said) in zip(starts, ends, found, strict=True) if said]
 
 
 def _seconds(parts: Sequence[str | None]) -> float:

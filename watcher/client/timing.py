@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import accumulate, groupby, pairwise
 from typing import Final
 
-from watcher.client.found import Item, together
+from watcher.client.found import AnswerItem, together
 
 #: Milli-, micro- and nanoseconds, and the 100 ns of Azure's ticks.
 _UNITS: Final = (1e-3, 1e-6, 1e-7, 1e-9)
@@ -28,12 +28,13 @@ def length_claimed(duration: float, seconds: float, size: int) -> float:
     return claimed if 0 < claimed <= _LONGEST else 0.0
 
 
-def in_seconds(items: Sequence[Item], seconds: float, size: int) -> tuple[list[Item], float]:
+def in_seconds(items: Sequence[AnswerItem], seconds: float, size: int) -> tuple[list[AnswerItem], float]:
     """Bring times to seconds where they are plainly in a smaller unit; return also where the last one ends.
 
-    Where no unit explains them they are taken away, as each time is that no audio has: then the length may be wrong that they are held against, which is why
-    their end is told all the same. Said as 0 is an end that is no sign of a wrong length: nothing begins behind it, and
-    servers pad what they hear. `seconds`: the audio's length (0: unknown); `size`: letters of the text.
+    Where no unit explains them they are taken away, as each time is that no audio has: then the length may be wrong
+    that they are held against, which is why their end is returned all the same. Said as 0 is an end that is no sign of
+    a wrong length: nothing begins behind it, and servers pad what they hear. `seconds`: the audio's length (0:
+    unknown); `size`: letters of the text.
     """
     times = [time for item in items for time in (item.start, item.end) if time is not None]
     last = max(times, default=0.0)
@@ -67,7 +68,7 @@ def _unit(last: float, seconds: float, size: int) -> float | None:
     return min(likely, key=lambda unit: abs(math.log(ends[unit] / seconds)), default=None)
 
 
-def filled(items: Sequence[Item], begin: float, end: float) -> list[Item]:
+def filled(items: Sequence[AnswerItem], begin: float, end: float) -> list[AnswerItem]:
     """Return items that all have their times: what is missing lies between the neighbours, shared out by the texts' lengths.
 
     What has no times, and neighbours that leave no time to say it, is said together with the one before it, or behind it.
@@ -102,9 +103,9 @@ def filled(items: Sequence[Item], begin: float, end: float) -> list[Item]:
     ]
 
 
-def _with_room(items: Sequence[Item], begin: float, end: float) -> list[Item]:
+def _with_room(items: Sequence[AnswerItem], begin: float, end: float) -> list[AnswerItem]:
     """Join runs of items without times to a neighbour where there is no time to say them in between."""
-    kept: list[Item] = []
+    kept: list[AnswerItem] = []
     index = 0
     while index < len(items):
         behind = next((place for place in range(index, len(items)) if _timed(items[place])), len(items))
@@ -127,23 +128,23 @@ def _with_room(items: Sequence[Item], begin: float, end: float) -> list[Item]:
     return kept
 
 
-def _timed(item: Item) -> bool:
+def _timed(item: AnswerItem) -> bool:
     return item.start is not None or item.end is not None
 
 
-def _joined(base: Item, items: Sequence[Item]) -> Item:
+def _joined(base: AnswerItem, items: Sequence[AnswerItem]) -> AnswerItem:
     """Return items as one, with the times and metrics of `base`."""
     text = together(item.text for item in items)
     return replace(base, text=text, words=tuple(word for item in items for word in item.words))
 
 
-def shared_out(items: Sequence[Item]) -> list[Item]:
+def shared_out(items: Sequence[AnswerItem]) -> list[AnswerItem]:
     """Set times right that cannot be meant, of items in order of time: several texts that are all said at once.
 
     What claims the same span shares it by the length of the texts, and of two that share a start or an end the first ends
     where the second begins. Two speakers do speak at once: nothing is changed between them.
     """
-    result: list[Item] = []
+    result: list[AnswerItem] = []
     for (start, end), equal in groupby(items, key=lambda item: (item.start or 0.0, item.end or 0.0)):
         group = list(equal)
         speakers = {item.speaker for item in group} - {""}
@@ -163,20 +164,20 @@ def shared_out(items: Sequence[Item]) -> list[Item]:
     return result
 
 
-def pointless(words: Sequence[Item]) -> bool:
+def pointless(words: Sequence[AnswerItem]) -> bool:
     """Return whether times of words say nothing: none has any, or several all claim the same span."""
     spans = {(word.start, word.end) for word in words}
     return spans <= {(None, None)} or (len(words) > 1 and len(spans) == 1)
 
 
-def _shares(items: Sequence[Item], start: float, end: float) -> list[float]:
+def _shares(items: Sequence[AnswerItem], start: float, end: float) -> list[float]:
     """Return where each item begins when they share a span by the length of their texts."""
     sizes = [max(len(item.text), 1) for item in items]
     whole = sum(sizes)
     return [start + (end - start) * passed / whole for passed in accumulate(sizes[:-1], initial=0)]
 
 
-def clamped(items: Iterable[Item], seconds: float) -> list[Item]:
+def clamped(items: Iterable[AnswerItem], seconds: float) -> list[AnswerItem]:
     """Return items that have times within the audio (0: of unknown length), in order of their start."""
     last = seconds if seconds > 0 else float("inf")
     result = []

@@ -1,4 +1,4 @@
-"""What the transport met, as an error of ours."""
+"""Errors of the transport, as errors of this package."""
 
 import errno
 import http.client
@@ -75,7 +75,7 @@ _BROKEN: Final[Mapping[type[Exception] | None, tuple[str, str]]] = {
     IncompleteRead: ("the answer was cut off", "truncated"),
 }
 
-#: What only the operator can mend, by kind or by words of the error: every file would meet it.
+#: What only the operator can fix, by kind or by words of the error: every file would meet it.
 _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
     (
         ssl.SSLCertVerificationError,
@@ -105,7 +105,7 @@ _OPERATOR: Final[Sequence[tuple[type[Exception] | str, str, str, str]]] = (
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
-    """Give the error and all that led to it: causes, reasons, and errors packed as arguments.
+    """Yield the error and all that led to it: causes, reasons, and errors packed as arguments.
 
     Not contexts: those may hold what a caller was handling while it asked again.
     """

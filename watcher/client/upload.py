@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from watcher.client.request import Limits
+from watcher.client.request import RequestLimits
 from watcher.errors import Remedy, RemedyError
 
 
@@ -29,7 +29,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """A server's answer, whatever its status; header names in lower case."""
 
     status: int
@@ -37,7 +37,7 @@ class Reply:
     body: bytes
 
 
-def check_limits(upload: Upload, limits: Limits) -> None:
+def check_limits(upload: Upload, limits: RequestLimits) -> None:
     """Save a request whose refusal is known: raise RemedyError for what is larger or longer than the server takes."""
     if upload.size > limits.max_bytes:
         raise RemedyError("the file is larger than the server takes", remedy=Remedy.SHRINK, reason="too_large")

@@ -1,4 +1,4 @@
-"""One POST over HTTP: a file streamed with its length, an answer within its bounds, an end when told to end.
+"""One POST over HTTP: a file streamed with its length, an answer within its bounds, cancelled from any thread.
 
 What `requests` leaves open is closed here: a deadline for the whole exchange (its timeouts count silence between two
 bytes only), a cap on what the server may send (headers, chunk marks and decompressed bytes included), and `cancel`, which
@@ -28,7 +28,7 @@ from watcher.client.connections import (
 )
 from watcher.client.endpoint import Endpoint
 from watcher.client.transport import TRANSPORT_ERRORS, transport_error
-from watcher.client.upload import Reply, Upload
+from watcher.client.upload import HttpResponse, Upload
 from watcher.errors import PassingError, StoppedError
 
 CONNECT_SECONDS: Final = 10.0
@@ -55,7 +55,7 @@ class Wire:
         self._proxies: dict[str, str] = {} if endpoint.loopback else dict(settings["proxies"])
         self._verify: bool | str = True if settings["verify"] is None else settings["verify"]
 
-    def post(self, url: str, fields: Sequence[tuple[str, str]], upload: Upload, *, seconds: float) -> Reply:
+    def post(self, url: str, fields: Sequence[tuple[str, str]], upload: Upload, *, seconds: float) -> HttpResponse:
         """Send the form and read the whole answer within `seconds`.
 
         Raises AccountError (address, certificate, proxy login), PassingError (transport), StoppedError (`cancel`),
@@ -72,8 +72,8 @@ class Wire:
                 raise PassingError("the connection broke while the file was sent", reason="reset_sending") from error
             raise
 
-    def get(self, url: str, *, seconds: float) -> tuple[Reply, float | None]:
-        """Ask for a page, with the key; give it, and the Unix time at which the server's certificate ends (None: no TLS).
+    def get(self, url: str, *, seconds: float) -> tuple[HttpResponse, float | None]:
+        """Request a page, with the key; return it, and the Unix time at which the server's certificate ends (None: no TLS).
 
         Raises like `post`.
         """
@@ -107,7 +107,7 @@ class Wire:
             with self._lock:
                 self._exchanges.discard(exchange)
 
-    def _send(self, request: requests.Request, exchange: "Exchange", seconds: float) -> Reply:
+    def _send(self, request: requests.Request, exchange: "Exchange", seconds: float) -> HttpResponse:
         request.headers = {
             "User-Agent": f"watcher/{__version__}",
             "Accept": "*/*",
@@ -126,7 +126,7 @@ class Wire:
                     proxies=self._proxies,
                 )
                 try:
-                    return Reply(
+                    return HttpResponse(
                         status=response.status_code,
                         headers={name.lower(): value for name, value in response.headers.items()},
                         body=_body(response),
@@ -164,7 +164,7 @@ def _body(response: requests.Response) -> bytes:
 
 
 def _inflater() -> Callable[[bytes], bytes]:
-    """Give a decoder for gzip and zlib that stops where an answer stops, whatever the bomb holds."""
+    """Return a decoder for gzip and zlib that stops where an answer stops, whatever the bomb holds."""
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     left = ANSWER_BYTES + 1
 

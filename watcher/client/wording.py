@@ -76,7 +76,7 @@ def files_taken(refusal: Refusal) -> frozenset[str]:
 
 
 def _listed(words: Iterable[str]) -> set[str]:
-    """Return the formats that a list begins with, over words that may stand in front of one and between two."""
+    """Return the formats that a list begins with, over words that may be in front of one and between two."""
     found: set[str] = set()
     for word in words:
         if word in _FILES:
@@ -98,7 +98,7 @@ _FILES: Final = {name: name for name in ("flac", "m4a", "mp3", "mp4", "ogg", "wa
 _TAKES: Final = {"only", "please", "expect", "expects", "expected", "expecting", "require", "requires"}
 _SUPPORTED: Final = {"supported", "allowed", "accepted", "valid", "available"}
 _NOT: Final = {"not", "t", "never", "no"}
-#: Words that may stand in front of a list, or between two of its formats.
+#: Words that may be in front of a list, or between two of its formats.
 _BETWEEN: Final = frozenset(
     re.findall(
         r"\w+",

@@ -14,7 +14,7 @@ from watcher.config.settings import (
     StateSettings,
     TranscriptSettings,
 )
-from watcher.cues import Rules
+from watcher.cues import CaptionRules
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
 
@@ -24,8 +24,8 @@ _OF_DATACLASSES: Final = {
         "max_chars": "characters per line; 16 wide ones for Chinese, Japanese and Korean",
         "max_lines": "lines per cue",
         "max_chars_per_second": "reading speed; 17 for children, 9 for Chinese, Japanese and Korean",
-        "min_seconds": "shortest time a cue stands",
-        "max_seconds": "longest time a cue stands",
+        "min_seconds": "shortest time a cue is shown",
+        "max_seconds": "longest time a cue is shown",
         "gap_seconds": "pause between two cues (2 frames)",
         "guard": "leave out phantom text (two signs), flag doubtful text (one)",
     },
@@ -43,11 +43,11 @@ _OF_DATACLASSES: Final = {
 
 
 def sections() -> dict[str, type]:
-    """Return every section's class by its name, in the order of the example file; "folders" stands for one folder."""
+    """Return every section's class by its name, in the order of the example file; "folders" means one folder."""
     return {
         "api": ApiSettings,
         "transcript": TranscriptSettings,
-        "subtitles": Rules,
+        "subtitles": CaptionRules,
         "folders": FolderSettings,
         "media": MediaOptions,
         "state": StateSettings,

@@ -1,4 +1,4 @@
-"""What the process was started with: the only place that reads the environment and the systemd credential."""
+"""The environment of the process: the only place that reads environment variables and the systemd credential."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ _DIGITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the process finds around it, apart from settings."""
+    """Facts about the process and its environment, apart from settings."""
 
     notify_socket: str = ""
     watchdog_usec: int = 0
@@ -53,7 +53,7 @@ class Surroundings:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings that stand in the environment, nested, each value a text; folders by their numbers, as a list.
+    """Return the settings that are in the environment, nested, each value a text; folders by their numbers, as a list.
 
     Raises ConfigError for variables that contradict each other.
     """
@@ -83,7 +83,7 @@ def _parts(variable: str) -> list[str]:
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variable in which a setting stands, by its dotted key: ``api.url``, and ``folders.1.path`` from 0."""
+    """Return the environment variable of a setting, by its dotted key: ``api.url``, and ``folders.1.path`` from 0."""
     found = {"api.url": "OPENAI_BASE_URL", "api.key": "OPENAI_API_KEY"}
     for name in (f"{PREFIX}API__KEY_FILE", f"{PREFIX}API_KEY"):
         if environ.get(name):
@@ -124,7 +124,7 @@ def from_credential(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def from_credential_file(path: Path | None) -> dict[str, Any]:
-    """Return the key that stands in a credential's file, if there is one. Raises ConfigError."""
+    """Return the key that is in a credential's file, if there is one. Raises ConfigError."""
     if path is None:
         return {}
     try:
@@ -166,7 +166,7 @@ def _reason(exc: OSError | ValueError) -> str:
 
 
 def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Give the TOML file to read: the one named on the command line or in WATCHER_CONFIG, else the first that exists."""
+    """Return the TOML file to read: the one named on the command line or in WATCHER_CONFIG, else the first that exists."""
     if given is not None:
         return given
     if named := environ.get("WATCHER_CONFIG"):
@@ -178,7 +178,7 @@ def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def state_directory(environ: Mapping[str, str], config: Path | None) -> Path:
-    """Give the directory of the ledger where the settings name none."""
+    """Return the directory of the ledger where the settings name none."""
     # Several state directories come separated by colons; the first is ours.
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(given)

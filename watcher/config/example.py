@@ -21,7 +21,7 @@ _SAMPLE: Final = {"path": "/srv/recordings", "name": "recordings"}
 
 
 def example() -> str:
-    """Give the commented file; loading it yields the defaults."""
+    """Return the commented file; loading it yields the defaults."""
     return _HEAD + "\n" + "\n".join(_section(name) for name in sections())
 
 
@@ -63,7 +63,7 @@ def _lines(values: dict[str, Any], section: str) -> Iterable[str]:
     width = max(len(line) for line in assignments.values())
     for key, line in assignments.items():
         beside = f"{line:<{width}}  # {about(section, key)}"
-        # What does not fit beside its key stands above it.
+        # What does not fit beside its key is above it.
         above = textwrap.wrap(about(section, key), _COLUMNS - 2, break_on_hyphens=False)
         lines += [beside] if len(beside) <= _COLUMNS else [*(f"# {part}" for part in above), line]
     return lines

@@ -1,4 +1,4 @@
-"""Reading the files that settings are in, or name: neither without an end nor without a bound, whatever stands there."""
+"""Read the files that hold settings, or that settings name, within bounds of time and size."""
 
 import errno
 import os

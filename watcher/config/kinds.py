@@ -1,4 +1,4 @@
-"""What a setting's value has to be, in words, and the sentence about one that is something else.
+"""Describe in words what a setting's value has to be, and what is wrong with one that is something else.
 
 The words are made from the settings' own types and ranges, so they cannot tell anything else than what is accepted.
 """

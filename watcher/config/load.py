@@ -1,4 +1,4 @@
-"""Bringing the sources together: which value holds, where it came from, and what is wrong with it."""
+"""Merge the sources of settings: which value counts, where it came from, and what is wrong with it."""
 
 import difflib
 import tomllib
@@ -26,7 +26,7 @@ _LONGEST_NAME: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _SettingPlaces:
     """Names the place in which a person gave a setting."""
 
     #: Dotted key -> option, where that is not ``--set``.
@@ -58,13 +58,13 @@ class Config:
     origins: Mapping[str, str]
     #: Tells whether the file is still the one that was read; "": there is none, or it is no regular file.
     digest: str = ""
-    #: Likewise of what it says of the state; "": something else decides on that, or it cannot be told.
+    #: Likewise of what it says of the state; "": something else decides on that, or it cannot be known.
     state_digest: str = ""
-    #: Why a key that stands in OPENAI_API_KEY is not used; "" where there is none, or it is.
+    #: Why a key that is in OPENAI_API_KEY is not used; "" where there is none, or it is.
     unused_key: str = ""
 
     def origin(self, key: str) -> str:
-        """Say where the value of a dotted key came from."""
+        """Return where the value of a dotted key came from."""
         return self.origins.get(key, "default")
 
 
@@ -85,7 +85,7 @@ def load(
     ConfigError that names everything that is wrong, with the nearest valid key for an unknown one.
     """
     path = environment.config_file(file, environ)
-    sources = _Places(options or {}, environment.variables(environ))
+    sources = _SettingPlaces(options or {}, environment.variables(environ))
     content = _content(path)
     layers = {
         "command line": {name: _from_texts(name, section) for name, section in (given or {}).items()},
@@ -119,8 +119,8 @@ def state_place(
 ) -> tuple[Path, str] | None:
     """Return the directory of the state and its address ("": none), also where other settings are broken.
 
-    None where they cannot be told: the file cannot be read, or its section [state] is broken itself. `given` and `file` as
-    for `load`.
+    None where they cannot be known: the file cannot be read, or its section [state] is broken itself. `given` and
+    `file` as for `load`.
     """
     path = environment.config_file(file, environ)
     try:
@@ -159,7 +159,7 @@ def _first(layers: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def state_digest(content: bytes) -> str:
-    """Return what tells whether a settings file names the same state, by directory or address; "" where it cannot be told."""
+    """Return what tells whether a settings file names the same state, by directory or address; "" where it cannot be known."""
     try:
         layers = [_state_alone(content)]
         named = [_first(layers, key) for key in ("dir", "url")]
@@ -218,9 +218,9 @@ def _toml_hint(reason: str) -> str:
 
 #: By words of tomllib's sentences.
 _TOML_HINTS: Final = (
-    (("twice", "overwrite"), "each table and each key may stand there once"),
+    (("twice", "overwrite"), "each table and each key may appear once"),
     (("']'", "Unclosed"), "close the bracket"),
-    (("Invalid value", "Illegal character", "after a statement", '"\'"'), "texts stand in straight quotes"),
+    (("Invalid value", "Illegal character", "after a statement", '"\'"'), "texts need straight quotes"),
 )
 
 
@@ -253,7 +253,7 @@ def _from_toml(text: str) -> Any:
         return text
 
 
-def _read_key_files(layers: Mapping[str, dict[str, Any]], sources: _Places) -> None:
+def _read_key_files(layers: Mapping[str, dict[str, Any]], sources: _SettingPlaces) -> None:
     """Take the key out of the file that a source names, where it names no key itself."""
     for origin, layer in layers.items():
         api = layer.get("api", {})
@@ -308,7 +308,7 @@ class _Sources(BaseSettings):
         return tuple(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in layers)
 
 
-def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str], sources: _Places) -> Settings:
+def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str], sources: _SettingPlaces) -> Settings:
     merged = dict(_Sources(layers=list(layers.values())).model_extra or {})
     try:
         settings = Settings.model_validate(merged)
@@ -326,7 +326,7 @@ def _validated(layers: Mapping[str, Mapping[str, Any]], folders: Sequence[str], 
 _HINT: Final = "watcher config --example shows every key with its default"
 
 
-def _unknown(layer: Mapping[str, Any], origin: str, sources: _Places) -> Iterator[str]:
+def _unknown(layer: Mapping[str, Any], origin: str, sources: _SettingPlaces) -> Iterator[str]:
     for name, section in layer.items():
         if name not in sections():
             yield _nearest(name, [*sections()], sources.words(origin, name), what="section")
@@ -351,7 +351,7 @@ def _right(section: str, origin: str) -> str:
         return f"write {environment.example(section)}"
     if origin == "command line":
         if section == "folders":
-            return "folders stand behind the command, as in watcher run /srv/recordings, or in the settings file"
+            return "folders go behind the command, as in watcher run /srv/recordings, or in the settings file"
         return f"write --set {section}.KEY=VALUE"
     return f"it has to be {table(section)}"
 
@@ -369,7 +369,7 @@ def _nearest(name: str, valid: Sequence[str], source: str, which: str = "", *, w
 
 
 def _sentences(
-    error: ValidationError, merged: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]], sources: _Places
+    error: ValidationError, merged: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]], sources: _SettingPlaces
 ) -> Iterator[str]:
     origins = {key: origin for origin, layer in reversed([*layers.items()]) for key in _flat(layer)}
     for where, sentence in sentences(error, merged, sections()):

@@ -31,7 +31,7 @@ from watcher.config.values import (
     check_plain,
     plain_values,
 )
-from watcher.cues import Rules
+from watcher.cues import CaptionRules
 from watcher.log import LogOptions
 from watcher.media import MediaOptions
 
@@ -52,7 +52,7 @@ class _Section(_Model):
 
 
 #: [subtitles], as the settings and folders give it.
-SubtitleRules: TypeAlias = Annotated[Rules, plain_values(Rules)]
+SubtitleRules: TypeAlias = Annotated[CaptionRules, plain_values(CaptionRules)]
 
 
 class ApiSettings(_Section):
@@ -117,7 +117,7 @@ class ApiSettings(_Section):
 
 
 class TranscriptSettings(_Section):
-    """[transcript]: what is asked for and what is written; any key may stand in a folder, too."""
+    """[transcript]: what is asked for and what is written; any key may be in a folder, too."""
 
     task: Task = Field("transcribe", description="transcribe, or translate (to English)")
     language: Language = Field("", description="ISO-639-1 code of the speech; empty: detected")
@@ -138,7 +138,7 @@ class TranscriptSettings(_Section):
 
 
 class FolderSettings(_Section):
-    """[[folders]]: a watched folder; keys of [transcript] that stand here count for it alone."""
+    """[[folders]]: a watched folder; keys of [transcript] that are here count for it alone."""
 
     path: str = Field(description="the folder, an absolute path")
     name: str = Field("", description="its name in status and log; default: the last part of path")
@@ -244,7 +244,7 @@ class HookSettings(_Section):
 
     on_done: Argv = Field((), description="argv of the program run after a transcript is in place")
     on_failed: Argv = Field((), description="argv of the program run after a file failed for good")
-    on_held: Argv = Field((), description="argv of the program run when the queue is held, so that all stands still")
+    on_held: Argv = Field((), description="argv of the program run when the queue is held")
     timeout_seconds: float = Field(60.0, gt=0, le=86400, description="a hook that takes longer is ended")
     concurrency: int = Field(
         4, ge=1, le=64, description="hooks run at a time, of different files; 1: one after the other"
@@ -252,7 +252,7 @@ class HookSettings(_Section):
 
 
 class ServiceSettings(_Section):
-    """[service]: manners of the daemon."""
+    """[service]: behaviour of the daemon."""
 
     error_notes: bool = Field(
         default=True,
@@ -266,7 +266,7 @@ class Settings(_Model):
 
     api: ApiSettings = ApiSettings()
     transcript: TranscriptSettings = TranscriptSettings()
-    subtitles: SubtitleRules = Rules()
+    subtitles: SubtitleRules = CaptionRules()
     folders: tuple[FolderSettings, ...] = ()
     media: Annotated[MediaOptions, plain_values(MediaOptions)] = MediaOptions()
     state: StateSettings = StateSettings()
@@ -282,7 +282,7 @@ class Settings(_Model):
     @field_validator("folders")
     @classmethod
     def _named(cls, value: tuple[FolderSettings, ...]) -> tuple[FolderSettings, ...]:
-        """Give each folder a name of its own; the same path twice, or the same explicit name twice, is an error."""
+        """Name each folder; the same path twice, or the same explicit name twice, is an error."""
         named: dict[str, FolderSettings] = {}
         paths: set[str] = set()
         for folder in value:

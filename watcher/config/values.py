@@ -131,7 +131,7 @@ _CODE: Final = re.compile(r"[A-Za-z]{2,3}")
 #: More tracks or channels no file has, and digits of such a number.
 _MOST_TRACKS: Final = 999
 _LONGEST_NUMBER: Final = 4
-#: As `watcher.formats.Text` takes it.
+#: As `watcher.formats.TextLayout` takes it.
 _NARROWEST: Final = 20
 _WIDEST: Final = 1000
 

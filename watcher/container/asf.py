@@ -3,7 +3,7 @@
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import NO_PROPERTIES, Inspection, Verdict, duration, misfit, unfilled
+from watcher.container.inspection import NO_PROPERTIES, Completeness, Inspection, duration, misfit, unfilled
 from watcher.container.source import Source
 
 MAGIC: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -40,11 +40,11 @@ def asf(source: Source) -> Inspection:
             break
         position += size
     if not properties:
-        return Inspection(Verdict.INCOMPLETE, "asf", None, NO_PROPERTIES)
+        return Inspection(Completeness.INCOMPLETE, "asf", None, NO_PROPERTIES)
     _, _, _, want, _, _, play, _, preroll, flags = properties
     if flags & _BROADCAST or not want:
         return unfilled("asf")
     seconds = duration(play - preroll * _PER_MILLISECOND, _PER_SECOND)
     return misfit("asf", source.size, want, promised=seconds) or Inspection(
-        Verdict.COMPLETE, "asf", seconds, "", has_video
+        Completeness.COMPLETE, "asf", seconds, "", has_video
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import NO_SOUND, Inspection, Verdict, duration, misfit, unfilled
+from watcher.container.inspection import NO_SOUND, Completeness, Inspection, duration, misfit, unfilled
 from watcher.container.source import Source
 from watcher.container.timecode import signs_are_timecode
 
@@ -47,7 +47,7 @@ def wav(source: Source) -> Inspection:
     big = form == "rifx"
     wave = _Wave(riff_size=source.unpack(_BIG if big else _LITTLE, 0)[1])
     if not _walk_wave(wave, source, big=big):
-        return Inspection(Verdict.INCOMPLETE, form, None, NO_SOUND)
+        return Inspection(Completeness.INCOMPLETE, form, None, NO_SOUND)
     if form == "rf64":
         wave.riff_size = wave.long_riff_size
         if wave.data_size == _UNFILLED:
@@ -64,18 +64,18 @@ def wav(source: Source) -> Inspection:
     data_end = wave.data + wave.data_size
     if data_end > source.size:
         promised = _promised(wave.data_size, _wave_seconds(wave.fmt, wave.data_size, wave.samples))
-        return Inspection(Verdict.INCOMPLETE, form, None, "data chunk ends beyond the file", promised=promised)
+        return Inspection(Completeness.INCOMPLETE, form, None, "data chunk ends beyond the file", promised=promised)
     want = _CHUNK_BYTES + wave.riff_size + lost
     # Writers disagree about the last pad byte, in both directions.
     if want > source.size + 1:
-        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says")
+        return Inspection(Completeness.INCOMPLETE, form, None, "shorter than its header says")
     end = _chunks_end(source, data_end, big=big)
     if (end if lost else min(want, end)) < source.size - 1:
-        return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=end)
+        return Inspection(Completeness.TRAILING, form, None, "longer than its header says", end=end)
     seconds = _wave_seconds(wave.fmt, wave.data_size, wave.samples)
     channels = wave.fmt[1] if wave.fmt else 0
     return Inspection(
-        Verdict.COMPLETE, form, seconds, "", channels=channels, sound=(wave.data, data_end) if lost else None
+        Completeness.COMPLETE, form, seconds, "", channels=channels, sound=(wave.data, data_end) if lost else None
     )
 
 
@@ -188,7 +188,9 @@ def w64(source: Source) -> Inspection:
     if not 0 < want < _W64_LARGEST:
         return unfilled("w64")
     if wrong := misfit("w64", source.size, want):
-        return replace(wrong, promised=_w64_promised(source)) if wrong.verdict is Verdict.INCOMPLETE else wrong
+        return (
+            replace(wrong, promised=_w64_promised(source)) if wrong.completeness is Completeness.INCOMPLETE else wrong
+        )
     return _w64_sound(source)
 
 
@@ -213,10 +215,10 @@ def _w64_sound(source: Source) -> Inspection:
             seconds = _wave_seconds(fmt, length - _W64_CHUNK.size, 0)
             if position + length > source.size:
                 reason = "data chunk ends beyond the file"
-                return Inspection(Verdict.INCOMPLETE, "w64", None, reason, promised=_promised(length, seconds))
-            return Inspection(Verdict.COMPLETE, "w64", seconds)
+                return Inspection(Completeness.INCOMPLETE, "w64", None, reason, promised=_promised(length, seconds))
+            return Inspection(Completeness.COMPLETE, "w64", seconds)
         position += (length + 7) & ~7
-    return Inspection(Verdict.INCOMPLETE, "w64", None, NO_SOUND)
+    return Inspection(Completeness.INCOMPLETE, "w64", None, NO_SOUND)
 
 
 #: The smallest FORM that has room for the form's name and its common chunk.
@@ -233,7 +235,7 @@ def aiff(source: Source) -> Inspection:
     pad, seconds = length & 1, _aiff_seconds(source)
     want = _CHUNK_BYTES + length + pad
     return misfit("aiff", source.size, want, pad=pad, promised=_promised(length, seconds)) or Inspection(
-        Verdict.COMPLETE, "aiff", seconds
+        Completeness.COMPLETE, "aiff", seconds
     )
 
 
@@ -256,13 +258,13 @@ def caf(source: Source) -> Inspection:
             return unfilled("caf")
         if name == b"caff" and sound.data:
             # Recordings joined end to end.
-            return Inspection(Verdict.TRAILING, "caf", None, "longer than its header says", end=position)
+            return Inspection(Completeness.TRAILING, "caf", None, "longer than its header says", end=position)
         sound.read(name, source, position + _CAF_CHUNK.size, length)
         position += _CAF_CHUNK.size + length
     if not sound.data and position <= source.size:
-        return Inspection(Verdict.INCOMPLETE, "caf", None, NO_SOUND)
+        return Inspection(Completeness.INCOMPLETE, "caf", None, NO_SOUND)
     return misfit("caf", source.size, position, promised=_promised(sound.data, sound.seconds)) or Inspection(
-        Verdict.COMPLETE, "caf", sound.seconds
+        Completeness.COMPLETE, "caf", sound.seconds
     )
 
 

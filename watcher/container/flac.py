@@ -6,7 +6,7 @@ from itertools import islice
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration, unfilled
+from watcher.container.inspection import Completeness, Inspection, duration, unfilled
 from watcher.container.source import Source
 
 #: Smallest and largest block, smallest and largest frame (24 bits each); rate, channels, depth and samples packed; MD5.
@@ -17,7 +17,7 @@ _NO_MD5: Final = bytes(16)
 #: (65,535 samples of 8 channels at 32 bits).
 _USUAL_FRAME: Final = 1 << 16
 _LARGEST_FRAME: Final = 1 << 21
-#: What may stand between the last frame and the end of the file, beside an ID3v1 tag: nothing. Room for its header.
+#: What may be between the last frame and the end of the file, beside an ID3v1 tag: nothing. Room for its header.
 _SLACK: Final = 64
 _ID3V1_BYTES: Final = 128
 
@@ -41,7 +41,7 @@ _CONTINUES: Final = 0b10
 
 
 def flac(source: Source, start: int = 0) -> Inspection:
-    """Inspect the stream whose "fLaC" stands at `start`."""
+    """Inspect the stream whose "fLaC" is at `start`."""
     _, largest_block, _, frame, packed, md5 = source.unpack(_STREAM_INFO, start + 8)
     total = packed & ((1 << 36) - 1)
     # Also what an encoder leaves that writes into a pipe: it cannot come back to fill them in.
@@ -55,10 +55,10 @@ def flac(source: Source, start: int = 0) -> Inspection:
     last = _last_sample(tail, total, largest_block)
     if last > total:
         # Recordings joined end to end, the longer one last.
-        return Inspection(Verdict.TRAILING, "flac", None, "longer than its header says", channels=channels)
+        return Inspection(Completeness.TRAILING, "flac", None, "longer than its header says", channels=channels)
     if last < total:
-        return Inspection(Verdict.INCOMPLETE, "flac", None, "its last frame is cut off or missing")
-    return Inspection(Verdict.COMPLETE, "flac", duration(total, packed >> 44), channels=channels)
+        return Inspection(Completeness.INCOMPLETE, "flac", None, "its last frame is cut off or missing")
+    return Inspection(Completeness.COMPLETE, "flac", duration(total, packed >> 44), channels=channels)
 
 
 def _last_sample(tail: bytes, total: int, block: int) -> int:
@@ -73,7 +73,7 @@ def _last_sample(tail: bytes, total: int, block: int) -> int:
 
 
 def _backwards(tail: bytes, sync: bytes) -> Iterator[int]:
-    """Yield where `sync` stands, the last one first."""
+    """Yield the positions of `sync`, the last one first."""
     start = tail.rfind(sync)
     while start >= 0:
         yield start

@@ -1,4 +1,4 @@
-"""What an inspection says, and the two conclusions every family of containers draws in the same way."""
+"""The result of an inspection, and the two conclusions every family of containers draws in the same way."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,8 +21,8 @@ _LASTING: Final = frozenset(
 )
 
 
-class Verdict(StrEnum):
-    """What a container's own bytes prove about its end."""
+class Completeness(StrEnum):
+    """Whether a file is whole, as far as its container's own bytes prove it."""
 
     #: The container proves that its end is the end of the file.
     COMPLETE = "complete"
@@ -38,7 +38,7 @@ class Verdict(StrEnum):
 class Inspection:
     """The verdict on one file."""
 
-    verdict: Verdict
+    completeness: Completeness
     #: The true container, whatever the name says: wav rifx rf64 w64 aiff caf mp4 m4a mov 3gp ogg opus ogx flac mp3 mp2
     #: adts matroska webm asf avi amr mpegts mpeg; "" when the bytes are none of these. Of a file that ends within its
     #: header only the family is sure: mp4 for m4a, mov and 3gp, ogg for opus and ogx, matroska for webm, wav for rf64.
@@ -49,14 +49,14 @@ class Inspection:
     seconds: float | None = None
     #: Plain words for INCOMPLETE and TRAILING.
     reason: str = ""
-    #: A moving picture goes along. Told of COMPLETE and UNKNOWN mp4, m4a, mov, 3gp, matroska, webm, ogg, opus, ogx and
-    #: asf; else False.
+    #: A moving picture goes along. Known for COMPLETE and UNKNOWN mp4, m4a, mov, 3gp, matroska, webm, ogg, opus, ogx
+    #: and asf; else False.
     has_video: bool = False
-    #: Audio tracks, told of mp4, m4a, mov, 3gp, matroska, webm and Ogg; 0 elsewhere.
+    #: Audio tracks, known for mp4, m4a, mov, 3gp, matroska, webm and Ogg; 0 elsewhere.
     tracks: int = 0
-    #: Channels, told of wav, rifx, rf64, w64 and flac; 0 elsewhere.
+    #: Channels, known for wav, rifx, rf64, w64 and flac; 0 elsewhere.
     channels: int = 0
-    #: Offset behind what the container declares, told of TRAILING where another recording may begin there, and
+    #: Offset behind what the container declares, known for TRAILING where another recording may begin there, and
     #: of a wav or rf64 that was never finished, but tells how much sound there is.
     end: int | None = None
     #: Offsets of the sound, and behind it, of a wav or rf64 of more than 4 GiB whose sizes are modulo 4 GiB; else None.
@@ -77,7 +77,7 @@ class Inspection:
 
 def unfilled(form: str, *, end: int | None = None) -> Inspection:
     """Return the verdict on a file whose header was never completed; `end` as in Inspection."""
-    return Inspection(Verdict.INCOMPLETE, form, None, _UNFILLED, end=end)
+    return Inspection(Completeness.INCOMPLETE, form, None, _UNFILLED, end=end)
 
 
 def misfit(form: str, size: int, want: int, *, pad: int = 0, promised: float | None = None) -> Inspection | None:
@@ -88,8 +88,8 @@ def misfit(form: str, size: int, want: int, *, pad: int = 0, promised: float | N
     if size in (want, want - pad):
         return None
     if size < want:
-        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says", promised=promised)
-    return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=want)
+        return Inspection(Completeness.INCOMPLETE, form, None, "shorter than its header says", promised=promised)
+    return Inspection(Completeness.TRAILING, form, None, "longer than its header says", end=want)
 
 
 def duration(units: float, per_second: float) -> float | None:

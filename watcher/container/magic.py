@@ -1,4 +1,4 @@
-"""Telling a container by its first bytes, and judging it by the rules of its family."""
+"""Recognise a container by its first bytes, and judge it by the rules of its family."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,7 +7,7 @@ from watcher.container.asf import MAGIC as ASF_MAGIC
 from watcher.container.asf import asf
 from watcher.container.chunks import W64_MAGIC, aiff, caf, w64, wav
 from watcher.container.flac import flac
-from watcher.container.inspection import NO_BEGINNING, UNWRITTEN, Inspection, Verdict
+from watcher.container.inspection import NO_BEGINNING, UNWRITTEN, Completeness, Inspection
 from watcher.container.matroska import matroska
 from watcher.container.mp4 import FIRST_BOXES, mp4
 from watcher.container.mpeg import mpeg_audio
@@ -35,11 +35,11 @@ def inspect(descriptor: int, size: int, start: int = 0, *, quick: bool = False) 
     form = ""
     try:
         if size < _SHORTEST:
-            return Inspection(Verdict.INCOMPLETE, "", None, _too_short(source.read(0, size)))
+            return Inspection(Completeness.INCOMPLETE, "", None, _too_short(source.read(0, size)))
         form, judge = _family(source)
         return judge(source)
     except EOFError:
-        return Inspection(Verdict.INCOMPLETE, form, None, "ends within its header")
+        return Inspection(Completeness.INCOMPLETE, form, None, "ends within its header")
 
 
 def _too_short(head: bytes) -> str:
@@ -103,11 +103,11 @@ def _other_family(source: Source, head: bytes) -> tuple[str, _Judge]:
 
 
 def _unproved(form: str) -> _Judge:
-    return lambda _: Inspection(Verdict.UNKNOWN, form)
+    return lambda _: Inspection(Completeness.UNKNOWN, form)
 
 
 def _unwritten(_: Source) -> Inspection:
-    return Inspection(Verdict.INCOMPLETE, "", None, UNWRITTEN)
+    return Inspection(Completeness.INCOMPLETE, "", None, UNWRITTEN)
 
 
 def _tagged(source: Source) -> Inspection:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import NO_SEGMENT, Inspection, Verdict, duration, misfit, unfilled
+from watcher.container.inspection import NO_SEGMENT, Completeness, Inspection, duration, misfit, unfilled
 from watcher.container.source import Source
 
 _DOC_TYPE: Final = 0x4282
@@ -19,7 +19,7 @@ _TRACK_TYPE: Final = 0x83
 _VIDEO: Final = 1
 _AUDIO: Final = 2
 
-#: Of one parent; what is asked for stands near the beginning.
+#: Of one parent; what is asked for is near the beginning.
 _MOST_ELEMENTS: Final = 64
 _LONGEST_BODY: Final = 1 << 14
 _LONGEST_ID: Final = 4
@@ -43,7 +43,7 @@ def matroska(source: Source) -> Inspection:
         if name == _SEGMENT:
             break
     else:
-        return Inspection(Verdict.INCOMPLETE, form, None, NO_SEGMENT)
+        return Inspection(Completeness.INCOMPLETE, form, None, NO_SEGMENT)
     if end == _OPEN:  # also what a live recording leaves for ever
         return unfilled(form)
     return misfit(form, source.size, end) or _details(source, form, body)
@@ -63,7 +63,7 @@ def _details(source: Source, form: str, position: int) -> Inspection:
         elif name == _TRACKS:
             tracks = tracks or _body(source, body, position)
     types = _track_types(tracks)
-    return Inspection(Verdict.COMPLETE, form, _seconds(info), "", _VIDEO in types, types.count(_AUDIO))
+    return Inspection(Completeness.COMPLETE, form, _seconds(info), "", _VIDEO in types, types.count(_AUDIO))
 
 
 def _doc_type(header: bytes) -> str:

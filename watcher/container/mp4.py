@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import NO_INDEX, Inspection, Verdict, duration
+from watcher.container.inspection import NO_INDEX, Completeness, Inspection, duration
 from watcher.container.source import Source
 
 #: Types a file may begin with. QuickTime's older files have no ftyp.
@@ -82,11 +82,11 @@ class _Walk:
                 self.ended = True
                 break
             if not body <= end <= source.size:
-                return Inspection(Verdict.INCOMPLETE, self.form, None, "a box ends beyond the file")
+                return Inspection(Completeness.INCOMPLETE, self.form, None, "a box ends beyond the file")
             if self.movie is not None and self.name in (b"ftyp", b"moov"):
                 # Recordings joined end to end: the first one's index knows nothing of the others.
                 reason = "longer than its header says"
-                return Inspection(Verdict.TRAILING, self.form, None, reason, end=self.position)
+                return Inspection(Completeness.TRAILING, self.form, None, reason, end=self.position)
             if self.name == b"moov":
                 self.movie = _read_movie(source, body, end)
             elif self.name == b"moof":
@@ -97,10 +97,10 @@ class _Walk:
     def conclusion(self) -> Inspection:
         """Return the verdict on a file of which no box alone tells."""
         if not self.ended:
-            return Inspection(Verdict.INCOMPLETE, self.form, None, "too many boxes")
+            return Inspection(Completeness.INCOMPLETE, self.form, None, "too many boxes")
         if self.movie is None:
-            return Inspection(Verdict.INCOMPLETE, self.form, None, NO_INDEX)
-        # While a fragmented file grows its index stands at the front already: only the last box proves the end.
+            return Inspection(Completeness.INCOMPLETE, self.form, None, NO_INDEX)
+        # While a fragmented file grows its index is at the front already: only the last box proves the end.
         last = self.name == b"mfra" or not (self.fragmented or self.movie.extended)
         return self.movie.inspection(self.form, proven=last and self.position == self.source.size)
 
@@ -121,9 +121,9 @@ def _last_fragment(source: Source) -> int:
 class _Movie:
     per_second: int = 0
     units: int = 0
-    #: Of the first sound track; stands in where the movie does not say.
+    #: Of the first sound track; used where the movie does not say.
     sound: float | None = None
-    #: More fragments are to come (mvex), for so many units in all where that is told (mehd).
+    #: More fragments are to come (mvex), for so many units in all where that is given (mehd).
     extended: bool = False
     extended_units: int = 0
     has_video: bool = False
@@ -137,8 +137,8 @@ class _Movie:
 
     def inspection(self, form: str, *, proven: bool) -> Inspection:
         """Return the verdict on a file whose end is `proven`, or not known."""
-        verdict = Verdict.COMPLETE if proven else Verdict.UNKNOWN
-        return Inspection(verdict, form, self.duration, "", self.has_video, self.tracks)
+        completeness = Completeness.COMPLETE if proven else Completeness.UNKNOWN
+        return Inspection(completeness, form, self.duration, "", self.has_video, self.tracks)
 
 
 def _form(source: Source) -> str:

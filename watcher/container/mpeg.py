@@ -1,5 +1,5 @@
 # ruff: noqa: PLR2004 - the numbers are codes and masks of two published frame headers, each used once, where it is read
-"""MP3, its elder sister, and AAC in ADTS: frames without a container, now and then with a tag in front.
+"""MPEG audio (MP2, MP3) and AAC in ADTS: frames without a container, now and then with a tag in front.
 
 Frame headers: ISO/IEC 11172-3 and 13818-3 (MPEG-1 and MPEG-2 audio), 13818-7 (ADTS). Xing/Info: the layout of LAME's tag;
 VBRI: Fraunhofer's.
@@ -11,7 +11,7 @@ from functools import cache
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import Inspection, Verdict, duration, unfilled
+from watcher.container.inspection import Completeness, Inspection, duration, unfilled
 from watcher.container.source import Source
 from watcher.container.tags import ID3V1_BYTES, skip_tags
 
@@ -23,11 +23,11 @@ def mpeg_audio(source: Source, start: int = 0) -> Inspection:
         return _adts(source, start)
     frame = _frame(head)
     if frame is None:
-        return Inspection(Verdict.UNKNOWN, "")
-    stream = _Stream(source, start, head, frame)
+        return Inspection(Completeness.UNKNOWN, "")
+    stream = _FrameStream(source, start, head, frame)
     tag = _tag(stream)
     if tag is None and not stream.has_sister_at(start + frame.length):
-        return Inspection(Verdict.UNKNOWN, "")
+        return Inspection(Completeness.UNKNOWN, "")
     if tag is None or tag.bytes is None:
         return _untagged(stream, tag)
     return _tagged(stream, tag.bytes, tag.frames)
@@ -82,7 +82,7 @@ def _frame_length(data: bytes, at: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stream:
+class _FrameStream:
     source: Source
     start: int
     #: The first frame's header, and what it says.
@@ -90,7 +90,7 @@ class _Stream:
     frame: _Frame
 
     def has_sister_at(self, position: int) -> bool:
-        """Say whether a frame of the same version, layer and rate begins at `position`."""
+        """Return whether a frame of the same version, layer and rate begins at `position`."""
         if position + _HEADER_BYTES > self.source.size:
             return False
         other = self.source.read(position, _HEADER_BYTES)
@@ -100,7 +100,7 @@ class _Stream:
         return duration(frames * self.frame.samples, self.frame.hertz)
 
 
-#: Where the tag of a first frame stands, by MPEG-1 or not, mono or not; VBRI always at the first.
+#: Where the tag of a first frame is, by MPEG-1 or not, mono or not; VBRI always at the first.
 _TAG_AT: Final = {(True, False): 36, (True, True): 21, (False, False): 21, (False, True): 13}
 _VBRI_AT: Final = 36
 _TAG_SEARCH: Final = 256
@@ -113,13 +113,13 @@ _VBRI: Final = Struct(">4sHHHII")
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """What an encoder noted in the first frame. `bytes` is None where it noted none, 0 where it has not come back."""
+    """Tag that an encoder wrote into the first frame. `bytes` is None where it noted none, 0 where it has not come back."""
 
     frames: int
     bytes: int | None
 
 
-def _tag(stream: _Stream) -> _Tag | None:
+def _tag(stream: _FrameStream) -> _Tag | None:
     source, start = stream.source, stream.start
     body = source.read(start, min(_TAG_SEARCH, source.size - start))
     at = _TAG_AT[stream.frame.first, stream.head[3] >> 6 == 3]
@@ -146,17 +146,19 @@ _ID3V1: Final = b"TAG"
 _LARGEST_FRAME: Final = 1441
 
 
-def _tagged(stream: _Stream, length: int, frames: int) -> Inspection:
+def _tagged(stream: _FrameStream, length: int, frames: int) -> Inspection:
     form, end = stream.frame.form, stream.start + length
     if not length:
         return unfilled(form)
     if end > stream.source.size:
         promised = stream.seconds(frames)
-        return Inspection(Verdict.INCOMPLETE, form, None, "shorter than its header says", promised=promised)
+        return Inspection(Completeness.INCOMPLETE, form, None, "shorter than its header says", promised=promised)
     if stream.source.size - skip_tags(stream.source, end) > _LARGEST_FRAME:
         # Recordings joined end to end: the first one's tag knows nothing of the others.
-        return Inspection(Verdict.TRAILING, form, None, "longer than its header says", end=_second(stream.source, end))
-    return Inspection(Verdict.COMPLETE, form, stream.seconds(frames))
+        return Inspection(
+            Completeness.TRAILING, form, None, "longer than its header says", end=_second(stream.source, end)
+        )
+    return Inspection(Completeness.COMPLETE, form, stream.seconds(frames))
 
 
 def _second(source: Source, end: int) -> int | None:
@@ -175,23 +177,23 @@ _LOOKS: Final = 16
 _LOOK_BYTES: Final = 3 * 1441
 
 
-def _untagged(stream: _Stream, tag: _Tag | None) -> Inspection:
+def _untagged(stream: _FrameStream, tag: _Tag | None) -> Inspection:
     """Nothing can be proved but a cut; the duration follows from the size when all frames are equally fast."""
     source, frame = stream.source, stream.frame
     tail, end = _tail(source, stream.start)
     frames, missing = _chain(tail, stream.head[:2], _HEADER_BYTES, _frame_length)
     if missing:
-        return Inspection(Verdict.INCOMPLETE, frame.form, None, "its last frame is cut off")
+        return Inspection(Completeness.INCOMPLETE, frame.form, None, "its last frame is cut off")
     if tag is not None and tag.frames:
-        return Inspection(Verdict.UNKNOWN, frame.form, stream.seconds(tag.frames))
+        return Inspection(Completeness.UNKNOWN, frame.form, stream.seconds(tag.frames))
     constant = bool(frames) and all(tail[at + 2] >> 4 == stream.head[2] >> 4 for at in frames)
     seconds = None
     if constant and _is_constant(stream, end):
         seconds = duration((end - stream.start) * 8, frame.bits_per_second)
-    return Inspection(Verdict.UNKNOWN, frame.form, seconds)
+    return Inspection(Completeness.UNKNOWN, frame.form, seconds)
 
 
-def _is_constant(stream: _Stream, end: int) -> bool:
+def _is_constant(stream: _FrameStream, end: int) -> bool:
     """Return whether the frames have one bit rate, as far as looks at their beginning and at even distances tell."""
     rate = stream.head[2] >> 4
     for look in range(_LOOKS):
@@ -222,15 +224,15 @@ def _adts(source: Source, start: int) -> Inspection:
     head = source.read(start, _ADTS_BYTES)
     following = start + _adts_length(head, 0)
     if following == start or following + _ADTS_BYTES > source.size:
-        return Inspection(Verdict.UNKNOWN, "")
+        return Inspection(Completeness.UNKNOWN, "")
     other = source.read(following, _ADTS_BYTES)
     if other[:2] != head[:2] or not _adts_length(other, 0):
-        return Inspection(Verdict.UNKNOWN, "")
+        return Inspection(Completeness.UNKNOWN, "")
     tail, _ = _tail(source, start)
     _, missing = _chain(tail, head[:2], _ADTS_BYTES, _adts_length)
     if missing:
-        return Inspection(Verdict.INCOMPLETE, "adts", None, "its last frame is cut off")
-    return Inspection(Verdict.UNKNOWN, "adts")
+        return Inspection(Completeness.INCOMPLETE, "adts", None, "its last frame is cut off")
+    return Inspection(Completeness.UNKNOWN, "adts")
 
 
 def _adts_length(data: bytes, at: int) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from watcher.container.inspection import NO_LAST_PAGE, Inspection, Verdict, duration
+from watcher.container.inspection import NO_LAST_PAGE, Completeness, Inspection, duration
 from watcher.container.source import Source
 
 #: The pattern, version 0, flags, granule position, serial number, sequence number, checksum, segments.
@@ -36,24 +36,24 @@ def ogg(source: Source) -> Inspection:
         if start >= 0 or length >= source.size:
             break
     if start < 0 or start + _PAGE.size > len(tail):
-        return Inspection(Verdict.INCOMPLETE, form, None, "its last page is cut off")
+        return Inspection(Completeness.INCOMPLETE, form, None, "its last page is cut off")
     _, _, flags, granule, serial, _, _, segments = _PAGE.unpack_from(tail, start)
     table = start + _PAGE.size
     end = table + segments + sum(tail[table : table + segments])
     if end > len(tail):
-        return Inspection(Verdict.INCOMPLETE, form, None, "its last page is cut off")
+        return Inspection(Completeness.INCOMPLETE, form, None, "its last page is cut off")
     if end < len(tail):
-        return Inspection(Verdict.TRAILING, form, None, "something follows its last page")
+        return Inspection(Completeness.TRAILING, form, None, "something follows its last page")
     if not flags & _LAST:
-        return Inspection(Verdict.INCOMPLETE, form, None, NO_LAST_PAGE)
+        return Inspection(Completeness.INCOMPLETE, form, None, NO_LAST_PAGE)
     # The last page of another stream (a video's, a second recording's) does not tell how long this one is.
     seconds = duration(granule - stream.skip, stream.rate) if serial == stream.serial else None
-    return Inspection(Verdict.COMPLETE, form, seconds, "", stream.has_video, stream.tracks)
+    return Inspection(Completeness.COMPLETE, form, seconds, "", stream.has_video, stream.tracks)
 
 
 @dataclass(slots=True)
 class _Streams:
-    """What the first pages say, one for each stream."""
+    """Facts of the first pages, one for each stream."""
 
     #: "ogg" is Vorbis, "opus" Opus, and "ogx" whatever else goes in Ogg: FLAC, Speex.
     form: str = "ogx"

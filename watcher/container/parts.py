@@ -8,11 +8,11 @@ from itertools import islice, pairwise
 from typing import Final
 
 from watcher.container.chunks import timecode
-from watcher.container.inspection import Verdict
+from watcher.container.inspection import Completeness
 from watcher.container.magic import inspect
 from watcher.container.source import Source
 
-#: Of one file; what lies behind them is told of as not heard.
+#: Of one file; what lies behind them is reported as not transcribed.
 _MOST_PARTS: Final = 1000
 #: Places of a FLAC or Ogg looked at where a part may begin.
 _MOST_BEGINNINGS: Final = 10_000
@@ -30,7 +30,7 @@ _OGG_FIRST: Final = 0x02
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FilePart:
     """One recording of a file; offsets in bytes."""
 
     start: int
@@ -44,7 +44,7 @@ class Part:
     promised: float | None = None
 
 
-def parts(descriptor: int, size: int, tick: Callable[[], object] = lambda: None) -> tuple[Part, ...]:
+def parts(descriptor: int, size: int, tick: Callable[[], object] = lambda: None) -> tuple[FilePart, ...]:
     """Return the recordings that lie end to end in a file of `size` bytes: one as a rule, never none.
 
     Where the last one ends before `size`, nothing is known of what follows. Reads a whole Ogg, or a FLAC that does not end
@@ -52,29 +52,29 @@ def parts(descriptor: int, size: int, tick: Callable[[], object] = lambda: None)
     """
     found = inspect(descriptor, size)
     # Two FLAC of the same length, to the sample, end as the first header says: these are heard as one.
-    if found.format in _OGG or (found.format == "flac" and found.verdict is not Verdict.COMPLETE):
+    if found.format in _OGG or (found.format == "flac" and found.completeness is not Completeness.COMPLETE):
         return tuple(_streams(descriptor, size, found.format, tick))
     return tuple(_parts(descriptor, size, tick))
 
 
-def _parts(descriptor: int, size: int, tick: Callable[[], object]) -> Iterator[Part]:
+def _parts(descriptor: int, size: int, tick: Callable[[], object]) -> Iterator[FilePart]:
     start = 0
     for _ in range(_MOST_PARTS):
         tick()
         found = inspect(descriptor, size - start, start)
         if found.sound is not None:
             begin, end = found.sound
-            yield Part(start, start + end, found.seconds, sound=start + begin)
+            yield FilePart(start, start + end, found.seconds, sound=start + begin)
             return
         end = size if found.end is None else start + found.end
-        yield Part(start, end, found.seconds, promised=found.promised)
+        yield FilePart(start, end, found.seconds, promised=found.promised)
         # Only what begins as the same kind of file does is the next part; anything may follow by chance.
         if end >= size or inspect(descriptor, size - end, end).format != found.format:
             return
         start = end
 
 
-def _streams(descriptor: int, size: int, form: str, tick: Callable[[], object]) -> Iterator[Part]:
+def _streams(descriptor: int, size: int, form: str, tick: Callable[[], object]) -> Iterator[FilePart]:
     """Yield the recordings of a FLAC or Ogg; what begins as another kind of file belongs to the one before."""
     begins = (
         begin
@@ -84,7 +84,7 @@ def _streams(descriptor: int, size: int, form: str, tick: Callable[[], object]) 
     borders = [0, *islice(begins, _MOST_PARTS - 1), size]
     for start, end in pairwise(borders):
         tick()
-        yield Part(start, end, inspect(descriptor, end - start, start).seconds)
+        yield FilePart(start, end, inspect(descriptor, end - start, start).seconds)
 
 
 def is_chained(descriptor: int, size: int, form: str) -> bool:

@@ -1,4 +1,4 @@
-"""Reading single fields out of a large file, with few system calls and no trust in what the file says."""
+"""Read single fields out of a large file, with few system calls and no trust in what the file says."""
 
 import os
 from struct import Struct

@@ -1,17 +1,17 @@
-"""From a transcript to captions: what fits on a screen, can be read in time and is broken where a reader would breathe.
+"""Lay out a transcript as captions that fit on a screen, can be read in time and are broken where a reader would breathe.
 
 `layout` is the whole of it: text comes from the segments, times from the words where the server gave them.
 """
 
 from typing import TYPE_CHECKING
 
-from watcher.cues.rules import Limits, Rules
-from watcher.cues.values import Broken, Cue, Layout
+from watcher.cues.rules import CaptionLimits, CaptionRules
+from watcher.cues.values import BrokenRule, Cue, Layout
 
 if TYPE_CHECKING:
     from watcher.cues.compose import layout
 
-__all__ = ["Broken", "Cue", "Layout", "Limits", "Rules", "layout"]
+__all__ = ["BrokenRule", "CaptionLimits", "CaptionRules", "Cue", "Layout", "layout"]
 
 
 def __getattr__(name: str) -> object:

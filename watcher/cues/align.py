@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
-"""When each piece of text is spoken: times from the words, wherever they can be found again in the text.
+"""Align tokens with words: times from the words, wherever they can be found again in the text.
 
-Servers give words in many ways: whisper-1 without punctuation, others with it; whisper.cpp as pieces of words; Chinese
+Servers give words in many ways: whisper-1 without punctuation, others with it; whisper.cpp as parts of words; Chinese
 by characters or by words; with words missing, doubled, out of order, or far outside their segment. So only letters and
-digits are compared, a word counts only near its segment, and where words and text disagree the pieces share the time
+digits are compared, a word counts only near its segment, and where words and text disagree the tokens share the time
 between their neighbours by width, with a rest after punctuation. All times here are whole milliseconds.
 """
 
@@ -20,14 +20,14 @@ from watcher.transcript import Segment, Word
 
 #: A word may lie this far outside its segment: servers round segments to whole or half seconds.
 _TOLERANCE: Final = 1000
-#: Nobody takes longer than this for a piece: servers stretch the word before a silence over all of it.
-_PIECE_BASE: Final = 400
-_PIECE_BASE_PER_UNIT: Final = 130
-_PIECE_PER_UNIT: Final = 150
+#: Nobody takes longer than this for a token: servers stretch the word before a silence over all of it.
+_TOKEN_BASE: Final = 400
+_TOKEN_BASE_PER_UNIT: Final = 130
+_TOKEN_PER_UNIT: Final = 150
 #: Rest after punctuation, in units of width, where time is shared by width (speech pauses of about 0.15 and 0.4 s).
 _REST_CLAUSE: Final = 2
 _REST_SENTENCE: Final = 5
-#: Segments that disagree with their words are compared together up to this many pieces, so that a word which the server
+#: Segments that disagree with their words are compared together up to this many tokens, so that a word which the server
 #: put into the neighbouring segment is found there.
 _RUN: Final = 120
 #: Where text and words have parted, so many words or letters must agree before they are taken to be together again, and
@@ -35,15 +35,15 @@ _RUN: Final = 120
 _AGREE_WORDS: Final = 2
 _AGREE_LETTERS: Final = 4
 _REACH: Final = 40
-#: Letters per piece below which pieces are characters or syllables.
-_SHORT_PIECES: Final = 2.5
+#: Letters per token below which tokens are characters or syllables.
+_SHORT_TOKENS: Final = 2.5
 #: Later than any recording lasts.
 _NEVER: Final = 1 << 60
 
 
 @dataclass(slots=True)
 class Times:
-    """Per piece: start and end, whether a word of the server begins with it, and the speaker ("" unknown)."""
+    """Per token: start and end, whether a word of the server begins with it, and the speaker ("" unknown)."""
 
     start: list[int]
     end: list[int]
@@ -52,20 +52,20 @@ class Times:
 
 
 def align(
-    segments: Sequence[Segment], pieces: Sequence[Sequence[str]], widths: Sequence[Sequence[int]], duration: int
+    segments: Sequence[Segment], tokens: Sequence[Sequence[str]], widths: Sequence[Sequence[int]], duration: int
 ) -> Times:
-    """Return the times of all pieces of all segments, flat: starts never fall, and no piece ends after the next starts.
+    """Return the times of all tokens of all segments, flat: starts never fall, and no token ends after the next starts.
 
-    `pieces` and `widths` (in units) run parallel to `segments`; `duration` is 0 when unknown.
+    `tokens` and `widths` (in units) run parallel to `segments`; `duration` is 0 when unknown.
     """
     bounds = _bounds(segments, [sum(group) for group in widths], duration)
-    anchors = _anchors(segments, pieces)
+    anchors = _anchors(segments, tokens)
     if duration:
         anchors = [anchor and anchor.within(duration) for anchor in anchors]
-    counts = [len(group) for group in pieces]
+    counts = [len(group) for group in tokens]
     if _contradict(anchors, bounds, counts):
         bounds = _bounds_of_words(anchors, bounds, counts)
-    return _spread(segments, pieces, widths, bounds, _trusted(anchors, bounds, counts))
+    return _spread(segments, tokens, widths, bounds, _trusted(anchors, bounds, counts))
 
 
 def _milliseconds(seconds: float) -> int | None:
@@ -104,7 +104,7 @@ def _clamp(value: int | None, duration: int) -> int | None:
 
 
 def _natural(units: int) -> int:
-    return min(_PIECE_BASE, _PIECE_BASE_PER_UNIT * units) + _PIECE_PER_UNIT * units
+    return min(_TOKEN_BASE, _TOKEN_BASE_PER_UNIT * units) + _TOKEN_PER_UNIT * units
 
 
 def _rising(values: Sequence[int]) -> set[int]:
@@ -136,7 +136,7 @@ def _rising(values: Sequence[int]) -> set[int]:
 
 @dataclass(slots=True)
 class _Anchor:
-    """A piece that was found among the words."""
+    """A token that was found among the words."""
 
     start: int
     end: int
@@ -147,28 +147,28 @@ class _Anchor:
         return _Anchor(min(self.start, duration), min(self.end, duration), self.begins_word, self.speaker)
 
 
-def _anchors(segments: Sequence[Segment], pieces: Sequence[Sequence[str]]) -> list[_Anchor | None]:
-    """Return every piece that is among the words, flat; None for the others."""
+def _anchors(segments: Sequence[Segment], tokens: Sequence[Sequence[str]]) -> list[_Anchor | None]:
+    """Return every token that is among the words, flat; None for the others."""
     anchors: list[_Anchor | None] = []
-    run_pieces: list[str] = []
+    run_tokens: list[str] = []
     run_words: list[Word] = []
-    for segment, texts in zip(segments, pieces, strict=True):
+    for segment, texts in zip(segments, tokens, strict=True):
         words = segment.words
         keys = [_key(text) for text in texts]
         word_keys = [_key(word.text) for word in words]
         exact = [key for key in keys if key] == [key for key in word_keys if key]
-        if run_pieces and (exact or not words or len(run_pieces) + len(texts) > _RUN):
-            anchors.extend(_match(run_pieces, run_words))
-            run_pieces, run_words = [], []
+        if run_tokens and (exact or not words or len(run_tokens) + len(texts) > _RUN):
+            anchors.extend(_match(run_tokens, run_words))
+            run_tokens, run_words = [], []
         if exact:
             spoken = iter([word for word, key in zip(words, word_keys, strict=True) if key])
             anchors.extend(_anchor(next(spoken), 0, 1, 1) if key else None for key in keys)
         elif not words:
             anchors.extend([None] * len(texts))
         else:
-            run_pieces += texts
+            run_tokens += texts
             run_words += words
-    anchors.extend(_match(run_pieces, run_words))
+    anchors.extend(_match(run_tokens, run_words))
     return anchors
 
 
@@ -178,12 +178,12 @@ def _near(anchor: _Anchor, bound: tuple[int, int]) -> bool:
 
 
 def _each(bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the bounds of the segment that each piece is in."""
+    """Return the bounds of the segment that each token is in."""
     return [bound for bound, count in zip(bounds, counts, strict=True) for _ in range(count)]
 
 
 def _contradict(anchors: Sequence[_Anchor | None], bounds: Sequence[tuple[int, int]], counts: Sequence[int]) -> bool:
-    """Tell whether most words lie outside their segments: then it is the segments' times that are nonsense."""
+    """Return whether most words lie outside their segments: then it is the segments' times that are nonsense."""
     near = [_near(anchor, bound) for anchor, bound in zip(anchors, _each(bounds, counts), strict=True) if anchor]
     return sum(near) * 2 < len(near)
 
@@ -239,24 +239,24 @@ _NOT_ALNUM: Final = re.compile("[^0-9A-Za-z]+")
 
 
 def _match(texts: Sequence[str], words: Sequence[Word]) -> list[_Anchor | None]:
-    """Find pieces among words by their letters."""
+    """Find tokens among words by their letters."""
     anchors: list[_Anchor | None] = [None] * len(texts)
     keys = [_key(text) for text in texts]
     spoken = [(word, key) for word in words if (key := _key(word.text))]
     places = [index for index, key in enumerate(keys) if key]
     text = "".join(keys)
-    if text == "".join(key for _, key in spoken) or len(text) < _SHORT_PIECES * len(places):
+    if text == "".join(key for _, key in spoken) or len(text) < _SHORT_TOKENS * len(places):
         # Cut otherwise than the words are, or so small that equal ones are everywhere: only the letters tell.
         _by_letters(anchors, keys, places, spoken)
     else:
-        _by_pieces(anchors, keys, places, spoken)
+        _by_tokens(anchors, keys, places, spoken)
     return anchors
 
 
-def _by_pieces(
+def _by_tokens(
     anchors: list[_Anchor | None], keys: Sequence[str], places: Sequence[int], spoken: Sequence[tuple[Word, str]]
 ) -> None:
-    """Find whole pieces first, and letter by letter what lies between those."""
+    """Find whole tokens first, and letter by letter what lies between those."""
     said = [key for _, key in spoken]
     written = [keys[place] for place in places]
     left = right = 0
@@ -345,7 +345,7 @@ def _anchor(word: Word, first: int, last: int, length: int) -> _Anchor | None:
 
 def _spread(
     segments: Sequence[Segment],
-    pieces: Sequence[Sequence[str]],
+    tokens: Sequence[Sequence[str]],
     widths: Sequence[Sequence[int]],
     bounds: Sequence[tuple[int, int]],
     anchors: Sequence[_Anchor | None],
@@ -354,7 +354,7 @@ def _spread(
     following = _following(anchors)
     now = 0
     index = 0
-    for segment, texts, units, (low, high) in zip(segments, pieces, widths, bounds, strict=True):
+    for segment, texts, units, (low, high) in zip(segments, tokens, widths, bounds, strict=True):
         at = 0
         while at < len(texts):
             anchor = anchors[index]
@@ -380,7 +380,7 @@ def _spread(
 
 
 def _following(anchors: Sequence[_Anchor | None]) -> list[int]:
-    """Return for each piece when the next found one starts."""
+    """Return for each token when the next found one starts."""
     following = [_NEVER] * len(anchors)
     later = _NEVER
     for index in range(len(anchors) - 1, -1, -1):
@@ -391,7 +391,7 @@ def _following(anchors: Sequence[_Anchor | None]) -> list[int]:
 
 
 def _share(times: Times, texts: Sequence[str], units: Sequence[int], low: int, high: int) -> int:
-    """Share the time between two points among pieces by width and punctuation; return where the last one ends."""
+    """Share the time between two points among tokens by width and punctuation; return where the last one ends."""
     high = min(max(low, high), low + sum(_natural(unit) for unit in units))
     weights = [unit + 1 for unit in units]
     rests = [_rest(text) for text in texts]

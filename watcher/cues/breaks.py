@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
-"""What a break between two pieces costs: nothing after a sentence, much between an article and its noun.
+"""Costs of a break between two tokens: nothing after a sentence, much between an article and its noun.
 
 TTSG, line treatment: break after punctuation, before conjunctions, before prepositions; do not separate a noun from its
 article or adjective, a first name from a last name, a verb from its subject pronoun, auxiliary or negation. BBC 3.4:
@@ -29,9 +29,9 @@ _SEGMENT: Final = 12
 
 
 def costs(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool], language: str) -> list[int]:
-    """Return for each piece, flat, what a break before it costs; the first one's is 0.
+    """Return for each token, flat, what a break before it costs; the first one's is 0.
 
-    `groups` are the pieces of each segment with whether a blank precedes them; `begins_word` says flat where a word of
+    `groups` are the tokens of each segment with whether a blank precedes them; `begins_word` says flat where a word of
     the server begins; `language` is ISO-639-1 or "" (then guessed from the small words).
     """
     texts = [text for group in groups for text, _ in group]
@@ -157,10 +157,10 @@ _BORDERS: Final = {Border.NONE: GLUED, Border.MAYBE: WORD + 20, Border.WORD: WOR
 
 
 def _tells_words(groups: Sequence[Sequence[tuple[str, bool]]], begins_word: Sequence[bool]) -> bool:
-    """Tell whether the server's words are words: OpenAI's of Chinese are single characters."""
-    pieces = sum(len(group) for group in groups)
+    """Return whether the server's words are words: OpenAI's of Chinese are single characters."""
+    tokens = sum(len(group) for group in groups)
     words = sum(begins_word)
-    return words > 0 and words * 5 < pieces * 4 and words * 8 > pieces
+    return words > 0 and words * 5 < tokens * 4 and words * 8 > tokens
 
 
 _STOPS: Final = frozenset(".!?…。！？؟۔।｡．")

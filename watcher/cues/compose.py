@@ -5,17 +5,17 @@ from dataclasses import replace
 from itertools import pairwise
 
 from watcher.cues.check import check
-from watcher.cues.optimum import Caption, cut
-from watcher.cues.rules import Limits, Rules
+from watcher.cues.optimum import CaptionBreaks, cut
+from watcher.cues.rules import CaptionLimits, CaptionRules
 from watcher.cues.stream import Stream, stream
 from watcher.cues.text import clean, width
 from watcher.cues.timing import place
-from watcher.cues.values import Broken, Cue, Layout
+from watcher.cues.values import BrokenRule, Cue, Layout
 from watcher.transcript import Transcript
 
 
 def layout(
-    transcript: Transcript, rules: Rules, *, duration: float, alive: Callable[[], None] = lambda: None
+    transcript: Transcript, rules: CaptionRules, *, duration: float, alive: Callable[[], None] = lambda: None
 ) -> Layout:
     """Lay a transcript out as captions that keep the rules, wherever its text and times allow.
 
@@ -40,15 +40,19 @@ def layout(
     return Layout(cues, tuple(_explained(check(cues, limits, audio_end=audio_end), spoken, units, limits, audio_end)))
 
 
-def _lines(text: Stream, caption: Caption) -> tuple[str, ...]:
+def _lines(text: Stream, caption: CaptionBreaks) -> tuple[str, ...]:
     dash = "- " if caption.dialogue else ""
     return tuple(dash + text.line(begin, end) for begin, end in pairwise((*caption.lines, caption.end)))
 
 
 def _explained(
-    broken: Iterator[Broken], spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: Limits, audio_end: int
-) -> Iterator[Broken]:
-    """Say of each broken rule what the words left no room for."""
+    broken: Iterator[BrokenRule],
+    spoken: Sequence[tuple[int, int]],
+    units: Sequence[int],
+    limits: CaptionLimits,
+    audio_end: int,
+) -> Iterator[BrokenRule]:
+    """Yield each broken rule with what the words left no room for."""
     for fault in broken:
         start = spoken[fault.cue][0]
         last = fault.cue + 1 == len(spoken)

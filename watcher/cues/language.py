@@ -13,7 +13,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What the small words of one language say about breaks."""
+    """Small words of one language, by what they mean for breaks."""
 
     #: Conjunctions, relatives, question words: a clause begins here.
     clause: frozenset[str]

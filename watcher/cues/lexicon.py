@@ -1,4 +1,4 @@
-"""Where words begin in scripts that put no blanks between them: Chinese, Japanese, Thai and their relatives.
+"""Find where words begin in scripts without blanks between words: Chinese, Japanese, Thai and their relatives.
 
 A dictionary would be megabytes. The few hundred commonest words, the change of script in Japanese (a phrase ends in
 hiragana and the next begins with kanji or katakana) and the vowels that begin a Thai syllable find most of the borders;
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 
 class Border(IntEnum):
-    """What lies before a piece."""
+    """Kinds of borders before a token."""
 
     #: The inside of a word, or a particle that belongs to what precedes.
     NONE = 0
@@ -24,7 +24,7 @@ class Border(IntEnum):
 
 
 def borders(texts: Sequence[str]) -> list[Border]:
-    """Return for each piece of one segment what lies before it; blanks between pieces are not looked at."""
+    """Return for each token of one segment what lies before it; blanks between tokens are not looked at."""
     text = "".join(texts)
     if any("\u0e01" <= character <= "\u0eff" for character in text):
         starts = _matched(text, _THAI)
@@ -39,9 +39,9 @@ def borders(texts: Sequence[str]) -> list[Border]:
         maybe = Border.MAYBE
     found: list[Border] = []
     offset = 0
-    for piece in texts:
+    for token in texts:
         found.append(starts.get(offset, maybe))
-        offset += len(piece)
+        offset += len(token)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The best way to cut a stream of pieces into captions of one or more lines: dynamic programming over all cuts.
+"""The best way to cut a stream of tokens into captions of one or more lines: dynamic programming over all cuts.
 
 Every caption has a price: the break at its end, the breaks between its lines and their balance, the reading time it
 lacks, silences and sentence ends it spans, and a basic price, so that few full captions are preferred to many short
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from watcher.cues.breaks import SENTENCE
-from watcher.cues.rules import Limits
+from watcher.cues.rules import CaptionLimits
 from watcher.cues.stream import Stream
 from watcher.cues.timing import EARLY, LATE
 
@@ -49,7 +49,7 @@ _MORE_LINES: Final = 30.0
 #: Ways that are followed to each border.
 _WAYS: Final = 16
 #: Pieces of a stretch, and the characters a second from which it is too dense to read: no one speaks half as quickly. Such
-#: text would take most time and memory, for a piece of it may be one character.
+#: text would take most time and memory, for a token of it may be one character.
 _STRETCH: Final = 512
 _DENSE: Final = 50.0
 #: Pieces after which a sign of life is given.
@@ -62,8 +62,8 @@ _TOP_HEAVY: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
-    """Where the lines of one caption begin, and the index behind its last piece."""
+class CaptionBreaks:
+    """Starts of the lines of one caption, and the index behind its last token."""
 
     lines: tuple[int, ...]
     end: int
@@ -95,7 +95,9 @@ def _worthwhile(found: list[_Way]) -> list[_Way]:
     return kept
 
 
-def cut(stream: Stream, limits: Limits, audio_end: int, *, alive: Callable[[], None] = lambda: None) -> list[Caption]:
+def cut(
+    stream: Stream, limits: CaptionLimits, audio_end: int, *, alive: Callable[[], None] = lambda: None
+) -> list[CaptionBreaks]:
     """Return the cheapest captions; `audio_end` is 0 when unknown; `alive` is called now and then."""
     if not stream.text:
         return []
@@ -103,9 +105,9 @@ def cut(stream: Stream, limits: Limits, audio_end: int, *, alive: Callable[[], N
 
 
 class _Search:
-    """The columns of one search; an index is that of a piece, or of the border before it."""
+    """The columns of one search; an index is that of a token, or of the border before it."""
 
-    def __init__(self, stream: Stream, limits: Limits, audio_end: int) -> None:
+    def __init__(self, stream: Stream, limits: CaptionLimits, audio_end: int) -> None:
         count = len(stream.text)
         self.stream = stream
         self.limits = limits
@@ -123,17 +125,17 @@ class _Search:
         #: The next caption's words begin here at the earliest.
         horizon = audio_end or stream.end[-1] + limits.longest
         self.follow = [*stream.start[1:], max(horizon, stream.end[-1]) + limits.gap]
-        #: Index behind the last piece that fits on a line beginning with each piece.
+        #: Index behind the last token that fits on a line beginning with each token.
         self.fits = self._fits()
 
-    def run(self, alive: Callable[[], None]) -> list[Caption]:
+    def run(self, alive: Callable[[], None]) -> list[CaptionBreaks]:
         way = self._search(alive)
-        captions: list[Caption] = []
+        captions: list[CaptionBreaks] = []
         while way.before:
             begin, end, lines = way.before.end, way.end, way.lines
             if not lines and end > self.fits[begin]:
                 lines = self._more_lines(begin, end)
-            captions.append(Caption((begin, *lines), end, dialogue=self.turns[end - 1] > self.turns[begin]))
+            captions.append(CaptionBreaks((begin, *lines), end, dialogue=self.turns[end - 1] > self.turns[begin]))
             way = way.before
         captions.reverse()
         return captions
@@ -168,7 +170,7 @@ class _Search:
         return fits
 
     def _first(self) -> list[int]:
-        """Return for each border the first piece from which a caption can reach it, by the width of its lines."""
+        """Return for each border the first token from which a caption can reach it, by the width of its lines."""
         first = [0]
         reach: list[int] = []
         for begin in range(self.count):
@@ -342,7 +344,7 @@ class _Search:
         while at < end:
             at, fewest = fits[at], fewest + 1
         mean = (widths[end] - widths[begin]) / fewest
-        # Price and breaks of the best way to come to each piece with the lines so far.
+        # Price and breaks of the best way to come to each token with the lines so far.
         ways: dict[int, tuple[float, tuple[int, ...]]] = {begin: (0.0, ())}
         for _ in range(fewest):
             further: dict[int, tuple[float, tuple[int, ...]]] = {}

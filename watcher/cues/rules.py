@@ -1,4 +1,4 @@
-"""What a caption must keep to: the settings of ``[subtitles]``, and the limits they mean for one script.
+"""Rules for captions: the settings of ``[subtitles]``, and the limits they mean for one script.
 
 Sources:
 
@@ -32,7 +32,7 @@ _GAP_SECONDS: Final = 0.083
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CaptionLimits:
     """The rules as integers for one script: milliseconds, and units of width (see `watcher.cues.text.width`)."""
 
     #: Chinese, Japanese or Korean: a unit is half a character of full width; else a unit is a character.
@@ -57,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CaptionRules:
     """The settings of ``[subtitles]``; the defaults are a broadcaster's. Raises ValueError outside the ranges."""
 
     #: Characters per line. Left at its default, Chinese, Japanese and Korean get 16 of full width.
@@ -85,7 +85,7 @@ class Rules:
                 f"and gap_seconds = {self.gap_seconds:g}"
             )
 
-    def limits(self, text: str, language: str = "") -> Limits:
+    def limits(self, text: str, language: str = "") -> CaptionLimits:
         """Return what the rules mean for a text in this language (ISO-639-1; "": judged by the text alone)."""
         wide = is_wide_script(text, language)
         chars, speed = self.max_chars, self.max_chars_per_second
@@ -94,7 +94,7 @@ class Rules:
         if wide and speed == _MAX_SPEED:
             speed = _WIDE_MAX_SPEED
         scale = 2 if wide else 1
-        return Limits(
+        return CaptionLimits(
             wide=wide,
             line=chars * scale,
             lines=self.max_lines,

@@ -1,4 +1,4 @@
-"""The whole text of a transcript as columns, a row per piece: what captions and paragraphs are made from."""
+"""The whole text of a transcript as columns, a row per token: what captions and paragraphs are made from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from watcher.cues.align import align
 from watcher.cues.breaks import SENTENCE, costs
-from watcher.cues.pieces import pieces
 from watcher.cues.text import clean, joint, width
+from watcher.cues.tokens import tokens
 from watcher.transcript import Transcript
 
 
@@ -16,19 +16,19 @@ class Stream:
     """Columns of equal length; times in whole milliseconds, never falling."""
 
     text: list[str]
-    #: Units of the piece, and of the blank before it (0 or 1).
+    #: Units of the token, and of the blank before it (0 or 1).
     width: list[int]
     blank: list[int]
     start: list[int]
     end: list[int]
-    #: Price of a break before the piece; `watcher.cues.breaks.SENTENCE` where a sentence begins.
+    #: Price of a break before the token; `watcher.cues.breaks.SENTENCE` where a sentence begins.
     cost: list[int]
     #: Who speaks ("" unknown), and whether another speaker begins here.
     speaker: list[str]
     turn: list[bool]
 
     def line(self, begin: int, end: int) -> str:
-        """Return the pieces from `begin` to before `end` as one line."""
+        """Return the tokens from `begin` to before `end` as one line."""
         return self.text[begin] + "".join(
             (" " if self.blank[index] else "") + self.text[index] for index in range(begin + 1, end)
         )
@@ -37,12 +37,12 @@ class Stream:
 def stream(transcript: Transcript, *, line: int, wide: bool, audio_end: int) -> Stream:
     """Return what is to be shown of a transcript: what the guard left out, and what cleaning leaves empty, is not in it.
 
-    No piece is wider than `line` units; `wide` is how they are counted; `audio_end` in milliseconds, 0 when unknown.
+    No token is wider than `line` units; `wide` is how they are counted; `audio_end` in milliseconds, 0 when unknown.
     """
     kept = [
         (segment, text) for segment in transcript.segments if not segment.left_out and (text := clean(segment.text))
     ]
-    cuts = [pieces(text, line=line, wide=wide) for _, text in kept]
+    cuts = [tokens(text, line=line, wide=wide) for _, text in kept]
     texts = [[text for text, _ in group] for group in cuts]
     widths = [[width(text, wide=wide) for text in group] for group in texts]
     times = align([segment for segment, _ in kept], texts, widths, audio_end)

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
-"""What characters mean for a caption: what is cleaned away, how wide a text is, which script it is in.
+"""Text of captions: cleaning, width, and script.
 
 Width is counted in units. In Chinese, Japanese and Korean (`wide`) a character of full width has two units and a narrow
 one has one (TTSG: Latin letters, blanks and punctuation count as half). Elsewhere a character has one unit, and only an
@@ -20,7 +20,7 @@ _RLM: Final = "\u200f"
 
 
 def clean(text: str) -> str:
-    """Return text that can stand in any caption: NFC, one line, single blanks, no markup and no control characters.
+    """Return text that can be in any caption: NFC, one line, single blanks, no markup and no control characters.
 
     Words are kept as they are. Gone are control characters, byte order marks, direction overrides, embeddings and
     isolates (a server's text must not turn the rest of the screen around), and markup that a player would act on: known
@@ -42,7 +42,7 @@ def scrub(text: str) -> str:
 
 def _strip_markup(text: str) -> str:
     # Until nothing changes: "<<b>i>" must not leave a tag behind. Each round removes characters, so this ends; the
-    # bound is against a hostile onion of ten thousand shells, whose remains are neutralised by the formats anyway.
+    # bound is against maliciously nested markup; what is left of it the formats neutralise anyway.
     for _ in range(16):
         stripped = _MARKUP.sub("", text)
         if stripped == text:
@@ -70,7 +70,7 @@ _MARKUP: Final = re.compile(
 
 
 def is_wide_script(text: str, language: str = "") -> bool:
-    """Tell whether a text is Chinese, Japanese or Korean; by its letters, and by the language only where it has none."""
+    """Return whether a text is Chinese, Japanese or Korean; by its letters, and by the language only where it has none."""
     if text.isascii():
         return not _LETTER.search(text) and language in _WIDE_LANGUAGES
     wide = len(_WIDE_LETTER.findall(text))
@@ -167,7 +167,7 @@ def _emoji(cluster: str) -> bool:
 
 
 def is_right_to_left(text: str) -> bool:
-    """Tell whether the first letter with a direction is Arabic, Hebrew or another script written to the left."""
+    """Return whether the first letter with a direction is Arabic, Hebrew or another script written to the left."""
     if text.isascii():
         return False
     for character in text:
@@ -180,7 +180,7 @@ def is_right_to_left(text: str) -> bool:
 
 
 def joint(before: str, after: str) -> str:
-    """Return what stands between two texts that follow each other: a blank, or nothing after Chinese punctuation."""
+    """Return what is between two texts that follow each other: a blank, or nothing after Chinese punctuation."""
     if not before or not after:
         return ""
     return "" if before[-1] in _WIDE_STOPS else " "

@@ -1,4 +1,4 @@
-"""When each caption comes and goes: with its words, and long enough to be read, without touching the next one.
+"""Times of captions: with their words, and long enough to be read, without touching the next one.
 
 TTSG, timing: a caption begins with the sound, may stay half a second beyond it, keeps two frames to the next one, and
 gaps shorter than half a second are closed to two frames. BBC 5.2: it should not come or stay more than 1.5 s before or
@@ -8,7 +8,7 @@ after the words; here that is used only as far as a caption could not be read ot
 from collections.abc import Sequence
 from typing import Final
 
-from watcher.cues.rules import Limits
+from watcher.cues.rules import CaptionLimits
 
 #: A caption may come this much before its words, or after them, where reading time is short (milliseconds).
 EARLY: Final = 500
@@ -20,7 +20,7 @@ _CLOSE: Final = 500
 
 
 def place(
-    spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: Limits, audio_end: int
+    spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: CaptionLimits, audio_end: int
 ) -> list[tuple[int, int]]:
     """Return start and end of each caption in milliseconds, in order and without overlap.
 
@@ -51,7 +51,7 @@ def place(
     return _untangle(placed, horizon)
 
 
-def _granted(spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: Limits, horizon: int) -> list[int]:
+def _granted(spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: CaptionLimits, horizon: int) -> list[int]:
     """Return how long each caption can stay at least: as long as it needs, if its neighbours leave it that.
 
     One that cannot be read in time takes what is left between those that can, so that only one rule is broken; the
@@ -69,7 +69,7 @@ def _granted(spoken: Sequence[tuple[int, int]], units: Sequence[int], limits: Li
 
 
 def _untangle(placed: list[tuple[int, int]], horizon: int) -> list[tuple[int, int]]:
-    """Give every caption at least a millisecond, in order, and inside the audio if that is possible at all.
+    """Make every caption last at least a millisecond, in order, and inside the audio if that is possible at all.
 
     Changes nothing unless the words left no time: a hundred captions in a tenth of a second.
     """

@@ -1,4 +1,4 @@
-"""What comes out of the layout: cues, and the rules the text did not allow to keep."""
+"""Results of the layout: cues, and the rules the text did not allow to keep."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ class Cue:
     end: float
     #: Plain text in reading order, no markup, no direction marks.
     lines: tuple[str, ...]
-    #: Who speaks, where the server told and only one does; a dialogue's lines begin with "- " instead.
+    #: Who speaks, where the server says so and only one does; a dialogue's lines begin with "- " instead.
     speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenRule:
     """A rule that one cue does not keep, and why the text did not allow it."""
 
     #: A key of `Rules`, or "overlap", "order" (does not end after its start), "outside" (of the audio).
@@ -33,4 +33,4 @@ class Layout:
     """The captions of one recording, in order."""
 
     cues: tuple[Cue, ...] = ()
-    broken: tuple[Broken, ...] = ()
+    broken: tuple[BrokenRule, ...] = ()

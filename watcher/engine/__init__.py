@@ -1,7 +1,7 @@
 """The embedded offline engine: real speech recognition behind OpenAI's HTTP protocol, on loopback, without a key.
 
 It understands English, far below Whisper, and needs the extra ``offline`` (pocketsphinx, werkzeug). It imports
-nothing of ours outside this package, so that it cannot share the client's misreadings of the protocol.
+nothing else of Watcher, so that it cannot share the client's misreadings of the protocol.
 """
 
 import os
@@ -13,9 +13,9 @@ from watcher.engine.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
     from watcher.engine.recogniser import Recogniser
-    from watcher.engine.server import Server
+    from watcher.engine.server import EngineServer
 
-__all__ = ["INSTALL", "Engine", "EngineError", "MissingExtraError"]
+__all__ = ["INSTALL", "EngineError", "MissingExtraError", "OfflineEngine"]
 
 #: What to run when `MissingExtraError` is raised.
 INSTALL: Final = "pip install 'transcription-watcher[offline]'"
@@ -26,7 +26,7 @@ _MOST_WORKERS: Final = 4
 _POLL: Final = 0.2
 
 
-class Engine:
+class OfflineEngine:
     """Serves on 127.0.0.1 from `start` to `stop`; also a context manager. One life: it is not started twice.
 
     `port` 0 takes any free one. With a `key`, requests without it get 401. `workers` decoders at most recognise at the
@@ -40,7 +40,7 @@ class Engine:
         self._key = key
         self._workers = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
         self._recogniser: Recogniser | None = None
-        self._server: Server | None = None
+        self._server: EngineServer | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -55,12 +55,12 @@ class Engine:
         # Here, not at the top: they load numpy, libav and the recogniser, which only a started engine needs.
         from watcher.engine.protocol import Api  # noqa: PLC0415
         from watcher.engine.recogniser import Recogniser  # noqa: PLC0415
-        from watcher.engine.server import Server  # noqa: PLC0415
+        from watcher.engine.server import EngineServer  # noqa: PLC0415
 
         recogniser = Recogniser(self._workers)
         try:
             recogniser.warm()
-            server = Server(self._port, Api(recogniser, key=self._key))
+            server = EngineServer(self._port, Api(recogniser, key=self._key))
         except EngineError:
             recogniser.close()
             raise

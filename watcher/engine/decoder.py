@@ -17,7 +17,7 @@ _SETTINGS: Final = {"beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-60, "samprate": f
 
 
 def main(source: BinaryIO, sink: BinaryIO) -> None:
-    """Say "ready" (nothing heard yet), then answer every stretch, until `source` ends."""
+    """Write "ready" (nothing heard yet), then answer every stretch, until `source` ends."""
     decoder = Decoder(**_SETTINGS)
     write_heard(sink, [])
     while (samples := read_samples(source)) is not None:

@@ -1,4 +1,4 @@
-"""What can go wrong in the engine; its own tree, since the engine imports nothing of ours."""
+"""Errors of the engine; their own tree, since the engine imports nothing else of the package."""
 
 
 class EngineError(Exception):
@@ -27,7 +27,7 @@ class CancelledError(EngineError):
     """The engine stops: the recognition was given up."""
 
 
-class ProtocolError(Exception):
+class ApiError(Exception):
     """An answer in OpenAI's error shape: HTTP `status`, and the four keys of ``error``."""
 
     def __init__(

@@ -18,8 +18,8 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from watcher.engine import text
-from watcher.engine.errors import AudioError, CancelledError, ProtocolError, TooShortError
-from watcher.engine.recogniser import MODEL, Recogniser, Recording
+from watcher.engine.errors import ApiError, AudioError, CancelledError, TooShortError
+from watcher.engine.recogniser import MODEL, Recogniser, Recognition
 
 #: OpenAI's cap, in bytes of the request, not of the file.
 MAX_REQUEST: Final = 26_214_400
@@ -37,7 +37,7 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiRequest:
     """One HTTP request: `body` ends after `length` bytes; `abandoned` says whether the caller has hung up."""
 
     method: str
@@ -50,7 +50,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ApiResponse:
     """One HTTP answer."""
 
     status: int
@@ -66,14 +66,14 @@ class Api:
         self._recogniser = recogniser
         self._key = key
 
-    def respond(self, call: Call) -> Reply:
+    def respond(self, call: ApiRequest) -> ApiResponse:
         """Answer any request; what is refused is answered too."""
         try:
             return self._route(call)
-        except ProtocolError as error:
+        except ApiError as error:
             return refusal(error)
 
-    def _route(self, call: Call) -> Reply:
+    def _route(self, call: ApiRequest) -> ApiResponse:
         path = call.path.partition("?")[0]
         if path == "/v1/audio/transcriptions":
             self._admit(call, "POST")
@@ -84,52 +84,52 @@ class Api:
         if path == "/v1/models" or path.startswith("/v1/models/"):
             self._admit(call, "GET")
             return _models(path.removeprefix("/v1/models").removeprefix("/"))
-        raise ProtocolError(404, f"Invalid URL ({call.method} {path})")
+        raise ApiError(404, f"Invalid URL ({call.method} {path})")
 
-    def _admit(self, call: Call, method: str) -> None:
+    def _admit(self, call: ApiRequest, method: str) -> None:
         if call.method != method:
             message = f"Not allowed to {call.method} on this URL; use {method}."
-            raise ProtocolError(405, message, code="method_not_allowed", headers=(("Allow", method),))
+            raise ApiError(405, message, code="method_not_allowed", headers=(("Allow", method),))
         if not self._key:
             return
         kind, _, given = call.authorization.partition(" ")
         bearer = (("WWW-Authenticate", "Bearer"),)
         if kind.lower() != "bearer" or not given.strip():
             message = "You didn't provide an API key. Send it in an Authorization header, as Bearer KEY."
-            raise ProtocolError(401, message, headers=bearer)
+            raise ApiError(401, message, headers=bearer)
         # Bytes, since compare_digest refuses text beyond ASCII.
         if not hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._key.encode()):
-            raise ProtocolError(401, "Incorrect API key provided.", code="invalid_api_key", headers=bearer)
+            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key", headers=bearer)
 
-    def _listen(self, call: Call, task: str, known: frozenset[str]) -> Reply:
+    def _listen(self, call: ApiRequest, task: str, known: frozenset[str]) -> ApiResponse:
         form, files = _parse(call)
         try:
             wish = _read(form, files, known)
             try:
                 recording = self._recogniser.hear(cast("BinaryIO", wish.file.stream), abandoned=call.abandoned)
             except TooShortError as error:
-                raise ProtocolError(400, error.message, param="file", code="audio_too_short") from error
+                raise ApiError(400, error.message, param="file", code="audio_too_short") from error
             except AudioError as error:
-                raise ProtocolError(
+                raise ApiError(
                     400, f"The audio file could not be decoded or its format is not supported. {error.message}",
                     param="file",
                 ) from error  # fmt: skip
             except CancelledError as error:
-                raise ProtocolError(503, error.message, kind="server_error") from error
+                raise ApiError(503, error.message, kind="server_error") from error
             return _answer(recording, wish, task)
         finally:
             for file in files.values():
                 file.close()
 
 
-def refusal(error: ProtocolError) -> Reply:
+def refusal(error: ApiError) -> ApiResponse:
     """Write an error as OpenAI does, with all four keys."""
     body = {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}
-    return Reply(error.status, _dump({"error": body}), headers=error.headers)
+    return ApiResponse(error.status, _dump({"error": body}), headers=error.headers)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _CheckedForm:
     """The checked form."""
 
     file: FileStorage
@@ -138,19 +138,19 @@ class _Wish:
     temperature: float
 
 
-def _parse(call: Call) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+def _parse(call: ApiRequest) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
     if call.length > MAX_REQUEST:
-        raise ProtocolError(
+        raise ApiError(
             413, f"Maximum content size limit ({MAX_REQUEST}) exceeded ({call.length} bytes read)", kind="server_error"
         )
     mimetype, options = parse_options_header(call.content_type)
     if mimetype != "multipart/form-data":
-        raise ProtocolError(400, "The request must be multipart/form-data.")
+        raise ApiError(400, "The request must be multipart/form-data.")
     parser = FormDataParser(stream_factory=_spool, max_form_memory_size=_IN_MEMORY, max_form_parts=100, silent=False)
     try:
         _, form, files = parser.parse(call.body, mimetype, call.length, options)
     except (ValueError, HTTPException) as error:
-        raise ProtocolError(400, f"Could not parse multipart form: {error}") from error
+        raise ApiError(400, f"Could not parse multipart form: {error}") from error
     return form, files
 
 
@@ -159,10 +159,10 @@ def _spool(*_: object, **__: object) -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="engine-")
 
 
-def _read(form: MultiDict[str, str], files: MultiDict[str, FileStorage], known: frozenset[str]) -> _Wish:
+def _read(form: MultiDict[str, str], files: MultiDict[str, FileStorage], known: frozenset[str]) -> _CheckedForm:
     for name in (*form, *files):
         if name not in known:
-            raise ProtocolError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+            raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
     file = files.get("file")
     if file is None:
         raise _missing("file")
@@ -170,7 +170,7 @@ def _read(form: MultiDict[str, str], files: MultiDict[str, FileStorage], known: 
         raise _missing("model")
     response_format = form.get("response_format") or "json"
     if response_format not in _FORMATS:
-        raise ProtocolError(
+        raise ApiError(
             400,
             f"Invalid value: '{response_format}'. Supported values are: {', '.join(map(repr, _FORMATS))}.",
             param="response_format",
@@ -178,27 +178,27 @@ def _read(form: MultiDict[str, str], files: MultiDict[str, FileStorage], known: 
         )
     language = form.get("language", "").lower()
     if language not in {"", "en", "english"}:
-        raise ProtocolError(
+        raise ApiError(
             400,
             f"Invalid language '{language}'. This model understands English ('en') only.",
             param="language",
             code="unsupported_language",
         )
-    return _Wish(file, response_format, _granularities(form, response_format), _temperature(form))
+    return _CheckedForm(file, response_format, _granularities(form, response_format), _temperature(form))
 
 
 def _granularities(form: MultiDict[str, str], response_format: str) -> tuple[str, ...]:
     given = tuple(form.getlist("timestamp_granularities[]"))
     for value in given:
         if value not in {"word", "segment"}:
-            raise ProtocolError(
+            raise ApiError(
                 400,
                 f"Invalid value: '{value}'. Supported values are: 'word' and 'segment'.",
                 param="timestamp_granularities[]",
                 code="invalid_value",
             )
     if given and response_format != "verbose_json":
-        raise ProtocolError(
+        raise ApiError(
             400,
             "The parameter timestamp_granularities[] needs response_format verbose_json.",
             param="timestamp_granularities[]",
@@ -214,45 +214,45 @@ def _temperature(form: MultiDict[str, str]) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise ProtocolError(
+        raise ApiError(
             400, f"Invalid value for temperature: '{given}'. Expected a number between 0 and 1.",
             param="temperature", code="invalid_value",
         )  # fmt: skip
     return value
 
 
-def _missing(name: str) -> ProtocolError:
-    return ProtocolError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+def _missing(name: str) -> ApiError:
+    return ApiError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
-def _answer(recording: Recording, wish: _Wish, task: str) -> Reply:
+def _answer(recording: Recognition, wish: _CheckedForm, task: str) -> ApiResponse:
     match wish.response_format:
         case "text":
-            return Reply(200, (text.as_text(recording) + "\n").encode(), _TEXT)
+            return ApiResponse(200, (text.as_text(recording) + "\n").encode(), _TEXT)
         case "srt":
-            return Reply(200, text.as_srt(recording).encode(), _TEXT)
+            return ApiResponse(200, text.as_srt(recording).encode(), _TEXT)
         case "vtt":
-            return Reply(200, text.as_vtt(recording).encode(), _TEXT)
+            return ApiResponse(200, text.as_vtt(recording).encode(), _TEXT)
         case "verbose_json":
             verbose = text.as_verbose_json(
                 recording, task=task, temperature=wish.temperature, granularities=wish.granularities
             )
-            return Reply(200, _dump(verbose))
+            return ApiResponse(200, _dump(verbose))
         case _:
-            return Reply(200, _dump(text.as_json(recording)))
+            return ApiResponse(200, _dump(text.as_json(recording)))
 
 
-def _models(name: str) -> Reply:
+def _models(name: str) -> ApiResponse:
     models = [
         {"id": model, "object": "model", "created": 1_438_992_000, "owned_by": "cmusphinx"}  # 2015-08-08, the model's
         for model in (MODEL, "whisper-1")
     ]
     if not name:
-        return Reply(200, _dump({"object": "list", "data": models}))
+        return ApiResponse(200, _dump({"object": "list", "data": models}))
     for model in models:
         if model["id"] == name:
-            return Reply(200, _dump(model))
-    raise ProtocolError(404, f"The model '{name}' does not exist", param="model", code="model_not_found")
+            return ApiResponse(200, _dump(model))
+    raise ApiError(404, f"The model '{name}' does not exist", param="model", code="model_not_found")
 
 
 def _dump(value: dict[str, Any]) -> bytes:

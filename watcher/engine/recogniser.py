@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from watcher.engine.audio import decode
 from watcher.engine.errors import CancelledError, EngineError, TooShortError
-from watcher.engine.speech import Stretch, stretches
+from watcher.engine.speech import SpeechStretch, stretches
 from watcher.engine.wire import FRAME_RATE, RATE, Heard, read_heard, write_samples
 
 #: The name under which the models list offers it.
@@ -41,7 +41,7 @@ _LEAST = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class RecognisedWord:
     """One word, lower case as the dictionary has it; seconds from the start of the recording.
 
     `probability` is the recogniser's own posterior, above 0 and at most 1.
@@ -54,10 +54,10 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """What was heard in one upload; `seconds` is how long it is."""
+class Recognition:
+    """The words recognised in one upload; `seconds` is its length."""
 
-    words: tuple[Spoken, ...]
+    words: tuple[RecognisedWord, ...]
     seconds: float
 
 
@@ -75,25 +75,25 @@ class Recogniser:
         self._decoders: set[_Decoder] = set()
         self._stopped = threading.Event()
 
-    def hear(self, file: BinaryIO, *, abandoned: Callable[[], bool]) -> Recording:
+    def hear(self, file: BinaryIO, *, abandoned: Callable[[], bool]) -> Recognition:
         """Recognise a whole upload; any number of threads may ask at once. It is given up once nobody waits for it.
 
         Memory is bounded: at most two stretches (40 s) per decoder are held, however long the recording is.
         Raises `AudioError`, `TooShortError` below `SHORTEST`, `CancelledError` when the pool is closed meanwhile, and
         `EngineError` when a decoder breaks.
         """
-        sound = _Counted(decode(file))
+        sound = _CountedBlocks(decode(file))
         words = [word for found in self._in_order(stretches(sound), abandoned) for word in found]
         if sound.samples < SHORTEST * RATE:
             raise TooShortError(f"Audio file is too short. Minimum audio length is {SHORTEST} seconds.")
-        return Recording(tuple(words), sound.samples / RATE)
+        return Recognition(tuple(words), sound.samples / RATE)
 
     def warm(self) -> None:
         """Make the first decoder now, so that the first request does not wait for it; raises `EngineError`."""
         self._pool.submit(self._decoder).result()
 
     def close(self) -> None:
-        """Give up what is being recognised, end the decoders and join the threads."""
+        """Abandon what is being recognised, end the decoders and join the threads."""
         with self._lock:
             self._stopped.set()
             decoders = set(self._decoders)
@@ -103,9 +103,11 @@ class Recogniser:
         for decoder in decoders:
             decoder.end()
 
-    def _in_order(self, parts: Iterable[Stretch], abandoned: Callable[[], bool]) -> Iterator[list[Spoken]]:
+    def _in_order(
+        self, parts: Iterable[SpeechStretch], abandoned: Callable[[], bool]
+    ) -> Iterator[list[RecognisedWord]]:
         """Recognise stretches side by side and yield what was heard in their order."""
-        pending: deque[Future[list[Spoken]]] = deque()
+        pending: deque[Future[list[RecognisedWord]]] = deque()
         try:
             for stretch in parts:
                 pending.append(self._pool.submit(self._recognise, stretch))
@@ -124,7 +126,7 @@ class Recogniser:
             for future in pending:
                 future.cancel()
 
-    def _recognise(self, stretch: Stretch) -> list[Spoken]:
+    def _recognise(self, stretch: SpeechStretch) -> list[RecognisedWord]:
         decoder = self._decoder()
         try:
             heard = decoder.hear(stretch.samples.tobytes())
@@ -135,7 +137,7 @@ class Recogniser:
         return spoken_in(heard, stretch.start / RATE)
 
     def _decoder(self) -> "_Decoder":
-        """Give this thread's decoder."""
+        """Return this thread's decoder."""
         decoder: _Decoder | None = getattr(self._own, "decoder", None)
         if decoder is None:
             with self._lock:
@@ -157,10 +159,10 @@ class Recogniser:
         decoder.end()
 
 
-def spoken_in(heard: list[Heard], start: float) -> list[Spoken]:
-    """Give the words of a stretch that begins at `start` seconds; none where music or noise was taken for words."""
+def spoken_in(heard: list[Heard], start: float) -> list[RecognisedWord]:
+    """Return the words of a stretch that begins at `start` seconds; none where music or noise was taken for words."""
     words = [
-        Spoken(
+        RecognisedWord(
             _VARIANT.sub("", token),
             start + first / FRAME_RATE,
             start + (last + 1) / FRAME_RATE,
@@ -204,7 +206,7 @@ class _Decoder:
         return self._read()
 
     def kill(self) -> None:
-        """End the process now; whoever waits for its answer gets `EngineError`. From any thread."""
+        """End the process now; a thread that waits for its answer gets `EngineError`. From any thread."""
         self._process.kill()
 
     def end(self) -> None:
@@ -226,7 +228,7 @@ class _Decoder:
             ) from error
 
 
-class _Counted:
+class _CountedBlocks:
     """Blocks of samples on their way, and how many samples have passed."""
 
     def __init__(self, blocks: Iterator[NDArray[np.int16]]) -> None:

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler
 from io import BufferedIOBase, RawIOBase
 from typing import Any, cast
 
-from watcher.engine.errors import EngineError, ProtocolError
-from watcher.engine.protocol import MAX_REQUEST, Api, Call, Reply, refusal
+from watcher.engine.errors import ApiError, EngineError
+from watcher.engine.protocol import MAX_REQUEST, Api, ApiRequest, ApiResponse, refusal
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _LINGER_BYTES = 4 * MAX_REQUEST
 _LINGER_SECONDS = 5.0
 
 
-class Server(socketserver.TCPServer):
+class EngineServer(socketserver.TCPServer):
     """Accepts connections; `close` ends them all and joins their threads."""
 
     allow_reuse_address = True
@@ -36,7 +36,7 @@ class Server(socketserver.TCPServer):
     def __init__(self, port: int, api: Api) -> None:
         """Bind 127.0.0.1 (0: any free port); raises `EngineError` when the port is taken."""
         try:
-            super().__init__(("127.0.0.1", port), Handler)
+            super().__init__(("127.0.0.1", port), RequestHandler)
         except OSError as error:
             raise EngineError(
                 f"Port {port} cannot be used: {error.strerror}.", hint="Choose another one, or 0 for any free one."
@@ -82,7 +82,7 @@ class Server(socketserver.TCPServer):
             self.shutdown_request(request)
 
 
-class Handler(BaseHTTPRequestHandler):
+class RequestHandler(BaseHTTPRequestHandler):
     """Reads requests off one connection and writes the answers."""
 
     protocol_version = "HTTP/1.1"
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self._length()
         body = _Body(self.rfile, max(length, 0))
         reply = self._reply(length, cast("Any", body))
-        # What is left of the upload stands before the next request; a little is skipped, a lot ends the connection.
+        # What is left of the upload is before the next request; a little is skipped, a lot ends the connection.
         skips = 0 <= length <= MAX_REQUEST
         self._write(reply, keep=skips)
         if skips:
@@ -117,23 +117,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse what is no HTTP request at all in the same shape as everything else."""
-        self._write(refusal(ProtocolError(code, message or explain or "Bad request")), keep=False)
+        self._write(refusal(ApiError(code, message or explain or "Bad request")), keep=False)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
         """Write no access log: the daemon's own log tells each request."""
 
     def _length(self) -> int:
-        """Say how long the body is; -1 when that cannot be known."""
+        """Return how long the body is; -1 when that cannot be known."""
         if "Transfer-Encoding" in self.headers:
             return -1
         given = self.headers.get("Content-Length", "0")
         return int(given) if given.isascii() and given.isdigit() else -1
 
-    def _reply(self, length: int, body: Any) -> Reply:
+    def _reply(self, length: int, body: Any) -> ApiResponse:
         if length < 0:
-            return refusal(ProtocolError(411, "Send a Content-Length."))
-        server = cast("Server", self.server)
-        call = Call(
+            return refusal(ApiError(411, "Send a Content-Length."))
+        server = cast("EngineServer", self.server)
+        call = ApiRequest(
             method=self.command,
             path=self.path,
             authorization=self.headers.get("Authorization", ""),
@@ -148,9 +148,9 @@ class Handler(BaseHTTPRequestHandler):
             raise
         except Exception:  # noqa: BLE001  # the thread's boundary: one request must not take the connection's thread down unanswered
             _log.exception("request failed")
-            return refusal(ProtocolError(500, "The engine failed on this request.", kind="server_error"))
+            return refusal(ApiError(500, "The engine failed on this request.", kind="server_error"))
 
-    def _write(self, reply: Reply, *, keep: bool) -> None:
+    def _write(self, reply: ApiResponse, *, keep: bool) -> None:
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
         self.send_header("Content-Length", str(len(reply.body)))
@@ -210,7 +210,7 @@ class _Body(RawIOBase):
 
 
 def _hung_up(connection: socket.socket) -> bool:
-    """Say whether the caller has closed its side; a request that waits behind this one is no hang-up."""
+    """Return whether the caller has closed its side; a request that waits behind this one is no hang-up."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     try:

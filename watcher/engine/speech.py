@@ -32,14 +32,14 @@ _MODE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class SpeechStretch:
     """Consecutive samples that hold speech; `start` counts samples from the start of the recording."""
 
     start: int
     samples: NDArray[np.int16]
 
 
-def stretches(blocks: Iterable[NDArray[np.int16]]) -> Iterator[Stretch]:
+def stretches(blocks: Iterable[NDArray[np.int16]]) -> Iterator[SpeechStretch]:
     """Cut speech out of the samples, in order and without overlap; quiet in between is left out."""
     cutter = _Cutter()
     for frame in _frames(blocks):
@@ -73,7 +73,7 @@ class _Cutter:
         self._speaking = False
         self._quiet = 0
 
-    def take(self, frame: NDArray[np.int16]) -> Stretch | None:
+    def take(self, frame: NDArray[np.int16]) -> SpeechStretch | None:
         """Hear one frame; a stretch that ended with it is returned."""
         voiced = self._is_voiced(frame)
         self._frames.append(frame)
@@ -93,7 +93,7 @@ class _Cutter:
             return self._cut(self._quietest(), speaking=True)
         return None
 
-    def finish(self) -> Stretch | None:
+    def finish(self) -> SpeechStretch | None:
         """End the recording: what is still being spoken is the last stretch."""
         if not self._speaking:
             return None
@@ -104,13 +104,13 @@ class _Cutter:
         return heard and float(np.sqrt(np.mean(np.square(frame, dtype=np.float64)))) >= _FLOOR
 
     def _quietest(self) -> int:
-        """Say behind which frame the sound of the last four seconds is weakest (60 ms around the cut)."""
+        """Return behind which frame the sound of the last four seconds is weakest (60 ms around the cut)."""
         loudness = [float(np.mean(np.square(frame, dtype=np.float64))) for frame in self._frames[-_SEARCH:]]
         around = [before + after for before, after in pairwise(loudness)]
         return len(self._frames) - _SEARCH + 1 + int(np.argmin(around))
 
-    def _cut(self, at: int, *, speaking: bool) -> Stretch:
-        stretch = Stretch(self._first * _FRAME, np.concatenate(self._frames[:at]))
+    def _cut(self, at: int, *, speaking: bool) -> SpeechStretch:
+        stretch = SpeechStretch(self._first * _FRAME, np.concatenate(self._frames[:at]))
         self._drop(at)
         self._speaking = speaking
         return stretch

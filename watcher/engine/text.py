@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from watcher.engine.recogniser import Recording, Spoken
+from watcher.engine.recogniser import RecognisedWord, Recognition
 
 #: Seconds between two words that end a sentence.
 _PAUSE = 0.5
-#: A sentence that lasts longer is told in several segments, parted at its longest pauses.
+#: A sentence that lasts longer becomes several segments, parted at its longest pauses.
 _LONGEST = 12.0
 
 #: Always written with a capital (English has more, but "may", "march" and "polish" are words too).
@@ -27,11 +27,11 @@ _CAPITALS: Final = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What one segment of an answer says."""
+    """The words of one segment of an answer."""
 
     #: As in a text: capitals and full stops.
     text: str
-    words: tuple[Spoken, ...]
+    words: tuple[RecognisedWord, ...]
 
     @property
     def start(self) -> float:
@@ -44,7 +44,7 @@ class Passage:
         return self.words[-1].end
 
 
-def passages(words: Sequence[Spoken]) -> tuple[Passage, ...]:
+def passages(words: Sequence[RecognisedWord]) -> tuple[Passage, ...]:
     """Make sentences of words; a long one comes in several passages, of which only the last has the full stop."""
     found: list[Passage] = []
     for sentence in _sentences(words):
@@ -57,24 +57,24 @@ def passages(words: Sequence[Spoken]) -> tuple[Passage, ...]:
 
 
 def spelled(word: str) -> str:
-    """Write a dictionary word as it stands in the middle of a sentence: "i'll" -> "I'll", "friday" -> "Friday"."""
+    """Write a dictionary word as it is in the middle of a sentence: "i'll" -> "I'll", "friday" -> "Friday"."""
     if word == "i" or word.startswith("i'") or word.partition("'")[0] in _CAPITALS:
         return word[0].upper() + word[1:]
     return word
 
 
-def as_text(recording: Recording) -> str:
+def as_text(recording: Recognition) -> str:
     """Put the sentences in one line, separated by blanks."""
     return " ".join(passage.text for passage in passages(recording.words))
 
 
-def as_json(recording: Recording) -> dict[str, Any]:
+def as_json(recording: Recognition) -> dict[str, Any]:
     """OpenAI's plain shape."""
     return {"text": as_text(recording), "usage": _usage(recording)}
 
 
 def as_verbose_json(
-    recording: Recording, *, task: str, temperature: float, granularities: Sequence[str]
+    recording: Recognition, *, task: str, temperature: float, granularities: Sequence[str]
 ) -> dict[str, Any]:
     """OpenAI's verbose shape; `granularities` holds "segment", "word", or both.
 
@@ -97,7 +97,7 @@ def as_verbose_json(
     return answer | {"usage": _usage(recording)}
 
 
-def as_srt(recording: Recording) -> str:
+def as_srt(recording: Recognition) -> str:
     """SubRip, one cue a passage."""
     return "".join(
         f"{number}\n{_clock(passage.start, ',')} --> {_clock(passage.end, ',')}\n{passage.text}\n\n"
@@ -105,7 +105,7 @@ def as_srt(recording: Recording) -> str:
     )
 
 
-def as_vtt(recording: Recording) -> str:
+def as_vtt(recording: Recognition) -> str:
     """WebVTT, one cue a passage."""
     return "WEBVTT\n\n" + "".join(
         f"{_clock(passage.start, '.')} --> {_clock(passage.end, '.')}\n{passage.text}\n\n"
@@ -113,8 +113,8 @@ def as_vtt(recording: Recording) -> str:
     )
 
 
-def _sentences(words: Sequence[Spoken]) -> list[list[Spoken]]:
-    sentences: list[list[Spoken]] = []
+def _sentences(words: Sequence[RecognisedWord]) -> list[list[RecognisedWord]]:
+    sentences: list[list[RecognisedWord]] = []
     for word in words:
         if sentences and word.start - sentences[-1][-1].end < _PAUSE:
             sentences[-1].append(word)
@@ -123,7 +123,7 @@ def _sentences(words: Sequence[Spoken]) -> list[list[Spoken]]:
     return sentences
 
 
-def _parts(words: Sequence[Spoken]) -> Iterator[Sequence[Spoken]]:
+def _parts(words: Sequence[RecognisedWord]) -> Iterator[Sequence[RecognisedWord]]:
     """Part what lasts too long at its longest pause; of equal ones, at the one nearest to the middle."""
     if len(words) == 1 or words[-1].end - words[0].start <= _LONGEST:
         yield words
@@ -157,7 +157,7 @@ def _segment(index: int, passage: Passage, temperature: float) -> dict[str, Any]
     }
 
 
-def _words(recording: Recording) -> list[dict[str, Any]]:
+def _words(recording: Recognition) -> list[dict[str, Any]]:
     """One entry a word, without punctuation, spelled as in the text."""
     return [
         {"word": text, "start": round(word.start, 3), "end": round(word.end, 3)}
@@ -166,7 +166,7 @@ def _words(recording: Recording) -> list[dict[str, Any]]:
     ]
 
 
-def _usage(recording: Recording) -> dict[str, Any]:
+def _usage(recording: Recognition) -> dict[str, Any]:
     return {"type": "duration", "seconds": math.ceil(recording.seconds)}
 
 

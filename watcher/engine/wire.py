@@ -1,4 +1,4 @@
-"""What goes between the engine and its decoder processes: samples out, what was heard back."""
+"""Messages between the engine and its decoder processes: samples out, recognised words back."""
 
 import json
 import struct

@@ -3,28 +3,28 @@
 Events are hints to look at a path, scans are the truth, `settle` judges. One detector thread owns all of it.
 """
 
-from watcher.folders.collection import Collected, Left, collect
+from watcher.folders.collection import NotTaken, ScanResult, collect
 from watcher.folders.doubles import DOUBLE_HINT
 from watcher.folders.finder import Finder
 from watcher.folders.folder import Folder
-from watcher.folders.lane import NOTE_SUFFIX
-from watcher.folders.mounts import Kind, Mount, Mounts
-from watcher.folders.post import FolderState, How
-from watcher.folders.trial import ProbeResult, probe
+from watcher.folders.folder_probe import FolderProbeResult, probe
+from watcher.folders.monitor import FolderState, WatchMode
+from watcher.folders.monitor_thread import NOTE_SUFFIX
+from watcher.folders.mounts import Mount, MountKind, Mounts
 
 __all__ = [
     "DOUBLE_HINT",
     "NOTE_SUFFIX",
-    "Collected",
     "Finder",
     "Folder",
+    "FolderProbeResult",
     "FolderState",
-    "How",
-    "Kind",
-    "Left",
     "Mount",
+    "MountKind",
     "Mounts",
-    "ProbeResult",
+    "NotTaken",
+    "ScanResult",
+    "WatchMode",
     "collect",
     "probe",
 ]

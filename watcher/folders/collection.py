@@ -15,9 +15,9 @@ from watcher.folders.doubles import distinct, inside, report
 from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
-from watcher.job import Found
-from watcher.ledger.protocol import Ledger, Owned, Put
-from watcher.settle import Candidate, Reason
+from watcher.job import FoundRecording
+from watcher.ledger.protocol import Ledger, OwnedOutput, PutResult
+from watcher.settle import Candidate, WaitReason
 from watcher.tree import is_below
 
 #: A file that was found changed more often than this while it should settle is being written.
@@ -32,11 +32,11 @@ _UNWATCHED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class NotTaken:
     """A file, or a folder, that was not taken."""
 
     path: bytes
-    #: A `settle.Reason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …;
+    #: A `settle.WaitReason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …;
     #: "lost" for a folder whose mount hangs (`detail` says so), or that is not there; "changed" and "gone" for a file to which that happened while it was worked on.
     reason: str
     detail: str = ""
@@ -45,17 +45,17 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
-    """What one scan brought."""
+class ScanResult:
+    """Result of one scan."""
 
     #: Queued now, in the order found.
     queued: tuple[bytes, ...]
     #: Named files that the ledger knew already, whatever became of them.
     known: tuple[bytes, ...]
     #: Files that are being written, empty, unreadable, or no files.
-    left: tuple[Left, ...]
+    left: tuple[NotTaken, ...]
     #: Some of those that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
-    unwatched: tuple[Left, ...] = ()
+    unwatched: tuple[NotTaken, ...] = ()
 
 
 def collect(
@@ -67,7 +67,7 @@ def collect(
     parts: Sequence[tuple[Folder, str]] = (),
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Collected:
+) -> ScanResult:
     """Scan the folders and look at the named files until nothing is left that quiet alone will settle.
 
     Of the folders of `parts` only that directory below them is scanned. One that the folder leaves out is left.
@@ -108,14 +108,14 @@ class _Collection:
         self._parts: list[tuple[Root, bytes]] = []
         #: Named, and not to be looked into.
         self._excluded: list[bytes] = []
-        #: Folders whose mount hangs, or where nothing stands, and why.
+        #: Folders whose mount hangs, or that are not there, and why.
         self._lost: list[tuple[bytes, str]] = []
         self._files: list[tuple[Root, bytes]] = []
         self._queued: list[bytes] = []
         self._began = monotonic()
 
     def add(self, folder: Folder) -> None:
-        """Have a folder scanned, unless its mount hangs, or nothing stands there."""
+        """Have a folder scanned, unless its mount hangs, or nothing is there."""
         path = os.fsencode(folder.path)
         try:
             is_there = reach.ask(path, partial(os.path.isdir, path), seconds=reach.PATIENT_SECONDS)
@@ -144,7 +144,7 @@ class _Collection:
         files = {path for _, path in self._files}
         parts = [path for _, path in self._parts]
 
-        def is_meant(note: Owned) -> bool:
+        def is_meant(note: OwnedOutput) -> bool:
             path = note.source
             if path in files or any(is_below(path, part) for part in parts):
                 return True
@@ -171,7 +171,7 @@ class _Collection:
         self._flush()
 
     def _part_roots(self) -> None:
-        """Give each root what is its own: what lies in a root inside it, also through links, is that one's."""
+        """Return the files of each root: what lies in a root inside it, also through links, belongs to the inner one."""
         roots = {root.folder: root for root in self._roots}
         places, doubles = distinct(roots, self._mounts)
         for folder, other in doubles:
@@ -190,18 +190,18 @@ class _Collection:
         hopeful = [candidate.due for candidate in self._waiting() if self._hopeful(candidate, now)]
         return max(0.0, min(hopeful) - now) if hopeful else None
 
-    def result(self) -> Collected:
-        """Give what was found."""
+    def result(self) -> ScanResult:
+        """Return what was found."""
         named = {path for _, path in self._files}
         left = [
-            Left(candidate.path, str(candidate.reason), candidate.detail, named=candidate.path in named)
+            NotTaken(candidate.path, str(candidate.reason), candidate.detail, named=candidate.path in named)
             for candidate in self._waiting()
         ]
         left += [
-            Left(path, "excluded", "by its name, or by the settings of the folder above", named=True)
+            NotTaken(path, "excluded", "by its name, or by the settings of the folder above", named=True)
             for path in self._excluded
         ]
-        left += [Left(path, "lost", why, named=True) for path, why in self._lost]
+        left += [NotTaken(path, "lost", why, named=True) for path, why in self._lost]
         waiting = {candidate.path for candidate in self._waiting()}
         settled = waiting.union(self._queued)
         known = []
@@ -210,11 +210,11 @@ class _Collection:
                 continue
             odd = root.oddity(path)
             if odd:
-                left.append(Left(path, odd, named=True))
+                left.append(NotTaken(path, odd, named=True))
             else:
                 known.append(path)
-        unwatched = (Left(path, why) for root in self._all() for path, why in root.unwatched(_UNWATCHED))
-        return Collected(tuple(self._queued), tuple(known), tuple(left), tuple(islice(unwatched, _UNWATCHED)))
+        unwatched = (NotTaken(path, why) for root in self._all() for path, why in root.unwatched(_UNWATCHED))
+        return ScanResult(tuple(self._queued), tuple(known), tuple(left), tuple(islice(unwatched, _UNWATCHED)))
 
     def _root(self, folder: Folder) -> Root:
         if folder not in self._known:
@@ -229,8 +229,8 @@ class _Collection:
         root.load(first=False)
         return root
 
-    def _told(self, found: Found, answer: Put) -> None:
-        if answer is not Put.KNOWN:
+    def _told(self, found: FoundRecording, answer: PutResult) -> None:
+        if answer is not PutResult.KNOWN:
             self._queued.append(found.path)
 
     def _flush(self) -> None:
@@ -244,7 +244,7 @@ class _Collection:
         return [candidate for root in self._all() for candidate in root.candidates]
 
     def _hopeful(self, candidate: Candidate, now: float) -> bool:
-        """Say whether a file may become whole by itself within the quiet time."""
-        if candidate.reason in (Reason.SETTLING, Reason.INCOMPLETE):
+        """Return whether a file may become whole by itself within the quiet time."""
+        if candidate.reason in (WaitReason.SETTLING, WaitReason.INCOMPLETE):
             return candidate.changes <= _CHANGES
-        return candidate.reason is Reason.WRITER and now - self._began < _WRITING
+        return candidate.reason is WaitReason.WRITER and now - self._began < _WRITING

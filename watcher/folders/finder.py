@@ -13,11 +13,11 @@ import structlog
 from watcher import reach
 from watcher.folders.doubles import DOUBLE_HINT, distinct, inside, report, why_left_out
 from watcher.folders.folder import Folder
-from watcher.folders.lane import TICK, Lane, RemoteLane
-from watcher.folders.mounts import Kind, Mounts
-from watcher.folders.post import FolderState, How
+from watcher.folders.monitor import FolderState, WatchMode
+from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThread
+from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.root import Obstacle
-from watcher.folders.watch import Event, Hint
+from watcher.folders.watch import Event, EventKind
 from watcher.ledger.protocol import Ledger
 from watcher.settle import Quotas
 from watcher.tree import is_below
@@ -68,16 +68,16 @@ class Finder:
         self._settings = settings
         # Of all lanes: a folder changes its lane with each network mount that comes or goes below it.
         self._quotas = Quotas(monotonic=monotonic)
-        self._lane = self._new_lane()
-        self._remote: list[RemoteLane] = []
-        self._leaving: list[RemoteLane] = []
+        self._monitor_thread = self._new_monitor_thread()
+        self._remote: list[RemoteMonitorThread] = []
+        self._leaving: list[RemoteMonitorThread] = []
         self._doubles: tuple[FolderState, ...] = ()
         self._replacements: SimpleQueue[tuple[Folder, ...]] = SimpleQueue()
 
     @property
     def beat(self) -> float:
         """Monotonic time of the detector's last sign of life."""
-        return self._lane.beat
+        return self._monitor_thread.beat
 
     def start_watching(self) -> None:
         """Start the watches, so that nothing that happens from now on goes unseen. Does not scan yet."""
@@ -90,35 +90,35 @@ class Finder:
 
     def step(self, timeout: float = TICK) -> None:
         """Wait at most `timeout` seconds for something to do, and do it."""
-        self._lane.step(timeout)
+        self._monitor_thread.step(timeout)
         while not self._replacements.empty():
             self._folders = self._replacements.get()
             self._distribute("reloaded")
-        if self._lane.remounted:
-            self._lane.remounted = False
+        if self._monitor_thread.remounted:
+            self._monitor_thread.remounted = False
             self._distribute("remounted")
         self._watch_remote()
-        if not self.ready.is_set() and self._lane.begun:
+        if not self.ready.is_set() and self._monitor_thread.begun:
             self.ready.set()
 
     def close(self) -> None:
         """End the watches; call it after the thread that steps has ended."""
         for remote in (*self._remote, *self._leaving):
             remote.stop()
-        self._lane.close()
+        self._monitor_thread.close()
         deadline = time.monotonic() + _JOIN
         for remote in (*self._remote, *self._leaving):
             remote.join(max(0.0, deadline - time.monotonic()))
 
     def rescan(self) -> None:
-        """Ask for a full scan of every folder; thread-safe."""
-        for lane in self._lanes():
-            lane.inbox.put(Event(Hint.RESCAN))
+        """Request a full scan of every folder; thread-safe."""
+        for monitor_thread in self._lanes():
+            monitor_thread.inbox.put(Event(EventKind.RESCAN))
 
     def inspect(self, path: bytes) -> None:
         """Have a path looked at as if nothing were known of it; thread-safe."""
-        for lane in self._lanes():
-            lane.again(path)
+        for monitor_thread in self._lanes():
+            monitor_thread.again(path)
 
     def replace(self, folders: Sequence[Folder]) -> None:
         """Watch these folders from now on; what is unchanged goes on undisturbed. Thread-safe.
@@ -126,19 +126,21 @@ class Finder:
         ValueError for a glob that cannot be understood: then nothing changes.
         """
         self._replacements.put(_checked(folders))
-        self._lane.inbox.put(Event(Hint.WAKE))
+        self._monitor_thread.inbox.put(Event(EventKind.WAKE))
 
     def states(self) -> tuple[FolderState, ...]:
-        """Give how each folder is watched; thread-safe, at most a moment old."""
+        """Return how each folder is watched; thread-safe, at most a moment old."""
         remote = [
-            replace(state, how=How.LOST, why=reach.SILENT, hint=reach.SILENT_HINT) if lane.silent else state
-            for lane in list(self._remote)
-            for state in lane.lane.states or (_absent(lane.folder, ""),)
+            replace(state, how=WatchMode.LOST, why=reach.SILENT, hint=reach.SILENT_HINT)
+            if monitor_thread.silent
+            else state
+            for monitor_thread in list(self._remote)
+            for state in monitor_thread.monitor_thread.states or (_absent(monitor_thread.folder, ""),)
         ]
-        return (*self._lane.states, *remote, *self._doubles)
+        return (*self._monitor_thread.states, *remote, *self._doubles)
 
-    def _new_lane(self) -> Lane:
-        return Lane(
+    def _new_monitor_thread(self) -> MonitorThread:
+        return MonitorThread(
             self._ledger,
             clock=self._clock,
             monotonic=self._monotonic,
@@ -147,14 +149,14 @@ class Finder:
             quotas=self._quotas,
         )
 
-    def _lanes(self) -> tuple[Lane, ...]:
-        return self._lane, *(remote.lane for remote in list(self._remote))
+    def _lanes(self) -> tuple[MonitorThread, ...]:
+        return self._monitor_thread, *(remote.monitor_thread for remote in list(self._remote))
 
     # Who watches what.
 
     def _distribute(self, why: str) -> None:
-        """Give every folder to its lane, and to the nearest root what lies below it; keep what is unchanged."""
-        mounts = self._lane.mounts
+        """Assign every folder to its monitor thread, and to the nearest root what lies below it; keep what is unchanged."""
+        mounts = self._monitor_thread.mounts
         places, doubles = distinct(self._folders, mounts)
         former, self._doubles = self._doubles, tuple(_double(*pair) for pair in doubles)
         for state, pair in zip(self._doubles, doubles, strict=True):
@@ -166,15 +168,15 @@ class Finder:
         self._share_far({folder: inside(place, folder, places, mounts) for place, folder in far.items()})
 
     def _share_near(self, wanted: dict[Folder, frozenset[bytes]], why: str) -> None:
-        for post in list(self._lane.posts):
-            foreign = wanted.pop(post.folder, None)
+        for monitor in list(self._monitor_thread.monitors):
+            foreign = wanted.pop(monitor.folder, None)
             if foreign is None:
-                self._lane.remove(post)
-            elif foreign != post.root.foreign:
-                post.root.foreign = foreign
-                post.want_full(why)
+                self._monitor_thread.remove(monitor)
+            elif foreign != monitor.root.foreign:
+                monitor.root.foreign = foreign
+                monitor.want_full(why)
         for folder, foreign in wanted.items():
-            self._lane.add(folder, foreign, why)
+            self._monitor_thread.add(folder, foreign, why)
 
     def _share_far(self, wanted: dict[Folder, frozenset[bytes]]) -> None:
         for remote in list(self._remote):
@@ -186,7 +188,7 @@ class Finder:
             else:
                 remote.assign(foreign)
         for folder, foreign in wanted.items():
-            remote = RemoteLane(folder, foreign, self._new_lane())
+            remote = RemoteMonitorThread(folder, foreign, self._new_monitor_thread())
             self._remote.append(remote)
             remote.start()
 
@@ -195,7 +197,7 @@ class Finder:
         for remote in self._remote:
             if remote.failure is not None:
                 raise remote.failure
-            quiet = self._monotonic() - remote.lane.beat
+            quiet = self._monotonic() - remote.monitor_thread.beat
             if quiet > _DOUBTFUL:
                 remote.ask()
             silent = quiet > _SILENT or (quiet > _DOUBTFUL and remote.unanswered)
@@ -220,11 +222,11 @@ def _checked(folders: Sequence[Folder]) -> tuple[Folder, ...]:
 
 def _may_hang(mounts: Mounts, place: bytes, folder: Folder, places: dict[bytes, Folder]) -> bool:
     """Return whether a folder lies on a network mount, or has one below it that is no other folder's."""
-    if mounts.of(place).kind is Kind.NETWORK:
+    if mounts.of(place).kind is MountKind.NETWORK:
         return True
     inside = [other for other in places if other != place and is_below(other, place)]
     return folder.recursive and any(
-        mount.kind is Kind.NETWORK
+        mount.kind is MountKind.NETWORK
         and is_below(mount.point, place)
         and not any(mount.point == other or is_below(mount.point, other) for other in inside)
         for mount in mounts.concerning(place)
@@ -238,4 +240,6 @@ def _double(folder: Folder, other: Folder) -> FolderState:
 
 
 def _absent(folder: Folder, why: str) -> FolderState:
-    return FolderState(folder.name, folder.path, How.LOST, why, "", directories=0, known=0, waiting=0, unwatched=0)
+    return FolderState(
+        folder.name, folder.path, WatchMode.LOST, why, "", directories=0, known=0, waiting=0, unwatched=0
+    )

@@ -1,8 +1,8 @@
-"""What is asked of one watched folder."""
+"""Settings of one watched folder."""
 
 from dataclasses import dataclass
 
-from watcher.settle import Names, Rules
+from watcher.settle import Names, SettleRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Folder:
         """Compile the name rules; ValueError when a glob cannot be understood."""
         return Names(include=self.include, exclude=self.exclude, prune=self.prune)
 
-    def rules(self) -> Rules:
-        """Give the rules of the settle room."""
-        return Rules(
+    def rules(self) -> SettleRules:
+        """Return the rules that `settle` applies."""
+        return SettleRules(
             quiet_seconds=self.quiet_seconds,
             incomplete_after=self.incomplete_after,
             max_upload_bytes=self.max_upload_bytes,

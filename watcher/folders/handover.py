@@ -1,4 +1,4 @@
-"""Handing whole files over to the ledger, many in one transaction, and remembering what it knows."""
+"""Hand whole files over to the ledger, many in one transaction, and remember what it knows."""
 
 import os
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from typing import Final
 
 import structlog
 
-from watcher.folders.known import Known, directory_key, file_key, mark_of
-from watcher.job import Fingerprint, Found
-from watcher.ledger.protocol import Ledger, Put
+from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
+from watcher.job import Fingerprint, FoundRecording
+from watcher.ledger.protocol import Ledger, PutResult
 
 _log = structlog.get_logger()
 
@@ -17,28 +17,30 @@ _BATCH: Final = 512
 
 
 class Handover:
-    """What was found and is not in the ledger yet. Owned by the detector thread."""
+    """Files that were found and are not in the ledger yet. Owned by the detector thread."""
 
-    def __init__(self, ledger: Ledger, known: Known, told: Callable[[Found, Put], None] | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, known: KnownFiles, told: Callable[[FoundRecording, PutResult], None] | None = None
+    ) -> None:
         """`told` hears the ledger's answer to each file."""
         self._ledger = ledger
         self._known = known
         self._told = told
-        self._found: dict[bytes, tuple[Found, float]] = {}
-        self._left: list[Found] = []
+        self._found: dict[bytes, tuple[FoundRecording, float]] = {}
+        self._left: list[FoundRecording] = []
         self._urgent = False
 
-    def take(self, found: Found, *, waited: float, urgent: bool) -> None:
+    def take(self, found: FoundRecording, *, waited: float, urgent: bool) -> None:
         """Have a file queued; it `waited` so many seconds to be whole. `urgent`: it arrived, no scan dug it up."""
         self._found[found.path] = (found, waited)
         self._urgent = self._urgent or urgent
 
-    def leave(self, found: Found) -> None:
+    def leave(self, found: FoundRecording) -> None:
         """Have a file noted as left alone."""
         self._left.append(found)
 
     def holds(self, path: bytes, fingerprint: Fingerprint) -> bool:
-        """Say whether exactly this file is about to be queued."""
+        """Return whether exactly this file is about to be queued."""
         pending = self._found.get(path)
         return pending is not None and pending[0].fingerprint == fingerprint
 
@@ -61,20 +63,20 @@ class Handover:
         answers = self._ledger.put([found for found, _ in batch])
         for (found, waited), answer in zip(batch, answers, strict=True):
             self._note(found)
-            if answer is not Put.KNOWN:
+            if answer is not PutResult.KNOWN:
                 _announce(found, answer, waited)
             if self._told is not None:
                 self._told(found, answer)
-        return len(answers) - answers.count(Put.KNOWN)
+        return len(answers) - answers.count(PutResult.KNOWN)
 
-    def _note(self, found: Found) -> None:
+    def _note(self, found: FoundRecording) -> None:
         parent, name = os.path.split(found.path)
         self._known.put(file_key(directory_key(parent), os.fsdecode(name)), mark_of(found.fingerprint))
 
 
-def _announce(found: Found, answer: Put, waited: float) -> None:
+def _announce(found: FoundRecording, answer: PutResult, waited: float) -> None:
     path, size = os.fsdecode(found.path), found.fingerprint.size
-    if answer is Put.CHANGED:
+    if answer is PutResult.CHANGED:
         _log.info("file.changed", path=path, bytes=size)
     _log.info(
         "file.queued",

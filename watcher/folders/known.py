@@ -1,4 +1,4 @@
-"""Which files are known, with which fingerprint: 100,000 of them in less than 3 MB.
+"""Map of known files to their fingerprints: 100,000 of them in less than 3 MB.
 
 Paths and fingerprints are kept as hashes only (salted per process, so nobody can prepare a collision; of 64 bits, where two
 of 100,000 files share one by a chance of one in a thousand million; on 32-bit machines of 32, where some do). Of two files
@@ -17,7 +17,7 @@ from watcher.job import Fingerprint
 _FULL: Final = 16
 
 
-class Known:
+class KnownFiles:
     """A map from path to fingerprint; a directory's path is hashed once for all its files."""
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class Known:
         self._count = 0
 
     def __len__(self) -> int:
-        """Give the number of known files."""
+        """Return the number of known files."""
         return self._count
 
     def get(self, key: int) -> int | None:
-        """Give the fingerprint's hash; None when the path is not known."""
+        """Return the fingerprint's hash; None when the path is not known."""
         bucket = self._bucket(key)
         try:
             at = bucket.index(key)
@@ -74,11 +74,11 @@ class Known:
         return self._buckets[number if number < len(self._buckets) else self._whole(number)]
 
     def _whole(self, number: int) -> int:
-        """Give the bucket that holds what belongs into this one until it is there: without the highest bit."""
+        """Return the bucket that holds what belongs into this one until it is there: without the highest bit."""
         return number & (self._mask >> 1)
 
     def _split(self) -> None:
-        """Give half of the next bucket to a new one."""
+        """Move half of the next bucket to a new one."""
         number = len(self._buckets)
         if number > self._mask:
             self._mask = 2 * self._mask + 1

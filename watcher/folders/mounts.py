@@ -1,5 +1,5 @@
 # ruff: noqa: PTH115, PTH120  paths are bytes here, and pathlib takes text only
-"""What kind of file system a path lies on, from /proc/self/mountinfo (proc(5))."""
+"""Find the file system that a path lies on, from /proc/self/mountinfo (proc(5))."""
 
 import os
 import re
@@ -13,17 +13,18 @@ from typing import Final
 from watcher import tree
 
 
-class Kind(StrEnum):
+class MountKind(StrEnum):
     """What can be relied on there."""
 
     #: Every change passes through this kernel: events arrive, leases tell the truth.
     LOCAL = "local"
-    #: Others change files unseen: no events, leases prove nothing, inode numbers may change. Whoever touches it may hang.
+    #: Others change files unseen: no events, leases prove nothing, inode numbers may change. A call on such a path may
+    #: hang.
     NETWORK = "network"
 
 
 #: FUSE is treated as network, but for fuseblk: a local disk behind a driver in user space (NTFS, exFAT). So is autofs,
-#: which stands where nothing is mounted yet: whoever touches it waits for the mount.
+#: which is there while nothing is mounted yet: a call on such a path waits for the mount.
 _NETWORK: Final = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "afs", "coda", "lustre", "ncp", "ncpfs"),
@@ -49,15 +50,15 @@ class Mount:
     root: bytes = b"/"
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> MountKind:
         """What can be relied on there."""
         remote = self.filesystem in _NETWORK or self.filesystem.startswith("fuse.")
-        return Kind.NETWORK if remote else Kind.LOCAL
+        return MountKind.NETWORK if remote else MountKind.LOCAL
 
     @property
     def stable_inodes(self) -> bool:
         """Whether inode numbers survive a remount."""
-        return self.kind is Kind.LOCAL and self.filesystem not in _INODES_MADE_UP
+        return self.kind is MountKind.LOCAL and self.filesystem not in _INODES_MADE_UP
 
 
 class Mounts:
@@ -74,7 +75,7 @@ class Mounts:
         self._read()
 
     def changed(self) -> bool:
-        """Say whether something was mounted or unmounted since the last call."""
+        """Return whether something was mounted or unmounted since the last call."""
         if self._descriptor < 0 or not self._poll.poll(0):
             return False
         before = self._mounts
@@ -87,7 +88,7 @@ class Mounts:
         return tuple(self._by_point)
 
     def concerning(self, *paths: bytes) -> tuple[Mount, ...]:
-        """Give the mounts that absolute paths lead through or have below them: all others are none of their business."""
+        """Return the mounts that absolute paths lead through or have below them: all others are none of their business."""
         return tuple(
             mount
             for mount in self._mounts
@@ -95,7 +96,7 @@ class Mounts:
         )
 
     def of(self, path: bytes) -> Mount:
-        """Give the mount that a real, absolute path lies on."""
+        """Return the mount that a real, absolute path lies on."""
         while (mount := self._by_point.get(path)) is None and path not in (b"/", b""):
             path = os.path.dirname(path)
         return mount or Mount(b"/", "")
@@ -111,7 +112,7 @@ class Mounts:
     def locate(self, path: bytes) -> bytes:
         """Resolve the symbolic links of an absolute path, but touch nothing below a network mount.
 
-        A server that does not answer would block whoever touches it, for ever. A path that cannot be resolved, or only
+        A server that does not answer would block the call for ever. A path that cannot be resolved, or only
         beyond such a mount, is given as far as it could be, with the rest behind it.
         """
         components = [component for component in path.split(b"/") if component][::-1]
@@ -123,7 +124,7 @@ class Mounts:
                 continue
             at += b"/" + component
             mount = self._by_point.get(at)
-            if mount is not None and mount.kind is Kind.NETWORK:
+            if mount is not None and mount.kind is MountKind.NETWORK:
                 break
             try:
                 target = os.readlink(at)
@@ -137,7 +138,7 @@ class Mounts:
         return b"/".join([at, *components[::-1]]) or b"/"
 
     def close(self) -> None:
-        """Let go of the table."""
+        """Release the table."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -152,7 +153,7 @@ class Mounts:
 
 
 def _leads(path: bytes, to: bytes) -> bool:
-    """Say whether a path is another one, or lies above it."""
+    """Return whether a path is another one, or lies above it."""
     return to == path or tree.is_below(to, path)
 
 

@@ -1,4 +1,4 @@
-"""What people did to failure notes and to their recordings: a note that was deleted asks for another try."""
+"""Check failure notes: a note that a person deleted asks for another try."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -9,13 +9,15 @@ import structlog
 from watcher import sidecar
 from watcher.errors import JobError
 from watcher.job import State
-from watcher.ledger.protocol import Ledger, Owned
+from watcher.ledger.protocol import Ledger, OwnedOutput
 
 _log = structlog.get_logger()
 
 
-def heed(ledger: Ledger, notes: Iterable[Owned], intact: Callable[[Owned], bool]) -> tuple[list[bytes], list[bytes]]:
-    """Put back the failed sources whose note is gone, and forget those that are gone themselves while their note stands.
+def heed(
+    ledger: Ledger, notes: Iterable[OwnedOutput], intact: Callable[[OwnedOutput], bool]
+) -> tuple[list[bytes], list[bytes]]:
+    """Put back the failed sources whose note is gone, and forget those that are gone themselves while their note is still there.
 
     Returns the paths of both. Where note and source are gone, a disk was taken out or a folder moved away: nobody meant the
     note. `intact` says, right before anything is changed, whether the note's folder is still the one that was looked at.
@@ -38,7 +40,7 @@ def heed(ledger: Ledger, notes: Iterable[Owned], intact: Callable[[Owned], bool]
     return put_back, forgotten
 
 
-def _forgotten(ledger: Ledger, note: Owned) -> bool:
+def _forgotten(ledger: Ledger, note: OwnedOutput) -> bool:
     """Forget a failed source and remove its note; False where it did not fail, or the note cannot be removed now."""
     record = ledger.lookup(note.source)
     if record is None or record.state is not State.FAILED:

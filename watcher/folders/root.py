@@ -1,5 +1,5 @@
 # ruff: noqa: PTH100, PTH116, PTH120  paths are bytes here, and pathlib takes text only
-"""What the detector knows of one root, and how it looks: single paths, subtrees, changed directories, everything.
+"""One root as the detector knows it, and its scans: single paths, subtrees, changed directories, everything.
 
 Scans are generators: they yield every few dozen files, so that a scan of a hundred thousand never holds up an event.
 Directories are opened component by component from the root (`tree`), files by their name in the open directory, so that
@@ -21,10 +21,10 @@ import structlog
 from watcher import container, tree
 from watcher.folders.folder import Folder
 from watcher.folders.handover import Handover
-from watcher.folders.known import Known, directory_key, file_key, mark_of
-from watcher.folders.mounts import Kind, Mount, Mounts
-from watcher.job import Found
-from watcher.ledger.protocol import Ledger, Put
+from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
+from watcher.folders.mounts import Mount, MountKind, Mounts
+from watcher.job import FoundRecording
+from watcher.ledger.protocol import Ledger, PutResult
 from watcher.overrides import NAME
 from watcher.settle import (
     DEEPEST,
@@ -32,9 +32,9 @@ from watcher.settle import (
     SHARED_SUFFIXES,
     UNREADABLE_HINT,
     Candidates,
+    FileSite,
+    NameRuling,
     Quota,
-    Ruling,
-    Site,
     abandoned,
     fingerprint,
     is_audio,
@@ -70,7 +70,7 @@ _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
 
 @dataclass(slots=True)
-class Directory:
+class ListedDirectory:
     """A directory as it was last listed."""
 
     #: 0 where it must be listed again.
@@ -82,15 +82,15 @@ class Directory:
 
 
 @dataclass(slots=True)
-class Tour:
-    """What a scan met."""
+class ScanStats:
+    """Counts of a scan."""
 
     directories: int = 0
     files: int = 0
     #: Files that were not known, whole or not.
     news: int = 0
     #: Directories that were not known, or are others now.
-    strangers: int = 0
+    new_directories: int = 0
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class Unwatched:
             self.some.append((name, reason))
 
 
-Scan = Generator[Tour, None, None]
+Scan = Generator[ScanStats, None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Root:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        told: Callable[[Found, Put], None] | None = None,
+        told: Callable[[FoundRecording, PutResult], None] | None = None,
         settings: Callable[[bytes], None] | None = None,
     ) -> None:
         """Compile the folder's globs (ValueError when one cannot be understood); `told` hears the ledger's answers.
@@ -141,8 +141,8 @@ class Root:
         self.path = os.fsencode(os.path.abspath(folder.path))
         self.names = folder.names()
         self.candidates = Candidates(folder.rules(), clock=clock, monotonic=monotonic)
-        self.known = Known()
-        self.directories: dict[bytes, Directory] = {}
+        self.known = KnownFiles()
+        self.directories: dict[bytes, ListedDirectory] = {}
         #: Directories that could not be listed, with the reason.
         self.closed: dict[bytes, str] = {}
         #: What looks like a recording and is not taken, by directory.
@@ -160,7 +160,7 @@ class Root:
         self._mounts = mounts
         self._clock = clock
         self._prefix = self.path.rstrip(b"/") + b"/"
-        self._sites: dict[int, Site] = {}
+        self._sites: dict[int, FileSite] = {}
         self._real = self.path
         self._began = clock()
         self._generation = 0
@@ -196,7 +196,7 @@ class Root:
                 if (file := file_key(key, os.fsdecode(name))) not in unlearned:
                     self.known.put(file, mark_of(known))
                 if count % _ENTRIES == 0:
-                    yield Tour()
+                    yield ScanStats()
         finally:
             self._unlearned = None
         self._learned = len(self.known)
@@ -216,14 +216,14 @@ class Root:
         self._sites.clear()
 
     def remote_directories(self) -> frozenset[bytes]:
-        """Give the directories that lie on network mounts below a local root: no event comes from there."""
-        if self.mount().kind is Kind.NETWORK:
+        """Return the directories that lie on network mounts below a local root: no event comes from there."""
+        if self.mount().kind is MountKind.NETWORK:
             return frozenset()
         remote = {device for device, site in self._sites.items() if site.network}
         return frozenset(path for path, directory in self.directories.items() if directory.device in remote)
 
     def owns(self, path: bytes) -> bool:
-        """Say whether an absolute path lies below this root and below none inside it."""
+        """Return whether an absolute path lies below this root and below none inside it."""
         if not path.startswith(self._prefix):
             return False
         return not any(path == other or path.startswith(other + b"/") for other in self.foreign)
@@ -285,7 +285,7 @@ class Root:
             listed.mtime_ns = 0
 
     def oddity(self, path: bytes) -> str:
-        """Say why a path can never be a recording of this root: what kind of thing it is; "" when it can."""
+        """Return why a path can never be a recording of this root: what kind of thing it is; "" when it can."""
         try:
             mode = os.lstat(path).st_mode
         except OSError as error:
@@ -308,7 +308,7 @@ class Root:
             due = self.candidates.due(_AT_ONCE)
             self.inspect_all(due, asked=True)
             for path in due:
-                if self.candidates.neglected(path):  # another folder's by now: whoever owns it finds it by a scan
+                if self.candidates.neglected(path):  # another folder's by now: its owner finds it by a scan
                     self.candidates.forget(path)
             if not due or enough():
                 break
@@ -320,9 +320,9 @@ class Root:
         """List everything below the root."""
         self._generation += 1
         generation = self._generation
-        tour = Tour()
-        yield from self._walk([self.path], tour)
-        self._met = tour.files
+        stats = ScanStats()
+        yield from self._walk([self.path], stats)
+        self._met = stats.files
         for path, directory in list(self.directories.items()):
             if directory.generation < generation:
                 del self.directories[path]
@@ -332,28 +332,28 @@ class Root:
             self.flush()
             self._ledger.remember(self._memories[0], {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
             self.first = False
-        yield tour
+        yield stats
 
     def subtree(self, path: bytes) -> Scan:
         """List a directory and what lies below it."""
-        tour = Tour()
+        stats = ScanStats()
         relative = self.relative(path)
         if path == self.path or (self.owns(path) and self.folder.recursive and self.names.enters_all(relative)):
-            yield from self._walk([path], tour, arrived=True)
-        yield tour
+            yield from self._walk([path], stats, arrived=True)
+        yield stats
 
     def below(self, path: bytes) -> Scan:
         """List a directory that a person named, and what lies below it if the folder is a recursive one."""
-        tour = Tour()
-        yield from self._walk([path], tour, arrived=True)
-        yield tour
+        stats = ScanStats()
+        yield from self._walk([path], stats, arrived=True)
+        yield stats
 
     def changed(self, paths: Iterable[bytes] | None = None, *, glance: bool = False) -> Scan:
         """List the directories (all, or these) that changed since they were listed last.
 
         `glance`: list the others too, by name only, where a directory's mtime is not to be trusted.
         """
-        tour = Tour()
+        stats = ScanStats()
         stale: list[bytes] = []
         for count, path in enumerate(list(self.directories) if paths is None else list(paths), 1):
             if self._changed(path):
@@ -361,10 +361,10 @@ class Root:
             elif glance:
                 yield from self._glance(path, stale)
             if count % _ENTRIES == 0:
-                yield tour
+                yield stats
         stale.extend(self.closed)
-        yield from self._walk(stale, tour, deep=False)
-        yield tour
+        yield from self._walk(stale, stats, deep=False)
+        yield stats
 
     def _changed(self, path: bytes) -> bool:
         directory = self.directories.get(path)
@@ -393,24 +393,24 @@ class Root:
                     name = entry.name
                     if self.names.interesting(name) and self.known.get(file_key(key, name)) is None:
                         full = prefix + os.fsencode(name)
-                        taken = self.names.file(self.relative(full)) is Ruling.TAKE
+                        taken = self.names.file(self.relative(full)) is NameRuling.TAKE
                         if taken and full not in self.candidates and entry.is_file(follow_symlinks=False):
                             stale.append(path)
                             return
                     if count % _ENTRIES == 0:
-                        yield Tour()
+                        yield ScanStats()
         except OSError:
             stale.append(path)
-        yield Tour()
+        yield ScanStats()
 
-    def _walk(self, pending: list[bytes], tour: Tour, *, deep: bool = True, arrived: bool = False) -> Scan:
+    def _walk(self, pending: list[bytes], stats: ScanStats, *, deep: bool = True, arrived: bool = False) -> Scan:
         """List the `pending` directories and what lies below; not `deep`: only those below that are new."""
         while pending:
             path = pending.pop()
             below: list[bytes] = []
             try:
                 with tree.directory(self.path, path) as directory:
-                    yield from self._list(directory, path, below, tour, arrived=arrived)
+                    yield from self._list(directory, path, below, stats, arrived=arrived)
             except (FileNotFoundError, NotADirectoryError):
                 self.directories.pop(path, None)
                 self.closed.pop(path, None)
@@ -421,9 +421,9 @@ class Root:
                 continue
             self.closed.pop(path, None)
             pending.extend(below if deep else (child for child in below if child not in self.directories))
-            yield tour
+            yield stats
 
-    def _list(self, directory: int, path: bytes, below: list[bytes], tour: Tour, *, arrived: bool) -> Scan:
+    def _list(self, directory: int, path: bytes, below: list[bytes], stats: ScanStats, *, arrived: bool) -> Scan:
         """Look at every entry of an open directory; its subdirectories are added to `below`."""
         status = os.fstat(directory)
         key, inodes = directory_key(path), self.site(path, status.st_dev).inodes
@@ -433,7 +433,7 @@ class Root:
         with os.scandir(directory) as entries:
             for count, entry in enumerate(entries, 1):
                 if count % _ENTRIES == 0:
-                    yield tour
+                    yield stats
                 name = entry.name
                 if name == _SETTINGS and self._settings is not None:
                     self._settings(path.rstrip(b"/") + b"/" + NAME)
@@ -449,11 +449,11 @@ class Root:
                             (seen.st_size, seen.st_mtime_ns, seen.st_ino if inodes else 0)
                         ):
                             continue
-                        self._unknown(directory, path, name, seen, tour, arrived=arrived)
+                        self._unknown(directory, path, name, seen, stats, arrived=arrived)
                         self._pass_over(path, entry, unwatched)
                         if self._opened >= _OPENED:
                             self._opened = 0
-                            yield tour
+                            yield stats
                         continue
                     self._odd(path, name, seen, unwatched)
                 else:
@@ -461,9 +461,9 @@ class Root:
                 placeholders += is_placeholder(name)
                 if self.folder.recursive and entry.is_dir(follow_symlinks=False):
                     self._descend(path.rstrip(b"/") + b"/" + os.fsencode(name), below)
-        tour.directories += 1
-        tour.files += files
-        tour.strangers += self._listed(path, status, unwatched, placeholders=placeholders > 0)
+        stats.directories += 1
+        stats.files += files
+        stats.new_directories += self._listed(path, status, unwatched, placeholders=placeholders > 0)
 
     def _listed(self, path: bytes, status: os.stat_result, unwatched: Unwatched, *, placeholders: bool) -> bool:
         """Note a directory as listed; say whether it was not known, or is another now."""
@@ -473,7 +473,7 @@ class Root:
         (self._unfinished.add if placeholders else self._unfinished.discard)(path)
         before = self.directories.get(path)
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
-        self.directories[path] = Directory(
+        self.directories[path] = ListedDirectory(
             0 if racy else status.st_mtime_ns, status.st_dev, status.st_ino, self._generation
         )
         return before is None or (before.device, before.inode) != (status.st_dev, status.st_ino)
@@ -494,14 +494,14 @@ class Root:
             )
 
     def _unknown(
-        self, directory: int, path: bytes, name: str, status: os.stat_result, tour: Tour, *, arrived: bool
+        self, directory: int, path: bytes, name: str, status: os.stat_result, stats: ScanStats, *, arrived: bool
     ) -> None:
         """Look at a file a scan met for the first time, or changed; one that waits has its own times."""
         full = path.rstrip(b"/") + b"/" + os.fsencode(name)
         if full in self.candidates or not self._wanted(self.relative(full)):
             return
         if not self._is_foreign(directory, path, name, status):
-            tour.news += 1
+            stats.news += 1
             self._regard(directory, path, name, status, arrived=arrived, siblings=True)
 
     def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: Unwatched) -> None:
@@ -515,13 +515,13 @@ class Root:
     # Judging what was found.
 
     def _wanted(self, relative: str) -> bool:
-        """Say whether a file is to be looked at by its path; speak of recordings that are left out, once."""
+        """Return whether a file is to be looked at by its path; speak of recordings that are left out, once."""
         parent, _, _ = relative.rpartition("/")
         if parent and not self.folder.recursive:
             return False
         ruling = self.names.file(relative)
-        if ruling is not Ruling.TAKE:
-            if ruling is not Ruling.OTHER:
+        if ruling is not NameRuling.TAKE:
+            if ruling is not NameRuling.OTHER:
                 self._ignore(relative, ruling.value, quiet=True)
             return False
         known = (self.path + b"/" + os.fsencode(parent)) in self.directories if parent else True
@@ -532,7 +532,7 @@ class Root:
     ) -> None:
         """Take a file for known, for left alone, or have it looked at.
 
-        `arrived`: an event or a due look says so. `siblings`: a placeholder may stand beside it.
+        `arrived`: an event or a due look says so. `siblings`: a placeholder may be beside it.
         """
         path = parent.rstrip(b"/") + b"/" + os.fsencode(name)
         if not stat.S_ISREG(status.st_mode):
@@ -552,7 +552,7 @@ class Root:
         # A server's clock is not ours, so there what the first scan meets was there before.
         old = self.first and not arrived and (site.network or status.st_ctime < self._began)
         if old and not self.folder.backlog:
-            self._handover.leave(Found(self.path, path, stamp, backlog=True))
+            self._handover.leave(FoundRecording(self.path, path, stamp, backlog=True))
             return
         candidate = self.candidates.get(path)
         if candidate is None:
@@ -571,7 +571,7 @@ class Root:
         try:
             descriptor = os.open(name, _FILE, dir_fd=directory)
         except OSError:
-            # Whoever looks at it will say why.
+            # The look at it will report why.
             return False
         self._opened += 1
         try:
@@ -589,7 +589,7 @@ class Root:
     def _odd(self, parent: bytes, name: str, status: os.stat_result, unwatched: Unwatched | None = None) -> None:
         """Speak of a thing that is named like a recording and is none; count a link."""
         relative = self.relative(_child(parent, name))
-        if not is_audio(name) or self.names.file(relative) is not Ruling.TAKE:
+        if not is_audio(name) or self.names.file(relative) is not NameRuling.TAKE:
             return
         self._ignore(relative, _kind(status.st_mode))
         if unwatched is not None and stat.S_ISLNK(status.st_mode):
@@ -632,7 +632,7 @@ class Root:
             )
 
     def obstacles(self, limit: int) -> tuple[Obstacle, ...]:
-        """Give up to `limit` files and directories that wait for somebody to let us read them."""
+        """Return up to `limit` files and directories that wait for somebody to let us read them."""
         closed = (Obstacle(path, why, CLOSED_HINT) for path, why in self.closed.items())
         files = (Obstacle(path, why, UNREADABLE_HINT) for path, why in self.candidates.unreadable.items())
         return tuple(islice(chain(closed, files), limit))
@@ -647,20 +647,22 @@ class Root:
         found = ((_child(path, name), why) for path, files in self._unwatched.items() for name, why in files.some)
         return tuple(islice(found, limit))
 
-    def site(self, directory: bytes, device: int) -> Site:
-        """Say what can be relied on in a directory; by device, so that a mount below the root counts."""
+    def site(self, directory: bytes, device: int) -> FileSite:
+        """Return what can be relied on in a directory; by device, so that a mount below the root counts."""
         site = self._sites.get(device)
         if site is None:
             mount = self.mount(directory)
-            site = self._sites[device] = Site(self.path, network=mount.kind is Kind.NETWORK, inodes=mount.stable_inodes)
+            site = self._sites[device] = FileSite(
+                self.path, network=mount.kind is MountKind.NETWORK, inodes=mount.stable_inodes
+            )
         return site
 
     def mount(self, directory: bytes = b"") -> Mount:
-        """Give the mount that a directory of this root lies on."""
+        """Return the mount that a directory of this root lies on."""
         return self._mounts.of(self._real + directory[len(self.path) :] if directory else self._real)
 
     def relative(self, path: bytes) -> str:
-        """Give a path below this root as text, without the root."""
+        """Return a path below this root as text, without the root."""
         return os.fsdecode(path[len(self._prefix) :])
 
     def flush(self, *, bulk: bool = False) -> int:

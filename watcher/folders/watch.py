@@ -1,4 +1,4 @@
-"""One watchdog Observer per root, kept on a short leash: its events are hints, its silence proves nothing.
+"""One watchdog Observer per root, supervised: its events are hints, its silence proves nothing.
 
 watchdog 7.1 loses its reader thread on a path that is moved out and made again, drops events on overflow with a log line
 only, skips unreadable and unwatchable directories without a word, and `is_alive` says that all is well. So a watch
@@ -61,8 +61,8 @@ MOST_EVENTS: Final = 50_000
 _JOIN: Final = 2.0
 
 
-class Hint(StrEnum):
-    """What an event asks for."""
+class EventKind(StrEnum):
+    """Kinds of events, by what has to be looked at."""
 
     #: Inspect this file.
     FILE = "file"
@@ -82,7 +82,7 @@ class Hint(StrEnum):
 class Event:
     """A hint about a path; with `source`, what the path was called before."""
 
-    hint: Hint
+    hint: EventKind
     path: str = ""
     source: str = ""
 
@@ -90,8 +90,8 @@ class Event:
 Inbox = SimpleQueue[Event]
 
 
-class Trouble(StrEnum):
-    """What is wrong with a watch."""
+class WatchFault(StrEnum):
+    """Faults of a watch."""
 
     NONE = ""
     #: The kernel's event queue overflowed: events were lost, the watches were rebuilt.
@@ -132,23 +132,23 @@ class Watch:
         """
         _tame()
         self._observer = observer = InotifyObserver()
-        observer.schedule(_Handler(self), self._directory, recursive=self._recursive, event_filter=_EVENTS)
+        observer.schedule(_EventHandler(self), self._directory, recursive=self._recursive, event_filter=_EVENTS)
         self._emitters = tuple(observer.emitters)
         # is_alive() of the observer says nothing about the other two, and without the reader no event ever comes.
         self._threads = (observer, *self._emitters, observer._inotify_fd)  # noqa: SLF001  it has no public name
         for thread, role in zip(self._threads, ("dispatch", "emit", "read"), strict=True):
             thread.name = f"watch-{role}"
-        _Listener.shared().add(self)
+        _WatchdogListener.shared().add(self)
         observer.start()
 
-    def trouble(self) -> Trouble:
-        """Say what is wrong; an overflow is told once."""
+    def trouble(self) -> WatchFault:
+        """Return what is wrong; an overflow is reported once."""
         if self.broken or not all(thread.is_alive() for thread in self._threads):
-            return Trouble.DEAF
+            return WatchFault.DEAF
         if self.overflowed:
             self.overflowed = False
-            return Trouble.OVERFLOW
-        return Trouble.NONE
+            return WatchFault.OVERFLOW
+        return WatchFault.NONE
 
     def hear(self, event: Event) -> None:
         """Pass an event on, in a thread of watchdog's: unless nobody looks there, or too many wait to be read."""
@@ -165,7 +165,7 @@ class Watch:
         return self._enters(path[len(self._prefix) :].rpartition("/")[0])
 
     def has_thread(self, identifier: int | None) -> bool:
-        """Say whether the thread is one of this watch's."""
+        """Return whether the thread is one of this watch's."""
         return any(thread.ident == identifier for thread in self._threads)
 
     def close(self) -> None:
@@ -188,10 +188,10 @@ class Watch:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
-        _Listener.shared().remove(self)
+        _WatchdogListener.shared().remove(self)
 
 
-class _Handler(FileSystemEventHandler):
+class _EventHandler(FileSystemEventHandler):
     """Runs in the dispatcher's thread: it never blocks and never raises."""
 
     def __init__(self, watch: Watch) -> None:
@@ -205,20 +205,20 @@ class _Handler(FileSystemEventHandler):
 def _hint(event: FileSystemEvent) -> Event:
     source, target = str(event.src_path), str(event.dest_path)
     if event.event_type == "moved":
-        return Event(Hint.DIRECTORY if event.is_directory else Hint.FILE, target, source)
+        return Event(EventKind.DIRECTORY if event.is_directory else EventKind.FILE, target, source)
     if event.event_type == "deleted":
-        return Event(Hint.GONE, source)
-    return Event(Hint.DIRECTORY if event.is_directory else Hint.FILE, source)
+        return Event(EventKind.GONE, source)
+    return Event(EventKind.DIRECTORY if event.is_directory else EventKind.FILE, source)
 
 
-class _Listener(logging.Handler):
+class _WatchdogListener(logging.Handler):
     """Hears watchdog's log, the only place where it speaks of an overflow, and the deaths of its threads."""
 
-    _shared: "_Listener | None" = None
+    _shared: "_WatchdogListener | None" = None
 
     @classmethod
-    def shared(cls) -> "_Listener":
-        """Give the one of this process."""
+    def shared(cls) -> "_WatchdogListener":
+        """Return the one of this process."""
         if cls._shared is None:
             cls._shared = cls()
         return cls._shared
@@ -271,14 +271,14 @@ class _Listener(logging.Handler):
             watch.overflowed = True
             if broken:
                 watch.broken, watch.error = True, message
-            watch._inbox.put(Event(Hint.TROUBLE))  # noqa: SLF001  the same module: the listener is a watch's ear
+            watch._inbox.put(Event(EventKind.TROUBLE))  # noqa: SLF001  the same module: the listener is a watch's ear
 
     def _died(self, args: threading.ExceptHookArgs) -> None:
-        """Take note of a watch's thread that ends; anybody else's goes to whoever listened before."""
+        """Take note of a watch's thread that ends; that of any other thread goes to the previous hook."""
         for watch in self._watches:
             if args.thread is not None and watch.has_thread(args.thread.ident):
                 watch.error = f"{args.thread.name}: {args.exc_value!r}"
-                watch._inbox.put(Event(Hint.TROUBLE))  # noqa: SLF001  likewise
+                watch._inbox.put(Event(EventKind.TROUBLE))  # noqa: SLF001  likewise
                 return
         if self._hook is not None:
             self._hook(args)
@@ -300,10 +300,10 @@ def _tame() -> None:
         # its watch, the group, every path of the group. A few hundred new directories took seconds, and the events waited.
         watchdog.observers.inotify.InotifyWatchGroup.__repr__ = object.__repr__  # type: ignore[method-assign] # see above
         for module in (watchdog.events, watchdog.observers.inotify):
-            vars(module)["os"] = _Os()
+            vars(module)["os"] = _BoundedOs()
 
 
-class _Os:
+class _BoundedOs:
     """The module `os`, with a walk that needs no stack, and that ends where nobody looks any more.
 
     watchdog walks all that lies below a new directory once for each directory in it: a thousand of them inside each other
@@ -320,7 +320,7 @@ class _Os:
 
 
 def watched() -> frozenset[tuple[int, int]]:
-    """Give (device, inode) of every directory this process has inotify watches on, from /proc/self/fdinfo."""
+    """Return (device, inode) of every directory this process has inotify watches on, from /proc/self/fdinfo."""
     pairs: set[tuple[int, int]] = set()
     # Without Path: it enters every name into the interpreter's table of strings, which grows by those that come and go.
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
@@ -342,7 +342,7 @@ def kernel_device(device: int) -> int:
 
 
 def diagnose(directory: bytes) -> int:
-    """Ask the kernel why a directory has no watch: 0 when it gives one now, else the errno."""
+    """Find out from the kernel why a directory has no watch: 0 when it gives one now, else the errno."""
     descriptor = inotify_init()
     if descriptor < 0:
         return ctypes.get_errno()

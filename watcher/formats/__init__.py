@@ -3,7 +3,7 @@
 Everything is made here, from one answer; a server's own subtitles are never passed on.
 """
 
-from watcher.formats.document import Document, Span, Text
+from watcher.formats.document import AskedPiece, Document, TextLayout
 from watcher.formats.render import KINDS, render
 
-__all__ = ["KINDS", "Document", "Span", "Text", "render"]
+__all__ = ["KINDS", "AskedPiece", "Document", "TextLayout", "render"]

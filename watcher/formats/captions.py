@@ -55,7 +55,7 @@ def _inert(text: str) -> str:
 
 
 def _without_tag(part: str) -> str:
-    """Return what stands before a sign of more, and that sign; look-alikes take the place of both signs of a tag."""
+    """Return what is before a sign of more, and that sign; look-alikes take the place of both signs of a tag."""
     opened = _TAG.search(part)
     return f"{part[: opened.start()]}‹{part[opened.end() :]}›" if opened else f"{part}>"
 

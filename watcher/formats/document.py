@@ -1,4 +1,4 @@
-"""What a set of outputs is made from."""
+"""The values that a set of outputs is made from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from watcher.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """How the text for reading is laid out. Raises ValueError outside the ranges."""
+class TextLayout:
+    """Layout of the text for reading. Raises ValueError outside the ranges."""
 
     #: A pause this long (seconds) begins a paragraph.
     paragraph_seconds: float = 2.0
@@ -30,7 +30,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class AskedPiece:
     """A piece that was asked for: seconds of the recording, and whether its answer was already known."""
 
     start: float
@@ -50,9 +50,9 @@ class Document:
     task: str = "transcribe"
     #: The settings that shaped the answer and the captions, as they were.
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-    pieces: tuple[Span, ...] = ()
+    pieces: tuple[AskedPiece, ...] = ()
     #: Audio seconds asked of the server for this document, in the run that made it.
     paid_seconds: float = 0.0
     #: What was not transcribed, or is in doubt.
     warnings: tuple[ResultWarning, ...] = ()
-    text: Text = field(default_factory=Text)
+    text: TextLayout = field(default_factory=TextLayout)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from watcher.cues.breaks import SENTENCE
-from watcher.cues.pieces import pieces
 from watcher.cues.stream import Stream, stream
 from watcher.cues.text import width
+from watcher.cues.tokens import tokens
 from watcher.formats.document import Document
 
 #: Paragraphs longer than this many characters end at the next sentence after a short rest (seconds) ...
@@ -36,17 +36,17 @@ def prose(document: Document) -> str:
 
 def _paragraphs(text: Stream, document: Document) -> Iterator[tuple[int, int]]:
     begin = length = 0
-    for index, piece in enumerate(text.text):
+    for index, token in enumerate(text.text):
         if index > begin and _ends(text, index, length, document):
             yield begin, index
             begin, length = index, 0
-        length += len(piece) + text.blank[index]
+        length += len(token) + text.blank[index]
     if text.text:
         yield begin, len(text.text)
 
 
 def _ends(text: Stream, index: int, length: int, document: Document) -> bool:
-    """Tell whether a paragraph of that length ends before a piece."""
+    """Return whether a paragraph of that length ends before a token."""
     if text.turn[index]:
         return True
     pause = (text.start[index] - text.end[index - 1]) / 1000 if document.transcript.timed else 0.0
@@ -69,12 +69,12 @@ def _wrapped(text: str, columns: int) -> str:
     lines: list[str] = []
     line = ""
     used = 0
-    for piece, blank in pieces(text, line=columns, wide=True):
-        units = width(piece, wide=True)
+    for token, blank in tokens(text, line=columns, wide=True):
+        units = width(token, wide=True)
         if line and used + blank + units > columns:
             lines.append(line)
-            line, used = piece, units
+            line, used = token, units
         else:
-            line += (" " if blank and line else "") + piece
+            line += (" " if blank and line else "") + token
             used += units + (blank and used > 0)
     return "\n".join([*lines, line])

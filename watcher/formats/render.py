@@ -1,4 +1,4 @@
-"""From a document to the bytes of a file."""
+"""Render a document to the bytes of a file."""
 
 from collections.abc import Callable, Mapping
 from typing import Final

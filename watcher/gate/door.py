@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Final
 
 from watcher.errors import AccountError, HeldError, JobError, NoChannelError, PassingError, StateError
-from watcher.fleet import Door
+from watcher.fleet import SharedHold
+from watcher.gate.admission import AdmissionQueue, Waiter
 from watcher.gate.clock import GateClock
 from watcher.gate.history import TELLING, RequestHistory, is_about_files, is_answer, is_maybe_paid, may_pass
-from watcher.gate.hold import ABOUT_FILES, LONGEST_PAUSE, Hold, Kind, hold_for
+from watcher.gate.hold import ABOUT_FILES, LONGEST_PAUSE, Hold, HoldKind, hold_for
 from watcher.gate.limits import GateLimits
-from watcher.gate.line import Line, Waiter
 from watcher.gate.pace import day_of
 from watcher.gate.record import HoldRecord, Pause, pause_from
 from watcher.gate.reports import HoldReports
-from watcher.gate.state import GateState, ProbeResult, Status
+from watcher.gate.state import GateState, GateStatus, ResumeOutcome
 
 #: After a failed probe its file is left alone this long, where there are others.
 ANOTHER_FILE_SECONDS: Final = 60.0
@@ -36,7 +36,7 @@ class GateDoor:
         reports: HoldReports,
         limits: GateLimits,
         history: RequestHistory,
-        line: Line,
+        line: AdmissionQueue,
         clock: GateClock,
         advise: Callable[[JobError], str],
     ) -> None:
@@ -46,7 +46,7 @@ class GateDoor:
         #: Notified when a worker may get a ticket, and when a probe has ended.
         self.changed = threading.Condition(lock)
         #: What came of the last wish that the server be asked (`expect_outcome`); and whether a request that goes in suffices.
-        self.outcome = ProbeResult.UNKNOWN
+        self.outcome = ResumeOutcome.UNKNOWN
         self._entry_tells = False
         self._lock = lock
         self.record = record
@@ -89,7 +89,7 @@ class GateDoor:
             if not gone or hold is not self.hold or pause is not self.pause:
                 return  # nothing was removed, or one of our own threads did it
             # An operator, or another daemon, thinks that it is over.
-            if hold is not None and hold.kind is not Kind.BUDGET:
+            if hold is not None and hold.kind is not HoldKind.BUDGET:
                 hold.begin_again(now, since=self._clock.wall())
             elif pause is not None and pause.noted > self._clock.wall():  # else its entry came to its end
                 pause.until = now
@@ -100,7 +100,7 @@ class GateDoor:
         self.lapse(now)
         in_flight, limit = self._line.inside, self._limits.places(now)
         if (hold := self.hold) is not None:
-            status = Status.PROBING if hold.probing else Status.HELD
+            status = GateStatus.PROBING if hold.probing else GateStatus.HELD
             until = self.reports.retry_at(hold, now)
             due = not hold.vain and (hold.ticket is not None or hold.next_probe <= now or hold.doubtful)
             return GateState(
@@ -109,9 +109,9 @@ class GateDoor:
         if (pause := self.pause) is not None:
             until = self._clock.unix(pause.until)
             return GateState(
-                Status.PAUSED, pause.since, pause.reason, pause.message, pause.hint, until, in_flight, limit
+                GateStatus.PAUSED, pause.since, pause.reason, pause.message, pause.hint, until, in_flight, limit
             )
-        return GateState(Status.OPEN, self._opened, in_flight=in_flight, limit=limit)
+        return GateState(GateStatus.OPEN, self._opened, in_flight=in_flight, limit=limit)
 
     def lapse(self, now: float) -> None:
         """End what ends by time: a pause, and with its day or month a spent budget, also when the clock was set."""
@@ -120,7 +120,11 @@ class GateDoor:
             if self.hold is None:
                 self._opened = self._clock.wall()
                 self.reports.pause_over(pause, at=self._opened)
-        if (hold := self.hold) is not None and hold.kind is Kind.BUDGET and hold.is_over(day_of(self._clock.wall())):
+        if (
+            (hold := self.hold) is not None
+            and hold.kind is HoldKind.BUDGET
+            and hold.is_over(day_of(self._clock.wall()))
+        ):
             self._release(hold)
 
     # What requests met.
@@ -128,7 +132,7 @@ class GateDoor:
     def entered(self) -> None:
         """Note that a request went in."""
         if self._entry_tells and self.hold is None:
-            self.outcome = ProbeResult.OPEN
+            self.outcome = ResumeOutcome.OPEN
 
     def conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> HeldError | None:
         """Draw the conclusions from the outcome of a request; returns an error to raise instead, if the failure is not its file's."""
@@ -151,7 +155,7 @@ class GateDoor:
             is_doubtful = trouble is not error or is_about_files(error)
             self.hold_for(trouble, now, cause=error, files=self.history.files if is_doubtful else set())
         elif is_answer(error):
-            self.outcome = ProbeResult.OPEN
+            self.outcome = ResumeOutcome.OPEN
         everybodys = may_pass(error) or (trouble is not None and trouble is not error)
         if self.hold is None or not everybodys:
             return None
@@ -168,7 +172,7 @@ class GateDoor:
         answered = trouble is None and is_answer(error)
         if waiter.probe is not hold:
             # What was in flight proves nothing about a key; but an answer ends an outage, and one that can be read more than that.
-            if answered and (hold.kind is Kind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
+            if answered and (hold.kind is HoldKind.OUTAGE or (error is None and hold.reason in ABOUT_FILES)):
                 self._release(hold)
             return
         if answered and (error is None or hold.reason not in ABOUT_FILES):
@@ -192,10 +196,10 @@ class GateDoor:
             trouble.hint = self._advise(trouble)
             hold.message, hold.hint = trouble.message, trouble.hint
         hold.step += 1
-        self.outcome = ProbeResult.HELD
+        self.outcome = ResumeOutcome.HELD
         self._schedule(hold, error, now)
         if (
-            hold.kind is Kind.NO_CHANNEL
+            hold.kind is HoldKind.NO_CHANNEL
             and not hold.escalated
             and self._clock.wall() - hold.since > _ESCALATION_SECONDS
         ):
@@ -227,7 +231,7 @@ class GateDoor:
             hold.put_off(self.pause.until, self._clock)
             self.pause.noted = 0.0
         self.hold = hold
-        self.outcome = ProbeResult.HELD
+        self.outcome = ResumeOutcome.HELD
         self.reports.begun(hold, now)
         self._line.rouse()
         self.changed.notify_all()
@@ -256,8 +260,8 @@ class GateDoor:
         self.hold = None
         self._opened = self._clock.wall()
         self.history.begin_streak()
-        if hold.kind is not Kind.BUDGET:
-            self.outcome = ProbeResult.OPEN
+        if hold.kind is not HoldKind.BUDGET:
+            self.outcome = ResumeOutcome.OPEN
             self._limits.window.restart()
         if not known:
             self.record.forget(hold)
@@ -272,7 +276,7 @@ class GateDoor:
         """Start no request for so long; where the probe of a hold met that, the pause takes the place of the hold."""
         if (hold := self.hold) is not None and _is_answered_otherwise(hold, waiter):
             self._release(hold, paused=True)
-            self.outcome = ProbeResult.PAUSED
+            self.outcome = ResumeOutcome.PAUSED
         self._stand_still(seconds, error, now)
 
     def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
@@ -296,8 +300,8 @@ class GateDoor:
     def expect_outcome(self, now: float) -> None:
         """Forget the outcome of the last wish that the server be asked: another one follows."""
         # No request is made as long as a limit of the operator's own is reached: that is the outcome.
-        self.outcome = ProbeResult.HELD if self._is_spent(now) else ProbeResult.UNKNOWN
-        self._entry_tells = self.pause is not None or (self.hold is not None and self.hold.kind is Kind.BUDGET)
+        self.outcome = ResumeOutcome.HELD if self._is_spent(now) else ResumeOutcome.UNKNOWN
+        self._entry_tells = self.pause is not None or (self.hold is not None and self.hold.kind is HoldKind.BUDGET)
 
     def resume(self, now: float) -> None:
         """Make a probe due at once, and end a pause; see `expect_outcome`: an outcome is kept where nothing is held any more."""
@@ -306,7 +310,7 @@ class GateDoor:
         if self.pause is not None:
             self.pause.until = now
         probed = None
-        if (hold := self.hold) is not None and hold.kind is Kind.BUDGET:
+        if (hold := self.hold) is not None and hold.kind is HoldKind.BUDGET:
             if not self._is_spent(now):
                 self._release(hold)
         elif hold is not None:
@@ -322,38 +326,38 @@ class GateDoor:
     def _is_spent(self, now: float) -> bool:
         """Return whether the hold is for a limit of the operator's own, and what did not fit still does not."""
         hold = self.hold
-        return hold is not None and hold.kind is Kind.BUDGET and self._limits.is_reached(hold.seconds, now)
+        return hold is not None and hold.kind is HoldKind.BUDGET and self._limits.is_reached(hold.seconds, now)
 
     def end_budget(self) -> None:
         """End a hold for a limit of the operator's own: the limit is another one."""
-        if self.hold is not None and self.hold.kind is Kind.BUDGET:
+        if self.hold is not None and self.hold.kind is HoldKind.BUDGET:
             self._release(self.hold)
 
     # What other hosts found out.
 
     def drop(self, now: float) -> None:
         """Drop the hold and the pause: they belong to the former key or model."""
-        if self.hold is not None and self.hold.kind is not Kind.BUDGET:
+        if self.hold is not None and self.hold.kind is not HoldKind.BUDGET:
             self._release(self.hold, known=True)
             # Nothing was asked with the new ones yet.
-            self.outcome = ProbeResult.UNKNOWN
+            self.outcome = ResumeOutcome.UNKNOWN
         if self.pause is not None:
             self.pause.until = now
             self.lapse(now)
 
-    def follow(self, door: Door, found: Hold | None, now: float) -> None:
+    def follow(self, door: SharedHold, found: Hold | None, now: float) -> None:
         """Take over the fleet's hold (`found`) or pause."""
         hold = self.hold
-        if hold is not None and (hold.kind is Kind.BUDGET or hold.probing or hold.ticket is not None):
+        if hold is not None and (hold.kind is HoldKind.BUDGET or hold.probing or hold.ticket is not None):
             # It is this host's alone; or this host is probing it, and tells the others what comes of it.
             return
         if found is not None:
             if hold is not None and hold.number == found.number:
                 if found.step > hold.step:
-                    self.outcome = ProbeResult.HELD
+                    self.outcome = ResumeOutcome.HELD
                 hold.next_probe, hold.step = found.next_probe, found.step
-            elif found.kind is not Kind.OUTAGE or now - self._answered > _HEARD_SECONDS:
-                self.hold, self.pause, self.outcome = found, None, ProbeResult.HELD
+            elif found.kind is not HoldKind.OUTAGE or now - self._answered > _HEARD_SECONDS:
+                self.hold, self.pause, self.outcome = found, None, ResumeOutcome.HELD
                 self.reports.log(found, now)
                 self._line.rouse()
             return
@@ -371,4 +375,6 @@ class GateDoor:
 
 def _is_answered_otherwise(hold: Hold, waiter: Waiter) -> bool:
     """Return whether a request was the probe of a hold that a single refusal began, so that another answer takes its place."""
-    return waiter.probe is hold and hold.kind in {Kind.ACCOUNT, Kind.NO_CHANNEL} and hold.reason not in ABOUT_FILES
+    return (
+        waiter.probe is hold and hold.kind in {HoldKind.ACCOUNT, HoldKind.NO_CHANNEL} and hold.reason not in ABOUT_FILES
+    )

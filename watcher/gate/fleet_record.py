@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from watcher.errors import StateError
-from watcher.fleet import Door, Fleet
+from watcher.fleet import Fleet, SharedHold
 from watcher.gate.clock import GateClock
-from watcher.gate.hold import Hold, Kind, hold_from
+from watcher.gate.hold import Hold, HoldKind, hold_from
 from watcher.gate.record import Pause
 
 #: Seconds between two looks at the fleet's door, for changes that this host was not notified of.
@@ -43,17 +43,17 @@ class FleetHoldRecord:
 
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:  # noqa: ARG002 - each host has its own clock
         """See HoldRecord.note_hold. That today's minutes are bought every host learns when it asks for some."""
-        if hold.kind is not Kind.BUDGET:
+        if hold.kind is not HoldKind.BUDGET:
             self._queue(lambda: _send_hold(self._fleet, hold, self._clock.now()))
 
     def note_pause(self, pause: Pause, *, until: float) -> None:
-        """See HoldRecord.note_pause."""
+        """Store a pause for as long as it lasts; `until`: Unix time."""
         pause.noted = until
         self._queue(lambda: _send_pause(self._fleet, pause, self._clock.now()))
 
     def forget(self, hold: Hold) -> None:
-        """See HoldRecord.forget."""
-        if hold.kind is not Kind.BUDGET:
+        """Remove what is stored: the hold is over."""
+        if hold.kind is not HoldKind.BUDGET:
             self._queue(lambda: _open(self._fleet, hold))
 
     def resume(self, hold: Hold | None, *, next_probe: float) -> None:  # noqa: ARG002 - see below
@@ -61,12 +61,12 @@ class FleetHoldRecord:
         self._queue(self._fleet.resume)
 
     def give_back(self, hold: Hold) -> None:
-        """See HoldRecord.give_back."""
+        """Return a permission to probe that was not used."""
         self._queue(lambda: self._fleet.give_back(hold.number))
         self._probe = None
 
     def look_again(self) -> None:
-        """See HoldRecord.look_again."""
+        """Look soon at what other hosts have stored."""
         self._stale = True
         self._wake.notify()
 
@@ -75,7 +75,7 @@ class FleetHoldRecord:
         return False
 
     def is_gone(self) -> bool:
-        """See HoldRecord.is_gone."""
+        """Return whether what was stored is not there any more. Called without the lock. Raises StateError."""
         return False
 
     def read(self, *, now: float, wall: float) -> Hold | Pause | None:  # noqa: ARG002 - see below
@@ -95,7 +95,7 @@ class FleetHoldRecord:
 
     # For the thread that talks to the fleet.
 
-    def introduce(self, fleet: Fleet) -> None:
+    def use_fleet(self, fleet: Fleet) -> None:
         """Use the door of another key or model; what was not sent concerned the former one."""
         self._fleet = fleet
         self._unsent.clear()
@@ -138,7 +138,7 @@ class FleetHoldRecord:
                 self._fleet.probe(hold.number, lease=self._lease)
                 self._probe_until = now + self._lease
 
-    def look(self) -> Door:
+    def look(self) -> SharedHold:
         """Return how the door is now. Called without the lock. Raises StateError."""
         door = self._fleet.door()
         self._looked = self._clock.now()
@@ -154,7 +154,7 @@ class FleetHoldRecord:
         self._wake.notify()
 
 
-def hold_of(door: Door, *, now: float) -> Hold | None:
+def hold_of(door: SharedHold, *, now: float) -> Hold | None:
     """Return a door's hold, with its times on the monotonic clock."""
     hold = hold_from(door.hold or {})
     if hold is not None:

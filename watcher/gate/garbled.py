@@ -1,4 +1,4 @@
-"""What the ledger's memory knows of answers that could not be read: how many there were about which sound.
+"""Count in the ledger's memory how many answers about a sound could not be read.
 
 An answer is paid for whether it can be read or not, so a sound is asked for once more, and then not again: not in another
 attempt, nor after a restart, nor under another name. What a person does about it (`resume`, `retry`) allows one request more.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from watcher.errors import FileError, GarbledError, StateError
-from watcher.gate.record import Memory, allow_again, resumes
+from watcher.gate.record import GateMemory, allow_again, resumes
 
 _T = TypeVar("_T")
 
@@ -21,7 +21,7 @@ _KEPT: Final = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class GarbledAnswers:
     """The unreadable answers about one sound: how many, and what was said of the last one.
 
     `resumes`: how often `resume` had been used by then. A count, for clocks are set.
@@ -39,16 +39,16 @@ class Known:
         return self.times >= MOST and not self.wanted
 
 
-class Garbled:
+class GarbledMemory:
     """The memory of one endpoint; not locked, since a sound is asked for by one thread at a time."""
 
-    def __init__(self, memory: Memory, endpoint_name: str, *, clock: Callable[[], float]) -> None:
+    def __init__(self, memory: GateMemory, endpoint_name: str, *, clock: Callable[[], float]) -> None:
         """`clock` gives Unix time."""
         self._memory = memory
         self._name = endpoint_name
         self._clock = clock
         #: What a full disk kept from being stored, by sound.
-        self._owed: dict[str, Known] = {}
+        self._owed: dict[str, GarbledAnswers] = {}
         #: Some answer of this server could be read, also before a restart.
         self.readable = False
         self._noted = False
@@ -57,7 +57,7 @@ class Garbled:
         with contextlib.suppress(StateError):
             self.readable = self._noted = memory.remembered(self._key()) is not None
 
-    def about(self, sound: str, *, retried: str = "") -> Known | None:
+    def about(self, sound: str, *, retried: str = "") -> GarbledAnswers | None:
         """Return what is known of a sound, if it is anything. Raises StateError.
 
         After `resume` it may be asked for once more, and so where the memory has something under the key `retried`.
@@ -68,7 +68,7 @@ class Garbled:
         resumed = known.resumes != self._resumes()
         return replace(known, wanted=resumed or (retried != "" and self._memory.remembered(retried) is not None))
 
-    def read(self, call: Callable[[], _T], sound: str, known: Known | None, *, retried: str = "") -> _T:
+    def read(self, call: Callable[[], _T], sound: str, known: GarbledAnswers | None, *, retried: str = "") -> _T:
         """Make a request about a sound, and store first of all whether its answer can be read; `known`: from `about`.
 
         Raises what `call` raises; a GarbledError has the number of unreadable answers then.
@@ -86,7 +86,7 @@ class Garbled:
 
         What the memory has under the key `retried` is removed: it allowed one request.
         """
-        self._keep(sound, Known(before + 1, message, self._resumes()))
+        self._keep(sound, GarbledAnswers(before + 1, message, self._resumes()))
         if retried:
             with contextlib.suppress(StateError):
                 self._memory.forget_memory(retried)
@@ -97,7 +97,7 @@ class Garbled:
         with contextlib.suppress(StateError):
             allow_again(self._memory, self._name)
 
-    def _note_readable(self, sound: str, known: Known | None) -> None:
+    def _note_readable(self, sound: str, known: GarbledAnswers | None) -> None:
         """Store that an answer could be read."""
         self.readable = True
         with contextlib.suppress(StateError):
@@ -108,7 +108,7 @@ class Garbled:
                 self._owed.pop(sound, None)
                 self._memory.forget_memory(self._key(sound))
 
-    def _keep(self, sound: str, known: Known) -> None:
+    def _keep(self, sound: str, known: GarbledAnswers) -> None:
         self._owed[sound] = known
         value = {"times": known.times, "message": known.message, "resumes": known.resumes}
         with contextlib.suppress(StateError):
@@ -127,13 +127,13 @@ class Garbled:
 
 def given_up(message: str, times: int) -> FileError:
     """Return the failure of a file whose sound was asked for in vain, though others get answers that can be read."""
-    hint = "others get answers that can be read; once the server's log has told why, `watcher retry` asks once more"
+    hint = "others get answers that can be read; once the server's log has shown why, `watcher retry` asks once more"
     return FileError(f"{message}; it was asked for {times} times", reason="garbled", hint=hint)
 
 
-def _known(value: Mapping[str, object] | None) -> Known | None:
+def _known(value: Mapping[str, object] | None) -> GarbledAnswers | None:
     match value:
         case {"times": int(times), "message": str(message), "resumes": int(count)}:
-            return Known(times, message, count)
+            return GarbledAnswers(times, message, count)
         case _:
             return None

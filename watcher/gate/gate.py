@@ -13,16 +13,16 @@ from typing import Final, TypeVar
 
 from watcher.errors import GarbledError, HeldError, JobError, PassingError, StateBusyError, StateError, StoppedError
 from watcher.fleet import Fleet
+from watcher.gate.admission import AdmissionQueue, Waiter
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
-from watcher.gate.garbled import MOST, Garbled, Known, given_up
+from watcher.gate.garbled import MOST, GarbledAnswers, GarbledMemory, given_up
 from watcher.gate.history import MAYBE_PAID, RequestHistory, is_maybe_paid, nonsense
-from watcher.gate.line import Line, Waiter
 from watcher.gate.peers import peers_of
-from watcher.gate.record import Memory
+from watcher.gate.record import GateMemory
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
-from watcher.gate.state import GateOptions, GateState, ProbeResult
+from watcher.gate.state import GateOptions, GateState, ResumeOutcome
 from watcher.gate.ticket import Ticket
 from watcher.gate.tickets import Tickets
 
@@ -46,7 +46,7 @@ class Gate:
         options: GateOptions,
         *,
         endpoint_name: str,
-        memory: Memory,
+        memory: GateMemory,
         buy: Callable[[str, str, float], float],
         stop: threading.Event,
         bought: Callable[[str, str, str], float] = lambda *_: 0.0,
@@ -69,8 +69,8 @@ class Gate:
         self._stop = stop
         self._clock = GateClock(clock, monotonic, jitter)
         self._lock = threading.Lock()
-        self._line = Line()
-        self._garbled = Garbled(memory, endpoint_name, clock=clock)
+        self._line = AdmissionQueue()
+        self._garbled = GarbledMemory(memory, endpoint_name, clock=clock)
         self._paid = 0.0
         self._peers = peers_of(
             options,
@@ -211,7 +211,7 @@ class Gate:
     # What people wish.
 
     @property
-    def outcome(self) -> ProbeResult:
+    def outcome(self) -> ResumeOutcome:
         """What came of the last `resume`, or `expect_outcome`."""
         with self._lock:
             return self._door.outcome
@@ -252,13 +252,13 @@ class Gate:
         """Exchange with the fleet for `timeout` seconds at most; a thread of its own calls it again and again."""
         self._peers.attend(timeout)
 
-    def introduce(self, fleet: Fleet | None) -> None:
+    def use_fleet(self, fleet: Fleet | None) -> None:
         """Use the hold and pause of another key or model; the current ones are dropped, for they belong to the former credentials."""
         if fleet is not None:
-            self._peers.introduce(fleet)
+            self._peers.use_fleet(fleet)
 
     def leave(self) -> None:
-        """Give back what this host has of the fleet, if it answers; no request may go in any more."""
+        """Return this host's shares to the fleet, if it answers; no request may go in any more."""
         self._peers.leave()
 
     # Requests.
@@ -286,7 +286,7 @@ class Gate:
         rest = min(first * 2.0 ** min(times - 1, 16), most) * (1 + 0.25 * self._clock.jitter())
         return rest if error.crowded else max(rest, error.retry_after or 0.0)
 
-    def _known_of(self, sound: str, path: bytes, retried: str) -> Known | None:
+    def _known_of(self, sound: str, path: bytes, retried: str) -> GarbledAnswers | None:
         """Return what is known of a sound. Raises FileError or HeldError when it is not to be asked for any more."""
         while True:
             try:

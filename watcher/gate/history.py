@@ -15,9 +15,9 @@ from watcher.errors import (
     StoppedError,
 )
 from watcher.gate.clock import GateClock
-from watcher.gate.garbled import MOST, Garbled
-from watcher.gate.hold import Streak
-from watcher.gate.window import Window
+from watcher.gate.garbled import MOST, GarbledMemory
+from watcher.gate.hold import FailureStreak
+from watcher.gate.window import ConcurrencyWindow
 
 #: Outcomes that say something about the endpoint.
 TELLING: Final = (PassingError, AccountError, NoChannelError, FileError, RemedyError)
@@ -45,14 +45,14 @@ class RequestVerdict:
 class RequestHistory:
     """The outcomes of requests until now; the gate's lock guards it."""
 
-    def __init__(self, window: Window, garbled: Garbled, clock: GateClock) -> None:
+    def __init__(self, window: ConcurrencyWindow, garbled: GarbledMemory, clock: GateClock) -> None:
         """`window` shrinks and grows with the outcomes."""
         #: Requests that passed.
         self.passed = 0
         self._window = window
         self._garbled = garbled
         self._clock = clock
-        self._streak = Streak()
+        self._streak = FailureStreak()
         #: Files that the server failed on or refused since they passed, and how many requests had passed at the first time.
         self._failed_files: dict[bytes, int] = {}
         self._last_passed = -math.inf
@@ -76,7 +76,7 @@ class RequestHistory:
 
     def begin_streak(self) -> None:
         """Count failures in a row from 0."""
-        self._streak = Streak()
+        self._streak = FailureStreak()
 
     def count(
         self, path: bytes, error: BaseException | None, *, epoch: int, in_flight: int, now: float

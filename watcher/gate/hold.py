@@ -1,4 +1,4 @@
-"""When the queue is held, for what, and when one request finds out whether it still has to be."""
+"""Holds of the queue: their reasons, and when a probe is due."""
 
 import math
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from watcher.gate.ticket import Ticket
 LONGEST_PAUSE: Final = 3600.0
 
 
-class Kind(StrEnum):
-    """What holds the queue."""
+class HoldKind(StrEnum):
+    """Kinds of holds."""
 
     #: Key, balance, permission or address.
     ACCOUNT = "account"
-    #: The relay station has nobody behind the model.
+    #: The relay station has no upstream for the model.
     NO_CHANNEL = "no_channel"
     #: The server does not answer.
     OUTAGE = "outage"
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 class Hold:
     """One hold; `since` and `until` are Unix seconds, `next_probe` is on the monotonic clock."""
 
-    kind: Kind
+    kind: HoldKind
     reason: str
     message: str
     hint: str
@@ -116,22 +116,22 @@ class Hold:
 
 def hold_for(error: JobError, *, since: float) -> Hold:
     """Return the hold that an error of the account, the relay station or the server begins."""
-    kind = Kind.ACCOUNT if isinstance(error, AccountError) else Kind.OUTAGE
+    kind = HoldKind.ACCOUNT if isinstance(error, AccountError) else HoldKind.OUTAGE
     if isinstance(error, NoChannelError):
-        kind = Kind.NO_CHANNEL
+        kind = HoldKind.NO_CHANNEL
     return Hold(kind, error.reason, error.message, error.hint, since, next_probe=math.inf)
 
 
 def hold_from(record: Mapping[str, object]) -> Hold | None:
     """Return the hold that another process, or this one before a restart, stored; None: there is none."""
     kind = record.get("kind")
-    if kind == Kind.BUDGET and isinstance(former := record.get("former"), Mapping):
+    if kind == HoldKind.BUDGET and isinstance(former := record.get("former"), Mapping):
         return hold_from(former)
-    if record.get("status") != "held" or kind not in set(Kind) - {Kind.BUDGET}:
+    if record.get("status") != "held" or kind not in set(HoldKind) - {HoldKind.BUDGET}:
         return None
     since, asked_until = record.get("since"), record.get("asked_until")
     return Hold(
-        Kind(str(kind)),
+        HoldKind(str(kind)),
         str(record.get("reason") or kind),
         str(record.get("message") or ""),
         str(record.get("hint") or ""),
@@ -148,15 +148,15 @@ _FEW_FILES: Final = 8
 #: Longest time between probes that may be charged for, and first and longest time between others; seconds.
 _COSTLY: Final = 1800.0
 _INTERVALS: Final = {
-    Kind.ACCOUNT: (60.0, 1800.0),
-    Kind.NO_CHANNEL: (60.0, 1800.0),
-    Kind.OUTAGE: (1.0, 60.0),
-    Kind.BUDGET: (60.0, 1800.0),
+    HoldKind.ACCOUNT: (60.0, 1800.0),
+    HoldKind.NO_CHANNEL: (60.0, 1800.0),
+    HoldKind.OUTAGE: (1.0, 60.0),
+    HoldKind.BUDGET: (60.0, 1800.0),
 }
 
 
 @dataclass(slots=True)
-class Streak:
+class FailureStreak:
     """Failures in a row, over all files: one file that always fails is not an outage, and neither is one bad burst.
 
     It ends with a success; then a new one is made.

@@ -6,12 +6,12 @@ Where a host works alone, it keeps them itself; where hosts share an endpoint, s
 import math
 from abc import ABC, abstractmethod
 
-from watcher.fleet import Credit
+from watcher.fleet import BudgetCredit
 from watcher.gate.clock import GateClock
-from watcher.gate.hold import Hold, Kind
+from watcher.gate.hold import Hold, HoldKind
 from watcher.gate.pace import Budget, Pace, midnight_after, month_after
 from watcher.gate.state import OWN_LIMIT, GateOptions
-from watcher.gate.window import Window
+from watcher.gate.window import ConcurrencyWindow
 from watcher.text import counted
 
 
@@ -21,7 +21,7 @@ class GateLimits(ABC):
     def __init__(self, options: GateOptions, budget: Budget, clock: GateClock) -> None:
         self.options = options
         #: How many requests the server takes, as its answers show.
-        self.window = Window(options.concurrency)
+        self.window = ConcurrencyWindow(options.concurrency)
         self.budget = budget
         self._clock = clock
 
@@ -67,17 +67,17 @@ class GateLimits(ABC):
         """Read what was bought on this day, if that is not known yet. Raises StateError."""
         self.budget.begin_day(self._clock.wall())
 
-    def credit(self, seconds: float, now: float) -> Credit:
+    def credit(self, seconds: float, now: float) -> BudgetCredit:
         """Return whether the limits of day and month allow so many seconds of audio."""
         if not self.budget.is_current(self._clock.wall()):
-            return Credit.WAIT
+            return BudgetCredit.WAIT
         if not self.budget.fits(seconds):
             # They exceed the rest of the month, whatever is bought today.
-            return Credit.SPENT
+            return BudgetCredit.SPENT
         return self._credit(seconds, now)
 
     @abstractmethod
-    def _credit(self, seconds: float, now: float) -> Credit:
+    def _credit(self, seconds: float, now: float) -> BudgetCredit:
         """Return whether what was bought and what is in flight leave so many seconds of audio."""
 
     @abstractmethod
@@ -103,7 +103,16 @@ class GateLimits(ABC):
         )
         hint = f"raise {key}, or wait for {end}"
         return Hold(
-            Kind.BUDGET, OWN_LIMIT, message, hint, now, math.inf, until=until, day=day, seconds=seconds, former=former
+            HoldKind.BUDGET,
+            OWN_LIMIT,
+            message,
+            hint,
+            now,
+            math.inf,
+            until=until,
+            day=day,
+            seconds=seconds,
+            former=former,
         )
 
     # Requests.
@@ -122,7 +131,7 @@ class GateLimits(ABC):
 
     @abstractmethod
     def ask(self) -> None:
-        """Ask soon for what waiting requests need, if others have to grant it."""
+        """Request soon what waiting requests need, if others have to grant it."""
 
 
 class LocalLimits(GateLimits):
@@ -133,27 +142,27 @@ class LocalLimits(GateLimits):
         self.pace = Pace(options.requests_per_minute)
 
     def resize(self, options: GateOptions) -> bool:
-        """See GateLimits.resize."""
+        """Take new options; requests in flight stay. Returns whether the minutes of the day or month are other ones."""
         self.pace.resize(options.requests_per_minute)
         return super().resize(options)
 
     def granted(self, now: float) -> float:  # noqa: ARG002 - see GateLimits
-        """See GateLimits.granted."""
+        """Return how many requests of this host may be in flight, whatever the server takes; infinity: no limit."""
         return math.inf
 
     def delay(self, now: float) -> float:
-        """See GateLimits.delay."""
+        """Return the seconds until the pace allows the next start; 0 or less: now, infinity: it is not known yet."""
         return self.pace.delay(now)
 
-    def _credit(self, seconds: float, now: float) -> Credit:  # noqa: ARG002 - see GateLimits
+    def _credit(self, seconds: float, now: float) -> BudgetCredit:  # noqa: ARG002 - see GateLimits
         return self.budget.credit(seconds)
 
     def is_reached(self, seconds: float, now: float) -> bool:
-        """See GateLimits.is_reached."""
-        return self.credit(seconds, now) is Credit.SPENT
+        """Return whether so many seconds of audio, which did not fit when a hold began, still do not, as far as this host knows."""
+        return self.credit(seconds, now) is BudgetCredit.SPENT
 
     def start(self, seconds: float, now: float) -> str:
-        """See GateLimits.start."""
+        """Count a request that starts; return the day on which it counts, for `end`."""
         self.pace.started(now)
         return super().start(seconds, now)
 

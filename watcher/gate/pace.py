@@ -1,4 +1,4 @@
-"""How fast requests may start, and how much audio may be bought in a day.
+"""Limit how fast requests start, and how much audio is bought in a day and a month.
 
 The pace is guarded by the gate's lock; the budget by its own, since it waits for the ledger, which the gate never does
 under its lock.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from watcher.errors import StateError
-from watcher.fleet import Credit
+from watcher.fleet import BudgetCredit
 
 
 class Pace:
@@ -140,17 +140,17 @@ class Budget:
             _fits(seconds, spent, self.daily_minutes) and _fits(seconds, self._earlier + spent, self.monthly_minutes)
         )
 
-    def credit(self, seconds: float) -> Credit:
+    def credit(self, seconds: float) -> BudgetCredit:
         """Return ALL if so many seconds more fit, WAIT while that depends on what is in flight, else SPENT."""
         if not self.limited:
-            return Credit.ALL
+            return BudgetCredit.ALL
         with self._sums:
             bought = self._bought + self._owed.get(self.day, 0.0)
             flying = self._flying.get(self.day, 0.0)
-        for spent, credit in ((bought + flying, Credit.ALL), (bought, Credit.WAIT)):
+        for spent, credit in ((bought + flying, BudgetCredit.ALL), (bought, BudgetCredit.WAIT)):
             if self.fits(seconds, spent):
                 return credit
-        return Credit.SPENT
+        return BudgetCredit.SPENT
 
     def start(self, seconds: float, now: float) -> str:
         """Count a request that goes out; return the day it counts on, for `end`. `now`: Unix time."""

@@ -8,13 +8,13 @@ from typing import Final, Protocol
 
 from watcher.errors import StateError
 from watcher.fleet import Fleet
+from watcher.gate.admission import AdmissionQueue
 from watcher.gate.clock import GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.fleet_record import FleetHoldRecord, hold_of
 from watcher.gate.limits import GateLimits, LocalLimits
-from watcher.gate.line import Line
 from watcher.gate.pace import Budget
-from watcher.gate.record import HoldRecord, LocalHoldRecord, Memory
+from watcher.gate.record import GateMemory, HoldRecord, LocalHoldRecord
 from watcher.gate.shared import SharedLimits
 from watcher.gate.state import GateOptions
 
@@ -36,7 +36,7 @@ class GatePeers(Protocol):
 
     @property
     def limits(self) -> GateLimits:
-        """How much may be asked of the endpoint."""
+        """Limits of the requests to an endpoint."""
 
     def begin(self, door: GateDoor, dispatch: Callable[[float], float]) -> None:
         """Take over the hold or pause of the other hosts.
@@ -47,11 +47,11 @@ class GatePeers(Protocol):
     def attend(self, timeout: float) -> None:
         """Exchange with the other hosts for `timeout` seconds at most; called again and again by a thread of its own."""
 
-    def introduce(self, fleet: Fleet) -> None:
+    def use_fleet(self, fleet: Fleet) -> None:
         """Use the door of another key or model from now on; limits are those of the endpoint, and stay."""
 
     def leave(self) -> None:
-        """Give back what was granted, if the fleet answers; no request may start any more."""
+        """Return what was granted, if the fleet answers; no request may start any more."""
 
 
 class NoPeers:
@@ -65,16 +65,16 @@ class NoPeers:
         self.limits = limits
 
     def begin(self, door: GateDoor, dispatch: Callable[[float], float]) -> None:
-        """See GatePeers.begin."""
+        """Take over the hold or pause of the other hosts."""
 
     def attend(self, timeout: float) -> None:
-        """See GatePeers.attend."""
+        """Exchange with the other hosts for `timeout` seconds at most; called again and again by a thread of its own."""
 
-    def introduce(self, fleet: Fleet) -> None:
+    def use_fleet(self, fleet: Fleet) -> None:
         """See GatePeers.introduce."""
 
     def leave(self) -> None:
-        """See GatePeers.leave."""
+        """Return what was granted, if the fleet answers; no request may start any more."""
 
 
 class FleetPeers:
@@ -89,7 +89,7 @@ class FleetPeers:
         budget: Budget,
         clock: GateClock,
         *,
-        line: Line,
+        line: AdmissionQueue,
         lock: threading.Lock,
         lease: float,
     ) -> None:
@@ -123,7 +123,7 @@ class FleetPeers:
                 self.record.note_hold(door.hold, next_probe=0.0)
 
     def attend(self, timeout: float) -> None:
-        """See GatePeers.attend."""
+        """Exchange with the other hosts for `timeout` seconds at most; called again and again by a thread of its own."""
         deadline = self._clock.now() + timeout
         with self._wake:
             while True:
@@ -158,16 +158,16 @@ class FleetPeers:
                 self._line.rouse()
             self._door.changed.notify_all()
 
-    def introduce(self, fleet: Fleet) -> None:
+    def use_fleet(self, fleet: Fleet) -> None:
         """See GatePeers.introduce."""
         with self._wake:
             self._fleet = fleet
-            self.record.introduce(fleet)
+            self.record.use_fleet(fleet)
             self._door.drop(self._clock.now())
             self.record.look_again()
 
     def leave(self) -> None:
-        """See GatePeers.leave."""
+        """Return what was granted, if the fleet answers; no request may start any more."""
         if self.trouble is None:
             with contextlib.suppress(StateError):
                 self.record.send()
@@ -195,11 +195,11 @@ def peers_of(
     options: GateOptions,
     endpoint_name: str,
     *,
-    memory: Memory,
+    memory: GateMemory,
     buy: Callable[[str, str, float], float],
     bought: Callable[[str, str, str], float],
     clock: GateClock,
-    line: Line,
+    line: AdmissionQueue,
     lock: threading.Lock,
     fleet: Fleet | None,
     lease: float,

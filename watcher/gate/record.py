@@ -10,7 +10,7 @@ from watcher.errors import StateError
 from watcher.fleet import Fleet
 from watcher.gate.clock import SYNC_SECONDS
 from watcher.gate.hold import LONGEST_PAUSE, Hold, hold_from
-from watcher.gate.state import GateState, Status
+from watcher.gate.state import GateState, GateStatus
 
 #: Pauses shorter than this are not stored, in seconds.
 _MEMORABLE_SECONDS: Final = 5.0
@@ -18,7 +18,7 @@ _MEMORABLE_SECONDS: Final = 5.0
 _REQUESTS: Final = "resume-requests"
 
 
-class Memory(Protocol):
+class GateMemory(Protocol):
     """The part of the ledger that keeps small values under a key; see `ledger.protocol`."""
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
@@ -99,7 +99,9 @@ class LocalHoldRecord:
     needs_permission = False
     shortest_pause = _MEMORABLE_SECONDS
 
-    def __init__(self, memory: Memory, endpoint_name: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, memory: GateMemory, endpoint_name: str, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._memory = memory
         self._key = _key(endpoint_name)
         self._monotonic = monotonic
@@ -109,26 +111,26 @@ class LocalHoldRecord:
         self._next_check = monotonic() + SYNC_SECONDS
 
     def note_hold(self, hold: Hold, *, next_probe: float) -> None:
-        """See HoldRecord.note_hold."""
+        """Store a hold; `next_probe`: Unix time."""
         self._put(hold.record(next_probe=next_probe), hold.until or None)
 
     def note_pause(self, pause: Pause, *, until: float) -> None:
-        """See HoldRecord.note_pause."""
+        """Store a pause for as long as it lasts; `until`: Unix time."""
         self._put({**pause.record(), "next_probe": until}, until)
         pause.noted = until
 
     def forget(self, hold: Hold) -> None:  # noqa: ARG002 - there is one entry; a fleet has to know which hold
-        """See HoldRecord.forget."""
+        """Remove what is stored: the hold is over."""
         self._entry, self.dirty = None, True
         self.flush()
 
     def resume(self, hold: Hold | None, *, next_probe: float) -> None:
-        """See HoldRecord.resume."""
+        """Store that an operator wants the server to be asked now; `hold`: what is probed, if it is held."""
         if hold is not None:
             self.note_hold(hold, next_probe=next_probe)
 
     def may_probe(self, hold: Hold) -> bool:  # noqa: ARG002 - no other host is to be asked
-        """See HoldRecord.may_probe."""
+        """Return whether this process may probe now. Called without the lock."""
         return True
 
     def give_back(self, hold: Hold) -> None:
@@ -191,7 +193,7 @@ def pause_from(record: Mapping[str, object], *, until: float, since: float, note
     return Pause(until, _number(record.get("since"), since), reason, message, hint, noted)
 
 
-def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
+def stored_state(memory: GateMemory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
     """Return the hold or pause that a running daemon has stored in the ledger, or in the fleet; None: it has stored none."""
     if fleet is None:
         return LocalHoldRecord(memory, endpoint_name).state()
@@ -201,8 +203,8 @@ def stored_state(memory: Memory, endpoint_name: str, fleet: Fleet | None = None)
     return None if record is None else _state({**record, "next_probe": time.time() + left})
 
 
-def ask_resume(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -> None:
-    """Ask the daemons on this ledger to end a pause, or to probe at once; they notice within a few seconds."""
+def ask_resume(memory: GateMemory, endpoint_name: str, fleet: Fleet | None = None) -> None:
+    """Request from the daemons on this ledger to end a pause, or to probe at once; they notice within a few seconds."""
     allow_again(memory, endpoint_name)
     if fleet is None:
         memory.forget_memory(_key(endpoint_name))
@@ -210,31 +212,31 @@ def ask_resume(memory: Memory, endpoint_name: str, fleet: Fleet | None = None) -
         fleet.resume()
 
 
-def request_resume(memory: Memory) -> int:
-    """Ask the daemons on this ledger to read their settings anew and to try again; return the request's number."""
+def request_resume(memory: GateMemory) -> int:
+    """Request that the daemons on this ledger read their settings anew and try again; return the request's number."""
     number = resume_requests(memory) + 1
     memory.remember(_REQUESTS, {"times": number})
     return number
 
 
-def resume_requests(memory: Memory) -> int:
+def resume_requests(memory: GateMemory) -> int:
     """Return the number of the last `request_resume`. Raises StateError."""
     return int(_number((memory.remembered(_REQUESTS) or {}).get("times"), 0.0))
 
 
-def allow_again(memory: Memory, endpoint_name: str) -> None:
+def allow_again(memory: GateMemory, endpoint_name: str) -> None:
     """Allow one more request for each sound whose answers could not be read. Raises StateError."""
     memory.remember(_resumes_key(endpoint_name), {"times": resumes(memory, endpoint_name) + 1})
 
 
-def resumes(memory: Memory, endpoint_name: str) -> int:
+def resumes(memory: GateMemory, endpoint_name: str) -> int:
     """Return how often `allow_again` was called. Raises StateError."""
     return int(_number((memory.remembered(_resumes_key(endpoint_name)) or {}).get("times"), 0.0))
 
 
 def _state(record: Mapping[str, object]) -> GateState:
     return GateState(
-        Status.HELD if record.get("status") == "held" else Status.PAUSED,
+        GateStatus.HELD if record.get("status") == "held" else GateStatus.PAUSED,
         _number(record.get("since"), 0.0),
         reason=str(record.get("reason") or ""),
         message=str(record.get("message") or ""),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from watcher.gate.clock import GateClock
-from watcher.gate.hold import Hold, Kind
+from watcher.gate.hold import Hold, HoldKind
 from watcher.gate.record import HoldRecord, Pause
 
 _log = structlog.get_logger()
@@ -42,7 +42,7 @@ class HoldReports:
     def log(self, hold: Hold, now: float) -> None:
         """Write a hold to the log."""
         # A limit of the operator's own needs no action; everything else may.
-        write = _log.warning if hold.kind is Kind.BUDGET else _log.error
+        write = _log.warning if hold.kind is HoldKind.BUDGET else _log.error
         write("gate.held", **self._facts(hold, now))
 
     def note(self, hold: Hold, now: float) -> None:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 
 from watcher.errors import HeldError, StateBusyError, StoppedError
-from watcher.fleet import Credit
+from watcher.fleet import BudgetCredit
+from watcher.gate.admission import AdmissionQueue, Waiter
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import ANOTHER_FILE_SECONDS, GateDoor
 from watcher.gate.hold import Hold
 from watcher.gate.limits import GateLimits
-from watcher.gate.line import Line, Waiter
 
 
 class RequestQueue:
@@ -21,7 +21,7 @@ class RequestQueue:
         self,
         lock: threading.Lock,
         *,
-        line: Line,
+        line: AdmissionQueue,
         limits: GateLimits,
         door: GateDoor,
         stop: threading.Event,
@@ -68,9 +68,9 @@ class RequestQueue:
             if waiter is None:
                 break
             credit = self._limits.credit(waiter.seconds, now)
-            if credit is Credit.SPENT:
+            if credit is BudgetCredit.SPENT:
                 self._door.seize(self._limits.exhausted(waiter.seconds), now)
-            elif credit is Credit.ALL:
+            elif credit is BudgetCredit.ALL:
                 self._start(waiter, now)
             else:
                 break
@@ -130,14 +130,14 @@ class RequestQueue:
             hold.next_probe = max(hold.next_probe, hold.not_before, now + hold.interval())
             raise hold.error(retry_after=ANOTHER_FILE_SECONDS)
         credit = self._limits.credit(waiter.seconds, now)
-        if credit is Credit.SPENT:
+        if credit is BudgetCredit.SPENT:
             # The server cannot be asked, whatever it would answer: a person has to know of the limit, not of its last answer.
             hold.ticket = None
             self._door.record.give_back(hold)
             spent = self._limits.exhausted(waiter.seconds, former=hold)
             self._door.seize(spent, now)
             raise spent.error()
-        is_free = credit is Credit.ALL and self._line.inside < self._limits.probe_places(now)
+        is_free = credit is BudgetCredit.ALL and self._line.inside < self._limits.probe_places(now)
         return self._limits.delay(now) if is_free else math.inf
 
     def _start(self, waiter: Waiter, now: float) -> None:

@@ -10,10 +10,10 @@ import threading
 from collections import deque
 from typing import Final
 
-from watcher.fleet import Credit, Need, Share
+from watcher.fleet import BudgetCredit, LimitDemand, LimitShare
+from watcher.gate.admission import AdmissionQueue
 from watcher.gate.clock import GateClock
 from watcher.gate.limits import GateLimits
-from watcher.gate.line import Line
 from watcher.gate.pace import Budget
 from watcher.gate.state import GateOptions
 
@@ -36,7 +36,7 @@ class SharedLimits(GateLimits):
         budget: Budget,
         clock: GateClock,
         *,
-        line: Line,
+        line: AdmissionQueue,
         wake: threading.Condition,
         lease: float,
     ) -> None:
@@ -70,7 +70,7 @@ class SharedLimits(GateLimits):
         self._next = -math.inf
 
     def resize(self, options: GateOptions) -> bool:
-        """See GateLimits.resize."""
+        """Take new options; requests in flight stay. Returns whether the minutes of the day or month are other ones."""
         is_other = super().resize(options)
         self.again()
         return is_other
@@ -78,7 +78,7 @@ class SharedLimits(GateLimits):
     # What was granted.
 
     def granted(self, now: float) -> float:
-        """See GateLimits.granted."""
+        """Return how many requests of this host may be in flight, whatever the server takes; infinity: no limit."""
         if not self.options.fleet_concurrency:
             return math.inf
         return min(self._places, self._frozen) if now < self._until else 0
@@ -91,10 +91,10 @@ class SharedLimits(GateLimits):
             self._starts.popleft()
         return self._starts[0] - now if self._starts else math.inf
 
-    def _credit(self, seconds: float, now: float) -> Credit:
+    def _credit(self, seconds: float, now: float) -> BudgetCredit:
         if not self.budget.seconds or (seconds <= self._seconds + _GRAIN and now < self._until):
-            return Credit.ALL
-        return Credit.SPENT if self._spent_day == self.budget.day else Credit.WAIT
+            return BudgetCredit.ALL
+        return BudgetCredit.SPENT if self._spent_day == self.budget.day else BudgetCredit.WAIT
 
     def is_reached(self, seconds: float, now: float) -> bool:  # noqa: ARG002 - see below
         """See GateLimits.is_reached: what all hosts have bought ends such a hold by another limit or another day alone."""
@@ -114,12 +114,12 @@ class SharedLimits(GateLimits):
     # What to ask for.
 
     def ask(self) -> None:
-        """See GateLimits.ask."""
+        """Request soon what waiting requests need, if others have to grant it."""
         if len(self._line) or self._contended:
             self._wake.notify()
 
     def again(self) -> None:
-        """Ask anew also for what was asked before: other hosts may have given something back, or need what this one has."""
+        """Request again what was requested before: other hosts may have returned something, or need what this one has."""
         self._contended = True
         self._asked, self._spent_day = (), ""
         self._next = -math.inf
@@ -128,7 +128,7 @@ class SharedLimits(GateLimits):
         """Return the seconds until the fleet is asked, if nothing happens before."""
         return self._next - now if self._counted or self._asked or self._booked else math.inf
 
-    def need(self, now: float) -> Need | None:
+    def need(self, now: float) -> LimitDemand | None:
         """Return what to ask the fleet for now, if anything; `taken` or `kept` has to follow."""
         options, line, limit = self.options, self._line, self.window.limit
         demand = min(limit, line.inside + len(line) + (options.reserve if line.large else 0))
@@ -145,7 +145,7 @@ class SharedLimits(GateLimits):
         wanted = demand if self._contended else min(self._high, limit)
         self._high = demand
         self._frozen, self._entered = line.inside, 0.0
-        return Need(
+        return LimitDemand(
             limit=options.fleet_concurrency,
             wanted=wanted,
             used=line.inside,
@@ -169,23 +169,23 @@ class SharedLimits(GateLimits):
         """Return in what way this host has too little or too much; empty: it has what it needs."""
         in_flight, waits = self._line.inside, len(self._line) > 0
         short = waits and in_flight >= self.granted(now) and demand > in_flight
-        minutes = waits and self._credit(first, now) is Credit.WAIT
+        minutes = waits and self._credit(first, now) is BudgetCredit.WAIT
         over = self._counted > max(in_flight, min(demand, self._places) if self._contended else self._places)
         return (short, starts, minutes, over) if short or starts or minutes or over else ()
 
-    def taken(self, need: Need, share: Share, *, sent: float, now: float) -> None:
+    def taken(self, need: LimitDemand, share: LimitShare, *, sent: float, now: float) -> None:
         """Take what was granted; it was asked for at `sent` (monotonic)."""
         self._frozen, self._until = math.inf, sent + self._lease
         self._places, self._counted, self._contended = share.places, share.counted, share.contended
         self._starts.extend(now + delay for delay in share.starts)
-        given = {Credit.ALL: need.waiting, Credit.FIRST: need.first}.get(share.credit, 0.0)
+        given = {BudgetCredit.ALL: need.waiting, BudgetCredit.FIRST: need.first}.get(share.credit, 0.0)
         self._seconds = max(0.0, given - self._entered)
         self._booked = need.flying + given
-        self._spent_day = need.day if share.credit is Credit.SPENT else ""
+        self._spent_day = need.day if share.credit is BudgetCredit.SPENT else ""
         hungry = bool(need.limit) and need.wanted > share.places
-        if not hungry and share.credit is not Credit.WAIT:
+        if not hungry and share.credit is not BudgetCredit.WAIT:
             self._asked = ()
-        soon = hungry or share.credit is Credit.WAIT or self._booked > need.flying + _GRAIN
+        soon = hungry or share.credit is BudgetCredit.WAIT or self._booked > need.flying + _GRAIN
         self._next = now + (_AGAIN if soon else self._lease / 3)
 
     def kept(self) -> None:

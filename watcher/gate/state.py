@@ -12,7 +12,7 @@ from watcher.text import counted, joined
 OWN_LIMIT: Final = "budget"
 
 
-class Status(StrEnum):
+class GateStatus(StrEnum):
     """Whether requests may go in."""
 
     OPEN = "open"
@@ -24,7 +24,7 @@ class Status(StrEnum):
     PROBING = "probing"
 
 
-class ProbeResult(StrEnum):
+class ResumeOutcome(StrEnum):
     """The outcome of a person's wish that the server be asked again."""
 
     #: Nothing was asked yet, or the answer has not come.
@@ -39,7 +39,7 @@ class ProbeResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """How much may be asked of the endpoint."""
+    """Limits of the requests to an endpoint."""
 
     #: Requests in flight, at most; fewer where the server does not take as many.
     concurrency: int = 4
@@ -70,7 +70,7 @@ class GateOptions:
 class GateState:
     """The state of the gate, for `status` and systemd; times are Unix seconds."""
 
-    status: Status
+    status: GateStatus
     #: When this state began.
     since: float
     reason: str = ""
@@ -87,21 +87,21 @@ class GateState:
     @property
     def fact(self) -> str:
         """Return what is held or paused, since when and why, in one line; nothing of what to do, nor of what comes next."""
-        word = "paused" if self.status is Status.PAUSED else "held"
+        word = "paused" if self.status is GateStatus.PAUSED else "held"
         return f"{word} since {_clock_time(self.since)}: {self.message}"
 
     @property
     def sentence(self) -> str:
         """Return the state in one line: what is held, since when, why, what to do, and what comes next."""
-        if self.status is Status.OPEN:
+        if self.status is GateStatus.OPEN:
             return f"open, {self.in_flight} of {counted(self.limit, 'request')} in flight"
         until = _clock_time(self.next_probe) if self.next_probe is not None else ""
-        if self.status is Status.PAUSED:
+        if self.status is GateStatus.PAUSED:
             return f"paused since {_clock_time(self.since)} until {until}: {self.message}"
         return joined(self.fact, self.hint, self._next(until))
 
     def _next(self, until: str) -> str:
-        if self.status is Status.PROBING:
+        if self.status is GateStatus.PROBING:
             return "trying now"
         if not until or self.reason == OWN_LIMIT:
             return until and f"goes on at {until}"

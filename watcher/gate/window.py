@@ -1,4 +1,4 @@
-"""How many requests may be in flight: additive up, multiplicative down, around a ceiling that is learned.
+"""Adapt the number of requests in flight: additive increase, multiplicative decrease, around a learned ceiling.
 
 A refusal for crowding halves the window once, whatever else of the same burst is refused; each success then gives one
 place back up to the ceiling, so that one overrun costs a fraction of a round trip. What a burst leaves in flight is what
@@ -19,7 +19,7 @@ _BURST: Final = 3
 _EARLY: Final = 3
 
 
-class Window:
+class ConcurrencyWindow:
     """The number of places; not locked, the gate's lock guards it."""
 
     def __init__(self, most: int) -> None:

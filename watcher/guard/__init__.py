@@ -1,4 +1,4 @@
-"""The guard: phantom text, which Whisper writes over silence, noise and music, is told from speech by its signs.
+"""The guard: phantom text, which Whisper writes over silence, noise and music, is distinguished from speech by its signs.
 
 No sign is proof. People do say "Thank you", quiet speakers are quiet, and Whisper doubts itself over good recordings. So
 a segment is left out only when two signs agree that have nothing to do with each other; one alone marks it. Nothing is
@@ -164,7 +164,7 @@ def _loops(keys: Sequence[str]) -> frozenset[int]:
 
 
 def _repeats(said: str) -> bool:
-    """Tell whether a text is (nearly) nothing but the same words over and over."""
+    """Return whether a text is (nearly) nothing but the same words over and over."""
     words = said.split()
     if len(words) < _REPEATS:
         # Without blanks: by characters.
@@ -192,7 +192,7 @@ def _phrase(said: str) -> tuple[str, ...]:
 
 
 def _only_courtesies(said: str) -> bool:
-    """Tell whether a text is nothing but courtesies: "Thank you. Bye. Thank you for watching"."""
+    """Return whether a text is nothing but courtesies: "Thank you. Bye. Thank you for watching"."""
     words = said.split()
     if not words[1:] or len(words) > 30:  # noqa: PLR2004 -- longer ones are no courtesies
         return False

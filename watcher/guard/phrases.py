@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 -- phrases in many scripts
-"""What Whisper writes over silence and music: lines of the subtitles it was trained on.
+"""Phrases that Whisper writes over silence and music: lines of the subtitles it was trained on.
 
 Two kinds. A credit speaks of the subtitles themselves ("Untertitel der Amara.org-Community"): nobody says that aloud. A
 courtesy ("Thanks for watching", "Thank you") is said by people every day, and is a phantom only where something else

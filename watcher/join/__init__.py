@@ -11,12 +11,12 @@ from watcher.join.placing import clamp_at_border, place_segments
 from watcher.join.seam import timed_seam, untimed_seam
 from watcher.join.speakers import speaker_names, speakers_in_doubt
 from watcher.join.tokens import cut_to
-from watcher.transcript import Part, Transcript
+from watcher.transcript import PieceTranscript, Transcript
 
 __all__ = ["join", "main_language", "speaker_names", "speakers_in_doubt"]
 
 
-def join(parts: Sequence[Part], *, duration: float) -> Transcript:
+def join(parts: Sequence[PieceTranscript], *, duration: float) -> Transcript:
     """Make one transcript of the parts of a recording of `duration` seconds.
 
     Each part is moved to its true start. Where two parts overlap, what both heard is kept once: they are joined at a
@@ -46,7 +46,7 @@ def join(parts: Sequence[Part], *, duration: float) -> Transcript:
     )
 
 
-def main_language(parts: Sequence[Part]) -> str:
+def main_language(parts: Sequence[PieceTranscript]) -> str:
     """Return the language that is spoken longest, of the parts that have one; "" when none has."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for part in parts:

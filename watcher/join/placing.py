@@ -5,10 +5,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from watcher.transcript import Part, Segment
+from watcher.transcript import PieceTranscript, Segment
 
 
-def place_segments(part: Part, names: Mapping[str, str], duration: float) -> list[Segment]:
+def place_segments(part: PieceTranscript, names: Mapping[str, str], duration: float) -> list[Segment]:
     """Return the part's segments with text at their place in the recording (of `duration` seconds), in order of time.
 
     `names`: the speakers' names in the recording, by their names in the part.

@@ -34,7 +34,7 @@ def timed_seam(ahead: Sequence[Segment], behind: Sequence[Segment], start: float
         kept, dropped = parted(middle)
     else:
         kept, dropped = _best_seam(tail, head, [parted(moment) for moment in (middle, end, start)], (start, end))
-    # A full stop that stands alone goes with the word before it.
+    # A full stop that is alone goes with the word before it.
     while kept < len(tail) and not tail[kept].key:
         kept += 1
     while 0 < dropped < len(head) and not head[dropped].key:
@@ -59,7 +59,7 @@ def _best_seam(
 
 
 class _Overlap:
-    """What two parts heard in the stretch that they share: `tail` and `head`; `edges` are its bounds (seconds)."""
+    """The tokens of two parts in the stretch that they share: `tail` and `head`; `edges` are its bounds (seconds)."""
 
     def __init__(self, tail: Sequence[TimedToken], head: Sequence[TimedToken], edges: tuple[float, float]) -> None:
         self.tail, self.head = tail, head
@@ -67,7 +67,7 @@ class _Overlap:
         self._back = {j: i for i, j in self.pairs.items()}
         ours, theirs = _unpaired(tail, self.pairs), _unpaired(head, self._back)
         single, other_single = [tail[i] for i in ours], [head[j] for j in theirs]
-        # Half a word stands at its piece's edge, and the other piece has something else there.
+        # Half a word is at its piece's edge, and the other piece has something else there.
         self._halves = {i for i in ours if tail[i].end > edges[1] - _EDGE and tail[i].beside(other_single)}
         self._other_halves = {j for j in theirs if head[j].start < edges[0] + _EDGE and head[j].beside(single)}
         # Evenly spread times tell nothing of a single word.

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from watcher.join.tokens import MOST_SHARED
-from watcher.transcript import Part
+from watcher.transcript import PieceTranscript
 
 #: Seconds that two names must speak at the same time to be one speaker's: a word.
 _TOGETHER: Final = 0.3
 
 
-def speaker_names(parts: Sequence[Part]) -> list[dict[str, str]]:
+def speaker_names(parts: Sequence[PieceTranscript]) -> list[dict[str, str]]:
     """Return, for each of the parts (in order of time), the names that its speakers have in the recording.
 
-    A server names speakers anew in each part. Two names are one speaker's where the server was told of that speaker
-    (`Part.known`), or where they speak at the same time in the stretch that two parts share. The others' names get the
+    A server names speakers anew in each part. Two names are one speaker's where the server was informed of that speaker
+    (`PieceTranscript.known`), or where they speak at the same time in the stretch that two parts share. The others' names get the
     number of their part ("2-A"), unless all speakers come from the same part.
     """
     found = _identified(parts)
@@ -24,7 +24,7 @@ def speaker_names(parts: Sequence[Part]) -> list[dict[str, str]]:
     return [{name: f"{one.part}-{one.name}" if numbered else one.name for name, one in of.items()} for of in found]
 
 
-def speakers_in_doubt(parts: Sequence[Part]) -> bool:
+def speakers_in_doubt(parts: Sequence[PieceTranscript]) -> bool:
     """Return whether a speaker of one part may be one of another part under another name."""
     return _of_several_parts(_identified(parts))
 
@@ -41,7 +41,7 @@ class _Speaker:
     name: str
 
 
-def _identified(parts: Sequence[Part]) -> list[dict[str, _Speaker]]:
+def _identified(parts: Sequence[PieceTranscript]) -> list[dict[str, _Speaker]]:
     found: list[dict[str, _Speaker]] = []
     for number, part in enumerate(parts, 1):
         told = {name: _Speaker(1, first) for name, first in part.known.items()}
@@ -50,15 +50,17 @@ def _identified(parts: Sequence[Part]) -> list[dict[str, _Speaker]]:
     return found
 
 
-def _names(part: Part) -> dict[str, None]:
-    """Return the names that the part's segments and words bear, in order."""
+def _names(part: PieceTranscript) -> dict[str, None]:
+    """Return the speakers' names in the part's segments and words, in order."""
     names: dict[str, None] = {}
     for segment in part.transcript.segments:
         names |= dict.fromkeys([segment.speaker, *(word.speaker for word in segment.words)])
     return {name: None for name in names if name}
 
 
-def _same_speakers(before: Part, named: Mapping[str, _Speaker], after: Part) -> dict[str, _Speaker]:
+def _same_speakers(
+    before: PieceTranscript, named: Mapping[str, _Speaker], after: PieceTranscript
+) -> dict[str, _Speaker]:
     """Pair the names of two parts that speak together longest, both of all others, in the stretch that the parts share."""
     together: defaultdict[tuple[_Speaker, str], float] = defaultdict(float)
     theirs = _shared_speeches(after, after.start, before.end)
@@ -79,8 +81,8 @@ def _same_speakers(before: Part, named: Mapping[str, _Speaker], after: Part) -> 
     }
 
 
-def _shared_speeches(part: Part, low: float, high: float) -> list[tuple[float, float, str]]:
-    """Return who speaks from when to when (seconds of the recording) between two moments, by words where they bear names."""
+def _shared_speeches(part: PieceTranscript, low: float, high: float) -> list[tuple[float, float, str]]:
+    """Return who speaks from when to when (seconds of the recording) between two moments, by words where they have names."""
     found = []
     for segment in part.transcript.segments:
         for said in segment.words if any(word.speaker for word in segment.words) else (segment,):

@@ -1,4 +1,4 @@
-"""What was paid for: the server's answers, and how the recordings they belong to were cut."""
+"""Paid answers, and how the recordings they belong to were cut."""
 
 import time
 import zlib
@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 
 from watcher.job import Cut, Job
 from watcher.ledger import rows
-from watcher.ledger.looking import minute_of
-from watcher.ledger.part import Connection, Part, held
+from watcher.ledger.lookups import minute_of
+from watcher.ledger.part import Connection, LedgerPart, held
 from watcher.ledger.protocol import Content, unreadable
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
@@ -27,7 +27,7 @@ def sounds_of(content: Content) -> set[str]:
     return sounds | {unreadable(sound) for sound in sounds}
 
 
-class Answers(Part):
+class Answers(LedgerPart):
     """Paid answers, cuts and contents."""
 
     #: Enters an answer. One that was put aside under the same names makes room for it.
@@ -47,7 +47,6 @@ class Answers(Part):
     """
 
     def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
-        """See Ledger.keep."""
         packed = zlib.compress(body, _LEVEL)
         values = {
             "digest": digest,
@@ -67,7 +66,6 @@ class Answers(Part):
             connection.executemany(self.ADD, ((value, name) for name, value in growth.items()))
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
-        """See Ledger.recall."""
         with self._database.transaction(durable=False) as connection:
             found = connection.execute(self.RECALL, (self._clock(), digest, parameters)).fetchall()
             if not found:
@@ -81,22 +79,18 @@ class Answers(Part):
                 return None
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
-        """See Ledger.keep_cut."""
         with self._database.transaction(durable=False) as connection:
             values = (sketch, parameters, cut.index, cut.start, cut.end, cut.digest, self._clock())
             connection.execute(_KEEP_CUT, values)
 
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
-        """See Ledger.cuts."""
         return tuple(Cut(*row) for row in self._database.query(_CUTS, (sketch, parameters)))
 
     def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
-        """See Ledger.keep_content."""
         with self._database.transaction(durable=False) as connection:
             self._keep_content(connection, content, cut)
 
     def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
-        """See Ledger.supersede."""
         wish = job.again
         if wish is None:
             message = "nobody asked for it once more"
@@ -114,7 +108,6 @@ class Answers(Part):
             self._keep_content(connection, content, cut)
 
     def erase(self, digest: str, sketch: str = "") -> int:
-        """See Ledger.erase."""
         with self._database.transaction() as connection:
             known = connection.execute(_KNOWN_AS, (digest, sketch)).fetchall()
             sounds = {digest, *(made for made, _, _ in known)} - {""}
@@ -151,7 +144,6 @@ class Answers(Part):
             connection.execute("DELETE FROM cuts WHERE sketch = ? AND parameters = ?", (content.sketch, parameters))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
-        """See Ledger.content."""
         statement = _CONTENT[bool(digest), bool(parameters)]
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
@@ -172,7 +164,6 @@ class Answers(Part):
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        """See Ledger.prune."""
         dropped = 0
         while answers := self._prune_answers(answers_older_than, max_bytes):
             dropped += answers
@@ -183,7 +174,6 @@ class Answers(Part):
         return dropped
 
     def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        """See Ledger.prune_some."""
         return self._prune_answers(answers_older_than, max_bytes) or self._prune_rest(answers_older_than)
 
     def _prune_answers(self, older_than: float, max_bytes: int) -> int:
@@ -208,7 +198,7 @@ class Answers(Part):
             )
 
     def _oldest(self, older_than: float, max_bytes: int) -> list[tuple[int, int]]:
-        """Give some of the answers that have to go: id and bytes."""
+        """Return some of the answers that have to go: id and bytes."""
         ((total,),) = self._database.query("SELECT value FROM totals WHERE name = 'answer_bytes'")
         excess = total - max_bytes if max_bytes else 0
         oldest = []

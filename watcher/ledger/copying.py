@@ -1,4 +1,4 @@
-"""Moving a ledger from one engine to another: every row, so that no history and no paid answer is lost.
+"""Copy a ledger from one engine to another: every row, so that no history and no paid answer is lost.
 
 Both ledgers are opened as a daemon opens them, so that none works on them meanwhile; of a shared one, all hosts have to be
 stopped. What a shared ledger knows by root and the path below it, SQLite knows by this host's paths.
@@ -13,20 +13,20 @@ from typing import Any, Final
 from watcher.errors import StateError
 from watcher.job import State
 from watcher.ledger import open_ledger
-from watcher.ledger.part import Connection, Insides, Row, Store
+from watcher.ledger.part import Connection, LedgerInternals, Row, Store
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.sqlite import NAME
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a ledger is: a state directory, and the url of a shared one; see `open_ledger`."""
+class LedgerLocation:
+    """Location of a ledger: a state directory, and the url of a shared one; see `open_ledger`."""
 
     directory: Path
     url: str = ""
 
 
-def copy(source: Place, target: Place, *, roots: Mapping[str, str]) -> dict[str, int]:
+def copy(source: LedgerLocation, target: LedgerLocation, *, roots: Mapping[str, str]) -> dict[str, int]:
     """Copy a ledger into an empty one, all or nothing; give the rows by table. The source stays as it is.
 
     `roots`: path of each named root on this host. What lies below no named root is one host's own in a shared ledger: that
@@ -118,17 +118,17 @@ _PAGE: Final = 500
 
 
 @contextmanager
-def _opened(place: Place, other: Place, roots: Mapping[str, str]) -> Iterator[Insides]:
+def _opened(place: LedgerLocation, other: LedgerLocation, roots: Mapping[str, str]) -> Iterator[LedgerInternals]:
     # Of two in one directory, one lock is enough; SQLite always takes it.
     lock = place.directory != other.directory or bool(other.url)
     ledger = open_ledger(place.directory, place.url, roots=roots, lock=lock)
     try:
-        yield ledger.insides
+        yield ledger.internals
     finally:
         ledger.close()
 
 
-def _copy(table: Table, giving: Insides, taking: Insides, connection: Connection) -> tuple[int, int]:
+def _copy(table: Table, giving: LedgerInternals, taking: LedgerInternals, connection: Connection) -> tuple[int, int]:
     """Copy a table; give the rows that were copied and those that were left out."""
     marks = ", ".join("?" * len(table.columns))
     # A shared ledger may know one file twice, below a named root and below none; of two, the first stays.
@@ -156,8 +156,8 @@ def _pages(table: Table, store: Store) -> Iterator[list[Row]]:
         page = store.query(select + behind + order, page[-1][:width])
 
 
-def _carried(values: dict[str, Any], giving: Insides, taking: Insides) -> dict[str, Any] | None:
-    """Give a row as the other ledger has it; None for what is another host's own."""
+def _carried(values: dict[str, Any], giving: LedgerInternals, taking: LedgerInternals) -> dict[str, Any] | None:
+    """Return a row as the other ledger has it; None for what is another host's own."""
 
     def carry(path: bytes) -> bytes | None:
         if not path:

@@ -43,7 +43,7 @@ def _exists(path: Path) -> bool:
         ) from exc
 
 
-class Database:
+class SqliteDatabase:
     """The ledger's file; or, where there is none yet and none is to be made, an empty one that takes no changes."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
@@ -77,7 +77,7 @@ class Database:
             raise self._error(exc) from exc
 
     def close(self) -> None:
-        """Let go of the file; may be called again."""
+        """Release the file; may be called again."""
         with self._lock:
             self._connection.close()
             if self._log is not None:
@@ -118,7 +118,7 @@ class Database:
                 raise self._error(exc) from exc
 
     def version(self) -> int:
-        """Give a number that is another one whenever another process has changed the ledger."""
+        """Return a number that is another one whenever another process has changed the ledger."""
         return int(self.query("PRAGMA data_version")[0][0])
 
     def shrink(self) -> bool:
@@ -134,7 +134,7 @@ class Database:
         return 0 < self._free_pages() < before
 
     def size(self) -> int:
-        """Give the bytes it takes on disk, its log included."""
+        """Return the bytes it takes on disk, its log included."""
         return sum(_size(Path(f"{self.path}{suffix}")) for suffix in ("", "-wal", "-shm"))
 
     def _free_pages(self) -> int:
@@ -192,7 +192,7 @@ class Database:
             if self._flushed >= ticket:
                 return
             self._flushing = True
-        # Counted commits are in the log's pages by now, whoever made them.
+        # Counted commits are in the log's pages by now, whichever thread made them.
         reached = self._committed
         try:
             if self._log is None:
@@ -208,7 +208,7 @@ class Database:
                 self._flushes.notify_all()
 
     def _error(self, exc: sqlite3.Error) -> StateError:
-        """Say in plain words what SQLite said in its own."""
+        """Return our error for one of SQLite's."""
         if self.missing:
             return StateError(
                 f"there is no ledger in {self.path.parent} yet",
@@ -217,7 +217,7 @@ class Database:
         extended = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
         code = sqlite3.SQLITE_FULL if extended in _ALSO_FULL else extended & _KIND
         sentence, hint = _ERRORS.get(code, ("the ledger {path} cannot be used", ""))
-        # Whoever wrote in a transaction has it undone by now.
+        # A transaction that wrote is undone by now.
         kind = StateBusyError if code in _PASSING else StateDamagedError if code in _DAMAGE else StateError
         if kind is StateDamagedError and self._create:
             with contextlib.suppress(OSError):
@@ -253,7 +253,7 @@ _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.S
 
 
 def damage_mark(path: Path) -> Path:
-    """Give the file that tells the next start of damage that was met here: an opening alone may not meet it."""
+    """Return the file that tells the next start of damage that was met here: an opening alone may not meet it."""
     return path.with_name(f"{path.name}.damaged")
 
 

@@ -51,7 +51,7 @@ class Lock:
             raise
 
     def release(self) -> None:
-        """Let go; the file stays, without a process id."""
+        """Release the lock; the file stays, without a process id."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
@@ -74,7 +74,7 @@ class Lock:
 
 
 def holder(directory: Path) -> int | None:
-    """Give the process id of the daemon that works on this state now (0 if it cannot be told); None when there is none."""
+    """Return the process id of the daemon that works on this state now (0 if it cannot be known); None when there is none."""
     try:
         descriptor = os.open(directory / NAME, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

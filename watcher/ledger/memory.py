@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from watcher.ledger import rows
-from watcher.ledger.part import Connection, Part, Row, Store
+from watcher.ledger.part import Connection, LedgerPart, Row, Store
 from watcher.ledger.protocol import HookCall
 
 
-class Memory(Part):
+class Memory(LedgerPart):
     """Values under keys, purchases by day, hook calls."""
 
     #: Some of the calls this process may run, by id.
@@ -32,14 +32,12 @@ class Memory(Part):
         self._hooks = threading.Lock()
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
-        """See Ledger.remember."""
         written = json.dumps(dict(value), separators=(",", ":"))
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM memory WHERE expires <= ?", (self._clock(),))
             connection.execute(_REMEMBER, (rows.text(key), written, expires))
 
     def remembered(self, key: str) -> dict[str, object] | None:
-        """See Ledger.remembered."""
         found = self._database.query(_REMEMBERED, (rows.text(key), self._clock()))
         if not found:
             return None
@@ -47,12 +45,10 @@ class Memory(Part):
         return value
 
     def forget_memory(self, key: str) -> None:
-        """See Ledger.forget_memory."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM memory WHERE key = ?", (rows.text(key),))
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        """See Ledger.buy."""
         key = (rows.text(endpoint), day)
         if not seconds:
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
@@ -64,13 +60,11 @@ class Memory(Part):
         return float(total)
 
     def bought(self, endpoint: str | None, first: str, last: str) -> float:
-        """See Ledger.bought."""
         if endpoint is None:
             return float(self._database.query(_BOUGHT_IN_ALL, (first, last))[0][0])
         return float(self._database.query(_BOUGHT, (rows.text(endpoint), first, last))[0][0])
 
     def add_hook(self, kind: str, payload: str) -> None:
-        """See Ledger.add_hook."""
         values = (b"", kind, payload.encode("utf-8", "surrogatepass"))
         with self._database.transaction() as connection:
             # A call that was entered before, without our hearing of it, is not run twice.
@@ -80,7 +74,6 @@ class Memory(Part):
             connection.execute(HOOK, values)
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
-        """See Ledger.hooks_due."""
         with self._hooks:
             chosen: dict[int, tuple[bytes, HookCall]] = {}
             with self._database.transaction(durable=False) as connection:
@@ -108,13 +101,11 @@ class Memory(Part):
             after = page[-1][0]
 
     def repeat_hook(self, call: HookCall) -> HookCall:
-        """See Ledger.repeat_hook."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("UPDATE hooks SET attempts = ? WHERE id = ?", (call.attempts + 1, call.id))
         return replace(call, attempts=call.attempts + 1)
 
     def hook_done(self, call: HookCall) -> None:
-        """See Ledger.hook_done."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,))
         with self._hooks:

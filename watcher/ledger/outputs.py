@@ -1,22 +1,21 @@
-"""Who owns which path beside the sources: outputs, failure notes, and the temporaries they are made from."""
+"""Owners of the paths beside the sources: outputs, failure notes, and the temporaries they are made from."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from watcher.errors import LeaseLostError
 from watcher.job import Job, Output
-from watcher.ledger.part import Part, Row
-from watcher.ledger.protocol import Owned
+from watcher.ledger.part import LedgerPart, Row
+from watcher.ledger.protocol import OwnedOutput
 
 #: Rows read at a time where all are walked through.
 _PAGE: Final = 200
 
 
-class Outputs(Part):
+class Outputs(LedgerPart):
     """Output paths and temporaries."""
 
     def enter_output(self, job: Job, output: Output) -> bool:
-        """See Ledger.enter_output."""
         with self._database.transaction() as connection:
             if not connection.execute(_CURRENT, (job.id, job.fence)).fetchall():
                 raise LeaseLostError("the job's lease is gone: its outputs must not be placed")
@@ -24,53 +23,44 @@ class Outputs(Part):
             return connection.execute(_ENTER, values).rowcount == 1
 
     def enter_note(self, source: bytes, note: Output) -> bool:
-        """See Ledger.enter_note."""
         values = {"path": note.path, "source": source, "kind": note.kind, "digest": note.digest}
         with self._database.transaction() as connection:
             return connection.execute(_ENTER, values).rowcount == 1
 
     def placed(self, path: bytes) -> None:
-        """See Ledger.placed."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("UPDATE outputs SET placed = 1, former = '' WHERE path = ?", (path,))
 
     def disown(self, path: bytes) -> None:
-        """See Ledger.disown."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM outputs WHERE path = ?", (path,))
 
-    def owner(self, path: bytes) -> Owned | None:
-        """See Ledger.owner."""
+    def owner(self, path: bytes) -> OwnedOutput | None:
         found = self._database.query(_OWNER, (path,))
         return owned(found[0]) if found else None
 
-    def owned(self, source: bytes) -> tuple[Owned, ...]:
-        """See Ledger.owned."""
+    def owned(self, source: bytes) -> tuple[OwnedOutput, ...]:
         return tuple(owned(row) for row in self._database.query(_OWNED, (source,)))
 
-    def notes(self) -> Iterator[Owned]:
-        """See Ledger.notes."""
+    def notes(self) -> Iterator[OwnedOutput]:
         return map(owned, self._walk(_NOTES, b"", _PAGE))
 
     def enter_temporary(self, path: bytes) -> None:
-        """See Ledger.enter_temporary."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (path,))
 
     def drop_temporary(self, path: bytes) -> None:
-        """See Ledger.drop_temporary."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM temporaries WHERE path = ?", (path,))
 
     def temporaries(self) -> tuple[bytes, ...]:
-        """See Ledger.temporaries."""
         return tuple(path for (path,) in self._database.query("SELECT path FROM temporaries ORDER BY path"))
 
 
-def owned(row: Row) -> Owned:
+def owned(row: Row) -> OwnedOutput:
     """Make an output path of a row of OUTPUT's columns."""
     path, source, kind, digest, placed, former = row
-    return Owned(path=path, source=source, kind=kind, digest=digest, placed=bool(placed), former=former)
+    return OwnedOutput(path=path, source=source, kind=kind, digest=digest, placed=bool(placed), former=former)
 
 
 # Concluded counts too: `watcher render` and the failure note write for a job that has ended, as long as none came after it.

@@ -1,4 +1,4 @@
-"""What the parts of a ledger have in common: the database, and what time it is."""
+"""What the parts of a ledger share: the database and the clock."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,24 +16,24 @@ Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Mapping[str, object] | Sequence[object]
 
 
-class Answer(Protocol):
-    """What a statement came to; rows are there only where it gives some."""
+class Cursor(Protocol):
+    """Result of a statement; it has rows only where the statement returns some."""
 
     @property
     def rowcount(self) -> int:
         """Rows that were changed."""
 
     def fetchall(self) -> list[Row]:
-        """Give all rows."""
+        """Return all rows."""
 
     def __iter__(self) -> Iterator[Row]:
-        """Give one row after the other."""
+        """Yield one row after the other."""
 
 
 class Connection(Protocol):
     """A transaction under way; statements are in the dialect that SQLite and PostgreSQL share, with ? or :name for values."""
 
-    def execute(self, sql: str, values: Values = ..., /) -> Answer:
+    def execute(self, sql: str, values: Values = ..., /) -> Cursor:
         """Run one statement."""
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> object:
@@ -47,7 +47,7 @@ class Store(Protocol):
     missing: bool
 
     def close(self) -> None:
-        """Let go of it; may be called again."""
+        """Release it; may be called again."""
 
     def transaction(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
         """Change it, all or nothing. `durable`: return only when the change survives power loss. Raises StateError."""
@@ -56,18 +56,18 @@ class Store(Protocol):
         """Read all rows of a statement. Raises StateError."""
 
     def version(self) -> int:
-        """Give a number that is another one whenever another process has changed the ledger."""
+        """Return a number that is another one whenever another process has changed the ledger."""
 
     def shrink(self) -> bool:
-        """Give some of the space that became free back to the file system; False: there is no more to give."""
+        """Return some of the free space to the file system; False: there is no more."""
 
     def size(self) -> int:
-        """Give the bytes it takes on disk."""
+        """Return the bytes it takes on disk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Insides:
-    """What copying a ledger needs of it."""
+class LedgerInternals:
+    """Access to a ledger's inside, for copying it."""
 
     store: Store
     #: Statement that adds a value to the total of a name.
@@ -84,7 +84,7 @@ def held(connection: Connection, statement: str, job: Job, **values: object) -> 
         raise LeaseLostError(LOST)
 
 
-class Part:
+class LedgerPart:
     """One concern of a ledger; an engine is made of all of them, on one database."""
 
     #: Adds a value to the total of a name.
@@ -107,10 +107,10 @@ class Part:
 
         Raises StateError where a page cannot be read. `next` may then be called again: it goes on where it was.
         """
-        return _Walk(self._database.query, statement, after, rest)
+        return _RowPages(self._database.query, statement, after, rest)
 
 
-class _Walk(Iterator[Row]):
+class _RowPages(Iterator[Row]):
     """Rows, read a page at a time. Not a generator: an error would end it, and nobody could wait for a ledger's return."""
 
     def __init__(

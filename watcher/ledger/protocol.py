@@ -1,9 +1,9 @@
-"""What every ledger engine promises; `sqlite` is the one that needs nothing, and one contract suite holds them all.
+"""The interface of every ledger engine; one contract suite tests them all.
 
-The ledger is the only door between threads, and the daemon's whole memory: a durable queue with leases and fences, the
-paid answers, who owns which output path, what is known of the endpoint, and what `status` shows. Every method may be
-called from any thread. Times are Unix seconds. Engine failures are raised as `StateError`; the ledger can be used again as
-soon as their cause is gone.
+Threads exchange work through the ledger alone, and it is the daemon's whole memory: a durable queue with leases and
+fences, the paid answers, who owns which output path, what is known of the endpoint, and what `status` shows. Every
+method may be called from any thread. Times are Unix seconds. Failures of the engine are raised as `StateError`; the
+ledger can be used again as soon as their cause is gone.
 
 Every change survives the death of the process the moment its method returns, and unless said otherwise power loss too.
 The others ("cheap") survive power loss as soon as any later change does: changes are never lost out of their order.
@@ -16,11 +16,11 @@ from typing import Final, Protocol
 
 from watcher.errors import JobError
 from watcher.fleet import Fleet, Host
-from watcher.job import Again, Cut, Fingerprint, Found, Job, Outcome, Output, ResultWarning, State
+from watcher.job import AgainRequest, Cut, Fingerprint, FoundRecording, Job, Outcome, Output, ResultWarning, State
 
 
-class Put(StrEnum):
-    """What became of a found file."""
+class PutResult(StrEnum):
+    """Result of putting a found file into the queue."""
 
     #: Not known before: queued.
     QUEUED = "queued"
@@ -64,7 +64,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
+class OwnedOutput:
     """An output path that is ours."""
 
     path: bytes
@@ -78,7 +78,7 @@ class Owned:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SourceRecord:
     """A source as `status` shows it."""
 
     id: int
@@ -138,7 +138,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ConcludedSource:
     """A concluded source, as far as it takes to know whether it is kept on."""
 
     path: bytes
@@ -161,14 +161,14 @@ class Ledger(Protocol):
     """A durable queue and memory; see the module's docstring for the common promises."""
 
     def close(self) -> None:
-        """Let go of the engine and of the lock; the ledger can't be used afterwards."""
+        """Close the engine and release the lock; the ledger can't be used afterwards."""
 
     def mount(self, roots: Mapping[str, str]) -> None:
-        """Say where named roots lie on this host from now on; only a ledger that hosts share asks for it."""
+        """Set where named roots lie on this host from now on; needed only by a ledger that hosts share."""
 
     # Finding.
 
-    def put(self, found: Iterable[Found]) -> list[Put]:
+    def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
         """Queue what is new or changed, all in one transaction; the answers are in the order given.
 
         A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised; what was asked for
@@ -177,7 +177,7 @@ class Ledger(Protocol):
         is not compared. Cheap: what power loss takes, the scan at the next start finds again.
         """
 
-    def skip(self, found: Iterable[Found]) -> None:
+    def skip(self, found: Iterable[FoundRecording]) -> None:
         """Note files that are left alone (``backlog = false``), unless they are known already. Cheap."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
@@ -187,15 +187,15 @@ class Ledger(Protocol):
         every walk, `next` may be called again after a StateBusyError, and goes on where it was.
         """
 
-    def lookup(self, path: bytes) -> Record | None:
-        """Give the source at `path`, if it is known."""
+    def lookup(self, path: bytes) -> SourceRecord | None:
+        """Return the source at `path`, if it is known."""
 
-    def namesakes(self, job: Job) -> list[Record]:
+    def namesakes(self, job: Job) -> list[SourceRecord]:
         """Return the sources of its root that were done under other paths and were the same file: its inode, stamp and content.
 
-        Where the job's content is not known yet, whoever asks has to compare it. Those that are looked at again count, too.
-        Of many hard links the oldest 20. Those in another root are none of its: somebody who can write there made them, and
-        would have outputs moved that lie here.
+        Where the job's content is not known yet, anyone who asks has to compare it. Those that are looked at again
+        count, too. Of many hard links the oldest 20. Those in another root are none of its: somebody who can write
+        there made them, and would have outputs moved that lie here.
         """
 
     # Working.
@@ -229,7 +229,7 @@ class Ledger(Protocol):
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
         """Conclude as failed for good, with the error's reason, message and hint. LeaseLostError.
 
-        What is `quarantined` is failed once more, for its hook, by whoever comes first.
+        A quarantined job may be failed once more, so that its hook runs; the first caller wins.
         """
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
@@ -238,7 +238,7 @@ class Ledger(Protocol):
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
         """Put back, due at `run_at`, and give the attempt back: it was not the file's fault. LeaseLostError."""
 
-    def relocate(self, path: bytes, found: Found) -> bool:
+    def relocate(self, path: bytes, found: FoundRecording) -> bool:
         """Know a source that was moved away after it was done (`Outcome.moved_to`) by the place where it was found.
 
         False where the source at `path` is none such, or one is known at that place already.
@@ -286,7 +286,7 @@ class Ledger(Protocol):
         """Store a cut before its piece is sent, so that a rerun asks for the same spans. Cheap: no answer outlives it."""
 
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
-        """Give the stored cuts of what looks like the same recording, by index."""
+        """Return the stored cuts of what looks like the same recording, by index."""
 
     def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
         """Store how a whole recording was cut; replaces the cuts kept one by one under its parameters. Cheap.
@@ -295,10 +295,10 @@ class Ledger(Protocol):
         """
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
-        """Give a known recording by digest or by sketch; with `parameters`, only one cut for them; else the newest."""
+        """Return a known recording by digest or by sketch; with `parameters`, only one cut for them; else the newest."""
 
     def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
-        """Let the answers to `job.again` take the place of stored ones about the same sounds, and keep the content with them.
+        """Replace stored answers by those to `job.again` about the same sounds, and keep the content with them.
 
         They were kept under the parameters followed by a dot and the token. All at once: what is claimed after a crash has
         a token of "" then, and finds everything under the plain parameters. `cut`: as for `keep_content`. LeaseLostError.
@@ -323,7 +323,7 @@ class Ledger(Protocol):
 
     # Keeping it bounded.
 
-    def concluded(self) -> Iterator[Kept]:
+    def concluded(self) -> Iterator[ConcludedSource]:
         """Walk the sources that are done, failed or skipped, by path; see `known`. Only those that this host may see."""
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
@@ -346,11 +346,11 @@ class Ledger(Protocol):
     def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
         """Walk the sources below `root` that are done by TRIAL_MODEL alone: path and seconds of audio; see `known`."""
 
-    def outputs_below(self, folder: bytes) -> Iterator[Owned]:
+    def outputs_below(self, folder: bytes) -> Iterator[OwnedOutput]:
         """Walk the output paths below a folder, without notes; see `known`."""
 
     def tidy(self) -> bool:
-        """Give some free space back to the file system, in a few milliseconds; False: there is nothing more to give."""
+        """Return some free space to the file system, in a few milliseconds; False: there is no more."""
 
     # Output paths.
 
@@ -358,39 +358,40 @@ class Ledger(Protocol):
         """Enter `output.path` as the job's source's, not yet placed, before the file is; False: another source owns it.
 
         An own row gets the new digest; the former digest stays acceptable until `placed`, also when it is entered once
-        more before that (after a crash). Whoever then finds the entered digest on the disk calls `placed` before he
-        enters the next. A concluded job's outputs may be entered, too, as long as nothing came after. LeaseLostError.
+        more before that (after a crash). A caller that then finds the entered digest on the disk calls `placed` before
+        it enters the next. A concluded job's outputs may be entered, too, as long as nothing came after.
+        LeaseLostError.
         """
 
     def enter_note(self, source: bytes, note: Output) -> bool:
-        """Enter a note beside a file that is no source of ours, and so has no job; else as `enter_output`."""
+        """Enter a note beside a file that is no recording, and so has no job; else as `enter_output`."""
 
     def placed(self, path: bytes) -> None:
-        """Say that the file under `path` is the one that was entered last. Cheap."""
+        """Mark the file under `path` as the one that was entered last. Cheap."""
 
     def disown(self, path: bytes) -> None:
         """Drop an output path."""
 
-    def owner(self, path: bytes) -> Owned | None:
-        """Say whose the output path is."""
+    def owner(self, path: bytes) -> OwnedOutput | None:
+        """Return whose the output path is."""
 
-    def owned(self, source: bytes) -> tuple[Owned, ...]:
-        """Give the outputs of a source, notes included."""
+    def owned(self, source: bytes) -> tuple[OwnedOutput, ...]:
+        """Return the outputs of a source, notes included."""
 
-    def notes(self) -> Iterator[Owned]:
-        """Give all notes that stand beside sources and beside other files."""
+    def notes(self) -> Iterator[OwnedOutput]:
+        """Yield all notes that are beside sources and beside other files."""
 
     def enter_temporary(self, path: bytes) -> None:
         """Note a temporary file before it is made. Cheap."""
 
     def drop_temporary(self, path: bytes) -> None:
-        """Say that a temporary file is gone. Cheap."""
+        """Remove the entry of a temporary file that is gone. Cheap."""
 
     def temporaries(self) -> tuple[bytes, ...]:
-        """Give the temporaries a crash may have left."""
+        """Return the temporaries a crash may have left."""
 
     def abandoned(self) -> tuple[bytes, ...]:
-        """Give the temporaries of other hosts that died: whoever has their root may clear them."""
+        """Return the temporaries of hosts that died; a host that has their root may delete them."""
 
     # The endpoint's and the service's memory: small JSON values under a key.
 
@@ -398,7 +399,7 @@ class Ledger(Protocol):
         """Store a value; `expires`: Unix time after which it is forgotten."""
 
     def remembered(self, key: str) -> dict[str, object] | None:
-        """Give a value that has not expired."""
+        """Return a value that has not expired."""
 
     def forget_memory(self, key: str) -> None:
         """Drop a value."""
@@ -435,51 +436,51 @@ class Ledger(Protocol):
     # Other hosts on the same ledger.
 
     def fleet(self, endpoint: str, party: str) -> Fleet | None:
-        """Give what all hosts share of an endpoint; None: there are no others.
+        """Return what all hosts share of an endpoint; None: there are no others.
 
         `party`: who comes with the same key and model; a hold is theirs alone.
         """
 
     def beat(self) -> None:
-        """Say that this host lives; every few seconds. Cheap."""
+        """Update this host's heartbeat; every few seconds. Cheap."""
 
     def hosts(self) -> tuple[Host, ...]:
-        """Give the hosts by name, and those that have fallen silent within a day; none where there are no others.
+        """Return the hosts by name, and those that have fallen silent within a day; none where there are no others.
 
         What a host remembers under ``service`` is what the others see of it.
         """
 
-    def claim_rounds(self, root: bytes, rules: str, *, lease: float) -> float:
+    def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:
         """Take the scanning of a root over, or keep it, for `lease` seconds; 0: it is ours.
 
         Else another host scans it by the same `rules`, and the answer is after how many seconds it may be free. Cheap.
         """
 
-    def release_rounds(self, root: bytes, rules: str) -> None:
+    def release_scan(self, root: bytes, rules: str) -> None:
         """Leave the scanning of a root to others. Cheap."""
 
     def common(self, path: bytes) -> bytes:
-        """Give the name that a path of this host has on all hosts."""
+        """Return the name that a path of this host has on all hosts."""
 
     # Looking.
 
     def counts(self) -> dict[State, int]:
         """Count the sources by state; every state is there."""
 
-    def records(self, *states: State, limit: int = 10) -> list[Record]:
-        """Give the latest records in these states, newest first."""
+    def records(self, *states: State, limit: int = 10) -> list[SourceRecord]:
+        """Return the latest records in these states, newest first."""
 
-    def upcoming(self, limit: int) -> list[Record]:
+    def upcoming(self, limit: int) -> list[SourceRecord]:
         """Return the sources that are due, in the order in which they will be claimed, as far as that is known."""
 
     def tally(self) -> Tally:
-        """Give the sums."""
+        """Return the sums."""
 
     def transcribed(self, since: float) -> float:
         """Return the audio seconds of what was done since that Unix time, to the minute; of the last hour at most."""
 
     def size(self) -> int:
-        """Give the bytes the ledger takes on disk."""
+        """Return the bytes the ledger takes on disk."""
 
     # Operator.
 
@@ -489,7 +490,7 @@ class Ledger(Protocol):
         For those that failed with the reason ``garbled`` this is remembered for 30 days, under the key RETRIED followed by the source's id.
         """
 
-    def queue_again(self, paths: Iterable[bytes], again: Again | None = None) -> list[bytes]:
+    def queue_again(self, paths: Iterable[bytes], again: AgainRequest | None = None) -> list[bytes]:
         """Queue known sources once more, with fresh attempts; return the paths that were.
 
         `again`: they are to be transcribed once more, whatever is stored; not those that are running, or were moved away. One
@@ -499,10 +500,10 @@ class Ledger(Protocol):
 
     # After a crash.
 
-    def quarantined(self) -> tuple[Record, ...]:
-        """Return the sources that were failed because of their crashes (reason ``crashed``), and that nobody has told of.
+    def quarantined(self) -> tuple[SourceRecord, ...]:
+        """Return the sources that were failed because of their crashes (reason ``crashed``), and not reported yet.
 
         The answers that such a source used in its last run are put aside: kept, but not recalled until they are paid for anew.
 
-        Their log line, note and hook are still to be made, through `Record.job`; `fail` says that this is done.
+        Their log line, note and hook are still to be made, through `SourceRecord.job`; `fail` says that this is done.
         """

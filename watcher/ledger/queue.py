@@ -1,6 +1,6 @@
 """The durable queue: sources found, claimed, concluded.
 
-A claim lasts until it is concluded: whoever has one is a thread of the process that holds the state's lock, and what a dead
+A claim lasts until it is concluded: its owner is a thread of the process that holds the state's lock, and what a dead
 process had is queued again at the next start. A lease that lapses would only harm: a process that stood still for a minute
 (SIGSTOP, a frozen container) would take its own jobs for abandoned, and run them twice. Where hosts share a ledger, it has
 leases for them (`watcher.ledger.postgres.engine`). What can be found out again is not worth the milliseconds of a flush: a
@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from watcher.errors import GarbledError, JobError, LeaseLostError, StateError
-from watcher.job import Again, Fingerprint, Found, Job, Outcome, State
+from watcher.job import AgainRequest, Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import rows
-from watcher.ledger.looking import minute_of
+from watcher.ledger.lookups import minute_of
 from watcher.ledger.memory import HOOK
 from watcher.ledger.part import LOST, Connection, Row, held
-from watcher.ledger.protocol import RETRIED, Put, Record
-from watcher.ledger.waiting import LONGEST_DELAY, Waiting
+from watcher.ledger.protocol import RETRIED, PutResult, SourceRecord
+from watcher.ledger.waiting import LONGEST_DELAY, WorkSignal
 
 #: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
 #: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
@@ -29,11 +29,11 @@ CRASHES: Final = 3
 _CRASH_DELAY: Final = 10.0
 
 
-class Queue(Waiting):
+class Queue(WorkSignal):
     """Sources and their states."""
 
-    #: A suspect got through: it was killed from outside, and so the others may have been, too. By one crash only: what
-    #: crashes every time it runs is found out all the same.
+    #: A job that had crashed is done, so its crashes came from outside. One crash is taken off every other suspect; a
+    #: job that crashes each time still reaches the limit.
     EXONERATE: ClassVar[str] = """
     UPDATE sources SET crashes = crashes - 1 WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed')
     """
@@ -51,29 +51,25 @@ class Queue(Waiting):
 
     # Finding.
 
-    def put(self, found: Iterable[Found]) -> list[Put]:
-        """See Ledger.put."""
+    def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
         now = self._clock()
         with self._database.transaction(durable=False) as connection:
             answers = [_put(connection, one, now) for one in found]
-        if any(answer is not Put.KNOWN for answer in answers):
+        if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
         return answers
 
-    def skip(self, found: Iterable[Found]) -> None:
-        """See Ledger.skip."""
+    def skip(self, found: Iterable[FoundRecording]) -> None:
         now = self._clock()
         with self._database.transaction(durable=False) as connection:
             connection.executemany(SKIP, (columns(one, now) for one in found))
 
-    def relocate(self, path: bytes, found: Found) -> bool:
-        """See Ledger.relocate."""
+    def relocate(self, path: bytes, found: FoundRecording) -> bool:
         values = {"former": path, "path": found.path, "root": found.root, **_stat(found.fingerprint)}
         with self._database.transaction() as connection:
             return connection.execute(_RELOCATE, values).rowcount == 1
 
     def forget(self, path: bytes) -> None:
-        """See Ledger.forget."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM sources WHERE path = ?", (path,))
         self._concluded()
@@ -81,7 +77,6 @@ class Queue(Waiting):
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:  # noqa: ARG002 - nobody shares it
-        """See Ledger.claim."""
         if not self._exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()
@@ -96,16 +91,13 @@ class Queue(Waiting):
         return rows.job(row)
 
     def renew(self, job: Job, *, lease: float) -> None:  # noqa: ARG002 - nobody shares it
-        """See Ledger.renew."""
         if not self._database.query(_RUNS, {"id": job.id, "fence": job.fence}):
             raise LeaseLostError(LOST)
 
     def holds(self, job: Job) -> bool:
-        """See Ledger.holds."""
         return bool(self._database.query(_HOLDS, {"id": job.id, "fence": job.fence}))
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
-        """See Ledger.done."""
         now = self._clock()
         with self._database.transaction() as connection:
             before = connection.execute(
@@ -140,22 +132,18 @@ class Queue(Waiting):
         self._concluded(hook)
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
-        """See Ledger.fail."""
         with self._database.transaction() as connection:
             held(connection, _FAIL, job, now=self._clock(), **_why(error))
             _call(connection, job, "on_failed", hook)
         self._concluded(hook)
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
-        """See Ledger.retry."""
         self._back(job, run_at, error, given_back=0)
 
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
-        """See Ledger.release."""
         self._back(job, run_at, error, given_back=1)
 
     def drop(self, job: Job) -> None:
-        """See Ledger.drop."""
         if job.again is not None:
             self._drop_and_keep_request(job)
             return
@@ -166,12 +154,10 @@ class Queue(Waiting):
         self._concluded()
 
     def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
-        """See Ledger.refresh."""
         with self._database.transaction(durable=False) as connection:
             held(connection, _REFRESH, job, **_stat(fingerprint))
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
-        """See Ledger.progress."""
         values = {"piece": piece, "pieces": pieces, "seconds_done": rows.seconds(seconds_done)}
         with self._database.transaction(durable=False) as connection:
             connection.execute(_PROGRESS, {"id": job.id, "fence": job.fence, **values})
@@ -181,7 +167,6 @@ class Queue(Waiting):
     # Operator.
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
-        """See Ledger.put_back."""
         with self._database.transaction() as connection:
             failed = _failed(connection, paths)
             now = self._clock()
@@ -191,8 +176,7 @@ class Queue(Waiting):
             self._offer()
         return list(failed.values())
 
-    def queue_again(self, paths: Iterable[bytes], again: Again | None = None) -> list[bytes]:
-        """See Ledger.queue_again."""
+    def queue_again(self, paths: Iterable[bytes], again: AgainRequest | None = None) -> list[bytes]:
         now = self._clock()
         queued: list[bytes] = []
         with self._database.transaction() as connection:
@@ -208,8 +192,7 @@ class Queue(Waiting):
 
     # After a crash.
 
-    def quarantined(self) -> tuple[Record, ...]:
-        """See Ledger.quarantined."""
+    def quarantined(self) -> tuple[SourceRecord, ...]:
         return tuple(rows.record(row) for row in self._database.query(_ASIDE))
 
     def _recover(self) -> None:
@@ -277,7 +260,7 @@ class Queue(Waiting):
 
     def _back(self, job: Job, run_at: float, error: JobError | None, *, given_back: int) -> None:
         now = self._clock()
-        # Told under another clock: it was set back while the caller waited for a ledger that took no changes.
+        # A time by another clock: it was set back while the caller waited for a ledger that took no changes.
         run_at = run_at if run_at <= now + LONGEST_DELAY else now
         state = State.DELAYED if run_at > now else State.READY
         values = {"state": state, "run_at": run_at, "now": now, "given_back": given_back}
@@ -481,27 +464,28 @@ UPDATE sources SET
     reason = :reason, message = :message, hint = :hint
 WHERE id = :id
 """
-# Whoever tells of it fails it once more, as an ordinary file. In the order of the index: by id alone SQLite walks all rows.
+# The caller that reports it fails it once more, as an ordinary file. In the order of the index: by id alone SQLite
+# walks all rows.
 _ASIDE: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = 'failed' AND alone = 1 ORDER BY updated_at, id"  # noqa: S608 - our own column names
 
 
-def _put(connection: Connection, found: Found, now: float) -> Put:
+def _put(connection: Connection, found: FoundRecording, now: float) -> PutResult:
     known = connection.execute(_KNOWN, (found.path,)).fetchall()
     if not known:
         connection.execute(_QUEUE, columns(found, now))
-        return Put.QUEUED
+        return PutResult.QUEUED
     ((id_, root, size, mtime_ns, inode),) = known
     new = found.fingerprint
     # An inode of 0 says nothing: the file system came to be mounted another way.
     if (size, mtime_ns) != (new.size, new.mtime_ns) or (inode and new.inode and inode != rows.signed(new.inode)):
         connection.execute(REQUEUE, columns(found, now))
-        return Put.QUEUED if size < MOVED_SIZE else Put.CHANGED
+        return PutResult.QUEUED if size < MOVED_SIZE else PutResult.CHANGED
     if root != found.root:
         connection.execute(REROOT, (found.root, id_))
-    return Put.KNOWN
+    return PutResult.KNOWN
 
 
-def _ask_again(connection: Connection, path: bytes, again: Again, now: float) -> int:
+def _ask_again(connection: Connection, path: bytes, again: AgainRequest, now: float) -> int:
     """Queue a source to be transcribed once more; return the rows that were changed."""
     for id_, words in connection.execute(_WAITS, (path,)).fetchall():
         # Asked for once more before the former request was carried out: what was paid for it meanwhile is still wanted.
@@ -511,8 +495,8 @@ def _ask_again(connection: Connection, path: bytes, again: Again, now: float) ->
     return 0
 
 
-def columns(found: Found, now: float) -> dict[str, object]:
-    """Give a found file's columns."""
+def columns(found: FoundRecording, now: float) -> dict[str, object]:
+    """Return a found file's columns."""
     return {
         "path": found.path,
         "root": found.root,
@@ -534,7 +518,7 @@ def _stat(fingerprint: Fingerprint) -> dict[str, int]:
 
 
 def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, bytes]:
-    """Give what failed, or what failed at or below `paths`: id and path."""
+    """Return what failed, or what failed at or below `paths`: id and path."""
     if paths is None:
         return dict(connection.execute(_FAILED).fetchall())
     failed: dict[int, bytes] = {}

@@ -1,4 +1,4 @@
-"""What may be forgotten: sources that are gone, outputs of sources that are forgotten; and the space this gives back.
+"""Delete what is gone: sources, and outputs of deleted sources; and free their space.
 
 Whether something is gone, only who can see the disk knows (`watcher.service.history`); here it is noted since when, and
 dropped in slices, so that nobody waits for long.
@@ -10,58 +10,50 @@ from typing import ClassVar, Final
 
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import rows
-from watcher.ledger.looking import Looking
+from watcher.ledger.lookups import Lookups
 from watcher.ledger.outputs import OUTPUT, owned
 from watcher.ledger.part import Row
-from watcher.ledger.protocol import Kept, Owned
+from watcher.ledger.protocol import ConcludedSource, OwnedOutput
 
 #: Rows read at a time where all are walked through.
 _PAGE: Final = 500
 
 
-class Retention(Looking):
+class Retention(Lookups):
     """Forgetting, and what it takes to know what may be forgotten."""
 
     #: Ends, both outside, of the ranges of paths whose disks this process can see.
     RANGES: ClassVar[Sequence[tuple[bytes, bytes]]] = ((b"", b"\xff"),)
 
-    def concluded(self) -> Iterator[Kept]:
-        """See Ledger.concluded."""
-        return itertools.starmap(Kept, self._walk_all(_CONCLUDED))
+    def concluded(self) -> Iterator[ConcludedSource]:
+        return itertools.starmap(ConcludedSource, self._walk_all(_CONCLUDED))
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
-        """See Ledger.note_gone."""
         with self._database.transaction(durable=False) as connection:
             connection.executemany(_GONE, [(self._clock(), path) for path in sorted(gone)])
             connection.executemany(_BACK, [(path,) for path in sorted(back)])
 
     def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
-        """See Ledger.retire."""
         with self._database.transaction(durable=False) as connection:
             return [path for path in sorted(paths) if connection.execute(_RETIRE, (path, gone_before)).rowcount]
 
     def orphans(self) -> Iterator[bytes]:
-        """See Ledger.orphans."""
         # Few of them are orphans: asked for these alone, one page would be a walk over all.
         return map(_path, itertools.filterfalse(_is_known, self._walk_all(_OUTPUTS)))
 
     def disown_orphans(self, paths: Iterable[bytes]) -> None:
-        """See Ledger.disown_orphans."""
         with self._database.transaction(durable=False) as connection:
             connection.executemany(_DISOWN, [(path,) for path in sorted(paths)])
 
     def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
-        """See Ledger.trials."""
         after, behind = rows.below(root)
         return map(_trial, self._walk(_TRIALS, after, behind, _PAGE))
 
-    def outputs_below(self, folder: bytes) -> Iterator[Owned]:
-        """See Ledger.outputs_below."""
+    def outputs_below(self, folder: bytes) -> Iterator[OwnedOutput]:
         after, behind = rows.below(folder)
         return map(owned, self._walk(_OUTPUTS_BELOW, after, behind, _PAGE))
 
     def tidy(self) -> bool:
-        """See Ledger.tidy."""
         return self._database.shrink()
 
     def _walk_all(self, statement: str) -> Iterator[Row]:

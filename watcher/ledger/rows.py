@@ -5,9 +5,9 @@ import math
 from dataclasses import asdict
 from typing import Any, Final
 
-from watcher.job import Again, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
+from watcher.job import AgainRequest, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.part import Row
-from watcher.ledger.protocol import Record
+from watcher.ledger.protocol import SourceRecord
 
 #: Seconds: no recording and no day's purchases are longer (31 years), and sums of many such are still exact to the second.
 LONGEST: Final = 1e9
@@ -63,11 +63,11 @@ def job(row: Row) -> Job:
     )
 
 
-def record(row: Row) -> Record:
+def record(row: Row) -> SourceRecord:
     """Make the record of a row of RECORD's columns."""
     (id_, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, *rest) = row
     (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content, alone) = rest
-    return Record(
+    return SourceRecord(
         id=id_,
         root=root,
         path=path,
@@ -90,17 +90,17 @@ def record(row: Row) -> Record:
     )
 
 
-def again_text(again: Again | None) -> str:
+def again_text(again: AgainRequest | None) -> str:
     """Write a request to transcribe once more, as JSON in ASCII; "": there is none."""
     return "" if again is None else json.dumps(asdict(again), separators=(",", ":"))
 
 
-def again_from(words: str) -> Again | None:
+def again_from(words: str) -> AgainRequest | None:
     """Read a request to transcribe once more; fields of a newer version are left out."""
     if not words:
         return None
     fields = json.loads(words)
-    return Again(**{name: value for name, value in fields.items() if name in Again.__dataclass_fields__})
+    return AgainRequest(**{name: value for name, value in fields.items() if name in AgainRequest.__dataclass_fields__})
 
 
 def signed(number: int) -> int:
@@ -114,7 +114,7 @@ def unsigned(number: int) -> int:
 
 
 def below(folder: bytes) -> tuple[bytes, bytes]:
-    """Give the ends, both outside, of the range of paths that lie below a folder."""
+    """Return the ends, both outside, of the range of paths that lie below a folder."""
     first = folder.rstrip(b"/") + b"/"
     # The byte after the slash: everything below lies between the two.
     return first, first[:-1] + b"0"

@@ -1,4 +1,4 @@
-"""Opening a ledger even if its file is damaged: what can be read of it is taken over into a new one, and the old one kept.
+"""Open a ledger even if its file is damaged: copy what can be read of it into a new one, and keep the old one.
 
 A daemon that refuses to start over a damaged file would do nothing until somebody looks. What is lost with the damage is
 found anew: sources by the next scan, and files that have their outputs are recognised by them.
@@ -40,7 +40,7 @@ _BESIDE: Final = ("", "-wal", "-shm")
 
 @dataclass(frozen=True, slots=True)
 class Salvage:
-    """What became of a damaged ledger."""
+    """Result of salvaging a damaged ledger."""
 
     #: The damaged file, kept under a new name.
     backup: Path
@@ -128,7 +128,7 @@ def _take_over(damaged: Path, ledger: SqliteLedger) -> None:
         giving = sqlite3.connect(f"file:{quote(os.fsencode(damaged.absolute()))}?mode=ro", uri=True)
     except sqlite3.Error:
         return
-    inside = ledger.insides
+    inside = ledger.internals
     with contextlib.closing(giving), inside.store.transaction() as taking:
         for table in TABLES:
             for row in filter(_is_sound, _readable(table, giving)):
@@ -172,7 +172,7 @@ def _take(table: Table, values: dict[str, Any], taking: Connection) -> None:
 
 
 def _is_sound(values: Mapping[str, Any]) -> bool:
-    """Say whether a row of a damaged file can be worked with: nonsense in it would end the daemon later."""
+    """Return whether a row of a damaged file can be worked with: nonsense in it would end the daemon later."""
     if not all(_has_type(column, value) for column, value in values.items()):
         return False
     if "state" in values and values["state"] not in set(State):

@@ -183,7 +183,7 @@ _FOURTH: Final = ("ALTER TABLE answers ADD COLUMN aside INTEGER NOT NULL DEFAULT
 _FIFTH: Final = ("CREATE TABLE pace (minute INTEGER PRIMARY KEY, seconds REAL NOT NULL)",)
 
 # A person's request to transcribe a source once more (JSON), and the model that was asked for what is done. What the embedded
-# engine had done by an earlier version is told by the answers that its newest content came from.
+# engine had done by an earlier version is recognised by the answers that its newest content came from.
 _SIXTH: Final = (
     "ALTER TABLE sources ADD COLUMN again TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE sources ADD COLUMN model TEXT NOT NULL DEFAULT ''",

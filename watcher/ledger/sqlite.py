@@ -6,24 +6,24 @@ from pathlib import Path
 from typing import Final
 
 from watcher.errors import StateError
-from watcher.ledger.alone import Alone
 from watcher.ledger.answers import Answers
-from watcher.ledger.database import Database
+from watcher.ledger.database import SqliteDatabase
 from watcher.ledger.lock import Lock
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
-from watcher.ledger.part import Insides
+from watcher.ledger.part import LedgerInternals
 from watcher.ledger.queue import Queue
 from watcher.ledger.retention import Retention
+from watcher.ledger.single_host import SingleHost
 
 #: Name of the ledger's file in the state directory.
 NAME: Final = "ledger.sqlite3"
 
 
-class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
+class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, SingleHost):
     """See Ledger; `watcher.ledger.open_ledger` says what `exclusive` means."""
 
-    _database: Database
+    _database: SqliteDatabase
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
                 ) from exc
             self._lock = Lock(directory)
         try:
-            database = Database(directory / NAME, create=exclusive)
+            database = SqliteDatabase(directory / NAME, create=exclusive)
             try:
                 super().__init__(database, exclusive=exclusive, clock=clock)
                 if exclusive:
@@ -61,12 +61,11 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, Alone):
         """See Ledger.mount: paths are kept as they are."""
 
     @property
-    def insides(self) -> Insides:
+    def internals(self) -> LedgerInternals:
         """What copying needs."""
-        return Insides(self._database, self.ADD, stored=lambda path: path, real=lambda path: path)
+        return LedgerInternals(self._database, self.ADD, stored=lambda path: path, real=lambda path: path)
 
     def close(self) -> None:
-        """See Ledger.close."""
         self._database.close()
         if self._lock is not None:
             self._lock.release()

@@ -1,4 +1,4 @@
-"""Waiting for work without asking for it all the time, and without missing any.
+"""Wait for work without polling, and without missing any.
 
 Every change that may make work claimable gets a number. A thread whose claim found nothing remembers the number from
 before that claim, so its wait returns at once when something happened in between. One of the waiting threads looks, once
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from watcher.ledger.part import Connection, Part, Store
+from watcher.ledger.part import Connection, LedgerPart, Store
 
 #: Nothing waits longer than this, whatever the clock does; seconds. The longest wait anybody asks for is an hour (a
 #: server's Retry-After); a `run_at` further away than this was written under a wrong clock, and is due.
@@ -20,8 +20,8 @@ LONGEST_DELAY: Final = 2 * 3600.0
 _LOOK: Final = 1.0
 
 
-class Waiting(Part):
-    """Who waits, and for what."""
+class WorkSignal(LedgerPart):
+    """Wakes threads that wait for work."""
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class Waiting(Part):
         self._conclusions = 0
 
     def wait(self, seconds: float) -> None:
-        """See Ledger.wait."""
         deadline = time.monotonic() + seconds
         seen: int | None = getattr(self._seen, "change", None)
         leads = False
@@ -67,22 +66,20 @@ class Waiting(Part):
                     self._changes.notify_all()
 
     def wake(self) -> None:
-        """See Ledger.wake."""
         self._announce()
 
     def next_due(self) -> float | None:
-        """See Ledger.next_due."""
         due = self._database.query("SELECT min(run_at) FROM sources WHERE state = 'delayed'")[0][0]
         return None if due is None else float(due)
 
     def _announce(self) -> None:
-        """Say that there may be work."""
+        """Announce that there may be work."""
         with self._changes:
             self._change += 1
             self._changes.notify_all()
 
     def _offer(self) -> None:
-        """Say that there is new work, to whoever shares the ledger."""
+        """Announce new work to the hosts that share the ledger."""
         self._announce()
 
     def _concluded(self, hook: str = "") -> None:

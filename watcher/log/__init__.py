@@ -1,4 +1,4 @@
-"""Setting up structlog: one event name per fact, keys instead of sentences, nothing secret, nothing unprintable."""
+"""Set up structlog: one event name per fact, keys instead of sentences, nothing secret, nothing unprintable."""
 
 from watcher.log.lines import LogOptions, configure, printable, quoted
 

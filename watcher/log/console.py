@@ -1,4 +1,4 @@
-"""What a person at a terminal reads: a short sentence for each event, its time before it, and a colour where something is wrong."""
+"""Log lines for a terminal: a short sentence for each event, its time before it, and a colour where something is wrong."""
 
 import os
 import re
@@ -81,7 +81,7 @@ def _is_detail(name: str, event: Mapping[str, Any]) -> bool:
 
 
 def sentence(event: Mapping[str, Any], *, details: bool = False) -> str:
-    """Say an event in one sentence: what happened, to what, why, and what to do about it.
+    """Return an event as one sentence: what happened, to what, why, and what to do about it.
 
     `details`: with all that is known of it; else only with what a person asks first.
     """

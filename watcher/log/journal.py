@@ -62,14 +62,14 @@ class Journal:
             return True
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Release the socket."""
         with self._lock:
             self._closed = True
             if self._socket is not None:
                 self._socket.close()
 
     def _hand_over(self, entry: bytes) -> bool:
-        """Say whether it was taken in time. OSError: there is nobody."""
+        """Return whether it was taken in time. OSError: there is nobody."""
         if self._socket is None:
             self._socket = self._opened()
         try:
@@ -115,7 +115,7 @@ def written(fields: Mapping[str, str]) -> bytes:
 
 
 def fields(event: Mapping[str, object], *, priority: int) -> dict[str, str]:
-    """Give an event's fields: its keys in capitals, text as it is, everything else as JSON has it."""
+    """Return an event's fields: its keys in capitals, text as it is, everything else as JSON has it."""
     own = {
         _field(key): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for key, value in event.items()
@@ -130,7 +130,7 @@ def _field(key: str) -> str:
 
 
 def sentence(event: Mapping[str, object]) -> str:
-    """Say an event in plain words: its name, what happened, to what, why, what to do, and the rest of its keys."""
+    """Return an event in plain words: its name, what happened, to what, why, what to do, and the rest of its keys."""
     left = {key: value for key, value in event.items() if key not in {"timestamp", "level", "job"}}
     name = str(left.pop("event", ""))
     special = in_its_words(event)

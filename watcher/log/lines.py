@@ -1,4 +1,4 @@
-"""How an event looks, and where it goes: rooms call ``structlog.get_logger()``, everything else is decided here.
+"""How an event looks, and where it goes: packages call ``structlog.get_logger()``, everything else is decided here.
 
 Three faces:
 
@@ -82,7 +82,7 @@ def configure(
             _entry if channel is not None else render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(options.level),
-        logger_factory=lambda *_: _Writer(
+        logger_factory=lambda *_: _LineWriter(
             stream,
             priorities=face == "journal",
             masked=masked,
@@ -95,7 +95,7 @@ def configure(
 
 
 def printable(value: str | bytes) -> str:
-    """Give a name as text that any terminal, log and JSON parser can take: odd bytes and controls are escaped."""
+    """Return a name as text that any terminal, log and JSON parser can take: odd bytes and controls are escaped."""
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
     if text.isprintable():
         # Nearly every name; a burst of thousands of files logs thousands of them.
@@ -125,7 +125,7 @@ def _leave_out(events: Collection[str], _logger: object, _method: str, event: _E
 
 
 def _printable(_logger: object, _method: str, event: _Event) -> _Event:
-    # What every line of a job bears comes first, so that lines are easy to read below each other.
+    # What every line of a job has comes first, so that lines are easy to read below each other.
     first = {key: event[key] for key in ("path", "job") if key in event}
     return {key: _safe(value, multiline=key == "exception") for key, value in {**first, **event}.items()}
 
@@ -179,7 +179,7 @@ def _terminal_width(stream: TextIO) -> int:
         return 0
 
 
-class _Writer:
+class _LineWriter:
     """Writes a line in one piece, so that threads never mix; a closed stderr ends the talk, not the work.
 
     No secret passes, whatever key or exception carried it.

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from watcher.media.piece import CODECS, RATE, Choice, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.source import digest, sketch
+from watcher.media.values import CODECS, RATE, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
 
 if TYPE_CHECKING:
     from watcher.media.cutting import Cutting, clear_spool, measure, nonsense
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CODECS",
     "RATE",
-    "Choice",
+    "ChildLimits",
     "Cutting",
-    "Limits",
     "MediaOptions",
     "Opening",
     "Piece",
+    "SoundChoice",
     "Summary",
     "clear_spool",
     "digest",

@@ -1,7 +1,7 @@
 """The media child: decodes, cuts and encodes one recording, and says so line by line (see `protocol`).
 
 It lives for one job. It is started by `Cutting` with a clean environment, two descriptors (the recording, and the line
-to the daemon) and nothing else, confines itself, and is believed nothing.
+to the daemon) and nothing else, and sandboxes itself; the daemon treats its output as untrusted.
 """
 
 import os
@@ -20,16 +20,16 @@ import watcher
 from watcher.errors import FileError, JobError, OutputError
 from watcher.job import ResultWarning
 from watcher.media.confine import allow_cpu, confine
-from watcher.media.decode import Recording
+from watcher.media.decode import RecordingDecoder
 from watcher.media.encode import encode
 from watcher.media.excerpts import Excerpts
-from watcher.media.levels import Listener, Meter
-from watcher.media.piece import RATE, Choice
-from watcher.media.plan import Planner, Span, rules_for
+from watcher.media.levels import LoudnessMeter, SoundDetector
+from watcher.media.plan import PlannedPiece, Planner, rules_for
 from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message, Opened, Order, Progress, Replanned
 from watcher.media.protocol import decode as read_message
 from watcher.media.protocol import encode as write_message
-from watcher.media.source import Reader
+from watcher.media.source import SourceReader
+from watcher.media.values import RATE, SoundChoice
 
 #: Seconds between signs of life.
 _BEAT: Final = 1.0
@@ -39,19 +39,19 @@ _LEAST: Final = 5.0
 
 def main(descriptor: int, line: int, parent: int) -> int:
     """Work on the recording behind `descriptor`, as ordered over the socket `line`; give the exit code."""
-    with socket.socket(fileno=line) as link, closing(Talk(link)) as talk:
-        order = talk.receive()
+    with socket.socket(fileno=line) as link, closing(ChildChannel(link)) as channel:
+        order = channel.receive()
         if not isinstance(order, Order):
             raise TypeError(f"an order was expected, not {order}")
         # PyAV imports some of its modules when they are first needed.
         code = [Path(str(module.__file__)).parent for module in (av, np, os, watcher)]
         confine(parent, memory=order.limit_memory, spool=Path(order.spool), code=code)
-        Child(talk, order, descriptor).run()
+        MediaChild(channel, order, descriptor).run()
     return 0
 
 
-class Talk:
-    """The child's end of the line."""
+class ChildChannel:
+    """The child's end of the socket to the daemon."""
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
@@ -60,7 +60,7 @@ class Talk:
         self.spoken = time.monotonic()
 
     def send(self, message: Message) -> None:
-        """Say it; OSError when the daemon is gone."""
+        """Send it; OSError when the daemon is gone."""
         self._link.sendall(write_message(message))
         self.spoken = time.monotonic()
 
@@ -72,24 +72,24 @@ class Talk:
         return read_message(line)
 
     def close(self) -> None:
-        """Let go of the line."""
+        """Release the line."""
         self._lines.close()
 
 
-class Child:
+class MediaChild:
     """One recording, from the order to the end."""
 
-    def __init__(self, talk: Talk, order: Order, descriptor: int) -> None:
-        self._talk = talk
+    def __init__(self, channel: ChildChannel, order: Order, descriptor: int) -> None:
+        self._channel = channel
         self._order = order
-        self._reader = Reader(descriptor, tick=self._beat)
-        self._meter = Meter()
+        self._reader = SourceReader(descriptor, tick=self._beat)
+        self._meter = LoudnessMeter()
         self._heard = 0
         #: Seconds that were heard to compare tracks.
         self._listened = 0.0
         self._made = False
         #: Listens where no pieces are made.
-        self._listener = Listener()
+        self._listener = SoundDetector()
         self._granted = 0
         self._told_replanned = False
 
@@ -98,9 +98,9 @@ class Child:
         try:
             self._work()
         except JobError as exc:
-            self._talk.send(Failed(exc.code, exc.reason, exc.message, exc.hint, repr(exc.__cause__ or "")))
+            self._channel.send(Failed(exc.code, exc.reason, exc.message, exc.hint, repr(exc.__cause__ or "")))
         except MemoryError:
-            self._talk.send(
+            self._channel.send(
                 Failed(
                     "file",
                     "limits",
@@ -109,10 +109,10 @@ class Child:
                 )
             )
         except (BrokenPipeError, EOFError):
-            # Nobody is there to be told.
+            # Nobody is there to read it.
             return
         except Exception as exc:  # noqa: BLE001 - the process's boundary: what a hostile file provoked fails that file
-            self._talk.send(
+            self._channel.send(
                 Failed(
                     "file",
                     "crashed",
@@ -125,10 +125,10 @@ class Child:
     def _work(self) -> None:
         order = self._order
         self._allow()
-        recording = Recording(
+        recording = RecordingDecoder(
             self._reader,
             limit_seconds=order.limit_seconds,
-            choice=Choice(order.track, order.channel),
+            choice=SoundChoice(order.track, order.channel),
             listened=self._listen,
         )
         plan = partial(
@@ -141,7 +141,9 @@ class Child:
         rules, pieces = plan(recording.seconds)
         # A header may promise less than there is; what is longer is cut as if nothing had been promised.
         beyond, _ = plan(None)
-        self._talk.send(Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others))
+        self._channel.send(
+            Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others)
+        )
         planner: Planner | Excerpts | None = None
         if not order.measure:
             planner = (
@@ -162,7 +164,7 @@ class Child:
         if planner is not None:
             planner.finish()
             self._make(planner)
-        self._talk.send(
+        self._channel.send(
             Ended(
                 seconds=self._heard / RATE,
                 content=self._reader.content(),
@@ -172,8 +174,8 @@ class Child:
             )
         )
 
-    def _silence(self, recording: Recording) -> tuple[ResultWarning, ...]:
-        """Say so when there was no sound in what was heard."""
+    def _silence(self, recording: RecordingDecoder) -> tuple[ResultWarning, ...]:
+        """Return a warning when there was no sound in what was heard."""
         self._listener.finish()
         if self._made or self._listener.hears:
             return ()
@@ -193,7 +195,7 @@ class Child:
         while (span := planner.span()) is not None:
             if planner.replanned is not None and not self._told_replanned:
                 self._told_replanned = True
-                self._talk.send(Replanned(planner.replanned))
+                self._channel.send(Replanned(planner.replanned))
             self._wait_for_grant()
             file = f"{span.cut.index:05}.{self._order.codec}"
             size = self._encoded(span, file)
@@ -203,9 +205,9 @@ class Child:
             self._granted -= 1
             self._made = True
             planner.accept(span)
-            self._talk.send(Made(span.cut, span.overlap, file, size))
+            self._channel.send(Made(span.cut, span.overlap, file, size))
 
-    def _encoded(self, span: Span, file: str) -> int:
+    def _encoded(self, span: PlannedPiece, file: str) -> int:
         path = Path(self._order.spool, file)
         try:
             return encode(span.samples, path, self._order.codec)
@@ -217,7 +219,7 @@ class Child:
                 reason="spool",
             ) from exc
 
-    def _shorter(self, span: Span, size: int) -> int:
+    def _shorter(self, span: PlannedPiece, size: int) -> int:
         longest = int(len(span.samples) * 0.9 * self._order.max_bytes / size)
         if longest < _LEAST * RATE:
             raise FileError(
@@ -229,16 +231,16 @@ class Child:
 
     def _wait_for_grant(self) -> None:
         while not self._granted:
-            message = self._talk.receive()
+            message = self._channel.receive()
             if not isinstance(message, Grant):
                 raise TypeError(f"a grant was expected, not {message}")
             self._granted += message.pieces
 
     def _beat(self) -> None:
-        """Give a sign of life now and then, and claim the CPU time that what was heard so far entitles to."""
-        if time.monotonic() - self._talk.spoken >= _BEAT:
+        """Report progress now and then, and claim the CPU time that what was heard so far entitles to."""
+        if time.monotonic() - self._channel.spoken >= _BEAT:
             self._allow()
-            self._talk.send(Progress(self._heard))
+            self._channel.send(Progress(self._heard))
 
     def _allow(self) -> None:
         base, ratio = self._order.limit_cpu_base, self._order.limit_cpu_ratio

@@ -58,7 +58,7 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
 
 
 def allow_cpu(seconds: float, *, most: float) -> None:
-    """Let this process use so many CPU seconds in all; beyond, the kernel ends it with SIGXCPU, at `most` in any case."""
+    """Allow this process so many CPU seconds in all; beyond, the kernel ends it with SIGXCPU, at `most` in any case."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     # At the hard limit comes SIGKILL, which says nothing; the soft one stays below it.
     ceiling = int(most) + 2 if hard == resource.RLIM_INFINITY else hard
@@ -66,7 +66,7 @@ def allow_cpu(seconds: float, *, most: float) -> None:
 
 
 def landlock_version(libc: ctypes.CDLL | None = None) -> int:
-    """Give the kernel's version of Landlock; 0 where there is none, or none is allowed."""
+    """Return the kernel's version of Landlock; 0 where there is none, or none is allowed."""
     libc = libc or ctypes.CDLL(None, use_errno=True)
     return max(0, int(libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))
 

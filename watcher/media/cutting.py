@@ -27,7 +27,6 @@ import watcher
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
 from watcher.media.confine import FILE_SIZE
-from watcher.media.piece import FORMS, OVERLAP, RATE, Choice, Limits, MediaOptions, Opening, Piece, Summary
 from watcher.media.protocol import (
     MAX_LINE,
     Ended,
@@ -43,6 +42,7 @@ from watcher.media.protocol import (
     decode,
     encode,
 )
+from watcher.media.values import FORMS, OVERLAP, RATE, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
 
 _log = structlog.get_logger()
 
@@ -117,13 +117,13 @@ class Cutting:
         spool: Path,
         stop: threading.Event,
         in_flight: Callable[[], int],
-        choice: Choice | None = None,
+        choice: SoundChoice | None = None,
         planned: Sequence[Cut] = (),
         excerpts: Sequence[tuple[int, int]] = (),
         pieces: bool = True,
         max_seconds: float = 0.0,
         max_bytes: int = 24 << 20,
-        limits: Limits | None = None,
+        limits: ChildLimits | None = None,
         waiting: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -136,13 +136,13 @@ class Cutting:
         self._spool = spool
         self._stop = stop
         self._in_flight = in_flight
-        self._choice = choice or Choice()
+        self._choice = choice or SoundChoice()
         self._planned = tuple(planned)
         self._excerpts = tuple(excerpts)
         self._pieces = pieces
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
-        self._limits = limits or Limits()
+        self._limits = limits or ChildLimits()
         self._waiting = waiting
         self._clock = clock
         #: What the header promised; None until the iteration has begun.
@@ -210,7 +210,7 @@ class Cutting:
         self._held.close()
 
     def __iter__(self) -> Iterator[Piece]:
-        """Give each piece as soon as it lies in the spool."""
+        """Yield each piece as soon as it lies in the spool."""
         self._send(self._order())
         while self._summary is None:
             match self._next():
@@ -315,7 +315,7 @@ class Cutting:
             self._link.sendall(encode(message))
 
     def _grant(self) -> None:
-        """Let the child make as many pieces as there is room for."""
+        """Allow the child to make as many pieces as there is room for."""
         with self._lock:
             free = max(1, self._in_flight()) + _AHEAD - len(self._existing) - self._granted
             if free > 0:
@@ -390,7 +390,7 @@ class Cutting:
         return True
 
     def _death(self) -> JobError:
-        """Say what the child died of."""
+        """Return what the child died of."""
         try:
             code = self._process.wait(_FAREWELL)
         except subprocess.TimeoutExpired:
@@ -485,7 +485,8 @@ class Cutting:
         with self._lock:
             path = self._existing.pop(index, None)
             if path is not None:
-                # What cannot be removed now goes with its directory; whoever releases may hold a paid answer.
+                # What cannot be removed now goes with its directory; the caller may hold a paid answer, so nothing is
+                # raised.
                 with contextlib.suppress(OSError):
                     path.unlink()
         if path is not None:
@@ -504,7 +505,7 @@ class _Lines:
         self._searched = 0
 
     def get(self, timeout: float) -> Message | None:
-        """Give the next message, None where it is not complete within `timeout` seconds; EOFError, ProtocolError.
+        """Return the next message, None where it is not complete within `timeout` seconds; EOFError, ProtocolError.
 
         Reads once at most, so that the caller can look after other things however slowly a line comes.
         """
@@ -544,9 +545,9 @@ def _sizes(directory: Path) -> list[int]:
 
 
 def nonsense() -> FileError:
-    """Return the error for what no decoder of ours says, so that it was taken over."""
+    """Return the error for a message that our own decoder never sends: the child was taken over."""
     return FileError(
-        "The process that decodes the recording went out of its mind.",
+        "The decoder process sent an invalid message.",
         hint="The recording is probably damaged; export it again, for example as WAV or FLAC.",
         reason="crashed",
     )

@@ -1,8 +1,8 @@
-"""From the source's bytes to 16 kHz mono samples at their true place in time.
+"""Decode the source's bytes to 16 kHz mono samples at their true place in time.
 
-FFmpeg is told what it may do: the demuxers and decoders below and no others, on the bytes of the one descriptor, judged
-without a name. Formats that point at other files or hosts (playlists, concat scripts, DASH, SDP, image sequences) are
-not among them, no protocol is allowed, and whatever a demuxer still asks to open is refused.
+FFmpeg gets a list of what it may use: the demuxers and decoders below and no others, on the bytes of the one
+descriptor, judged without a name. Formats that point at other files or hosts (playlists, concat scripts, DASH, SDP,
+image sequences) are not among them, no protocol is allowed, and whatever a demuxer still asks to open is refused.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +20,13 @@ from av.packet import Packet
 from av.stream import Discard, Disposition
 
 from watcher import languages
-from watcher.container import Part
+from watcher.container import FilePart
 from watcher.errors import FileError
 from watcher.job import ResultWarning
-from watcher.media.levels import Listener, Samples
+from watcher.media.levels import Samples, SoundDetector
 from watcher.media.mix import Mixer, Mono
-from watcher.media.piece import RATE, Choice
-from watcher.media.source import Reader, Window
+from watcher.media.source import FileWindow, SourceReader
+from watcher.media.values import RATE, SoundChoice
 from watcher.text import counted
 
 #: FFmpeg's names of the demuxers of the formats in the contract, and of those that hide under their suffixes.
@@ -66,7 +66,7 @@ _HOLE: Final = 60.0
 _HOPELESS: Final = 200
 #: Samples that a track of several may be behind the others before they go on without it: 60 s.
 _LATE: Final = 60 * RATE
-#: Demuxers whose packets bear times of their own; elsewhere times are only counted, and damage spoils the count.
+#: Demuxers whose packets have times of their own; elsewhere times are only counted, and damage spoils the count.
 _CLOCKED: Final = ("mov", "matroska", "ogg", "asf", "mpeg", "mpegts", "flac")
 #: The length in an AVI's header as long as nobody filled it in: it was written to a pipe, or not finished.
 _AVI_PLACEHOLDER: Final = 0x4000_0000
@@ -74,7 +74,7 @@ _AVI_PLACEHOLDER: Final = 0x4000_0000
 _COUNTED: Final = ("wav", "au", "w64", "aiff", "caf", "flac", "mov", "matroska", "asf", "avi")
 
 
-class Recording:
+class RecordingDecoder:
     """An opened recording: what its headers promise, and its sound.
 
     Files that were joined end to end are heard one after the other. Raises FileError (reasons "undecodable",
@@ -83,16 +83,16 @@ class Recording:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: SourceReader,
         *,
         limit_seconds: float,
-        choice: Choice | None = None,
+        choice: SoundChoice | None = None,
         listened: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """Open it; `listened` is told of the seconds that are heard while tracks are compared, before the first sound."""
+        """Open it; `listened` is informed of the seconds that are heard while tracks are compared, before the first sound."""
         self._reader = reader
         self._limit = limit_seconds
-        self._choice = choice or Choice()
+        self._choice = choice or SoundChoice()
         self._listened = listened
         self._parts = reader.parts()
         self._section = self._open(self._parts[0])
@@ -104,7 +104,7 @@ class Recording:
         self.stream = self._section.stream
         #: The tracks that are not heard.
         self.others = self._section.others
-        self._over: list[_Section] = []
+        self._over: list[_PartDecoder] = []
         #: Where the last of the parts that could be heard ends, in bytes.
         self._end = self._parts[0].end
         self._heard = 0.0
@@ -121,7 +121,7 @@ class Recording:
         )
 
     def ending(self) -> tuple[ResultWarning, ...]:
-        """Say, once all was heard, whether the header had promised much more, and what lies behind its end."""
+        """Return, once all was heard, whether the header had promised much more, and what lies behind its end."""
         result = []
         promised = self._promised()
         if promised is not None and self._heard < 0.98 * promised - 2:
@@ -146,7 +146,7 @@ class Recording:
         return seconds if all(told) and seconds <= self._limit else None
 
     def samples(self) -> Iterator[Samples]:
-        """Give the sound from its start to its end, in blocks of about half a second."""
+        """Yield the sound from its start to its end, in blocks of about half a second."""
         for index in range(len(self._parts)):
             if index and not self._go_on(self._parts[index]):
                 break
@@ -173,10 +173,10 @@ class Recording:
         return (ResultWarning("channel_missing", message, "Change the setting channel of the folder.", note=True),)
 
     @property
-    def _sections(self) -> list["_Section"]:
+    def _sections(self) -> list["_PartDecoder"]:
         return [*self._over, self._section]
 
-    def _go_on(self, part: Part) -> bool:
+    def _go_on(self, part: FilePart) -> bool:
         """Open the next part; False when it cannot be heard, and so is left out with all that follows."""
         try:
             section = self._open(part)
@@ -186,20 +186,20 @@ class Recording:
         self._section, self._end = section, part.end
         return True
 
-    def _open(self, part: Part) -> "_Section":
+    def _open(self, part: FilePart) -> "_PartDecoder":
         window = self._reader.window(part)
         began = self._heard if part.start else 0.0
-        return _Section(window, part, self._choice, limit=self._limit, began=began, listened=self._listened)
+        return _PartDecoder(window, part, self._choice, limit=self._limit, began=began, listened=self._listened)
 
 
-class _Section:
+class _PartDecoder:
     """One recording of a file: its container, and the sound of the tracks that are heard."""
 
     def __init__(
         self,
-        window: Window,
-        part: Part,
-        choice: Choice,
+        window: FileWindow,
+        part: FilePart,
+        choice: SoundChoice,
         *,
         limit: float,
         began: float,
@@ -255,7 +255,7 @@ class _Section:
 
     def samples(self) -> Iterator[Samples]:
         """Return the sound, of several tracks mixed."""
-        merger = _Merger([track.index for track in self._heard_tracks])
+        merger = _TrackMixer([track.index for track in self._heard_tracks])
         for track, frame in self._frames(self._heard_tracks):
             for block in self._lines[track].add(frame):
                 yield from self._passed(merger.add(track, block))
@@ -293,13 +293,15 @@ class _Section:
                 # An error ends the generator; another one goes on behind the damage.
                 packets = self._container.demux(*tracks)
 
-    def _audible(self, tracks: list[AudioStream], choice: Choice, listened: Callable[[float], None]) -> AudioStream:
+    def _audible(
+        self, tracks: list[AudioStream], choice: SoundChoice, listened: Callable[[float], None]
+    ) -> AudioStream:
         """Return the first of the tracks, unless it is silent and another one is not."""
         for stream in self._container.streams:
             stream.discard = Discard.default if stream in tracks else Discard.all
         self.damages, self._heard = [], 0.0
         lines = {track.index: self._line(track, choice) for track in tracks}
-        listeners = {track.index: Listener() for track in tracks}
+        listeners = {track.index: SoundDetector() for track in tracks}
         first, spent = listeners[tracks[0].index], 0.0
         for index, frame in self._frames(tracks):
             for block in lines[index].add(frame):
@@ -317,11 +319,11 @@ class _Section:
         self._container = _open(self._rewound())
         return next(track for track in self._container.streams.audio if track.index == chosen.index)
 
-    def _rewound(self) -> Window:
+    def _rewound(self) -> FileWindow:
         self._window.seek(0)
         return self._window
 
-    def _line(self, track: AudioStream, choice: Choice) -> "_Timeline":
+    def _line(self, track: AudioStream, choice: SoundChoice) -> "_Timeline":
         clocked = self._container.format.name.split(",")[0] in _CLOCKED
         origin = (self._container.start_time or 0) / 1_000_000
         return _Timeline(origin, self._promised(track), clocked=clocked, channel=choice.channel)
@@ -351,7 +353,7 @@ class _Timeline:
         self.holes: list[tuple[float, float]] = []
         self._origin = origin
         self._promised = promised
-        self._form: _Form | None = None
+        self._form: _StreamFormat | None = None
         #: Second at which the current form began, and its samples since.
         self._since = 0.0
         self._count = 0
@@ -363,7 +365,7 @@ class _Timeline:
         return self._timecode | {channel + 1 for channel in found}
 
     def add(self, frame: AudioFrame) -> Iterator[Samples]:
-        form = _Form.of(frame)
+        form = _StreamFormat.of(frame)
         if form != self._form:
             yield from self.finish()
             self._begin(form)
@@ -398,12 +400,12 @@ class _Timeline:
         return self._since + (self._count / self._form.rate if self._form is not None else 0.0)
 
     def finish(self) -> Iterator[Samples]:
-        """Give what is still under way."""
+        """Yield what is still under way."""
         if self._form is not None:
             yield from self._resampled(self._mixer.flush())
             yield from (_array(frame) for frame in self._resampler.resample(None))
 
-    def _begin(self, form: "_Form") -> None:
+    def _begin(self, form: "_StreamFormat") -> None:
         self._timecode = self.timecode
         self._since, self._form, self._count = self._now, form, 0
         chosen = self._chosen(form)
@@ -412,7 +414,7 @@ class _Timeline:
         self._mixer = Mixer(channels, form.rate, _FORMATS[form.kind][0], skip_timecode=not chosen)
         self._resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
 
-    def _chosen(self, form: "_Form") -> bool:
+    def _chosen(self, form: "_StreamFormat") -> bool:
         """Return whether one channel alone is heard."""
         return isinstance(self._channel, int) and self._channel <= form.channels
 
@@ -423,7 +425,7 @@ class _Timeline:
             yield from (_array(result) for result in self._resampler.resample(frame))
 
 
-class _Merger:
+class _TrackMixer:
     """Mixes the sound of several tracks, each of which comes in blocks of its own; of one track it is passed on."""
 
     def __init__(self, tracks: Sequence[int]) -> None:
@@ -472,8 +474,8 @@ def _whole(mono: Mono) -> Iterator[Samples]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """What may change in the middle of a stream."""
+class _StreamFormat:
+    """Properties that may change in the middle of a stream."""
 
     kind: str
     planar: bool
@@ -481,8 +483,8 @@ class _Form:
     rate: int
 
     @staticmethod
-    def of(frame: AudioFrame) -> "_Form":
-        form = _Form(
+    def of(frame: AudioFrame) -> "_StreamFormat":
+        form = _StreamFormat(
             frame.format.name.removesuffix("p"), frame.format.is_planar, frame.layout.nb_channels, frame.sample_rate
         )
         if form.kind not in _FORMATS or not 1 <= form.channels <= _MOST_CHANNELS or not 1000 <= form.rate <= 1_000_000:  # noqa: PLR2004 - Hz
@@ -494,8 +496,8 @@ class _Form:
         return form
 
 
-def _planes(frame: AudioFrame, form: _Form) -> list[np.ndarray[tuple[int], np.dtype[np.generic]]]:
-    """Give one view per channel, without copying."""
+def _planes(frame: AudioFrame, form: _StreamFormat) -> list[np.ndarray[tuple[int], np.dtype[np.generic]]]:
+    """Return one view per channel, without copying."""
     dtype = np.dtype(_DTYPES[form.kind])
     if form.planar:
         return [np.frombuffer(memoryview(plane), dtype, frame.samples) for plane in frame.planes]
@@ -508,7 +510,7 @@ def _array(frame: AudioFrame) -> Samples:
     return samples
 
 
-def _open(window: Window) -> InputContainer:
+def _open(window: FileWindow) -> InputContainer:
     try:
         container = av.open(
             window,
@@ -557,7 +559,7 @@ def _tracks(container: InputContainer) -> list[AudioStream]:
 
 
 def _wanted(
-    able: list[AudioStream], choice: Choice, tracks: list[AudioStream]
+    able: list[AudioStream], choice: SoundChoice, tracks: list[AudioStream]
 ) -> tuple[list[AudioStream], tuple[ResultWarning, ...]]:
     """Return the tracks that come into question, the default one first, and what is to be said of the choice."""
     if not tracks:
@@ -594,7 +596,7 @@ def _able(track: AudioStream) -> bool:
     return context is not None and context.codec.name in DECODERS.split(",")
 
 
-#: Characters of what a file's tags say that is told of.
+#: Characters of a file's tags that are reported.
 _LONGEST_TAG: Final = 80
 
 

@@ -10,7 +10,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
 from watcher.media.levels import Samples
-from watcher.media.piece import RATE
+from watcher.media.values import RATE
 
 #: FFmpeg's encoder and its sample format, by our name of the codec.
 _ENCODERS: Final = {"flac": ("flac", "s16"), "mp3": ("libmp3lame", "s16p")}

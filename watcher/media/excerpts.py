@@ -8,7 +8,7 @@ import numpy as np
 
 from watcher.job import Cut
 from watcher.media.levels import Samples
-from watcher.media.plan import Span
+from watcher.media.plan import PlannedPiece
 
 
 class Excerpts:
@@ -42,7 +42,7 @@ class Excerpts:
         """Take it that the recording ends here."""
         self._finished = True
 
-    def span(self) -> Span | None:
+    def span(self) -> PlannedPiece | None:
         """Return the next stretch; None when more has to be heard first, or nothing is left."""
         while self._wanted:
             index, (start, end) = self._wanted[0]
@@ -52,15 +52,15 @@ class Excerpts:
             samples = heard[max(0, start - self._base) : max(0, end - self._base)]
             if len(samples):
                 digest = hashlib.sha256(samples.astype("<i2", copy=False).data).hexdigest()
-                return Span(Cut(index, start, start + len(samples), digest), 0, samples)
+                return PlannedPiece(Cut(index, start, start + len(samples), digest), 0, samples)
             # The recording ends before it.
             self._wanted.popleft()
         return None
 
-    def accept(self, _span: Span) -> None:
+    def accept(self, _span: PlannedPiece) -> None:
         """Go on to the next stretch."""
         self._wanted.popleft()
 
-    def shorten(self, span: Span, longest: int) -> None:
+    def shorten(self, span: PlannedPiece, longest: int) -> None:
         """Cut the stretch to `longest` samples."""
         self._wanted[0] = (span.cut.index, (span.cut.start, span.cut.start + longest))

@@ -1,11 +1,11 @@
-"""How loud a recording is, frame by frame, and what counts as silence in it. Pure, no I/O."""
+"""Measure the loudness of a recording, frame by frame, and find its silences. Pure, no I/O."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from watcher.media.piece import RATE
+from watcher.media.values import RATE
 
 Samples = NDArray[np.int16]
 #: Mean squares of frames (full scale 1.0), or RMS levels in dBFS.
@@ -35,7 +35,7 @@ CLICK: Final = 5
 
 
 def power(samples: Samples) -> Levels:
-    """Give the mean square of each whole frame of `samples`."""
+    """Return the mean square of each whole frame of `samples`."""
     count = len(samples) // FRAME
     frames = samples[: count * FRAME].astype(np.float32).reshape(count, FRAME)
     result: Levels = np.einsum("ij,ij->i", frames, frames) / np.float32(FRAME * 32768.0**2)
@@ -43,19 +43,19 @@ def power(samples: Samples) -> Levels:
 
 
 def decibels(mean_squares: Levels) -> Levels:
-    """Give RMS levels in dBFS, `_NOTHING` at least."""
+    """Return RMS levels in dBFS, `_NOTHING` at least."""
     result: Levels = 10 * np.log10(np.maximum(mean_squares, np.float32(10.0 ** (_NOTHING / 10))))
     return result
 
 
 def runs(mask: Mask) -> tuple[Indices, Indices]:
-    """Give the stretches of True: their first frames, and the frames behind their last ones."""
+    """Return the stretches of True: their first frames, and the frames behind their last ones."""
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     return edges[::2], edges[1::2]
 
 
 def without_clicks(mask: Mask) -> Mask:
-    """Give the mask without stretches of True that are too short to be anything said."""
+    """Return the mask without stretches of True that are too short to be anything said."""
     first, behind = runs(mask)
     click = behind - first < CLICK
     change = np.zeros(len(mask) + 1, np.int8)
@@ -65,8 +65,8 @@ def without_clicks(mask: Mask) -> Mask:
     return result
 
 
-class Scale:
-    """What is quiet and what is loud in this recording: a histogram of levels that forgets by half in 5 minutes."""
+class LoudnessScale:
+    """Thresholds between quiet and loud in a recording: a histogram of levels that forgets by half in 5 minutes."""
 
     def __init__(self) -> None:
         self._histogram = np.zeros(int(-_DIGITAL) + 1)
@@ -86,7 +86,7 @@ class Scale:
             self._loud = _DIGITAL + float(np.searchsorted(total, 0.95 * total[-1]))
 
     def sound(self, levels: Levels) -> Mask:
-        """Tell the frames with sound from those without; clicks do not count.
+        """Return which frames have sound; clicks do not count.
 
         Cautious, for what is without sound is not sent: either speech was heard well above the floor, or nothing but
         a steady floor was heard; in between only the inaudible is taken for silence. And a floor of its own that is
@@ -103,7 +103,7 @@ class Scale:
         return result
 
     def pause(self, levels: Levels) -> Mask:
-        """Tell the frames in which a speaker pauses: near the floor, wherever that lies."""
+        """Return the frames in which a speaker pauses: near the floor, wherever that lies."""
         spread = self._loud - self._floor
         if spread < _STEADY - 2:
             return levels < _INAUDIBLE
@@ -111,7 +111,7 @@ class Scale:
 
 
 def _uneven(levels: Levels) -> Mask:
-    """Tell the seconds of a quiet stretch that rise above its own floor."""
+    """Return the seconds of a quiet stretch that rise above its own floor."""
     audible = levels[levels > _INAUDIBLE]
     if len(audible) < CLICK:
         return np.zeros(len(levels), np.bool_)
@@ -122,11 +122,11 @@ def _uneven(levels: Levels) -> Mask:
     return np.repeat(means > 10.0 ** ((max(float(floor), _INAUDIBLE) + _STEADY) / 10), sizes)
 
 
-class Listener:
+class SoundDetector:
     """Tells whether there is sound in a recording, as the plan for its pieces does: every ten seconds by what came before."""
 
     def __init__(self) -> None:
-        self._scale = Scale()
+        self._scale = LoudnessScale()
         self._waiting = np.empty(0, np.int16)
         #: Sound was heard.
         self.hears = False
@@ -149,7 +149,7 @@ class Listener:
             self.hears = bool(self._scale.sound(levels).any())
 
 
-class Meter:
+class LoudnessMeter:
     """Measures the loudness of a recording as it passes."""
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ class Meter:
         self._bytes += _loudness(samples[:whole].reshape(-1, _TENTH))
 
     def finish(self) -> bytes:
-        """Give one byte per 0.1 s: minus dBFS (RMS), 255 for digital silence; the last may stand for less."""
+        """Return one byte per 0.1 s: minus dBFS (RMS), 255 for digital silence; the last may stand for less."""
         if len(self._rest):
             self._bytes += _loudness(self._rest.reshape(1, -1))
             self._rest = self._rest[:0]

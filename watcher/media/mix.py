@@ -67,7 +67,7 @@ class Mixer:
                 yield self.flush()
 
     def flush(self) -> Mono:
-        """Give what was collected, which may be less than a block, or nothing."""
+        """Return what was collected, which may be less than a block, or nothing."""
         block = self._block[:, : self._filled]
         self._filled = 0
         # Floats in a file may be anything; one NaN would spread over all that is resampled with it.

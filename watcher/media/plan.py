@@ -1,4 +1,4 @@
-"""Where to cut: plans pieces between a recording's silences. Pure, no I/O.
+"""Plan where to cut: pieces between a recording's silences. Pure, no I/O.
 
 Decisions are taken at fixed positions of the recording (every 10 s), with what was heard up to there, so the same sound
 is cut at the same places, however it was fed.
@@ -19,15 +19,15 @@ from watcher.media.levels import (
     CLICK,
     FRAME,
     Levels,
+    LoudnessScale,
     Mask,
     Samples,
-    Scale,
     decibels,
     power,
     runs,
     without_clicks,
 )
-from watcher.media.piece import OVERLAP, RATE
+from watcher.media.values import OVERLAP, RATE
 
 _STEP: Final = 10 * RATE
 #: Lengths in headers are that exact; beyond, and a step more, they were wrong.
@@ -56,8 +56,8 @@ _SHARE: Final = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How long pieces may be, in samples."""
+class CutRules:
+    """Limits for the length of pieces, in samples."""
 
     #: A piece is cut near this length …
     target: int
@@ -77,7 +77,7 @@ class Rules:
             raise ValueError(f"pieces of {self.least} to {self.target} samples, at most {self.longest}, cannot be cut")
 
     def lengths(self, index: int, start: int, given: Sequence[int]) -> tuple[int, int]:
-        """Give the target and the longest length of the piece `index` that begins at `start`.
+        """Return the target and the longest length of the piece `index` that begins at `start`.
 
         `given`: what each place has got so far, in samples; the next piece goes to the one that has got least.
         """
@@ -97,7 +97,7 @@ class Rules:
 
 
 def _level(given: Sequence[int], left: int) -> int:
-    """Say how much each place has got in the end when what is left goes to those that have got least."""
+    """Return how much each place has got in the end when what is left goes to those that have got least."""
     ordered = sorted(given)
     poured = left
     for places, got in enumerate(ordered, start=1):
@@ -108,7 +108,7 @@ def _level(given: Sequence[int], left: int) -> int:
 
 
 def _give(given: list[int], length: int) -> None:
-    """Give a piece to the place that has got least; none when it does not matter how many there are."""
+    """Assign a piece to the place that has got least; none when it does not matter how many there are."""
     if given:
         given[given.index(min(given))] += length
 
@@ -120,7 +120,7 @@ def rules_for(
     places: int = 0,
     max_seconds: float = 0.0,
     skip_silence: bool = True,
-) -> tuple[Rules, int]:
+) -> tuple[CutRules, int]:
     """Choose the lengths of the pieces of a recording of `seconds` (None: unknown); give the number expected, too.
 
     `places`: requests that may run at once; pieces get shorter to keep them busy, but not below 90 s, where a recogniser
@@ -139,11 +139,11 @@ def rules_for(
         near = max(_LEAST / 2, seconds / max(1, count)) if seconds else near
         places, least = 0, 0.0
     longest = max(_LEAST, min(max_seconds or math.inf, 1.25 * near + min(15.0, near / 4)))
-    rules = Rules(int(near * RATE), int(longest * RATE), skip_silence, places, int(least * RATE), total)
+    rules = CutRules(int(near * RATE), int(longest * RATE), skip_silence, places, int(least * RATE), total)
     return rules, _expected(rules, total)
 
 
-def _expected(rules: Rules, total: int) -> int:
+def _expected(rules: CutRules, total: int) -> int:
     index = start = 0
     given = [0] * rules.places
     while True:
@@ -156,7 +156,7 @@ def _expected(rules: Rules, total: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class PlannedPiece:
     """A piece to be: where it lies, and what is heard there."""
 
     cut: Cut
@@ -172,15 +172,15 @@ class Planner:
     `finish` says that nothing more comes.
     """
 
-    def __init__(self, rules: Rules, *, beyond: Rules | None = None, planned: Sequence[Cut] = ()) -> None:
+    def __init__(self, rules: CutRules, *, beyond: CutRules | None = None, planned: Sequence[Cut] = ()) -> None:
         """`beyond`: the rules from where on the recording turns out to be longer than `rules.total`."""
         self._rules = rules
         self._beyond = beyond
         self._planned = deque(sorted(planned, key=lambda cut: cut.index))
         #: The index from which on the planned cuts did not fit, once that happened.
         self.replanned: int | None = None
-        self._kept = _Kept()
-        self._scale = Scale()
+        self._kept = _UndecidedSamples()
+        self._scale = LoudnessScale()
         #: Up to here the scale and the decisions have heard.
         self._seen = 0
         self._start = 0
@@ -202,8 +202,8 @@ class Planner:
         self._finished = self._undecided = True
         self._kept.finish()
 
-    def span(self) -> Span | None:
-        """Give the next span; None when more has to be heard first, or nothing is left."""
+    def span(self) -> PlannedPiece | None:
+        """Return the next span; None when more has to be heard first, or nothing is left."""
         while True:
             span = self._planned_cut() if self._planned else self._new_cut() if self._undecided else None
             if span is not None:
@@ -212,7 +212,7 @@ class Planner:
             if not self._step():
                 return None
 
-    def accept(self, span: Span) -> None:
+    def accept(self, span: PlannedPiece) -> None:
         """Go on behind the span."""
         if self._planned:
             self._planned.popleft()
@@ -224,7 +224,7 @@ class Planner:
         self._undecided = True
         self._kept.forget(self._start)
 
-    def shorten(self, span: Span, longest: int) -> None:
+    def shorten(self, span: PlannedPiece, longest: int) -> None:
         """Refuse the span: it, and what follows, may have `longest` samples at most."""
         if self._planned:
             self._forsake()
@@ -252,7 +252,7 @@ class Planner:
 
     # Deciding.
 
-    def _planned_cut(self) -> Span | None:
+    def _planned_cut(self) -> PlannedPiece | None:
         cut = self._planned[0]
         if self._fits(cut):
             self._start = max(self._start, min(cut.start, self._kept.end))
@@ -266,7 +266,7 @@ class Planner:
         return self._new_cut()
 
     def _fits(self, cut: Cut) -> bool:
-        """Say whether the planned cut can be the next one, going by all but its samples."""
+        """Return whether the planned cut can be the next one, going by all but its samples."""
         if (
             cut.index != self._index
             or cut.start < self._kept.base
@@ -282,7 +282,7 @@ class Planner:
         self.replanned = self._index
         self._planned.clear()
 
-    def _new_cut(self) -> Span | None:
+    def _new_cut(self) -> PlannedPiece | None:
         final = self._finished and self._seen == self._kept.end
         if self._rules.skip_silence:
             self._skip_to_sound()
@@ -318,7 +318,7 @@ class Planner:
             self._start += (silent - _PAD) * FRAME
             self._kept.forget(self._start)
 
-    def _chosen(self, levels: Levels, sound: Mask, target: int, latest: int) -> Span:
+    def _chosen(self, levels: Levels, sound: Mask, target: int, latest: int) -> PlannedPiece:
         """Cut in the best pause between the earliest and the latest place, else around the quietest moment."""
         earliest = min(target * 3 // 5, latest - OVERLAP)
         low, high = earliest // FRAME, latest // FRAME
@@ -337,7 +337,7 @@ class Planner:
         quietest = low + int(np.argmin(smooth)) + CLICK
         return self._made(self._start, self._start + quietest * FRAME + OVERLAP // 2)
 
-    def _trimmed(self, sound: Mask, end: int) -> Span:
+    def _trimmed(self, sound: Mask, end: int) -> PlannedPiece:
         """Make the span of the frames before `end`, without the silence at their end but for a pad."""
         behind = end - int(np.argmax(sound[:end][::-1])) if sound[:end].any() else 0
         if end - behind > _EDGE:
@@ -348,13 +348,15 @@ class Planner:
         near = self._kept.levels(position - _QUIET * FRAME, position + _QUIET * FRAME)
         return bool(self._scale.pause(near).all()) or not self._scale.sound(near).any()
 
-    def _made(self, start: int, end: int) -> Span:
+    def _made(self, start: int, end: int) -> PlannedPiece:
         samples = self._kept.samples(start, end)
         digest = hashlib.sha256(samples.astype("<i2", copy=False).data).hexdigest()
-        return Span(Cut(self._index, start, start + len(samples), digest), max(0, self._before - start), samples)
+        return PlannedPiece(
+            Cut(self._index, start, start + len(samples), digest), max(0, self._before - start), samples
+        )
 
 
-class _Kept:
+class _UndecidedSamples:
     """The part of the recording that is not decided yet, with its levels."""
 
     def __init__(self) -> None:
@@ -376,7 +378,7 @@ class _Kept:
         self._levels = np.concatenate((self._levels, decibels(power(fresh))))
 
     def finish(self) -> None:
-        """Give the last, short frame its level, too."""
+        """Measure the last, short frame, too."""
         if rest := (self.end - self.base) % FRAME:
             last = self._buffer[self.end - self.base - rest : self.end - self.base].astype(np.float32) / 32768
             self._levels = np.append(self._levels, decibels(np.mean(last * last, keepdims=True)))
@@ -392,10 +394,10 @@ class _Kept:
             self.base += drop * FRAME
 
     def samples(self, start: int, end: int) -> Samples:
-        """Give a copy of the samples; fewer at the recording's end."""
+        """Return a copy of the samples; fewer at the recording's end."""
         return self._buffer[start - self.base : min(end, self.end) - self.base].copy()
 
     def levels(self, start: int, end: int) -> Levels:
-        """Give the levels of the whole frames from the one at `start` on."""
+        """Return the levels of the whole frames from the one at `start` on."""
         first = max(0, start - self.base) // FRAME
         return self._levels[first : max(first, -(-(end - self.base) // FRAME))]

@@ -1,8 +1,8 @@
-"""What the daemon and the media child say to each other: one JSON object a line, over a socket pair.
+"""Messages between the daemon and the media child: one JSON object a line, over a socket pair.
 
 Daemon to child: one `Order`, then `Grant`s, each allowing so many more pieces into the spool.
 Child to daemon: one `Opened`; then `Made` per piece, `Progress` as a sign of life, `Replanned` where the planned cuts
-no longer fit; at last `Ended` or `Failed`. Each line bears the version; another version is a `ProtocolError`, because
+no longer fit; at last `Ended` or `Failed`. Each line carries the version; another version is a `ProtocolError`, because
 both sides come from one installation and a difference means that it was replaced under a running daemon.
 
 The child decodes hostile bytes, so the daemon believes nothing of it without looking: every field has its type and
@@ -30,12 +30,12 @@ _MOST: Final = 1 << 53
 
 
 class ProtocolError(Exception):
-    """A line that is no message of ours."""
+    """A line that is not a valid message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to do. Durations are seconds, sizes bytes."""
+    """The order to the child. Durations are seconds, sizes bytes."""
 
     #: Directory the pieces go to.
     spool: str
@@ -53,7 +53,7 @@ class Order:
     limit_memory: int
     limit_cpu_base: float
     limit_cpu_ratio: float
-    #: The settings `track` and `channel`, as in `Choice`.
+    #: The settings `track` and `channel`, as in `SoundChoice`.
     track: int | str = "auto"
     channel: int | str = "mix"
     planned: tuple[Cut, ...] = ()
@@ -131,7 +131,7 @@ Message = Order | Grant | Opened | Made | Progress | Replanned | Ended | Failed
 
 
 def encode(message: Message) -> bytes:
-    """Give the message as a line."""
+    """Return the message as a line."""
     data = asdict(message)
     if isinstance(message, Ended):
         data["loudness"] = base64.b64encode(message.loudness).decode()
@@ -139,7 +139,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes) -> Message:
-    """Give the message of a line; ProtocolError when it is none, or of another version."""
+    """Return the message of a line; ProtocolError when it is none, or of another version."""
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as exc:
@@ -168,7 +168,7 @@ class _Fields:
         return value
 
     def words(self, name: str) -> str:
-        """Return a text for people, cut to a length that a log, the ledger and a note can hold, whoever speaks."""
+        """Return a text for people, cut to a length that a log, the ledger and a note can hold, whatever the child sends."""
         return self.text(name)[:_LONGEST_WORDS]
 
     def texts(self, name: str) -> tuple[str, ...]:

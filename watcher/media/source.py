@@ -1,4 +1,4 @@
-"""Reading the source through its descriptor: hashes, and the file object FFmpeg reads while the content is hashed.
+"""Read the source through its descriptor: hashes, and the file object FFmpeg reads while the content is hashed.
 
 Everything here uses pread, so the descriptor's offset never moves and threads and processes may share it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from watcher.container import Part, parts
+from watcher.container import FilePart, parts
 from watcher.errors import SourceError, StoppedError
 
 _CHUNK: Final = 1 << 20
@@ -25,7 +25,7 @@ _FAR: Final = 256 << 20
 
 
 def sketch(descriptor: int) -> str:
-    """Give the SHA-256 (hex) over the size and 16 samples of 16 KiB spread evenly over the file, ends included.
+    """Return the SHA-256 (hex) over the size and 16 samples of 16 KiB spread evenly over the file, ends included.
 
     Cheap on a file of any size; a hint that two files may be the same, never a proof.
     """
@@ -50,7 +50,7 @@ def digest(descriptor: int, stop: threading.Event, waiting: Callable[[], object]
             raise StoppedError("the daemon stops")
         waiting()
 
-    return Reader(descriptor, tick=tick).content()
+    return SourceReader(descriptor, tick=tick).content()
 
 
 class _Seekable:
@@ -76,7 +76,7 @@ class _Seekable:
         return left if size < 0 else min(size, left)
 
 
-class Reader(_Seekable):
+class SourceReader(_Seekable):
     """A seekable binary file over the descriptor, for FFmpeg; hashes what passes in sequence.
 
     Deliberately without a name: FFmpeg must judge the content by its bytes alone. What FFmpeg jumps over is read by
@@ -92,7 +92,7 @@ class Reader(_Seekable):
         self._hashed = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Give up to `size` bytes from the current position; b"" at the end."""
+        """Return up to `size` bytes from the current position; b"" at the end."""
         # The size of the first moment bounds a file that somebody makes longer meanwhile.
         size = self._at_most(size)
         if not size:
@@ -103,7 +103,7 @@ class Reader(_Seekable):
         self._position += len(data)
         return data
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[FilePart, ...]:
         """Return the recordings that lie end to end in the file."""
         with _reported():
             return parts(self._descriptor, self.size, self._tick)
@@ -121,7 +121,7 @@ class Reader(_Seekable):
         self._hash_to(self.size)
         return self._hash.hexdigest()
 
-    def window(self, part: Part) -> "Window":
+    def window(self, part: FilePart) -> "FileWindow":
         """Return one of the recordings as a file of its own.
 
         A WAV whose sizes overflowed says in it that its sound goes on to the file's end, as recorders say while they write.
@@ -132,7 +132,7 @@ class Reader(_Seekable):
             if _read(self._descriptor, part.start, 4) in (b"RF64", b"BW64"):
                 # These have a larger size elsewhere, which overflowed as well.
                 changes[0] = b"RIFF"
-        return Window(self, part.start, min(part.end, self.size), changes)
+        return FileWindow(self, part.start, min(part.end, self.size), changes)
 
     def _note(self, data: bytes) -> None:
         if self._hashed < self._position <= self._hashed + _FILL:
@@ -165,10 +165,10 @@ def _size(descriptor: int) -> int:
         return os.fstat(descriptor).st_size
 
 
-class Window(_Seekable):
-    """A part of a `Reader` as a seekable binary file; only one of a reader's windows is used at a time."""
+class FileWindow(_Seekable):
+    """A part of a `SourceReader` as a seekable binary file; only one of a reader's windows is used at a time."""
 
-    def __init__(self, reader: Reader, start: int, end: int, changes: Mapping[int, bytes]) -> None:
+    def __init__(self, reader: SourceReader, start: int, end: int, changes: Mapping[int, bytes]) -> None:
         """`start` and `end`: offsets in the reader; `changes`: bytes that are read instead of others, by their offset here."""
         super().__init__(end - start)
         self._reader = reader

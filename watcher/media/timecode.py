@@ -1,4 +1,4 @@
-"""Finding the channels that carry linear timecode (see `container.timecode`), block by block. Pure, no I/O."""
+"""Find the channels that carry linear timecode (see `container.timecode`), block by block. Pure, no I/O."""
 
 from typing import Final
 

@@ -3,16 +3,16 @@
 from typing import Final
 
 from watcher import container
-from watcher.client import Limits
+from watcher.client import RequestLimits
 from watcher.errors import SourceError
 from watcher.job import Job
-from watcher.media import Choice
+from watcher.media import SoundChoice
 
 #: More channels than these are a recorder's inputs, and one may carry timecode.
 _STEREO: Final = 2
 
 
-def upload_form(job: Job, descriptor: int, choice: Choice, limits: Limits) -> tuple[str, str, float] | None:
+def upload_form(job: Job, descriptor: int, choice: SoundChoice, limits: RequestLimits) -> tuple[str, str, float] | None:
     """Return the file name, MIME type and seconds to send the file with; None where this server is to get it otherwise.
 
     The limits may have been learned since the file was found, and an earlier version may have taken more for small.
@@ -35,7 +35,7 @@ def upload_form(job: Job, descriptor: int, choice: Choice, limits: Limits) -> tu
     return *name, seconds
 
 
-def _is_sound_in_doubt(inspection: container.Inspection, choice: Choice) -> bool:
+def _is_sound_in_doubt(inspection: container.Inspection, choice: SoundChoice) -> bool:
     """Return whether the server may hear anything else than what is wanted."""
     if choice.channel != "mix" or inspection.tracks > 1 or inspection.channels > _STEREO:
         return True

@@ -11,7 +11,7 @@ from typing import Final
 from watcher import guard
 from watcher.job import ResultWarning
 from watcher.pipeline.language import clock
-from watcher.transcript import Part, Transcript
+from watcher.transcript import PieceTranscript, Transcript
 
 #: Minus dBFS of a tenth of a second that is quieter than any speech, as for the cutting of pieces (`media.levels`) ...
 _INAUDIBLE: Final = 75
@@ -65,7 +65,7 @@ def in_doubt(transcript: Transcript, seconds: float, *, prompt: str, guarded: bo
     return few or any(segment.flags for segment in guard.review(transcript, prompt=prompt).segments)
 
 
-def unanswered(parts: Sequence[Part], loudness: bytes) -> list[int]:
+def unanswered(parts: Sequence[PieceTranscript], loudness: bytes) -> list[int]:
     """Return the indexes of the parts without text in which there is sound, the longest first.
 
     `loudness` is that of the whole recording; where it was not measured, no silence is believed.
@@ -80,8 +80,8 @@ def unanswered(parts: Sequence[Part], loudness: bytes) -> list[int]:
 
 
 def settle(
-    parts: Sequence[Part], loudness: bytes, ask_again: Callable[[int], Part | None]
-) -> tuple[list[Part], tuple[ResultWarning, ...]]:
+    parts: Sequence[PieceTranscript], loudness: bytes, ask_again: Callable[[int], PieceTranscript | None]
+) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
     """Return the parts, with second answers in the place of those without text, and a warning about what stays without.
 
     `ask_again` returns a second answer about the part of this index, or None. Once one comes without text, too, the
@@ -96,7 +96,7 @@ def settle(
     return result, warnings(result, loudness)
 
 
-def warnings(parts: Sequence[Part], loudness: bytes) -> tuple[ResultWarning, ...]:
+def warnings(parts: Sequence[PieceTranscript], loudness: bytes) -> tuple[ResultWarning, ...]:
     """Return what is to be said of the parts without text in which there is sound."""
     silent = [parts[index] for index in sorted(unanswered(parts, loudness))]
     if not silent:

@@ -14,13 +14,13 @@ from watcher.ledger.protocol import Content, Ledger
 from watcher.pipeline import empty
 from watcher.pipeline.language import settle
 from watcher.pipeline.question import Question
-from watcher.transcript import Part, Transcript
+from watcher.transcript import PieceTranscript, Transcript
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class TranscriptionResult:
     """All answers of a recording, joined, and what was learnt on the way."""
 
     transcript: Transcript
@@ -36,19 +36,19 @@ class Heard:
 
 def stored(
     content: Content, ledger: Ledger, request: Request, *, alive: Callable[[], None] = lambda: None
-) -> Heard | None:
+) -> TranscriptionResult | None:
     """Put a known recording together from its stored answers to `request`; None when one of them is missing.
 
     `alive` is called before each answer.
     """
     question = Question(request, content.parameters)
 
-    def answered(cut: Cut, question: Question) -> Part | None:
+    def answered(cut: Cut, question: Question) -> PieceTranscript | None:
         alive()
         transcript = recalled(ledger, cut, question)
         return None if transcript is None else part_of(cut, transcript, question)
 
-    parts: list[Part] = []
+    parts: list[PieceTranscript] = []
     for cut in content.cuts:
         acquainted = question.acquainted(content.cuts[0], parts[0].transcript) if parts else question
         part = answered(cut, acquainted) or answered(cut, question)
@@ -81,18 +81,18 @@ def understood(body: bytes, seconds: float, question: Question) -> Transcript | 
 
 
 def joined(
-    parts: list[Part],
+    parts: list[PieceTranscript],
     content: Content,
     warnings: tuple[ResultWarning, ...] = (),
     *,
     cached: frozenset[int],
     paid_seconds: float = 0.0,
-) -> Heard:
+) -> TranscriptionResult:
     """Join the answers about all pieces; `warnings` are those in doubt so far, `cached` the indexes of stored ones."""
     if speakers_in_doubt(parts):
         warnings = (*warnings, _SPEAKERS)
     answered = not empty.unanswered(parts, content.loudness)
-    return Heard(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings, answered)
+    return TranscriptionResult(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings, answered)
 
 
 _SPEAKERS: Final = ResultWarning(
@@ -103,8 +103,11 @@ _SPEAKERS: Final = ResultWarning(
 
 
 def settled(
-    parts: list[Part], loudness: bytes, question: Question, ask: Callable[[int, Question], Part | None]
-) -> tuple[list[Part], tuple[ResultWarning, ...]]:
+    parts: list[PieceTranscript],
+    loudness: bytes,
+    question: Question,
+    ask: Callable[[int, Question], PieceTranscript | None],
+) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
     """Settle what is in doubt: answers without text, and the languages that the server guessed.
 
     Where a language was given, or the text is a translation, it guessed none.
@@ -121,6 +124,6 @@ def settled(
     return parts, (*warnings, *doubts)
 
 
-def part_of(cut: Cut, transcript: Transcript, question: Question) -> Part:
+def part_of(cut: Cut, transcript: Transcript, question: Question) -> PieceTranscript:
     """Return what a piece's answer says, at its place in the recording."""
-    return Part(cut.start_seconds, cut.end_seconds, transcript, question.known)
+    return PieceTranscript(cut.start_seconds, cut.end_seconds, transcript, question.known)

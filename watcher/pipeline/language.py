@@ -1,4 +1,4 @@
-"""Which language a recording is in, where the server guesses it for each piece by itself.
+"""Decide the language of a recording where the server guesses it for each piece by itself.
 
 Whisper guesses from the first 30 seconds it hears. Where these hold music, or few words, the guess may be wrong, and then
 the whole piece is written in the wrong language: the first minute of a French interview came out in English. A guess made
@@ -13,7 +13,7 @@ from watcher.cues.text import is_wide_script
 from watcher.job import ResultWarning
 from watcher.join import main_language
 from watcher.languages import name
-from watcher.transcript import Part, Segment, Transcript, Word
+from watcher.transcript import PieceTranscript, Segment, Transcript, Word
 
 #: Letters below which a guess is worth little: about twelve words. A character of Chinese, Japanese or Korean counts as
 #: three letters.
@@ -32,8 +32,8 @@ _HINT: Final = 'where all recordings of a folder are in one language, set it: la
 
 
 def settle(
-    parts: Sequence[Part], ask_again: Callable[[int, str], Transcript | None]
-) -> tuple[list[Part], tuple[ResultWarning, ...]]:
+    parts: Sequence[PieceTranscript], ask_again: Callable[[int, str], Transcript | None]
+) -> tuple[list[PieceTranscript], tuple[ResultWarning, ...]]:
     """Return the parts with the languages that count, and warnings about those that the server guessed differently.
 
     The recording's language is the one that is spoken longest, of those that a part with a sure guess has. An unsure part
@@ -65,7 +65,7 @@ def settle(
     return result, tuple(warnings)
 
 
-def unsure(part: Part) -> bool:
+def unsure(part: PieceTranscript) -> bool:
     """Return whether the part's language was guessed from little or no speech."""
     transcript = part.transcript
     if _letters_of(part) < _FEW_LETTERS:
@@ -78,7 +78,7 @@ def unsure(part: Part) -> bool:
     return transcript.timed and ((doubt is not None and doubt > _NO_SPEECH) or _beginning(segments) > _LATE_SECONDS)
 
 
-def _letters_of(part: Part) -> int:
+def _letters_of(part: PieceTranscript) -> int:
     return sum(_letters(segment.text) for segment in part.transcript.segments)
 
 

@@ -11,16 +11,16 @@ from watcher.transcript import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about a piece, and under what the answer is kept."""
+    """The request for a piece, and the key under which its answer is stored."""
 
     request: Request
     #: Key of the answer, beside the digest of what was heard.
     parameters: str
-    #: Speakers in the first piece whom the server is told of: their stretches (samples), by their names there.
+    #: Speakers in the first piece whose voices the server gets: their stretches (samples), by their names there.
     speakers: tuple[tuple[str, int, int], ...] = ()
     #: A stored answer without text is none: there is sound.
     insistent: bool = False
-    #: Of a person's request to have all of it asked for once more; see `Again`.
+    #: Of a person's request to have all of it asked for once more; see `AgainRequest`.
     token: str = ""
 
     @property

@@ -1,4 +1,4 @@
-"""In which form a recording is sent after the server refused it in another: each form once. Pure, no I/O."""
+"""Choose another form of a recording after the server refused one: each form once. Pure, no I/O."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ _EXHAUSTED_KEPT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class UploadForm:
     """One form of a recording."""
 
     #: How it is cut, and the codec of its pieces.
@@ -46,16 +46,16 @@ class Remedies:
         #: The codecs whose pieces were refused for their encoding.
         self.rejected: set[str] = set()
         self._suspect = False
-        self.form = Form(options, whole=True) if whole else self._encoded(options, refused)
+        self.form = UploadForm(options, whole=True) if whole else self._encoded(options, refused)
 
-    def next(self, error: RemedyError, *, refused: Collection[str] = ()) -> Form | None:
+    def next(self, error: RemedyError, *, refused: Collection[str] = ()) -> UploadForm | None:
         """Return the form to send after `error`; None when none is left.
 
         `refused`: the formats this server is known to refuse; codecs among them come last.
         """
         form, options = self.form, self.form.options
         self._suspect = self._suspect or error.passing
-        found: Form | None = None
+        found: UploadForm | None = None
         if form.whole:
             found = self._encoded(_split(options, error.seconds) if error.remedy is Remedy.SPLIT else options, refused)
         elif error.remedy is Remedy.SPLIT:
@@ -71,21 +71,21 @@ class Remedies:
         self.form = found
         return found
 
-    def _encoded(self, options: MediaOptions, refused: Collection[str]) -> Form:
+    def _encoded(self, options: MediaOptions, refused: Collection[str]) -> UploadForm:
         """Return the form in the best codec that is left, with the same cuts, so that stored answers still fit."""
         codec = min(self._left, key=lambda codec: codec in refused)
         return self._form(replace(options, codec=codec))
 
-    def _shrunk(self, refused: Collection[str]) -> Form:
+    def _shrunk(self, refused: Collection[str]) -> UploadForm:
         """Return the form with smaller pieces: mp3, where that may pass, else half as long."""
         options = self.form.options
         if "mp3" in self._left and "mp3" not in refused:
             return self._form(replace(options, codec="mp3", piece_seconds=min(options.piece_seconds, _SMALL_PIECE)))
         return replace(self.form, options=_split(options, 0.0))
 
-    def _form(self, options: MediaOptions) -> Form:
+    def _form(self, options: MediaOptions) -> UploadForm:
         self._left.remove(options.codec)
-        return Form(options, suspect=self._suspect, last=not self._left)
+        return UploadForm(options, suspect=self._suspect, last=not self._left)
 
 
 def _split(options: MediaOptions, most: float) -> MediaOptions:
@@ -98,7 +98,7 @@ def _split(options: MediaOptions, most: float) -> MediaOptions:
     return replace(options, piece_seconds=shorter) if options.piece_seconds - shorter > _SAME else options
 
 
-class Exhausted:
+class ExhaustedForms:
     """Recordings at which a server failed in every form; shared by all workers, so that each form is tried once."""
 
     def __init__(self) -> None:

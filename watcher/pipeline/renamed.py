@@ -7,28 +7,30 @@ import structlog
 
 from watcher import media, reach, sidecar
 from watcher.job import Job, Outcome, ResultWarning
-from watcher.ledger.protocol import Ledger, Owned, Record
+from watcher.ledger.protocol import Ledger, OwnedOutput, SourceRecord
 from watcher.log import printable
-from watcher.pipeline.tools import Beat, Tools
+from watcher.pipeline.tools import HeartbeatCallback, Tools
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
-    """What a recording was before it was renamed."""
+class FormerRecording:
+    """A recording before it was renamed."""
 
-    record: Record
+    record: SourceRecord
     outcome: Outcome
     #: Its outputs under the former path.
-    rows: tuple[Owned, ...]
+    rows: tuple[OwnedOutput, ...]
     #: Its outputs that came along with their folder, and are the new source's by now.
-    along: tuple[Owned, ...] = ()
-    #: Kinds of those of all these that stand as they were written.
+    along: tuple[OwnedOutput, ...] = ()
+    #: Kinds of those of all these that are as they were written.
     kinds: tuple[str, ...] = ()
 
 
-def former_of(job: Job, descriptor: int, status: os.stat_result, tools: Tools, beat: Beat) -> Former | None:
+def former_of(
+    job: Job, descriptor: int, status: os.stat_result, tools: Tools, beat: HeartbeatCallback
+) -> FormerRecording | None:
     """Return what the recording was before it was renamed; None where it was not, or nobody can tell.
 
     Raises OutputError, GoneError, LeaseLostError.
@@ -47,10 +49,10 @@ def former_of(job: Job, descriptor: int, status: os.stat_result, tools: Tools, b
         if row.path in taken or os.path.basename(row.path) in names  # noqa: PTH119 - bytes
     )
     kinds = (*sidecar.unchanged(record.root, rows), *sidecar.unchanged(job.root, along))
-    return Former(record, record.outcome, rows, along, tuple(dict.fromkeys(kinds)))
+    return FormerRecording(record, record.outcome, rows, along, tuple(dict.fromkeys(kinds)))
 
 
-def follow(former: Former, job: Job, outcome: Outcome, ledger: Ledger) -> Outcome:
+def follow(former: FormerRecording, job: Job, outcome: Outcome, ledger: Ledger) -> Outcome:
     """Remove the former outputs after those under the new name are in place; return the outcome, with what stayed behind.
 
     Raises OutputError.
@@ -75,7 +77,7 @@ def follow(former: Former, job: Job, outcome: Outcome, ledger: Ledger) -> Outcom
     return replace(outcome, renamed_from=former.record.path, warnings=(*outcome.warnings, *warnings))
 
 
-def _is_gone(record: Record, status: os.stat_result) -> bool:
+def _is_gone(record: SourceRecord, status: os.stat_result) -> bool:
     """Return whether a source is not under its path any more, on the disk that this one lies on."""
 
     def look() -> bool:

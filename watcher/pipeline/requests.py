@@ -14,8 +14,8 @@ from watcher.errors import ChangedError, OutputError
 from watcher.job import Cut, Job
 from watcher.pipeline.heard import part_of, recalled
 from watcher.pipeline.question import Question
-from watcher.pipeline.tools import Beat, Tools
-from watcher.transcript import Part, Transcript
+from watcher.pipeline.tools import HeartbeatCallback, Tools
+from watcher.transcript import PieceTranscript, Transcript
 
 _Result = TypeVar("_Result")
 
@@ -53,7 +53,7 @@ class PieceRequests:
         return sum(piece.seconds for piece in self._pieces if piece.cut.index not in self._cached)
 
     def add(self, piece: media.Piece, questions: Sequence[Question]) -> None:
-        """Ask the first of the questions about a piece, unless one is answered already. Raises what an earlier request met."""
+        """Send the first of the requests about a piece, unless one is answered already. Raises what an earlier request met."""
         ledger = self._tools.ledger
         answered = ((question, recalled(ledger, piece.cut, question)) for question in questions)
         question, answer = next((pair for pair in answered if pair[1] is not None), (questions[0], None))
@@ -68,7 +68,7 @@ class PieceRequests:
             self._running[self._tools.submit(lambda: with_upload(piece, ask))] = piece
         self._collect({future for future in self._running if future.done()})
 
-    def finish(self, beat: Beat, look: Callable[[], object] | None = None) -> None:
+    def finish(self, beat: HeartbeatCallback, look: Callable[[], object] | None = None) -> None:
         """Wait for every answer to the pieces so far. Raises what the first failed request met, and what `look` raises.
 
         `look` is called several times a second meanwhile.
@@ -81,17 +81,17 @@ class PieceRequests:
             if done:
                 self._collect(done)
 
-    def give_up(self, beat: Beat) -> None:
-        """Ask nothing more, but wait for what was asked: it is paid for, and it is kept."""
+    def give_up(self, beat: HeartbeatCallback) -> None:
+        """Send nothing more, but wait for what was sent: it is paid for, and it is kept."""
         left = {future for future in self._running if not future.cancel()}
         while left:
             left -= wait_alive(left, beat)
 
     def cuts(self) -> tuple[Cut, ...]:
-        """Give the cuts, in order."""
+        """Return the cuts, in order."""
         return tuple(piece.cut for piece in self._pieces)
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[PieceTranscript]:
         """Return the answers, in the recording's order."""
         return [
             part_of(piece.cut, self._answers[piece.cut.index], question)
@@ -113,7 +113,9 @@ class PieceRequests:
         )
 
 
-def wait_alive(requests: Collection[Future[_Result]], beat: Beat, spell: float | None = None) -> set[Future[_Result]]:
+def wait_alive(
+    requests: Collection[Future[_Result]], beat: HeartbeatCallback, spell: float | None = None
+) -> set[Future[_Result]]:
     """Wait `spell` seconds (None: a while) for one of the requests to end; return those that have.
 
     Each request gives signs of life of its own, so however long this takes, it is no hang.
@@ -140,7 +142,7 @@ def with_upload(piece: media.Piece, ask: Callable[[Upload], _Result]) -> _Result
 
 
 def _opened(piece: media.Piece) -> int:
-    """Open the piece's file; whoever took the child over may have put something else there since it was looked at.
+    """Open the piece's file; anyone who took the child over may have put something else there since it was looked at.
 
     A spool that cannot be read costs no attempt, so only what the child has no hand in counts as such.
     """

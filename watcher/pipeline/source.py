@@ -1,4 +1,4 @@
-"""The second look: the source has to be what was judged still, and nobody may write it."""
+"""Check the source again: it has to be the file that was judged, and nobody may be writing it."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from typing import Final
 from watcher import tree
 from watcher.errors import ChangedError, GoneError, JobError, SourceError
 from watcher.job import Job
-from watcher.settle import Writer, writer
+from watcher.settle import WriterState, writer
 
 #: errno at opening by which there is no such file any more (ESTALE: its server has removed it) ...
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE})
@@ -30,7 +30,7 @@ def opened(job: Job) -> Iterator[tuple[int, os.stat_result]]:
         raise _missed(exc) from exc
     try:
         status = verify(job, descriptor)
-        if writer(descriptor) is Writer.SOMEONE:
+        if writer(descriptor) is WriterState.SOMEONE:
             raise ChangedError("somebody writes it again")
         yield descriptor, status
     finally:
@@ -47,14 +47,14 @@ def verify(job: Job, descriptor: int) -> os.stat_result:
     except (OSError, ValueError) as exc:
         raise _missed(exc) from exc
     if (standing.st_dev, standing.st_ino) != (status.st_dev, status.st_ino):
-        raise ChangedError("another file stands in its place")
+        raise ChangedError("another file is in its place")
     return status
 
 
 def unchanged(job: Job, descriptor: int) -> os.stat_result:
     """Hold the descriptor alone against the job's fingerprint, whatever became of the path.
 
-    Raises ChangedError, and SourceError where that cannot be told now.
+    Raises ChangedError, and SourceError where that cannot be known now.
     """
     try:
         status = os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""What a run works with, and what is wanted of it."""
+"""What a run works with, and the settings of its job."""
 
 import threading
 from collections.abc import Callable
@@ -9,53 +9,53 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from watcher.client import Client, Request
-from watcher.cues import Rules
-from watcher.formats import Text
+from watcher.cues import CaptionRules
+from watcher.formats import TextLayout
 from watcher.gate import Gate
 from watcher.job import Job
 from watcher.ledger.protocol import Ledger
-from watcher.media import Choice, MediaOptions
-from watcher.pipeline.remedies import Exhausted
-from watcher.pipeline.turns import Turns
+from watcher.media import MediaOptions, SoundChoice
+from watcher.pipeline.keyed_locks import KeyedLocks
+from watcher.pipeline.remedies import ExhaustedForms
 
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be made of one source."""
+class JobSettings:
+    """Settings of one job."""
 
     request: Request
     #: srt, txt, vtt, json.
     formats: tuple[str, ...]
     #: Name of the outputs; {stem} {name} {language}.
     output: str
-    rules: Rules
-    text: Text
+    rules: CaptionRules
+    text: TextLayout
     #: Folder below the root that source and outputs move to afterwards; "": they stay.
     after: str = ""
     #: Which sound of it is heard.
-    choice: Choice = field(default_factory=Choice)
+    choice: SoundChoice = field(default_factory=SoundChoice)
 
 
 class Submit(Protocol):
     """Runs a callable beside the caller."""
 
     def __call__(self, call: Callable[[], _Result], /) -> "Future[_Result]":
-        """Give the future of its result."""
+        """Return the future of its result."""
 
 
-class Beat(Protocol):
-    """A thread's sign of life, for the watchdog; `worker.Beat` is one."""
+class HeartbeatCallback(Protocol):
+    """Callback that extends a thread's time until the watchdog counts it as hung; `worker.Heartbeat` is one."""
 
     def __call__(self, seconds: float = ..., /) -> None:
         """Note that the thread is alive, and announce the next sign of life within `seconds`."""
 
-    def beside(self) -> AbstractContextManager["Beat"]:
+    def beside(self) -> AbstractContextManager["HeartbeatCallback"]:
         """Yield the sign of life of another thread that works for this one, from that thread."""
 
 
-class Progress(Protocol):
+class ProgressCallback(Protocol):
     """Hears how far a job is."""
 
     def __call__(self, *, piece: int, pieces: int, seconds: float) -> None:
@@ -64,7 +64,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a run works with; shared by all workers."""
+    """The parts a run works with; shared by all workers."""
 
     ledger: Ledger
     client: Client
@@ -74,6 +74,6 @@ class Tools:
     spool: Path
     stop: threading.Event
     submit: Submit
-    wanted: Callable[[Job], Wanted]
-    turns: Turns
-    exhausted: Exhausted
+    wanted: Callable[[Job], JobSettings]
+    sound_locks: KeyedLocks
+    exhausted: ExhaustedForms

@@ -1,7 +1,7 @@
-"""Whose voices a diarizing server is told of, so that speakers have one name in all pieces. Pure, no I/O.
+"""Choose voice samples for a diarizing server, so that speakers have one name in all pieces. Pure, no I/O.
 
 The server names the speakers of each piece anew. OpenAI's takes samples of up to four known speakers (2 to 10 s each), and
-names them as it was told to: so the first piece is asked for alone, and the others with samples out of it.
+names them as the request did: so the first piece is asked for alone, and the others with samples out of it.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ _EDGE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class VoiceSample:
     """A stretch in which one speaker is heard alone."""
 
     speaker: str
@@ -37,11 +37,11 @@ def name(index: int) -> str:
     return f"voice_{index + 1}"
 
 
-def choose(transcript: Transcript) -> tuple[Sample, ...]:
+def choose(transcript: Transcript) -> tuple[VoiceSample, ...]:
     """Return a sample of each of the speakers who say most, in order of time; none of whom nothing long enough is heard."""
     turns = _turns(transcript.segments) if transcript.timed else []
     said: defaultdict[str, float] = defaultdict(float)
-    best: dict[str, Sample] = {}
+    best: dict[str, VoiceSample] = {}
     for turn in turns:
         seconds = turn.end - turn.start
         said[turn.speaker] += seconds
@@ -52,24 +52,24 @@ def choose(transcript: Transcript) -> tuple[Sample, ...]:
     return tuple(sorted((_middle(turn) for turn in chosen), key=lambda sample: sample.start))
 
 
-def _turns(segments: Sequence[Segment]) -> list[Sample]:
+def _turns(segments: Sequence[Segment]) -> list[VoiceSample]:
     """Return what speakers say without a pause, as long as nobody else speaks."""
-    turns: list[Sample] = []
+    turns: list[VoiceSample] = []
     heard = 0.0
     for segment in sorted((segment for segment in segments if segment.speaker), key=lambda segment: segment.start):
-        last = turns[-1] if turns else Sample("", 0.0, 0.0)
+        last = turns[-1] if turns else VoiceSample("", 0.0, 0.0)
         if last.speaker == segment.speaker and segment.start - last.end <= _PAUSE:
-            turns[-1] = Sample(last.speaker, last.start, max(last.end, segment.end))
+            turns[-1] = VoiceSample(last.speaker, last.start, max(last.end, segment.end))
         else:
             # Where two speak together, neither is heard alone.
-            turns[-1:] = [Sample(last.speaker, last.start, min(last.end, segment.start))]
-            turns.append(Sample(segment.speaker, max(segment.start, heard), segment.end))
+            turns[-1:] = [VoiceSample(last.speaker, last.start, min(last.end, segment.start))]
+            turns.append(VoiceSample(segment.speaker, max(segment.start, heard), segment.end))
         heard = max(heard, segment.end)
     return [turn for turn in turns if turn.start < turn.end]
 
 
-def _middle(turn: Sample) -> Sample:
+def _middle(turn: VoiceSample) -> VoiceSample:
     """Return the middle of a turn, without its edges."""
     half = min((turn.end - turn.start) / 2 - _EDGE, _LONGEST / 2)
     middle = (turn.start + turn.end) / 2
-    return Sample(turn.speaker, middle - half, middle + half)
+    return VoiceSample(turn.speaker, middle - half, middle + half)

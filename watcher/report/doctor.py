@@ -1,4 +1,4 @@
-"""What `watcher check` finds: each line says what was tried, how it went, and what to do about it."""
+"""The findings of `watcher check`: what was tried, the result, and what to do about it."""
 
 import os
 import shlex
@@ -15,17 +15,17 @@ from typing import Any, Final
 
 from watcher import reach
 from watcher.client import Answer, Client, Endpoint, Request, Upload
-from watcher.client.survey import survey
+from watcher.client.server_survey import survey
 from watcher.config import Config, Settings
 from watcher.errors import ConfigError, JobError, Remedy, RemedyError, StateError, WatcherError
 from watcher.fleet import Host
-from watcher.folders import DOUBLE_HINT, Folder, How, ProbeResult, probe
+from watcher.folders import DOUBLE_HINT, Folder, FolderProbeResult, WatchMode, probe
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable
-from watcher.overrides import Overrides, Problem
-from watcher.report.unit import KEY, Unit
+from watcher.overrides import InvalidOverride, Overrides
+from watcher.report.unit import KEY, SystemdUnit
 from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, endpoint_of, folder_for, require_key
 from watcher.settle import UNWATCHED
 from watcher.text import counted, hours, joined
@@ -47,7 +47,7 @@ _SHARE: Final = 0.8
 
 
 class Grade(StrEnum):
-    """How a look went."""
+    """Grade of a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -66,14 +66,14 @@ class Finding:
 
     @property
     def exit_code(self) -> int:
-        """Give what it makes the command end with: 3 for settings and folders, 4 for state and endpoint."""
+        """Return what it makes the command end with: 3 for settings and folders, 4 for state and endpoint."""
         if self.grade is not Grade.FAIL:
             return 0
         return ConfigError.exit_code if self.area in {"settings", "folder", "hooks"} else StateError.exit_code
 
 
 def examine(
-    config: Config, *, paid: bool, supervised: bool, unit: Unit | None = None, command: Sequence[str] = ()
+    config: Config, *, paid: bool, supervised: bool, unit: SystemdUnit | None = None, command: Sequence[str] = ()
 ) -> Iterator[Finding]:
     """Look at everything, one finding at a time; `paid`: also have a one-second clip transcribed.
 
@@ -100,14 +100,14 @@ def examine(
 
 
 def data(findings: list[Finding]) -> dict[str, Any]:
-    """Give the findings for scripts."""
+    """Return the findings for scripts."""
     return {"findings": [{**asdict(finding), "grade": str(finding.grade)} for finding in findings]}
 
 
 def text(finding: Finding) -> str:
-    """Give a finding for people."""
+    """Return a finding for people."""
     line = f"{finding.grade:<4}  {finding.area}: {finding.message}"
-    # What is meant for a shell stands on lines of its own.
+    # What is meant for a shell is on lines of its own.
     return f"{line}\n      -> {finding.hint}" if finding.hint else line
 
 
@@ -134,8 +134,8 @@ def _hooks(config: Config) -> Iterator[Finding]:
             yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: there is no program {program}", "correct its path")
 
 
-def _unit(config: Config, unit: Unit, command: Sequence[str]) -> Iterator[Finding]:
-    """Say what root cannot tell about the service, and how to ask as the service."""
+def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator[Finding]:
+    """Yield what root cannot check, and how to run the check as the service's user."""
     if config.origin(_SETTING) == "credential":
         yield Finding("unit", Grade.OK, f"the key is the service's ({unit.key})")
     elif _is_locked_away(config, unit):
@@ -149,12 +149,12 @@ def _unit(config: Config, unit: Unit, command: Sequence[str]) -> Iterator[Findin
         "unit",
         Grade.WARN,
         "this is root: what the service itself may read and write was not tried",
-        f"as the service, inside its walls:\n{unit.recipe(command)}",
+        f"to run this check as the service's user, in its sandbox:\n{unit.recipe(command)}",
     )
 
 
-def _is_locked_away(config: Config, unit: Unit | None) -> bool:
-    """Say whether the key is there for the service alone."""
+def _is_locked_away(config: Config, unit: SystemdUnit | None) -> bool:
+    """Return whether the key is there for the service alone."""
     return unit is not None and unit.encrypted is not None and not config.settings.api.key.get_secret_value()
 
 
@@ -183,7 +183,7 @@ def _folders(config: Config) -> Iterator[Finding]:
             continue
         found = folder_for(settings, folder)
         result = probe(found)
-        directories += result.directories if result.how is How.EVENTS else 0
+        directories += result.directories if result.how is WatchMode.EVENTS else 0
         limit = result.watch_limit
         yield from _probed(found, result)
         yield from _overrides(settings, folder.path, result.settings)
@@ -195,11 +195,11 @@ def _folders(config: Config) -> Iterator[Finding]:
 
 
 def _standing(path: str) -> tuple[bool, bool]:
-    """Return whether a folder stands at a path, and whether nothing does."""
+    """Return whether a folder is at a path, and whether nothing does."""
     return os.path.isdir(path), not os.path.lexists(path)  # noqa: PTH112 - a plain question
 
 
-def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
+def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
     name = folder.path
     if not result.readable:
         yield Finding("folder", Grade.FAIL, f"{name} cannot be read: {result.why}", result.hint)
@@ -223,7 +223,7 @@ def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
         ),
     }
     grade, said, hint = leases.get(
-        result.leases, (Grade.OK, "are not to be had here: a file whose end can't be proved waits for quiet", "")
+        result.leases, (Grade.OK, "are not supported here: a file that cannot be proved complete waits for quiet", "")
     )
     yield Finding("folder", grade, f"{name}: read leases {said}", hint)
     closed: dict[tuple[str, str], list[bytes]] = {}
@@ -242,7 +242,7 @@ def _probed(folder: Folder, result: ProbeResult) -> Iterator[Finding]:
 
 def _overrides(settings: Settings, root: str, paths: Sequence[bytes]) -> Iterator[Finding]:
     """Name each `.watcher.toml` below a folder that cannot be used, and why."""
-    broken: list[Problem] = []
+    broken: list[InvalidOverride] = []
     overrides = Overrides(OVERRIDABLE, validate=partial(check_overrides, settings), report=broken.append)
     place = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay
     for path in paths:
@@ -382,7 +382,7 @@ def _listed(
 
 
 def _paid(endpoint: Endpoint) -> Iterator[Finding]:
-    client = Client(endpoint, memory=_Forgetful())
+    client = Client(endpoint, memory=_NullMemory())
     clip = resources.files("watcher").joinpath("data", _CLIP)
     with resources.as_file(clip) as path:
         try:
@@ -423,7 +423,7 @@ def _asked(client: Client, path: Path, name: str, mime: str) -> Answer:
         os.close(descriptor)
 
 
-class _Forgetful:
+class _NullMemory:
     """A memory that keeps nothing: a check starts from scratch and changes nothing."""
 
     def remember(self, key: str, value: object, *, expires: float | None = None) -> None:

@@ -12,8 +12,8 @@ from watcher.log import printable
 VERSION: Final = 1
 
 
-class Status(StrEnum):
-    """How a command ended, all in all."""
+class CommandStatus(StrEnum):
+    """Overall result of a command."""
 
     OK = "ok"
     #: It did its work, and some of it failed.
@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ReportedError:
     """One thing that went wrong; `code` is stable, for scripts."""
 
     code: str
@@ -32,19 +32,19 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command yields: data for scripts, text for people."""
+    """Result of a command: data for scripts, text for people."""
 
     command: str
     data: dict[str, Any] = field(default_factory=dict)
     #: What a person reads on stdout.
     text: str = ""
-    errors: tuple[Problem, ...] = ()
+    errors: tuple[ReportedError, ...] = ()
     exit_code: int = 0
 
     @property
-    def status(self) -> Status:
+    def status(self) -> CommandStatus:
         """ok, partial (exit code 1) or error."""
-        return {0: Status.OK, 1: Status.PARTIAL}.get(self.exit_code, Status.ERROR)
+        return {0: CommandStatus.OK, 1: CommandStatus.PARTIAL}.get(self.exit_code, CommandStatus.ERROR)
 
 
 def envelope(result: Result, *, ascii_only: bool = False) -> str:
@@ -84,6 +84,6 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def problem_of(error: WatcherError) -> Problem:
-    """Give an error as the envelope has it."""
-    return Problem(error.code, error.message, error.hint)
+def problem_of(error: WatcherError) -> ReportedError:
+    """Return an error as the envelope has it."""
+    return ReportedError(error.code, error.message, error.hint)

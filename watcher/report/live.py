@@ -1,6 +1,6 @@
 """The live view of `watcher status --follow`: one screen, whatever the terminal's size, the most urgent first.
 
-Pure: a report and a size in, styled lines out. Whoever draws them knows the terminal.
+Pure: a report and a size in, styled lines out. The caller knows the terminal.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ _FIRST: Final = {"Problems": 1, "Hosts": 1, "Running": 2, "Waiting": 0, "Failed"
 _END: Final = "Ctrl-C ends this view"
 
 
-class Style(StrEnum):
-    """How a line looks where there is colour."""
+class LineStyle(StrEnum):
+    """Style of a line where there is colour."""
 
     PLAIN = ""
     TITLE = "bold"
@@ -40,15 +40,15 @@ class Style(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScreenLine:
     """One line of the view; never wider than asked for."""
 
     text: str
-    style: Style = Style.PLAIN
+    style: LineStyle = LineStyle.PLAIN
 
 
-def frame(report: StatusReport, *, width: int, height: int) -> list[Line]:
-    """Give the view, at most `height` lines of at most `width` columns."""
+def frame(report: StatusReport, *, width: int, height: int) -> list[ScreenLine]:
+    """Return the view, at most `height` lines of at most `width` columns."""
     head = _head(report, width)
     sections = _sections(report, width)
     shown = _fitting(sections, height - len(head) - 1)
@@ -57,37 +57,43 @@ def frame(report: StatusReport, *, width: int, height: int) -> list[Line]:
         count = shown[title]
         if count:
             more = len(entries) - count
-            lines = [*lines, Line(""), Line(_cut(f"{title}:" + (f" {more} more" if more else ""), width), Style.TITLE)]
+            lines = [
+                *lines,
+                ScreenLine(""),
+                ScreenLine(_cut(f"{title}:" + (f" {more} more" if more else ""), width), LineStyle.TITLE),
+            ]
             lines += [line for entry in entries[:count] for line in entry]
-    return [*lines[: height - 1], Line(_cut(_END, width), Style.FAINT)][:height]
+    return [*lines[: height - 1], ScreenLine(_cut(_END, width), LineStyle.FAINT)][:height]
 
 
-def _head(report: StatusReport, width: int) -> list[Line]:
+def _head(report: StatusReport, width: int) -> list[ScreenLine]:
     service, *server = headline(report)
     bad = not report.pid or report.counts[State.FAILED]
-    lines = _lines(service, width, Style.BAD if bad else Style.TITLE)
-    styles = {"open": Style.GOOD, "paused": Style.WAITS}
+    lines = _lines(service, width, LineStyle.BAD if bad else LineStyle.TITLE)
+    styles = {"open": LineStyle.GOOD, "paused": LineStyle.WAITS}
     for line in server:
-        lines += _lines(line, width, styles.get(str(report.gate.get("status")), Style.BAD))
+        lines += _lines(line, width, styles.get(str(report.gate.get("status")), LineStyle.BAD))
     for line in summary_of(report):
-        lines += _lines(line, width, Style.PLAIN)
+        lines += _lines(line, width, LineStyle.PLAIN)
     return lines
 
 
-def _sections(report: StatusReport, width: int) -> dict[str, list[list[Line]]]:
-    """Give each section's entries, each of one line or several."""
+def _sections(report: StatusReport, width: int) -> dict[str, list[list[ScreenLine]]]:
+    """Return each section's entries, each of one line or several."""
     return {
-        "Problems": [_entry(problem_text(problem), width, Style.WAITS) for problem in report.problems],
-        "Hosts": [_entry(doing(host), width, Style.PLAIN if host.alive else Style.BAD) for host in report.hosts],
-        "Running": [_entry(running_text(record, report), width, Style.PLAIN) for record in report.running],
-        "Waiting": [_entry(awaited(wait, report.now), width, Style.WAITS) for wait in report.waiting],
-        "Failed": [_entry(told(record), width, Style.BAD) for record in report.failed],
-        "Last results": [_entry(result_text(record, report.now), width, Style.GOOD) for record in report.done],
+        "Problems": [_entry(problem_text(problem), width, LineStyle.WAITS) for problem in report.problems],
+        "Hosts": [
+            _entry(doing(host), width, LineStyle.PLAIN if host.alive else LineStyle.BAD) for host in report.hosts
+        ],
+        "Running": [_entry(running_text(record, report), width, LineStyle.PLAIN) for record in report.running],
+        "Waiting": [_entry(awaited(wait, report.now), width, LineStyle.WAITS) for wait in report.waiting],
+        "Failed": [_entry(told(record), width, LineStyle.BAD) for record in report.failed],
+        "Last results": [_entry(result_text(record, report.now), width, LineStyle.GOOD) for record in report.done],
     }
 
 
-def _fitting(sections: dict[str, list[list[Line]]], room: int) -> dict[str, int]:
-    """Say how many entries of each section there is room for, one more for each in turn."""
+def _fitting(sections: dict[str, list[list[ScreenLine]]], room: int) -> dict[str, int]:
+    """Return how many entries of each section there is room for, one more for each in turn."""
     shown = dict.fromkeys(sections, 0)
 
     def grow(title: str, limit: int) -> bool:
@@ -111,18 +117,18 @@ def _fitting(sections: dict[str, list[list[Line]]], room: int) -> dict[str, int]
     return shown
 
 
-def _entry(text: str, width: int, style: Style) -> list[Line]:
-    """Give an entry's lines: what it is about in one, cut where it must be, and below it what there is to say."""
+def _entry(text: str, width: int, style: LineStyle) -> list[ScreenLine]:
+    """Return an entry's lines: what it is about in one, cut where it must be, and below it what there is to say."""
     first, *rest = text.split("\n")
-    lines = [Line(_cut(f"  {first}", width), style)]
+    lines = [ScreenLine(_cut(f"  {first}", width), style)]
     for line in rest:
         remedy = line.lstrip().startswith("->")
-        lines += _lines(f"  {line}", width, Style.PLAIN if remedy else Style.FAINT)
+        lines += _lines(f"  {line}", width, LineStyle.PLAIN if remedy else LineStyle.FAINT)
     return lines
 
 
-def _lines(text: str, width: int, style: Style) -> list[Line]:
-    return [Line(_cut(line, width), style) for line in fold(text, width).split("\n")]
+def _lines(text: str, width: int, style: LineStyle) -> list[ScreenLine]:
+    return [ScreenLine(_cut(line, width), style) for line in fold(text, width).split("\n")]
 
 
 def _cut(text: str, width: int) -> str:

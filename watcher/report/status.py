@@ -1,4 +1,4 @@
-"""What `watcher status` says: read from the ledger, beside a daemon that works, or without one."""
+"""The report of `watcher status`: read from the ledger, beside a running daemon or without one."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from watcher.errors import StateBusyError
 from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL, ResultWarning, State
 from watcher.ledger import holder, open_ledger
-from watcher.ledger.protocol import ENDPOINT, HOOKS, Ledger, Record, Tally
+from watcher.ledger.protocol import ENDPOINT, HOOKS, Ledger, SourceRecord, Tally
 from watcher.log import printable
 from watcher.systemd import control
 from watcher.text import hours, share
@@ -34,8 +34,8 @@ _LITTLE: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What the settings say of money; 0: no price, no limit, as it is always where the engine for trying out is asked."""
+class PriceTerms:
+    """Prices and budgets of the settings; 0: no price, no limit, as it is always where the engine for trying out is asked."""
 
     price_per_minute: float = 0.0
     daily_minutes: float = 0.0
@@ -43,7 +43,7 @@ class Terms:
     is_trial: bool = False
 
     @classmethod
-    def of(cls, settings: Settings) -> "Terms":
+    def of(cls, settings: Settings) -> "PriceTerms":
         """Return the terms of the settings."""
         api = settings.api
         if api.model == TRIAL_MODEL:
@@ -57,7 +57,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SpentSeconds:
     """Seconds of audio that went to the server that was asked last, today and in this month (local time)."""
 
     today: float = 0.0
@@ -67,7 +67,7 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitingRecording:
     """A recording that waits: for what, and until when."""
 
     path: str
@@ -94,31 +94,31 @@ class StatusReport:
     #: What a dead process had in work counts as queued.
     counts: Mapping[State, int]
     tally: Tally
-    running: tuple[Record, ...]
-    waiting: tuple[Wait, ...]
-    done: tuple[Record, ...]
-    failed: tuple[Record, ...]
+    running: tuple[SourceRecord, ...]
+    waiting: tuple[WaitingRecording, ...]
+    done: tuple[SourceRecord, ...]
+    failed: tuple[SourceRecord, ...]
     #: What the daemon tells about itself; empty when none runs.
     service: Mapping[str, Any]
     #: The state of the gate, as a running daemon tells it, or as the last process left it; empty: it is open.
     gate: Mapping[str, Any]
-    #: What a person has to mend for work to go on: path, message, hint.
+    #: What a person has to fix before work goes on: path, message, hint.
     problems: tuple[Mapping[str, str], ...]
     #: Those that share the ledger; none where it is not shared.
     hosts: tuple[Host, ...]
-    spent: Spent
-    terms: Terms
+    spent: SpentSeconds
+    terms: PriceTerms
     #: Audio minutes transcribed in the last hour, by whichever process.
     minutes_per_hour: float
     now: float
     #: The command that starts the daemon here, or several.
     start: str = "watcher run"
 
-    def host(self, record: Record) -> str | None:
-        """Give the host that works on a source; None where there is but one, or none does."""
+    def host(self, record: SourceRecord) -> str | None:
+        """Return the host that works on a source; None where there is but one, or none does."""
         return next((host.name for host in self.hosts if record.id in host.running), None)
 
-    def asked_since(self, record: Record) -> float | None:
+    def asked_since(self, record: SourceRecord) -> float | None:
         """Return the Unix time since when the server has been asked about a running source; None: it is not asked now."""
         told = [self.service, *(host.facts for host in self.hosts if host.alive)]
         asked = [one for facts in told for one in _listed(facts, "asking") if one.get("path") == named(record)]
@@ -160,14 +160,14 @@ def look(
     url: str = "",
     *,
     roots: Mapping[str, str] | None = None,
-    terms: Terms | None = None,
+    terms: PriceTerms | None = None,
     start: Callable[[], str] = lambda: "watcher run",
 ) -> StatusReport:
     """Read the state; `roots`: path of each named folder, `start`: returns how the daemon is started here. Raises StateError."""
     try:
         ledger = open_ledger(directory, url, roots=roots, exclusive=False)
         try:
-            report = _look(ledger, directory, terms or Terms())
+            report = _look(ledger, directory, terms or PriceTerms())
             return report if report.pid else replace(report, start=start())
         finally:
             ledger.close()
@@ -178,11 +178,11 @@ def look(
         raise StateBusyError(error.message, hint=f"the daemon (pid {pid}) waits for it; {error.hint}") from error
 
 
-def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
+def _look(ledger: Ledger, directory: Path, terms: PriceTerms) -> StatusReport:
     pid, hosts, now = holder(directory) or 0, ledger.hosts(), time.time()
     service: Mapping[str, Any] = (ledger.remembered("service") or {}) if pid else {}
     if service.get("pid") != pid:
-        # What a process that was killed has told of itself.
+        # Facts left by a process that was killed.
         service = {}
     service = _without_taken(service, ledger)
     endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
@@ -223,26 +223,26 @@ def _look(ledger: Ledger, directory: Path, terms: Terms) -> StatusReport:
     )
 
 
-def _spent(ledger: Ledger, endpoint: str, now: float) -> Spent:
+def _spent(ledger: Ledger, endpoint: str, now: float) -> SpentSeconds:
     today = time.strftime("%Y-%m-%d", time.localtime(now))
     month = today[:8]
     here = ledger.buy(endpoint, today, 0.0)
     elsewhere = max(0.0, ledger.bought(None, today, today) - here)
-    return Spent(here, ledger.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
+    return SpentSeconds(here, ledger.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
 
 
 def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the hold or pause that an ended process has left: the next start heeds it."""
     if not endpoint:
         return {}
-    from watcher.gate import Status, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
+    from watcher.gate import GateStatus, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
 
     name = endpoint["name"]
     state = stored_state(ledger, name, ledger.fleet(name, endpoint["party"]))
     if state is None:
         return {}
     # Nobody asks before the next start, and that asks at once.
-    return facts(replace(state, next_probe=None) if state.status is Status.HELD else state)
+    return facts(replace(state, next_probe=None) if state.status is GateStatus.HELD else state)
 
 
 def _left(ledger: Ledger) -> Mapping[str, Any]:
@@ -255,10 +255,10 @@ def _others(hosts: Sequence[Host]) -> Iterator[Mapping[str, Any]]:
     return (host.facts for host in hosts if not host.myself)
 
 
-def _incoming(service: Mapping[str, Any]) -> Iterator[Wait]:
+def _incoming(service: Mapping[str, Any]) -> Iterator[WaitingRecording]:
     """Yield what a daemon has found and not taken yet."""
     for one in _listed(service, "incoming"):
-        yield Wait(
+        yield WaitingRecording(
             path=str(one["path"]),
             state="incoming",
             reason=str(one["reason"]),
@@ -270,9 +270,9 @@ def _incoming(service: Mapping[str, Any]) -> Iterator[Wait]:
 
 
 def _without_taken(service: Mapping[str, Any], ledger: Ledger) -> Mapping[str, Any]:
-    """Return what a daemon tells of itself, without the recordings that came in and were queued since it told.
+    """Return what a daemon reports of itself, without the recordings that came in and were queued since it reported.
 
-    It tells every few seconds, and the ledger has them at once: they would be counted twice.
+    It reports every few seconds, and the ledger has them at once: they would be counted twice.
     """
     incoming = _listed(service, "incoming")
     waiting: list[dict[str, Any]] = []
@@ -298,7 +298,7 @@ def _listed(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return list(told.get(key) or ())
 
 
-def _delayed(record: Record, gate: Mapping[str, Any], *, works: bool) -> Wait:
+def _delayed(record: SourceRecord, gate: Mapping[str, Any], *, works: bool) -> WaitingRecording:
     if record.reason:
         reason, message, hint = record.reason, record.message, record.hint
     elif record.alone:
@@ -311,7 +311,7 @@ def _delayed(record: Record, gate: Mapping[str, Any], *, works: bool) -> Wait:
     return _wait(record, reason, message, hint, until=record.run_at if works else None)
 
 
-def _interrupted(record: Record, living: Sequence[Host]) -> Wait:
+def _interrupted(record: SourceRecord, living: Sequence[Host]) -> WaitingRecording:
     message = "it was in work when Watcher ended: the next start goes on with it"
     if living:
         message = "it was in work on a host that has fallen silent: another one takes it over"
@@ -319,8 +319,8 @@ def _interrupted(record: Record, living: Sequence[Host]) -> Wait:
 
 
 def _queued(
-    records: Sequence[Record], gate: Mapping[str, Any], running: Sequence[Record], *, works: bool
-) -> Iterator[Wait]:
+    records: Sequence[SourceRecord], gate: Mapping[str, Any], running: Sequence[SourceRecord], *, works: bool
+) -> Iterator[WaitingRecording]:
     """Yield why each source that is due is not in work."""
     suspect = next((record for record in running if record.alone), None)
     for record in records:
@@ -341,9 +341,9 @@ _HELD: Final = "the server is not asked now: see below"
 
 
 def _wait(
-    record: Record, reason: str, message: str, hint: str = "", *, state: str = "", until: float | None = None
-) -> Wait:
-    return Wait(
+    record: SourceRecord, reason: str, message: str, hint: str = "", *, state: str = "", until: float | None = None
+) -> WaitingRecording:
+    return WaitingRecording(
         path=named(record),
         state=state or str(record.state),
         reason=reason,
@@ -356,7 +356,7 @@ def _wait(
 
 
 def _full(directory: Path) -> tuple[Mapping[str, str], ...]:
-    """Say so when the ledger's disk is full: the daemon, which waits for it, can't write that down."""
+    """Return a problem when the ledger's disk is full: the daemon, which waits for it, can't write that down."""
     try:
         free = shutil.disk_usage(directory).free
     except OSError:
@@ -369,7 +369,7 @@ def _full(directory: Path) -> tuple[Mapping[str, str], ...]:
 
 
 def _not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
-    """Tell of a settings file that is not the one that the daemon read."""
+    """Return a problem for a settings file that is not the one that the daemon read."""
     match service.get("settings"):
         case {"file": str(file), "digest": str(known), "refused": str(refused), "refused_digest": str(met)} if known:
             pass
@@ -414,7 +414,7 @@ def _names_another_state(settings: Mapping[str, Any], content: bytes) -> bool:
 
 
 def data(report: StatusReport) -> dict[str, Any]:
-    """Give it for scripts; times in RFC 3339, UTC."""
+    """Return it for scripts; times in RFC 3339, UTC."""
     counts = report.counts
     return {
         "service": {
@@ -472,7 +472,7 @@ def news(report: StatusReport) -> dict[str, Any]:
 
 
 def text(report: StatusReport) -> str:
-    """Return it for people, at most 80 columns wide where names allow it; what matters most stands last."""
+    """Return it for people, at most 80 columns wide where names allow it; what matters most comes last."""
     lines = _section("Last results", [result_text(record, report.now) for record in report.done])
     lines += _section("Failed", [told(record) for record in report.failed])
     lines += _section("Hosts", [doing(host) for host in report.hosts])
@@ -532,7 +532,7 @@ def summary(report: StatusReport) -> list[str]:
     return lines
 
 
-def _sum(period: str, seconds: float, limit: float, terms: Terms, cost: float | None) -> str:
+def _sum(period: str, seconds: float, limit: float, terms: PriceTerms, cost: float | None) -> str:
     line = f"  {period}: {hours(seconds)}{f' of {hours(limit * 60)}' if limit else ''} {terms.word}"
     return line if cost is None else f"{line}, {cost:.2f} at {terms.price_per_minute:g} a minute"
 
@@ -619,37 +619,37 @@ def _section(title: str, entries: list[str]) -> list[str]:
 
 
 def problem_text(problem: Mapping[str, str]) -> str:
-    """Give what a person has to mend: the path, and below it what is wrong and the remedy."""
+    """Return what a person has to fix: the path, and below it what is wrong and the remedy."""
     return "\n".join([problem["path"], f"  {problem['message']}", f"  -> {problem['hint']}"])
 
 
-def named(record: Record) -> str:
-    """Give a source's path."""
+def named(record: SourceRecord) -> str:
+    """Return a source's path."""
     return printable(record.path)
 
 
-def progress(record: Record) -> str:
-    """Say how far a running source is."""
+def progress(record: SourceRecord) -> str:
+    """Return how far a running source is."""
     if not record.pieces:
         return ""
     return f"piece {record.piece} of {record.pieces}, {hours(record.seconds_done)} heard"
 
 
-def whereabouts(record: Record, report: StatusReport) -> str:
-    """Say how far a running source is, for how long its request has been out, and where."""
+def whereabouts(record: SourceRecord, report: StatusReport) -> str:
+    """Return how far a running source is, for how long its request has been out, and where."""
     host, since = report.host(record), report.asked_since(record)
     asked = "" if since is None else f"asked {_span(report.now - since)} ago"
     alone = "alone: it was in work in a crash" if record.alone else ""
     return ", ".join(part for part in (progress(record), asked, alone, f"on {host}" if host else "") if part)
 
 
-def running_text(record: Record, report: StatusReport) -> str:
+def running_text(record: SourceRecord, report: StatusReport) -> str:
     """Return a running source in one line."""
     return f"{named(record)}  {whereabouts(record, report)}".rstrip()
 
 
 def doing(host: Host) -> str:
-    """Say in one line what a host does."""
+    """Return in one line what a host does."""
     name = f"{host.name} (this one)" if host.myself else host.name
     if not host.alive:
         return f"{name}  silent for {_span(host.seen)}; others take over what it had to do"
@@ -658,13 +658,13 @@ def doing(host: Host) -> str:
     return f"{name}  {len(host.running)} running{door}"
 
 
-def told(record: Record) -> str:
+def told(record: SourceRecord) -> str:
     """Return a source that failed: its path, and below it why and the remedy."""
     lines = [named(record), f"  {record.message}"]
     return "\n".join([*lines, f"  -> {record.hint}"] if record.hint else lines)
 
 
-def awaited(wait: Wait, now: float) -> str:
+def awaited(wait: WaitingRecording, now: float) -> str:
     """Return a source that waits: its path and until when, and below it why and what can be done about it."""
     until = ""
     if wait.until is not None and wait.until > now:
@@ -674,7 +674,7 @@ def awaited(wait: Wait, now: float) -> str:
     return "\n".join([*lines, f"  -> {wait.hint}"] if wait.hint else lines)
 
 
-def result_text(record: Record, now: float) -> str:
+def result_text(record: SourceRecord, now: float) -> str:
     """Return a finished source in one line, and each of its warnings below it."""
     outcome = record.outcome
     ago = f"{_span(now - record.updated_at)} ago"
@@ -710,7 +710,7 @@ def _host(host: Host, now: float) -> dict[str, Any]:
     }
 
 
-def _running(record: Record, report: StatusReport) -> dict[str, Any]:
+def _running(record: SourceRecord, report: StatusReport) -> dict[str, Any]:
     return {
         "path": named(record),
         "attempt": record.attempts,
@@ -724,7 +724,7 @@ def _running(record: Record, report: StatusReport) -> dict[str, Any]:
     }
 
 
-def _waiting(wait: Wait) -> dict[str, Any]:
+def _waiting(wait: WaitingRecording) -> dict[str, Any]:
     return {
         "path": wait.path,
         "state": wait.state,
@@ -738,7 +738,7 @@ def _waiting(wait: Wait) -> dict[str, Any]:
     }
 
 
-def _trouble(record: Record) -> dict[str, Any]:
+def _trouble(record: SourceRecord) -> dict[str, Any]:
     return {
         "path": named(record),
         "state": str(record.state),
@@ -751,7 +751,7 @@ def _trouble(record: Record) -> dict[str, Any]:
     }
 
 
-def _done(record: Record) -> dict[str, Any]:
+def _done(record: SourceRecord) -> dict[str, Any]:
     outcome = record.outcome
     facts: dict[str, Any] = {
         "path": named(record),

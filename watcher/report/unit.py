@@ -1,4 +1,4 @@
-"""The service as systemd knows it: where its key lies, and how to run something else in its place.
+"""The unit as systemd knows it: where its key is, and how to run a command in its place.
 
 For root, who looks after a service and is not the service: what root may read and write says nothing about it, and the key
 is handed to the service alone.
@@ -29,7 +29,7 @@ STATE: Final = Path("/var/lib/watcher")
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class SystemdUnit:
     """The [Service] section with all drop-ins: every assignment, in order."""
 
     lines: tuple[tuple[str, str], ...]
@@ -47,13 +47,13 @@ class Unit:
         return next(reversed(self._credentials("LoadCredentialEncrypted")), None)
 
     def recipe(self, argv: Sequence[str]) -> str:
-        """Give a command that runs `argv` as the service, inside its walls; on several lines, for a shell."""
+        """Return a command that runs `argv` as the service's user in its sandbox; on several lines, for a shell."""
         parts = ["systemd-run --quiet --pipe --wait --collect"]
         parts += [f"-p {shlex.quote(f'{key}={value}')}" for key, value in self.assigned() if key in _WALLS]
         return " \\\n  ".join([*parts, shlex.join(argv)])
 
     def assigned(self) -> list[tuple[str, str]]:
-        """Give what counts: an empty value takes back what was said before (systemd.syntax(7))."""
+        """Return what counts: an empty value takes back what was said before (systemd.syntax(7))."""
         said: list[tuple[str, str]] = []
         for key, value in self.lines:
             if value:
@@ -67,8 +67,8 @@ class Unit:
         return [Path(path) for name, _, path in found if name == KEY and path.startswith("/")]
 
 
-def installed() -> Unit | None:
-    """Give the unit of this machine; None where there is none, or no systemd to ask."""
+def installed() -> SystemdUnit | None:
+    """Return the unit of this machine; None where there is none, or no systemd to ask."""
     try:
         done = subprocess.run(
             ["systemctl", "cat", "--no-pager", UNIT],
@@ -84,7 +84,7 @@ def installed() -> Unit | None:
     return None if done.returncode else parsed(done.stdout)
 
 
-def parsed(text: str) -> Unit:
+def parsed(text: str) -> SystemdUnit:
     """Read what `systemctl cat` prints: the unit and its drop-ins, one after the other."""
     lines: list[tuple[str, str]] = []
     section = ""
@@ -95,4 +95,4 @@ def parsed(text: str) -> Unit:
         elif section == "[Service]" and "=" in stripped and not stripped.startswith(("#", ";")):
             key, _, value = stripped.partition("=")
             lines.append((key.strip(), value.strip()))
-    return Unit(tuple(lines))
+    return SystemdUnit(tuple(lines))

@@ -1,7 +1,7 @@
-"""The running house: `Service` is the daemon, `once` the same walk with one scan and a drained ledger."""
+"""The running application: `Service` is the daemon, `once` the same with one scan, until the queue is empty."""
 
-from watcher.service.once import Batch, Progress, once
+from watcher.service.once import Batch, BatchProgress, once
 from watcher.service.plan import Plan, plan
 from watcher.service.service import Service
 
-__all__ = ["Batch", "Plan", "Progress", "Service", "once", "plan"]
+__all__ = ["Batch", "BatchProgress", "Plan", "Service", "once", "plan"]

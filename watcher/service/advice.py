@@ -1,4 +1,4 @@
-"""What a person does about a hold, in the words of the place where this process runs."""
+"""What a person can do about a hold, depending on how this process was started."""
 
 import re
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from watcher.config import Config, Surroundings
 from watcher.text import joined
 
 
-class Place(StrEnum):
-    """Where the process runs, and so how it gets another key."""
+class RunContext(StrEnum):
+    """How the process was started, and so how it gets another key."""
 
     TERMINAL = "terminal"
     SYSTEM_SERVICE = "system service"
@@ -19,18 +19,18 @@ class Place(StrEnum):
     BATCH = "batch"
 
 
-def place_of(surroundings: Surroundings) -> Place:
+def place_of(surroundings: Surroundings) -> RunContext:
     """Return where a daemon runs: systemd hands a user's services a socket below ``/run/user``, see user@.service(5)."""
     if not surroundings.notify_socket:
-        return Place.TERMINAL
-    return Place.USER_SERVICE if surroundings.notify_socket.startswith("/run/user/") else Place.SYSTEM_SERVICE
+        return RunContext.TERMINAL
+    return RunContext.USER_SERVICE if surroundings.notify_socket.startswith("/run/user/") else RunContext.SYSTEM_SERVICE
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class HoldAdvice:
     """Turns the hint of an error that holds the queue into what works here."""
 
-    place: Place
+    place: RunContext
     #: The program as it was called.
     program: str = "watcher"
 
@@ -46,22 +46,22 @@ class Advice:
         if file:
             return self._resumed(f"put the right key into {file}, then watcher resume")
         match self.place:
-            case Place.SYSTEM_SERVICE | Place.USER_SERVICE:
+            case RunContext.SYSTEM_SERVICE | RunContext.USER_SERVICE:
                 what = "the unit's credential api_key" if origin in {"credential", "default"} else "the unit (api.key)"
                 return f"put the right key into {what}, then {self._restart}"
-            case Place.BATCH:
+            case RunContext.BATCH:
                 return "set the right key (export WATCHER_API__KEY=…) and run it again"
             case _:
                 return "end it with Ctrl-C, set the right key (export WATCHER_API__KEY=…) and start it again"
 
     def _resumed(self, hint: str) -> str:
-        if self.place is Place.BATCH:
+        if self.place is RunContext.BATCH:
             return _RESUME.sub("", hint)
         return hint.replace("then watcher resume", f"then sudo {self.program} resume") if self._is_roots else hint
 
     @property
     def _is_roots(self) -> bool:
-        return self.place is Place.SYSTEM_SERVICE
+        return self.place is RunContext.SYSTEM_SERVICE
 
     @property
     def _restart(self) -> str:

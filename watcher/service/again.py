@@ -1,4 +1,4 @@
-"""What is worked on once more although it was done: on request, after a trial, and where its outputs were deleted."""
+"""Queue finished recordings again: on request, after a trial, and where outputs were deleted."""
 
 import os
 import threading
@@ -10,10 +10,10 @@ import structlog
 
 from watcher import media, reach, sidecar, tree
 from watcher.errors import JobError
-from watcher.job import TRIAL_MODEL, Again, Fingerprint, Found, Job, State
+from watcher.job import TRIAL_MODEL, AgainRequest, Fingerprint, FoundRecording, Job, State
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import Owned, Record
-from watcher.pipeline import Wanted
+from watcher.ledger.protocol import OwnedOutput, SourceRecord
+from watcher.pipeline import JobSettings
 from watcher.service.named import named, place_of
 from watcher.service.plan import Plan, target
 from watcher.systemd import control
@@ -22,7 +22,7 @@ from watcher.tree import is_below
 _log = structlog.get_logger()
 
 
-def ask_again(ledger: Ledger, records: Iterable[Record], wish: Again) -> list[bytes]:
+def ask_again(ledger: Ledger, records: Iterable[SourceRecord], wish: AgainRequest) -> list[bytes]:
     """Queue recordings to be transcribed once more; return their paths. Those that are worked on now are left out.
 
     A recording that was moved away after it was done is known by its new place from then on. Raises StateError, and OSError
@@ -36,7 +36,7 @@ def ask_again(ledger: Ledger, records: Iterable[Record], wish: Again) -> list[by
             # What is said of it in the queue has to be true, or a worker would take it for another file, and drop it.
             stamp = Fingerprint(status.st_size, status.st_mtime_ns)
             pieces, seconds = (record.outcome.pieces, record.outcome.audio_seconds) if record.outcome else (0, None)
-            found = Found(record.root, place, stamp, small=pieces == 1, seconds=seconds)
+            found = FoundRecording(record.root, place, stamp, small=pieces == 1, seconds=seconds)
             if not ledger.relocate(record.path, found):
                 ledger.put([found])
         paths.append(place)
@@ -57,10 +57,10 @@ def follow_moved(ledger: Ledger, made: Plan, paths: Iterable[bytes], *, stop: th
         for record in [record for record in known if place_of(record) != record.path]:
             with suppress(OSError, ValueError, JobError):
                 if (stamp := _stamp(record, stop)) is not None:
-                    ledger.relocate(record.path, Found(record.root, place_of(record), stamp))
+                    ledger.relocate(record.path, FoundRecording(record.root, place_of(record), stamp))
 
 
-def _stamp(record: Record, stop: threading.Event) -> Fingerprint | None:
+def _stamp(record: SourceRecord, stop: threading.Event) -> Fingerprint | None:
     """Return the size and time of a recording where it is now; None where another one is there."""
     descriptor = tree.open_file(record.root, place_of(record))
     try:
@@ -100,7 +100,7 @@ def _way_to_stop() -> str:
     return control("stop", os.getpid()) or "Ctrl-C"
 
 
-def lacking(ledger: Ledger, rows: Iterable[Owned], wanted: Callable[[Job], Wanted]) -> Iterator[bytes]:
+def lacking(ledger: Ledger, rows: Iterable[OwnedOutput], wanted: Callable[[Job], JobSettings]) -> Iterator[bytes]:
     """Yield the finished sources that stand and have lost an output that is still wanted; touches their folders.
 
     `rows` are output paths; `wanted` says what is to be made of a source.

@@ -1,4 +1,4 @@
-"""What is kept of memory that nobody needs: little, as a daemon of many threads needs it for months.
+"""Keep resident memory low: one malloc arena for all threads, and now and then a garbage collection and a trim.
 
 The interpreter looks for objects that only refer to each other when enough new ones have come up, which in a quiet hour
 is late: meanwhile others come to lie between them. glibc gives each thread an arena of its own, up to eight for each core,
@@ -11,7 +11,7 @@ import gc
 from contextlib import suppress
 from typing import Final
 
-#: One for all: each has a class of its own.
+#: Loaded once: every ctypes.CDLL() makes a class of its own.
 _LIBRARY: Final = ctypes.CDLL(None)
 #: From <malloc.h>.
 _M_ARENA_MAX: Final = -8
@@ -20,7 +20,7 @@ _ARENAS: Final = 1
 
 
 def share_arena() -> None:
-    """Let all threads that will be started share one arena."""
+    """Make all threads that start later share one malloc arena."""
     with suppress(AttributeError):
         _LIBRARY.mallopt(_M_ARENA_MAX, _ARENAS)
 

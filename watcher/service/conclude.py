@@ -1,4 +1,4 @@
-"""What follows from a result: ledger, log line, note beside the source, hook, move."""
+"""Conclude a job: ledger, log line, note beside the source, hook, move."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from watcher.service.failures import retrying
 _log = structlog.get_logger()
 
 
-class Conclusions:
+class JobConclusions:
     """Concludes jobs for all workers; see `worker.Conclusion`."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Conclusions:
         failed: Callable[[tuple[bytes, JobError]], None],
         dropped: Callable[[tuple[bytes, JobError]], None],
     ) -> None:
-        """Have every result told, too; from the workers' threads."""
+        """Set callbacks for every result; they run in the workers' threads."""
         self._told_done, self._told_failed, self._told_dropped = done, failed, dropped
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
@@ -92,7 +92,7 @@ class Conclusions:
             self._hooked()
         sidecar.forget_move(job, self._ledger)
         if outcome.moved_to:
-            # Who found it must not take what comes under its name again for what was there.
+            # The finder forgets the file that was moved, so that a new one of the same name is noticed.
             self._inspect(job.path)
         if outcome.renamed_from:
             self._inspect(outcome.renamed_from)
@@ -149,5 +149,5 @@ def _note_failed(problem: JobError, what: str) -> None:
 
 
 def _text(path: bytes) -> str:
-    """Give a path for JSON: as it is where it is UTF-8, so that a hook can open it; else with odd bytes escaped."""
+    """Return a path for JSON: as it is where it is UTF-8, so that a hook can open it; else with odd bytes escaped."""
     return path.decode("utf-8", "backslashreplace")

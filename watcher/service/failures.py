@@ -34,7 +34,7 @@ def forget_gone(ledger: Ledger, *, is_away: Callable[[bytes], bool]) -> list[byt
 
 
 def retrying(hint: str, path: bytes) -> str:
-    """Return a hint whose `watcher retry`, if it has one, names the recording, so that it can be typed as it stands."""
+    """Return a hint whose `watcher retry`, if it has one, names the recording, so that it can be typed unchanged."""
     command = f"watcher retry {quoted(path)}"
     return hint if command in hint else hint.replace("watcher retry", command)
 
@@ -47,7 +47,7 @@ def _may_stand(root: bytes, path: bytes) -> bool:
 
 
 def stands(path: bytes) -> bool | None:
-    """Say whether something stands at a path; None where that cannot be told now."""
+    """Return whether something is at a path; None where that cannot be known now."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

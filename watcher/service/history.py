@@ -1,11 +1,11 @@
-"""Keeping the state bounded over the years: what is gone for good is forgotten, once a day, in slices.
+"""Keep the state bounded over the years: what is gone for good is deleted, once a day, in slices.
 
 A source's row is what keeps its file from being paid for again, so it stays as long as the file does, and for
 ``state.keep_history_days`` after it was first missed: what was moved out of the way may come back. What lies on a disk
 that is not mounted now, or below a root that is not there, is away and not gone; only where a place was away for a year,
 it counts as gone. Rows of outputs stay as long as their source does, or the output itself.
 
-The disks are asked, and a server that does not answer blocks whoever asks it for ever: so a place that does not answer counts
+The disks are asked, and a server that does not answer blocks the call for ever: so a place that does not answer counts
 as away, and this has a thread of its own, which nobody waits for should a place fall silent in the middle.
 """
 
@@ -27,7 +27,7 @@ from watcher.errors import StateBusyError
 from watcher.folders import Mounts
 from watcher.ledger import Ledger
 from watcher.service import allocator
-from watcher.service.estate import clear
+from watcher.service.crash_cleanup import clear
 from watcher.service.failures import forget_gone, stands
 from watcher.sidecar import note_temporaries
 
@@ -52,18 +52,18 @@ JOIN: Final = 2.0
 _MEBIBYTE: Final = 1 << 20
 
 
-class Places:
-    """Which file systems roots lay on, and what was mounted below them: what is missing there now is away, and not gone.
+class MountedPlaces:
+    """Remembers which file systems roots lay on, and what was mounted below them: what is missing there now is away, and not gone.
 
-    A mount point is told by its device, and not by the mount table: systemd binds the folders of a confined service one by
-    one, whether anything is mounted there or not. The table only says where to look.
+    A mount point is recognised by its device, and not by the mount table: systemd binds the folders of a confined
+    service one by one, whether anything is mounted there or not. The table only says where to look.
     """
 
     def __init__(self, mounts: Mounts, *, device: Callable[[bytes], int] = lambda path: os.stat(path).st_dev) -> None:  # noqa: PTH116
         self._mounts = mounts
         self._device = device
         #: A path as the ledger knows it, and the place it lay on -> Unix time at which it was last there.
-        self._seen: dict[tuple[bytes, _Place], float] = {}
+        self._seen: dict[tuple[bytes, _MountedPlace], float] = {}
 
     def note(self, roots: Iterable[bytes], *, now: float) -> bool:
         """Note what is there now of roots and of what is mounted below them; say whether any of it is new."""
@@ -75,7 +75,7 @@ class Places:
             if place is None:
                 if all(path != root for path, _ in self._seen):
                     # Never met: its year begins.
-                    self._seen[root, _Place(b"", own=False)] = now
+                    self._seen[root, _MountedPlace(b"", own=False)] = now
                 continue
             self._seen[root, place] = now
             prefix = real.rstrip(b"/") + b"/"
@@ -86,7 +86,7 @@ class Places:
         return set(self._seen) != before
 
     def away(self, *, now: float) -> tuple[bytes, ...]:
-        """Give the paths below which nothing can be told to be gone."""
+        """Return the paths below which nothing counts as gone."""
         self._mounts.changed()
         # What counts as gone is remembered a while longer, or it would be met anew.
         self._seen = {key: seen for key, seen in self._seen.items() if abs(now - seen) < 2 * _AWAY}
@@ -95,29 +95,29 @@ class Places:
         }
         return tuple(sorted(missed))
 
-    def _is(self, path: bytes, place: "_Place") -> bool:
+    def _is(self, path: bytes, place: "_MountedPlace") -> bool:
         # Whatever is mounted there now may be another disk. But what lies on the system's disk now, or on that of the folder
         # above, and did not when it was last there, is a mount point that nothing is mounted on.
         now = self._place(self._mounts.locate(path))
         return now is not None and len(now.top) >= len(place.top) and now.own >= place.own
 
-    def _place(self, real: bytes) -> "_Place | None":
-        """Say what a directory lies on; None: it is not there, or does not answer."""
+    def _place(self, real: bytes) -> "_MountedPlace | None":
+        """Return what a directory lies on; None: it is not there, or does not answer."""
         try:
             return reach.ask(real, partial(self._place_of, real))
         except reach.SilentError:
             return None
 
-    def _place_of(self, real: bytes) -> "_Place | None":
+    def _place_of(self, real: bytes) -> "_MountedPlace | None":
         if not os.path.isdir(real):  # noqa: PTH112 - bytes
             return None
         top, device = real, self._device(real)
         while (above := os.path.dirname(top)) != top and self._device(above) == device:  # noqa: PTH120 - bytes
             top = above
-        return _Place(top, own=device != self._device(b"/"))
+        return _MountedPlace(top, own=device != self._device(b"/"))
 
     def written(self) -> list[tuple[str, str, bool, float]]:
-        """Give all of it as JSON takes it."""
+        """Return all of it as JSON takes it."""
         return [
             (os.fsdecode(path), os.fsdecode(place.top), place.own, seen) for (path, place), seen in self._seen.items()
         ]
@@ -126,12 +126,12 @@ class Places:
         """Take over what `written` gave."""
         if isinstance(words, list):
             for path, top, own, seen in words:
-                self._seen.setdefault((os.fsencode(path), _Place(os.fsencode(top), own=bool(own))), float(seen))
+                self._seen.setdefault((os.fsencode(path), _MountedPlace(os.fsencode(top), own=bool(own))), float(seen))
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """What a directory lies on."""
+class _MountedPlace:
+    """The file system that a directory lies on."""
 
     #: The topmost directory above it on the same file system.
     top: bytes
@@ -162,7 +162,7 @@ class History:
 
         `amnesia`: the ledger was damaged, so that nobody knows any more which temporaries a crash has left.
 
-        `device` stands in for the device numbers of directories.
+        `device` replaces the device numbers of directories.
         """
         self._ledger = ledger
         self._settings = settings
@@ -171,7 +171,7 @@ class History:
         self._clock = clock
         self._look = look
         self._mounts = mounts or Mounts()
-        self._places = Places(self._mounts) if device is None else Places(self._mounts, device=device)
+        self._places = MountedPlaces(self._mounts) if device is None else MountedPlaces(self._mounts, device=device)
         self._amnesia = amnesia
         self._swept: float | None = None
         #: The date that the last sweep went by: see `_date`.
@@ -256,7 +256,7 @@ class History:
         self._noted = noted
 
     def due(self) -> bool:
-        """Say whether the last sweep was a day ago."""
+        """Return whether the last sweep was a day ago."""
         # A time in the future was written under a wrong clock.
         return abs(self._clock() - self._last()) >= DAY
 

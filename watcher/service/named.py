@@ -10,7 +10,7 @@ from watcher.config import Settings
 from watcher.errors import ConfigError
 from watcher.job import State
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import Record
+from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable
 from watcher.service.failures import stands
 from watcher.service.plan import spellings
@@ -18,8 +18,8 @@ from watcher.tree import is_below
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """What a person named."""
+class NamedRecordings:
+    """The recordings that a person named."""
 
     #: The paths under which the ledger may know it, best first.
     names: tuple[bytes, ...]
@@ -29,7 +29,7 @@ class Named:
     #: It is a watched folder, and nothing is there: a disk that is not mounted.
     away: bool
 
-    def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[Record]:
+    def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[SourceRecord]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
         found = [] if self.is_folder else [record for name in self.names if (record := ledger.lookup(name)) is not None]
         if found:
@@ -50,7 +50,7 @@ class Named:
         return any(path == name or (self.is_folder and is_below(path, name)) for name in self.names)
 
 
-def named(settings: Settings, path: bytes) -> Named:
+def named(settings: Settings, path: bytes) -> NamedRecordings:
     """Look what a person named. Raises ConfigError where its mount hangs."""
     try:
         is_folder, there = reach.ask(path, partial(_look, path), seconds=reach.PATIENT_SECONDS)
@@ -58,21 +58,21 @@ def named(settings: Settings, path: bytes) -> Named:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
     names = spellings(settings, path)
     away = not there and any(os.fsencode(folder.path) in names for folder in settings.folders)
-    return Named(names, is_folder, there, away)
+    return NamedRecordings(names, is_folder, there, away)
 
 
 def _look(path: bytes) -> tuple[bool, bool]:
     return os.path.isdir(path), os.path.lexists(path)  # noqa: PTH112 - bytes
 
 
-def place_of(record: Record) -> bytes:
+def place_of(record: SourceRecord) -> bytes:
     """Return where a recording is now, as far as the ledger knows."""
     moved_to = record.outcome.moved_to if record.outcome is not None else b""
     return moved_to or record.path
 
 
-def is_there(record: Record) -> bool:
-    """Return whether a recording stands where it is said to be; False, too, where its mount does not answer."""
+def is_there(record: SourceRecord) -> bool:
+    """Return whether a recording is where it is said to be; False, too, where its mount does not answer."""
     try:
         return reach.ask(record.root, partial(stands, place_of(record))) is True
     except reach.SilentError:

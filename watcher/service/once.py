@@ -18,17 +18,17 @@ from typing import Any, Final
 from watcher import __version__, reach, tree
 from watcher.config import Config, FolderSettings, Surroundings
 from watcher.errors import ConfigError, JobError, StateError, WatcherError
-from watcher.folders import Folder, Left, collect
-from watcher.gate import GateState, Status
+from watcher.folders import Folder, NotTaken, collect
+from watcher.gate import GateState, GateStatus
 from watcher.job import Job, Outcome, State
 from watcher.log import printable, quoted
-from watcher.service.advice import Advice, Place
+from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials, follow_moved, lacking
-from watcher.service.crew import Ending
+from watcher.service.application import SERVICE, Application, lost
 from watcher.service.failures import retrying, stands
-from watcher.service.house import SERVICE, House, lost
 from watcher.service.plan import Plan, folder_for, plan, spellings
 from watcher.service.signals import Signals
+from watcher.service.thread_group import ShutdownDeadline
 from watcher.sidecar import NOTE, Displaced
 from watcher.tree import is_below
 
@@ -47,15 +47,15 @@ _SLOW: Final = 2.0
 #: Seconds after which the finder is taken to hang in a mount that does not answer; it notices by itself where one hangs from the
 #: start.
 _SILENT: Final = reach.PATIENT_SECONDS + 2.0
-#: Files told of at most that could not be placed, that were done before, and that failed before.
+#: Files reported at most that could not be placed, that were done before, and that failed before.
 _SHOWN: Final = 1000
 #: States of what an earlier call has concluded.
 _CONCLUDED: Final = frozenset({State.DONE, State.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a batch is: files, and seconds of audio as far as they are known."""
+class BatchProgress:
+    """Progress of a batch: files, and seconds of audio as far as they are known."""
 
     files: int
     done: int
@@ -72,14 +72,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Batch:
-    """What a batch came to."""
+    """Result of a batch."""
 
     done: list[tuple[Job, Outcome]] = field(default_factory=list)
     failed: list[tuple[bytes, JobError]] = field(default_factory=list)
     #: How many of `failed` are still in the queue, as their folder or disk does not take outputs now: the next start tries them.
     unplaced: int = 0
     #: Found and not taken: still being written, empty, unreadable.
-    left: list[Left] = field(default_factory=list)
+    left: list[NotTaken] = field(default_factory=list)
     #: Named files, and some of those below named folders, whose transcript was there before; and how many there are.
     known: list[bytes] = field(default_factory=list)
     known_count: int = 0
@@ -91,10 +91,10 @@ class Batch:
     #: Concluded ones that lie elsewhere: earlier calls had left them in the queue.
     earlier: list[bytes] = field(default_factory=list)
     #: Some of the files that look like recordings and are not taken; see `settle.UNWATCHED` for the reasons.
-    unwatched: list[Left] = field(default_factory=list)
+    unwatched: list[NotTaken] = field(default_factory=list)
     #: Worked on once more although they were done: on request, after a trial, or because their outputs were deleted.
     again: list[bytes] = field(default_factory=list)
-    #: Those of them whose new outputs stand beside files that are a person's.
+    #: Those of them whose new outputs are beside files that are a person's.
     displaced: list[Displaced] = field(default_factory=list)
     #: Still queued at the end.
     queued: int = 0
@@ -116,7 +116,7 @@ def once(
     config: Config,
     paths: Sequence[str],
     *,
-    show: Callable[[Progress], None],
+    show: Callable[[BatchProgress], None],
     surroundings: Surroundings,
     again: Sequence[bytes] = (),
 ) -> Batch:
@@ -129,56 +129,60 @@ def once(
     made = plan(config)
     # Nothing new arrives that a place should be kept free for.
     made = replace(made, gate=replace(made.gate, reserve=0))
-    places = _Places() if again else _places(made, paths)
+    places = _SearchPlaces() if again else _places(made, paths)
     with Signals() as signals:
-        house = House(
+        application = Application(
             made,
             stop=threading.Event(),
             on_death=signals.wake,
             environment=surroundings.environment,
-            advice=Advice(Place.BATCH),
-            # Whoever runs a batch wants to hear of a full disk, not to sit before it.
+            advice=HoldAdvice(RunContext.BATCH),
+            # A person who runs a batch wants to hear of a full disk, not to wait for it.
             waits=False,
         )
-        run = _Run(house, show, named={*again, *(os.fsencode(path) for _, path in places.files)}, again=bool(again))
+        run = _BatchRun(
+            application, show, named={*again, *(os.fsencode(path) for _, path in places.files)}, again=bool(again)
+        )
         run.batch.again.extend(again)
         began = time.monotonic()
         try:
             run.work(places, signals)
-            if not run.batch.interrupted and house.error is None:
+            if not run.batch.interrupted and application.error is None:
                 run.catch_up(signals)
         finally:
             run.end(config.settings.service.drain_seconds, signals)
-            if run.batch.left_behind and (sys.exception() is not None or house.error is not None):
+            if run.batch.left_behind and (sys.exception() is not None or application.error is not None):
                 # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
                 os._exit(StateError.exit_code)
-            counts = house.direct.counts()
-            house.close()
-    if isinstance(house.error, WatcherError):
-        raise house.error
-    if house.error is not None:
-        raise StateError(f"a part of it crashed: {type(house.error).__name__}: {house.error}") from house.error
-    # What was told of as failed, as it cannot be placed, is not told of twice.
+            counts = application.direct.counts()
+            application.close()
+    if isinstance(application.error, WatcherError):
+        raise application.error
+    if application.error is not None:
+        raise StateError(
+            f"a part of it crashed: {type(application.error).__name__}: {application.error}"
+        ) from application.error
+    # What was reported as failed, because it cannot be placed, is not reported twice.
     run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.batch.unplaced
-    if run.is_complete and not run.batch.queued and not house.given_up:
+    if run.is_complete and not run.batch.queued and not application.given_up:
         # It was asked to end, and had done all of its work by then.
         run.batch.interrupted = False
-    run.batch.paid_seconds = 0.0 if house.plan.is_trial else house.gate.paid_seconds
-    run.batch.given_up = house.given_up
+    run.batch.paid_seconds = 0.0 if application.plan.is_trial else application.gate.paid_seconds
+    run.batch.given_up = application.given_up
     run.count_strangers()
     run.batch.seconds = time.monotonic() - began
     return run.batch
 
 
-class _Run:
+class _BatchRun:
     """The batch on its way."""
 
     def __init__(
-        self, house: House, show: Callable[[Progress], None], *, named: Collection[bytes], again: bool
+        self, application: Application, show: Callable[[BatchProgress], None], *, named: Collection[bytes], again: bool
     ) -> None:
         """`named`: files that a person named; `again`: those, and nothing else, are transcribed once more."""
         self.batch = Batch()
-        self._house = house
+        self._application = application
         self._named = named
         self._show = show
         self._found = threading.Event()
@@ -195,18 +199,18 @@ class _Run:
             "version": __version__,
             "started": time.time(),
             "command": "again" if again else "once",
-            "endpoint": house.plan.endpoint.name,
-            "model": house.plan.endpoint.model,
+            "endpoint": application.plan.endpoint.name,
+            "model": application.plan.endpoint.model,
         }
         self._told: dict[str, Any] = {}
         self._told_at = -math.inf
-        house.conclusions.listen(self.batch.done.append, self.batch.failed.append, self._dropped)
+        application.conclusions.listen(self.batch.done.append, self.batch.failed.append, self._dropped)
 
     @property
     def is_complete(self) -> bool:
         """Whether everything was found, and no program that hears of results is left to be run."""
-        hooks = self._house.plan.settings.hooks
-        is_heard = self._house.errands.over.is_set() or not (hooks.on_done or hooks.on_failed)
+        hooks = self._application.plan.settings.hooks
+        is_heard = self._application.hook_runner.over.is_set() or not (hooks.on_done or hooks.on_failed)
         return self._found.is_set() and is_heard
 
     def count_strangers(self) -> None:
@@ -219,25 +223,25 @@ class _Run:
             if path not in meant and not any(is_below(path, folder) for folder in self._below)
         )
 
-    def work(self, places: "_Places", signals: Signals) -> None:
+    def work(self, places: "_SearchPlaces", signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
-        house = self._house
+        application = self._application
         self._below = places.below
-        house.start(inspect=lambda _path: None)
+        application.start(inspect=lambda _path: None)
         self._start_finder(places)
-        while house.error is None:
+        while application.error is None:
             if self._is_interrupted(signals, _TICK):
                 return
-            house.relieve()
+            application.relieve()
             if not self._found.is_set() and self._finder_began < time.monotonic() - _SLOW:
                 places = self._find_elsewhere(places)
-            counts, state = house.ledger.counts(), house.gate.state()
+            counts, state = application.ledger.counts(), application.gate.state()
             self._show(self._progress(counts, state))
             self._tell()
             if self._found.is_set() and self._over(counts, state):
                 break
-        house.last_call()
-        while house.error is None and not house.errands.over.is_set():
+        application.last_call()
+        while application.error is None and not application.hook_runner.over.is_set():
             if self._is_interrupted(signals, _TICK / 4):
                 return
 
@@ -247,7 +251,7 @@ class _Run:
 
         def sweep() -> None:
             try:
-                self._house.history.catch_up(seconds=_SWEEP)
+                self._application.history.catch_up(seconds=_SWEEP)
             except BaseException as error:  # noqa: BLE001 - the thread's boundary: it is raised below
                 swept.set_exception(error)
             else:
@@ -267,66 +271,68 @@ class _Run:
         return self.batch.interrupted
 
     def end(self, seconds: float, signals: Signals) -> None:
-        """Let requests in flight finish for so long, or until Ctrl-C comes again, and end all threads."""
-        house = self._house
+        """Wait so long for requests in flight, or until Ctrl-C comes again, and end all threads."""
+        application = self._application
         if self.batch.interrupted:
-            sentence = house.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
-            self._show(replace(self._progress(house.direct.counts(), house.gate.state()), stopping=sentence))
+            sentence = application.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
+            self._show(
+                replace(self._progress(application.direct.counts(), application.gate.state()), stopping=sentence)
+            )
             self._about["stopping"] = time.time() + seconds
             self._told_at = -math.inf
-        ending = Ending(lambda: signal.SIGINT in signals.wait(0), meanwhile=self._follow_end)
-        late = house.drain(seconds, ending)
-        if late or house.left_hanging:
-            house.let_go(in_haste=ending.in_haste)
-        self.batch.left_behind = (*late, *house.left_hanging)
+        ending = ShutdownDeadline(lambda: signal.SIGINT in signals.wait(0), meanwhile=self._follow_end)
+        late = application.drain(seconds, ending)
+        if late or application.left_hanging:
+            application.let_go(in_haste=ending.in_haste)
+        self.batch.left_behind = (*late, *application.left_hanging)
         self.batch.stuck = () if ending.in_haste else tuple(late)
 
     def _follow_end(self) -> None:
         """Show how far the last requests are, and write it down for `status`."""
         with suppress(StateError):
-            self._show(self._progress(self._house.direct.counts(), self._house.gate.state()))
+            self._show(self._progress(self._application.direct.counts(), self._application.gate.state()))
         self._tell()
 
     def _tell(self) -> None:
         """Write down for `status` what is asked now, where it is not what was written last; not all the time."""
-        facts, now = {**self._about, **self._house.at_the_server()}, time.monotonic()
+        facts, now = {**self._about, **self._application.at_the_server()}, time.monotonic()
         if facts == self._told or now - self._told_at < _TELL:
             return
         self._told, self._told_at = facts, now
         with suppress(reach.SilentError, StateError):
-            reach.ask(b"telling", partial(self._house.direct.remember, SERVICE, facts), seconds=_TICK)
+            reach.ask(b"telling", partial(self._application.direct.remember, SERVICE, facts), seconds=_TICK)
 
     def _dropped(self, dropped: tuple[bytes, JobError]) -> None:
         """Note a file that changed or disappeared while it was worked on; the next run finds it as it is then."""
         path, error = dropped
-        self.batch.left.append(Left(path, error.reason, "while it was worked on", named=path in self._named))
+        self.batch.left.append(NotTaken(path, error.reason, "while it was worked on", named=path in self._named))
 
-    def _start_finder(self, places: "_Places") -> None:
+    def _start_finder(self, places: "_SearchPlaces") -> None:
         self._finder_began = time.monotonic()
         self._finder = f"finder-{len(places.lost)}" if places.lost else "finder"
-        self._house.crew.start(self._finder, partial(self._find, places, self._finder))
+        self._application.thread_group.start(self._finder, partial(self._find, places, self._finder))
 
-    def _find_elsewhere(self, places: "_Places") -> "_Places":
+    def _find_elsewhere(self, places: "_SearchPlaces") -> "_SearchPlaces":
         """Have another thread look at the places whose mounts answer, when the finder may hang in one that does not."""
         for root in places.roots:
             reach.poke(root, partial(os.path.lexists, root))
         silent = [root for root in places.roots if reach.is_silent(root, seconds=_SILENT)]
         if not silent:
             return places
-        self._house.left_hanging.append(self._finder)
+        self._application.left_hanging.append(self._finder)
         places = places.without(silent)
         self._start_finder(places)
         return places
 
-    def _find(self, places: "_Places", finder: str) -> None:
-        ledger = self._house.ledger
-        self._house.estate.settle()
+    def _find(self, places: "_SearchPlaces", finder: str) -> None:
+        ledger = self._application.ledger
+        self._application.crash_cleanup.settle()
         files = [os.fsencode(path) for _, path in places.files]
-        follow_moved(ledger, self._house.plan, files, stop=self._house.stop)
+        follow_moved(ledger, self._application.plan, files, stop=self._application.stop)
         unfinished = {path for path, state in self._known_below(places) if state not in _CONCLUDED}
         # Before the scan, which queues those that were touched since, so that work on them begins at once.
         trials = self._trials(places)
-        collected = collect(places.folders, places.files, ledger, stop=self._house.stop, parts=places.parts)
+        collected = collect(places.folders, places.files, ledger, stop=self._application.stop, parts=places.parts)
         if finder != self._finder:
             # It hung until now, and another one has looked at the rest meanwhile.
             return
@@ -339,7 +345,7 @@ class _Run:
         self.batch.again.extend(sorted(again))
         self.batch.left.extend(collected.left)
         self.batch.unwatched.extend(collected.unwatched)
-        self.batch.left.extend(Left(root, "lost", reach.SILENT) for root in places.lost)
+        self.batch.left.extend(NotTaken(root, "lost", reach.SILENT) for root in places.lost)
         for path in collected.known:
             record = ledger.lookup(path)
             if record is not None and record.state is State.FAILED:
@@ -352,30 +358,30 @@ class _Run:
         self.batch.failed_before_count = before.count[State.FAILED]
         self.batch.failed_before = before.some[State.FAILED]
         found = (self._files, unfinished, collected.queued, again, +before.count, self.batch.left, collected.unwatched)
-        self.batch.nothing_there = not any(found) and not self._house.stop.is_set()
+        self.batch.nothing_there = not any(found) and not self._application.stop.is_set()
         self._found.set()
 
-    def _concluded_before(self, places: "_Places", now: Collection[bytes]) -> "_Concluded":
-        """Return what was concluded below the folders before this call, and stands; `now`: worked on, or told of elsewhere."""
+    def _concluded_before(self, places: "_SearchPlaces", now: Collection[bytes]) -> "_Concluded":
+        """Return what was concluded below the folders before this call, and is still there; `now`: worked on, or reported elsewhere."""
         before = _Concluded()
         for path, state in self._known_below(places):
-            if self._house.stop.is_set():
+            if self._application.stop.is_set():
                 break
             if state in _CONCLUDED and path not in now and stands(path) is not False:
                 before.count[state] += 1
                 before.some[state] += [path] if len(before.some[state]) < _SHOWN else []
         return before
 
-    def _known_below(self, places: "_Places") -> Iterator[tuple[bytes, State]]:
+    def _known_below(self, places: "_SearchPlaces") -> Iterator[tuple[bytes, State]]:
         """Yield what the ledger knows below the folders, each recording once."""
         folders = places.below
         for folder in folders:
             if not any(folder != other and is_below(folder, other) for other in folders):
-                yield from ((path, state) for path, _, state in self._house.ledger.known(folder))
+                yield from ((path, state) for path, _, state in self._application.ledger.known(folder))
 
-    def _trials(self, places: "_Places") -> list[bytes]:
+    def _trials(self, places: "_SearchPlaces") -> list[bytes]:
         """Name what only the engine for trying out has transcribed, if another one is asked now; return the paths."""
-        ledger, plan = self._house.ledger, self._house.plan
+        ledger, plan = self._application.ledger, self._application.plan
         files = {os.fsencode(path) for _, path in places.files}
         around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
         found = [trial for folder in places.below for trial in ledger.trials(folder)]
@@ -383,25 +389,25 @@ class _Run:
         price = plan.settings.api.price_per_minute
         return announce_trials(found, model=plan.endpoint.model, price_per_minute=price)
 
-    def _queue_lacking(self, places: "_Places") -> list[bytes]:
+    def _queue_lacking(self, places: "_SearchPlaces") -> list[bytes]:
         """Queue what is done and has lost outputs; return the paths."""
-        ledger = self._house.ledger
+        ledger = self._application.ledger
         rows = chain(
             chain.from_iterable(map(ledger.outputs_below, places.below)),
             chain.from_iterable(ledger.owned(os.fsencode(path)) for _, path in places.files),
         )
-        found = lacking(ledger, (row for row in rows if row.kind != NOTE), self._house.rooms.wanted)
+        found = lacking(ledger, (row for row in rows if row.kind != NOTE), self._application.snapshot.wanted)
         return ledger.queue_again(sorted(found))
 
     def _over(self, counts: dict[State, int], state: GateState) -> bool:
-        """Say whether the batch ends: all concluded, or the server holds up everything that is left."""
+        """Return whether the batch ends: all concluded, or the server holds up everything that is left."""
         concluded = len(self.batch.done) + len(self.batch.failed)
-        hung = self._house.hung_jobs()
+        hung = self._application.hung_jobs()
         queued, running = counts[State.READY] + counts[State.DELAYED], counts[State.RUNNING] - len(hung)
-        if not running and self._house.setbacks.stuck(_TRIES) >= queued:
-            # Nobody is going to free the disk, open the folder, or mend the mount, for a batch.
+        if not running and self._application.output_failures.stuck(_TRIES) >= queued:
+            # Nobody frees the disk, opens the folder or repairs the mount for a batch.
             if queued:
-                records = self._house.ledger.records(State.READY, State.DELAYED, limit=_SHOWN)
+                records = self._application.ledger.records(State.READY, State.DELAYED, limit=_SHOWN)
                 self.batch.unplaced = len(records)
                 for record in records:
                     self.batch.failed.append(
@@ -413,24 +419,24 @@ class _Run:
             self._idle_since, self._concluded = time.monotonic(), concluded
             return False
         # What somebody is about to find out is waited for; a dead server, a wrong key or an empty account is not.
-        hopeless = state.status is Status.HELD and not state.due
+        hopeless = state.status is GateStatus.HELD and not state.due
         if hopeless or time.monotonic() - self._idle_since > _PATIENCE:
             self.batch.held = state
             return True
         return False
 
-    def _progress(self, counts: dict[State, int], state: GateState) -> Progress:
+    def _progress(self, counts: dict[State, int], state: GateState) -> BatchProgress:
         finished = sum(outcome.audio_seconds for _, outcome in self.batch.done)
-        heard = sum(record.seconds_done for record in self._house.ledger.records(State.RUNNING, limit=64))
+        heard = sum(record.seconds_done for record in self._application.ledger.records(State.RUNNING, limit=64))
         done, failed = len(self.batch.done), len(self.batch.failed)
-        now, asking = time.time(), self._house.gate.asking()
-        due = self._house.ledger.next_due() if counts[State.DELAYED] and not counts[State.RUNNING] else None
-        return Progress(
+        now, asking = time.time(), self._application.gate.asking()
+        due = self._application.ledger.next_due() if counts[State.DELAYED] and not counts[State.RUNNING] else None
+        return BatchProgress(
             files=done + failed + counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING],
             done=done,
             failed=failed,
             heard_seconds=finished + heard,
-            held="" if state.status is Status.OPEN else state.sentence,
+            held="" if state.status is GateStatus.OPEN else state.sentence,
             asked_seconds=max(0.0, now - min(asking.values())) if asking else None,
             next_try=None if due is None else max(0.0, due - now),
         )
@@ -445,8 +451,8 @@ class _Concluded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Where to look, each with the settings of the folder that owns it."""
+class _SearchPlaces:
+    """Places to search, each with the settings of the folder that owns it."""
 
     folders: tuple[Folder, ...] = ()
     #: Directories inside folders, and files.
@@ -467,9 +473,9 @@ class _Places:
         folders = [*self.folders, *(folder for folder, _ in (*self.parts, *self.files))]
         return tuple(dict.fromkeys(os.fsencode(folder.path) for folder in folders))
 
-    def without(self, roots: Collection[bytes]) -> "_Places":
+    def without(self, roots: Collection[bytes]) -> "_SearchPlaces":
         """Return what does not lie in these."""
-        return _Places(
+        return _SearchPlaces(
             tuple(folder for folder in self.folders if os.fsencode(folder.path) not in roots),
             tuple(pair for pair in self.parts if os.fsencode(pair[0].path) not in roots),
             tuple(pair for pair in self.files if os.fsencode(pair[0].path) not in roots),
@@ -477,13 +483,13 @@ class _Places:
         )
 
 
-def _places(made: Plan, paths: Sequence[str]) -> _Places:
+def _places(made: Plan, paths: Sequence[str]) -> _SearchPlaces:
     """Sort what a person named: whatever lies below a configured folder is that folder's, under its name there."""
     if not paths:
         if not made.folders:
             raise ConfigError("there is nothing to do", hint="name a file or a folder: watcher once PATH")
         _require_one(made.folders)
-        return _Places(made.folders)
+        return _SearchPlaces(made.folders)
     folders: list[Folder] = []
     parts: list[tuple[Folder, str]] = []
     files: list[tuple[Folder, str]] = []
@@ -494,7 +500,7 @@ def _places(made: Plan, paths: Sequence[str]) -> _Places:
         files += found.files
     below = [*(folder.path for folder in folders), *(path for _, path in parts)]
     each = _each_once(made, files, [os.fsencode(path) for path in below])
-    return _Places(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(each)))
+    return _SearchPlaces(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(each)))
 
 
 def _require_one(folders: Sequence[Folder]) -> None:
@@ -531,7 +537,7 @@ def _each_once(made: Plan, files: Sequence[tuple[Folder, str]], below: Sequence[
             yield one, os.fsdecode(known.rstrip(b"/") + b"/" + name)
 
 
-def _place(made: Plan, path: str) -> _Places:
+def _place(made: Plan, path: str) -> _SearchPlaces:
     """Find what a person named. Raises ConfigError when nothing is there, or its mount hangs."""
     try:
         is_folder, is_there = reach.ask(os.fsencode(path), partial(_standing, path), seconds=reach.PATIENT_SECONDS)
@@ -541,14 +547,14 @@ def _place(made: Plan, path: str) -> _Places:
         inside = _inside(made, path)
         owner, name = _owner(made, path)
         if owner is None:
-            return _Places((folder_for(made.settings, FolderSettings(path=path)), *inside))
+            return _SearchPlaces((folder_for(made.settings, FolderSettings(path=path)), *inside))
         if name == owner.path:
-            return _Places((folder_for(made.settings, owner), *inside))
-        return _Places(inside, parts=((folder_for(made.settings, owner), name),))
+            return _SearchPlaces((folder_for(made.settings, owner), *inside))
+        return _SearchPlaces(inside, parts=((folder_for(made.settings, owner), name),))
     if is_there:
         owner, name = _owner(made, path, os.path.dirname)
         parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
-        return _Places(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
+        return _SearchPlaces(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
     if os.fsencode(path) in {root for root, _ in made.roots}:
         raise ConfigError(f"the folder {printable(path)} is out of reach", hint=reach.AWAY_HINT)
     raise ConfigError(f"there is no file {printable(path)}", hint="check the name")
@@ -563,14 +569,14 @@ def _then_retry(hint: str, path: bytes) -> str:
 
 
 def _standing(path: str) -> tuple[bool, bool]:
-    """Return whether a folder stands at a path, and whether anything does."""
+    """Return whether a folder is at a path, and whether anything does."""
     return os.path.isdir(path), os.path.lexists(path)  # noqa: PTH112 - a plain question
 
 
 def _owner(
     made: Plan, path: str, place: Callable[[bytes], bytes] = lambda path: path
 ) -> tuple[FolderSettings | None, str]:
-    """Give the configured folder that a path is or lies in, and its name there; else None, and the path as given.
+    """Return the configured folder that a path is or lies in, and its name there; else None, and the path as given.
 
     It lies in a folder when the folder's own descriptor leads to its `place`: through no link on the way.
     """
@@ -592,7 +598,7 @@ def _reach(root: bytes, place: bytes) -> None:
 
 
 def _inside(made: Plan, path: str) -> tuple[Folder, ...]:
-    """Give the configured folders that lie in a directory: what is in them is theirs."""
+    """Return the configured folders that lie in a directory: what is in them is theirs."""
     given = os.fsencode(path)
     real = reach.real_paths([given]).get(given, given)
     return tuple(folder_for(made.settings, owner) for root, owner in made.real_roots if is_below(root, real))

@@ -1,4 +1,4 @@
-"""From settings to what each room takes: the only place where the two vocabularies meet."""
+"""Translate the settings into what each package takes; the only place that knows both."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -16,29 +16,29 @@ from watcher.config.descriptions import keys
 from watcher.config.descriptions import sections as kinds
 from watcher.config.kinds import sentences
 from watcher.config.settings import SubtitleRules
-from watcher.cues import Rules
+from watcher.cues import CaptionRules
 from watcher.errors import ConfigError
 from watcher.folders import Folder, Mounts
-from watcher.formats import Text
+from watcher.formats import TextLayout
 from watcher.gate import GateOptions
 from watcher.job import TRIAL_MODEL, Job
-from watcher.media import Choice
-from watcher.overrides import Overrides, Problem, Sections
-from watcher.pipeline import Wanted
+from watcher.media import SoundChoice
+from watcher.overrides import InvalidOverride, Overrides, Sections
+from watcher.pipeline import JobSettings
 from watcher.spelling import forms
 from watcher.tree import is_below
 
 #: What a folder's own `.watcher.toml` may say.
 OVERRIDABLE: Final = {"transcript": tuple(keys("transcript")), "subtitles": tuple(keys("subtitles"))}
-_RULES: Final = TypeAdapter[Rules](SubtitleRules)
+_RULES: Final = TypeAdapter[CaptionRules](SubtitleRules)
 _MEBIBYTE: Final = 1024 * 1024
-#: A host that refuses whoever comes without a key; a server of one's own may not.
+#: A host that refuses requests without a key; a server of one's own may not.
 _OPENAI: Final = "api.openai.com"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one set of settings means for every room; immutable, so that a reload swaps it whole."""
+    """What one set of settings means for every package; immutable, so that a reload replaces it as a whole."""
 
     config: Config
     endpoint: Endpoint
@@ -60,18 +60,18 @@ class Plan:
         return self.endpoint.model == TRIAL_MODEL
 
     def folder(self, path: bytes) -> FolderSettings | None:
-        """Give the folder that owns a path, as the ledger knows it or without links: of nested roots, the nearest."""
+        """Return the folder that owns a path, as the ledger knows it or without links: of nested roots, the nearest."""
         return next((folder for root, folder in (*self.roots, *self.real_roots) if is_below(path, root)), None)
 
-    def wanted(self, job: Job, overrides: Sections | None = None) -> Wanted:
-        """Say what is to be made of a source; `overrides`: what the `.watcher.toml` above it say."""
+    def wanted(self, job: Job, overrides: Sections | None = None) -> JobSettings:
+        """Return what is to be made of a source; `overrides`: what the `.watcher.toml` above it say."""
         folder = self.folder(job.path)
         transcript = self.settings.transcript if folder is None else folder.transcript(self.settings.transcript)
         rules = self.settings.subtitles
         if overrides:
             transcript = _overridden(transcript, overrides)
             rules = _RULES.validate_python({**asdict(rules), **overrides["subtitles"]})
-        return Wanted(
+        return JobSettings(
             request=Request(
                 task=transcript.task,
                 language=transcript.language,
@@ -81,13 +81,13 @@ class Plan:
             formats=tuple(transcript.formats),
             output=transcript.output,
             rules=rules,
-            text=Text(wrap=transcript.wrap, bom=transcript.bom),
+            text=TextLayout(wrap=transcript.wrap, bom=transcript.bom),
             after=target(folder),
-            choice=Choice(track=transcript.track, channel=transcript.channel),
+            choice=SoundChoice(track=transcript.track, channel=transcript.channel),
         )
 
     def check_overrides(self, sections: Sections) -> None:
-        """Say whether values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with words."""
+        """Return whether values of a `.watcher.toml` can be used on top of the settings. Raises ValueError with words."""
         check_overrides(self.settings, sections)
 
 
@@ -116,7 +116,7 @@ def endpoint_of(settings: Settings) -> Endpoint:
 
 
 def require_key(endpoint: Endpoint, *, offline: bool = True) -> None:
-    """Raise ConfigError when there is no key for a host that refuses whoever comes without.
+    """Raise ConfigError when there is no key for a host that refuses requests without one.
 
     `offline`: the command can be run with --offline instead.
     """
@@ -187,7 +187,7 @@ def doubles(settings: Settings) -> dict[bytes, bytes]:
 
 
 def spellings(settings: Settings, path: bytes) -> tuple[bytes, ...]:
-    """Give the paths under which the ledger may know a file or folder that a person names, relative or through links.
+    """Return the paths under which the ledger may know a file or folder that a person names, relative or through links.
 
     It knows sources below their folders as these are configured, links included. A mount that does not answer is not
     waited for: below it a path is taken by its name alone.
@@ -210,21 +210,23 @@ def _longest_first(roots: list[tuple[bytes, FolderSettings]]) -> tuple[tuple[byt
 
 
 def target(folder: FolderSettings | None) -> str:
-    """Give the folder, below the watched one, that finished recordings move to; "" when they stay."""
+    """Return the folder, below the watched one, that finished recordings move to; "" when they stay."""
     return "" if folder is None or folder.after == "keep" else folder.after.removeprefix("move:")
 
 
-def wanted_by_folder(made: Plan, report: Callable[[Problem], None] = lambda _problem: None) -> Callable[[Job], Wanted]:
+def wanted_by_folder(
+    made: Plan, report: Callable[[InvalidOverride], None] = lambda _problem: None
+) -> Callable[[Job], JobSettings]:
     """Return what tells what is to be made of a source, by the settings and each `.watcher.toml` above it; touches its folders.
 
-    One that cannot be used counts as not there, as for whoever works on the source, who tells of it; `report` hears of it.
+    One that cannot be used counts as not there, as for the worker, which reports it; `report` is called for it.
     """
     overrides = Overrides(OVERRIDABLE, validate=made.check_overrides, report=report)
     return lambda job: made.wanted(job, overrides.effective(job.root, os.path.dirname(job.path)))  # noqa: PTH120 - bytes
 
 
 def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
-    """Give what finding needs to know of a folder."""
+    """Return what finding needs to know of a folder."""
     done = target(folder).strip("/")
     return Folder(
         name=folder.name,

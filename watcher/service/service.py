@@ -1,4 +1,4 @@
-"""The daemon: builds the house, says READY when it stands, watches over it, reloads it, and drains it."""
+"""The daemon: builds the application, reports READY, supervises it, reloads it, and drains it."""
 
 import os
 import signal
@@ -16,18 +16,18 @@ import structlog
 from watcher import __version__, reach
 from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
-from watcher.folders import Finder, How
+from watcher.folders import Finder, WatchMode
 from watcher.folding import fold
-from watcher.gate import GateState, ProbeResult, Status, resume_requests
+from watcher.gate import GateState, GateStatus, ResumeOutcome, resume_requests
 from watcher.log import LogOptions, configure, printable
 from watcher.masking import passwords
 from watcher.service import allocator
-from watcher.service.advice import Advice, place_of
-from watcher.service.crew import Crew, Ending
-from watcher.service.house import ALL_ENDED, SERVICE, House
-from watcher.service.notices import MEND_HINT
+from watcher.service.advice import HoldAdvice, place_of
+from watcher.service.application import ALL_ENDED, SERVICE, Application
+from watcher.service.folder_notes import FIX_HINT
 from watcher.service.plan import Plan, plan
 from watcher.service.signals import Signals
+from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
 from watcher.systemd import Notifier
 
 _log = structlog.get_logger()
@@ -105,36 +105,36 @@ class Service:
         with self._signals as signals:
             threading.Thread(target=self._end_unheard, name="last-resort", daemon=True).start()
             self._say_starting()
-            house = House(
+            application = Application(
                 self._plan,
                 stop=self._stop,
                 on_death=signals.wake,
                 environment=self._surroundings.environment,
-                advice=Advice(place_of(self._surroundings), self._surroundings.program),
+                advice=HoldAdvice(place_of(self._surroundings), self._surroundings.program),
                 clock=self._clock,
                 monotonic=self._monotonic,
             )
             finder = Finder(
                 self._plan.folders if self._watches else (),
-                house.waiting(self._stop),
+                application.waiting(self._stop),
                 stop=self._stop,
                 clock=self._clock,
                 monotonic=self._monotonic,
-                settings=house.settings_notes.look,
+                settings=application.settings_notes.look,
             )
-            crew = Crew(on_death=signals.wake)
+            thread_group = ThreadGroup(on_death=signals.wake)
             asked: signal.Signals | None = None
             try:
                 with suppress(StateBusyError):
-                    self._requests = resume_requests(house.direct)
-                self._queue_trials(house)
-                house.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
-                crew.start("finder", partial(_find, finder))
-                house.history.start(inspect=finder.inspect, on_death=signals.wake)
-                asked = self._loop(house, finder, crew)
+                    self._requests = resume_requests(application.direct)
+                self._queue_trials(application)
+                application.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
+                thread_group.start("finder", partial(_find, finder))
+                application.history.start(inspect=finder.inspect, on_death=signals.wake)
+                asked = self._loop(application, finder, thread_group)
             finally:
-                self._wind_down(house, crew, by_hand=asked is signal.SIGINT)
-        error = crew.error or house.error
+                self._wind_down(application, thread_group, by_hand=asked is signal.SIGINT)
+        error = thread_group.error or application.error
         if isinstance(error, WatcherError):
             raise error
         if error is not None:
@@ -142,10 +142,10 @@ class Service:
                 f"a part of the service crashed: {type(error).__name__}: {error}",
                 hint="the log has the details; the queue is safe, and a restart goes on where this ended",
             ) from error
-        _log.info("service.stopped", **_given_up(house))
+        _log.info("service.stopped", **_given_up(application))
         return 0
 
-    def _loop(self, house: House, finder: Finder, crew: Crew) -> signal.Signals | None:
+    def _loop(self, application: Application, finder: Finder, thread_group: ThreadGroup) -> signal.Signals | None:
         """Watch over it all; return the signal that asked for the end, None where a thread crashed."""
         ready = False
         while True:
@@ -155,28 +155,28 @@ class Service:
                 _log.info("service.ready", folders=[state.name for state in finder.states()])
             for number in self._signals.wait(self._interval if ready else 0.05):
                 if number is signal.SIGHUP:
-                    self._renew(house, finder)
+                    self._renew(application, finder)
                 else:
                     return number
-            if crew.error or house.error:
+            if thread_group.error or application.error:
                 return None
-            house.relieve()
+            application.relieve()
             try:
-                self._look_around(house, finder, ready=ready)
+                self._look_around(application, finder, ready=ready)
             except StateBusyError as busy:
                 # Not waited for here: signals have to be seen. What was to be written is written a round later.
-                house.patience.note(busy)
+                application.ledger_retry.note(busy)
                 if self._shown != (busy.message,):
                     self._shown = (busy.message,)
                     self._notifier.status(busy.message)
 
-    def _queue_trials(self, house: House) -> None:
+    def _queue_trials(self, application: Application) -> None:
         if self._works:
             try:
-                house.queue_trials()
+                application.queue_trials()
             except StateBusyError as busy:
                 # They are queued by the next start.
-                house.patience.note(busy)
+                application.ledger_retry.note(busy)
 
     def _end_unheard(self) -> None:
         """End the process at a signal that the main thread does not hear.
@@ -192,33 +192,33 @@ class Service:
         usec = self._surroundings.watchdog_usec
         return min(_TICK, usec / 4e6) if usec else _TICK
 
-    def _look_around(self, house: House, finder: Finder, *, ready: bool) -> None:
-        if ready and self._alive(house, finder):
+    def _look_around(self, application: Application, finder: Finder, *, ready: bool) -> None:
+        if ready and self._alive(application, finder):
             self._notifier.watchdog()
-        self._heed_request(house, finder)
-        state = house.gate.state()
-        self._show(house, finder, state)
+        self._heed_request(application, finder)
+        state = application.gate.state()
+        self._show(application, finder, state)
 
-    def _heed_request(self, house: House, finder: Finder) -> None:
+    def _heed_request(self, application: Application, finder: Finder) -> None:
         """Read the settings anew, and try again, where somebody has said `watcher resume`. Raises StateBusyError."""
-        number = resume_requests(house.direct)
+        number = resume_requests(application.direct)
         if number == self._requests:
             return
         self._requests = number
         # Before the settings are read: they alone may end a hold, and its file may be done before the next line.
-        house.gate.expect_outcome()
-        self._renew(house, finder)
-        # Whoever asked tells the fleet, once all its hosts have their settings: a second word would open the door twice.
-        # New settings have the server asked by themselves: a pause that it wants by now is not ended.
-        if not house.gate.shared and house.gate.outcome is not ProbeResult.PAUSED:
-            house.gate.resume()
+        application.gate.expect_outcome()
+        self._renew(application, finder)
+        # The command that asked tells the fleet, once all its hosts have their settings: a second request would lift
+        # the hold twice. New settings have the server asked by themselves: a pause that it wants by now is not ended.
+        if not application.gate.shared and application.gate.outcome is not ResumeOutcome.PAUSED:
+            application.gate.resume()
 
-    def _alive(self, house: House, finder: Finder) -> bool:
+    def _alive(self, application: Application, finder: Finder) -> bool:
         # Who waits for the ledger does not hang; a restart would lose the answers they hold, and wait as well.
-        waits = house.patience.trouble is not None or house.gate.trouble is not None
-        return waits or (not house.overdue and self._monotonic() - finder.beat < _FINDER_SILENT)
+        waits = application.ledger_retry.trouble is not None or application.gate.trouble is not None
+        return waits or (not application.overdue and self._monotonic() - finder.beat < _FINDER_SILENT)
 
-    def _show(self, house: House, finder: Finder, state: GateState) -> None:
+    def _show(self, application: Application, finder: Finder, state: GateState) -> None:
         """Write down for `status`, and for systemd's STATUS, what can't be seen from the ledger's rows."""
         states = finder.states()
         folders = [
@@ -246,20 +246,20 @@ class Service:
             for one in folder.incoming
         ][:_PROBLEMS]
         # In this order: of the files that are counted as done the outcome tells, and the server's state explains the outcome.
-        counts = house.direct.counts()
-        resumed = {"number": self._requests, "outcome": str(house.gate.outcome), "refused": self._refused}
-        server = house.at_the_server()
-        fleet = house.gate.trouble
+        counts = application.direct.counts()
+        resumed = {"number": self._requests, "outcome": str(application.gate.outcome), "refused": self._refused}
+        server = application.at_the_server()
+        fleet = application.gate.trouble
         problems = [
             *([] if fleet is None else [_problem("fleet", fleet.message, fleet.hint)]),
             *(_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint),
-            *(_problem(one.path, f"it can't be used: {one.message}", MEND_HINT) for one in house.problems),
+            *(_problem(one.path, f"it can't be used: {one.message}", FIX_HINT) for one in application.problems),
             *(_problem(one.path, one.why, one.hint) for folder in states for one in folder.obstacles),
-            *(trouble.problem() for trouble in reversed(house.errands.troubles)),
+            *(trouble.problem() for trouble in reversed(application.hook_runner.troubles)),
         ][:_PROBLEMS]
-        trouble = house.patience.trouble
+        trouble = application.ledger_retry.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
-        settings = self._settings_facts(house)
+        settings = self._settings_facts(application)
         urgent = (state.status, str(problems), str(settings), str(resumed))
         shown = (urgent, line, str(counts), state.since, str(folders), str(incoming), str(server["asking"]))
         now = self._monotonic()
@@ -278,14 +278,14 @@ class Service:
             "counts": {str(one): number for one, number in counts.items()},
             "incoming": incoming,
             **server,
-            "endpoint": house.plan.endpoint.name,
-            "model": house.plan.endpoint.model,
+            "endpoint": application.plan.endpoint.name,
+            "model": application.plan.endpoint.model,
         }
-        house.direct.remember(SERVICE, self._facts)
+        application.direct.remember(SERVICE, self._facts)
 
-    def _settings_facts(self, house: House) -> dict[str, Any]:
+    def _settings_facts(self, application: Application) -> dict[str, Any]:
         """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
-        config = house.plan.config
+        config = application.plan.config
         file = "" if config.file is None else printable(str(config.file.absolute()))
         return {
             "file": file,
@@ -296,14 +296,14 @@ class Service:
             "needs_restart": self._needs_restart,
         }
 
-    def _renew(self, house: House, finder: Finder) -> None:
+    def _renew(self, application: Application, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
         self._notifier.reloading()
         self._refused, self._needs_restart = "", False
         # Before they are read: what is written meanwhile is not what was refused.
-        self._met = _digest(house.plan.config.file)
+        self._met = _digest(application.plan.config.file)
         try:
-            new = self._read_again(house)
+            new = self._read_again(application)
         except WatcherError as error:
             self._refused, self._needs_restart = error.message, isinstance(error, _FixedError)
             _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
@@ -311,36 +311,36 @@ class Service:
             message = self._refused = f"the new settings cannot be used: {type(error).__name__}: {error}"
             _log.error("service.reloaded", ok=False, message=message, hint=_TAKE_BACK, exc_info=True)
         else:
-            house.swap(new)
-            self._queue_trials(house)
+            application.swap(new)
+            self._queue_trials(application)
             finder.replace(new.folders if self._watches else ())
             self._log_set_up(new.config)
             _log.info("service.reloaded", ok=True, folders=[folder.name for folder in new.folders])
         self._notifier.ready()
 
-    def _read_again(self, house: House) -> Plan:
+    def _read_again(self, application: Application) -> Plan:
         """Return what the settings mean now. Raises ConfigError where they cannot take the place of those at work."""
         new = plan(self._reload())
-        if new.config.state_directory != house.plan.config.state_directory:
+        if new.config.state_directory != application.plan.config.state_directory:
             raise _FixedError("state.dir changed", hint="restart the service: the ledger can't move while it works")
-        if new.settings.state.url != house.plan.settings.state.url:
+        if new.settings.state.url != application.plan.settings.state.url:
             raise _FixedError("state.url changed", hint="restart the service: the ledger can't move while it works")
         if not new.folders:
             raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
         return new
 
-    def _wind_down(self, house: House, crew: Crew, *, by_hand: bool) -> None:
+    def _wind_down(self, application: Application, thread_group: ThreadGroup, *, by_hand: bool) -> None:
         """End all threads; end the process here and now where one does not end within drain_seconds + _LATEST.
 
         SIGINT during that, which is Ctrl-C at a terminal, ends it at once. A repeated SIGTERM changes nothing: supervisors send
         several.
         """
-        seconds = house.plan.settings.service.drain_seconds
+        seconds = application.plan.settings.service.drain_seconds
         deadline = time.monotonic() + seconds + ALL_ENDED
         failure = sys.exception()
 
         def exit_code() -> int:
-            failed = failure is not None or (crew.error or house.error) is not None
+            failed = failure is not None or (thread_group.error or application.error) is not None
             return StateError.exit_code if failed else 0
 
         def end_after(limit: float) -> None:
@@ -350,47 +350,47 @@ class Service:
             ).start()
 
         end_after(seconds + _LATEST)
-        ending = Ending(
+        ending = ShutdownDeadline(
             lambda: signal.SIGINT in self._signals.wait(0),
             on_haste=partial(end_after, _LATEST_IN_HASTE),
-            meanwhile=partial(self._show_stopping, house, self._clock() + seconds),
+            meanwhile=partial(self._show_stopping, application, self._clock() + seconds),
         )
         if by_hand and sys.stderr.isatty():
             # The terminal has echoed ^C. A stop goes on where nothing can be written.
             with suppress(OSError):
                 sys.stderr.write("\n")
-        self._notifier.stopping(house.report_stopping(seconds, by_hand=by_hand))
-        self._show_stopping(house, self._clock() + seconds)
-        late = house.drain(seconds, ending)
-        late += ending.join(crew, max(0.5, deadline - time.monotonic()))
-        if house.left_hanging or late:
+        self._notifier.stopping(application.report_stopping(seconds, by_hand=by_hand))
+        self._show_stopping(application, self._clock() + seconds)
+        late = application.drain(seconds, ending)
+        late += ending.join(thread_group, max(0.5, deadline - time.monotonic()))
+        if application.left_hanging or late:
             # Nothing but the end of the process ends them, and the interpreter would wait for them at its end.
-            house.let_go(in_haste=ending.in_haste)
-            if house.left_hanging:
+            application.let_go(in_haste=ending.in_haste)
+            if application.left_hanging:
                 hint = reach.SILENT_HINT
-                _log.warning("service.stopping", reason="mount_hangs", threads=house.left_hanging, hint=hint)
+                _log.warning("service.stopping", reason="mount_hangs", threads=application.left_hanging, hint=hint)
             if late:
                 hint = "their jobs are taken up again at the next start"
                 say = _log.info if ending.in_haste else _log.error
                 say("service.stopping", reason="threads_hang", threads=late, hint=hint)
             if exit_code() == 0:
-                _log.info("service.stopped", **_given_up(house))
+                _log.info("service.stopped", **_given_up(application))
             sys.stderr.flush()
             os._exit(exit_code())
-        house.close()
+        application.close()
         self._over.set()
 
-    def _show_stopping(self, house: House, until: float) -> None:
+    def _show_stopping(self, application: Application, until: float) -> None:
         """Write down for `status` that it stops, until when at the latest (Unix time), and what is in flight.
 
         A ledger that does not take it is not waited for.
         """
-        facts = {**self._facts, **house.at_the_server(), "stopping": until}
+        facts = {**self._facts, **application.at_the_server(), "stopping": until}
         if facts == self._facts:
             return
         self._facts = facts
         with suppress(reach.SilentError, StateError):
-            reach.ask(b"stopping", partial(house.direct.remember, SERVICE, facts), seconds=_TOLD)
+            reach.ask(b"stopping", partial(application.direct.remember, SERVICE, facts), seconds=_TOLD)
 
     def _say_starting(self) -> None:
         self._log_set_up(self._plan.config)
@@ -419,13 +419,13 @@ def _digest(file: Path | None) -> str:
         return ""
 
 
-def _given_up(house: House) -> dict[str, Any]:
+def _given_up(application: Application) -> dict[str, Any]:
     """Return what is logged of requests that were cut off, where there are any."""
-    if not house.given_up:
+    if not application.given_up:
         return {}
-    charge = "" if house.plan.is_trial else "the server may charge for them, and "
-    message = f"requests given up: {house.given_up}; {charge}they are made again at the next start"
-    return {"given_up": house.given_up, "message": message}
+    charge = "" if application.plan.is_trial else "the server may charge for them, and "
+    message = f"requests given up: {application.given_up}; {charge}they are made again at the next start"
+    return {"given_up": application.given_up, "message": message}
 
 
 def _end_at_last(seconds: float, over: threading.Event, code: Callable[[], int]) -> None:
@@ -444,8 +444,8 @@ def _find(finder: Finder) -> None:
 
 
 def _lost(finder: Finder) -> list[bytes]:
-    """Give the roots that are away; of two that are the same directory, the one that is not watched counts as such."""
-    return [os.fsencode(state.path) for state in finder.states() if state.how is How.LOST]
+    """Return the roots that are away; of two that are the same directory, the one that is not watched counts as such."""
+    return [os.fsencode(state.path) for state in finder.states() if state.how is WatchMode.LOST]
 
 
 def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
@@ -457,7 +457,7 @@ def set_up_log(
 ) -> None:
     """Configure logging as the settings say, with the key masked wherever it might turn up.
 
-    `options`: instead of those of the settings; `without`: events that are told by other means.
+    `options`: instead of those of the settings; `without`: events that are reported by other means.
     """
     configure(
         options or config.settings.log,
@@ -474,11 +474,11 @@ class _FixedError(ConfigError):
 
 
 def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:
-    """Say in one line how things stand, first what stops everything: for systemd's STATUS."""
+    """Return the state of the service in one line, first what stops everything: for systemd's STATUS."""
     queued = counts["ready"] + counts["delayed"]
     parts = [f"{counts['running']} running", f"{queued} queued", f"{counts['done']} done"]
     if counts["failed"]:
         parts.append(f"{counts['failed']} failed")
     return "; ".join(
-        part for part in (trouble, "" if state.status is Status.OPEN else state.sentence, ", ".join(parts)) if part
+        part for part in (trouble, "" if state.status is GateStatus.OPEN else state.sentence, ", ".join(parts)) if part
     )

@@ -1,21 +1,22 @@
-"""From evidence to verdict: whether a file is whole, and nobody writes it any more.
+"""Decide by evidence whether a file is whole, and whether nobody writes it any more.
 
 `folders` finds paths and asks; nothing here watches or scans. Three questions are answered for an open descriptor (who
 has it open for writing, does its container end where the file ends, was all of it written), and a file that leaves one
-of them open must keep still for a while. What waits stands in a table with its reason and its next look.
+of them open must keep still for a while. What waits is kept in a table with its reason and its next look.
 """
 
 from watcher.settle.candidates import (
     UNREADABLE_HINT,
     Candidate,
     Candidates,
+    FileSite,
     Signature,
-    Site,
-    Waiting,
+    WaitingFile,
     abandoned,
     fingerprint,
 )
-from watcher.settle.lease import Writer, hollow, writer
+from watcher.settle.decision import Decision, Evidence, SettleRules, WaitReason, decide, gather, sentence
+from watcher.settle.lease import WriterState, hollow, writer
 from watcher.settle.names import (
     AUDIO_SUFFIXES,
     DEEPEST,
@@ -23,15 +24,14 @@ from watcher.settle.names import (
     PRESETS,
     SHARED_SUFFIXES,
     UNWATCHED,
+    NameRuling,
     Names,
-    Ruling,
     is_audio,
     is_placeholder,
     looks_like_audio,
     too_deep,
 )
 from watcher.settle.quota import Quota, Quotas
-from watcher.settle.verdict import Decision, Evidence, Reason, Rules, decide, gather, sentence
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -45,16 +45,16 @@ __all__ = [
     "Candidates",
     "Decision",
     "Evidence",
+    "FileSite",
+    "NameRuling",
     "Names",
     "Quota",
     "Quotas",
-    "Reason",
-    "Rules",
-    "Ruling",
+    "SettleRules",
     "Signature",
-    "Site",
-    "Waiting",
-    "Writer",
+    "WaitReason",
+    "WaitingFile",
+    "WriterState",
     "abandoned",
     "decide",
     "fingerprint",

@@ -15,19 +15,29 @@ from typing import Final, NamedTuple
 import structlog
 
 from watcher import container
-from watcher.job import Fingerprint, Found
+from watcher.job import Fingerprint, FoundRecording
+from watcher.settle.decision import (
+    Decision,
+    Evidence,
+    SettleRules,
+    WaitHistory,
+    WaitReason,
+    decide,
+    gather,
+    patience,
+    sentence,
+)
 from watcher.settle.names import PLACEHOLDER_SUFFIXES
 from watcher.settle.quota import Quota
-from watcher.settle.verdict import Decision, Evidence, Past, Reason, Rules, decide, gather, patience, sentence
 
 _log = structlog.get_logger()
 
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 #: The file changed while it was looked at: look again soon.
-_MOVED_ON: Final = Decision(wait=0.05, reason=Reason.SETTLING, detail="changed while it was looked at")
+_MOVED_ON: Final = Decision(wait=0.05, reason=WaitReason.SETTLING, detail="changed while it was looked at")
 #: An empty file that nobody touched for a day is out of sight; a change brings it back.
 _EMPTY_FORGOTTEN: Final = 86_400.0
-#: A sibling that says "not final" is a leftover when it is older than the whole file it stands beside, by this much.
+#: A sibling that says "not final" is a leftover when it is older than the whole file it is beside, by this much.
 _LEFTOVER: Final = 600.0
 #: Files that are held in the table at most (some 40 MB); those beyond are met again by their events and by the scans.
 _MOST: Final = 50_000
@@ -65,8 +75,8 @@ class Signature(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Where a file lies, as far as that changes how it is judged."""
+class FileSite:
+    """The place of a file, as far as that changes how it is judged."""
 
     root: bytes
     #: Others may write without this kernel's knowledge.
@@ -86,20 +96,20 @@ class Candidate:
     #: When the file was first seen.
     seen: float
     backlog: bool
-    site: Site
+    site: FileSite
     #: Seconds that it was seen unchanged before it was out of reach; they count where a file is waited for for minutes.
     earlier: float = 0.0
     due: float = 0.0
     #: Unix time at which it is taken if nothing changes; None: quiet alone will not do.
     until: float | None = None
-    reason: Reason | None = None
+    reason: WaitReason | None = None
     detail: str = ""
     looks: int = 0
     #: How often it was found changed.
     changes: int = 0
     #: Number of this candidate's valid entry in the queue of due looks.
     ticket: int = 0
-    told: Reason | None = None
+    told: WaitReason | None = None
     told_at: float = 0.0
     #: What was found in it, as long as its signature stays the same.
     inspection: container.Inspection | None = None
@@ -114,11 +124,11 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingFile:
     """A file that waits, for people; times are Unix seconds."""
 
     path: bytes
-    reason: Reason
+    reason: WaitReason
     message: str
     hint: str
     since: float
@@ -134,7 +144,7 @@ class Candidates:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: SettleRules,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -156,22 +166,22 @@ class Candidates:
         self._started_at = clock()
 
     def __len__(self) -> int:
-        """Give the number of files that wait."""
+        """Return the number of files that wait."""
         return len(self._candidates)
 
     def __contains__(self, path: bytes) -> bool:
-        """Say whether the file waits."""
+        """Return whether the file waits."""
         return path in self._candidates
 
     def __iter__(self) -> Iterator[Candidate]:
-        """Give the files that wait."""
+        """Yield the files that wait."""
         return iter(list(self._candidates.values()))
 
-    def waiting(self, limit: int) -> tuple[Waiting, ...]:
+    def waiting(self, limit: int) -> tuple[WaitingFile, ...]:
         """Return up to `limit` of the files that wait, with the reason."""
         offset = self._clock() - self._monotonic()
         return tuple(
-            Waiting(
+            WaitingFile(
                 path=candidate.path,
                 reason=candidate.reason,
                 message=sentence(candidate.reason, candidate.detail),
@@ -184,7 +194,7 @@ class Candidates:
         )
 
     def get(self, path: bytes) -> Candidate | None:
-        """Give the waiting file at `path`."""
+        """Return the waiting file at `path`."""
         return self._candidates.get(path)
 
     def forget(self, path: bytes) -> None:
@@ -197,7 +207,7 @@ class Candidates:
         """Empty the table because the folder went away; a file that is met again unchanged goes on waiting."""
         now = self._monotonic()
         for path, candidate in self._candidates.items():
-            if candidate.reason is not Reason.UNREADABLE:
+            if candidate.reason is not WaitReason.UNREADABLE:
                 candidate.interrupt(now, now)
             if len(self._away) < _MOST or path in self._away:
                 self._away[path] = candidate
@@ -215,7 +225,7 @@ class Candidates:
         return None
 
     def due(self, limit: int) -> list[bytes]:
-        """Give up to `limit` paths whose next look is due; each must be looked at, or forgotten."""
+        """Return up to `limit` paths whose next look is due; each must be looked at, or forgotten."""
         now = self._monotonic()
         paths: list[bytes] = []
         while len(paths) < limit and (due := self.next_due()) is not None and due <= now:
@@ -225,7 +235,7 @@ class Candidates:
         return paths
 
     def neglected(self, path: bytes) -> bool:
-        """Say whether the path was given as due and not looked at since."""
+        """Return whether the path was given as due and not looked at since."""
         candidate = self._candidates.get(path)
         return candidate is not None and candidate.ticket == 0
 
@@ -234,23 +244,23 @@ class Candidates:
         directory: int,
         path: bytes,
         status: os.stat_result,
-        site: Site,
+        site: FileSite,
         *,
         backlog: bool = False,
         arrived: bool = True,
         siblings: bool = True,
-    ) -> Found | None:
+    ) -> FoundRecording | None:
         """Examine the regular file `path`, which lies in the open `directory`; give it when it is whole.
 
         `status` is its lstat. `arrived`: an event spoke of it, so that it has been quiet since now at best. `siblings`:
-        a placeholder may stand beside it. A file that is gone is forgotten; any other stays, and falls due again.
+        a placeholder may be beside it. A file that is gone is forgotten; any other stays, and falls due again.
         """
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
         now = self._monotonic()
         if candidate is None and (candidate := self._away.pop(path, None)) is not None:
             candidate.since = now
-        past = Past() if candidate is None else Past(candidate.reason, candidate.looks)
+        past = WaitHistory() if candidate is None else WaitHistory(candidate.reason, candidate.looks)
         if candidate is None:
             since = now if arrived else self._quiet_since(status, site, now)
             candidate = Candidate(path, signature, since, now, backlog, site)
@@ -261,11 +271,11 @@ class Candidates:
                 candidate.since, candidate.earlier = now, 0.0
                 candidate.changes += 1
                 # A recording in progress changes at every look; its writer's close is what cuts the wait short.
-                past = past if candidate.reason is Reason.WRITER else Past()
+                past = past if candidate.reason is WaitReason.WRITER else WaitHistory()
             candidate.inspection = None
         elif site.network and now - candidate.due > _HUNG:
             candidate.interrupt(candidate.due, now)
-        view = _View(
+        view = _FileView(
             directory,
             os.path.basename(path),
             signature,
@@ -281,7 +291,7 @@ class Candidates:
             return None
         except OSError as error:
             # A closed door, a failing disk, a server that went away.
-            decision, evidence = patience(Reason.UNREADABLE, past, error.strerror or str(error)), None
+            decision, evidence = patience(WaitReason.UNREADABLE, past, error.strerror or str(error)), None
         if evidence is None or not decision.take:
             shows = not site.network and self._clock() - status.st_ctime > _RACY
             candidate.inspection = evidence.inspection if evidence is not None and shows else None
@@ -295,9 +305,9 @@ class Candidates:
         candidate = self._candidates.get(path)
         if candidate is not None:
             now = self._monotonic()
-            candidate.interrupt(candidate.since if candidate.reason is Reason.UNREADABLE else now, now)
-            past = Past(candidate.reason, candidate.looks)
-            self._wait(candidate, candidate.signature, candidate.site, patience(Reason.UNREADABLE, past))
+            candidate.interrupt(candidate.since if candidate.reason is WaitReason.UNREADABLE else now, now)
+            past = WaitHistory(candidate.reason, candidate.looks)
+            self._wait(candidate, candidate.signature, candidate.site, patience(WaitReason.UNREADABLE, past))
 
     def tell(self) -> None:
         """Log the number of waits that were not worth a line each; call it now and then."""
@@ -309,8 +319,8 @@ class Candidates:
             _log.info("file.waiting", count=len(self._candidates), unnamed=self._silent, reasons=reasons)
             self._silent = 0
 
-    def _quiet_since(self, status: os.stat_result, site: Site, now: float) -> float:
-        """Give the start of the quiet of a file that a scan met for the first time.
+    def _quiet_since(self, status: os.stat_result, site: FileSite, now: float) -> float:
+        """Return the start of the quiet of a file that a scan met for the first time.
 
         What was there before the start was quiet since its ctime, which a copying program cannot set as it can mtime.
         A server's clock is not ours, so on a network the quiet begins now.
@@ -319,10 +329,12 @@ class Candidates:
             return now
         return self._started - (self._started_at - status.st_ctime)
 
-    def _judge(self, view: "_View", status: os.stat_result, site: Site, past: Past) -> tuple[Decision, Evidence | None]:
+    def _judge(
+        self, view: "_FileView", status: os.stat_result, site: FileSite, past: WaitHistory
+    ) -> tuple[Decision, Evidence | None]:
         """Open the file and decide; without evidence when there was nothing to examine. OSError passes."""
         if status.st_size == 0:
-            return patience(Reason.EMPTY, past), None
+            return patience(WaitReason.EMPTY, past), None
         descriptor = os.open(view.name, _FILE, dir_fd=view.directory)
         try:
             opened = os.fstat(descriptor)
@@ -331,7 +343,7 @@ class Candidates:
             evidence = gather(descriptor, opened, network=site.network, inspection=view.inspection)
             sibling = self._placeholder(view, status, evidence) if view.siblings else ""
             if sibling:
-                return patience(Reason.PLACEHOLDER, past, sibling), evidence
+                return patience(WaitReason.PLACEHOLDER, past, sibling), evidence
             decision = decide(evidence, self.rules, past, quiet=view.quiet, earlier=view.earlier)
             if decision.take:
                 # What was examined must still be what the name leads to, and unchanged: FileNotFoundError otherwise.
@@ -345,12 +357,12 @@ class Candidates:
             return self._judge(replace(view, inspection=None), status, site, past)
         return decision, evidence
 
-    def _placeholder(self, view: "_View", status: os.stat_result, evidence: Evidence) -> str:
+    def _placeholder(self, view: "_FileView", status: os.stat_result, evidence: Evidence) -> str:
         """Name the sibling which says that the file is not final; "" if there is none, or only a leftover.
 
         A leftover of a download that failed long ago must not hold up a later, whole file for ever.
         """
-        whole = evidence.inspection.verdict is container.Verdict.COMPLETE and not evidence.hollow
+        whole = evidence.inspection.completeness is container.Completeness.COMPLETE and not evidence.hollow
         for suffix in PLACEHOLDER_SUFFIXES:
             try:
                 sibling = os.stat(view.name + suffix.encode(), dir_fd=view.directory, follow_symlinks=False)
@@ -361,9 +373,9 @@ class Candidates:
                 return os.fsdecode(view.name) + suffix
         return ""
 
-    def _wait(self, candidate: Candidate, signature: Signature, site: Site, decision: Decision) -> None:
+    def _wait(self, candidate: Candidate, signature: Signature, site: FileSite, decision: Decision) -> None:
         now = self._monotonic()
-        unchanged = candidate.signature == signature or decision.reason is Reason.WRITER
+        unchanged = candidate.signature == signature or decision.reason is WaitReason.WRITER
         candidate.looks = candidate.looks + 1 if unchanged and candidate.reason is decision.reason else 1
         candidate.signature, candidate.site = signature, site
         candidate.reason, candidate.detail = decision.reason, decision.detail
@@ -374,7 +386,7 @@ class Candidates:
             self._silent += 1
             return
         self._candidates[candidate.path] = candidate
-        if decision.reason is Reason.UNREADABLE:
+        if decision.reason is WaitReason.UNREADABLE:
             self.unreadable[candidate.path] = decision.detail
         else:
             self.unreadable.pop(candidate.path, None)
@@ -382,7 +394,7 @@ class Candidates:
         self._announce(candidate, now)
 
     def _announce(self, candidate: Candidate, now: float) -> None:
-        """Say why a file waits: once per reason, not for a wait that is over in a moment, never in floods."""
+        """Log why a file waits: once per reason, not for a wait that is over in a moment, never in floods."""
         if candidate.reason is candidate.told or now - candidate.seen < _WORTH_A_LINE:
             return
         if candidate.told is not None and now - candidate.told_at < _NEXT_LINE:
@@ -395,18 +407,20 @@ class Candidates:
         path, size = os.fsdecode(candidate.path), candidate.signature.size
         _log.info("file.waiting", path=path, reason=candidate.reason, bytes=size, **more)
 
-    def _found(self, candidate: Candidate, status: os.stat_result, evidence: Evidence, *, suspect: bool) -> Found:
+    def _found(
+        self, candidate: Candidate, status: os.stat_result, evidence: Evidence, *, suspect: bool
+    ) -> FoundRecording:
         inspection = evidence.inspection
         # Cut off, or of unknown length, it may be any number of requests; of a film only the sound is worth sending.
         small = (
-            inspection.verdict in {container.Verdict.COMPLETE, container.Verdict.UNKNOWN}
+            inspection.completeness in {container.Completeness.COMPLETE, container.Completeness.UNKNOWN}
             and container.upload_name(inspection.format) is not None
             and not inspection.has_video
             and status.st_size <= self.rules.max_upload_bytes
             and inspection.seconds is not None
             and inspection.seconds <= self.rules.piece_seconds
         )
-        return Found(
+        return FoundRecording(
             root=candidate.site.root,
             path=candidate.path,
             fingerprint=fingerprint(status, candidate.site),
@@ -418,7 +432,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class _FileView:
     """One look: the name in its open directory, what the name's stat said, and for how long it has said so."""
 
     directory: int
@@ -437,10 +451,10 @@ def _hint(detail: str) -> str:
 
 
 def abandoned(status: os.stat_result, now: float) -> bool:
-    """Say whether it is an empty file that nobody touched for a day; `now` is Unix time."""
+    """Return whether it is an empty file that nobody touched for a day; `now` is Unix time."""
     return status.st_size == 0 and now - status.st_mtime > _EMPTY_FORGOTTEN
 
 
-def fingerprint(status: os.stat_result, site: Site) -> Fingerprint:
+def fingerprint(status: os.stat_result, site: FileSite) -> Fingerprint:
     """Take a file's fingerprint from its stat."""
     return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino if site.inodes else 0)

@@ -18,8 +18,8 @@ _BLOCK: Final = 4096
 _SECTOR: Final = 512
 
 
-class Writer(StrEnum):
-    """Who has a file open for writing."""
+class WriterState(StrEnum):
+    """Whether a file is open for writing."""
 
     NONE = "none"
     SOMEONE = "someone"
@@ -27,8 +27,8 @@ class Writer(StrEnum):
     UNKNOWN = "unknown"
 
 
-def writer(descriptor: int) -> Writer:
-    """Ask whether anybody has the file behind this read-only descriptor open for writing (3-5 us).
+def writer(descriptor: int) -> WriterState:
+    """Return whether anybody has the file behind this read-only descriptor open for writing (3-5 us).
 
     The answer holds for this machine only: on a network or FUSE mount others may write unseen.
     """
@@ -38,14 +38,14 @@ def writer(descriptor: int) -> Writer:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return Writer.SOMEONE if error.errno == errno.EAGAIN else Writer.UNKNOWN
+        return WriterState.SOMEONE if error.errno == errno.EAGAIN else WriterState.UNKNOWN
     with suppress(OSError):  # broken by the kernel in the meantime: then there is nothing left to give back
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return Writer.NONE
+    return WriterState.NONE
 
 
 def hollow(descriptor: int, status: os.stat_result) -> bool:
-    """Say whether part of the file was never written: its size was set first, its content is still to come.
+    """Return whether part of the file was never written: its size was set first, its content is still to come.
 
     A reason to wait for quiet and not to refuse: some file systems store digital silence as a hole. FUSE shows no
     holes, so a file of which less than half is on disk counts too (online-only files of cloud clients have nothing).

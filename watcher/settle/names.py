@@ -1,4 +1,4 @@
-"""Which names are recordings: audio suffixes, names of unfinished files, folders nobody records into, globs.
+"""Classify names: audio suffixes, names of unfinished files, folders nobody records into, globs.
 
 The positive list comes first: a name without an audio suffix is no candidate, so ``talk.wav.part``, ``.tmp`` and the
 thousand other unfinished names need no rule. What is left are the few that keep the suffix, and directories. All names
@@ -67,11 +67,11 @@ _NOT_DECODED: Final = frozenset(
     )
 )
 
-#: What stands beside ``X`` while ``X`` is not final: browsers reserve the final name, aria2 keeps its control file. Who
+#: What is beside ``X`` while ``X`` is not final: browsers reserve the final name, aria2 keeps its control file. Who
 #: writes ``X.filepart`` or ``X.partial`` and renames needs no rule: there is no ``X`` until then.
 PLACEHOLDER_SUFFIXES: Final = (".part", ".crdownload", ".aria2")
 
-#: Unfinished or foreign names that do bear an audio suffix (the dot rule covers AppleDouble, rsync, syncthing).
+#: Unfinished or foreign names that do have an audio suffix (the dot rule covers AppleDouble, rsync, syncthing).
 _TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
 
 #: What Watcher itself leaves in folders, and what speaks to it there: never a recording, whatever `include` says. A note
@@ -101,7 +101,7 @@ _PRUNED: Final = frozenset(
 )
 _PRUNED_GLOBS: Final = ("*.download",)  # Safari's bundle of an unfinished download
 
-#: Named sets that may stand in `exclude`; off by default.
+#: Named sets that may be in `exclude`; off by default.
 PRESETS: Final = {
     # For roots that hold studio projects: raw takes, renders and caches are left alone, bounces and exports are taken.
     "@studio": (
@@ -145,17 +145,17 @@ DEEPEST: Final = 200
 #: Directories whose ruling is kept at hand: the last ones that were asked about, in 4 MB at most.
 _REMEMBERED: Final = 1000
 #: Characters of a directory's path below its root. No program opens a path of more than 4,096 bytes (PATH_MAX of Linux), and
-#: each file's path stands in the ledger, in the log and in memory.
+#: each file's path is in the ledger, in the log and in memory.
 LONGEST: Final = 3800
 
 
 def is_placeholder(name: str) -> bool:
-    """Say whether a file of that name says of another that it is not final."""
+    """Return whether a file of that name says of another that it is not final."""
     return name.lower().endswith(PLACEHOLDER_SUFFIXES)
 
 
-class Ruling(StrEnum):
-    """What a name alone says of a file."""
+class NameRuling(StrEnum):
+    """Classification of a file by its name alone."""
 
     #: A recording, by its name.
     TAKE = "take"
@@ -194,25 +194,25 @@ class Names:
         object.__setattr__(self, "_prune", frozenset(composed(path.strip("/")) for path in self.prune))
 
     def interesting(self, name: str) -> bool:
-        """Say whether a file's name is worth a stat: the quick test a scan makes of every entry."""
+        """Return whether a file's name is worth a stat: the quick test a scan makes of every entry."""
         return name.rpartition(".")[2].lower() in AUDIO_SUFFIXES or self._include.any
 
-    def file(self, relative: str) -> Ruling:
+    def file(self, relative: str) -> NameRuling:
         """Judge a file by its path relative to the root (no leading slash)."""
         name = relative.rpartition("/")[2]
         audio = is_audio(name)
         included = self._include.file(relative)
         if not audio and (not included or _OWN_NAMES.fullmatch(name)):
-            return Ruling.OTHER
+            return NameRuling.OTHER
         if self._exclude.file(relative):
-            return Ruling.EXCLUDED if audio else Ruling.OTHER
+            return NameRuling.EXCLUDED if audio else NameRuling.OTHER
         if included:
-            return Ruling.TAKE
+            return NameRuling.TAKE
         if name.startswith("."):
-            return Ruling.HIDDEN
+            return NameRuling.HIDDEN
         if _TEMPORARY_NAMES.file(name):
-            return Ruling.TEMPORARY
-        return Ruling.TAKE
+            return NameRuling.TEMPORARY
+        return NameRuling.TAKE
 
     def passes_over(self, relative: str) -> bool:
         """Return whether a file is sound or film by its name, and not taken because that form is not decoded here."""
@@ -221,7 +221,7 @@ class Names:
         return looks_like_audio(name) and not unwanted
 
     def enters(self, relative: str) -> bool:
-        """Say whether the directory at that path relative to the root is looked into."""
+        """Return whether the directory at that path relative to the root is looked into."""
         name = relative.rpartition("/")[2]
         if too_deep(relative) or composed(relative) in self._prune or self._exclude.directory(relative):
             return False
@@ -230,7 +230,7 @@ class Names:
         return not (name.startswith(".") or name.lower() in _PRUNED or _PRUNED_NAMES.directory(relative))
 
     def enters_all(self, relative: str) -> bool:
-        """Say whether every directory on the way to that directory is looked into; "" is the root. Thread-safe.
+        """Return whether every directory on the way to that directory is looked into; "" is the root. Thread-safe.
 
         A directory is judged once, and not for each file in it and each directory below.
         """
@@ -272,7 +272,7 @@ def looks_like_audio(name: str) -> bool:
 
 
 def is_audio(name: str) -> bool:
-    """Say whether a file's name has one of the audio suffixes."""
+    """Return whether a file's name has one of the audio suffixes."""
     return name.rpartition(".")[2].lower() in AUDIO_SUFFIXES and "." in name
 
 
@@ -297,11 +297,11 @@ class Globs:
         return self._files is not None
 
     def file(self, relative: str) -> bool:
-        """Say whether a file's relative path matches."""
+        """Return whether a file's relative path matches."""
         return self._files is not None and self._files.fullmatch(composed(relative)) is not None
 
     def directory(self, relative: str) -> bool:
-        """Say whether a directory's relative path matches."""
+        """Return whether a directory's relative path matches."""
         return self._directories is not None and self._directories.fullmatch(composed(relative)) is not None
 
 

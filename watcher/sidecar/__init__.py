@@ -29,14 +29,14 @@ from watcher.sidecar.placement import (
     place,
     require_writable,
 )
-from watcher.sidecar.register import Register, Row
+from watcher.sidecar.register import OutputRegister, OutputRow
 
 __all__ = [
     "NOTE",
     "Displaced",
     "Moved",
-    "Register",
-    "Row",
+    "OutputRegister",
+    "OutputRow",
     "adopted",
     "check_template",
     "clear_temporaries",

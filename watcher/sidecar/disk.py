@@ -46,7 +46,7 @@ def reporting(folder: bytes, *, home: bytes = b"") -> Iterator[None]:
 
 
 def write_new(folder: int, name: bytes, body: bytes, like: os.stat_result) -> None:
-    """Write a new file durably, readable by whoever may read the file that `like` describes. Raises OSError.
+    """Write a new file durably, readable by everybody who may read the file that `like` describes. Raises OSError.
 
     The group may correct it where it may correct that file, or where a set-group-ID folder gives its group write access.
     """
@@ -80,12 +80,12 @@ def put_new(source: int, name: bytes, target: int, new_name: bytes) -> bool:
 
 
 def replace(folder: int, name: bytes, new_name: bytes) -> None:
-    """Rename a file atomically over one of ours."""
+    """Rename a file atomically over one that we wrote."""
     os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def look(folder: int, name: bytes) -> os.stat_result | None:
-    """Say what has that name, links not followed; None when nothing has."""
+    """Return what has that name, links not followed; None when nothing has."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -181,7 +181,7 @@ def sync(folder: int) -> None:
 
 
 def name_limit(folder: int) -> int:
-    """Give the longest name, in bytes, that the folder's file system takes; 143 on eCryptfs, at most 255."""
+    """Return the longest name, in bytes, that the folder's file system takes; 143 on eCryptfs, at most 255."""
     try:
         limit = os.fpathconf(folder, "PC_NAME_MAX")
     except OSError:
@@ -259,7 +259,7 @@ def _translate(exc: OSError, folder: bytes, home: bytes) -> JobError:
         if not os.path.lexists(home):
             return GoneError(f"the folder {names.shown(home)} is not there any more")
         return OutputError(
-            f"what was written into {where} was gone before it had its name",
+            f"what was written into {where} disappeared before it could be renamed",
             hint="another program removes files there that end in .tmp (a clean-up, a virus scanner, a synchroniser): have "
             "it leave them alone; it goes on by itself",
             reason="removed",

@@ -9,11 +9,11 @@ from watcher.errors import GoneError
 from watcher.job import Job, Output
 from watcher.sidecar import disk
 from watcher.sidecar.placement import NOTE
-from watcher.sidecar.register import Register, Row
+from watcher.sidecar.register import OutputRegister, OutputRow
 
 
-def take_over(job: Job, rows: Iterable[Row], register: Register) -> tuple[Output, ...]:
-    """Enter as the job's what stands beside its source under the names of `rows`, and is unchanged; return it.
+def take_over(job: Job, rows: Iterable[OutputRow], register: OutputRegister) -> tuple[Output, ...]:
+    """Enter as the job's what is beside its source under the names of `rows`, and is unchanged; return it.
 
     `rows` are outputs of the source under its former path, in another folder: they came along with it. Raises OutputError,
     GoneError, LeaseLostError.
@@ -34,15 +34,15 @@ def take_over(job: Job, rows: Iterable[Row], register: Register) -> tuple[Output
     return tuple(taken)
 
 
-def unchanged(root: bytes, rows: Iterable[Row]) -> tuple[str, ...]:
-    """Return the kinds of those outputs that stand as we wrote them. Raises OutputError."""
+def unchanged(root: bytes, rows: Iterable[OutputRow]) -> tuple[str, ...]:
+    """Return the kinds of those outputs that are as we wrote them. Raises OutputError."""
     return tuple(row.kind for row in rows if row.kind != NOTE and _digest(root, row.path) in {row.digest, row.former})
 
 
 def remove_former(
-    root: bytes, rows: Sequence[Row], register: Register, *, keep: Collection[bytes]
+    root: bytes, rows: Sequence[OutputRow], register: OutputRegister, *, keep: Collection[bytes]
 ) -> tuple[bytes, ...]:
-    """Remove outputs that stand as we wrote them, but for those to `keep`; return the paths of those that a person changed.
+    """Remove outputs that are as we wrote them, but for those to `keep`; return the paths of those that a person changed.
 
     None of them is ours afterwards. Raises OutputError.
     """

@@ -1,8 +1,8 @@
-"""Taking a finished recording away together with its outputs (``after = "move:done/"``).
+"""Move a finished recording away together with its outputs (``after = "move:done/"``).
 
 A plan is remembered before the first file moves, and stays until the caller has concluded the job: whatever interrupts
 a move, the next claim of the job carries it to its end. Files are only renamed, never copied, and never over anything.
-The .srt moves last, right after the recording, so that whoever waits for it in the target finds all.
+The .srt moves last, right after the recording, so that a program that waits for it in the target finds all.
 """
 
 import os
@@ -16,7 +16,7 @@ from watcher import tree
 from watcher.errors import ChangedError, OutputError
 from watcher.job import Fingerprint, Job, Output
 from watcher.sidecar import disk, names
-from watcher.sidecar.register import Register
+from watcher.sidecar.register import OutputRegister
 
 _SOURCE: Final = "source"
 #: What moves late: the recording after its other outputs, then what people wait for.
@@ -26,7 +26,7 @@ _LAST_NUMBER: Final = 99
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Where a recording and its outputs are now."""
+    """New place of a recording and its outputs."""
 
     #: Absolute path.
     source: bytes
@@ -40,7 +40,7 @@ def move_done(
     outputs: Sequence[Output],
     target: str,
     *,
-    register: Register,
+    register: OutputRegister,
     memo: Mapping[str, object] | None = None,
 ) -> Moved:
     """Move the job's source and its outputs to the folder `target` of its root, which is made where it is missing.
@@ -58,16 +58,18 @@ def move_done(
         return Moved(job.path, tuple(outputs), memo or {})
     parent, name = os.path.split(job.path)
     goal = done + parent[len(job.root.rstrip(b"/")) :]
-    files = [_File(_SOURCE, "", name, name), *(_file(output) for output in outputs)]
+    files = [_MovedFile(_SOURCE, "", name, name), *(_file(output) for output in outputs)]
     files.sort(key=lambda file: _ORDER.get(file.kind, 0))
     with _moving(job, goal, register) as move:
-        plan = _Plan(goal, job.fingerprint.size, job.fingerprint.mtime_ns, move.name_together(files), dict(memo or {}))
+        plan = _MovePlan(
+            goal, job.fingerprint.size, job.fingerprint.mtime_ns, move.name_together(files), dict(memo or {})
+        )
         if not move.is_possible(plan):
             raise ChangedError("the recording changed, or is gone, before it could be moved")
         return move.carry_out(plan)
 
 
-def resume_move(job: Job, register: Register) -> Moved | None:
+def resume_move(job: Job, register: OutputRegister) -> Moved | None:
     """Carry an interrupted move of this job to its end; None when there is nothing to resume.
 
     For the beginning of every run, before the source is looked at: it may be in the target already. None also when
@@ -84,13 +86,13 @@ def resume_move(job: Job, register: Register) -> Moved | None:
         return moved
 
 
-def forget_move(job: Job, register: Register) -> None:
-    """Say that the job of a finished move is concluded: nothing has to be resumed."""
+def forget_move(job: Job, register: OutputRegister) -> None:
+    """Note that the job of a finished move is concluded: nothing has to be resumed."""
     register.forget_memory(_key(job))
 
 
 def target_directory(root: bytes, target: str) -> bytes:
-    """Give the absolute path of the folder `target` below `root`: what is to be left out when the root is searched.
+    """Return the absolute path of the folder `target` below `root`: what is to be left out when the root is searched.
 
     Raises ValueError when it is not below the root.
     """
@@ -101,7 +103,7 @@ def target_directory(root: bytes, target: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _MovedFile:
     """One file of the set; names without folders."""
 
     kind: str
@@ -111,24 +113,24 @@ class _File:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _MovePlan:
     #: Absolute path of the folder that the set moves to.
     goal: bytes
     #: The source's, by which it is recognised: renaming changes neither.
     size: int
     mtime_ns: int
-    files: tuple[_File, ...]
+    files: tuple[_MovedFile, ...]
     memo: dict[str, object]
 
     @property
-    def source(self) -> _File:
+    def source(self) -> _MovedFile:
         return next(file for file in self.files if file.kind == _SOURCE)
 
     @property
     def new_source(self) -> bytes:
         return _join(self.goal, self.source.new_name)
 
-    def renamed(self, file: _File, new_name: bytes) -> "_Plan":
+    def renamed(self, file: _MovedFile, new_name: bytes) -> "_MovePlan":
         return replace(
             self,
             files=tuple(
@@ -137,26 +139,26 @@ class _Plan:
         )
 
 
-def _file(output: Output) -> _File:
+def _file(output: Output) -> _MovedFile:
     name = os.path.basename(output.path)  # noqa: PTH119 - bytes
-    return _File(output.kind, output.digest, name, name)
+    return _MovedFile(output.kind, output.digest, name, name)
 
 
 @contextmanager
-def _moving(job: Job, goal: bytes, register: Register) -> Iterator["_Move"]:
+def _moving(job: Job, goal: bytes, register: OutputRegister) -> Iterator["_OpenMove"]:
     parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
     with (
         disk.reporting(goal, home=parent),
         tree.directory(job.root, parent) as here,
         tree.made_directory(job.root, goal) as there,
     ):
-        yield _Move(job, register, here=here, goal=goal, there=there)
+        yield _OpenMove(job, register, here=here, goal=goal, there=there)
 
 
-class _Move:
+class _OpenMove:
     """A set of files between two open folders."""
 
-    def __init__(self, job: Job, register: Register, *, here: int, goal: bytes, there: int) -> None:
+    def __init__(self, job: Job, register: OutputRegister, *, here: int, goal: bytes, there: int) -> None:
         self._job = job
         self._parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
         self._register = register
@@ -164,8 +166,8 @@ class _Move:
         self._goal = goal
         self._there = there
 
-    def name_together(self, files: Sequence[_File]) -> tuple[_File, ...]:
-        """Give the files new names that are all free, with one number for all."""
+    def name_together(self, files: Sequence[_MovedFile]) -> tuple[_MovedFile, ...]:
+        """Return the files new names that are all free, with one number for all."""
         stem = os.path.splitext(os.path.basename(self._job.path))[0]  # noqa: PTH119, PTH122 - bytes
         limit = disk.name_limit(self._there)
         for number in range(1, _LAST_NUMBER + 1):
@@ -174,17 +176,17 @@ class _Move:
                 return found
         raise self._no_free_name()
 
-    def is_possible(self, plan: _Plan) -> bool:
-        """Say whether the plan's source is still here, or is there already."""
+    def is_possible(self, plan: _MovePlan) -> bool:
+        """Return whether the plan's source is still here, or is there already."""
         return self._source_is(self._there, plan.source.new_name, plan) or self._source_is(
             self._here, plan.source.name, plan
         )
 
-    def has_successor(self, plan: _Plan) -> bool:
-        """Say whether something stands where the source was, after it was moved."""
+    def has_successor(self, plan: _MovePlan) -> bool:
+        """Return whether something is where the source was, after it was moved."""
         return disk.look(self._here, plan.source.name) is not None
 
-    def carry_out(self, plan: _Plan) -> Moved:
+    def carry_out(self, plan: _MovePlan) -> Moved:
         """Move what is not moved yet, then let the register follow."""
         try:
             for file in plan.files:
@@ -210,7 +212,7 @@ class _Move:
             outputs.append(output)
         return Moved(plan.new_source, tuple(outputs), plan.memo)
 
-    def _carry(self, plan: _Plan, file: _File) -> _Plan:
+    def _carry(self, plan: _MovePlan, file: _MovedFile) -> _MovePlan:
         """Move one file; give the plan as it was carried out."""
         base, suffix = os.path.splitext(file.new_name)  # noqa: PTH122 - bytes
         for new_name in names.numbered(base, suffix, limit=disk.name_limit(self._there)):
@@ -222,7 +224,7 @@ class _Move:
                 return tried
         raise self._no_free_name()
 
-    def _is_moved(self, plan: _Plan, file: _File, new_name: bytes) -> bool:
+    def _is_moved(self, plan: _MovePlan, file: _MovedFile, new_name: bytes) -> bool:
         if disk.look(self._here, file.name) is None:
             return True
         if file.kind == _SOURCE:
@@ -230,7 +232,7 @@ class _Move:
         row = self._register.owner(_join(self._goal, new_name))
         return row is not None and row.source == plan.new_source and disk.look(self._there, new_name) is not None
 
-    def _take(self, plan: _Plan, file: _File, new_name: bytes) -> bool:
+    def _take(self, plan: _MovePlan, file: _MovedFile, new_name: bytes) -> bool:
         path = _join(self._goal, new_name)
         if file.kind != _SOURCE and not self._register.enter_output(
             replace(self._job, path=plan.new_source), Output(file.kind, path, file.digest)
@@ -244,7 +246,7 @@ class _Move:
                 self._register.disown(path)
         return taken
 
-    def _source_is(self, folder: int, name: bytes, plan: _Plan) -> bool:
+    def _source_is(self, folder: int, name: bytes, plan: _MovePlan) -> bool:
         found = disk.look(folder, name)
         return found is not None and Fingerprint(plan.size, plan.mtime_ns).matches(found)
 
@@ -277,7 +279,7 @@ def _key(job: Job) -> str:
     return f"move:{job.id}"
 
 
-def _dump(plan: _Plan, root: bytes) -> dict[str, object]:
+def _dump(plan: _MovePlan, root: bytes) -> dict[str, object]:
     """Make JSON of a plan; paths are quoted as in an URL, because they need not be text."""
     return {
         "goal": quote_from_bytes(plan.goal[len(root.rstrip(b"/")) + 1 :]),
@@ -291,7 +293,7 @@ def _dump(plan: _Plan, root: bytes) -> dict[str, object]:
     }
 
 
-def _recall(register: Register, job: Job) -> _Plan | None:
+def _recall(register: OutputRegister, job: Job) -> _MovePlan | None:
     match register.remembered(_key(job)):
         case {
             "goal": str(goal),
@@ -300,12 +302,12 @@ def _recall(register: Register, job: Job) -> _Plan | None:
             "memo": dict(memo),
             "files": list(files),
         }:
-            return _Plan(
+            return _MovePlan(
                 _join(job.root.rstrip(b"/"), unquote_to_bytes(goal)),
                 size,
                 mtime_ns,
                 tuple(
-                    _File(kind, digest, unquote_to_bytes(name), unquote_to_bytes(new_name))
+                    _MovedFile(kind, digest, unquote_to_bytes(name), unquote_to_bytes(new_name))
                     for kind, digest, name, new_name in files
                 ),
                 memo,

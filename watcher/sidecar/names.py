@@ -1,4 +1,4 @@
-"""What an output is called: templates, fallbacks when a name is taken, and the file system's limit. Pure.
+"""Names of outputs: templates, fallbacks when a name is taken, and the file system's limit. Pure.
 
 Names are bytes, as the kernel has them: a source's name need not be UTF-8.
 """
@@ -38,7 +38,7 @@ def check_template(template: str) -> None:
 
 
 def needs_language(template: str) -> bool:
-    """Say whether names by this template are known only once the answer is there."""
+    """Return whether names by this template are known only once the answer is there."""
     return "{language}" in template
 
 
@@ -65,7 +65,7 @@ def numbered(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> Iterator[b
 
 
 def shorten(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> bytes:
-    """Give ``base`` + ``suffix``; when that exceeds `limit` bytes, the base's beginning with a hash of all of it.
+    """Return ``base`` + ``suffix``; when that exceeds `limit` bytes, the base's beginning with a hash of all of it.
 
     The same base always gives the same name, and no character of UTF-8 is cut in two.
     """
@@ -76,22 +76,22 @@ def shorten(base: bytes, suffix: bytes, *, limit: int = NAME_MAX) -> bytes:
 
 
 def temporary(name: bytes, token: str, *, limit: int = NAME_MAX) -> bytes:
-    """Give the name under which `name` is written before it is complete: hidden, and ignored by the finder."""
+    """Return the name under which `name` is written before it is complete: hidden, and ignored by the finder."""
     return shorten(b"." + name, b"." + token.encode() + b".tmp", limit=limit)
 
 
 def is_output_to_be(name: bytes) -> bool:
-    """Say whether a name can only be that of an output, or a note, that was never completed."""
+    """Return whether a name can only be that of an output, or a note, that was never completed."""
     return _TO_BE.fullmatch(name) is not None
 
 
 def is_temporary(name: bytes) -> bool:
-    """Say whether a name has the form of our temporaries."""
+    """Return whether a name has the form of our temporaries."""
     return name.startswith(b".") and name.endswith(b".tmp")
 
 
 def shown(name: bytes) -> str:
-    """Give a name or path as one line of text for people: what cannot be printed is escaped."""
+    """Return a name or path as one line of text for people: what cannot be printed is escaped."""
     text = name.decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 

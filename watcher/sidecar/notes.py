@@ -1,4 +1,4 @@
-"""Telling people in the folder itself: why a recording failed, that work is paused, and that settings are broken."""
+"""Notes in the folder itself: why a recording failed, that work is paused, or that settings are broken."""
 
 import hashlib
 import os
@@ -14,8 +14,8 @@ from watcher import tree
 from watcher.errors import GoneError
 from watcher.job import Job, Output, ResultWarning
 from watcher.sidecar import disk, names
-from watcher.sidecar.placement import NOTE, Draft, Placing, Temporaries
-from watcher.sidecar.register import Register
+from watcher.sidecar.placement import NOTE, OutputDraft, Placing, Temporaries
+from watcher.sidecar.register import OutputRegister
 
 _FAILED: Final = b".transcription-failed"
 _WARNING: Final = b".transcription-warning"
@@ -32,11 +32,11 @@ _DATE: Final = re.compile(rb"\d{4}-\d\d-\d\d\s\d\d:\d\d\sUTC")
 
 
 def write_note(
-    job: Job, *, message: str, hint: str, register: Register, clock: Callable[[], float] = time.time
+    job: Job, *, message: str, hint: str, register: OutputRegister, clock: Callable[[], float] = time.time
 ) -> Output | None:
     """Put a note beside a recording that failed for good: what happened, and what to do.
 
-    ``talk.wav.transcription-failed.txt``, readable by whoever may read the recording. An earlier note of ours is
+    ``talk.wav.transcription-failed.txt``, readable by everybody who may read the recording. An earlier note is
     replaced unless a person changed it. None when the recording is gone. Raises OutputError, GoneError, LeaseLostError.
     """
     when = _minute(clock())
@@ -45,7 +45,7 @@ def write_note(
 
 
 def write_warning_note(
-    job: Job, warnings: Sequence[ResultWarning], *, register: Register, clock: Callable[[], float] = time.time
+    job: Job, warnings: Sequence[ResultWarning], *, register: OutputRegister, clock: Callable[[], float] = time.time
 ) -> Output | None:
     """Put a note beside a recording that was transcribed, but maybe not all of it: what is in doubt, and what to do.
 
@@ -55,7 +55,7 @@ def write_warning_note(
     return _put_beside(job, _WARNING, text, register, when=_minute(clock()))
 
 
-def _put_beside(job: Job, mark: bytes, text: str, register: Register, *, when: float) -> Output | None:
+def _put_beside(job: Job, mark: bytes, text: str, register: OutputRegister, *, when: float) -> Output | None:
     """Put a note beside a recording; `when` becomes its time of modification, so that it is seen whether it was changed."""
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
@@ -63,7 +63,7 @@ def _put_beside(job: Job, mark: bytes, text: str, register: Register, *, when: f
         if source is None:
             return None
         tried = partial(names.numbered, name + mark, b".txt", limit=disk.name_limit(folder))
-        draft = Draft(NOTE, text.encode(), tried)
+        draft = OutputDraft(NOTE, text.encode(), tried)
         output = _standing(job, parent, folder, draft, register)
         if output is None:
             placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
@@ -75,8 +75,8 @@ def _put_beside(job: Job, mark: bytes, text: str, register: Register, *, when: f
     return output
 
 
-def _standing(job: Job, parent: bytes, folder: int, draft: Draft, register: Register) -> Output | None:
-    """Return a note that stands there and says the same, only of another day; it is ours from now on.
+def _standing(job: Job, parent: bytes, folder: int, draft: OutputDraft, register: OutputRegister) -> Output | None:
+    """Return a note that is there and says the same, only of another day; it is ours from now on.
 
     The work of another state, or of a ledger that was lost: no second note is put beside it. One that says something else is
     ours as well where nobody changed it, and will be replaced.
@@ -96,7 +96,7 @@ def _standing(job: Job, parent: bytes, folder: int, draft: Draft, register: Regi
 
 
 def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
-    """Return whether a file is a note of ours that nobody changed: its form says so, and its time, a whole minute."""
+    """Return whether a file is one of our notes, unchanged: its form says so, and its time, a whole minute."""
     standing = disk.look(folder, name)
     when = standing.st_mtime if standing is not None else -1.0
     # Others may be beyond any calendar.
@@ -109,12 +109,14 @@ def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
     return [paragraphs[0], paragraphs[-1]] in forms and bool(heads) and all(map(_HEAD.fullmatch, heads))
 
 
-def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, register: Register) -> Output | None:
+def write_settings_note(
+    root: bytes, path: bytes, *, message: str, hint: str, register: OutputRegister
+) -> Output | None:
     """Put a note beside a settings file (``.watcher.toml``) that cannot be used: what is wrong, and what to do.
 
-    ``watcher.toml.transcription-failed.txt``: in sight, unlike the file itself, because whoever wonders about the folder's
-    transcripts may not know of that one. Called again it brings the text up to date, or leaves everything as it is. None
-    when the file is gone. Raises OutputError, GoneError.
+    ``watcher.toml.transcription-failed.txt``: in sight, unlike the file itself, because a person who wonders about the
+    folder's transcripts may not know of that one. Called again it brings the text up to date, or leaves everything as
+    it is. None when the file is gone. Raises OutputError, GoneError.
     """
     parent, name = os.path.split(path)
     body = _broken(names.shown(name), message, hint).encode()
@@ -123,7 +125,7 @@ def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, re
         if beside is None:
             return None
         limit = disk.name_limit(folder)
-        draft = Draft(NOTE, body, partial(names.numbered, name.lstrip(b".") + _FAILED, b".txt", limit=limit))
+        draft = OutputDraft(NOTE, body, partial(names.numbered, name.lstrip(b".") + _FAILED, b".txt", limit=limit))
         if disk.digest(folder, draft.wanted) == draft.digest:
             # Ours, also where the ledger does not know it any more.
             output = Output(NOTE, os.path.join(parent, draft.wanted), draft.digest)  # noqa: PTH118 - bytes
@@ -135,7 +137,7 @@ def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, re
     return output
 
 
-def remove_settings_note(root: bytes, path: bytes, register: Register) -> bool:
+def remove_settings_note(root: bytes, path: bytes, register: OutputRegister) -> bool:
     """Remove the note of `write_settings_note`; one that a person changed stays, as theirs. Raises OutputError, GoneError.
 
     False where neither the settings file nor the note is there: the disk may be another one, so the note stays owned.
@@ -149,7 +151,7 @@ def remove_settings_note(root: bytes, path: bytes, register: Register) -> bool:
     return True
 
 
-def remove_note(root: bytes, source: bytes, register: Register) -> None:
+def remove_note(root: bytes, source: bytes, register: OutputRegister) -> None:
     """Remove the notes of a source; one that a person changed stays, as theirs. Raises OutputError, GoneError."""
     _remove_notes(root, source, register, keep=b"")
     parent, name = os.path.split(source)
@@ -163,7 +165,7 @@ def remove_note(root: bytes, source: bytes, register: Register) -> None:
                 disk.sync(folder)
 
 
-def _remove_notes(root: bytes, source: bytes, register: Register, *, keep: bytes) -> None:
+def _remove_notes(root: bytes, source: bytes, register: OutputRegister, *, keep: bytes) -> None:
     for row in register.owned(source):
         if row.kind != NOTE or row.path == keep:
             continue
@@ -176,7 +178,7 @@ def _remove_notes(root: bytes, source: bytes, register: Register, *, keep: bytes
         register.disown(row.path)
 
 
-def write_pause_note(root: bytes, *, message: str, hint: str, since: float, register: Register) -> bool:
+def write_pause_note(root: bytes, *, message: str, hint: str, since: float, register: OutputRegister) -> bool:
     """Put ``transcription-paused.txt`` into a root; `since` is Unix time. False when that name is somebody else's.
 
     Called again it brings the text up to date, or leaves everything as it is. Raises OutputError, GoneError.
@@ -203,8 +205,8 @@ def write_pause_note(root: bytes, *, message: str, hint: str, since: float, regi
     return True
 
 
-def remove_pause_note(root: bytes, *, register: Register) -> bool:
-    """Remove the note of `write_pause_note`, if it stands there as we wrote it. Raises OutputError, GoneError.
+def remove_pause_note(root: bytes, *, register: OutputRegister) -> bool:
+    """Remove the note of `write_pause_note`, if it is there as we wrote it. Raises OutputError, GoneError.
 
     False when it is not there, and the root is on another disk than it was: ask again when that one is back.
     """
@@ -275,7 +277,7 @@ def _wrap(paragraph: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    # A message may quote what a server said: text, not commands for whoever prints it on a terminal.
+    # A message may quote what a server said: text, not commands for the terminal it is printed on.
     return names.shown(" ".join(text.split()).encode("utf-8", "surrogateescape"))
 
 
@@ -292,7 +294,7 @@ def _is_ours(digest: str, ours: Iterable[str]) -> bool:
     return bool(digest) and digest in ours
 
 
-def _remembered(register: Register, root: bytes) -> tuple[str, ...]:
+def _remembered(register: OutputRegister, root: bytes) -> tuple[str, ...]:
     match register.remembered(_key(root)):
         case {"digests": [str(now), str(before)]}:
             return now, before
@@ -300,7 +302,7 @@ def _remembered(register: Register, root: bytes) -> tuple[str, ...]:
             return ()
 
 
-def _device(register: Register, root: bytes) -> int | None:
+def _device(register: OutputRegister, root: bytes) -> int | None:
     match register.remembered(_key(root)):
         case {"device": int(device)}:
             return device
@@ -313,4 +315,4 @@ def _key(root: bytes) -> str:
 
 
 def _nothing_to_check() -> None:
-    """Say nothing: a note does not depend on the source's content."""
+    """Do nothing: a note does not depend on the source's content."""

@@ -22,7 +22,7 @@ from watcher import tree
 from watcher.errors import OutputError
 from watcher.job import Job, Output
 from watcher.sidecar import disk, names
-from watcher.sidecar.register import Register, Row
+from watcher.sidecar.register import OutputRegister, OutputRow
 
 _log = structlog.get_logger()
 
@@ -32,8 +32,8 @@ NOTE: Final = "note"
 _LAST: Final = "srt"
 
 
-def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, register: Register) -> bool:
-    """Say whether every wanted output is there already, though we never wrote one for this source.
+def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, register: OutputRegister) -> bool:
+    """Return whether every wanted output is there already, though we never wrote one for this source.
 
     False for names that need the answer's language. Raises OutputError, or GoneError when the folder is gone.
     """
@@ -73,7 +73,7 @@ def place(
     *,
     template: str,
     language: str,
-    register: Register,
+    register: OutputRegister,
     check: Callable[[], None],
     source: os.stat_result,
 ) -> tuple[Output, ...]:
@@ -88,7 +88,7 @@ def place(
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
         limit = disk.name_limit(folder)
         drafts = [
-            Draft(
+            OutputDraft(
                 kind,
                 contents[kind],
                 partial(names.candidates, name, _suffix(kind), template=template, language=language, limit=limit),
@@ -101,7 +101,7 @@ def place(
 
 @dataclass(frozen=True, slots=True)
 class Displaced:
-    """An output that cannot have its best name: a file stands there that is not ours, or that a person changed."""
+    """An output that cannot have its best name: a file is there that is not ours, or that a person changed."""
 
     source: bytes
     kind: str
@@ -112,7 +112,7 @@ class Displaced:
 
 
 def displaced(
-    job: Job, kinds: Iterable[str], *, template: str, language: str, register: Register
+    job: Job, kinds: Iterable[str], *, template: str, language: str, register: OutputRegister
 ) -> tuple[Displaced, ...]:
     """Return those outputs of the job's source that `place` would not give their best names now; changes nothing.
 
@@ -125,16 +125,16 @@ def displaced(
         found = []
         for kind in kinds:
             best = partial(names.candidates, name, _suffix(kind), template=template, language=language, limit=limit)
-            draft = Draft(kind, b"", best)
+            draft = OutputDraft(kind, b"", best)
             free = placing.choose(draft)
-            if free not in {None, draft.wanted} and placing.is_a_persons(draft.wanted):
+            if free not in {None, draft.wanted} and placing.belongs_to_a_person(draft.wanted):
                 stays, output = (os.path.join(parent, one) for one in (draft.wanted, free))  # noqa: PTH118 - bytes
                 found.append(Displaced(job.path, kind, stays, output))
         return tuple(found)
 
 
 def clear_temporaries(
-    register: Register,
+    register: OutputRegister,
     *,
     root: bytes = b"/",
     among: Container[bytes] | None = None,
@@ -163,8 +163,8 @@ def clear_temporaries(
     return cleared
 
 
-def note_temporaries(root: bytes, register: Register) -> Iterator[bytes]:
-    """Note, and yield, each temporary below a root, whoever remembers it: for a register that was lost.
+def note_temporaries(root: bytes, register: OutputRegister) -> Iterator[bytes]:
+    """Note, and yield, each temporary below a root, noted or not: for a register that was lost.
 
     They may be cleared once it is certain that nobody is writing them. Folders that cannot be listed are passed over.
     """
@@ -177,7 +177,7 @@ def note_temporaries(root: bytes, register: Register) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class OutputDraft:
     """A complete file on its way to one of several names, best first."""
 
     kind: str
@@ -200,7 +200,7 @@ class Placing:
     """One set of files on its way into one folder."""
 
     def __init__(
-        self, source: bytes, parent: bytes, folder: int, register: Register, enter: Callable[[Output], bool]
+        self, source: bytes, parent: bytes, folder: int, register: OutputRegister, enter: Callable[[Output], bool]
     ) -> None:
         """`folder` is a descriptor of the directory `parent`; `enter` has an output entered as that of `source`."""
         self._source = source
@@ -209,7 +209,9 @@ class Placing:
         self._folder = folder
         self._register = register
 
-    def place(self, drafts: Sequence[Draft], *, check: Callable[[], None], like: os.stat_result) -> tuple[Output, ...]:
+    def place(
+        self, drafts: Sequence[OutputDraft], *, check: Callable[[], None], like: os.stat_result
+    ) -> tuple[Output, ...]:
         """Place the drafts in order. Raises OSError, OutputError, and what `check` and the register raise."""
         with Temporaries(self._parent, self._folder, self._register) as temporaries:
             written = [(draft, temporaries.write(draft.wanted, draft.body, like)) for draft in drafts]
@@ -220,17 +222,17 @@ class Placing:
                 self._register.placed(output.path)
         return outputs
 
-    def choose(self, draft: Draft) -> bytes | None:
+    def choose(self, draft: OutputDraft) -> bytes | None:
         """Return the name that a draft would get now; None where all are taken."""
         return next((name for name in self._by_preference(draft) if self._is_free(name)), None)
 
-    def is_a_persons(self, name: bytes) -> bool:
-        """Return whether a file stands under a name that is no output, or a changed one of this source."""
+    def belongs_to_a_person(self, name: bytes) -> bool:
+        """Return whether a file is under a name that is no output, or a changed one of this source."""
         row = self._register.owner(self._path(name))
         return self._standing(name) is not None and (row is None or row.source == self._source)
 
     def _is_free(self, name: bytes) -> bool:
-        """Return whether nothing stands under a name, or what we wrote, and no other source owns it."""
+        """Return whether nothing is under a name, or what we wrote, and no other source owns it."""
         row, standing = self._register.owner(self._path(name)), self._standing(name)
         if row is not None and row.source != self._source:
             return standing is None and self._is_orphan(row)
@@ -239,7 +241,7 @@ class Placing:
         # What is not ours may be large, and is not read to find that out.
         return row is not None and disk.digest(self._folder, name) in {row.digest, row.former} - {""}
 
-    def _place(self, draft: Draft, temporary: bytes) -> Output:
+    def _place(self, draft: OutputDraft, temporary: bytes) -> Output:
         for name in self._by_preference(draft):
             output = Output(draft.kind, self._path(name), draft.digest)
             if self._take(output, name, temporary):
@@ -253,8 +255,8 @@ class Placing:
             reason="no_free_name",
         )
 
-    def _by_preference(self, draft: Draft) -> Iterator[bytes]:
-        """Yield first where an earlier output of this kind stands: it would be out of date beside the new one."""
+    def _by_preference(self, draft: OutputDraft) -> Iterator[bytes]:
+        """Yield first the name of an earlier output of this kind: it would be out of date beside the new one."""
         ours = {row.path for row in self._register.owned(self._source) if row.kind == draft.kind}
         earlier: list[bytes] = []
         if ours:
@@ -279,8 +281,8 @@ class Placing:
             return False
         return True
 
-    def _replace(self, output: Output, name: bytes, temporary: bytes, row: Row, standing: os.stat_result) -> bool:
-        """Replace a file of ours, unless a person changed it."""
+    def _replace(self, output: Output, name: bytes, temporary: bytes, row: OutputRow, standing: os.stat_result) -> bool:
+        """Replace a file that we wrote, unless a person changed it."""
         digest = disk.digest(self._folder, name)
         if not digest or digest not in {row.digest, row.former}:
             return False
@@ -298,12 +300,12 @@ class Placing:
         return True
 
     def _withdraw(self, output: Output) -> None:
-        """Give an entered name up; raises LeaseLostError where the job is another host's, and so, maybe, is the file."""
+        """Withdraw an entered name; raises LeaseLostError where the job is another host's, and so, maybe, is the file."""
         if self._enter(output):
             self._register.disown(output.path)
 
-    def _is_orphan(self, row: Row) -> bool:
-        """Say whether the source that owns a missing output is gone, too."""
+    def _is_orphan(self, row: OutputRow) -> bool:
+        """Return whether the source that owns a missing output is gone, too."""
         parent, name = os.path.split(row.source)
         if parent != self._parent:
             return False
@@ -319,7 +321,7 @@ class Placing:
 class Temporaries:
     """Files that are not complete yet, or have not got their name yet; none is left behind."""
 
-    def __init__(self, parent: bytes, folder: int, register: Register) -> None:
+    def __init__(self, parent: bytes, folder: int, register: OutputRegister) -> None:
         """`folder` is a descriptor of the directory `parent`."""
         self._parent = parent
         self._folder = folder

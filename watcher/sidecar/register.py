@@ -1,4 +1,4 @@
-"""What the sidecar asks of the ledger: who owns an output path, which temporaries exist, and a small memory."""
+"""Interface of the sidecar to the ledger: who owns an output path, which temporaries exist, and a small memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from watcher.job import Job, Output
 
 
-class Row(Protocol):
+class OutputRow(Protocol):
     """An output path that is ours."""
 
     @property
@@ -19,7 +19,7 @@ class Row(Protocol):
 
     @property
     def kind(self) -> str:
-        """Give srt, txt, vtt, json or "note"."""
+        """Return srt, txt, vtt, json or "note"."""
 
     @property
     def digest(self) -> str:
@@ -34,7 +34,7 @@ class Row(Protocol):
         """False while it is not certain that the file entered last is in place."""
 
 
-class Register(Protocol):
+class OutputRegister(Protocol):
     """The part of `watcher.ledger.protocol.Ledger` that outputs need; every change is durable when it returns."""
 
     def enter_output(self, job: Job, output: Output) -> bool:
@@ -44,31 +44,31 @@ class Register(Protocol):
         """Enter a note beside a file that has no job; else as `enter_output`."""
 
     def placed(self, path: bytes) -> None:
-        """Say that the file under `path` is the one that was entered last."""
+        """Mark the file under `path` as the one that was entered last."""
 
     def disown(self, path: bytes) -> None:
         """Drop an output path."""
 
-    def owner(self, path: bytes) -> Row | None:
-        """Say whose the output path is."""
+    def owner(self, path: bytes) -> OutputRow | None:
+        """Return whose the output path is."""
 
-    def owned(self, source: bytes) -> Sequence[Row]:
-        """Give the outputs of a source, notes included."""
+    def owned(self, source: bytes) -> Sequence[OutputRow]:
+        """Return the outputs of a source, notes included."""
 
     def enter_temporary(self, path: bytes) -> None:
         """Note a temporary file before it is made."""
 
     def drop_temporary(self, path: bytes) -> None:
-        """Say that a temporary file is gone."""
+        """Remove the entry of a temporary file that is gone."""
 
     def temporaries(self) -> Sequence[bytes]:
-        """Give the temporaries a crash may have left."""
+        """Return the temporaries a crash may have left."""
 
     def remember(self, key: str, value: Mapping[str, object]) -> None:
         """Store a small JSON value."""
 
     def remembered(self, key: str) -> Mapping[str, object] | None:
-        """Give it back."""
+        """Return it back."""
 
     def forget_memory(self, key: str) -> None:
         """Drop it."""

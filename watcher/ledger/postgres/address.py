@@ -1,4 +1,4 @@
-"""Where the database is: the url of the settings, with what a service needs on top; nothing here ever shows a password."""
+"""Address of the database: the url of the settings, with what a service needs on top; a password is never shown."""
 
 from typing import Any, Final
 

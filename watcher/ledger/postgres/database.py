@@ -33,13 +33,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 #: Seconds between two looks at the database's clock.
 _SYNC: Final = 60.0
 #: What every connection begins with. A host that was stopped in the middle of a transaction must not hold its locks for
-#: long, and no statement of ours takes long.
+#: long, and none of our statements takes long.
 _SETTINGS: Final = (
     b"SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'; SET lock_timeout = '30s'"
 )
 
 
-class Connection:
+class PostgresConnection:
     """A transaction under way, for statements in the dialect the engines share."""
 
     def __init__(self, raw: Raw) -> None:
@@ -55,7 +55,7 @@ class Connection:
             cursor.executemany(translated(sql), values)
 
 
-class Database:
+class PostgresDatabase:
     """A pool of connections; every method may be called from any thread."""
 
     missing = False
@@ -65,7 +65,7 @@ class Database:
     ) -> None:
         """Connect; `create`: bring the schema up to date. Raises StateError and ConfigError.
 
-        `host` is who we are. `patience`: seconds that a database that went away is waited for. `clock` stands in for the
+        `host` is who we are. `patience`: seconds that a database that went away is waited for. `clock` replaces the
         database's own.
         """
         self._address = Address(url)
@@ -77,7 +77,7 @@ class Database:
         self._idle: list[Raw] = []
         self._made = 0
         self._closed = threading.Event()
-        #: The database's time at a moment of ours, which goes on while a machine sleeps.
+        #: The database's time at a moment of our own clock, which goes on while a machine sleeps.
         self._moment = (0.0, 0.0)
         try:
             self.patiently(self._open)
@@ -93,7 +93,7 @@ class Database:
                 schema.check(raw, self._address.name)
 
     def close(self) -> None:
-        """Let go of all connections; whoever waits for the database stops waiting. May be called again."""
+        """Close all connections; threads that wait for the database stop waiting. May be called again."""
         self._closed.set()
         with self._pool:
             while self._idle:
@@ -102,11 +102,11 @@ class Database:
 
     @property
     def name(self) -> str:
-        """Say which database it is, for people; without a password."""
+        """Return which database it is, for people; without a password."""
         return self._address.name
 
     def now(self) -> float:
-        """Give the database's Unix time, to within the milliseconds of a round trip."""
+        """Return the database's Unix time, to within the milliseconds of a round trip."""
         if self._clock is not None:
             return self._clock()
         theirs, ours = self._moment
@@ -119,10 +119,10 @@ class Database:
         return theirs + passed
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[PostgresConnection]:
         """See part.Store. Raises StateBusyError where the same may pass in a moment."""
         with self._begun(durable=durable) as raw, _errors(self._address.name):
-            yield Connection(raw)
+            yield PostgresConnection(raw)
             raw.execute(b"COMMIT")
 
     def query(self, sql: str, values: Values = (), *, patience: float | None = None) -> list[Row]:
@@ -148,7 +148,7 @@ class Database:
     def version(self) -> int:
         """See part.Store: made of the sums, which every change of a source's state moves.
 
-        Always the same for a host that works: it is told of new work, and the rest is not its business.
+        Always the same for a host that works: it is notified of new work, and of nothing else.
         """
         if self._works:
             return 0
@@ -167,7 +167,7 @@ class Database:
             return int(raw.execute(_SIZE).fetchall()[0][0])
 
     def say(self, channel: str, word: str) -> None:
-        """Tell all who listen on a channel; who is not reached will look by himself."""
+        """Notify all that listen on a channel; a host that is not reached looks by itself."""
         with contextlib.suppress(StateError), self._connection() as raw, _errors(self._address.name):
             raw.execute(b"SELECT pg_notify(%s, %s)", (channel, word))
 
@@ -204,7 +204,7 @@ class Database:
 
     @contextmanager
     def _begun(self, *, durable: bool) -> Iterator[Raw]:
-        """Give a connection on which a transaction has begun; it is undone unless it was committed."""
+        """Yield a connection on which a transaction has begun; it is undone unless it was committed."""
         begin = b"BEGIN" if durable else b"BEGIN; SET LOCAL synchronous_commit = off"
         with contextlib.ExitStack() as stack:
             raw = stack.enter_context(self._connection())
@@ -290,7 +290,7 @@ class _Flag(Dumper):
 
 @contextmanager
 def _errors(name: str) -> Iterator[None]:
-    """Say in plain words what PostgreSQL said in its own."""
+    """Raise our errors for PostgreSQL's."""
     try:
         yield
     except psycopg.Error as exc:
@@ -342,5 +342,5 @@ _ERRORS: Final[tuple[tuple[tuple[type[psycopg.Error], ...], type[StateError], st
 
 
 def _boot_time() -> float:
-    """Give seconds that never jump, and go on while the machine sleeps."""
+    """Return seconds that never jump, and go on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

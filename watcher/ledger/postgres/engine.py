@@ -1,4 +1,4 @@
-"""What PostgreSQL does another way than SQLite, in terms of stored paths: claims, leases, recovery, and what belongs to a host.
+"""Operations that PostgreSQL does in another way than SQLite, on stored paths: claims, leases, recovery, and what belongs to a host.
 
 A lease is a promise to the other hosts: only they take a job over when it lapses. To the host that made the claim it does not
 lapse, as on SQLite: what is in work there is known to its workers, however long it stood still.
@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from watcher.errors import StateError
-from watcher.job import Fingerprint, Found, Job, State
+from watcher.job import Fingerprint, FoundRecording, Job, State
 from watcher.ledger import rows
 from watcher.ledger.answers import Answers
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Connection, Row, held
-from watcher.ledger.postgres.commons import ADD, GATE_CHANNEL
-from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.fleet import PostgresFleet
-from watcher.ledger.postgres.listener import Listener
+from watcher.ledger.postgres.listener import NotificationListener
 from watcher.ledger.postgres.purchases import Purchases
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
-from watcher.ledger.protocol import Put, Record
+from watcher.ledger.postgres.shared import ADD, GATE_CHANNEL
+from watcher.ledger.protocol import PutResult, SourceRecord
 from watcher.ledger.queue import CRASHED, CRASHES, MOVED_SIZE, REQUEUE, REROOT, SKIP, Queue, columns
 from watcher.ledger.retention import Retention
 from watcher.ledger.waiting import LONGEST_DELAY
@@ -34,7 +34,7 @@ _PROMOTED: Final = 0.5
 _CHANNEL: Final = "watcher"
 
 
-class Engine(Queue, Answers, Outputs, Memory, Retention):
+class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
     """A ledger of stored paths, shared with other hosts."""
 
     ADD: ClassVar[str] = ADD
@@ -66,11 +66,11 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         loudness = excluded.loudness, warnings = excluded.warnings, used_at = excluded.used_at
     """
 
-    _database: Database
+    _database: PostgresDatabase
 
     def __init__(
         self,
-        database: Database,
+        database: PostgresDatabase,
         *,
         exclusive: bool,
         host: str,
@@ -81,13 +81,13 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         """`mounts`: whose sources this host can reach.
 
         `grace`: seconds after a start of the server in which no lease is taken over, because nobody could renew any while
-        it was away. `tick` stands in for its clock.
+        it was away. `tick` replaces its clock.
         """
         self._host = host
         self._mounts = list(mounts)
         self._grace = grace
         self._tick = tick
-        #: One claim of this host after the other: what runs beside a suspect has to be known.
+        #: One claim of this host at a time: the rule about suspects counts this host's running jobs.
         self._claiming = threading.Lock()
         #: Owners whose last claim failed: the database may have made it, and gone before it said so.
         self._unsure: set[str] = set()
@@ -96,7 +96,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         #: When what is due was last made ready, by the database's clock.
         self._promoted_at = -math.inf
         self._starting = threading.Lock()
-        self._listener: Listener | None = None
+        self._listener: NotificationListener | None = None
         #: Those who want to hear of what other hosts change about a gate.
         self._gates_heard: list[Callable[[], None]] = []
         self._purchases = Purchases(database, host=host)
@@ -113,7 +113,6 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
             database.say(_CHANNEL, self._myself)
 
     def close(self) -> None:
-        """See Ledger.close."""
         with self._starting:
             if self._listener is not None:
                 self._listener.close()
@@ -128,9 +127,8 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
 
     # Finding.
 
-    def put(self, found: Iterable[Found]) -> list[Put]:
-        """See Ledger.put."""
-        answers: list[Put] = []
+    def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
+        answers: list[PutResult] = []
         runs = list(_distinct(found))
         if not runs:
             return answers
@@ -141,14 +139,13 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
             now = self._clock()
             for run in runs:
                 answers += _put(connection, run, now)
-        if any(answer is not Put.KNOWN for answer in answers):
+        if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
-            if Put.CHANGED in answers:
+            if PutResult.CHANGED in answers:
                 self._concluded()
         return answers
 
-    def skip(self, found: Iterable[Found]) -> None:
-        """See Ledger.skip."""
+    def skip(self, found: Iterable[FoundRecording]) -> None:
         now = self._clock()
         with self._database.transaction() as connection:
             connection.executemany(SKIP, [columns(one, now) for one in found])
@@ -156,13 +153,13 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
-        """See Ledger.claim."""
         if not self._exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
         self._about_to_claim()
         came = time.monotonic()
         with self._claiming:
-            # News wakes all that wait: who came before another one looked in vain need not look himself.
+            # A change wakes all that wait. Where another thread's claim began after this call and found nothing, there
+            # is nothing to find.
             unsure = owner in self._unsure
             if not unsure and max(self._barren[False], self._barren[small]) > came:
                 return None
@@ -202,7 +199,6 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         return None
 
     def renew(self, job: Job, *, lease: float) -> None:
-        """See Ledger.renew."""
         with self._database.transaction(durable=False) as connection:
             statement, values = self._with_tick(_RENEW, {"lease": float(lease)})
             held(connection, statement, job, **values)
@@ -210,18 +206,16 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
     # Waiting.
 
     def wait(self, seconds: float) -> None:
-        """See Ledger.wait."""
         self._listen()
         super().wait(seconds)
 
     def _listen(self) -> None:
         with self._starting:
             if self._listener is None:
-                ears = {_CHANNEL: (self._myself, self._announce), GATE_CHANNEL: (self._host, self._gates)}
-                self._listener = Listener(self._database, ears)
+                callbacks = {_CHANNEL: (self._myself, self._announce), GATE_CHANNEL: (self._host, self._gates)}
+                self._listener = NotificationListener(self._database, callbacks)
 
     def fleet(self, endpoint: str, party: str) -> PostgresFleet:
-        """See Ledger.fleet."""
         return PostgresFleet(
             self._database,
             endpoint=endpoint,
@@ -229,7 +223,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
             host=self._host,
             purchases=self._purchases,
             # A command beside the daemon is heard by it; the daemon need not hear itself.
-            voice=self._host if self._exclusive else self._myself,
+            sender=self._host if self._exclusive else self._myself,
             listen=self._gates_heard.append,
         )
 
@@ -248,26 +242,23 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
 
     # After a crash.
 
-    def quarantined(self) -> tuple[Record, ...]:
+    def quarantined(self) -> tuple[SourceRecord, ...]:
         """See Ledger.quarantined; only of what this host can reach."""
         return tuple(rows.record(row) for row in self._database.query(_ASIDE, {"mounts": self._mounts}))
 
     # Temporaries.
 
     def enter_temporary(self, path: bytes) -> None:
-        """See Ledger.enter_temporary."""
         # Durably, unlike on SQLite: the server may die without us, and nobody looks for a file that nobody knows of.
         with self._database.transaction() as connection:
             connection.execute("INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (path,))
 
     def temporaries(self) -> tuple[bytes, ...]:
-        """See Ledger.temporaries."""
         return tuple(path for (path,) in self._database.query(_TEMPORARIES))
 
     # Keeping it bounded.
 
     def tidy(self) -> bool:
-        """See Ledger.tidy."""
         self._fold()
         return super().tidy()
 
@@ -285,7 +276,7 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         return connection.execute(_LEFT_RUNNING, (self._host,)).fetchall()
 
     def _groups(self, connection: Connection, *, small: bool) -> Iterator[tuple[int, int]]:
-        """Give the groups to claim from, by (alone, small), the one whose turn it is first; see Queue._choose.
+        """Yield the groups to claim from, by (alone, small), the one whose turn it is first; see Queue._choose.
 
         A suspect has nothing beside it on its own host: a crash is a process's. Other hosts go on.
         """
@@ -330,9 +321,9 @@ class Engine(Queue, Answers, Outputs, Memory, Retention):
         return statement.replace(":tick", ":tick::float8"), {**values, "tick": self._tick()}
 
 
-def _distinct(found: Iterable[Found]) -> Iterator[list[Found]]:
+def _distinct(found: Iterable[FoundRecording]) -> Iterator[list[FoundRecording]]:
     """Split what was found so that no path comes twice in a run: one statement sees each row once."""
-    run: dict[bytes, Found] = {}
+    run: dict[bytes, FoundRecording] = {}
     for one in found:
         if one.path in run:
             yield list(run.values())
@@ -342,13 +333,13 @@ def _distinct(found: Iterable[Found]) -> Iterator[list[Found]]:
         yield list(run.values())
 
 
-def _put(connection: Connection, found: list[Found], now: float) -> list[Put]:
+def _put(connection: Connection, found: list[FoundRecording], now: float) -> list[PutResult]:
     """Put files of distinct paths."""
-    answers = dict.fromkeys((one.path for one in found), Put.KNOWN)
+    answers = dict.fromkeys((one.path for one in found), PutResult.KNOWN)
     left = found
     while left:
         entered = {path for (path,) in connection.execute(_ENTER, {**_arrays(left), "now": now}).fetchall()}
-        answers.update(dict.fromkeys(entered, Put.QUEUED))
+        answers.update(dict.fromkeys(entered, PutResult.QUEUED))
         paths = [one.path for one in left if one.path not in entered]
         known = {row[0]: row[1:] for row in connection.execute(_KNOWN, {"paths": paths}).fetchall()} if paths else {}
         changed = [one for one in left if one.path in known and _differs(one.fingerprint, *known[one.path][2:])]
@@ -356,7 +347,8 @@ def _put(connection: Connection, found: list[Found], now: float) -> list[Put]:
         if changed:
             connection.executemany(REQUEUE, [columns(one, now) for one in changed])
             answers.update(
-                (one.path, Put.QUEUED if known[one.path][2] < MOVED_SIZE else Put.CHANGED) for one in changed
+                (one.path, PutResult.QUEUED if known[one.path][2] < MOVED_SIZE else PutResult.CHANGED)
+                for one in changed
             )
         if moved:
             connection.executemany(REROOT, [(one.root, known[one.path][0]) for one in moved])
@@ -370,7 +362,7 @@ def _differs(new: Fingerprint, size: int, mtime_ns: int, inode: int) -> bool:
     return (size, mtime_ns) != (new.size, new.mtime_ns) or bool(inode and new.inode and inode != rows.signed(new.inode))
 
 
-def _arrays(found: list[Found]) -> dict[str, object]:
+def _arrays(found: list[FoundRecording]) -> dict[str, object]:
     all_columns = [columns(one, 0.0) for one in found]
     arrays: dict[str, object] = {
         name: [one[name] for one in all_columns] for name in ("path", "root", "size", "mtime_ns", "inode", "seconds")
@@ -461,7 +453,7 @@ UPDATE sources SET lease_until = :tick + :lease WHERE id = :id AND fence = :fenc
 _LEFT_RUNNING: Final = """
 SELECT id, piece, crashes, reached, alone FROM sources WHERE state = 'running' AND host = ? ORDER BY id FOR UPDATE
 """
-# Whoever changes several sources at a time skips those that another one is changing: nobody waits for two at once.
+# Statements that change several sources skip those that another one is changing: none waits for two at once.
 _PROMOTE: Final = """
 UPDATE sources SET state = 'ready' WHERE id IN (
     SELECT id FROM sources WHERE state = 'delayed' AND (run_at <= :now OR run_at > :horizon) FOR UPDATE SKIP LOCKED

@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from watcher.fleet import Credit, Door, Need, Share
+from watcher.fleet import BudgetCredit, LimitDemand, LimitShare, SharedHold
 from watcher.ledger import rows
 from watcher.ledger.part import Connection
-from watcher.ledger.postgres.commons import GATE_CHANNEL
-from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.purchases import Purchases
+from watcher.ledger.postgres.shared import GATE_CHANNEL
 
 #: Starts within any 60 s are counted, but none comes at its very moment: by so much may it be late, in seconds.
 LATE: Final = 0.5
@@ -25,29 +25,29 @@ class PostgresFleet:
 
     def __init__(
         self,
-        database: Database,
+        database: PostgresDatabase,
         *,
         endpoint: str,
         party: str,
         host: str,
         purchases: Purchases,
-        voice: str,
+        sender: str,
         listen: Callable[[Callable[[], None]], None],
     ) -> None:
         """`party`: who comes with the same key and model; a hold is theirs, limits are everybody's.
 
-        `host`: whose the places are. `voice`: what is said of changes of the door, so that all others hear of it.
+        `host`: whose the places are. `sender`: what is said of changes of the door, so that all others hear of it.
         """
         self._database = database
         self._endpoint = rows.text(endpoint)
         self._party = rows.text(party)
         self._host = host
         self._purchases = purchases
-        self._voice = voice
+        self._sender = sender
         self._listen = listen
 
-    def share(self, need: Need, *, lease: float) -> Share:
-        """See Fleet.share."""
+    def share(self, need: LimitDemand, *, lease: float) -> LimitShare:
+        """Request places, starts and minutes; what the last call granted and this one does not ask for is returned."""
         spacing = (60.0 + LATE) / need.per_minute if need.per_minute else 0.0
         values = (
             *(self._endpoint, self._host, lease, need.limit, need.wanted, need.used, need.starts, spacing),
@@ -55,16 +55,16 @@ class PostgresFleet:
         )
         ((places, counted, contended, first, credit),) = self._database.query(_SHARE, values, patience=0.0)
         starts = () if first is None else tuple(first + number * spacing for number in range(need.starts))
-        return Share(places, counted, contended, starts, Credit(credit))
+        return LimitShare(places, counted, contended, starts, BudgetCredit(credit))
 
     def spend(self, day: str, seconds: float) -> float:
-        """See Fleet.spend."""
+        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
         if not seconds:
             return self._purchases.of(self._endpoint, day)
         return self._purchases.add(self._endpoint, day, seconds)
 
     def leave(self) -> None:
-        """See Fleet.leave."""
+        """Return all shares to the fleet."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM shares WHERE endpoint = ? AND host = ?", (self._endpoint, self._host))
             connection.execute(
@@ -72,20 +72,22 @@ class PostgresFleet:
             )
             self._say(connection)
 
-    def door(self) -> Door:
-        """See Fleet.door."""
+    def door(self) -> SharedHold:
+        """Return the hold or pause."""
         found = self._database.query(_DOOR, (self._endpoint, self._party), patience=0.0)
         if not found:
-            return Door()
+            return SharedHold()
         number, hold, due, probing, pause, left = found[0]
         if hold is not None:
-            return Door(number, json.loads(hold), due=due, probing=probing)
+            return SharedHold(number, json.loads(hold), due=due, probing=probing)
         return (
-            Door(number, pause=json.loads(pause), pause_left=left) if pause is not None and left > 0 else Door(number)
+            SharedHold(number, pause=json.loads(pause), pause_left=left)
+            if pause is not None and left > 0
+            else SharedHold(number)
         )
 
     def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
-        """See Fleet.shut."""
+        """Hold the door for all, unless it is held for the same `reason`; return the hold's number. A probe is due in `wait` seconds."""
         with self._database.transaction() as connection:
             key = (self._endpoint, self._party)
             found = connection.execute(_SAME, (*key, rows.text(str(hold.get("reason"))))).fetchall()
@@ -95,46 +97,46 @@ class PostgresFleet:
         return int(found[0][0])
 
     def put_off(self, number: int, hold: Mapping[str, object], *, wait: float) -> None:
-        """See Fleet.put_off."""
+        """Store that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over."""
         with self._database.transaction() as connection:
             connection.execute(_PUT_OFF, (_json(hold), wait, self._endpoint, self._party, number))
             self._say(connection)
 
     def open(self, number: int) -> None:
-        """See Fleet.open."""
+        """End this hold for all."""
         with self._database.transaction() as connection:
             connection.execute(_OPEN, (self._endpoint, self._party, number))
             self._say(connection)
 
     def probe(self, number: int, *, lease: float) -> bool:
-        """See Fleet.probe."""
+        """Request the permission to probe this hold, or renew it; one host at a time has it."""
         with self._database.transaction(durable=False) as connection:
             values = (self._host, lease, self._endpoint, self._party, number, self._host)
             return bool(connection.execute(_PROBE, values).fetchall())
 
     def give_back(self, number: int) -> None:
-        """See Fleet.give_back."""
+        """Return an unused permission to probe."""
         with self._database.transaction(durable=False) as connection:
             connection.execute(_GIVE_BACK, (self._endpoint, self._party, number, self._host))
 
     def pause(self, pause: Mapping[str, object], *, seconds: float) -> None:
-        """See Fleet.pause."""
+        """Pause all hosts for so long."""
         with self._database.transaction(durable=False) as connection:
             connection.execute(_PAUSE, (self._endpoint, self._party, _json(pause), seconds))
             self._say(connection)
 
     def resume(self) -> None:
-        """See Fleet.resume."""
+        """End a pause, and make a probe of the hold due at once, for all keys and models."""
         with self._database.transaction() as connection:
             connection.execute(_RESUME, (self._endpoint,))
             self._say(connection)
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """See Fleet.listen."""
+        """Call `heard`, from another thread, whenever another host has changed something of this endpoint."""
         self._listen(heard)
 
     def _say(self, connection: Connection) -> None:
-        connection.execute("SELECT pg_notify(?, ?)", (GATE_CHANNEL, self._voice))
+        connection.execute("SELECT pg_notify(?, ?)", (GATE_CHANNEL, self._sender))
 
 
 def _json(value: Mapping[str, object]) -> str:

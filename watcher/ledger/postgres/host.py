@@ -1,4 +1,4 @@
-"""Who a host is: one state directory, known by a name that stays the same from start to start."""
+"""Identity of a host: one state directory, known by a name that stays the same from start to start."""
 
 import os
 import secrets
@@ -13,10 +13,10 @@ NAME: Final = "host"
 
 
 def host_of(directory: Path, *, make: bool) -> str:
-    """Give the name of the host with this state directory; `make`: keep a new one there where there is none.
+    """Return the name of the host with this state directory; `make`: keep a new one there where there is none.
 
     The machine's name, for people, and a few random letters: two daemons on one machine are two hosts, and a copied
-    machine that was renamed is still told from its twin as soon as its state directory is its own. Raises StateError.
+    machine that was renamed is another host than its twin as soon as its state directory is its own. Raises StateError.
     """
     path = directory / NAME
     try:

@@ -1,4 +1,4 @@
-"""Who there is, and who scans what: heartbeats and rounds, by the database's clock."""
+"""The list of hosts, and which host scans which root: heartbeats and leases, by the database's clock."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Final
 
 from watcher.fleet import Host
 from watcher.ledger import rows
-from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.database import PostgresDatabase
 
 #: Seconds without a heartbeat after which a host counts as dead, and after which it is forgotten.
 SILENT: Final = 30.0
@@ -16,24 +16,24 @@ _FORGOTTEN: Final = 86_400.0
 class Hosts:
     """The hosts of a ledger, one of which is ours."""
 
-    def __init__(self, database: Database, *, host: str) -> None:
+    def __init__(self, database: PostgresDatabase, *, host: str) -> None:
         """`host` is who we are."""
         self._database = database
         self._host = rows.text(host)
 
     def beat(self) -> None:
-        """Say that we live; drop who has not said so for a day."""
+        """Update this host's heartbeat; drop hosts without one for a day."""
         with self._database.transaction(durable=False) as connection:
             connection.execute(_BEAT, (self._host,))
             connection.execute(_FORGET, (_FORGOTTEN,))
 
     def tell(self, facts: Mapping[str, object]) -> None:
-        """Say how we stand."""
+        """Store this host's facts."""
         with self._database.transaction(durable=False) as connection:
             connection.execute(_TELL, (self._host, json.dumps(dict(facts), separators=(",", ":"))))
 
     def told(self) -> dict[str, object] | None:
-        """Give what we said last; None when we said nothing since we left."""
+        """Return what we said last; None when we said nothing since we left."""
         found = self._database.query("SELECT facts FROM hosts WHERE host = ? AND facts <> '{}'", (self._host,))
         if not found:
             return None
@@ -41,13 +41,13 @@ class Hosts:
         return facts
 
     def leave(self) -> None:
-        """Say that we end: nobody has to wonder where we are."""
+        """Report that this host ends."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM hosts WHERE host = ?", (self._host,))
             connection.execute("DELETE FROM rounds WHERE host = ?", (self._host,))
 
     def all(self) -> tuple[Host, ...]:
-        """Give all, by name."""
+        """Return all, by name."""
         busy: dict[str, list[int]] = {}
         for host, id_ in self._database.query("SELECT host, id FROM sources WHERE state = 'running' ORDER BY id"):
             busy.setdefault(host, []).append(id_)
@@ -63,8 +63,8 @@ class Hosts:
             for host, seen, facts in self._database.query(_HOSTS)
         )
 
-    def claim_rounds(self, root: bytes, rules: str, *, lease: float) -> float:
-        """Take or keep a root's rounds; 0: they are ours, else the seconds until they may be free."""
+    def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:
+        """Take or keep the lease to scan a root; 0: it is this host's, else the seconds until it may be free."""
         key = (root, rows.text(rules))
         with self._database.transaction(durable=False) as connection:
             if connection.execute(_CLAIM, (*key, self._host, lease)).fetchall():
@@ -72,8 +72,8 @@ class Hosts:
             left = connection.execute(_LEFT, key).fetchall()
         return max(0.05, float(left[0][0])) if left else 0.05
 
-    def release_rounds(self, root: bytes, rules: str) -> None:
-        """Let go of a root's rounds."""
+    def release_scan(self, root: bytes, rules: str) -> None:
+        """Release the lease to scan a root."""
         with self._database.transaction(durable=False) as connection:
             values = (root, rows.text(rules), self._host)
             connection.execute("DELETE FROM rounds WHERE root = ? AND rules = ? AND host = ?", values)
@@ -83,7 +83,7 @@ _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 _BEAT: Final = f"""
 INSERT INTO hosts (host, seen) VALUES (?, {_NOW}) ON CONFLICT (host) DO UPDATE SET seen = excluded.seen
 """  # noqa: S608 - our own expression
-# Who is dropped must not make another one wait who says at this moment that he lives.
+# SKIP LOCKED: do not wait for a host that updates its heartbeat at this moment.
 _FORGET: Final = f"""
 DELETE FROM hosts WHERE host IN (SELECT host FROM hosts WHERE seen < {_NOW} - ? FOR UPDATE SKIP LOCKED)
 """  # noqa: S608 - our own expression

@@ -1,8 +1,8 @@
 """The ledger as one host sees it: with this host's paths, and not put off by a database that is away for a moment.
 
-While the database restarts or fails over, a call is made again for a little while; then it is a StateBusyError, and whoever
-can wait longer may make it again. All calls may be: what was committed without our hearing of it is either done once more
-to the same effect, or refused by the fence and recognised as our own doing.
+While the database restarts or fails over, a call is made again for a little while; then it is a StateBusyError, and a
+caller that can wait longer may repeat it. All calls may be: what was committed without our hearing of it is either done
+once more to the same effect, or refused by the fence and recognised as our own doing.
 """
 
 import time
@@ -14,16 +14,16 @@ from typing import Final
 
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.fleet import Fleet, Host
-from watcher.job import Again, Cut, Fingerprint, Found, Job, Outcome, Output, State
+from watcher.job import AgainRequest, Cut, Fingerprint, FoundRecording, Job, Outcome, Output, State
 from watcher.ledger.lock import Lock
-from watcher.ledger.part import Insides
-from watcher.ledger.postgres.database import Database
-from watcher.ledger.postgres.engine import Engine
-from watcher.ledger.postgres.heirs import Heirs
+from watcher.ledger.part import LedgerInternals
+from watcher.ledger.postgres.database import PostgresDatabase
+from watcher.ledger.postgres.engine import PostgresEngine
 from watcher.ledger.postgres.host import host_of
 from watcher.ledger.postgres.hosts import Hosts
-from watcher.ledger.postgres.roots import Roots
-from watcher.ledger.protocol import Content, HookCall, Kept, Owned, Put, Record, Tally
+from watcher.ledger.postgres.roots import RootMap
+from watcher.ledger.postgres.takeover import Takeover
+from watcher.ledger.protocol import ConcludedSource, Content, HookCall, OwnedOutput, PutResult, SourceRecord, Tally
 
 #: Seconds a call waits for a database that went away: a restart takes no longer.
 PATIENCE: Final = 2.0
@@ -54,8 +54,8 @@ class PostgresLedger:
     ) -> None:
         """Open. Raises StateLockedError when another process is the host of this directory, StateError, ConfigError.
 
-        `lock`: false where the caller holds the directory's lock himself. `clock`: this host's, in which callers say when. `database_clock`: what stands in for the database's own, to date
-        what is stored and to time leases.
+        `lock`: false where the caller holds the directory's lock himself. `clock`: this host's, in which callers say
+        when. `database_clock`: what replaces the database's own, to date what is stored and to time leases.
         """
         self._lock = None
         self._clock = clock
@@ -72,11 +72,11 @@ class PostgresLedger:
             #: Who we are among the hosts.
             self.host = host_of(directory, make=exclusive)
             #: What this host has of the fleet's roots.
-            self.roots = Roots(roots or {}, host=self.host)
+            self.roots = RootMap(roots or {}, host=self.host)
             now, tick = database_clock or (None, None)
-            self._database = Database(url, create=exclusive, host=self.host, patience=patience, clock=now)
+            self._database = PostgresDatabase(url, create=exclusive, host=self.host, patience=patience, clock=now)
             try:
-                self._engine = Engine(
+                self._engine = PostgresEngine(
                     self._database,
                     exclusive=exclusive,
                     host=self.host,
@@ -92,7 +92,7 @@ class PostgresLedger:
                 self._lock.release()
             raise
         self._hosts = Hosts(self._database, host=self.host)
-        self._heirs = Heirs(self._database, roots=lambda: self.roots, grace=grace)
+        self._takeover = Takeover(self._database, roots=lambda: self.roots, grace=grace)
         #: Monotonic time from which on it is worth another look at what dead hosts have left to run.
         self._inherits_at = 0.0
         self._patiently = self._database.patiently
@@ -100,249 +100,203 @@ class PostgresLedger:
         self._unsure: set[tuple[int, int]] = set()
 
     @property
-    def insides(self) -> Insides:
+    def internals(self) -> LedgerInternals:
         """What copying needs."""
-        return Insides(self._database, self._engine.ADD, stored=self.roots.stored, real=self.roots.strictly_real)
+        return LedgerInternals(
+            self._database, self._engine.ADD, stored=self.roots.stored, real=self.roots.strictly_real
+        )
 
     def close(self) -> None:
-        """See Ledger.close."""
         self._engine.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def mount(self, roots: Mapping[str, str]) -> None:
-        """See Ledger.mount."""
-        self.roots = Roots(roots, host=self.host)
+        self.roots = RootMap(roots, host=self.host)
         self._engine.mount(self.roots.mounts)
 
     # Finding.
 
-    def put(self, found: Iterable[Found]) -> list[Put]:
-        """See Ledger.put."""
+    def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
         stored = [self._found(one) for one in found]
         return self._patiently(lambda: self._engine.put(stored))
 
-    def skip(self, found: Iterable[Found]) -> None:
-        """See Ledger.skip."""
+    def skip(self, found: Iterable[FoundRecording]) -> None:
         stored = [self._found(one) for one in found]
         self._patiently(lambda: self._engine.skip(stored))
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
-        """See Ledger.known."""
 
         def here(known: tuple[bytes, Fingerprint, State]) -> tuple[bytes, Fingerprint, State]:
             return self.roots.real(known[0]), known[1], known[2]
 
         return map(here, chain.from_iterable(map(self._engine.known, self.roots.below(root))))
 
-    def lookup(self, path: bytes) -> Record | None:
-        """See Ledger.lookup."""
+    def lookup(self, path: bytes) -> SourceRecord | None:
         record = self._engine.lookup(self.roots.stored(path))
         return None if record is None else self.roots.record(record)
 
-    def namesakes(self, job: Job) -> list[Record]:
-        """See Ledger.namesakes."""
+    def namesakes(self, job: Job) -> list[SourceRecord]:
         return list(map(self.roots.record, self._engine.namesakes(self.roots.stored_job(job))))
 
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
-        """See Ledger.claim."""
         job = self._patiently(lambda: self._engine.claim(owner, lease=lease, small=small))
         return None if job is None else self.roots.job(job)
 
     def renew(self, job: Job, *, lease: float) -> None:
-        """See Ledger.renew."""
         self._patiently(lambda: self._engine.renew(job, lease=lease))
 
     def holds(self, job: Job) -> bool:
-        """See Ledger.holds."""
         return self._engine.holds(job)
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
-        """See Ledger.done."""
         stored, result = self.roots.stored_job(job), self.roots.stored_outcome(outcome)
         self._conclude(job, lambda: self._engine.done(stored, result, hook=hook))
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
-        """See Ledger.fail."""
         stored = self.roots.stored_job(job)
         self._conclude(job, lambda: self._engine.fail(stored, error, hook=hook))
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
-        """See Ledger.retry."""
         due = run_at + self._ahead()
         self._conclude(job, lambda: self._engine.retry(job, error, run_at=due), back=True)
 
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
-        """See Ledger.release."""
         due = run_at + self._ahead() if run_at else 0.0
         self._conclude(job, lambda: self._engine.release(job, run_at=due, error=error), back=True)
 
-    def relocate(self, path: bytes, found: Found) -> bool:
-        """See Ledger.relocate."""
+    def relocate(self, path: bytes, found: FoundRecording) -> bool:
         former, stored = self.roots.stored(path), self._found(found)
         return self._patiently(lambda: self._engine.relocate(former, stored))
 
     def forget(self, path: bytes) -> None:
-        """See Ledger.forget."""
         self._patiently(lambda: self._engine.forget(self.roots.stored(path)))
 
     def drop(self, job: Job) -> None:
-        """See Ledger.drop."""
         self._conclude(job, lambda: self._engine.drop(job), back=True)
 
     def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
-        """See Ledger.refresh."""
         self._patiently(lambda: self._engine.refresh(job, fingerprint))
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
-        """See Ledger.progress."""
         self._patiently(lambda: self._engine.progress(job, piece=piece, pieces=pieces, seconds_done=seconds_done))
 
     def wait(self, seconds: float) -> None:
-        """See Ledger.wait."""
         deadline = time.monotonic() + seconds
         self._patiently(lambda: self._engine.wait(max(0.0, deadline - time.monotonic())))
 
     def wake(self) -> None:
-        """See Ledger.wake."""
         self._engine.wake()
 
     def next_due(self) -> float | None:
-        """See Ledger.next_due."""
         due = self._engine.next_due()
         return None if due is None else due - self._ahead()
 
     # Paid answers.
 
     def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
-        """See Ledger.keep."""
         self._patiently(lambda: self._engine.keep(digest, parameters, body, seconds=seconds, model=model))
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
-        """See Ledger.recall."""
         return self._patiently(lambda: self._engine.recall(digest, parameters))
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
-        """See Ledger.keep_cut."""
         self._patiently(lambda: self._engine.keep_cut(sketch, parameters, cut))
 
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
-        """See Ledger.cuts."""
         return self._engine.cuts(sketch, parameters)
 
     def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
-        """See Ledger.keep_content."""
         self._patiently(lambda: self._engine.keep_content(content, cut=cut))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
-        """See Ledger.content."""
         return self._patiently(lambda: self._engine.content(digest=digest, sketch=sketch, parameters=parameters))
 
     def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
-        """See Ledger.supersede."""
         self._patiently(lambda: self._engine.supersede(job, content, cut=cut))
 
     def erase(self, digest: str, sketch: str = "") -> int:
-        """See Ledger.erase."""
         return self._patiently(lambda: self._engine.erase(digest, sketch))
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        """See Ledger.prune."""
         before = answers_older_than + self._ahead()
         return self._patiently(lambda: self._engine.prune(answers_older_than=before, max_bytes=max_bytes))
 
     def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        """See Ledger.prune_some."""
         before = answers_older_than + self._ahead()
         return self._patiently(lambda: self._engine.prune_some(answers_older_than=before, max_bytes=max_bytes))
 
     # Keeping it bounded.
 
-    def concluded(self) -> Iterator[Kept]:
-        """See Ledger.concluded."""
+    def concluded(self) -> Iterator[ConcludedSource]:
 
-        def here(kept: Kept) -> Kept:
+        def here(kept: ConcludedSource) -> ConcludedSource:
             return replace(kept, path=self.roots.real(kept.path), root=self.roots.real(kept.root))
 
         return map(here, self._engine.concluded())
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
-        """See Ledger.note_gone."""
         missing, there = list(map(self.roots.stored, gone)), list(map(self.roots.stored, back))
         self._patiently(lambda: self._engine.note_gone(missing, there))
 
     def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
-        """See Ledger.retire."""
         stored, before = list(map(self.roots.stored, paths)), gone_before + self._ahead()
         return list(map(self.roots.real, self._patiently(lambda: self._engine.retire(stored, gone_before=before))))
 
     def orphans(self) -> Iterator[bytes]:
-        """See Ledger.orphans."""
         return map(self.roots.real, self._engine.orphans())
 
     def disown_orphans(self, paths: Iterable[bytes]) -> None:
-        """See Ledger.disown_orphans."""
         stored = list(map(self.roots.stored, paths))
         self._patiently(lambda: self._engine.disown_orphans(stored))
 
     def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
-        """See Ledger.trials."""
 
         def here(found: tuple[bytes, float]) -> tuple[bytes, float]:
             return self.roots.real(found[0]), found[1]
 
         return map(here, chain.from_iterable(map(self._engine.trials, self.roots.below(root))))
 
-    def outputs_below(self, folder: bytes) -> Iterator[Owned]:
-        """See Ledger.outputs_below."""
+    def outputs_below(self, folder: bytes) -> Iterator[OwnedOutput]:
         return map(self.roots.owned, chain.from_iterable(map(self._engine.outputs_below, self.roots.below(folder))))
 
     def tidy(self) -> bool:
-        """See Ledger.tidy."""
         return self._patiently(self._engine.tidy)
 
     # Output paths.
 
     def enter_output(self, job: Job, output: Output) -> bool:
-        """See Ledger.enter_output."""
         stored, entered = self.roots.stored_job(job), self.roots.stored_output(output)
         return self._patiently(lambda: self._engine.enter_output(stored, entered))
 
     def enter_note(self, source: bytes, note: Output) -> bool:
-        """See Ledger.enter_note."""
         beside, entered = self.roots.stored(source), self.roots.stored_output(note)
         return self._patiently(lambda: self._engine.enter_note(beside, entered))
 
     def placed(self, path: bytes) -> None:
-        """See Ledger.placed."""
         self._patiently(lambda: self._engine.placed(self.roots.stored(path)))
 
     def disown(self, path: bytes) -> None:
-        """See Ledger.disown."""
         self._patiently(lambda: self._engine.disown(self.roots.stored(path)))
 
-    def owner(self, path: bytes) -> Owned | None:
-        """See Ledger.owner."""
+    def owner(self, path: bytes) -> OwnedOutput | None:
         owned = self._engine.owner(self.roots.stored(path))
         return None if owned is None else self.roots.owned(owned)
 
-    def owned(self, source: bytes) -> tuple[Owned, ...]:
-        """See Ledger.owned."""
+    def owned(self, source: bytes) -> tuple[OwnedOutput, ...]:
         return tuple(map(self.roots.owned, self._engine.owned(self.roots.stored(source))))
 
-    def notes(self) -> Iterator[Owned]:
+    def notes(self) -> Iterator[OwnedOutput]:
         """See Ledger.notes; only of roots that this host has: of the others it cannot tell which are still there."""
         return map(self.roots.owned, filter(lambda note: self.roots.has(note.path), self._engine.notes()))
 
     def enter_temporary(self, path: bytes) -> None:
-        """See Ledger.enter_temporary."""
         self._patiently(lambda: self._engine.enter_temporary(self.roots.stored(path)))
 
     def drop_temporary(self, path: bytes) -> None:
-        """See Ledger.drop_temporary."""
         self._patiently(lambda: self._engine.drop_temporary(self.roots.stored(path)))
 
     def temporaries(self) -> tuple[bytes, ...]:
@@ -350,13 +304,11 @@ class PostgresLedger:
         return tuple(self.roots.real(path) for path in self._engine.temporaries() if self.roots.has(path))
 
     def abandoned(self) -> tuple[bytes, ...]:
-        """See Ledger.abandoned."""
-        return self._heirs.temporaries()
+        return self._takeover.temporaries()
 
     # Memory.
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
-        """See Ledger.remember."""
         if key == _TOLD:
             self._patiently(lambda: self._hosts.tell(value))
             return
@@ -364,67 +316,54 @@ class PostgresLedger:
         self._patiently(lambda: self._engine.remember(self._key(key), value, expires=end))
 
     def remembered(self, key: str) -> dict[str, object] | None:
-        """See Ledger.remembered."""
         return self._hosts.told() if key == _TOLD else self._engine.remembered(self._key(key))
 
     def forget_memory(self, key: str) -> None:
-        """See Ledger.forget_memory."""
         self._patiently(self._hosts.leave if key == _TOLD else lambda: self._engine.forget_memory(self._key(key)))
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        """See Ledger.buy."""
         # As a fleet does it, where hosts count what they have in flight as well.
         return self.fleet(endpoint, "").spend(day, seconds)
 
     def bought(self, endpoint: str | None, first: str, last: str) -> float:
-        """See Ledger.bought."""
         return self._engine.bought(endpoint, first, last)
 
     # Hooks.
 
     def add_hook(self, kind: str, payload: str) -> None:
-        """See Ledger.add_hook."""
         self._patiently(lambda: self._engine.add_hook(kind, payload))
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
         """See Ledger.hooks_due; only this host's own, and those of dead ones."""
         if heir_of and time.monotonic() >= self._inherits_at:
-            taken = self._patiently(lambda: self._heirs.take_hooks(heir_of))
+            taken = self._patiently(lambda: self._takeover.take_hooks(heir_of))
             self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT
         return self._patiently(lambda: self._engine.hooks_due(limit))
 
     def repeat_hook(self, call: HookCall) -> HookCall:
-        """See Ledger.repeat_hook."""
         return self._patiently(lambda: self._engine.repeat_hook(call))
 
     def hook_done(self, call: HookCall) -> None:
-        """See Ledger.hook_done."""
         self._patiently(lambda: self._engine.hook_done(call))
 
     # Other hosts.
 
     def fleet(self, endpoint: str, party: str) -> Fleet:
-        """See Ledger.fleet."""
         return self._engine.fleet(endpoint, party)
 
     def beat(self) -> None:
-        """See Ledger.beat."""
         self._patiently(self._hosts.beat)
 
     def hosts(self) -> tuple[Host, ...]:
-        """See Ledger.hosts."""
         return self._hosts.all()
 
-    def claim_rounds(self, root: bytes, rules: str, *, lease: float) -> float:
-        """See Ledger.claim_rounds."""
-        return self._patiently(lambda: self._hosts.claim_rounds(self.roots.stored(root), rules, lease=lease))
+    def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:
+        return self._patiently(lambda: self._hosts.claim_scan(self.roots.stored(root), rules, lease=lease))
 
-    def release_rounds(self, root: bytes, rules: str) -> None:
-        """See Ledger.release_rounds."""
-        self._hosts.release_rounds(self.roots.stored(root), rules)
+    def release_scan(self, root: bytes, rules: str) -> None:
+        self._hosts.release_scan(self.roots.stored(root), rules)
 
     def common(self, path: bytes) -> bytes:
-        """See Ledger.common."""
         return self.roots.stored(path)
 
     # Looking.
@@ -433,42 +372,34 @@ class PostgresLedger:
         """See Ledger.counts; of the whole fleet, as all that follows."""
         return self._engine.counts()
 
-    def records(self, *states: State, limit: int = 10) -> list[Record]:
-        """See Ledger.records."""
+    def records(self, *states: State, limit: int = 10) -> list[SourceRecord]:
         return list(map(self.roots.record, self._engine.records(*states, limit=limit)))
 
-    def upcoming(self, limit: int) -> list[Record]:
-        """See Ledger.upcoming."""
+    def upcoming(self, limit: int) -> list[SourceRecord]:
         return list(map(self.roots.record, self._engine.upcoming(limit)))
 
     def tally(self) -> Tally:
-        """See Ledger.tally."""
         return self._engine.tally()
 
     def transcribed(self, since: float) -> float:
-        """See Ledger.transcribed."""
         return self._engine.transcribed(since + self._ahead())
 
     def size(self) -> int:
-        """See Ledger.size."""
         return self._engine.size()
 
     # Operator.
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
-        """See Ledger.put_back."""
         stored = None if paths is None else [place for path in paths for place in self.roots.below(path)]
         return list(map(self.roots.real, self._patiently(lambda: self._engine.put_back(stored))))
 
-    def queue_again(self, paths: Iterable[bytes], again: Again | None = None) -> list[bytes]:
-        """See Ledger.queue_again."""
+    def queue_again(self, paths: Iterable[bytes], again: AgainRequest | None = None) -> list[bytes]:
         stored = list(map(self.roots.stored, paths))
         return list(map(self.roots.real, self._patiently(lambda: self._engine.queue_again(stored, again))))
 
     # After a crash.
 
-    def quarantined(self) -> tuple[Record, ...]:
-        """See Ledger.quarantined."""
+    def quarantined(self) -> tuple[SourceRecord, ...]:
         return tuple(map(self.roots.record, self._engine.quarantined()))
 
     def _conclude(self, job: Job, call: Callable[[], None], *, back: bool = False) -> None:
@@ -491,9 +422,9 @@ class PostgresLedger:
     def _key(self, key: str) -> str:
         return f"{key}@{self.host}" if key in _OWN else key
 
-    def _found(self, found: Found) -> Found:
+    def _found(self, found: FoundRecording) -> FoundRecording:
         return replace(found, root=self.roots.stored(found.root), path=self.roots.stored(found.path))
 
     def _ahead(self) -> float:
-        """Give the seconds by which the database's clock is ahead of this host's."""
+        """Return the seconds by which the database's clock is ahead of this host's."""
         return self._database.now() - self._clock()

@@ -1,4 +1,4 @@
-"""Hearing at once what other hosts have to say: LISTEN on a connection of its own, in a thread of its own."""
+"""Listen for notifications of other hosts: LISTEN on a connection of its own, in a thread of its own."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from watcher.errors import StateError
-from watcher.ledger.postgres.database import Database, Raw
+from watcher.ledger.postgres.database import PostgresDatabase, Raw
 
 #: Seconds between two tries to reach the database.
 _AGAIN: Final = 1.0
@@ -18,34 +18,34 @@ _AGAIN: Final = 1.0
 _SILENCE: Final = 30.0
 
 
-class Listener:
-    """Calls back for every word on its channels that others have said; while it is deaf, once a second."""
+class NotificationListener:
+    """Calls back for each notification that others sent on its channels; without a connection, once a second."""
 
-    def __init__(self, database: Database, ears: Mapping[str, tuple[str, Callable[[], None]]]) -> None:
-        """Listen from now on. `ears`: by channel, the word that we say, which needs no call; and who is called.
+    def __init__(self, database: PostgresDatabase, callbacks: Mapping[str, tuple[str, Callable[[], None]]]) -> None:
+        """Listen from now on. `callbacks`: by channel, the word that we say, which needs no call; and who is called.
 
         Raises StateError.
         """
         self._database = database
-        self._ears = ears
+        self._callbacks = callbacks
         self._stop = threading.Event()
         raw = self._connect()
-        self._ear, self._mouth = os.pipe2(os.O_CLOEXEC)
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, args=(raw,), name="ledger-listener", daemon=False)
         self._thread.start()
 
     def close(self) -> None:
         """Stop listening."""
         self._stop.set()
-        os.write(self._mouth, b".")
+        os.write(self._wake_writer, b".")
         self._thread.join()
-        os.close(self._mouth)
-        os.close(self._ear)
+        os.close(self._wake_writer)
+        os.close(self._wake_reader)
 
     def _connect(self) -> Raw:
         raw = self._database.connect()
         try:
-            for channel in self._ears:
+            for channel in self._callbacks:
                 raw.execute(f'LISTEN "{channel}"'.encode())
         except psycopg.Error as exc:
             raw.close()
@@ -58,18 +58,18 @@ class Listener:
                 if raw is None:
                     raw = self._connect()
                     # Whatever was said before nobody heard.
-                    self._heard(self._ears)
+                    self._heard(self._callbacks)
                 self._listen(raw)
             if raw is not None:
                 raw.close()
                 raw = None
             if not self._stop.wait(_AGAIN):
-                self._heard(self._ears)
+                self._heard(self._callbacks)
 
     def _listen(self, raw: Raw) -> None:
         # Not `select`: it takes no descriptor from 1024 on.
         poll = select.poll()
-        for descriptor in (raw.fileno(), self._ear):
+        for descriptor in (raw.fileno(), self._wake_reader):
             poll.register(descriptor, select.POLLIN)
         while not self._stop.is_set():
             readable = poll.poll(_SILENCE * 1000)
@@ -78,11 +78,11 @@ class Listener:
             if not readable:
                 raw.execute(b"SELECT 1")
                 # It may have brought a word along that went unread.
-                self._heard(self._ears)
+                self._heard(self._callbacks)
             raw.pgconn.consume_input()
             words = [(word.relname.decode(), word.extra.decode()) for word in iter(raw.pgconn.notifies, None)]
-            self._heard({channel for channel, word in words if word != self._ears[channel][0]})
+            self._heard({channel for channel, word in words if word != self._callbacks[channel][0]})
 
     def _heard(self, channels: Iterable[str]) -> None:
         for channel in channels:
-            self._ears[channel][1]()
+            self._callbacks[channel][1]()

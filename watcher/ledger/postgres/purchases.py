@@ -7,8 +7,8 @@ from typing import Final
 
 from watcher.errors import StateBusyError
 from watcher.ledger import rows
-from watcher.ledger.postgres.commons import ADD
-from watcher.ledger.postgres.database import Database
+from watcher.ledger.postgres.database import PostgresDatabase
+from watcher.ledger.postgres.shared import ADD
 
 #: Seconds for which the last booking of a process is kept; what is still unknown after that may count twice.
 _KEPT: Final = 7 * 86_400.0
@@ -17,7 +17,7 @@ _KEPT: Final = 7 * 86_400.0
 class Purchases:
     """The bookings of this process. May be called from any thread."""
 
-    def __init__(self, database: Database, *, host: str) -> None:
+    def __init__(self, database: PostgresDatabase, *, host: str) -> None:
         """`host`: whose seconds in flight become bought ones."""
         self._database = database
         self._host = host

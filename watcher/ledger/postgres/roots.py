@@ -1,7 +1,7 @@
 """Paths as the fleet knows them: the name of a root and what lies below it, whatever the host has it mounted at.
 
 A stored path is ``mount:/path below it``. The mount is a root's name, the same on every host; or ``@host``, for what lies
-below no named root: then it is that host's own affair, since nobody knows what others have at that place. In names, what
+below no named root: then it is visible to that host alone. In names, what
 is no plain letter is written %XX, so that the first colon always ends the mount. Stored paths sort and nest as paths do.
 """
 
@@ -12,13 +12,13 @@ from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from watcher.job import Job, Outcome, Output
-from watcher.ledger.protocol import Owned, Record
+from watcher.ledger.protocol import OwnedOutput, SourceRecord
 from watcher.reach import real_paths
 
 _COLON: Final = b":"
 
 
-class Roots:
+class RootMap:
     """One host's map of named roots to places."""
 
     def __init__(self, roots: Mapping[str, str], *, host: str) -> None:
@@ -41,20 +41,20 @@ class Roots:
         return list(self._by_mount)
 
     def stored(self, path: bytes) -> bytes:
-        """Give the fleet's name of a path of this host."""
+        """Return the fleet's name of a path of this host."""
         for place, mount in self._places:
             if path == place or path.startswith(place + b"/"):
                 return mount + path[len(place) :]
         return self._own + path
 
     def real(self, stored: bytes) -> bytes:
-        """Give this host's path; of what this host does not have, ``name:/path`` for people."""
+        """Return this host's path; of what this host does not have, ``name:/path`` for people."""
         mount, colon, below = stored.partition(_COLON)
         place = self._by_mount.get(mount + colon)
         return unquote_to_bytes(mount) + colon + below if place is None else place + below or b"/"
 
     def strictly_real(self, stored: bytes) -> bytes | None:
-        """Give this host's path; None for another host's own. ValueError, with the name, for a root this host lacks."""
+        """Return this host's path; None for another host's own. ValueError, with the name, for a root this host lacks."""
         if self.has(stored):
             return self.real(stored)
         mount = stored.partition(_COLON)[0]
@@ -63,40 +63,40 @@ class Roots:
         raise ValueError(os.fsdecode(unquote_to_bytes(mount)))
 
     def has(self, stored: bytes) -> bool:
-        """Say whether a stored path lies below a root that this host has."""
+        """Return whether a stored path lies below a root that this host has."""
         mount, colon, _ = stored.partition(_COLON)
         return mount + colon in self._by_mount
 
     def below(self, folder: bytes) -> Iterator[bytes]:
-        """Give the stored folders that together hold all that lies below a folder of this host."""
+        """Yield the stored folders that together hold all that lies below a folder of this host."""
         yield self.stored(folder)
         inside = folder.rstrip(b"/") + b"/"
         found = (mount for place, mount in self._places if (place + b"/").startswith(inside) and place + b"/" != inside)
         yield from dict.fromkeys(found)
 
     def job(self, job: Job) -> Job:
-        """Give a stored job as this host has it."""
+        """Return a stored job as this host has it."""
         return replace(job, root=self.real(job.root), path=self.real(job.path))
 
     def stored_job(self, job: Job) -> Job:
         """Undo `job`."""
         return replace(job, root=self.stored(job.root), path=self.stored(job.path))
 
-    def record(self, record: Record) -> Record:
-        """Give a stored record as this host has it."""
+    def record(self, record: SourceRecord) -> SourceRecord:
+        """Return a stored record as this host has it."""
         outcome = None if record.outcome is None else self._outcome(record.outcome, back=True)
         return replace(record, root=self.real(record.root), path=self.real(record.path), outcome=outcome)
 
-    def owned(self, owned: Owned) -> Owned:
-        """Give a stored output path as this host has it."""
+    def owned(self, owned: OwnedOutput) -> OwnedOutput:
+        """Return a stored output path as this host has it."""
         return replace(owned, path=self.real(owned.path), source=self.real(owned.source))
 
     def stored_output(self, output: Output) -> Output:
-        """Give an output as the fleet knows it."""
+        """Return an output as the fleet knows it."""
         return replace(output, path=self.stored(output.path))
 
     def stored_outcome(self, outcome: Outcome) -> Outcome:
-        """Give an outcome as the fleet knows it."""
+        """Return an outcome as the fleet knows it."""
         return self._outcome(outcome, back=False)
 
     def _outcome(self, outcome: Outcome, *, back: bool) -> Outcome:

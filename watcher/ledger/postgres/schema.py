@@ -1,6 +1,6 @@
 """The ledger's tables on PostgreSQL, as the numbered steps that lead to them; see `watcher.ledger.schema`, whose twin it is.
 
-They stand in the first schema of the search path. Hosts that start at the same time take turns by an advisory lock.
+They are in the first schema of the search path. Hosts that start at the same time take turns by an advisory lock.
 """
 
 import itertools
@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import psycopg
 
 from watcher.errors import StateError
-from watcher.ledger.postgres.commons import COMMONS
+from watcher.ledger.postgres.shared import COMMONS
 from watcher.ledger.schema import INDEX_TRIALS, NOTE_TRIALS
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -208,7 +208,7 @@ _FIRST: Final = (
 # Since when a concluded source is known to be gone; 0: it is there.
 _SECOND: Final = ("ALTER TABLE sources ADD COLUMN gone_at FLOAT8 NOT NULL DEFAULT 0",)
 
-# What was set aside, and nobody has told of yet: hosts ask for it all the time, and there is hardly ever any.
+# What was set aside, and not reported yet: hosts ask for it all the time, and there is hardly ever any.
 _FOURTH: Final = ("CREATE INDEX sources_aside ON sources (id) WHERE state = 'failed' AND alone = 1",)
 
 # What was not transcribed of a content, as JSON.

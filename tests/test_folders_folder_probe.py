@@ -1,0 +1,135 @@
+"""What `check` finds out about a folder."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.tools import attempt
+
+from watcher.folders import Folder, WatchMode, probe
+from watcher.folders.mounts import Mounts
+from watcher.folders.watch import Event, EventKind
+from watcher.settle import WriterState
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    base = tmp_path / "in"
+    (base / "x" / "y").mkdir(parents=True)
+    (base / ".z").mkdir()
+    return base
+
+
+def test_an_event_proves_that_events_arrive_and_nothing_is_left_behind(base: Path) -> None:
+    before = sorted(base.rglob("*"))
+    result = probe(Folder("a", str(base)))
+
+    assert (result.how, result.hint) == (WatchMode.EVENTS, "")
+    assert result.why.endswith("an event arrived")
+    assert result.event_after_seconds is not None
+    assert result.event_after_seconds >= 0.0
+    assert (result.readable, result.writable, result.network) == (True, True, False)
+    assert result.filesystem
+    assert result.leases in {"yes", "own files", "no"}
+    assert result.free_bytes
+    assert result.directories == 4
+    assert result.watch_limit
+    assert result.instance_limit
+    assert sorted(base.rglob("*")) == before
+
+
+def test_a_root_that_is_not_recursive_needs_one_watch(base: Path) -> None:
+    assert probe(Folder("a", str(base), recursive=False)).directories == 1
+
+
+@pytest.mark.parametrize("path", ["missing", "file"])
+def test_a_root_that_is_not_there_is_lost_with_the_reason(base: Path, path: str) -> None:
+    (base / "file").touch()
+
+    result = probe(Folder("a", str(base / path)))
+
+    assert (result.how, result.readable, result.writable) == (WatchMode.LOST, False, False)
+    assert result.why in {"No such file or directory", "Not a directory"}
+    assert "waited" not in result.hint
+    assert "mount" in result.hint
+
+
+def test_scanning_that_was_asked_for_needs_no_proof(base: Path) -> None:
+    result = probe(Folder("a", str(base), detect="scan"))
+
+    assert (result.how, result.why, result.event_after_seconds) == (WatchMode.SCAN, "asked for", None)
+    assert result.writable
+
+
+def test_a_network_mount_is_scanned_and_knows_no_leases(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"2 1 0:2 / {base} rw - cifs //nas/share rw\n")
+    monkeypatch.setattr("watcher.folders.folder_probe.Mounts", lambda: Mounts(str(table)))
+
+    result = probe(Folder("a", str(base)))
+
+    assert (result.how, result.network, result.filesystem, result.leases) == (WatchMode.SCAN, True, "cifs", "no")
+    assert result.why.startswith("cifs")
+
+
+def test_where_no_event_comes_scanning_is_advised(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.folders.folder_probe._WAIT", 0.01)
+    monkeypatch.setattr("watcher.folders.watch._hint", lambda _: Event(EventKind.WAKE))
+
+    result = probe(Folder("a", str(base)))
+
+    assert (result.how, result.event_after_seconds) == (WatchMode.SCAN, None)
+    assert "detect" in result.hint
+
+
+def test_a_limit_is_named_with_its_remedy(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+    monkeypatch.setattr("watcher.folders.watch.Watch.start", refuse)
+
+    result = probe(Folder("a", str(base)))
+
+    assert (result.how, result.why) == (WatchMode.SCAN, "inotify instance limit reached")
+    assert "fs.inotify.max_user_instances" in result.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+def test_a_read_only_folder_is_not_proved_and_says_so(base: Path) -> None:
+    attempt(["mount", "-t", "tmpfs", "-o", "ro", "test", str(base)])
+    try:
+        result = probe(Folder("a", str(base)))
+    finally:
+        subprocess.run(["umount", str(base)], check=True)
+
+    assert (result.how, result.writable, result.filesystem) == (WatchMode.EVENTS, False, "tmpfs")
+    assert "not proved" in result.why
+
+
+@pytest.mark.parametrize(
+    ("lease", "capable", "answer"),
+    [
+        (WriterState.NONE, True, "yes"),
+        (WriterState.NONE, False, "own files"),
+        (WriterState.UNKNOWN, True, "no"),
+        (WriterState.UNKNOWN, False, "no"),
+    ],
+)
+def test_what_leases_are_good_for(
+    base: Path, monkeypatch: pytest.MonkeyPatch, lease: WriterState, answer: str, *, capable: bool
+) -> None:
+    monkeypatch.setattr("watcher.folders.folder_probe.writer", lambda _: lease)
+    monkeypatch.setattr("watcher.folders.folder_probe._may_lease", lambda: capable)
+
+    assert probe(Folder("a", str(base))).leases == answer
+
+
+def test_limits_that_cannot_be_read_are_unknown(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.folders.folder_probe._INOTIFY", tmp_path / "nowhere")
+
+    result = probe(Folder("a", str(base)))
+
+    assert (result.watch_limit, result.instance_limit) == (None, None)

@@ -1,0 +1,146 @@
+"""What a refusal means, and the error that it becomes; `rulings` has the table."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from watcher.client.endpoint import Endpoint
+from watcher.client.refusal import Refusal
+from watcher.client.rulings import TABLE, ErrorClass
+from watcher.client.wording import files_taken, is_unknown, named_field, offered_formats
+from watcher.errors import AccountError, FileError, JobError, NoChannelError, PassingError, Remedy, RemedyError
+from watcher.masking import masker
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Meaning of a refusal, with what is needed to act on it."""
+
+    error_class: ErrorClass
+    reason: str
+    refusal: Refusal
+    hint: str = ""
+    #: FIELD, PROMPT: the form's field to leave out.
+    name: str = ""
+    #: FIELD, PROMPT: the server does not know the field; else it is this one value that it does not take.
+    unknown: bool = False
+    #: SPLIT: the longest audio in seconds; PROMPT: the longest prompt in characters; SHRINK: the largest file in bytes.
+    limit: float = 0.0
+    #: FORMAT: response formats the message offers instead; RECODE: formats of files. Empty: it names none.
+    offered: frozenset[str] = field(default=frozenset())
+    #: Seconds to wait before anybody asks again; None: left to the caller.
+    wait: float | None = None
+
+    def error(self, *, secret: str = "") -> JobError:
+        """Return the error to raise; `secret` is taken out of whatever the server wrote."""
+        said = scrubbed(self.refusal.message, secret)
+        message = f"{_SENTENCES[self.error_class]}: {said or _NAMES.get(self.refusal.status, 'no reason given')}"
+        if self.refusal.status:
+            message += f" (HTTP {self.refusal.status})"
+        options = {"reason": self.reason, "hint": self.hint}
+        match self.error_class:
+            case ErrorClass.ACCOUNT:
+                return AccountError(message, **options)
+            case ErrorClass.NO_CHANNEL:
+                return NoChannelError(message, **options)
+            case ErrorClass.PASSING | ErrorClass.CROWDED:
+                crowded = self.error_class is ErrorClass.CROWDED
+                return PassingError(message, retry_after=self.wait, crowded=crowded, **options)
+            case ErrorClass.SHRINK | ErrorClass.SPLIT | ErrorClass.RECODE:
+                remedy = Remedy(self.error_class.value)
+                seconds = self.limit if remedy is Remedy.SPLIT else 0.0
+                return RemedyError(message, remedy=remedy, seconds=seconds, reason=self.reason, hint=self.hint)
+            case _:  # a field, a format or a prompt that was refused once more than there are simpler ones
+                return FileError(message, **options)
+
+
+def classify(refusal: Refusal, *, station: bool) -> Classification:
+    """Return what a refusal means; `station`: the endpoint is known as a one-api or new-api relay."""
+    row = next(row for row in TABLE if row.hits(refusal, station=station))  # the last row takes everything
+    name = named_field(refusal) if row.error_class in {ErrorClass.FIELD, ErrorClass.PROMPT} else ""
+    readers = {ErrorClass.FORMAT: offered_formats, ErrorClass.RECODE: files_taken}
+    return Classification(
+        row.error_class,
+        row.reason,
+        refusal,
+        hint=row.hint,
+        name=name,
+        unknown=bool(name) and is_unknown(refusal, name),
+        limit=_limit(row.error_class, refusal),
+        offered=readers[row.error_class](refusal) if row.error_class in readers else frozenset(),
+        wait=refusal.retry_after or row.wait or None,
+    )
+
+
+def scrubbed(text: str, secret: str) -> str:
+    """Return a server's text without keys; some echo the key they refuse, whole or in part."""
+    return _KEY.sub("sk-***", masker([secret])(text))
+
+
+_KEY: Final = re.compile(r"\bsk-[A-Za-z0-9_\-*]{4,}")
+
+
+def _limit(error_class: ErrorClass, refusal: Refusal) -> float:
+    pattern = _LIMITS.get(error_class)
+    found = re.search(pattern, refusal.message, re.IGNORECASE) if pattern else None
+    number = float(found[1]) if found else 0.0
+    # Cut a little below what is refused: durations are measured differently at both ends.
+    return max(number - 10, number / 2) if error_class is ErrorClass.SPLIT else number
+
+
+_LIMITS: Final = {
+    ErrorClass.SPLIT: r"longer than (\d{1,6}(?:\.\d+)?) ?s",
+    ErrorClass.SHRINK: r"size limit \((\d{4,12})\)",
+    ErrorClass.PROMPT: r"(\d{2,6}) characters",
+}
+
+_SENTENCES: Final = {
+    ErrorClass.ACCOUNT: "the server refuses every file",
+    ErrorClass.NO_CHANNEL: "the relay has no upstream for this model right now",
+    ErrorClass.FILE: "the server refuses this file",
+    ErrorClass.PASSING: "the server failed",
+    ErrorClass.CROWDED: "the server is busy",
+    ErrorClass.SHRINK: "the server takes smaller files only",
+    ErrorClass.SPLIT: "the server takes shorter recordings only",
+    ErrorClass.RECODE: "the server does not take the file in this form",
+    ErrorClass.FORMAT: "the server offers none of our formats",
+    ErrorClass.FIELD: "the server refuses a field of the form",
+    ErrorClass.PROMPT: "the server refuses the prompt",
+}
+_NAMES: Final = {
+    400: "bad request",
+    401: "no valid key",
+    402: "payment required",
+    403: "forbidden",
+    404: "not found",
+    405: "method not allowed",
+    413: "request too large",
+    415: "unsupported media type",
+    429: "too many requests",
+    500: "internal error",
+    501: "not implemented",
+    502: "bad gateway",
+    503: "unavailable",
+    504: "gateway timeout",
+    524: "gateway timeout",
+}
+
+
+def redirect_error(meaning: Classification, endpoint: Endpoint) -> AccountError:
+    """Return the error for a redirect, which is never followed: the key would go to another place."""
+    location = scrubbed(meaning.refusal.location, endpoint.secret)
+    try:
+        target = urlsplit(urljoin(endpoint.transcriptions, location))
+        place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
+    except ValueError:
+        return AccountError(
+            f"the server redirects to {location!r}, which is no address (HTTP {meaning.refusal.status})",
+            reason="redirect",
+            hint="check api.url, and ask the server's operator",
+        )
+    return AccountError(
+        f"the server redirects to {place} (HTTP {meaning.refusal.status})",
+        reason="redirect",
+        hint=f"if that is the right place, set api.url = {place}",
+    )

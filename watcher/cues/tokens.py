@@ -1,0 +1,178 @@
+# ruff: noqa: RUF001 -- punctuation of many scripts is what this module is about
+"""Cut a clean text into the tokens a line may be broken between.
+
+Where words are separated by blanks, a token is a word with its punctuation. Chinese and Japanese have no blanks: there a
+token is a character, with the punctuation that may not be at the start or the end of a line (kinsoku, JIS X 4051;
+for Chinese CLREQ), and a run of letters, digits or katakana stays whole. Thai, Lao, Khmer and Burmese have no blanks
+either: there a token is a cluster that can be read by itself. What the lexicon knows for one word is put together. A
+token wider than a line is cut, or nothing would fit.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+from watcher.cues.lexicon import Border, borders
+from watcher.cues.text import graphemes, width
+
+#: May not begin a line: closing brackets, stops, small kana, the long vowel mark, iteration marks (JIS X 4051, 4.3).
+_NOT_FIRST: Final = frozenset(
+    "、。，．・：；？！゛゜ヽヾゝゞ々ー’”）〕］｝〉》」』】〙〗〟｠»ァィゥェォッャュョヮヵヶぁぃぅぇぉっゃゅょゎゕゖ"
+    "ㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ‐゠–〜～‥…,.!?:;)]}%‰℃°％"
+)
+#: May not end a line: opening brackets and currency signs.
+_NOT_LAST: Final = frozenset("‘“（〔［｛〈《「『【〘〖〝｟«([{$£¥＄￥￡#＃№")
+
+
+def tokens(text: str, *, line: int, wide: bool) -> list[tuple[str, bool]]:
+    """Return the tokens of a clean text in order, each with whether a blank precedes it.
+
+    `line` is the widest a token may be, in units. Joined with their blanks the tokens are the text.
+    """
+    found: list[tuple[str, bool]] = []
+    for index, chunk in enumerate(_chunks(text)):
+        plain = chunk.isascii() or not _UNSPACED.search(chunk)
+        parts = [chunk] if plain else _grouped(_unspaced(chunk), min(_WORD, line // 2), wide=wide)
+        blank = index > 0
+        for part in parts:
+            # No character is wider than two units: what is this short fits.
+            for cut in _cut(part, line, wide=wide) if len(part) * 2 > line else (part,):
+                if bare := cut.strip(" "):
+                    found.append((bare, blank or cut[0] == " "))
+                blank = cut[-1:] == " "
+    return found
+
+
+def _chunks(text: str) -> list[str]:
+    """Split a text at its blanks, but not where one is beside a lone sign: "Vraiment ?", "« Oui »"."""
+    chunks = text.split(" ")
+    if not _LONE.search(text):
+        return chunks
+    # Each entry has the chunks that are one; an opening sign waits for what it opens.
+    joined: list[list[str]] = []
+    waits = False
+    for chunk in chunks:
+        closes = joined and not waits and _LONE_CLOSER.fullmatch(chunk)
+        if waits or closes:
+            joined[-1].append(chunk)
+        else:
+            joined.append([chunk])
+        waits = _LONE_OPENER.fullmatch(chunk) is not None
+    return [" ".join(together) for together in joined]
+
+
+_LONE: Final = re.compile(r"(?:^| )[^\w\s]{1,3}(?: |$)")
+_LONE_OPENER: Final = re.compile(r"[«“„‘(\[¿¡「『（]+")
+_LONE_CLOSER: Final = re.compile(r"[»”’)\]!?;:.,…%€°」』）！？–—-]{1,3}")
+#: Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Han, kana, bopomofo.
+_UNSPACED: Final = re.compile(
+    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u200b\u2e80-\u30ff\u3100-\u312f\u31a0-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff]"
+)
+
+
+#: Units up to which characters that seem to belong to one word stay together.
+_WORD: Final = 12
+
+
+def _grouped(parts: list[str], most: int, *, wide: bool) -> list[str]:
+    """Put together what the lexicon takes for one word: nobody wants a line to break there, and fewer tokens are faster."""
+    grouped: list[str] = []
+    units = 0
+    for part, border in zip(parts, borders(parts), strict=True):
+        more = width(part, wide=wide)
+        if grouped and border is Border.NONE and units + more <= most and grouped[-1][-1] not in _ENDS:
+            grouped[-1] += part
+            units += more
+        else:
+            grouped.append(part)
+            units = more
+    return grouped
+
+
+#: Behind these a break is always welcome.
+_ENDS: Final = frozenset("、。，．：；！？」』）】》…,.;:!?)")
+
+
+def _unspaced(chunk: str) -> list[str]:
+    starts: list[int] = []
+    place = 0
+    held: int | None = None  # where that begins which may not end a line, and waits for the next character
+    before = ""
+    for cluster in graphemes(chunk):
+        here, place = place, place + len(cluster)
+        first = cluster[0]
+        if first == " ":  # beside a lone sign: see _chunks
+            if not starts and held is None:
+                held = here
+            continue
+        kind = _kind(first)
+        joins = (
+            bool(starts)
+            and held is None
+            and (
+                first in _NOT_FIRST
+                or unicodedata.category(first) in {"Pe", "Pf"}
+                or (kind == before and kind in _RUNS)
+                or (before == _POINT and first.isdigit())
+                or (before == _LEADING_VOWEL)
+                or (kind == _FOLLOWING_VOWEL)
+            )
+        )
+        if joins:
+            if before == _LETTERS and first in ".,:":
+                kind = _POINT
+        elif first in _NOT_LAST or unicodedata.category(first) in {"Ps", "Pi"}:
+            held = here if held is None else held
+        else:
+            starts.append(here if held is None else held)
+            held = None
+        before = kind
+    return [chunk[begin:end] for begin, end in pairwise([*(starts or [0]), len(chunk)])]
+
+
+_LETTERS: Final = "letters"
+_KATAKANA: Final = "katakana"
+#: A point within a number or a version: "3.11", "12:30".
+_POINT: Final = "point"
+_LEADING_VOWEL: Final = "leading"
+_FOLLOWING_VOWEL: Final = "following"
+_RUNS: Final = frozenset({_LETTERS, _KATAKANA})
+
+
+@lru_cache(maxsize=4096)
+def _kind(character: str) -> str:
+    """Name the class of a character: what it clings to in a script without blanks."""
+    if "\u30a1" <= character <= "\u30ff" or "\uff66" <= character <= "\uff9f":
+        return _KATAKANA
+    if character in "เแโใไເແໂໃໄ":
+        return _LEADING_VOWEL
+    if character in "ะาำๅๆฯะາຳຽໆຯ":
+        return _FOLLOWING_VOWEL
+    if not _UNSPACED.match(character) and (character.isalnum() or character in "_-'’@/&+"):
+        return _LETTERS
+    return ""
+
+
+def _cut(token: str, line: int, *, wide: bool) -> list[str]:
+    """Cut a token wider than a line, behind a hyphen, slash or the like where there is one in reach."""
+    if width(token, wide=wide) <= line:
+        return [token]
+    cuts: list[str] = []
+    part = ""
+    units = 0
+    for cluster in graphemes(token):
+        more = width(cluster, wide=wide)
+        if part and units + more > line:
+            at = max((part.rfind(mark) + 1 for mark in "-/_.,;:?&=@|–—…"), default=0)
+            if at <= len(part) // 3:
+                at = len(part)
+            cuts.append(part[:at])
+            part = part[at:]
+            units = width(part, wide=wide) if part else 0
+        part += cluster
+        units += more
+    cuts.append(part)
+    return cuts

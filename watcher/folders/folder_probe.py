@@ -1,0 +1,260 @@
+"""Probe one folder for `watcher check`, with a file that is removed at once."""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from secrets import token_hex
+from typing import Final
+
+from watcher.folders.folder import Folder
+from watcher.folders.monitor import PROBE_PREFIX, WatchMode
+from watcher.folders.mounts import MountKind, Mounts
+from watcher.folders.root import CLOSED_HINT, Obstacle
+from watcher.folders.watch import REMEDIES, EventKind, Inbox, Watch
+from watcher.overrides import NAME
+from watcher.settle import UNREADABLE_HINT, NameRuling, Names, WriterState, is_audio, writer
+
+#: Seconds to wait for the probe file's event.
+_WAIT: Final = 2.0
+#: Directories counted at most: a doctor does not walk for minutes.
+_COUNTED: Final = 200_000
+#: Bit of CAP_LEASE in the capability sets (capabilities(7)).
+_CAP_LEASE: Final = 28
+_INOTIFY: Final = Path("/proc/sys/fs/inotify")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderProbeResult:
+    """Result of probing a folder; None: could not be found out."""
+
+    how: WatchMode
+    why: str
+    #: What to do about it; "" where nothing is wrong.
+    hint: str
+    readable: bool
+    writable: bool
+    filesystem: str
+    network: bool
+    #: Seconds from making the probe file to its event; None: no event, or no probe file.
+    event_after_seconds: float | None
+    #: "yes", "own files" (nobody gave us CAP_LEASE) or "no" (the quiet time is 5 s then).
+    leases: str
+    free_bytes: int | None
+    #: Directories below, each of which takes one watch; `watch_limit` is what one user may have.
+    directories: int
+    watch_limit: int | None
+    instance_limit: int | None
+    #: Paths of files that look like recordings and are not taken, by the reason (see `settle.UNWATCHED`).
+    unwatched: dict[str, list[bytes]]
+    #: Paths of the `.watcher.toml` that hold there.
+    settings: tuple[bytes, ...]
+    #: Directories and recordings there that cannot be read.
+    obstacles: tuple[Obstacle, ...]
+
+
+def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) -> FolderProbeResult:
+    """Look at a folder as a daemon would, and leave nothing behind. Touches the folder, so a dead server blocks it."""
+    mounts = Mounts()
+    try:
+        path = os.fsencode(os.path.abspath(folder.path))  # noqa: PTH100  keeps symbolic links
+        mount = mounts.of(os.path.realpath(path))
+        network = mount.kind is MountKind.NETWORK
+        event_probe = _EventProbe(os.fsdecode(path), monotonic)
+        reason = event_probe.readable()
+        if not reason:
+            event_probe.run(folder)
+        seen = _looked_through(folder, path) if not reason else _Seen()
+        how, why, hint = _judge(folder, mount.filesystem, reason, event_probe, network=network)
+        return FolderProbeResult(
+            how=how,
+            why=why,
+            hint=hint,
+            readable=not reason,
+            writable=event_probe.writable,
+            filesystem=mount.filesystem,
+            network=network,
+            event_after_seconds=event_probe.event_after,
+            leases=_leases(event_probe.lease, network=network),
+            free_bytes=_free(path),
+            directories=_directories(folder, path) if not reason else 0,
+            watch_limit=_limit("max_user_watches"),
+            instance_limit=_limit("max_user_instances"),
+            unwatched=seen.unwatched,
+            settings=tuple(seen.settings),
+            obstacles=tuple(seen.obstacles),
+        )
+    finally:
+        mounts.close()
+
+
+class _EventProbe:
+    """A watch on the root alone, and a file made in it."""
+
+    def __init__(self, path: str, monotonic: Callable[[], float]) -> None:
+        self.writable = False
+        self.event_after: float | None = None
+        self.lease = WriterState.UNKNOWN
+        self.refused: OSError | None = None
+        self._path = path
+        self._monotonic = monotonic
+
+    def readable(self) -> str:
+        """Return why the root cannot be listed; "" when it can."""
+        try:
+            with os.scandir(self._path) as entries:
+                next(entries, None)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def run(self, folder: Folder) -> None:
+        """Make the file, and wait for its event where there can be one."""
+        inbox = Inbox()
+        watch = Watch(os.path.realpath(self._path), inbox, recursive=False)
+        try:
+            watch.start()
+        except OSError as error:
+            self.refused = error
+        try:
+            name = PROBE_PREFIX + token_hex(4)
+            began = self._monotonic()
+            self._touch(Path(self._path, name))
+            if self.writable and self.refused is None and folder.detect != "scan":
+                self._await(inbox, name, began)
+        finally:
+            watch.close()
+
+    def _touch(self, path: Path) -> None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
+        try:
+            self.writable = True
+            os.close(descriptor)
+            reader = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self.lease = writer(reader)
+            os.close(reader)
+        except OSError:
+            self.lease = WriterState.UNKNOWN
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+    def _await(self, inbox: Inbox, name: str, began: float) -> None:
+        until = began + _WAIT
+        with suppress(Empty):
+            while (left := until - self._monotonic()) > 0:
+                event = inbox.get(timeout=left)
+                if event.hint is EventKind.FILE and event.path.endswith("/" + name):
+                    self.event_after = self._monotonic() - began
+                    return
+
+
+def _judge(
+    folder: Folder, filesystem: str, reason: str, event_probe: _EventProbe, *, network: bool
+) -> tuple[WatchMode, str, str]:
+    if reason:
+        return WatchMode.LOST, reason, "mount it, create it, or let the service's user read it"
+    if folder.detect == "scan":
+        return WatchMode.SCAN, "asked for", ""
+    if network and folder.detect == "auto":
+        return WatchMode.SCAN, f"{filesystem}: what others change there raises no events here", ""
+    if (refused := event_probe.refused) is not None:
+        return WatchMode.SCAN, refused.strerror or str(refused), REMEDIES.get(refused.errno or 0, "")
+    if event_probe.writable and event_probe.event_after is None:
+        return WatchMode.SCAN, f"{filesystem}: no event arrived", 'detect = "scan" spares this folder the proof'
+    proof = "an event arrived" if event_probe.writable else "not proved: no file can be made here"
+    return WatchMode.EVENTS, f"{filesystem}, {proof}", ""
+
+
+def _leases(lease: WriterState, *, network: bool) -> str:
+    """Sum up; the probe file is our own, so a lease on it says nothing of the files of others."""
+    if _may_lease():
+        return "yes" if lease is WriterState.NONE and not network else "no"
+    return "no" if network or lease is WriterState.UNKNOWN else "own files"
+
+
+def _may_lease() -> bool:
+    """Return whether this process may ask for leases on files of others."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
+    return False
+
+
+def _free(path: bytes) -> int | None:
+    try:
+        return shutil.disk_usage(os.fsdecode(path)).free
+    except OSError:
+        return None
+
+
+def _directories(folder: Folder, path: bytes) -> int:
+    """Count what the kernel needs a watch for: watchdog leaves out nothing but links."""
+    if not folder.recursive:
+        return 1
+    count, pending = 0, [path]
+    while pending and count < _COUNTED:
+        count += 1
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            pending.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    return count
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The entries below a folder, where a daemon would look."""
+
+    unwatched: dict[str, list[bytes]] = field(default_factory=dict)
+    settings: list[bytes] = field(default_factory=list)
+    obstacles: list[Obstacle] = field(default_factory=list)
+
+
+def _looked_through(folder: Folder, path: bytes) -> _Seen:
+    """Return what looks like a recording and is not taken, the `.watcher.toml`, and what cannot be read."""
+    names, seen = folder.names(), _Seen()
+    prefix = path.rstrip(b"/") + b"/"
+    pending, count = [path], 0
+    while pending and count < _COUNTED:
+        count += 1
+        directory = pending.pop()
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    relative = os.fsdecode(entry.path[len(prefix) :])
+                    if not entry.is_dir(follow_symlinks=False):
+                        _look_at(entry, relative, names, seen)
+                    elif folder.recursive and names.enters(relative):
+                        pending.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            seen.obstacles.append(Obstacle(directory, error.strerror or str(error), CLOSED_HINT))
+    return seen
+
+
+def _look_at(entry: os.DirEntry[bytes], relative: str, names: Names, seen: _Seen) -> None:
+    path = entry.path
+    if entry.name == NAME:
+        seen.settings.append(path)
+    elif entry.is_symlink():
+        if is_audio(relative) and names.file(relative) is NameRuling.TAKE:
+            seen.unwatched.setdefault("symlink", []).append(path)
+    elif names.passes_over(relative):
+        seen.unwatched.setdefault("suffix", []).append(path)
+    elif names.file(relative) is NameRuling.TAKE and not os.access(path, os.R_OK, effective_ids=True):
+        seen.obstacles.append(Obstacle(path, os.strerror(errno.EACCES), UNREADABLE_HINT))
+
+
+def _limit(name: str) -> int | None:
+    try:
+        return int((_INOTIFY / name).read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,512 @@
+# ruff: noqa: PTH108  paths are bytes here, and pathlib takes text only
+"""Monitor one root: how it is watched, and what is done when that fails.
+
+A monitor starts the watch first and scans second. It looks at the root and at the watch's threads a few times a second,
+and compares the watches with the directories after every full scan. After any distress (a lost reader, an overflow, a
+root that was replaced, mounted over or went away) the watch is built anew and everything is scanned at once.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from secrets import token_hex
+from typing import Final
+
+import structlog
+
+from watcher.folders.folder import Folder
+from watcher.folders.mounts import Mount, MountKind, Mounts
+from watcher.folders.root import Obstacle, Root
+from watcher.folders.scan_lease import ScanLease
+from watcher.folders.scan_schedule import ScanSchedule
+from watcher.folders.watch import MOST_EVENTS, REMEDIES, Inbox, Watch, WatchFault, diagnose, kernel_device, watched
+from watcher.ledger.protocol import Ledger
+from watcher.settle import Quotas, WaitingFile
+
+_log = structlog.get_logger()
+
+#: Seconds until a probe file's event must have come, and how often it is tried: the event may be behind a flood.
+_PROOF: Final = 3.0
+_PROOFS: Final = 3
+#: Seconds between a finding of the audit and its confirmation: a new directory gets its watch a moment later.
+_CONFIRM: Final = 1.0
+#: Seconds before a watch that keeps failing is built anew: first, longest; and how long it must hold to start over.
+_REBUILD: Final = (0.5, 30.0)
+_HELD: Final = 5.0
+_WAITED_FOR: Final = "it is waited for: mount it, create it, or let the service's user read it"
+#: Obstacles, and files that wait, reported at most.
+_OBSTACLES: Final = 20
+#: Starts the name of a probe file: hidden, and telling.
+PROBE_PREFIX: Final = ".watcher-probe-"
+
+
+class WatchMode(StrEnum):
+    """Ways to watch a folder."""
+
+    EVENTS = "events"
+    SCAN = "scan"
+    #: It is not there: waited for.
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderState:
+    """State of a watched folder, for `status`."""
+
+    name: str
+    path: str
+    how: WatchMode
+    why: str
+    filesystem: str
+    directories: int
+    known: int
+    waiting: int
+    #: Directories without a watch of their own, looked at every few seconds instead.
+    unwatched: int
+    #: What to do about a folder that is lost; else "".
+    hint: str = ""
+    #: What cannot be read below, the first of them.
+    obstacles: tuple[Obstacle, ...] = ()
+    #: Some of the files that wait, with the reason.
+    incoming: tuple[WaitingFile, ...] = ()
+    #: Files that look like recordings and are not taken.
+    passed_over: int = 0
+
+    def tell(self) -> None:
+        """Log how the folder is watched, if it is there."""
+        if self.how is not WatchMode.LOST:
+            _log.info(
+                "folder.watching",
+                folder=self.name,
+                path=self.path,
+                how=self.how,
+                why=self.why,
+                filesystem=self.filesystem,
+            )
+
+
+class FolderMonitor:
+    """The monitor of one root. Not thread-safe: the detector thread owns it."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        ledger: Ledger,
+        mounts: Mounts,
+        inbox: Inbox,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        settings: Callable[[bytes], None] | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
+        """`quotas`: bounds what is said of each folder."""
+        self.folder = folder
+        self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings)
+        self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
+        self.schedule = ScanSchedule(self.root, monotonic=monotonic, quotas=self._quotas)
+        self._scan_lease = ScanLease(folder, self.root.path, ledger, monotonic=monotonic)
+        self.how = WatchMode.LOST
+        self.why = ""
+        #: Where the root really lies, with a slash behind it.
+        self.real_prefix = b""
+        #: Paths that events pointed at, or workers, and nobody has looked at yet.
+        self._heard_of: dict[bytes, None] = {}
+        self._ledger = ledger
+        self._mounts = mounts
+        #: Those that the root lies on, or that lie below it.
+        self._concerned: tuple[Mount, ...] = ()
+        self._inbox = inbox
+        self._monotonic = monotonic
+        self._watch: Watch | None = None
+        self._identity = (0, 0)
+        self._told: tuple[object, ...] = ()
+        #: How it is watched has to be said later.
+        self._untold = False
+        self._proof = b""
+        self._proof_until = 0.0
+        self._proofs = 0
+        self._heard = False
+        self._rebuild_at: float | None = None
+        self._rebuild_wait = 0.0
+        self._built_at = float("-inf")
+        self._audited = (0, 0)
+        self._audit_at: float | None = None
+        self._suspects: frozenset[bytes] = frozenset()
+        self._unwatched: frozenset[bytes] = frozenset()
+        #: Building the watch anew because of an audit did not help.
+        self._rebuild_useless = False
+
+    @property
+    def present(self) -> bool:
+        """Whether the root is there."""
+        return self.how is not WatchMode.LOST
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first scan has begun, or there is nothing to scan here."""
+        return self.schedule.begun > 0 or not self.present or not self.schedule.ours
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to scan right now."""
+        return self.present and self.schedule.busy
+
+    def next_need(self) -> float:
+        """Monotonic time at which there is a file to look at."""
+        if self._heard_of:
+            return float("-inf")
+        due = self.root.candidates.next_due() if self.present else None
+        return float("inf") if due is None else due
+
+    def state(self) -> FolderState:
+        """Return how it is watched."""
+        return FolderState(
+            name=self.folder.name,
+            path=os.fsdecode(self.root.path),
+            how=self.how,
+            why=self.why if self.schedule.ours or not self.present else f"{self.why}; another host scans it",
+            filesystem=self.root.mount().filesystem if self.present else "",
+            directories=len(self.root.directories),
+            known=len(self.root.known),
+            waiting=len(self.root.candidates),
+            unwatched=len(self._unwatched),
+            hint="" if self.present else _WAITED_FOR,
+            obstacles=self.root.obstacles(_OBSTACLES) if self.present else (),
+            passed_over=self.root.passed_over if self.present else 0,
+            incoming=self.root.candidates.waiting(_OBSTACLES) if self.present else (),
+        )
+
+    # Starting and ending.
+
+    def begin(self, why: str) -> None:
+        """Watch the root and ask for a full scan; a root that is not there is lost, and waited for."""
+        path = self.root.path
+        try:
+            self._identity = identity(path)
+            real = os.path.realpath(path)
+        except OSError as error:
+            self._lose(error)
+            return
+        self.real_prefix = real.rstrip(b"/") + b"/"
+        self._concerned = self._mounts.concerning(self.root.path, self.real_prefix)
+        self.root.settle_in(real)
+        self._choose()
+        if self.present and not self._take_turn(why):
+            self.schedule.want_full(why)
+
+    def _take_turn(self, why: str) -> bool:
+        """See whose turn it is to scan; when it has become ours, read what others have found, and scan."""
+        if came := self._scan_lease.check():
+            self.root.load()
+        self.schedule.ours = self._scan_lease.ours
+        if came:
+            self.schedule.want_full(why)
+        return came
+
+    def close(self) -> None:
+        """Release the watch; what was found and not handed over yet is found again at the next start."""
+        self.schedule.stop()
+        self._heard_of.clear()
+        self._scan_lease.release()
+        self._drop_watch()
+
+    def scan(self, enough: Callable[[], bool]) -> None:
+        """Scan what is due until `enough`."""
+        if self.present:
+            self.schedule.run(enough)
+
+    def want_look(self, path: bytes) -> None:
+        """Request a look at a path that changed; where too many wait, for a scan of everything instead."""
+        if self.schedule.covers(path):
+            return
+        if len(self._heard_of) < MOST_EVENTS:
+            self._heard_of[path] = None
+        elif self._watch is not None:
+            self._watch.overflowed = True
+        else:
+            self.schedule.want_full("overflow")
+
+    def again(self, path: bytes) -> None:
+        """Request a look at a path as if nothing were known of it: its content changed under a worker's hands."""
+        self.root.unlearn(path)
+        # While the root is away, that is all: with the root it comes back.
+        if self.present and self.root.owns(path):
+            self.want_look(path)
+
+    def look(self, limit: int, enough: Callable[[], bool]) -> None:
+        """Look at what events pointed at, and at up to `limit` waiting files that are due, until `enough`."""
+        self.root.inspect_some(self._heard_of, enough)
+        self.root.check_due(limit, enough)
+
+    def want_full(self, why: str) -> None:
+        """Request a full scan."""
+        if self.present:
+            self.schedule.want_full(why)
+
+    def missed(self) -> None:
+        """Request a scan of everything, because some paths to look at again were dropped."""
+        self.root.doubt()
+        self.want_full("overflow")
+
+    def want_subtree(self, path: bytes) -> None:
+        """Request a scan of a directory and what lies below."""
+        if self.folder.recursive:
+            self.schedule.want_subtree(path)
+
+    def heard(self, path: bytes) -> bytes | None:
+        """Take note of an event at a real path; give it as a path of this root, None when it was the proof."""
+        self._heard = True
+        if path == self._proof:
+            self._proof = b""
+            self._say(WatchMode.EVENTS, f"{self.root.mount().filesystem}, an event arrived")
+            return None
+        return self.named(path)
+
+    def named(self, path: bytes) -> bytes:
+        """Return a real path below the root as a path of this root."""
+        return self.root.path.rstrip(b"/") + b"/" + path[len(self.real_prefix) :]
+
+    # Events or scans.
+
+    def _choose(self) -> None:
+        self._drop_watch()
+        mount = self.root.mount()
+        if self.folder.detect == "scan":
+            self._say(WatchMode.SCAN, "asked for")
+        elif self.folder.detect == "auto" and mount.kind is MountKind.NETWORK:
+            self._say(WatchMode.SCAN, f"{mount.filesystem}: what others change there raises no events here")
+        else:
+            self._listen()
+
+    def _listen(self) -> None:
+        watch = Watch(
+            os.fsdecode(self.real_prefix.rstrip(b"/") or b"/"),
+            self._inbox,
+            recursive=self.folder.recursive,
+            enters=self.root.names.enters_all,
+        )
+        self._built_at = self._monotonic()
+        self._heard = False
+        try:
+            watch.start()
+        except OSError as error:
+            watch.close()
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                self._lose(error)
+                return
+            reason = error.strerror or str(error)
+            self._degraded("no_watch", error=reason, hint=REMEDIES.get(error.errno or 0, ""))
+            self._say(WatchMode.SCAN, reason)
+            return
+        self._watch = watch
+        self.how, self.schedule.events, self.schedule.deaf = WatchMode.EVENTS, True, False
+        if self.folder.detect == "auto":
+            self._proofs = 0
+            self._prove()
+        else:
+            self._say(WatchMode.EVENTS, "asked for")
+
+    def _say(self, how: WatchMode, why: str) -> None:
+        """Note how the folder is watched, and say it when it is news."""
+        self.how, self.why, self.schedule.events, self.schedule.deaf = how, why, how is WatchMode.EVENTS, False
+        self._tell()
+
+    def _tell(self) -> None:
+        news = (self.how, self.why, self.root.mount().filesystem)
+        self._untold = news != self._told and not self._quotas.spend("watching", self.root.path)
+        if news != self._told and not self._untold:
+            self._told = news
+            replace(self.state(), why=self.why).tell()
+
+    def _prove(self) -> None:
+        """Make a file with a dot name and remove it: its event proves that events arrive here."""
+        name = (PROBE_PREFIX + token_hex(4)).encode()
+        path = self.root.path.rstrip(b"/") + b"/" + name
+        self._proof, self._proof_until = self.real_prefix + name, self._monotonic() + _PROOF
+        self._proofs += 1
+        self._ledger.enter_temporary(path)
+        try:
+            touch(path)
+        except OSError as error:
+            self._proof = b""
+            self._say(WatchMode.EVENTS, f"{self.root.mount().filesystem}, not proved: {error.strerror or error}")
+        finally:
+            self._ledger.drop_temporary(path)
+
+    def _doubt(self) -> None:
+        """Try an overdue proof again, and scan instead when events really do not arrive."""
+        if self._heard:
+            self._proof = b""
+            self._say(WatchMode.EVENTS, f"{self.root.mount().filesystem}, events arrive")
+        elif self._proofs < _PROOFS:
+            self._prove()
+        else:
+            self._drop_watch()
+            self._degraded("no_events", hint='detect = "scan" spares this folder the proof')
+            self._say(WatchMode.SCAN, f"{self.root.mount().filesystem}: no event arrived")
+
+    def _drop_watch(self) -> None:
+        self._proof, self._rebuild_at, self._audit_at = b"", None, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
+
+    # Distress.
+
+    def check(self) -> None:
+        """Compare the root and its watch with what they should be; to be called a few times per second."""
+        now = self._monotonic()
+        try:
+            found = identity(self.root.path)
+        except OSError as error:
+            self._lose(error)
+            return
+        if not self.present:
+            self.begin("returned")
+        elif found != self._identity:  # a symbolic link that leads elsewhere now is one of these
+            self._degraded("replaced")
+            self.begin("replaced")
+        else:
+            if self._untold:
+                self._tell()
+            self._take_turn("taken_over")
+            if self._rebuild_at is not None:
+                if now >= self._rebuild_at:
+                    self.begin("watch_lost")
+            elif self._watch is not None:
+                self._check_watch(self._watch, now)
+
+    def intact(self) -> bool:
+        """Return whether the root is still the one that was scanned."""
+        try:
+            return self.present and identity(self.root.path) == self._identity
+        except OSError:
+            return False
+
+    def remounted(self) -> None:
+        """Something was mounted or unmounted somewhere: where it concerns us, look at every directory and at the watches.
+
+        Where containers come and go, it is somewhere else every few seconds.
+        """
+        concerned = self._mounts.concerning(self.root.path, self.real_prefix)
+        if self.present and concerned != self._concerned:
+            self._concerned = concerned
+            self.root.settle_in(self.real_prefix.rstrip(b"/") or b"/")
+            self.schedule.want_changed()
+            if self._watch is not None:
+                self._audit_at = self._monotonic() + _CONFIRM
+
+    def _check_watch(self, watch: Watch, now: float) -> None:
+        trouble = watch.trouble()
+        if trouble is WatchFault.DEAF:
+            self._rebuild("watch_lost", now, error=watch.error)
+            return
+        if trouble is WatchFault.OVERFLOW:
+            self._degraded("overflow", hint="raise fs.inotify.max_queued_events if this comes often")
+            self.schedule.want_full("overflow")
+        if self._proof and now >= self._proof_until:
+            self._doubt()
+        if self._audited != (schedule := (self.schedule.ended, self.schedule.missed_events)) and not self.schedule.busy:
+            # After every full scan; and what an event should have announced may lie where no watch is.
+            self._audited = schedule
+            self._audit_at = self._audit_at or now
+        if self._audit_at is not None and now >= self._audit_at:
+            self._audit_at = None
+            self._audit(now)
+
+    def _rebuild(self, reason: str, now: float, **keys: object) -> None:
+        """Build the watch anew: at once, or after a while when the last one did not hold."""
+        first, longest = _REBUILD
+        held = now - self._built_at > _HELD
+        self._rebuild_wait = 0.0 if held else min(longest, max(first, self._rebuild_wait * 2))
+        self._degraded(reason, retry_seconds=self._rebuild_wait, **keys)
+        self._drop_watch()
+        if self._rebuild_wait:
+            self._rebuild_at = now + self._rebuild_wait
+            self.schedule.deaf = True
+        else:
+            self.begin(reason)
+
+    def _lose(self, error: OSError) -> None:
+        self.close()
+        reason = error.strerror or str(error)
+        if self.how is WatchMode.LOST and self.why == reason:
+            return
+        self.how, self.why, self._told = WatchMode.LOST, reason, ()
+        self.root.candidates.put_away()
+        _log.error(
+            "folder.lost",
+            folder=self.folder.name,
+            path=os.fsdecode(self.root.path),
+            reason=reason,
+            hint=_WAITED_FOR,
+        )
+
+    def _degraded(self, reason: str, **keys: object) -> None:
+        said = {key: value for key, value in keys.items() if value not in ("", 0.0)}
+        path = os.fsdecode(self.root.path)
+        # A flood overflows again and again.
+        loud = self._quotas.spend("degraded", self.root.path, reason, at_once=1 if reason == "overflow" else 3)
+        say = _log.warning if loud else _log.debug
+        say("folder.degraded", folder=self.folder.name, path=path, reason=reason, **said)
+
+    # The audit: has every directory its watch?
+
+    def _audit(self, now: float) -> None:
+        missing = self._missing()
+        confirmed = missing & self._suspects
+        self._suspects = missing
+        if missing and not confirmed:
+            self._audit_at = now + _CONFIRM
+            return
+        refusal = diagnose(self._real_of(next(iter(confirmed)))) if confirmed else 0
+        if confirmed and refusal == 0 and not self._rebuild_useless:
+            self._rebuild_useless = True
+            self._rebuild("unwatched", now, directories=len(confirmed))
+            return
+        if confirmed - self._unwatched:
+            self._degraded(
+                "watch_limit" if refusal == errno.ENOSPC else "unwatched",
+                directories=len(confirmed),
+                example=os.fsdecode(next(iter(confirmed))),
+                hint=REMEDIES.get(refusal, "they are looked at every few seconds instead"),
+            )
+        self._rebuild_useless = bool(confirmed) and refusal == 0
+        self._unwatched = confirmed
+        self.schedule.polled = confirmed | self.root.remote_directories()
+
+    def _missing(self) -> frozenset[bytes]:
+        pairs = watched()
+        # btrfs shows another device in a stat than in fdinfo, so there inode numbers have to do.
+        inodes = {inode for _, inode in pairs} if self.root.mount().filesystem == "btrfs" else frozenset()
+        return frozenset(
+            path
+            for path, directory in self.root.directories.items()
+            if directory.inode not in inodes and (kernel_device(directory.device), directory.inode) not in pairs
+        )
+
+    def _real_of(self, path: bytes) -> bytes:
+        return self.real_prefix + path[len(self.root.path.rstrip(b"/")) + 1 :]
+
+
+def identity(path: bytes) -> tuple[int, int]:
+    """Return device and inode of a directory that can be listed; OSError for any other."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def touch(path: bytes) -> None:
+    """Make an empty file that was not there, and remove it; OSError where that is not possible."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.close(descriptor)
+    finally:
+        os.unlink(path)

@@ -1,0 +1,196 @@
+"""Schedule the scans of a root: everything, what changed, one subtree, or directories the kernel does not watch for us.
+
+Subtrees come first, as an event announced them; a full scan that is under way goes on behind them. Everything is done in
+slices, so that nothing here holds up an event for long.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from watcher.folders.first_scan import full_scan
+from watcher.folders.root import Root, Scan, ScanStats
+from watcher.settle import Quotas
+
+_log = structlog.get_logger()
+
+#: Seconds between scans of everything, and of what changed where events come.
+FULL: Final = 600.0
+CHANGED: Final = 60.0
+#: Seconds between scans where no events come: at least, at most, and as a multiple of what the last one took.
+_LEAST: Final = 5.0
+_MOST: Final = 60.0
+_SHARE: Final = 50.0
+#: Directories that wait for a scan of their own; instead of more of them, everything is scanned.
+_MOST_SUBTREES: Final = 10_000
+#: Seconds between scans while a watch is being built anew.
+_DEAF: Final = 1.0
+#: Seconds between looks at single directories without a watch, and at those that were closed to us: that a person has
+#: opened them is no event.
+_POLL: Final = 5.0
+
+
+class ScanSchedule:
+    """The scans of one root. Not thread-safe: the detector thread owns it."""
+
+    def __init__(
+        self, root: Root, *, monotonic: Callable[[], float] = time.monotonic, quotas: Quotas | None = None
+    ) -> None:
+        """`quotas`: bounds what is said of scans that nobody asked for."""
+        #: Events come; otherwise scans are all there is.
+        self.events = False
+        #: Whether it is for us to scan, and not for another host; subtrees that an event announced are everybody's.
+        self.ours = True
+        #: A watch is on its way.
+        self.deaf = False
+        #: Directories looked at more often than scans do.
+        self.polled: frozenset[bytes] = frozenset()
+        #: Number of full scans that have begun, and that have ended.
+        self.begun = 0
+        self.ended = 0
+        #: Number of scans that found changes which no event had announced; each leads to an audit of the watch.
+        self.missed_events = 0
+        self._root = root
+        self._monotonic = monotonic
+        self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
+        self._wanted = ""
+        self._subtrees: dict[bytes, None] = {}
+        self._quick: Scan | None = None
+        self._slow: Scan | None = None
+        self._slow_why = ""
+        self._slow_began = 0.0
+        self._met = ScanStats()
+        self._took = 0.0
+        self._last_changed = monotonic()
+        self._last_full = monotonic()
+        self._last_poll = monotonic()
+
+    def want_full(self, why: str) -> None:
+        """Request a scan of everything, after the one that is under way."""
+        if not self.ours:
+            return
+        if self._wanted in ("", "periodic"):
+            self._wanted = why
+        self._subtrees.clear()
+
+    def want_subtree(self, path: bytes) -> None:
+        """Request a scan of a directory and what lies below."""
+        if self._wanted or self.covers(path):
+            return
+        if len(self._subtrees) < _MOST_SUBTREES:
+            self._subtrees[path] = None
+        else:
+            self.want_full("many_directories")
+
+    def covers(self, path: bytes) -> bool:
+        """Return whether a scan that was asked for, and has not begun, will meet the path."""
+        if not self._subtrees:
+            return False
+        while len(path) >= len(self._root.path):
+            if path in self._subtrees:
+                return True
+            path = path[: path.rfind(b"/")]
+        return False
+
+    def want_changed(self) -> None:
+        """Request a scan of what changed."""
+        self._last_changed = float("-inf")
+
+    def stop(self) -> None:
+        """Drop what is under way and what was asked for."""
+        for scan in (self._quick, self._slow):
+            if scan is not None:
+                scan.close()
+        self._quick = self._slow = None
+        self._wanted = ""
+        self._subtrees.clear()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to scan right now."""
+        return bool(self._quick or self._slow or self._wanted or self._subtrees)
+
+    def run(self, enough: Callable[[], bool]) -> None:
+        """Scan until `enough`, or until nothing is left that is due."""
+        while True:
+            if self._quick is None and self._subtrees:
+                path = next(iter(self._subtrees))
+                del self._subtrees[path]
+                self._quick = self._root.subtree(path)
+            if self._quick is not None:
+                for _ in self._quick:
+                    if enough():
+                        return
+                self._quick = None
+                continue
+            if self._slow is None:
+                self._slow = self._next()
+            if self._slow is None:
+                return
+            for stats in self._slow:
+                self._met = stats
+                if enough():
+                    return
+            self._slow = None
+            self._finish()
+
+    def _next(self) -> Scan | None:
+        if not self.ours:
+            # No full scan comes, which would begin with this.
+            self._slow_why = "learned"
+            return self._root.learn() if self._root.overgrown else None
+        now = self._slow_began = self._monotonic()
+        self._met = ScanStats()
+        if not self._wanted and now - self._last_full >= FULL:
+            self._wanted = "periodic"
+        if self._wanted:
+            self._slow_why, self._wanted = self._wanted, ""
+            self._last_full = self._last_changed = now
+            self.begun += 1
+            return full_scan(self._root)
+        if now - self._last_changed >= self._interval():
+            self._slow_why, self._last_changed = "changed", now
+            return self._root.changed(glance=not self.events)
+        if (self.polled or self._root.closed) and now - self._last_poll >= _POLL:
+            self._slow_why, self._last_poll = "polled", now
+            return self._root.changed(self.polled, glance=True)
+        return None
+
+    def _interval(self) -> float:
+        if self.deaf:
+            return _DEAF
+        return CHANGED if self.events else min(_MOST, max(_LEAST, self._took * _SHARE))
+
+    def _finish(self) -> None:
+        now = self._monotonic()
+        took = now - self._slow_began
+        self._root.flush()
+        if self._slow_why == "learned":
+            return
+        if self._slow_why == "polled":
+            self._last_poll = now
+            return
+        self._last_changed, self._took = now, took
+        if self._slow_why in ("changed", "periodic") and (self._met.news or self._met.new_directories):
+            self.missed_events += 1
+        if self._slow_why == "changed":
+            return
+        self.ended += 1
+        # A round that found nothing new is no news.
+        is_news = self._slow_why != "periodic" or self._met.news > 0
+        asked_for = self._slow_why == "asked_for"
+        loud = is_news and (asked_for or self._quotas.spend("rescanned", self._root.path, self._slow_why))
+        say = _log.info if loud else _log.debug
+        say(
+            "folder.rescanned",
+            folder=self._root.folder.name,
+            path=os.fsdecode(self._root.path),
+            reason=self._slow_why,
+            directories=self._met.directories,
+            files=self._met.files,
+            news=self._met.news,
+            seconds=round(took, 3),
+        )

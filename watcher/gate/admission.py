@@ -1,0 +1,97 @@
+"""The requests that wait for a place, and how many are in flight: small files first, and with a place of their own. Not locked."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final
+
+from watcher.gate.hold import Hold
+
+#: Of four places given while both kinds wait, large files get one.
+_SMALL_IN_A_ROW: Final = 3
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One request on its way in."""
+
+    signal: threading.Condition
+    seconds: float
+    small: bool
+    path: bytes = b""
+    granted: bool = False
+    #: The hold that it probes, and how often a person had resumed by then.
+    probe: Hold | None = None
+    resumes: int = 0
+    #: The window's epoch at its start, and the day on which its seconds count.
+    epoch: int = 0
+    day: str = ""
+
+
+class AdmissionQueue:
+    """Two queues with one head."""
+
+    def __init__(self) -> None:
+        self._small: deque[Waiter] = deque()
+        self._large: deque[Waiter] = deque()
+        self._small_in_a_row = 0
+        self._large_inside = 0
+        #: Requests in flight.
+        self.inside = 0
+
+    def __len__(self) -> int:
+        """Return how many requests wait."""
+        return len(self._small) + len(self._large)
+
+    @property
+    def large(self) -> bool:
+        """Whether a large file waits."""
+        return bool(self._large)
+
+    def seconds(self, count: int) -> float:
+        """Return the seconds of audio of the first `count` waiting requests, but never less than of one that may be next."""
+        some = sum(waiter.seconds for waiter in islice(chain(self._small, self._large), count))
+        return max([some, *(queue[0].seconds for queue in (self._small, self._large) if queue)])
+
+    def join(self, waiter: Waiter) -> None:
+        """Add a request at the end."""
+        (self._small if waiter.small else self._large).append(waiter)
+
+    def quit(self, waiter: Waiter) -> None:
+        """Remove a request that was not started; nothing, if it does not wait any more."""
+        queue = self._small if waiter.small else self._large
+        if waiter in queue:
+            queue.remove(waiter)
+
+    def head(self, limit: int, *, reserve: int) -> Waiter | None:
+        """Return the request that is next, when `limit` may be in flight; None: there is none, or only large files, whose places are taken.
+
+        Every fourth place goes to a large file, so that an endless row of small ones does not starve it.
+        """
+        if self.inside >= limit:
+            return None
+        large = bool(self._large) and self._large_inside < max(1, limit - reserve)
+        if self._small and not (large and self._small_in_a_row >= _SMALL_IN_A_ROW):
+            self._small_in_a_row = self._small_in_a_row + 1 if large else 0
+            return self._small[0]
+        self._small_in_a_row = 0
+        return self._large[0] if large else None
+
+    def enter(self, waiter: Waiter) -> None:
+        """Start a request, from wherever it waits."""
+        self.quit(waiter)
+        self.inside += 1
+        self._large_inside += not waiter.small
+        waiter.granted = True
+        waiter.signal.notify()
+
+    def leave(self, waiter: Waiter) -> None:
+        """Count a request that ended."""
+        self.inside -= 1
+        self._large_inside -= not waiter.small
+
+    def rouse(self) -> None:
+        """Wake all waiting requests, so that they look again."""
+        for waiter in (*self._small, *self._large):
+            waiter.signal.notify()

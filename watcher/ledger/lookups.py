@@ -1,0 +1,126 @@
+"""Queries of `status` and the finder: single sources, sums, and walks over all of them."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+from watcher.job import Fingerprint, Job, State
+from watcher.ledger import rows
+from watcher.ledger.part import LedgerPart, Row
+from watcher.ledger.protocol import SourceRecord, Tally
+
+#: Rows read at a time where all are walked through, so that nobody waits for the whole walk.
+_PAGE: Final = 2_000
+
+
+class Lookups(LedgerPart):
+    """Queries for sources."""
+
+    def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
+        after, behind = rows.below(root)
+        return map(_known, self._walk(_KNOWN, after, behind, _PAGE))
+
+    def lookup(self, path: bytes) -> SourceRecord | None:
+        found = self._database.query(_LOOKUP, (path,))
+        return rows.record(found[0]) if found else None
+
+    def namesakes(self, job: Job) -> list[SourceRecord]:
+        stamp = job.fingerprint
+        values = {
+            "root": job.root,
+            "path": job.path,
+            "content": job.content,
+            "inode": rows.signed(stamp.inode),
+            "size": stamp.size,
+            "mtime_ns": stamp.mtime_ns,
+        }
+        return [rows.record(row) for row in self._database.query(_NAMESAKES, values)]
+
+    def counts(self) -> dict[State, int]:
+        totals = self._totals()
+        return {state: int(totals[state]) for state in State}
+
+    def records(self, *states: State, limit: int = 10) -> list[SourceRecord]:
+        found = [rows.record(row) for state in dict.fromkeys(states) for row in self._latest(state, limit)]
+        return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
+
+    def upcoming(self, limit: int) -> list[SourceRecord]:
+        groups = itertools.product((0, 1), repeat=3)
+        found = [
+            (group[2], rows.record(row)) for group in groups for row in self._database.query(_NEXT, (*group, limit))
+        ]
+        ordered = sorted(found, key=lambda pair: (pair[0], pair[1].queued_at, pair[1].id))
+        return [record for _, record in ordered[:limit]]
+
+    def tally(self) -> Tally:
+        totals = self._totals()
+        return Tally(
+            audio_seconds=totals["audio_seconds"],
+            paid_seconds=totals["paid_seconds"],
+            answers=int(totals["answers"]),
+            saved_seconds=totals["saved_seconds"],
+        )
+
+    def transcribed(self, since: float) -> float:
+        return float(self._database.query(_TRANSCRIBED, (minute_of(max(since, self._clock() - _HOUR)),))[0][0])
+
+    def size(self) -> int:
+        return self._database.size()
+
+    def _latest(self, state: State, limit: int) -> list[Row]:
+        if state is not State.READY:
+            return self._database.query(_LATEST[state], (limit,))
+        groups = itertools.product((0, 1), repeat=3)
+        return [row for group in groups for row in self._database.query(_READY, (*group, limit))]
+
+    def _totals(self) -> dict[str, float]:
+        return dict(self._database.query("SELECT name, value FROM totals"))
+
+
+def minute_of(moment: float) -> int:
+    """Return the number of a Unix time's minute."""
+    return int(moment // 60)
+
+
+def _known(row: Row) -> tuple[bytes, Fingerprint, State]:
+    path, size, mtime_ns, inode, state = row
+    return path, Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)
+
+
+#: What is older than this is dropped now and then.
+_HOUR: Final = 3600.0
+_TRANSCRIBED: Final = "SELECT coalesce(sum(seconds), 0) FROM pace WHERE minute > ?"
+_KNOWN: Final = """
+SELECT path, size, mtime_ns, inode, state FROM sources WHERE path > ? AND path < ? ORDER BY path LIMIT ?
+"""
+_LOOKUP: Final = f"SELECT {rows.RECORD} FROM sources WHERE path = ?"  # noqa: S608 - our own column names
+#: Somebody may make twenty thousand hard links of one file, and each of them asks for the others.
+MOST_NAMESAKES: Final = 20
+_SAME: Final = """
+inode <> 0 AND content <> '' AND inode = :inode AND size IN (:size, -1 - :size) AND mtime_ns = :mtime_ns
+AND :content IN ('', content) AND root = :root AND path <> :path
+"""
+# One that was done before and is looked at again is renamed at times before a worker finds it gone. It was queued first, so it
+# is not ready any more; those that are delayed or running are few.
+_NAMESAKES: Final = f"""
+SELECT * FROM (
+SELECT {rows.RECORD} FROM sources WHERE state = 'done' AND {_SAME}
+UNION ALL
+SELECT {rows.RECORD} FROM sources WHERE state = 'delayed' AND outcome IS NOT NULL AND again = '' AND {_SAME}
+UNION ALL
+SELECT {rows.RECORD} FROM sources WHERE state = 'running' AND outcome IS NOT NULL AND again = '' AND {_SAME}
+) AS found ORDER BY id + 0 LIMIT {MOST_NAMESAKES}
+"""  # noqa: S608 - our own column names
+_SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
+# The state is in the statement, not in a parameter, or no partial index would do. What is ready is read through the
+# index of the claims, one of its groups at a time: an index of its own would be the trap described in schema.py.
+# Delayed and running sources are few, and sorted when asked for.
+_READY: Final = _SELECT + "'ready' AND alone = ? AND small = ? AND backlog = ? ORDER BY queued_at DESC, id DESC LIMIT ?"
+_NEXT: Final = _READY.replace(" DESC", "")
+_LATEST: Final = {
+    State.DELAYED: _SELECT + "'delayed' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.RUNNING: _SELECT + "'running' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.DONE: _SELECT + "'done' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.FAILED: _SELECT + "'failed' ORDER BY updated_at DESC, id DESC LIMIT ?",
+    State.SKIPPED: _SELECT + "'skipped' ORDER BY updated_at DESC, id DESC LIMIT ?",
+}

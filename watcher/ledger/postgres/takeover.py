@@ -1,0 +1,112 @@
+"""Take over the pending hooks and the temporary files of hosts that stopped sending heartbeats.
+
+A host counts as dead after two heartbeats that did not come, so that with the next look around all of it is done
+within one lease. That is no proof: it may come back, and then a hook was run twice, or a temporary is gone under its hands
+and the file is written anew. Its jobs are another matter; they have leases.
+"""
+
+import json
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from watcher.ledger.postgres.database import PostgresDatabase
+from watcher.ledger.postgres.roots import RootMap
+
+#: Seconds without a heartbeat. The rest of a lease is for those that take over.
+SILENT: Final = 20.0
+#: Hooks taken over at a time.
+_SOME: Final = 50
+
+
+class Takeover:
+    """One host's view of what others left."""
+
+    def __init__(self, database: PostgresDatabase, *, roots: Callable[[], RootMap], grace: float) -> None:
+        """`roots`: what this host has now; only of that it takes anything over.
+
+        `grace`: seconds after a start of the server in which nobody counts as dead: no heartbeat could be stored
+        before.
+        """
+        self._database = database
+        self._roots = roots
+        self._grace = grace
+
+    def take_hooks(self, kinds: Collection[str]) -> int:
+        """Make hooks of those kinds ours, some at a time, with this host's paths; give their number."""
+        values = {"mounts": self._roots().mounts, "kinds": list(kinds), **self._dead()}
+        if not self._database.query(f"{_HOOKS} LIMIT 1", values):
+            # Nearly always: not even a transaction.
+            return 0
+        with self._database.transaction(durable=False) as connection:
+            taken = connection.execute(f"{_HOOKS} LIMIT {_SOME} FOR UPDATE SKIP LOCKED", values).fetchall()
+            connection.executemany(_TAKE, [(self._here(source, payload), id_) for id_, source, payload in taken])
+        return len(taken)
+
+    def temporaries(self) -> tuple[bytes, ...]:
+        """Return temporaries that nobody else will clear, by this host's paths."""
+        values = {"mounts": self._roots().mounts, **self._dead()}
+        return tuple(self._roots().real(path) for (path,) in self._database.query(_TEMPORARIES, values))
+
+    def _dead(self) -> dict[str, object]:
+        return {"silent": SILENT, "grace": self._grace}
+
+    def _here(self, source: bytes, payload: bytes) -> bytes:
+        """Return a payload with this host's paths in place of the writing host's; unchanged where it is about no file."""
+        if not source:
+            return payload
+        facts = json.loads(payload.decode("utf-8", "surrogatepass"))
+        below = _text(source.partition(b":")[2])
+        theirs = next((text.removesuffix(below) for text in _strings(facts) if text.endswith(below)), None)
+        if theirs is None:
+            return payload
+        moved = _moved(facts, theirs, _text(self._roots().real(source)).removesuffix(below))
+        return json.dumps(moved, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _strings(facts: Any) -> list[str]:
+    match facts:
+        case str():
+            return [facts]
+        case list():
+            return [text for one in facts for text in _strings(one)]
+        case dict():
+            return [text for one in facts.values() for text in _strings(one)]
+        case _:
+            return []
+
+
+def _moved(facts: Any, theirs: str, ours: str) -> Any:
+    """Return facts whose paths below one place lie below another."""
+    match facts:
+        case str() if facts == theirs or facts.startswith(f"{theirs}/"):
+            return ours + facts.removeprefix(theirs)
+        case list():
+            return [_moved(one, theirs, ours) for one in facts]
+        case dict():
+            return {key: _moved(one, theirs, ours) for key, one in facts.items()}
+        case _:
+            return facts
+
+
+def _text(path: bytes) -> str:
+    # As payloads have paths: as they are where they are UTF-8, else with odd bytes escaped.
+    return path.decode("utf-8", "backslashreplace")
+
+
+_DEAD: Final = """
+    host <> current_setting('watcher.host')
+    AND pg_postmaster_start_time() + make_interval(secs => :grace) <= clock_timestamp()
+    AND NOT EXISTS (
+        SELECT 1 FROM hosts
+        WHERE hosts.host = {table}.host AND seen > extract(epoch FROM clock_timestamp())::float8 - :silent
+    )
+    AND ({path} = ''::bytea OR substring({path} FROM 1 FOR position('\\x3a'::bytea IN {path})) = ANY(:mounts::bytea[]))
+"""
+_HOOKS: Final = f"""
+SELECT id, source, payload FROM hooks
+WHERE kind = ANY(:kinds::text[]) AND {_DEAD.format(table="hooks", path="source")} ORDER BY id
+"""  # noqa: S608 - our own names
+_TAKE: Final = "UPDATE hooks SET host = current_setting('watcher.host'), payload = ? WHERE id = ?"
+_TEMPORARIES: Final = f"""
+SELECT path FROM temporaries WHERE {_DEAD.format(table="temporaries", path="path")} ORDER BY path
+"""  # noqa: S608 - our own names

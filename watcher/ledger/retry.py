@@ -1,0 +1,131 @@
+"""Wrap a ledger so that a call it cannot take now (a full disk) is repeated until it passes.
+
+A worker that failed instead would take an answer with it that was paid for, and a daemon that ended would buy it again at
+every start. Nothing can be worked on meanwhile, and nothing is lost.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar, cast
+
+import structlog
+
+from watcher.errors import JobError, StateBusyError, StateError
+from watcher.ledger.protocol import Ledger
+
+_log = structlog.get_logger()
+
+#: Seconds between two tries, and between two lines that say that it still waits.
+_PAUSE: Final = 1.0
+_REMIND: Final = 600.0
+
+#: What is behind the last row of a walk.
+_END: Final = object()
+
+_Result = TypeVar("_Result")
+
+
+class LedgerRetry:
+    """Repeats calls until they pass, and knows why calls wait. Any thread may use it."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._since = 0.0
+        self._told = -math.inf
+        #: Why somebody waits; None when nobody does.
+        self.trouble: StateBusyError | None = None
+
+    def until_it_passes(self, call: Callable[[], _Result], given_up: threading.Event) -> _Result:
+        """Return what `call` gives, as soon as the ledger takes it, or raise StateBusyError once `given_up` is set.
+
+        Raises what else `call` raises.
+        """
+        try:
+            return call()
+        except StateBusyError as error:
+            self.note(error)
+            self._begin(error)
+        passed = False
+        try:
+            while True:
+                given = given_up.wait(_PAUSE)
+                try:
+                    result = call()
+                except StateBusyError:
+                    if given:
+                        raise
+                    continue
+                except JobError:
+                    # It takes changes again, though not this one.
+                    passed = True
+                    raise
+                passed = True
+                return result
+        finally:
+            self._end(passed=passed)
+
+    def note(self, error: StateError) -> None:
+        """Log that the ledger did not take a change; not each time."""
+        with self._lock:
+            now = self._monotonic()
+            if now - self._told < _REMIND:
+                return
+            self._told = now
+        _log.error("service.waiting", reason=error.code, message=error.message, hint=error.hint)
+
+    def _begin(self, error: StateBusyError) -> None:
+        with self._lock:
+            if not self._waiting:
+                self.trouble, self._since = error, self._monotonic()
+            self._waiting += 1
+
+    def _end(self, *, passed: bool) -> None:
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting:
+                return
+            self.trouble = None
+            if not passed:
+                return
+            self._told = -math.inf
+            waited = self._monotonic() - self._since
+        _log.info("service.resumed", waited=waited)
+
+
+def retrying(ledger: Ledger, ledger_retry: LedgerRetry, given_up: threading.Event) -> Ledger:
+    """Return the same ledger, whose every method waits with `ledger_retry` until `given_up`, and every step of its walks, too.
+
+    What is handed to a method may be handed to it again: lists, no iterators.
+    """
+    return cast("Ledger", _RetryingLedger(ledger, ledger_retry, given_up))
+
+
+class _RetryingLedger:
+    """Passes every call on."""
+
+    def __init__(self, ledger: Ledger, ledger_retry: LedgerRetry, given_up: threading.Event) -> None:
+        self._ledger = ledger
+        self._ledger_retry = ledger_retry
+        self._given_up = given_up
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._ledger, name)
+
+        def call(*values: Any, **named: Any) -> Any:
+            result = self._ledger_retry.until_it_passes(lambda: method(*values, **named), self._given_up)
+            return self._walk(result) if isinstance(result, Iterator) else result
+
+        # Found there from now on, without a detour through here.
+        self.__dict__[name] = call
+        return call
+
+    def _walk(self, rows: Iterator[Any]) -> Iterator[Any]:
+        def step() -> Any:
+            return next(rows, _END)
+
+        while (row := self._ledger_retry.until_it_passes(step, self._given_up)) is not _END:
+            yield row

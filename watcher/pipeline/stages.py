@@ -1,0 +1,369 @@
+"""The stages of a job: open, recognise, transcribe, lay out, place."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Final
+
+import structlog
+
+from watcher import guard, media, sidecar, tree
+from watcher.client import fitted
+from watcher.cues import Layout, layout
+from watcher.errors import FileError, LeaseLostError
+from watcher.formats import AskedPiece, Document
+from watcher.formats import render as render_format
+from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning
+from watcher.ledger.protocol import Content, Ledger
+from watcher.ledger.rows import outcome_from, outcome_text
+from watcher.log import printable
+from watcher.pipeline.heard import TranscriptionResult, stored
+from watcher.pipeline.renamed import FormerRecording, follow, former_of
+from watcher.pipeline.source import opened, verify
+from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
+from watcher.pipeline.transcription import Transcription
+from watcher.settle import UNWATCHED, looks_like_audio
+from watcher.text import counted, cut_to
+from watcher.transcript import Transcript
+
+_log = structlog.get_logger()
+
+#: Formats that can't be made of text without times.
+_TIMED = frozenset({"srt", "vtt"})
+#: Columns of a segment's text in the log, and doubtful segments of a recording: an hour may have 72,000.
+_SHOWN: Final = 200
+_MOST_DOUBTFUL: Final = 20
+#: Seconds in which outputs are placed on a slow share; and seconds of audio, and characters of its text, whose captions are
+#: laid out in a second: a PC does 7,200 and 125,000, a Raspberry Pi Zero a fiftieth of that. An answer may have twenty times
+#: more characters than people say.
+_WRITING: Final = 120.0
+_LAID_OUT: Final = 100.0
+_CHARACTERS: Final = 2500.0
+
+
+def run(job: Job, tools: Tools, beat: HeartbeatCallback) -> Outcome:
+    """Take a claimed job through to its outputs. Raises JobError; whatever was paid for is kept all the same."""
+    wanted = _asked(tools.wanted(job), job)
+    if (moved := sidecar.resume_move(job, tools.ledger)) is not None:
+        return replace(outcome_from(str(moved.memo["outcome"])), outputs=moved.outputs, moved_to=moved.source)
+    with opened(job) as (descriptor, status):
+        source = _OpenSource(job, descriptor, status, tools.ledger)
+        if (unchanged := _unchanged(source, wanted, tools, beat)) is not None:
+            return unchanged
+        former = former_of(job, descriptor, status, tools, beat)
+        if (
+            former is None
+            and job.again is None
+            and sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, tools.ledger)
+        ):
+            _log.info("file.adopted", formats=wanted.formats)
+            return Outcome(adopted=True)
+        known = _of_former(former, job, wanted, tools, beat)
+        heard, model = known or (_heard(job, descriptor, wanted, tools, beat), tools.client.endpoint.model)
+        if former is not None:
+            # What was made of it beside the usual comes along.
+            wanted = replace(wanted, formats=tuple(dict.fromkeys((*wanted.formats, *former.kinds))))
+        outcome = _written(job, heard, wanted, tools.ledger, model=model, check=source.check, source=status, beat=beat)
+        if former is not None:
+            outcome = follow(former, job, outcome, tools.ledger)
+    return _moved(job, outcome, wanted, tools.ledger) if wanted.after else outcome
+
+
+def _heard(
+    job: Job, descriptor: int, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback
+) -> TranscriptionResult:
+    """Return what is said in a recording. Raises JobError; of a form that is not decoded here the hint names the way out.
+
+    Nothing is bought whose outputs could not be placed now.
+    """
+    sidecar.require_writable(job.root, job.path)
+    try:
+        heard = Transcription(job, descriptor, wanted, tools, beat).transcribe()
+    except FileError as error:
+        if error.reason not in _NOT_READ or not looks_like_audio(os.fsdecode(os.path.basename(job.path))):  # noqa: PTH119 - bytes
+            raise
+        raise FileError(error.message, hint=UNWATCHED["suffix"], reason=error.reason) from error
+    # What the engine for trying out hears is sent to nobody.
+    return replace(heard, paid_seconds=0.0) if tools.client.endpoint.model == TRIAL_MODEL else heard
+
+
+#: Why the decoder does not take a file: of such a name that is no fault of the file.
+_NOT_READ: Final = frozenset(("undecodable", "unsupported"))
+
+
+def _of_former(
+    former: FormerRecording | None, job: Job, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback
+) -> tuple[TranscriptionResult, str] | None:
+    """Return what was heard of a recording before it was renamed, and by which model; None where it is to be asked for."""
+    if former is None or job.again is not None or _is_trial_alone(former.outcome, tools):
+        return None
+    content = tools.ledger.content(digest=former.record.content)
+    heard = stored(content, tools.ledger, wanted.request, alive=beat) if content is not None else None
+    return None if heard is None else (heard, former.outcome.model)
+
+
+def _is_trial_alone(outcome: Outcome, tools: Tools) -> bool:
+    """Return whether only the engine for trying out has transcribed it, and another one is asked now."""
+    return outcome.model == TRIAL_MODEL and tools.client.endpoint.model != TRIAL_MODEL
+
+
+def _asked(wanted: JobSettings, job: Job) -> JobSettings:
+    """Return what is wanted of a source, in the language that a person asked for."""
+    if job.again is None or not job.again.language:
+        return wanted
+    return replace(wanted, request=replace(wanted.request, language=job.again.language))
+
+
+def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *, model: str) -> Outcome:
+    """Make the outputs of a finished source anew from its stored answers, without a request.
+
+    Works without the source, too. Raises FileError(reason="unknown") when an answer is not there any more.
+    """
+    content = ledger.content(digest=content_digest)
+    heard = stored(content, ledger, wanted.request) if content is not None else None
+    if heard is None:
+        raise FileError(
+            "its answers are not in the ledger any more",
+            hint="touch the file to have it transcribed anew, or raise state.keep_answers_days for the future",
+            reason="unknown",
+        )
+
+    def check() -> None:
+        if not ledger.holds(job):
+            raise LeaseLostError("the lease is gone")
+
+    return _written(job, heard, wanted, ledger, model=model, check=check, source=_permissions(job))
+
+
+def _permissions(job: Job) -> os.stat_result:
+    """Return the status of a source, whose permissions its outputs get.
+
+    Where it is gone, or something else has its name, that of its folder is the next best.
+    """
+    parent, name = os.path.split(job.path)
+    with sidecar.reporting(parent), tree.directory(job.root, parent) as folder:
+        with suppress(OSError):
+            source = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISREG(source.st_mode):
+                return source
+        return os.fstat(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenSource:
+    """A source that is open."""
+
+    job: Job
+    descriptor: int
+    status: os.stat_result
+    ledger: Ledger
+
+    def check(self) -> None:
+        """Raise ChangedError or LeaseLostError where outputs must not be placed any more."""
+        verify(self.job, self.descriptor)
+        if not self.ledger.holds(self.job):
+            raise LeaseLostError("the lease is gone")
+
+
+def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback) -> Outcome | None:
+    """Recognise what is done already: nothing is asked; outputs that are not there are made again from stored answers.
+
+    None where there is something to ask: another content, a person's request, or a server for what only the engine for
+    trying out has transcribed.
+    """
+    job, ledger = source.job, tools.ledger
+    if job.again is not None or not job.content or not ledger.owned(job.path):
+        return None
+    known = ledger.lookup(job.path)
+    outcome = known.outcome if known is not None else None
+    if outcome is None or _is_trial_alone(outcome, tools):
+        return None
+    content = ledger.content(digest=job.content)
+    # A large file is not read to its end only to see that it is another one.
+    if content is not None and content.sketch != media.sketch(source.descriptor):
+        return None
+    if media.digest(source.descriptor, tools.stop, beat) != job.content:
+        return None
+    # A crash may have fallen between the placing of another content's outputs and its conclusion.
+    ours = {(row.path, row.digest) for row in ledger.owned(job.path)}
+    if not all((output.path, output.digest) in ours for output in outcome.outputs):
+        return None
+    now = replace(
+        outcome,
+        paid_seconds=0.0,
+        saved_seconds=0.0,
+        cached_pieces=outcome.pieces,
+        unchanged=True,
+        restored=(),
+        warnings=tuple(warning for warning in outcome.warnings if warning.code != "outputs_missing"),
+    )
+    return _restored(source, now, content, wanted, beat)
+
+
+def _restored(
+    source: _OpenSource, outcome: Outcome, content: Content | None, wanted: JobSettings, beat: HeartbeatCallback
+) -> Outcome:
+    """Make those outputs of a finished source again that were deleted and are still wanted; return its outcome now."""
+    missing = sidecar.missing(source.job.root, source.job.path, outcome.outputs)
+    kinds = tuple(kind for kind in wanted.formats if kind in {output.kind for output in missing})
+    if not kinds:
+        return outcome
+    heard = stored(content, source.ledger, wanted.request, alive=beat) if content is not None else None
+    if heard is None:
+        warning = ResultWarning(
+            "outputs_missing",
+            f"outputs ({', '.join(kinds)}) are not there any more, and neither are the stored answers that they were made from",
+            "watcher again PATH transcribes the recording once more, for what that costs",
+        )
+        return replace(outcome, warnings=(*outcome.warnings, warning))
+    made = _written(
+        source.job,
+        heard,
+        replace(wanted, formats=kinds),
+        source.ledger,
+        model=outcome.model,
+        check=source.check,
+        source=source.status,
+        beat=beat,
+    )
+    left = tuple(output for output in outcome.outputs if output not in missing)
+    return replace(outcome, outputs=(*left, *made.outputs), restored=tuple(output.kind for output in made.outputs))
+
+
+def _moved(job: Job, outcome: Outcome, wanted: JobSettings, ledger: Ledger) -> Outcome:
+    """Take source and outputs away; the outcome travels along, so that a crash on the way loses nothing of it."""
+    moved = sidecar.move_done(
+        job, outcome.outputs, wanted.after, register=ledger, memo={"outcome": outcome_text(outcome)}
+    )
+    if moved.source == job.path:
+        # It is there already.
+        return outcome
+    return replace(outcome, outputs=moved.outputs, moved_to=moved.source)
+
+
+def _written(
+    job: Job,
+    heard: TranscriptionResult,
+    wanted: JobSettings,
+    ledger: Ledger,
+    *,
+    model: str,
+    check: Callable[[], None],
+    source: os.stat_result,
+    beat: Callable[[float], None] = lambda _: None,
+) -> Outcome:
+    """Make and place the outputs. Each sign of life is for what may follow it, on the slowest machine and disk."""
+    seconds = heard.content.seconds
+    characters = sum(len(segment.text) for segment in heard.transcript.segments)
+    alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)
+    alive()
+    transcript = _reviewed(heard, wanted)
+    captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
+    warnings = (*heard.content.warnings, *heard.warnings, *_strained(captions))
+    outputs = sidecar.place(
+        job,
+        _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings),
+        template=wanted.output,
+        language=transcript.language,
+        register=ledger,
+        check=check,
+        source=source,
+    )
+    return _outcome(heard, transcript, outputs, warnings, model)
+
+
+def _reviewed(heard: TranscriptionResult, wanted: JobSettings) -> Transcript:
+    if not wanted.rules.guard:
+        return heard.transcript
+    reviewed = guard.review(heard.transcript, loudness=heard.content.loudness, prompt=fitted(wanted.request.prompt))
+    for segment in islice((segment for segment in reviewed.segments if segment.flags), _MOST_DOUBTFUL):
+        _log.info(
+            "output.doubtful",
+            start=segment.start,
+            end=segment.end,
+            text=cut_to(segment.text.strip(), _SHOWN),
+            signs=segment.flags,
+            left_out=segment.left_out,
+        )
+    return reviewed
+
+
+def _rendered(
+    job: Job,
+    heard: TranscriptionResult,
+    transcript: Transcript,
+    captions: Layout,
+    wanted: JobSettings,
+    *,
+    model: str,
+    warnings: tuple[ResultWarning, ...],
+) -> dict[str, bytes]:
+    kinds = list(wanted.formats)
+    if not transcript.timed:
+        # Times that the server did not give are not made up; the text is there all the same.
+        kinds = [kind for kind in kinds if kind not in _TIMED] or ["txt"]
+        _log.warning(
+            "output.untimed",
+            hint="this model gives no times; whisper-1, or another server, gives subtitles",
+            formats=kinds,
+        )
+    request = wanted.request
+    document = Document(
+        transcript=transcript,
+        layout=captions,
+        source=printable(os.path.basename(job.path)),  # noqa: PTH119 - bytes
+        model=model,
+        task=request.task,
+        parameters={
+            "language": request.language,
+            "prompt": request.prompt,
+            "temperature": request.temperature,
+            **asdict(wanted.rules),
+        },
+        pieces=tuple(
+            AskedPiece(cut.start_seconds, cut.end_seconds, cached=cut.index in heard.cached)
+            for cut in heard.content.cuts
+        ),
+        paid_seconds=heard.paid_seconds,
+        warnings=warnings,
+        text=wanted.text,
+    )
+    return {kind: render_format(kind, document) for kind in kinds}
+
+
+def _strained(captions: Layout) -> tuple[ResultWarning, ...]:
+    """Return a warning for each rule that text and times did not allow to keep: a person who delivers the captions must know."""
+    broken = Counter(broken.rule for broken in captions.broken)
+    return tuple(
+        ResultWarning("caption_rules", f"{counted(count, 'caption')} could not keep {rule}")
+        for rule, count in sorted(broken.items())
+    )
+
+
+def _outcome(
+    heard: TranscriptionResult,
+    transcript: Transcript,
+    outputs: tuple[Output, ...],
+    warnings: tuple[ResultWarning, ...],
+    model: str,
+) -> Outcome:
+    return Outcome(
+        outputs=outputs,
+        content=heard.content.digest,
+        language=transcript.language,
+        audio_seconds=heard.content.seconds,
+        paid_seconds=heard.paid_seconds,
+        saved_seconds=sum(cut.seconds for cut in heard.content.cuts if cut.index in heard.cached),
+        pieces=len(heard.content.cuts),
+        cached_pieces=len(heard.cached),
+        untimed=not transcript.timed,
+        left_out=sum(segment.left_out for segment in transcript.segments),
+        flagged=sum(bool(segment.flags) and not segment.left_out for segment in transcript.segments),
+        warnings=warnings,
+        model=model,
+    )

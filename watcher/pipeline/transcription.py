@@ -1,0 +1,465 @@
+"""Transcribe a source: from stored answers where they exist, from the server where they don't."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import structlog
+
+from watcher import media, reach
+from watcher.client import Answer, Upload, Voice, fitted, parse
+from watcher.errors import (
+    AccountError,
+    FileError,
+    GarbledError,
+    JobError,
+    NoChannelError,
+    OutputError,
+    PassingError,
+    Remedy,
+    RemedyError,
+    SourceError,
+)
+from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
+from watcher.ledger.protocol import RETRIED, Content, unreadable
+from watcher.pipeline import empty, voices
+from watcher.pipeline.as_is import upload_form
+from watcher.pipeline.heard import TranscriptionResult, joined, part_of, recalled, settled, stored, understood
+from watcher.pipeline.question import Question
+from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
+from watcher.pipeline.requests import PieceRequests, wait_alive, with_upload
+from watcher.pipeline.source import unchanged
+from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
+from watcher.transcript import PieceTranscript, Transcript
+
+_log = structlog.get_logger()
+
+#: An answer is about more sound than the file's header tells of when it claims more than so many times its seconds, and more:
+#: some servers round a length up, or take a window's end for it.
+_LONGER: Final = 1.1
+_LONGER_SECONDS: Final = 2.0
+#: Bytes that are kept of an answer that cannot be read: a person looks at it, nothing is made of it.
+_LOOKED_AT: Final = 65_536
+#: Reasons for which a server refuses everything, and which say nothing about other models.
+_ABOUT_MODELS: Final = frozenset({"model", "no_channel", "permission", "url"})
+
+
+class Transcription:
+    """One run of a recording through the server."""
+
+    def __init__(self, job: Job, descriptor: int, wanted: JobSettings, tools: Tools, beat: HeartbeatCallback) -> None:
+        self._job = job
+        self._descriptor = descriptor
+        self._wanted = wanted
+        self._tools = tools
+        self._beat = beat
+        self._parameters = wanted.request.parameters(tools.client.endpoint.model)
+        wish = job.again
+        self._question = Question(wanted.request, self._parameters, token=wish.token if wish is not None else "")
+        self._sketch = media.sketch(descriptor)
+        if not wanted.choice.is_plain:
+            # Another choice of its sound is another recording; what was paid for is found again by its pieces.
+            key = f"{self._sketch} {wanted.choice.track} {wanted.choice.channel}"
+            self._sketch = hashlib.sha256(key.encode()).hexdigest()
+        #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
+        self._cut_keys: list[str] = []
+        #: Seconds of audio that were asked for a second time.
+        self._paid_again = 0.0
+        #: Voice samples of the speakers in the first piece, for the server.
+        self._voices: tuple[Voice, ...] = ()
+        #: What was wanted and could not be asked for, and whether more than the encoding had to change for an answer.
+        self._warnings: dict[ResultWarning, None] = {}
+        self._simplified = False
+        #: What came when the file was sent as it is, in vain: no text, although there is sound, or that of timecode.
+        self._unheard: TranscriptionResult | None = None
+
+    def transcribe(self) -> TranscriptionResult:
+        """Return the whole recording's transcript. Raises JobError; answers that came are kept all the same."""
+        heard = self._heard_at_last()
+        if self._question.token:
+            # Only now is all of it there anew: until then the former answers are the ones that count.
+            self._tools.ledger.supersede(self._job, heard.content, cut=self._cut_keys)
+        return heard
+
+    def _heard_at_last(self) -> TranscriptionResult:
+        """Return what was heard, in whatever form it was sent."""
+        try:
+            heard = self._heard()
+        except FileError:
+            if self._unheard is None:
+                raise
+            # Every other form was refused: what came is all there is, and its warning says so.
+            return self._unheard
+        if self._unheard is None:
+            return heard
+        return replace(heard, paid_seconds=heard.paid_seconds + self._unheard.paid_seconds)
+
+    def _heard(self) -> TranscriptionResult:
+        if (known := self._known()) is not None:
+            return known
+        client = self._tools.client
+        accepted = None
+        if self._job.small:
+            accepted = upload_form(self._job, self._descriptor, self._wanted.choice, client.limits())
+        remedies = Remedies(self._tools.media, whole=accepted is not None, refused=client.limits().refused)
+        while True:
+            form = remedies.form
+            try:
+                heard = self._whole(form, *accepted) if form.whole and accepted is not None else self._pieces(form)
+            except RemedyError as error:
+                tried = error.passing and self._sketch in self._tools.exhausted
+                other = None if tried else remedies.next(error, refused=client.limits().refused)
+                if other is None:
+                    raise self._without_remedy(error, tried=tried) from error
+                _log.info("api.degraded", remedy=str(error.remedy), codec=other.options.codec, message=error.message)
+            else:
+                if not self._simplified:
+                    client.learn_refused(remedies.rejected)
+                return heard
+
+    def _without_remedy(self, error: RemedyError, *, tried: bool) -> JobError:
+        """Return the error of a recording that is left without a form.
+
+        Where the server did not refuse it but failed, it may be about to go down, so the recording keeps its attempts, with
+        one request each (`tried`: the forms were gone through before). It fails once the server has answered others since.
+        """
+        if not error.passing or (tried and error.alone):
+            return given_up(error)
+        self._tools.exhausted.add(self._sketch)
+        return PassingError(error.message, hint=error.hint, reason=error.reason)
+
+    def _known(self) -> TranscriptionResult | None:
+        """Find the recording by its content: a renamed, moved, copied or touched file costs nothing."""
+        if self._question.token:
+            return None
+        ledger = self._tools.ledger
+        likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
+        if likely is None or media.digest(self._descriptor, self._tools.stop, self._beat) != likely.digest:
+            return None
+        heard = stored(likely, ledger, self._wanted.request, alive=self._beat)
+        # What the server gave no text for, though there is sound, is asked for again.
+        return heard if heard is not None and heard.answered else None
+
+    def _whole(self, form: UploadForm, name: str, mime: str, seconds: float) -> TranscriptionResult:
+        """Send the file as it is, in one request."""
+        ledger = self._tools.ledger
+        digest = media.digest(self._descriptor, self._tools.stop, self._beat)
+        size = self._job.fingerprint.size
+        upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
+        with self._tools.sound_locks.take(digest, waiting=self._beat):
+            body = ledger.recall(digest, self._question.key)
+            transcript = None if body is None else understood(body, seconds, self._question)
+            cached = transcript is not None
+            if body is None or transcript is None:
+                answer = self._ask(upload, digest, self._question, form, self._beat, small=True)
+                body, transcript = answer.body, answer.transcript
+        guarded, prompt = self._wanted.rules.guard, fitted(self._wanted.request.prompt)
+        measured = None
+        # The header may say less than the file holds: then true times would be pressed into half of the sound.
+        longer = transcript.claimed_seconds > seconds * _LONGER + _LONGER_SECONDS
+        if longer or empty.in_doubt(transcript, seconds, prompt=prompt, guarded=guarded):
+            measured = self._measured()
+        if longer and measured is not None and measured.seconds > seconds:
+            seconds = measured.seconds
+            transcript = parse(body, seconds, self._wanted.request)
+        content = Content(
+            digest=digest,
+            sketch=self._sketch,
+            parameters=self._parameters,
+            seconds=seconds,
+            cuts=(Cut(0, 0, round(seconds * SAMPLE_RATE), digest),),
+            warnings=(*self._warnings, *(_silence(measured) if measured else ())),
+            loudness=measured.loudness if measured else b"",
+        )
+        parts = [PieceTranscript(0.0, seconds, transcript)]
+        heard = joined(
+            parts,
+            content,
+            empty.warnings(parts, content.loudness),
+            cached=frozenset({0} if cached else ()),
+            paid_seconds=0.0 if cached else seconds,
+        )
+        if measured is not None and _has_timecode(measured):
+            # Not kept as this content's answer: the one without the timecode is, also after a restart in between.
+            self._unheard = heard
+            raise RemedyError("the server heard timecode beside the voice", remedy=Remedy.RECODE, reason="timecode")
+        self._keep_content(content)
+        if not heard.answered:
+            self._unheard, self._question = heard, replace(self._question, insistent=True)
+            raise no_text()
+        return heard
+
+    def _measured(self) -> media.Summary | None:
+        """Return how loud the file is, among other things; None where it cannot be decoded here."""
+        tools = self._tools
+        try:
+            return media.measure(self._descriptor, tools.media, spool=tools.spool, stop=tools.stop, waiting=self._beat)
+        except (FileError, PassingError, OutputError) as error:
+            # The answer is there: nothing of it may be lost because it cannot be held against the sound.
+            _log.debug("media.child", reason=error.reason, detail=error.message)
+            return None
+
+    def _pieces(self, form: UploadForm) -> TranscriptionResult:
+        """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
+        tools, ledger, options = self._tools, self._tools.ledger, form.options
+        # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
+        key = f"{self._question.key} {options.piece_seconds:g} {options.skip_silence}"
+        key = hashlib.sha256(key.encode()).hexdigest()
+        self._cut_keys.append(key)
+        limits = tools.client.limits()
+        requests = PieceRequests(partial(self._ask_piece, form), tools, self._job)
+        with media.Cutting(
+            self._descriptor,
+            options,
+            spool=tools.spool,
+            planned=ledger.cuts(self._sketch, key),
+            stop=tools.stop,
+            in_flight=tools.gate.places,
+            choice=self._wanted.choice,
+            max_bytes=limits.max_bytes,
+            max_seconds=limits.max_seconds or 0.0,
+            # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
+            waiting=self._beat,
+        ) as cutting:
+
+            def look() -> None:
+                self._beat()
+                cutting.check_spool()
+
+            try:
+                questions = [self._question]
+                for piece in self._logged(cutting):
+                    requests.expected = cutting.opening.pieces if cutting.opening is not None else 0
+                    ledger.keep_cut(self._sketch, key, piece.cut)
+                    if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
+                        requests.finish(self._beat, look)
+                        questions = self._acquainted(requests, options, look)
+                    requests.add(piece, questions)
+                requests.finish(self._beat)
+            except BaseException:
+                # It makes no more pieces, and must not write while nobody looks.
+                cutting.close()
+                requests.give_up(self._beat)
+                raise
+            summary = cutting.summary
+        self._check_content(summary.content)
+        cuts = requests.cuts()
+        parts, doubts = settled(
+            requests.parts(),
+            summary.loudness,
+            self._question,
+            lambda index, question: self._again(cuts[index], question, form),
+        )
+        content = Content(
+            digest=summary.content,
+            sketch=self._sketch,
+            parameters=self._parameters,
+            seconds=summary.seconds,
+            cuts=cuts,
+            loudness=summary.loudness,
+            warnings=(*summary.warnings, *self._warnings),
+        )
+        self._keep_content(content)
+        paid = requests.paid_seconds + self._paid_again
+        return joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
+
+    def _check_content(self, digest: str) -> None:
+        """Raise FileError where the child names the digest of another recording, whose text would be replaced by this one's.
+
+        To hash every file once more would cost as much as to read it; so only those are that seem to be known by another sketch.
+        """
+        known = self._tools.ledger.content(digest=digest)
+        if known is None or known.sketch == self._sketch:
+            return
+        if media.digest(self._descriptor, self._tools.stop, self._beat) != digest:
+            raise media.nonsense()
+
+    def _acquainted(
+        self, requests: PieceRequests, options: media.MediaOptions, look: Callable[[], object]
+    ) -> list[Question]:
+        """Return the questions about the pieces behind the first one that may be answered already, best first.
+
+        The first of them is asked, with samples of the speakers in the first piece, if the server takes such. `look` is
+        called several times a second while these are cut.
+        """
+        (first,), (part,) = requests.cuts(), requests.parts()
+        acquainted = self._question.acquainted(first, part.transcript)
+        if acquainted == self._question:
+            return [self._question]
+        if not self._tools.client.takes_voices(self._wanted.request.task):
+            return [self._question, acquainted]
+        self._voices = self._samples(acquainted, options, look)
+        return [acquainted, self._question]
+
+    def _samples(
+        self, question: Question, options: media.MediaOptions, look: Callable[[], object]
+    ) -> tuple[Voice, ...]:
+        """Cut out the samples of the speakers, as mp3: a form with four of them stays below what servers take."""
+        samples = []
+        with media.Cutting(
+            self._descriptor,
+            replace(options, codec="mp3"),
+            spool=self._tools.spool,
+            stop=self._tools.stop,
+            in_flight=lambda: voices.MOST,
+            excerpts=[(start, end) for _, start, end in question.speakers],
+            waiting=look,
+        ) as cutting:
+            for piece in cutting:
+                sound = with_upload(piece, lambda upload: os.pread(upload.descriptor, upload.size, 0))
+                url = f"data:{piece.mime};base64,{base64.b64encode(sound).decode()}"
+                samples.append(Voice(voices.name(piece.cut.index), url))
+        return tuple(samples)
+
+    def _again(self, cut: Cut, question: Question, form: UploadForm) -> PieceTranscript | None:
+        """Return a second answer about a piece; None where there is none to be had.
+
+        All is there without it, so a refusal does not fail the recording; what closes the gate is raised.
+        """
+        if question.insistent:
+            # What was sent as it is, and answered without text, was asked for in two encodings already.
+            may_differ = self._unheard is None or self._unheard.answered
+            other = Remedies(form.options, whole=False).next(no_text()) if may_differ else None
+            if other is None:
+                return None
+            form = other
+        self._beat()
+        transcript = recalled(self._tools.ledger, cut, question)
+        if transcript is None:
+            try:
+                transcript = self._asked_again(cut, question, form)
+            except (FileError, RemedyError, PassingError) as error:
+                _log.info("api.degraded", reason=error.reason, message=error.message)
+        return None if transcript is None else part_of(cut, transcript, question)
+
+    def _asked_again(self, cut: Cut, question: Question, form: UploadForm) -> Transcript | None:
+        """Cut the piece out once more and ask for it; None where the recording sounds differently by now."""
+        tools = self._tools
+        with media.Cutting(
+            self._descriptor,
+            form.options,
+            spool=tools.spool,
+            stop=tools.stop,
+            in_flight=lambda: 1,
+            choice=self._wanted.choice,
+            excerpts=((cut.start, cut.end),),
+            max_bytes=tools.client.limits().max_bytes,
+            waiting=self._beat,
+        ) as cutting:
+            piece = next(iter(cutting), None)
+            if piece is None or piece.cut.digest != cut.digest:
+                return None
+            asked = tools.submit(lambda: with_upload(piece, partial(self._ask_piece, form, question, cut=cut)))
+            while not asked.done():
+                wait_alive([asked], self._beat)
+            transcript, cached = asked.result()
+        self._paid_again += 0.0 if cached else piece.seconds
+        return transcript
+
+    @staticmethod
+    def _logged(cutting: media.Cutting) -> Iterator[media.Piece]:
+        """Yield the pieces as they come."""
+        for piece in cutting:
+            if piece.cut.index == 0 and cutting.opening is not None:
+                _log.info(
+                    "media.planned",
+                    seconds=cutting.opening.seconds,
+                    pieces=cutting.opening.pieces,
+                    stream=cutting.opening.stream,
+                    other_tracks=cutting.opening.others,
+                )
+            _log.debug(
+                "media.piece",
+                piece=piece.cut.index,
+                start=piece.cut.start_seconds,
+                seconds=piece.seconds,
+                bytes=piece.size,
+            )
+            yield piece
+
+    def _ask_piece(self, form: UploadForm, question: Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
+        """Return what the piece's answer says, and whether it was known: another recording may have asked for it meanwhile."""
+        with self._beat.beside() as beat, self._tools.sound_locks.take(cut.digest, waiting=beat):
+            known = recalled(self._tools.ledger, cut, question)
+            if known is not None:
+                return known, True
+            return self._ask(upload, cut.digest, question, form, beat, small=False).transcript, False
+
+    def _ask(
+        self, upload: Upload, digest: str, question: Question, form: UploadForm, beat: HeartbeatCallback, *, small: bool
+    ) -> Answer:
+        """Send the request through the gate; the answer is in the ledger before anything else happens.
+
+        `beat` is the sign of life of the thread that asks.
+        """
+        tools = self._tools
+
+        def call() -> Answer:
+            known = self._voices if question.speakers else ()
+            try:
+                return tools.client.ask(
+                    upload, question.request, voices=known, suspect=form.suspect, thorough=form.last, announce=beat
+                )
+            except (AccountError, NoChannelError) as error:
+                raise self._of_its_own_model(error) from error
+            except GarbledError as error:
+                self._keep(unreadable(digest), question, error.body[:_LOOKED_AT], upload.seconds)
+                raise
+
+        answer = tools.gate.run(
+            call,
+            seconds=upload.seconds,
+            small=small,
+            path=self._job.path,
+            sound=f"{digest} {question.key}",
+            retried=f"{RETRIED}{self._job.id}",
+            announce=beat,
+        )
+        beat()
+        if small:
+            # The digest is of what was there before: an answer about other bytes must not be found under it. Where that
+            # cannot be known, for the share is away or hangs, it is kept: it was paid for, and nothing says that it is
+            # wrong.
+            with suppress(SourceError, reach.SilentError):
+                reach.ask(self._job.root, partial(unchanged, self._job, self._descriptor))
+        if question is self._question:
+            self._warnings |= dict.fromkeys(answer.warnings)
+        self._simplified = self._simplified or answer.simplified
+        self._keep(digest, question, answer.body, upload.seconds)
+        return answer
+
+    def _of_its_own_model(self, error: JobError) -> JobError:
+        """Return the error of this recording alone where it is about the model that was asked for it and no other."""
+        wish = self._job.again
+        if wish is None or not wish.model or error.reason not in _ABOUT_MODELS:
+            return error
+        return FileError(
+            f"the model {wish.model} cannot be used: {error.message}",
+            hint="name one that the server has: watcher again PATH --model …, or none for that of the settings",
+            reason=error.reason,
+        )
+
+    def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
+        tools = self._tools
+        tools.ledger.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)
+
+    def _keep_content(self, content: Content) -> None:
+        """Keep how the recording was cut; what is heard once more is kept at the end, with its answers."""
+        if not self._question.token:
+            self._tools.ledger.keep_content(content, cut=self._cut_keys)
+
+
+def _has_timecode(measured: media.Summary) -> bool:
+    """Return whether a file that the server decoded itself carries timecode, and sound beside it."""
+    codes = {warning.code for warning in measured.warnings}
+    return "timecode_left_out" in codes and "silent" not in codes
+
+
+def _silence(measured: media.Summary) -> tuple[ResultWarning, ...]:
+    """Return what is to be said of a file that the server decoded itself: only that nothing can be heard in it."""
+    return tuple(warning for warning in measured.warnings if warning.code == "silent")

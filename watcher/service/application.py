@@ -1,0 +1,544 @@
+"""Build the application: every part from its settings, every thread with a name."""
+
+import contextvars
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from itertools import chain
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from watcher import hooks, media, pipeline, reach
+from watcher.client import Client
+from watcher.errors import JobError, LeaseLostError, OutputError, StateBusyError, StateError
+from watcher.gate import Gate, Ticket, facts
+from watcher.job import Job, Outcome
+from watcher.ledger import Ledger
+from watcher.ledger.protocol import ENDPOINT, HOOKS
+from watcher.ledger.retry import LedgerRetry, retrying
+from watcher.ledger.salvage import open_or_salvage
+from watcher.log import printable
+from watcher.overrides import InvalidOverride, Overrides
+from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
+from watcher.service.advice import HoldAdvice, RunContext
+from watcher.service.again import announce_trials
+from watcher.service.clients import OtherClients
+from watcher.service.conclude import JobConclusions
+from watcher.service.crash_cleanup import CrashCleanup
+from watcher.service.folder_notes import FIX_HINT, PauseNotes, SettingsNotes
+from watcher.service.history import JOIN as HISTORY_SECONDS
+from watcher.service.history import History
+from watcher.service.hook_runner import HookRunner
+from watcher.service.plan import OVERRIDABLE, Plan
+from watcher.service.snapshot import Snapshot
+from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
+from watcher.service.worker_pool import WorkerPool
+from watcher.settle import Quota
+from watcher.worker import RENEW, FailedProbes, Heartbeat, Leases, OutputFailures, Worker
+
+_log = structlog.get_logger()
+_Result = TypeVar("_Result")
+
+#: Seconds that the workers get to end once nothing waits for the server any more, and seconds after the drain by which all
+#: threads must have ended. (A hook gets 5 s from the stop on, see `watcher.hooks`.)
+_JOIN: Final = 5.0
+ALL_ENDED: Final = 8.0
+#: Seconds that the ledger gets to put back the jobs of threads that did not end; and where the end is wanted now.
+_PUT_BACK: Final = 1.0
+_PUT_BACK_NOW: Final = 0.5
+#: Under this key a service stores facts about itself for `status` and other hosts; it drops them when it ends.
+SERVICE: Final = "service"
+_SPOOL: Final = "spool"
+#: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
+#: many are in flight, and a few pieces per job is all there are.
+_THREADS: Final = 512
+#: Hooks that failed, reported at the end, at most.
+_PROBLEMS: Final = 20
+#: Seconds between two looks at the notes in the folders.
+_NOTICES: Final = 1.0
+#: What Ctrl-C does while a stop waits.
+ASK_AGAIN: Final = "press Ctrl-C again to end now: answers that came are kept, requests in flight are given up"
+
+
+class Application:
+    """All parts of one running daemon (or of one `once`), but for the finder and the signals."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        stop: threading.Event,
+        on_death: Callable[[], None],
+        environment: Mapping[str, str],
+        advice: HoldAdvice | None = None,
+        waits: bool = True,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the ledger and clear what a crash left. Raises StateError and ConfigError.
+
+        `environment` is what hooks get, less what is not meant for them. `advice`: what is said of a hold. `waits`: while the ledger takes no changes (a full
+        disk), the threads wait for it instead of ending. `clock` dates what is stored, `monotonic` times the gate's waits.
+        """
+        self._clock = clock
+        self._monotonic = monotonic
+        self._environment = environment
+        self._advice = advice or HoldAdvice(RunContext.TERMINAL)
+        self.stop = stop
+        #: Those that work on jobs, and those that serve them until the last one has ended.
+        self.thread_group = ThreadGroup(on_death=on_death)
+        self._servants = ThreadGroup(on_death=on_death)
+        self._over = threading.Event()
+        #: Jobs whose outputs could not be placed.
+        self.output_failures = OutputFailures()
+        directory = plan.config.state_directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            spool = directory / _SPOOL
+            spool.mkdir(exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise StateError(
+                f"the state directory {directory} cannot be made: {exc.strerror}",
+                hint="make it writable for this user, or name another one: state.dir",
+            ) from exc
+        #: The ledger that fails rather than waits: for the main thread, which has to see signals.
+        self.direct, salvage = open_or_salvage(
+            directory, plan.settings.state.url, roots=plan.settings.places, clock=clock
+        )
+        if salvage is not None:
+            _log.error(
+                "service.salvaged",
+                message="the ledger was damaged: what could be read of it was taken over into a new one",
+                backup=str(salvage.backup),
+                rows=dict(salvage.rows),
+                hint="look at the disk it is on (dmesg); files that have their outputs are not paid for a second time",
+            )
+        media.clear_spool(spool)
+        self.ledger_retry = LedgerRetry()
+        self._waits = waits
+        self._given_up = threading.Event()
+        #: The ledger for callers that hold something paid for: they wait as long as the application runs.
+        self.ledger = self.waiting(self._given_up)
+        #: What the settings came to; read once where more than one part of it is needed, and replaced in one go.
+        client, gate = Client(plan.endpoint, memory=self.direct), self._gate_for(plan)
+        self._name_endpoint(plan)
+        self.snapshot = Snapshot(plan, client, gate, self._overrides_for(plan, None))
+        #: Forgets what is gone; the caller starts it, or has it catch up.
+        self.history = History(
+            self.waiting(stop),
+            settings=lambda: self.plan.settings.state,
+            roots=lambda: [root for root, _ in self.plan.roots],
+            stop=stop,
+            clock=clock,
+            amnesia=salvage is not None,
+        )
+        self._others = OtherClients(self.direct)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
+        self._sound_locks = KeyedLocks()
+        self._exhausted = ExhaustedForms()
+        self.leases = Leases(self.ledger)
+        self._failed_probes = FailedProbes()
+        self._idle = self.waiting(stop)
+        #: A worker's sign of life -> the job that it took last, and when (monotonic).
+        self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
+        self.worker_pool = WorkerPool(self.thread_group, self._new_worker, wake=self.ledger.wake)
+        #: Names of threads that hang in a mount, and of all that `drain` left behind: only the end of the process ends them.
+        self.left_hanging: list[str] = []
+        self._left_behind = False
+        self._works = True
+        self.hook_runner = HookRunner(self.waiting(stop), lambda: self.plan.settings.hooks, self._run_hook, stop=stop)
+        self._pause_notes: PauseNotes | None = None
+        #: Called for every `.watcher.toml` that is found.
+        self.settings_notes = SettingsNotes(self.direct, lambda: self.snapshot, monotonic=monotonic)
+        self._complaints = Quota(60, per=60.0, monotonic=monotonic)
+        self._lost: Callable[[], Collection[bytes]] = tuple
+        self._inspect: Callable[[bytes], None] = lambda _path: None
+        self.conclusions = JobConclusions(
+            self.ledger,
+            inspect=self._look_again,
+            on_done=lambda: bool(self.plan.settings.hooks.on_done),
+            on_failed=lambda: bool(self.plan.settings.hooks.on_failed),
+            notes=lambda: self.plan.settings.service.error_notes,
+            hooked=self.hook_runner.poke,
+        )
+        self.crash_cleanup = CrashCleanup(
+            self.direct,
+            self.conclusions,
+            roots=lambda: [root for root, _ in self.plan.roots],
+            monotonic=monotonic,
+        )
+        self._spool = spool
+
+    @property
+    def plan(self) -> Plan:
+        """What the settings mean now."""
+        return self.snapshot.plan
+
+    @property
+    def gate(self) -> Gate:
+        """The door to the server that is asked now."""
+        return self.snapshot.gate
+
+    def waiting(self, given_up: threading.Event) -> Ledger:
+        """Return the ledger for a thread that waits, if need be, until `given_up`."""
+        return retrying(self.direct, self.ledger_retry, given_up) if self._waits else self.direct
+
+    def start(
+        self,
+        *,
+        inspect: Callable[[bytes], None],
+        works: bool = True,
+        lost: Callable[[], Collection[bytes]] | None = None,
+    ) -> None:
+        """Start the threads that work; `inspect` has a path looked at again. Not `works`: other hosts work on jobs.
+
+        `lost` gives the roots that are away; with it, the other roots get a note when a hold lasts.
+        """
+        self._inspect, self._works = inspect, works
+        if lost is not None:
+            self._lost = lost
+            self._pause_notes = PauseNotes(self.direct, clock=self._clock, monotonic=self._monotonic)
+        self._beat()
+        if works:
+            self.worker_pool.resize(self.plan.settings.state.workers)
+        self._servants.start("leases", self._keep_leases)
+        self._attend(self.gate)
+        self._servants.start("hooks", self.hook_runner.run)
+        self._servants.start("notices", self._keep_notices)
+
+    def queue_trials(self) -> None:
+        """Queue what only the engine for trying out has transcribed below the watched folders, if another model is asked now.
+
+        Raises StateError.
+        """
+        plan = self.plan
+        found = chain.from_iterable(self.direct.trials(root) for root, _ in plan.roots)
+        price = plan.settings.api.price_per_minute
+        self.direct.queue_again(announce_trials(found, model=plan.endpoint.model, price_per_minute=price))
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended one of the threads, if anything did."""
+        return self.thread_group.error or self._servants.error or self.history.error
+
+    def last_call(self) -> None:
+        """Report that no job will be concluded any more: `hook_runner.over` is set once every hook was run."""
+        self.hook_runner.last_call()
+
+    def at_the_server(self) -> dict[str, Any]:
+        """Return what `status` shows of the server: whether it is asked at all, and since when about which recordings."""
+        asking = [{"path": printable(path), "since": since} for path, since in self.gate.asking().items()]
+        return {"gate": facts(self.gate.state()), "asking": asking}
+
+    def report_stopping(self, seconds: float, *, by_hand: bool) -> str:
+        """Log what a stop waits for, and how long; return that for people. `by_hand`: it was asked for with Ctrl-C."""
+        requests = self.gate.state().in_flight
+        noun = "request" if requests == 1 else "requests"
+        message = (
+            f"waiting for {requests} {noun} in flight, up to {seconds:g} s" if requests else "nothing is in flight"
+        )
+        if requests and not seconds:
+            message = f"giving up {requests} {noun} in flight"
+        hint = ASK_AGAIN if by_hand and requests and seconds else ""
+        _log.info("service.stopping", drain_seconds=seconds, requests=requests, message=message, hint=hint)
+        return f"{message}. {hint[0].upper()}{hint[1:]}." if hint else message
+
+    def drain(self, seconds: float, ending: ShutdownDeadline | None = None) -> list[str]:
+        """Wait `seconds` for what is in flight, then cut it off; return the names of threads that did not end.
+
+        Those that hang in a mount are not waited for, and noted in `left_hanging`. Returns within `seconds` + ALL_ENDED, and
+        within two seconds once the `ending` is in haste.
+        """
+        ending = ending or ShutdownDeadline()
+        deadline = time.monotonic() + seconds + ALL_ENDED
+        self.stop.set()
+        self.hook_runner.last_call()
+        self.ledger.wake()
+        hanging = list(self.left_hanging)
+        if ending.join(
+            self.thread_group, seconds, but=[*hanging, *(worker.name for worker in self.hung())], patient=True
+        ):
+            for client in self._clients:
+                client.cancel()
+        self._given_up.set()
+        self.left_hanging = [*hanging, *(worker.name for worker in self.hung() if not worker.ended)]
+        late = ending.join(self.thread_group, _JOIN, but=self.left_hanging)
+        self._over.set()
+        self.history.join(ending.left(HISTORY_SECONDS))
+        late += ending.join(self._servants, max(1.0, deadline - time.monotonic()))
+        self._left_behind = bool(late or self.left_hanging)
+        return late
+
+    @property
+    def given_up(self) -> int:
+        """Return how many requests were cut off before their answer was complete; the server may charge for them."""
+        return sum(client.given_up for client in self._clients)
+
+    def let_go(self, *, in_haste: bool = False) -> None:
+        """Put back the jobs of threads that did not end, for a process that ends without them; it must end right after.
+
+        Otherwise the next start would take the stop for a crash over these jobs. A ledger that does not take it in time is
+        not waited for.
+        """
+        with suppress(reach.SilentError, StateError):
+            reach.ask(b"ledger", self._put_back, seconds=_PUT_BACK_NOW if in_haste else _PUT_BACK)
+
+    def _put_back(self) -> None:
+        for job in self.leases.held:
+            with suppress(LeaseLostError):
+                self.direct.release(job)
+                _log.info("job.released", job=job.id, path=job.path, reason="stopped", message="the service stops")
+        self._sign_off()
+
+    def _sign_off(self) -> None:
+        """Have `status` know what a person should see to though nothing runs. Raises StateError."""
+        # What a host of a fleet has to run, others take over.
+        troubles = () if self.direct.hosts() else reversed(self.hook_runner.troubles)
+        problems = [trouble.problem(later="the next start runs it again") for trouble in troubles][:_PROBLEMS]
+        if problems:
+            self.direct.remember(HOOKS, {"problems": problems})
+        else:
+            self.direct.forget_memory(HOOKS)
+        # Other hosts see that this host has ended.
+        self.direct.forget_memory(SERVICE)
+
+    def close(self) -> None:
+        """Close everything; the threads must have ended, but for those left hanging."""
+        self._pool.shutdown(wait=not self._left_behind)
+        for client in self._clients:
+            client.close()
+        with suppress(StateError):
+            self._sign_off()
+        self.ledger.close()
+
+    def swap(self, new: Plan) -> None:
+        """Go on with other settings, from the next job on; the state stays where it is."""
+        old = self.snapshot
+        client, gate = old.client, old.gate
+        if new.endpoint != old.plan.endpoint:
+            self._others.retire(old.client)
+            client = Client(new.endpoint, memory=self.direct)
+        if (new.endpoint.name, new.is_trial) != (old.plan.endpoint.name, old.plan.is_trial):
+            gate = self._gate_for(new)
+            self._attend(gate)
+        self._name_endpoint(new)
+        self.direct.mount(new.settings.places)
+        self.snapshot = Snapshot(new, client, gate, self._overrides_for(new, old.overrides))
+        if gate is old.gate:
+            if new.endpoint.party != old.plan.endpoint.party:
+                gate.use_fleet(self.direct.fleet(new.endpoint.name, new.endpoint.party))
+            gate.reload(new.gate)
+            if client is not old.client:
+                # Another key or model: whatever held the queue may be over.
+                gate.resume()
+        if self._works:
+            self.worker_pool.resize(new.settings.state.workers)
+        self.hook_runner.poke()
+
+    @property
+    def problems(self) -> Sequence[InvalidOverride]:
+        """Override files that can't be used, as they were looked at last."""
+        return self.settings_notes.problems
+
+    @property
+    def overdue(self) -> list[str]:
+        """Names of the workers that have been silent for longer than they said, and do not hang in a mount."""
+        hung = self.hung()
+        return [worker.name for worker in self.worker_pool.overdue if worker not in hung]
+
+    def _new_worker(self, name: str) -> Worker:
+        return Worker(
+            name,
+            self._idle,
+            self._work,
+            leases=self.leases,
+            admit=self._admit,
+            conclude=self.conclusions,
+            stop=self.stop,
+            attempts=lambda: self.plan.settings.api.attempts,
+            jitter=random.random,
+            output_failures=self.output_failures,
+            failed_probes=self._failed_probes,
+            clock=self._clock,
+        )
+
+    def _work(self, job: Job, beat: Heartbeat) -> Outcome:
+        snapshot = self.snapshot
+        self._at_work[beat] = (job, self._monotonic())
+        self._require_answer(job)
+        tools = Tools(
+            ledger=self.ledger,
+            client=self._others.asking(job.again.model if job.again is not None else "", snapshot.client),
+            gate=snapshot.gate,
+            media=snapshot.plan.settings.media,
+            spool=self._spool,
+            stop=self.stop,
+            submit=self._submit,
+            wanted=snapshot.wanted,
+            sound_locks=self._sound_locks,
+            exhausted=self._exhausted,
+        )
+        return pipeline.run(job, tools, beat)
+
+    @property
+    def _clients(self) -> list[Client]:
+        return [*self._others, self.snapshot.client]
+
+    @staticmethod
+    def _require_answer(job: Job) -> None:
+        """Raise OutputError when the mount that a source lies on hangs: the worker would hang, too."""
+        try:
+            reach.ask(job.root, partial(os.path.lexists, job.path))
+        except reach.SilentError as exc:
+            raise lost(job) from exc
+
+    def hung(self, *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
+        """Return the workers whose job lies on a mount that hangs, the dismissed ones included; touch no path.
+
+        It hangs when it has not answered for so many `seconds`.
+        """
+        employed = {worker.beat: worker for worker in self.worker_pool.everybody}
+        self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in employed}
+        return [
+            employed[beat] for beat, (job, _) in self._at_work.items() if reach.is_silent(job.root, seconds=seconds)
+        ]
+
+    def hung_jobs(self) -> list[Job]:
+        """Return the jobs of workers that hang in a mount, for longer than a disk needs that slept."""
+        hung = {worker.beat for worker in self.hung(seconds=reach.PATIENT_SECONDS)}
+        return [job for beat, (job, _) in self._at_work.items() if beat in hung and job in self.leases.held]
+
+    def relieve(self) -> None:
+        """Replace workers that hang in a mount, so that they hold up nobody; for the main thread."""
+        if self._works and (hung := self.hung()):
+            self.worker_pool.relieve(hung)
+
+    def _ask_where_work_goes_on(self) -> None:
+        """Have helper threads look whether the mounts answer on whose files somebody has been at work for a while."""
+        late = self._monotonic() - _NOTICES
+        for job, since in list(self._at_work.values()):
+            if since < late:
+                reach.poke(job.root, partial(os.path.lexists, job.path))
+
+    def _submit(self, call: Callable[[], _Result]) -> "Future[_Result]":
+        # The pool's threads are older than the job: its name and path have to travel along, for the log.
+        return self._pool.submit(contextvars.copy_context().run, call)
+
+    def _overrides_for(self, plan: Plan, former: Overrides | None) -> Overrides:
+        return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem, former=former)
+
+    def _note_problem(self, problem: InvalidOverride) -> None:
+        self.settings_notes.look(problem.path)
+        # People who can write into a folder can make any number of them.
+        say = _log.warning if self._complaints.spend() else _log.debug
+        say(
+            "folder.degraded",
+            path=problem.path,
+            reason="overrides",
+            message=problem.message,
+            hint=FIX_HINT,
+        )
+
+    def _gate_for(self, plan: Plan) -> Gate:
+        return Gate(
+            plan.gate,
+            endpoint_name=plan.endpoint.name,
+            # It writes under its lock, which the main thread takes, too, and makes up later for what is not taken.
+            memory=self.direct,
+            # What the engine for trying out transcribes is neither sent nor paid for, and other hosts have their own.
+            buy=(lambda *_: 0.0) if plan.is_trial else self.direct.buy,
+            bought=self.direct.bought,
+            stop=self.stop,
+            fleet=None if plan.is_trial else self.direct.fleet(plan.endpoint.name, plan.endpoint.party),
+            clock=self._clock,
+            monotonic=self._monotonic,
+            on_held=self._held,
+            advise=self._advise,
+        )
+
+    def _name_endpoint(self, plan: Plan) -> None:
+        """Have `status` know whom we ask, also once this process has ended; an engine that ends with it is no concern then."""
+        if plan.is_trial:
+            return
+        with suppress(StateBusyError):
+            self.direct.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
+
+    def _attend(self, gate: Gate) -> None:
+        """Keep a gate up with the fleet for as long as somebody may ask at it, also when another one has taken its place."""
+
+        def attend() -> None:
+            while not self._over.is_set():
+                gate.attend(1.0)
+                if gate.trouble is not None:
+                    self.ledger_retry.note(gate.trouble)
+            gate.leave()
+
+        if gate.shared:
+            self._servants.start("fleet", attend)
+
+    def _admit(self, *, timeout: float) -> Ticket | None:
+        return self.gate.admit(timeout=timeout)
+
+    def _look_again(self, path: bytes) -> None:
+        self._inspect(path)
+
+    def _keep_leases(self) -> None:
+        while not self._over.wait(RENEW):
+            self.leases.step()
+            self._beat()
+
+    def _beat(self) -> None:
+        with suppress(StateBusyError):
+            self.direct.beat()
+
+    def _keep_notices(self) -> None:
+        over = False
+        while True:
+            snapshot = self.snapshot
+            wanted, lost = snapshot.plan.settings.service.error_notes, self._lost()
+            self._ask_where_work_goes_on()
+            try:
+                self.crash_cleanup.step()
+                if self._pause_notes is not None and not over:
+                    roots = [root for root, _ in snapshot.plan.roots]
+                    self._pause_notes.step(snapshot.gate.state(), roots, lost=lost, wanted=wanted)
+                self.settings_notes.step(lost=lost, wanted=wanted)
+            except StateBusyError as busy:
+                # It goes in the next round.
+                self.ledger_retry.note(busy)
+            if over:
+                return
+            over = self._over.wait(_NOTICES)
+
+    def _advise(self, error: JobError) -> str:
+        return self._advice.about(error.reason, error.hint, self.plan.config)
+
+    def _held(self, facts: Mapping[str, object]) -> None:
+        """Have the hook run that hears of holds; the gate waits for this."""
+        if self.plan.settings.hooks.on_held:
+            self.hook_runner.add("on_held", json.dumps({"event": "gate.held", **facts}, ensure_ascii=False))
+
+    def _run_hook(self, argv: tuple[str, ...], payload: str, kind: str, *, retry_in: float | None) -> hooks.HookResult:
+        snapshot = self.snapshot
+        return hooks.run(
+            argv,
+            payload,
+            environment=self._environment,
+            timeout=snapshot.plan.settings.hooks.timeout_seconds,
+            kind=kind,
+            secrets=[snapshot.plan.endpoint.secret],
+            stop=self.stop,
+            retry_in=retry_in,
+        )
+
+
+def lost(job: Job) -> OutputError:
+    """Return the error of a job whose folder lies on a mount that hangs."""
+    return OutputError(f"{printable(job.root)}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost")

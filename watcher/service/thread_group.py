@@ -1,0 +1,108 @@
+"""The application's threads: named, not daemonic, joined by a deadline; the first unexpected error of one ends the service."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+import structlog
+
+from watcher.errors import WatcherError
+
+_log = structlog.get_logger()
+
+_CRASH: Final = "service.stopping"
+#: Seconds between two looks whether the end is wanted now.
+_LOOK: Final = 0.1
+#: Seconds that all threads have from then on: to keep answers that were received, and to put jobs back. Promised are 2 s
+#: for the whole process.
+_HASTE: Final = 1.2
+
+
+class ThreadGroup:
+    """Starts threads, notices their death, and joins them."""
+
+    def __init__(self, *, on_death: Callable[[], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`on_death` is called, from the dying thread, when a thread ends by an error."""
+        self._on_death = on_death
+        self._monotonic = monotonic
+        self._threads: list[threading.Thread] = []
+        self.error: BaseException | None = None
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a thread called `name`."""
+        thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=False)
+        # Those that have ended are of no interest: after many reloads there are many.
+        self._threads = [*(other for other in self._threads if other.is_alive()), thread]
+        thread.start()
+
+    def join(self, seconds: float, *, but: Collection[str] = ()) -> list[str]:
+        """Wait for all threads, at most `seconds` in sum; return the names of those that still run.
+
+        `but`: names of threads that are not waited for.
+        """
+        deadline = self._monotonic() + seconds
+        awaited = [thread for thread in self._threads if thread.name not in but]
+        for thread in awaited:
+            thread.join(max(0.0, deadline - self._monotonic()))
+        return [thread.name for thread in awaited if thread.is_alive()]
+
+    def _guarded(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except BaseException as error:  # noqa: BLE001 - the thread's boundary: the error is kept, logged, and ends the service
+            name = threading.current_thread().name
+            if isinstance(error, WatcherError):
+                _log.critical(_CRASH, reason=error.code, thread=name, message=error.message, hint=error.hint)
+            else:
+                _log.critical(_CRASH, reason="crashed", thread=name, exc_info=error)
+            if self.error is None:
+                self.error = error
+            self._on_death()
+
+
+class ShutdownDeadline:
+    """The time that is left for ending; little of it is left once a person asks a second time."""
+
+    def __init__(
+        self,
+        asked_again: Callable[[], bool] = lambda: False,
+        *,
+        on_haste: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`asked_again` returns whether somebody wants the end now; `on_haste` is called once, when it does.
+
+        `meanwhile` is called again and again while threads are waited for and nobody is in haste; it must not wait itself.
+        """
+        self._asked_again = asked_again
+        self._on_haste = on_haste
+        self._meanwhile = meanwhile
+        self._monotonic = monotonic
+        self._latest = math.inf
+        #: The end is wanted now.
+        self.in_haste = False
+
+    def left(self, seconds: float) -> float:
+        """Return how much of so many seconds there is."""
+        return max(0.0, min(seconds, self._latest - self._monotonic()))
+
+    def join(
+        self, thread_group: ThreadGroup, seconds: float, *, but: Collection[str] = (), patient: bool = False
+    ) -> list[str]:
+        """Wait as `ThreadGroup.join` does, for what is left of so many seconds; with `patient`, until the end is wanted now."""
+        deadline = self._monotonic() + seconds
+        while True:
+            left = self.left(deadline - self._monotonic())
+            late = thread_group.join(min(left, _LOOK), but=but)
+            if not late or left <= 0:
+                return late
+            if not self.in_haste and self._asked_again():
+                self.in_haste, self._latest = True, self._monotonic() + _HASTE
+                self._on_haste()
+            if self.in_haste and patient:
+                return late
+            if not self.in_haste:
+                self._meanwhile()

@@ -1,0 +1,174 @@
+"""Evidence about one file, and the table that turns it into a decision. Nothing here waits, sleeps or logs."""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from watcher import container
+from watcher.container import Completeness, Inspection
+from watcher.settle.lease import WriterState, hollow, writer
+
+#: Seconds without change when nobody could tell us whether the file is open for writing.
+_QUIET_WITHOUT_LEASE: Final = 5.0
+#: On network mounts a writer on another machine is invisible and copies pause: for provable ends, and for others.
+_QUIET_NETWORK_COMPLETE: Final = 10.0
+_QUIET_NETWORK: Final = 30.0
+#: The same where nothing says that bytes are missing, but a header that was never completed, an index that never came, or
+#: no beginning of any recording, though the kernel says that nobody writes here: a program that streams a recording (a
+#: browser's recorder, ffmpeg into a pipe) or crashes leaves it like this for good, but an upload in parts pauses for
+#: seconds.
+_QUIET_LASTING: Final = 10.0
+#: First and longest wait until the next look, by doubling. The end of most waits is an event; in a directory that has
+#: just been made there may be none, so the first looks come soon.
+_WRITER_LOOKS: Final = (0.05, 30.0)
+_EMPTY_LOOKS: Final = (0.05, 30.0)
+_INCOMPLETE_LOOKS: Final = (0.25, 60.0)
+_OTHER_LOOKS: Final = (1.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRules:
+    """Conditions for taking a file of one root; seconds and bytes."""
+
+    #: Quiet needed when nobody writes but the end cannot be proved.
+    quiet_seconds: float = 2.0
+    #: Quiet after which a file that looks cut off is taken all the same, and marked.
+    incomplete_after: float = 600.0
+    #: What "small" means: sent as it is, in one request.
+    max_upload_bytes: int = 24_000_000
+    piece_seconds: float = 600.0
+
+
+class WaitReason(StrEnum):
+    """Why a file waits."""
+
+    #: 0 bytes: reserved, or still buffered by its writer.
+    EMPTY = "empty"
+    #: Somebody has it open for writing.
+    WRITER = "writer"
+    #: Its header says that bytes are missing, or was never filled in.
+    INCOMPLETE = "incomplete"
+    #: Nothing proves its end: it must not change for a while.
+    SETTLING = "settling"
+    #: A sibling such as ``talk.wav.part`` says that it is not final.
+    PLACEHOLDER = "placeholder"
+    #: It cannot be read.
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence from one look at an open file."""
+
+    size: int
+    writer: WriterState
+    inspection: Inspection
+    hollow: bool
+    #: Writers on other machines are possible.
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Take it now (`wait` 0), or look again in `wait` seconds because of `reason`."""
+
+    wait: float = 0.0
+    reason: WaitReason | None = None
+    detail: str = ""
+    #: Taken although it looks cut off.
+    suspect: bool = False
+    #: Seconds after which it is taken if nothing changes; None: quiet alone will not do.
+    left: float | None = None
+
+    @property
+    def take(self) -> bool:
+        """Whether the file is whole as far as anybody can tell."""
+        return self.reason is None
+
+
+def gather(descriptor: int, status: os.stat_result, *, network: bool, inspection: Inspection | None = None) -> Evidence:
+    """Judge an open regular file that is not empty by kernel and container; `inspection`: what is known already."""
+    return Evidence(
+        size=status.st_size,
+        # First who writes, then what is there: a writer that comes in between changes the signature.
+        writer=writer(descriptor),
+        inspection=inspection or container.inspect(descriptor, status.st_size, quick=True),
+        hollow=hollow(descriptor, status),
+        network=network,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WaitHistory:
+    """Why the file waited until now, and how many looks in a row said so."""
+
+    reason: WaitReason | None = None
+    looks: int = 0
+
+    def backoff(self, reason: WaitReason, bounds: tuple[float, float]) -> float:
+        """Double from the first bound to the second while the reason stays the same."""
+        first, longest = bounds
+        return min(longest, first * 2.0 ** min(self.looks, 30)) if reason is self.reason else first
+
+
+def decide(
+    evidence: Evidence, rules: SettleRules, past: WaitHistory, *, quiet: float, earlier: float = 0.0
+) -> Decision:
+    """Apply the table after `quiet` seconds without change, and `earlier` ones before the file was out of reach.
+
+    The earlier ones count where bytes are missing and minutes are waited for. The few seconds of the other waits are
+    asked for anew: a writer on another machine, cut off as we were, goes on when the file can be reached again.
+    """
+    if evidence.writer is WriterState.SOMEONE:
+        return Decision(wait=past.backoff(WaitReason.WRITER, _WRITER_LOOKS), reason=WaitReason.WRITER)
+    completeness, detail = evidence.inspection.completeness, evidence.inspection.reason
+    if completeness is Completeness.INCOMPLETE:
+        left = max(_incomplete_for(evidence, rules) - earlier, _quiet_needed(evidence, rules)) - quiet
+        if left > 0:
+            wait = min(left, past.backoff(WaitReason.INCOMPLETE, _INCOMPLETE_LOOKS))
+            return Decision(wait=wait, reason=WaitReason.INCOMPLETE, detail=detail, left=left)
+        return Decision(suspect=True, detail=detail)
+    left = _quiet_needed(evidence, rules) - quiet
+    if left > 0:
+        return Decision(wait=left, reason=WaitReason.SETTLING, detail=detail, left=left)
+    return Decision()
+
+
+def sentence(reason: WaitReason, detail: str = "") -> str:
+    """Return in plain words why a file waits."""
+    words = _WORDS[reason]
+    return f"{words}: {detail}" if detail else words
+
+
+_WORDS: Final = {
+    WaitReason.EMPTY: "it is empty so far",
+    WaitReason.WRITER: "a program has it open for writing",
+    WaitReason.INCOMPLETE: "it is not complete",
+    WaitReason.SETTLING: "it must not change for a while",
+    WaitReason.PLACEHOLDER: "a file beside it says that it is not finished",
+    WaitReason.UNREADABLE: "it cannot be read",
+}
+
+
+def patience(reason: WaitReason, past: WaitHistory, detail: str = "") -> Decision:
+    """Decide where there is nothing to examine: an empty file, a placeholder, one that cannot be read."""
+    bounds = _EMPTY_LOOKS if reason is WaitReason.EMPTY else _OTHER_LOOKS
+    return Decision(wait=past.backoff(reason, bounds), reason=reason, detail=detail)
+
+
+def _incomplete_for(evidence: Evidence, rules: SettleRules) -> float:
+    """Return for how long an incomplete file is waited for: until bytes come, or its header is completed."""
+    nobody = evidence.writer is WriterState.NONE and not evidence.network
+    if nobody and evidence.inspection.lasting:
+        return min(rules.incomplete_after, _QUIET_LASTING)
+    return rules.incomplete_after
+
+
+def _quiet_needed(evidence: Evidence, rules: SettleRules) -> float:
+    proved = evidence.inspection.completeness is Completeness.COMPLETE and not evidence.hollow
+    if evidence.network:
+        return max(rules.quiet_seconds, _QUIET_NETWORK_COMPLETE if proved else _QUIET_NETWORK)
+    if evidence.writer is WriterState.UNKNOWN:
+        return max(rules.quiet_seconds, _QUIET_WITHOUT_LEASE)
+    return 0.0 if proved else rules.quiet_seconds
