@@ -475,6 +475,25 @@ def test_resume_ends_a_pause(world: World) -> None:
     assert ask(gate) is None
 
 
+def test_a_resumed_pause_tells_what_the_server_says_and_not_that_it_is_asked(world: World) -> None:
+    """A server that goes on answering 429 was said to work, as soon as a request went in."""
+    busy = PassingError("busy", reason="rate", crowded=True, retry_after=100.0)
+    gate = world.gate()
+    ask(gate, busy)
+    outcomes = []
+
+    for answer in (busy, None):
+        gate.resume()
+        visitor = Visitor(gate)
+        assert visitor.inside.wait(60)
+        outcomes.append(gate.outcome)
+        visitor.leave(answer)
+        outcomes.append(gate.outcome)
+
+    unknown = ResumeOutcome.UNKNOWN
+    assert outcomes == [unknown, ResumeOutcome.PAUSED, unknown, ResumeOutcome.OPEN]
+
+
 # Pace.
 
 

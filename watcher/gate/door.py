@@ -277,6 +277,8 @@ class GateDoor:
         if (hold := self.hold) is not None and _is_answered_otherwise(hold, waiter):
             self._release(hold, paused=True)
             self.outcome = ResumeOutcome.PAUSED
+        if self.hold is None and self.outcome is ResumeOutcome.UNKNOWN:
+            self.outcome = ResumeOutcome.PAUSED
         self._stand_still(seconds, error, now)
 
     def _stand_still(self, seconds: float, error: PassingError, now: float) -> None:
@@ -301,7 +303,7 @@ class GateDoor:
         """Forget the outcome of the last wish that the server be asked: another one follows."""
         # No request is made as long as a limit of the operator's own is reached: that is the outcome.
         self.outcome = ResumeOutcome.HELD if self._is_spent(now) else ResumeOutcome.UNKNOWN
-        self._entry_tells = self.pause is not None or (self.hold is not None and self.hold.kind is HoldKind.BUDGET)
+        self._entry_tells = self.hold is not None and self.hold.kind is HoldKind.BUDGET
 
     def resume(self, now: float) -> None:
         """Make a probe due at once, and end a pause; see `expect_outcome`: an outcome is kept where nothing is held any more."""
