@@ -460,6 +460,32 @@ def test_the_home_of_somebody_else_is_no_fault_of_the_program(
     assert (code, document["errors"]) == (0, [])
 
 
+def test_once_names_folders_that_it_may_not_list(as_json: Json) -> None:
+    """It said that there were no recordings, and that all was well."""
+    # Not below tmp_path: nobody may not enter that.
+    with tempfile.TemporaryDirectory() as temporary:
+        base, whole, below = Path(temporary), Path(temporary, "whole"), Path(temporary, "part", "below")
+        base.chmod(0o777)
+        whole.mkdir()
+        below.mkdir(parents=True)
+        command = ("once", whole, below.parent, "--config", os.devnull, "--set", "api.url=http://127.0.0.1:9")
+        # What is imported for this is imported by root: nobody may not read all of it.
+        before = as_json(*command, "--set", f"state.dir={base}/before")
+        whole.chmod(0)
+        below.chmod(0)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            code, document = as_json(*command, "--set", f"state.dir={base}/state")
+        finally:
+            os.seteuid(os.getuid())
+
+    assert (before[0], before[1]["errors"], code) == (0, [], 1)
+    assert {(one["code"], one["message"]) for one in document["errors"]} == {
+        ("left", f"{path}: left, it cannot be read (Permission denied)") for path in (whole, below)
+    }
+
+
 def test_check_names_what_cannot_be_read_below_a_folder(as_json: Json) -> None:
     """`once` said so, and `check` that all is well."""
     # Not below tmp_path: nobody may not enter that.

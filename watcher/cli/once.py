@@ -140,8 +140,8 @@ def _result(command: str, batch: Batch, terms: PriceTerms, before: Sequence[Repo
     problems += [
         ReportedError("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left
     ]
-    # A folder that does not answer was not looked at, and a person who names a file wants to know that it was not taken.
-    exit_code = 1 if before or batch.failed or any(left.named or left.reason == "lost" for left in batch.left) else 0
+    # A folder that does not answer, or may not be listed, was not looked at, and a person who names a file wants to know that it was not taken.
+    exit_code = 1 if before or batch.failed or any(left.named or left.reason in _UNSEEN for left in batch.left) else 0
     if batch.held is not None:
         problems.append(ReportedError("held", batch.held.fact, batch.held.hint))
         exit_code = 4
@@ -285,6 +285,7 @@ def _left_hint(left: NotTaken) -> str:
 
 _LEFT: Final = {
     ChangedError.code: "it changed",
+    "closed": "it cannot be read",
     "device": "it is a device, no file",
     "directory": "it is a folder, no file",
     "excluded": "it is excluded",
@@ -294,7 +295,10 @@ _LEFT: Final = {
     "socket": "it is a socket, no file",
     "symlink": "it is a symbolic link",
 }
+#: Of these folders nobody knows what is in them.
+_UNSEEN: Final = frozenset({"closed", "lost"})
 _LEFT_HINTS: Final = {
+    "closed": "let the user that Watcher runs as list it: chmod g+rx where the user is in its group, else chmod o+rx",
     ChangedError.code: "watcher once PATH takes it as it is now",
     GoneError.code: "watcher once PATH, with the name that it has now; answers that came are kept, and not paid for again",
 }

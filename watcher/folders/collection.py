@@ -37,7 +37,7 @@ class NotTaken:
 
     path: bytes
     #: A `settle.WaitReason` for a file that may become whole, else what the thing is: directory, symlink, fifo, missing …;
-    #: "lost" for a folder whose mount hangs (`detail` says so), or that is not there; "changed" and "gone" for a file to which that happened while it was worked on.
+    #: "lost" for a folder whose mount hangs (`detail` says so), or that is not there; "closed" for one that may not be listed; "changed" and "gone" for a file to which that happened while it was worked on.
     reason: str
     detail: str = ""
     #: A person named it.
@@ -110,22 +110,25 @@ class _Collection:
         self._excluded: list[bytes] = []
         #: Folders whose mount hangs, or that are not there, and why.
         self._lost: list[tuple[bytes, str]] = []
+        #: Folders that may not be listed, and why.
+        self._closed: list[tuple[bytes, str]] = []
         self._files: list[tuple[Root, bytes]] = []
         self._queued: list[bytes] = []
         self._began = monotonic()
 
     def add(self, folder: Folder) -> None:
-        """Have a folder scanned, unless its mount hangs, or nothing is there."""
+        """Have a folder scanned, unless its mount hangs, nothing is there, or it may not be listed."""
         path = os.fsencode(folder.path)
         try:
-            is_there = reach.ask(path, partial(os.path.isdir, path), seconds=reach.PATIENT_SECONDS)
+            reach.ask(path, partial(_list, path), seconds=reach.PATIENT_SECONDS)
         except reach.SilentError:
             self._lost.append((path, reach.SILENT))
-            return
-        if is_there:
-            self._roots.append(self._root(folder))
-        else:
+        except PermissionError as exc:
+            self._closed.append((path, exc.strerror or str(exc)))
+        except OSError:
             self._lost.append((path, ""))
+        else:
+            self._roots.append(self._root(folder))
 
     def add_part(self, folder: Folder, path: bytes) -> None:
         """Have a directory of a folder scanned."""
@@ -202,6 +205,8 @@ class _Collection:
             for path in self._excluded
         ]
         left += [NotTaken(path, "lost", why, named=True) for path, why in self._lost]
+        closed = (one for root in self._all() for one in root.closed.items())
+        left += [NotTaken(path, "closed", why) for path, why in (*self._closed, *closed)]
         waiting = {candidate.path for candidate in self._waiting()}
         settled = waiting.union(self._queued)
         known = []
@@ -248,3 +253,9 @@ class _Collection:
         if candidate.reason in (WaitReason.SETTLING, WaitReason.INCOMPLETE):
             return candidate.changes <= _CHANGES
         return candidate.reason is WaitReason.WRITER and now - self._began < _WRITING
+
+
+def _list(path: bytes) -> None:
+    """Raise OSError where a directory is not there, or may not be listed."""
+    with os.scandir(path):
+        pass
