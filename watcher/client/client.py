@@ -1,4 +1,4 @@
-"""Ask a server about one file: negotiate the form of the answer, read it, and ask again in a simpler form if needed."""
+"""Transcribe one file at a server: negotiate the form of the answer, read it, and request it in a simpler form if needed."""
 
 import threading
 import time
