@@ -12,7 +12,10 @@ import pytest
 from test_imports import PACKAGE
 
 #: Packages and modules that the main thread of a command runs through.
-WALKED = ("cli", "config", "service", "report", "ledger/postgres/roots.py", "ledger/postgres/ledger.py", "overrides.py")
+WALKED = (
+    *("cli", "config", "doctor", "report.py", "service", "status"),
+    *("ledger/postgres/roots.py", "ledger/postgres/ledger.py", "overrides.py"),
+)
 
 #: Names of calls that ask the file system for a path: of `os`, `os.path` and `pathlib`, and of rooms of ours.
 OS = {
@@ -66,12 +69,12 @@ ALLOWED = {
     ("config/files.py", "_require"): NOT_WATCHED,
     ("config/load.py", "load"): NOT_WATCHED,
     ("ledger/postgres/ledger.py", "__init__"): NOT_WATCHED,
-    ("report/doctor.py", "_hooks"): NOT_WATCHED,
-    ("report/doctor.py", "_state"): NOT_WATCHED,
-    ("report/doctor.py", "_fresh_state"): NOT_WATCHED,
-    ("report/doctor.py", "_asked"): NOT_WATCHED,
-    ("report/status.py", "_full"): NOT_WATCHED,
-    ("report/unit.py", "key"): NOT_WATCHED,
+    ("doctor/examine.py", "_hooks"): NOT_WATCHED,
+    ("doctor/examine.py", "_state"): NOT_WATCHED,
+    ("doctor/examine.py", "_fresh_state"): NOT_WATCHED,
+    ("doctor/server.py", "_asked"): NOT_WATCHED,
+    ("status/problems.py", "full_disk"): NOT_WATCHED,
+    ("doctor/unit.py", "key"): NOT_WATCHED,
     ("cli/options.py", "_looked_up"): BOUNDED,
     ("cli/forget.py", "_forget"): BOUNDED,
     ("cli/forget.py", "_sketched"): BOUNDED,
@@ -83,7 +86,7 @@ ALLOWED = {
     ("service/again.py", "follow_moved"): OWN_THREAD,
     ("service/again.py", "_stamp"): OWN_THREAD,
     ("cli/run.py", "run"): BOUNDED,
-    ("report/doctor.py", "_standing"): BOUNDED,
+    ("doctor/folders.py", "_standing"): BOUNDED,
     ("service/crash_cleanup.py", "clear"): BOUNDED,
     ("service/history.py", "_place_of"): BOUNDED,
     ("service/application.py", "_require_answer"): BOUNDED,

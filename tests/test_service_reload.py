@@ -18,10 +18,10 @@ from watcher.config import Config, Surroundings, load
 from watcher.config.descriptions import keys, sections
 from watcher.folders import Finder
 from watcher.job import Fingerprint, Job
-from watcher.report.status import look
 from watcher.service import Service
 from watcher.service.application import Application
 from watcher.service.plan import plan
+from watcher.status.look import look
 
 Probe = Callable[[Application], object]
 

@@ -23,8 +23,11 @@ from watcher.config import digest, load
 from watcher.errors import ConfigError, FileError, PassingError
 from watcher.job import TRIAL_MODEL, Fingerprint, FoundRecording, State
 from watcher.ledger import Ledger, open_ledger
-from watcher.report.status import StatusReport, data, look, text
 from watcher.service import BatchProgress
+from watcher.status.document import data
+from watcher.status.look import look
+from watcher.status.text import text
+from watcher.status.values import StatusReport
 
 Json = Callable[..., tuple[int, dict[str, Any]]]
 OPEN = {"status": "open", "message": "", "sentence": "open, 0 of 4 requests in flight"}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from watcher.cli.options import configured, show, surroundings, write
 from watcher.config import Config
+from watcher.doctor.examine import examine
+from watcher.doctor.findings import Finding, Grade, data, text
+from watcher.doctor.unit import STATE, SystemdUnit, installed
 from watcher.errors import ConfigError
 from watcher.report import ReportedError, Result
-from watcher.report.doctor import Finding, Grade, data, examine, text
-from watcher.report.unit import STATE, SystemdUnit, installed
 
 
 def check(

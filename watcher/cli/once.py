@@ -19,12 +19,13 @@ from watcher.job import Job, Outcome
 from watcher.log import printable
 from watcher.reach import AWAY_HINT
 from watcher.report import ReportedError, Result
-from watcher.report.status import PriceTerms, warning_fields
 from watcher.service import Batch, BatchProgress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
 from watcher.settle import UNWATCHED, WaitReason, sentence
 from watcher.sidecar import Displaced
+from watcher.status.document import warning_fields
+from watcher.status.values import PriceTerms
 from watcher.text import counted, hours, share
 
 #: A request that takes longer than so many seconds is spoken of.

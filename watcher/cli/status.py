@@ -10,12 +10,15 @@ from typing import Any, Final
 
 from watcher.cli.options import complain, configured, show, state_without_settings
 from watcher.config import Config
+from watcher.doctor.unit import STATE, installed
 from watcher.errors import ConfigError, UsageError, WatcherError
 from watcher.log import quoted
 from watcher.report import Result, problem_of
-from watcher.report.live import frame
-from watcher.report.status import PriceTerms, StatusReport, data, look, news, text, verdict
-from watcher.report.unit import STATE, installed
+from watcher.status.document import data, news
+from watcher.status.live import frame
+from watcher.status.look import look
+from watcher.status.text import text, verdict
+from watcher.status.values import PriceTerms, StatusReport
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0

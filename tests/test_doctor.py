@@ -8,10 +8,11 @@ import pytest
 from rich.cells import cell_len
 
 from watcher.config import load
+from watcher.doctor.examine import examine
+from watcher.doctor.findings import Finding, Grade, text
+from watcher.doctor.unit import SystemdUnit, installed, parsed
 from watcher.folding import fold
-from watcher.report import live
-from watcher.report.doctor import Finding, Grade, examine, text
-from watcher.report.unit import SystemdUnit, installed, parsed
+from watcher.status import live
 
 SHOWN = """\
 # /etc/systemd/system/watcher.service

@@ -9,8 +9,7 @@ from typing import Final
 
 from watcher.folding import fold
 from watcher.job import State
-from watcher.report.status import (
-    StatusReport,
+from watcher.status.text import (
     awaited,
     doing,
     headline,
@@ -19,7 +18,8 @@ from watcher.report.status import (
     running_text,
     told,
 )
-from watcher.report.status import summary as summary_of
+from watcher.status.text import summary as summary_of
+from watcher.status.values import StatusReport
 from watcher.text import columns, cut_to
 
 #: Entries shown at most, and what each section gets before another one gets more.

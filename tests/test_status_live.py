@@ -19,8 +19,11 @@ from watcher.fleet import Host
 from watcher.job import Fingerprint, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.protocol import ENDPOINT, SourceRecord, Tally
-from watcher.report.live import LineStyle, frame
-from watcher.report.status import PriceTerms, SpentSeconds, StatusReport, WaitingRecording, data, look, text
+from watcher.status.document import data
+from watcher.status.live import LineStyle, frame
+from watcher.status.look import look
+from watcher.status.text import text
+from watcher.status.values import PriceTerms, SpentSeconds, StatusReport, WaitingRecording
 
 NOW = 1_800_000_000.0
 GATE = {"status": "open", "message": "", "sentence": "open, 2 of 4 requests in flight"}

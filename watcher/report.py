@@ -1,4 +1,4 @@
-"""The one JSON envelope around everything a command says."""
+"""Results of commands, and the one JSON envelope around them; a command returns a value, and only here it becomes output."""
 
 import json
 from dataclasses import asdict, dataclass, field

@@ -1,0 +1,1 @@
+"""`watcher check`: what is wrong with settings, folders, state, server and clock."""

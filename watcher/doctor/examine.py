@@ -1,0 +1,166 @@
+"""All that `watcher check` looks at, in order."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from watcher.config import Config
+from watcher.doctor.findings import Finding, Grade
+from watcher.doctor.folders import folder_findings, some_of
+from watcher.doctor.server import server_findings
+from watcher.doctor.unit import KEY, SystemdUnit
+from watcher.errors import ConfigError, WatcherError
+from watcher.fleet import Host
+from watcher.job import TRIAL_MODEL
+from watcher.ledger import holder, open_ledger
+from watcher.ledger.protocol import Ledger
+from watcher.log import printable
+from watcher.service.plan import endpoint_of, require_key
+from watcher.text import hours
+
+#: The setting of the key.
+_SETTING: Final = "api.key"
+
+
+def examine(
+    config: Config, *, paid: bool, supervised: bool, unit: SystemdUnit | None = None, command: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Look at everything, one finding at a time; `paid`: also have a one-second clip transcribed.
+
+    `supervised`: it runs under systemd. `unit`: it does not, and root asks for the service of this unit; `command` is what
+    was asked. Leaves nothing behind.
+    """
+    yield from _settings(config)
+    if unit is not None:
+        yield from _unit(config, unit, command)
+    yield from folder_findings(config)
+    yield from _hooks(config)
+    yield from _state(config)
+    if _is_locked_away(config, unit):
+        return
+    try:
+        endpoint = endpoint_of(config.settings)
+        require_key(endpoint)
+    except ConfigError as error:
+        yield Finding("settings", Grade.FAIL, error.message, error.hint)
+        return
+    yield from server_findings(endpoint, paid=paid, unused_key=config.unused_key)
+    if supervised:
+        yield Finding("unit", Grade.OK, "started by systemd")
+
+
+def _settings(config: Config) -> Iterator[Finding]:
+    given = len([origin for origin in config.origins.values() if origin != "default"])
+    where = f"from {config.file}" if config.file else "without a settings file"
+    yield Finding("settings", Grade.OK, f"{where}, {given} of them set; watcher config shows each with its origin")
+
+
+def _hooks(config: Config) -> Iterator[Finding]:
+    """Yield a finding for each hook whose program cannot be run."""
+    hooks = config.settings.hooks
+    for kind, argv in (("on_done", hooks.on_done), ("on_failed", hooks.on_failed), ("on_held", hooks.on_held)):
+        if not argv or shutil.which(argv[0]):
+            continue
+        program = printable(argv[0])
+        if "/" not in argv[0]:
+            message = f"hooks.{kind}: there is no program {program} in PATH"
+            yield Finding("hooks", Grade.FAIL, message, "write its whole path: PATH is another one for a service")
+        elif os.path.exists(argv[0]):  # noqa: PTH110 - as `which` looks at it
+            hint = f"chmod +x {shlex.quote(program)}, and give it a first line such as #!/bin/sh"
+            yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: {program} is not executable", hint)
+        else:
+            yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: there is no program {program}", "correct its path")
+
+
+def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator[Finding]:
+    """Yield what root cannot check, and how to run the check as the service's user."""
+    if config.origin(_SETTING) == "credential":
+        yield Finding("unit", Grade.OK, f"the key is the service's ({unit.key})")
+    elif _is_locked_away(config, unit):
+        message = f"the key is encrypted ({unit.encrypted}), and only the running service is handed it: the server was not asked"
+        hint = (
+            "start it, and check again; or see by yourself whether it can be decrypted here:\n"
+            f"systemd-creds decrypt {shlex.quote(f'--name={KEY}')} {shlex.quote(str(unit.encrypted))} - >/dev/null"
+        )
+        yield Finding("unit", Grade.WARN, message, hint)
+    yield Finding(
+        "unit",
+        Grade.WARN,
+        "this is root: what the service itself may read and write was not tried",
+        f"to run this check as the service's user, in its sandbox:\n{unit.recipe(command)}",
+    )
+
+
+def _is_locked_away(config: Config, unit: SystemdUnit | None) -> bool:
+    """Return whether the key is there for the service alone."""
+    return unit is not None and unit.encrypted is not None and not config.settings.api.key.get_secret_value()
+
+
+def _state(config: Config) -> Iterator[Finding]:
+    directory = config.state_directory
+    try:
+        pid = holder(directory)
+        ledger = open_ledger(directory, config.settings.state.url, roots=config.settings.places, exclusive=False)
+        try:
+            size, counts, hosts = ledger.size(), ledger.counts(), ledger.hosts()
+            trials = _trials(config, ledger)
+        finally:
+            ledger.close()
+    except WatcherError as error:
+        yield Finding("state", Grade.FAIL, error.message, error.hint)
+        return
+    by = f"a daemon works on it (pid {pid})" if pid else "no daemon works on it"
+    if not size:
+        yield from _fresh_state(directory)
+        return
+    known = sum(counts.values())
+    yield Finding(
+        "state", Grade.OK, f"{directory}: {size:,} bytes, {known:,} {'file' if known == 1 else 'files'} known; {by}"
+    )
+    yield from trials
+    if config.settings.state.url:
+        yield _seen(hosts)
+    if not os.access(directory, os.W_OK):
+        yield Finding("state", Grade.FAIL, f"{directory} cannot be written", "give it to the service's user (chown -R)")
+
+
+def _trials(config: Config, ledger: Ledger) -> list[Finding]:
+    """Name what only the engine for trying out has transcribed, and the next run therefore sends to the server."""
+    api = config.settings.api
+    found = [trial for folder in config.settings.folders for trial in ledger.trials(os.fsencode(folder.path))]
+    if api.model == TRIAL_MODEL or not found:
+        return []
+    seconds = sum(length for _, length in dict(found).items())
+    paths = sorted(dict(found))
+    cost = (
+        f", for {seconds / 60 * api.price_per_minute:.4g} at {api.price_per_minute:g} a minute"
+        if api.price_per_minute
+        else ""
+    )
+    message = (
+        f"only the trial engine has transcribed {some_of(paths)}; the next run or once has {hours(seconds)} of audio "
+        f"transcribed by {api.model}{cost}"
+    )
+    return [Finding("state", Grade.WARN, message, "move away what is not to be transcribed")]
+
+
+def _seen(hosts: tuple[Host, ...]) -> Finding:
+    silent = [host.name for host in hosts if not host.alive]
+    count = len(hosts) - len(silent)
+    message = f"{count} host{'s work' if count != 1 else ' works'} on this ledger"
+    if not silent:
+        return Finding("state", Grade.OK, message)
+    hint = "others have taken over what they had to do; start them again, or forget them: after a day nobody speaks of them"
+    return Finding("state", Grade.WARN, f"{message}, and {len(silent)} fell silent: {', '.join(silent)}", hint)
+
+
+def _fresh_state(directory: Path) -> Iterator[Finding]:
+    nearest = next(path for path in (directory, *directory.parents) if path.exists())
+    if os.access(nearest, os.W_OK | os.X_OK):
+        yield Finding("state", Grade.OK, f"{directory}: nothing there yet, and it can be made")
+    else:
+        hint = f"make it for the service's user, or name another one: state.dir (mkdir -p {directory})"
+        yield Finding("state", Grade.FAIL, f"{directory} cannot be made: {nearest} is not writable", hint)

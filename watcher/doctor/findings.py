@@ -1,0 +1,45 @@
+"""A finding of `watcher check`: what was tried, the result, and what to do about it."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from watcher.errors import ConfigError, StateError
+
+
+class Grade(StrEnum):
+    """Grade of a finding."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    #: settings, folder, state, endpoint, clock or unit.
+    area: str
+    grade: Grade
+    message: str
+    hint: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """Return what it makes the command end with: 3 for settings and folders, 4 for state and endpoint."""
+        if self.grade is not Grade.FAIL:
+            return 0
+        return ConfigError.exit_code if self.area in {"settings", "folder", "hooks"} else StateError.exit_code
+
+
+def data(findings: list[Finding]) -> dict[str, Any]:
+    """Return the findings for scripts."""
+    return {"findings": [{**asdict(finding), "grade": str(finding.grade)} for finding in findings]}
+
+
+def text(finding: Finding) -> str:
+    """Return a finding for people."""
+    line = f"{finding.grade:<4}  {finding.area}: {finding.message}"
+    # What is meant for a shell is on lines of its own.
+    return f"{line}\n      -> {finding.hint}" if finding.hint else line

@@ -1,0 +1,127 @@
+"""What `watcher check` finds about the folders."""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Final
+
+from watcher import reach
+from watcher.config import Config, Settings
+from watcher.doctor.findings import Finding, Grade
+from watcher.folders import DOUBLE_HINT, Folder, FolderProbeResult, WatchMode, probe
+from watcher.log import printable
+from watcher.overrides import InvalidOverride, Overrides
+from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for
+from watcher.settle import UNWATCHED
+from watcher.text import counted
+
+_GIBIBYTE: Final = 1 << 30
+#: Outputs are small; below this the ledger and the pieces of a long recording may not fit.
+_FREE_BYTES: Final = 1 * _GIBIBYTE
+#: So many files are named.
+_NAMED: Final = 5
+#: Part of the watch limit that one service should not exceed.
+_SHARE: Final = 0.8
+
+
+def folder_findings(config: Config) -> Iterator[Finding]:
+    """Yield what is found about each folder; leaves nothing behind."""
+    settings = config.settings
+    if not settings.folders:
+        yield Finding("folder", Grade.WARN, "none is configured", 'name one: [[folders]] path = "/srv/recordings"')
+        return
+    directories, limit = 0, None
+    doubled = doubles(settings)
+    for folder in settings.folders:
+        try:
+            there, missing = reach.ask(os.fsencode(folder.path), partial(_standing, folder.path))
+        except reach.SilentError:
+            message = f"{folder.path} does not answer: its mount hangs; the daemon waits for it"
+            yield Finding("folder", Grade.FAIL, message, "look at the mount and its server")
+            continue
+        if not there:
+            said = "does not exist; the daemon waits for it" if missing else "is no folder"
+            hint = f"mount it, or create it: mkdir -p {folder.path}" if missing else "name the folder it lies in"
+            yield Finding("folder", Grade.FAIL, f"{folder.path} {said}", hint)
+            continue
+        if other := doubled.get(os.fsencode(folder.path)):
+            message = f"{folder.path} is the same directory as {printable(other)}: that one is watched, this one is not"
+            yield Finding("folder", Grade.WARN, message, DOUBLE_HINT)
+            continue
+        found = folder_for(settings, folder)
+        result = probe(found)
+        directories += result.directories if result.how is WatchMode.EVENTS else 0
+        limit = result.watch_limit
+        yield from _probed(found, result)
+        yield from _overrides(settings, folder.path, result.settings)
+    if limit is not None and directories:
+        message = f"{counted(directories, 'directory', 'directories')} to watch, of {limit} that inotify allows"
+        crowded = directories > limit * _SHARE
+        hint = f"sysctl fs.inotify.max_user_watches={max(524_288, 2 * directories)}" if crowded else ""
+        yield Finding("folder", Grade.WARN if crowded else Grade.OK, message, hint)
+
+
+def _standing(path: str) -> tuple[bool, bool]:
+    """Return whether a folder is at a path, and whether nothing does."""
+    return os.path.isdir(path), not os.path.lexists(path)  # noqa: PTH112 - a plain question
+
+
+def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
+    name = folder.path
+    if not result.readable:
+        yield Finding("folder", Grade.FAIL, f"{name} cannot be read: {result.why}", result.hint)
+        return
+    if not result.writable:
+        hint = f"let the service's user write there; under systemd: ReadWritePaths={name}"
+        yield Finding("folder", Grade.FAIL, f"{name} cannot be written: no output could be placed", hint)
+    seen = (
+        f"; a probe file's event came after {result.event_after_seconds * 1000:.1f} ms"
+        if result.event_after_seconds is not None
+        else ""
+    )
+    watched = f"{name} is watched by {result.how} on {result.filesystem} ({result.why}){seen}"
+    yield Finding("folder", Grade.WARN if result.hint else Grade.OK, watched, result.hint)
+    leases = {
+        "yes": (Grade.OK, "tell whether a file is still written", ""),
+        "own files": (
+            Grade.WARN,
+            "work for our own user's files alone: others are taken after 5 s of quiet",
+            "under systemd: AmbientCapabilities=CAP_LEASE",
+        ),
+    }
+    grade, said, hint = leases.get(
+        result.leases, (Grade.OK, "are not supported here: a file that cannot be proved complete waits for quiet", "")
+    )
+    yield Finding("folder", grade, f"{name}: read leases {said}", hint)
+    closed: dict[tuple[str, str], list[bytes]] = {}
+    for one in result.obstacles:
+        closed.setdefault((one.why, one.hint), []).append(one.path)
+    for (why, hint), paths in closed.items():
+        yield Finding("folder", Grade.WARN, f"{some_of(paths)} cannot be read: {why}", hint)
+    for why, paths in result.unwatched.items():
+        look = "look like recordings" if len(paths) > 1 else "looks like a recording"
+        yield Finding("folder", Grade.WARN, f"{some_of(paths)} {look} and cannot be taken", UNWATCHED[why])
+    if result.free_bytes is not None and result.free_bytes < _FREE_BYTES:
+        yield Finding(
+            "folder", Grade.WARN, f"{name}: {result.free_bytes / _GIBIBYTE:.2f} GiB are free", "make room on that disk"
+        )
+
+
+def _overrides(settings: Settings, root: str, paths: Sequence[bytes]) -> Iterator[Finding]:
+    """Name each `.watcher.toml` below a folder that cannot be used, and why."""
+    broken: list[InvalidOverride] = []
+    overrides = Overrides(OVERRIDABLE, validate=partial(check_overrides, settings), report=broken.append)
+    place = os.fsencode(os.path.abspath(root))  # noqa: PTH100 - links stay
+    for path in paths:
+        overrides.effective(place, os.path.dirname(path))  # noqa: PTH120 - bytes
+    for problem in broken[:_NAMED]:
+        message = f"{printable(problem.path)} is not used: {problem.message}"
+        yield Finding("folder", Grade.WARN, message, "correct the file")
+    if len(broken) > _NAMED:
+        yield Finding("folder", Grade.WARN, f"{len(broken) - _NAMED} more files of settings in {root} are not used")
+
+
+def some_of(paths: Sequence[bytes]) -> str:
+    """Return the first of some paths, and how many more there are."""
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"{', '.join(printable(path) for path in paths[:_NAMED])}{more}"

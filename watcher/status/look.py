@@ -1,0 +1,223 @@
+"""Reading the report of `watcher status` from the ledger, beside a running daemon or without one."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from watcher.errors import StateBusyError
+from watcher.fleet import Host
+from watcher.job import State
+from watcher.ledger import holder, open_ledger
+from watcher.ledger.protocol import ENDPOINT, HOOKS, Ledger, SourceRecord
+from watcher.status.problems import full_disk, not_in_use
+from watcher.status.values import PriceTerms, SpentSeconds, StatusReport, WaitingRecording, listed, named
+
+_RECENT: Final = 10
+#: Given to scripts of each kind of what waits (on its way in, delayed, next in the queue), and shown to people.
+_WAITING: Final = 20
+_FAILURES: Final = 10
+_RUNNING: Final = 16
+_HOUR: Final = 3600.0
+
+
+def look(
+    directory: Path,
+    url: str = "",
+    *,
+    roots: Mapping[str, str] | None = None,
+    terms: PriceTerms | None = None,
+    start: Callable[[], str] = lambda: "watcher run",
+) -> StatusReport:
+    """Read the state; `roots`: path of each named folder, `start`: returns how the daemon is started here. Raises StateError."""
+    try:
+        ledger = open_ledger(directory, url, roots=roots, exclusive=False)
+        try:
+            report = _look(ledger, directory, terms or PriceTerms())
+            return report if report.pid else replace(report, start=start())
+        finally:
+            ledger.close()
+    except StateBusyError as error:
+        if (pid := holder(directory)) is None:
+            raise
+        # What it holds in memory is the reason not to restart it.
+        raise StateBusyError(error.message, hint=f"the daemon (pid {pid}) waits for it; {error.hint}") from error
+
+
+def _look(ledger: Ledger, directory: Path, terms: PriceTerms) -> StatusReport:
+    pid, hosts, now = holder(directory) or 0, ledger.hosts(), time.time()
+    service: Mapping[str, Any] = (ledger.remembered("service") or {}) if pid else {}
+    if service.get("pid") != pid:
+        # Facts left by a process that was killed.
+        service = {}
+    service = _without_taken(service, ledger)
+    endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
+    gate = service.get("gate") or _left_gate(ledger, endpoint)
+    counts = dict(ledger.counts())
+    known = ledger.records(State.RUNNING, limit=_RUNNING)
+    # Of this host nobody has to guess whether it lives.
+    living = [host for host in hosts if host.alive and (pid or not host.myself)]
+    works = bool(pid or living)
+    at_work = {id_ for host in living for id_ in host.running}
+    running = [record for record in known if record.id in at_work or (pid and not hosts)]
+    left = 0 if pid and not hosts else max(0, counts[State.RUNNING] - len(at_work))
+    counts[State.READY] += left
+    counts[State.RUNNING] -= left
+    return StatusReport(
+        pid=pid,
+        state_directory=directory,
+        size=ledger.size(),
+        counts=counts,
+        tally=ledger.tally(),
+        running=tuple(running),
+        waiting=(
+            *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
+            *(_delayed(record, gate, works=works) for record in ledger.records(State.DELAYED, limit=_WAITING)),
+            *(_interrupted(record, living) for record in known if record not in running),
+            *_queued(ledger.upcoming(_WAITING), gate, running, works=works),
+        ),
+        done=tuple(ledger.records(State.DONE, limit=_RECENT)),
+        failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
+        service=service,
+        gate=gate,
+        problems=(
+            *full_disk(directory),
+            *not_in_use(service),
+            *(service if pid else _left(ledger)).get("problems", ()),
+        ),
+        hosts=hosts,
+        spent=_spent(ledger, endpoint.get("name", ""), now),
+        terms=terms,
+        minutes_per_hour=round(ledger.transcribed(now - _HOUR) / 60, 3),
+        now=now,
+    )
+
+
+def _spent(ledger: Ledger, endpoint: str, now: float) -> SpentSeconds:
+    today = time.strftime("%Y-%m-%d", time.localtime(now))
+    month = today[:8]
+    here = ledger.buy(endpoint, today, 0.0)
+    elsewhere = max(0.0, ledger.bought(None, today, today) - here)
+    return SpentSeconds(here, ledger.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
+
+
+def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the hold or pause that an ended process has left: the next start heeds it."""
+    if not endpoint:
+        return {}
+    from watcher.gate import GateStatus, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
+
+    name = endpoint["name"]
+    state = stored_state(ledger, name, ledger.fleet(name, endpoint["party"]))
+    if state is None:
+        return {}
+    # Nobody asks before the next start, and that asks at once.
+    return facts(replace(state, next_probe=None) if state.status is GateStatus.HELD else state)
+
+
+def _left(ledger: Ledger) -> Mapping[str, Any]:
+    """Return what an ended process has left to see to: the next start tries it again, and tells of it."""
+    return ledger.remembered(HOOKS) or {}
+
+
+def _others(hosts: Sequence[Host]) -> Iterator[Mapping[str, Any]]:
+    """Yield what the daemons of other hosts tell of themselves."""
+    return (host.facts for host in hosts if not host.myself)
+
+
+def _incoming(service: Mapping[str, Any]) -> Iterator[WaitingRecording]:
+    """Yield what a daemon has found and not taken yet."""
+    for one in listed(service, "incoming"):
+        yield WaitingRecording(
+            path=str(one["path"]),
+            state="incoming",
+            reason=str(one["reason"]),
+            message=str(one["message"]),
+            hint=str(one["hint"]),
+            at=one["since"],
+            until=one["until"],
+        )
+
+
+def _without_taken(service: Mapping[str, Any], ledger: Ledger) -> Mapping[str, Any]:
+    """Return what a daemon reports of itself, without the recordings that came in and were queued since it reported.
+
+    It reports every few seconds, and the ledger has them at once: they would be counted twice.
+    """
+    incoming = listed(service, "incoming")
+    waiting: list[dict[str, Any]] = []
+    taken: list[str] = []
+    for one in incoming:
+        record = ledger.lookup(os.fsencode(str(one["path"])))
+        if record is not None and record.queued_at >= float(one["since"]):
+            taken.append(str(one["path"]))
+        else:
+            waiting.append(one)
+    if not taken:
+        return service
+    folders = [dict(folder) for folder in service.get("folders", ())]
+    for path in taken:
+        above = [folder for folder in folders if path.startswith(f"{str(folder.get('path')).rstrip('/')}/")]
+        if above:
+            nearest = max(above, key=lambda folder: len(str(folder["path"])))
+            nearest["waiting"] = max(0, int(nearest.get("waiting", 0)) - 1)
+    return {**service, "incoming": waiting, "folders": folders}
+
+
+def _delayed(record: SourceRecord, gate: Mapping[str, Any], *, works: bool) -> WaitingRecording:
+    if record.reason:
+        reason, message, hint = record.reason, record.message, record.hint
+    elif record.alone:
+        reason, message, hint = _ALONE
+    else:
+        reason, message, hint = "others_first", "it lets others go first", ""
+        if gate.get("message"):
+            reason, message = "held", _HELD
+    # Where nothing works on the queue, its time passes, and nothing happens.
+    return _wait(record, reason, message, hint, until=record.run_at if works else None)
+
+
+def _interrupted(record: SourceRecord, living: Sequence[Host]) -> WaitingRecording:
+    message = "it was in work when Watcher ended: the next start goes on with it"
+    if living:
+        message = "it was in work on a host that has fallen silent: another one takes it over"
+    return _wait(record, "interrupted", message, state="ready")
+
+
+def _queued(
+    records: Sequence[SourceRecord], gate: Mapping[str, Any], running: Sequence[SourceRecord], *, works: bool
+) -> Iterator[WaitingRecording]:
+    """Yield why each source that is due is not in work."""
+    suspect = next((record for record in running if record.alone), None)
+    for record in records:
+        if not works:
+            yield _wait(record, "not_running", "no daemon is running")
+        elif gate.get("message"):
+            yield _wait(record, "held", _HELD, until=gate.get("next_probe"))
+        elif suspect is not None:
+            yield _wait(record, "alone", f"it waits for {named(suspect)}, which runs alone: it was in work in a crash")
+        elif record.alone:
+            yield _wait(record, *_ALONE)
+        else:
+            yield _wait(record, "turn", "its turn comes when a place is free")
+
+
+_ALONE: Final = ("alone", "it was in work in a crash: it runs alone, when the others have ended", "")
+_HELD: Final = "the server is not asked now: see below"
+
+
+def _wait(
+    record: SourceRecord, reason: str, message: str, hint: str = "", *, state: str = "", until: float | None = None
+) -> WaitingRecording:
+    return WaitingRecording(
+        path=named(record),
+        state=state or str(record.state),
+        reason=reason,
+        message=message,
+        hint=hint,
+        attempts=record.attempts,
+        at=record.updated_at,
+        until=until,
+    )

@@ -1,0 +1,72 @@
+"""What a person has to fix and a running daemon cannot report: a full disk, and settings that are not in use."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from watcher.config import digest, files, state_digest
+from watcher.log import printable
+from watcher.systemd import control
+
+#: With so few bytes free a ledger may not get through its next change.
+_LITTLE: Final = 256 * 1024
+
+
+def full_disk(directory: Path) -> tuple[Mapping[str, str], ...]:
+    """Return a problem when the ledger's disk is full: the daemon, which waits for it, can't write that down."""
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError:
+        return ()
+    if free >= _LITTLE:
+        return ()
+    message = "no space is left for the ledger, and nothing can be worked on"
+    hint = "free some space on its disk; it goes on by itself, and nothing is lost"
+    return ({"path": printable(os.fsencode(directory)), "message": message, "hint": hint},)
+
+
+def not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    """Return a problem for a settings file that is not the one that the daemon read."""
+    match service.get("settings"):
+        case {"file": str(file), "digest": str(known), "refused": str(refused), "refused_digest": str(met)} if known:
+            pass
+        case _:
+            return ()
+    content = b""
+    try:
+        content = files.regular(Path(file), files.LARGEST_SETTINGS)
+        now = digest(content)
+    except FileNotFoundError:
+        now, met, refused = "", "", "it is not there any more"
+    except PermissionError:
+        # Somebody else's, who asks about a service.
+        return ()
+    except OSError as exc:
+        now, met, refused = "", "", exc.strerror or str(exc)
+    if now == known:
+        return ()
+    why = f" ({'; '.join(refused.splitlines())})" if refused else ""
+    message = f"these settings changed and are not in use yet{why}"
+    if refused and now != met:
+        # Why those were refused that stood there then says nothing about these.
+        message = "these settings were changed since a reload was refused, and are not loaded yet"
+    pid = int(service.get("pid") or 0)
+    reload = control("reload", pid)
+    hint = f"{reload}, or kill -HUP {pid}" if reload else f"kill -HUP {pid or 'its pid'}"
+    needs_restart = service["settings"].get("needs_restart") and now == met
+    if needs_restart or _names_another_state(service["settings"], content):
+        restart = control("restart", pid)
+        hint = (
+            f"{f'{restart}, or ' if restart else ''}end it and start it again: the state cannot be changed by a reload"
+        )
+    elif refused and now == met:
+        hint = f"correct them first, then: {hint}"
+    return ({"path": file, "message": message, "hint": hint},)
+
+
+def _names_another_state(settings: Mapping[str, Any], content: bytes) -> bool:
+    """Return whether a settings file names another state than the one that the daemon read."""
+    known, now = settings.get("state_digest"), state_digest(content) if content else ""
+    return bool(known and now) and known != now

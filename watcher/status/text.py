@@ -1,0 +1,244 @@
+"""The report of `watcher status` as text, for people, and as one line, for monitors."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from watcher.fleet import Host
+from watcher.job import State
+from watcher.ledger.protocol import SourceRecord
+from watcher.log import printable
+from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, named
+from watcher.text import hours, share
+
+_SHOWN: Final = 5
+#: Fewer seconds are not spoken of.
+_TOLD: Final = 0.5
+
+
+def text(report: StatusReport) -> str:
+    """Return it for people, at most 80 columns wide where names allow it; what matters most comes last."""
+    lines = _section("Last results", [result_text(record, report.now) for record in report.done])
+    lines += _section("Failed", [told(record) for record in report.failed])
+    lines += _section("Hosts", [doing(host) for host in report.hosts])
+    lines += _section("Waiting", list(_awaiting(report)))
+    lines += _section("Running", [running_text(record, report) for record in report.running])
+    lines += _section("Problems", [problem_text(problem) for problem in report.problems])
+    lines += ["", *summary(report)]
+    return "\n".join([*lines, *headline(report)]).strip("\n")
+
+
+def _awaiting(report: StatusReport) -> Iterator[str]:
+    """Yield the first of each kind of what waits, and how many more there are."""
+    counts = report.counts
+    kinds = {"incoming": _coming_in(report), "delayed": counts[State.DELAYED], "ready": counts[State.READY]}
+    for state, count in kinds.items():
+        some = [wait for wait in report.waiting if wait.state == state][:_SHOWN]
+        yield from (awaited(wait, report.now) for wait in some)
+        if some and count > len(some):
+            words = {"incoming": "coming in", "delayed": "to be tried again", "ready": "queued"}[state]
+            yield f"and {count - len(some)} more {words}"
+
+
+def _coming_in(report: StatusReport) -> int:
+    return sum(int(folder.get("waiting", 0)) for folder in report.service.get("folders", ()))
+
+
+def summary(report: StatusReport) -> list[str]:
+    """Return what is true of all: the folders, the sums, the day, the month."""
+    lines = []
+    for folder in report.service.get("folders", ()):
+        why = f": {folder['why']}" if folder.get("why") else ""
+        is_left_out = folder["how"] == "lost" and why and not folder.get("hint")
+        how = (
+            f"does not watch {folder['path']}{why}"
+            if is_left_out
+            else f"watches {folder['path']} ({folder['how']}{why})"
+        )
+        lines.append(f"  {how}")
+        if count := folder.get("passed_over"):
+            look, them = ("files look like recordings", "them") if count > 1 else ("file looks like a recording", "it")
+            lines.append(f"    {count} {look} and cannot be taken: watcher check names {them}")
+    tally = report.tally
+    lines.append(
+        f"  {hours(tally.audio_seconds)} transcribed, {share(tally.saved_seconds, tally.audio_seconds)} of it from stored "
+        f"answers; {hours(tally.paid_seconds)} {report.terms.word} in all"
+    )
+    terms = report.terms
+    elsewhere = report.spent.elsewhere >= _TOLD
+    period = "today at this server" if elsewhere else "today"
+    today = _sum(period, report.spent.today, terms.daily_minutes, terms, report.cost_today)
+    lines.append(f"{today}; {hours(report.minutes_per_hour * 60)} done in the last hour")
+    if elsewhere:
+        each = ", whose limits count for themselves" if terms.daily_minutes or terms.monthly_minutes else ""
+        lines.append(f"  today at other servers: {hours(report.spent.elsewhere)} {terms.word}{each}")
+    if terms.monthly_minutes:
+        lines.append(_sum("this month", report.spent.month, terms.monthly_minutes, terms, report.cost_month))
+    return lines
+
+
+def _sum(period: str, seconds: float, limit: float, terms: PriceTerms, cost: float | None) -> str:
+    line = f"  {period}: {hours(seconds)}{f' of {hours(limit * 60)}' if limit else ''} {terms.word}"
+    return line if cost is None else f"{line}, {cost:.2f} at {terms.price_per_minute:g} a minute"
+
+
+def headline(report: StatusReport) -> list[str]:
+    """Return the lines that matter most: whether it runs, on how many files, and how the server is doing."""
+    counts = report.counts
+    queued = counts[State.READY] + counts[State.DELAYED]
+    numbers = (
+        f"{queued} queued, {counts[State.RUNNING]} running, {counts[State.DONE]} done, {counts[State.FAILED]} failed"
+    )
+    if incoming := _coming_in(report):
+        numbers = f"{incoming} coming in, {numbers}"
+    lines = [
+        f"{report.program} runs (pid {report.pid}): {numbers}"
+        if report.pid
+        else f"Watcher is not running on the state in {_directory(report)}, where nothing is yet"
+        if report.is_fresh
+        else f"Watcher is not running: {numbers}"
+    ]
+    if report.stopping is not None:
+        until = _time_of_day(report.stopping)
+        lines = [
+            f"{report.program} is stopping (pid {report.pid}), requests in flight may finish until {until}: {numbers}"
+        ]
+    if report.gate:
+        lines.append(f"Server{_server(report.service)}: {report.gate['sentence']}")
+    if report.pid:
+        return lines
+    # One that was started before state.dir changed goes on, and a second one would work beside it.
+    other = (
+        "If one runs that was started with other settings, restart it; else start it" if report.is_fresh else "Start it"
+    )
+    return [*lines, f"{other}: {report.start}"]
+
+
+def _directory(report: StatusReport) -> str:
+    return printable(os.fsencode(report.state_directory))
+
+
+def _server(service: Mapping[str, Any]) -> str:
+    return f" {service['endpoint']} ({service['model']})" if service.get("endpoint") else ""
+
+
+def verdict(report: StatusReport) -> tuple[int, str]:
+    """Return a monitor's exit code, and the line that says why: 0 well, 1 a person should look, 2 nothing gets done."""
+    lost = [folder["path"] for folder in report.service.get("folders", ()) if is_lost(folder)]
+    held = report.gate.get("status") in {"held", "probing"}
+    own_limit = report.gate.get("reason") == "budget"
+    critical = [
+        *(() if report.pid else (_idle(report),)),
+        *((report.gate["sentence"],) if held and not own_limit else ()),
+        *(f"the folder {path} is out of reach" for path in lost),
+    ]
+    failed, notes = report.counts[State.FAILED], [one for one in report.problems if one["path"] not in lost]
+    silent = [host.name for host in report.hosts if not host.alive]
+    looks = [
+        *(() if report.stopping is None else (f"{report.program} is stopping until {_time_of_day(report.stopping)}",)),
+        *((report.gate["sentence"],) if held and own_limit else ()),
+        *((f"{failed} failed",) if failed else ()),
+        *(f"{one['path']}: {one['message']}" for one in notes),
+        *(f"the host {name} is silent" for name in silent),
+    ]
+    said = "; ".join([*critical, *looks])
+    if critical:
+        return 2, f"CRITICAL: {said}"
+    if looks:
+        return 1, f"WARNING: {said}"
+    queued = report.counts[State.READY] + report.counts[State.DELAYED]
+    return 0, f"OK: {queued} queued, {report.counts[State.RUNNING]} running, {report.counts[State.DONE]} done"
+
+
+def _idle(report: StatusReport) -> str:
+    return f"no daemon works on the state in {_directory(report)}" if report.is_fresh else "no daemon is running"
+
+
+def is_lost(folder: Mapping[str, Any]) -> bool:
+    """Return whether a folder, as the daemon tells of it, is out of reach."""
+    return folder.get("how") == "lost" and bool(folder.get("hint"))
+
+
+def _section(title: str, entries: list[str]) -> list[str]:
+    return ["", f"{title}:", *(f"  {line}" for entry in entries for line in entry.split("\n"))] if entries else []
+
+
+def problem_text(problem: Mapping[str, str]) -> str:
+    """Return what a person has to fix: the path, and below it what is wrong and the remedy."""
+    return "\n".join([problem["path"], f"  {problem['message']}", f"  -> {problem['hint']}"])
+
+
+def progress(record: SourceRecord) -> str:
+    """Return how far a running source is."""
+    if not record.pieces:
+        return ""
+    return f"piece {record.piece} of {record.pieces}, {hours(record.seconds_done)} heard"
+
+
+def whereabouts(record: SourceRecord, report: StatusReport) -> str:
+    """Return how far a running source is, for how long its request has been out, and where."""
+    host, since = report.host(record), report.asked_since(record)
+    asked = "" if since is None else f"asked {_span(report.now - since)} ago"
+    alone = "alone: it was in work in a crash" if record.alone else ""
+    return ", ".join(part for part in (progress(record), asked, alone, f"on {host}" if host else "") if part)
+
+
+def running_text(record: SourceRecord, report: StatusReport) -> str:
+    """Return a running source in one line."""
+    return f"{named(record)}  {whereabouts(record, report)}".rstrip()
+
+
+def doing(host: Host) -> str:
+    """Return in one line what a host does."""
+    name = f"{host.name} (this one)" if host.myself else host.name
+    if not host.alive:
+        return f"{name}  silent for {_span(host.seen)}; others take over what it had to do"
+    gate = host.facts.get("gate")
+    door = f"; {gate['sentence']}" if isinstance(gate, dict) and gate.get("sentence") else ""
+    return f"{name}  {len(host.running)} running{door}"
+
+
+def told(record: SourceRecord) -> str:
+    """Return a source that failed: its path, and below it why and the remedy."""
+    lines = [named(record), f"  {record.message}"]
+    return "\n".join([*lines, f"  -> {record.hint}"] if record.hint else lines)
+
+
+def awaited(wait: WaitingRecording, now: float) -> str:
+    """Return a source that waits: its path and until when, and below it why and what can be done about it."""
+    until = ""
+    if wait.until is not None and wait.until > now:
+        left = _span(wait.until - now)
+        until = f" (taken in {left} unless it changes)" if wait.state == "incoming" else f" (next try in {left})"
+    lines = [f"{wait.path}{until}", f"  {wait.message}"]
+    return "\n".join([*lines, f"  -> {wait.hint}"] if wait.hint else lines)
+
+
+def result_text(record: SourceRecord, now: float) -> str:
+    """Return a finished source in one line, and each of its warnings below it."""
+    outcome = record.outcome
+    ago = f"{_span(now - record.updated_at)} ago"
+    if outcome is None:
+        return f"{named(record)}  {ago}"
+    if outcome.adopted:
+        return f"{named(record)}  {ago}, its outputs were there already"
+    names = ", ".join(sorted(output.kind for output in outcome.outputs))
+    now_at = printable(outcome.moved_to) if outcome.moved_to else named(record)
+    lines = [f"{now_at}  {ago}, {hours(outcome.audio_seconds)}, {names}"]
+    lines += [f"  warning: {warning.message}" for warning in outcome.warnings]
+    # Done before, and not to be found when it was to be done once more.
+    lines += [f"  {record.message}", f"  -> {record.hint}"] if record.message else []
+    return "\n".join(lines)
+
+
+def _time_of_day(when: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(when))
+
+
+def _span(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

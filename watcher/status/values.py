@@ -1,0 +1,144 @@
+"""What `watcher status` reports: a moment of the queue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from watcher.config.settings import Settings
+from watcher.fleet import Host
+from watcher.job import TRIAL_MODEL, State
+from watcher.ledger.protocol import SourceRecord, Tally
+from watcher.log import printable
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTerms:
+    """Prices and budgets of the settings; 0: no price, no limit, as it is always where the engine for trying out is asked."""
+
+    price_per_minute: float = 0.0
+    daily_minutes: float = 0.0
+    monthly_minutes: float = 0.0
+    is_trial: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> "PriceTerms":
+        """Return the terms of the settings."""
+        api = settings.api
+        if api.model == TRIAL_MODEL:
+            return cls(is_trial=True)
+        return cls(api.price_per_minute, api.daily_minutes, api.monthly_minutes)
+
+    @property
+    def word(self) -> str:
+        """What happened to audio that went to the server: it was "paid" only where money is spoken of at all."""
+        return "paid" if self.price_per_minute or self.daily_minutes or self.monthly_minutes else "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class SpentSeconds:
+    """Seconds of audio that went to the server that was asked last, today and in this month (local time)."""
+
+    today: float = 0.0
+    month: float = 0.0
+    #: Today to other servers.
+    elsewhere: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRecording:
+    """A recording that waits: for what, and until when."""
+
+    path: str
+    #: `incoming`: it may not be whole yet; `ready` or `delayed`: it is queued.
+    state: str
+    #: Stable, for scripts.
+    reason: str
+    message: str
+    hint: str = ""
+    attempts: int = 0
+    #: Unix time at which it came to this, and at which it goes on by itself; None: not known, or when something happens.
+    at: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """A moment of the queue."""
+
+    #: Process id of the daemon that works on this state; 0: none.
+    pid: int
+    state_directory: Path
+    size: int
+    #: What a dead process had in work counts as queued.
+    counts: Mapping[State, int]
+    tally: Tally
+    running: tuple[SourceRecord, ...]
+    waiting: tuple[WaitingRecording, ...]
+    done: tuple[SourceRecord, ...]
+    failed: tuple[SourceRecord, ...]
+    #: What the daemon tells about itself; empty when none runs.
+    service: Mapping[str, Any]
+    #: The state of the gate, as a running daemon tells it, or as the last process left it; empty: it is open.
+    gate: Mapping[str, Any]
+    #: What a person has to fix before work goes on: path, message, hint.
+    problems: tuple[Mapping[str, str], ...]
+    #: Those that share the ledger; none where it is not shared.
+    hosts: tuple[Host, ...]
+    spent: SpentSeconds
+    terms: PriceTerms
+    #: Audio minutes transcribed in the last hour, by whichever process.
+    minutes_per_hour: float
+    now: float
+    #: The command that starts the daemon here, or several.
+    start: str = "watcher run"
+
+    def host(self, record: SourceRecord) -> str | None:
+        """Return the host that works on a source; None where there is but one, or none does."""
+        return next((host.name for host in self.hosts if record.id in host.running), None)
+
+    def asked_since(self, record: SourceRecord) -> float | None:
+        """Return the Unix time since when the server has been asked about a running source; None: it is not asked now."""
+        told = [self.service, *(host.facts for host in self.hosts if host.alive)]
+        asked = [one for facts in told for one in listed(facts, "asking") if one.get("path") == named(record)]
+        return min((float(one["since"]) for one in asked), default=None)
+
+    @property
+    def program(self) -> str:
+        """What works on this state, for people: the daemon, or a command that does without one."""
+        command = self.service.get("command")
+        return f"watcher {command}" if command else "Watcher"
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has worked on this state yet: a daemon with other settings may work on another one."""
+        return not self.pid and not self.size
+
+    @property
+    def stopping(self) -> float | None:
+        """Until when requests in flight may finish (Unix time), where the daemon was asked to stop."""
+        until = self.service.get("stopping")
+        return float(until) if self.pid and isinstance(until, int | float) else None
+
+    @property
+    def cost_today(self) -> float | None:
+        """What was bought today costs this much; None where no price is known."""
+        return self._cost(self.spent.today)
+
+    @property
+    def cost_month(self) -> float | None:
+        """Likewise in this month."""
+        return self._cost(self.spent.month)
+
+    def _cost(self, seconds: float) -> float | None:
+        return seconds / 60 * self.terms.price_per_minute if self.terms.price_per_minute else None
+
+
+def named(record: SourceRecord) -> str:
+    """Return a source's path."""
+    return printable(record.path)
+
+
+def listed(told: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """Return one of the lists that a daemon reports; empty where it reports none."""
+    return list(told.get(key) or ())
