@@ -7,21 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from watcher import languages, reach, sidecar
+from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_recovered
-from watcher.cli.once import document, run_and_show
+from watcher.cli.once import document, run_and_show, stays_text
 from watcher.cli.options import configured, show
 from watcher.config import Config
 from watcher.errors import JobError, UsageError
 from watcher.job import AgainRequest, Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.protocol import SourceRecord
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result
 from watcher.service import Batch
 from watcher.service.again import ask_again
-from watcher.service.application import SERVICE
 from watcher.service.named import is_there, named, place_of
 from watcher.service.plan import endpoint_of, plan, wanted_by_folder
 from watcher.sidecar import Displaced
@@ -45,8 +45,17 @@ def again(
     # What cannot be carried out is not queued.
     wanted_of = wanted_by_folder(plan(loaded, keyless=pid is not None, offline=False))
     wish = AgainRequest(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
+    command = f"watcher again {' '.join(quoted(os.fsencode(path)) for path in paths)}"
     with open_recovered(loaded) as ledger:
         records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
+        told: list[ReportedError] = []
+        if records and (daemon := Daemon.of(ledger, loaded)) is not None:
+            if (unloaded := daemon.unloaded(command)) is not None:
+                # It would be bought before anybody has read which model is asked.
+                (told if wish.model else problems).append(unloaded)
+                records = records if wish.model else []
+            elif not wish.model and (other := daemon.asks_another(endpoint_of(loaded.settings), command)) is not None:
+                told.append(other)
         queued = ask_again(ledger, records, wish) if records else []
         displaced = [
             one
@@ -56,21 +65,26 @@ def again(
         ]
         waiting = ledger.counts()
         # It may have ended, or begun to, until they were queued.
-        pid = holder(loaded.state_directory)
-        worker = _worker(ledger, pid)
-    if queued and pid is None:
-        return run_and_show("again", loaded, (), again=queued, displaced=displaced, problems=problems, as_json=as_json)
+        daemon = Daemon.of(ledger, loaded)
+    if queued and daemon is None:
+        return run_and_show(
+            "again",
+            loaded,
+            (),
+            again=queued,
+            model=wish.model,
+            displaced=displaced,
+            problems=problems,
+            as_json=as_json,
+        )
+    asked = wish.model or (daemon.model if daemon is not None else "") or loaded.settings.api.model
     batch = Batch(again=queued, displaced=displaced, queued=waiting[State.READY] + waiting[State.DELAYED])
-    told = [
-        f"{printable(one.stays)} stays, as it is yours: the new text will be in {printable(one.output)}"
-        for one in displaced
-    ]
-    text = "\n".join([*map(printable, queued), *told, f"{len(queued)} queued; {worker} transcribes them once more"])
+    text = _text(daemon, queued, displaced, asked) if queued and daemon is not None else ""
     result = Result(
         "again",
-        data=document(batch),
-        text=text if queued else "",
-        errors=tuple(problems),
+        data=document(batch, model=asked),
+        text=text,
+        errors=(*problems, *told),
         exit_code=1 if problems else 0,
     )
     return show(result, as_json=as_json)
@@ -121,12 +135,13 @@ def _displaced(
     return ()
 
 
-def _worker(ledger: Ledger, pid: int | None) -> str:
-    """Return who works on what was queued beside the daemon with this process id."""
-    facts = ledger.remembered(SERVICE) or {}
-    if facts.get("pid") == pid and "stopping" in facts:
-        return f"the daemon (pid {pid}) is stopping: the next start"
-    return f"the daemon (pid {pid})"
+def _text(daemon: Daemon, queued: Sequence[bytes], displaced: Sequence[Displaced], model: str) -> str:
+    """Return what was queued beside a daemon, and who does it."""
+    who = f"{daemon} transcribes them once more, with {model}"
+    if daemon.is_stopping:
+        who = f"{daemon} is stopping: the next start transcribes them once more"
+    stays = [stays_text(one, will_be=True) for one in displaced]
+    return "\n".join([*map(printable, queued), *stays, f"{len(queued)} queued; {who}"])
 
 
 def _model(loaded: Config, model: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from watcher.cli.main import INTERRUPTED
 from watcher.cli.options import configured, show, surroundings
 from watcher.cli.run import engine_settings
-from watcher.config import Config
+from watcher.config import Config, Settings
 from watcher.errors import ChangedError, GoneError
 from watcher.folders import NotTaken
 from watcher.folding import fold
@@ -46,20 +46,21 @@ def run_and_show(
     paths: Sequence[Path],
     *,
     again: Sequence[bytes] = (),
+    model: str = "",
     displaced: Sequence[Displaced] = (),
     problems: Sequence[ReportedError] = (),
     as_json: bool,
 ) -> int:
     """Run a batch on `paths`, or on what was queued to be transcribed once more; print what came of it, and the `problems`.
 
-    `displaced`: outputs that were not to have their best names before it began.
+    `model`: the one that was asked for, where that is not the one of the settings; `displaced`: outputs that were not to have
+    their best names before it began.
     """
     with _shown(loaded) as display:
         batch = run_batch(loaded, _absolute(paths), show=display, surroundings=surroundings(), again=again)
     written = {output.path for _, outcome in batch.done for output in outcome.outputs}
     batch.displaced = [one for one in displaced if one.output in written]
-    notes = loaded.settings.service.error_notes
-    code = show(_result(command, batch, PriceTerms.of(loaded.settings), problems, notes=notes), as_json=as_json)
+    code = show(_result(command, batch, loaded.settings, problems, model=model), as_json=as_json)
     if batch.left_behind:
         # They hang, in a mount or in a computation, and the interpreter would wait for them.
         sys.stdout.flush()
@@ -132,9 +133,11 @@ def told(progress: BatchProgress, *, elapsed: float) -> str:
     return heard
 
 
-def _result(command: str, batch: Batch, terms: PriceTerms, before: Sequence[ReportedError], *, notes: bool) -> Result:
-    """Return what a batch came to; `notes`: a note beside each failed recording says why."""
-    problems = [*before]
+def _result(
+    command: str, batch: Batch, settings: Settings, before: Sequence[ReportedError], *, model: str = ""
+) -> Result:
+    """Return what a batch came to; `model`: see `run_and_show`."""
+    problems, terms = [*before], PriceTerms.of(settings)
     problems += [
         ReportedError("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed
     ]
@@ -168,12 +171,17 @@ def _result(command: str, batch: Batch, terms: PriceTerms, before: Sequence[Repo
         text += f"\n{adopted} of them had all outputs already, which count as yours: nothing was sent"
     if batch.earlier:
         text += f"\n{_earlier(batch)}"
-    told = [
-        f"{printable(one.stays)} stays, as it is yours: the new text is in {printable(one.output)}"
-        for one in batch.displaced
-    ]
-    text = "\n".join([*_warnings(batch), text, *told, *_failed_before(batch, notes=notes), *_passed_over(batch)])
-    return Result(command, data=document(batch), text=text, errors=tuple(problems), exit_code=exit_code)
+    stays = [stays_text(one) for one in batch.displaced]
+    failed = _failed_before(batch, notes=settings.service.error_notes)
+    text = "\n".join([*_warnings(batch), text, *stays, *failed, *_passed_over(batch)])
+    data = document(batch, model=model or settings.api.model)
+    return Result(command, data=data, text=text, errors=tuple(problems), exit_code=exit_code)
+
+
+def stays_text(displaced: Displaced, *, will_be: bool = False) -> str:
+    """Return the sentence about a person's file that an output could not, or will not, take the place of."""
+    verb = "will be" if will_be else "is"
+    return f"{printable(displaced.stays)} stays, as it is yours: the new text {verb} in {printable(displaced.output)}"
 
 
 def _went(batch: Batch, audio: float, terms: PriceTerms) -> str:
@@ -226,9 +234,10 @@ def _audio_seconds(batch: Batch) -> float:
     return sum(outcome.audio_seconds for _, outcome in batch.done)
 
 
-def document(batch: Batch) -> dict[str, Any]:
-    """Return what a batch came to, for scripts."""
+def document(batch: Batch, *, model: str) -> dict[str, Any]:
+    """Return what a batch came to, for scripts; `model`: the one that is asked."""
     return {
+        "model": model,
         "done": [
             {
                 "path": printable(job.path),

@@ -1,0 +1,71 @@
+"""The daemon that a command runs beside, and the settings that it works with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from watcher.client import Endpoint
+from watcher.config import Config
+from watcher.ledger import Ledger, holder
+from watcher.report import ReportedError
+from watcher.service.application import SERVICE
+from watcher.status.problems import not_in_use
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A daemon that works on the state now."""
+
+    pid: int
+    #: What it reports of itself; empty where it has not begun to.
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, ledger: Ledger, config: Config) -> "Daemon | None":
+        """Return the one that works on the state of these settings; None where none does. Raises StateError."""
+        pid = holder(config.state_directory)
+        if pid is None:
+            return None
+        facts = ledger.remembered(SERVICE) or {}
+        # Those of a process that was killed say nothing about this one.
+        return cls(pid, facts if facts.get("pid") == pid else {})
+
+    def __str__(self) -> str:
+        """Return its name for people."""
+        return f"the daemon (pid {self.pid})"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes nothing new: the next start does."""
+        return "stopping" in self.facts
+
+    @property
+    def model(self) -> str:
+        """The model that it asks for what is queued now; "": not known."""
+        return "" if self.is_stopping else str(self.facts.get("model", ""))
+
+    def unloaded(self, command: str) -> ReportedError | None:
+        """Return the problem of a settings file that is not as the daemon loaded it; None where it is.
+
+        `command` asks for what it would do with those that it loaded.
+        """
+        if not self.model:
+            return None
+        for problem in not_in_use(self.facts):
+            return ReportedError(
+                "settings_not_loaded",
+                f"{self} works with the settings that it loaded, which ask {self.model}; since then {problem['path']} has changed",
+                f"load them first: {problem['hint']}; or have it asked as the daemon would: {command} --model {self.model}",
+            )
+        return None
+
+    def asks_another(self, endpoint: Endpoint, command: str) -> ReportedError | None:
+        """Return the problem of a `command` with settings that name another model or server; None where it is the same one."""
+        theirs, ours = (self.model, self.facts.get("endpoint")), (endpoint.model, endpoint.name)
+        if not self.model or theirs == ours:
+            return None
+        message, hint = f"{self} asks {theirs[0]}, not {ours[0]}", f"{command} --model {ours[0]} asks for {ours[0]}"
+        if theirs[1] != ours[1]:
+            message = f"{self} asks {theirs[0]} at {theirs[1]}, not {ours[0]} at {ours[1]}"
+            hint = "the daemon goes by its own settings: change those, and have it load them"
+        return ReportedError("settings_not_loaded", message, hint)
