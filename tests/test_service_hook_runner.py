@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import Clock
 from support.daemon import daemon
 from support.heard import answer, recording
 from support.scripted import serving
@@ -21,7 +22,7 @@ from watcher.config import HookSettings
 from watcher.hooks import HookResult
 from watcher.job import Fingerprint, FoundRecording, Outcome
 from watcher.ledger import Ledger, open_ledger
-from watcher.service.hook_runner import AGAIN, HookRunner
+from watcher.service.hook_runner import AGAIN, HookFailure, HookRunner
 
 DONE = HookResult("exit", 0)
 FAILED = HookResult("exit", 3, message="ended with 3")
@@ -30,8 +31,9 @@ FAILED = HookResult("exit", 3, message="ended with 3")
 class Hooks:
     """Hooks that are run in this process; what they were given, and how many at a time."""
 
-    def __init__(self, ledger: Ledger, **settings: Any) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock | None = None, **settings: Any) -> None:
         self.ledger = ledger
+        self.clock = clock or Clock()
         self.settings = HookSettings(**{"on_done": ("hook",), "on_failed": ("other",), **settings})
         self.stop = threading.Event()
         self.seen: list[dict[str, Any]] = []
@@ -39,13 +41,10 @@ class Hooks:
         self.go_on = threading.Event()
         self._now = 0
         self._lock = threading.Lock()
-        self.now = 0.0
         #: How the next runs end; then all do what they were meant to.
         self.ends: list[HookResult] = []
         self.retries: list[float | None] = []
-        self.hook_runner = HookRunner(
-            ledger, lambda: self.settings, self.call, stop=self.stop, monotonic=lambda: self.now
-        )
+        self.hook_runner = HookRunner(ledger, lambda: self.settings, self.call, stop=self.stop)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self.hook_runner.run, name="hooks")
 
@@ -82,8 +81,20 @@ class Hooks:
 
 
 @pytest.fixture
-def hooks(ledger: Ledger) -> Iterator[Hooks]:
-    made = Hooks(ledger)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    opened = open_ledger(tmp_path / "state", clock=clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def hooks(ledger: Ledger, clock: Clock) -> Iterator[Hooks]:
+    made = Hooks(ledger, clock)
     yield made
     made.end()
 
@@ -191,7 +202,7 @@ def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_
     hooks.result("bad.wav", 2)
     hooks.result("good.wav", 3)
     eventually(lambda: len(hooks.seen) == 2)
-    hooks.now += AGAIN[0]
+    hooks.clock.advance(AGAIN[0])
     hooks.hook_runner.poke()
     eventually(lambda: len(hooks.seen) == 4)
 
@@ -203,7 +214,7 @@ def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_
     ]
     assert hooks.seen[0]["id"] == hooks.seen[2]["id"]
     assert (trouble.kind, trouble.argv, trouble.path, trouble.again) == ("on_done", ("hook",), "bad.wav", True)
-    assert trouble.message == "ended with 3"
+    assert trouble.message == "the hook hooks.on_done (hook) failed: ended with 3"
     # It works again.
     eventually(lambda: not hooks.hook_runner.troubles)
 
@@ -218,7 +229,7 @@ def test_each_recording_whose_hook_failed_is_named_until_that_hook_works(hooks: 
     eventually(lambda: len(hooks.seen) == 3)
 
     named = [trouble.path for trouble in hooks.hook_runner.troubles]
-    hooks.now += AGAIN[0]
+    hooks.clock.advance(AGAIN[0])
     hooks.hook_runner.poke()
     eventually(lambda: not hooks.hook_runner.troubles)
 
@@ -232,7 +243,7 @@ def test_a_hook_that_always_fails_is_given_up(hooks: Hooks, ledger: Ledger) -> N
     hooks.start()
     for number, seconds in enumerate(AGAIN, start=1):
         eventually(partial(_failed, hooks, number))
-        hooks.now += seconds
+        hooks.clock.advance(seconds)
         hooks.hook_runner.poke()
     eventually(lambda: [trouble.again for trouble in hooks.hook_runner.troubles] == [False])
 
@@ -246,27 +257,32 @@ def test_a_hook_that_always_fails_is_given_up(hooks: Hooks, ledger: Ledger) -> N
     assert hooks.hook_runner.troubles == []
 
 
-def test_a_batch_does_not_wait_for_a_hook_that_failed_and_the_next_start_runs_it(tmp_path: Path) -> None:
-    opened = open_ledger(tmp_path / "state")
-    first = Hooks(opened)
-    first.go_on.set()
-    first.ends = [FAILED]
-    first.result("bad.wav", 1)
-    first.start()
-    eventually(lambda: first.hook_runner.troubles)
-    first.ends = [FAILED]
-    first.now += AGAIN[0]
-    first.hook_runner.poke()
-    eventually(lambda: len(first.seen) == 2 and first.hook_runner._failed)
+def test_a_start_runs_what_failed_no_sooner_and_names_it_meanwhile(tmp_path: Path, clock: Clock) -> None:
+    """A batch does not wait for it either; a try that a stop has ended is none that failed."""
+    runs: list[int] = []
+    problems: list[list[HookFailure]] = []
+    # Seconds since the last start.
+    for start, seconds in enumerate((0, 1, 9, 59, 1, 1)):
+        clock.advance(seconds)
+        opened = open_ledger(tmp_path / "state", clock=clock)
+        hooks = Hooks(opened, clock)
+        if start == 0:
+            hooks.result("bad.wav", 1)
+        hooks.ends = [HookResult("stopped") if start == 4 else FAILED]
+        hooks.go_on.set()
+        hooks.start()
+        hooks.hook_runner.last_call()
+        assert hooks.hook_runner.over.wait(60)
+        runs.append(len(hooks.seen))
+        problems.append(hooks.hook_runner.troubles)
+        hooks.end()
+        pending = opened.hooks_waiting()
+        opened.close()
 
-    first.hook_runner.last_call()
-
-    assert first.hook_runner.over.wait(60)
-    first.end()
-    opened.close()
-    opened = open_ledger(tmp_path / "state")
-    assert [call.attempts for call in opened.hooks_due(1)] == [3]
-    opened.close()
+    message = "the hook hooks.on_done (hook) failed: ended with 3"
+    assert problems[:3] == [[HookFailure("on_done", ("hook",), "bad.wav", message, again=True)]] * 3
+    assert runs == [1, 0, 1, 0, 1, 1]
+    assert [(call.attempts, call.failures) for call in pending] == [(4, 3)]
 
 
 def test_a_hook_about_no_file_is_run_like_the_others(hooks: Hooks, ledger: Ledger) -> None:
@@ -343,7 +359,7 @@ def test_five_hundred_results_with_a_slow_hook_and_kills_in_between(tmp_path: Pa
 
 def _failed(hooks: Hooks, times: int) -> bool:
     """Return whether the only hook has failed so often, and waits to be run again."""
-    return len(hooks.hook_runner._failed) == 1 and len(hooks.seen) == times
+    return [call.failures for call in hooks.ledger.hooks_waiting()] == [times]
 
 
 def _ended(log: Path, count: int) -> bool:

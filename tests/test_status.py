@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -227,11 +229,16 @@ def test_a_hook_that_failed_in_a_batch_is_named_until_it_has_run(
         (problem,) = as_json("status")[1]["problems"]
         line = checked(capsys)[1]
         as_json("once", source, "--set", 'hooks.on_done=["true"]')
+        (still,) = as_json("status")[1]["problems"]
+        with closing(sqlite3.connect(state / "ledger.sqlite3")) as ledger, ledger:
+            ledger.execute("UPDATE hooks SET run_at = 1")
+        as_json("once", source, "--set", 'hooks.on_done=["true"]')
         after = as_json("status")[1]["problems"]
 
-    message = "the hook hooks.on_done (/nope/x) failed: No such file or directory; the next start runs it again"
+    message = "the hook hooks.on_done (/nope/x) failed: No such file or directory; the next start runs it again when it is due"
     assert (problem["path"], problem["message"]) == (str(source), message)
     assert message in line
+    assert still == problem
     assert after == []
 
 

@@ -9,7 +9,9 @@ from support.ledger_engines import Engine, claimed, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Outcome
-from watcher.ledger.protocol import HookCall, Ledger
+from watcher.ledger import memory
+from watcher.ledger.hook_call import HookCall
+from watcher.ledger.protocol import Ledger
 
 
 class TestMemory:
@@ -125,15 +127,51 @@ class TestHooks:
         assert (held.kind, held.payload, held.attempts) == ("on_held", '{"reason":"\udcff"}', 1)
         assert (done.kind, next_.kind, next_.payload) == ("on_done", "on_held", "{}")
 
-    def test_a_call_that_is_run_once_more_counts_also_after_a_restart(self, ledger: Ledger) -> None:
-        conclude(ledger, "a.wav", "{}")
-        (call,) = ledger.hooks_due(10)
+    def test_a_call_that_failed_waits_its_time_also_after_a_restart(
+        self, engine: Engine, ledger: Ledger, clock: Clock
+    ) -> None:
+        conclude(ledger, "a.wav", "a1", "a2")
+        conclude(ledger, "b.wav", "b1")
+        failed, _ = ledger.hooks_due(10)
+        ledger.retry_hook(failed, delay=60, message="ended with 3 \udcff")
+        ledger.close()
+        ledger = engine.open()
+        (other,) = ledger.hooks_due(10)
+        (waiting,) = ledger.hooks_waiting()
+        clock.advance(59)
+        early = ledger.hooks_due(10)
+        clock.advance(1)
+        (again,) = ledger.hooks_due(10)
 
-        again = ledger.repeat_hook(ledger.repeat_hook(call))
+        # Its source's next call waits for it; and no start has counted as an attempt.
+        assert (other.payload, early) == ("b1", [])
+        assert (waiting.id, waiting.payload, waiting.message) == (failed.id, "a1", "ended with 3 \\udcff")
+        assert (again.id, again.attempts, again.failures) == (failed.id, 2, 1)
+        assert ledger.hooks_waiting() == []
 
-        assert (again.id, again.attempts) == (call.id, 3)
-        # It is still being run.
-        assert ledger.hooks_due(10) == []
+    def test_a_call_that_was_put_back_under_a_wrong_clock_is_due(self, ledger: Ledger, clock: Clock) -> None:
+        conclude(ledger, "a.wav", "a1")
+        (failed,) = ledger.hooks_due(10)
+        ledger.retry_hook(failed, delay=60, message="ended with 3")
+        clock.advance(-86400.0)
+
+        assert ledger.hooks_waiting() == []
+        assert [call.failures for call in ledger.hooks_due(10)] == [1]
+
+    def test_while_very_many_wait_that_failed_no_new_ones_are_begun(
+        self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(memory, "_MOST_WAITING", 2)
+        for name in ("a.wav", "b.wav", "c.wav"):
+            conclude(ledger, name, name)
+        first, second = ledger.hooks_due(2)
+        ledger.retry_hook(second, delay=100, message="ended with 3")
+        ledger.retry_hook(first, delay=60, message="ended with 3")
+        held_back = ledger.hooks_due(10)
+        clock.advance(60)
+
+        assert held_back == []
+        assert payloads(ledger.hooks_due(10)) == ["a.wav", "c.wav"]
 
     def test_no_hook_is_no_call(self, ledger: Ledger) -> None:
         conclude(ledger, "a.wav", "")

@@ -109,7 +109,7 @@ TABLES: Final = (
     Table("temporaries", ("path",), ("path",)),
     Table("memory", ("key",), ("key", "value", "expires")),
     Table("bought", ("endpoint", "day"), ("endpoint", "day", "seconds")),
-    Table("hooks", ("id",), ("source", "kind", "payload", "attempts")),
+    Table("hooks", ("id",), ("source", "kind", "payload", "attempts", "failures", "run_at", "message")),
 )
 #: Columns that hold a path.
 _PATHS: Final = frozenset({"path", "root", "source"})

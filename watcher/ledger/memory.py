@@ -8,15 +8,16 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from watcher.ledger import rows
+from watcher.ledger.hook_call import HookCall
 from watcher.ledger.part import Connection, LedgerPart, Row, Store
-from watcher.ledger.protocol import HookCall
+from watcher.ledger.waiting import LONGEST_DELAY
 
 
 class Memory(LedgerPart):
     """Values under keys, purchases by day, hook calls."""
 
-    #: Some of the calls this process may run, by id.
-    HOOKS: ClassVar[str] = "SELECT id, source, kind, payload, attempts FROM hooks WHERE id > ? ORDER BY id LIMIT ?"
+    #: Which calls this process may run.
+    OWN_HOOKS: ClassVar[str] = "TRUE"
 
     def __init__(
         self,
@@ -79,13 +80,18 @@ class Memory(LedgerPart):
             with self._database.transaction(durable=False) as connection:
                 busy = set(self._calling.values())
                 # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
-                for id_, source, kind, payload, attempts in self._waiting_calls(connection, limit + len(busy) + 1):
+                some = limit + len(busy) + 1
+                waiting = connection.execute(_WAITING.format(own=self.OWN_HOOKS), self._due()).fetchall()
+                busy.update(source for _, source, *_ in waiting)
+                due = self._due_calls(connection, some, failures=int(len(waiting) >= _MOST_WAITING))
+                for row in due:
                     if len(chosen) == limit:
                         break
+                    id_, source, *_ = row
                     if source not in busy:
                         busy.add(source)
-                        words = payload.decode("utf-8", "surrogatepass")
-                        chosen[id_] = (source, HookCall(id_, kind, words, attempts + 1))
+                        call = rows.hook_call(row)
+                        chosen[id_] = (source, replace(call, attempts=call.attempts + 1))
                 connection.executemany(
                     "UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((id_,) for id_ in chosen)
                 )
@@ -93,21 +99,34 @@ class Memory(LedgerPart):
             self._calling.update({id_: source for id_, (source, _) in chosen.items()})
         return [call for _, call in chosen.values()]
 
-    def _waiting_calls(self, connection: Connection, some: int) -> Iterator[Row]:
-        """Read the calls in order, `some` at a time: a long backlog is not fetched for each call that ends."""
-        after = 0
-        while page := connection.execute(self.HOOKS, (after, some)).fetchall():
+    def _due_calls(self, connection: Connection, some: int, *, failures: int) -> Iterator[Row]:
+        """Read the due calls in order, `some` at a time: a long backlog is not fetched for each call that ends."""
+        after, statement = 0, _DUE.format(own=self.OWN_HOOKS)
+        values = {**self._due(), "failures": failures, "some": some}
+        while page := connection.execute(statement, {**values, "after": after}).fetchall():
             yield from page
             after = page[-1][0]
 
-    def repeat_hook(self, call: HookCall) -> HookCall:
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("UPDATE hooks SET attempts = ? WHERE id = ?", (call.attempts + 1, call.id))
-        return replace(call, attempts=call.attempts + 1)
+    def _due(self) -> dict[str, object]:
+        now = self._clock()
+        return {"now": now, "horizon": now + LONGEST_DELAY}
+
+    def hooks_waiting(self) -> Sequence[HookCall]:
+        return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self.OWN_HOOKS), self._due())))
+
+    def retry_hook(self, call: HookCall, *, delay: float, message: str) -> None:
+        with self._database.transaction() as connection:
+            run_at = self._clock() + min(delay, LONGEST_DELAY)
+            connection.execute(_RETRY_HOOK, (run_at, rows.text(message), call.id))
+        self._ended(call)
 
     def hook_done(self, call: HookCall) -> None:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,))
+        self._ended(call)
+
+    def _ended(self, call: HookCall) -> None:
+        """Note that this process does not run a call any more."""
         with self._hooks:
             self._calling.pop(call.id, None)
 
@@ -119,6 +138,13 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expir
 _REMEMBERED: Final = "SELECT value FROM memory WHERE key = ? AND (expires IS NULL OR expires > ?)"
 _BOUGHT: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE endpoint = ? AND day >= ? AND day <= ?"
 _BOUGHT_IN_ALL: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE day >= ? AND day <= ?"
+#: Calls that failed and wait, at most: until one of them is over, no new ones are begun.
+_MOST_WAITING: Final = 1000
+_HOOKS: Final = "SELECT id, source, kind, payload, attempts, failures, message FROM hooks WHERE {own}"
+_DUE: Final = f"{_HOOKS} AND id > :after AND failures >= :failures AND (run_at <= :now OR run_at > :horizon) ORDER BY id LIMIT :some"
+#: Those that are due too far away were put back under a wrong clock.
+_WAITING: Final = f"{_HOOKS} AND failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY id"
+_RETRY_HOOK: Final = "UPDATE hooks SET failures = failures + 1, run_at = ?, message = ? WHERE id = ?"
 #: Keeps a hook call of a source; of none, where that is empty.
 HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
 #: Adds to what was bought of an endpoint on a day; gives the sum.

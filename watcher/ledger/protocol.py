@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from watcher.errors import JobError
 from watcher.fleet import Fleet, Host
 from watcher.job import AgainRequest, Cut, Fingerprint, FoundRecording, Job, Outcome, Output, ResultWarning, State
+from watcher.ledger.hook_call import HookCall
 
 
 class PutResult(StrEnum):
@@ -145,16 +146,6 @@ class ConcludedSource:
     root: bytes
     #: Unix time since when it is known to be gone; 0: it is there, as far as anybody knows.
     gone_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class HookCall:
-    """A hook that has to be run at least once: kept until `hook_done`."""
-
-    id: int
-    kind: str
-    payload: str
-    attempts: int
 
 
 class Ledger(Protocol):
@@ -424,11 +415,14 @@ class Ledger(Protocol):
         `heir_of`: kinds of those that are taken over from hosts that died, with the paths of this one.
 
         A source's next call is due once its former one is done. Calls that died with their process are due again, with
-        one more attempt.
+        one more attempt. While very many wait after a failure, only such ones are.
         """
 
-    def repeat_hook(self, call: HookCall) -> HookCall:
-        """Return a call that this process runs once more, with one more attempt. Cheap."""
+    def hooks_waiting(self) -> Sequence[HookCall]:
+        """Return the calls that have failed and are not due yet."""
+
+    def retry_hook(self, call: HookCall, *, delay: float, message: str) -> None:
+        """Put a call back that failed for what `message` says: due in `delay` seconds, two hours at most, also after a restart."""
 
     def hook_done(self, call: HookCall) -> None:
         """Drop a hook call that was run."""

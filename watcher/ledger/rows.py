@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from watcher.job import AgainRequest, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
+from watcher.ledger.hook_call import HookCall
 from watcher.ledger.part import Row
 from watcher.ledger.protocol import SourceRecord
 
@@ -101,6 +102,12 @@ def again_from(words: str) -> AgainRequest | None:
         return None
     fields = json.loads(words)
     return AgainRequest(**{name: value for name, value in fields.items() if name in AgainRequest.__dataclass_fields__})
+
+
+def hook_call(row: Row) -> HookCall:
+    """Return the hook call of a row."""
+    id_, _, kind, payload, attempts, failures, message = row
+    return HookCall(id_, kind, payload.decode("utf-8", "surrogatepass"), attempts, failures, message)
 
 
 def signed(number: int) -> int:

@@ -211,6 +211,7 @@ _WHOLE: Final = frozenset(
             "small",
             "suspect",
             "attempts",
+            "failures",
             "fence",
             "alone",
             "crashes",

@@ -191,8 +191,16 @@ _SIXTH: Final = (
     INDEX_TRIALS,
 )
 
+# How often a hook has failed, when it is due again (Unix time), and what its last run met.
+_SEVENTH: Final = (
+    "ALTER TABLE hooks ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE hooks ADD COLUMN run_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE hooks ADD COLUMN message TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX hooks_failed ON hooks (id) WHERE failures > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

@@ -301,7 +301,9 @@ class Application:
         """Have `status` know what a person should see to though nothing runs. Raises StateError."""
         # What a host of a fleet has to run, others take over.
         troubles = () if self.direct.hosts() else reversed(self.hook_runner.troubles)
-        problems = [trouble.problem(later="the next start runs it again") for trouble in troubles][:_PROBLEMS]
+        problems = [trouble.problem(later="the next start runs it again when it is due") for trouble in troubles][
+            :_PROBLEMS
+        ]
         if problems:
             self.direct.remember(HOOKS, {"problems": problems})
         else:

@@ -1,16 +1,15 @@
 """Run hooks: each at least once, those of one file in order, and only so many at a time.
 
 What has to be run is in the ledger, so a crash loses none of it. A call that a stop or a crash has ended is run again at the
-next start, under the same id, and one that failed after a while, some times.
+next start, under the same id; one that failed is run again after a while, some times, however often the service starts meanwhile.
 """
 
 import json
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
@@ -19,7 +18,7 @@ from watcher.config import HookSettings
 from watcher.errors import StateBusyError
 from watcher.hooks import HookResult
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import HookCall
+from watcher.ledger.hook_call import HookCall
 from watcher.log import printable
 
 #: Seconds between two looks at the ledger while nobody says that there is something to run.
@@ -29,8 +28,6 @@ _MOST: Final = 64
 
 #: Seconds until a hook that failed is run again, after the first time, the second and so on; then it is given up.
 AGAIN: Final = (10.0, 60.0, 300.0, 1800.0)
-#: Calls that failed and wait, at most: until one of them is over, no others are begun.
-_WAITING: Final = 1000
 
 
 class RunHook(Protocol):
@@ -48,16 +45,17 @@ class HookFailure:
     argv: tuple[str, ...]
     #: The recording, as the hook gets it; "" where it was not about one.
     path: str
+    #: Which program failed, and why.
     message: str
     #: It is run again.
     again: bool
 
     def problem(self, *, later: str = "it is run again") -> dict[str, str]:
-        """Return what `status` shows of it; `later`: when it is run again, if it is."""
+        """Return what `status` shows of it; `later`: that it is run again, if it is."""
         then = later if self.again else "it is not run again for this"
         return {
             "path": printable(self.path or f"hooks.{self.kind}"),
-            "message": f"the hook hooks.{self.kind} ({self.argv[0]}) failed: {self.message}; {then}",
+            "message": f"{self.message}; {then}",
             "hint": "the log has what it said: hook.failed",
         }
 
@@ -72,14 +70,12 @@ class HookRunner:
         run: RunHook,
         *,
         stop: threading.Event,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`run` ends a hook, and says so, once `stop` is set."""
         self._ledger = ledger
         self._settings = settings
         self._call = run
         self._stop = stop
-        self._monotonic = monotonic
         self._news = threading.Event()
         self._last = threading.Event()
         #: Set once every hook was run, after `last_call`.
@@ -88,8 +84,6 @@ class HookRunner:
         self._running: set[Future[None]] = set()
         #: Not in the ledger yet.
         self._new: deque[tuple[str, str]] = deque()
-        #: Those that failed, and when they are due again, by their ids.
-        self._failed: dict[int, tuple[float, HookCall]] = {}
         #: By kind and recording.
         self._noting = threading.Lock()
         self._troubles: dict[tuple[str, str], HookFailure] = {}
@@ -119,10 +113,21 @@ class HookRunner:
     def run(self) -> None:
         """Run what is due until `stop` is set, or after `last_call` until nothing is left. Raises what a thread met."""
         try:
+            self._recall()
             while self.step():
                 self._news.wait(_LOOK)
         finally:
             self._pool.shutdown(wait=True)
+
+    def _recall(self) -> None:
+        """Note what had failed before this start and waits to be run again."""
+        try:
+            for call in self._ledger.hooks_waiting():
+                if argv := _argv(self._settings(), call.kind):
+                    self._failed(HookFailure(call.kind, argv, _path(call), call.message, again=True))
+        except StateBusyError:
+            if not self._stop.is_set():
+                raise
 
     def step(self) -> bool:
         """Begin what is due and may begin now; False when there is nothing more to do."""
@@ -156,60 +161,57 @@ class HookRunner:
             raise
 
     def _taken(self) -> Sequence[HookCall]:
-        """Take the calls that may begin now: those that failed before, then new ones. Raises StateBusyError."""
+        """Take the calls that may begin now. Raises StateBusyError."""
         settings = self._settings()
         free = settings.concurrency - len(self._running)
-        again = [call for at, call in list(self._failed.values()) if at <= self._monotonic()][: max(0, free)]
-        due = [self._ledger.repeat_hook(call) for call in again]
-        for call in again:
-            del self._failed[call.id]
-        free -= len(due)
-        if free <= 0 or len(self._failed) >= _WAITING:
-            return due
+        if free <= 0:
+            return ()
         # Of a host that died, only what we can run.
-        return [*due, *self._ledger.hooks_due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])]
+        return self._ledger.hooks_due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])
 
     def _attend(self, call: HookCall) -> None:
+        """Run a hook, and have the ledger drop it, or put it back where it is to be run again."""
         argv = _argv(self._settings(), call.kind)
-        if argv and not self._is_over(call, argv):
+        delay = AGAIN[call.failures] if call.failures < len(AGAIN) else None
+        ran = self._ran(call, argv, delay) if argv else None
+        if ran is not None and ran.reason == "stopped":
+            # It stays in the ledger, and is run again at the next start.
             return
         try:
-            self._ledger.hook_done(call)
+            if ran is None or ran.ok or delay is None:
+                self._ledger.hook_done(call)
+            else:
+                self._ledger.retry_hook(call, delay=delay, message=ran.message)
         except StateBusyError:
             # As with a crash in this place: it is run once more.
             if not self._stop.is_set():
                 raise
 
-    def _is_over(self, call: HookCall, argv: tuple[str, ...]) -> bool:
-        """Run a hook; return whether it is not to be run again: it did what it was meant to, or failed too often."""
+    def _ran(self, call: HookCall, argv: tuple[str, ...], delay: float | None) -> HookResult:
+        """Run a hook; `delay`: seconds after which it is run again if it fails, None: it is not."""
         facts = json.loads(call.payload)
         about = {key: facts[key] for key in ("path", "job") if key in facts}
-        retry_in = AGAIN[call.attempts - 1] if call.attempts <= len(AGAIN) else None
         with structlog.contextvars.bound_contextvars(**about):
-            ran = self._call(argv, _payload(call), call.kind, retry_in=retry_in)
-        if ran.reason == "stopped":
-            # It stays in the ledger, and is run again at the next start.
-            return False
-        path = str(facts.get("path", ""))
-        trouble = None if ran.ok else HookFailure(call.kind, argv, path, ran.message, again=retry_in is not None)
-        self._settle(call.kind, path, trouble)
-        if trouble is None:
-            return True
-        if retry_in is None:
-            return True
-        # It stays in the ledger, too: a start in between runs it at once.
-        self._failed[call.id] = (self._monotonic() + retry_in, call)
-        return False
+            ran = self._call(argv, _payload(call), call.kind, retry_in=delay)
+        if ran.ok:
+            self._worked(call)
+        elif ran.reason != "stopped":
+            message = f"the hook hooks.{call.kind} ({argv[0]}) failed: {ran.message}"
+            self._failed(HookFailure(call.kind, argv, _path(call), message, again=delay is not None))
+            return replace(ran, message=message)
+        return ran
 
-    def _settle(self, kind: str, path: str, trouble: HookFailure | None) -> None:
-        """Note how a hook has run for a recording: what was given up stays until the hook works, for whatever recording."""
+    def _failed(self, trouble: HookFailure) -> None:
+        """Note that a hook failed for a recording."""
         with self._noting:
-            self._troubles.pop((kind, path), None)
-            if trouble is not None:
-                self._troubles[kind, path] = trouble
-                return
-            over = [key for key, other in self._troubles.items() if key[0] == kind and not other.again]
-            for key in over:
+            self._troubles.pop((trouble.kind, trouble.path), None)
+            self._troubles[trouble.kind, trouble.path] = trouble
+
+    def _worked(self, call: HookCall) -> None:
+        """Note that a hook works: for this recording, and what was given up before, for whatever recording."""
+        with self._noting:
+            self._troubles.pop((call.kind, _path(call)), None)
+            for key in [key for key, other in self._troubles.items() if key[0] == call.kind and not other.again]:
                 del self._troubles[key]
 
 
@@ -223,3 +225,8 @@ def _argv(settings: HookSettings, kind: str) -> tuple[str, ...]:
 def _payload(call: HookCall) -> str:
     """Return what the hook reads: the result's facts, the call's id, and how often it has been begun, this time included."""
     return json.dumps({**json.loads(call.payload), "id": call.id, "run": call.attempts}, ensure_ascii=False)
+
+
+def _path(call: HookCall) -> str:
+    """Return the recording that a call is about, as the hook gets it; "" where it is about none."""
+    return str(json.loads(call.payload).get("path", ""))

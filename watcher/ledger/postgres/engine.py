@@ -38,10 +38,7 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
     """A ledger of stored paths, shared with other hosts."""
 
     ADD: ClassVar[str] = ADD
-    HOOKS: ClassVar[str] = """
-    SELECT id, source, kind, payload, attempts FROM hooks
-    WHERE host = current_setting('watcher.host') AND id > ? ORDER BY id LIMIT ?
-    """
+    OWN_HOOKS: ClassVar[str] = "host = current_setting('watcher.host')"
 
     EXONERATE: ClassVar[str] = """
     UPDATE sources SET crashes = crashes - 1 WHERE id IN (

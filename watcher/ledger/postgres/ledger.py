@@ -15,6 +15,7 @@ from typing import Final
 from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.fleet import Fleet, Host
 from watcher.job import AgainRequest, Cut, Fingerprint, FoundRecording, Job, Outcome, Output, State
+from watcher.ledger.hook_call import HookCall
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import LedgerInternals
 from watcher.ledger.postgres.database import PostgresDatabase
@@ -23,7 +24,7 @@ from watcher.ledger.postgres.host import host_of
 from watcher.ledger.postgres.hosts import Hosts
 from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.takeover import Takeover
-from watcher.ledger.protocol import ConcludedSource, Content, HookCall, OwnedOutput, PutResult, SourceRecord, Tally
+from watcher.ledger.protocol import ConcludedSource, Content, OwnedOutput, PutResult, SourceRecord, Tally
 
 #: Seconds a call waits for a database that went away: a restart takes no longer.
 PATIENCE: Final = 2.0
@@ -340,8 +341,11 @@ class PostgresLedger:
             self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT
         return self._patiently(lambda: self._engine.hooks_due(limit))
 
-    def repeat_hook(self, call: HookCall) -> HookCall:
-        return self._patiently(lambda: self._engine.repeat_hook(call))
+    def hooks_waiting(self) -> Sequence[HookCall]:
+        return self._patiently(self._engine.hooks_waiting)
+
+    def retry_hook(self, call: HookCall, *, delay: float, message: str) -> None:
+        self._patiently(lambda: self._engine.retry_hook(call, delay=delay, message=message))
 
     def hook_done(self, call: HookCall) -> None:
         self._patiently(lambda: self._engine.hook_done(call))

@@ -242,8 +242,26 @@ _EIGHTH: Final = (
     INDEX_TRIALS,
 )
 
+# See the seventh step of `watcher.ledger.schema`.
+_NINTH: Final = (
+    "ALTER TABLE hooks ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE hooks ADD COLUMN run_at FLOAT8 NOT NULL DEFAULT 0",
+    "ALTER TABLE hooks ADD COLUMN message TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX hooks_failed ON hooks (host, id) WHERE failures > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, COMMONS, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (
+    _FIRST,
+    _SECOND,
+    COMMONS,
+    _FOURTH,
+    _FIFTH,
+    _SIXTH,
+    _SEVENTH,
+    _EIGHTH,
+    _NINTH,
+)
 
 
 def migrate(raw: Raw, name: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
