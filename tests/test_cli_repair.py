@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,37 @@ def test_a_suggested_command_can_be_typed_as_it_stands_for_a_name_with_blanks(
     assert typed == [["watcher", "retry", str(path)], ["watcher", "once", str(unknown)]]
     assert shlex.join(typed[0]) in note
     assert retried[1]["data"]["put_back"] == [str(path)]
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.wav", b"two\nlines.wav", b"it's\xe9.wav", b"soft\xc2\xadhyphen.wav", b"back\\xe9slash.wav"]
+)
+def test_a_name_that_no_terminal_shows_works_as_a_shell_reads_the_hint_and_as_status_prints_it(
+    watcher: Commands, name: bytes
+) -> None:
+    path = watcher.folder / os.fsdecode(name)
+    with watcher.ledger() as ledger:
+        failed(ledger, watcher.folder, path.name).write_bytes(b"no sound")
+
+    hint = watcher("again", path)[1]["errors"][0]["hint"]
+    command = re.search(r"watcher retry (\S+)", hint)
+    printed = watcher("status")[1]["data"]["failures"][0]["path"]
+    retried = watcher("retry", printed)
+
+    assert command is not None
+    typed = subprocess.run(["bash", "-c", f"printf %s {command[1]}"], capture_output=True, check=True).stdout
+    assert typed == os.fsencode(path)
+    assert retried[0] == 0
+    assert retried[1]["data"]["put_back"] == [printed]
+
+
+def test_a_printed_name_finds_the_failure_of_a_recording_that_is_gone(watcher: Commands) -> None:
+    with watcher.ledger() as ledger:
+        failed(ledger, watcher.folder, os.fsdecode(b"caf\xe9.wav"))
+
+    printed = watcher("status")[1]["data"]["failures"][0]["path"]
+
+    assert watcher("retry", printed)[1]["data"]["put_back"] == [printed]
 
 
 def test_again_without_a_key_names_no_option_that_it_does_not_have(

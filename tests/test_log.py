@@ -2,13 +2,14 @@
 
 import io
 import json
+import subprocess
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.log import LogOptions, configure, printable
+from watcher.log import LogOptions, configure, printable, quoted, unprinted
 
 
 def written(
@@ -93,6 +94,37 @@ def test_any_name_becomes_one_printable_line(name: str | bytes) -> None:
 
     assert text.isprintable()
     text.encode("utf-8")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])).map(str.encode) | st.binary())
+def test_what_is_printed_of_a_name_leads_back_to_it(name: bytes) -> None:
+    shown = printable(name)
+
+    if b"\\" not in name and shown.encode() != name:
+        assert all(printable(found) == shown for found in unprinted(shown))
+        assert unprinted(shown)
+
+
+@given(st.text())
+def test_any_text_may_be_asked_which_names_it_shows(text: str) -> None:
+    assert all(printable(name) == text for name in unprinted(text.replace("/", "\\")))
+
+
+def test_a_shell_reads_a_quoted_name_as_it_is() -> None:
+    names = [
+        b"plain.wav",
+        b"it's a.wav",
+        b"caf\xe9abc'\\.wav",
+        b"two\nlines\t",
+        "录音\u200b.wav".encode(),
+        b"$HOME `id`\xff",
+    ]
+
+    words = " ".join(map(quoted, names))
+
+    assert subprocess.run(["bash", "-c", f"printf '%s\\0' {words}"], capture_output=True, check=True).stdout == (
+        b"".join(name + b"\0" for name in names)
+    )
 
 
 @given(

@@ -17,7 +17,7 @@ from watcher import reach
 from watcher.config import Config, Surroundings, load, state_place
 from watcher.errors import StateError, UsageError
 from watcher.folding import fold
-from watcher.log import printable
+from watcher.log import printable, unprinted
 from watcher.report import ReportedError, Result, envelope
 from watcher.spelling import on_disk
 
@@ -40,6 +40,8 @@ Offline = Annotated[
 def media_path(given: str) -> Path:
     """Read a path of the command line; it may lie on a mount that hangs, and be spelled in another normalisation.
 
+    It may also be as `status` printed it, with escapes for what no terminal shows.
+
     One that exists has to be readable.
     """
     path = os.fsencode(given)
@@ -57,6 +59,8 @@ def media_path(given: str) -> Path:
 def _looked_up(path: bytes) -> tuple[bytes, bool]:
     """Return a path as it is spelled on the disk, and whether it may be read, or is not there."""
     found = on_disk(path)
+    if not os.path.lexists(found) and (meant := unprinted(os.fsdecode(path))):
+        found = next((name for name in meant if os.path.lexists(name)), meant[0])
     return found, not os.path.exists(found) or os.access(found, os.R_OK)  # noqa: PTH110 - bytes
 
 

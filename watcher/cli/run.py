@@ -1,7 +1,6 @@
 """`watcher run`: the daemon."""
 
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from watcher import reach
 from watcher.cli.options import configured, surroundings
 from watcher.config import Config
 from watcher.errors import ConfigError, UsageError
+from watcher.log import quoted
 from watcher.service import Service
 
 
@@ -30,7 +30,7 @@ def run(
     # One whose mount hangs may be there: it is waited for.
     missing = [folder for folder in folders if there[os.fsencode(folder)] is False]
     if missing:
-        hint = f"mount it first, if it lies on a disk or a share of its own; else make it: mkdir -p {shlex.quote(str(missing[0]))}"
+        hint = f"mount it first, if it lies on a disk or a share of its own; else make it: mkdir -p {quoted(os.fsencode(missing[0]))}"
         raise ConfigError(f"there is no folder {missing[0]}", hint=hint)
     with engine_settings(offline=offline) as extra:
 

@@ -1,7 +1,6 @@
 """All that `watcher check` looks at, in order."""
 
 import os
-import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.service.plan import endpoint_of, require_key
 from watcher.text import hours
 
@@ -69,7 +68,7 @@ def _hooks(config: Config) -> Iterator[Finding]:
             message = f"hooks.{kind}: there is no program {program} in PATH"
             yield Finding("hooks", Grade.FAIL, message, "write its whole path: PATH is another one for a service")
         elif os.path.exists(argv[0]):  # noqa: PTH110 - as `which` looks at it
-            hint = f"chmod +x {shlex.quote(program)}, and give it a first line such as #!/bin/sh"
+            hint = f"chmod +x {quoted(argv[0])}, and give it a first line such as #!/bin/sh"
             yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: {program} is not executable", hint)
         else:
             yield Finding("hooks", Grade.FAIL, f"hooks.{kind}: there is no program {program}", "correct its path")
@@ -83,7 +82,7 @@ def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator
         message = f"the key is encrypted ({unit.encrypted}), and only the running service is handed it: the server was not asked"
         hint = (
             "start it, and check again; or see by yourself whether it can be decrypted here:\n"
-            f"systemd-creds decrypt {shlex.quote(f'--name={KEY}')} {shlex.quote(str(unit.encrypted))} - >/dev/null"
+            f"systemd-creds decrypt {quoted(f'--name={KEY}')} {quoted(str(unit.encrypted))} - >/dev/null"
         )
         yield Finding("unit", Grade.WARN, message, hint)
     yield Finding(
@@ -162,5 +161,5 @@ def _fresh_state(directory: Path) -> Iterator[Finding]:
     if os.access(nearest, os.W_OK | os.X_OK):
         yield Finding("state", Grade.OK, f"{directory}: nothing there yet, and it can be made")
     else:
-        hint = f"make it for the service's user, or name another one: state.dir (mkdir -p {directory})"
+        hint = f"make it for the service's user, or name another one: state.dir (mkdir -p {quoted(os.fsencode(directory))})"
         yield Finding("state", Grade.FAIL, f"{directory} cannot be made: {nearest} is not writable", hint)

@@ -9,7 +9,7 @@ from watcher import reach
 from watcher.config import Config, Settings
 from watcher.doctor.findings import Finding, Grade
 from watcher.folders import DOUBLE_HINT, Folder, FolderProbeResult, WatchMode, probe
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.overrides import InvalidOverride, Overrides
 from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for
 from watcher.settle import UNWATCHED
@@ -41,7 +41,9 @@ def folder_findings(config: Config) -> Iterator[Finding]:
             continue
         if not there:
             said = "does not exist; the daemon waits for it" if missing else "is no folder"
-            hint = f"mount it, or create it: mkdir -p {folder.path}" if missing else "name the folder it lies in"
+            hint = (
+                f"mount it, or create it: mkdir -p {quoted(folder.path)}" if missing else "name the folder it lies in"
+            )
             yield Finding("folder", Grade.FAIL, f"{folder.path} {said}", hint)
             continue
         if other := doubled.get(os.fsencode(folder.path)):

@@ -11,6 +11,7 @@ Three faces:
 import json
 import logging
 import os
+import re
 import shlex
 import stat
 import sys
@@ -105,9 +106,48 @@ def printable(value: str | bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def unprinted(text: str) -> tuple[bytes, ...]:
+    r"""Return the names that `printable` shows as this text, the likeliest first, and without the text itself.
+
+    They may be two: ``\x85`` to ``\xff`` are bytes that are no UTF-8, and characters.
+    """
+    if "\\" not in text:
+        return ()
+    as_bytes = _ESCAPE.sub(lambda found: _unescaped(found[0], byte=True), text)
+    as_characters = _ESCAPE.sub(lambda found: _unescaped(found[0], byte=False), text)
+    names = dict.fromkeys(name.encode("utf-8", "surrogateescape") for name in (as_bytes, as_characters))
+    return tuple(name for name in names if printable(name) == text and name != text.encode("utf-8", "surrogateescape"))
+
+
+#: No halves of characters, and nothing above the last character.
+_ESCAPE: Final = re.compile(r"\\(?:x[0-9a-f]{2}|u(?!d[89a-f])[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4}|[tnr])")
+
+
+def _unescaped(escape: str, *, byte: bool) -> str:
+    r"""Return the character of an escape; `byte`: ``\x80`` and above are bytes, as `os.fsdecode` has them."""
+    character = escape.encode("ascii").decode("unicode_escape")
+    is_byte = byte and "\x80" <= character <= "\xff"
+    return chr(0xDC00 + ord(character)) if is_byte else character
+
+
 def quoted(path: str | bytes) -> str:
-    """Return a path as a command that is suggested names it: `printable`, and one word for a shell."""
-    return shlex.quote(printable(path))
+    r"""Return a path as one word for a shell, as a command that is suggested names it.
+
+    What no terminal shows is in the notation of bash, zsh and POSIX 2024: ``$'caf\xe9.wav'``.
+    """
+    name = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
+    if printable(name) == name.decode("utf-8", "replace"):
+        return shlex.quote(name.decode())
+    parts = (_ansi_c(character) for character in name.decode("utf-8", "surrogateescape"))
+    return f"$'{''.join(parts)}'"
+
+
+def _ansi_c(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def _is_socket(stream: TextIO) -> bool:
