@@ -85,6 +85,9 @@ ESCAPES = {
     "an attribute": "os.setxattr(FILE, 'user.x', b'x')",
     "a length": "os.truncate(FILE, 0)",
     "a name": "os.rename(FILE, FILE + '2')",
+    "a name less": "os.unlink(FILE)",
+    "a file without a name": "os.open(os.path.dirname(FILE), os.O_TMPFILE | os.O_RDWR)",
+    "a file without a name, by another call": "call(2, 5000, os.path.dirname(FILE).encode(), os.O_TMPFILE | os.O_RDWR, 0o600)",
     "a link": "os.symlink('/', FILE + '3')",
     "a process": "os.fork()",
     "a thread": "threading.Thread(target=print).start()",
@@ -171,14 +174,16 @@ def test_no_connection_is_made(tmp_path: Path) -> None:
     assert "Permission" in done.stderr
 
 
-def test_the_spool_can_be_written_read_and_cleared(tmp_path: Path) -> None:
+def test_the_spool_can_be_written_and_read_but_not_cleared(tmp_path: Path) -> None:
+    """What is written keeps its name, so that the daemon sees how much it is."""
     file = tmp_path / "piece"
-    code = f"p = Path({str(file)!r}); p.write_text('one'); p.write_text('two'); print(p.read_text()); p.unlink()"
+    code = f"p = Path({str(file)!r}); p.write_text('one'); p.write_text('two'); print(p.read_text(), flush=True); p.unlink()"
 
     done = confined(code, tmp_path)
 
     assert done.stdout == "two\n"
-    assert not file.exists()
+    assert "PermissionError" in done.stderr
+    assert file.read_text() == "two"
 
 
 def test_modules_can_still_be_imported(tmp_path: Path) -> None:
@@ -190,9 +195,11 @@ def test_memory_is_limited(tmp_path: Path) -> None:
 
 
 def test_files_are_limited_and_no_core_is_left(tmp_path: Path) -> None:
-    code = "print(resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_FSIZE))"
+    code = (
+        "for kind in 'CORE', 'FSIZE', 'NOFILE': print(kind, *resource.getrlimit(getattr(resource, f'RLIMIT_{kind}')))"
+    )
 
-    assert confined(code, tmp_path).stdout == "(0, 0) (268435456, 268435456)\n"
+    assert confined(code, tmp_path).stdout == "CORE 0 0\nFSIZE 268435456 268435456\nNOFILE 64 64\n"
 
 
 def test_too_much_cpu_time_ends_the_process(tmp_path: Path) -> None:

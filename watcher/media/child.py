@@ -212,7 +212,6 @@ class MediaChild:
         try:
             return encode(span.samples, path, self._order.codec)
         except OSError as exc:
-            path.unlink(missing_ok=True)
             raise OutputError(
                 f"A piece cannot be written to {self._order.spool}: {exc.strerror or exc}",
                 hint="Make room on the disk that holds the state directory.",

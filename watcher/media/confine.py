@@ -27,17 +27,19 @@ _BIND_AND_CONNECT: Final = 3
 #: No abstract UNIX socket and no signal beyond what is confined as well.
 _SCOPE_VERSION: Final = 6
 _SOCKETS_AND_SIGNALS: Final = 3
-#: Read files and directories; write, remove, make and (a right of its own since version 3) truncate regular files.
+#: Read files and directories; write, make and (a right of its own since version 3) truncate regular files.
 _READ: Final = 1 << 2 | 1 << 3
-_WRITE: Final = 1 << 1 | 1 << 5 | 1 << 8 | 1 << 14
+_WRITE: Final = 1 << 1 | 1 << 8 | 1 << 14
 #: Largest file it may write; an incompressible piece of 1390 s has 44 MB.
 FILE_SIZE: Final = 256 << 20
+#: Descriptors it may have; it needs two files at a time beside its modules'.
+_DESCRIPTORS: Final = 64
 
 
 def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> None:
     """Bind this process to its parent's life, to `memory` bytes of address space, and to writing below `spool`.
 
-    No core, no new privileges, no process or thread, no large file; only the system calls of `seccomp`, so no socket, no
+    No core, no new privileges, no process or thread, no large file, few files; only the system calls of `seccomp`, so no socket, no
     program and no signal to others; and where the kernel has Landlock (5.13), nothing is opened but what lies below `spool`
     and, for reading, below the directories `code` that modules may still be imported from. Descriptors that are open stay
     usable. Call it before any thread starts. Raises ProcessLookupError when the parent is gone already, and OSError when
@@ -52,6 +54,7 @@ def confine(parent: int, *, memory: int, spool: Path, code: Iterable[Path]) -> N
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_FSIZE, FILE_SIZE)
+    _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     _limit(resource.RLIMIT_AS, memory)
     # Last: what sets the limits is not allowed any more.
     filter_calls(libc)

@@ -1,7 +1,8 @@
 """A seccomp filter for the decoding process: it may compute, read and write what it has, and nothing else.
 
 The filter is a list of what is allowed, so that whatever the kernel learns later is refused: no socket, no program, no
-process or thread, no signal or limit for others, no mode, owner, time or attribute of a file, no tracing, no namespace.
+process or thread, no signal or limit for others, no mode, owner, time or attribute of a file, no file without a name, no tracing,
+no namespace.
 What the kernel does with the calls that stay is up to Landlock and the limits of `confine`.
 """
 
@@ -19,7 +20,7 @@ _MODE_FILTER: Final = 2
 _ALLOW: Final = 0x7FFF_0000
 _ERRNO: Final = 0x0005_0000
 #: linux/bpf_common.h: load a word of seccomp's data, compare it, and end.
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 #: struct seccomp_data, little-endian: the call's number, the architecture, and six arguments of 64 bits.
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 #: From this number on calls are the same on all architectures, and C libraries do without those that a kernel does not
@@ -87,8 +88,6 @@ _ANY_ARGUMENT: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "lstat": (6, None),
     "newfstatat": (262, 79),
     "statx": (332, 291),
-    "open": (2, None),
-    "openat": (257, 56),
     "access": (21, None),
     "faccessat": (269, 48),
     "faccessat2": (439, 439),
@@ -96,8 +95,6 @@ _ANY_ARGUMENT: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "readlinkat": (267, 78),
     "getcwd": (79, 17),
     "getdents64": (217, 61),
-    "unlink": (87, None),
-    "unlinkat": (263, 35),
     "recvfrom": (45, 207),
 }
 #: Calls that are allowed for some values of one argument: its place, and the values ("pid": this process's id).
@@ -113,6 +110,14 @@ _SOME_ARGUMENTS: Final[Mapping[str, tuple[tuple[int | None, int | None], int, Se
     # TCGETS, FIOCLEX: is it a terminal, and close it at exec.
     "ioctl": ((16, 29), 1, (0x5401, 0x5451)),
 }
+#: Calls that open a file by its name, and the place of their flags. Not with O_TMPFILE: what the process writes has a name, so that
+#: the daemon sees how much it is.
+_OPENING: Final[Mapping[str, tuple[tuple[int | None, int | None], int]]] = {
+    "open": ((2, None), 1),
+    "openat": ((257, 56), 2),
+}
+#: The bit that O_TMPFILE has beside that of O_DIRECTORY, which it includes (asm-generic/fcntl.h).
+_TMPFILE: Final = os.O_TMPFILE & ~os.O_DIRECTORY
 
 
 def filter_calls(libc: ctypes.CDLL) -> bool:
@@ -153,6 +158,13 @@ def _program(machine: int) -> Iterator[bytes]:
             body = b"".join(_argument_is(place, [os.getpid() if value == "pid" else int(value) for value in values]))
             yield _step(_EQUAL, number, false=len(body) // 8)
             yield body
+    for numbers, place in _OPENING.values():
+        if (number := numbers[machine]) is not None:
+            yield _step(_EQUAL, number, false=4)
+            yield _step(_LOAD, _ARGUMENTS + 8 * place)
+            yield _step(_ANY_BIT, _TMPFILE, false=1)
+            yield _step(_RETURN, refuse)
+            yield _step(_RETURN, allow)
     # On x86-64 numbers from 2**30 on are those of the x32 interface; "not implemented" refuses them as well.
     yield _step(_AT_LEAST, _NEW, false=1)
     yield _step(_RETURN, _ERRNO | errno.ENOSYS)
