@@ -5,8 +5,9 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from support.scripted import Asked, Reply, Script, Server, sequence, serving
 
 from watcher.client import Client, Endpoint, Request, Upload, Voice, parse
 from watcher.client.profile import BELIEVED_SECONDS, REMEMBERED_SECONDS, ServerProfile
+from watcher.client.request import Answer
 from watcher.client.upload import deadline
 from watcher.errors import (
     AccountError,
@@ -43,16 +45,65 @@ BARE = {"text": "Hello you."}
 SUBTITLE = "1\n00:00:00,000 --> 00:00:01,000\nHello you.\n\n"
 
 W, S, V = "verbose_json+word+segment", "verbose_json+segment", "verbose_json"
+DIARIZE = "gpt-4o-transcribe-diarize"
+MB = 1024 * 1024
+
+
+class Talk:
+    """A server that answers by a script, and a client that asks it; another client with the same memory takes over at will."""
+
+    def __init__(self, server: Server, upload: Upload, memory: Memory, clock: Clock, path: str, **options: Any) -> None:
+        self.server, self.upload, self.memory, self.clock = server, upload, memory, clock
+        self.url = server.url.removesuffix("/v1") + path if path else server.url
+        self.client: Client | None = None
+        self.start(**options)
+
+    def start(self, *, monotonic: Callable[[], float] | None = None, **options: Any) -> None:
+        """Begin with a new client, as after a restart; `options` are its endpoint's."""
+        self.close()
+        endpoint = Endpoint(self.url, **{"key": "sk-topsecret"} | options)
+        times: dict[str, Any] = {} if monotonic is None else {"monotonic": monotonic}
+        self.client = Client(endpoint, memory=self.memory, clock=self.clock, **times)
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+
+    def ask(self, upload: Upload | None = None, **parameters: Any) -> Answer:
+        """Ask about an upload; `parameters` are those of the request."""
+        return self.known.ask(upload or self.upload, Request(**parameters))
+
+    def refused(self, upload: Upload | None = None, **parameters: Any) -> Any:
+        """Return the error that comes instead of an answer; the key is nowhere in it."""
+        with pytest.raises(JobError) as caught:
+            self.ask(upload, **parameters)
+        assert "topsecret" not in "".join(traceback.format_exception(caught.value)) + caught.value.hint
+        return caught.value
+
+    @property
+    def known(self) -> Client:
+        assert self.client is not None
+        return self.client
+
+    def sent(self, field: str) -> list[str | None]:
+        """Return the value of a field of the form in each request; None: it was left out."""
+        return [asked.form.get(field) for asked in self.server.asked]
+
+    @property
+    def formats(self) -> list[str]:
+        return self.server.formats
+
+    @property
+    def count(self) -> int:
+        return len(self.server.asked)
+
+
+Talking = Callable[..., Talk]
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def memory(clock: Clock) -> Memory:
-    return Memory(clock)
 
 
 @pytest.fixture
@@ -63,17 +114,20 @@ def upload() -> Iterator[Upload]:
         yield Upload(file.fileno(), 1000, 1.0, "audio.flac", "audio/flac")
 
 
-@contextmanager
-def talking(
-    script: Script, memory: Memory, *, clock: Clock | None = None, path: str = "", **options: Any
-) -> Iterator[tuple[Client, Server]]:
-    with serving(script) as server:
-        url = server.url.removesuffix("/v1") + path if path else server.url
-        client = Client(Endpoint(url, key="sk-topsecret", **options), memory=memory, clock=clock or Clock())
-        try:
-            yield client, server
-        finally:
-            client.close()
+@pytest.fixture
+def talk(upload: Upload, clock: Clock) -> Iterator[Talking]:
+    """Start a server that answers with these in turn, or by a script, and a client of it; both end with the test."""
+    with ExitStack() as running:
+
+        def begin(*replies: Reply | Script, early: bool = False, path: str = "", **options: Any) -> Talk:
+            scripts = [reply for reply in replies if not isinstance(reply, Reply)]
+            script = scripts[0] if scripts else sequence(*[reply for reply in replies if isinstance(reply, Reply)])
+            server = running.enter_context(serving(script, early=early))
+            conversation = Talk(server, upload, Memory(clock), clock, path, **options)
+            running.callback(conversation.close)
+            return conversation
+
+        yield begin
 
 
 def error(message: str = "x", code: str | None = None, param: str | None = None) -> dict[str, Any]:
@@ -92,70 +146,77 @@ def refusing(*formats: str, reply: Reply) -> Script:
     return script
 
 
-def refusal(client: Client, upload: Upload, request: Request | None = None) -> JobError:
-    with pytest.raises(JobError) as caught:
-        client.ask(upload, request or Request())
-    assert "topsecret" not in "".join(traceback.format_exception(caught.value))
-    return caught.value
-
-
 # The straight way.
 
 
-def test_a_server_that_takes_everything_is_asked_once(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory) as (client, server):
-        answer = client.ask(upload, Request())
+def test_a_server_that_takes_everything_is_asked_once(talk: Talking) -> None:
+    talking = talk(Reply(FULL))
 
-    assert (answer.calls, answer.format, server.formats) == (1, W, [W])
+    answer = talking.ask()
+
+    assert (answer.calls, answer.format, talking.formats) == (1, W, [W])
     assert answer.transcript.text == "Hello you."
     assert answer.transcript.language == "en"
     assert [word.text for word in answer.transcript.segments[0].words] == ["Hello", "you"]
-    assert parse(answer.body, upload.seconds) == answer.transcript
+    assert parse(answer.body, 1.0) == answer.transcript
 
 
-def test_what_is_wanted_is_asked_for(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory, model="large-v3") as (client, server):
-        client.ask(upload, Request(language="de", prompt="Müller", temperature=0.2))
+@pytest.mark.parametrize(
+    ("model", "parameters", "form"),
+    [
+        ("whisper-1", {}, {"response_format": "verbose_json", "timestamp_granularities[]": "segment"}),
+        (
+            "large-v3",
+            {"language": "de", "prompt": "Müller", "temperature": 0.2},
+            {
+                "response_format": "verbose_json",
+                "timestamp_granularities[]": "segment",
+                "language": "de",
+                "prompt": "Müller",
+                "temperature": "0.2",
+            },
+        ),
+        (
+            "whisper-1",
+            {"task": "translate", "language": "de", "prompt": "names"},
+            {"response_format": "verbose_json", "prompt": "names"},
+        ),
+        (DIARIZE, {"prompt": "never sent"}, {"response_format": "diarized_json", "chunking_strategy": "auto"}),
+        ("gpt-4o-transcribe", {}, {"response_format": "json"}),
+        ("gpt-4o-mini-transcribe", {}, {"response_format": "json"}),
+    ],
+    ids=["nothing wanted", "all wanted", "translation", "speakers", "gpt-4o", "gpt-4o-mini"],
+)
+def test_what_is_wanted_and_what_the_model_takes_is_sent_and_nothing_else(
+    talk: Talking, model: str, parameters: dict[str, Any], form: dict[str, str]
+) -> None:
+    talking = talk(Reply(SEGMENTED), model=model)
 
-    assert server.asked[0].form == {
-        "model": "large-v3",
-        "response_format": "verbose_json",
-        "timestamp_granularities[]": "segment",
-        "language": "de",
-        "prompt": "Müller",
-        "temperature": "0.2",
-    }
+    talking.ask(**parameters)
+
+    assert talking.server.asked[0].form == {"model": model, **form}
 
 
-def test_what_is_not_wanted_is_not_sent(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory) as (client, server):
-        client.ask(upload, Request())
+def test_a_translation_has_its_own_route_and_is_english_whatever_the_answer_names(talk: Talking) -> None:
+    talking = talk(Reply(SEGMENTED | {"language": "german"}))
 
-    assert set(server.asked[0].form) == {"model", "response_format", "timestamp_granularities[]"}
+    answer = talking.ask(task="translate")
 
-
-def test_a_translation_has_its_own_route_and_neither_language_nor_granularities(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(SEGMENTED | {"language": "german"})), memory) as (client, server):
-        answer = client.ask(upload, Request(task="translate", language="de", prompt="names"))
-
-    assert server.asked[0].path == "/v1/audio/translations"
-    assert server.asked[0].form == {"model": "whisper-1", "response_format": "verbose_json", "prompt": "names"}
+    assert talking.server.asked[0].path == "/v1/audio/translations"
     assert answer.transcript.language == "en"
     assert parse(answer.body, 1.0, Request(task="translate")).language == "en"
 
 
-def test_the_asked_language_is_used_where_the_answer_names_none(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(BARE)), memory) as (client, _):
-        answer = client.ask(upload, Request(language="de"))
+def test_the_asked_language_is_used_where_the_answer_names_none(talk: Talking) -> None:
+    answer = talk(Reply(BARE)).ask(language="de")
 
     assert answer.transcript.language == "de"
     assert parse(answer.body, 1.0, Request(language="de")).language == "de"
 
 
 @pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/octet-stream", ""])
-def test_the_content_type_is_never_looked_at(memory: Memory, upload: Upload, kind: str) -> None:
-    with talking(sequence(Reply(FULL, headers=[("Content-Type", kind)])), memory) as (client, _):
-        assert client.ask(upload, Request()).transcript.text == "Hello you."
+def test_the_content_type_is_never_looked_at(talk: Talking, kind: str) -> None:
+    assert talk(Reply(FULL, headers=[("Content-Type", kind)])).ask().transcript.text == "Hello you."
 
 
 # Negotiation.
@@ -171,6 +232,8 @@ INCOMPATIBLE = Reply(
 UNSUPPORTED = Reply(error("unsupported", "unsupported_value", "response_format"), status=400)
 NO_GRANULARITIES = Reply(error("timestamp_granularities is not supported"), status=400)
 NO_WORDS = Reply(error("timestamp_granularities: 'word' is not one of ['segment']"), status=422)
+ENUM = Reply({"detail": [{"type": "enum", "loc": ["body", "response_format"], "msg": "no"}]}, status=422)
+ONLY = Reply(error("Currently only support response_format `text` or `json`"), status=400)
 
 
 @pytest.mark.parametrize(
@@ -181,122 +244,73 @@ NO_WORDS = Reply(error("timestamp_granularities: 'word' is not one of ['segment'
         (refusing("srt", reply=UNSUPPORTED), [W, "srt"]),
         (refusing("json", reply=UNSUPPORTED), [W, "srt", "json"]),
         (refusing("json", reply=INCOMPATIBLE), [W, "json"]),
-        (
-            refusing("json", reply=Reply(error("Currently only support response_format `text` or `json`"), status=400)),
-            [W, "json"],
-        ),
-        (
-            refusing(
-                "json",
-                reply=Reply(
-                    {"detail": [{"type": "enum", "loc": ["body", "response_format"], "msg": "no"}]}, status=422
-                ),
-            ),
-            [W, "srt", "json"],
-        ),
+        (refusing("json", reply=ONLY), [W, "json"]),
+        (refusing("json", reply=ENUM), [W, "srt", "json"]),
         (refusing("json", reply=Reply(error("invalid response_format"), status=500)), [W, "srt", "json"]),
         (refusing("json", reply=Reply({"code": 20012, "message": "bad request"}, status=400)), [W, V, "json"]),
         (sequence(NO_GRANULARITIES, UNSUPPORTED, Reply(SUBTITLE)), [W, V, "srt"]),
     ],
 )
-def test_a_refused_form_leads_to_the_next_simpler_one(
-    memory: Memory, upload: Upload, script: Script, formats: list[str]
+def test_a_refused_form_leads_to_the_next_simpler_one_and_each_step_is_logged(
+    talk: Talking, script: Script, formats: list[str]
 ) -> None:
-    with talking(script, memory) as (client, server):
-        answer = client.ask(upload, Request())
+    talking = talk(script)
 
-    assert server.formats == formats
+    with capture_logs() as logs:
+        answer = talking.ask()
+
+    assert talking.formats == formats
     assert (answer.calls, answer.format) == (len(formats), formats[-1])
     assert answer.transcript.timed is (formats[-1] != "json")
+    steps = [(log["asked"], log["next"]) for log in logs if log["event"] == "api.degraded" and "next" in log]
+    assert steps == list(pairwise(formats))
 
 
-def test_a_form_that_was_found_out_is_remembered_across_clients(memory: Memory, upload: Upload) -> None:
-    with serving(refusing("json", reply=UNSUPPORTED)) as server:
-        for _ in range(3):
-            client = Client(Endpoint(server.url), memory=memory, clock=Clock())
-            client.ask(upload, Request())
-            client.close()
+def test_a_poorer_form_that_was_found_out_is_remembered_across_clients_and_doubted_after_a_day(talk: Talking) -> None:
+    talking = talk(refusing("json", reply=UNSUPPORTED))
 
-    assert server.formats == [W, "srt", "json", "json", "json"]
+    for _ in range(3):
+        talking.ask()
+        talking.start()
+    talking.clock.advance(BELIEVED_SECONDS + 1)
+    talking.ask()
 
-
-def test_a_poorer_form_that_was_found_out_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
-    with talking(refusing(V, reply=NO_GRANULARITIES), memory, clock=clock) as (client, server):
-        client.ask(upload, Request())
-        clock.advance(BELIEVED_SECONDS + 1)
-        client.ask(upload, Request())
-
-    assert server.formats == [W, V, W, V]
+    assert talking.formats == [W, "srt", "json", "json", "json", W, "srt", "json"]
 
 
-def test_the_best_form_is_known_for_a_month(memory: Memory, clock: Clock, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory, clock=clock) as (client, _):
-        client.ask(upload, Request())
-        clock.advance(REMEMBERED_SECONDS - 1)
-        later = client.form()
-        clock.advance(2)
+def test_the_best_form_is_known_for_a_month(talk: Talking) -> None:
+    talking = talk(Reply(FULL))
 
-        assert (later, client.form()) == (W, "")
+    talking.ask()
+    talking.clock.advance(REMEMBERED_SECONDS - 1)
+    later = talking.known.form()
+    talking.clock.advance(2)
 
-
-def test_a_remembered_form_that_is_refused_now_leads_on(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL), INCOMPATIBLE, Reply(BARE)), memory) as (client, server):
-        client.ask(upload, Request())
-        client.ask(upload, Request())
-
-    assert server.formats == [W, W, "json"]
-    assert client.form() == "json"
+    assert (later, talking.known.form()) == (W, "")
 
 
-def test_a_server_that_answers_less_than_was_asked_is_understood_and_said_once(memory: Memory, upload: Upload) -> None:
-    with capture_logs() as logs, talking(sequence(Reply(BARE)), memory) as (client, server):
-        answers = [client.ask(upload, Request()) for _ in range(3)]
+def test_a_remembered_form_that_is_refused_now_leads_on(talk: Talking) -> None:
+    talking = talk(Reply(FULL), INCOMPATIBLE, Reply(BARE))
 
-    assert server.formats == [W, W, W]
+    talking.ask()
+    talking.ask()
+
+    assert talking.formats == [W, W, "json"]
+    assert talking.known.form() == "json"
+
+
+def test_a_server_that_answers_less_than_was_asked_is_understood_and_said_once(talk: Talking) -> None:
+    talking = talk(Reply(BARE))
+
+    with capture_logs() as logs:
+        answers = [talking.ask() for _ in range(3)]
+
+    assert talking.formats == [W, W, W]
     assert [answer.transcript.timed for answer in answers] == [False] * 3
     assert [(log["asked"], log["got"]) for log in logs if log["event"] == "api.degraded"] == [(W, "text")]
 
 
-def test_each_step_down_is_said(memory: Memory, upload: Upload) -> None:
-    with capture_logs() as logs, talking(refusing("json", reply=UNSUPPORTED), memory) as (client, _):
-        client.ask(upload, Request())
-
-    steps = [(log["asked"], log["next"]) for log in logs if log["event"] == "api.degraded"]
-    assert steps == [(W, "srt"), ("srt", "json")]
-
-
-@pytest.mark.parametrize(
-    ("model", "formats"),
-    [
-        ("gpt-4o-transcribe", ["json"]),
-        ("gpt-4o-mini-transcribe", ["json"]),
-        ("gpt-4o-transcribe-diarize", ["diarized_json"]),
-    ],
-)
-def test_what_is_known_of_a_model_saves_the_refusals(
-    memory: Memory, upload: Upload, model: str, formats: list[str]
-) -> None:
-    with talking(sequence(Reply(BARE)), memory, model=model) as (client, server):
-        client.ask(upload, Request())
-
-    assert server.formats == formats
-
-
-def test_speakers_are_carried_into_the_transcript(memory: Memory, upload: Upload) -> None:
-    entry = {"type": "transcript.text.segment", "id": "seg_001", "start": 0, "end": 1, "text": "Hi", "speaker": "A"}
-    with talking(sequence(Reply({"text": "Hi", "segments": [entry]})), memory, model="gpt-4o-transcribe-diarize") as (
-        client,
-        server,
-    ):
-        answer = client.ask(upload, Request(prompt="never sent"))
-
-    assert server.asked[0].form == {
-        "model": "gpt-4o-transcribe-diarize",
-        "response_format": "diarized_json",
-        "chunking_strategy": "auto",
-    }
-    assert answer.transcript.segments[0].speaker == "A"
-
+# Speakers.
 
 VOICES = (Voice("voice_1", "data:audio/mpeg;base64,AAA"), Voice("voice_2", "data:audio/mpeg;base64,BBB"))
 
@@ -305,19 +319,26 @@ def told_of(asked: Asked) -> list[tuple[str, str]]:
     return [field for field in asked.fields if field[0].startswith("known_speaker")]
 
 
-def test_a_diarizing_server_is_told_of_the_speakers_that_are_known(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(BARE)), memory, model="gpt-4o-transcribe-diarize") as (client, server):
-        client.ask(upload, Request(), voices=VOICES)
-    with talking(sequence(Reply(BARE)), memory, model="whisper-1") as (client, other):
-        client.ask(upload, Request(), voices=VOICES)
+def test_speakers_are_carried_into_the_transcript(talk: Talking) -> None:
+    entry = {"type": "transcript.text.segment", "id": "seg_001", "start": 0, "end": 1, "text": "Hi", "speaker": "A"}
 
-    assert told_of(server.asked[0]) == [
+    answer = talk(Reply({"text": "Hi", "segments": [entry]}), model=DIARIZE).ask()
+
+    assert answer.transcript.segments[0].speaker == "A"
+
+
+def test_a_diarizing_server_is_told_of_the_speakers_that_are_known(talk: Talking, upload: Upload) -> None:
+    talking, other = talk(Reply(BARE), model=DIARIZE), talk(Reply(BARE))
+    for one in (talking, other):
+        one.known.ask(upload, Request(), voices=VOICES)
+
+    assert told_of(talking.server.asked[0]) == [
         ("known_speaker_names[]", "voice_1"),
         ("known_speaker_names[]", "voice_2"),
         ("known_speaker_references[]", "data:audio/mpeg;base64,AAA"),
         ("known_speaker_references[]", "data:audio/mpeg;base64,BBB"),
     ]
-    assert told_of(other.asked[0]) == []
+    assert told_of(other.server.asked[0]) == []
 
 
 @pytest.mark.parametrize(
@@ -330,81 +351,78 @@ def test_a_diarizing_server_is_told_of_the_speakers_that_are_known(memory: Memor
     ],
 )
 def test_what_may_be_about_the_samples_of_speakers_is_met_by_leaving_these_out(
-    memory: Memory, upload: Upload, message: str, status: int, *, for_good: bool
+    talk: Talking, upload: Upload, message: str, status: int, *, for_good: bool
 ) -> None:
     def script(asked: Asked) -> Reply:
         return Reply({"error": {"message": message}}, status) if told_of(asked) else Reply(BARE)
 
-    with talking(script, memory, model="gpt-4o-transcribe-diarize") as (client, server):
-        client.ask(upload, Request(), voices=VOICES)
-        client.ask(upload, Request(), voices=VOICES)
+    talking = talk(script, model=DIARIZE)
+    for _ in range(2):
+        talking.known.ask(upload, Request(), voices=VOICES)
 
-    assert [len(told_of(asked)) for asked in server.asked] == ([4, 0, 0] if for_good else [4, 0, 4, 0])
-    assert client.takes_voices("transcribe") != for_good
-
-
-def test_a_station_pays_for_a_diarized_answer_once_and_is_not_asked_again(memory: Memory, upload: Upload) -> None:
-    refused = Reply(
-        {
-            "error": {
-                "message": "unexpected response format: diarized_json (request id: 1)",
-                "type": "one_api_error",
-                "code": "unexpected_response_format",
-            }
-        },
-        status=500,
-    )
-    with talking(sequence(refused, Reply(BARE)), memory, model="gpt-4o-transcribe-diarize") as (client, server):
-        client.ask(upload, Request())
-        client.ask(upload, Request())
-
-    assert server.formats == ["diarized_json", "json", "json"]
+    assert [len(told_of(asked)) for asked in talking.server.asked] == ([4, 0, 0] if for_good else [4, 0, 4, 0])
+    assert talking.known.takes_voices("transcribe") != for_good
 
 
-def test_a_station_known_by_its_headers_is_never_asked_for_speakers(memory: Memory, upload: Upload) -> None:
-    with serving(sequence(Reply(BARE, headers=[("X-Oneapi-Request-Id", "1")]))) as server:
-        for model in ("whisper-1", "gpt-4o-transcribe-diarize"):
-            client = Client(Endpoint(server.url, model=model), memory=memory, clock=Clock())
-            client.ask(upload, Request())
-            client.close()
+def test_diarizing_without_a_chunking_strategy(talk: Talking) -> None:
+    talking = talk(Reply(error("Unknown parameter: 'chunking_strategy'."), status=400), Reply(BARE), model=DIARIZE)
 
-    assert server.formats == [W, "json"]
+    talking.ask()
+
+    assert talking.sent("chunking_strategy") == ["auto", None]
 
 
-def test_a_station_by_its_headers_is_none_once_an_answer_comes_without_them(memory: Memory, upload: Upload) -> None:
-    replies = sequence(Reply(BARE, headers=[("X-Oneapi-Request-Id", "1")]), Reply(BARE))
-    with serving(replies) as server:
-        for model in ("whisper-1", "whisper-1", "gpt-4o-transcribe-diarize"):
-            client = Client(Endpoint(server.url, model=model), memory=memory, clock=Clock())
-            client.ask(upload, Request())
-            client.close()
+def test_a_station_pays_for_a_diarized_answer_once_and_is_not_asked_again(talk: Talking) -> None:
+    message = "unexpected response format: diarized_json (request id: 1)"
+    refused = {"error": {"message": message, "type": "one_api_error", "code": "unexpected_response_format"}}
+    talking = talk(Reply(refused, status=500), Reply(BARE), model=DIARIZE)
 
-    assert server.formats == [W, W, "diarized_json"]
+    talking.ask()
+    talking.ask()
 
-
-def test_granularities_that_make_a_server_fail_are_left_out_after_the_second_failure(
-    memory: Memory, clock: Clock, upload: Upload
-) -> None:
-    with talking(refusing(V, reply=Reply("Internal Server Error", status=500)), memory, clock=clock) as (
-        client,
-        server,
-    ):
-        assert isinstance(refusal(client, upload), PassingError)
-        assert client.ask(upload, Request()).format == V
-        client.ask(upload, Request())
-        clock.advance(BELIEVED_SECONDS + 1)
-        client.ask(upload, Request())
-
-    assert server.formats == [W, W, V, V, W, V]
+    assert talking.formats == ["diarized_json", "json", "json"]
 
 
-def test_a_form_that_has_worked_is_not_blamed_for_failures(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL), Reply(status=500)), memory) as (client, server):
-        client.ask(upload, Request())
-        for _ in range(4):
-            refusal(client, upload)
+@pytest.mark.parametrize(
+    ("marked", "format_of_speakers"),
+    [([True], "json"), ([True, False], "diarized_json")],
+    ids=["known by its headers", "known no more after an answer without them"],
+)
+def test_a_station_is_never_asked_for_speakers(talk: Talking, marked: list[bool], format_of_speakers: str) -> None:
+    headers = [("X-Oneapi-Request-Id", "1")]
+    talking = talk(*[Reply(BARE, headers=headers if mark else ()) for mark in marked])
 
-    assert server.formats == [W] * 5
+    for _ in marked:
+        talking.ask()
+    talking.start(model=DIARIZE)
+    talking.ask()
+
+    assert talking.formats == [*[W] * len(marked), format_of_speakers]
+
+
+# Failures of a form.
+
+
+def test_granularities_that_make_a_server_fail_are_left_out_after_the_second_failure(talk: Talking) -> None:
+    talking = talk(refusing(V, reply=Reply("Internal Server Error", status=500)))
+
+    assert type(talking.refused()) is PassingError
+    assert talking.ask().format == V
+    talking.ask()
+    talking.clock.advance(BELIEVED_SECONDS + 1)
+    talking.ask()
+
+    assert talking.formats == [W, W, V, V, W, V]
+
+
+def test_a_form_that_has_worked_is_not_blamed_for_failures(talk: Talking) -> None:
+    talking = talk(Reply(FULL), Reply(status=500))
+
+    talking.ask()
+    for _ in range(4):
+        talking.refused()
+
+    assert talking.formats == [W] * 5
 
 
 # Optional fields and the prompt.
@@ -418,59 +436,52 @@ def test_a_form_that_has_worked_is_not_blamed_for_failures(memory: Memory, uploa
     ],
 )
 def test_a_field_that_the_server_does_not_know_is_left_out_and_stays_out(
-    memory: Memory, upload: Upload, body: dict[str, Any], dropped: str
+    talk: Talking, body: dict[str, Any], dropped: str
 ) -> None:
-    request = Request(language="de", temperature=0.3)
-    with talking(sequence(Reply(body, status=400), Reply(FULL)), memory) as (client, server):
-        client.ask(upload, request)
-        client.ask(upload, request)
+    talking = talk(Reply(body, status=400), Reply(FULL))
 
-    assert [dropped in asked.form for asked in server.asked] == [True, False, False]
-    assert server.formats == [W, W, W]
+    for _ in range(2):
+        talking.ask(language="de", temperature=0.3)
+
+    assert [value is None for value in talking.sent(dropped)] == [False, True, True]
+    assert talking.formats == [W, W, W]
 
 
 #: Refusals that were believed for a month, what the user had set, and the warnings of the results made without it.
-LESSONS = [
-    (error("unknown parameter: language"), Request(language="de"), "language_refused"),
-    (error("unknown parameter: temperature"), Request(temperature=0.3), "temperature_refused"),
-    (error("unknown parameter: prompt"), Request(prompt="Müller"), "prompt_refused"),
-    (
-        error("prompt length must be 10 characters or fewer"),
-        Request(prompt="Müller, Meier und Schulze"),
-        "prompt_shortened",
-    ),
-]
+LESSONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "language_refused": ("unknown parameter: language", {"language": "de"}),
+    "temperature_refused": ("unknown parameter: temperature", {"temperature": 0.3}),
+    "prompt_refused": ("unknown parameter: prompt", {"prompt": "Müller"}),
+    "prompt_shortened": ("prompt length must be 10 characters or fewer", {"prompt": "Müller, Meier und Schulze"}),
+}
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=[code for _, _, code in LESSONS])
-def test_what_one_refusal_teaches_lasts_a_day_and_every_result_says_what_it_lacks(
-    memory: Memory, clock: Clock, upload: Upload, lesson: tuple[dict[str, Any], Request, str]
-) -> None:
-    body, request, code = lesson
-    with talking(sequence(Reply(body, status=400), Reply(FULL)), memory, clock=clock) as (client, server):
-        answers = [client.ask(upload, request), client.ask(upload, request), client.ask(upload, Request())]
-        clock.advance(BELIEVED_SECONDS + 1)
-        answers.append(client.ask(upload, request))
+@pytest.mark.parametrize("code", LESSONS)
+def test_what_one_refusal_teaches_lasts_a_day_and_every_result_says_what_it_lacks(talk: Talking, code: str) -> None:
+    message, parameters = LESSONS[code]
+    talking = talk(Reply(error(message), status=400), Reply(FULL))
+
+    answers = [talking.ask(**parameters), talking.ask(**parameters), talking.ask()]
+    talking.clock.advance(BELIEVED_SECONDS + 1)
+    answers.append(talking.ask(**parameters))
 
     assert [[warning.code for warning in answer.warnings] for answer in answers] == [[code], [code], [], []]
-    first, *_, last = (asked.form for asked in server.asked)
+    first, *_, last = (asked.form for asked in talking.server.asked)
     assert first == last
 
 
-def test_a_conversation_across_the_end_of_a_lesson_does_not_prolong_it(
-    memory: Memory, clock: Clock, upload: Upload
-) -> None:
+def test_a_conversation_across_the_end_of_a_lesson_does_not_prolong_it(talk: Talking, clock: Clock) -> None:
     def script(asked: Asked) -> Reply:
         if "temperature" in asked.form:
             return Reply(error("unknown parameter: temperature"), status=400)
         clock.advance(BELIEVED_SECONDS / 3)
         return Reply(FULL)
 
-    with talking(script, memory, clock=clock) as (client, server):
-        for _ in range(5):
-            client.ask(upload, Request(temperature=0.3))
+    talking = talk(script)
+    for _ in range(5):
+        talking.ask(temperature=0.3)
 
-    assert ["temperature" in asked.form for asked in server.asked] == [True, False, False, False, False, True, False]
+    assert talking.sent("temperature") == ["0.3", None, None, None, None, "0.3", None]
 
 
 def knowing(*languages: str, refusal: Callable[[str], Reply]) -> Script:
@@ -496,27 +507,19 @@ def pydantic_refusal(_: str) -> Reply:
     ],
 )
 def test_a_language_that_the_server_does_not_know_changes_nothing_for_the_others(
-    memory: Memory, upload: Upload, refusal: Callable[[str], Reply]
+    talk: Talking, refusal: Callable[[str], Reply]
 ) -> None:
-    with serving(knowing("de", "en", refusal=refusal)) as server:
-        answers = []
-        # Every request by another client: as after a restart.
-        for language in ("de", "haw", "de", "en", "haw", "de"):
-            client = Client(Endpoint(server.url), memory=memory, clock=Clock())
-            answers.append(client.ask(upload, Request(language=language)))
-            client.close()
+    talking = talk(knowing("de", "en", refusal=refusal))
 
-    sent = [asked.form.get("language") for asked in server.asked]
-    assert sent == ["de", "haw", None, "de", "en", "haw", None, "de"]
-    assert [[warning.code for warning in answer.warnings] for answer in answers] == [
-        [],
-        ["language_refused"],
-        [],
-        [],
-        ["language_refused"],
-        [],
-    ]
-    assert "haw" in answers[1].warnings[0].message
+    answers = []
+    for language in ("de", "haw", "de", "en", "haw", "de"):
+        talking.start()
+        answers.append(talking.ask(language=language))
+
+    assert talking.sent("language") == ["de", "haw", None, "de", "en", "haw", None, "de"]
+    lacking = [answer for answer in answers if answer.warnings]
+    assert [[warning.code for warning in answer.warnings] for answer in lacking] == [["language_refused"]] * 2
+    assert all("haw" in answer.warnings[0].message for answer in lacking)
 
 
 @pytest.mark.parametrize(
@@ -524,16 +527,17 @@ def test_a_language_that_the_server_does_not_know_changes_nothing_for_the_others
     [(("jw",), ["jw"]), (("jv",), ["jw", "jv"]), ((), ["jw", "jv", None])],
 )
 def test_javanese_is_asked_for_as_whisper_spells_it_then_by_its_iso_code(
-    memory: Memory, upload: Upload, known: tuple[str, ...], sent: list[str | None]
+    talk: Talking, known: tuple[str, ...], sent: list[str | None]
 ) -> None:
-    with talking(knowing(*known, refusal=pydantic_refusal), memory) as (client, server):
-        answer = client.ask(upload, Request(language="jv"))
+    talking = talk(knowing(*known, refusal=pydantic_refusal))
 
-    assert [asked.form.get("language") for asked in server.asked] == sent
+    answer = talking.ask(language="jv")
+
+    assert talking.sent("language") == sent
     assert [warning.code for warning in answer.warnings] == ["language_refused"] * (not known)
 
 
-def test_a_refused_temperature_or_prompt_is_left_out_of_this_request_alone(memory: Memory, upload: Upload) -> None:
+def test_a_refused_temperature_or_prompt_is_left_out_of_this_request_alone(talk: Talking) -> None:
     def script(asked: Asked) -> Reply:
         if asked.form.get("temperature") == "1.5":
             return Reply(error("temperature must be between 0 and 1"), status=400)
@@ -541,70 +545,53 @@ def test_a_refused_temperature_or_prompt_is_left_out_of_this_request_alone(memor
             return Reply(error("prompt contains words that are not allowed"), status=400)
         return Reply(FULL)
 
-    with talking(script, memory) as (client, server):
-        first = client.ask(upload, Request(temperature=1.5, prompt="naughty"))
-        client.ask(upload, Request(temperature=0.5, prompt="nice"))
+    talking = talk(script)
+    first = talking.ask(temperature=1.5, prompt="naughty")
+    talking.ask(temperature=0.5, prompt="nice")
 
-    sent = [(asked.form.get("temperature"), asked.form.get("prompt")) for asked in server.asked]
-    assert sent == [("1.5", "naughty"), (None, "naughty"), (None, None), ("0.5", "nice")]
+    assert talking.sent("temperature") == ["1.5", None, None, "0.5"]
+    assert talking.sent("prompt") == ["naughty", "naughty", None, "nice"]
     assert [warning.code for warning in first.warnings] == ["temperature_refused", "prompt_refused"]
 
 
-def test_a_prompt_that_is_too_long_without_a_number_is_cut_for_this_request_alone(
-    memory: Memory, upload: Upload
+TOO_LONG_PROMPT = Reply(error("prompt length must be 500 characters or fewer"), status=400)
+UNWANTED_PROMPT = Reply(error("prompt is not supported", None, "prompt"), status=400)
+
+
+def no_more_than_300(asked: Asked) -> Reply:
+    return Reply(error("prompt too long"), status=400) if len(asked.form["prompt"]) > 300 else Reply(FULL)
+
+
+@pytest.mark.parametrize(
+    ("script", "prompts", "sent"),
+    [
+        (sequence(Reply(FULL)), ["word " * 1000], [894]),
+        (no_more_than_300, ["word " * 150, "other " * 45], [749, 224, 269]),
+        (sequence(TOO_LONG_PROMPT, Reply(FULL)), ["word " * 150, "other " * 150], [749, 499, 497]),
+        (sequence(TOO_LONG_PROMPT, UNWANTED_PROMPT, Reply(FULL)), ["word " * 150] * 2, [749, 499, 0, 0]),
+    ],
+    ids=[
+        "never longer than any server takes",
+        "cut for this request alone where no number is named",
+        "cut for the next file, too, where one is",
+        "cut once, then left out",
+    ],
+)
+def test_a_prompt_is_as_long_as_the_server_takes_it(
+    talk: Talking, script: Script, prompts: list[str], sent: list[int]
 ) -> None:
-    def script(asked: Asked) -> Reply:
-        return Reply(error("prompt too long"), status=400) if len(asked.form["prompt"]) > 300 else Reply(FULL)
+    talking = talk(script)
 
-    with talking(script, memory) as (client, server):
-        client.ask(upload, Request(prompt="word " * 150))
-        client.ask(upload, Request(prompt="other " * 45))
+    for prompt in prompts:
+        talking.ask(prompt=prompt)
 
-    assert [len(asked.form["prompt"]) for asked in server.asked] == [749, 224, 269]
+    assert [len(prompt or "") for prompt in talking.sent("prompt")] == sent
 
 
-def test_diarizing_without_a_chunking_strategy(memory: Memory, upload: Upload) -> None:
-    refused = Reply(error("Unknown parameter: 'chunking_strategy'."), status=400)
-    with talking(sequence(refused, Reply(BARE)), memory, model="gpt-4o-transcribe-diarize") as (client, server):
-        client.ask(upload, Request())
+def test_a_refusal_of_a_field_that_was_not_sent_is_about_the_file(talk: Talking) -> None:
+    talking = talk(Reply(error("language could not be detected"), status=400))
 
-    assert ["chunking_strategy" in asked.form for asked in server.asked] == [True, False]
-
-
-def test_a_prompt_is_cut_to_what_the_server_takes_and_then_left_out(memory: Memory, upload: Upload) -> None:
-    too_long = Reply(error("prompt length must be 500 characters or fewer"), status=400)
-    unwanted = Reply(error("prompt is not supported", None, "prompt"), status=400)
-    request = Request(prompt="word " * 150)
-    with talking(sequence(too_long, unwanted, Reply(FULL)), memory) as (client, server):
-        client.ask(upload, request)
-        client.ask(upload, request)
-
-    assert [len(asked.form.get("prompt", "")) for asked in server.asked] == [749, 499, 0, 0]
-
-
-def test_a_prompt_cut_once_is_cut_for_the_next_file(memory: Memory, upload: Upload) -> None:
-    too_long = Reply(error("prompt length must be 100 characters or fewer"), status=400)
-    with talking(sequence(too_long, Reply(FULL)), memory) as (client, server):
-        client.ask(upload, Request(prompt="word " * 50))
-        client.ask(upload, Request(prompt="other " * 50))
-
-    assert [len(asked.form["prompt"]) <= 100 for asked in server.asked] == [False, True, True]
-
-
-def test_a_prompt_is_never_longer_than_any_server_takes(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory) as (client, server):
-        client.ask(upload, Request(prompt="word " * 1000))
-
-    assert len(server.asked[0].form["prompt"]) <= 896
-
-
-def test_a_refusal_of_a_field_that_was_not_sent_is_about_the_file(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(error("language could not be detected"), status=400)), memory) as (client, server):
-        raised = refusal(client, upload)
-
-    assert isinstance(raised, RemedyError)
-    assert raised.remedy is Remedy.RECODE
-    assert len(server.asked) == 1
+    assert (talking.refused().remedy, talking.count) == (Remedy.RECODE, 1)
 
 
 @pytest.mark.parametrize(
@@ -618,155 +605,116 @@ def test_a_refusal_of_a_field_that_was_not_sent_is_about_the_file(memory: Memory
         Reply("no", status=400),
     ],
 )
-def test_no_request_is_ever_sent_twice_alike(memory: Memory, upload: Upload, body: Reply) -> None:
-    with talking(sequence(body), memory) as (client, server):
-        refusal(client, upload, Request(language="de", prompt="word " * 100, temperature=0.5))
+def test_no_request_is_ever_sent_twice_alike(talk: Talking, body: Reply) -> None:
+    talking = talk(body)
 
-    forms = [tuple(asked.fields) for asked in server.asked]
+    talking.refused(language="de", prompt="word " * 100, temperature=0.5)
+
+    forms = [tuple(asked.fields) for asked in talking.server.asked]
     assert len(forms) == len(set(forms)) <= 6
 
 
-def test_a_conversation_has_an_end_whatever_the_server_says(
-    memory: Memory, upload: Upload, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_conversation_has_an_end_whatever_the_server_says(talk: Talking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watcher.client.client._MOST_CALLS", 2)
-    with talking(sequence(NO_GRANULARITIES, UNSUPPORTED), memory) as (client, server):
-        raised = refusal(client, upload)
+    talking = talk(NO_GRANULARITIES, UNSUPPORTED)
 
-    assert isinstance(raised, FileError)
-    assert len(server.asked) == 2
+    assert (type(talking.refused()), talking.count) == (FileError, 2)
 
 
 # whisper.cpp.
 
 
-def test_whisper_cpp_is_told_to_detect_the_language(memory: Memory, upload: Upload) -> None:
-    with serving(sequence(Reply(FULL, headers=[("Server", "whisper.cpp")]))) as server:
-        client = Client(Endpoint(server.url), memory=memory, clock=Clock())
-        answers = [
-            client.ask(upload, Request()),
-            client.ask(upload, Request()),
-            client.ask(upload, Request(language="de")),
-        ]
-        client.close()
+def test_whisper_cpp_is_told_to_detect_the_language(talk: Talking) -> None:
+    talking = talk(Reply(FULL, headers=[("Server", "whisper.cpp")]))
 
-    assert [answer.calls for answer in answers] == [2, 1, 1]
-    assert [asked.form.get("language") for asked in server.asked] == [None, "auto", "auto", "de"]
+    calls = [talking.ask().calls, talking.ask().calls, talking.ask(language="de").calls]
+
+    assert calls == [2, 1, 1]
+    assert talking.sent("language") == [None, "auto", "auto", "de"]
 
 
-def test_whisper_cpp_is_told_to_carry_no_text_into_the_next_request_and_no_other_server_is(
-    memory: Memory, upload: Upload
-) -> None:
-    names = ["whisper.cpp", "whisper.cpp", "nginx", "nginx"]
-    replies = [Reply(FULL, headers=[("Server", name)]) for name in names]
-    with serving(sequence(*replies)) as server:
-        for _ in range(3):
-            # What was found out survives a restart; a server that says that it is another one ends it.
-            client = Client(Endpoint(server.url), memory=memory, clock=Clock())
-            client.ask(upload, Request(language="de"))
-            client.close()
-    with talking(sequence(Reply(FULL)), Memory(), path="/inference") as (client, inference):
-        client.ask(upload, Request())
+def test_whisper_cpp_is_told_to_carry_no_text_into_the_next_request_and_no_other_server_is(talk: Talking) -> None:
+    """What was found out survives a restart; a server that says that it is another one ends it."""
+    talking = talk(*[Reply(FULL, headers=[("Server", name)]) for name in ("whisper.cpp", "whisper.cpp", "nginx", "")])
 
-    assert [asked.form.get("no_context") for asked in server.asked] == [None, "true", "true", None]
-    assert inference.asked[0].form["no_context"] == "true"
+    for _ in range(3):
+        talking.start()
+        talking.ask(language="de")
+
+    assert talking.sent("no_context") == [None, "true", "true", None]
 
 
-def test_whisper_cpps_own_route_is_known_at_once(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory, path="/inference") as (client, server):
-        client.ask(upload, Request())
-        client.ask(upload, Request(task="translate"))
+def test_whisper_cpps_own_route_is_known_at_once(talk: Talking) -> None:
+    talking = talk(Reply(FULL), path="/inference")
 
-    assert [asked.path for asked in server.asked] == ["/inference"] * 2
-    assert [asked.form.get("language") for asked in server.asked] == ["auto", "auto"]
-    assert [asked.form.get("translate") for asked in server.asked] == [None, "true"]
+    talking.ask()
+    talking.ask(task="translate")
+
+    assert [asked.path for asked in talking.server.asked] == ["/inference"] * 2
+    assert talking.sent("language") == ["auto", "auto"]
+    assert talking.sent("translate") == [None, "true"]
+    assert talking.sent("no_context") == ["true", "true"]
 
 
-def test_an_empty_subtitle_is_silence_and_empty_json_is_no_answer(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(UNSUPPORTED, Reply(b"")), memory) as (client, _):
-        assert client.ask(upload, Request()).transcript.segments == ()
-    with talking(sequence(Reply(b"")), Memory()) as (client, _):
-        assert isinstance(refusal(client, upload), PassingError)
+@pytest.mark.parametrize(
+    "replies", [[UNSUPPORTED, Reply(b"")], [Reply(status=204)]], ids=["an empty subtitle", "no content"]
+)
+def test_an_answer_may_say_that_there_is_nothing_to_say(talk: Talking, replies: list[Reply]) -> None:
+    talking = talk(*replies)
+
+    assert (talking.ask().transcript.segments, talking.count) == ((), len(replies))
 
 
 # The granularities' name.
 
 
-def bare_names(server: Server) -> list[bool]:
-    return ["timestamp_granularities" in asked.form for asked in server.asked]
+def unless_bare(bare: Reply, other: Reply) -> Script:
+    """Answer what asks for granularities by their name without brackets with `bare`."""
+    return lambda asked: bare if "timestamp_granularities" in asked.form else other
 
 
-def test_a_server_that_knows_the_granularities_without_brackets_only_is_asked_so(
-    memory: Memory, upload: Upload, clock: Clock
+@pytest.mark.parametrize(
+    ("script", "outcomes", "bare"),
+    [
+        (unless_bare(Reply(FULL), Reply(BARE)), ["text", "words", "words"], [0, 1, 1]),
+        (sequence(Reply(SEGMENTED)), ["segments"] * 3, [0, 1, 0]),
+        (sequence(Reply(FULL)), ["words"] * 3, [0, 0, 0]),
+        (unless_bare(Reply(error(), status=422), Reply(SEGMENTED)), ["segments"] * 3, [0, 1, 0, 0]),
+        (unless_bare(Reply(status=500), Reply(SEGMENTED)), ["segments", "PassingError", "segments"], [0, 1, 0]),
+        (
+            sequence(Reply(SEGMENTED), Reply(error("could not be decoded"), status=400), Reply(FULL)),
+            ["segments", "RemedyError", "words"],
+            [0, 1, 1],
+        ),
+    ],
+    ids=[
+        "known without brackets only",
+        "no more without them",
+        "known with them",
+        "refused without them",
+        "failing without them",
+        "a refusal of the sound says nothing of the name",
+    ],
+)
+def test_a_server_that_gives_less_than_asked_for_is_tried_once_with_granularities_without_brackets(
+    talk: Talking, script: Script, outcomes: list[str], bare: list[int]
 ) -> None:
-    def script(asked: Asked) -> Reply:
-        return Reply(FULL if "timestamp_granularities" in asked.form else BARE)
+    def outcome() -> str:
+        try:
+            heard = talking.ask().transcript
+        except JobError as error:
+            return type(error).__name__
+        return "words" if heard.segments[0].words else "segments" if heard.timed else "text"
 
-    with talking(script, memory, clock=clock) as (client, server):
-        timed = [client.ask(upload, Request()).transcript.timed for _ in range(3)]
-        again = Client(client.endpoint, memory=memory, clock=clock)
-        timed.append(again.ask(upload, Request()).transcript.timed)
-        again.close()
+    talking = talk(script)
+    found = [outcome() for _ in outcomes]
+    # What was found out is known to the next client, too.
+    talking.start()
+    found.append(outcome())
 
-    assert (timed, bare_names(server)) == ([False, True, True, True], [False, True, True, True])
-
-
-def test_a_server_that_gives_no_more_without_brackets_is_asked_with_them_again(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(SEGMENTED)), memory) as (client, server):
-        for _ in range(4):
-            client.ask(upload, Request())
-
-    assert bare_names(server) == [False, True, False, False]
-
-
-def test_a_server_that_gives_what_is_asked_for_is_asked_as_ever(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory) as (client, server):
-        for _ in range(3):
-            client.ask(upload, Request())
-
-    assert bare_names(server) == [False, False, False]
-
-
-def test_a_refusal_of_the_name_without_brackets_costs_one_request(memory: Memory, upload: Upload) -> None:
-    def script(asked: Asked) -> Reply:
-        return Reply(error("x"), status=422) if "timestamp_granularities" in asked.form else Reply(SEGMENTED)
-
-    with talking(script, memory) as (client, server):
-        for _ in range(3):
-            client.ask(upload, Request())
-
-    assert bare_names(server) == [False, True, False, False]
-    assert server.formats[-1] == W
-
-
-def test_a_refusal_of_the_sound_says_nothing_of_the_name_without_brackets(memory: Memory, upload: Upload) -> None:
-    replies = [Reply(SEGMENTED), Reply(error("could not be decoded"), status=400), Reply(FULL)]
-    with talking(sequence(*replies), memory) as (client, server):
-        client.ask(upload, Request())
-        assert isinstance(refusal(client, upload), RemedyError)
-        for _ in range(2):
-            client.ask(upload, Request())
-
-    assert bare_names(server) == [False, True, True, True]
-
-
-def test_a_failure_at_the_name_without_brackets_ends_the_trial(memory: Memory, upload: Upload) -> None:
-    def script(asked: Asked) -> Reply:
-        return Reply(status=500) if "timestamp_granularities" in asked.form else Reply(SEGMENTED)
-
-    with talking(script, memory) as (client, server):
-        client.ask(upload, Request())
-        assert isinstance(refusal(client, upload), PassingError)
-        client.ask(upload, Request())
-
-    assert bare_names(server) == [False, True, False]
-
-
-def test_a_204_is_an_answer_without_text(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(status=204)), memory) as (client, server):
-        answer = client.ask(upload, Request())
-
-    assert (answer.transcript.segments, len(server.asked)) == ((), 1)
+    assert found == [*outcomes, outcomes[-1]]
+    assert [value is not None for value in talking.sent("timestamp_granularities")] == [*map(bool, [*bare, bare[-1]])]
+    assert talking.formats[-1] == W
 
 
 # Errors with a 200.
@@ -782,18 +730,25 @@ def test_a_204_is_an_answer_without_text(memory: Memory, upload: Upload) -> None
         (error("You exceeded your current quota", "insufficient_quota"), AccountError, "quota"),
         ({"detail": "Internal error"}, PassingError, "server"),
         ({"detail": "failed to decode"}, RemedyError, "undecodable"),
+        (
+            'data: {"error": {"message": "failed to read audio data", "code": 400}}\n\ndata: [DONE]\n\n',
+            RemedyError,
+            "undecodable",
+        ),
     ],
 )
-def test_a_200_without_a_transcript_is_an_error(
-    memory: Memory, upload: Upload, body: Any, kind: type[JobError], reason: str
-) -> None:
-    with talking(sequence(Reply(body)), memory) as (client, server):
-        raised = refusal(client, upload)
+def test_a_200_without_a_transcript_is_an_error(talk: Talking, body: Any, kind: type[JobError], reason: str) -> None:
+    talking = talk(Reply(body))
 
-    assert (type(raised), raised.reason, len(server.asked)) == (kind, reason, 1)
-    raw = Reply(body).content
+    raised = talking.refused()
+
+    assert (type(raised), raised.reason, talking.count) == (kind, reason, 1)
     with pytest.raises(kind):
-        parse(raw, 1.0)
+        parse(Reply(body).content, 1.0)
+
+
+def test_empty_json_is_no_answer(talk: Talking) -> None:
+    assert isinstance(talk(Reply(b"")).refused(), PassingError)
 
 
 @pytest.mark.parametrize(
@@ -810,22 +765,33 @@ def test_a_200_without_a_transcript_is_an_error(
         "Hello you.",
     ],
 )
-def test_an_answer_that_was_paid_for_is_understood_at_once(memory: Memory, upload: Upload, body: Any) -> None:
-    with talking(sequence(Reply(body, headers=(("Content-Type", "text/event-stream"),))), memory) as (client, server):
-        answer = client.ask(upload, Request())
+def test_an_answer_that_was_paid_for_is_understood_at_once(talk: Talking, body: Any) -> None:
+    talking = talk(Reply(body, headers=[("Content-Type", "text/event-stream")]))
 
-    assert (answer.transcript.text, len(server.asked)) == ("Hello you.", 1)
-    assert parse(answer.body, upload.seconds) == answer.transcript
+    answer = talking.ask()
+
+    assert (answer.transcript.text, talking.count) == ("Hello you.", 1)
+    assert parse(answer.body, 1.0) == answer.transcript
 
 
-def test_an_error_in_an_event_stream_is_an_error(memory: Memory, upload: Upload) -> None:
-    body = 'data: {"error": {"message": "failed to read audio data", "code": 400}}\n\ndata: [DONE]\n\n'
-    with talking(sequence(Reply(body)), memory) as (client, server):
-        raised = refusal(client, upload)
+def test_an_answer_that_provokes_an_error_of_our_own_is_one_that_cannot_be_read(
+    talk: Talking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was paid for again at each of ten attempts; what cannot be read is asked for once more, and kept."""
 
-    assert isinstance(raised, RemedyError)
-    assert raised.remedy is Remedy.RECODE
-    assert len(server.asked) == 1
+    def broken(*_: object, **__: object) -> Transcript:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr("watcher.client.reading.transcript_of", broken)
+    with capture_logs() as logged:
+        raised = talk(Reply(FULL)).refused()
+
+    assert isinstance(raised, GarbledError)
+    assert "unexpected error in Watcher itself (IndexError)" in raised.message
+    assert raised.body == Reply(FULL).content
+    assert [(entry["reason"], entry["log_level"]) for entry in logged if entry["event"] == "job.crashed"] == [
+        ("internal", "error")
+    ]
 
 
 # Whose fault.
@@ -845,117 +811,69 @@ def test_an_error_in_an_event_stream_is_an_error(memory: Memory, upload: Upload)
         (Reply('{"text": "H', length=99), PassingError),
     ],
 )
-def test_a_refusal_is_raised_once_and_says_whose_fault_it_is(
-    memory: Memory, upload: Upload, reply: Reply, kind: type[JobError]
-) -> None:
-    with talking(sequence(reply), memory) as (client, server):
-        raised = refusal(client, upload)
+def test_a_refusal_is_raised_once_and_says_whose_fault_it_is(talk: Talking, reply: Reply, kind: type[JobError]) -> None:
+    talking = talk(reply)
 
-    assert (type(raised), len(server.asked)) == (kind, 1)
+    assert (type(talking.refused()), talking.count) == (kind, 1)
 
 
-def test_crowded_refusals_carry_the_wait(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(status=429, headers=[("Retry-After", "7")])), memory) as (client, _):
-        raised = refusal(client, upload)
+def test_crowded_refusals_carry_the_wait(talk: Talking) -> None:
+    raised = talk(Reply(status=429, headers=[("Retry-After", "7")])).refused()
 
-    assert isinstance(raised, PassingError)
     assert (raised.crowded, raised.retry_after) == (True, 7.0)
 
 
-def test_a_station_that_was_seen_once_is_known_for_its_upstreams_refusals(memory: Memory, upload: Upload) -> None:
+def test_a_station_that_was_seen_once_is_known_for_its_upstreams_refusals(talk: Talking) -> None:
     marked = Reply({"error": {"message": "busy (request id: 1)", "type": "one_api_error"}}, status=429)
-    with talking(sequence(marked, Reply(error("Incorrect API key", "invalid_api_key"), status=401)), memory) as (
-        client,
-        _,
-    ):
-        refusal(client, upload)
-        raised = refusal(client, upload)
+    talking = talk(marked, Reply(error("Incorrect API key", "invalid_api_key"), status=401))
 
-    assert isinstance(raised, NoChannelError)
+    talking.refused()
+
+    assert isinstance(talking.refused(), NoChannelError)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+RIGHT = "https://relay.example/v1/audio/transcriptions"
+
+
 @pytest.mark.parametrize(
     ("location", "shown"),
     [
-        ("https://relay.example/v1/audio/transcriptions", "https://relay.example/v1/audio/transcriptions"),
-        ("https://u:p@relay.example/login?next=1", "https://relay.example/login"),
+        (RIGHT, f"set api.url = {RIGHT}"),
+        ("https://u:p@relay.example/login?next=1", "set api.url = https://relay.example/login"),
+        ("/login", "/login"),
+        *[(f"{start}sk-topsecret/{'a' * 10_000}", "redirects to") for start in ("https://relay.example/", "http://[")],
+        *[
+            (no_address, "redirects")
+            for no_address in ("http://[", "http://[::1", "//\u2100.example/", "http://a:b:c/", "https://x:99999999/")
+        ],
+        (None, "redirects to"),
     ],
 )
-def test_a_redirect_is_an_error_that_names_the_right_address(
-    memory: Memory, upload: Upload, status: int, location: str, shown: str
+def test_a_redirect_is_an_error_that_names_the_right_address_in_a_line_of_bounded_length(
+    talk: Talking, location: str | None, shown: str
 ) -> None:
-    with talking(sequence(Reply(status=status, headers=[("Location", location)])), memory) as (client, server):
-        raised = refusal(client, upload)
+    """Each file that went back into the queue told of all that a server wrote."""
+    header = "" if location is None else f"Location: {location}\r\n"
+    away = f"HTTP/1.1 307 Away\r\n{header}Content-Length: 0\r\n\r\n".encode()
+    talking = talk(Reply(stream=lambda: iter([away])))
 
-    assert isinstance(raised, AccountError)
-    assert shown in str(raised)
-    assert shown in raised.hint
-    assert "p@" not in f"{raised} {raised.hint}"
-    assert len(server.asked) == 1
+    raised = talking.refused()
 
-
-@pytest.mark.parametrize(
-    "location", ["http://[", "http://[::1", "//\u2100.example/", "http://a:b:c/", "https://x:99999999/"]
-)
-def test_a_redirect_to_no_valid_address_is_shown_as_it_is(memory: Memory, upload: Upload, location: str) -> None:
-    def stream() -> Iterator[bytes]:
-        yield f"HTTP/1.1 307 Away\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
-
-    with talking(sequence(Reply(stream=stream)), memory) as (client, _):
-        raised = refusal(client, upload)
-
-    assert isinstance(raised, AccountError)
-    assert raised.reason == "redirect"
-    assert "redirects" in raised.message
+    said = f"{raised} {raised.hint}"
+    assert (type(raised), raised.reason, talking.count) == (AccountError, "redirect", 1)
+    assert shown in said
+    assert "p@" not in said
+    assert len(said) < 3_000
 
 
-def test_an_answer_that_provokes_an_error_of_our_own_is_one_that_cannot_be_read(
-    memory: Memory, upload: Upload, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was paid for again at each of ten attempts; what cannot be read is asked for once more, and kept."""
-
-    def broken(*_: object, **__: object) -> Transcript:
-        raise IndexError("list index out of range")
-
-    monkeypatch.setattr("watcher.client.reading.transcript_of", broken)
-    with capture_logs() as logged, talking(sequence(Reply(FULL)), memory) as (client, _):
-        raised = refusal(client, upload)
-
-    assert isinstance(raised, GarbledError)
-    assert "unexpected error in Watcher itself (IndexError)" in raised.message
-    assert raised.body == Reply(FULL).content
-    assert [(entry["reason"], entry["log_level"]) for entry in logged if entry["event"] == "job.crashed"] == [
-        ("internal", "error")
-    ]
-
-
-@pytest.mark.parametrize("location", ["https://relay.example/", "http://["])
-def test_a_redirect_is_told_in_a_line_of_bounded_length_without_the_key(
-    memory: Memory, upload: Upload, location: str
-) -> None:
-    """Each file that went back into the queue told of all 60,000 characters."""
-    away = Reply(status=307, headers=[("Location", f"{location}sk-topsecret/{'a' * 60_000}")])
-    with talking(sequence(away), memory) as (client, _):
-        raised = refusal(client, upload)
-
-    assert len(f"{raised} {raised.hint}") < 3_000
-    assert "topsecret" not in f"{raised} {raised.hint}"
-
-
-def test_a_redirect_without_a_target_is_an_error_all_the_same(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(status=301)), memory) as (client, _):
-        assert isinstance(refusal(client, upload), AccountError)
-
-
-def test_a_server_that_only_transcribes_does_not_hold_the_others(memory: Memory, upload: Upload) -> None:
+def test_a_server_that_only_transcribes_does_not_hold_the_others(talk: Talking) -> None:
     def script(asked: Asked) -> Reply:
         return Reply(FULL) if asked.path.endswith("transcriptions") else Reply({"detail": "Not Found"}, status=404)
 
-    with talking(script, memory) as (client, _):
-        before = refusal(client, upload, Request(task="translate"))
-        client.ask(upload, Request())
-        after = refusal(client, upload, Request(task="translate"))
+    talking = talk(script)
+    before = talking.refused(task="translate")
+    talking.ask()
+    after = talking.refused(task="translate")
 
     assert isinstance(before, AccountError)
     assert isinstance(after, FileError)
@@ -965,255 +883,144 @@ def test_a_server_that_only_transcribes_does_not_hold_the_others(memory: Memory,
 # Remedies, and what is learned from them.
 
 
-def big(upload: Upload, megabytes: int = 10, seconds: float = 1.0) -> Upload:
-    os.truncate(upload.descriptor, megabytes * 1024 * 1024)
-    return Upload(upload.descriptor, megabytes * 1024 * 1024, seconds, upload.name, upload.mime)
+def big(upload: Upload, megabytes: int = 10) -> Upload:
+    os.truncate(upload.descriptor, megabytes * MB)
+    return replace(upload, size=megabytes * MB)
 
 
 TOO_LARGE = Reply("<html><head><title>413 Request Entity Too Large</title></head></html>", status=413)
 
 
-def test_a_file_that_is_too_large_asks_for_a_smaller_form_and_none_as_large_is_sent_again(
-    memory: Memory, upload: Upload
+@pytest.mark.parametrize(
+    ("refusal", "limits"),
+    [
+        (TOO_LARGE, [5 * MB, 24 * MB]),
+        (Reply(error("Maximum content size limit (4000000) exceeded"), status=413), [4_000_000 - 64 * 1024, 24 * MB]),
+        # It cut every recording into pieces of a few seconds for a month, with a request and an overlap for each.
+        (Reply(error("Maximum content size limit (1000) exceeded"), status=413), [5 * MB, 24 * MB]),
+    ],
+    ids=["half of it where none is named", "the one that is named", "half of it where no piece can keep what is named"],
+)
+def test_a_file_that_is_too_large_teaches_a_limit_for_a_day_and_none_as_large_is_sent_again(
+    talk: Talking, upload: Upload, refusal: Reply, limits: list[int]
 ) -> None:
-    with talking(sequence(TOO_LARGE), memory) as (client, server):
-        first, second = refusal(client, big(upload)), refusal(client, big(upload))
+    talking = talk(refusal)
 
-    assert isinstance(first, RemedyError)
-    assert isinstance(second, RemedyError)
-    assert (first.remedy, second.remedy) == (Remedy.SHRINK, Remedy.SHRINK)
-    assert len(server.asked) == 1
-    assert client.limits().max_bytes == 5 * 1024 * 1024
+    remedies = [talking.refused(big(upload)).remedy for _ in range(2)]
+    found = [talking.known.limits().max_bytes]
+    talking.clock.advance(BELIEVED_SECONDS + 1)
+    found.append(talking.known.limits().max_bytes)
 
-
-def test_the_limit_a_server_names_is_kept(memory: Memory, upload: Upload) -> None:
-    named = Reply(error("Maximum content size limit (4000000) exceeded (10486417 bytes read)"), status=413)
-    with talking(sequence(named), memory) as (client, _):
-        refusal(client, big(upload))
-
-    assert client.limits().max_bytes == 4_000_000 - 64 * 1024
+    assert (remedies, talking.count) == ([Remedy.SHRINK] * 2, 1)
+    assert found == limits
 
 
-def test_a_named_limit_that_no_piece_can_keep_is_an_inference_like_others(
-    memory: Memory, clock: Clock, upload: Upload
-) -> None:
-    """It cut every recording into pieces of a few seconds for a month, with a request and an overlap for each."""
-    named = Reply(error("Maximum content size limit (1000) exceeded"), status=413)
-    with talking(sequence(named), memory, clock=clock) as (client, _):
-        refusal(client, big(upload))
-        limits = [client.limits().max_bytes]
-        clock.advance(BELIEVED_SECONDS + 1)
-        limits.append(client.limits().max_bytes)
-
-    assert limits == [5 * 1024 * 1024, 24 * 1024 * 1024]
-
-
-def test_a_learned_limit_is_doubted_after_a_day(memory: Memory, clock: Clock, upload: Upload) -> None:
-    with talking(sequence(TOO_LARGE), memory, clock=clock) as (client, _):
-        refusal(client, big(upload))
-        clock.advance(BELIEVED_SECONDS + 1)
-
-    assert client.limits().max_bytes == 24 * 1024 * 1024
-
-
-def test_a_limit_below_any_useful_piece_is_the_operators_matter(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(TOO_LARGE), memory) as (client, _):
-        raised = refusal(client, upload)
+def test_a_limit_below_any_useful_piece_is_the_operators_matter(talk: Talking) -> None:
+    raised = talk(TOO_LARGE).refused()
 
     assert isinstance(raised, AccountError)
     assert "client_max_body_size" in raised.hint
 
 
-def test_a_file_larger_than_the_settings_allow_is_not_sent(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory, max_upload_bytes=999) as (client, server):
-        raised = refusal(client, upload)
+def test_a_file_larger_than_the_settings_allow_is_not_sent(talk: Talking) -> None:
+    talking = talk(Reply(FULL), max_upload_bytes=999)
 
-    assert isinstance(raised, RemedyError)
-    assert (raised.remedy, server.asked) == (Remedy.SHRINK, [])
+    assert (talking.refused().remedy, talking.count) == (Remedy.SHRINK, 0)
 
 
-def test_a_recording_that_is_too_long_asks_to_be_cut_and_none_as_long_is_sent_again(
-    memory: Memory, upload: Upload
+def test_a_file_longer_than_the_model_is_known_to_take_is_not_sent(talk: Talking, upload: Upload) -> None:
+    talking = talk(Reply(BARE), model="gpt-4o-transcribe")
+
+    raised = talking.refused(replace(upload, seconds=1395.0))
+
+    assert (raised.remedy, raised.seconds, talking.count) == (Remedy.SPLIT, 1390.0, 0)
+
+
+LONGER = "audio duration is longer than 1400 seconds which is the maximum"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cut", "limits"),
+    [(1500.0, 1390.0, [1390.0, None]), (600.0, 300.0, [300.0, None]), (20.0, 10.0, [None, None])],
+    ids=["a limit that is named", "half of it where the limit explains nothing", "no half that is of no use"],
+)
+def test_a_recording_that_is_too_long_teaches_a_limit_for_a_day(
+    talk: Talking, upload: Upload, seconds: float, cut: float, limits: list[float | None]
 ) -> None:
-    long = Upload(upload.descriptor, upload.size, 1500.0, upload.name, upload.mime)
-    too_long = Reply(
-        error("audio duration 1500.0 seconds is longer than 1400 seconds which is the maximum"), status=400
-    )
-    with talking(sequence(too_long), memory) as (client, server):
-        first, second = refusal(client, long), refusal(client, long)
+    talking = talk(Reply(error(LONGER), status=400))
 
-    assert isinstance(first, RemedyError)
-    assert isinstance(second, RemedyError)
-    assert (first.remedy, first.seconds, second.remedy, second.seconds) == (Remedy.SPLIT, 1390.0, Remedy.SPLIT, 1390.0)
-    assert len(server.asked) == 1
-    assert client.limits().max_seconds == 1390.0
+    raised = [talking.refused(replace(upload, seconds=seconds)) for _ in range(2)]
+    found = [talking.known.limits().max_seconds]
+    talking.clock.advance(BELIEVED_SECONDS + 1)
+    found.append(talking.known.limits().max_seconds)
 
-
-def test_a_limit_that_explains_nothing_halves_the_recording(memory: Memory, upload: Upload) -> None:
-    too_long = Reply(error("audio is longer than 1400 seconds"), status=400)
-    with talking(sequence(too_long), memory) as (client, _):
-        raised = refusal(client, Upload(upload.descriptor, upload.size, 600.0, upload.name, upload.mime))
-
-    assert isinstance(raised, RemedyError)
-    assert raised.seconds == 300.0
+    assert [(error.remedy, error.seconds) for error in raised] == [(Remedy.SPLIT, cut)] * 2
+    # None as long is sent again.
+    assert talking.count == (2 if limits[0] is None else 1)
+    assert found == limits
 
 
 @pytest.mark.parametrize("words", ["audio is longer than 0.1 s", "audio must be longer than 0.1 s"])
-def test_a_limit_that_no_piece_can_keep_is_not_believed(memory: Memory, upload: Upload, words: str) -> None:
+def test_a_limit_that_no_piece_can_keep_is_not_believed(talk: Talking, words: str) -> None:
     """It was remembered for a month: no recording was sent any more, and each failed with "takes at most 0 s of audio"."""
-    with talking(sequence(Reply(error(words), status=400), Reply(FULL)), memory) as (client, _):
-        raised = refusal(client, upload)
-        limits = client.limits()
-        answer = client.ask(upload, Request())
+    talking = talk(Reply(error(words), status=400), Reply(FULL))
 
-    assert (raised.reason, limits.max_seconds) == ("too_short" if "must" in words else "too_long", None)
-    assert answer.transcript.segments
+    assert talking.refused().reason == ("too_short" if "must" in words else "too_long")
+    assert talking.known.limits().max_seconds is None
+    assert talking.ask().transcript.segments
 
 
-def test_an_impossible_limit_of_an_earlier_version_counts_no_more(memory: Memory, clock: Clock) -> None:
-    profile = ServerProfile("http://h/v1", "m", memory, clock=clock)
+def test_an_impossible_limit_of_an_earlier_version_counts_no_more(clock: Clock) -> None:
+    profile = ServerProfile("http://h/v1", "m", Memory(clock), clock=clock)
     profile.learn_server(max_seconds=0.05)
 
     assert profile.server().max_seconds == 0.0
 
 
-@pytest.mark.parametrize(("seconds", "at_first"), [(600.0, 300.0), (20.0, None)])
-def test_half_of_a_refused_length_is_believed_for_a_day_and_only_where_it_is_useful(
-    memory: Memory, clock: Clock, upload: Upload, seconds: float, at_first: float | None
-) -> None:
-    too_long = Reply(error("audio is longer than 1400 seconds"), status=400)
-    with talking(sequence(too_long), memory, clock=clock) as (client, _):
-        refusal(client, Upload(upload.descriptor, upload.size, seconds, upload.name, upload.mime))
-        limits = [client.limits().max_seconds]
-        clock.advance(BELIEVED_SECONDS + 1)
-        limits.append(client.limits().max_seconds)
-
-    assert limits == [at_first, None]
-
-
 # Formats of files.
 
 
-def wav_only(asked: Asked) -> Reply:
-    if asked.file[0]["content-type"] == "audio/wav":
-        return Reply(FULL)
-    return Reply(error("Only WAV audio is supported"), status=400)
-
-
 def named(upload: Upload, name: str, size: int = 1000) -> Upload:
-    return Upload(upload.descriptor, size, upload.seconds, name, f"audio/{name.rpartition('.')[2]}")
+    return replace(upload, size=size, name=name, mime=f"audio/{name.rpartition('.')[2]}")
 
 
 def test_the_format_that_a_refusal_names_is_known_of_the_server_after_a_restart_and_for_a_day(
-    memory: Memory, clock: Clock, upload: Upload
+    talk: Talking, upload: Upload
 ) -> None:
-    with talking(wav_only, memory, clock=clock) as (client, server):
-        raised = refusal(client, named(upload, "audio.mp3"))
-        restarted = Client(client.endpoint, memory=memory, clock=clock)
-        refused = restarted.limits().refused
-        restarted.ask(named(upload, "audio.wav"), Request())
-        clock.advance(BELIEVED_SECONDS + 1)
-        later = restarted.limits().refused
-        restarted.close()
+    def wav_only(asked: Asked) -> Reply:
+        wav = asked.file[0]["content-type"] == "audio/wav"
+        return Reply(FULL) if wav else Reply(error("Only WAV audio is supported"), status=400)
 
-    assert isinstance(raised, RemedyError)
-    assert (raised.remedy, raised.reason, len(server.asked)) == (Remedy.RECODE, "undecodable", 2)
+    talking = talk(wav_only)
+    raised = talking.refused(named(upload, "audio.mp3"))
+    talking.start()
+    refused = talking.known.limits().refused
+    talking.ask(named(upload, "audio.wav"))
+    talking.clock.advance(BELIEVED_SECONDS + 1)
+
+    assert (raised.remedy, raised.reason, talking.count) == (Remedy.RECODE, "undecodable", 2)
     assert {"mp3", "flac", "m4a", "ogg", "webm", "mp4"} <= refused
     assert "wav" not in refused
-    assert later == frozenset()
+    assert talking.known.limits().refused == frozenset()
 
 
-def test_a_list_of_formats_that_has_the_one_that_was_sent_is_about_this_file(memory: Memory, upload: Upload) -> None:
-    listed = Reply(error("Invalid file format. Supported formats: ['flac', 'm4a', 'mp3']"), status=400)
-    with talking(sequence(listed), memory) as (client, _):
-        refusal(client, named(upload, "audio.mp3"))
+def test_a_list_of_formats_that_has_the_one_that_was_sent_is_about_this_file(talk: Talking, upload: Upload) -> None:
+    talking = talk(Reply(error("Invalid file format. Supported formats: ['flac', 'm4a', 'mp3']"), status=400))
 
-    assert client.limits().refused == frozenset()
+    talking.refused(named(upload, "audio.mp3"))
 
-
-def test_a_format_in_which_a_file_passed_is_not_refused(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL)), memory) as (client, _):
-        client.learn_refused({"flac", "mp3"})
-        before = client.limits().refused
-        client.ask(named(upload, "audio.flac"), Request())
-        client.learn_refused({"flac"})
-
-    assert (sorted(before), sorted(client.limits().refused)) == (["flac", "mp3"], ["mp3"])
+    assert talking.known.limits().refused == frozenset()
 
 
-# Failures that follow a file.
+def test_a_format_in_which_a_file_passed_is_not_refused(talk: Talking, upload: Upload) -> None:
+    talking = talk(Reply(FULL))
 
+    talking.known.learn_refused({"flac", "mp3"})
+    before = talking.known.limits().refused
+    talking.ask(named(upload, "audio.flac"))
+    talking.known.learn_refused({"flac"})
 
-def failing_at(size: int) -> Script:
-    def script(asked: Asked) -> Reply:
-        return Reply("Internal Server Error", status=500) if len(asked.file[1]) == size else Reply(FULL)
-
-    return script
-
-
-@pytest.mark.parametrize("others", [True, False])
-def test_a_failure_that_meets_the_same_bytes_twice_and_no_others_asks_for_another_encoding(
-    memory: Memory, upload: Upload, *, others: bool
-) -> None:
-    with talking(failing_at(500), memory) as (client, _):
-        client.ask(upload, Request())
-        bad = named(upload, "audio.mp3", 500)
-        first = refusal(client, bad)
-        if others:
-            client.ask(upload, Request())
-        second = refusal(client, bad)
-
-    assert isinstance(first, PassingError)
-    assert isinstance(second, RemedyError)
-    assert (second.remedy, second.reason, second.passing, second.alone) == (Remedy.RECODE, "server", True, others)
-
-
-def test_files_of_one_size_and_length_are_not_taken_for_one(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL), Reply(status=500), Reply(FULL), Reply(status=500)), memory) as (client, _):
-        client.ask(upload, Request())
-        first = refusal(client, replace(upload, digest="1"))
-        client.ask(upload, Request())
-        second = refusal(client, replace(upload, digest="2"))
-
-    assert [type(raised) for raised in (first, second)] == [PassingError, PassingError]
-
-
-@pytest.mark.parametrize("other", [Reply(status=429), Reply(reset=True), Reply(status=504)])
-def test_a_failure_while_others_are_not_answered_either_is_no_matter_of_the_file(
-    memory: Memory, upload: Upload, other: Reply
-) -> None:
-    with talking(sequence(Reply(FULL), Reply(status=500), other, Reply(status=500)), memory) as (client, _):
-        client.ask(upload, Request())
-        raised = [refusal(client, named(upload, "audio.mp3", size)) for size in (500, 600, 500)]
-
-    assert {type(error) for error in raised} == {PassingError}
-
-
-def test_an_outage_is_no_matter_of_any_file(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL), Reply(status=502)), memory) as (client, _):
-        client.ask(upload, Request())
-        uploads = [named(upload, "audio.mp3", 500 + number) for number in range(4)]
-        raised = [refusal(client, one) for _ in range(3) for one in uploads]
-
-    assert {type(error) for error in raised} == {PassingError}
-
-
-def test_what_failed_in_another_encoding_is_given_up_at_once(memory: Memory, upload: Upload) -> None:
-    with talking(sequence(Reply(FULL), Reply(status=500)), memory) as (client, server):
-        client.ask(upload, Request())
-        with pytest.raises(RemedyError) as caught:
-            client.ask(named(upload, "audio.mp3", 500), Request(), suspect=True)
-
-    assert (caught.value.passing, len(server.asked)) == (True, 2)
-
-
-def test_what_a_model_takes_is_known_before_it_is_asked(memory: Memory, upload: Upload) -> None:
-    long = Upload(upload.descriptor, upload.size, 1395.0, upload.name, upload.mime)
-    with talking(sequence(Reply(BARE)), memory, model="gpt-4o-transcribe") as (client, server):
-        raised = refusal(client, long)
-
-    assert isinstance(raised, RemedyError)
-    assert (raised.remedy, raised.seconds, server.asked) == (Remedy.SPLIT, 1390.0, [])
+    assert (sorted(before), sorted(talking.known.limits().refused)) == (["flac", "mp3"], ["mp3"])
 
 
 @pytest.mark.parametrize(
@@ -1234,24 +1041,83 @@ def test_what_a_model_takes_is_known_before_it_is_asked(memory: Memory, upload: 
         ),
     ],
 )
-def test_a_file_that_cannot_be_decoded_asks_for_another_encoding_at_once(
-    memory: Memory, upload: Upload, reply: Reply
+def test_a_file_that_cannot_be_decoded_asks_for_another_encoding_at_once(talk: Talking, reply: Reply) -> None:
+    talking = talk(reply)
+
+    raised = talking.refused()
+
+    assert (raised.remedy, raised.reason, talking.count) == (Remedy.RECODE, "undecodable", 1)
+
+
+# Failures that follow a file.
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_failure_that_meets_the_same_bytes_twice_and_no_others_asks_for_another_encoding(
+    talk: Talking, upload: Upload, *, others: bool
 ) -> None:
-    with talking(sequence(reply), memory) as (client, server):
-        raised = refusal(client, upload)
+    def failing_at_500(asked: Asked) -> Reply:
+        return Reply("Internal Server Error", status=500) if len(asked.file[1]) == 500 else Reply(FULL)
 
-    assert isinstance(raised, RemedyError)
-    assert (raised.remedy, raised.reason, len(server.asked)) == (Remedy.RECODE, "undecodable", 1)
-
-
-def test_a_reset_while_sending_means_too_large_when_it_comes_again(memory: Memory, upload: Upload) -> None:
-    with serving(sequence(Reply(reset=True)), early=True) as server:
-        client = Client(Endpoint(server.url, max_upload_bytes=10**8), memory=memory, clock=Clock())
-        first, second = refusal(client, big(upload, 32)), refusal(client, big(upload, 32))
-        client.close()
+    talking, bad = talk(failing_at_500), named(upload, "audio.mp3", 500)
+    talking.ask()
+    first = talking.refused(bad)
+    if others:
+        talking.ask()
+    second = talking.refused(bad)
 
     assert isinstance(first, PassingError)
     assert isinstance(second, RemedyError)
+    assert (second.remedy, second.reason, second.passing, second.alone) == (Remedy.RECODE, "server", True, others)
+
+
+def test_files_of_one_size_and_length_are_not_taken_for_one(talk: Talking, upload: Upload) -> None:
+    talking = talk(Reply(FULL), Reply(status=500), Reply(FULL), Reply(status=500))
+
+    talking.ask()
+    first = talking.refused(replace(upload, digest="1"))
+    talking.ask()
+    second = talking.refused(replace(upload, digest="2"))
+
+    assert [type(raised) for raised in (first, second)] == [PassingError, PassingError]
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        *[[Reply(status=500), other, Reply(status=500)] for other in (Reply(status=429), Reply(status=504))],
+        [Reply(status=500), Reply(reset=True), Reply(status=500)],
+        [Reply(status=502)],
+    ],
+    ids=["crowded", "a gateway", "a reset", "an outage"],
+)
+def test_a_failure_while_others_are_not_answered_either_is_no_matter_of_the_file(
+    talk: Talking, upload: Upload, replies: list[Reply]
+) -> None:
+    talking = talk(Reply(FULL), *replies)
+
+    talking.ask()
+    raised = [talking.refused(named(upload, "audio.mp3", size)) for size in (500, 600, 500)]
+
+    assert {type(error) for error in raised} == {PassingError}
+
+
+def test_what_failed_in_another_encoding_is_given_up_at_once(talk: Talking, upload: Upload) -> None:
+    talking = talk(Reply(FULL), Reply(status=500))
+
+    talking.ask()
+    with pytest.raises(RemedyError) as caught:
+        talking.known.ask(named(upload, "audio.mp3", 500), Request(), suspect=True)
+
+    assert (caught.value.passing, talking.count) == (True, 2)
+
+
+def test_a_reset_while_sending_means_too_large_when_it_comes_again(talk: Talking, upload: Upload) -> None:
+    talking = talk(Reply(reset=True), early=True, max_upload_bytes=10**8)
+
+    first, second = talking.refused(big(upload, 32)), talking.refused(big(upload, 32))
+
+    assert isinstance(first, PassingError)
     assert second.remedy is Remedy.SHRINK
 
 
@@ -1269,32 +1135,26 @@ class Slow:
 
 @pytest.mark.parametrize("status", [504, 524])
 def test_a_proxy_that_does_not_wait_asks_for_shorter_pieces_the_second_time(
-    memory: Memory, upload: Upload, status: int
+    talk: Talking, upload: Upload, status: int
 ) -> None:
-    long = Upload(upload.descriptor, upload.size, 600.0, upload.name, upload.mime)
-    with serving(sequence(Reply(status=status))) as server:
-        client = Client(Endpoint(server.url), memory=memory, clock=Clock(), monotonic=Slow(20.0))
-        first, second, third = (refusal(client, long) for _ in range(3))
-        client.close()
+    talking = talk(Reply(status=status), monotonic=Slow(20.0))
 
-    assert isinstance(first, PassingError)
-    assert first.reason == "timeout"
-    assert isinstance(second, RemedyError)
+    first, second, third = (talking.refused(replace(upload, seconds=600.0)) for _ in range(3))
+
+    assert (type(first), first.reason) == (PassingError, "timeout")
     assert (second.remedy, second.seconds) == (Remedy.SPLIT, 300.0)
     assert isinstance(third, RemedyError)
-    assert len(server.asked) == 2
-    assert client.limits().max_seconds == 300.0
+    assert talking.count == 2
+    assert talking.known.limits().max_seconds == 300.0
 
 
 @pytest.mark.parametrize(("step", "seconds"), [(0.1, 600.0), (20.0, 90.0)])
 def test_a_gateway_that_fails_at_once_or_on_short_pieces_says_nothing_about_length(
-    memory: Memory, upload: Upload, step: float, seconds: float
+    talk: Talking, upload: Upload, step: float, seconds: float
 ) -> None:
-    piece = Upload(upload.descriptor, upload.size, seconds, upload.name, upload.mime)
-    with serving(sequence(Reply(status=504))) as server:
-        client = Client(Endpoint(server.url), memory=memory, clock=Clock(), monotonic=Slow(step))
-        raised = [refusal(client, piece) for _ in range(3)]
-        client.close()
+    talking = talk(Reply(status=504), monotonic=Slow(step))
+
+    raised = [talking.refused(replace(upload, seconds=seconds)) for _ in range(3)]
 
     assert {type(error) for error in raised} == {PassingError}
 
@@ -1302,24 +1162,24 @@ def test_a_gateway_that_fails_at_once_or_on_short_pieces_says_nothing_about_leng
 # The rest.
 
 
-def test_requests_in_flight_end_when_told_to(memory: Memory, upload: Upload) -> None:
-    raised: list[JobError] = []
-    with talking(sequence(Reply(silent=True)), memory) as (client, server):
-        thread = threading.Thread(target=lambda: raised.append(refusal(client, upload)))
-        thread.start()
-        assert server.arrived.wait(60)
-        client.cancel()
-        thread.join(60)
+def test_requests_in_flight_end_when_told_to(talk: Talking) -> None:
+    talking, raised = talk(Reply(silent=True)), []
 
-        assert isinstance(refusal(client, upload), StoppedError)
+    thread = threading.Thread(target=lambda: raised.append(talking.refused()))
+    thread.start()
+    assert talking.server.arrived.wait(60)
+    talking.known.cancel()
+    thread.join(60)
 
     assert isinstance(raised[0], StoppedError)
+    assert isinstance(talking.refused(), StoppedError)
 
 
-def test_the_key_is_in_no_log_line(memory: Memory, upload: Upload) -> None:
-    echo = Reply(error("Incorrect API key provided: sk-topsecret"), status=401)
-    with capture_logs() as logs, talking(sequence(echo), memory) as (client, _):
-        refusal(client, upload)
+def test_the_key_is_in_no_log_line(talk: Talking) -> None:
+    talking = talk(Reply(error("Incorrect API key provided: sk-topsecret"), status=401))
+
+    with capture_logs() as logs:
+        talking.refused()
 
     assert {log["event"] for log in logs} == {"api.request", "api.response", "api.refused"}
     assert "topsecret" not in repr(logs)
@@ -1340,14 +1200,12 @@ LONG_KEY = "q7" * 20 + "zz"
         Reply(status=307, headers=[("Location", "/" + "y" * 957 + f"/{LONG_KEY}/zz")]),
     ],
 )
-def test_what_is_cut_of_a_servers_words_leaves_no_part_of_the_key(memory: Memory, upload: Upload, echo: Reply) -> None:
+def test_what_is_cut_of_a_servers_words_leaves_no_part_of_the_key(talk: Talking, echo: Reply) -> None:
     """The whole key was looked for, to mask it, in what was left of it."""
-    with serving(sequence(echo)) as server, capture_logs() as logs:
-        client = Client(Endpoint(server.url, key=LONG_KEY), memory=memory, clock=Clock())
-        try:
-            raised = refusal(client, upload)
-        finally:
-            client.close()
+    talking = talk(echo, key=LONG_KEY)
+
+    with capture_logs() as logs:
+        raised = talking.refused()
 
     assert "q7q7q7q7" not in f"{raised} {raised.hint} {logs}"
 
@@ -1360,13 +1218,14 @@ def test_the_deadline_grows_with_the_audio_and_its_bytes(seconds: float, size: i
     assert deadline(Upload(0, size, seconds, "audio.flac", "audio/flac")) == expected
 
 
-def test_threads_may_ask_beside_each_other(memory: Memory, upload: Upload) -> None:
-    with talking(refusing(V, reply=NO_GRANULARITIES), memory) as (client, server):
-        threads = [threading.Thread(target=client.ask, args=(upload, Request())) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+def test_threads_may_ask_beside_each_other(talk: Talking) -> None:
+    talking = talk(refusing(V, reply=NO_GRANULARITIES))
 
-    assert {*server.formats} == {W, V}
-    assert client.form() == V
+    threads = [threading.Thread(target=talking.ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert {*talking.formats} == {W, V}
+    assert talking.known.form() == V

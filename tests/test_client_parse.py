@@ -32,6 +32,16 @@ def letters_of(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
+def parts(*rows: tuple[Any, ...], name: str = "text") -> list[dict[str, Any]]:
+    """Return segments as objects, from rows of text, start, end and speaker; what is behind the end of a row is left out."""
+    return [dict(zip((name, "start", "end", "speaker"), row, strict=False)) for row in rows]
+
+
+def said(*rows: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """Return words as objects, from the same rows."""
+    return parts(*rows, name="word")
+
+
 # Rule 1: nothing at all.
 
 
@@ -89,6 +99,9 @@ def test_a_web_page_is_no_transcript_wherever_it_hides(body: Any) -> None:
         '{"text": 5}',
         '{"text": {"a": 1}}',
         '{"data": null, "code": 20012}',
+        # A promise of an answer is none.
+        {"status": "queued", "id": "x"},
+        {"status": "processing", "text": ""},
     ],
 )
 def test_what_holds_no_text_is_no_answer(body: Any) -> None:
@@ -96,32 +109,76 @@ def test_what_holds_no_text_is_no_answer(body: Any) -> None:
         read(body)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"text": "Grüße"}'.encode("latin-1"),
-        '{"text": "Grüße"}'.encode("utf-16"),
-        "Grüße".encode("utf-16"),
-        '```json\n{"text": "Grüße"}\n```',
-        "```\nGrüße\n```",
-        {"text": ["Grüße"]},
-        {"text": {"content": "Grüße"}},
-        {"job": {"transcript": "Grüße"}},
-    ],
-)
-def test_a_text_is_understood_in_any_reasonable_dress(body: Any) -> None:
-    assert read(body).text == "Grüße"
+WE_MET = [("In", 0, 1), ("2014",), ("we", 3, 4), ("met", 4, 5)]
+#: What is sent, and the text that is understood.
+TEXTS: list[tuple[Any, str]] = [
+    ('{"text": "Grüße"}'.encode("latin-1"), "Grüße"),
+    ('{"text": "Grüße"}'.encode("utf-16"), "Grüße"),
+    ("Grüße".encode("utf-16"), "Grüße"),
+    ('```json\n{"text": "Grüße"}\n```', "Grüße"),
+    ("```\nGrüße\n```", "Grüße"),
+    ({"text": ["Grüße"]}, "Grüße"),
+    ({"text": {"content": "Grüße"}}, "Grüße"),
+    ({"job": {"transcript": "Grüße"}}, "Grüße"),
+    # A broken character costs that character alone.
+    ('{"text": "Grüße, M'.encode() + b'\xc3ller"}', "Grüße, M\ufffdller"),
+    ('"Hello there."', "Hello there."),
+    # A quoted sentence that is no JSON stays quoted.
+    ('"Hello," she said, "there."', '"Hello," she said, "there."'),
+    (b"\xef\xbb\xbf" + b'{"text": "Hi"}', "Hi"),
+    ({"text": "Hi", "error": None, "detail": "high"}, "Hi"),
+    ({"segments": parts((" a", 0, 1), (" b", 1, 2))}, "a b"),
+    # JSON in a text is unwrapped once only; what begins with a brace may be speech.
+    ({"text": json.dumps({"text": json.dumps({"text": "deep"})})}, '{"text": "deep"}'),
+    ({"text": "{laughs} Hello."}, "{laughs} Hello."),
+    # Lines of a text are no paragraphs.
+    ({"text": " Hello\n world\n"}, "Hello world"),
+    # Junk in place of segments leaves the text.
+    *[({"text": "a", "segments": junk, "words": junk}, "a") for junk in ([None, 1, "x"], "x", {"a": 1}, 5)],
+    # What no output can hold is taken out.
+    ('{"text": "a\\u0001b \\ud83d\\ude00 \\ud800c\\u202ed\\ufeff\\u0085e\\u001b[31m"}', "ab 😀 \ufffdcd e[31m"),
+    # Words alone are joined as their script does.
+    ({"words": said(("Hello", 0, 0.5), ("you", 0.6, 1))}, "Hello you"),
+    ({"words": said(("你", 0, 0.5), ("好", 0.6, 1))}, "你好"),
+    # Whole answers like those of chats, as lines.
+    (
+        "\n".join(json.dumps({"choices": [{"message": {"content": text}}]}) for text in ("Hello", "there.")),
+        "Hello there.",
+    ),
+]
 
 
-def test_a_broken_character_costs_that_character_alone() -> None:
-    assert read('{"text": "Grüße, M'.encode() + b'\xc3ller"}').text == "Grüße, M\ufffdller"
+@pytest.mark.parametrize(("body", "text"), TEXTS)
+def test_a_text_is_understood_in_any_reasonable_dress(body: Any, text: str) -> None:
+    assert read(body).text == text
 
 
-def test_segments_may_be_rows() -> None:
-    assert spans(read({"segments": [[0, 3.2, "Hello"], [3.2, 5, "there"]]})) == [
-        ("Hello", 0.0, 3.2),
-        ("there", 3.2, 5.0),
-    ]
+#: Texts beside segments that say the same otherwise: nothing is said twice.
+OTHERWISE: dict[str, tuple[str, list[dict[str, Any]], str]] = {
+    "numbers": (
+        "Twenty-one men left the village in the evening.",
+        parts(("21 men left the village in the evening.", 0, 4)),
+        "21 men left the village in the evening.",
+    ),
+    "another order": (
+        "Good morning everybody. And welcome to the show.",
+        parts(("And welcome to the show.", 4, 8), ("Good morning everybody.", 0, 4)),
+        "Good morning everybody. And welcome to the show.",
+    ),
+    "a translation": ("Where is the station?", parts(("Wo ist hier der Bahnhof?", 0, 2)), "Wo ist hier der Bahnhof?"),
+    "a name before each turn": (
+        "Speaker A: Hello there. Speaker B: Good morning.",
+        parts(("Hello there.", 0, 1, "A"), ("Good morning.", 1, 2, "B")),
+        "Hello there. Good morning.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERWISE)
+def test_what_the_text_says_in_another_way_than_its_segments_is_not_said_twice(kind: str) -> None:
+    text, segments, heard = OTHERWISE[kind]
+
+    assert read({"text": text, "segments": segments}).text == heard
 
 
 @pytest.mark.parametrize("body", [{"text": None}, {"text": None, "segments": None}, {"result": {"transcript": None}}])
@@ -131,18 +188,6 @@ def test_a_text_that_is_null_is_an_empty_one(body: Any) -> None:
 
 def test_plain_text_is_taken_as_it_is() -> None:
     assert read("Hello there.\n") == Transcript((Segment("Hello there.", 0.0, 10.0),), "", 10.0, timed=False)
-
-
-def test_a_json_string_is_its_text() -> None:
-    assert read('"Hello there."').text == "Hello there."
-
-
-def test_a_quoted_sentence_that_is_no_json_stays_quoted() -> None:
-    assert read('"Hello," she said, "there."').text == '"Hello," she said, "there."'
-
-
-def test_a_byte_order_mark_is_no_text() -> None:
-    assert read(b"\xef\xbb\xbf" + b'{"text": "Hi"}').text == "Hi"
 
 
 # Rule 4: errors with a 200.
@@ -156,33 +201,38 @@ def test_a_byte_order_mark_is_no_text() -> None:
         {"text": "", "error": {"message": "upstream failed"}},
         {"detail": "upstream failed"},
         {"status": "failure", "message": "upstream failed"},
+        {"code": 20012, "message": "model is down", "data": None},
+        {"success": False, "message": "no"},
+        {"status": "error", "message": "no"},
+        {"errors": [{"message": "no"}]},
+        {"err_msg": "no", "err_no": 3301},
+        {"message": "no"},
+        {"RecognitionStatus": "Error"},
     ],
 )
-def test_an_error_with_a_200_is_given_on(body: dict[str, Any]) -> None:
+def test_an_error_with_a_200_is_given_on_by_any_reasonable_name(body: dict[str, Any]) -> None:
     with pytest.raises(NoTranscriptError) as caught:
         read(body)
 
     assert caught.value.error == body
 
 
-def test_an_error_inside_the_text_is_found() -> None:
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"text": '{"error": {"message": "quota"}}'}, {"error": {"message": "quota"}}),
+        ([{"error": "no"}], {"error": "no"}),
+        ({"data": {"error": "no"}}, {"error": "no"}),
+    ],
+)
+def test_an_error_inside_of_something_else_is_found(body: Any, error: dict[str, Any]) -> None:
     with pytest.raises(NoTranscriptError) as caught:
-        read({"text": '{"error": {"message": "quota"}}'})
+        read(body)
 
-    assert caught.value.error == {"error": {"message": "quota"}}
-
-
-def test_an_absent_error_is_none() -> None:
-    assert read({"text": "Hi", "error": None, "detail": "high"}).text == "Hi"
+    assert caught.value.error == error
 
 
 # Rule 5: where the text is.
-
-
-def test_the_text_may_be_in_the_segments_alone() -> None:
-    transcript = read({"segments": [{"start": 0, "end": 1, "text": " a"}, {"start": 1, "end": 2, "text": " b"}]})
-
-    assert transcript.text == "a b"
 
 
 @pytest.mark.parametrize(
@@ -192,339 +242,366 @@ def test_an_empty_text_is_silence_and_a_success(body: dict[str, Any]) -> None:
     assert read(body, plain=False) == Transcript((), "", 10.0, timed=True)
 
 
-# The traps.
-
-
-def test_srt_inside_json() -> None:
-    transcript = read({"text": "1\n00:00:00,000 --> 00:00:03,300\nHello.\n\n", "usage": None})
-
-    assert transcript.timed
-    assert spans(transcript) == [("Hello.", 0.0, 3.3)]
-
-
-def test_json_inside_text() -> None:
-    transcript = read({"text": '{"text": "Hello.", "usage": null}', "usage": None})
-
-    assert (transcript.text, transcript.timed) == ("Hello.", False)
-
-
-def test_json_with_times_inside_text() -> None:
-    inner = {"text": "Hello.", "language": "german", "segments": [{"start": 1, "end": 2, "text": "Hello."}]}
-
-    transcript = read({"text": json.dumps(inner)})
-
-    assert (spans(transcript), transcript.language) == ([("Hello.", 1.0, 2.0)], "de")
-
-
-def test_json_inside_text_is_unwrapped_once_only() -> None:
-    inner = json.dumps({"text": json.dumps({"text": "deep"})})
-
-    assert read({"text": inner}).text == '{"text": "deep"}'
-
-
-def test_a_text_that_begins_with_a_brace_may_be_speech() -> None:
-    assert read({"text": "{laughs} Hello."}).text == "{laughs} Hello."
-
-
-def test_a_subtitle_under_a_foreign_key() -> None:
-    transcript = read({"html-message": "WEBVTT\n\n00:00:00.000 --> 00:00:03.300\nHello.\n\n"})
-
-    assert spans(transcript) == [("Hello.", 0.0, 3.3)]
-
-
-def test_a_bare_subtitle() -> None:
-    assert spans(read("\n\n1\n00:00:00,000 --> 00:00:01,000\nHi")) == [("Hi", 0.0, 1.0)]
-
-
-def test_string_duration_and_null_words() -> None:
-    body = {
-        "duration": "120.0",
-        "language": "en",
-        "text": "a",
-        "segments": [{"id": 0, "start": 0.0, "end": 1.0, "text": " a", "no_speech_prob": None}],
-        "words": None,
-    }
-
-    transcript = read(body, 0.0)
-
-    assert transcript == Transcript((Segment("a", 0.0, 1.0),), "en", 120.0)
-
-
-def test_placeholder_metrics_count_as_missing() -> None:
-    body = {
-        "segments": [{"id": 42, "avg_logprob": -1.0, "compression_ratio": -1.0, "start": 0, "end": 2, "text": "a"}],
-        "text": "a",
-    }
-
-    assert read(body).segments == (Segment("a", 0.0, 2.0),)
-
-
-def test_real_metrics_are_kept() -> None:
-    entry = {"start": 0, "end": 2, "text": "a", "avg_logprob": -1.0, "compression_ratio": 1.5, "no_speech_prob": "0.25"}
-
-    assert read({"segments": [entry]}).segments == (
-        Segment("a", 0.0, 2.0, avg_logprob=-1.0, compression_ratio=1.5, no_speech_prob=0.25),
-    )
-
-
-@pytest.mark.parametrize("value", [None, "NaN", math.nan, math.inf, True, [], {}, "high", 10**400])
-def test_a_metric_that_is_no_number_counts_as_missing(value: Any) -> None:
-    entry = {
-        "start": 0,
-        "end": 2,
-        "text": "a",
-        "avg_logprob": value,
-        "compression_ratio": value,
-        "no_speech_prob": value,
-    }
-
-    assert read(json.dumps({"segments": [entry]})).segments == (Segment("a", 0.0, 2.0),)
-
-
-def test_words_inside_segments_in_pieces_are_joined() -> None:
-    body = {
-        "text": "Hello you",
-        "segments": [
-            {
-                "id": 0,
-                "start": 0,
-                "end": 2,
-                "text": " Hello you",
-                "words": [
-                    {"word": " Hel", "start": 0, "end": 0.4},
-                    {"word": "lo", "start": 0.4, "end": 1},
-                    {"word": " you", "start": 1.2, "end": 1.5},
-                    {"word": ".", "start": 1.5, "end": 1.6},
-                ],
-            }
-        ],
-    }
-
-    assert read(body).segments[0].words == (Word("Hello", 0.0, 1.0), Word("you.", 1.2, 1.6))
-
-
-def test_words_inside_segments_without_any_blank_are_whole_words() -> None:
-    entries = [{"word": "Hello", "start": 0, "end": 1}, {"word": "you", "start": 1, "end": 2}]
-
-    assert words(read({"segments": [{"start": 0, "end": 2, "text": "Hello you", "words": entries}]})) == [
-        ["Hello", "you"]
-    ]
-
-
-def test_words_without_text_are_left_out_and_those_without_time_lie_between_their_neighbours() -> None:
-    entries = [{"word": "  ", "start": 0, "end": 1}, {"word": " a"}, {"word": " b", "start": 1, "end": 2}]
-
-    assert read({"segments": [{"start": 0, "end": 2, "text": " a b", "words": entries}]}).segments[0].words == (
-        Word("a", 0.0, 1.0),
-        Word("b", 1.0, 2.0),
-    )
-
-
-def test_scripts_without_blanks_are_not_glued_to_a_word_before() -> None:
-    entries = [
-        {"word": " OK", "start": 0, "end": 1},
-        {"word": "你", "start": 1, "end": 1.5},
-        {"word": "好", "start": 1.5, "end": 2},
-    ]
-
-    assert words(read({"segments": [{"start": 0, "end": 2, "text": " OK你好", "words": entries}]})) == [
-        ["OK", "你", "好"]
-    ]
-
-
-def test_tokens_that_cut_characters_in_two_are_left_out() -> None:
-    entries = [{"word": "\ufffd", "start": 0, "end": 1}, {"word": "\ufffd", "start": 1, "end": 2}]
-
-    assert words(read({"segments": [{"start": 0, "end": 2, "text": "好", "words": entries}]})) == [[]]
-
-
-def test_the_word_key_may_be_text() -> None:
-    transcript = read({"text": "Hi", "words": [{"start": 0, "end": 0.5, "text": "Hi"}]})
-
-    assert transcript.segments == (Segment("Hi", 0.0, 0.5, words=(Word("Hi", 0.0, 0.5),)),)
-
-
-def test_segments_empty_and_words_full() -> None:
-    body = {"text": "Hi", "language": "english", "segments": [], "words": [{"word": "Hi", "start": 0, "end": 0.5}]}
-
-    assert read(body) == Transcript((Segment("Hi", 0.0, 0.5, words=(Word("Hi", 0.0, 0.5),)),), "en", 10.0)
-
-
-@pytest.mark.parametrize("name", ["detected_language_probability", "language_probability"])
-def test_how_sure_the_server_is_of_the_language_is_kept(name: str) -> None:
-    assert read({"text": "Hi", "language": "english", name: 0.75}).language_probability == 0.75
-    assert read({"text": "Hi", "language": "english", name: "?"}).language_probability is None
-    assert read({"text": "Hi", "language": "english"}).language_probability is None
-
-
-def test_string_ids_and_speakers() -> None:
-    entry = {"type": "transcript.text.segment", "id": "seg_001", "start": 0, "end": 1, "text": "Hi", "speaker": "A"}
-
-    assert read({"text": "Hi", "segments": [entry]}).segments == (Segment("Hi", 0.0, 1.0, speaker="A"),)
-
-
-def test_milliseconds_under_another_name() -> None:
-    transcript = read({"text": "好", "sentence_info": [{"text": "好", "start": 1080, "end": 4375, "spk": 0}]}, 5.0)
-
-    assert transcript.segments == (Segment("好", 1.08, 4.375, speaker="0"),)
-
-
-def test_lines_of_a_text_are_no_paragraphs() -> None:
-    assert read({"text": " Hello\n world\n"}).text == "Hello world"
+# Where the times are, and what is made of them.
+
+HELLO_SRT = "1\n00:00:00,000 --> 00:00:03,300\nHello.\n\n"
+START_AND_CONTENT = [
+    {"Start": 0, "End": 1.5, "Speaker": 0, "Content": "Hello"},
+    {"Start": 2, "End": 3, "Content": "You"},
+]
+#: What is sent, and when it was said.
+SPANS: dict[str, tuple[Any, list[tuple[str, float, float]]]] = {
+    "rows": ({"segments": [[0, 3.2, "Hello"], [3.2, 5, "there"]]}, [("Hello", 0, 3.2), ("there", 3.2, 5)]),
+    "srt inside of json": ({"text": HELLO_SRT, "usage": None}, [("Hello.", 0, 3.3)]),
+    "a subtitle under a foreign key": (
+        {"html-message": "WEBVTT\n\n00:00:00.000 --> 00:00:03.300\nHello.\n\n"},
+        [("Hello.", 0, 3.3)],
+    ),
+    "a bare subtitle": ("\n\n1\n00:00:00,000 --> 00:00:01,000\nHi", [("Hi", 0, 1)]),
+    "a second paragraph of a caption": (
+        "1\n00:00:00,000 --> 00:00:02,000\nFirst.\n\nSecond.\n\n2\n00:00:02,000 --> 00:00:03,000\nThird.",
+        [("First. Second.", 0, 2), ("Third.", 2, 3)],
+    ),
+    "lines with their times in brackets": (
+        "[00:00:00.000 --> 00:00:02.500]   Hello there.\n[00:00:02.500 --> 00:00:04.000]   Good morning.\n",
+        [("Hello there.", 0, 2.5), ("Good morning.", 2.5, 4)],
+    ),
+    "lines with their starts in brackets": (
+        "[ti:Song]\n[00:01.50]Hello there.\n[00:04.00]Good morning.\n",
+        [("Hello there.", 1.5, 4), ("Good morning.", 4, 10)],
+    ),
+    "tokens of times": (
+        "<|0.00|> Hello there.<|2.50|><|2.50|> Good morning.<|4.00|>",
+        [("Hello there.", 0, 2.5), ("Good morning.", 2.5, 4)],
+    ),
+    "markup inside of a segment": (
+        {"segments": parts(("language English<asr_text>Hello", 0, 1))},
+        [("Hello", 0, 1)],
+    ),
+    "an end before the start": ({"segments": parts(("a", 3, 1))}, [("a", 1, 3)]),
+    "an end of zero behind a start": ({"segments": parts(("a", 3, 0))}, [("a", 3, 3)]),
+    "another order": ({"segments": parts(("b", 4, 5), ("a", "1", "2"))}, [("a", 1, 2), ("b", 4, 5)]),
+    "a segment without times lies between its neighbours": (
+        {
+            "text": "A first one. B second. C third.",
+            "segments": parts(("A first one.", 0, 1), ("B second.",), ("C third.", 6, 9)),
+        },
+        [("A first one.", 0, 1), ("B second.", 1, 6), ("C third.", 6, 9)],
+    ),
+    "a last segment without times lies before the end": (
+        {"text": "A. B.", "segments": parts(("A.", 0, 1), ("B.",))},
+        [("A.", 0, 1), ("B.", 1, 10)],
+    ),
+    "segments without times share their span by the length of their texts": (
+        {"segments": parts(("aaa",), ("a",), ("b", 8, 9))},
+        [("aaa", 0, 6), ("a", 6, 8), ("b", 8, 9)],
+    ),
+    "a last chunk without an end ends with the audio": (
+        {"text": "a b", "chunks": [{"timestamp": [0, 4], "text": "a b"}, {"timestamp": [4, None], "text": "c"}]},
+        [("a b", 0, 4), ("c", 4, 10)],
+    ),
+    "segments that are counted by their names": (
+        {"segments": dict(zip(("10", "9"), parts(("b", 3, 5), ("a", 1, 3)), strict=True))},
+        [("a", 1, 3), ("b", 3, 5)],
+    ),
+    "a time beside the alternatives": (
+        {"results": [{"alternatives": [{"content": "Hello"}], "start_time": "1.0", "end_time": "2.0"}]},
+        [("Hello", 1, 2)],
+    ),
+    "a time of a word of the alternatives": (
+        {
+            "results": [
+                {
+                    "alternatives": [
+                        {"transcript": "Hello", "words": [{"word": "Hello", "startTime": "1s", "endTime": "2s"}]}
+                    ]
+                }
+            ]
+        },
+        [("Hello", 1, 2)],
+    ),
+    "behind places with nothing in them": (
+        {"result": {"segments": []}, "data": {"text": None}, "output": parts(("Hello", 1, 2))},
+        [("Hello", 1, 2)],
+    ),
+    "an empty segment that tells when the one before it ended": (
+        {"segments": [{"text": "Hello", "timestamp": 1}, {"text": "", "timestamp": 2}]},
+        [("Hello", 1, 2)],
+    ),
+    "words alone": ({"words": said(("Hello", 1, 2))}, [("Hello", 1, 2)]),
+    "a segment whose text is in its words": (
+        {"segments": [{"start": 1, "end": 2, "words": [{"word": "Hello"}]}]},
+        [("Hello", 1, 2)],
+    ),
+    "a list of segments": (START_AND_CONTENT, [("Hello", 0, 1.5), ("You", 2, 3)]),
+    "a list of segments in a text": ({"text": json.dumps(START_AND_CONTENT)}, [("Hello", 0, 1.5), ("You", 2, 3)]),
+    "all segments with the same span share it by the length of their texts": (
+        {"segments": parts(*[(text, 0, 9) for text in ("aaaa", "aa", "aaaa", "aaaaaa", "aa")])},
+        [("aaaa", 0, 2), ("aa", 2, 3), ("aaaa", 3, 5), ("aaaaaa", 5, 8), ("aa", 8, 9)],
+    ),
+    "segments that share a start follow each other": (
+        {"segments": parts(("aaa", 0, 3), ("aaa", 0, 6), ("aaa", 0, 9))},
+        [("aaa", 0, 3), ("aaa", 3, 6), ("aaa", 6, 9)],
+    ),
+    "segments that share an end follow each other": (
+        {"segments": parts(("aaa", 0, 9), ("aaa", 3, 9), ("aaa", 6, 9))},
+        [("aaa", 0, 3), ("aaa", 3, 6), ("aaa", 6, 9)],
+    ),
+    "two speakers may speak at the same time": (
+        {"segments": parts(("A", 0, 9, "A"), ("B", 0, 9, "B"))},
+        [("A", 0, 9), ("B", 0, 9)],
+    ),
+    "all segments with the same span are where their words are": (
+        {
+            "segments": [
+                {"start": 0, "end": 9, "text": word, "words": said((word, at, at + 1))}
+                for at, word in ((2, "Hello"), (5, "there"))
+            ]
+        },
+        [("Hello", 2, 3), ("there", 5, 6)],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPANS)
+def test_when_it_was_said_is_found(kind: str) -> None:
+    body, expected = SPANS[kind]
+
+    transcript = read(body)
+
+    assert (spans(transcript), transcript.timed) == (expected, True)
+
+
+@pytest.mark.parametrize("missing", [None, "", math.nan, "soon"])
+def test_a_missing_time_comes_from_its_neighbours(missing: Any) -> None:
+    body = {"segments": parts(("a", missing, 1), ("b", missing, 2), ("c", 3, missing))}
+
+    assert spans(read(body)) == [("a", 0.0, 1.0), ("b", 1.0, 2.0), ("c", 3.0, 10.0)]
+
+
+def test_times_somewhat_beyond_the_end_are_clamped() -> None:
+    assert spans(read({"segments": parts(("a", 0, 30), ("b", 28, 30))}, 2.0)) == [("a", 0.0, 2.0), ("b", 2.0, 2.0)]
 
 
 def test_a_lost_tail_leaves_the_times_as_they_are() -> None:
-    body = {"duration": "29.42", "segments": [{"start": 0, "end": 21.56, "text": "…"}], "text": "…"}
-
-    transcript = read(body, 29.42)
+    transcript = read({"duration": "29.42", "segments": parts(("…", 0, 21.56)), "text": "…"}, 29.42)
 
     assert (spans(transcript), transcript.duration) == ([("…", 0.0, 21.56)], 29.42)
 
 
-# Rule 7: times.
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"text": '{"text": "Hello.", "usage": null}', "usage": None}, "Hello."),
+        ({"text": "Hello.", "segments": parts(("Hello.", 1, 1e30))}, "Hello."),
+        ("1\n90:00:00,000 --> 99:00:00,000\nHello.", "Hello."),
+        ({"segments": parts(("A.",), ("B.",))}, "A. B."),
+        ({"segments": parts(("A.", 0, 0), ("B.", 0, 0))}, "A. B."),
+        ("<|0.00|> Hello there.<|29.00|><|0.00|> Good morning.<|4.00|>", "Hello there. Good morning."),
+    ],
+    ids=[
+        "none",
+        "of no unit",
+        "of no unit, in a subtitle",
+        "none in segments",
+        "all at zero",
+        "tokens that begin anew",
+    ],
+)
+def test_without_times_that_make_sense_there_is_a_text_without_times(body: Any, text: str) -> None:
+    transcript = read(body)
+
+    assert (transcript.text, transcript.timed) == (text, False)
+    assert {(segment.start, segment.end) for segment in transcript.segments} == {(0.0, 10.0)}
 
 
 @pytest.mark.parametrize("factor", [1e3, 1e6, 1e9])
 def test_times_in_another_unit_are_brought_to_seconds(factor: float) -> None:
     body = {
-        "segments": [{"start": 1 * factor, "end": 9 * factor, "text": "a b"}],
-        "words": [
-            {"word": "a", "start": 1 * factor, "end": 2 * factor},
-            {"word": "b", "start": 8 * factor, "end": 9 * factor},
-        ],
+        "segments": parts(("a b", factor, 9 * factor)),
+        "words": said(("a", factor, 2 * factor), ("b", 8 * factor, 9 * factor)),
     }
 
-    segment = read(body).segments[0]
+    (segment,) = read(body).segments
 
     assert (segment.start, segment.end) == (1.0, 9.0)
-    assert [(word.start, word.end) for word in segment.words] == [(1.0, 2.0), (8.0, 9.0)]
+    assert segment.words == (Word("a", 1.0, 2.0), Word("b", 8.0, 9.0))
 
 
-def test_times_no_unit_explains_are_thrown_away() -> None:
-    transcript = read({"text": "a", "segments": [{"start": 1, "end": 1e30, "text": "a"}]})
+# Segments, and the words in them.
 
-    assert transcript == Transcript((Segment("a", 0.0, 10.0),), "", 10.0, timed=False)
-
-
-def test_a_subtitle_whose_times_make_no_sense_is_a_text_without_times() -> None:
-    transcript = read("1\n90:00:00,000 --> 99:00:00,000\nHello.")
-
-    assert transcript == Transcript((Segment("Hello.", 0.0, 10.0),), "", 10.0, timed=False)
-
-
-def test_times_somewhat_beyond_the_end_are_clamped() -> None:
-    transcript = read({"segments": [{"start": 0, "end": 30, "text": "a"}, {"start": 28, "end": 30, "text": "b"}]}, 2.0)
-
-    assert spans(transcript) == [("a", 0.0, 2.0), ("b", 2.0, 2.0)]
-
-
-def test_an_end_before_the_start_is_the_start_of_reversed_times() -> None:
-    assert spans(read({"segments": [{"start": 3, "end": 1, "text": "a"}]})) == [("a", 1.0, 3.0)]
-
-
-def test_an_end_of_zero_behind_a_start_is_the_start() -> None:
-    assert spans(read({"segments": [{"start": 3, "end": 0, "text": "a"}]})) == [("a", 3.0, 3.0)]
-
-
-def test_segments_are_put_in_order_of_time() -> None:
-    body = {"segments": [{"start": 4, "end": 5, "text": "b"}, {"start": "1", "end": "2", "text": "a"}]}
-
-    assert [text for text, _, _ in spans(read(body))] == ["a", "b"]
-
-
-@pytest.mark.parametrize("missing", [None, "", math.nan, "soon"])
-def test_a_missing_time_comes_from_its_neighbours(missing: Any) -> None:
-    body = {
-        "segments": [
-            {"start": missing, "end": 1, "text": "a"},
-            {"start": missing, "end": 2, "text": "b"},
-            {"start": 3, "end": missing, "text": "c"},
-        ]
-    }
-
-    assert spans(read(json.dumps(body))) == [("a", 0.0, 1.0), ("b", 1.0, 2.0), ("c", 3.0, 10.0)]
-
-
-def test_segments_without_any_time_are_a_text_without_times() -> None:
-    transcript = read({"segments": [{"text": "a"}, {"text": "b"}]})
-
-    assert (transcript.text, transcript.timed) == ("a b", False)
-
-
-@pytest.mark.parametrize("junk", [[None, 1, "x"], "x", {"a": 1}, 5])
-def test_junk_in_place_of_segments_leaves_the_text(junk: Any) -> None:
-    assert read({"text": "a", "segments": junk, "words": junk}).text == "a"
-
-
-# Rule 8: words.
-
-
-def test_words_are_dealt_to_segments_by_their_letters_even_where_times_disagree() -> None:
-    body = {
-        "text": "Hello, you. Good-bye!",
-        "segments": [{"start": 0, "end": 1, "text": "Hello, you."}, {"start": 1, "end": 3, "text": " Good-bye!"}],
-        "words": [
-            {"word": "Hello", "start": 0, "end": 0.5},
-            {"word": "you", "start": 0.9, "end": 1.4},
-            {"word": "Good", "start": 1.5, "end": 2},
-            {"word": "bye", "start": 2, "end": 3},
+HELLO_YOU = said((" Hel", 0, 0.4), ("lo", 0.4, 1), (" you", 1.2, 1.5), (".", 1.5, 1.6))
+#: What is sent, and the segments in it.
+SEGMENTS: dict[str, tuple[Any, list[Segment]]] = {
+    "null words and metrics": (
+        {
+            "text": "a",
+            "segments": [{"id": 0, "start": 0, "end": 1, "text": " a", "no_speech_prob": None}],
+            "words": None,
+        },
+        [Segment("a", 0.0, 1.0)],
+    ),
+    "placeholders for metrics": (
+        {"segments": [{"id": 42, "avg_logprob": -1.0, "compression_ratio": -1.0, "start": 0, "end": 2, "text": "a"}]},
+        [Segment("a", 0.0, 2.0)],
+    ),
+    "metrics": (
+        {
+            "segments": [
+                {
+                    "start": 0,
+                    "end": 2,
+                    "text": "a",
+                    "avg_logprob": -1.0,
+                    "compression_ratio": 1.5,
+                    "no_speech_prob": "0.25",
+                }
+            ]
+        },
+        [Segment("a", 0.0, 2.0, avg_logprob=-1.0, compression_ratio=1.5, no_speech_prob=0.25)],
+    ),
+    "tokens with blanks are joined to words": (
+        {"text": "Hello you", "segments": [{"start": 0, "end": 2, "text": " Hello you", "words": HELLO_YOU}]},
+        [Segment("Hello you", 0.0, 2.0, words=(Word("Hello", 0.0, 1.0), Word("you.", 1.2, 1.6)))],
+    ),
+    "words without text, and without time": (
+        {"segments": [{"start": 0, "end": 2, "text": " a b", "words": said(("  ", 0, 1), (" a",), (" b", 1, 2))}]},
+        [Segment("a b", 0.0, 2.0, words=(Word("a", 0.0, 1.0), Word("b", 1.0, 2.0)))],
+    ),
+    "words by the name of text": (
+        {"text": "Hi", "words": parts(("Hi", 0, 0.5))},
+        [Segment("Hi", 0.0, 0.5, words=(Word("Hi", 0.0, 0.5),))],
+    ),
+    "no segments but words": (
+        {"text": "Hi", "segments": [], "words": said(("Hi", 0, 0.5))},
+        [Segment("Hi", 0.0, 0.5, words=(Word("Hi", 0.0, 0.5),))],
+    ),
+    "ids that are strings, and speakers": (
+        {
+            "text": "Hi",
+            "segments": [{"type": "transcript.text.segment", "id": "seg_001", **parts(("Hi", 0, 1, "A"))[0]}],
+        },
+        [Segment("Hi", 0.0, 1.0, speaker="A")],
+    ),
+    "milliseconds under another name": (
+        {"text": "好", "sentence_info": [{"text": "好", "start": 1080, "end": 4375, "spk": 0}]},
+        [Segment("好", 1.08, 4.375, speaker="0")],
+    ),
+    "words of any name and time": (
+        {
+            "text": "Hello there.",
+            "timestamps": {
+                "segments": [{"segment": "Hello there.", "start": 0, "end": 2}],
+                "words": [
+                    {"text": "Hello", "startTime": "0s", "endTime": "0.9s"},
+                    {"text": "there", "startTime": "1s", "endTime": "2s"},
+                ],
+            },
+        },
+        [Segment("Hello there.", 0.0, 2.0, words=(Word("Hello", 0.0, 0.9), Word("there", 1.0, 2.0)))],
+    ),
+    "words that all say the same span tell nothing": (
+        {"text": "A b.", "segments": parts(("A b.", 1, 3)), "words": said(("A", 1, 3), ("b.", 1, 3))},
+        [Segment("A b.", 1.0, 3.0)],
+    ),
+    "a word without times is not lost from words alone": (
+        {"text": "In 2014 we met.", "words": said(*WE_MET)},
+        [
+            Segment(
+                "In 2014 we met.",
+                0.0,
+                5.0,
+                words=(Word("In", 0.0, 1.0), Word("2014", 1.0, 3.0), Word("we", 3.0, 4.0), Word("met", 4.0, 5.0)),
+            )
         ],
-    }
+    ),
+    "tokens of times and speakers in brackets": (
+        "[0.00][S01]Hello there.[2.30][2.40][S02]Good morning.[4.00]",
+        [Segment("Hello there.", 0.0, 2.3, speaker="S01"), Segment("Good morning.", 2.4, 4.0, speaker="S02")],
+    ),
+}
 
-    assert words(read(body)) == [["Hello", "you"], ["Good", "bye"]]
+
+@pytest.mark.parametrize("kind", SEGMENTS)
+def test_a_segment_has_what_its_server_says_of_it(kind: str) -> None:
+    body, expected = SEGMENTS[kind]
+
+    assert list(read(body).segments) == expected
 
 
-def test_words_are_dealt_by_time_where_letters_disagree() -> None:
-    body = {
-        "segments": [{"start": 0, "end": 1, "text": "21 men"}, {"start": 2, "end": 3, "text": "left"}],
-        "words": [
-            {"word": "twenty-one", "start": 0, "end": 0.5},
-            {"word": "men", "start": 0.5, "end": 1.2},
-            {"word": "left", "start": 2, "end": 3},
-        ],
-    }
+@pytest.mark.parametrize("value", [None, "NaN", math.nan, math.inf, True, [], {}, "high", 10**400])
+def test_a_metric_that_is_no_number_counts_as_missing(value: Any) -> None:
+    metrics = dict.fromkeys(("avg_logprob", "compression_ratio", "no_speech_prob"), value)
 
-    assert words(read(body)) == [["twenty-one", "men"], ["left"]]
+    assert read({"segments": [{"start": 0, "end": 2, "text": "a"} | metrics]}).segments == (Segment("a", 0.0, 2.0),)
+
+
+def test_a_duration_that_is_a_string_is_one_where_the_length_is_not_known() -> None:
+    assert read({"duration": "120.0", "segments": parts(("a", 0, 1))}, 0.0).duration == 120.0
+
+
+def inside(text: str, *rows: tuple[Any, ...]) -> dict[str, Any]:
+    """Return an answer of one segment with words inside of it."""
+    return {"segments": [{"start": 0, "end": 2, "text": text, "words": said(*rows)}]}
+
+
+#: What is sent, and the words of each segment.
+WORDS: dict[str, tuple[Any, list[list[str]]]] = {
+    "words without any blank are whole": (inside("Hello you", ("Hello", 0, 1), ("you", 1, 2)), [["Hello", "you"]]),
+    "scripts without blanks are not glued to a word before": (
+        inside(" OK你好", (" OK", 0, 1), ("你", 1, 1.5), ("好", 1.5, 2)),
+        [["OK", "你", "好"]],
+    ),
+    "tokens that cut characters in two": (inside("好", ("\ufffd", 0, 1), ("\ufffd", 1, 2)), [[]]),
+    "a number": (inside("", (2014, 0, 1)), [["2014"]]),
+    "words are dealt to segments by their letters even where times disagree": (
+        {
+            "text": "Hello, you. Good-bye!",
+            "segments": parts(("Hello, you.", 0, 1), (" Good-bye!", 1, 3)),
+            "words": said(("Hello", 0, 0.5), ("you", 0.9, 1.4), ("Good", 1.5, 2), ("bye", 2, 3)),
+        },
+        [["Hello", "you"], ["Good", "bye"]],
+    ),
+    "words are dealt by time where letters disagree": (
+        {
+            "segments": parts(("21 men", 0, 1), ("left", 2, 3)),
+            "words": said(("twenty-one", 0, 0.5), ("men", 0.5, 1.2), ("left", 2, 3)),
+        },
+        [["twenty-one", "men"], ["left"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_word_is_where_it_was_said(kind: str) -> None:
+    body, expected = WORDS[kind]
+
+    assert words(read(body)) == expected
 
 
 def test_segments_from_words_keep_the_punctuation_of_the_text() -> None:
-    said = [("Hello", 0, 0.5), ("you", 0.6, 1), ("Good", 3, 3.5), ("bye", 3.5, 4), ("now", 4, 4.5)]
-    body = {"text": "Hello, you! Good-bye now.", "words": [{"word": w, "start": s, "end": e} for w, s, e in said]}
+    rows = [("Hello", 0, 0.5), ("you", 0.6, 1), ("Good", 3, 3.5), ("bye", 3.5, 4), ("now", 4, 4.5)]
 
-    transcript = read(body)
+    transcript = read({"text": "Hello, you! Good-bye now.", "words": said(*rows)})
 
     assert spans(transcript) == [("Hello, you!", 0.0, 1.0), ("Good-bye now.", 3.0, 4.5)]
     assert words(transcript) == [["Hello", "you"], ["Good", "bye", "now"]]
 
 
-def test_segments_from_words_alone_join_them_as_their_script_does() -> None:
-    latin = {"words": [{"word": "Hello", "start": 0, "end": 0.5}, {"word": "you", "start": 0.6, "end": 1}]}
-    chinese = {"words": [{"word": "你", "start": 0, "end": 0.5}, {"word": "好", "start": 0.6, "end": 1}]}
-
-    assert (read(latin).text, read(chinese).text) == ("Hello you", "你好")
-
-
 def test_segments_from_words_end_before_they_grow_too_long() -> None:
-    body = {"words": [{"word": f"w{i}", "start": i, "end": i + 0.9} for i in range(40)]}
-
-    transcript = read(body, 60.0)
+    transcript = read({"words": said(*[(f"w{i}", i, i + 0.9) for i in range(40)])}, 60.0)
 
     assert max(segment.end - segment.start for segment in transcript.segments) < 20
-    assert [word for said in words(transcript) for word in said] == [f"w{i}" for i in range(40)]
+    assert [word for heard in words(transcript) for word in heard] == [f"w{i}" for i in range(40)]
 
 
 def test_a_change_of_speaker_ends_a_segment_built_from_words() -> None:
-    body = {
-        "words": [
-            {"word": "Yes", "start": 0, "end": 0.5, "speaker": "A"},
-            {"word": "No", "start": 0.5, "end": 1, "speaker": "B"},
-        ]
-    }
+    transcript = read({"words": said(("Yes", 0, 0.5, "A"), ("No", 0.5, 1, "B"))})
 
-    assert [(segment.text, segment.speaker) for segment in read(body).segments] == [("Yes", "A"), ("No", "B")]
+    assert [(segment.text, segment.speaker) for segment in transcript.segments] == [("Yes", "A"), ("No", "B")]
 
 
-# Language and text.
+# Language.
 
 
 @pytest.mark.parametrize(
@@ -543,14 +620,27 @@ def test_the_language_may_be_a_name_or_a_code(answered: Any, asked: str, expecte
     assert read({"text": "a", "language": answered}, language=asked).language == expected
 
 
-def test_the_detected_language_counts_where_there_is_no_other() -> None:
-    assert read({"text": "a", "detected_language": "german"}).language == "de"
+OUTSIDE = {"text": "Hello.", "info": {"language": "German"}, "result": {"segments": parts(("Hello.", 1, 2))}}
 
 
-def test_what_no_output_can_hold_is_taken_out_of_the_text() -> None:
-    body = '{"text": "a\\u0001b \\ud83d\\ude00 \\ud800c\\u202ed\\ufeff\\u0085e\\u001b[31m"}'
+@pytest.mark.parametrize(
+    ("body", "language"),
+    [
+        ({"text": "a", "detected_language": "german"}, "de"),
+        ({"text": json.dumps({"language": "german", "segments": parts(("a", 1, 2))})}, "de"),
+        ({"text": "a", "segments": parts(("language English<asr_text>a", 0, 1))}, "en"),
+        (OUTSIDE, "de"),
+    ],
+    ids=["under another name", "in json in the text", "in the markup of a segment", "beside the times"],
+)
+def test_the_language_is_found_where_the_answer_names_it(body: Any, language: str) -> None:
+    assert read(body).language == language
 
-    assert read(body).text == "ab 😀 \ufffdcd e[31m"
+
+@pytest.mark.parametrize("name", ["detected_language_probability", "language_probability"])
+@pytest.mark.parametrize(("value", "kept"), [(0.75, 0.75), ("?", None)])
+def test_how_sure_the_server_is_of_the_language_is_kept(name: str, value: Any, kept: float | None) -> None:
+    assert read({"text": "Hi", "language": "english", name: value}).language_probability == kept
 
 
 @given(st.binary(max_size=200))
@@ -619,48 +709,6 @@ def test_each_word_is_dealt_once_to_the_segment_that_holds_it(groups: list[list[
 # What `text` has and its parts have not: nothing of it is lost.
 
 
-def test_a_segment_without_times_lies_between_its_neighbours() -> None:
-    body = {
-        "text": "A first one. B second. C third.",
-        "segments": [
-            {"start": 0, "end": 1, "text": "A first one."},
-            {"text": "B second."},
-            {"start": 6, "end": 9, "text": "C third."},
-        ],
-    }
-
-    assert spans(read(body)) == [("A first one.", 0.0, 1.0), ("B second.", 1.0, 6.0), ("C third.", 6.0, 9.0)]
-
-
-def test_a_last_segment_without_times_lies_before_the_end() -> None:
-    body = {"text": "A. B.", "segments": [{"start": 0, "end": 1, "text": "A."}, {"text": "B."}]}
-
-    assert spans(read(body)) == [("A.", 0.0, 1.0), ("B.", 1.0, 10.0)]
-
-
-def test_segments_without_times_share_their_span_by_the_length_of_their_texts() -> None:
-    body = {"segments": [{"text": "aaa"}, {"text": "a"}, {"start": 8, "end": 9, "text": "b"}]}
-
-    assert spans(read(body)) == [("aaa", 0.0, 6.0), ("a", 6.0, 8.0), ("b", 8.0, 9.0)]
-
-
-def test_a_word_without_times_is_not_lost_from_words_alone() -> None:
-    body = {
-        "text": "In 2014 we met.",
-        "words": [
-            {"word": "In", "start": 0, "end": 1},
-            {"word": "2014"},
-            {"word": "we", "start": 3, "end": 4},
-            {"word": "met", "start": 4, "end": 5},
-        ],
-    }
-
-    transcript = read(body)
-
-    assert transcript.text == "In 2014 we met."
-    assert transcript.segments[0].words[1] == Word("2014", 1.0, 3.0)
-
-
 @pytest.mark.parametrize(
     ("segments", "expected"),
     [
@@ -683,51 +731,6 @@ def test_what_only_the_text_has_is_put_where_it_belongs(segments: list[str], exp
 
     assert letters_of(transcript.text) == letters_of(expected or text)
     assert transcript.timed
-
-
-def test_numbers_written_in_another_way_are_not_said_twice() -> None:
-    body = {
-        "text": "Twenty-one men left the village in the evening.",
-        "segments": [{"start": 0, "end": 4, "text": "21 men left the village in the evening."}],
-    }
-
-    assert read(body).text == "21 men left the village in the evening."
-
-
-def test_segments_in_another_order_than_the_text_are_not_said_twice() -> None:
-    body = {
-        "text": "Good morning everybody. And welcome to the show.",
-        "segments": [
-            {"start": 4, "end": 8, "text": "And welcome to the show."},
-            {"start": 0, "end": 4, "text": "Good morning everybody."},
-        ],
-    }
-
-    assert read(body).text == "Good morning everybody. And welcome to the show."
-
-
-def test_a_translation_beside_segments_of_the_original_is_not_put_between_them() -> None:
-    body = {"text": "Where is the station?", "segments": [{"start": 0, "end": 2, "text": "Wo ist hier der Bahnhof?"}]}
-
-    assert read(body).text == "Wo ist hier der Bahnhof?"
-
-
-def test_a_name_before_each_turn_of_the_text_is_no_lost_text() -> None:
-    body = {
-        "text": "Speaker A: Hello there. Speaker B: Good morning.",
-        "segments": [
-            {"start": 0, "end": 1, "text": "Hello there.", "speaker": "A"},
-            {"start": 1, "end": 2, "text": "Good morning.", "speaker": "B"},
-        ],
-    }
-
-    assert read(body).text == "Hello there. Good morning."
-
-
-def test_a_second_paragraph_of_a_caption_is_kept() -> None:
-    body = "1\n00:00:00,000 --> 00:00:02,000\nFirst.\n\nSecond.\n\n2\n00:00:02,000 --> 00:00:03,000\nThird."
-
-    assert spans(read(body)) == [("First. Second.", 0.0, 2.0), ("Third.", 2.0, 3.0)]
 
 
 # Plain text that looks like something else.
@@ -755,42 +758,6 @@ def test_a_second_paragraph_of_a_caption_is_kept() -> None:
 )
 def test_plain_text_is_text_whatever_it_begins_with(body: str) -> None:
     assert read(body) == Transcript((Segment(body, 0.0, 10.0),), "", 10.0, timed=False)
-
-
-def test_lines_with_their_times_in_brackets_are_captions() -> None:
-    body = "[00:00:00.000 --> 00:00:02.500]   Hello there.\n[00:00:02.500 --> 00:00:04.000]   Good morning.\n"
-
-    transcript = read(body)
-
-    assert transcript.timed
-    assert spans(transcript) == [("Hello there.", 0.0, 2.5), ("Good morning.", 2.5, 4.0)]
-
-
-def test_lines_with_their_starts_in_brackets_are_captions() -> None:
-    assert spans(read("[ti:Song]\n[00:01.50]Hello there.\n[00:04.00]Good morning.\n")) == [
-        ("Hello there.", 1.5, 4.0),
-        ("Good morning.", 4.0, 10.0),
-    ]
-
-
-def test_tokens_of_times_are_times() -> None:
-    assert spans(read("<|0.00|> Hello there.<|2.50|><|2.50|> Good morning.<|4.00|>")) == [
-        ("Hello there.", 0.0, 2.5),
-        ("Good morning.", 2.5, 4.0),
-    ]
-
-
-def test_tokens_of_times_that_begin_anew_are_left_out_of_the_text() -> None:
-    transcript = read("<|0.00|> Hello there.<|29.00|><|0.00|> Good morning.<|4.00|>", 60.0)
-
-    assert (transcript.text, transcript.timed) == ("Hello there. Good morning.", False)
-
-
-def test_tokens_of_times_and_speakers_in_brackets_are_times_and_speakers() -> None:
-    transcript = read("[0.00][S01]Hello there.[2.30][2.40][S02]Good morning.[4.00]")
-
-    assert spans(transcript) == [("Hello there.", 0.0, 2.3), ("Good morning.", 2.4, 4.0)]
-    assert [segment.speaker for segment in transcript.segments] == ["S01", "S02"]
 
 
 # Event streams.
@@ -888,15 +855,6 @@ def test_markup_of_known_servers_is_no_text(text: str, said: str, language: str)
     assert (transcript.text, transcript.language) == (said, language)
 
 
-def test_markup_in_a_segment_is_no_text_either() -> None:
-    body = {
-        "text": "language English<asr_text>Hello",
-        "segments": [{"start": 0, "end": 1, "text": "language English<asr_text>Hello"}],
-    }
-
-    assert (spans(read(body)), read(body).language) == ([("Hello", 0.0, 1.0)], "en")
-
-
 # Names and notations of times.
 
 TWO = [("Hello there.", 0.5, 3.2), ("Good morning.", 3.2, 6.0)]
@@ -948,12 +906,6 @@ def test_times_are_understood_by_any_reasonable_name_and_notation(entries: dict[
         assert [(said, round(start, 6), round(end, 6)) for said, start, end in spans(read(shape))] == TWO
 
 
-def test_a_last_chunk_without_an_end_ends_with_the_audio() -> None:
-    body = {"text": "a b", "chunks": [{"timestamp": [0, 4], "text": "a b"}, {"timestamp": [4, None], "text": "c"}]}
-
-    assert spans(read(body)) == [("a b", 0.0, 4.0), ("c", 4.0, 10.0)]
-
-
 def test_chunks_of_single_words_are_words() -> None:
     said = [" Hello", " there,", " you.", " Good", " morning."]
     body = {
@@ -965,12 +917,6 @@ def test_chunks_of_single_words_are_words() -> None:
 
     assert [segment.text for segment in transcript.segments] == ["Hello there, you.", "Good morning."]
     assert words(transcript) == [["Hello", "there,", "you."], ["Good", "morning."]]
-
-
-def test_segments_may_be_counted_by_their_names() -> None:
-    body = {"segments": {"10": {"start": 3, "end": 5, "text": "b"}, "9": {"start": 1, "end": 3, "text": "a"}}}
-
-    assert spans(read(body)) == [("a", 1.0, 3.0), ("b", 3.0, 5.0)]
 
 
 @pytest.mark.parametrize(
@@ -995,23 +941,6 @@ def test_a_list_of_timed_words_is_no_list_of_segments(body: dict[str, Any]) -> N
     (segment,) = read(body).segments
 
     assert (segment.start, segment.end, len(segment.words)) == (0.0, 2.9, 3)
-
-
-def test_words_may_be_named_and_timed_in_any_way_too() -> None:
-    body = {
-        "text": "Hello there.",
-        "timestamps": {
-            "segments": [{"segment": "Hello there.", "start": 0, "end": 2}],
-            "words": [
-                {"text": "Hello", "startTime": "0s", "endTime": "0.9s"},
-                {"text": "there", "startTime": "1s", "endTime": "2s"},
-            ],
-        },
-    }
-
-    assert read(body).segments == (
-        Segment("Hello there.", 0.0, 2.0, words=(Word("Hello", 0.0, 0.9), Word("there", 1.0, 2.0))),
-    )
 
 
 def test_pairs_of_times_belong_to_the_words_of_the_text() -> None:
@@ -1060,35 +989,6 @@ def test_a_text_is_found_under_any_reasonable_name(body: Any) -> None:
     assert read(body).text == "Hello"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"results": [{"alternatives": [{"content": "Hello"}], "start_time": "1.0", "end_time": "2.0"}]},
-        {
-            "results": [
-                {
-                    "alternatives": [
-                        {"transcript": "Hello", "words": [{"word": "Hello", "startTime": "1s", "endTime": "2s"}]}
-                    ]
-                }
-            ]
-        },
-        {"result": {"segments": []}, "data": {"text": None}, "output": [{"text": "Hello", "start": 1, "end": 2}]},
-        {"segments": [{"text": "Hello", "timestamp": 1}, {"text": "", "timestamp": 2}]},
-        {"words": [{"word": "Hello", "start": 1, "end": 2}]},
-        {"segments": [{"start": 1, "end": 2, "words": [{"word": "Hello"}]}]},
-    ],
-)
-def test_a_time_is_found_in_any_reasonable_place(body: Any) -> None:
-    assert spans(read(body)) == [("Hello", 1.0, 2.0)]
-
-
-def test_a_word_may_be_a_number() -> None:
-    assert words(read({"segments": [{"start": 0, "end": 1, "words": [{"word": 2014, "start": 0, "end": 1}]}]})) == [
-        ["2014"]
-    ]
-
-
 @pytest.mark.parametrize("name", ["data", "words", "segments", "timestamp", "alternatives", "text"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_however_deep_an_answer_is_it_is_read_or_refused(name: str, listed: bool) -> None:  # noqa: FBT001 - pytest passes by name
@@ -1105,111 +1005,6 @@ def test_events_of_segments_and_of_text_alone_may_be_mixed() -> None:
     body = events({"segments": [{"start": 0, "end": 1, "text": "Hello"}]}, {"text": "there."}, end=False)
 
     assert spans(read(body)) == [("Hello", 0.0, 1.0), ("there.", 1.0, 10.0)]
-
-
-def test_whole_chat_answers_may_come_as_lines() -> None:
-    lines = [json.dumps({"choices": [{"message": {"content": said}}]}) for said in ("Hello", "there.")]
-
-    assert read("\n".join(lines)).text == "Hello there."
-
-
-def test_a_list_of_segments_is_an_answer() -> None:
-    body = [{"Start": 0, "End": 1.5, "Speaker": 0, "Content": "Hello"}, {"Start": 2, "End": 3, "Content": "You"}]
-
-    assert spans(read(body)) == spans(read({"text": json.dumps(body)})) == [("Hello", 0.0, 1.5), ("You", 2.0, 3.0)]
-
-
-def test_language_and_text_may_lie_outside_of_the_times() -> None:
-    body = {
-        "text": "Hello.",
-        "info": {"language": "German"},
-        "result": {"segments": [{"start": 1, "end": 2, "text": "Hello."}]},
-    }
-
-    assert (spans(read(body)), read(body).language) == ([("Hello.", 1.0, 2.0)], "de")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"code": 20012, "message": "model is down", "data": None},
-        {"success": False, "message": "no"},
-        {"status": "error", "message": "no"},
-        {"errors": [{"message": "no"}]},
-        {"err_msg": "no", "err_no": 3301},
-        {"message": "no"},
-        [{"error": "no"}],
-        {"data": {"error": "no"}},
-        {"RecognitionStatus": "Error"},
-    ],
-)
-def test_an_error_is_seen_under_any_reasonable_name(body: Any) -> None:
-    with pytest.raises(NoTranscriptError) as caught:
-        read(body)
-
-    assert caught.value.error is not None
-
-
-@pytest.mark.parametrize("body", [{"status": "queued", "id": "x"}, {"status": "processing", "text": ""}])
-def test_a_promise_of_an_answer_is_none(body: Any) -> None:
-    with pytest.raises(NoTranscriptError):
-        read(body)
-
-
-# Times that cannot be meant.
-
-
-def test_segments_that_all_say_the_same_span_share_it_by_the_length_of_their_texts() -> None:
-    texts = ["aaaa", "aa", "aaaa", "aaaaaa", "aa"]
-    body = {"segments": [{"start": 0, "end": 9, "text": text} for text in texts]}
-
-    assert spans(read(body)) == [
-        ("aaaa", 0.0, 2.0),
-        ("aa", 2.0, 3.0),
-        ("aaaa", 3.0, 5.0),
-        ("aaaaaa", 5.0, 8.0),
-        ("aa", 8.0, 9.0),
-    ]
-
-
-@pytest.mark.parametrize("times", [[(0, 3), (0, 6), (0, 9)], [(0, 9), (3, 9), (6, 9)]])
-def test_segments_that_share_an_end_follow_each_other(times: list[tuple[float, float]]) -> None:
-    body = {"segments": [{"start": start, "end": end, "text": "aaa"} for start, end in times]}
-
-    assert spans(read(body)) == [("aaa", 0.0, 3.0), ("aaa", 3.0, 6.0), ("aaa", 6.0, 9.0)]
-
-
-def test_two_speakers_may_speak_at_the_same_time() -> None:
-    body = {"segments": [{"start": 0, "end": 9, "text": text, "speaker": text} for text in ("A", "B")]}
-
-    assert spans(read(body)) == [("A", 0.0, 9.0), ("B", 0.0, 9.0)]
-
-
-def test_segments_that_are_all_at_zero_have_no_times() -> None:
-    transcript = read({"segments": [{"start": 0, "end": 0, "text": text} for text in ("A.", "B.")]})
-
-    assert (transcript.text, transcript.timed) == ("A. B.", False)
-
-
-def test_words_that_all_say_the_same_span_tell_nothing() -> None:
-    body = {
-        "text": "Hello there.",
-        "segments": [{"start": 1, "end": 3, "text": "Hello there."}],
-        "words": [{"word": word, "start": 1, "end": 3} for word in ("Hello", "there.")],
-    }
-
-    assert read(body).segments == (Segment("Hello there.", 1.0, 3.0),)
-
-
-def test_segments_that_all_say_the_same_span_are_where_their_words_are() -> None:
-    body = {
-        "segments": [
-            {"start": 0, "end": 9, "text": word, "words": [{"word": word, "start": at, "end": at + 1}]}
-            for at, word in ((2, "Hello"), (5, "there"))
-        ]
-    }
-
-    assert spans(read(body)) == [("Hello", 2.0, 3.0), ("there", 5.0, 6.0)]
 
 
 # What an answer says of the length of its audio.
