@@ -219,133 +219,109 @@ CASES: list[tuple[str, int, Any, bool, ErrorClass]] = [
     ("status", "body", "station", "error_class"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_a_refusal_has_its_ruling(status: int, body: Any, station: bool, error_class: ErrorClass) -> None:  # noqa: FBT001 - a column of the table
-    raw = (body if isinstance(body, str) else json.dumps(body)).encode()
-
-    meaning = classify(refusal_of(HttpResponse(status, {}, raw), now=0.0), station=station)
+    meaning = classify(refused(status, body), station=station)
 
     assert meaning.error_class is error_class, meaning
 
 
 def test_every_row_of_the_table_is_met_by_a_case() -> None:
-    met = set()
-    for _, status, body, station, _ in CASES:
-        refusal = refusal_of(
-            HttpResponse(status, {}, (body if isinstance(body, str) else json.dumps(body)).encode()), now=0.0
+    refusals = [(refused(status, body), station) for _, status, body, station, _ in CASES]
+    refusals += [(in_a_200(body), False) for body, _ in ERRORS_IN_200]
+    met = {next(row for row in TABLE if row.hits(refusal, station=station)) for refusal, station in refusals}
+
+    assert [row for row in TABLE if row not in met] == []
+
+
+def refused(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Refusal:
+    raw = (body if isinstance(body, str) else json.dumps(body)).encode()
+    return refusal_of(HttpResponse(status, headers or {}, raw), now=0.0)
+
+
+def in_a_200(error: Mapping[str, Any]) -> Refusal:
+    return refusal_of(HttpResponse(200, {}, b""), now=0.0, error=error)
+
+
+ERRORS_IN_200: list[tuple[Mapping[str, Any], ErrorClass]] = [
+    (error("upstream failed", "bad_response", "upstream_error"), T),
+    (error("Incorrect API key provided", "invalid_api_key"), A),
+    (error("x", "insufficient_quota"), A),
+    (error("x", "model_not_found"), A),
+    (error("x", "rate_limit_exceeded"), CROWDED),
+    (error("x", "server_is_overloaded"), CROWDED),
+    ({"error": "upstream failed"}, T),
+    ({"detail": "oops"}, RECODE),
+    ({"status": "failure", "message": "x"}, RECODE),
+    ({"error": "failed to read audio data"}, RECODE),
+    ({"error": {"message": "x", "type": "invalid_request_error", "code": None}}, RECODE),
+    ({"error": {"message": "x", "code": 400}}, RECODE),
+    ({"error": {"message": "x", "code": "429"}}, CROWDED),
+    ({"error": "x", "status": 413}, SHRINK),
+    ({"status_code": 422, "message": "x"}, RECODE),
+    ({"error": {"message": "x", "type": "overloaded_error"}}, CROWDED),
+    ({"error": {"message": "x", "type": "authentication_error"}}, A),
+    ({"errors": [{"message": "Could not decode the audio file", "code": 415}]}, RECODE),
+    ({"err_no": 3301, "err_msg": "failed to read audio data"}, RECODE),
+    ({"error": "audio processing failed"}, RECODE),
+    ({"error": {"message": "failed to decode", "code": "bad"}}, RECODE),
+    ({"status": "error", "message": "Unsupported codec"}, RECODE),
+    ({"error": "this recording displeases me"}, RECODE),
+    *[
+        ({"error": message}, T)
+        for message in (
+            "The model is still loading, please try again later",
+            "CUDA out of memory",
+            {"message": "Concurrency limit reached", "code": "E17"},
+            "Request timed out",
+            "Internal server error",
+            "服务器繁忙",
         )
-        met.add(next(number for number, row in enumerate(TABLE) if row.hits(refusal, station=station)))
-    for body in ERRORS_IN_200:
-        refusal = refusal_of(HttpResponse(200, {}, b""), now=0.0, error=body)
-        met.add(next(number for number, row in enumerate(TABLE) if row.hits(refusal, station=False)))
-
-    assert [TABLE[number] for number in range(len(TABLE)) if number not in met] == []
-
-
-ERRORS_IN_200: list[Mapping[str, Any]] = [
-    error("upstream failed", "bad_response", "upstream_error"),
-    error("Incorrect API key provided", "invalid_api_key"),
-    error("x", "insufficient_quota"),
-    error("x", "model_not_found"),
-    error("x", "rate_limit_exceeded"),
-    error("x", "server_is_overloaded"),
-    {"error": "upstream failed"},
-    {"detail": "oops"},
-    {"status": "failure", "message": "x"},
-    {"error": "failed to read audio data"},
-    {"error": {"message": "x", "type": "invalid_request_error", "code": None}},
-    {"error": {"message": "x", "code": 400}},
-    {"error": {"message": "x", "code": "429"}},
-    {"error": "x", "status": 413},
-    {"status_code": 422, "message": "x"},
-    {"error": {"message": "x", "type": "overloaded_error"}},
-    {"error": {"message": "x", "type": "authentication_error"}},
-    {"errors": [{"message": "Could not decode the audio file", "code": 415}]},
-    {"err_no": 3301, "err_msg": "failed to read audio data"},
-    {"error": "audio processing failed"},
-    {"error": {"message": "failed to decode", "code": "bad"}},
-    {"status": "error", "message": "Unsupported codec"},
-    {"error": "this recording displeases me"},
-    {"error": "The model is still loading, please try again later"},
-    {"error": "CUDA out of memory"},
-    {"error": {"message": "Concurrency limit reached", "code": "E17"}},
-    {"error": "Request timed out"},
-    {"error": "Internal server error"},
-    {"error": "服务器繁忙"},
+    ],
 ]
 
 
-@pytest.mark.parametrize(
-    ("body", "error_class"),
-    list(
-        zip(
-            ERRORS_IN_200,
-            [
-                T,
-                A,
-                A,
-                A,
-                CROWDED,
-                CROWDED,
-                T,
-                RECODE,
-                RECODE,
-                RECODE,
-                RECODE,
-                RECODE,
-                CROWDED,
-                SHRINK,
-                RECODE,
-                CROWDED,
-                A,
-                RECODE,
-                RECODE,
-                *[RECODE] * 4,
-                *[T] * 6,
-            ],
-            strict=True,
-        )
-    ),
-)
+@pytest.mark.parametrize(("body", "error_class"), ERRORS_IN_200)
 def test_an_error_with_a_200_is_ruled_by_its_words(body: Mapping[str, Any], error_class: ErrorClass) -> None:
-    assert (
-        classify(refusal_of(HttpResponse(200, {}, b""), now=0.0, error=body), station=False).error_class is error_class
-    )
+    assert classify(in_a_200(body), station=False).error_class is error_class
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "error_class"),
     [
-        "Error opening 'x.m4a': Format not recognised.",
-        "Error opening 'x.m4a': File contains data in an unknown format.",
-        "Unsupported codec",
-        "codec aac is not supported",
-        "Invalid data found when processing input",
-        "[mov,mp4,m4a,3gp] moov atom not found",
-        "audio processing failed",
-        "Failed to decode.",
+        ("Error opening 'x.m4a': Format not recognised.", RECODE),
+        ("Error opening 'x.m4a': File contains data in an unknown format.", RECODE),
+        ("codec aac is not supported", RECODE),
+        ("Invalid data found when processing input", RECODE),
+        ("[mov,mp4,m4a,3gp] moov atom not found", RECODE),
+        ("Failed to decode.", RECODE),
+        ("failed to decode the response of the backend", T),
+        ("processing failed", T),
+        ("failed", T),
     ],
 )
-def test_a_failure_that_speaks_of_the_sound_asks_for_another_encoding(message: str) -> None:
-    assert judged(500, {"detail": message}).error_class is RECODE
-
-
-@pytest.mark.parametrize("message", ["failed to decode the response of the backend", "processing failed", "failed"])
-def test_a_failure_that_does_not_speak_of_the_sound_may_pass(message: str) -> None:
-    assert judged(500, {"detail": message}).error_class is T
+def test_a_failure_asks_for_another_encoding_where_it_speaks_of_the_sound(
+    message: str, error_class: ErrorClass
+) -> None:
+    assert judged(500, {"detail": message}).error_class is error_class
 
 
 def judged(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Any:
-    return classify(refusal_of(HttpResponse(status, headers or {}, json.dumps(body).encode()), now=0.0), station=False)
+    return classify(refused(status, body, headers), station=False)
 
 
-def test_the_longest_audio_is_read_with_a_margin() -> None:
-    assert judged(400, error("audio duration 1500.0 seconds is longer than 1400 seconds")).limit == 1390.0
-    assert judged(400, error("longer than 12 seconds")).limit == 6.0
-
-
-def test_the_largest_file_and_the_longest_prompt_are_read() -> None:
-    assert judged(413, error("Maximum content size limit (26214400) exceeded")).limit == 26214400
-    assert judged(413, error("no")).limit == 0.0
-    assert judged(400, error("prompt length must be 896 characters or fewer")).limit == 896
+@pytest.mark.parametrize(
+    ("status", "message", "limit"),
+    [
+        (400, "audio duration 1500.0 seconds is longer than 1400 seconds", 1390.0),
+        (400, "longer than 12 seconds", 6.0),
+        (413, "Maximum content size limit (26214400) exceeded", 26214400),
+        (413, "no", 0.0),
+        (400, "prompt length must be 896 characters or fewer", 896),
+    ],
+)
+def test_the_limit_that_a_refusal_names_is_read_that_of_a_length_with_a_margin(
+    status: int, message: str, limit: float
+) -> None:
+    assert judged(status, error(message)).limit == limit
 
 
 def test_the_formats_offered_instead_are_read() -> None:
@@ -356,61 +332,50 @@ def test_the_formats_offered_instead_are_read() -> None:
     assert meaning.offered == {"srt", "json", "text"}
 
 
+UNKNOWN: list[tuple[int, Any, str]] = [
+    (400, {"code": 20015, "message": "unknown field: temperature", "data": None}, "temperature"),
+    (400, error("Unknown parameter: 'chunking_strategy'.", "unknown_parameter", None, "chunking_strategy"), "chunking_strategy"),
+    (400, error("Unsupported parameter: 'temperature' is not supported with this model.", "unsupported_parameter"), "temperature"),
+    (400, error("Unrecognized request argument supplied: language"), "language"),
+    (400, {"detail": "transcribe() got an unexpected keyword argument 'language'"}, "language"),
+    (400, error("This model does not support the language parameter."), "language"),
+    (400, error("parameter `language` is not allowed"), "language"),
+    (400, error("'language' is not supported by this model"), "language"),
+    (400, error("prompt is not supported with this model", "unsupported_value", None, "prompt"), "prompt"),
+    (400, error("timestamp_granularities[] is not supported"), "timestamp_granularities"),
+    (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "language"], "msg": "Extra inputs"}]}, "language"),
+    (422, {"detail": [{"type": "value_error.extra", "loc": ["body", "prompt"], "msg": "extra fields"}]}, "prompt"),
+    (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "temperature"], "msg": "Extra inputs"}, {"type": "enum", "loc": ["body", "language"], "msg": "x"}]}, "temperature"),
+]  # fmt: skip
+REFUSED_VALUES: list[tuple[int, Any, str]] = [
+    (422, unwelcome("language"), "language"),
+    (400, error("Invalid language 'jv'. Language parameter must be specified in ISO-639-1 format."), "language"),
+    (400, error("Unsupported value for language"), "language"),
+    (400, error("Unsupported value for parameter language: 'haw'"), "language"),
+    (400, error("The language is not supported", "unsupported_value", None, "language"), "language"),
+    (400, error("Unsupported language: 'jw'. Must be one of ['af', 'ar']"), "language"),
+    (500, {"detail": "'jv' is not a valid language code (accepted language codes: af, am)"}, "language"),
+    (400, error("language could not be detected"), "language"),
+    (400, error("Unsupported value: 'temperature' does not support 0.3 with this model. Only the default (1) is supported.", "unsupported_value", None, "temperature"), "temperature"),
+    (400, error("temperature must be between 0 and 1"), "temperature"),
+    (400, error("prompt contains characters that are not allowed"), "prompt"),
+    (400, error("prompt length must be 896 characters or fewer"), "prompt"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("message", "name"),
-    [
-        ("timestamp_granularities[] is not supported", "timestamp_granularities"),
-        ("unknown field: temperature", "temperature"),
-        ("Unsupported value for language", "language"),
-    ],
+    ("status", "body", "name", "unknown"),
+    [*[(*row, True) for row in UNKNOWN], *[(*row, False) for row in REFUSED_VALUES]],
 )
-def test_the_unwelcome_field_is_named(message: str, name: str) -> None:
-    assert judged(400, error(message)).name == name
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "name"),
-    [
-        (400, {"code": 20015, "message": "unknown field: temperature", "data": None}, "temperature"),
-        (400, error("Unknown parameter: 'chunking_strategy'.", "unknown_parameter", None, "chunking_strategy"), "chunking_strategy"),
-        (400, error("Unsupported parameter: 'temperature' is not supported with this model.", "unsupported_parameter"), "temperature"),
-        (400, error("Unrecognized request argument supplied: language"), "language"),
-        (400, {"detail": "transcribe() got an unexpected keyword argument 'language'"}, "language"),
-        (400, error("This model does not support the language parameter."), "language"),
-        (400, error("parameter `language` is not allowed"), "language"),
-        (400, error("'language' is not supported by this model"), "language"),
-        (400, error("prompt is not supported with this model", "unsupported_value", None, "prompt"), "prompt"),
-        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "language"], "msg": "Extra inputs"}]}, "language"),
-        (422, {"detail": [{"type": "value_error.extra", "loc": ["body", "prompt"], "msg": "extra fields"}]}, "prompt"),
-    ],
-)  # fmt: skip
-def test_a_field_is_unknown_where_the_refusal_says_so(status: int, body: Any, name: str) -> None:
+def test_the_field_that_a_refusal_names_is_read_and_whether_the_server_knows_it(
+    status: int,
+    body: Any,
+    name: str,
+    unknown: bool,  # noqa: FBT001 - a column of the table
+) -> None:
     meaning = judged(status, body)
 
-    assert (meaning.name, meaning.unknown) == (name, True)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "name"),
-    [
-        (422, unwelcome("language"), "language"),
-        (400, error("Invalid language 'jv'. Language parameter must be specified in ISO-639-1 format."), "language"),
-        (400, error("Unsupported value for parameter language: 'haw'"), "language"),
-        (400, error("The language is not supported", "unsupported_value", None, "language"), "language"),
-        (400, error("Unsupported language: 'jw'. Must be one of ['af', 'ar']"), "language"),
-        (500, {"detail": "'jv' is not a valid language code (accepted language codes: af, am)"}, "language"),
-        (400, error("language could not be detected"), "language"),
-        (400, error("Unsupported value: 'temperature' does not support 0.3 with this model. Only the default (1) is supported.", "unsupported_value", None, "temperature"), "temperature"),
-        (400, error("temperature must be between 0 and 1"), "temperature"),
-        (400, error("prompt contains characters that are not allowed"), "prompt"),
-        (400, error("prompt length must be 896 characters or fewer"), "prompt"),
-        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "temperature"], "msg": "Extra inputs"}, {"type": "enum", "loc": ["body", "language"], "msg": "x"}]}, "temperature"),
-    ],
-)  # fmt: skip
-def test_a_value_that_is_refused_says_nothing_about_its_field(status: int, body: Any, name: str) -> None:
-    meaning = judged(status, body)
-
-    assert (meaning.name, meaning.unknown) == (name, name == "temperature" and status == 422)
+    assert (meaning.name, meaning.unknown) == (name, unknown)
 
 
 @pytest.mark.parametrize(

@@ -6,35 +6,33 @@ from watcher.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("given", "transcriptions", "translations"),
+    ("given", "base"),
     [
-        ("https://h", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
-        ("https://h/", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
-        ("https://h/v1", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
-        ("https://h/openai/v1/", "https://h/openai/v1/audio/transcriptions", "https://h/openai/v1/audio/translations"),
-        ("https://h/v1/audio/transcriptions", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
-        (
-            "http://h:4010/audio/transcriptions",
-            "http://h:4010/audio/transcriptions",
-            "http://h:4010/audio/translations",
-        ),
-        ("https://h/v1/audio/translations/", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
-        ("http://h:8080/inference", "http://h:8080/inference", "http://h:8080/inference"),
-        ("https://h/relay", "https://h/relay/v1/audio/transcriptions", "https://h/relay/v1/audio/translations"),
-        ("https://h//a//v1//", "https://h/a/v1/audio/transcriptions", "https://h/a/v1/audio/translations"),
-        (
-            "HTTPS://h:8443/API/v1",
-            "https://h:8443/API/v1/audio/transcriptions",
-            "https://h:8443/API/v1/audio/translations",
-        ),
-        ("  https://h/v1 \n", "https://h/v1/audio/transcriptions", "https://h/v1/audio/translations"),
-        ("http://[::1]:9/v1", "http://[::1]:9/v1/audio/transcriptions", "http://[::1]:9/v1/audio/translations"),
+        ("https://h", "https://h/v1"),
+        ("https://h/", "https://h/v1"),
+        ("https://h/v1", "https://h/v1"),
+        ("https://h/openai/v1/", "https://h/openai/v1"),
+        ("https://h/v1/audio/transcriptions", "https://h/v1"),
+        ("http://h:4010/audio/transcriptions", "http://h:4010"),
+        ("https://h/v1/audio/translations/", "https://h/v1"),
+        ("https://h/relay", "https://h/relay/v1"),
+        ("https://h//a//v1//", "https://h/a/v1"),
+        ("HTTPS://h:8443/API/v1", "https://h:8443/API/v1"),
+        ("  https://h/v1 \n", "https://h/v1"),
+        ("http://[::1]:9/v1", "http://[::1]:9/v1"),
     ],
 )
-def test_an_address_becomes_the_route_however_it_was_pasted(given: str, transcriptions: str, translations: str) -> None:
+def test_an_address_becomes_the_route_however_it_was_pasted(given: str, base: str) -> None:
     endpoint = Endpoint(given)
 
-    assert (endpoint.transcriptions, endpoint.translations) == (transcriptions, translations)
+    assert endpoint.transcriptions == f"{base}/audio/transcriptions"
+    assert endpoint.translations == f"{base}/audio/translations"
+
+
+def test_whisper_cpp_has_one_route_for_both() -> None:
+    endpoint = Endpoint("http://h:8080/inference")
+
+    assert endpoint.transcriptions == endpoint.translations == "http://h:8080/inference"
 
 
 @pytest.mark.parametrize(

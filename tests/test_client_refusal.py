@@ -24,82 +24,129 @@ def read(status: int, body: Any, **headers: str) -> Refusal:
 # Body shapes, one for each kind of server.
 
 
-def test_openai() -> None:
-    body = {
-        "error": {"message": "Rate limit reached", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
-    }
-
-    assert read(429, body) == Refusal(429, BodyShape.ERROR, "Rate limit reached", "requests", "rate_limit_exceeded")
+def error(message: str, kind: Any = "", code: Any = "", **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "code": code, **more}}
 
 
-def test_one_api_with_its_own_error() -> None:
-    body = {"error": {"message": "无效的令牌 (request id: 2025)", "type": "one_api_error"}}
+LITELLM = "litellm.RateLimitError: RateLimitError: OpenAIException - Rate limit reached for whisper-1"
+PAGE = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n</body></html>"
+#: What each server sends, with its status, and how it is read.
+BODIES: dict[str, tuple[int, Any, Refusal]] = {
+    "openai": (
+        429,
+        error("Rate limit reached", "requests", "rate_limit_exceeded", param=None),
+        Refusal(429, BodyShape.ERROR, "Rate limit reached", "requests", "rate_limit_exceeded"),
+    ),
+    "one-api's own": (
+        401,
+        error("无效的令牌 (request id: 2025)", "one_api_error"),
+        Refusal(401, BodyShape.ERROR, "无效的令牌", "one_api_error", marked=True),
+    ),
+    "new-api's own": (
+        500,
+        error("x (request id: 2025)", "new_api_error", "get_channel_failed"),
+        Refusal(500, BodyShape.ERROR, "x", "new_api_error", "get_channel_failed", marked=True),
+    ),
+    "one-api, passing on what its upstream said": (
+        500,
+        error(
+            "type invalid_request_error, code invalid_api_key, message Incorrect API key provided: sk-x. (request id: 2025)",
+            "one_api_error",
+            "request_error",
+        ),
+        Refusal(
+            0,
+            BodyShape.ERROR,
+            "Incorrect API key provided: sk-x.",
+            "invalid_request_error",
+            "invalid_api_key",
+            marked=True,
+            relayed=True,
+        ),
+    ),
+    "one-api, passing on no code": (
+        500,
+        error("type server_error, code <nil>, message Maximum content size", code="request_error"),
+        Refusal(0, BodyShape.ERROR, "Maximum content size", "server_error", relayed=True),
+    ),
+    "litellm, without its prefix, its tail and its code": (
+        429,
+        error(
+            f"{LITELLM}. Received Model Group=whisper-1\nAvailable Model Group Fallbacks=None",
+            "throttling_error",
+            "429",
+        ),
+        Refusal(429, BodyShape.ERROR, "Rate limit reached for whisper-1", "throttling_error", "429"),
+    ),
+    "portkey, without its prefix": (
+        400,
+        {**error("openai error: Invalid file format.", "invalid_request_error"), "provider": "openai"},
+        Refusal(400, BodyShape.ERROR, "Invalid file format.", "invalid_request_error"),
+    ),
+    "portkey's own": (
+        400,
+        {"status": "failure", "message": "x-portkey-provider header is required"},
+        Refusal(400, BodyShape.FAILURE, "x-portkey-provider header is required"),
+    ),
+    "portkey with a page": (
+        502,
+        {"html-message": "<html><head><title>502 Bad Gateway</title></head></html>"},
+        Refusal(502, BodyShape.HTML, "502 Bad Gateway"),
+    ),
+    "fastapi with a sentence": (403, {"detail": "Invalid API key"}, Refusal(403, BodyShape.DETAIL, "Invalid API key")),
+    "fastapi with a list": (
+        422,
+        {"detail": [{"type": "missing", "loc": ["body", "file"], "msg": "Field required"}]},
+        Refusal(422, BodyShape.DETAIL, "body file: Field required", fields=("file",), missing=True),
+    ),
+    "problem json": (
+        401,
+        {"type": "https://stoplight.io/errors", "title": "Invalid security", "status": 401, "detail": "No bearer"},
+        Refusal(401, BodyShape.DETAIL, "No bearer"),
+    ),
+    "an object under detail": (
+        400,
+        {"detail": {"message": "x", "code": "c"}},
+        Refusal(400, BodyShape.DETAIL, "x", code="c"),
+    ),
+    "vllm and localai, with an integer for a code": (
+        400,
+        error("Maximum file size exceeded", "BadRequestError", 400),
+        Refusal(400, BodyShape.ERROR, "Maximum file size exceeded", "BadRequestError", "400"),
+    ),
+    "a bare string under error": (
+        500,
+        {"error": "model init failed"},
+        Refusal(500, BodyShape.ERROR, "model init failed"),
+    ),
+    "siliconflow, with everything at the top": (
+        400,
+        {"code": 20012, "message": "Model does not exist", "data": None},
+        Refusal(400, BodyShape.JSON, "Model does not exist", code="20012"),
+    ),
+    "whisper.cpp with plain text": (400, "Invalid request", Refusal(400, BodyShape.TEXT, "Invalid request")),
+    "a json string": (400, '"Invalid request"', Refusal(400, BodyShape.TEXT, "Invalid request")),
+    **{
+        f"localai with nothing: {body!r}": (500, body, Refusal(500, BodyShape.EMPTY))
+        for body in (b"", b" \n", b"\xef\xbb\xbf")
+    },
+    "nginx with a page": (413, PAGE, Refusal(413, BodyShape.HTML, "413 Request Entity Too Large")),
+    "other json": (400, {"foo": 1}, Refusal(400, BodyShape.JSON, '{"foo": 1}')),
+}
 
-    assert read(401, body) == Refusal(401, BodyShape.ERROR, "无效的令牌", "one_api_error", marked=True)
 
+@pytest.mark.parametrize("kind", BODIES)
+def test_the_refusal_of_every_kind_of_server_is_read(kind: str) -> None:
+    status, body, refusal = BODIES[kind]
 
-def test_new_api_with_its_own_error() -> None:
-    body = {
-        "error": {"message": "x (request id: 2025)", "type": "new_api_error", "param": "", "code": "get_channel_failed"}
-    }
-
-    assert read(500, body) == Refusal(500, BodyShape.ERROR, "x", "new_api_error", "get_channel_failed", marked=True)
+    assert read(status, body) == refusal
 
 
 @pytest.mark.parametrize("absent", ["null", "None", "<nil>", "nil", "", None, {}, []])
 def test_null_has_many_names(absent: Any) -> None:
-    refusal = read(400, {"error": {"message": "x", "type": absent, "param": absent, "code": absent}})
+    refusal = read(400, error("x", absent, absent, param=absent))
 
     assert (refusal.kind, refusal.param, refusal.code) == ("", "", "")
-
-
-def test_litellm_loses_its_prefix_its_tail_and_its_code() -> None:
-    body = {
-        "error": {
-            "message": "litellm.RateLimitError: RateLimitError: OpenAIException - Rate limit reached for whisper-1"
-            ". Received Model Group=whisper-1\nAvailable Model Group Fallbacks=None",
-            "type": "throttling_error",
-            "param": None,
-            "code": "429",
-        }
-    }
-
-    assert read(429, body) == Refusal(
-        429, BodyShape.ERROR, "Rate limit reached for whisper-1", "throttling_error", "429"
-    )
-
-
-def test_portkey_loses_its_prefix() -> None:
-    body = {
-        "error": {"message": "openai error: Invalid file format.", "type": "invalid_request_error"},
-        "provider": "openai",
-    }
-
-    assert read(400, body).message == "Invalid file format."
-
-
-def test_portkey_with_its_own_refusal() -> None:
-    body = {"status": "failure", "message": "Either x-portkey-config or x-portkey-provider header is required"}
-
-    assert read(400, body).shape is BodyShape.FAILURE
-
-
-def test_portkey_with_a_page() -> None:
-    refusal = read(502, {"html-message": "<html><head><title>502 Bad Gateway</title></head></html>"})
-
-    assert (refusal.shape, refusal.message) == (BodyShape.HTML, "502 Bad Gateway")
-
-
-def test_fastapi_with_a_sentence() -> None:
-    assert read(403, {"detail": "Invalid API key"}) == Refusal(403, BodyShape.DETAIL, "Invalid API key")
-
-
-def test_fastapi_with_a_list() -> None:
-    body = {"detail": [{"type": "missing", "loc": ["body", "file"], "msg": "Field required"}]}
-
-    assert read(422, body) == Refusal(
-        422, BodyShape.DETAIL, "body file: Field required", fields=("file",), missing=True
-    )
 
 
 def test_fastapi_names_the_bracketed_field_without_brackets() -> None:
@@ -108,89 +155,7 @@ def test_fastapi_names_the_bracketed_field_without_brackets() -> None:
     assert read(422, body).fields == ("timestamp_granularities",)
 
 
-def test_problem_json() -> None:
-    body = {"type": "https://stoplight.io/errors", "title": "Invalid security", "status": 401, "detail": "No bearer"}
-
-    assert (read(401, body).shape, read(401, body).message) == (BodyShape.DETAIL, "No bearer")
-
-
-def test_a_detail_object_is_read_like_an_error() -> None:
-    assert read(400, {"detail": {"message": "x", "code": "c"}}) == Refusal(400, BodyShape.DETAIL, "x", code="c")
-
-
-def test_vllm_and_localai_have_an_integer_code() -> None:
-    refusal = read(400, {"error": {"message": "Maximum file size exceeded", "type": "BadRequestError", "code": 400}})
-
-    assert refusal.code == "400"
-
-
-def test_a_bare_string_under_error_is_the_message() -> None:
-    assert read(500, {"error": "model init failed"}).message == "model init failed"
-
-
-def test_siliconflow_has_everything_at_the_top() -> None:
-    refusal = read(400, {"code": 20012, "message": "Model does not exist", "data": None})
-
-    assert (refusal.shape, refusal.code, refusal.message) == (BodyShape.JSON, "20012", "Model does not exist")
-
-
-def test_whisper_cpp_writes_plain_text() -> None:
-    assert read(400, "Invalid request") == Refusal(400, BodyShape.TEXT, "Invalid request")
-
-
-def test_a_json_string_is_plain_text() -> None:
-    assert read(400, '"Invalid request"') == Refusal(400, BodyShape.TEXT, "Invalid request")
-
-
-@pytest.mark.parametrize("body", [b"", b" \n", b"\xef\xbb\xbf"])
-def test_localai_may_say_nothing(body: bytes) -> None:
-    assert read(500, body) == Refusal(500, BodyShape.EMPTY)
-
-
-def test_nginx_writes_a_page() -> None:
-    page = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n</body></html>"
-
-    assert read(413, page) == Refusal(413, BodyShape.HTML, "413 Request Entity Too Large")
-
-
-def test_other_json_is_shown_as_it_is() -> None:
-    assert read(400, {"foo": 1}) == Refusal(400, BodyShape.JSON, '{"foo": 1}')
-
-
 # Unwrapping.
-
-
-def test_one_api_passes_on_what_its_upstream_said() -> None:
-    body = {
-        "error": {
-            "message": "type invalid_request_error, code invalid_api_key, message Incorrect API key provided: sk-x. (request id: 2025)",
-            "type": "one_api_error",
-            "param": "",
-            "code": "request_error",
-        }
-    }
-
-    assert read(500, body) == Refusal(
-        0,
-        BodyShape.ERROR,
-        "Incorrect API key provided: sk-x.",
-        "invalid_request_error",
-        "invalid_api_key",
-        marked=True,
-        relayed=True,
-    )
-
-
-def test_one_api_writes_nil_for_no_code() -> None:
-    body = {
-        "error": {"message": "type server_error, code <nil>, message Maximum content size", "code": "request_error"}
-    }
-
-    assert (read(500, body).kind, read(500, body).code, read(500, body).message) == (
-        "server_error",
-        "",
-        "Maximum content size",
-    )
 
 
 @pytest.mark.parametrize(
@@ -198,9 +163,7 @@ def test_one_api_writes_nil_for_no_code() -> None:
     [("404", "bad response status code 404", 404), ("null", "bad response status code 502", 502), ("", "failed", 429)],
 )
 def test_the_upstreams_status_counts_behind_a_station(param: str, message: str, status: int) -> None:
-    body = {"error": {"message": message, "type": "one_api_error", "param": param, "code": "bad_response_status_code"}}
-
-    refusal = read(429, body)
+    refusal = read(429, error(message, "one_api_error", "bad_response_status_code", param=param))
 
     assert (refusal.status, refusal.relayed) == (status, True)
 
