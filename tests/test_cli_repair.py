@@ -91,7 +91,7 @@ def test_render_is_not_what_is_meant_where_render_has_nothing_to_write_from(watc
 
     ((problem,),) = [document["errors"]]
     assert code == 1
-    assert problem["hint"] == f"watcher again {path} transcribes once more"
+    assert problem["hint"] == f"watcher again {path} transcribes once more, for what that costs"
     assert "1 of them had all outputs already" in batch[1]
 
 
@@ -155,6 +155,48 @@ def test_again_without_a_key_names_no_option_that_it_does_not_have(
 
     assert [(command, "--offline" in hint) for command, hint in hints.items()] == [("again", False), ("once", True)]
     assert "WATCHER_API__KEY" in hints["again"]
+
+
+@pytest.mark.parametrize("command", ["again", "retry", "render"])
+def test_a_file_that_is_no_recording_by_its_name_is_not_given_to_another_command(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """They named `watcher once`, which refused it."""
+    configured(monkeypatch, watcher.folder, include=["*.raw"])
+    with watcher.ledger():
+        pass
+    notes, old, raw = (watcher.folder / name for name in ("notes.txt", "old.DS2", "sound.raw"))
+    for file in (notes, old, raw):
+        file.touch()
+
+    problems = [watcher(command, file)[1]["errors"][0] for file in (notes, old, raw)]
+
+    assert problems[0]["message"] == f"{notes}: nothing to do, by its name it is no recording"
+    assert ".flac, .m2ts" in problems[0]["hint"]
+    assert "convert it" in problems[1]["hint"]
+    assert problems[2]["hint"] == f"watcher once {raw} transcribes what is there"
+
+
+def test_a_failure_whose_recording_is_gone_is_not_put_back(watcher: Commands, tmp_path: Path) -> None:
+    """It said "1 put back" of a recording that had been removed."""
+    other = tmp_path / "other"
+    with watcher.ledger() as ledger:
+        gone = failed(ledger, watcher.folder, "gone.wav")
+        stands = recording(failed(ledger, watcher.folder, "stands.wav"))
+        elsewhere = failed(ledger, other, "gone.wav")
+
+    code, document = watcher("retry", gone)
+    with watcher.ledger() as ledger:
+        known = [ledger.lookup(os.fsencode(path)) is not None for path in (gone, stands, elsewhere)]
+    mixed = watcher("retry", stands, watcher.folder / "never.wav")
+
+    ((problem,),) = [document["errors"]]
+    assert (code, document["data"], problem["code"]) == (1, {"put_back": [], "gone": [str(gone)]}, "gone")
+    assert f"{gone}: what failed is not there any more, and its failure is forgotten" in problem["message"]
+    assert known == [False, True, True]
+    # Each path for itself.
+    assert (mixed[0], mixed[1]["data"]["put_back"]) == (1, [str(stands)])
+    assert f"there is no file {watcher.folder / 'never.wav'}" in mixed[1]["errors"][0]["message"]
 
 
 def test_a_name_of_nothing_is_not_given_to_another_command(watcher: Commands) -> None:

@@ -66,7 +66,7 @@ def commands(
         yield Commands(folder, base / "state", server, output)
 
 
-def configured(monkeypatch: pytest.MonkeyPatch, folder: Path, **keys: str | float) -> None:
+def configured(monkeypatch: pytest.MonkeyPatch, folder: Path, **keys: str | float | list[str]) -> None:
     """Have the settings name the folder, with these keys."""
     more = "".join(f", {key} = {json.dumps(value)}" for key, value in keys.items())
     monkeypatch.setenv("WATCHER_FOLDERS", f'[{{path = "{folder}"{more}}}]')

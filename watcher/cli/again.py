@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from watcher import languages, reach, sidecar
+from watcher import languages, sidecar
 from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
-from watcher.cli.looking import open_recovered
+from watcher.cli.looking import open_recovered, seen
 from watcher.cli.once import document, run_and_show, stays_text
 from watcher.cli.options import configured, show
 from watcher.config import Config
-from watcher.errors import JobError, UsageError
+from watcher.errors import UsageError
 from watcher.job import AgainRequest, Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.protocol import SourceRecord
@@ -102,9 +101,7 @@ def _finished(
         wanted = [record for record in known if record.state in _ASKED and record.outcome is not None]
         there = [record for record in wanted if is_there(record)]
         if not wanted:
-            problems.append(
-                nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there, away=meant.away)
-            )
+            problems.append(nothing_to_do(path, known, meant, daemon=daemon))
         problems += [
             ReportedError(
                 "gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first"
@@ -130,9 +127,7 @@ def _displaced(
         language = wish.language or outcome.language
         return sidecar.displaced(job, wanted.formats, template=wanted.output, language=language, register=ledger)
 
-    with suppress(JobError, reach.SilentError):
-        return reach.ask(job.root, look)
-    return ()
+    return seen(job.root, look, otherwise=())
 
 
 def _text(daemon: Daemon, queued: Sequence[bytes], displaced: Sequence[Displaced], model: str) -> str:

@@ -1,5 +1,6 @@
 """Hints at the command that was probably meant, where one had nothing to do."""
 
+import os
 from collections.abc import Sequence
 
 from watcher.job import State
@@ -7,6 +8,8 @@ from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable, quoted
 from watcher.reach import AWAY_HINT
 from watcher.report import ReportedError
+from watcher.service.named import NamedRecordings
+from watcher.settle import AUDIO_SUFFIXES, UNWATCHED, looks_like_audio
 
 #: What is said of one recording in this state and of several, and which command does something about it; the first that
 #: applies is shown.
@@ -29,42 +32,53 @@ _MEANT = {
 
 
 def nothing_to_do(
-    path: bytes,
-    records: Sequence[SourceRecord],
-    *,
-    is_folder: bool,
-    daemon: bool,
-    there: bool = True,
-    away: bool = False,
-    renders: bool = False,
+    path: bytes, records: Sequence[SourceRecord], meant: NamedRecordings, *, daemon: bool, stored: bool = True
 ) -> ReportedError:
     """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
 
-    `daemon`: one works on the state now, beside which `once` is refused. `there`: there is something at the path.
-    `away`: there is nothing, where a watched folder should be. `renders`: the command was `render`.
+    `records`: what is known at the path, `meant`: what a person named by it. `daemon`: one works on the state now, beside which
+    `once` is refused. `stored`: the answers of what is done are there to write its outputs from.
     """
-    shown, named = printable(path), quoted(path)
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
-    if state is None and away:
-        return ReportedError("unknown", f"the folder {shown} is out of reach", AWAY_HINT)
-    if state is None and not there:
-        return ReportedError("unknown", f"there is no file {shown}", "check the name")
     if state is None:
-        what = "no recording below it is known" if is_folder else "it is not known"
-        hint = f"watcher once {named} transcribes what is there"
-        if daemon:
-            hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
-            if not is_folder:
-                hint += f"; touch {named} makes the daemon take a recording in its folders as a new one, also after watcher forget"
-        return ReportedError("unknown", f"{shown}: nothing to do, {what}", hint)
+        return _unknown(path, meant, daemon=daemon)
     what, many, command = _MEANT[state]
-    if renders and state is State.DONE:
-        what, many = (
-            "its outputs were there before, and no answers are stored of it",
-            "done, and no answers are stored of them",
-        )
-        command = "watcher again {} transcribes once more"
-    if is_folder:
+    if state is State.DONE and not stored:
+        what, many = f"{what}, and no answers are stored of it", f"{many}, and no answers are stored of them"
+        command = "watcher again {} transcribes once more, for what that costs"
+    if meant.is_folder:
         what = f"{sum(record.state is state for record in records)} {many}"
-    return ReportedError("unknown", f"{shown}: nothing to do, {what}", command.format(named))
+    return ReportedError("unknown", f"{printable(path)}: nothing to do, {what}", command.format(quoted(path)))
+
+
+def in_work(path: bytes) -> ReportedError:
+    """Return the problem of a recording about which nothing can be done now."""
+    what, _, command = _MEANT[State.RUNNING]
+    return ReportedError("unknown", f"{printable(path)}: nothing to do, {what}", command)
+
+
+def _unknown(path: bytes, meant: NamedRecordings, *, daemon: bool) -> ReportedError:
+    """Return the problem of a path below which nothing is known."""
+    shown, named = printable(path), quoted(path)
+    if meant.away:
+        return ReportedError("unknown", f"the folder {shown} is out of reach", AWAY_HINT)
+    if not meant.there:
+        return ReportedError("unknown", f"there is no file {shown}", "check the name")
+    if not meant.is_folder and not meant.is_by_name:
+        return ReportedError("unknown", f"{shown}: nothing to do, by its name it is no recording", _by_name(path))
+    what = "no recording below it is known" if meant.is_folder else "it is not known"
+    hint = f"watcher once {named} transcribes what is there"
+    if daemon:
+        hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
+        if not meant.is_folder:
+            hint += f"; touch {named} makes the daemon take a recording in its folders as a new one, also after watcher forget"
+    return ReportedError("unknown", f"{shown}: nothing to do, {what}", hint)
+
+
+def _by_name(path: bytes) -> str:
+    """Return which names are those of recordings, to somebody who named another one."""
+    if looks_like_audio(os.fsdecode(path)):
+        return UNWATCHED["suffix"]
+    suffixes = ", ".join(f".{suffix}" for suffix in sorted(AUDIO_SUFFIXES))
+    return f"recordings are known by their suffix: {suffixes}; include in [[folders]] adds names"

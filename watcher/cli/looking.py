@@ -1,12 +1,16 @@
-"""The ledger, for commands that look at it, or change a little, beside a daemon or without one."""
+"""The ledger and the folders, for commands that look at them, or change a little, beside a daemon or without one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
+from watcher import reach
 from watcher.config import Config
-from watcher.errors import StateLockedError
+from watcher.errors import JobError, StateLockedError
 from watcher.job import State
 from watcher.ledger import Ledger, holder, open_ledger
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -35,3 +39,10 @@ def open_recovered(config: Config) -> Iterator[Ledger]:
             open_ledger(config.state_directory, roots=settings.places).close()
     with open_looker(config) as ledger:
         yield ledger
+
+
+def seen(root: bytes, look: Callable[[], _T], *, otherwise: _T) -> _T:
+    """Return what a look into a folder finds; `otherwise` where nobody can look now."""
+    with suppress(JobError, reach.SilentError):
+        return reach.ask(root, look)
+    return otherwise

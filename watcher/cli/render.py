@@ -51,15 +51,7 @@ def render(
             known = list(meant.recordings(ledger, loaded.settings))
             wanted = [record for record in known if _has_transcript(record, alone=not meant.is_folder)]
             if not wanted:
-                problem = nothing_to_do(
-                    path,
-                    known,
-                    is_folder=meant.is_folder,
-                    daemon=daemon,
-                    there=meant.there,
-                    away=meant.away,
-                    renders=True,
-                )
+                problem = nothing_to_do(path, known, meant, daemon=daemon, stored=False)
                 (idle if meant.is_folder else problems).append(problem)
             for record in wanted:
                 try:

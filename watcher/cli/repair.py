@@ -11,19 +11,20 @@ from typing import Any, Final
 
 from watcher import reach
 from watcher.cli.hints import nothing_to_do
-from watcher.cli.looking import open_looker, open_recovered
+from watcher.cli.looking import open_looker, open_recovered, seen
 from watcher.cli.options import configured, show, write
 from watcher.config import Config
 from watcher.errors import UsageError
 from watcher.gate import OWN_LIMIT, GateState, ResumeOutcome, allow_again, ask_resume, request_resume, stored_state
 from watcher.job import State
 from watcher.ledger import holder
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.protocol import Ledger, SourceRecord
 from watcher.log import printable
+from watcher.pipeline import can_render
 from watcher.report import ReportedError, Result
 from watcher.service.failures import forget_gone, stands
 from watcher.service.named import named
-from watcher.service.plan import endpoint_of, spellings
+from watcher.service.plan import endpoint_of, plan, spellings, wanted_by_folder
 from watcher.text import hours, joined
 from watcher.tree import is_below
 
@@ -36,16 +37,19 @@ def retry(
         raise UsageError("nothing is named", hint="watcher retry PATH…, or all failed files: watcher retry --failed")
     loaded = configured(config, given)
     with open_recovered(loaded) as ledger:
-        if failed:
-            _forget_gone(ledger, loaded)
-        names = [name for path in paths for name in spellings(loaded.settings, os.fsencode(path))]
-        back = ledger.put_back(names or None)
-        problems = [] if back else [_no_failure(ledger, loaded, os.fsencode(path)) for path in paths]
+        names = {path: spellings(loaded.settings, os.fsencode(path)) for path in paths}
+        gone = _forget_gone(ledger, loaded, [name for spelled in names.values() for name in spelled])
+        back = ledger.put_back([name for spelled in names.values() for name in spelled] or None)
+        idle = [path for path in paths if not _among(back, names[path])]
+        problems = [
+            _gone(path) if _among(gone, names[path]) else _no_failure(ledger, loaded, os.fsencode(path))
+            for path in idle
+        ]
     more = _who(loaded) if back else ": no recording has failed" if failed else ""
     text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{more}"])
     result = Result(
         "retry",
-        data={"put_back": [printable(path) for path in back]},
+        data={"put_back": [printable(path) for path in back], "gone": [printable(path) for path in gone]},
         text=text,
         errors=tuple(problems),
         exit_code=1 if problems else 0,
@@ -53,23 +57,48 @@ def retry(
     return show(result, as_json=as_json)
 
 
+def _among(paths: Sequence[bytes], names: Sequence[bytes]) -> bool:
+    """Return whether one of the paths has one of these names, or lies below it."""
+    return any(path == name or is_below(path, name) for path in paths for name in names)
+
+
+def _gone(path: Path) -> ReportedError:
+    return ReportedError(
+        "gone",
+        f"{printable(os.fsencode(path))}: what failed is not there any more, and its failure is forgotten",
+        _PUT_BACK,
+    )
+
+
 def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> ReportedError:
     """Return the problem of a path where nothing failed."""
     meant = named(loaded.settings, path)
     daemon = holder(loaded.state_directory) is not None
     known = list(meant.recordings(ledger, loaded.settings))
-    return nothing_to_do(path, known, is_folder=meant.is_folder, daemon=daemon, there=meant.there, away=meant.away)
+    wanted_of = wanted_by_folder(plan(loaded, keyless=True))
+
+    def is_stored(record: SourceRecord) -> bool:
+        return can_render(record.content, wanted_of(record.job), ledger)
+
+    done = (record for record in known if record.state is State.DONE)
+    stored = any(seen(record.root, partial(is_stored, record), otherwise=True) for record in done)
+    return nothing_to_do(path, known, meant, daemon=daemon, stored=stored)
 
 
-def _forget_gone(ledger: Ledger, loaded: Config) -> None:
-    """Forget the failures of recordings that are gone, but for those whose directory is gone, too, from a watched folder."""
+def _forget_gone(ledger: Ledger, loaded: Config, names: Sequence[bytes]) -> list[bytes]:
+    """Forget the failures of recordings that are gone, all or those with one of the names; return their paths.
+
+    Those whose directory is gone, too, from a watched folder, stay known.
+    """
     roots = [os.fsencode(folder.path) for folder in loaded.settings.folders]
 
-    def is_away(path: bytes) -> bool:
+    def is_kept(path: bytes) -> bool:
+        if names and not _among([path], names):
+            return True
         directory = os.path.dirname(path)  # noqa: PTH120 - bytes
         return any(is_below(path, root) and not _stands(root, directory) for root in roots)
 
-    forget_gone(ledger, is_away=is_away)
+    return forget_gone(ledger, is_away=is_kept)
 
 
 def _stands(root: bytes, path: bytes) -> bool:
@@ -289,6 +318,7 @@ _STILL: Final = 3.0
 #: A file that falls due within so many seconds is waited for: one that was in work in a crash waits 10 s.
 _SOON: Final = 15.0
 _IDLE: Final = "idle"
+_PUT_BACK: Final = "to have it tried again, put it back under its name"
 _RELOAD: Final = "correct the settings, then watcher resume again"
 _OUTCOMES: Final = {
     str(ResumeOutcome.OPEN): "it works: the queue goes on",

@@ -280,7 +280,7 @@ CRASHED: Final = JobError(
 
 AWAITED: Final = JobError(
     "it was asked for once more, and was not there any more, or changed: that is done when it is found again",
-    hint="put it back, or watcher once PATH with the name that it has now; answers that came are kept",
+    hint="put it back, or name it to watcher once as it is called now; answers that came are kept",
     reason="gone",
 )
 

@@ -7,7 +7,7 @@ the moment it arrives, so whatever ends a run, the next one asks only for what i
 
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms
-from watcher.pipeline.stages import render, run
+from watcher.pipeline.stages import can_render, render, run
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, ProgressCallback, Submit, Tools
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ProgressCallback",
     "Submit",
     "Tools",
+    "can_render",
     "render",
     "run",
 ]

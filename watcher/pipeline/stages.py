@@ -21,7 +21,7 @@ from watcher.formats import render as render_format
 from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning
 from watcher.ledger.protocol import Content, Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
 from watcher.pipeline.source import opened, verify
@@ -124,12 +124,11 @@ def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *
 
     Works without the source, too. Raises FileError(reason="unknown") when an answer is not there any more.
     """
-    content = ledger.content(digest=content_digest)
-    heard = stored(content, ledger, wanted.request) if content is not None else None
+    heard = _from_store(content_digest, wanted, ledger)
     if heard is None:
         raise FileError(
             "its answers are not in the ledger any more",
-            hint="touch the file to have it transcribed anew, or raise state.keep_answers_days for the future",
+            hint=f"{_again(job)}; state.keep_answers_days says how long answers are kept",
             reason="unknown",
         )
 
@@ -138,6 +137,20 @@ def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *
             raise LeaseLostError("the lease is gone")
 
     return _written(job, heard, wanted, ledger, model=model, check=check, source=_permissions(job))
+
+
+def can_render(content_digest: str, wanted: JobSettings, ledger: Ledger) -> bool:
+    """Return whether the answers are stored that `render` needs."""
+    return _from_store(content_digest, wanted, ledger) is not None
+
+
+def _from_store(content_digest: str, wanted: JobSettings, ledger: Ledger) -> TranscriptionResult | None:
+    content = ledger.content(digest=content_digest)
+    return stored(content, ledger, wanted.request) if content is not None else None
+
+
+def _again(job: Job) -> str:
+    return f"watcher again {quoted(job.path)} transcribes the recording once more, for what that costs"
 
 
 def _permissions(job: Job) -> os.stat_result:
@@ -218,7 +231,7 @@ def _restored(
         warning = ResultWarning(
             "outputs_missing",
             f"outputs ({', '.join(kinds)}) are not there any more, and neither are the stored answers that they were made from",
-            "watcher again PATH transcribes the recording once more, for what that costs",
+            _again(source.job),
         )
         return replace(outcome, warnings=(*outcome.warnings, warning))
     made = _written(

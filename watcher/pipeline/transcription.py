@@ -27,6 +27,7 @@ from watcher.errors import (
 )
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
 from watcher.ledger.protocol import RETRIED, Content, unreadable
+from watcher.log import quoted
 from watcher.pipeline import empty, voices
 from watcher.pipeline.as_is import upload_form
 from watcher.pipeline.heard import TranscriptionResult, joined, part_of, recalled, settled, stored, understood
@@ -422,9 +423,8 @@ class Transcription:
         )
         beat()
         if small:
-            # The digest is of what was there before: an answer about other bytes must not be found under it. Where that
-            # cannot be known, for the share is away or hangs, it is kept: it was paid for, and nothing says that it is
-            # wrong.
+            # The digest is of what was there before: an answer about other bytes must not be found under it. Where that cannot
+            # be known, for the share is away or hangs, it is kept: it was paid for, and nothing says that it is wrong.
             with suppress(SourceError, reach.SilentError):
                 reach.ask(self._job.root, partial(unchanged, self._job, self._descriptor))
         if question is self._question:
@@ -440,7 +440,7 @@ class Transcription:
             return error
         return FileError(
             f"the model {wish.model} cannot be used: {error.message}",
-            hint="name one that the server has: watcher again PATH --model …, or none for that of the settings",
+            hint=f"name one that the server has: watcher again {quoted(self._job.path)} --model …, or none for that of the settings",
             reason=error.reason,
         )
 

@@ -14,6 +14,7 @@ from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable
 from watcher.service.failures import stands
 from watcher.service.plan import spellings
+from watcher.settle import NameRuling, Names, is_audio
 from watcher.tree import is_below
 
 
@@ -28,6 +29,8 @@ class NamedRecordings:
     there: bool
     #: It is a watched folder, and nothing is there: a disk that is not mounted.
     away: bool
+    #: A file of its name is taken for a recording.
+    is_by_name: bool
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[SourceRecord]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
@@ -58,7 +61,18 @@ def named(settings: Settings, path: bytes) -> NamedRecordings:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
     names = spellings(settings, path)
     away = not there and any(os.fsencode(folder.path) in names for folder in settings.folders)
-    return NamedRecordings(names, is_folder, there, away)
+    return NamedRecordings(names, is_folder, there, away, any(_is_by_name(settings, name) for name in names))
+
+
+def _is_by_name(settings: Settings, path: bytes) -> bool:
+    """Return whether a file of this path is taken for a recording, by its suffix or the globs of a folder."""
+    if is_audio(os.fsdecode(path)):
+        return True
+    above = [folder for folder in settings.folders if is_below(path, os.fsencode(folder.path))]
+    return any(
+        Names(include=folder.include).file(os.path.relpath(os.fsdecode(path), folder.path)) is NameRuling.TAKE
+        for folder in above
+    )
 
 
 def _look(path: bytes) -> tuple[bool, bool]:
