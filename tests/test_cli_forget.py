@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 
-from support.command_scene import Commands
+import pytest
+from support.command_scene import Commands, moved_away
 from support.daemon import daemon
 from support.heard import recording
 
@@ -18,7 +19,7 @@ def test_answers_and_history_of_a_recording_go_and_its_files_stay(watcher: Comma
     code, document = watcher("forget", path, gone)
     again, second = watcher("forget", path)
 
-    fields = {"answers": 1, "history": True}
+    fields = {"answers": 1, "history": True, "also_of": []}
     assert (code, document["command"], document["data"]["answers"]) == (0, "forget", 2)
     assert document["data"]["forgotten"] == [
         {"path": str(path), **fields, "still_there": True},
@@ -95,3 +96,89 @@ def test_a_recording_whose_history_has_ended_is_known_by_its_sound(watcher: Comm
 
     assert (code, document["data"]["answers"]) == (0, 1)
     assert document["data"]["forgotten"][0]["history"] is False
+
+
+def test_it_says_whose_answers_they_were_as_well(watcher: Commands) -> None:
+    """The answers of a copy are those of the original: nothing said that these had gone."""
+    path = recording(watcher.folder / "a.wav")
+    watcher("once", path)
+    copy, another, elsewhere = (shutil.copy(path, path.with_name(name)) for name in ("b.wav", "c c.wav", "d.wav"))
+    watcher("once", copy, another)
+
+    both = watcher("forget", copy, another)[1]
+    watcher("once", copy)
+    watcher("again", copy)
+    _, said = watcher.said("forget", copy)
+    nothing_left = watcher("forget", elsewhere)
+    watcher("again", path)
+    unknown = watcher("forget", elsewhere)[1]
+
+    assert [one["also_of"] for one in both["data"]["forgotten"]] == [[str(path)], []]
+    assert (
+        f"removed 1 stored answer and its history; answers are stored by their sound, and these were also those of {path}"
+        in said
+    )
+    assert f"only watcher again {path} can make them anew" in said
+    assert nothing_left[0] == 1
+    assert unknown["data"]["forgotten"] == [
+        {"path": str(elsewhere), "answers": 1, "history": False, "still_there": True, "also_of": [str(path)]}
+    ]
+
+
+def test_where_no_answers_are_stored_every_command_names_the_one_that_brings_the_outputs_back(
+    watcher: Commands,
+) -> None:
+    """`retry` named `render`, `render` named a touch, and after the touch it was `watcher again PATH`."""
+    path = recording(watcher.folder / "my talk.wav")
+    watcher("once", path)
+    copy = shutil.copy(path, path.with_name("copy.wav"))
+    watcher("once", copy)
+    watcher("forget", copy)
+    for suffix in (".srt", ".txt"):
+        path.with_suffix(suffix).unlink()
+
+    hints = [watcher(command, path)[1]["errors"][0]["hint"] for command in ("retry", "render")]
+    hints += [watcher("retry", watcher.folder)[1]["errors"][0]["hint"]]
+    path.touch()
+    warnings = watcher("once", path)[1]["data"]["done"][0]["warnings"]
+    hints += [warning["hint"] for warning in warnings if warning["code"] == "outputs_missing"]
+
+    assert [hint.partition(" transcribes")[0] for hint in hints] == [
+        f"watcher again '{path}'",
+        f"watcher again '{path}'",
+        f"watcher again {watcher.folder}",
+        f"watcher again '{path}'",
+    ]
+    assert watcher("again", path)[1]["data"]["done"][0]["paid_seconds"] == 0.5
+
+
+def test_what_the_settings_moved_away_is_forgotten_where_it_is(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answered for the place that the recording came by, and promised that the next start takes it from there."""
+    moved = moved_away(watcher, monkeypatch)
+
+    document = watcher("forget", moved)[1]
+    watcher("once", moved)
+    moved.with_suffix(".srt").unlink()
+    watcher("forget", moved)
+    monkeypatch.setenv("WATCHER_FOLDERS", "[]")
+    again = watcher("once", moved)[1]
+
+    assert document["data"]["forgotten"] == [
+        {"path": str(moved), "answers": 1, "history": True, "still_there": True, "also_of": []}
+    ]
+    assert [(done["path"], done["paid_seconds"]) for done in again["data"]["done"]] == [(str(moved), 0.5)]
+
+
+def test_it_names_what_takes_up_a_recording_that_was_moved_away(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = moved_away(watcher, monkeypatch)
+    moved.with_suffix(".srt").unlink()
+
+    said = watcher.said("forget", watcher.folder)[1]
+
+    assert f"{moved}: removed 1 stored answer and its history" in said
+    assert f"is a new one to watcher once {moved}" in said
+    assert watcher("once", moved)[1]["data"]["done"][0]["paid_seconds"] == 0.5

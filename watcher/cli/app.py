@@ -227,8 +227,10 @@ def forget(
 ) -> int:
     """Remove what is stored of recordings: answers and history.
 
-    The files beside them stay, and are nobody's from then on. A recording that is still in a watched folder is a new one to
-    the next start.
+    Removed: the server's answers, also where a copy of the recording shares them, and the record of what was done and of which
+    files are its outputs. A note about a failure goes, too. The recording and its transcripts stay; Watcher takes these
+    for yours then, and never changes them. A recording in a watched folder that lacks one of them is transcribed anew at the next
+    start, for what that costs.
     """
     from watcher.cli.forget import forget as verb  # noqa: PLC0415 - see the module's docstring
 

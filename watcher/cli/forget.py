@@ -1,17 +1,19 @@
 """`watcher forget`: what is stored of recordings removed, before its time."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from watcher import media, reach, sidecar, tree
-from watcher.cli.hints import nothing_to_do
-from watcher.cli.looking import open_recovered
+from watcher.cli.hints import in_work
+from watcher.cli.looking import open_recovered, seen
 from watcher.cli.options import configured, show
+from watcher.config import Config
 from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger import Ledger, holder
@@ -28,6 +30,7 @@ from watcher.text import counted
 class _Forgotten:
     """Data removed about one recording."""
 
+    #: Where it is, as far as the ledger knows.
     path: bytes
     #: Stored answers.
     answers: int
@@ -35,6 +38,10 @@ class _Forgotten:
     known: bool
     #: The recording is still there.
     stands: bool
+    #: Recordings that stay known, of the same sound: the answers were theirs, too.
+    also_of: tuple[bytes, ...] = ()
+    #: The settings of its folder moved it, when it was done, to where nothing is looked for.
+    moved: bool = False
     #: So are all outputs that are wanted of it: they count as a person's own from now on, and it as done.
     complete: bool = False
     #: A daemon works on the state, and holds what it has seen for known.
@@ -47,6 +54,7 @@ class _Forgotten:
             "answers": self.answers,
             "history": self.known,
             "still_there": self.stands,
+            "also_of": [printable(path) for path in self.also_of],
         }
 
     @property
@@ -55,25 +63,35 @@ class _Forgotten:
             counted(self.answers, "stored answer"),
             *(["its history"] if self.known else []),
         ]
-        return f"{printable(self.path)}: removed {' and '.join(parts)}{self._then}"
+        return f"{printable(self.path)}: removed {' and '.join(parts)}{self._others}{self._then}"
 
     @property
-    def _touch(self) -> str:
-        return f"touch {quoted(self.path)}"
+    def _others(self) -> str:
+        if not (self.answers and self.also_of):
+            return ""
+        more = f" and of {counted(len(self.also_of) - 1, 'more recording')}" if len(self.also_of) > 1 else ""
+        return (
+            f"; answers are stored by their sound, and these were also those of {printable(self.also_of[0])}{more}: "
+            f"its outputs stay, and only watcher again {quoted(self.also_of[0])} can make them anew"
+        )
 
     @property
     def _then(self) -> str:
         if not self.stands:
             return ""
+        taken, anew = "the next start or batch", "touch it"
+        if self.moved:
+            taken, anew = f"watcher once {quoted(self.path)}", f"use watcher once {quoted(self.path)}"
+        elif self.daemon:
+            anew += f" (touch {quoted(self.path)})"
         if self.complete:
-            delete = f"delete them, and touch it ({self._touch})," if self.daemon else "delete them"
+            delete = f"delete them, and {anew}," if self.daemon or self.moved else "delete them"
             return (
-                "; the recording is still there, and so are its outputs: the next start or batch counts it as done, and them as "
+                f"; the recording is still there, and so are its outputs: {taken} counts it as done, and them as "
                 f"yours ({delete} to have it transcribed as a new one)"
             )
-        taken = "the next start or batch"
-        if self.daemon:
-            taken += f", and to the daemon that runs once it is touched ({self._touch})"
+        if self.daemon and not self.moved:
+            taken += f", and to the daemon that runs once it is touched (touch {quoted(self.path)})"
         return f"; the recording is still there, and is a new one to {taken}"
 
 
@@ -85,21 +103,17 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     forgotten: list[_Forgotten] = []
     problems: list[ReportedError] = []
     with open_recovered(loaded) as ledger:
-        for path in map(os.fsencode, paths):
-            meant = named(loaded.settings, path)
-            known = list(meant.recordings(ledger, loaded.settings))
-            running = [record for record in known if record.state is State.RUNNING]
-            problems += [nothing_to_do(record.path, [record], is_folder=False, daemon=True) for record in running]
-            gone = [_forget(ledger, record, wanted_of) for record in known if record not in running]
-            forgotten += [replace(one, daemon=daemon) for one in gone]
-            if not known:
-                removed = _Forgotten(path, 0, known=False, stands=True)
-                if not meant.is_folder:
-                    removed = _of_sound(ledger, os.path.abspath(path))  # noqa: PTH100 - bytes; links stay
-                if removed.answers:
-                    forgotten.append(removed)
-                else:
-                    problems.append(ReportedError("unknown", f"{printable(path)}: nothing is stored of it"))
+        wanted, unknown = _named(ledger, loaded, paths)
+        problems += [in_work(record.path) for record in wanted if record.state is State.RUNNING]
+        wanted = [record for record in wanted if record.state is not State.RUNNING]
+        alike = _Alike(ledger, {record.path for record in wanted})
+        forgotten += [replace(_forget(ledger, record, wanted_of, alike), daemon=daemon) for record in wanted]
+        for path, is_folder in unknown:
+            removed = None if is_folder else _of_sound(ledger, os.path.abspath(path), alike)  # noqa: PTH100 - bytes; links stay
+            if removed is not None and removed.answers:
+                forgotten.append(removed)
+            else:
+                problems.append(ReportedError("unknown", f"{printable(path)}: nothing is stored of it"))
         while forgotten and ledger.tidy():
             pass
     answers = sum(one.answers for one in forgotten)
@@ -113,17 +127,62 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     return show(result, as_json=as_json)
 
 
-def _forget(ledger: Ledger, record: SourceRecord, wanted_of: Callable[[Job], JobSettings]) -> _Forgotten:
+def _named(
+    ledger: Ledger, loaded: Config, paths: Sequence[Path]
+) -> tuple[list[SourceRecord], list[tuple[bytes, bool]]]:
+    """Return the recordings at the paths, each once, and the paths where none is known; True for a folder."""
+    found: dict[int, SourceRecord] = {}
+    unknown = []
+    for path in map(os.fsencode, paths):
+        meant = named(loaded.settings, path)
+        known = list(meant.recordings(ledger, loaded.settings))
+        found |= {record.id: record for record in known}
+        if not known:
+            unknown.append((path, meant.is_folder))
+    return list(found.values()), unknown
+
+
+class _Alike:
+    """Finds recordings of the same content that stay known."""
+
+    def __init__(self, ledger: Ledger, leaving: Collection[bytes]) -> None:
+        """`leaving`: paths of those that are forgotten as well."""
+        self._ledger = ledger
+        self._leaving = leaving
+
+    def paths(self, content: str, size: int) -> tuple[bytes, ...]:
+        """Return where they are; `size`: of the content in bytes."""
+        records = [self._ledger.lookup(path) for path in self._by_size[size]] if content else []
+        return tuple(place_of(record) for record in records if record is not None and record.content == content)
+
+    @cached_property
+    def _by_size(self) -> Mapping[int, list[bytes]]:
+        paths = defaultdict(list)
+        for path, stamp, _ in self._ledger.known(b"/"):
+            if path not in self._leaving:
+                paths[stamp.size].append(path)
+        return paths
+
+
+def _forget(ledger: Ledger, record: SourceRecord, wanted_of: Callable[[Job], JobSettings], alike: _Alike) -> _Forgotten:
     place = place_of(record)
-    sketch = _sketch(record.root, place)
+    also_of = alike.paths(record.content, record.fingerprint.size)
+    sketch, _ = _sketch(record.root, place)
     answers = ledger.erase(record.content, sketch)
     with suppress(JobError, reach.SilentError):
         reach.ask(record.root, partial(sidecar.remove_note, record.root, record.path, ledger))
     for row in (*ledger.owned(record.path), *ledger.owned(place)):
         ledger.disown(row.path)
     ledger.forget(record.path)
-    complete = bool(sketch) and _is_complete(ledger, replace(record.job, path=place), wanted_of)
-    return _Forgotten(record.path, answers, known=True, stands=bool(sketch), complete=complete)
+    return _Forgotten(
+        place,
+        answers,
+        known=True,
+        stands=bool(sketch),
+        also_of=also_of if answers else (),
+        moved=place != record.path,
+        complete=bool(sketch) and _is_complete(ledger, replace(record.job, path=place), wanted_of),
+    )
 
 
 def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], JobSettings]) -> bool:
@@ -133,28 +192,29 @@ def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], JobSetting
         wanted = wanted_of(job)
         return sidecar.adopted(job.root, job.path, wanted.formats, wanted.output, ledger)
 
-    with suppress(JobError, reach.SilentError):
-        return reach.ask(job.root, look)
-    return False
+    return seen(job.root, look, otherwise=False)
 
 
-def _of_sound(ledger: Ledger, path: bytes) -> _Forgotten:
-    """Remove what is stored of a file by its sound: its history may have ended before."""
-    sketch = _sketch(os.path.dirname(path), path)  # noqa: PTH120 - bytes
-    return _Forgotten(path, ledger.erase("", sketch) if sketch else 0, known=False, stands=bool(sketch))
+def _of_sound(ledger: Ledger, path: bytes, alike: _Alike) -> _Forgotten:
+    """Remove what is stored of a file by its sound: its history may have ended before, or it is a copy of one that stays."""
+    sketch, size = _sketch(os.path.dirname(path), path)  # noqa: PTH120 - bytes
+    content = ledger.content(sketch=sketch) if sketch else None
+    also_of = () if content is None else alike.paths(content.digest, size)
+    answers = ledger.erase("", sketch) if sketch else 0
+    return _Forgotten(path, answers, known=False, stands=bool(sketch), also_of=also_of)
 
 
-def _sketch(root: bytes, path: bytes) -> str:
-    """Return a recording's sketch; "" where it is not there, or cannot be read."""
+def _sketch(root: bytes, path: bytes) -> tuple[str, int]:
+    """Return a recording's sketch and size; "" where it is not there, or cannot be read."""
     try:
         return reach.ask(root, partial(_sketched, root, path), seconds=reach.PATIENT_SECONDS)
     except (OSError, ValueError, JobError):
-        return ""
+        return "", 0
 
 
-def _sketched(root: bytes, path: bytes) -> str:
+def _sketched(root: bytes, path: bytes) -> tuple[str, int]:
     descriptor = tree.open_file(root, path)
     try:
-        return media.sketch(descriptor)
+        return media.sketch(descriptor), os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
