@@ -239,7 +239,7 @@ def test_a_recording_renamed_meanwhile_is_named_and_done_from_its_answer_by_the_
     (left,), (error,) = document["data"]["left"], document["errors"]
     assert (code, left["path"], left["reason"], document["data"]["paid_seconds"]) == (1, str(path), "gone", 0.5)
     assert str(path) in error["message"]
-    assert "watcher once PATH" in error["hint"]
+    assert f"watcher once {watcher.folder} finds it" in error["hint"]
     assert counts["done"] == 1
     assert "it was asked for once more, and was not there any more" in waits
     assert (recent["path"], recent["message"]) == (str(renamed), "")

@@ -273,14 +273,17 @@ def test_what_people_name_is_found_in_any_normalisation(
         rendered = invoke("render", named("Höfe/Gespräche"), *options)
         refuses.set()
         ended = invoke("once", *options, check=False)
-        there("Höfe/Gespräche/ö.wav").unlink()
         retried = invoke("retry", named("Höfe/Gespräche/ö.wav"), *options)
+        invoke("once", *options, check=False)
+        there("Höfe/Gespräche/ö.wav").unlink()
+        gone = invoke("retry", named("Höfe/Gespräche/ö.wav"), *options, check=False)
 
     assert there("Höfe/Gespräche/ä.txt").exists()
     assert not there("Höfe/Entwürfe/a.txt").exists()
     assert "ä.txt" in normalize("NFC", rendered.stdout)
     assert ended.returncode == 1
     assert "1 put back" in retried.stdout
+    assert "ö.wav: what failed is not there any more" in normalize("NFC", gone.stderr)
 
 
 def test_a_recording_that_is_named_twice_through_links_is_taken_once(

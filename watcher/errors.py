@@ -240,6 +240,10 @@ class GoneError(JobError):
     code = "gone"
 
 
+class AbsentError(GoneError):
+    """The source was not there when work on it was to begin."""
+
+
 class HeldError(JobError):
     """The gate is closed; the job goes back without having cost an attempt."""
 

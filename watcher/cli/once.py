@@ -16,13 +16,13 @@ from watcher.errors import ChangedError, GoneError
 from watcher.folders import NotTaken
 from watcher.folding import fold
 from watcher.job import Job, Outcome
-from watcher.log import printable
+from watcher.log import printable, quoted
 from watcher.reach import AWAY_HINT
 from watcher.report import ReportedError, Result
 from watcher.service import Batch, BatchProgress
 from watcher.service import once as run_batch
 from watcher.service.service import set_up_log
-from watcher.settle import UNWATCHED, WaitReason, sentence
+from watcher.settle import UNREADABLE_HINT, UNWATCHED, WaitReason, sentence
 from watcher.sidecar import Displaced
 from watcher.status.document import warning_fields
 from watcher.status.values import PriceTerms
@@ -227,7 +227,8 @@ def _failed_before(batch: Batch, *, notes: bool) -> list[str]:
     more = batch.failed_before_count - len(names)
     names += [f"  and {more} more"] if more else []
     why = "the note beside it says why: delete the note, or use" if notes else "watcher status says why; to try again:"
-    return ["Failed before, and not tried again:", *names, f"  -> {why} watcher retry PATH"]
+    which = quoted(batch.failed_before[0]) if batch.failed_before_count == 1 else "PATH"
+    return ["Failed before, and not tried again:", *names, f"  -> {why} watcher retry {which}"]
 
 
 def _audio_seconds(batch: Batch) -> float:
@@ -290,11 +291,13 @@ def why_left(left: NotTaken) -> str:
 def _left_hint(left: NotTaken) -> str:
     if left.reason == "lost" and not left.detail:
         return AWAY_HINT
-    return _LEFT_HINTS.get(left.reason) or UNWATCHED.get(left.reason, "")
+    hint = _LEFT_HINTS.get(left.reason) or UNWATCHED.get(left.reason, "")
+    return hint.format(path=quoted(left.path), folder=quoted(os.path.dirname(left.path)))  # noqa: PTH120 - bytes
 
 
 _LEFT: Final = {
     ChangedError.code: "it changed",
+    "barred": "its folder may not be entered",
     "closed": "it cannot be read",
     "device": "it is a device, no file",
     "directory": "it is a folder, no file",
@@ -308,9 +311,11 @@ _LEFT: Final = {
 #: Of these folders nobody knows what is in them.
 _UNSEEN: Final = frozenset({"closed", "lost"})
 _LEFT_HINTS: Final = {
+    "barred": "let the user that Watcher runs as enter each folder above it: chmod g+x where the user is in its group, else chmod o+x",
+    WaitReason.UNREADABLE: UNREADABLE_HINT,
     "closed": "let the user that Watcher runs as list it: chmod g+rx where the user is in its group, else chmod o+rx",
-    ChangedError.code: "watcher once PATH takes it as it is now",
-    GoneError.code: "watcher once PATH, with the name that it has now; answers that came are kept, and not paid for again",
+    ChangedError.code: "watcher once {path} takes it as it is now",
+    GoneError.code: "watcher once {folder} finds it under the name that it has now; answers that came are kept, and not paid for again",
 }
 #: So many files of a kind are named; and so many with their warnings.
 _NAMED: Final = 5

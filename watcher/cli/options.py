@@ -38,30 +38,24 @@ Offline = Annotated[
 
 
 def media_path(given: str) -> Path:
-    """Read a path of the command line; it may lie on a mount that hangs, and be spelled in another normalisation.
+    """Read a path of the command line; it may be spelled in another normalisation.
 
-    It may also be as `status` printed it, with escapes for what no terminal shows.
-
-    One that exists has to be readable.
+    It may also be as `status` printed it, with escapes for what no terminal shows. One that is not there, may not be read, or
+    lies on a mount that hangs is not refused: the command says what it means for it.
     """
     path = os.fsencode(given)
     try:
-        path, readable = reach.ask(path, lambda: _looked_up(path))
+        return Path(os.fsdecode(reach.ask(path, lambda: _looked_up(path))))
     except reach.SilentError:
-        # Not refused here: the command says what it means for it.
         return Path(given)
-    if not readable:
-        message = f"Path {given!r} is not readable."
-        raise typer.BadParameter(message)
-    return Path(os.fsdecode(path))
 
 
-def _looked_up(path: bytes) -> tuple[bytes, bool]:
-    """Return a path as it is spelled on the disk, and whether it may be read, or is not there."""
+def _looked_up(path: bytes) -> bytes:
+    """Return a path as it is spelled on the disk."""
     found = on_disk(path)
     if not os.path.lexists(found) and (meant := unprinted(os.fsdecode(path))):
         found = next((name for name in meant if os.path.lexists(name)), meant[0])
-    return found, not os.path.exists(found) or os.access(found, os.R_OK)  # noqa: PTH110 - bytes
+    return found
 
 
 class UnwritableError(StateError):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from watcher import tree
-from watcher.errors import ChangedError, GoneError, JobError, SourceError
+from watcher.errors import AbsentError, ChangedError, GoneError, JobError, SourceError
 from watcher.job import Job
 from watcher.settle import WriterState, writer
 
@@ -22,12 +22,12 @@ _ELSEWHERE: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 def opened(job: Job) -> Iterator[tuple[int, os.stat_result]]:
     """Open the source for reading, once; yield the descriptor that is judged, read and uploaded, and its status.
 
-    Raises GoneError, ChangedError, and SourceError where it cannot be read now.
+    Raises AbsentError, GoneError, ChangedError, and SourceError where it cannot be read now.
     """
     try:
         descriptor = tree.open_file(job.root, job.path)
     except (OSError, ValueError) as exc:
-        raise _missed(exc) from exc
+        raise _missed(exc, AbsentError) from exc
     try:
         status = verify(job, descriptor)
         if writer(descriptor) is WriterState.SOMEONE:
@@ -65,10 +65,10 @@ def unchanged(job: Job, descriptor: int) -> os.stat_result:
     return status
 
 
-def _missed(error: OSError | ValueError) -> JobError:
+def _missed(error: OSError | ValueError, gone: type[GoneError] = GoneError) -> JobError:
     """Return what it means for the job that its path did not lead to a file; ValueError: it is not below its root."""
     if isinstance(error, OSError) and error.errno in _GONE:
-        return GoneError("the file is not there any more")
+        return gone("the file is not there any more")
     if not isinstance(error, OSError) or error.errno in _ELSEWHERE:
         return ChangedError(f"the path leads elsewhere now: {error}")
     return SourceError.of(error)

@@ -15,18 +15,19 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final
 
-from watcher import __version__, reach, tree
-from watcher.config import Config, FolderSettings, Surroundings
-from watcher.errors import ConfigError, JobError, StateError, WatcherError
-from watcher.folders import Folder, NotTaken, collect
+from watcher import __version__, reach
+from watcher.config import Config, Surroundings
+from watcher.errors import AbsentError, JobError, StateError, WatcherError
+from watcher.folders import NotTaken, collect
 from watcher.gate import GateState, GateStatus
 from watcher.job import Job, Outcome, State
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials, follow_moved, lacking
 from watcher.service.application import SERVICE, Application, lost
 from watcher.service.failures import retrying, stands
-from watcher.service.plan import Plan, folder_for, plan, spellings
+from watcher.service.plan import plan
+from watcher.service.search_places import SearchPlaces, search_places
 from watcher.service.signals import Signals
 from watcher.service.thread_group import ShutdownDeadline
 from watcher.sidecar import NOTE, Displaced
@@ -129,7 +130,7 @@ def once(
     made = plan(config)
     # Nothing new arrives that a place should be kept free for.
     made = replace(made, gate=replace(made.gate, reserve=0))
-    places = _SearchPlaces() if again else _places(made, paths)
+    places = SearchPlaces() if again else search_places(made, paths)
     with Signals() as signals:
         application = Application(
             made,
@@ -169,7 +170,7 @@ def once(
         run.batch.interrupted = False
     run.batch.paid_seconds = 0.0 if application.plan.is_trial else application.gate.paid_seconds
     run.batch.given_up = application.given_up
-    run.count_strangers()
+    run.sum_up()
     run.batch.seconds = time.monotonic() - began
     return run.batch
 
@@ -202,6 +203,9 @@ class _BatchRun:
             "endpoint": application.plan.endpoint.name,
             "model": application.plan.endpoint.model,
         }
+        #: Those that were not there when work on them was to begin, and the paths that were found by this call.
+        self._absent: list[NotTaken] = []
+        self._queued: Collection[bytes] = ()
         self._told: dict[str, Any] = {}
         self._told_at = -math.inf
         application.conclusions.listen(self.batch.done.append, self.batch.failed.append, self._dropped)
@@ -213,8 +217,16 @@ class _BatchRun:
         is_heard = self._application.hook_runner.over.is_set() or not (hooks.on_done or hooks.on_failed)
         return self._found.is_set() and is_heard
 
-    def count_strangers(self) -> None:
-        """Note which of the concluded recordings the call is not about; all threads must have ended."""
+    def sum_up(self) -> None:
+        """Note what takes all results to know; all threads must have ended.
+
+        That is which of the concluded recordings the call is not about, and which were worked on again. What an earlier call
+        had left in the queue, and was renamed or removed since, is forgotten without a word.
+        """
+        self.batch.left += [left for left in self._absent if left.path in self._queued]
+        self.batch.again += [
+            job.path for job, outcome in self.batch.done if outcome.restored and job.path not in self.batch.again
+        ]
         meant = self._files.union(self.batch.again)
         concluded = [*(job.path for job, _ in self.batch.done), *(path for path, _ in self.batch.failed)]
         self.batch.earlier.extend(
@@ -223,7 +235,7 @@ class _BatchRun:
             if path not in meant and not any(is_below(path, folder) for folder in self._below)
         )
 
-    def work(self, places: "_SearchPlaces", signals: Signals) -> None:
+    def work(self, places: SearchPlaces, signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
         application = self._application
         self._below = places.below
@@ -305,14 +317,18 @@ class _BatchRun:
     def _dropped(self, dropped: tuple[bytes, JobError]) -> None:
         """Note a file that changed or disappeared while it was worked on; the next run finds it as it is then."""
         path, error = dropped
-        self.batch.left.append(NotTaken(path, error.reason, "while it was worked on", named=path in self._named))
+        left = NotTaken(path, error.reason, "while it was worked on", named=path in self._named)
+        if isinstance(error, AbsentError) and not left.named:
+            self._absent.append(left)
+        else:
+            self.batch.left.append(left)
 
-    def _start_finder(self, places: "_SearchPlaces") -> None:
+    def _start_finder(self, places: SearchPlaces) -> None:
         self._finder_began = time.monotonic()
         self._finder = f"finder-{len(places.lost)}" if places.lost else "finder"
         self._application.thread_group.start(self._finder, partial(self._find, places, self._finder))
 
-    def _find_elsewhere(self, places: "_SearchPlaces") -> "_SearchPlaces":
+    def _find_elsewhere(self, places: SearchPlaces) -> SearchPlaces:
         """Have another thread look at the places whose mounts answer, when the finder may hang in one that does not."""
         for root in places.roots:
             reach.poke(root, partial(os.path.lexists, root))
@@ -324,7 +340,7 @@ class _BatchRun:
         self._start_finder(places)
         return places
 
-    def _find(self, places: "_SearchPlaces", finder: str) -> None:
+    def _find(self, places: SearchPlaces, finder: str) -> None:
         ledger = self._application.ledger
         self._application.crash_cleanup.settle()
         files = [os.fsencode(path) for _, path in places.files]
@@ -342,8 +358,9 @@ class _BatchRun:
         before = self._concluded_before(places, {*unfinished, *collected.queued, *collected.known, *again})
         if finder != self._finder:
             return
+        self._queued = {*collected.queued, *again}
         self.batch.again.extend(sorted(again))
-        self.batch.left.extend(collected.left)
+        self.batch.left.extend((*places.barred, *collected.left))
         self.batch.unwatched.extend(collected.unwatched)
         self.batch.left.extend(NotTaken(root, "lost", reach.SILENT) for root in places.lost)
         for path in collected.known:
@@ -361,7 +378,7 @@ class _BatchRun:
         self.batch.nothing_there = not any(found) and not self._application.stop.is_set()
         self._found.set()
 
-    def _concluded_before(self, places: "_SearchPlaces", now: Collection[bytes]) -> "_Concluded":
+    def _concluded_before(self, places: SearchPlaces, now: Collection[bytes]) -> "_Concluded":
         """Return what was concluded below the folders before this call, and is still there; `now`: worked on, or reported elsewhere."""
         before = _Concluded()
         for path, state in self._known_below(places):
@@ -372,24 +389,25 @@ class _BatchRun:
                 before.some[state] += [path] if len(before.some[state]) < _SHOWN else []
         return before
 
-    def _known_below(self, places: "_SearchPlaces") -> Iterator[tuple[bytes, State]]:
+    def _known_below(self, places: SearchPlaces) -> Iterator[tuple[bytes, State]]:
         """Yield what the ledger knows below the folders, each recording once."""
         folders = places.below
         for folder in folders:
             if not any(folder != other and is_below(folder, other) for other in folders):
                 yield from ((path, state) for path, _, state in self._application.ledger.known(folder))
 
-    def _trials(self, places: "_SearchPlaces") -> list[bytes]:
+    def _trials(self, places: SearchPlaces) -> list[bytes]:
         """Name what only the engine for trying out has transcribed, if another one is asked now; return the paths."""
         ledger, plan = self._application.ledger, self._application.plan
         files = {os.fsencode(path) for _, path in places.files}
         around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
         found = [trial for folder in places.below for trial in ledger.trials(folder)]
         found += [trial for folder in around for trial in ledger.trials(folder) if trial[0] in files]
+        found = [trial for trial in found if stands(trial[0]) is not False]
         price = plan.settings.api.price_per_minute
         return announce_trials(found, model=plan.endpoint.model, price_per_minute=price)
 
-    def _queue_lacking(self, places: "_SearchPlaces") -> list[bytes]:
+    def _queue_lacking(self, places: SearchPlaces) -> list[bytes]:
         """Queue what is done and has lost outputs; return the paths."""
         ledger = self._application.ledger
         rows = chain(
@@ -450,155 +468,9 @@ class _Concluded:
     some: defaultdict[State, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
 
-@dataclass(frozen=True, slots=True)
-class _SearchPlaces:
-    """Places to search, each with the settings of the folder that owns it."""
-
-    folders: tuple[Folder, ...] = ()
-    #: Directories inside folders, and files.
-    parts: tuple[tuple[Folder, str], ...] = ()
-    files: tuple[tuple[Folder, str], ...] = ()
-    #: Watched folders that were among them, and whose mount began to hang.
-    lost: tuple[bytes, ...] = ()
-
-    @property
-    def below(self) -> tuple[bytes, ...]:
-        """The directories of which everything below is meant."""
-        folders = [os.fsencode(folder.path) for folder in self.folders]
-        return tuple(dict.fromkeys([*folders, *(os.fsencode(path) for _, path in self.parts)]))
-
-    @property
-    def roots(self) -> tuple[bytes, ...]:
-        """The watched folders that all of it lies in."""
-        folders = [*self.folders, *(folder for folder, _ in (*self.parts, *self.files))]
-        return tuple(dict.fromkeys(os.fsencode(folder.path) for folder in folders))
-
-    def without(self, roots: Collection[bytes]) -> "_SearchPlaces":
-        """Return what does not lie in these."""
-        return _SearchPlaces(
-            tuple(folder for folder in self.folders if os.fsencode(folder.path) not in roots),
-            tuple(pair for pair in self.parts if os.fsencode(pair[0].path) not in roots),
-            tuple(pair for pair in self.files if os.fsencode(pair[0].path) not in roots),
-            (*self.lost, *roots),
-        )
-
-
-def _places(made: Plan, paths: Sequence[str]) -> _SearchPlaces:
-    """Sort what a person named: whatever lies below a configured folder is that folder's, under its name there."""
-    if not paths:
-        if not made.folders:
-            raise ConfigError("there is nothing to do", hint="name a file or a folder: watcher once PATH")
-        _require_one(made.folders)
-        return _SearchPlaces(made.folders)
-    folders: list[Folder] = []
-    parts: list[tuple[Folder, str]] = []
-    files: list[tuple[Folder, str]] = []
-    for path in paths:
-        found = _place(made, path)
-        folders += found.folders
-        parts += found.parts
-        files += found.files
-    below = [*(folder.path for folder in folders), *(path for _, path in parts)]
-    each = _each_once(made, files, [os.fsencode(path) for path in below])
-    return _SearchPlaces(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(parts)), tuple(dict.fromkeys(each)))
-
-
-def _require_one(folders: Sequence[Folder]) -> None:
-    """Raise ConfigError where none of the folders is there; of one whose mount hangs nothing is known yet."""
-    calls = {os.fsencode(folder.path): partial(os.path.isdir, folder.path) for folder in folders}
-    if not any(reach.ask_all(calls, seconds=reach.PATIENT_SECONDS).values()):
-        names = ", ".join(printable(folder.path) for folder in folders)
-        which = f"the folder {names} is" if len(folders) == 1 else f"the folders {names} are"
-        raise ConfigError(f"{which} out of reach", hint=reach.AWAY_HINT)
-
-
-def _each_once(made: Plan, files: Sequence[tuple[Folder, str]], below: Sequence[bytes]) -> Iterator[tuple[Folder, str]]:
-    """Yield named files, those in one directory under one name of it, whatever links lead there.
-
-    That is its name in a folder of `below`, which was named as well, or else the first one that a file came with. What lies in a
-    configured folder has its one name already.
-    """
-    configured = {root for root, _ in made.roots}
-    parents = {os.path.dirname(os.fsencode(path)) for _, path in files}  # noqa: PTH120 - bytes
-    real = reach.real_paths({*below, *parents})
-    names: dict[bytes, bytes] = {}
-    for folder, path in files:
-        parent, name = os.path.split(os.fsencode(path))
-        there = real.get(parent, parent)
-        around = next(
-            (one for one in below if one in real and (there == real[one] or is_below(there, real[one]))), None
-        )
-        known = parent if around is None else around.rstrip(b"/") + there[len(real[around].rstrip(b"/")) :]
-        known = names.setdefault(there, known)
-        if known == parent or os.fsencode(folder.path) in configured:
-            yield folder, path
-        else:
-            one = folder_for(made.settings, FolderSettings(path=os.fsdecode(known)))
-            yield one, os.fsdecode(known.rstrip(b"/") + b"/" + name)
-
-
-def _place(made: Plan, path: str) -> _SearchPlaces:
-    """Find what a person named. Raises ConfigError when nothing is there, or its mount hangs."""
-    try:
-        is_folder, is_there = reach.ask(os.fsencode(path), partial(_standing, path), seconds=reach.PATIENT_SECONDS)
-    except reach.SilentError as exc:
-        raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
-    if is_folder:
-        inside = _inside(made, path)
-        owner, name = _owner(made, path)
-        if owner is None:
-            return _SearchPlaces((folder_for(made.settings, FolderSettings(path=path)), *inside))
-        if name == owner.path:
-            return _SearchPlaces((folder_for(made.settings, owner), *inside))
-        return _SearchPlaces(inside, parts=((folder_for(made.settings, owner), name),))
-    if is_there:
-        owner, name = _owner(made, path, os.path.dirname)
-        parent = os.path.dirname(path)  # noqa: PTH120 - a plain question
-        return _SearchPlaces(files=((folder_for(made.settings, owner or FolderSettings(path=parent)), name),))
-    if os.fsencode(path) in {root for root, _ in made.roots}:
-        raise ConfigError(f"the folder {printable(path)} is out of reach", hint=reach.AWAY_HINT)
-    raise ConfigError(f"there is no file {printable(path)}", hint="check the name")
-
-
 def _then_retry(hint: str, path: bytes) -> str:
     """Return a hint in one sentence with the command that tries a recording again."""
     if "watcher retry" in hint:
         return retrying(hint, path)
     command = f"watcher retry {quoted(path)}"
     return f"{hint.rstrip('.')}, then: {command}" if hint else f"try it again: {command}"
-
-
-def _standing(path: str) -> tuple[bool, bool]:
-    """Return whether a folder is at a path, and whether anything does."""
-    return os.path.isdir(path), os.path.lexists(path)  # noqa: PTH112 - a plain question
-
-
-def _owner(
-    made: Plan, path: str, place: Callable[[bytes], bytes] = lambda path: path
-) -> tuple[FolderSettings | None, str]:
-    """Return the configured folder that a path is or lies in, and its name there; else None, and the path as given.
-
-    It lies in a folder when the folder's own descriptor leads to its `place`: through no link on the way.
-    """
-    names = spellings(made.settings, os.fsencode(path))
-    for root, owner in made.roots:
-        for name in names:
-            if name == root or is_below(name, root):
-                # A mount that hangs is an OSError, too.
-                with suppress(OSError):
-                    reach.ask(root, partial(_reach, root, place(name)))
-                    return owner, os.fsdecode(name)
-    return None, path
-
-
-def _reach(root: bytes, place: bytes) -> None:
-    """Raise OSError where a link, or nothing, is on the way from a root to a directory below it."""
-    with tree.directory(root, place):
-        pass
-
-
-def _inside(made: Plan, path: str) -> tuple[Folder, ...]:
-    """Return the configured folders that lie in a directory: what is in them is theirs."""
-    given = os.fsencode(path)
-    real = reach.real_paths([given]).get(given, given)
-    return tuple(folder_for(made.settings, owner) for root, owner in made.real_roots if is_below(root, real))
