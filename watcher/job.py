@@ -70,7 +70,7 @@ class FoundRecording:
     root: bytes
     path: bytes
     fingerprint: Fingerprint
-    #: It was there at the first start: newer arrivals go first.
+    #: It was there at the first start: newer arrivals in its root go first.
     backlog: bool = False
     #: In an accepted container, short and small enough to be sent as it is, in one request.
     small: bool = False

@@ -17,10 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.ledger_engines import ENGINES, LEASE, ROOT, crowded, engine, found
 
 from watcher.errors import FileError, LeaseLostError
-from watcher.job import Job, Outcome, State
+from watcher.job import FoundRecording, Job, Outcome, State
 from watcher.ledger.protocol import Ledger, PutResult
 
-NAMES = [b"a.wav", b"b.wav", b"c.wav", b"d.wav"]
+OTHER = b"/srv/others"
+#: Each file by its root.
+PATHS = {ROOT + b"/a.wav": ROOT, ROOT + b"/b.wav": ROOT, OTHER + b"/c.wav": OTHER, OTHER + b"/d.wav": OTHER}
 #: What a worker makes of it: after so many attempts it gives up.
 LIMIT = 4
 CRASH_DELAY, CRASHES = 10.0, 3
@@ -30,7 +32,7 @@ CRASH_DELAY, CRASHES = 10.0, 3
 class Source:
     """What the model knows of one source."""
 
-    name: bytes
+    path: bytes
     size: int
     small: bool
     backlog: bool
@@ -47,15 +49,21 @@ class Source:
     job: Job | None = None
 
     @property
+    def root(self) -> bytes:
+        return PATHS[self.path]
+
+    @property
     def turn(self) -> tuple[bool, float, int]:
         return (self.backlog, self.queued_at, self.number)
 
 
 @dataclass
 class Model:
-    """All sources, by name."""
+    """All sources, by path, and whose turn it is."""
 
     sources: dict[bytes, Source] = field(default_factory=dict)
+    #: Root of the last claim, by `small`; of this process.
+    served: dict[bool, bytes] = field(default_factory=lambda: {False: b"", True: b""})
 
     def running(self) -> Iterator[Source]:
         return (source for source in self.sources.values() if source.state is State.RUNNING)
@@ -70,11 +78,16 @@ class Model:
         """Say whom the next claim takes."""
         ready = sorted((s for s in self.sources.values() if s.state is State.READY), key=lambda source: source.turn)
         busy = list(self.running())
-        if not ready or any(source.alone for source in busy):
+        if any(source.alone for source in busy):
             return None
-        if ready[0].alone:
-            return None if busy else ready[0]
-        return next((source for source in ready if not source.alone and (source.small or not small)), None)
+        for root in sorted(set(PATHS.values()), key=lambda root: (root <= self.served[small], root)):
+            mine = [source for source in ready if source.root == root]
+            if mine and mine[0].alone:
+                return None if busy else mine[0]
+            for source in mine:
+                if not source.alone and (source.small or not small):
+                    return source
+        return None
 
 
 class Machine(RuleBasedStateMachine):
@@ -98,27 +111,27 @@ class Machine(RuleBasedStateMachine):
 
     # Finding.
 
-    @rule(name=st.sampled_from(NAMES), size=st.integers(1, 3), small=st.booleans(), backlog=st.booleans())
-    def put(self, name: bytes, size: int, *, small: bool, backlog: bool) -> None:
-        (answer,) = self.ledger.put([found(name, size=size, small=small, backlog=backlog)])
-        known = self.model.sources.get(name)
+    @rule(path=st.sampled_from(sorted(PATHS)), size=st.integers(1, 3), small=st.booleans(), backlog=st.booleans())
+    def put(self, path: bytes, size: int, *, small: bool, backlog: bool) -> None:
+        (answer,) = self.ledger.put([at(path, size=size, small=small, backlog=backlog)])
+        known = self.model.sources.get(path)
         if known is not None and known.size == size:
             assert answer is PutResult.KNOWN
             return
         assert answer is (PutResult.QUEUED if known is None else PutResult.CHANGED)
-        self._lose(name)
+        self._lose(path)
         if known is None:
             self.made += 1
         number = self.made if known is None else known.number
-        self.model.sources[name] = Source(name, size, small, backlog, self.engine.clock.wall, number)
+        self.model.sources[path] = Source(path, size, small, backlog, self.engine.clock.wall, number)
 
-    @rule(name=st.sampled_from(NAMES))
-    def skip(self, name: bytes) -> None:
-        self.ledger.skip([found(name, size=1)])
-        if name not in self.model.sources:
+    @rule(path=st.sampled_from(sorted(PATHS)))
+    def skip(self, path: bytes) -> None:
+        self.ledger.skip([at(path, size=1)])
+        if path not in self.model.sources:
             self.made += 1
-            self.model.sources[name] = Source(
-                name,
+            self.model.sources[path] = Source(
+                path,
                 1,
                 small=False,
                 backlog=False,
@@ -127,11 +140,11 @@ class Machine(RuleBasedStateMachine):
                 state=State.SKIPPED,
             )
 
-    @rule(name=st.sampled_from(NAMES))
-    def forget(self, name: bytes) -> None:
-        self.ledger.forget(ROOT + b"/" + name)
-        self._lose(name)
-        self.model.sources.pop(name, None)
+    @rule(path=st.sampled_from(sorted(PATHS)))
+    def forget(self, path: bytes) -> None:
+        self.ledger.forget(path)
+        self._lose(path)
+        self.model.sources.pop(path, None)
 
     # Working.
 
@@ -141,13 +154,14 @@ class Machine(RuleBasedStateMachine):
         expected = self.model.next(small=small)
         job = self.ledger.claim("worker", lease=LEASE, small=small)
 
-        assert (job and job.path) == (expected and ROOT + b"/" + expected.name)
+        assert (job and job.path) == (expected and expected.path)
         if job is None or expected is None:
             return
         expected.attempts += 1
         assert (job.attempts, job.alone, job.fingerprint.size) == (expected.attempts, expected.alone, expected.size)
         assert job.attempts <= LIMIT
         expected.state, expected.job, expected.piece = State.RUNNING, job, 0
+        self.model.served[small] = expected.root
 
     @precondition(lambda self: any(self.model.running()))
     @rule(data=st.data(), end=st.sampled_from(["done", "fail", "retry", "release", "drop", "renew", "progress"]))
@@ -177,7 +191,7 @@ class Machine(RuleBasedStateMachine):
                 source.attempts -= 1
             case "drop":
                 self.ledger.drop(job)
-                del self.model.sources[source.name]
+                del self.model.sources[source.path]
             case "renew":
                 self.ledger.renew(job, lease=LEASE)
             case "progress":
@@ -213,14 +227,14 @@ class Machine(RuleBasedStateMachine):
         for source in failed:
             source.state, source.attempts, source.crashes = State.READY, 0, 0
 
-        assert sorted(self.ledger.put_back()) == sorted(ROOT + b"/" + source.name for source in failed)
+        assert sorted(self.ledger.put_back()) == sorted(source.path for source in failed)
 
     @rule()
     def crash(self) -> None:
         self.ledger.close()
         running = list(self.model.running())
         for source in running:
-            self._lose(source.name)
+            self._lose(source.path)
             source.attempts -= 1
             if source.piece > source.reached:
                 source.crashes = 1 if len(running) == 1 else min(source.crashes, 1)
@@ -237,14 +251,15 @@ class Machine(RuleBasedStateMachine):
                 source.state = State.DELAYED
                 source.run_at = self.engine.clock.wall + CRASH_DELAY
         self.ledger = self.engine.open()
+        self.model.served = {False: b"", True: b""}
 
     # What always holds.
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        known = {path: state for path, _, state in self.ledger.known(ROOT)}
+        known = {path: state for path, _, state in self.ledger.known(b"/srv")}
 
-        assert known == {ROOT + b"/" + source.name: source.state for source in self.model.sources.values()}
+        assert known == {source.path: source.state for source in self.model.sources.values()}
 
     @invariant()
     def the_sums_are_right(self) -> None:
@@ -279,11 +294,17 @@ class Machine(RuleBasedStateMachine):
             if other.alone and other.crashes and other.state in {State.READY, State.DELAYED}:
                 other.crashes -= 1
 
-    def _lose(self, name: bytes) -> None:
-        source = self.model.sources.get(name)
+    def _lose(self, path: bytes) -> None:
+        source = self.model.sources.get(path)
         if source is not None and source.job is not None:
             self.lost.append(source.job)
             source.job = None
+
+
+def at(path: bytes, *, size: int, small: bool = False, backlog: bool = False) -> FoundRecording:
+    """Make the file that is found at one of the paths."""
+    root = PATHS[path]
+    return found(path.removeprefix(root + b"/"), root=root, size=size, small=small, backlog=backlog)
 
 
 def machine(name: str) -> type[Machine]:

@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-import threading
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from support.clock import START, Clock
 from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded, found, name, state
 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
-from watcher.job import Fingerprint, Job, Outcome, Output, ResultWarning, State
+from watcher.job import Fingerprint, Outcome, Output, ResultWarning, State
 from watcher.ledger.protocol import RETRIED, Ledger, PutResult
 from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
 
@@ -268,67 +267,6 @@ class TestPaths:
         assert {path for path, _, _ in ledger.known(b"/r/a")} == {b"/r/a/x", b"/r/a/b/x"}
         assert {path for path, _, _ in ledger.known(b"/r/a/")} == {b"/r/a/x", b"/r/a/b/x"}
         assert len(list(ledger.known(b"/"))) == len(names)
-
-
-class TestClaim:
-    def test_nothing_due_is_nothing_claimed(self, ledger: Ledger) -> None:
-        assert ledger.claim("worker", lease=LEASE) is None
-
-    def test_the_oldest_goes_first(self, ledger: Ledger, clock: Clock) -> None:
-        for file in ("c.wav", "a.wav", "b.wav"):
-            ledger.put([found(file)])
-            clock.advance(1)
-
-        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(4)] == ["c.wav", "a.wav", "b.wav", None]
-
-    def test_arrivals_go_before_backlog(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.put([found("old.wav", backlog=True)])
-        clock.advance(1)
-        ledger.put([found("new.wav")])
-
-        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(2)] == ["new.wav", "old.wav"]
-
-    def test_a_claim_for_small_ones_takes_only_those(self, ledger: Ledger) -> None:
-        ledger.put([found("long.wav"), found("short.wav", small=True, backlog=True)])
-
-        assert name(ledger.claim("worker", lease=LEASE, small=True)) == "short.wav"
-        assert ledger.claim("worker", lease=LEASE, small=True) is None
-        assert name(ledger.claim("worker", lease=LEASE)) == "long.wav"
-
-    def test_any_claim_takes_small_and_long_ones_by_age(self, ledger: Ledger, clock: Clock) -> None:
-        for number in range(6):
-            ledger.put([found(f"{number}.wav", small=number % 2 == 0)])
-            clock.advance(1)
-
-        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(6)] == [f"{number}.wav" for number in range(6)]
-
-    def test_each_claim_counts_an_attempt_and_raises_the_fence(self, ledger: Ledger) -> None:
-        ledger.put([found()])
-        first = claimed(ledger)
-        ledger.retry(first, crowded(), run_at=0)
-        second = claimed(ledger)
-
-        assert (first.attempts, second.attempts) == (1, 2)
-        assert second.fence > first.fence
-
-    def test_each_job_has_one_winner(self, ledger: Ledger) -> None:
-        ledger.put([found(f"{number}.wav", small=number % 3 == 0) for number in range(300)])
-        barrier = threading.Barrier(8)
-        won: list[list[Job]] = [[] for _ in range(8)]
-
-        def race(mine: list[Job], small: bool) -> None:  # noqa: FBT001 - a thread's argument
-            barrier.wait()
-            while (job := ledger.claim("worker", lease=LEASE, small=small)) is not None:
-                mine.append(job)
-
-        threads = [threading.Thread(target=race, args=(mine, number == 0)) for number, mine in enumerate(won)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-        jobs = [job for mine in won for job in mine]
-        assert len(jobs) == len({job.path for job in jobs}) == 300
 
 
 class TestLease:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.ledger_engines import found
+from support.ledger_engines import claimed, found
 
 from watcher.errors import StateError
 from watcher.ledger import schema
@@ -129,3 +129,42 @@ def test_a_refused_ledger_is_not_locked(tmp_path: Path) -> None:
 
     ledger.put([found()])
     ledger.close()
+
+
+_WAITS = """
+INSERT INTO sources (path, root, size, mtime_ns, inode, backlog, small, suspect, state, queued_at, updated_at)
+VALUES (?, ?, 1, 1, 0, 0, 0, 0, 'ready', ?, 0)
+"""
+#: Two files of one root that wait since before roots took turns, and a later one of another root: path, root, queued at.
+WAITING = [(b"/srv/a/1.wav", b"/srv/a", 1), (b"/srv/a/2.wav", b"/srv/a", 2), (b"/srv/b/1.wav", b"/srv/b", 3)]
+IN_TURNS = [b"/srv/a/1.wav", b"/srv/b/1.wav", b"/srv/a/2.wav"]
+
+
+def test_what_waits_in_a_ledger_of_a_version_without_turns_is_claimed_in_turns(tmp_path: Path) -> None:
+    older = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+    migrate(older, tmp_path / NAME, STEPS[:6])
+    older.executemany(_WAITS, WAITING)
+    older.close()
+
+    ledger = SqliteLedger(tmp_path)
+    taken = [claimed(ledger).path for _ in WAITING]
+    ledger.close()
+
+    assert taken == IN_TURNS
+
+
+def test_what_waits_in_a_database_of_a_version_without_turns_is_claimed_in_turns(url: str, tmp_path: Path) -> None:
+    psycopg = pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    from watcher.ledger.postgres import PostgresLedger  # noqa: PLC0415 - see above
+    from watcher.ledger.postgres import schema as tables  # noqa: PLC0415 - see above
+
+    with psycopg.connect(url) as older:
+        tables.migrate(older, "test", tables.STEPS[:8])
+        stored = [(path.replace(root, root[-1:] + b":"), root[-1:] + b":", at) for path, root, at in WAITING]
+        older.cursor().executemany(_WAITS.replace("?", "%s"), stored)
+
+    ledger = PostgresLedger(tmp_path, url, roots={"a": "/srv/a", "b": "/srv/b"})
+    taken = [claimed(ledger).path for _ in WAITING]
+    ledger.close()
+
+    assert taken == IN_TURNS

@@ -6,6 +6,7 @@ from typing import Final
 
 from watcher.job import Fingerprint, Job, State
 from watcher.ledger import rows
+from watcher.ledger.claims import KINDS, NEXT_ROOT, next_name
 from watcher.ledger.part import LedgerPart, Row
 from watcher.ledger.protocol import SourceRecord, Tally
 
@@ -45,12 +46,12 @@ class Lookups(LedgerPart):
         return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
 
     def upcoming(self, limit: int) -> list[SourceRecord]:
-        groups = itertools.product((0, 1), repeat=3)
-        found = [
-            (group[2], rows.record(row)) for group in groups for row in self._database.query(_NEXT, (*group, limit))
+        turns = [
+            (turn, rows.record(row))
+            for root in itertools.islice(self._roots(), limit)
+            for turn, row in enumerate(self._database.query(_NEXT, {"root": root, "limit": limit}))
         ]
-        ordered = sorted(found, key=lambda pair: (pair[0], pair[1].queued_at, pair[1].id))
-        return [record for _, record in ordered[:limit]]
+        return [record for _, record in sorted(turns, key=lambda pair: pair[0])[:limit]]
 
     def tally(self) -> Tally:
         totals = self._totals()
@@ -70,8 +71,15 @@ class Lookups(LedgerPart):
     def _latest(self, state: State, limit: int) -> list[Row]:
         if state is not State.READY:
             return self._database.query(_LATEST[state], (limit,))
-        groups = itertools.product((0, 1), repeat=3)
-        return [row for group in groups for row in self._database.query(_READY, (*group, limit))]
+        newest = (self._database.query(_NEWEST, {"root": root, "limit": limit}) for root in self._roots())
+        return list(itertools.chain.from_iterable(newest))
+
+    def _roots(self) -> Iterator[bytes]:
+        """Yield the roots that have ready sources, by name."""
+        after = b""
+        while found := self._database.query(NEXT_ROOT, {"start": next_name(after)}):
+            ((after,),) = found
+            yield after
 
     def _totals(self) -> dict[str, float]:
         return dict(self._database.query("SELECT name, value FROM totals"))
@@ -112,11 +120,29 @@ SELECT {rows.RECORD} FROM sources WHERE state = 'running' AND outcome IS NOT NUL
 ) AS found ORDER BY id + 0 LIMIT {MOST_NAMESAKES}
 """  # noqa: S608 - our own column names
 _SELECT: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = "  # noqa: S608 - our own column names
+
+
 # The state is in the statement, not in a parameter, or no partial index would do. What is ready is read through the
 # index of the claims, one of its groups at a time: an index of its own would be the trap described in schema.py.
 # Delayed and running sources are few, and sorted when asked for.
-_READY: Final = _SELECT + "'ready' AND alone = ? AND small = ? AND backlog = ? ORDER BY queued_at DESC, id DESC LIMIT ?"
-_NEXT: Final = _READY.replace(" DESC", "")
+def _ready(first: str, order: str) -> str:
+    """Return the statement that gives a root's ready sources in an order; `first`: the same within one backlog value."""
+    groups = (
+        f"""
+        SELECT * FROM (
+            SELECT {rows.RECORD}, backlog FROM sources
+            WHERE state = 'ready' AND alone = {alone} AND small = {small} AND root = :root AND backlog = {backlog}
+            ORDER BY {first} LIMIT :limit
+        ) AS found
+        """  # noqa: S608 - numbers and names of our own
+        for alone, small in KINDS
+        for backlog in (0, 1)
+    )
+    return f"SELECT {rows.RECORD} FROM ({' UNION ALL '.join(groups)}) AS ready ORDER BY {order} LIMIT :limit"  # noqa: S608 - our own words
+
+
+_NEXT: Final = _ready("queued_at, id", "backlog, queued_at, id")
+_NEWEST: Final = _ready("queued_at DESC, id DESC", "queued_at DESC, id DESC")
 _LATEST: Final = {
     State.DELAYED: _SELECT + "'delayed' ORDER BY updated_at DESC, id DESC LIMIT ?",
     State.RUNNING: _SELECT + "'running' ORDER BY updated_at DESC, id DESC LIMIT ?",

@@ -34,7 +34,6 @@ class PutResult(StrEnum):
 #: Before a source's id: the key under which the memory knows that a person wants it to be tried once more.
 RETRIED: Final = "retried:"
 
-
 #: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `Ledger.fleet`.
 ENDPOINT: Final = "endpoint"
 #: Under this key the memory has the hooks that had failed when the last process ended: `problems`, as `status` shows them.
@@ -192,14 +191,15 @@ class Ledger(Protocol):
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
-        """Take the next due job: arrivals before backlog, oldest first; count the attempt; raise the fence. Cheap.
+        """Take the next due job, count the attempt, raise the fence. Cheap.
 
-        `small`: only jobs that need one request. Where hosts share the ledger, the claim is under a lease of `lease`
-        seconds; once that has lapsed another host may claim the job. None: nothing is due, or what is due has to wait for others to end: a source that was running
-        in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it
-        has got further (`progress`) than when it crashed. A crash (any end of the process while it ran) costs no attempt. Three
-        of them, all alone but maybe the first, without getting further in between, and it is `quarantined`; each other source that
-        is done in spite of crashes alone takes one off.
+        Roots take turns, in the order of their names; within one, arrivals go before backlog, and the oldest first.
+        `small`: only jobs that need one request. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
+        once it has lapsed, another host may claim. None: nothing is due, or has to wait for others to end: what was running
+        in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it has
+        got further (`progress`) than when it crashed. A crash (any end of the process while it ran) costs no attempt. Three,
+        all alone but maybe the first, without getting further in between, and it is `quarantined`; each other source that is
+        done in spite of crashes alone takes one off.
         """
 
     def renew(self, job: Job, *, lease: float) -> None:

@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar, Final
 
-from watcher.errors import GarbledError, JobError, LeaseLostError, StateError
+from watcher.errors import GarbledError, JobError, LeaseLostError
 from watcher.job import AgainRequest, Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import rows
+from watcher.ledger.claims import Claims
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.memory import HOOK
 from watcher.ledger.part import LOST, Connection, Row, held
 from watcher.ledger.protocol import RETRIED, PutResult, SourceRecord
-from watcher.ledger.waiting import LONGEST_DELAY, WorkSignal
+from watcher.ledger.waiting import LONGEST_DELAY
 
 #: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
 #: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
@@ -29,7 +30,7 @@ CRASHES: Final = 3
 _CRASH_DELAY: Final = 10.0
 
 
-class Queue(WorkSignal):
+class Queue(Claims):
     """Sources and their states."""
 
     #: A job that had crashed is done, so its crashes came from outside. One crash is taken off every other suspect; a
@@ -75,20 +76,6 @@ class Queue(WorkSignal):
         self._concluded()
 
     # Working.
-
-    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:  # noqa: ARG002 - nobody shares it
-        if not self._exclusive:
-            raise StateError("only the process that holds the state's lock may claim jobs")
-        self._about_to_claim()
-        now = self._clock()
-        with self._database.transaction(durable=False) as connection:
-            self._promote(connection, now=now)
-            chosen = self._choose(connection, small=small)
-            if chosen is None:
-                return None
-            values = {"id": chosen, "owner": rows.text(owner), "now": now}
-            (row,) = connection.execute(_CLAIM, values).fetchall()
-        return rows.job(row)
 
     def renew(self, job: Job, *, lease: float) -> None:  # noqa: ARG002 - nobody shares it
         if not self._database.query(_RUNS, {"id": job.id, "fence": job.fence}):
@@ -236,28 +223,6 @@ class Queue(WorkSignal):
         """Return what the dead process was running: id, piece, crashes, reached, alone."""
         return connection.execute(_LEFT_RUNNING).fetchall()
 
-    def _choose(self, connection: Connection, *, small: bool) -> int | None:
-        """Pick the job to claim; None: nothing is due, or what is due has to wait for others to end.
-
-        A source that was running in a crash goes when its turn comes, but with nothing beside it: until the others have
-        ended nothing new begins, and while it runs nothing else does.
-        """
-        heads = connection.execute(_HEADS).fetchall()
-        if not heads:
-            return None
-        ((running, alone),) = connection.execute(_RUNNING).fetchall()
-        if alone:
-            self._hold_back()
-            return None
-        _, _, first, first_alone, _ = min(heads)
-        if first_alone:
-            if running:
-                self._hold_back()
-                return None
-            return int(first)
-        others = [head for head in heads if not head[3] and (head[4] or not small)]
-        return int(min(others)[2]) if others else None
-
     def _back(self, job: Job, run_at: float, error: JobError | None, *, given_back: int) -> None:
         now = self._clock()
         # A time by another clock: it was set back while the caller waited for a ledger that took no changes.
@@ -330,29 +295,6 @@ INSERT INTO sources (
     :path, :root, :size, :mtime_ns, :inode, :backlog, :small, :suspect, :seconds, 'skipped', :now, :now, :now
 ) ON CONFLICT (path) DO NOTHING
 """
-_HEADS: Final = """
-SELECT * FROM (
-    SELECT backlog, queued_at, id, alone, small FROM sources
-    WHERE state = 'ready' AND alone = 0 AND small = 0 ORDER BY backlog, queued_at, id LIMIT 1
-) UNION ALL SELECT * FROM (
-    SELECT backlog, queued_at, id, alone, small FROM sources
-    WHERE state = 'ready' AND alone = 0 AND small = 1 ORDER BY backlog, queued_at, id LIMIT 1
-) UNION ALL SELECT * FROM (
-    SELECT backlog, queued_at, id, alone, small FROM sources
-    WHERE state = 'ready' AND alone = 1 AND small = 0 ORDER BY backlog, queued_at, id LIMIT 1
-) UNION ALL SELECT * FROM (
-    SELECT backlog, queued_at, id, alone, small FROM sources
-    WHERE state = 'ready' AND alone = 1 AND small = 1 ORDER BY backlog, queued_at, id LIMIT 1
-)
-"""
-_RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running'"
-_CLAIM: Final = f"""
-UPDATE sources SET
-    state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, updated_at = :now,
-    piece = 0, pieces = 0, seconds_done = 0, reason = '', message = '', hint = ''
-WHERE id = :id AND state = 'ready'
-RETURNING {rows.JOB}
-"""  # noqa: S608 - our own column names
 _RUNS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
 _HOLDS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state IN ('done', 'failed', 'running')"
 _DONE: Final = """

@@ -199,8 +199,14 @@ _SEVENTH: Final = (
     "CREATE INDEX hooks_failed ON hooks (id) WHERE failures > 0",
 )
 
+# Roots take turns: the next job is looked for in one of them.
+INDEX_TURNS: Final = (
+    "DROP INDEX sources_ready",
+    "CREATE INDEX sources_ready ON sources (alone, small, root, backlog, queued_at, id) WHERE state = 'ready'",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, INDEX_TURNS)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

@@ -14,6 +14,7 @@ from watcher.errors import StateError
 from watcher.job import Fingerprint, FoundRecording, Job, State
 from watcher.ledger import rows
 from watcher.ledger.answers import Answers
+from watcher.ledger.claims import KINDS, QueueHead, next_name
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Connection, Row, held
@@ -181,17 +182,20 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
         with self._database.transaction(durable=False) as connection:
             if not 0.0 <= now - self._promoted_at < _PROMOTED:
                 self._promote(connection, now=now)
-            for alone, of_small in self._groups(connection, small=small):
+            for head in self._claimable(connection, small=small):
                 values = {
-                    "alone": alone,
-                    "small": of_small,
+                    "alone": head.alone,
+                    "small": head.small,
+                    "root": head.root,
                     "mounts": self._mounts,
                     "host": self._host,
                     "owner": rows.text(owner),
                     "lease": float(lease),
                     "now": self._clock(),
                 }
+                # Another host may be claiming it: then the next one of its kind, or the next head.
                 if claimed := self._timed(connection, _CLAIM, values):
+                    self._served[small] = head.root
                     return rows.job(claimed[0])
         return None
 
@@ -272,22 +276,24 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
     def _left_running(self, connection: Connection) -> list[Row]:
         return connection.execute(_LEFT_RUNNING, (self._host,)).fetchall()
 
-    def _groups(self, connection: Connection, *, small: bool) -> Iterator[tuple[int, int]]:
-        """Yield the groups to claim from, by (alone, small), the one whose turn it is first; see Queue._choose.
+    def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:
+        start = next_name(after)
+        places = list(self._ranges())
+        ahead = [(max(first, start), behind) for first, behind in places if start < behind]
+        starts, behinds = zip(*ahead, *places, strict=True)
+        values = {
+            "starts": list(starts),
+            "behinds": list(behinds),
+            "after": after,
+            "small": small,
+            "mounts": self._mounts,
+        }
+        return sorted(QueueHead(*row) for row in connection.execute(_HEADS, values).fetchall())
 
-        A suspect has nothing beside it on its own host: a crash is a process's. Other hosts go on.
-        """
-        heads = sorted(connection.execute(_HEADS, {"mounts": self._mounts}).fetchall())
-        if not heads:
-            return
+    def _running(self, connection: Connection) -> tuple[int, int]:
+        # A crash is a process's, so a suspect has nothing beside it on its own host. Other hosts go on.
         ((running, suspects),) = connection.execute(_RUNNING, (self._host,)).fetchall()
-        if suspects or (heads[0][3] and running):
-            self._hold_back()
-            return
-        for place, (_, _, _, alone, of_small) in enumerate(heads):
-            # Another host may be claiming what was first: then the next one's turn has come.
-            if place == 0 if alone else of_small or not small:
-                yield alone, of_small
+        return running, suspects
 
     def _promote(self, connection: Connection, *, now: float) -> None:
         """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
@@ -409,15 +415,26 @@ ON CONFLICT (path) DO NOTHING
 RETURNING path
 """
 _KNOWN: Final = "SELECT path, id, root, size, mtime_ns, inode FROM sources WHERE path = ANY(:paths::bytea[])"
-_HEADS: Final = " UNION ALL ".join(
-    f"""
-    (SELECT backlog, queued_at, id, alone, small FROM sources
-    WHERE state = 'ready' AND alone = {alone} AND small = {small} AND mount = ANY(:mounts::bytea[])
-    ORDER BY backlog, queued_at, id LIMIT 1)
-    """  # noqa: S608 - numbers of our own
-    for alone in (0, 1)
-    for small in (0, 1)
+_KINDS: Final = f"(VALUES {', '.join(map(str, KINDS))}) AS kind (alone, small)"
+_HEADS: Final = f"""
+WITH turn AS MATERIALIZED (
+    SELECT found.root
+    FROM unnest(:starts::bytea[], :behinds::bytea[]) AS place (start, behind) CROSS JOIN {_KINDS} CROSS JOIN LATERAL (
+        SELECT root FROM sources
+        WHERE state = 'ready' AND sources.alone = kind.alone AND sources.small = kind.small
+        AND root >= place.start AND root < place.behind AND mount = ANY(:mounts::bytea[])
+        ORDER BY root LIMIT 1
+    ) AS found
+    WHERE :small = 0 OR kind.alone = 1 OR kind.small = 1
+    ORDER BY found.root <= :after, found.root LIMIT 1
 )
+SELECT head.* FROM turn CROSS JOIN {_KINDS} CROSS JOIN LATERAL (
+    SELECT backlog, queued_at, id, sources.alone, sources.small, sources.root FROM sources
+    WHERE state = 'ready' AND sources.alone = kind.alone AND sources.small = kind.small AND sources.root = turn.root
+    AND mount = ANY(:mounts::bytea[])
+    ORDER BY backlog, queued_at, id LIMIT 1
+) AS head
+"""  # noqa: S608 - our own names and numbers
 _ASIDE: Final = f"""
 SELECT {rows.RECORD} FROM sources
 WHERE state = 'failed' AND alone = 1 AND mount = ANY(:mounts::bytea[]) ORDER BY id
@@ -428,7 +445,7 @@ _RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE s
 _CLAIM: Final = f"""
 WITH chosen AS MATERIALIZED (
     SELECT id AS number FROM sources
-    WHERE state = 'ready' AND alone = :alone AND small = :small AND mount = ANY(:mounts::bytea[])
+    WHERE state = 'ready' AND alone = :alone AND small = :small AND root = :root AND mount = ANY(:mounts::bytea[])
     ORDER BY backlog, queued_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 UPDATE sources SET

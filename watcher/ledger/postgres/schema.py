@@ -10,7 +10,7 @@ import psycopg
 
 from watcher.errors import StateError
 from watcher.ledger.postgres.shared import COMMONS
-from watcher.ledger.schema import INDEX_TRIALS, NOTE_TRIALS
+from watcher.ledger.schema import INDEX_TRIALS, INDEX_TURNS, NOTE_TRIALS
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -261,6 +261,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _SEVENTH,
     _EIGHTH,
     _NINTH,
+    INDEX_TURNS,
 )
 
 

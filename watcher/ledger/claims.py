@@ -1,0 +1,138 @@
+"""The order in which jobs are claimed.
+
+Roots take turns, one job each, in the order of their names: however many files somebody puts into one root, at most one of
+them is claimed before the next job of each other root. Within a root, arrivals go before backlog, and the oldest goes first.
+Each process keeps its own turns in memory, and begins with the first root when it starts.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from watcher.errors import StateError
+from watcher.job import Job
+from watcher.ledger import rows
+from watcher.ledger.part import Connection, Store
+from watcher.ledger.waiting import WorkSignal
+
+
+class QueueHead(NamedTuple):
+    """The first one of some of a root's ready sources; heads sort by the order in which they are claimed."""
+
+    backlog: int
+    queued_at: float
+    id: int
+    alone: int
+    small: int
+    root: bytes
+
+
+class Claims(WorkSignal):
+    """Taking jobs out of the queue."""
+
+    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float]) -> None:
+        """See LedgerPart."""
+        super().__init__(database, exclusive=exclusive, clock=clock)
+        #: Root of the last job that was claimed, by `small`. With one for both, claims of small jobs could move the turn past
+        #: a root that has long ones only, again and again.
+        self._served = {False: b"", True: b""}
+
+    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:  # noqa: ARG002 - nobody shares it
+        if not self._exclusive:
+            raise StateError("only the process that holds the state's lock may claim jobs")
+        self._about_to_claim()
+        now = self._clock()
+        with self._database.transaction(durable=False) as connection:
+            self._promote(connection, now=now)
+            head = next(self._claimable(connection, small=small), None)
+            if head is None:
+                return None
+            values = {"id": head.id, "owner": rows.text(owner), "now": now}
+            (row,) = connection.execute(_CLAIM, values).fetchall()
+            self._served[small] = head.root
+        return rows.job(row)
+
+    # Within a transaction.
+
+    def _claimable(self, connection: Connection, *, small: bool) -> Iterator[QueueHead]:
+        """Yield the jobs that may be claimed, the one whose turn it is first.
+
+        A source that was running in a crash goes when its turn comes, but with nothing beside it: until the others have
+        ended nothing new begins, and while it runs nothing else does.
+        """
+        after = self._served[small]
+        seen: set[bytes] = set()
+        running = 0
+        while heads := self._heads(connection, after, small=small):
+            after = heads[0].root
+            if after in seen:
+                return
+            if not seen:
+                running, suspects = self._running(connection)
+                if suspects:
+                    self._hold_back()
+                    return
+            seen.add(after)
+            if heads[0].alone and running:
+                self._hold_back()
+                return
+            for place, head in enumerate(heads):
+                if place == 0 if head.alone else head.small or not small:
+                    yield head
+
+    def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:
+        """Return the heads of the root whose turn is next after that of `after`, sorted; []: no source is ready.
+
+        `small`: roots that have long ones only may be left out.
+        """
+        for start in (next_name(after), b""):
+            for (root,) in connection.execute(_NEXT_SMALL if small else NEXT_ROOT, {"start": start}).fetchall():
+                return sorted(QueueHead(*row) for row in connection.execute(_HEADS, {"root": root}).fetchall())
+        return []
+
+    def _running(self, connection: Connection) -> tuple[int, int]:
+        """Return how many jobs run here, and whether one of them is a suspect."""
+        ((running, suspects),) = connection.execute(_RUNNING).fetchall()
+        return running, suspects
+
+
+def next_name(name: bytes) -> bytes:
+    """Return the first of all names that sort after this one."""
+    return name + b"\0"
+
+
+def _next_root(*kinds: tuple[int, int]) -> str:
+    """Return the statement that finds the first root from a name on with a ready source of these kinds (alone, small)."""
+    firsts = (
+        f"""
+        SELECT * FROM (
+            SELECT root FROM sources WHERE state = 'ready' AND alone = {alone} AND small = {small} AND root >= :start
+            ORDER BY root LIMIT 1
+        ) AS found
+        """  # noqa: S608 - numbers of our own
+        for alone, small in kinds
+    )
+    return f"SELECT root FROM ({' UNION ALL '.join(firsts)}) AS roots ORDER BY root LIMIT 1"  # noqa: S608 - statements of our own
+
+
+#: The groups (alone, small) of the index, each of which is searched by itself.
+KINDS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
+NEXT_ROOT: Final = _next_root(*KINDS)
+_NEXT_SMALL: Final = _next_root(*KINDS[1:])
+_HEADS: Final = " UNION ALL ".join(
+    f"""
+    SELECT * FROM (
+        SELECT backlog, queued_at, id, alone, small, root FROM sources
+        WHERE state = 'ready' AND alone = {alone} AND small = {small} AND root = :root
+        ORDER BY backlog, queued_at, id LIMIT 1
+    )
+    """  # noqa: S608 - numbers of our own
+    for alone, small in KINDS
+)
+_RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running'"
+_CLAIM: Final = f"""
+UPDATE sources SET
+    state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, updated_at = :now,
+    piece = 0, pieces = 0, seconds_done = 0, reason = '', message = '', hint = ''
+WHERE id = :id AND state = 'ready'
+RETURNING {rows.JOB}
+"""  # noqa: S608 - our own column names
