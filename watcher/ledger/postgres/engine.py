@@ -7,11 +7,11 @@ lapse, as on SQLite: what is in work there is known to its workers, however long
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final
 
 from watcher.errors import StateError
-from watcher.job import Fingerprint, FoundRecording, Job, State
+from watcher.job import FoundRecording, Job, State
 from watcher.ledger import rows
 from watcher.ledger.answers import Answers
 from watcher.ledger.claims import KINDS, QueueHead, next_name
@@ -19,13 +19,14 @@ from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Connection, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
+from watcher.ledger.postgres.finding import distinct, put_distinct
 from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import NotificationListener
 from watcher.ledger.postgres.purchases import Purchases
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.postgres.shared import ADD, GATE_CHANNEL
 from watcher.ledger.protocol import PutResult, SourceRecord
-from watcher.ledger.queue import CRASHED, CRASHES, MOVED_SIZE, REQUEUE, REROOT, SKIP, Queue, columns
+from watcher.ledger.queue import CRASHED, CRASHES, SKIP, Queue, columns
 from watcher.ledger.retention import Retention
 from watcher.ledger.waiting import LONGEST_DELAY
 
@@ -127,7 +128,7 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
 
     def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
         answers: list[PutResult] = []
-        runs = list(_distinct(found))
+        runs = list(distinct(found))
         if not runs:
             return answers
         # Durably, unlike on SQLite: the server may die and we live on, and what we think is known nobody puts again.
@@ -136,7 +137,7 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
             connection.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCKS, PUTTING))
             now = self._clock()
             for run in runs:
-                answers += _put(connection, run, now)
+                answers += put_distinct(connection, run, now)
         if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
             if PutResult.CHANGED in answers:
@@ -324,56 +325,6 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
         return statement.replace(":tick", ":tick::float8"), {**values, "tick": self._tick()}
 
 
-def _distinct(found: Iterable[FoundRecording]) -> Iterator[list[FoundRecording]]:
-    """Split what was found so that no path comes twice in a run: one statement sees each row once."""
-    run: dict[bytes, FoundRecording] = {}
-    for one in found:
-        if one.path in run:
-            yield list(run.values())
-            run = {}
-        run[one.path] = one
-    if run:
-        yield list(run.values())
-
-
-def _put(connection: Connection, found: list[FoundRecording], now: float) -> list[PutResult]:
-    """Put files of distinct paths."""
-    answers = dict.fromkeys((one.path for one in found), PutResult.KNOWN)
-    left = found
-    while left:
-        entered = {path for (path,) in connection.execute(_ENTER, {**_arrays(left), "now": now}).fetchall()}
-        answers.update(dict.fromkeys(entered, PutResult.QUEUED))
-        paths = [one.path for one in left if one.path not in entered]
-        known = {row[0]: row[1:] for row in connection.execute(_KNOWN, {"paths": paths}).fetchall()} if paths else {}
-        changed = [one for one in left if one.path in known and _differs(one.fingerprint, *known[one.path][2:])]
-        moved = [one for one in left if one.path in known and known[one.path][1] != one.root and one not in changed]
-        if changed:
-            connection.executemany(REQUEUE, [columns(one, now) for one in changed])
-            answers.update(
-                (one.path, PutResult.QUEUED if known[one.path][2] < MOVED_SIZE else PutResult.CHANGED)
-                for one in changed
-            )
-        if moved:
-            connection.executemany(REROOT, [(one.root, known[one.path][0]) for one in moved])
-        # Known, and forgotten by another host a moment later: new.
-        left = [one for one in left if one.path not in entered and one.path not in known]
-    return [answers[one.path] for one in found]
-
-
-def _differs(new: Fingerprint, size: int, mtime_ns: int, inode: int) -> bool:
-    # An inode of 0 says nothing: the file system came to be mounted another way.
-    return (size, mtime_ns) != (new.size, new.mtime_ns) or bool(inode and new.inode and inode != rows.signed(new.inode))
-
-
-def _arrays(found: list[FoundRecording]) -> dict[str, object]:
-    all_columns = [columns(one, 0.0) for one in found]
-    arrays: dict[str, object] = {
-        name: [one[name] for one in all_columns] for name in ("path", "root", "size", "mtime_ns", "inode", "seconds")
-    }
-    arrays |= {name: [int(bool(one[name])) for one in all_columns] for name in ("backlog", "small", "suspect")}
-    return arrays
-
-
 _CRASHED: Final = {"reason": CRASHED.reason, "message": CRASHED.message, "hint": CRASHED.hint}
 _TICK: Final = "extract(epoch FROM clock_timestamp())::float8"
 
@@ -385,36 +336,6 @@ WITH old AS (
 INSERT INTO sums (backend, name, value) SELECT 0, name, sum(value) FROM old GROUP BY name
 ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
 """
-_ENTER: Final = """
-INSERT INTO sources (
-    path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, state, run_at, queued_at, updated_at, content,
-    again
-)
-SELECT
-    found.path, found.root, found.size, found.mtime_ns, found.inode, found.backlog, found.small, found.suspect,
-    found.seconds, 'ready', :now, :now, :now,
-    coalesce((
-        SELECT done.content FROM sources AS done
-        WHERE done.state = 'done' AND done.inode <> 0 AND done.content <> ''
-        AND done.inode = found.inode AND done.size IN (found.size, -1 - found.size) AND done.mtime_ns = found.mtime_ns
-        LIMIT 1
-    ), ''),
-    coalesce((
-        SELECT done.again FROM sources AS done
-        WHERE done.state = 'done' AND done.inode <> 0 AND done.content <> ''
-        AND done.inode = found.inode AND done.size = -1 - found.size AND done.mtime_ns = found.mtime_ns
-        AND done.again <> '' AND done.root = found.root
-        LIMIT 1
-    ), '')
-FROM unnest(
-    :path::bytea[], :root::bytea[], :size::int8[], :mtime_ns::int8[], :inode::int8[],
-    :backlog::int2[], :small::int2[], :suspect::int2[], :seconds::float8[]
-) WITH ORDINALITY AS found (path, root, size, mtime_ns, inode, backlog, small, suspect, seconds, place)
-ORDER BY found.place
-ON CONFLICT (path) DO NOTHING
-RETURNING path
-"""
-_KNOWN: Final = "SELECT path, id, root, size, mtime_ns, inode FROM sources WHERE path = ANY(:paths::bytea[])"
 _KINDS: Final = f"(VALUES {', '.join(map(str, KINDS))}) AS kind (alone, small)"
 _HEADS: Final = f"""
 WITH turn AS MATERIALIZED (
