@@ -35,7 +35,7 @@ NONE, SOMEONE, UNKNOWN = WriterState.NONE, WriterState.SOMEONE, WriterState.UNKN
         (evidence(hollow=True), 2.0),
         (evidence(completeness=Completeness.UNKNOWN), 2.0),
         (evidence(completeness=Completeness.TRAILING), 2.0),
-        (evidence(completeness=Completeness.INCOMPLETE), 600.0),
+        (evidence(completeness=Completeness.INCOMPLETE), 30.0),
         (evidence(UNKNOWN), 5.0),
         (evidence(UNKNOWN, Completeness.UNKNOWN), 5.0),
         (evidence(UNKNOWN, Completeness.INCOMPLETE), 600.0),
@@ -70,6 +70,19 @@ def test_only_what_looks_cut_off_is_suspect() -> None:
     assert not unproved.suspect
 
 
+def test_it_says_of_missing_bytes_who_may_still_bring_them() -> None:
+    details = [
+        decide(evidence(writer, Completeness.INCOMPLETE, network=network), RULES, WaitHistory(), quiet=0.0).detail
+        for writer, network in ((NONE, False), (UNKNOWN, False), (NONE, True))
+    ]
+
+    assert details == [
+        "why; no program has it open, and an upload may go on",
+        "why; whether a program still writes it cannot be known here",
+        "why; another machine may still write it",
+    ]
+
+
 def test_a_longer_quiet_of_the_folder_holds_everywhere() -> None:
     rules = SettleRules(quiet_seconds=45.0)
 
@@ -97,7 +110,7 @@ def test_looks_at_a_writer_back_off_to_half_a_minute() -> None:
 
 
 def test_looks_at_an_incomplete_file_back_off_to_a_minute_and_end_in_time() -> None:
-    cut = evidence(completeness=Completeness.INCOMPLETE)
+    cut = evidence(UNKNOWN, Completeness.INCOMPLETE)
 
     assert decide(cut, RULES, WaitHistory(WaitReason.INCOMPLETE, 20), quiet=0.0).wait == 60.0
     assert decide(cut, RULES, WaitHistory(WaitReason.INCOMPLETE, 20), quiet=590.0).wait == 10.0

@@ -19,6 +19,9 @@ _QUIET_NETWORK: Final = 30.0
 #: browser's recorder, ffmpeg into a pipe) or crashes leaves it like this for good, but an upload in parts pauses for
 #: seconds.
 _QUIET_LASTING: Final = 10.0
+#: The same where its header tells of bytes that are not there, and the kernel says that nobody writes here: a copy that was
+#: cut off. One that goes on does so within seconds; later, the whole recording is transcribed in its turn.
+_QUIET_CUT: Final = 30.0
 #: First and longest wait until the next look, by doubling. The end of most waits is an event; in a directory that has
 #: just been made there may be none, so the first looks come soon.
 _WRITER_LOOKS: Final = (0.05, 30.0)
@@ -33,7 +36,7 @@ class SettleRules:
 
     #: Quiet needed when nobody writes but the end cannot be proved.
     quiet_seconds: float = 2.0
-    #: Quiet after which a file that looks cut off is taken all the same, and marked.
+    #: Quiet after which a file that looks cut off is taken all the same, and marked; half a minute where nobody writes it.
     incomplete_after: float = 600.0
     #: What "small" means: sent as it is, in one request.
     max_upload_bytes: int = 24_000_000
@@ -127,7 +130,9 @@ def decide(
         left = max(_incomplete_for(evidence, rules) - earlier, _quiet_needed(evidence, rules)) - quiet
         if left > 0:
             wait = min(left, past.backoff(WaitReason.INCOMPLETE, _INCOMPLETE_LOOKS))
-            return Decision(wait=wait, reason=WaitReason.INCOMPLETE, detail=detail, left=left)
+            return Decision(
+                wait=wait, reason=WaitReason.INCOMPLETE, detail=f"{detail}; {_writers(evidence)}", left=left
+            )
         return Decision(suspect=True, detail=detail)
     left = _quiet_needed(evidence, rules) - quiet
     if left > 0:
@@ -159,10 +164,18 @@ def patience(reason: WaitReason, past: WaitHistory, detail: str = "") -> Decisio
 
 def _incomplete_for(evidence: Evidence, rules: SettleRules) -> float:
     """Return for how long an incomplete file is waited for: until bytes come, or its header is completed."""
-    nobody = evidence.writer is WriterState.NONE and not evidence.network
-    if nobody and evidence.inspection.lasting:
-        return min(rules.incomplete_after, _QUIET_LASTING)
-    return rules.incomplete_after
+    if evidence.network or evidence.writer is not WriterState.NONE:
+        return rules.incomplete_after
+    return min(rules.incomplete_after, _QUIET_LASTING if evidence.inspection.lasting else _QUIET_CUT)
+
+
+def _writers(evidence: Evidence) -> str:
+    """Return in plain words who may still complete an incomplete file."""
+    if evidence.network:
+        return "another machine may still write it"
+    if evidence.writer is WriterState.UNKNOWN:
+        return "whether a program still writes it cannot be known here"
+    return "no program has it open, and an upload may go on"
 
 
 def _quiet_needed(evidence: Evidence, rules: SettleRules) -> float:
