@@ -204,15 +204,18 @@ def test_no_failure_was_asked_of_the_server(odd: Scene) -> None:
     sent = {entry.file.sha256 for entry in odd.server.journal}
 
     # The names, good, the three that were filled or opened, and inside: the same bytes under another name cost nothing.
-    assert len(odd.server.journal) == len(sent) == len(NAMES) + 1 + 2 + 1 + 1 + 1
+    # And one that is cut off, the same in both, if the run lasts long enough for it to be taken.
+    cut = any(odd.of(odd.folder / when / "cut.wav", "job.started") for when in WHEN)
+    assert len(odd.server.journal) == len(sent) == len(NAMES) + 1 + 2 + 1 + 1 + 1 + cut
 
 
 @every("empty.wav", "cut.wav", "header.wav")
 def test_what_is_not_whole_yet_waits_and_says_why(odd: Scene, name: str) -> None:
-    wait = odd.of(odd.folder / name, "file.waiting")[0]
+    # Half a minute later, where the run lasts that long, one that is cut off is taken as it is.
+    first = odd.of(odd.folder / name)[0]
 
-    assert wait["reason"] == ("empty" if "empty" in name else "incomplete")
-    assert not [entry for entry in odd.status["failures"] if entry["path"].endswith(name)]
+    assert first["event"] == "file.waiting"
+    assert first["reason"] == ("empty" if "empty" in name else "incomplete")
 
 
 @every("locked.wav", "closed")
@@ -339,7 +342,8 @@ def test_a_file_cut_in_work_is_inspected_again_and_its_old_answer_is_thrown_away
 
     assert [e["reason"] for e in events if e["event"] == "file.changed"] == ["changed"]
     assert [e["reason"] for e in events if e["event"] == "file.waiting"] == ["incomplete"]
-    assert not (in_work.folder / "cut.txt").exists()
+    answer = in_work.folder / "cut.txt"
+    assert not answer.exists() or answer.read_text() == said(in_work.folder / "cut.wav") + "\n"
 
 
 @pytest.mark.parametrize("name", ["replaced", "overwritten", "extended"])
@@ -426,8 +430,14 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         running.await_event("folder.lost", path=str(base / "vanishing"))
         for name in names:
             running.await_event("job.retry", path=str(base / name / "talk.wav"))
-        eventually(lambda: len(status(base / "state")["problems"]) == 2)
-        seen = status(base / "state")
+        seen: dict[str, Any] = {}
+
+        def all_told() -> bool:
+            # What is tried again at this moment is no problem in it.
+            seen.update(status(base / "state"))
+            return len(seen["problems"]) == 2 + len(names)
+
+        eventually(all_told)
         # A person acts.
         (base / "locked").chmod(0o755)
         if MOUNTS:
@@ -456,7 +466,10 @@ def test_a_folder_that_takes_no_output_delays_the_file_and_status_says_what_to_d
 
     assert (event["reason"], event["level"]) == (reason, "warning")
     assert remedy in event["hint"]
+    (problem,) = [entry for entry in places.status["problems"] if entry["path"] == str(places.base / place)]
     assert (waiting["reason"], waiting["hint"]) == (reason, event["hint"])
+    assert problem["hint"] == event["hint"]
+    assert problem["message"].replace("this folder", str(places.base / place)) == event["message"]
     assert not places.of(place, "job.failed")
 
 

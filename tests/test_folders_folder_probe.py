@@ -29,7 +29,7 @@ def test_an_event_proves_that_events_arrive_and_nothing_is_left_behind(base: Pat
     assert result.why.endswith("an event arrived")
     assert result.event_after_seconds is not None
     assert result.event_after_seconds >= 0.0
-    assert (result.readable, result.writable, result.network) == (True, True, False)
+    assert (result.readable, result.refusal, result.network) == (True, None, False)
     assert result.filesystem
     assert result.leases in {"yes", "own files", "no"}
     assert result.free_bytes
@@ -49,7 +49,7 @@ def test_a_root_that_is_not_there_is_lost_with_the_reason(base: Path, path: str)
 
     result = probe(Folder("a", str(base / path)))
 
-    assert (result.how, result.readable, result.writable) == (WatchMode.LOST, False, False)
+    assert (result.how, result.readable, result.refusal) == (WatchMode.LOST, False, None)
     assert result.why in {"No such file or directory", "Not a directory"}
     assert "waited" not in result.hint
     assert "mount" in result.hint
@@ -59,7 +59,7 @@ def test_scanning_that_was_asked_for_needs_no_proof(base: Path) -> None:
     result = probe(Folder("a", str(base), detect="scan"))
 
     assert (result.how, result.why, result.event_after_seconds) == (WatchMode.SCAN, "asked for", None)
-    assert result.writable
+    assert result.refusal is None
 
 
 def test_a_network_mount_is_scanned_and_knows_no_leases(
@@ -105,7 +105,9 @@ def test_a_read_only_folder_is_not_proved_and_says_so(base: Path) -> None:
     finally:
         subprocess.run(["umount", str(base)], check=True)
 
-    assert (result.how, result.writable, result.filesystem) == (WatchMode.EVENTS, False, "tmpfs")
+    assert (result.how, result.filesystem) == (WatchMode.EVENTS, "tmpfs")
+    assert result.refusal is not None
+    assert result.refusal.reason == "read_only"
     assert "not proved" in result.why
 
 

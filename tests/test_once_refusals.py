@@ -30,7 +30,7 @@ def once(server: Server, folder: Path, state: Path) -> dict[str, Any]:
 def test_a_batch_asks_nothing_about_what_could_not_be_written_and_counts_it_once(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    speechlike(folder / "a.wav", 2.0)
+    paths = [speechlike(folder / f"{name}.wav", 2.0) for name in "ab"]
     folder.chmod(0o555)
     with serving(lambda _: HEARD) as server:
         options = ("--set", f"state.dir={tmp_path / 'state'}", "--set", f"api.url={server.url}")
@@ -39,18 +39,32 @@ def test_a_batch_asks_nothing_about_what_could_not_be_written_and_counts_it_once
     folder.chmod(0o755)
     status = json.loads(invoke("status", "--json", *options).stdout)["data"]
     shown = invoke("status", *options).stdout
+    checked = invoke("status", "--check", *options, check=False)
 
     data = json.loads(ended.stdout)["data"]
     # The next start tries it again, so it is queued; nothing works on it now, so there is no next try to name.
-    assert "0 done, 1 failed; " in said.stdout
-    assert "1 of them stays in the queue, for the next watcher once or run" in said.stdout
-    assert f"the user that Watcher runs as may not write into {folder}" in said.stderr
-    (wait,) = status["waiting"]
-    assert (status["counts"]["queued"], data["unplaced"]) == (1, 1)
+    assert "0 done, 2 failed; " in said.stdout
+    assert "2 of them stay in the queue, for the next watcher once or run" in said.stdout
+    # The folder is one fault, to people: one warning when it is met, and one sentence at the end.
+    retried = [line for line in said.stderr.splitlines() if '"job.retry"' in line]
+    (sentence,) = [line for line in said.stderr.splitlines() if line.startswith("watcher: ")]
+    assert sum('"warning"' in line for line in retried) == 1
+    assert sentence.endswith(f"the user that Watcher runs as may not write into {folder}")
+    assert all(str(path) in sentence for path in paths)
+    assert said.stderr.splitlines()[-1].startswith("  -> give that user the right to write there")
+    (problem,) = status["problems"]
+    assert (problem["path"], problem["message"]) == (
+        str(folder),
+        "the user that Watcher runs as may not write into this folder",
+    )
+    assert checked.stdout.endswith(f"; {folder}: the user that Watcher runs as may not write into this folder\n")
+    assert checked.returncode == 2
+    wait = status["waiting"][0]
+    assert (status["counts"]["queued"], data["unplaced"]) == (2, 2)
     assert (wait["reason"], wait["until"], wait["next_attempt"]) == ("not_writable", None, None)
     assert "next try" not in shown
     assert (ended.returncode, server.asked, data["paid_seconds"]) == (1, [], 0)
-    assert [one["reason"] for one in data["failed"]] == ["not_writable"]
+    assert [one["reason"] for one in data["failed"]] == ["not_writable"] * 2
     assert data["queued"] == 0
 
 

@@ -32,6 +32,7 @@ from watcher.errors import (
 )
 from watcher.job import Job, Outcome, State
 from watcher.ledger.protocol import Ledger
+from watcher.output_failures import OutputFailures
 
 _log = structlog.get_logger()
 
@@ -112,32 +113,6 @@ def verdict(
 
 def _wait(attempts: int, jitter: Callable[[], float], *, longest: float = _LONGEST_WAIT) -> float:
     return min(longest, 2.0 ** min(attempts - 1, 16)) * (1 + jitter() / 4)
-
-
-class OutputFailures:
-    """Counts how often in a row each job met a folder or disk in trouble; shared by all workers, forgotten with the process.
-
-    Such a run costs no attempt, so nothing in the ledger could make the next one wait longer: on a full disk every
-    recording would be read again every second.
-    """
-
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-
-    def __getitem__(self, job: Job) -> int:
-        """Return the number."""
-        return self._counts.get(job.id, 0)
-
-    def stuck(self, times: int) -> int:
-        """Return the number of jobs that met this at least so often."""
-        return sum(count >= times for count in list(self._counts.values()))
-
-    def note(self, job: Job, error: JobError | None) -> None:
-        """Take a run's end into account."""
-        if isinstance(error, OutputError) or (isinstance(error, SourceError) and error.free):
-            self._counts[job.id] = self[job] + 1
-        else:
-            self._counts.pop(job.id, None)
 
 
 class FailedProbes:
@@ -419,7 +394,9 @@ class Worker:
                     self._ledger.release(job, run_at=run_at, error=error)
                 else:
                     self._ledger.retry(job, error, run_at=run_at)
-                _log.warning("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
+                # A folder that takes no outputs is worth one warning, however many recordings are in it.
+                tell = _log.info if free and not self._output_failures.is_news(error.message) else _log.warning
+                tell("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
             case Release(aside):
                 if aside > 0:
                     self._failed_probes.add(job)
@@ -451,10 +428,9 @@ def _given_up(error: JobError) -> JobError:
     """Return what to do about an error that was one of the server's bad moments until there were too many of them."""
     if not isinstance(error, PassingError) or error.hint:
         return error
+    hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"
     if isinstance(error, GarbledError):
         hint = "once the server's log has shown why, `watcher retry` asks once more"
-        return FileError(error.message, hint=hint, reason=error.reason)
-    hint = "if other files get through, `watcher check` and the server's own log may tell why; then `watcher retry`"
     return FileError(error.message, hint=hint, reason=error.reason)
 
 

@@ -13,7 +13,7 @@ from watcher.cli.options import configured, show, surroundings
 from watcher.cli.run import engine_settings
 from watcher.config import Config, Settings
 from watcher.errors import ChangedError, GoneError
-from watcher.folders import NotTaken
+from watcher.folders import CLOSED_HINT, NotTaken
 from watcher.folding import fold
 from watcher.job import Job, Outcome
 from watcher.log import printable, quoted
@@ -138,9 +138,11 @@ def _result(
 ) -> Result:
     """Return what a batch came to; `model`: see `run_and_show`."""
     problems, terms = [*before], PriceTerms.of(settings)
-    problems += [
-        ReportedError("file", f"{printable(path)}: {error.message}", error.hint) for path, error in batch.failed
-    ]
+    alike: dict[tuple[str, str], list[bytes]] = {}
+    for path, error in batch.failed:
+        alike.setdefault((error.message, error.hint), []).append(path)
+    # A folder that takes no outputs is one fault, however many recordings are in it.
+    problems += [ReportedError("file", f"{_some(paths)}: {message}", hint) for (message, hint), paths in alike.items()]
     problems += [
         ReportedError("left", f"{printable(left.path)}: {why_left(left)}", _left_hint(left)) for left in batch.left
     ]
@@ -214,9 +216,13 @@ def _earlier(batch: Batch) -> str:
     failed = sum(path in strangers for path, _ in batch.failed)
     which = f"{len(batch.earlier)} of them ({failed} failed)" if failed else f"{len(batch.earlier)} of them"
     verb = "was" if len(batch.earlier) == 1 else "were"
-    names = ", ".join(printable(path) for path in batch.earlier[:_NAMED])
-    more = len(batch.earlier) - _NAMED
-    return f"{which} {verb} in the queue from earlier calls: {names}" + (f" and {more} more" if more > 0 else "")
+    return f"{which} {verb} in the queue from earlier calls: {_some(batch.earlier)}"
+
+
+def _some(paths: Sequence[bytes]) -> str:
+    """Name the first of some paths, and how many more there are."""
+    more = len(paths) - _NAMED
+    return ", ".join(map(printable, paths[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _failed_before(batch: Batch, *, notes: bool) -> list[str]:
@@ -313,7 +319,7 @@ _UNSEEN: Final = frozenset({"closed", "lost"})
 _LEFT_HINTS: Final = {
     "barred": "let the user that Watcher runs as enter each folder above it: chmod g+x where the user is in its group, else chmod o+x",
     WaitReason.UNREADABLE: UNREADABLE_HINT,
-    "closed": "let the user that Watcher runs as list it: chmod g+rx where the user is in its group, else chmod o+rx",
+    "closed": CLOSED_HINT,
     ChangedError.code: "watcher once {path} takes it as it is now",
     GoneError.code: "watcher once {folder} finds it under the name that it has now; answers that came are kept, and not paid for again",
 }

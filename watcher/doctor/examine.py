@@ -123,7 +123,9 @@ def _state(config: Config) -> Iterator[Finding]:
     if config.settings.state.url:
         yield _seen(hosts)
     if not os.access(directory, os.W_OK):
-        yield Finding("state", Grade.FAIL, f"{directory} cannot be written", "give it to the service's user (chown -R)")
+        yield Finding(
+            "state", Grade.FAIL, f"{directory} cannot be written", "give it to the user that Watcher runs as (chown -R)"
+        )
 
 
 def _trials(config: Config, ledger: Ledger) -> list[Finding]:
@@ -161,5 +163,5 @@ def _fresh_state(directory: Path) -> Iterator[Finding]:
     if os.access(nearest, os.W_OK | os.X_OK):
         yield Finding("state", Grade.OK, f"{directory}: nothing there yet, and it can be made")
     else:
-        hint = f"make it for the service's user, or name another one: state.dir (mkdir -p {quoted(os.fsencode(directory))})"
+        hint = f"make it for the user that Watcher runs as, or name another one: state.dir (mkdir -p {quoted(os.fsencode(directory))})"
         yield Finding("state", Grade.FAIL, f"{directory} cannot be made: {nearest} is not writable", hint)

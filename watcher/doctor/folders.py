@@ -73,9 +73,8 @@ def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
     if not result.readable:
         yield Finding("folder", Grade.FAIL, f"{name} cannot be read: {result.why}", result.hint)
         return
-    if not result.writable:
-        hint = f"let the service's user write there; under systemd: ReadWritePaths={name}"
-        yield Finding("folder", Grade.FAIL, f"{name} cannot be written: no output could be placed", hint)
+    if result.refusal is not None:
+        yield Finding("folder", Grade.FAIL, f"no output can be placed: {result.refusal.message}", result.refusal.hint)
     seen = (
         f"; a probe file's event came after {result.event_after_seconds * 1000:.1f} ms"
         if result.event_after_seconds is not None
@@ -94,7 +93,9 @@ def _probed(folder: Folder, result: FolderProbeResult) -> Iterator[Finding]:
     grade, said, hint = leases.get(
         result.leases, (Grade.OK, "are not supported here: a file that cannot be proved complete waits for quiet", "")
     )
-    yield Finding("folder", grade, f"{name}: read leases {said}", hint)
+    if result.refusal is None:
+        # Else there was no file to try one on.
+        yield Finding("folder", grade, f"{name}: read leases {said}", hint)
     closed: dict[tuple[str, str], list[bytes]] = {}
     for one in result.obstacles:
         closed.setdefault((one.why, one.hint), []).append(one.path)

@@ -11,8 +11,10 @@ from watcher.folders.folder_probe import FolderProbeResult, probe
 from watcher.folders.monitor import FolderState, WatchMode
 from watcher.folders.monitor_thread import NOTE_SUFFIX
 from watcher.folders.mounts import Mount, MountKind, Mounts
+from watcher.folders.root import CLOSED_HINT
 
 __all__ = [
+    "CLOSED_HINT",
     "DOUBLE_HINT",
     "NOTE_SUFFIX",
     "Finder",

@@ -12,6 +12,7 @@ from queue import Empty
 from secrets import token_hex
 from typing import Final
 
+from watcher.errors import JobError
 from watcher.folders.folder import Folder
 from watcher.folders.monitor import PROBE_PREFIX, WatchMode
 from watcher.folders.mounts import MountKind, Mounts
@@ -19,6 +20,7 @@ from watcher.folders.root import CLOSED_HINT, Obstacle
 from watcher.folders.watch import REMEDIES, EventKind, Inbox, Watch
 from watcher.overrides import NAME
 from watcher.settle import UNREADABLE_HINT, NameRuling, Names, WriterState, is_audio, writer
+from watcher.sidecar import reporting
 
 #: Seconds to wait for the probe file's event.
 _WAIT: Final = 2.0
@@ -38,7 +40,8 @@ class FolderProbeResult:
     #: What to do about it; "" where nothing is wrong.
     hint: str
     readable: bool
-    writable: bool
+    #: Why no output can be placed there; None where it can be, or where it cannot be read and this was not tried.
+    refusal: JobError | None
     filesystem: str
     network: bool
     #: Seconds from making the probe file to its event; None: no event, or no probe file.
@@ -76,7 +79,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
             why=why,
             hint=hint,
             readable=not reason,
-            writable=event_probe.writable,
+            refusal=event_probe.refusal,
             filesystem=mount.filesystem,
             network=network,
             event_after_seconds=event_probe.event_after,
@@ -98,6 +101,7 @@ class _EventProbe:
 
     def __init__(self, path: str, monotonic: Callable[[], float]) -> None:
         self.writable = False
+        self.refusal: JobError | None = None
         self.event_after: float | None = None
         self.lease = WriterState.UNKNOWN
         self.refused: OSError | None = None
@@ -132,8 +136,10 @@ class _EventProbe:
 
     def _touch(self, path: Path) -> None:
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError:
+            with reporting(os.fsencode(self._path)):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except JobError as error:
+            self.refusal = error
             return
         try:
             self.writable = True
@@ -161,7 +167,7 @@ def _judge(
     folder: Folder, filesystem: str, reason: str, event_probe: _EventProbe, *, network: bool
 ) -> tuple[WatchMode, str, str]:
     if reason:
-        return WatchMode.LOST, reason, "mount it, create it, or let the service's user read it"
+        return WatchMode.LOST, reason, "mount it, create it, or let the user that Watcher runs as read it"
     if folder.detect == "scan":
         return WatchMode.SCAN, "asked for", ""
     if network and folder.detect == "auto":

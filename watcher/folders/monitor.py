@@ -36,7 +36,7 @@ _CONFIRM: Final = 1.0
 #: Seconds before a watch that keeps failing is built anew: first, longest; and how long it must hold to start over.
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
-_WAITED_FOR: Final = "it is waited for: mount it, create it, or let the service's user read it"
+_WAITED_FOR: Final = "it is waited for: mount it, create it, or let the user that Watcher runs as read it"
 #: Obstacles, and files that wait, reported at most.
 _OBSTACLES: Final = 20
 #: Starts the name of a probe file: hidden, and telling.

@@ -64,7 +64,9 @@ _IGNORED: Final = 10_000
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 _SETTINGS: Final = os.fsdecode(NAME)
 #: What to do about a directory that cannot be listed.
-CLOSED_HINT: Final = "let the service's user list it: chmod g+rx where the user is in its group, else chmod o+rx"
+CLOSED_HINT: Final = (
+    "let the user that Watcher runs as list it: chmod g+rx where the user is in its group, else chmod o+rx"
+)
 #: The path is gone, or leads through a symbolic link, which is not followed.
 _NOT_THERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 

@@ -39,7 +39,7 @@ def _exists(path: Path) -> bool:
     except OSError as exc:
         raise StateError(
             f"the state in {path.parent} cannot be looked at: {exc.strerror}",
-            hint="ask as the service's user, or as root: sudo watcher …",
+            hint="ask as the user that Watcher runs as, or as root: sudo watcher …",
         ) from exc
 
 

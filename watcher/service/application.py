@@ -25,6 +25,7 @@ from watcher.ledger.protocol import ENDPOINT, HOOKS
 from watcher.ledger.retry import LedgerRetry, retrying
 from watcher.ledger.salvage import open_or_salvage
 from watcher.log import printable
+from watcher.output_failures import OutputFailures
 from watcher.overrides import InvalidOverride, Overrides
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.advice import HoldAdvice, RunContext
@@ -41,7 +42,7 @@ from watcher.service.snapshot import Snapshot
 from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
 from watcher.service.worker_pool import WorkerPool
 from watcher.settle import Quota
-from watcher.worker import RENEW, FailedProbes, Heartbeat, Leases, OutputFailures, Worker
+from watcher.worker import RENEW, FailedProbes, Heartbeat, Leases, Worker
 
 _log = structlog.get_logger()
 _Result = TypeVar("_Result")

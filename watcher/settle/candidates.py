@@ -50,7 +50,7 @@ _NEXT_LINE: Final = 60.0
 _HUNG: Final = 30.0
 #: What to do about a file that cannot be read; said of the commonest reason only.
 UNREADABLE_HINT: Final = (
-    "let the service's user read the file: chmod g+r where the user is in its group, else chmod o+r"
+    "let the user that Watcher runs as read the file: chmod g+r where the user is in its group, else chmod o+r"
 )
 _FORBIDDEN: Final = os.strerror(errno.EACCES)
 

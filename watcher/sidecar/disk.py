@@ -283,7 +283,7 @@ _REMEDIES: Final[dict[int, tuple[str, str, str]]] = {
     errno.EDQUOT: (
         "quota",
         "the disk quota that holds for {} is used up",
-        "free some space or raise the quota of the service's user; it goes on by itself",
+        "free some space or raise the quota of the user that Watcher runs as; it goes on by itself",
     ),
     errno.EROFS: (
         "read_only",

@@ -12,7 +12,7 @@ from watcher.fleet import Host
 from watcher.job import State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import ENDPOINT, HOOKS, Ledger, SourceRecord
-from watcher.status.problems import full_disk, not_in_use
+from watcher.status.problems import full_disk, no_outputs, not_in_use
 from watcher.status.values import PriceTerms, SpentSeconds, StatusReport, WaitingRecording, listed, named
 
 _RECENT: Final = 10
@@ -55,7 +55,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms) -> StatusReport:
     service = _without_taken(service, ledger)
     endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
     gate = service.get("gate") or _left_gate(ledger, endpoint)
-    counts = dict(ledger.counts())
+    counts, delayed = dict(ledger.counts()), ledger.records(State.DELAYED, limit=_WAITING)
     known = ledger.records(State.RUNNING, limit=_RUNNING)
     # Of this host nobody has to guess whether it lives.
     living = [host for host in hosts if host.alive and (pid or not host.myself)]
@@ -74,7 +74,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms) -> StatusReport:
         running=tuple(running),
         waiting=(
             *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
-            *(_delayed(record, gate, works=works) for record in ledger.records(State.DELAYED, limit=_WAITING)),
+            *(_delayed(record, gate, works=works) for record in delayed),
             *(_interrupted(record, living) for record in known if record not in running),
             *_queued(ledger.upcoming(_WAITING), gate, running, works=works),
         ),
@@ -86,6 +86,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms) -> StatusReport:
             *full_disk(directory),
             *not_in_use(service),
             *(service if pid else _left(ledger)).get("problems", ()),
+            *no_outputs((*ledger.records(State.READY, limit=_WAITING), *delayed)),
         ),
         hosts=hosts,
         spent=_spent(ledger, endpoint.get("name", ""), now),

@@ -1,12 +1,14 @@
 """What a person has to fix and a running daemon cannot report: a full disk, and settings that are not in use."""
 
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from watcher.config import digest, files, state_digest
+from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable
 from watcher.systemd import control
 
@@ -25,6 +27,23 @@ def full_disk(directory: Path) -> tuple[Mapping[str, str], ...]:
     message = "no space is left for the ledger, and nothing can be worked on"
     hint = "free some space on its disk; it goes on by itself, and nothing is lost"
     return ({"path": printable(os.fsencode(directory)), "message": message, "hint": hint},)
+
+
+def no_outputs(records: Iterable[SourceRecord]) -> Iterator[Mapping[str, str]]:
+    """Yield a problem for each folder that takes no outputs, whatever number of recordings wait for it."""
+    told: set[tuple[bytes, str]] = set()
+    for record in records:
+        directory = os.path.dirname(record.path)  # noqa: PTH120 - bytes
+        if record.reason in _NO_OUTPUTS and (directory, record.reason) not in told:
+            told.add((directory, record.reason))
+            folder = printable(directory)
+            # The path is shown before the message, and not twice in one line.
+            message = re.sub(rf"{re.escape(folder)}(?![^\s,:;])", "this folder", record.message, count=1)
+            yield {"path": folder, "message": message, "hint": record.hint}
+
+
+#: Reasons of `OutputError` that hold for a whole folder, until a person does something.
+_NO_OUTPUTS: Final = frozenset({"disk_full", "quota", "read_only", "not_writable", "linked"})
 
 
 def not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
