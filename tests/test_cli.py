@@ -520,25 +520,3 @@ def test_check_names_what_cannot_be_read_below_a_folder(as_json: Json) -> None:
     assert (grade, "let the user that Watcher runs as list it" in hint) == ("warn", True)
     assert said[f"{path} cannot be read: Permission denied"][0] == "warn"
     assert not [one for one in before if "cannot be read" in one["message"]]
-
-
-def test_check_names_the_permission_of_a_folder_that_takes_no_outputs(as_json: Json) -> None:
-    """It spoke of read leases, which it had no file to try on."""
-    # Not below tmp_path: nobody may not enter that.
-    with tempfile.TemporaryDirectory() as temporary:
-        base = Path(temporary)
-        base.chmod(0o555)
-        command = ("check", base, "--config", os.devnull, "--set", "api.url=http://127.0.0.1:9")
-        # What is imported for this is imported by root: nobody may not read all of it.
-        as_json(*command)
-        if os.geteuid() == 0:
-            os.seteuid(65534)
-        try:
-            findings = as_json(*command)[1]["data"]["findings"]
-        finally:
-            os.seteuid(os.getuid())
-
-    (refused,) = [one for one in findings if one["grade"] == "fail" and one["area"] == "folder"]
-    assert refused["message"] == f"no output can be placed: the user that Watcher runs as may not write into {base}"
-    assert "chown, chmod or setfacl" in refused["hint"]
-    assert not [one for one in findings if "lease" in one["message"]]

@@ -74,7 +74,7 @@ def test_a_list_of_more_parts_than_any_server_has_models_is_not_read() -> None:
     with serving(sequence(Reply({"data": [{"id": "whisper-1"}, *[{}] * 200_000]}))) as server:
         seen = look(server.url)
 
-    assert (seen.status, seen.models) == (200, ())
+    assert (seen.status, seen.models) == (200, None)
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[", '"x"', "[1]", '{"data": 5}', '{"data": null}', "[" * 99999])
@@ -82,7 +82,8 @@ def test_a_list_that_is_none_lists_nothing(body: str) -> None:
     with serving(sequence(Reply(body, headers=[("Date", "soon")]))) as server:
         seen = look(server.url)
 
-    assert (seen.status, seen.models, seen.clock_ahead) == (200, (), None)
+    assert (seen.status, seen.models, seen.clock_ahead) == (200, None, None)
+    assert seen.is_page == ("html" in body)
 
 
 def test_redirects_are_not_followed() -> None:

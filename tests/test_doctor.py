@@ -1,11 +1,17 @@
-"""The service's unit as an administrator's check reads it."""
+"""`watcher check`: the service's unit as an administrator sees it, folders, and what the server showed."""
 
+import json
+import os
 import shlex
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from support.daemon import invoke
+from support.scripted import Reply, serving
 
 from watcher.config import load
 from watcher.doctor.examine import examine
@@ -188,3 +194,64 @@ def test_a_hook_whose_program_cannot_be_run_is_found(tmp_path: Path) -> None:
     ]
     assert all(finding.hint for finding in findings)
     assert found({"on_done": [str(script)], "on_failed": ["sh"]}) == []
+
+
+def checked(*arguments: str | Path) -> list[dict[str, Any]]:
+    """Return the findings of `watcher check`."""
+    document: dict[str, Any] = json.loads(invoke("check", *arguments, "--json", check=False).stdout)
+    findings: list[dict[str, Any]] = document["data"]["findings"]
+    return findings
+
+
+def test_check_names_the_permission_of_a_folder_that_takes_no_outputs() -> None:
+    """It spoke of read leases, which it had no file to try on."""
+    # Not below tmp_path: nobody may not enter that.
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary)
+        base.chmod(0o555)
+        command = (base, "--set", "api.url=http://127.0.0.1:9")
+        # What is imported for this is imported by root: nobody may not read all of it.
+        checked(*command)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            findings = checked(*command)
+        finally:
+            os.seteuid(os.getuid())
+
+    (refused,) = [one for one in findings if one["grade"] == "fail" and one["area"] == "folder"]
+    assert refused["message"] == f"no output can be placed: the user that Watcher runs as may not write into {base}"
+    assert "chown, chmod or setfacl" in refused["hint"]
+    assert not [one for one in findings if "lease" in one["message"]]
+
+
+LISTED = {"data": [{"id": "whisper-1"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "grade", "message"),
+    [
+        (LISTED, "sk-test", "ok", "the key is accepted, and whisper-1 is listed"),
+        (LISTED, "", "ok", "it lists its models without a key, and whisper-1 is listed"),
+        (
+            "<!doctype html><title>Shop</title>",
+            "sk-test",
+            "warn",
+            "it gives a web page where a list of models would be",
+        ),
+        (
+            "pong",
+            "sk-test",
+            "ok",
+            "it lists no models (200); many that transcribe well don't, and whether it takes the key",
+        ),
+        ("pong", "", "ok", "it lists no models (200); many that transcribe well don't"),
+    ],
+)
+def test_check_says_of_the_key_what_the_server_showed(body: Any, key: str, grade: str, message: str) -> None:
+    """It said that the key is accepted of any web page, and where none was sent."""
+    with serving(lambda _: Reply(body)) as server:
+        findings = checked("--set", f"api.url={server.url}", "--set", f"api.key={key}")
+
+    assert [one["grade"] for one in findings if one["message"].startswith(message)] == [grade]
+    assert ["key is accepted" in one["message"] for one in findings].count(True) == message.count("accepted")

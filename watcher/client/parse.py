@@ -84,7 +84,7 @@ def _of_text(text: str, parts: PartBudget, *, wraps: int, body: bool = False) ->
     """Read a text, and what else hides in it; `parts`: how many the answer may have, `wraps`: how deep it is looked into."""
     parts.take(text)
     text = _unfenced(text.lstrip("\ufeff").strip())
-    if _is_page(text):
+    if is_page(text):
         raise NoTranscriptError("the server answered with a web page instead of a transcript")
     if wraps:
 
@@ -121,7 +121,7 @@ def _unfenced(text: str) -> str:
 _FENCE: Final = re.compile(r"```[\w-]{0,20}")
 
 
-def _is_page(text: str) -> bool:
+def is_page(text: str) -> bool:
     """Return whether a text is a page or an XML document; other text may well begin with a sign of less, or name an element."""
     match = _PAGE.match(text)
     return match is not None and (match[1] is None or f"</{match[1].lower()}" in text.lower())

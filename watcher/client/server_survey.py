@@ -19,6 +19,7 @@ from watcher.client.bounds import PartBudget
 from watcher.client.classify import scrubbed
 from watcher.client.endpoint import Endpoint
 from watcher.client.found import NoTranscriptError
+from watcher.client.parse import is_page
 from watcher.client.refusal import refusal_of
 from watcher.client.wire import Wire
 from watcher.errors import JobError
@@ -47,7 +48,10 @@ class ServerSurvey:
     status: int | None = None
     #: What the server said of a refusal, at most 200 characters, without the key.
     message: str = ""
-    models: tuple[str, ...] = ()
+    #: None where it gave no list of models.
+    models: tuple[str, ...] | None = None
+    #: It gave a web page instead.
+    is_page: bool = False
     #: Seconds our clock is ahead of the server's.
     clock_ahead: float | None = None
 
@@ -73,7 +77,8 @@ def survey(endpoint: Endpoint, *, clock: Callable[[], float] = time.time) -> Ser
         certificate_days=None if certificate_ends is None else (certificate_ends - now) / _DAY,
         status=reply.status,
         message=scrubbed(message, endpoint.secret)[:_SHOWN],
-        models=() if refused else _names(reply.body),
+        models=None if refused else _names(reply.body),
+        is_page=not refused and is_page(reply.body.decode("utf-8", "replace").lstrip()),
         clock_ahead=_ahead(reply.headers.get("date", ""), now),
     )
 
@@ -93,16 +98,16 @@ def _ahead(date: str, now: float) -> float | None:
         return None
 
 
-def _names(body: bytes) -> tuple[str, ...]:
+def _names(body: bytes) -> tuple[str, ...] | None:
     try:
         text = body.decode("utf-8-sig")
         PartBudget(_LISTED).take(text)
         listed = json.loads(text)
     except (ValueError, RecursionError, NoTranscriptError):
-        return ()
+        return None
     entries = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(entries, list):
-        return ()
+        return None
     names = (entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
     # They are shown to a person: what has line ends or thousands of letters is no name.
     return tuple(name for name in names if name.isprintable() and len(name) <= _SHOWN)

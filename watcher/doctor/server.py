@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from watcher.client import Answer, Client, Endpoint, Request, Upload
-from watcher.client.server_survey import survey
+from watcher.client.server_survey import ServerSurvey, survey
 from watcher.doctor.findings import Finding, Grade
 from watcher.errors import JobError, Remedy, RemedyError
 from watcher.text import counted, joined
@@ -19,6 +19,8 @@ _CLIP: Final = "second.flac"
 _CERTIFICATE_DAYS: Final = 14.0
 #: Retry times and the day's budget go by the clock; TLS fails long before an hour.
 _CLOCK_SECONDS: Final = 60.0
+#: Statuses from here on are no success.
+_REFUSED: Final = 300
 
 
 def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Iterator[Finding]:
@@ -35,7 +37,7 @@ def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Itera
         soon = seen.certificate_days < _CERTIFICATE_DAYS
         message = f"its certificate is good for {counted(round(seen.certificate_days), 'day')}"
         yield Finding("endpoint", Grade.WARN if soon else Grade.OK, message, "tell who runs it" if soon else "")
-    yield from _listed(endpoint, seen.status, seen.message, seen.models, unused_key)
+    yield _listed(endpoint, seen, unused_key)
     if seen.clock_ahead is not None:
         wrong = abs(seen.clock_ahead) > _CLOCK_SECONDS
         message = f"{abs(seen.clock_ahead):.0f} s {'ahead of' if seen.clock_ahead > 0 else 'behind'} the server's"
@@ -53,27 +55,25 @@ def server_findings(endpoint: Endpoint, *, paid: bool, unused_key: str) -> Itera
         )
 
 
-def _listed(
-    endpoint: Endpoint, status: int | None, message: str, models: tuple[str, ...], unused_key: str
-) -> Iterator[Finding]:
+def _listed(endpoint: Endpoint, seen: ServerSurvey, unused_key: str) -> Finding:
+    """Return what the list of the server's models says of address, key and model."""
+    status, models = seen.status, seen.models
     if status in {401, 403}:
         said = "the key is refused" if endpoint.secret else "it wants a key"
         hint = joined("set the right one: WATCHER_API__KEY, or the credential api_key", unused_key)
-        yield Finding("endpoint", Grade.FAIL, f"{said} ({status}): {message}", hint)
-    elif status is None or status >= 300:  # noqa: PLR2004 - whatever is no success
-        yield Finding("endpoint", Grade.OK, f"it lists no models ({status}); many that transcribe well don't")
-    elif not models or endpoint.model in models:
-        yield Finding(
-            "endpoint",
-            Grade.OK,
-            f"the key is accepted, and {endpoint.model} is listed" if models else "the key is accepted",
-        )
-    else:
-        some = ", ".join(sorted(models)[:5])
-        hint = f"set api.model to one that it lists: {some}"
-        yield Finding(
-            "endpoint", Grade.WARN, f"{endpoint.model} is not among its {counted(len(models), 'model')}", hint
-        )
+        return Finding("endpoint", Grade.FAIL, f"{said} ({status}): {seen.message}", hint)
+    if seen.is_page:
+        message = "it gives a web page where a list of models would be: this may be no transcription server"
+        return Finding("endpoint", Grade.WARN, message, "check api.url: most servers' ends in /v1")
+    if status is None or status >= _REFUSED or models is None:
+        unknown = ", and whether it takes the key is not known" if endpoint.secret else ""
+        return Finding("endpoint", Grade.OK, f"it lists no models ({status}); many that transcribe well don't{unknown}")
+    if models and endpoint.model not in models:
+        hint = f"set api.model to one that it lists: {', '.join(sorted(models)[:5])}"
+        message = f"{endpoint.model} is not among its {counted(len(models), 'model')}"
+        return Finding("endpoint", Grade.WARN, message, hint)
+    key = "the key is accepted" if endpoint.secret else "it lists its models without a key"
+    return Finding("endpoint", Grade.OK, f"{key}, and {endpoint.model} is listed" if models else key)
 
 
 def _paid(endpoint: Endpoint) -> Iterator[Finding]:
