@@ -191,10 +191,11 @@ def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(
         run(["status"])
 
     assert (data["gate"]["status"], data["counts"]["queued"]) == ("held", 1)
+    assert data["gate"]["endpoint"] in refusing.url
     assert [one["path"] for one in data["waiting"]] == [str(source)]
     last = capsys.readouterr().out.rstrip("\n").split("\n")[-3:]
     assert last[0] == "Watcher is not running: 1 queued, 0 running, 0 done, 0 failed"
-    assert last[1].startswith("Server: held since ")
+    assert last[1].startswith(f"Server {data['gate']['endpoint']}: held since ")
     assert last[2].startswith("Start it: ")
 
 

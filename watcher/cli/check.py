@@ -26,7 +26,8 @@ def check(
             loaded = configured(config, given, folders=folders, credential=unit.key)
         command = [sys.argv[0], "check", *(["--paid"] if paid else [])]
         supervised = bool(surroundings().notify_socket)
-        for finding in examine(loaded, paid=paid, supervised=supervised, unit=unit, command=command):
+        named = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 - links stay
+        for finding in examine(loaded, paid=paid, supervised=supervised, named=named, unit=unit, command=command):
             found.append(finding)
             if not as_json:
                 # As it comes: a dead server or share may hold up the next one.

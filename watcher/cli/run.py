@@ -10,8 +10,8 @@ from watcher import reach
 from watcher.cli.options import configured, surroundings
 from watcher.config import Config
 from watcher.errors import ConfigError, UsageError
-from watcher.log import quoted
 from watcher.service import Service
+from watcher.service.plan import no_folder
 
 
 def run(
@@ -30,8 +30,7 @@ def run(
     # One whose mount hangs may be there: it is waited for.
     missing = [folder for folder in folders if there[os.fsencode(folder)] is False]
     if missing:
-        hint = f"mount it first, if it lies on a disk or a share of its own; else make it: mkdir -p {quoted(os.fsencode(missing[0]))}"
-        raise ConfigError(f"there is no folder {missing[0]}", hint=hint)
+        raise no_folder(os.path.abspath(missing[0]))  # noqa: PTH100 - links stay
     with engine_settings(offline=offline) as extra:
 
         def load() -> Config:

@@ -61,12 +61,12 @@ def _beside(error: ConfigError, config: Path | None, given: Sequence[str] | None
     """Return what looks at the state beside broken settings, where it can be found without them. Raises `error`."""
     place = state_without_settings(config, given)
     try:
-        report = None if place is None else look(*place)
+        report = None if place is None else look(*place, broken=True)
     except WatcherError:
         report = None
     if place is None or report is None or report.is_fresh:
         raise error
-    return partial(look, *place)
+    return partial(look, *place, broken=True)
 
 
 def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool) -> Result:

@@ -134,7 +134,8 @@ def state_place(
 
 def _state_alone(content: bytes) -> dict[str, Any]:
     """Return the section [state] of a settings file, read by itself where the whole is no TOML. Raises ValueError."""
-    text = content.decode("utf-8-sig")
+    # What is no UTF-8 elsewhere does not matter here.
+    text = content.decode("utf-8-sig", "surrogateescape")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError):

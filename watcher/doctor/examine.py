@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,17 +25,23 @@ _SETTING: Final = "api.key"
 
 
 def examine(
-    config: Config, *, paid: bool, supervised: bool, unit: SystemdUnit | None = None, command: Sequence[str] = ()
+    config: Config,
+    *,
+    paid: bool,
+    supervised: bool,
+    named: Collection[str] = (),
+    unit: SystemdUnit | None = None,
+    command: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """Look at everything, one finding at a time; `paid`: also have a one-second clip transcribed.
 
-    `supervised`: it runs under systemd. `unit`: it does not, and root asks for the service of this unit; `command` is what
+    `supervised`: it runs under systemd. `named`: folders that were given to the command. `unit`: it does not, and root asks for the service of this unit; `command` is what
     was asked. Leaves nothing behind.
     """
     yield from _settings(config)
     if unit is not None:
         yield from _unit(config, unit, command)
-    yield from folder_findings(config)
+    yield from folder_findings(config, named=named)
     yield from _hooks(config)
     yield from _state(config)
     if _is_locked_away(config, unit):

@@ -1,17 +1,18 @@
 """What `watcher check` finds about the folders."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from watcher import reach
 from watcher.config import Config, Settings
 from watcher.doctor.findings import Finding, Grade
+from watcher.errors import ConfigError
 from watcher.folders import DOUBLE_HINT, Folder, FolderProbeResult, WatchMode, probe
 from watcher.log import printable, quoted
 from watcher.overrides import InvalidOverride, Overrides
-from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for
+from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for, no_folder, not_a_folder
 from watcher.settle import UNWATCHED
 from watcher.text import counted
 
@@ -24,8 +25,8 @@ _NAMED: Final = 5
 _SHARE: Final = 0.8
 
 
-def folder_findings(config: Config) -> Iterator[Finding]:
-    """Yield what is found about each folder; leaves nothing behind."""
+def folder_findings(config: Config, *, named: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield what is found about each folder; leaves nothing behind. `named`: given to `check`, as they could be to `run`."""
     settings = config.settings
     if not settings.folders:
         yield Finding("folder", Grade.WARN, "none is configured", 'name one: [[folders]] path = "/srv/recordings"')
@@ -40,11 +41,13 @@ def folder_findings(config: Config) -> Iterator[Finding]:
             yield Finding("folder", Grade.FAIL, message, "look at the mount and its server")
             continue
         if not there:
-            said = "does not exist; the daemon waits for it" if missing else "is no folder"
-            hint = (
-                f"mount it, or create it: mkdir -p {quoted(folder.path)}" if missing else "name the folder it lies in"
-            )
-            yield Finding("folder", Grade.FAIL, f"{folder.path} {said}", hint)
+            error = not_a_folder(os.fsencode(folder.path))
+            if missing:
+                hint = f"mount it, or create it: mkdir -p {quoted(folder.path)}"
+                error = ConfigError(f"{folder.path} does not exist; the daemon waits for it", hint=hint)
+            if missing and folder.path in named:
+                error = no_folder(folder.path)
+            yield Finding("folder", Grade.FAIL, error.message, error.hint)
             continue
         if other := doubled.get(os.fsencode(folder.path)):
             message = f"{folder.path} is the same directory as {printable(other)}: that one is watched, this one is not"

@@ -5,7 +5,7 @@ Events are hints to look at a path, scans are the truth, `settle` judges. One de
 
 from watcher.folders.collection import NotTaken, ScanResult, collect
 from watcher.folders.doubles import DOUBLE_HINT
-from watcher.folders.finder import Finder
+from watcher.folders.finder import Finder, is_double
 from watcher.folders.folder import Folder
 from watcher.folders.folder_probe import FolderProbeResult, probe
 from watcher.folders.monitor import FolderState, WatchMode
@@ -28,5 +28,6 @@ __all__ = [
     "ScanResult",
     "WatchMode",
     "collect",
+    "is_double",
     "probe",
 ]

@@ -239,6 +239,11 @@ def _double(folder: Folder, other: Folder) -> FolderState:
     return replace(_absent(folder, why_left_out(other)), obstacles=(obstacle,))
 
 
+def is_double(state: FolderState) -> bool:
+    """Return whether a folder is left out, as it is the same directory as another one."""
+    return any(one.hint == DOUBLE_HINT for one in state.obstacles)
+
+
 def _absent(folder: Folder, why: str) -> FolderState:
     return FolderState(
         folder.name, folder.path, WatchMode.LOST, why, "", directories=0, known=0, waiting=0, unwatched=0

@@ -197,6 +197,11 @@ class Gate:
         with self._lock:
             return self._requests.files()
 
+    def state_and_asking(self) -> tuple[GateState, dict[bytes, float]]:
+        """Return `state` and `asking` of one moment."""
+        with self._lock:
+            return self._door.state(self._clock.now()), self._requests.files()
+
     @property
     def paid_seconds(self) -> float:
         """Seconds of audio that were sent since this gate was made, as in the ledger's sums: whatever came of it."""

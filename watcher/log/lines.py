@@ -142,6 +142,12 @@ def quoted(path: str | bytes) -> str:
     return f"$'{''.join(parts)}'"
 
 
+def retrying(hint: str, path: bytes) -> str:
+    """Return a hint whose `watcher retry`, if it has one, names the recording, so that it can be typed unchanged."""
+    command = f"watcher retry {quoted(path)}"
+    return hint if command in hint else hint.replace("watcher retry", command)
+
+
 def _ansi_c(character: str) -> str:
     if character in "\\'":
         return f"\\{character}"

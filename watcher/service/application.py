@@ -235,8 +235,8 @@ class Application:
 
     def at_the_server(self) -> dict[str, Any]:
         """Return what `status` shows of the server: whether it is asked at all, and since when about which recordings."""
-        asking = [{"path": printable(path), "since": since} for path, since in self.gate.asking().items()]
-        return {"gate": facts(self.gate.state()), "asking": asking}
+        state, files = self.gate.state_and_asking()
+        return {"gate": facts(state), "asking": [{"path": printable(path), "since": files[path]} for path in files]}
 
     def report_stopping(self, seconds: float, *, by_hand: bool) -> str:
         """Log what a stop waits for, and how long; return that for people. `by_hand`: it was asked for with Ctrl-C."""

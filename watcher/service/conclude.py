@@ -11,7 +11,7 @@ from watcher import sidecar
 from watcher.errors import ChangedError, JobError
 from watcher.job import Job, Outcome, ResultWarning
 from watcher.ledger.protocol import Ledger
-from watcher.service.failures import retrying
+from watcher.log import retrying
 
 _log = structlog.get_logger()
 

@@ -9,7 +9,6 @@ import structlog
 from watcher import reach
 from watcher.job import State
 from watcher.ledger import Ledger
-from watcher.log import quoted
 
 _log = structlog.get_logger()
 
@@ -31,12 +30,6 @@ def forget_gone(ledger: Ledger, *, is_away: Callable[[bytes], bool]) -> list[byt
             forgotten.append(path)
             _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
     return forgotten
-
-
-def retrying(hint: str, path: bytes) -> str:
-    """Return a hint whose `watcher retry`, if it has one, names the recording, so that it can be typed unchanged."""
-    command = f"watcher retry {quoted(path)}"
-    return hint if command in hint else hint.replace("watcher retry", command)
 
 
 def _may_stand(root: bytes, path: bytes) -> bool:

@@ -21,11 +21,11 @@ from watcher.errors import AbsentError, JobError, StateError, WatcherError
 from watcher.folders import NotTaken, collect
 from watcher.gate import GateState, GateStatus
 from watcher.job import Job, Outcome, State
-from watcher.log import quoted
+from watcher.log import quoted, retrying
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials, follow_moved, lacking
 from watcher.service.application import SERVICE, Application, lost
-from watcher.service.failures import retrying, stands
+from watcher.service.failures import stands
 from watcher.service.plan import plan
 from watcher.service.search_places import SearchPlaces, search_places
 from watcher.service.signals import Signals

@@ -22,6 +22,7 @@ from watcher.folders import Folder, Mounts
 from watcher.formats import TextLayout
 from watcher.gate import GateOptions
 from watcher.job import TRIAL_MODEL, Job
+from watcher.log import printable, quoted
 from watcher.media import SoundChoice
 from watcher.overrides import InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
@@ -164,7 +165,7 @@ def _looked_at(roots: Iterable[bytes]) -> dict[bytes, bytes]:
 
     def look(root: bytes) -> bytes:
         if os.path.exists(root) and not os.path.isdir(root):  # noqa: PTH110, PTH112 - bytes
-            raise ConfigError(f"{os.fsdecode(root)} is a file, not a folder", hint="give the folder it lies in")
+            raise not_a_folder(root)
         return os.path.realpath(root)
 
     answers = reach.ask_all({root: partial(look, root) for root in roots})
@@ -241,3 +242,14 @@ def folder_for(settings: Settings, folder: FolderSettings) -> Folder:
         piece_seconds=settings.media.piece_seconds,
         prune=(done,) if done else (),
     )
+
+
+def no_folder(path: str) -> ConfigError:
+    """Return the error of a folder that a person named for the watch, and that is not there."""
+    hint = "mount it first, if it lies on a disk or a share of its own; else make it: mkdir -p "
+    return ConfigError(f"there is no folder {printable(path)}", hint=f"{hint}{quoted(path)}")
+
+
+def not_a_folder(path: bytes) -> ConfigError:
+    """Return the error of a file where a folder should be."""
+    return ConfigError(f"{printable(path)} is a file, not a folder", hint="give the folder it lies in")

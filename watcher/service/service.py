@@ -16,7 +16,7 @@ import structlog
 from watcher import __version__, reach
 from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
-from watcher.folders import Finder, WatchMode
+from watcher.folders import Finder, WatchMode, is_double
 from watcher.folding import fold
 from watcher.gate import GateState, GateStatus, ResumeOutcome, resume_requests
 from watcher.log import LogOptions, configure, printable
@@ -152,7 +152,7 @@ class Service:
             if not ready and finder.ready.is_set():
                 ready = True
                 self._notifier.ready()
-                _log.info("service.ready", folders=[state.name for state in finder.states()])
+                _log.info("service.ready", folders=[state.name for state in finder.states() if not is_double(state)])
             for number in self._signals.wait(self._interval if ready else 0.05):
                 if number is signal.SIGHUP:
                     self._renew(application, finder)

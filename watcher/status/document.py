@@ -7,7 +7,7 @@ from typing import Any
 from watcher.fleet import Host
 from watcher.job import ResultWarning, State
 from watcher.ledger.protocol import SourceRecord
-from watcher.log import printable
+from watcher.log import printable, retrying
 from watcher.status.values import StatusReport, WaitingRecording, named
 
 
@@ -123,7 +123,7 @@ def _trouble(record: SourceRecord) -> dict[str, Any]:
         "attempts": record.attempts,
         "reason": record.reason,
         "message": record.message,
-        "hint": record.hint,
+        "hint": retrying(record.hint, record.path),
         "at": _stamp(record.updated_at),
         "next_attempt": None,
     }

@@ -30,12 +30,17 @@ def look(
     roots: Mapping[str, str] | None = None,
     terms: PriceTerms | None = None,
     start: Callable[[], str] = lambda: "watcher run",
+    broken: bool = False,
 ) -> StatusReport:
-    """Read the state; `roots`: path of each named folder, `start`: returns how the daemon is started here. Raises StateError."""
+    """Read the state. Raises StateError.
+
+    `roots`: path of each named folder, `start`: returns how the daemon is started here, `broken`: the settings of this call
+    cannot be used.
+    """
     try:
         ledger = open_ledger(directory, url, roots=roots, exclusive=False)
         try:
-            report = _look(ledger, directory, terms or PriceTerms())
+            report = _look(ledger, directory, terms or PriceTerms(), broken=broken)
             return report if report.pid else replace(report, start=start())
         finally:
             ledger.close()
@@ -46,7 +51,7 @@ def look(
         raise StateBusyError(error.message, hint=f"the daemon (pid {pid}) waits for it; {error.hint}") from error
 
 
-def _look(ledger: Ledger, directory: Path, terms: PriceTerms) -> StatusReport:
+def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:
     pid, hosts, now = holder(directory) or 0, ledger.hosts(), time.time()
     service: Mapping[str, Any] = (ledger.remembered("service") or {}) if pid else {}
     if service.get("pid") != pid:
@@ -84,7 +89,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms) -> StatusReport:
         gate=gate,
         problems=(
             *full_disk(directory),
-            *not_in_use(service),
+            *not_in_use(service, broken=broken),
             *(service if pid else _left(ledger)).get("problems", ()),
             *no_outputs((*ledger.records(State.READY, limit=_WAITING), *delayed)),
         ),
@@ -115,7 +120,9 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]
     if state is None:
         return {}
     # Nobody asks before the next start, and that asks at once.
-    return facts(replace(state, next_probe=None) if state.status is GateStatus.HELD else state)
+    left = facts(replace(state, next_probe=None) if state.status is GateStatus.HELD else state)
+    # By now the settings may name another one, which nothing holds.
+    return {**left, "endpoint": name}
 
 
 def _left(ledger: Ledger) -> Mapping[str, Any]:

@@ -46,8 +46,8 @@ def no_outputs(records: Iterable[SourceRecord]) -> Iterator[Mapping[str, str]]:
 _NO_OUTPUTS: Final = frozenset({"disk_full", "quota", "read_only", "not_writable", "linked"})
 
 
-def not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
-    """Return a problem for a settings file that is not the one that the daemon read."""
+def not_in_use(service: Mapping[str, Any], *, broken: bool = False) -> tuple[Mapping[str, str], ...]:
+    """Return a problem for a settings file that is not the one that the daemon read; `broken`: it cannot be used as it is."""
     match service.get("settings"):
         case {"file": str(file), "digest": str(known), "refused": str(refused), "refused_digest": str(met)} if known:
             pass
@@ -80,7 +80,7 @@ def not_in_use(service: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
         hint = (
             f"{f'{restart}, or ' if restart else ''}end it and start it again: the state cannot be changed by a reload"
         )
-    elif refused and now == met:
+    elif broken or (refused and now == met):
         hint = f"correct them first, then: {hint}"
     return ({"path": file, "message": message, "hint": hint},)
 

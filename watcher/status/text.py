@@ -8,7 +8,7 @@ from typing import Any, Final
 from watcher.fleet import Host
 from watcher.job import State
 from watcher.ledger.protocol import SourceRecord
-from watcher.log import printable
+from watcher.log import printable, retrying
 from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, named
 from watcher.text import hours, share
 
@@ -105,7 +105,7 @@ def headline(report: StatusReport) -> list[str]:
             f"{report.program} is stopping (pid {report.pid}), requests in flight may finish until {until}: {numbers}"
         ]
     if report.gate:
-        lines.append(f"Server{_server(report.service)}: {report.gate['sentence']}")
+        lines.append(f"Server{_server(report)}: {report.gate['sentence']}")
     if report.pid:
         return lines
     # One that was started before state.dir changed goes on, and a second one would work beside it.
@@ -119,8 +119,10 @@ def _directory(report: StatusReport) -> str:
     return printable(os.fsencode(report.state_directory))
 
 
-def _server(service: Mapping[str, Any]) -> str:
-    return f" {service['endpoint']} ({service['model']})" if service.get("endpoint") else ""
+def _server(report: StatusReport) -> str:
+    """Return the name of the server, and the model, where they are known; with a blank before it."""
+    name, model = report.gate.get("endpoint") or report.service.get("endpoint"), report.service.get("model")
+    return f" {name} ({model})" if name and model else f" {name}" if name else ""
 
 
 def verdict(report: StatusReport) -> tuple[int, str]:
@@ -202,7 +204,7 @@ def doing(host: Host) -> str:
 def told(record: SourceRecord) -> str:
     """Return a source that failed: its path, and below it why and the remedy."""
     lines = [named(record), f"  {record.message}"]
-    return "\n".join([*lines, f"  -> {record.hint}"] if record.hint else lines)
+    return "\n".join([*lines, f"  -> {retrying(record.hint, record.path)}"] if record.hint else lines)
 
 
 def awaited(wait: WaitingRecording, now: float) -> str:

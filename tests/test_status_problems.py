@@ -1,0 +1,71 @@
+"""What `watcher status` says of what a person has to do: hints that can be followed as they stand."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.command_scene import Commands, commands
+from support.daemon import daemon
+from support.heard import recording
+
+from watcher.config import digest
+from watcher.job import Fingerprint, FoundRecording
+from watcher.ledger.queue import CRASHED
+
+
+@pytest.fixture
+def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    with commands(tmp_path, monkeypatch, capsys) as made:
+        yield made
+
+
+def test_what_failed_in_crashes_names_the_command_with_its_path(watcher: Commands) -> None:
+    path = watcher.folder / "a b.wav"
+    with watcher.ledger() as ledger:
+        ledger.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), Fingerprint(1, 2))])
+        job = ledger.claim("test", lease=30)
+        assert job is not None
+        ledger.fail(job, CRASHED)
+
+    assert f"watcher retry '{path}'` tries" in watcher("status")[1]["data"]["failures"][0]["hint"]
+    assert f"watcher retry '{path}'` tries" in watcher.said("status")[1]
+
+
+def test_settings_that_are_broken_are_to_be_corrected_before_a_reload(watcher: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "watcher.toml"
+    for content in (b"[api\n", b'[api]\nmodel = "caf\xe9"\n'):
+        file.write_bytes(content)
+        settings = {"file": str(file), "digest": digest(b""), "refused": "", "refused_digest": ""}
+        with watcher.ledger() as ledger:
+            ledger.remember("service", {"pid": os.getpid(), "settings": settings})
+            code, document = watcher("status", "--config", file)
+
+        (problem,) = document["data"]["problems"]
+        assert code == 3
+        assert problem["path"] == str(file)
+        assert problem["hint"] == f"correct them first, then: kill -HUP {os.getpid()}"
+
+
+def test_a_folder_that_is_left_out_is_not_said_to_be_ready(watcher: Commands, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(watcher.folder)
+
+    with daemon(watcher.folder, link, state=watcher.state) as running:
+        ready = running.await_event("service.ready")
+
+    assert ready["folders"] == [watcher.folder.name]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_check_says_of_a_folder_what_run_says(watcher: Commands, tmp_path: Path, *, there: bool) -> None:
+    path = tmp_path / "it's none"
+    if there:
+        recording(path)
+
+    code, ran = watcher.said("run", path)
+    checked, document = watcher("check", path)
+
+    (finding,) = [one for one in document["data"]["findings"] if one["area"] == "folder"]
+    assert (code, checked) == (3, 3)
+    assert ran == f"watcher: {finding['message']} -> {finding['hint']}"
