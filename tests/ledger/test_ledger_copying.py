@@ -68,6 +68,7 @@ def contents(place: LedgerLocation) -> dict[str, object]:
             "notes": list(ledger.notes()),
             "memory": ledger.remembered("form:api"),
             "bought": ledger.buy("api", "2026-11-22", 0),
+            "of the last hour": ledger.transcribed(0.0),
             "temporaries": ledger.temporaries(),
             "hooks": [(call.kind, call.payload) for call in ledger.hooks_due(9)],
         }

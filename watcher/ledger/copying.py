@@ -50,6 +50,9 @@ def copy(source: LedgerLocation, target: LedgerLocation, *, roots: Mapping[str, 
                 copied["left_out"] += left_out
             sums = giving.store.query("SELECT name, value FROM totals")
             connection.executemany(taking.add, [(value, name) for name, value in sums if name not in set(State)])
+            # A shared ledger has a row of each host.
+            pace = giving.store.query("SELECT minute, sum(seconds) FROM pace GROUP BY minute")
+            connection.executemany("INSERT INTO pace (minute, seconds) VALUES (?, ?)", pace)
     return copied
 
 
