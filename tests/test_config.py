@@ -250,3 +250,15 @@ def test_state_dir_wins_over_the_surroundings() -> None:
     config = load({"state": {"dir": "/x"}}, environ={"STATE_DIRECTORY": "/y"})
 
     assert config.state_directory == Path("/x")
+
+
+@pytest.mark.parametrize("content", ["sk-one\nsk-two\n", "sk-schlüssel", "Bearer sk one"])
+def test_a_file_with_more_than_a_key_is_named(tmp_path: Path, content: str) -> None:
+    """It was said of api.key, which nobody had set."""
+    file = tmp_path / "secret"
+    file.write_text(content)
+
+    with pytest.raises(ConfigError) as error:
+        load(environ={"WATCHER_API__KEY_FILE": str(file)})
+
+    assert error.value.message.startswith(f"api.key_file = {file} holds more than a key (")

@@ -69,3 +69,11 @@ def test_check_says_of_a_folder_what_run_says(watcher: Commands, tmp_path: Path,
     (finding,) = [one for one in document["data"]["findings"] if one["area"] == "folder"]
     assert (code, checked) == (3, 3)
     assert ran == f"watcher: {finding['message']} -> {finding['hint']}"
+
+
+def test_a_relative_state_directory_is_said_as_a_whole_path(
+    watcher: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert watcher("status", "--set", "state.dir=there")[1]["data"]["state"]["directory"] == str(tmp_path / "there")

@@ -154,6 +154,10 @@ def key_in(path: Path, *, source: str) -> str:
         raise ConfigError(
             f"api.key_file = {printable(str(path))} holds no key ({source})", hint="put the key into that file"
         )
+    word = key.strip().lower().removeprefix("bearer").strip()
+    if not word.isascii() or not word.isprintable() or " " in word:
+        message = f"api.key_file = {printable(str(path))} holds more than a key ({source})"
+        raise ConfigError(message, hint="a key is one word of letters, digits and signs, without anything beside it")
     return key
 
 

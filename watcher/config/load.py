@@ -181,7 +181,8 @@ def digest(content: bytes) -> str:
 
 def _expanded(directory: str) -> Path | None:
     try:
-        return Path(directory).expanduser() if directory else None
+        # Said as a whole path wherever it is named: where it leads depends on the directory that a command is run in.
+        return Path(directory).expanduser().absolute() if directory else None
     except RuntimeError as exc:
         message = f"{shown('state.dir', directory)} is wrong: there is no such user, or no home of that user"
         raise ConfigError(message, hint="write the whole path") from exc
