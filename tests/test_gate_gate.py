@@ -637,15 +637,16 @@ def test_what_is_being_written_down_as_bought_counts_once(world: World) -> None:
 
     world.memory = Slow(world.clock)
     gate = world.gate(daily_minutes=15)
-    thread = threading.Thread(target=lambda: ask(gate, seconds=600.0))
-    thread.start()
+    first = Visitor(gate, seconds=600.0)
     assert writing.wait(60)
 
-    raised = ask(gate, FAILED, seconds=60.0)
-    written.set()
-    thread.join(60)
+    second = Visitor(gate, seconds=300.0)
 
-    assert raised is FAILED
+    eventually(lambda: gate.state().in_flight == 2)
+    written.set()
+    for visitor in (first, second):
+        visitor.leave()
+    eventually(lambda: gate.state().in_flight == 0)
     assert gate.state().status is GateStatus.OPEN
 
 

@@ -141,6 +141,59 @@ def test_what_is_in_flight_counts_until_it_comes_back() -> None:
     assert budget.booked == 0.0
 
 
+def test_a_process_that_is_killed_has_counted_what_was_in_flight() -> None:
+    memory = Memory()
+    budget = limited(memory, 10)
+    budget.begin_day(NOON)
+    day = budget.start(60.0, NOON)
+    budget.flush()
+    next_start = limited(memory, 10)
+    next_start.begin_day(NOON)
+
+    assert next_start.credit(541.0) is BudgetCredit.SPENT
+    # In the process that lives on, it may still have cost nothing.
+    assert budget.credit(541.0) is BudgetCredit.WAIT
+    budget.end(60.0, day, bought=False)
+    budget.flush()
+    assert list(memory.bought.values()) == [0.0]
+    assert budget.credit(600.0) is BudgetCredit.ALL
+
+
+def test_a_request_that_is_made_again_is_written_once() -> None:
+    memory = Memory()
+    written: list[float] = []
+
+    def buy_one(endpoint: str, day: str, seconds: float) -> float:
+        written.append(seconds)
+        return memory.buy(endpoint, day, seconds)
+
+    budget = Budget("h", buy=buy_one, bought=memory.sum_bought)
+    for bought in (False, False, True):
+        day = budget.start(60.0, NOON)
+        budget.flush()
+        budget.end(60.0, day, bought=bought)
+    budget.flush()
+
+    assert written == [60.0]
+
+
+def test_hosts_that_share_a_limit_tell_each_other_only_what_was_bought_for_good() -> None:
+    memory = Memory()
+    budget = Budget("h", buy=memory.buy, bought=memory.sum_bought, shared=True)
+    days = [budget.start(60.0, NOON), budget.start(30.0, NOON)]
+    budget.flush()
+    assert sum(memory.bought.values()) == 90.0
+
+    # What is in flight when a limit is set is taken back, and counts as such.
+    budget.resize(daily_minutes=10, monthly_minutes=0)
+    budget.begin_day(NOON)
+    budget.end(60.0, days[0], bought=True)
+    budget.flush()
+
+    assert sum(memory.bought.values()) == 60.0
+    assert budget.booked == 30.0
+
+
 def test_what_the_ledger_does_not_take_counts_and_is_written_with_the_next() -> None:
     memory = Memory()
     budget = limited(memory, 10)

@@ -307,6 +307,23 @@ def test_a_second_ctrl_c_ends_a_batch_now_with_its_document(tmp_path: Path, fold
     assert answered < sums[0] < 3 * answered
 
 
+def test_what_was_in_flight_at_a_kill_is_in_each_sum_and_counts_for_the_limits(tmp_path: Path, folder: Path) -> None:
+    state = tmp_path / "state"
+    recording(folder / "talk.wav", seconds=30)
+    with serving(lambda asked: hearing(asked) if asked.method == "GET" else Reply(silent=True)) as server:
+        with daemon(folder, *options(server), state=state) as running:
+            eventually(lambda: posts(server))
+            running.kill()
+        shown = json.loads(invoke("status", "--json", *options(server), "--set", f"state.dir={state}").stdout)["data"]
+        with daemon(folder, *options(server, "api.daily_minutes=0.6"), state=state) as running:
+            held = running.await_event("gate.held")
+            assert running.stop() == 0
+
+    sums = (shown["totals"]["paid_seconds"], shown["today"]["bought_seconds"], shown["month"]["bought_seconds"])
+    assert sums == (30.0, 30.0, 30.0)
+    assert (held["reason"], posts(server)) == ("budget", 1)
+
+
 @pytest.mark.slow
 def test_a_log_that_takes_nothing_does_not_keep_the_daemon_from_ending(tmp_path: Path, folder: Path) -> None:
     """The main thread waits in its first line; nothing but the end of the process ends that."""

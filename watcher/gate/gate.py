@@ -143,28 +143,35 @@ class Gate:
         known = self._known_of(sound, path, retried) if sound else None
         turned_away = failures = 0
         passed = self._history.passed
-        while True:
-            try:
-                with self.enter(seconds=seconds, small=small, path=path, announce=announce):
-                    return self._garbled.read(call, sound, known, retried=retried) if sound else call()
-            except GarbledError as error:
-                if error.times >= MOST:
-                    raise given_up(error.message, error.times) from error
-                raise
-            except PassingError as error:
-                if error.crowded or error.reason == "unreachable":
-                    turned_away += 1
-                    if turned_away > _TURNED_AWAY and self._history.passed - passed > _TURNED_AWAY:
-                        raise
-                    rest = self._rest(error, turned_away)
-                else:
-                    failures += 1
-                    if failures >= tries or error.reason in MAYBE_PAID or (error.retry_after or 0) > PATIENCE_SECONDS:
-                        raise
-                    rest = self._rest(error, failures)
-            announce(rest + SILENT)
-            if self._stop.wait(rest):
-                raise StoppedError("the daemon stops")
+        try:
+            while True:
+                try:
+                    with self.enter(seconds=seconds, small=small, path=path, announce=announce):
+                        return self._garbled.read(call, sound, known, retried=retried) if sound else call()
+                except GarbledError as error:
+                    if error.times >= MOST:
+                        raise given_up(error.message, error.times) from error
+                    raise
+                except PassingError as error:
+                    if error.crowded or error.reason == "unreachable":
+                        turned_away += 1
+                        if turned_away > _TURNED_AWAY and self._history.passed - passed > _TURNED_AWAY:
+                            raise
+                        rest = self._rest(error, turned_away)
+                    else:
+                        failures += 1
+                        if (
+                            failures >= tries
+                            or error.reason in MAYBE_PAID
+                            or (error.retry_after or 0) > PATIENCE_SECONDS
+                        ):
+                            raise
+                        rest = self._rest(error, failures)
+                announce(rest + SILENT)
+                if self._stop.wait(rest):
+                    raise StoppedError("the daemon stops")
+        finally:  # what cost nothing is taken back only now: a request that is made again counts at once
+            self._limits.flush()
 
     @contextlib.contextmanager
     def enter(
@@ -178,6 +185,7 @@ class Gate:
         waiter = self._requests.enter(seconds=seconds, small=small, path=path, announce=announce)
         error: BaseException | None = None
         try:
+            self._limits.book()
             yield
         except BaseException as exc:
             error = exc

@@ -16,7 +16,7 @@ from watcher.text import counted
 
 
 class GateLimits(ABC):
-    """The limits of one endpoint; the gate's lock guards them, but for `begin_day` and `flush`, which wait for the ledger."""
+    """The limits of one endpoint; the gate's lock guards them, but for `begin_day`, `book` and `flush`, which wait for the ledger."""
 
     def __init__(self, options: GateOptions, budget: Budget, clock: GateClock) -> None:
         self.options = options
@@ -121,8 +121,12 @@ class GateLimits(ABC):
         """Count a request that starts; return the day on which it counts, for `end`."""
         return self.budget.start(seconds, self._clock.wall())
 
+    @abstractmethod
+    def book(self) -> None:
+        """Write that a request is about to be made, where that costs no round trip. Called without the lock."""
+
     def end(self, seconds: float, day: str, *, bought: bool) -> None:
-        """Count a request that ended; call `flush` afterwards, without the lock, where it was `bought`."""
+        """Count a request that ended; call `flush` afterwards, without the lock, unless it is made again soon."""
         self.budget.end(seconds, day, bought=bought)
 
     def flush(self) -> None:
@@ -165,6 +169,10 @@ class LocalLimits(GateLimits):
         """Count a request that starts; return the day on which it counts, for `end`."""
         self.pace.started(now)
         return super().start(seconds, now)
+
+    def book(self) -> None:
+        """See GateLimits.book."""
+        self.flush()
 
     def ask(self) -> None:
         """See GateLimits.ask: everything is granted here."""

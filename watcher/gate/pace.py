@@ -48,8 +48,8 @@ class Budget:
     """Seconds of audio bought on a day and in a month (local time), kept in the ledger; those in flight count as well.
 
     A request counts on the day on which it started, also while there is no limit: one that is set later counts what was
-    bought before. From its start on its seconds are in exactly one of three sums, in flight, owed to the ledger, or written
-    there: one lock guards all three, so they are never counted in two of them.
+    bought before. It counts as bought from its start, and is taken back where it cost nothing: so a process that is killed
+    has counted what the server may charge for. One lock guards the sums.
     """
 
     def __init__(
@@ -60,8 +60,13 @@ class Budget:
         bought: Callable[[str, str, str], float],
         daily_minutes: float = 0.0,
         monthly_minutes: float = 0.0,
+        shared: bool = False,
     ) -> None:
-        """0 minutes: no limit. `buy` and `bought` are the ledger's."""
+        """0 minutes: no limit. `buy` and `bought` are the ledger's.
+
+        `shared`: others share the limits. They have to know what is bought for good, so what is in flight is written only
+        where there is no limit.
+        """
         self.daily_minutes = daily_minutes
         self.monthly_minutes = monthly_minutes
         self._name = name
@@ -72,7 +77,8 @@ class Budget:
         #: Bought as the ledger has it, on `day`; and on the days of its month before that.
         self._bought = 0.0
         self._earlier = 0.0
-        #: By day: seconds in flight; and seconds bought that the ledger does not have yet.
+        self._shared = shared
+        #: By day: seconds in flight; and what the ledger lacks, or has too much, of what was bought and is in flight.
         self._flying: dict[str, float] = {}
         self._owed: dict[str, float] = {}
         #: One change of the ledger after the other: the last sum it gave is the newest.
@@ -87,7 +93,7 @@ class Budget:
     def booked(self) -> float:
         """Seconds that the ledger does not have yet, of all days: in flight, or bought just now."""
         with self._sums:
-            return sum(self._flying.values()) + sum(self._owed.values())
+            return max(0.0, sum(self._owed.values()))
 
     @property
     def of_month(self) -> bool:
@@ -127,8 +133,7 @@ class Budget:
             bought = self._buy(self._name, day, 0.0)
             earlier = self._sum(self._name, f"{month}01", yesterday) if self.monthly_minutes else 0.0
             with self._sums:
-                unwritten = [*self._flying.items(), *self._owed.items()]
-                earlier += sum(seconds for of, seconds in unwritten if of.startswith(month) and of < day)
+                earlier += sum(seconds for of, seconds in self._owed.items() if of.startswith(month) and of < day)
                 self.day, self._bought, self._earlier = day, bought, earlier
 
     def fits(self, seconds: float, spent: float = 0.0) -> bool:
@@ -145,43 +150,42 @@ class Budget:
         if not self.limited:
             return BudgetCredit.ALL
         with self._sums:
-            bought = self._bought + self._owed.get(self.day, 0.0)
+            spent = self._bought + self._owed.get(self.day, 0.0)
             flying = self._flying.get(self.day, 0.0)
-        for spent, credit in ((bought + flying, BudgetCredit.ALL), (bought, BudgetCredit.WAIT)):
-            if self.fits(seconds, spent):
-                return credit
-        return BudgetCredit.SPENT
+        if self.fits(seconds, spent):
+            return BudgetCredit.ALL
+        return BudgetCredit.WAIT if self.fits(seconds, spent - flying) else BudgetCredit.SPENT
 
     def start(self, seconds: float, now: float) -> str:
         """Count a request that goes out; return the day it counts on, for `end`. `now`: Unix time."""
         day = self.day if self.limited else day_of(now)
         with self._sums:
-            self._flying[day] = self._flying.get(day, 0.0) + seconds
+            _add(self._flying, day, seconds)
+            _add(self._owed, day, seconds)
         return day
 
     def end(self, seconds: float, day: str, *, bought: bool) -> None:
-        """Count a request that came back; what it `bought` is written by the next `flush`."""
+        """Count a request that came back."""
         with self._sums:
-            left = self._flying.pop(day, 0.0) - seconds
-            if left > _GRAIN:
-                self._flying[day] = left
-            if bought:
-                self._owed[day] = self._owed.get(day, 0.0) + seconds
+            _add(self._flying, day, -seconds)
+            if not bought:
+                _add(self._owed, day, -seconds)
 
     def flush(self) -> None:
-        """Write what was bought; what a busy ledger does not take is written with the next.
+        """Write what the ledger lacks, or has too much; what a busy ledger does not take is written with the next.
 
         Never raises StateError: the answer that was bought is worth more than the note of its price.
         """
         with self._writing, contextlib.suppress(StateError):
             with self._sums:
                 owed = dict(self._owed)
+                if self._shared and self.limited:
+                    for day, seconds in self._flying.items():
+                        _add(owed, day, -seconds)
             for day, seconds in owed.items():
                 total = self._buy(self._name, day, seconds)
                 with self._sums:
-                    left = self._owed.pop(day) - seconds
-                    if left > 0.0:
-                        self._owed[day] = left
+                    _add(self._owed, day, -seconds)
                     if day == self.day:
                         self._bought = total
 
@@ -193,6 +197,13 @@ _GRAIN: Final = 1e-6
 def day_of(moment: float) -> str:
     """Return the local day of a Unix time, as YYYY-MM-DD."""
     return time.strftime("%Y-%m-%d", time.localtime(moment))
+
+
+def _add(sums: dict[str, float], day: str, seconds: float) -> None:
+    """Add to a day's sum; a day of which nothing is left is dropped."""
+    sums[day] = sums.get(day, 0.0) + seconds
+    if abs(sums[day]) <= _GRAIN:
+        del sums[day]
 
 
 def _fits(seconds: float, spent: float, minutes: float) -> bool:

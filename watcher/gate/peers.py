@@ -214,5 +214,5 @@ def peers_of(
     def spend(_: str, day: str, seconds: float) -> float:
         return fleet.spend(day, seconds)
 
-    budget = Budget(endpoint_name, buy=spend, bought=bought, daily_minutes=daily, monthly_minutes=monthly)
+    budget = Budget(endpoint_name, buy=spend, bought=bought, daily_minutes=daily, monthly_minutes=monthly, shared=True)
     return FleetPeers(fleet, options, budget, clock, line=line, lock=lock, lease=lease)

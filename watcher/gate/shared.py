@@ -111,6 +111,9 @@ class SharedLimits(GateLimits):
             self._asked = ()
         return day
 
+    def book(self) -> None:
+        """See GateLimits.book: it is written with the next answer that this host gets."""
+
     # What to ask for.
 
     def ask(self) -> None:
