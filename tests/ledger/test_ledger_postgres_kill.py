@@ -47,9 +47,10 @@ def find():
         while ledger.counts()[State.READY] > 40:
             ledger.wait(0.02)
 
-def work():
+def work(owner):
+    # An owner has one job at a time: where a claim went unheard, the next one gives what is running under its name.
     while True:
-        job = ledger.claim("worker", lease=3)
+        job = ledger.claim(owner, lease=3)
         if job is None:
             ledger.wait(0.5)
             continue
@@ -66,7 +67,7 @@ def work():
         except LeaseLostError:
             say("lost", name)
 
-threads = [threading.Thread(target=find), *(threading.Thread(target=work) for _ in range(workers))]
+threads = [threading.Thread(target=find), *(threading.Thread(target=work, args=(f"worker-{n}",)) for n in range(workers))]
 say("ready", "-")
 for thread in threads:
     thread.start()
