@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import watcher
-from watcher.text import MOST_MARKS, hours, joined, nfc, nfkc, share, stream_safe, unescaped
+from watcher.text import MOST_MARKS, exact_money, hours, joined, money, nfc, nfkc, share, stream_safe, unescaped
 
 #: Names of files are as short as a file system wants them, and have to stay what they are.
 NORMALIZES = {"text.py", "spelling.py"}
@@ -100,3 +100,21 @@ def test_a_part_that_is_all_but_some_tenths_is_written_as_the_whole(part: float,
 )
 def test_only_nothing_is_written_as_nothing(seconds: float, said: str) -> None:
     assert hours(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (0.0, "0.00"),
+        (0.000413, "0.00041"),
+        (0.0004, "0.0004"),
+        (0.005, "0.005"),
+        (0.05, "0.05"),
+        (0.996, "1.00"),
+        (12.5, "12.50"),
+        (1234.567, "1234.57"),
+    ],
+)
+def test_a_sum_of_money_is_never_rounded_to_nothing(amount: float, said: str) -> None:
+    assert money(amount) == said
+    assert (exact_money(amount) == 0.0) == (amount == 0.0)

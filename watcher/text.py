@@ -5,6 +5,7 @@ number, and no other thread runs meanwhile. So nothing else in this package call
 """
 
 import html
+import math
 import re
 import unicodedata
 from functools import lru_cache
@@ -66,6 +67,18 @@ def hours(seconds: float) -> str:
     if full:
         return f"{full} h {minutes:02} min"
     return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+
+
+def money(amount: float) -> str:
+    """Write a sum of money: two decimals, and more where a small sum would be nothing: 12.50, 0.0004. Only nothing is 0.00."""
+    decimals = max(2, 1 - math.floor(math.log10(abs(amount)))) if amount else 2
+    whole, _, fraction = f"{amount:.{decimals}f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+def exact_money(amount: float) -> float:
+    """Return a sum of money without the noise of its calculation, for JSON."""
+    return float(f"{amount:.6g}")
 
 
 def share(part: float, whole: float) -> str:

@@ -18,7 +18,7 @@ from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Ledger
 from watcher.log import printable, quoted
 from watcher.service.plan import endpoint_of, require_key
-from watcher.text import hours
+from watcher.text import hours, money
 
 #: The setting of the key.
 _SETTING: Final = "api.key"
@@ -143,7 +143,7 @@ def _trials(config: Config, ledger: Ledger) -> list[Finding]:
     seconds = sum(length for _, length in dict(found).items())
     paths = sorted(dict(found))
     cost = (
-        f", for {seconds / 60 * api.price_per_minute:.4g} at {api.price_per_minute:g} a minute"
+        f", for {money(seconds / 60 * api.price_per_minute)} at {api.price_per_minute:g} a minute"
         if api.price_per_minute
         else ""
     )

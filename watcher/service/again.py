@@ -17,6 +17,7 @@ from watcher.pipeline import JobSettings
 from watcher.service.named import named, place_of
 from watcher.service.plan import Plan, target
 from watcher.systemd import control
+from watcher.text import exact_money
 from watcher.tree import is_below
 
 _log = structlog.get_logger()
@@ -81,7 +82,7 @@ def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_p
     if not seconds_of:
         return []
     seconds = sum(seconds_of.values())
-    cost = {"cost": round(seconds / 60 * price_per_minute, 4)} if price_per_minute else {}
+    cost = {"cost": exact_money(seconds / 60 * price_per_minute)} if price_per_minute else {}
     _log.warning(
         "service.trials",
         files=len(seconds_of),

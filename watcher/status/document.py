@@ -9,6 +9,7 @@ from watcher.job import ResultWarning, State
 from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable, retrying
 from watcher.status.values import StatusReport, WaitingRecording, named
+from watcher.text import exact_money
 
 
 def data(report: StatusReport) -> dict[str, Any]:
@@ -50,12 +51,12 @@ def data(report: StatusReport) -> dict[str, Any]:
             "bought_seconds": round(report.spent.today, 3),
             "elsewhere_seconds": round(report.spent.elsewhere, 3),
             "price_per_minute": report.terms.price_per_minute or None,
-            "cost": None if report.cost_today is None else round(report.cost_today, 4),
+            "cost": None if report.cost_today is None else exact_money(report.cost_today),
             "limit_seconds": report.terms.daily_minutes * 60 or None,
         },
         "month": {
             "bought_seconds": round(report.spent.month, 3),
-            "cost": None if report.cost_month is None else round(report.cost_month, 4),
+            "cost": None if report.cost_month is None else exact_money(report.cost_month),
             "limit_seconds": report.terms.monthly_minutes * 60 or None,
         },
         "pace": {"audio_minutes_per_hour": report.minutes_per_hour},

@@ -10,7 +10,7 @@ from watcher.job import State
 from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable, retrying
 from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, named
-from watcher.text import hours, share
+from watcher.text import hours, money, share
 
 _SHOWN: Final = 5
 #: Fewer seconds are not spoken of.
@@ -80,7 +80,7 @@ def summary(report: StatusReport) -> list[str]:
 
 def _sum(period: str, seconds: float, limit: float, terms: PriceTerms, cost: float | None) -> str:
     line = f"  {period}: {hours(seconds)}{f' of {hours(limit * 60)}' if limit else ''} {terms.word}"
-    return line if cost is None else f"{line}, {cost:.2f} at {terms.price_per_minute:g} a minute"
+    return line if cost is None else f"{line}, {money(cost)} at {terms.price_per_minute:g} a minute"
 
 
 def headline(report: StatusReport) -> list[str]:
