@@ -242,7 +242,10 @@ def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Co
     with watcher.ledger() as ledger:
         failed(ledger, watcher.folder, "bad.wav")
     broken = said()
+    document = watcher("resume")[1]["data"]
 
-    assert nothing == "nothing is held"
-    assert "watcher status" in queued
+    assert nothing == "no daemon is running, and nothing is held"
+    assert queued == "no daemon is running, and nothing is held; what is queued is taken up at the next start"
+    # Nothing was tried.
+    assert (document["held"], document["outcome"]) == (False, "unknown")
     assert "watcher retry --failed" in broken

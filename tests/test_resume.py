@@ -207,7 +207,7 @@ def test_a_pause_is_told_in_the_place_of_the_refusal_that_another_model_has_ende
 
             assert running.stop() == 0
         stored = json.loads(invoke("status", "--json", "--config", settings, check=False).stdout)["data"]["gate"]
-    assert "wants a pause" in resumed.stdout
+    assert "takes nothing now" in resumed.stdout
     assert "slow down" in " ".join(resumed.stdout.split())
     assert "无权访问" not in resumed.stdout + shown.stdout
     assert (stored["status"], "slow down" in stored["message"]) == ("paused", True)

@@ -15,7 +15,16 @@ from watcher.cli.looking import open_looker, open_recovered, seen
 from watcher.cli.options import configured, show, write
 from watcher.config import Config
 from watcher.errors import UsageError
-from watcher.gate import OWN_LIMIT, GateState, ResumeOutcome, allow_again, ask_resume, request_resume, stored_state
+from watcher.gate import (
+    OWN_LIMIT,
+    GateState,
+    GateStatus,
+    ResumeOutcome,
+    allow_again,
+    ask_resume,
+    request_resume,
+    stored_state,
+)
 from watcher.job import State
 from watcher.ledger import holder
 from watcher.ledger.protocol import Ledger, SourceRecord
@@ -158,7 +167,7 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
 def _text(outcome: str, due: float, sentence: str) -> str:
     """Return what came of it for people; `due`: seconds until the next delayed file, `sentence`: the state of the server now."""
     if outcome == ResumeOutcome.PAUSED:
-        return f"the server was asked, and wants a pause, after which the queue goes on by itself: {sentence}"
+        return f"the server was asked, and takes nothing now; after a pause the queue goes on by itself: {sentence}"
     if outcome == _IDLE and due < math.inf:
         return _IDLE_UNTIL.format(hours(due))
     return _OUTCOMES.get(outcome, "")
@@ -172,10 +181,13 @@ def _announce(seconds: float, *, as_json: bool) -> None:
 
 def _untried(stored: GateState | None, loaded: Config, counts: Mapping[State, int]) -> Result:
     """Return what `resume` says where nobody is there to try."""
+    away = holder(loaded.state_directory) is None
     if stored is None:
-        return _document("", f"nothing is held{_meant(counts)}")
-    later = "" if holder(loaded.state_directory) else "; no daemon is running: the next start takes up what is queued"
-    text = f"the hold is lifted{later}; until now: {stored.message}"
+        text = f"{'no daemon is running, and ' if away else ''}nothing is held{_meant(counts, away=away)}"
+        return _document("", text)
+    what = "the pause is ended" if stored.status is GateStatus.PAUSED else "the hold is lifted"
+    later = "; no daemon is running: the next start takes up what is queued" if away else ""
+    text = f"{what}{later}; until now: {stored.message}"
     if stored.reason == OWN_LIMIT:
         text = f"resume does not lift this: {joined(stored.message, stored.hint)}; the next start goes by the settings of then"
     return _document(stored.message, text)
@@ -183,14 +195,15 @@ def _untried(stored: GateState | None, loaded: Config, counts: Mapping[State, in
 
 def _reloaded(refused: str, counts: Mapping[State, int]) -> Result:
     """Return what `resume` says where nothing was held, and a daemon was to read its settings; `refused`: why it did not."""
-    return _document("", "nothing is held" if refused else f"nothing is held{_meant(counts)}", refused)
+    text = "nothing is held" if refused else f"nothing is held{_meant(counts)}"
+    return _document("", text, refused, outcome=ResumeOutcome.OPEN)
 
 
-def _document(held: str, text: str, refused: str = "") -> Result:
+def _document(held: str, text: str, refused: str = "", *, outcome: ResumeOutcome = ResumeOutcome.UNKNOWN) -> Result:
     """Return the result of a `resume` that has tried nothing."""
     data = {
         "held": bool(held),
-        "outcome": "unknown" if held else "open",
+        "outcome": str(outcome),
         "message": held,
         "settings_refused": refused or None,
     }
@@ -330,11 +343,13 @@ _OUTCOMES: Final = {
 _IDLE_UNTIL: Final = "no file is due to try with: the next one, in {}, is the try"
 
 
-def _meant(counts: Mapping[State, int]) -> str:
-    """Return which command was probably meant, where there is nothing to resume."""
+def _meant(counts: Mapping[State, int], *, away: bool = False) -> str:
+    """Return which command was probably meant, where there is nothing to resume; `away`: no daemon is running."""
     if counts[State.FAILED]:
         return f"; {counts[State.FAILED]} failed: watcher retry --failed tries them again"
     if counts[State.READY] + counts[State.DELAYED]:
+        if away:
+            return "; what is queued is taken up at the next start"
         return "; what is queued waits for its turn: watcher status says why"
     return "; watcher again PATH transcribes a finished recording once more" if counts[State.DONE] else ""
 
