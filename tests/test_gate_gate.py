@@ -311,8 +311,8 @@ def test_what_the_server_asks_for_pauses_everybody(world: World) -> None:
         waiting.leave()
 
     assert (state.status, state.message, state.next_probe) == (GateStatus.PAUSED, "busy", NOON + 30.0)
-    events = [(log["event"], log["reason"]) for log in logs]
-    assert events == [("gate.paused", "rate"), ("gate.resumed", "rate")]
+    events = [(log["event"], log["reason"], log.get("asked_by_server")) for log in logs]
+    assert events == [("gate.paused", "rate", True), ("gate.resumed", "rate", None)]
 
 
 def test_jitter_only_makes_pauses_longer(world: World) -> None:
@@ -379,14 +379,16 @@ def test_a_short_pause_is_not_worth_writing_down(world: World) -> None:
 def test_a_server_that_refuses_even_one_at_a_time_gets_growing_rest(world: World) -> None:
     gate = world.gate(concurrency=1)
     pauses = []
-    for _ in range(7):
-        ask(gate, CROWDED)
-        until = gate.state().next_probe
-        assert until is not None
-        pauses.append(until - world.clock())
-        world.elapsed = until - NOON
+    with capture_logs() as logs:
+        for _ in range(7):
+            ask(gate, CROWDED)
+            until = gate.state().next_probe
+            assert until is not None
+            pauses.append(until - world.clock())
+            world.elapsed = until - NOON
 
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert {log["asked_by_server"] for log in logs if log["event"] == "gate.paused"} == {False}
 
 
 def test_eleven_hundred_refusals_of_a_lone_file_are_survived(world: World) -> None:

@@ -164,8 +164,29 @@ def test_what_a_trial_made_is_named_with_its_cost_before_it_is_bought() -> None:
 
     words = "warning: what only the trial engine has transcribed is transcribed again (12 recordings, 1 h 30 min, "
 
-    assert trials(cost=0.5) == f"{words}for 0.5 at api.price_per_minute, by whisper-1) -> stop now"
+    assert trials(cost=0.5) == f"{words}for 0.50 at api.price_per_minute, by whisper-1) -> stop now"
     assert trials() == f"{words}by whisper-1) -> stop now"
+
+
+def test_a_pause_says_what_the_server_said_and_who_chose_how_long_it_is() -> None:
+    facts: dict[str, Any] = {
+        "reason": "busy",
+        "seconds": 8.0,
+        "message": "the server is busy: Service Unavailable (HTTP 503)",
+    }
+    own, asked = (
+        re.sub(
+            r"until [-0-9: ]+",
+            "until then",
+            shown("gate.paused", until="2026-01-02T03:04:05Z", asked_by_server=by, **facts),
+        )
+        for by in (False, True)
+    )
+
+    said = "the server is left alone for a while (until then, {}): the server is busy: Service Unavailable (HTTP 503)"
+    assert own == said.format("the server names no time, Watcher chose this one")
+    assert asked == said.format("as the server asks")
+    assert "asked for" not in in_journal({"event": "gate.paused", "asked_by_server": False, **facts})
 
 
 def test_every_event_is_a_sentence_whatever_it_bears() -> None:

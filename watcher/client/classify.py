@@ -46,7 +46,8 @@ class Classification:
                 return NoChannelError(message, **options)
             case ErrorClass.PASSING | ErrorClass.CROWDED:
                 crowded = self.error_class is ErrorClass.CROWDED
-                return PassingError(message, retry_after=self.wait, crowded=crowded, **options)
+                asked = self.refusal.retry_after is not None
+                return PassingError(message, retry_after=self.wait, crowded=crowded, asked=asked, **options)
             case ErrorClass.SHRINK | ErrorClass.SPLIT | ErrorClass.RECODE:
                 remedy = Remedy(self.error_class.value)
                 seconds = self.limit if remedy is Remedy.SPLIT else 0.0

@@ -290,7 +290,7 @@ class GateDoor:
         begins, longer = self.pause is None, self.pause is None or until > self.pause.until
         if self.pause is None:
             self.pause = Pause(until, self._clock.wall(), error.reason, error.message, error.hint)
-            self.reports.paused(self.pause, now)
+            self.reports.paused(self.pause, now, asked=error.asked)
         self.pause.until = max(self.pause.until, until)
         if longer and hold is None:  # what is stored of a hold says more
             self.reports.note_pause(self.pause, now)

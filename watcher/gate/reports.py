@@ -57,13 +57,14 @@ class HoldReports:
         """Log that a request finds out whether a hold is over."""
         _log.info("gate.probing", reason=hold.reason, since=_iso(hold.since), probes=hold.step + 1)
 
-    def paused(self, pause: Pause, now: float) -> None:
-        """Log a pause that begins."""
+    def paused(self, pause: Pause, now: float, *, asked: bool) -> None:
+        """Log a pause that begins; `asked`: the server said for how long."""
         _log.info(
             "gate.paused",
             reason=pause.reason,
             until=_iso(self._clock.unix(pause.until)),
             seconds=round(pause.until - now, 3),
+            asked_by_server=asked,
             message=pause.message,
             hint=pause.hint,
         )

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from watcher.log.journal import WORDS, hooked, in_its_words, said
-from watcher.text import counted, cut_to, hours
+from watcher.text import counted, cut_to, hours, money
 
 #: Said of every piece, request and output: what becomes of them is said of their recording.
 _DETAILS: Final = frozenset(
@@ -154,7 +154,7 @@ def _hook(event: Mapping[str, Any]) -> _Facts:
 def _trials(event: Mapping[str, Any]) -> _Facts:
     count = int(event.get("files") or 0)
     parts = [f"{counted(count, 'recording')}", hours(float(event.get("seconds") or 0.0))]
-    parts += [f"for {event['cost']:.4g} at api.price_per_minute"] if event.get("cost") is not None else []
+    parts += [f"for {money(event['cost'])} at api.price_per_minute"] if event.get("cost") is not None else []
     return f"{', '.join(parts)}, by {event.get('model')}", frozenset({"files", "hours", "seconds", "cost", "model"})
 
 
@@ -165,6 +165,12 @@ def _backlog(event: Mapping[str, Any]) -> _Facts:
     parts = [*timed, *([f"{untimed} of unknown length" if timed else "of unknown length"] if untimed else [])]
     count = counted(files, "recording") + (", " if timed else " ")
     return f"{count}{' and '.join(parts)}{alone}", frozenset({"files", "hours", "seconds", "untimed", "left_alone"})
+
+
+def _paused(event: Mapping[str, Any]) -> _Facts:
+    until, told = _at("until", "until")(event)
+    who = "as the server asks" if event.get("asked_by_server") else "the server names no time, Watcher chose this one"
+    return f"{until}, {who}", told | {"asked_by_server"}
 
 
 def _starting(event: Mapping[str, Any]) -> _Facts:
@@ -212,7 +218,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "job.retry": lambda event: (f"next try in {float(event.get('retry_in') or 0.0):.0f} s", frozenset({"retry_in"})),
     "job.released": _keys(),
     "job.crashed": _keys(),
-    "gate.paused": _at("until", "until"),
+    "gate.paused": _paused,
     "gate.held": _at("retry_at", "next try at"),
     "gate.resumed": _keys(),
     "gate.probing": _keys(),

@@ -238,7 +238,7 @@ WORDS: Final = {
     "api.degraded": "the server does less than was asked",
     "api.refused": "the server refused",
     "answer.unusable": "a stored answer cannot be used",
-    "gate.paused": "the server asked for a pause",
+    "gate.paused": "the server is left alone for a while",
     "gate.resumed": "work goes on",
     "gate.held": "the queue is held",
     "gate.probing": "trying whether the server works again",
