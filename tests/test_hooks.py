@@ -111,7 +111,7 @@ def test_a_hook_ended_by_a_signal_has_failed() -> None:
     ran, events = python("import os; os.kill(os.getpid(), 9)")
 
     assert ran == HookResult("exit", -signal.SIGKILL)
-    assert events[0]["event"] == "hook.failed"
+    assert (events[0]["event"], events[0]["message"]) == ("hook.failed", "ended by signal 9")
 
 
 @pytest.mark.parametrize("argv", [("/nowhere/hook",), ("watcher-no-such-program",), ("nul\0byte",), ("/",)])

@@ -100,10 +100,13 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
     assert shown("hook.failed", level="warning", path=PATH, program="/nope/x", message="No such file or directory") == (
         f"warning: a hook failed: /nope/x, for {PATH.decode()}: No such file or directory"
     )
-    spoke: dict[str, Any] = {"program": "/opt/x", "message": "ended with 1", "retry_in": 30.0}
+    spoke: dict[str, Any] = {"program": "/opt/x", "message": "exit code 1", "retry_in": 30.0}
     said = shown("hook.failed", level="warning", **spoke, output="Traceback:\n  line 1\n\x1b[31mno such table\n")
-    assert said == "warning: a hook failed: /opt/x (next try in 30 s; it said: \\x1b[31mno such table): ended with 1"
+    assert said == "warning: a hook failed: /opt/x (next try in 30 s; it said: \\x1b[31mno such table): exit code 1"
     assert len(shown("hook.failed", level="warning", **spoke, output="x" * 5000)) < 400
+    assert shown("hook.failed", level="error", program="/opt/x", message="exit code 1") == (
+        "error: a hook failed: /opt/x (given up): exit code 1"
+    )
     assert shown("folder.degraded", level="warning", path=b"/srv", reason="overflow", hint="raise it") == (
         "warning: a folder can only be watched with limits: /srv (overflow) -> raise it"
     )
@@ -125,6 +128,9 @@ def test_times_are_those_of_the_persons_clock_with_the_date_where_it_is_not_toda
 
     assert line.startswith("the queue is held (next try at 2026-01-0")
     assert line.endswith(": the key is refused")
+    # Nobody is asked at midnight.
+    own = shown("gate.held", level="warning", reason="budget", retry_at="2026-01-02T03:04:05Z", message="spent")
+    assert own.startswith("the queue is held (goes on at 2026-01-0")
 
 
 def test_what_is_said_of_every_piece_is_left_out_unless_asked_for() -> None:

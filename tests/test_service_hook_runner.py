@@ -25,7 +25,7 @@ from watcher.ledger import Ledger, open_ledger
 from watcher.service.hook_runner import AGAIN, HookFailure, HookRunner
 
 DONE = HookResult("exit", 0)
-FAILED = HookResult("exit", 3, message="ended with 3")
+FAILED = HookResult("exit", 3, message="exit code 3")
 
 
 class Hooks:
@@ -214,7 +214,7 @@ def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_
     ]
     assert hooks.seen[0]["id"] == hooks.seen[2]["id"]
     assert (trouble.kind, trouble.argv, trouble.path, trouble.again) == ("on_done", ("hook",), "bad.wav", True)
-    assert trouble.message == "the hook hooks.on_done (hook) failed: ended with 3"
+    assert trouble.message == "the hook hooks.on_done (hook) failed: exit code 3"
     # It works again.
     eventually(lambda: not hooks.hook_runner.troubles)
 
@@ -279,7 +279,7 @@ def test_a_start_runs_what_failed_no_sooner_and_names_it_meanwhile(tmp_path: Pat
         pending = opened.hooks_waiting()
         opened.close()
 
-    message = "the hook hooks.on_done (hook) failed: ended with 3"
+    message = "the hook hooks.on_done (hook) failed: exit code 3"
     assert problems[:3] == [[HookFailure("on_done", ("hook",), "bad.wav", message, again=True)]] * 3
     assert runs == [1, 0, 1, 0, 1, 1]
     assert [(call.attempts, call.failures) for call in pending] == [(4, 3)]

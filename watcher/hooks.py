@@ -95,7 +95,7 @@ def run(
         message = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
     else:
         ran, said = _attend(process, time.monotonic() + timeout, stop or threading.Event())
-        message = _MESSAGES[ran.reason].format(code=ran.code, timeout=timeout)
+        message = _message(ran, timeout)
     if not ran.ok and ran.reason != "stopped":
         (_log.error if retry_in is None else _log.warning)(
             "hook.failed",
@@ -121,11 +121,17 @@ def scrubbed(environment: Mapping[str, str], *, secrets: Collection[str] = ()) -
     }
 
 
-_MESSAGES: Final = {
-    "exit": "ended with {code}",
-    "timeout": "took longer than {timeout:g} s and was ended",
-    "stopped": "ended because the service stops",
-}
+def _message(ran: HookResult, timeout: float) -> str:
+    """Return how a hook ended, in words."""
+    match ran:
+        case HookResult("timeout"):
+            return f"took longer than {timeout:g} s and was ended"
+        case HookResult("stopped"):
+            return "ended because the service stops"
+        case HookResult(_, int(code)) if code < 0:
+            return f"ended by signal {-code}"
+        case _:
+            return f"exit code {ran.code}"
 
 
 def _start(argv: Sequence[str], payload: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:

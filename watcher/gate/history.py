@@ -162,7 +162,7 @@ def is_about_files(error: BaseException | None) -> bool:
 def nonsense(message: str) -> AccountError:
     """Return the error of a server of which no answer can be read."""
     return AccountError(
-        f"no answer can be read: {message}",
+        f"every answer is like this one: {message}",
         reason="garbled",
         hint="check that api.url is a transcription server, and api.model; then watcher resume",
     )

@@ -146,7 +146,8 @@ def _hook(event: Mapping[str, Any]) -> _Facts:
     # The last line is where programs say why they end.
     lines = [line for line in re.split(_LINE_BREAK, str(event.get("output") or "")) if line.strip()]
     said_last = [f"it said: {cut_to(lines[-1].strip(), _SAID_COLUMNS)}"] if lines else []
-    again = [f"next try in {hours(float(event['retry_in']))}"] if event.get("retry_in") else []
+    given_up = ["given up"] if event.get("level") == "error" else []
+    again = [f"next try in {hours(float(event['retry_in']))}"] if event.get("retry_in") else given_up
     told = {"retry_in", "program", *(["output"] if len(lines) == 1 else [])}
     return "; ".join([*again, *said_last]), frozenset(told)
 
@@ -171,6 +172,11 @@ def _paused(event: Mapping[str, Any]) -> _Facts:
     until, told = _at("until", "until")(event)
     who = "as the server asks" if event.get("asked_by_server") else "the server names no time, Watcher chose this one"
     return f"{until}, {who}", told | {"asked_by_server"}
+
+
+def _held(event: Mapping[str, Any]) -> _Facts:
+    # A limit of the operator's own ends by itself: nothing is tried.
+    return _at("retry_at", "goes on at" if event.get("reason") == "budget" else "next try at")(event)
 
 
 def _starting(event: Mapping[str, Any]) -> _Facts:
@@ -219,7 +225,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "job.released": _keys(),
     "job.crashed": _keys(),
     "gate.paused": _paused,
-    "gate.held": _at("retry_at", "next try at"),
+    "gate.held": _held,
     "gate.resumed": _keys(),
     "gate.probing": _keys(),
     "hook.failed": _hook,
