@@ -143,7 +143,7 @@ def test_a_printed_name_finds_the_failure_of_a_recording_that_is_gone(watcher: C
 
     printed = watcher("status")[1]["data"]["failures"][0]["path"]
 
-    assert watcher("retry", printed)[1]["data"]["put_back"] == [printed]
+    assert watcher("retry", printed)[1]["data"]["gone"] == [printed]
 
 
 def test_again_without_a_key_names_no_option_that_it_does_not_have(
