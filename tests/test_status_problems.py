@@ -11,7 +11,7 @@ from support.heard import recording
 
 from watcher.config import digest
 from watcher.job import Fingerprint, FoundRecording
-from watcher.ledger.queue import CRASHED
+from watcher.ledger.suspects import CRASHED
 
 
 @pytest.fixture

@@ -18,31 +18,14 @@ from watcher.ledger import rows
 from watcher.ledger.claims import Claims
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.memory import HOOK
-from watcher.ledger.part import LOST, Connection, Row, held
-from watcher.ledger.protocol import RETRIED, PutResult, SourceRecord
+from watcher.ledger.part import LOST, Connection, held
+from watcher.ledger.protocol import RETRIED, PutResult
+from watcher.ledger.suspects import CRASHED, Suspects, why
 from watcher.ledger.waiting import LONGEST_DELAY
 
-#: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
-#: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
-CRASHES: Final = 3
-#: Seconds that a source waits after the second of them. The others' work goes on meanwhile, and the service manager does not
-#: take the daemon for one that cannot start.
-_CRASH_DELAY: Final = 10.0
 
-
-class Queue(Claims):
+class Queue(Claims, Suspects):
     """Sources and their states."""
-
-    #: A job that had crashed is done, so its crashes came from outside. One crash is taken off every other suspect; a
-    #: job that crashes each time still reaches the limit.
-    EXONERATE: ClassVar[str] = """
-    UPDATE sources SET crashes = crashes - 1 WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed')
-    """
-
-    #: Puts aside the answers that a source used since it was claimed, which are all that were used since: it ran alone.
-    ANSWERS_ASIDE: ClassVar[str] = """
-    UPDATE answers SET aside = 1 WHERE used_at >= (SELECT updated_at FROM sources WHERE id = :id)
-    """
 
     #: Adds to what was done in a minute.
     KEEP_PACE: ClassVar[str] = """
@@ -120,7 +103,7 @@ class Queue(Claims):
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
         with self._database.transaction() as connection:
-            held(connection, _FAIL, job, now=self._clock(), **_why(error))
+            held(connection, _FAIL, job, now=self._clock(), **why(error))
             _call(connection, job, "on_failed", hook)
         self._concluded(hook)
 
@@ -135,7 +118,7 @@ class Queue(Claims):
             self._drop_and_keep_request(job)
             return
         with self._database.transaction(durable=False) as connection:
-            values = {"id": job.id, "fence": job.fence, "now": self._clock(), **_why(DROPPED)}
+            values = {"id": job.id, "fence": job.fence, "now": self._clock(), **why(DROPPED)}
             if not connection.execute(_SET_DOWN, values).rowcount:
                 held(connection, _DROP, job)
         self._concluded()
@@ -177,38 +160,11 @@ class Queue(Claims):
             self._offer()
         return queued
 
-    # After a crash.
-
-    def quarantined(self) -> tuple[SourceRecord, ...]:
-        return tuple(rows.record(row) for row in self._database.query(_ASIDE))
-
-    def _recover(self) -> None:
-        """Queue what a dead process was running, at once: the lock says that nobody works on it."""
-        with self._database.transaction() as connection:
-            running = self._left_running(connection)
-            now = self._clock()
-            for id_, piece, crashes, reached, suspect in running:
-                # Alone means with nothing beside it, whether it was meant so or just happened so.
-                alone = len(running) == 1
-                if piece > reached:
-                    counted = 1 if alone else min(crashes, 1)
-                else:
-                    # A suspect has been running in one already; others beside it did not let that one be counted.
-                    counted = max(crashes, suspect) + 1 if alone else crashes
-                values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
-                if alone and counted >= CRASHES:
-                    connection.execute(self.ANSWERS_ASIDE, {"id": id_})
-                    connection.execute(_SET_ASIDE, {**values, **_why(CRASHED)})
-                elif alone and counted > 1:
-                    connection.execute(_RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY})
-                else:
-                    connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
-
     def _drop_and_keep_request(self, job: Job) -> None:
         """Keep what a person asked for with the same file under another name, else until it is found again."""
         now = self._clock()
         with self._database.transaction() as connection:
-            held(connection, _AWAIT, job, now=now, **_why(AWAITED))
+            held(connection, _AWAIT, job, now=now, **why(AWAITED))
             values = {"id": job.id, "now": now, "path": job.path, **_stat(job.fingerprint)}
             handed_over = connection.execute(_HAND_OVER, values).rowcount
             if handed_over:
@@ -217,12 +173,6 @@ class Queue(Claims):
         if handed_over:
             self._offer()
 
-    # Within a transaction.
-
-    def _left_running(self, connection: Connection) -> list[Row]:
-        """Return what the dead process was running: id, piece, crashes, reached, alone."""
-        return connection.execute(_LEFT_RUNNING).fetchall()
-
     def _back(self, job: Job, run_at: float, error: JobError | None, *, given_back: int) -> None:
         now = self._clock()
         # A time by another clock: it was set back while the caller waited for a ledger that took no changes.
@@ -230,18 +180,9 @@ class Queue(Claims):
         state = State.DELAYED if run_at > now else State.READY
         values = {"state": state, "run_at": run_at, "now": now, "given_back": given_back}
         with self._database.transaction() as connection:
-            held(connection, _BACK, job, **values, **_why(error))
+            held(connection, _BACK, job, **values, **why(error))
         self._offer()
 
-
-CRASHED: Final = JobError(
-    f"the watcher ended {CRASHES} times while it worked on this file (it crashed, hung or was killed), the last time with "
-    "nothing else running",
-    hint="how it ended is in the log (journalctl -u watcher), in coredumpctl, or in dmesg where memory ran out; it may help to "
-    "convert the recording (ffmpeg -i old.wav new.flac). `watcher retry` tries this one again; the stored answers it used are "
-    "set aside, as one of them may be the cause, so the recording is paid for again",
-    reason="crashed",
-)
 
 AWAITED: Final = JobError(
     "it was asked for once more, and was not there any more, or changed: that is done when it is found again",
@@ -393,22 +334,6 @@ ON CONFLICT (key) DO UPDATE SET expires = excluded.expires
 """  # noqa: S608 - our own words
 #: Seconds that a person's wish for one request more is remembered, as the unreadable answers are (`gate.garbled`).
 _RETRIED_KEPT: Final = 30 * 86_400.0
-_LEFT_RUNNING: Final = "SELECT id, piece, crashes, reached, alone FROM sources WHERE state = 'running' ORDER BY id"
-_RECOVER: Final = """
-UPDATE sources SET
-    state = :state, run_at = :run_at, updated_at = :now, attempts = attempts - 1, alone = 1,
-    crashes = :crashes, reached = :reached
-WHERE id = :id
-"""
-_SET_ASIDE: Final = """
-UPDATE sources SET
-    state = 'failed', updated_at = :now, alone = 1, crashes = :crashes, reached = :reached,
-    reason = :reason, message = :message, hint = :hint
-WHERE id = :id
-"""
-# The caller that reports it fails it once more, as an ordinary file. In the order of the index: by id alone SQLite
-# walks all rows.
-_ASIDE: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = 'failed' AND alone = 1 ORDER BY updated_at, id"  # noqa: S608 - our own column names
 
 
 def _put(connection: Connection, found: FoundRecording, now: float) -> PutResult:
@@ -473,9 +398,3 @@ def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, 
 def _call(connection: Connection, job: Job, kind: str, payload: str) -> None:
     if payload:
         connection.execute(HOOK, (job.path, kind, payload.encode("utf-8", "surrogatepass")))
-
-
-def _why(error: JobError | None) -> dict[str, str]:
-    if error is None:
-        return {"reason": "", "message": "", "hint": ""}
-    return {"reason": rows.text(error.reason), "message": rows.text(error.message), "hint": rows.text(error.hint)}

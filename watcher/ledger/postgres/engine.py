@@ -26,8 +26,9 @@ from watcher.ledger.postgres.purchases import Purchases
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.postgres.shared import ADD, GATE_CHANNEL
 from watcher.ledger.protocol import PutResult, SourceRecord
-from watcher.ledger.queue import CRASHED, CRASHES, SKIP, Queue, columns
+from watcher.ledger.queue import SKIP, Queue, columns
 from watcher.ledger.retention import Retention
+from watcher.ledger.suspects import CRASHED, CRASHES, why
 from watcher.ledger.waiting import LONGEST_DELAY
 
 #: Seconds for which a claim relies on what was made ready before: those that wait look as soon as something is due.
@@ -300,7 +301,7 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
         """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
         self._promoted_at = now
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
-        values = {"host": self._host, "grace": self._grace, "crashes": CRASHES, **_CRASHED}
+        values = {"host": self._host, "grace": self._grace, "crashes": CRASHES, **why(CRASHED)}
         for id_, state in self._timed(connection, _LAPSE, values):
             if state == State.FAILED:
                 connection.execute(self.ANSWERS_ASIDE, {"id": id_})
@@ -325,7 +326,6 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
         return statement.replace(":tick", ":tick::float8"), {**values, "tick": self._tick()}
 
 
-_CRASHED: Final = {"reason": CRASHED.reason, "message": CRASHED.message, "hint": CRASHED.hint}
 _TICK: Final = "extract(epoch FROM clock_timestamp())::float8"
 
 #: Sums of connections that are no more go into one row each.

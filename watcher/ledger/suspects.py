@@ -1,0 +1,96 @@
+"""What becomes of the sources that were running when the process ended: suspects, and those that are set aside."""
+
+from typing import ClassVar, Final
+
+from watcher.errors import JobError
+from watcher.job import State
+from watcher.ledger import rows
+from watcher.ledger.part import Connection, LedgerPart, Row
+from watcher.ledger.protocol import SourceRecord
+
+#: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
+#: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
+CRASHES: Final = 3
+#: Seconds that a source waits after the second of them. The others' work goes on meanwhile, and the service manager does not
+#: take the daemon for one that cannot start.
+_CRASH_DELAY: Final = 10.0
+
+
+class Suspects(LedgerPart):
+    """Recovery after a crash."""
+
+    #: A job that had crashed is done, so its crashes came from outside. One crash is taken off every other suspect; a
+    #: job that crashes each time still reaches the limit.
+    EXONERATE: ClassVar[str] = """
+    UPDATE sources SET crashes = crashes - 1 WHERE alone = 1 AND crashes > 0 AND state IN ('ready', 'delayed')
+    """
+
+    #: Puts aside the answers that a source used since it was claimed, which are all that were used since: it ran alone.
+    ANSWERS_ASIDE: ClassVar[str] = """
+    UPDATE answers SET aside = 1 WHERE used_at >= (SELECT updated_at FROM sources WHERE id = :id)
+    """
+
+    def quarantined(self) -> tuple[SourceRecord, ...]:
+        return tuple(rows.record(row) for row in self._database.query(_ASIDE))
+
+    def _recover(self) -> None:
+        """Queue what a dead process was running, at once: the lock says that nobody works on it."""
+        with self._database.transaction() as connection:
+            running = self._left_running(connection)
+            now = self._clock()
+            for id_, piece, crashes, reached, suspect in running:
+                # Alone means with nothing beside it, whether it was meant so or just happened so.
+                alone = len(running) == 1
+                if piece > reached:
+                    counted = 1 if alone else min(crashes, 1)
+                else:
+                    # A suspect has been running in one already; others beside it did not let that one be counted.
+                    counted = max(crashes, suspect) + 1 if alone else crashes
+                values = {"id": id_, "now": now, "crashes": counted, "reached": max(piece, reached)}
+                if alone and counted >= CRASHES:
+                    connection.execute(self.ANSWERS_ASIDE, {"id": id_})
+                    connection.execute(_SET_ASIDE, {**values, **why(CRASHED)})
+                elif alone and counted > 1:
+                    connection.execute(_RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY})
+                else:
+                    connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
+
+    # Within a transaction.
+
+    def _left_running(self, connection: Connection) -> list[Row]:
+        """Return what the dead process was running: id, piece, crashes, reached, alone."""
+        return connection.execute(_LEFT_RUNNING).fetchall()
+
+
+def why(error: JobError | None) -> dict[str, str]:
+    """Return the columns that say why a source failed or waits."""
+    if error is None:
+        return {"reason": "", "message": "", "hint": ""}
+    return {"reason": rows.text(error.reason), "message": rows.text(error.message), "hint": rows.text(error.hint)}
+
+
+CRASHED: Final = JobError(
+    f"the watcher ended {CRASHES} times while it worked on this file (it crashed, hung or was killed), the last time with "
+    "nothing else running",
+    hint="how it ended is in the log (journalctl -u watcher), in coredumpctl, or in dmesg where memory ran out; it may help to "
+    "convert the recording (ffmpeg -i old.wav new.flac). `watcher retry` tries this one again; the stored answers it used are "
+    "set aside, as one of them may be the cause, so the recording is paid for again",
+    reason="crashed",
+)
+
+_LEFT_RUNNING: Final = "SELECT id, piece, crashes, reached, alone FROM sources WHERE state = 'running' ORDER BY id"
+_RECOVER: Final = """
+UPDATE sources SET
+    state = :state, run_at = :run_at, updated_at = :now, attempts = attempts - 1, alone = 1,
+    crashes = :crashes, reached = :reached
+WHERE id = :id
+"""
+_SET_ASIDE: Final = """
+UPDATE sources SET
+    state = 'failed', updated_at = :now, alone = 1, crashes = :crashes, reached = :reached,
+    reason = :reason, message = :message, hint = :hint
+WHERE id = :id
+"""
+# The caller that reports it fails it once more, as an ordinary file. In the order of the index: by id alone SQLite
+# walks all rows.
+_ASIDE: Final = f"SELECT {rows.RECORD} FROM sources WHERE state = 'failed' AND alone = 1 ORDER BY updated_at, id"  # noqa: S608 - our own column names
