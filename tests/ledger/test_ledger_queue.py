@@ -184,14 +184,6 @@ class TestPut:
 
         assert ledger.counts()[State.SKIPPED] == len(BEYOND)
 
-    def test_an_unchanged_file_may_get_any_date(self, ledger: Ledger) -> None:
-        ledger.put([found()])
-        job = claimed(ledger)
-
-        ledger.refresh(job, Fingerprint(1000, BEYOND[0]))
-
-        assert ledger.put([found(mtime_ns=BEYOND[0])]) == [PutResult.KNOWN]
-
     @pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, 1e300])
     def test_a_header_that_says_nonsense_about_the_duration_spoils_nothing(
         self, ledger: Ledger, seconds: float
@@ -466,13 +458,6 @@ class TestConclusions:
 
     def test_what_is_not_known_is_forgotten_without_a_word(self, ledger: Ledger) -> None:
         ledger.forget(b"/nowhere")
-
-    def test_a_refreshed_fingerprint_is_the_known_one(self, ledger: Ledger) -> None:
-        ledger.put([found()])
-
-        ledger.refresh(claimed(ledger), Fingerprint(1000, 6))
-
-        assert ledger.put([found(mtime_ns=6)]) == [PutResult.KNOWN]
 
     def test_progress_shows_in_the_record_and_starts_anew_with_each_claim(self, ledger: Ledger) -> None:
         ledger.put([found()])

@@ -19,7 +19,7 @@ from support.ledger_engines import LEASE, ROOT, claimed, crowded, found
 
 import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
-from watcher.job import Cut, Fingerprint, Outcome, Output, State
+from watcher.job import Cut, Outcome, Output, State
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.protocol import Content, Ledger
 from watcher.ledger.sqlite import NAME, SqliteLedger
@@ -229,7 +229,6 @@ def everything(ledger: SqliteLedger, clock: Clock) -> None:
     ledger.holds(job)
     ledger.namesakes(job)
     ledger.progress(job, piece=1, pieces=2, seconds_done=3)
-    ledger.refresh(job, Fingerprint(1, 2, 3))
     ledger.enter_output(job, Output("txt", ROOT + b"/a.txt", DIGEST))
     ledger.placed(ROOT + b"/a.txt")
     ledger.owner(ROOT + b"/a.txt")

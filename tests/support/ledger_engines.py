@@ -28,7 +28,6 @@ WRITES: list[Callable[[Ledger, Job], object]] = [
     lambda ledger, job: ledger.retry(job, crowded(), run_at=0),
     lambda ledger, job: ledger.release(job),
     lambda ledger, job: ledger.drop(job),
-    lambda ledger, job: ledger.refresh(job, Fingerprint(1, 1)),
     lambda ledger, job: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", DIGEST)),
 ]
 

@@ -246,9 +246,6 @@ class Ledger(Protocol):
         is found (`put`) under the path, or the same file, by inode and stamp, under another one. Durable then.
         """
 
-    def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
-        """Note a new fingerprint for unchanged content. LeaseLostError. Cheap."""
-
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
         """Note how far a running job is. A lost lease is ignored. Cheap."""
 

@@ -123,10 +123,6 @@ class Queue(Claims, Suspects):
                 held(connection, _DROP, job)
         self._concluded()
 
-    def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
-        with self._database.transaction(durable=False) as connection:
-            held(connection, _REFRESH, job, **_stat(fingerprint))
-
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
         values = {"piece": piece, "pieces": pieces, "seconds_done": rows.seconds(seconds_done)}
         with self._database.transaction(durable=False) as connection:
@@ -292,10 +288,6 @@ WHERE id = (
 )
 """
 _DROP: Final = "DELETE FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
-_REFRESH: Final = """
-UPDATE sources SET size = :size, mtime_ns = :mtime_ns, inode = :inode
-WHERE id = :id AND fence = :fence AND state = 'running'
-"""
 # Past the point where it crashed, others may run beside it.
 _PROGRESS: Final = """
 UPDATE sources SET

@@ -179,9 +179,6 @@ class PostgresLedger:
     def drop(self, job: Job) -> None:
         self._conclude(job, lambda: self._engine.drop(job), back=True)
 
-    def refresh(self, job: Job, fingerprint: Fingerprint) -> None:
-        self._patiently(lambda: self._engine.refresh(job, fingerprint))
-
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
         self._patiently(lambda: self._engine.progress(job, piece=piece, pieces=pieces, seconds_done=seconds_done))
 
