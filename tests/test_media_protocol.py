@@ -26,11 +26,13 @@ from watcher.media.protocol import (
 counts = st.integers(0, 1 << 53)
 quantities = st.floats(0, 1e9)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+indexes = st.integers(0, 1_000_000)
 texts = st.text(max_size=30)
-warnings = st.lists(st.builds(ResultWarning, texts, texts, texts, st.booleans()), max_size=3).map(tuple)
+lines = texts.map(lambda text: " ".join(text.split()))
+warnings = st.lists(st.builds(ResultWarning, lines, lines, lines, st.booleans()), max_size=3).map(tuple)
 cuts = st.builds(
     lambda index, start, length, digest: Cut(index, start, start + length, digest),
-    counts,
+    indexes,
     st.integers(0, 1 << 40),
     st.integers(1, 1 << 30),
     digests,
@@ -57,12 +59,12 @@ messages: st.SearchStrategy[Message] = st.one_of(
         measure=st.booleans(),
     ),
     st.builds(Grant, counts),
-    st.builds(Opened, st.none() | quantities, counts, texts, st.lists(texts, max_size=3).map(tuple)),
+    st.builds(Opened, st.none() | quantities, indexes, lines, st.lists(lines, max_size=3).map(tuple)),
     st.builds(Made, cuts, counts, st.sampled_from(["00001.flac", "x"]), counts),
     st.builds(Progress, counts),
     st.builds(Replanned, counts),
-    st.builds(Ended, quantities, digests, st.binary(max_size=40), warnings, texts),
-    st.builds(Failed, texts, texts, texts, texts, texts),
+    st.builds(Ended, quantities, digests, st.binary(max_size=40), warnings, lines),
+    st.builds(Failed, lines, lines, lines, lines, texts),
 )
 
 

@@ -21,7 +21,10 @@ def forms(remedies: Remedies, *errors: RemedyError, refused: frozenset[str] = fr
         if (form := remedies.next(error, refused=refused)) is None:
             break
         found.append(form)
-    return ["whole" if form.whole else f"{form.options.codec} {form.options.piece_seconds:g}" for form in found]
+    return [
+        "whole" if form.whole else f"{form.options.codec} {form.options.piece_seconds:g}{' limited' * form.limited}"
+        for form in found
+    ]
 
 
 def test_another_encoding_is_flac_then_mp3_then_wav_with_the_same_cuts() -> None:
@@ -86,12 +89,20 @@ def test_where_mp3_was_refused_smaller_means_shorter() -> None:
 def test_what_is_too_long_is_cut_to_the_limit_or_in_halves() -> None:
     limited = RemedyError("x", remedy=Remedy.SPLIT, seconds=50)
 
-    assert forms(Remedies(MediaOptions(), whole=True), limited, limited) == ["whole", "flac 40"]
+    assert forms(Remedies(MediaOptions(), whole=True), limited, limited) == ["whole", "flac 40", "flac 40 limited"]
     assert forms(Remedies(MediaOptions(piece_seconds=40), whole=False), SPLIT, SPLIT, SPLIT) == [
         "flac 40",
         "flac 20",
         "flac 10",
     ]
+
+
+def test_a_limit_above_what_is_cut_to_is_worth_one_more_cutting() -> None:
+    """A piece may be a little longer than wanted; the next cutting knows the limit."""
+    remedies = Remedies(MediaOptions(piece_seconds=600), whole=False)
+    limited = RemedyError("x", remedy=Remedy.SPLIT, seconds=670)
+
+    assert forms(remedies, limited, limited) == ["flac 600", "flac 600 limited"]
 
 
 def test_a_codec_counts_as_rejected_only_for_its_encoding() -> None:

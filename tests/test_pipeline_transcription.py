@@ -29,6 +29,9 @@ from watcher.job import Cut, Job
 from watcher.media import MediaOptions
 from watcher.worker import Heartbeat
 
+#: Of a recording that is cut into several pieces.
+SECONDS = 400
+
 
 def refusal(message: str) -> Reply:
     return Reply({"error": {"message": message, "type": "invalid_request_error"}}, 400)
@@ -57,6 +60,48 @@ def test_a_server_may_refuse_a_form_for_one_reason_after_the_other(tmp_path: Pat
     assert heard.content.seconds == pytest.approx(120, abs=1)
     sent = kinds(asked)
     assert sent == sorted(sent, key=["audio/wav", "audio/flac", "audio/mpeg"].index)
+
+
+def test_a_server_that_takes_all_pieces_but_one_does_not_sell_a_recording_again_and_again(tmp_path: Path) -> None:
+    """Of each cutting it refused one piece in the end, as longer than a little less: all others were bought anew each time."""
+    bought: list[float] = []
+    turn = threading.Lock()
+
+    def script(asked: Asked) -> Reply:
+        with turn:
+            seconds = seconds_of(asked)
+            if bought and sum(bought[last_refusal[-1] :]) >= 0.6 * SECONDS:
+                last_refusal.append(len(bought))
+                return refusal(f"audio is longer than {seconds + 9.9:.1f} seconds")
+            bought.append(seconds)
+            return ANSWER
+
+    last_refusal = [0]
+    path = speechlike(tmp_path / "talk.wav", seconds=SECONDS)
+    with scene(script, tmp_path, MediaOptions(pieces="fixed", piece_seconds=100), places=1) as (made, _):
+        with pytest.raises(FileError):
+            made.transcribe(path)
+
+    assert len(last_refusal) > 2
+    assert sum(bought) < 2.5 * SECONDS
+
+
+def test_what_was_bought_for_cuts_that_were_given_up_counts_as_paid(tmp_path: Path) -> None:
+    bought: list[float] = []
+
+    def script(asked: Asked) -> Reply:
+        seconds = seconds_of(asked)
+        if len(bought) == 2 and seconds > 20:
+            return refusal(f"audio is longer than {seconds - 1:.1f} seconds")
+        bought.append(seconds)
+        return ANSWER
+
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    with scene(script, tmp_path, MediaOptions(pieces="fixed", piece_seconds=40), places=1) as (made, _):
+        heard = made.transcribe(path)
+
+    assert heard.paid_seconds == pytest.approx(sum(bought))
+    assert heard.paid_seconds > 120
 
 
 @pytest.mark.parametrize("small", [True, False])

@@ -5,7 +5,6 @@ Nothing heavy is imported here; PyAV and numpy live in the child alone.
 
 import contextlib
 import os
-import select
 import shutil
 import signal
 import socket
@@ -28,7 +27,6 @@ from watcher.errors import FileError, JobError, OutputError, PassingError, Sourc
 from watcher.job import Cut
 from watcher.media.confine import FILE_SIZE
 from watcher.media.protocol import (
-    MAX_LINE,
     Ended,
     Failed,
     Grant,
@@ -39,9 +37,9 @@ from watcher.media.protocol import (
     Progress,
     ProtocolError,
     Replanned,
-    decode,
     encode,
 )
+from watcher.media.reader import MessageReader
 from watcher.media.values import FORMS, OVERLAP, RATE, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
 
 _log = structlog.get_logger()
@@ -61,6 +59,9 @@ _BYTES_A_SECOND: Final = RATE * 2 * 5 // 4
 _HEADER: Final = 64 << 10
 #: Entries of `Summary.loudness` for a second.
 _LEVELS_A_SECOND: Final = 10
+#: Bytes of messages that an honest child sends: how loud a recording of a day is, and something each second and about each piece.
+_MESSAGES: Final = 4 << 20
+_MESSAGES_A_SECOND: Final = 2 << 10
 #: Bytes a second that the slowest disk or share is read with, twice where the decoder jumps about.
 _READ_A_SECOND: Final = 25_000
 _ERRORS: Final[dict[str, type[JobError]]] = {
@@ -198,7 +199,7 @@ class Cutting:
         except OSError as exc:
             self._held.close()
             raise PassingError(f"The media child cannot be started: {exc}", reason="child") from exc
-        self._lines = _Lines(self._link)
+        self._lines = MessageReader(self._link)
         return self
 
     def __exit__(
@@ -348,6 +349,8 @@ class Cutting:
             if message is None and spent <= self._limits.patience:
                 continue
             self._worked += spent
+            if self._lines.taken > _MESSAGES + _MESSAGES_A_SECOND * (self._worked + self._next_index):
+                raise nonsense()
             # Signs of life without sound are none for ever.
             if message is None or self._worked > self._longest_work():
                 raise PassingError(
@@ -491,47 +494,6 @@ class Cutting:
                     path.unlink()
         if path is not None:
             self._grant()
-
-
-class _Lines:
-    """Messages out of a socket, with a timeout."""
-
-    def __init__(self, link: socket.socket) -> None:
-        self._link = link
-        self._poll = select.poll()
-        self._poll.register(link, select.POLLIN)
-        self._buffer = bytearray()
-        #: Bytes at the beginning of it that have no end of a line.
-        self._searched = 0
-
-    def get(self, timeout: float) -> Message | None:
-        """Return the next message, None where it is not complete within `timeout` seconds; EOFError, ProtocolError.
-
-        Reads once at most, so that the caller can look after other things however slowly a line comes.
-        """
-        if (message := self._complete()) is not None or not self._poll.poll(timeout * 1000):
-            return message
-        try:
-            data = self._link.recv(1 << 16)
-        except ConnectionError:
-            data = b""
-        if not data:
-            raise EOFError("the child is gone")
-        self._buffer += data
-        return self._complete()
-
-    def _complete(self) -> Message | None:
-        """Return the first message that came to its end."""
-        end = self._buffer.find(b"\n", self._searched)
-        if end < 0:
-            self._searched = len(self._buffer)
-            if self._searched > MAX_LINE:
-                raise ProtocolError("a line without end")
-            return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        self._searched = 0
-        return decode(line)
 
 
 def _sizes(directory: Path) -> list[int]:

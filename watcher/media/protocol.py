@@ -11,6 +11,7 @@ range checked here.
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -25,6 +26,9 @@ _LONGEST_WORDS: Final = 1000
 _LONGEST_DETAIL: Final = 10_000
 #: Entries of a list for people: tracks that were left out, warnings.
 _MOST_NAMED: Final = 100
+#: Pieces a recording can have: more than it may have seconds.
+_MOST_PIECES: Final = 1_000_000
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 #: Positions and sizes beyond this are nonsense, and JSON readers disagree about them.
 _MOST: Final = 1 << 53
 
@@ -163,13 +167,14 @@ class _Fields:
 
     def text(self, name: str) -> str:
         value = self._data.get(name)
-        if not isinstance(value, str):
+        # Half of a surrogate pair, which JSON can write, fits neither into a note nor into a path.
+        if not isinstance(value, str) or (not value.isascii() and _SURROGATE.search(value)):
             raise ProtocolError(f"{name} is no text: {value!r:.200}")
         return value
 
     def words(self, name: str) -> str:
-        """Return a text for people, cut to a length that a log, the ledger and a note can hold, whatever the child sends."""
-        return self.text(name)[:_LONGEST_WORDS]
+        """Return a text for people: one line, cut to what a log, the ledger and a note can hold, whatever the child sends."""
+        return " ".join(self.text(name)[:_LONGEST_WORDS].split())
 
     def texts(self, name: str) -> tuple[str, ...]:
         values = self._data.get(name)
@@ -183,9 +188,9 @@ class _Fields:
             raise ProtocolError(f"{name} is neither true nor false: {value!r:.200}")
         return value
 
-    def integer(self, name: str) -> int:
+    def integer(self, name: str, most: int = _MOST) -> int:
         value = self._data.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
             raise ProtocolError(f"{name} is no count: {value!r:.200}")
         return value
 
@@ -224,7 +229,12 @@ class _Fields:
         if not isinstance(value, dict):
             raise ProtocolError(f"{name} is no cut: {value!r:.200}")
         fields = _Fields(value)
-        cut = Cut(fields.integer("index"), fields.integer("start"), fields.integer("end"), fields.hexadecimal("digest"))
+        cut = Cut(
+            fields.integer("index", _MOST_PIECES),
+            fields.integer("start"),
+            fields.integer("end"),
+            fields.hexadecimal("digest"),
+        )
         if cut.start >= cut.end:
             raise ProtocolError(f"{name} has no length: {value!r:.200}")
         return cut
@@ -283,7 +293,10 @@ def _order(fields: _Fields) -> Order:
 
 def _opened(fields: _Fields) -> Opened:
     return Opened(
-        fields.number_or_none("seconds"), fields.integer("pieces"), fields.words("stream"), fields.texts("others")
+        fields.number_or_none("seconds"),
+        fields.integer("pieces", _MOST_PIECES),
+        fields.words("stream"),
+        fields.texts("others"),
     )
 
 

@@ -28,6 +28,9 @@ class UploadForm:
     whole: bool = False
     #: The server failed at the recording in another form, and at no other recording: a failure counts as a refusal.
     suspect: bool = False
+    #: The server named a limit above `options.piece_seconds`, which a piece that was a little longer than that was beyond; the next
+    #: cutting keeps to it.
+    limited: bool = False
     #: No other encoding is left: where this one is refused, too, the question is made simpler.
     last: bool = False
 
@@ -59,7 +62,9 @@ class Remedies:
         if form.whole:
             found = self._encoded(_split(options, error.seconds) if error.remedy is Remedy.SPLIT else options, refused)
         elif error.remedy is Remedy.SPLIT:
-            found = replace(form, options=_split(options, error.seconds))
+            shorter = _split(options, error.seconds)
+            limited = form.limited or (shorter == options and error.seconds > 0)
+            found = replace(form, options=shorter, limited=limited)
         elif error.remedy is Remedy.SHRINK:
             found = self._shrunk(refused)
         elif self._left:

@@ -81,11 +81,16 @@ class PieceRequests:
             if done:
                 self._collect(done)
 
-    def give_up(self, beat: HeartbeatCallback) -> None:
-        """Send nothing more, but wait for what was sent: it is paid for, and it is kept."""
-        left = {future for future in self._running if not future.cancel()}
+    def give_up(self, beat: HeartbeatCallback) -> float:
+        """Send nothing more, but wait for what was sent: it is paid for, and it is kept. Return the seconds that were bought."""
+        left = sent = {future for future in self._running if not future.cancel()}
         while left:
-            left -= wait_alive(left, beat)
+            left = left - wait_alive(left, beat)
+        bought = {
+            self._running[future].cut.index for future in sent if future.exception() is None and not future.result()[1]
+        }
+        bought |= self._answers.keys() - self._cached
+        return sum(piece.seconds for piece in self._pieces if piece.cut.index in bought)
 
     def cuts(self) -> tuple[Cut, ...]:
         """Return the cuts, in order."""

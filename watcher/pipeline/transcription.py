@@ -69,8 +69,10 @@ class Transcription:
             self._sketch = hashlib.sha256(key.encode()).hexdigest()
         #: Under what the cuts of this run were kept: the parameters of the request and of the cutting.
         self._cut_keys: list[str] = []
-        #: Seconds of audio that were asked for a second time.
-        self._paid_again = 0.0
+        #: Seconds of audio that were bought beside the cutting whose answers are the result: a second time, or for one that was
+        #: given up; and how far the recording was known when that was.
+        self._paid_besides = 0.0
+        self._cut_until = 0.0
         #: Voice samples of the speakers in the first piece, for the server.
         self._voices: tuple[Voice, ...] = ()
         #: What was wanted and could not be asked for, and whether more than the encoding had to change for an answer.
@@ -95,7 +97,7 @@ class Transcription:
             if self._unheard is None:
                 raise
             # Every other form was refused: what came is all there is, and its warning says so.
-            return self._unheard
+            return replace(self._unheard, paid_seconds=self._unheard.paid_seconds + self._paid_besides)
         if self._unheard is None:
             return heard
         return replace(heard, paid_seconds=heard.paid_seconds + self._unheard.paid_seconds)
@@ -114,7 +116,7 @@ class Transcription:
                 heard = self._whole(form, *accepted) if form.whole and accepted is not None else self._pieces(form)
             except RemedyError as error:
                 tried = error.passing and self._sketch in self._tools.exhausted
-                other = None if tried else remedies.next(error, refused=client.limits().refused)
+                other = None if tried or self._is_sold() else remedies.next(error, refused=client.limits().refused)
                 if other is None:
                     raise self._without_remedy(error, tried=tried) from error
                 _log.info("api.degraded", remedy=str(error.remedy), codec=other.options.codec, message=error.message)
@@ -122,6 +124,10 @@ class Transcription:
                 if not self._simplified:
                     client.learn_refused(remedies.rejected)
                 return heard
+
+    def _is_sold(self) -> bool:
+        """Return whether more was bought in vain than the recording has sound: the server refuses what it took before."""
+        return self._paid_besides > self._cut_until > 0
 
     def _without_remedy(self, error: RemedyError, *, tried: bool) -> JobError:
         """Return the error of a recording that is left without a form.
@@ -245,7 +251,8 @@ class Transcription:
             except BaseException:
                 # It makes no more pieces, and must not write while nobody looks.
                 cutting.close()
-                requests.give_up(self._beat)
+                self._paid_besides += requests.give_up(self._beat)
+                self._cut_until = max((cut.end_seconds for cut in requests.cuts()), default=0.0)
                 raise
             summary = cutting.summary
         self._check_content(summary.content)
@@ -266,7 +273,7 @@ class Transcription:
             warnings=(*summary.warnings, *self._warnings),
         )
         self._keep_content(content)
-        paid = requests.paid_seconds + self._paid_again
+        paid = requests.paid_seconds + self._paid_besides
         return joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
 
     def _check_content(self, digest: str) -> None:
@@ -359,7 +366,7 @@ class Transcription:
             while not asked.done():
                 wait_alive([asked], self._beat)
             transcript, cached = asked.result()
-        self._paid_again += 0.0 if cached else piece.seconds
+        self._paid_besides += 0.0 if cached else piece.seconds
         return transcript
 
     @staticmethod

@@ -1,0 +1,93 @@
+"""What a child that was taken over may say: it costs its parent no more than an honest child's messages do."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from watcher.errors import FileError
+from watcher.media import Cutting, MediaOptions
+from watcher.media.protocol import Failed, Opened, ProtocolError, decode
+
+SAYS = """
+import json, os, socket, sys
+line = socket.socket(fileno=int(sys.argv[1]))
+{what}
+line.recv(1)
+"""
+OPENED = {"v": 2, "is": "opened", "seconds": 10, "pieces": 1, "stream": "", "others": []}
+
+
+def saying(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cutting]:
+    """Cut a recording with a child that says what a piece of code sends."""
+    file, spool = tmp_path / "talk.wav", tmp_path / "spool"
+    file.write_bytes(bytes(1000))
+    monkeypatch.setattr(Cutting, "_command", lambda _, line: [sys.executable, "-c", SAYS.format(what=what), str(line)])
+    with (
+        file.open("rb") as opened,
+        Cutting(opened.fileno(), MediaOptions(), spool=spool, stop=threading.Event(), in_flight=lambda: 1) as cutting,
+    ):
+        yield cutting
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        # 7.9 MB of nested lists, parsed as JSON, kept every other thread waiting for 3 s; and so did the next line.
+        """line.sendall(b'{"v":2,"is":"progress","samples":0,"x":[' + b'[' * 20000 + b']' * 20000 + b']}\\n')""",
+        """line.sendall(b'{"v":2,"is":"progress","samples":0,"x":[' + b'0,' * 20000 + b'0]}\\n')""",
+        # Signs of life without end, faster than any decoder gives them.
+        """
+while True:
+    line.sendall(b'{"v":2,"is":"progress","samples":0,"x":"' + b'x' * 60000 + b'"}\\n')
+""",
+    ],
+    ids=["nested lists", "a long list", "a flood"],
+)
+def test_a_child_that_says_more_than_any_decoder_does_is_ended(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cutting in saying(what, tmp_path, monkeypatch):
+        with pytest.raises(FileError) as caught:
+            next(iter(cutting))
+
+        assert caught.value.reason == "crashed"
+
+
+def test_a_recording_of_a_day_is_told_of_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    what = """
+line.sendall(b'{"v":2,"is":"progress","samples":1382400000}\\n')
+line.sendall(json.dumps({"v": 2, "is": "ended", "seconds": 86400, "content": "0" * 64, "warnings": [], "stream": "",
+    "loudness": "A" * (4 * 288000)}).encode() + b'\\n')
+"""
+    for cutting in saying(what, tmp_path, monkeypatch):
+        assert list(cutting) == []
+        assert cutting.summary.seconds == 86400
+
+
+def test_no_recording_has_more_pieces_than_a_ledger_can_count() -> None:
+    assert decode(json.dumps(OPENED | {"pieces": 1_000_000}).encode()) == Opened(10.0, 1_000_000, "", ())
+    with pytest.raises(ProtocolError):
+        decode(json.dumps(OPENED | {"pieces": 1_000_001}).encode())
+
+
+def test_what_a_child_says_fits_into_a_note_and_into_one_line() -> None:
+    failed = {
+        "v": 2,
+        "is": "failed",
+        "kind": "file",
+        "reason": "x",
+        "message": "one\ntwo\u2028three",
+        "hint": "",
+        "detail": "",
+    }
+
+    said = decode(json.dumps(failed).encode())
+
+    assert isinstance(said, Failed)
+    assert said.message == "one two three"
+    with pytest.raises(ProtocolError):
+        decode(json.dumps(failed | {"message": "\ud800"}).encode())
