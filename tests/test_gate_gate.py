@@ -867,6 +867,34 @@ def test_requests_in_flight_finish_when_a_hold_begins_and_those_waiting_go_back(
     assert gate.state().status is GateStatus.HELD
 
 
+def test_one_recording_that_alone_is_refused_like_a_key_holds_the_queue_once(world: World) -> None:
+    """As by a filter that reads what it says; it made every probe, so that nobody else got through."""
+    gate = world.gate()
+    assert ask(gate, path=b"good") is None
+    assert ask(gate, KEY, path=b"refused") is KEY
+    world.elapsed += 3600
+    ticket = gate.admit(timeout=0.1)
+    assert ticket is not None
+    assert not ticket.suits(b"refused", attempts=1)
+    assert ticket.suits(b"other", attempts=1)
+    assert ask(gate, path=b"other") is None
+
+    raised = ask(gate, KEY, path=b"refused")
+
+    assert isinstance(raised, PassingError), "it spends its attempts"
+    assert (raised.reason, raised.message, raised.hint) == (KEY.reason, KEY.message, KEY.hint)
+    assert gate.state().status is GateStatus.OPEN
+
+
+def test_a_key_that_is_refused_while_nothing_passes_holds_the_queue_whoever_asks(world: World) -> None:
+    gate = world.gate()
+    assert ask(gate, KEY, path=b"a") is KEY
+    for _ in range(3):
+        world.elapsed += 7200
+        assert ask(gate, KEY, path=b"a") is KEY
+        assert gate.state().status is GateStatus.HELD
+
+
 def test_a_wrong_key_costs_one_request_for_each_probe(world: World) -> None:
     gate = world.gate()
     calls = 0

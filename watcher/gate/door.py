@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from watcher.errors import AccountError, HeldError, JobError, NoChannelError, PassingError, StateError
+from watcher.errors import AccountError, JobError, NoChannelError, PassingError, StateError
 from watcher.fleet import SharedHold
 from watcher.gate.admission import AdmissionQueue, Waiter
 from watcher.gate.clock import GateClock
@@ -134,15 +134,18 @@ class GateDoor:
         if self._entry_tells and self.hold is None:
             self.outcome = ResumeOutcome.OPEN
 
-    def conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> HeldError | None:
-        """Draw the conclusions from the outcome of a request; returns an error to raise instead, if the failure is not its file's."""
+    def conclude(self, waiter: Waiter, error: BaseException | None, now: float) -> JobError | None:
+        """Draw the conclusions from the outcome of a request; returns an error to raise instead: see `RequestVerdict.instead`."""
         if error is not None and not isinstance(error, TELLING):  # stopped, or nothing to do with the endpoint
             if self.hold is not None and waiter.probe is self.hold and waiter.resumes == self.hold.resumes:
                 self.hold.probing, self.hold.next_probe = False, now
             return None
         if is_answer(error):
             self._answered = now
-        verdict = self.history.count(waiter.path, error, epoch=waiter.epoch, in_flight=self._line.inside, now=now)
+        probes = waiter.probe is not None
+        verdict = self.history.count(
+            waiter.path, error, epoch=waiter.epoch, in_flight=self._line.inside, probes=probes, now=now
+        )
         if verdict.pause and isinstance(error, PassingError):
             self._pause_for(verdict.pause, waiter, error, now)
         trouble = verdict.trouble
@@ -158,7 +161,7 @@ class GateDoor:
             self.outcome = ResumeOutcome.OPEN
         everybodys = may_pass(error) or (trouble is not None and trouble is not error)
         if self.hold is None or not everybodys:
-            return None
+            return verdict.instead
         # No attempt is spent on what holds everybody; but another file makes the next probe, so that one that always fails
         # does not keep the gate shut. So a server that keeps the queue held may be asked about one file more often than the
         # file has attempts. Nothing is bought twice by that: a readable answer is kept, an unreadable one counts for its sound

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from watcher.errors import GarbledError, HeldError, JobError, PassingError, StateBusyError, StateError, StoppedError
+from watcher.errors import GarbledError, JobError, PassingError, StateBusyError, StateError, StoppedError
 from watcher.fleet import Fleet
 from watcher.gate.admission import AdmissionQueue, Waiter
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
@@ -191,9 +191,9 @@ class Gate:
             error = exc
             raise
         finally:
-            held = self._conclude(waiter, error)
-            if held is not None:
-                raise held from error
+            instead = self._conclude(waiter, error)
+            if instead is not None:
+                raise instead from error
 
     def state(self) -> GateState:
         """Return whether the gate is open, paused or held."""
@@ -276,20 +276,20 @@ class Gate:
 
     # Requests.
 
-    def _conclude(self, waiter: Waiter, error: BaseException | None) -> HeldError | None:
-        """Count a request that ended; returns an error to raise instead, when its failure was not its file's."""
+    def _conclude(self, waiter: Waiter, error: BaseException | None) -> JobError | None:
+        """Count a request that ended; returns an error to raise instead."""
         bought = error is None or isinstance(error, GarbledError) or is_maybe_paid(error)
         with self._lock:
             self._requests.leave(waiter, bought=bought)
             if bought:
                 self._paid += waiter.seconds
             now = self._clock.now()
-            held = self._door.conclude(waiter, error, now)
+            instead = self._door.conclude(waiter, error, now)
             self._requests.dispatch(now)
             self._door.changed.notify_all()
         if bought:
             self._limits.flush()
-        return held
+        return instead
 
     def _rest(self, error: PassingError, times: int) -> float:
         """Return the seconds that a refused request waits by itself, beside what all have to wait."""

@@ -40,6 +40,8 @@ class RequestVerdict:
     trouble: JobError | None = None
     #: Seconds for which no request may start.
     pause: float = 0.0
+    #: The error to raise instead: the failure of one file, where the server's words are about the key or the account.
+    instead: PassingError | None = None
 
 
 class RequestHistory:
@@ -79,14 +81,27 @@ class RequestHistory:
         self._streak = FailureStreak()
 
     def count(
-        self, path: bytes, error: BaseException | None, *, epoch: int, in_flight: int, now: float
+        self,
+        path: bytes,
+        error: BaseException | None,
+        *,
+        epoch: int,
+        in_flight: int,
+        probes: bool,
+        now: float,
     ) -> RequestVerdict:
         """Count the outcome of a request for the file `path`; None: it passed.
 
-        `epoch`: that of the window when the request started; `in_flight`: how many other requests there are.
+        `epoch`: that of the window when the request started; `in_flight`: how many other requests there are; `probes`: it was
+        the probe of a hold.
         """
         match error:
             case AccountError() | NoChannelError():
+                own = isinstance(error, AccountError) and not probes and self._is_own(path, now)
+                self.remember_failed(path)
+                if own:
+                    # Others pass, as beside a filter that refuses what one recording says: nothing is wrong with key or account.
+                    return RequestVerdict(instead=PassingError(error.message, hint=error.hint, reason=error.reason))
                 return RequestVerdict(error)
             case GarbledError():
                 self.remember_failed(path)
