@@ -613,7 +613,7 @@ class TestDeadHosts:
 
         def count(connection: PostgresConnection, sql: str, values: Values = (), /) -> Cursor:
             cursor = execute(connection, sql, values)
-            if "FROM hooks" in sql and sql.lstrip().startswith("SELECT"):
+            if "payload" in sql and sql.lstrip().startswith("SELECT"):
                 fetched.append(cursor.rowcount)
             return cursor
 

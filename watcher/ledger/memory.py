@@ -81,8 +81,9 @@ class Memory(LedgerPart):
                 busy = set(self._calling.values())
                 # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
                 some = limit + len(busy) + 1
-                waiting = connection.execute(_WAITING.format(own=self.OWN_HOOKS), self._due()).fetchall()
-                busy.update(source for _, source, *_ in waiting)
+                # Their sources alone: calls are not fetched again for each one that ends.
+                waiting = connection.execute(_WAITING_SOURCES.format(own=self.OWN_HOOKS), self._due()).fetchall()
+                busy.update(source for (source,) in waiting)
                 due = self._due_calls(connection, some, failures=int(len(waiting) >= _MOST_WAITING))
                 for row in due:
                     if len(chosen) == limit:
@@ -143,7 +144,9 @@ _MOST_WAITING: Final = 1000
 _HOOKS: Final = "SELECT id, source, kind, payload, attempts, failures, message FROM hooks WHERE {own}"
 _DUE: Final = f"{_HOOKS} AND id > :after AND failures >= :failures AND (run_at <= :now OR run_at > :horizon) ORDER BY id LIMIT :some"
 #: Those that are due too far away were put back under a wrong clock.
-_WAITING: Final = f"{_HOOKS} AND failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY id"
+_WAITS: Final = "failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY id"
+_WAITING: Final = f"{_HOOKS} AND {_WAITS}"
+_WAITING_SOURCES: Final = f"SELECT source FROM hooks WHERE {{own}} AND {_WAITS}"  # noqa: S608 - our own words
 _RETRY_HOOK: Final = "UPDATE hooks SET failures = failures + 1, run_at = ?, message = ? WHERE id = ?"
 #: Keeps a hook call of a source; of none, where that is empty.
 HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"
