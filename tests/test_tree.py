@@ -213,11 +213,18 @@ def test_a_walk_meets_every_directory_before_those_in_it(root: Path) -> None:
     (root / "a" / "file").touch()
     (root / "a" / "link").symlink_to(root.parent / "outside")
 
-    assert [(path, sorted(directories), others) for path, directories, others in tree.walk(bytes(root))] == [
+    assert [(path, directories, sorted(others)) for path, directories, others in tree.walk(bytes(root))] == [
         (bytes(root), [b"a"], []),
-        (bytes(root / "a"), [b"b", b"link"], [b"file"]),
+        (bytes(root / "a"), [b"b"], [b"file", b"link"]),
         (bytes(root / "a" / "b"), [], []),
     ]
+
+
+def test_a_walk_keeps_only_the_names_that_are_asked_for(root: Path) -> None:
+    (root / "a" / "file").touch()
+    (root / "a" / "other").touch()
+
+    assert [others for *_, others in tree.walk(str(root), named="file".__eq__)] == [[], ["file"], []]
 
 
 def test_a_walk_takes_any_number_of_directories_inside_each_other(tmp_path: Path) -> None:

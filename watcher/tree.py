@@ -8,7 +8,7 @@ for it.)
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import AnyStr, Final
 
@@ -90,33 +90,33 @@ def open_below(descriptor: int, name: bytes) -> int:
 
 
 def walk(
-    top: AnyStr, *, follow_links: bool = False, deepest: int | None = None
+    top: AnyStr, *, deepest: int | None = None, named: Callable[[AnyStr], bool] = lambda _: True
 ) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
     """Yield every directory from `top` down, each before those in it: its path, the names of directories in it, and others.
 
-    Directories that cannot be listed are left out. `deepest`: directories whose path has so many slashes are yielded, and
-    not entered. Unlike `os.walk` before Python 3.12 it does not call itself, so that no number of directories inside each
-    other exhausts the interpreter's stack.
+    Directories that cannot be listed are left out, and links are not followed. `deepest`: directories whose path has so
+    many slashes are yielded, and not entered. `named`: which of the other names are kept, as anybody may make a million of
+    them. Unlike `os.walk` before Python 3.12 it does not call itself, so that no number of directories inside each other
+    exhausts the interpreter's stack.
     """
     pending = [top]
     while pending:
         path = pending.pop()
         directories: list[AnyStr] = []
         others: list[AnyStr] = []
-        links: set[AnyStr] = set()
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    (directories if entry.is_dir() else others).append(entry.name)
-                    if entry.is_symlink():
-                        links.add(entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        directories.append(entry.name)
+                    elif named(entry.name):
+                        others.append(entry.name)
         except OSError:
             continue
         yield path, directories, others
         if deepest is not None and os.fsencode(path).count(b"/") >= deepest:
             continue
-        below = (name for name in reversed(directories) if follow_links or name not in links)
-        pending.extend(os.path.join(path, name) for name in below)  # noqa: PTH118 - text or bytes
+        pending.extend(os.path.join(path, name) for name in reversed(directories))  # noqa: PTH118 - text or bytes
 
 
 def is_below(path: bytes, directory: bytes) -> bool:

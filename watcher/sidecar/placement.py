@@ -168,12 +168,11 @@ def note_temporaries(root: bytes, register: OutputRegister) -> Iterator[bytes]:
 
     They may be cleared once it is certain that nobody is writing them. Folders that cannot be listed are passed over.
     """
-    for folder, _, files in tree.walk(root):
-        for name in files:
-            if names.is_output_to_be(name):
-                path = os.path.join(folder, name)  # noqa: PTH118 - bytes
-                register.enter_temporary(path)
-                yield path
+    for folder, _, temporaries in tree.walk(root, named=names.is_output_to_be):
+        for name in temporaries:
+            path = os.path.join(folder, name)  # noqa: PTH118 - bytes
+            register.enter_temporary(path)
+            yield path
 
 
 @dataclass(frozen=True, slots=True)
