@@ -18,6 +18,7 @@ from support.tools import attempt
 from support.waiting import eventually
 
 from watcher.folders import Finder, Folder, WatchMode
+from watcher.folders.watch import WatchFault
 from watcher.ledger import open_ledger
 
 
@@ -103,10 +104,8 @@ def test_a_watch_that_keeps_dying_is_built_anew_ever_more_seldom_while_scans_go_
         for number in range(3):
             watch = scene.monitor._watch
             assert watch is not None
-            with_threads = watch._threads
-            watch._threads = (threading.Thread(), *with_threads)  # a thread that is not alive
+            watch.broken = True
             scene.log.wait_for("folder.degraded", number + 1, reason="watch_lost")
-            watch._threads = with_threads
             scene.wait_until_queued(put(base / f"{number}.wav"))
             eventually(lambda: scene.monitor._watch is not None and scene.monitor._rebuild_at is None)
 
@@ -154,14 +153,14 @@ def test_a_storm_of_directories_is_survived(scene: Scene, base: Path, seed: int,
 
 
 def test_a_handler_can_not_fail(scene: Scene, base: Path) -> None:
-    """Recipe R-9: whatever an event says ends in the inbox; the dispatcher lives."""
+    """Recipe R-9: whatever an event says ends in the inbox; the reader lives."""
     for name in ("\udcff.wav", "a\nb.wav", "-.wav", "🎙.wav"):
         put(base / name)
     paths = [put(base / "a.wav")]
 
     scene.wait_until_queued(*paths)
 
-    assert all(thread.is_alive() for thread in scene.monitor._watch._threads)  # type: ignore[union-attr]
+    assert scene.monitor._watch.trouble() is WatchFault.NONE  # type: ignore[union-attr]
 
 
 # Overflow and sleep.
@@ -197,11 +196,13 @@ def test_an_overflow_that_watchdog_speaks_of_is_followed_by_a_full_scan(scene: S
     works(scene, base)
 
 
-@pytest.mark.parametrize("place", ["watch", "monitor"])
+@pytest.mark.parametrize(
+    ("place", "refuse"), [("Inbox.full", property(lambda _: True)), ("WaitingPaths.add", lambda *_: False)]
+)
 def test_more_events_than_can_wait_lose_nothing(
-    scene: Scene, base: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    scene: Scene, base: Path, monkeypatch: pytest.MonkeyPatch, place: str, refuse: object
 ) -> None:
-    monkeypatch.setattr(f"watcher.folders.{place}.MOST_EVENTS", 0)
+    monkeypatch.setattr(f"watcher.folders.inbox.{place}", refuse)
     paths = [put(base / f"{number}.wav") for number in range(20)]
 
     scene.log.wait_for("folder.rescanned", reason="overflow")
@@ -418,7 +419,7 @@ def test_a_directory_that_lost_its_watch_gets_one_by_the_audit(
     (base / "x").mkdir()
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         scene.log.wait_for("folder.watching")
-        group = scene.monitor._watch._emitters[0]._inotify  # type: ignore[union-attr]
+        group = scene.monitor._watch._group  # type: ignore[union-attr]
         lost = group._active_callbacks_by_path[os.fsencode(base / "x")]
         group._inotify_fd.remove_callbacks([(lost, group._id)])
         assert not is_watched(base / "x")
@@ -557,7 +558,7 @@ def test_what_a_round_finds_without_an_event_brings_an_audit(
     (base / "x").mkdir()
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         scene.log.wait_for("folder.watching")
-        group = scene.monitor._watch._emitters[0]._inotify  # type: ignore[union-attr]
+        group = scene.monitor._watch._group  # type: ignore[union-attr]
         lost = group._active_callbacks_by_path[os.fsencode(base / "x")]
         group._inotify_fd.remove_callbacks([(lost, group._id)])
         path = put(base / "x" / "a.wav")

@@ -15,8 +15,8 @@ from support.waiting import eventually
 from watcher.container import Completeness
 from watcher.errors import FileError
 from watcher.folders import Finder, Folder, WatchMode
+from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.mounts import Mounts
-from watcher.folders.watch import Event, EventKind, Inbox
 from watcher.job import Outcome, Output, State
 from watcher.ledger import Ledger, open_ledger
 from watcher.settle.decision import Evidence, gather
@@ -255,7 +255,7 @@ def test_a_path_can_be_asked_for_again(base: Path, state: Path) -> None:
         eventually(lambda: scene.state(path) is State.READY)
 
 
-@pytest.mark.parametrize("place", ["monitor_thread", "monitor"])
+@pytest.mark.parametrize("place", ["Inbox.full", "WaitingPaths.add"])
 @pytest.mark.parametrize("detect", ["auto", "scan"])
 def test_more_paths_asked_for_again_than_can_wait_are_found_by_a_scan(
     base: Path, state: Path, monkeypatch: pytest.MonkeyPatch, place: str, detect: str
@@ -265,7 +265,8 @@ def test_more_paths_asked_for_again_than_can_wait_are_found_by_a_scan(
         scene.wait_until_queued(path)
         # The same file as before: only who knows nothing of it takes it for new.
         scene.ledger.forget(os.fsencode(path))
-        monkeypatch.setattr(f"watcher.folders.{place}.MOST_EVENTS", 0)
+        refuse = property(lambda _: True) if place == "Inbox.full" else lambda *_: False
+        monkeypatch.setattr(f"watcher.folders.inbox.{place}", refuse)
 
         scene.finder.inspect(os.fsencode(path))
 

@@ -8,8 +8,8 @@ import pytest
 from support.tools import attempt
 
 from watcher.folders import Folder, WatchMode, probe
+from watcher.folders.inbox import Event, EventKind
 from watcher.folders.mounts import Mounts
-from watcher.folders.watch import Event, EventKind
 from watcher.settle import WriterState
 
 
@@ -83,6 +83,25 @@ def test_where_no_event_comes_scanning_is_advised(base: Path, monkeypatch: pytes
 
     assert (result.how, result.event_after_seconds) == (WatchMode.SCAN, None)
     assert "detect" in result.hint
+
+
+def test_a_pipe_in_the_place_of_the_probe_file_is_not_waited_for(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else who may write into the folder exchanges it as soon as it is made."""
+    before = os.open
+
+    def exchanged(path: Path, flags: int, *arguments: int) -> int:
+        descriptor = before(path, flags, *arguments)
+        if flags & os.O_CREAT:
+            path.unlink()
+            os.mkfifo(path)
+        return descriptor
+
+    monkeypatch.setattr("watcher.folders.folder_probe.os.open", exchanged)
+
+    result = probe(Folder("a", str(base), detect="scan"))
+
+    assert result.leases != "yes"
+    assert not list(base.glob(".watcher-probe-*"))
 
 
 def test_a_limit_is_named_with_its_remedy(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

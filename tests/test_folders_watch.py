@@ -1,4 +1,4 @@
-"""One watchdog observer on a short leash: its deaths, its overflows, its end."""
+"""One inotify reader on a short leash: its deaths, its overflows, its end."""
 
 import errno
 import logging
@@ -15,10 +15,10 @@ import pytest
 from support.finding import is_watched, made
 from support.hostile import nested
 from support.waiting import eventually
-from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
+from watcher.folders.inbox import MOST_BYTES, Event, EventKind, Inbox, WaitingPaths
 from watcher.folders.mounts import Mounts
-from watcher.folders.watch import Event, EventKind, Inbox, Watch, WatchFault, diagnose, kernel_device, watched
+from watcher.folders.watch import Watch, WatchFault, diagnose, kernel_device, watched
 
 
 @pytest.fixture
@@ -93,15 +93,54 @@ def test_every_kind_of_arrival_is_a_hint_at_its_path(root: Path, inbox: Inbox, w
     assert {event.path for event in events if event.hint is EventKind.DIRECTORY} >= {str(root / "e")}
 
 
-def test_a_rename_inside_tells_where_from(root: Path, inbox: Inbox, watch: Watch) -> None:
-    (root / "d").mkdir()
-    for number in range(20):
-        (root / "x").touch()
-        (root / "x").rename(root / f"y{number}")
+def test_a_rename_says_what_is_gone_and_what_is_there(root: Path, inbox: Inbox, watch: Watch) -> None:
+    (root / "x").touch()
+    (root / "x").rename(root / "y")
 
-    events = heard(inbox, lambda event: event.path == str(root / "y19"))
+    events = heard(inbox, lambda event: event.path == str(root / "y"))
 
-    assert {event.source for event in events} <= {"", str(root / "x")}
+    assert events[-2:] == [Event(EventKind.GONE, str(root / "x")), Event(EventKind.FILE, str(root / "y"))]
+
+
+def test_a_directory_is_one_hint_however_many_names_lie_in_it(root: Path, inbox: Inbox, watch: Watch) -> None:
+    """The hint has all of it scanned; an event for each name, with its whole path, took half a gigabyte."""
+    outside = root.parent / "archive" / "many"
+    for number in range(5):
+        (outside / str(number)).mkdir(parents=True)
+    for number in range(500):
+        (outside / str(number % 5) / f"{number}.wav").touch()
+    outside.rename(root / "came")
+    (root / "came").rename(root / "moved")
+    events = heard(inbox, lambda event: event.path == str(root / "moved"))
+    (root / "moved" / "0" / "last.wav").touch()
+    events += heard(inbox, lambda event: event.path.endswith("last.wav"))
+
+    assert events == [
+        Event(EventKind.DIRECTORY, str(root / "came")),
+        Event(EventKind.GONE, str(root / "came")),
+        Event(EventKind.DIRECTORY, str(root / "moved")),
+        Event(EventKind.FILE, str(root / "moved" / "0" / "last.wav")),
+    ]
+
+
+def test_a_tree_that_is_new_is_no_event_for_each_name(root: Path, inbox: Inbox) -> None:
+    """As when a directory was filled before its reader came to it."""
+    watch = Watch(str(root), inbox)
+    watch.start()
+    group = watch._group
+    with group._lock:
+        (root / "new").mkdir()
+        for number in range(100):
+            (root / "new" / f"{number}.wav").touch()
+    events = heard(inbox, lambda event: event.hint is EventKind.DIRECTORY)
+    (root / "new" / "last.wav").touch()
+    events += heard(inbox, lambda event: event.path.endswith("last.wav"))
+    watch.close()
+
+    assert events == [
+        Event(EventKind.DIRECTORY, str(root / "new")),
+        Event(EventKind.FILE, str(root / "new" / "last.wav")),
+    ]
 
 
 def test_odd_names_come_through(root: Path, inbox: Inbox, watch: Watch) -> None:
@@ -113,16 +152,12 @@ def test_odd_names_come_through(root: Path, inbox: Inbox, watch: Watch) -> None:
     assert os.fsencode(events[-1].path) == path
 
 
-def test_nothing_waits_for_the_other_half_of_a_rename(watch: Watch) -> None:
-    assert InotifyMoveEventGrouper.delay == 0.0
-
-
-def test_its_threads_are_named_and_end(root: Path, inbox: Inbox) -> None:
+def test_its_thread_is_named_and_ends(root: Path, inbox: Inbox) -> None:
     before = set(threading.enumerate())
     watch = Watch(str(root), inbox)
     watch.start()
     mine = set(threading.enumerate()) - before
-    assert {thread.name for thread in mine} == {"watch-dispatch", "watch-emit", "watch-read"}
+    assert {thread.name for thread in mine} == {"watch-read"}
     assert watch.trouble() is WatchFault.NONE
 
     watch.close()
@@ -173,17 +208,29 @@ def test_dead_watches_leave_neither_threads_nor_descriptors(root: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == len(descriptors)  # noqa: PTH208  likewise
 
 
-def test_a_watch_whose_stop_fails_half_way_is_still_taken_apart(root: Path, inbox: Inbox) -> None:
-    threads, descriptors = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208  likewise
-    watch = Watch(str(root), inbox)
-    watch.start()
-    [emitter] = watch._emitters
-    emitter._inotify._active_callbacks_by_path.clear()  # what a storm does to watchdog's books: stop raises KeyError
-
+def test_a_reader_that_is_closed_adds_no_watches(root: Path, inbox: Inbox, watch: Watch) -> None:
+    """It may be in the middle of a large tree, and its descriptor's number may be another watch's by then."""
+    for number in range(10):
+        (root / "tree" / str(number)).mkdir(parents=True)
+    heard(inbox, lambda event: event.path == str(root / "tree" / "9") or event.path == str(root / "tree"))
     watch.close()
+    group = watch._group
+    before = dict(group._active_callbacks_by_path)
 
-    assert set(threading.enumerate()) == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208  likewise
+    with suppress(OSError):
+        group._add_all_callbacks(os.fsencode(root))
+    group._add_all_callbacks(os.fsencode(root / "tree" / "5"))
+
+    assert group._active_callbacks_by_path == before
+
+
+def test_the_end_does_not_wait_for_the_reader_s_books(root: Path, inbox: Inbox, watch: Watch) -> None:
+    """They are locked while it walks: a tree with very many names, or a disk that does not answer."""
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are enough
+    with watch._group._lock:
+        watch.close()
+
+    assert len(os.listdir("/proc/self/fd")) == descriptors - 3  # noqa: PTH208  likewise
 
 
 def test_other_threads_deaths_go_to_whoever_listened_before(watch: Watch) -> None:
@@ -229,7 +276,7 @@ def test_an_overflow_is_heard_in_watchdog_s_log_and_told_once(watch: Watch, inbo
 def test_more_events_than_can_wait_are_an_overflow_too(
     root: Path, inbox: Inbox, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.watch.MOST_EVENTS", 3)
+    monkeypatch.setattr("watcher.folders.inbox.MOST_BYTES", 3 * (100 + sys.getsizeof(str(root / "0.wav"))))
     for number in range(10):
         (root / f"{number}.wav").touch()
 
@@ -239,9 +286,33 @@ def test_more_events_than_can_wait_are_an_overflow_too(
     assert watch.trouble() is WatchFault.OVERFLOW
     heard(inbox, lambda _: inbox.empty())
     # Late events of the ten files must not fill it again.
-    monkeypatch.setattr("watcher.folders.watch.MOST_EVENTS", 100)
+    monkeypatch.setattr("watcher.folders.inbox.MOST_BYTES", 100_000)
     (root / "last.wav").touch()
     heard(inbox, lambda event: event.path.endswith("last.wav"))
+
+
+def test_an_event_weighs_what_its_path_does(inbox: Inbox) -> None:
+    """With one character beyond the basic plane Python keeps four bytes for each."""
+    path, number = "/" + "😀" + "d" * 4000, 0
+    while not inbox.full:
+        inbox.put(Event(EventKind.FILE, path + str(number)))
+        number += 1
+
+    assert number <= MOST_BYTES / sys.getsizeof(path)
+    while not inbox.empty():
+        inbox.get_nowait()
+    assert inbox._bytes == 0
+
+
+def test_paths_wait_once_in_their_order_up_to_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.folders.inbox.MOST_BYTES", 500)
+    paths = WaitingPaths()
+
+    assert [paths.add(path) for path in (b"a", b"b", b"a", b"c", b"d")] == [True, True, True, True, False]
+    assert (len(paths), paths.take(2), b"c" in paths) == (3, [b"a", b"b"], True)
+    paths.clear()
+    assert paths.add(b"d")
+    assert paths.take(9) == [b"d"]
 
 
 def test_events_of_places_where_nobody_looks_are_dropped_at_once(root: Path, inbox: Inbox) -> None:
@@ -260,16 +331,16 @@ def test_events_of_places_where_nobody_looks_are_dropped_at_once(root: Path, inb
     events = heard(inbox, lambda event: event.path.endswith("last.wav"))
     watch.close()
 
-    assert all(os.fspath(hidden) not in event.path or event.path.endswith("/in.wav") for event in events)
-    moved = {(event.path, event.source) for event in events if event.source}
-    assert moved == {(f"{root}/a/out.wav", f"{hidden}/0.wav"), (f"{hidden}/in.wav", f"{root}/a/in.wav")}
+    assert all(os.fspath(hidden) not in event.path for event in events)
+    assert Event(EventKind.FILE, f"{root}/a/out.wav") in events
+    assert Event(EventKind.GONE, f"{root}/a/in.wav") in events
 
 
 def test_an_overflow_concerns_the_watch_whose_reader_speaks_of_it(root: Path, inbox: Inbox, watch: Watch) -> None:
     other = Watch(str(root.parent / "archive"), Inbox())
     other.start()
     record = logging.LogRecord("watchdog.observers.inotify_c", logging.WARNING, "", 0, "queue overflowed", (), None)
-    record.thread = other._threads[-1].ident
+    record.thread = next(t.ident for t in threading.enumerate() if other.has_thread(t.ident))
 
     logging.getLogger("watchdog").handle(record)
 
@@ -389,6 +460,7 @@ def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: 
         watch = Watch(str(root), inbox)
         watch.start()
         moved = outside.rename(root / "after")
+        heard(inbox, lambda event: event.path == str(moved))
         (moved / "d" / "talk.wav").write_bytes(b"x")
         heard(inbox, lambda event: event.path == str(moved / "d" / "talk.wav"))
         moved.rename(outside)
@@ -402,6 +474,6 @@ def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: 
 
 def test_the_text_of_a_silenced_warning_does_not_show_every_path(watch: Watch) -> None:
     """It is made for every directory that is met twice, in the thread that reads the kernel's events."""
-    group = watch._emitters[0]._inotify
+    group = watch._group
 
     assert repr(group) == object.__repr__(group)

@@ -12,8 +12,9 @@ import structlog
 
 from support.waiting import PATIENCE, eventually
 from watcher.folders import Finder, Folder
+from watcher.folders.inbox import Event, EventKind
 from watcher.folders.monitor import FolderMonitor
-from watcher.folders.watch import Event, EventKind, watched
+from watcher.folders.watch import watched
 from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 

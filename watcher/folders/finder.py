@@ -13,11 +13,11 @@ import structlog
 from watcher import reach
 from watcher.folders.doubles import DOUBLE_HINT, distinct, inside, report, why_left_out
 from watcher.folders.folder import Folder
+from watcher.folders.inbox import Event, EventKind
 from watcher.folders.monitor import FolderState, WatchMode
 from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThread
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.root import Obstacle
-from watcher.folders.watch import Event, EventKind
 from watcher.ledger.protocol import Ledger
 from watcher.settle import Quotas
 from watcher.tree import is_below

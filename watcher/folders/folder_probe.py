@@ -14,10 +14,11 @@ from typing import Final
 
 from watcher.errors import JobError
 from watcher.folders.folder import Folder
+from watcher.folders.inbox import EventKind, Inbox
 from watcher.folders.monitor import PROBE_PREFIX, WatchMode
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.root import CLOSED_HINT, Obstacle
-from watcher.folders.watch import REMEDIES, EventKind, Inbox, Watch
+from watcher.folders.watch import REMEDIES, Watch
 from watcher.overrides import NAME
 from watcher.settle import UNREADABLE_HINT, NameRuling, Names, WriterState, is_audio, writer
 from watcher.sidecar import reporting
@@ -144,7 +145,8 @@ class _EventProbe:
         try:
             self.writable = True
             os.close(descriptor)
-            reader = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Others may write here too, and have put something else in its place: a pipe would be waited for.
+            reader = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
             self.lease = writer(reader)
             os.close(reader)
         except OSError:

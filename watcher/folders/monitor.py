@@ -18,11 +18,12 @@ from typing import Final
 import structlog
 
 from watcher.folders.folder import Folder
+from watcher.folders.inbox import Inbox, WaitingPaths
 from watcher.folders.mounts import Mount, MountKind, Mounts
 from watcher.folders.root import Obstacle, Root
 from watcher.folders.scan_lease import ScanLease
 from watcher.folders.scan_schedule import ScanSchedule
-from watcher.folders.watch import MOST_EVENTS, REMEDIES, Inbox, Watch, WatchFault, diagnose, kernel_device, watched
+from watcher.folders.watch import REMEDIES, Watch, WatchFault, diagnose, kernel_device, watched
 from watcher.ledger.protocol import Ledger
 from watcher.settle import Quotas, WaitingFile
 
@@ -114,7 +115,7 @@ class FolderMonitor:
         #: Where the root really lies, with a slash behind it.
         self.real_prefix = b""
         #: Paths that events pointed at, or workers, and nobody has looked at yet.
-        self._heard_of: dict[bytes, None] = {}
+        self._heard_of = WaitingPaths()
         self._ledger = ledger
         self._mounts = mounts
         #: Those that the root lies on, or that lie below it.
@@ -223,9 +224,9 @@ class FolderMonitor:
         """Request a look at a path that changed; where too many wait, for a scan of everything instead."""
         if self.schedule.covers(path):
             return
-        if len(self._heard_of) < MOST_EVENTS:
-            self._heard_of[path] = None
-        elif self._watch is not None:
+        if self._heard_of.add(path):
+            return
+        if self._watch is not None:
             self._watch.overflowed = True
         else:
             self.schedule.want_full("overflow")

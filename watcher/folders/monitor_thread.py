@@ -13,9 +13,9 @@ import structlog
 from watcher import reach
 from watcher.folders import notes as notes_of_failures
 from watcher.folders.folder import Folder
+from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.monitor import FolderMonitor, FolderState, identity
 from watcher.folders.mounts import Mounts
-from watcher.folders.watch import MOST_EVENTS, Event, EventKind, Inbox
 from watcher.ledger.protocol import Ledger, OwnedOutput
 from watcher.overrides import NAME
 from watcher.settle import Quotas
@@ -111,10 +111,10 @@ class MonitorThread:
 
     def again(self, path: bytes) -> None:
         """Have a path looked at as if nothing were known of it; where too many events wait, everything. Thread-safe."""
-        if self.inbox.qsize() < MOST_EVENTS:
-            self.inbox.put(Event(EventKind.AGAIN, os.fsdecode(path)))
-        else:
+        if self.inbox.full:
             self._missed = True
+        else:
+            self.inbox.put(Event(EventKind.AGAIN, os.fsdecode(path)))
 
     @property
     def begun(self) -> bool:
@@ -180,9 +180,7 @@ class MonitorThread:
     def _handle(self, event: Event) -> None:
         match event.hint:
             case EventKind.FILE:
-                self._maybe_note(event.source)
                 self._maybe_settings(event.path)
-                self._maybe_settings(event.source)
             case EventKind.GONE:
                 self._maybe_note(event.path)
                 self._maybe_settings(event.path)

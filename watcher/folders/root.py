@@ -21,6 +21,7 @@ import structlog
 from watcher import container, tree
 from watcher.folders.folder import Folder
 from watcher.folders.handover import Handover
+from watcher.folders.inbox import WaitingPaths
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.folders.mounts import Mount, MountKind, Mounts
 from watcher.job import FoundRecording
@@ -236,12 +237,9 @@ class Root:
         """Look at one path; whatever it is or was, this is harmless. `asked`: whatever its name."""
         self.inspect_all((path,), asked=asked)
 
-    def inspect_some(self, paths: dict[bytes, None], enough: Callable[[], bool]) -> None:
+    def inspect_some(self, paths: WaitingPaths, enough: Callable[[], bool]) -> None:
         """Look at paths, and take them out of `paths`, until `enough`; at a few of them at least."""
-        while paths:
-            some = list(islice(paths, _AT_ONCE))
-            for path in some:
-                del paths[path]
+        while some := paths.take(_AT_ONCE):
             self.inspect_all(some)
             if enough():
                 break

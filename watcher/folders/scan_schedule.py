@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from watcher.folders.first_scan import full_scan
+from watcher.folders.inbox import WaitingPaths
 from watcher.folders.root import Root, Scan, ScanStats
 from watcher.settle import Quotas
 
@@ -57,7 +58,7 @@ class ScanSchedule:
         self._monotonic = monotonic
         self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
         self._wanted = ""
-        self._subtrees: dict[bytes, None] = {}
+        self._subtrees = WaitingPaths()
         self._quick: Scan | None = None
         self._slow: Scan | None = None
         self._slow_why = ""
@@ -80,9 +81,7 @@ class ScanSchedule:
         """Request a scan of a directory and what lies below."""
         if self._wanted or self.covers(path):
             return
-        if len(self._subtrees) < _MOST_SUBTREES:
-            self._subtrees[path] = None
-        else:
+        if len(self._subtrees) >= _MOST_SUBTREES or not self._subtrees.add(path):
             self.want_full("many_directories")
 
     def covers(self, path: bytes) -> bool:
@@ -117,8 +116,7 @@ class ScanSchedule:
         """Scan until `enough`, or until nothing is left that is due."""
         while True:
             if self._quick is None and self._subtrees:
-                path = next(iter(self._subtrees))
-                del self._subtrees[path]
+                [path] = self._subtrees.take(1)
                 self._quick = self._root.subtree(path)
             if self._quick is not None:
                 for _ in self._quick:

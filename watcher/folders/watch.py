@@ -1,9 +1,10 @@
-"""One watchdog Observer per root, supervised: its events are hints, its silence proves nothing.
+"""One inotify reader per root, supervised: its events are hints, its silence proves nothing.
 
 watchdog 7.1 loses its reader thread on a path that is moved out and made again, drops events on overflow with a log line
-only, skips unreadable and unwatchable directories without a word, and `is_alive` says that all is well. So a watch
-knows its threads, hears the log, and can be asked what is wrong; who asks builds a new one. Everything that leans on
-watchdog's internals is in this module.
+only, skips unreadable and unwatchable directories without a word, and makes an event, with two full paths, for every name
+below a directory that was renamed. So only its reader is used, which knows where each of the kernel's watches lies: what it
+reads is passed on at once, through no other queue. A watch knows its thread, hears the log, and can be asked what is
+wrong; who asks builds a new one. Everything that leans on watchdog's internals is in this module.
 """
 
 import ctypes
@@ -11,83 +12,44 @@ import errno
 import logging
 import os
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
-from queue import SimpleQueue
-from typing import Any, AnyStr, Final
+from typing import Final
 
-import watchdog.events
-import watchdog.observers.inotify
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
+from watchdog.observers.inotify import InotifyWatchGroup
+from watchdog.observers.inotify_c import (
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    inotify_add_watch,
+    inotify_init,
 )
-from watchdog.observers import inotify_move_event_grouper
-from watchdog.observers.api import EventDispatcher
-from watchdog.observers.inotify import InotifyObserver
-from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
+from watchdog.observers.inotify_c import Watch as KernelWatch
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper, PathedInotifyEvent
 
 from watcher import tree
+from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.settle import DEEPEST
 
-#: Without a filter every write of a recorder would be an event; FileDeleted comes with DirDeleted at no cost.
-_EVENTS: Final[list[type[FileSystemEvent]]] = [
-    FileCreatedEvent,
-    FileClosedEvent,
-    FileMovedEvent,
-    FileDeletedEvent,
-    DirCreatedEvent,
-    DirMovedEvent,
-    DirDeletedEvent,
-]
+#: Without the rest: every write of a recorder would be an event.
+_EVENTS: Final = Mask(
+    InotifyConstants.IN_CREATE
+    | InotifyConstants.IN_CLOSE_WRITE
+    | InotifyConstants.IN_MOVE
+    | InotifyConstants.IN_DELETE
+    | InotifyConstants.IN_DELETE_SELF
+)
 #: Levels from the root of the file system down to which directories get watches; what is not watched here is looked at
 #: now and then (see the audit), and far below `DEEPEST` nothing is looked at anyway.
 _DEEPEST_WALK: Final = DEEPEST + 100
-#: Events that wait to be read, some 20 MB of them. What comes beyond them counts as lost, as if the kernel's queue had
-#: overflowed: everything is scanned.
-MOST_EVENTS: Final = 50_000
-#: Seconds all threads of a watch get to end.
+#: Directories that are remembered as moved, until it is known where to; the kernel tells that next.
+_MOVES: Final = 16
+#: Seconds the thread of a watch gets to end.
 _JOIN: Final = 2.0
-
-
-class EventKind(StrEnum):
-    """Kinds of events, by what has to be looked at."""
-
-    #: Inspect this file.
-    FILE = "file"
-    #: Scan this directory.
-    DIRECTORY = "directory"
-    #: Something is not there any more.
-    GONE = "gone"
-    #: A thread of a watch ended, or the kernel's queue overflowed: ask the watches.
-    TROUBLE = "trouble"
-    #: Asked for by other threads: look at this path afresh; scan everything; stop waiting.
-    AGAIN = "again"
-    RESCAN = "rescan"
-    WAKE = "wake"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A hint about a path; with `source`, what the path was called before."""
-
-    hint: EventKind
-    path: str = ""
-    source: str = ""
-
-
-Inbox = SimpleQueue[Event]
 
 
 class WatchFault(StrEnum):
@@ -117,10 +79,9 @@ class Watch:
         self._enters = enters
         self._inbox = inbox
         self._recursive = recursive
-        self._observer: Any = None
-        self._threads: tuple[threading.Thread, ...] = ()
-        self._emitters: tuple[Any, ...] = ()
-        #: Set by the listener, in watchdog's threads.
+        self._reader: _Reader | None = None
+        self._group: _Group
+        #: Set in watchdog's thread, and by the listener.
         self.overflowed = False
         self.broken = False
         self.error = ""
@@ -131,33 +92,40 @@ class Watch:
         An unreadable directory below is skipped without a word (the audit finds it).
         """
         _tame()
-        self._observer = observer = InotifyObserver()
-        observer.schedule(_EventHandler(self), self._directory, recursive=self._recursive, event_filter=_EVENTS)
-        self._emitters = tuple(observer.emitters)
-        # is_alive() of the observer says nothing about the other two, and without the reader no event ever comes.
-        self._threads = (observer, *self._emitters, observer._inotify_fd)  # noqa: SLF001  it has no public name
-        for thread, role in zip(self._threads, ("dispatch", "emit", "read"), strict=True):
-            thread.name = f"watch-{role}"
+        reader = _Reader()
+        try:
+            self._group = _Group(reader, os.fsencode(self._directory), _EVENTS, is_recursive=self._recursive)
+        except OSError:
+            reader.abandon()
+            raise
+        self._group.tell(_Ear(self))
+        reader.name = "watch-read"
+        self._reader = reader
         _WatchdogListener.shared().add(self)
-        observer.start()
+        reader.start()
 
     def trouble(self) -> WatchFault:
         """Return what is wrong; an overflow is reported once."""
-        if self.broken or not all(thread.is_alive() for thread in self._threads):
+        if self.broken or self._reader is None or not self._reader.is_alive():
             return WatchFault.DEAF
         if self.overflowed:
             self.overflowed = False
             return WatchFault.OVERFLOW
         return WatchFault.NONE
 
-    def hear(self, event: Event) -> None:
-        """Pass an event on, in a thread of watchdog's: unless nobody looks there, or too many wait to be read."""
-        if not any(self._is_of_interest(path) for path in (event.path, event.source) if path):
+    def hear(self, event: PathedInotifyEvent) -> None:
+        """Pass an event on, in watchdog's thread: unless nobody looks there, or too many wait to be read."""
+        if event.ev.is_delete_self:
+            # Of another directory the one above it tells.
+            self.broken = self.broken or event.path == os.fsencode(self._directory)
             return
-        if self._inbox.qsize() < MOST_EVENTS:
-            self._inbox.put(event)
-        else:
+        hint = _hint(event)
+        if not self._is_of_interest(hint.path):
+            return
+        if self._inbox.full:
             self.overflowed = True
+        else:
+            self._inbox.put(hint)
 
     def _is_of_interest(self, path: str) -> bool:
         if not path.startswith(self._prefix):
@@ -165,50 +133,120 @@ class Watch:
         return self._enters(path[len(self._prefix) :].rpartition("/")[0])
 
     def has_thread(self, identifier: int | None) -> bool:
-        """Return whether the thread is one of this watch's."""
-        return any(thread.ident == identifier for thread in self._threads)
+        """Return whether the thread is this watch's."""
+        return self._reader is not None and self._reader.ident == identifier
 
     def close(self) -> None:
-        """End it, whatever state it is in: threads joined, descriptors closed. Never raises."""
-        observer, self._observer = self._observer, None
-        if observer is None:
+        """End it, whatever state it is in: the thread joined, descriptors closed. Never raises.
+
+        A thread that is in the middle of a directory with very many names ends a little later.
+        """
+        if self._reader is None:
             return
-        groups = [emitter._inotify for emitter in self._emitters]  # noqa: SLF001  gone after a stop that half worked
-        with suppress(Exception):  # after a storm watchdog's own books do not balance, and stop raises KeyError
-            observer.stop()
-        # What a stop that failed half-way leaves behind: threads asleep on their queues, an open inotify descriptor.
-        for group in groups:
-            if group is not None:
-                group._is_active = False  # noqa: SLF001  no public way to end a watch group that cannot stop
-                group._move_event_grouper.close()  # noqa: SLF001  likewise
-        with suppress(Exception):
-            observer._inotify_fd.stop()  # noqa: SLF001  likewise
-        observer.event_queue.put(EventDispatcher.stop_event)
-        deadline = time.monotonic() + _JOIN
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+        self._reader.stop()
+        self._reader.join(_JOIN)
         _WatchdogListener.shared().remove(self)
 
 
-class _EventHandler(FileSystemEventHandler):
-    """Runs in the dispatcher's thread: it never blocks and never raises."""
+def _hint(event: PathedInotifyEvent) -> Event:
+    path = os.fsdecode(event.path)
+    if event.ev.is_delete or event.ev.is_moved_from:
+        return Event(EventKind.GONE, path)
+    return Event(EventKind.DIRECTORY if event.ev.is_directory else EventKind.FILE, path)
+
+
+class _Reader(InotifyFD):
+    """Reads the kernel's events, in a thread of its own."""
+
+    def close(self) -> None:
+        """End: with its descriptor the kernel's watches go, which watchdog removes one by one, telling its books of each."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._is_reading and self.is_alive():
+                os.write(self._kill_w, b"!")
+            else:
+                self._close_resources()
+
+    def abandon(self) -> None:
+        """Close what was opened for a thread that is never started."""
+        self._close_resources()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._closed
+
+    def _get_or_create_watch(self, path: bytes, mask: Mask) -> KernelWatch:
+        if self._closed:  # the number of its descriptor may be another one's by now
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return super()._get_or_create_watch(path, mask)
+
+
+class _Group(InotifyWatchGroup):
+    """The kernel's watches on a directory and on those below it, and where each of them lies."""
+
+    # watchdog makes a text of its books for a warning that nobody reads (inotify_c.py:449), with every path in them. A few
+    # hundred new directories took seconds, and the events waited.
+    __repr__ = object.__repr__
+
+    def tell(self, ear: "_Ear") -> None:
+        """Have events passed on; to be called before there are any."""
+        self._move_event_grouper = ear
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Pass an event on, and watch new directories."""
+        if not self._closed:
+            super().on_event(event)
+
+    @property
+    def _closed(self) -> bool:
+        return isinstance(self._inotify_fd, _Reader) and self._inotify_fd.is_closed
+
+    def _add_all_callbacks(self, path: bytes) -> None:
+        """Watch a directory and what lies below it; an unreadable or unwatchable one below is left out.
+
+        As watchdog does, but with a walk that does not call itself for every level, keeps no file's name, ends where nobody
+        looks any more, and ends with the watch.
+        """
+        self._add_callback(path)
+        if not self.is_recursive:
+            return
+        for directory, names, _ in tree.walk(path, deepest=_DEEPEST_WALK, named=lambda _: False):
+            for name in names:
+                if self._closed:
+                    return
+                self._add_callback(os.path.join(directory, name))  # noqa: PTH118 - bytes
+
+    def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:  # noqa: ARG002  as watchdog calls it
+        """Make no events for what lies in a new directory already: its own event has all of it scanned."""
+        return []
+
+
+class _Ear(InotifyMoveEventGrouper):
+    """Takes the place of watchdog's queue, which has no bound, and where another thread pairs the two events of a rename.
+
+    Two hints do as well: something is gone here, and something is there.
+    """
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        self._moved: deque[PathedInotifyEvent] = deque(maxlen=_MOVES)
 
-    def dispatch(self, event: FileSystemEvent) -> None:
-        """Turn the event into a hint."""
-        self._watch.hear(_hint(event))
+    def put_event(self, event: PathedInotifyEvent) -> None:
+        """Pass an event on."""
+        if event.ev.is_moved_from and event.ev.is_directory:
+            self._moved.append(event)
+        self._watch.hear(event)
 
+    def get_queued_moved_from_event(self, cookie: int) -> PathedInotifyEvent | None:
+        """Return the first half of a directory's rename, so that the watches below it are moved with it."""
+        return next((event for event in self._moved if event.ev.cookie == cookie), None)
 
-def _hint(event: FileSystemEvent) -> Event:
-    source, target = str(event.src_path), str(event.dest_path)
-    if event.event_type == "moved":
-        return Event(EventKind.DIRECTORY if event.is_directory else EventKind.FILE, target, source)
-    if event.event_type == "deleted":
-        return Event(EventKind.GONE, source)
-    return Event(EventKind.DIRECTORY if event.is_directory else EventKind.FILE, source)
+    def discard_pending_events(self) -> None:
+        """Forget halves of renames: events were lost."""
+        self._moved.clear()
 
 
 class _WatchdogListener(logging.Handler):
@@ -285,38 +323,8 @@ class _WatchdogListener(logging.Handler):
 
 
 def _tame() -> None:
-    """Take watchdog's sharp edges off, for the whole process.
-
-    It walks with `os.walk`, which until Python 3.12 calls itself for every level: a thousand directories inside each other
-    end its reader, or the start. So its modules get another walk. By default every later event of a root waits 500 ms for the other half of a rename out of the tree, and a burst of
-    renames starves the reader until the kernel's queue overflows. Without the delay some renames come as FileCreated:
-    all the same to us. And where warnings are errors, one of its own would end its reader.
-    """
-    grouper = inotify_move_event_grouper.InotifyMoveEventGrouper
-    if getattr(grouper, "delay", 0.0):
-        grouper.delay = 0.0
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
-        # The text of the warning just silenced is made all the same, and by a slip it shows a bound method (inotify_c.py:449):
-        # its watch, the group, every path of the group. A few hundred new directories took seconds, and the events waited.
-        watchdog.observers.inotify.InotifyWatchGroup.__repr__ = object.__repr__  # type: ignore[method-assign] # see above
-        for module in (watchdog.events, watchdog.observers.inotify):
-            vars(module)["os"] = _BoundedOs()
-
-
-class _BoundedOs:
-    """The module `os`, with a walk that needs no stack, and that ends where nobody looks any more.
-
-    watchdog walks all that lies below a new directory once for each directory in it: a thousand of them inside each other
-    made a million steps, and every other event waited.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
-
-    @staticmethod
-    def walk(top: AnyStr, *, followlinks: bool = False) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
-        """Yield as `tree.walk` does."""
-        return tree.walk(top, follow_links=followlinks, deepest=_DEEPEST_WALK)
+    """Silence watchdog's warnings of directories met twice: where warnings are errors, one of its own would end its reader."""
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 
 
 def watched() -> frozenset[tuple[int, int]]:

@@ -1,0 +1,112 @@
+"""Events and paths that wait to be looked at, bounded by bytes: others make them, as many and as long as they like."""
+
+import sys
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from queue import SimpleQueue
+from typing import Final
+
+#: Bytes of events, and of paths, that wait to be read. What comes beyond them counts as lost, as if the kernel's queue had
+#: overflowed: everything is scanned. (Counted by bytes, as a path may have 4,096 of them and Python may keep each in four.)
+MOST_BYTES: Final = 20_000_000
+#: Bytes of an event, or of a place in a set, without its path.
+_OVERHEAD: Final = 150
+
+
+class EventKind(StrEnum):
+    """Kinds of events, by what has to be looked at."""
+
+    #: Inspect this file.
+    FILE = "file"
+    #: Scan this directory.
+    DIRECTORY = "directory"
+    #: Something is not there any more.
+    GONE = "gone"
+    #: A thread of a watch ended, or the kernel's queue overflowed: ask the watches.
+    TROUBLE = "trouble"
+    #: Asked for by other threads: look at this path afresh; scan everything; stop waiting.
+    AGAIN = "again"
+    RESCAN = "rescan"
+    WAKE = "wake"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A hint about a path."""
+
+    hint: EventKind
+    path: str = ""
+
+
+class Inbox(SimpleQueue[Event]):
+    """Events that wait to be read, from many threads. Others make them without end, so `full` is to be asked before."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so many bytes wait that no more events should."""
+        return self._bytes >= MOST_BYTES
+
+    def put(self, event: Event, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001,FBT002  as SimpleQueue has it
+        """Add an event."""
+        with self._guard:
+            self._bytes += _bytes(event.path)
+        super().put(event, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Event:  # noqa: FBT001,FBT002  likewise
+        """Take out the oldest; queue.Empty when none comes."""
+        event = super().get(block, timeout)
+        with self._guard:
+            self._bytes -= _bytes(event.path)
+        return event
+
+    def get_nowait(self) -> Event:
+        """Take out the oldest; queue.Empty when there is none."""
+        return self.get(block=False)
+
+
+class WaitingPaths:
+    """Paths that wait, each once, in the order in which they came, up to `MOST_BYTES`."""
+
+    def __init__(self) -> None:
+        self._paths: dict[bytes, None] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._paths)
+
+    def __contains__(self, path: bytes) -> bool:
+        """Return whether the path waits."""
+        return path in self._paths
+
+    def add(self, path: bytes) -> bool:
+        """Add a path; False where too many wait."""
+        if path not in self._paths:
+            if self._bytes >= MOST_BYTES:
+                return False
+            self._paths[path] = None
+            self._bytes += _bytes(path)
+        return True
+
+    def take(self, limit: int) -> list[bytes]:
+        """Take out up to `limit` of those that wait longest."""
+        taken = list(islice(self._paths, limit))
+        for path in taken:
+            del self._paths[path]
+            self._bytes -= _bytes(path)
+        return taken
+
+    def clear(self) -> None:
+        """Take out all."""
+        self._paths.clear()
+        self._bytes = 0
+
+
+def _bytes(path: str | bytes) -> int:
+    return sys.getsizeof(path) + _OVERHEAD
