@@ -447,6 +447,41 @@ def test_no_folder_waits_while_the_file_of_another_is_validated_or_reported(fold
     assert not waited
 
 
+def test_no_root_s_files_are_forgotten_because_of_another_s(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overrides, "_REMEMBERED", 10)
+    other = Folders(tmp_path / "other")
+    folders.write('language = "de"')
+    for reloaded in (False, True):
+        folders.effective()
+        for number in range(30):
+            other.write('language = "en"', f"f{number}")
+            folders.overrides.effective(os.fsencode(other.root), os.fsencode(other.root / f"f{number}"))
+        if reloaded:
+            folders.overrides = Overrides(KEYS, validate=fits, report=folders.problems.append, former=folders.overrides)
+
+        folders.write("language = ")
+
+        assert folders.transcript() == {"language": "de"}
+        assert folders.overrides.problem(os.fsencode(folders.root / ".watcher.toml")) is not None
+    assert {len(files) for files in folders.overrides.last_good_files().values()} == {1, 10}
+
+
+def test_a_file_may_hold_so_much_text_and_no_more(folders: Folders) -> None:
+    """A thousand files with 64 KiB each, one character of them beyond the basic plane, held 250 MB."""
+    folders.write(f'language = "de"\nprompt = "{"x" * 5998}"')
+    assert len(str(folders.transcript()["prompt"])) == 5998
+
+    for text in (f'prompt = "{"x" * 6001}"', f"formats = [{', '.join(repr('x' * 700) for _ in range(9))}]"):
+        folders.write(f'language = "en"\n{text}')
+
+        assert folders.transcript()["language"] == "de"
+        assert folders.messages()[-1] == (
+            f"{text.split()[0]} is too long: the texts of such a file have at most 6000 characters together"
+        )
+
+
 def test_thousands_of_folders_are_remembered_up_to_a_number(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overrides, "_REMEMBERED", 10)
     for number in range(30):

@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 import tomllib
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,7 +34,11 @@ _MOST_DOTS: Final = 1000
 _MOST_DOTS_BY_LINES: Final = 100_000
 #: Items of a list: to validate 15,000, and write what is wrong with each, took 70 ms, and many files may lie above a folder.
 _MOST_ITEMS: Final = 100
-#: Files that are remembered; reading one anew costs some 0.1 ms.
+#: Characters of all texts of a file together; the longest one that is of use, a prompt, has some 1,000. Python may keep four
+#: bytes for each, of what a file says and of what it said before.
+_MOST_CHARACTERS: Final = 6000
+#: Files that are remembered of each root, so that no root's files are forgotten because of another's; reading one anew costs
+#: some 0.1 ms.
 _REMEMBERED: Final = 1024
 
 #: Changes whenever the file does: device, inode, size, times of content and inode.
@@ -73,7 +77,7 @@ class Overrides:
         self._report = report
         #: Held only to look something up or to note it: no disk, value or log holds up those who ask about other folders.
         self._lock = threading.Lock()
-        self._files = _RecentlyUsed()
+        self._files: defaultdict[bytes, _RecentlyUsed] = defaultdict(_RecentlyUsed)
         self._nothing: Sections = _frozen({section: {} for section in keys})
         self._inherited = {} if former is None else former.last_good_files()
 
@@ -86,7 +90,7 @@ class Overrides:
         files = []
         with suppress(OSError):
             for path, descriptor in tree.levels(root, directory):
-                if (file := self._look(os.path.join(path, NAME), descriptor)) is not None:  # noqa: PTH118 - bytes
+                if (file := self._look(root, os.path.join(path, NAME), descriptor)) is not None:  # noqa: PTH118 - bytes
                     files.append(file)
         merged = self._nothing
         for file in files:
@@ -96,37 +100,46 @@ class Overrides:
     def problems(self) -> list[InvalidOverride]:
         """Return the files that could not be used when they were asked for last; touch none of them."""
         with self._lock:
-            return [InvalidOverride(file.path, file.problem) for file in self._files.values() if file.problem]
+            files = [file for files in self._files.values() for file in files.values()]
+            return [InvalidOverride(file.path, file.problem) for file in files if file.problem]
 
     def is_current(self, problem: InvalidOverride) -> bool:
         """Return whether the file is as it was when it could not be used: neither fixed nor removed."""
         with self._lock:
-            file = self._files.get(problem.path)
-        return file is not None and file.problem == problem.message and _identity_at(problem.path) == file.identity
+            identities = [file.identity for file in self._known(problem.path) if file.problem == problem.message]
+        return _identity_at(problem.path) in identities
 
     def problem(self, path: bytes) -> InvalidOverride | None:
         """Return why a file could not be used when it was asked for last; None when it could, or was not there."""
         with self._lock:
-            file = self._files.get(path)
-            return InvalidOverride(path, file.problem) if file is not None and file.problem else None
+            problem = next((file.problem for file in self._known(path) if file.problem), "")
+        return InvalidOverride(path, problem) if problem else None
 
-    def last_good_files(self) -> dict[bytes, Sections]:
-        """Return what files said when they could be used last, of the last ones that were asked for."""
+    def last_good_files(self) -> dict[bytes, dict[bytes, Sections]]:
+        """Return what files said when they could be used last, by root: the last ones of each that were asked for."""
+        found: dict[bytes, dict[bytes, Sections]] = {}
         with self._lock:
-            all_of_them = {**self._inherited, **{file.path: file.good for file in self._files.values() if file.good}}
-        return dict(islice(reversed(all_of_them.items()), _REMEMBERED))
+            for root in {**self._inherited, **self._files}:
+                said = {file.path: file.good for file in self._files[root].values() if file.good}
+                all_of_them = {**self._inherited.get(root, {}), **said}
+                found[root] = dict(islice(reversed(all_of_them.items()), _REMEMBERED))
+        return found
 
-    def _look(self, path: bytes, descriptor: int) -> "_OverrideFile | None":
+    def _known(self, path: bytes) -> "list[_OverrideFile]":
+        """Return the file as it was when it was asked for last, of each root above it; to be called with the lock held."""
+        return [file for files in self._files.values() if (file := files.get(path)) is not None]
+
+    def _look(self, root: bytes, path: bytes, descriptor: int) -> "_OverrideFile | None":
         """Return the file in an open directory, read anew if it changed; None when there is none."""
         try:
             found = os.stat(NAME, dir_fd=descriptor, follow_symlinks=False)
         except OSError:
             with self._lock:
-                self._files.forget(path)
+                self._files[root].forget(path)
             return None
         identity = _identity(found)
         with self._lock:
-            known = self._files.get(path)
+            known = self._files[root].get(path)
         if known is not None and known.identity == identity:
             return known
         file = _OverrideFile(path, identity)
@@ -136,12 +149,12 @@ class Overrides:
         except _UnusableError as exc:
             problem = str(exc)
         with self._lock:
-            known = self._files.get(path)
+            known = self._files[root].get(path)
             if known is not None and known.identity == identity:
                 return known
-            file.good = known.good if known is not None else self._inherited.pop(path, {})
+            file.good = known.good if known is not None else self._inherited.get(root, {}).pop(path, {})
             file.problem = problem
-            self._files.put(path, file)
+            self._files[root].put(path, file)
         self._tell(file)
         return file
 
@@ -169,6 +182,12 @@ class Overrides:
             more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
             named = (self._refusal(*one) for one in refused[:_NAMED])
             raise _UnusableError(f"{'; '.join(named)}{more}. {self._allowed()}")
+        lengths = {key: _characters(value) for keys in said.values() for key, value in keys.items()}
+        if sum(lengths.values()) > _MOST_CHARACTERS:
+            longest = max(lengths, key=lambda key: lengths[key])
+            raise _UnusableError(
+                f"{longest} is too long: the texts of such a file have at most {_MOST_CHARACTERS} characters together"
+            )
         return said
 
     def _say(
@@ -255,7 +274,7 @@ class _OverrideFile:
 
 
 class _RecentlyUsed:
-    """The files that were asked for last, up to a number."""
+    """The files of a root that were asked for last, up to a number."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[bytes, _OverrideFile] = OrderedDict()
@@ -330,6 +349,12 @@ def _is_plain(value: object) -> bool:
         return len(value) <= _MOST_ITEMS and all(not isinstance(item, list) and _is_plain(item) for item in value)
     # TOML promises 64 bits; a number of thousands of digits is beyond what floats, and their messages, can hold.
     return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 1 << 63)
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def _brief(exc: Exception) -> str:
