@@ -315,6 +315,47 @@ def test_of_a_folder_with_any_number_of_settings_files_only_so_many_wait(folders
     assert len(folders.notes._met.take(30_000)) == 1000
 
 
+def test_a_folder_full_of_broken_settings_takes_no_note_from_another_and_what_is_gone_makes_room(
+    folders: Folders, roots: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.service.folder_notes._MOST", 3)
+    many = [roots[0] / str(number) for number in range(5)]
+    for folder in many:
+        folder.mkdir()
+        folders.write(folder, "nonsense")
+    folders.notes.step()
+    assert sum((folder / BROKEN).exists() for folder in many) == 3
+    folders.write(roots[1], "nonsense")
+    folders.notes.step()
+    assert (roots[1] / BROKEN).exists()
+
+    for folder in many:
+        shutil.rmtree(folder)
+    folders.monotonic.now += 31
+    folders.notes.step()
+    folders.write(roots[0], "nonsense")
+    folders.notes.step()
+
+    assert (roots[0] / BROKEN).exists()
+
+
+def test_a_directory_that_comes_back_mended_loses_its_note(folders: Folders, roots: list[Path], tmp_path: Path) -> None:
+    directory, away = roots[0] / "a", tmp_path / "away"
+    directory.mkdir()
+    path = folders.write(directory, "nonsense")
+    folders.notes.step()
+    directory.rename(away)
+    folders.monotonic.now += 31
+    folders.notes.step()
+    (away / ".watcher.toml").write_text("")
+    away.rename(directory)
+
+    folders.notes.look(os.fsencode(path))
+    folders.notes.step()
+
+    assert not (directory / BROKEN).exists()
+
+
 def test_a_folder_does_not_wait_for_the_thousands_of_another(folders: Folders, roots: list[Path]) -> None:
     for number in range(1000):
         folders.notes.look(os.fsencode(roots[0] / str(number) / ".watcher.toml"))

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from watcher import sidecar
-from watcher.errors import JobError
+from watcher.errors import GoneError, JobError
 from watcher.gate import GateState, GateStatus
 from watcher.ledger import Ledger
 from watcher.overrides import NAME, InvalidOverride, Overrides
@@ -35,8 +35,8 @@ PAUSED: Final = "pause-notes"
 #: Seconds until what failed is tried again, and between two looks at settings that are broken.
 _AGAIN: Final = 10.0
 _REVIEW: Final = 30.0
-#: Settings files looked at in a step, those of a root that wait for a look, and notes beside them, at most: anyone who
-#: can write into a folder can make many.
+#: Settings files looked at in a step, those of a root that wait for a look, and notes of a root beside them, at most: anyone
+#: who can write into a folder can make many.
 _AT_ONCE: Final = 50
 _WAITING: Final = 1000
 _MOST: Final = 250
@@ -168,6 +168,7 @@ class SettingsNotes:
         #: Where a note is, or could not be left: the settings' path -> their root, and what it says.
         self._standing: dict[bytes, tuple[bytes, str]] | None = None
         self._reviewed = float("-inf")
+        #: Those of them of which it was said that the note could not be written, or removed.
         self._silent: set[bytes] = set()
 
     def look(self, path: bytes) -> None:
@@ -181,7 +182,7 @@ class SettingsNotes:
         """Look at what was met, and now and then at all that is broken. Raises StateError."""
         if self._standing is None:
             notes = [note.source for note in self._ledger.notes() if os.path.basename(note.source) == NAME]  # noqa: PTH119
-            self._standing = dict.fromkeys(notes, (b"", ""))
+            self._standing = {path: (self._root_of(path), "") for path in notes}
         paths = dict.fromkeys(self._met.take(_AT_ONCE))
         if self._monotonic() - self._reviewed >= _REVIEW:
             self._reviewed = self._monotonic()
@@ -217,27 +218,39 @@ class SettingsNotes:
             return
         message = ""
         if root:
-            ask_in(root, partial(snapshot.overrides.effective, root, os.path.dirname(path)))  # noqa: PTH120 - bytes
-            problem = snapshot.overrides.problem(path)
+            problem = ask_in(root, partial(_problem, snapshot.overrides, root, path))
             message = problem.message if problem is not None and wanted else ""
         write, remove = sidecar.write_settings_note, sidecar.remove_settings_note
         try:
-            if message and message != said and (path in standing or len(standing) < _MOST):
+            if message and message != said and (path in standing or _has_room(standing, root)):
                 standing[path] = (root, "")
                 ask_in(root, partial(write, root, path, message=message, hint=FIX_HINT, register=self._ledger))
                 standing[path] = (root, message)
-            elif not message and path in standing:
+            elif not message and (path in standing or self._ledger.owned(path)):
                 # Of a root that is watched no more: as it was when it was.
                 place = root or former
                 if not place or ask_in(place, partial(remove, place, path, self._ledger)):
-                    del standing[path]
+                    standing.pop(path, None)
             self._silent.discard(path)
         except JobError as error:
-            if not root:
-                del standing[path]
-            elif path not in self._silent and len(self._silent) < _MOST:
+            if not root or isinstance(error, GoneError):
+                # Should its directory come back, the ledger knows of the note.
+                standing.pop(path, None)
+                self._silent.discard(path)
+            elif path in standing and path not in self._silent:
                 self._silent.add(path)
                 _log.warning("note.failed", path=path, reason=error.reason, message=error.message, hint=error.hint)
+
+
+def _has_room(standing: dict[bytes, tuple[bytes, str]], root: bytes) -> bool:
+    return sum(owner == root for owner, _ in standing.values()) < _MOST
+
+
+def _problem(overrides: Overrides, root: bytes, path: bytes) -> InvalidOverride | None:
+    """Return why a settings file cannot be used now; None when it can, or is not there."""
+    overrides.effective(root, os.path.dirname(path))  # noqa: PTH120 - bytes
+    problem = overrides.problem(path)
+    return problem if problem is not None and overrides.is_current(problem) else None
 
 
 def _current(overrides: Overrides, problems: Collection[InvalidOverride]) -> list[InvalidOverride]:
