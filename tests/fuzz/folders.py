@@ -299,6 +299,35 @@ def _renames(place: Place) -> None:
             return
 
 
+def _wide(place: Place) -> None:
+    """Rename a directory that has a long path and many long names in it, some of them beyond the basic plane."""
+    top = place.name("")
+    far = top / "/".join(["d" * 250] * 12)
+    (directory := far / "wide").mkdir(parents=True)
+    first = directory / f"first{place.chance.choice(('.txt', '.wav', '.dct'))}"
+    first.touch()
+    for number in range(place.chance.choice((500, 5000))):
+        os.link(first, directory / f"{number}{'n' * 200}😀{first.suffix}")
+    for number in range(10):
+        directory = directory.rename(far / f"wide {number}")
+        if place.over.wait(0.1):
+            return
+
+
+def _many_settings(place: Place) -> None:
+    """Make many directories with a file of settings each, right ones and broken ones, and perhaps remove them again."""
+    top = place.name("")
+    text = place.chance.choice(
+        ('language = "ja"', "fromats = 1", f'prompt = "{"x" * 65_000}😀"', f'prompt = "{"x" * 990}😀"')
+    )
+    for number in range(place.chance.choice((300, 1500))):
+        (directory := top / str(number)).mkdir(parents=True)
+        (directory / ".watcher.toml").write_text(text)
+    place.over.wait(1.0)
+    if place.chance.random() < 0.5:
+        shutil.rmtree(top)
+
+
 def _flood(place: Place) -> None:
     directory = place.name("")
     directory.mkdir()
@@ -364,8 +393,8 @@ def _batch(place: Place) -> None:
 #: Deeds by the writer that does them, each with a folder of its own.
 DEEDS: Final[Mapping[str, tuple[Callable[[Place], None], ...]]] = {
     "plain": (_batch, _copies),
-    "settings": (_toml, _toml, _toml, _good, _copies),
+    "settings": (*[_toml] * 12, *[_good] * 4, *[_copies] * 4, _many_settings),
     "containers": (*[_mutated] * 8, *[_crowded] * 2, _huge, _copies),
     "names": (_names, _names, _long_path, _links, _specials, _outputs, _copies, _good),
-    "trees": (_deep, _hard_links, _renames, _flood, _links, _specials, _outputs, _names),
+    "trees": (_deep, _hard_links, _renames, _wide, _flood, _links, _specials, _outputs, _names),
 }
