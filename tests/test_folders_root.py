@@ -168,6 +168,60 @@ def test_what_looks_like_a_recording_and_is_not_taken_is_counted_until_it_goes(b
     assert root.unwatched(10) == ((os.fsencode(base / "link.wav"), "symlink"),)
 
 
+def test_of_any_number_that_are_not_taken_so_many_are_named_and_all_are_counted(
+    base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.unwatched._NAMED_IN_ALL", 30)
+    for number in range(100):
+        put(base / str(number % 4) / f"{number}.dss")
+    root = make()
+
+    for _ in range(2):
+        end(root.full())
+        assert root.passed_over == 100
+        assert len(root.unwatched(1000)) == 30
+
+    for gone in "012":
+        shutil.rmtree(base / gone)
+    end(root.full())
+    put(base / "3" / "more.dss")
+    end(root.full())
+    assert root.passed_over == 26
+    assert len(root.unwatched(1000)) == 20
+
+
+def test_a_tree_that_is_renamed_again_and_again_leaves_no_directories_behind(
+    base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.folders.root._STRAY", 20)
+    for number in range(10):
+        put(base / "0" / str(number) / "memo.dss")
+    root = make()
+    end(root.full())
+    most = 0
+
+    for number in range(20):
+        moved = (base / str(number)).rename(base / str(number + 1))
+        end(root.subtree(os.fsencode(moved)))
+        most = max(most, len(root.directories))
+
+    assert most <= 2 * 12 + 20 + 1
+    assert root.passed_over <= most
+    end(root.full())
+    assert (len(root.directories), root.passed_over) == (12, 10)
+
+
+def test_placeholders_in_directories_that_come_and_go_are_not_remembered(base: Path, make: Make) -> None:
+    root = make()
+    end(root.full())
+    for number in range(10):
+        put(base / str(number) / "a.wav.part")
+        shutil.rmtree(base / str(number))
+        root.inspect(os.fsencode(base / str(number) / "a.wav.part"))
+
+    assert root._unfinished == set()
+
+
 @pytest.mark.parametrize("by_event", [False, True])
 def test_of_a_suffix_that_others_have_too_only_recordings_are_taken(
     base: Path,

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, groupby, islice
 from typing import Final
@@ -24,6 +24,7 @@ from watcher.folders.handover import Handover
 from watcher.folders.inbox import WaitingPaths
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.folders.mounts import Mount, MountKind, Mounts
+from watcher.folders.unwatched import Unwatched, UnwatchedFiles
 from watcher.job import FoundRecording
 from watcher.ledger.protocol import Ledger, PutResult
 from watcher.overrides import NAME
@@ -55,10 +56,8 @@ _AT_ONCE: Final = 4
 #: A directory whose mtime is younger than this may change again without showing it: it is listed once more. FAT counts
 #: in steps of two seconds, most others in a few milliseconds.
 _RACY_NS: Final = 3_000_000_000
-#: Files of a directory that are named where they look like recordings and are not taken.
-_NAMED: Final = 20
 #: Files known beyond twice as many as the ledger and the last full scan had, until all are learned anew: names that are
-#: gone would be known for ever.
+#: gone would be known for ever. Likewise for directories, until it is asked which of them are still there.
 _STRAY: Final = 10_000
 #: Paths remembered as ignored, so that each is spoken of once.
 _IGNORED: Final = 10_000
@@ -94,20 +93,6 @@ class ScanStats:
     news: int = 0
     #: Directories that were not known, or are others now.
     new_directories: int = 0
-
-
-@dataclass(slots=True)
-class Unwatched:
-    """Files of one directory that look like recordings and are not taken: how many, and some of them with the reason."""
-
-    count: int = 0
-    some: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, name: str, reason: str) -> None:
-        """Count one."""
-        self.count += 1
-        if len(self.some) < _NAMED:
-            self.some.append((name, reason))
 
 
 Scan = Generator[ScanStats, None, None]
@@ -148,8 +133,9 @@ class Root:
         self.directories: dict[bytes, ListedDirectory] = {}
         #: Directories that could not be listed, with the reason.
         self.closed: dict[bytes, str] = {}
-        #: What looks like a recording and is not taken, by directory.
-        self._unwatched: dict[bytes, Unwatched] = {}
+        self._unwatched = Unwatched()
+        #: So many directories may be remembered until it is asked which are still there.
+        self._enough = _STRAY
         #: Roots of other folders inside this one: theirs, not ours.
         self.foreign: frozenset[bytes] = frozenset()
         #: The first scan of the first start is not over.
@@ -248,7 +234,8 @@ class Root:
         """Look at paths, as `inspect` does; those that follow each other in one directory share its opening."""
         for parent, group in groupby(paths, os.path.dirname):
             together = list(group)
-            if any(is_placeholder(os.fsdecode(path)) for path in together):
+            # In one that is not known every sibling is asked for anyway.
+            if parent in self.directories and any(is_placeholder(os.fsdecode(path)) for path in together):
                 self._unfinished.add(parent)
             wanted = [path for path in together if self.owns(path) and (asked or self._wanted(self.relative(path)))]
             if not wanted:
@@ -325,9 +312,8 @@ class Root:
         self._met = stats.files
         for path, directory in list(self.directories.items()):
             if directory.generation < generation:
-                del self.directories[path]
-        self._unfinished &= self.directories.keys()
-        self._unwatched = {path: files for path, files in self._unwatched.items() if path in self.directories}
+                self._forget_directory(path)
+        self._enough = 2 * len(self.directories) + _STRAY
         if self.first:
             self.flush()
             self._ledger.remember(self._memories[0], {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
@@ -373,7 +359,7 @@ class Root:
         try:
             status = os.stat(path, follow_symlinks=path == self.path)
         except (FileNotFoundError, NotADirectoryError):
-            del self.directories[path]
+            self._forget_directory(path)
             return False
         except OSError:
             return True
@@ -412,16 +398,30 @@ class Root:
                 with tree.directory(self.path, path) as directory:
                     yield from self._list(directory, path, below, stats, arrived=arrived)
             except (FileNotFoundError, NotADirectoryError):
-                self.directories.pop(path, None)
+                self._forget_directory(path)
                 self.closed.pop(path, None)
-                self._unwatched.pop(path, None)
                 continue
             except OSError as error:
                 self._shut(path, error)
                 continue
             self.closed.pop(path, None)
+            if len(self.directories) > self._enough:
+                yield from self._forget_strays(stats)
             pending.extend(below if deep else (child for child in below if child not in self.directories))
             yield stats
+
+    def _forget_strays(self, stats: ScanStats) -> Scan:
+        """Forget directories that are gone: where one is renamed again and again, all that lie in it are new each time."""
+        for count, path in enumerate(list(self.directories), 1):
+            self._changed(path)
+            if count % _ENTRIES == 0:
+                yield stats
+        self._enough = 2 * len(self.directories) + _STRAY
+
+    def _forget_directory(self, path: bytes) -> None:
+        self.directories.pop(path, None)
+        self._unfinished.discard(path)
+        self._unwatched.drop(path)
 
     def _list(self, directory: int, path: bytes, below: list[bytes], stats: ScanStats, *, arrived: bool) -> Scan:
         """Look at every entry of an open directory; its subdirectories are added to `below`."""
@@ -429,7 +429,7 @@ class Root:
         key, inodes = directory_key(path), self.site(path, status.st_dev).inodes
         interesting, known, is_file = self.names.interesting, self.known.get, stat.S_ISREG
         files = placeholders = 0
-        unwatched = Unwatched()
+        unwatched = UnwatchedFiles()
         with os.scandir(directory) as entries:
             for count, entry in enumerate(entries, 1):
                 if count % _ENTRIES == 0:
@@ -465,11 +465,9 @@ class Root:
         stats.files += files
         stats.new_directories += self._listed(path, status, unwatched, placeholders=placeholders > 0)
 
-    def _listed(self, path: bytes, status: os.stat_result, unwatched: Unwatched, *, placeholders: bool) -> bool:
+    def _listed(self, path: bytes, status: os.stat_result, unwatched: UnwatchedFiles, *, placeholders: bool) -> bool:
         """Note a directory as listed; say whether it was not known, or is another now."""
-        self._unwatched.pop(path, None)
-        if unwatched.count:
-            self._unwatched[path] = unwatched
+        self._unwatched.put(path, unwatched)
         (self._unfinished.add if placeholders else self._unfinished.discard)(path)
         before = self.directories.get(path)
         racy = abs(time.time_ns() - status.st_mtime_ns) < _RACY_NS
@@ -504,7 +502,7 @@ class Root:
             stats.news += 1
             self._regard(directory, path, name, status, arrived=arrived, siblings=True)
 
-    def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: Unwatched) -> None:
+    def _pass_over(self, parent: bytes, entry: "os.DirEntry[str]", unwatched: UnwatchedFiles) -> None:
         """Count a file whose name says that it is sound in a form that is not decoded here."""
         name = entry.name
         if not looks_like_audio(name) or not entry.is_file(follow_symlinks=False):
@@ -586,7 +584,7 @@ class Root:
         self._ignore(self.relative(_child(parent, name)), "no_recording", quiet=True)
         return True
 
-    def _odd(self, parent: bytes, name: str, status: os.stat_result, unwatched: Unwatched | None = None) -> None:
+    def _odd(self, parent: bytes, name: str, status: os.stat_result, unwatched: UnwatchedFiles | None = None) -> None:
         """Speak of a thing that is named like a recording and is none; count a link."""
         relative = self.relative(_child(parent, name))
         if not is_audio(name) or self.names.file(relative) is not NameRuling.TAKE:
@@ -640,11 +638,11 @@ class Root:
     @property
     def passed_over(self) -> int:
         """Count the files that look like recordings and are not taken."""
-        return sum(files.count for files in self._unwatched.values())
+        return self._unwatched.count
 
     def unwatched(self, limit: int) -> tuple[tuple[bytes, str], ...]:
         """Return up to `limit` of them: the path, and the reason (see `settle.UNWATCHED`)."""
-        found = ((_child(path, name), why) for path, files in self._unwatched.items() for name, why in files.some)
+        found = ((_child(directory, name), why) for directory, name, why in self._unwatched.some())
         return tuple(islice(found, limit))
 
     def site(self, directory: bytes, device: int) -> FileSite:

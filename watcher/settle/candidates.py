@@ -29,6 +29,7 @@ from watcher.settle.decision import (
 )
 from watcher.settle.names import PLACEHOLDER_SUFFIXES
 from watcher.settle.quota import Quota
+from watcher.settle.table import PathTable
 
 _log = structlog.get_logger()
 
@@ -39,8 +40,6 @@ _MOVED_ON: Final = Decision(wait=0.05, reason=WaitReason.SETTLING, detail="chang
 _EMPTY_FORGOTTEN: Final = 86_400.0
 #: A sibling that says "not final" is a leftover when it is older than the whole file it is beside, by this much.
 _LEFTOVER: Final = 600.0
-#: Files that are held in the table at most (some 40 MB); those beyond are met again by their events and by the scans.
-_MOST: Final = 50_000
 #: Seconds after its last change in which a file may change once more without showing it: FAT counts in steps of two seconds.
 _RACY: Final = 3.0
 #: A wait is worth a line when it lasted this long, and another line not before the next of these.
@@ -152,9 +151,9 @@ class Candidates:
         self.rules = rules
         self._clock = clock
         self._monotonic = monotonic
-        self._candidates: dict[bytes, Candidate] = {}
+        self._candidates = PathTable[Candidate]()
         #: Those that waited when their folder went away.
-        self._away: dict[bytes, Candidate] = {}
+        self._away = PathTable[Candidate]()
         #: Those of them that cannot be read, and why.
         self.unreadable: dict[bytes, str] = {}
         self._queue: list[tuple[float, int, bytes]] = []
@@ -199,8 +198,8 @@ class Candidates:
 
     def forget(self, path: bytes) -> None:
         """Drop a file that is gone, or known by now."""
-        self._candidates.pop(path, None)
-        self._away.pop(path, None)
+        self._candidates.take(path)
+        self._away.take(path)
         self.unreadable.pop(path, None)
 
     def put_away(self) -> None:
@@ -209,7 +208,7 @@ class Candidates:
         for path, candidate in self._candidates.items():
             if candidate.reason is not WaitReason.UNREADABLE:
                 candidate.interrupt(now, now)
-            if len(self._away) < _MOST or path in self._away:
+            if path in self._away or not self._away.full:
                 self._away[path] = candidate
         self._candidates.clear()
         self.unreadable.clear()
@@ -258,7 +257,7 @@ class Candidates:
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
         now = self._monotonic()
-        if candidate is None and (candidate := self._away.pop(path, None)) is not None:
+        if candidate is None and (candidate := self._away.take(path)) is not None:
             candidate.since = now
         past = WaitHistory() if candidate is None else WaitHistory(candidate.reason, candidate.looks)
         if candidate is None:
@@ -382,7 +381,7 @@ class Candidates:
         candidate.ticket = next(self._tickets)
         candidate.due = now + decision.wait
         candidate.until = None if decision.left is None else round(self._clock() + decision.left)
-        if len(self._candidates) >= _MOST and candidate.path not in self._candidates:
+        if self._candidates.full and candidate.path not in self._candidates:
             self._silent += 1
             return
         self._candidates[candidate.path] = candidate

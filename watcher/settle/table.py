@@ -1,0 +1,39 @@
+"""A table of waiting files that is full at a number of bytes; those beyond are met again by events and by scans."""
+
+from typing import Final, TypeVar
+
+_Value = TypeVar("_Value")
+#: Bytes of a table, some 50,000 entries with paths of usual length; and of an entry without its path.
+_MOST_BYTES: Final = 40_000_000
+_ENTRY: Final = 700
+
+
+class PathTable(dict[bytes, _Value]):
+    """Entries by path. Only `[]`, `take` and `clear` change it; before an entry is put in, `full` is to be asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another entry."""
+        return self._bytes >= _MOST_BYTES
+
+    def __setitem__(self, path: bytes, value: _Value) -> None:
+        """Put an entry in, or another in its place."""
+        if path not in self:
+            self._bytes += len(path) + _ENTRY
+        super().__setitem__(path, value)
+
+    def take(self, path: bytes) -> _Value | None:
+        """Take an entry out; None where there is none."""
+        value = super().pop(path, None)
+        if value is not None:
+            self._bytes -= len(path) + _ENTRY
+        return value
+
+    def clear(self) -> None:
+        """Take all entries out."""
+        super().clear()
+        self._bytes = 0
