@@ -377,6 +377,17 @@ def test_settings_that_cannot_be_used_are_shown_until_they_are_mended(folders: F
     assert folders.notes.problems == ()
 
 
+def test_a_folder_full_of_broken_settings_hides_none_of_another(folders: Folders, roots: list[Path]) -> None:
+    for number in range(30):
+        (roots[0] / str(number)).mkdir()
+        folders.write(roots[0] / str(number), "nonsense")
+    path = folders.write(roots[1], "nonsense")
+
+    folders.notes.step()
+
+    assert os.fsencode(path) in {problem.path for problem in folders.notes.problems[:2]}
+
+
 @needs_fuse
 def test_a_folder_whose_mount_hangs_holds_up_no_note_of_another_and_its_problems_are_kept(
     ledger: Ledger, tmp_path: Path

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import zip_longest
 from typing import Final
 
 import structlog
@@ -163,7 +164,7 @@ class SettingsNotes:
         self._snapshot = snapshot
         self._monotonic = monotonic
         self._met = _PathQueue()
-        #: Settings that can't be used, as they were looked at last; replaced whole.
+        #: Settings that can't be used, as they were looked at last, of each root in turns, as only some are shown; replaced whole.
         self.problems: tuple[InvalidOverride, ...] = ()
         #: Where a note is, or could not be left: the settings' path -> their root, and what it says.
         self._standing: dict[bytes, tuple[bytes, str]] | None = None
@@ -190,23 +191,24 @@ class SettingsNotes:
         for path in paths:
             with suppress(SilentError):
                 self._regard(path, self._standing, lost, wanted=wanted)
-        self.problems = tuple(self._current(lost))
+        in_turns = zip_longest(*self._current(lost))
+        self.problems = tuple(problem for turn in in_turns for problem in turn if problem is not None)
 
     def _root_of(self, path: bytes) -> bytes:
         """Return the watched folder that owns a path; empty where none does."""
         return next((root for root, _ in self._snapshot().plan.roots if is_below(path, root)), b"")
 
-    def _current(self, lost: Collection[bytes]) -> Iterator[InvalidOverride]:
-        """Yield the problems that are there now; where nobody can look, those of the last look."""
+    def _current(self, lost: Collection[bytes]) -> Iterator[list[InvalidOverride]]:
+        """Yield the problems of each root that are there now; where nobody can look, those of the last look."""
         overrides = self._snapshot().overrides
         by_root: dict[bytes, list[InvalidOverride]] = {}
         for problem in overrides.problems():
             by_root.setdefault(self._root_of(problem.path), []).append(problem)
         for root, problems in by_root.items():
             try:
-                yield from problems if root in lost else ask_in(root, partial(_current, overrides, problems))
+                yield problems if root in lost else ask_in(root, partial(_current, overrides, problems))
             except SilentError:
-                yield from problems
+                yield problems
 
     def _regard(
         self, path: bytes, standing: dict[bytes, tuple[bytes, str]], lost: Collection[bytes], *, wanted: bool
