@@ -615,7 +615,7 @@ def test_no_request_is_ever_sent_twice_alike(talk: Talking, body: Reply) -> None
 
 
 def test_a_conversation_has_an_end_whatever_the_server_says(talk: Talking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.client.client._MOST_CALLS", 2)
+    monkeypatch.setattr("watcher.client.conversation._MOST_CALLS", 2)
     talking = talk(NO_GRANULARITIES, UNSUPPORTED)
 
     assert (type(talking.refused()), talking.count) == (FileError, 2)
@@ -864,6 +864,14 @@ def test_a_redirect_is_an_error_that_names_the_right_address_in_a_line_of_bounde
     assert shown in said
     assert "p@" not in said
     assert len(said) < 3_000
+
+
+@pytest.mark.parametrize("reply", [Reply(error("no"), status=401), Reply("<html>login</html>")])
+def test_what_is_refused_of_settings_that_were_replaced_meanwhile_holds_nobody_up(talk: Talking, reply: Reply) -> None:
+    talking = talk(reply)
+    talking.known.retired = True
+
+    assert isinstance(talking.refused(), StoppedError)
 
 
 def test_a_server_that_only_transcribes_does_not_hold_the_others(talk: Talking) -> None:

@@ -17,9 +17,11 @@ from typing import Any, Final
 from watcher.client import markup
 from watcher.client.bounds import PartBudget, bounded, check_size
 from watcher.client.complete import completed, letters
+from watcher.client.entries import item_of
 from watcher.client.events import payloads
 from watcher.client.found import AnswerItem, AnswerParts, NoTranscriptError, spliced, together
-from watcher.client.shapes import ReadText, found_in, item_of, joined, number
+from watcher.client.moments import number
+from watcher.client.shapes import ReadText, found_in, joined
 from watcher.client.subtitle import captions, is_subtitle
 from watcher.client.timing import clamped, filled, in_seconds, length_claimed, pointless, shared_out
 from watcher.languages import code
