@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import sounds
+from support.sounds import RATE
 
 from watcher.media import child as room
 from watcher.media.child import ChildChannel, MediaChild
@@ -28,7 +29,6 @@ from watcher.media.protocol import (
     decode,
     encode,
 )
-from watcher.media.values import RATE
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support import sounds
+from support.sounds import RATE
 
 from watcher.container import chunks
 from watcher.media.decode import RecordingDecoder
 from watcher.media.source import SourceReader
-from watcher.media.values import RATE, SoundChoice
+from watcher.media.values import SoundChoice
 
 Samples = npt.NDArray[np.int16]
 

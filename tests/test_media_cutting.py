@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 import pytest
 from support import sounds
+from support.sounds import RATE
 
 from watcher.client import Upload
 from watcher.client.connections import Exchange, FileBody
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
-from watcher.media import RATE, ChildLimits, Cutting, MediaOptions, Opening, Piece, clear_spool
-from watcher.media import cutting as room
+from watcher.media import ChildLimits, Cutting, MediaOptions, Opening, Piece, childprocess, clear_spool
 from watcher.pipeline.requests import with_upload
+
+Instead = Callable[..., None]
 
 
 @contextmanager
@@ -50,6 +52,13 @@ def all_pieces(running: Iterable[Piece]) -> list[Piece]:
     return list(released(running))
 
 
+def failure(path: Path, spool: Path, options: MediaOptions | None = None, **more: Any) -> tuple[type[JobError], str]:
+    """Return what the cutting of a recording fails with, and its reason."""
+    with cutting(path, spool, options, **more) as running, pytest.raises(JobError) as caught:
+        all_pieces(running)
+    return type(caught.value), caught.value.reason
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
     return tmp_path / "spool"
@@ -58,6 +67,11 @@ def spool(tmp_path: Path) -> Path:
 @pytest.fixture
 def talk(tmp_path: Path) -> Path:
     return sounds.encode(sounds.speech(60.0), tmp_path / "talk.wav")
+
+
+@pytest.fixture
+def long_talk(tmp_path: Path) -> Path:
+    return sounds.encode(np.tile(sounds.speech(60.0), 4), tmp_path / "long.wav")
 
 
 SHORT = MediaOptions(pieces="fixed", piece_seconds=15.0)
@@ -140,10 +154,9 @@ def test_a_longer_one_keeps_all_places_busy(tmp_path: Path, spool: Path) -> None
         assert len(all_pieces(running)) == 1
 
 
-def test_at_most_two_pieces_more_than_in_flight_exist(tmp_path: Path, spool: Path) -> None:
-    path = sounds.encode(np.tile(sounds.speech(60.0), 4), tmp_path / "talk.wav")
+def test_at_most_two_pieces_more_than_in_flight_exist(long_talk: Path, spool: Path) -> None:
     places, held, most = 1, [], 0
-    with cutting(path, spool, SHORT, in_flight=lambda: places) as running:
+    with cutting(long_talk, spool, SHORT, in_flight=lambda: places) as running:
         for piece in running:
             held.append(piece)
             most = max(most, len(list(running._directory.iterdir())))
@@ -156,10 +169,9 @@ def test_at_most_two_pieces_more_than_in_flight_exist(tmp_path: Path, spool: Pat
 
 
 def test_a_consumer_that_holds_everything_gets_no_more_until_it_releases_from_another_thread(
-    tmp_path: Path, spool: Path
+    long_talk: Path, spool: Path
 ) -> None:
-    path = sounds.encode(np.tile(sounds.speech(60.0), 2), tmp_path / "talk.wav")
-    with cutting(path, spool, SHORT, in_flight=lambda: 1) as running:
+    with cutting(long_talk, spool, SHORT, in_flight=lambda: 1) as running:
         pieces = iter(running)
         held = [next(pieces) for _ in range(3)]
         releaser = threading.Timer(0.2, held[0].release)
@@ -249,9 +261,8 @@ def test_a_stop_ends_the_iteration(talk: Path, spool: Path) -> None:
             list(pieces)
 
 
-def test_closing_from_another_thread_ends_the_iteration(tmp_path: Path, spool: Path) -> None:
-    path = sounds.encode(np.tile(sounds.speech(60.0), 2), tmp_path / "talk.wav")
-    with cutting(path, spool, SHORT, in_flight=lambda: 1) as running:
+def test_closing_from_another_thread_ends_the_iteration(long_talk: Path, spool: Path) -> None:
+    with cutting(long_talk, spool, SHORT, in_flight=lambda: 1) as running:
         closer = threading.Timer(0.3, running.close)
         closer.start()
 
@@ -278,13 +289,13 @@ def test_the_child_has_no_secrets_no_foreign_descriptors_and_no_terminal(
     os.set_inheritable(lock, True)  # noqa: FBT003 - its only argument
     with cutting(talk, spool, SHORT) as running:
         next(iter(running))
-        process = Path(f"/proc/{running._process.pid}")
+        process = Path(f"/proc/{running._child.process.pid}")
 
         assert b"secret" not in (process / "environ").read_bytes()
         files = {str(link.readlink()) for link in (process / "fd").iterdir()}
         known = (os.devnull, str(talk), str(running._directory), "/memfd:", "socket:")
         assert [file for file in files if not file.startswith(known)] == []
-        assert os.getpgid(running._process.pid) == running._process.pid
+        assert os.getpgid(running._child.process.pid) == running._child.process.pid
         assert "NoNewPrivs:\t1" in (process / "status").read_text()
     os.close(lock)
 
@@ -300,13 +311,12 @@ def test_the_child_has_no_secrets_no_foreign_descriptors_and_no_terminal(
     ],
 )
 def test_a_child_that_dies_fails_its_job_with_a_reason(
-    number: int, kind: type[JobError], reason: str, tmp_path: Path, spool: Path
+    number: int, kind: type[JobError], reason: str, long_talk: Path, spool: Path
 ) -> None:
-    path = sounds.encode(np.tile(sounds.speech(60.0), 3), tmp_path / "talk.wav")
-    with cutting(path, spool, SHORT, in_flight=lambda: 1) as running:
+    with cutting(long_talk, spool, SHORT, in_flight=lambda: 1) as running:
         pieces = iter(running)
         next(pieces)
-        running._process.send_signal(number)
+        running._child.process.send_signal(number)
 
         with pytest.raises(kind) as caught:
             list(pieces)
@@ -316,13 +326,12 @@ def test_a_child_that_dies_fails_its_job_with_a_reason(
     assert list(spool.iterdir()) == []
 
 
-def test_a_child_that_hangs_is_given_up(tmp_path: Path, spool: Path) -> None:
-    path = sounds.encode(np.tile(sounds.speech(60.0), 3), tmp_path / "talk.wav")
+def test_a_child_that_hangs_is_given_up(long_talk: Path, spool: Path) -> None:
     pace = 1
-    with cutting(path, spool, SHORT, in_flight=lambda: 1, clock=lambda: time.monotonic() * pace) as running:
+    with cutting(long_talk, spool, SHORT, in_flight=lambda: 1, clock=lambda: time.monotonic() * pace) as running:
         pieces = iter(running)
         next(pieces).release()
-        running._process.send_signal(signal.SIGSTOP)
+        running._child.process.send_signal(signal.SIGSTOP)
         pace = 1000
 
         with pytest.raises(PassingError) as caught:
@@ -331,8 +340,7 @@ def test_a_child_that_hangs_is_given_up(tmp_path: Path, spool: Path) -> None:
         assert caught.value.reason == "stalled"
 
 
-def test_a_child_that_waits_for_us_is_not_given_up(tmp_path: Path, spool: Path) -> None:
-    path = sounds.encode(np.tile(sounds.speech(60.0), 2), tmp_path / "talk.wav")
+def test_a_child_that_waits_for_us_is_not_given_up(long_talk: Path, spool: Path) -> None:
     looks = itertools.count()
     held: list[Piece] = []
 
@@ -340,7 +348,7 @@ def test_a_child_that_waits_for_us_is_not_given_up(tmp_path: Path, spool: Path) 
         """Let half a minute pass with each look while the child may make no piece, and none while it may."""
         return 30.0 * next(looks) if len(held) == 3 else 0.0
 
-    with cutting(path, spool, SHORT, in_flight=lambda: 1, clock=clock) as running:
+    with cutting(long_talk, spool, SHORT, in_flight=lambda: 1, clock=clock) as running:
         releaser = threading.Timer(1.0, lambda: held.pop().release())
         for piece in running:
             held.append(piece)
@@ -350,18 +358,19 @@ def test_a_child_that_waits_for_us_is_not_given_up(tmp_path: Path, spool: Path) 
                 held.pop().release()
         releaser.join()
 
-        assert running.summary.seconds == 120.0
+        assert running.summary.seconds == 240.0
 
 
 def test_whoever_waits_for_a_child_that_is_stuck_in_a_read_is_alive(
     talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even SIGKILL ends a process before the disk that it reads from answers."""
-    monkeypatch.setattr(room, "_FAREWELL", 0.01)
+    monkeypatch.setattr(childprocess, "_FAREWELL", 0.01)
     signs: list[int] = []
     with cutting(talk, spool, SHORT, waiting=lambda: signs.append(1)) as running:
-        end = running._process.wait
-        running._process.wait = lambda timeout=None: end(timeout) if len(signs) >= before + 3 else stuck(timeout)  # type: ignore[method-assign] # a child that cannot end
+        process = running._child.process
+        end = process.wait
+        process.wait = lambda timeout=None: end(timeout) if len(signs) >= before + 3 else stuck(timeout)  # type: ignore[method-assign] # a child that cannot end
 
         def stuck(timeout: float | None) -> int:
             raise subprocess.TimeoutExpired("child", timeout or 0.0)
@@ -373,11 +382,17 @@ def test_whoever_waits_for_a_child_that_is_stuck_in_a_read_is_alive(
     assert len(signs) >= before + 3
 
 
-def _saying(code: str) -> Callable[[Cutting, int], list[str]]:
-    def command(_: Cutting, line: int) -> list[str]:
-        return [sys.executable, "-c", f"import socket, sys; line = socket.socket(fileno={line}); {code}"]
+@pytest.fixture
+def child_runs(monkeypatch: pytest.MonkeyPatch) -> Instead:
+    """Let this code, which has its end of the line as `line`, run in the place of the decoder."""
 
-    return command
+    def instead(code: str) -> None:
+        def command(_: int, line: int) -> list[str]:
+            return [sys.executable, "-c", f"import socket, sys; line = socket.socket(fileno={line}); {code}"]
+
+        monkeypatch.setattr(childprocess, "command", command)
+
+    return instead
 
 
 @pytest.mark.parametrize(
@@ -392,22 +407,24 @@ def _saying(code: str) -> Callable[[Cutting, int], list[str]]:
     ],
 )
 def test_a_child_that_speaks_nonsense_or_not_at_all_is_no_harm(  # noqa: PLR0917 - three cases, three fixtures
-    code: str, kind: type[JobError], reason: str, talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    code: str, kind: type[JobError], reason: str, talk: Path, spool: Path, child_runs: Instead
 ) -> None:
-    monkeypatch.setattr(Cutting, "_command", _saying(code))
-    with cutting(talk, spool) as running:
-        with pytest.raises(kind) as caught:
-            list(running)
+    child_runs(code)
 
-        assert caught.value.reason == reason
+    assert failure(talk, spool) == (kind, reason)
 
 
-def _claiming(*pieces: str) -> Callable[[Cutting, int], list[str]]:
-    """Return a child that writes 1,000 bytes, and says of them what the changes to the description of an honest piece say."""
-    made = '{"v":2,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
-    change = "; ".join(f"piece = {made}; cut = piece['cut']; {change}; say(piece)" for change in pieces)
-    say = "say = lambda piece: line.sendall(json.dumps(piece).encode() + b'\\n')"
-    return _saying(f"import json, os, time; open('0', 'wb').write(b'x' * 1000); {say}; {change}; time.sleep(60)")
+@pytest.fixture
+def child_claims(child_runs: Instead) -> Instead:
+    """Let a child write 1,000 bytes, and describe an honest piece with these changes, one description for each."""
+
+    def instead(*pieces: str) -> None:
+        made = '{"v":2,"is":"made","overlap":0,"file":"0","size":1000,"cut":{"index":0,"start":0,"end":160000,"digest":"0"*64}}'
+        change = "; ".join(f"piece = {made}; cut = piece['cut']; {change}; say(piece)" for change in pieces)
+        say = "say = lambda piece: line.sendall(json.dumps(piece).encode() + b'\\n')"
+        child_runs(f"import json, os, time; open('0', 'wb').write(b'x' * 1000); {say}; {change}; time.sleep(60)")
+
+    return instead
 
 
 HONEST = "cut['start'] += 0"
@@ -436,14 +453,11 @@ def file(tmp_path: Path) -> Path:
     ],
 )
 def test_a_piece_that_is_not_what_was_ordered_is_never_sent(
-    lie: str, file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    lie: str, file: Path, spool: Path, child_claims: Instead
 ) -> None:
-    monkeypatch.setattr(Cutting, "_command", _claiming(lie))
-    with cutting(file, spool, max_bytes=200_000, max_seconds=30.0) as running:
-        with pytest.raises(FileError) as caught:
-            next(iter(running))
+    child_claims(lie)
 
-        assert caught.value.reason == "crashed"
+    assert failure(file, spool, max_bytes=200_000, max_seconds=30.0) == (FileError, "crashed")
 
 
 def _replace_by_link(path: Path) -> None:
@@ -461,10 +475,10 @@ def _replace_by_link(path: Path) -> None:
     ],
 )
 def test_a_piece_that_the_child_changed_since_it_was_made_is_never_sent_and_fails_the_file(
-    change: Callable[[Path], object], file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Path], object], file: Path, spool: Path, child_claims: Instead
 ) -> None:
     """It cost no attempt, so the other pieces were bought again and again."""
-    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+    child_claims(HONEST)
     asked: list[Upload] = []
     with cutting(file, spool) as running:
         piece = next(iter(running))
@@ -477,7 +491,7 @@ def test_a_piece_that_the_child_changed_since_it_was_made_is_never_sent_and_fail
 
 
 def test_a_piece_that_becomes_shorter_while_it_is_sent_fails_the_file(
-    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, spool: Path, child_claims: Instead
 ) -> None:
     def send(upload: Upload) -> None:
         os.truncate(piece.path, 10)
@@ -485,7 +499,7 @@ def test_a_piece_that_becomes_shorter_while_it_is_sent_fails_the_file(
         while body.len:
             body.read(100)
 
-    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+    child_claims(HONEST)
     with cutting(file, spool) as running:
         piece = next(iter(running))
         with pytest.raises(FileError) as caught:
@@ -494,8 +508,8 @@ def test_a_piece_that_becomes_shorter_while_it_is_sent_fails_the_file(
     assert caught.value.reason == "crashed"
 
 
-def test_a_spool_that_is_gone_is_no_fault_of_the_file(file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+def test_a_spool_that_is_gone_is_no_fault_of_the_file(file: Path, spool: Path, child_claims: Instead) -> None:
+    child_claims(HONEST)
     with cutting(file, spool) as running:
         piece = next(iter(running))
         shutil.rmtree(spool)
@@ -514,23 +528,19 @@ def test_a_spool_that_is_gone_is_no_fault_of_the_file(file: Path, spool: Path, m
     ],
 )
 def test_a_child_cannot_have_more_paid_for_than_the_recording_may_last(
-    lies: tuple[str, ...], file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    lies: tuple[str, ...], file: Path, spool: Path, child_claims: Instead
 ) -> None:
-    monkeypatch.setattr(Cutting, "_command", _claiming(*lies))
-    with cutting(file, spool, in_flight=lambda: 10) as running:
-        pieces: list[Piece] = []
-        with pytest.raises(FileError) as caught:
-            pieces.extend(running)
+    child_claims(*lies)
 
-        assert caught.value.reason == "crashed"
+    assert failure(file, spool, in_flight=lambda: 10) == (FileError, "crashed")
 
 
-def test_a_child_makes_no_piece_that_was_not_granted(file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_makes_no_piece_that_was_not_granted(file: Path, spool: Path, child_claims: Instead) -> None:
     claims = [
         f"cut['index'] = {index}; cut['end'] += {index * 160000}; cut['start'] += {index * 160000}"
         for index in range(4)
     ]
-    monkeypatch.setattr(Cutting, "_command", _claiming(*claims))
+    child_claims(*claims)
     with cutting(file, spool, in_flight=lambda: 1) as running:
         pieces = iter(running)
         held = [next(pieces) for _ in range(3)]
@@ -542,27 +552,27 @@ def test_a_child_makes_no_piece_that_was_not_granted(file: Path, spool: Path, mo
 
 @pytest.mark.parametrize("claim", ["cut['start'] = 8", "cut['index'] = 1", "cut['end'] = 160001"])
 def test_a_stretch_that_is_wanted_again_is_that_stretch(
-    claim: str, file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    claim: str, file: Path, spool: Path, child_claims: Instead
 ) -> None:
-    monkeypatch.setattr(Cutting, "_command", _claiming(claim))
-    with cutting(file, spool, excerpts=[(0, 160000)]) as running, pytest.raises(FileError):
-        next(iter(running))
+    child_claims(claim)
+
+    assert failure(file, spool, excerpts=[(0, 160000)]) == (FileError, "crashed")
 
 
 def test_a_child_that_has_made_its_last_stretch_does_nothing_more(
-    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, spool: Path, child_claims: Instead
 ) -> None:
     """It wrote into the spool while the piece was sent, and nobody looked."""
-    monkeypatch.setattr(Cutting, "_command", _claiming(HONEST))
+    child_claims(HONEST)
     with cutting(file, spool, excerpts=[(0, 160000)]) as running:
         piece = next(iter(running))
 
-        assert running._process.wait(20) == -signal.SIGKILL
+        assert running._child.process.wait(20) == -signal.SIGKILL
         assert piece.path.stat().st_size == piece.size
 
 
 def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
-    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, spool: Path, child_runs: Instead
 ) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
     made = "{'v': 2, 'is': 'made', 'overlap': 0, 'file': str(n), 'size': 0, 'cut': cut}"
@@ -570,9 +580,7 @@ def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
     say = f"cut = {cut}; line.sendall(json.dumps({made}).encode() + b'\\n')"
     wait = "while os.path.exists(str(n)): time.sleep(0.001)"
     code = f"for n in range(1000):\n open(str(n), 'wb').close(); {say}\n {wait}"
-    monkeypatch.setattr(
-        Cutting, "_command", _saying(f"import json, os, signal, time; signal.alarm(30); exec({code!r})")
-    )
+    child_runs(f"import json, os, signal, time; signal.alarm(30); exec({code!r})")
     pieces: list[Piece] = []
     with cutting(file, spool, in_flight=lambda: 1) as running, pytest.raises(PassingError) as caught:
         pieces.extend(released(running))
@@ -586,12 +594,12 @@ def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
     [("output", "spool", PassingError), ("source", "away", SourceError)],
 )
 def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0917 - three cases, three fixtures
-    kind: str, reason: str, error: type[JobError], file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, reason: str, error: type[JobError], file: Path, spool: Path, child_runs: Instead
 ) -> None:
     """The recording was worked on again and again, for ever, at no cost of an attempt."""
     words = {"v": 2, "is": "failed", "kind": kind, "reason": reason, "message": "No room.", "hint": "", "detail": ""}
     line = json.dumps(words).encode() + b"\n"
-    monkeypatch.setattr(Cutting, "_command", _saying(f"line.sendall({line!r})"))
+    child_runs(f"line.sendall({line!r})")
     with cutting(file, spool) as running, pytest.raises(error) as caught:
         list(running)
 
@@ -601,37 +609,31 @@ def test_what_costs_no_attempt_is_not_believed_of_the_child_alone(  # noqa: PLR0
 
 @pytest.mark.parametrize(("seconds", "levels"), [(5.0, 50), (25 * 3600.0, 100), (10.0, 1000)])
 def test_a_recording_ends_behind_its_pieces_and_within_the_limit(
-    seconds: float, levels: int, file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    seconds: float, levels: int, file: Path, spool: Path, child_claims: Instead
 ) -> None:
     loudness = base64.b64encode(b"x" * levels).decode()
     ended = {"v": 2, "is": "ended", "seconds": seconds, "loudness": loudness}
     ended |= {"content": "0" * 64, "warnings": [], "stream": ""}
-    monkeypatch.setattr(Cutting, "_command", _claiming(f"{HONEST}; say(piece); piece = {ended}"))
-    with cutting(file, spool) as running, pytest.raises(FileError) as caught:
-        list(running)
+    child_claims(f"{HONEST}; say(piece); piece = {ended}")
 
-    assert caught.value.reason == "crashed"
+    assert failure(file, spool) == (FileError, "crashed")
 
 
-def test_a_child_that_only_says_that_it_lives_is_given_up(
-    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_child_that_only_says_that_it_lives_is_given_up(file: Path, spool: Path, child_runs: Instead) -> None:
     sign = b'{"v":2,"is":"progress","samples":16000}\n'
-    monkeypatch.setattr(Cutting, "_command", _saying(f"[line.sendall({sign!r}) for _ in range(10**6)]"))
+    child_runs(f"[line.sendall({sign!r}) for _ in range(10**6)]")
     looks = itertools.count()
-    # A second passes with each look at the clock: of a minute of sound, and some more for the disk, a few hundred.
-    with cutting(file, spool, clock=lambda: float(next(looks))) as running, pytest.raises(PassingError) as caught:
-        list(running)
 
-    assert caught.value.reason == "stalled"
+    # A second passes with each look at the clock: of a minute of sound, and some more for the disk, a few hundred.
+    assert failure(file, spool, clock=lambda: float(next(looks))) == (PassingError, "stalled")
 
 
 def test_a_line_that_comes_byte_by_byte_keeps_nobody_from_anything_else(
-    file: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, spool: Path, child_runs: Instead
 ) -> None:
     """Nothing was looked at until the line had its end, which never came."""
     drip = "import time; [(line.sendall(b'x'), time.sleep(0.02)) for _ in range(1000)]"
-    monkeypatch.setattr(Cutting, "_command", _saying(drip))
+    child_runs(drip)
     stop = threading.Event()
     signs: list[int] = []
 
@@ -652,16 +654,14 @@ def test_a_line_that_comes_byte_by_byte_keeps_nobody_from_anything_else(
         "[open(f'{n}', 'wb').close() for n in range(1000)]",
     ],
 )
-def test_a_child_that_fills_the_spool_is_ended(
-    write: str, talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Cutting, "_command", _saying(f"{write}; line.recv(9); import time; time.sleep(60)"))
+def test_a_child_that_fills_the_spool_is_ended(write: str, talk: Path, spool: Path, child_runs: Instead) -> None:
+    child_runs(f"{write}; line.recv(9); import time; time.sleep(60)")
     with cutting(talk, spool) as running:
         with pytest.raises(FileError) as caught:
             list(running)
 
         assert caught.value.reason == "limits"
-        assert running._process.wait(60) == -signal.SIGKILL
+        assert running._child.process.wait(60) == -signal.SIGKILL
 
     assert not list(spool.iterdir())
 
@@ -671,17 +671,16 @@ def test_a_child_that_said_all_does_nothing_more(talk: Path, spool: Path) -> Non
         for piece in running:
             piece.release()
 
-        assert running._process.wait(60) in {0, -signal.SIGKILL}
+        assert running._child.process.wait(60) in {0, -signal.SIGKILL}
 
 
-def test_a_child_that_falls_silent_and_stays_is_ended(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cutting, "_command", _saying("line.close(); import time; time.sleep(60)"))
-    monkeypatch.setattr(room, "_FAREWELL", 0.2)
-    with cutting(talk, spool) as running:
-        with pytest.raises(PassingError) as caught:
-            list(running)
+def test_a_child_that_falls_silent_and_stays_is_ended(
+    talk: Path, spool: Path, child_runs: Instead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child_runs("line.close(); import time; time.sleep(60)")
+    monkeypatch.setattr(childprocess, "_FAREWELL", 0.2)
 
-        assert caught.value.reason == "killed"
+    assert failure(talk, spool) == (PassingError, "killed")
 
 
 def test_a_child_that_cannot_be_started_is_passing(talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -704,26 +703,14 @@ def test_a_spool_that_cannot_be_made_is_no_fault_of_the_file(talk: Path, tmp_pat
 
 
 def test_memory_has_a_limit(talk: Path, spool: Path) -> None:
-    with cutting(talk, spool, limits=ChildLimits(memory=180 << 20)) as running, pytest.raises(JobError) as caught:
-        list(running)
-
-    assert caught.value.reason in {"limits", "child"}
+    assert failure(talk, spool, limits=ChildLimits(memory=180 << 20))[1] in {"limits", "child"}
 
 
 def test_cpu_time_has_a_limit_relative_to_the_sound(tmp_path: Path, spool: Path) -> None:
     path = sounds.encode(np.tile(sounds.speech(60.0), 60), tmp_path / "talk.wav")
 
-    with (
-        cutting(path, spool, limits=ChildLimits(cpu_base=0.3, cpu_ratio=0.0)) as running,
-        pytest.raises(FileError) as caught,
-    ):
-        all_pieces(running)
-
-    assert caught.value.reason == "limits"
+    assert failure(path, spool, limits=ChildLimits(cpu_base=0.3, cpu_ratio=0.0)) == (FileError, "limits")
 
 
 def test_a_recording_longer_than_the_limit_is_refused(talk: Path, spool: Path) -> None:
-    with cutting(talk, spool, limits=ChildLimits(seconds=20.0)) as running, pytest.raises(FileError) as caught:
-        all_pieces(running)
-
-    assert caught.value.reason == "too_long"
+    assert failure(talk, spool, limits=ChildLimits(seconds=20.0)) == (FileError, "too_long")

@@ -15,14 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support import sounds
+from support.sounds import RATE
 from support.tools import attempt
 
 from watcher.errors import FileError
 from watcher.job import ResultWarning
 from watcher.media import decode as room
-from watcher.media.decode import DECODERS, DEMUXERS, RecordingDecoder
+from watcher.media import opening
+from watcher.media.decode import RecordingDecoder
+from watcher.media.opening import DECODERS, DEMUXERS
 from watcher.media.source import SourceReader
-from watcher.media.values import RATE
+from watcher.media.tracks import described
 from watcher.settle import is_audio
 
 Samples = npt.NDArray[np.int16]
@@ -459,7 +462,7 @@ def test_a_codec_that_nobody_knows_is_said(tmp_path: Path) -> None:
 
 
 def test_a_track_that_nobody_can_decode_is_named_all_the_same() -> None:
-    assert room._described(SimpleNamespace(codec_context=None)) == "unknown format"  # type: ignore[arg-type]  # no decoder
+    assert described(SimpleNamespace(codec_context=None)) == "unknown format"  # type: ignore[arg-type]  # no decoder
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(100, 1), (8_000, 65)])
@@ -536,7 +539,7 @@ def test_an_empty_packet_in_the_middle_ends_nothing(tmp_path: Path, monkeypatch:
 
 def test_whatever_a_demuxer_asks_to_open_is_refused() -> None:
     with pytest.raises(PermissionError):
-        room._refuse("file:///etc/passwd", 1, {})
+        opening._refuse("file:///etc/passwd", 1, {})
 
 
 def test_no_demuxer_or_decoder_that_opens_other_things_is_allowed() -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import sounds
+from support.sounds import RATE
 
 from watcher.errors import FileError, JobError
-from watcher.media import RATE, ChildLimits, Cutting, MediaOptions, Summary
+from watcher.media import ChildLimits, Cutting, MediaOptions, Summary
 from watcher.media.decode import RecordingDecoder
 from watcher.media.source import SourceReader
 
@@ -44,7 +45,7 @@ def outcome(path: Path, spool: Path, **limits: float) -> Result:
                 result.summary = running.summary
             except JobError as error:
                 result.error = error
-        assert running._process.returncode is not None
+        assert running._child.process.returncode is not None
         assert not running._directory.exists()
     finally:
         os.close(descriptor)

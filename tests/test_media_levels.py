@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import sounds
+from support.sounds import RATE
 
 from watcher.media.levels import FRAME, LoudnessMeter, LoudnessScale, decibels, power, runs, without_clicks
-from watcher.media.values import RATE
 
 
 def test_loudness_is_minus_dbfs_in_tenths_of_a_second() -> None:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import sounds
+from support.sounds import RATE
 
 from watcher.job import Cut
 from watcher.media.plan import CutRules, PlannedPiece, Planner, rules_for
-from watcher.media.values import OVERLAP, RATE
+from watcher.media.values import OVERLAP
 
 Samples = npt.NDArray[np.int16]
 

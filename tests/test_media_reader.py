@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from watcher.errors import FileError
-from watcher.media import Cutting, MediaOptions
+from watcher.media import Cutting, MediaOptions, childprocess
 from watcher.media.protocol import Failed, Opened, ProtocolError, decode
 
 SAYS = """
@@ -25,7 +25,9 @@ def saying(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """Cut a recording with a child that says what a piece of code sends."""
     file, spool = tmp_path / "talk.wav", tmp_path / "spool"
     file.write_bytes(bytes(1000))
-    monkeypatch.setattr(Cutting, "_command", lambda _, line: [sys.executable, "-c", SAYS.format(what=what), str(line)])
+    monkeypatch.setattr(
+        childprocess, "command", lambda _, line: [sys.executable, "-c", SAYS.format(what=what), str(line)]
+    )
     with (
         file.open("rb") as opened,
         Cutting(opened.fileno(), MediaOptions(), spool=spool, stop=threading.Event(), in_flight=lambda: 1) as cutting,

@@ -14,11 +14,12 @@ from shutil import copyfile
 import numpy as np
 import pytest
 from support import replay, sounds
+from support.sounds import RATE
 
 from watcher.client import parse
 from watcher.job import Cut
 from watcher.join import join
-from watcher.media import RATE, Cutting, MediaOptions
+from watcher.media import Cutting, MediaOptions
 from watcher.transcript import PieceTranscript, Transcript
 
 ROOT = Path(__file__).parent.parent

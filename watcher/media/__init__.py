@@ -3,14 +3,13 @@
 from typing import TYPE_CHECKING
 
 from watcher.media.source import digest, sketch
-from watcher.media.values import CODECS, RATE, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
+from watcher.media.values import CODECS, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
 
 if TYPE_CHECKING:
     from watcher.media.cutting import Cutting, clear_spool, measure, nonsense
 
 __all__ = [
     "CODECS",
-    "RATE",
     "ChildLimits",
     "Cutting",
     "MediaOptions",

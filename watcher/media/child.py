@@ -18,7 +18,7 @@ import numpy as np
 
 import watcher
 from watcher.errors import FileError, JobError, OutputError
-from watcher.job import ResultWarning
+from watcher.job import SAMPLE_RATE, ResultWarning
 from watcher.media.confine import allow_cpu, confine
 from watcher.media.decode import RecordingDecoder
 from watcher.media.encode import encode
@@ -29,7 +29,7 @@ from watcher.media.protocol import MAX_LINE, Ended, Failed, Grant, Made, Message
 from watcher.media.protocol import decode as read_message
 from watcher.media.protocol import encode as write_message
 from watcher.media.source import SourceReader
-from watcher.media.values import RATE, SoundChoice
+from watcher.media.values import SoundChoice
 
 #: Seconds between signs of life.
 _BEAT: Final = 1.0
@@ -166,7 +166,7 @@ class MediaChild:
             self._make(planner)
         self._channel.send(
             Ended(
-                seconds=self._heard / RATE,
+                seconds=self._heard / SAMPLE_RATE,
                 content=self._reader.content(),
                 loudness=self._meter.finish(),
                 warnings=recording.warnings + recording.ending() + self._silence(recording),
@@ -220,7 +220,7 @@ class MediaChild:
 
     def _shorter(self, span: PlannedPiece, size: int) -> int:
         longest = int(len(span.samples) * 0.9 * self._order.max_bytes / size)
-        if longest < _LEAST * RATE:
+        if longest < _LEAST * SAMPLE_RATE:
             raise FileError(
                 f"The server takes at most {self._order.max_bytes} bytes at once, which is too little for speech.",
                 hint='Raise max_upload_mb, or set codec = "mp3" in [media].',
@@ -243,5 +243,5 @@ class MediaChild:
 
     def _allow(self) -> None:
         base, ratio = self._order.limit_cpu_base, self._order.limit_cpu_ratio
-        heard = self._heard / RATE + self._listened
+        heard = self._heard / SAMPLE_RATE + self._listened
         allow_cpu(base + ratio * heard, most=base + ratio * self._order.limit_seconds)

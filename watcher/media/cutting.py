@@ -6,11 +6,7 @@ Nothing heavy is imported here; PyAV and numpy live in the child alone.
 import contextlib
 import os
 import shutil
-import signal
-import socket
 import stat
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,9 +18,9 @@ from typing import Final, Self
 
 import structlog
 
-import watcher
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
-from watcher.job import Cut
+from watcher.job import SAMPLE_RATE, Cut
+from watcher.media.childprocess import ChildProcess
 from watcher.media.confine import FILE_SIZE
 from watcher.media.protocol import (
     Ended,
@@ -37,10 +33,8 @@ from watcher.media.protocol import (
     Progress,
     ProtocolError,
     Replanned,
-    encode,
 )
-from watcher.media.reader import MessageReader
-from watcher.media.values import FORMS, OVERLAP, RATE, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
+from watcher.media.values import FORMS, OVERLAP, ChildLimits, MediaOptions, Opening, Piece, SoundChoice, Summary
 
 _log = structlog.get_logger()
 
@@ -49,13 +43,11 @@ _PREFIX: Final = "job-"
 _AHEAD: Final = 2
 #: Seconds between looks at `stop` and `in_flight` while the child is silent.
 _GLANCE: Final = 0.25
-#: Seconds a child that has said its last word gets to go.
-_FAREWELL: Final = 5.0
 #: Seconds that no piece is cut below, whatever the server takes; and how far a cut may lie from where it should.
 _SHORTEST: Final = 5.0
 _SLACK: Final = 2.0
 #: Bytes a second of sound has at most in any codec (16 bits a sample, and a quarter), and those of a header.
-_BYTES_A_SECOND: Final = RATE * 2 * 5 // 4
+_BYTES_A_SECOND: Final = SAMPLE_RATE * 2 * 5 // 4
 _HEADER: Final = 64 << 10
 #: Entries of `Summary.loudness` for a second.
 _LEVELS_A_SECOND: Final = 10
@@ -67,8 +59,6 @@ _READ_A_SECOND: Final = 25_000
 _ERRORS: Final[dict[str, type[JobError]]] = {
     error.code: error for error in (FileError, PassingError, SourceError, OutputError)
 }
-#: All a decoder needs to know of the world. One arena and one thread: address space is limited.
-_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 def clear_spool(spool: Path) -> None:
@@ -177,42 +167,24 @@ class Cutting:
             ) from exc
         self._held.callback(shutil.rmtree, self._directory, ignore_errors=True)
         try:
-            # What the child has to say before it can speak: an import that fails, an assertion of the C library.
-            self._words = os.memfd_create("media-child")
-            self._held.callback(os.close, self._words)
-            self._link, theirs = socket.socketpair()
-            self._held.enter_context(self._link)
-            # The system allows less, but more than without: room for a grant for each of the requests that may be in flight.
-            self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            with theirs:
-                self._process = subprocess.Popen(
-                    self._command(theirs.fileno()),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._words,
-                    pass_fds=(self._descriptor, theirs.fileno()),
-                    env=_ENVIRONMENT,
-                    cwd=self._directory,
-                    umask=0o077,
-                    process_group=0,
-                )
-        except OSError as exc:
+            self._child = ChildProcess(self._descriptor, self._directory)
+        except PassingError:
             self._held.close()
-            raise PassingError(f"The media child cannot be started: {exc}", reason="child") from exc
-        self._lines = MessageReader(self._link)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the child and remove its pieces."""
-        self.close()
-        self._await_end()
+        with self._lock:
+            self._closed = True
+        self._child.close(self._waiting)
         self._held.close()
 
     def __iter__(self) -> Iterator[Piece]:
         """Yield each piece as soon as it lies in the spool."""
-        self._send(self._order())
+        self._child.send(self._order())
         while self._summary is None:
             match self._next():
                 case Opened() as opened:
@@ -222,13 +194,13 @@ class Cutting:
                     if made.cut.index + 1 == len(self._excerpts):
                         return
                 case Progress() as progress:
-                    self.heard = progress.samples / RATE
+                    self.heard = progress.samples / SAMPLE_RATE
                 case Replanned() as replanned:
                     self.replanned = replanned.index
                 case Ended() as ended if self._is_possible(ended):
                     self.heard = ended.seconds
                     # It has nothing left to do; whatever took it over does nothing more.
-                    self._process.kill()
+                    self._child.kill()
                     self._summary = Summary(ended.seconds, ended.content, ended.loudness, ended.warnings, ended.stream)
                 case Failed() as failed:
                     if failed.detail:
@@ -252,7 +224,7 @@ class Cutting:
         """End the child; its pieces stay until the context is left."""
         with self._lock:
             self._closed = True
-        self._process.kill()
+        self._child.kill()
 
     def check_spool(self) -> None:
         """Raise FileError when the child has written more than pieces for which there is room, and one in the making.
@@ -263,7 +235,7 @@ class Cutting:
             pieces = len(self._existing) + self._granted
         sizes = _sizes(self._directory)
         if len(sizes) > pieces + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
-            self._process.kill()
+            self._child.kill()
             raise FileError(
                 "The process that decodes this file wrote more than pieces of it.",
                 hint="It is probably damaged, or made to do harm; export it again.",
@@ -271,22 +243,6 @@ class Cutting:
             )
 
     # The child.
-
-    def _await_end(self) -> None:
-        """Wait for the end of the killed child, which may be stuck in a read of a disk that does not answer."""
-        while True:
-            try:
-                self._process.wait(_FAREWELL)
-            except subprocess.TimeoutExpired:
-                self._waiting()
-            else:
-                return
-
-    def _command(self, line: int) -> list[str]:
-        package = Path(watcher.__file__).resolve().parent
-        starter = package / "media" / "__main__.py"
-        path = [str(package.parent), *(entry for entry in sys.path if os.path.isabs(entry))]  # noqa: PTH117 - entries are strings
-        return [sys.executable, "-I", "-S", str(starter), str(self._descriptor), str(line), str(os.getpid()), *path]
 
     def _order(self) -> Order:
         options, limits = self._options, self._limits
@@ -310,20 +266,14 @@ class Cutting:
             measure=not self._pieces,
         )
 
-    def _send(self, message: Message) -> None:
-        # If it has ended: why, its last words or its exit code will tell.
-        with contextlib.suppress(OSError):
-            self._link.sendall(encode(message))
-
     def _grant(self) -> None:
         """Allow the child to make as many pieces as there is room for."""
         with self._lock:
             free = max(1, self._in_flight()) + _AHEAD - len(self._existing) - self._granted
             if free > 0:
                 self._granted += free
-                # Never waits: one that was taken over need not read. Of those not read an honest one has few enough to fit.
-                with contextlib.suppress(OSError):
-                    self._link.send(encode(Grant(free)), socket.MSG_DONTWAIT)
+                # Of those not read an honest child has few enough to fit.
+                self._child.send_at_once(Grant(free))
 
     def _next(self) -> Message:
         """Wait for the child's next message."""
@@ -335,7 +285,7 @@ class Cutting:
             self._grant()
             self.check_spool()
             try:
-                message = self._lines.get(_GLANCE)
+                message = self._child.get(_GLANCE)
             except EOFError:
                 raise self._death() from None
             except ProtocolError as exc:
@@ -349,7 +299,7 @@ class Cutting:
             if message is None and spent <= self._limits.patience:
                 continue
             self._worked += spent
-            if self._lines.taken > _MESSAGES + _MESSAGES_A_SECOND * (self._worked + self._next_index):
+            if self._child.taken > _MESSAGES + _MESSAGES_A_SECOND * (self._worked + self._next_index):
                 raise nonsense()
             # Signs of life without sound are none for ever.
             if message is None or self._worked > self._longest_work():
@@ -359,6 +309,10 @@ class Cutting:
                     reason="stalled",
                 )
             return message
+
+    def _death(self) -> JobError:
+        death = self._child.death()
+        return StoppedError("The recording is not cut any further.") if self._closed else death
 
     def _longest_work(self) -> float:
         """Return the seconds in which the slowest disk and the slowest machine have come as far as the child says it is."""
@@ -392,41 +346,6 @@ class Cutting:
             return False
         return True
 
-    def _death(self) -> JobError:
-        """Return what the child died of."""
-        try:
-            code = self._process.wait(_FAREWELL)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        words = os.pread(self._words, 4096, max(0, os.fstat(self._words).st_size - 4096)).decode(errors="replace")
-        _log.debug("media.child", code=code, detail=words)
-        if self._closed:
-            return StoppedError("The recording is not cut any further.")
-        if code >= 0:
-            last = (words.strip().splitlines() or ["it said nothing"])[-1]
-            return PassingError(
-                f"The media child ended with code {code}: {last}", hint="Check the installation.", reason="child"
-            )
-        name = _signal_name(-code)
-        if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            return PassingError(
-                f"The process that decodes the recording was ended from outside ({name}).",
-                hint="Most often the system ran out of memory; see the kernel's log.",
-                reason="killed",
-            )
-        if -code == signal.SIGXCPU:
-            return FileError(
-                "Decoding takes far more processor time than a recording of this length should.",
-                hint="It is probably damaged, or not a recording at all; export it again.",
-                reason="limits",
-            )
-        return FileError(
-            f"The decoder crashed on this file ({name}).",
-            hint="It is probably damaged; export it again, for example as WAV or FLAC.",
-            reason="crashed",
-        )
-
     # The pieces.
 
     def _piece(self, made: Made) -> Piece:
@@ -436,7 +355,7 @@ class Cutting:
         self._next_index, self._reached = made.cut.index + 1, made.cut.end
         if self._next_index == len(self._excerpts):
             # It has nothing left to do, and nobody looks after it while the piece is sent.
-            self._process.kill()
+            self._child.kill()
         with self._lock:
             self._granted -= 1
             self._existing[made.cut.index] = path
@@ -465,14 +384,14 @@ class Cutting:
             self._pieces
             and cut.index == self._next_index
             and cut.start >= self._reached - OVERLAP
-            and self._reached < cut.end <= (self._limits.seconds + _SLACK) * RATE
-            and cut.end >= (cut.index - _SLACK) * RATE
+            and self._reached < cut.end <= (self._limits.seconds + _SLACK) * SAMPLE_RATE
+            and cut.end >= (cut.index - _SLACK) * SAMPLE_RATE
             and (not self._max_seconds or cut.seconds <= max(self._max_seconds, _SHORTEST) + _SLACK)
         )
 
     def _is_possible(self, ended: Ended) -> bool:
         """Return whether a recording may have ended there: behind its pieces, and within the limit."""
-        within = self._reached / RATE - _SLACK <= ended.seconds <= self._limits.seconds + _SLACK
+        within = self._reached / SAMPLE_RATE - _SLACK <= ended.seconds <= self._limits.seconds + _SLACK
         return within and len(ended.loudness) <= (ended.seconds + _SLACK) * _LEVELS_A_SECOND
 
     def _is_a_piece(self, made: Made, path: Path) -> bool:
@@ -513,10 +432,3 @@ def nonsense() -> FileError:
         hint="The recording is probably damaged; export it again, for example as WAV or FLAC.",
         reason="crashed",
     )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -9,8 +9,8 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
+from watcher.job import SAMPLE_RATE
 from watcher.media.levels import Samples
-from watcher.media.values import RATE
 
 #: FFmpeg's encoder and its sample format, by our name of the codec.
 _ENCODERS: Final = {"flac": ("flac", "s16"), "mp3": ("libmp3lame", "s16p")}
@@ -38,7 +38,7 @@ def transcode(source: Path, path: Path, codec: str) -> int:
 def _write_wav(samples: Samples, path: Path) -> None:
     """Write the plainest WAV there is, 16 bit: its readers are the simplest ones."""
     with path.open("wb") as file, wave.open(file, "wb") as wav:
-        wav.setparams((1, 2, RATE, len(samples), "NONE", ""))
+        wav.setparams((1, 2, SAMPLE_RATE, len(samples), "NONE", ""))
         for first in range(0, len(samples), _BLOCK):
             wav.writeframesraw(samples[first : first + _BLOCK].astype("<i2", copy=False).tobytes())
 
@@ -46,7 +46,7 @@ def _write_wav(samples: Samples, path: Path) -> None:
 def _write(samples: Samples, path: Path, codec: str) -> None:
     name, sample_format = _ENCODERS[codec]
     with av.open(str(path), "w", format=codec) as container:
-        stream = cast("AudioStream", container.add_stream(name, rate=RATE, layout="mono"))
+        stream = cast("AudioStream", container.add_stream(name, rate=SAMPLE_RATE, layout="mono"))
         if codec == "mp3":
             stream.codec_context.bit_rate = _BIT_RATE
             # LAME's default search costs six times as much, for nothing a recogniser hears.
@@ -54,7 +54,7 @@ def _write(samples: Samples, path: Path, codec: str) -> None:
         for first in range(0, len(samples), _BLOCK):
             block = np.ascontiguousarray(samples[first : first + _BLOCK]).reshape(1, -1)
             frame = AudioFrame.from_ndarray(block, format=sample_format, layout="mono")
-            frame.sample_rate = RATE
+            frame.sample_rate = SAMPLE_RATE
             frame.pts = first
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

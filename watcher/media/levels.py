@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from watcher.media.values import RATE
+from watcher.job import SAMPLE_RATE
 
 Samples = NDArray[np.int16]
 #: Mean squares of frames (full scale 1.0), or RMS levels in dBFS.
@@ -14,11 +14,11 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
 #: Samples in a frame: 20 ms.
-FRAME: Final = RATE // 50
+FRAME: Final = SAMPLE_RATE // 50
 #: Frames in a second.
 _SECOND: Final = 50
 #: Samples in a byte of `Summary.loudness`: 0.1 s.
-_TENTH: Final = RATE // 10
+_TENTH: Final = SAMPLE_RATE // 10
 #: dBFS given to a frame without any signal.
 _NOTHING: Final = -120.0
 #: Frames below this say nothing of the room: digital silence, or its dither.
@@ -75,7 +75,7 @@ class LoudnessScale:
 
     def add(self, levels: Levels) -> None:
         """Take in further frames."""
-        self._histogram *= 0.5 ** (len(levels) * FRAME / (300.0 * RATE))
+        self._histogram *= 0.5 ** (len(levels) * FRAME / (300.0 * SAMPLE_RATE))
         heard = levels[levels > _DIGITAL]
         self._histogram += np.bincount(
             np.clip(np.rint(heard - _DIGITAL), 0, -_DIGITAL).astype(np.intp), minlength=len(self._histogram)
@@ -134,7 +134,7 @@ class SoundDetector:
     def add(self, samples: Samples) -> None:
         """Take the next samples."""
         self._waiting = np.concatenate((self._waiting, samples))
-        if len(self._waiting) >= 10 * RATE:
+        if len(self._waiting) >= 10 * SAMPLE_RATE:
             self.finish()
         elif not self.hears:
             # What is loud is sound, whatever comes before and after.

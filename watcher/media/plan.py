@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from watcher.job import Cut
+from watcher.job import SAMPLE_RATE, Cut
 from watcher.media.levels import (
     AUDIBLE,
     CLICK,
@@ -27,9 +27,9 @@ from watcher.media.levels import (
     runs,
     without_clicks,
 )
-from watcher.media.values import OVERLAP, RATE
+from watcher.media.values import OVERLAP
 
-_STEP: Final = 10 * RATE
+_STEP: Final = 10 * SAMPLE_RATE
 #: Lengths in headers are that exact; beyond, and a step more, they were wrong.
 _EXACT: Final = 1.02
 #: A stretch without sound of this many frames within a piece ends the piece: 20 s.
@@ -47,7 +47,7 @@ _DEAF_BONUS: Final = 0.25
 #: The quiet that is wanted around a cut without overlap, to both sides: 0.06 s.
 _QUIET: Final = 3
 #: Less than this behind the last cut is nothing anybody said: servers refuse it, too. 0.1 s.
-_SHORTEST: Final = RATE // 10
+_SHORTEST: Final = SAMPLE_RATE // 10
 #: Seconds: the shortest pieces that are made for the sake of more requests at once, and the shortest of all.
 _SHRUNK: Final = 90.0
 _LEAST: Final = 5.0
@@ -88,7 +88,7 @@ class CutRules:
                 left = max(0, self.total - start)
                 target = min(target, max(self.least, int(_SHARE * left / self.places)))
                 target = self._even(target, _level(given, left) - min(given))
-        return target, min(self.longest, target * 5 // 4 + min(15 * RATE, target // 4))
+        return target, min(self.longest, target * 5 // 4 + min(15 * SAMPLE_RATE, target // 4))
 
     def _even(self, target: int, due: int) -> int:
         """Divide what is due to a place into pieces of one length, near `target` and not below the least."""
@@ -129,7 +129,7 @@ def rules_for(
     """
     near = min(piece_seconds, 0.8 * max_seconds) if max_seconds else piece_seconds
     near = max(near, _LEAST / 2)
-    total = int((seconds or 0.0) * RATE)
+    total = int((seconds or 0.0) * SAMPLE_RATE)
     if places and not (seconds and seconds <= min(2 * _SHRUNK, piece_seconds)):
         least = min(near, _SHRUNK)
     else:
@@ -139,7 +139,9 @@ def rules_for(
         near = max(_LEAST / 2, seconds / max(1, count)) if seconds else near
         places, least = 0, 0.0
     longest = max(_LEAST, min(max_seconds or math.inf, 1.25 * near + min(15.0, near / 4)))
-    rules = CutRules(int(near * RATE), int(longest * RATE), skip_silence, places, int(least * RATE), total)
+    rules = CutRules(
+        int(near * SAMPLE_RATE), int(longest * SAMPLE_RATE), skip_silence, places, int(least * SAMPLE_RATE), total
+    )
     return rules, _expected(rules, total)
 
 
@@ -301,7 +303,7 @@ class Planner:
             return self._trimmed(sound, int(deserts[0]) + _PAD)
         if final and length <= longest:
             return self._trimmed(sound, len(levels))
-        tail = min(30 * RATE, target // 4)
+        tail = min(30 * SAMPLE_RATE, target // 4)
         if final and length <= latest + tail:
             target = length // 2
             latest = min(latest, length * 2 // 3)
@@ -360,7 +362,7 @@ class _UndecidedSamples:
     """The part of the recording that is not decided yet, with its levels."""
 
     def __init__(self) -> None:
-        self._buffer = np.empty(60 * RATE, np.int16)
+        self._buffer = np.empty(60 * SAMPLE_RATE, np.int16)
         self._levels = np.empty(0, np.float32)
         #: Position of the first sample kept, at a frame's edge; and behind the last one.
         self.base = 0
@@ -387,7 +389,7 @@ class _UndecidedSamples:
         """Keep nothing that lies more than an overlap before the position."""
         drop = (min(position, self.end) - OVERLAP - self.base) // FRAME
         # Moving what is left costs its length, so only when much goes.
-        if drop * FRAME > max(30 * RATE, (self.end - self.base) // 2):
+        if drop * FRAME > max(30 * SAMPLE_RATE, (self.end - self.base) // 2):
             rest = self.end - self.base - drop * FRAME
             self._buffer[:rest] = self._buffer[drop * FRAME : drop * FRAME + rest]
             self._levels = self._levels[drop:].copy()

@@ -1,6 +1,6 @@
 """Values of this package: how to cut, what a piece is, and what is known of a recording once all of it was decoded.
 
-A sample position always counts samples at `RATE` from the start of the recording.
+A sample position always counts samples at `SAMPLE_RATE` from the start of the recording.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,9 @@ from typing import Final, Literal, get_args
 
 from watcher.job import SAMPLE_RATE, Cut, ResultWarning
 
-#: See `SAMPLE_RATE`.
-RATE: Final = SAMPLE_RATE
 _DAY: Final = 86_400
 #: Samples that neighbouring pieces share where no silence was in reach: 2 s.
-OVERLAP: Final = 2 * RATE
+OVERLAP: Final = 2 * SAMPLE_RATE
 Codec = Literal["flac", "mp3", "wav"]
 #: The codecs of pieces, best first: FLAC is half as large as WAV and loses nothing; every server takes WAV.
 CODECS: Final[tuple[Codec, ...]] = get_args(Codec)

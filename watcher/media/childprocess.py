@@ -1,0 +1,142 @@
+"""The process that decodes: how it is started, spoken to, and ended, and what it died of."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+import watcher
+from watcher.errors import FileError, JobError, PassingError
+from watcher.media.protocol import Message, encode
+from watcher.media.reader import MessageReader
+
+_log = structlog.get_logger()
+
+#: Seconds a child that has said its last word gets to go.
+_FAREWELL: Final = 5.0
+#: All a decoder needs to know of the world. One arena and one thread: address space is limited.
+_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+class ChildProcess:
+    """A running child: started when it is made. PassingError ("child") where it cannot be."""
+
+    def __init__(self, descriptor: int, directory: Path) -> None:
+        """`descriptor`: of the recording; `directory`: where the child works, and puts its pieces."""
+        with contextlib.ExitStack() as held:
+            try:
+                # What the child has to say before it can speak: an import that fails, an assertion of the C library.
+                self._words = os.memfd_create("media-child")
+                held.callback(os.close, self._words)
+                self._link, theirs = socket.socketpair()
+                held.enter_context(self._link)
+                # The system allows less, but more than without: room for a grant for each of the requests that may be in flight.
+                self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+                with theirs:
+                    self.process = subprocess.Popen(
+                        command(descriptor, theirs.fileno()),
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=self._words,
+                        pass_fds=(descriptor, theirs.fileno()),
+                        env=_ENVIRONMENT,
+                        cwd=directory,
+                        umask=0o077,
+                        process_group=0,
+                    )
+            except OSError as exc:
+                raise PassingError(f"The media child cannot be started: {exc}", reason="child") from exc
+            self._held = held.pop_all()
+        self._messages = MessageReader(self._link)
+
+    def send(self, message: Message) -> None:
+        """Send a message."""
+        # If it has ended: why, its last words or its exit code will tell.
+        with contextlib.suppress(OSError):
+            self._link.sendall(encode(message))
+
+    def send_at_once(self, message: Message) -> None:
+        """Send a message without waiting: a child that was taken over need not read. One that does not fit is lost."""
+        with contextlib.suppress(OSError):
+            self._link.send(encode(message), socket.MSG_DONTWAIT)
+
+    def get(self, timeout: float) -> Message | None:
+        """Return the child's next message; see `MessageReader.get`."""
+        return self._messages.get(timeout)
+
+    @property
+    def taken(self) -> int:
+        """Bytes of messages that came so far."""
+        return self._messages.taken
+
+    def kill(self) -> None:
+        """Kill the child, which may live on in a read that does not end."""
+        self.process.kill()
+
+    def close(self, waiting: Callable[[], object]) -> None:
+        """Kill the child and wait for its end; `waiting` is called every few seconds meanwhile."""
+        self.kill()
+        while True:
+            try:
+                self.process.wait(_FAREWELL)
+            except subprocess.TimeoutExpired:
+                # It may be stuck in a read of a disk that does not answer.
+                waiting()
+            else:
+                break
+        self._held.close()
+
+    def death(self) -> JobError:
+        """Return the error for a child that closed the line: what it died of."""
+        try:
+            code = self.process.wait(_FAREWELL)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        words = os.pread(self._words, 4096, max(0, os.fstat(self._words).st_size - 4096)).decode(errors="replace")
+        _log.debug("media.child", code=code, detail=words)
+        if code >= 0:
+            last = (words.strip().splitlines() or ["it said nothing"])[-1]
+            return PassingError(
+                f"The media child ended with code {code}: {last}", hint="Check the installation.", reason="child"
+            )
+        name = _signal_name(-code)
+        if -code in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            return PassingError(
+                f"The process that decodes the recording was ended from outside ({name}).",
+                hint="Most often the system ran out of memory; see the kernel's log.",
+                reason="killed",
+            )
+        if -code == signal.SIGXCPU:
+            return FileError(
+                "Decoding takes far more processor time than a recording of this length should.",
+                hint="It is probably damaged, or not a recording at all; export it again.",
+                reason="limits",
+            )
+        return FileError(
+            f"The decoder crashed on this file ({name}).",
+            hint="It is probably damaged; export it again, for example as WAV or FLAC.",
+            reason="crashed",
+        )
+
+
+def command(descriptor: int, line: int) -> list[str]:
+    """Return the command that starts a child with the recording and its end of the line."""
+    package = Path(watcher.__file__).resolve().parent
+    starter = package / "media" / "__main__.py"
+    path = [str(package.parent), *(entry for entry in sys.path if os.path.isabs(entry))]  # noqa: PTH117 - entries are strings
+    return [sys.executable, "-I", "-S", str(starter), str(descriptor), str(line), str(os.getpid()), *path]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

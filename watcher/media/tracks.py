@@ -1,0 +1,83 @@
+"""The audio tracks of a container: which ones can be heard, which one is wanted, and how each is described."""
+
+from typing import Final
+
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+
+from watcher import languages
+from watcher.errors import FileError
+from watcher.job import ResultWarning
+from watcher.media.opening import DECODERS
+from watcher.media.values import SoundChoice
+
+
+def audio_tracks(container: InputContainer) -> list[AudioStream]:
+    """Return all audio tracks of a container, each to be decoded by one thread."""
+    tracks = list(container.streams.audio)
+    for track in tracks:
+        if _able(track):
+            track.codec_context.thread_count = 1
+    return tracks
+
+
+def wanted_tracks(
+    tracks: list[AudioStream], choice: SoundChoice
+) -> tuple[list[AudioStream], tuple[ResultWarning, ...]]:
+    """Return the tracks that come into question, the default one first, and what is to be said of the choice.
+
+    Raises FileError ("no_audio", "unsupported") where none can be heard.
+    """
+    if not tracks:
+        raise FileError(
+            "There is no audio track in this file.", hint="Rename it if it is no recording.", reason="no_audio"
+        )
+    able = [track for track in tracks if _able(track)]
+    if not able:
+        raise FileError(
+            "None of its audio tracks is in a format that is decoded here.",
+            hint="Export it as WAV, FLAC, MP3 or M4A.",
+            reason="unsupported",
+        )
+    able.sort(key=lambda track: not track.disposition & Disposition.default)
+    if choice.track in ("auto", "all"):
+        return able, ()
+    if isinstance(choice.track, int):
+        chosen = [track for track in able if track in tracks[choice.track - 1 : choice.track]]
+        missing = f"There is no audio track {choice.track} that can be heard"
+    else:
+        chosen = [track for track in able if languages.code(track.language or "") == choice.track]
+        missing = f"No audio track is in the language {choice.track} by its tag"
+        if len(tracks) == 1:
+            # Nothing to choose from, and a single track is seldom tagged.
+            chosen = able
+    if chosen:
+        return chosen, ()
+    message = f"{missing}; what was transcribed is what players play by default."
+    hint = "Change the setting track of the folder."
+    return able, (ResultWarning("track_missing", message, hint, note=True),)
+
+
+def _able(track: AudioStream) -> bool:
+    context: AudioCodecContext | None = track.codec_context
+    return context is not None and context.codec.name in DECODERS.split(",")
+
+
+#: Characters of a file's tags that are reported.
+_LONGEST_TAG: Final = 80
+
+
+def described(track: AudioStream) -> str:
+    """Describe a track in words: codec, rate, channels, language and title."""
+    context: AudioCodecContext | None = track.codec_context
+    if context is None:
+        return "unknown format"
+    channels = context.channels
+    parts = [context.codec.name, f"{context.sample_rate} Hz", f"{channels} channel{'s' * (channels != 1)}"]
+    if track.language and track.language != "und":
+        parts.append(track.language[:_LONGEST_TAG])
+    if title := track.metadata.get("title"):
+        parts.append(title[:_LONGEST_TAG])
+    return ", ".join(parts)
