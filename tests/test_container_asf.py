@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from support.containers import judge
+from support.containers import NO_CONTAINER, judge, lost, too_long
 
 from watcher.container import Completeness, Inspection
 
@@ -37,37 +37,31 @@ SIZE = len(asf(properties(0)))
     ("data", "found"),
     [
         (asf(properties(SIZE)), Inspection(COMPLETE, "asf", 2.0)),
-        (asf(properties(0)), Inspection(INCOMPLETE, "asf", None, "its length was never filled in")),
-        (asf(properties(SIZE, flags=3)), Inspection(INCOMPLETE, "asf", None, "its length was never filled in")),
-        (asf(properties(SIZE + 1)), Inspection(INCOMPLETE, "asf", None, "shorter than its header says", promised=2.0)),
-        (asf(properties(SIZE - 1)), Inspection(TRAILING, "asf", None, "longer than its header says")),
+        (asf(properties(0)), lost("asf", "its length was never filled in")),
+        (asf(properties(SIZE, flags=3)), lost("asf", "its length was never filled in")),
+        (asf(properties(SIZE + 1)), lost("asf", "shorter than its header says", promised=2.0)),
+        (asf(properties(SIZE - 1)), too_long("asf")),
         (asf(properties(SIZE, play=0)), Inspection(COMPLETE, "asf")),
         (asf(properties(SIZE, preroll=5300)), Inspection(COMPLETE, "asf")),
-        (asf(), Inspection(INCOMPLETE, "asf", None, "its header says nothing about the file")),
+        (asf(), lost("asf", "its header says nothing about the file")),
         (
             asf(part(STREAM, SOUND, size=23), properties(SIZE + 40)),
-            Inspection(INCOMPLETE, "asf", None, "its header says nothing about the file"),
+            lost("asf", "its header says nothing about the file"),
         ),
         (
             asf(*[part(STREAM, SOUND)] * 64, properties(SIZE + 64 * 40)),
-            Inspection(INCOMPLETE, "asf", None, "its header says nothing about the file"),
+            lost("asf", "its header says nothing about the file"),
         ),
-        (
-            asf(properties(SIZE), length=40),
-            Inspection(INCOMPLETE, "asf", None, "its header says nothing about the file"),
-        ),
-        (
-            asf(part(STREAM, b"", 1 << 60), length=1 << 62),
-            Inspection(INCOMPLETE, "asf", None, "ends within its header"),
-        ),
+        (asf(properties(SIZE), length=40), lost("asf", "its header says nothing about the file")),
+        (asf(part(STREAM, b"", 1 << 60), length=1 << 62), lost("asf", "ends within its header")),
         (asf(part(STREAM, SOUND), properties(SIZE + 40)), Inspection(COMPLETE, "asf", 2.0)),
         (asf(properties(SIZE + 40), part(STREAM, PICTURE)), Inspection(COMPLETE, "asf", 2.0, has_video=True)),
         (
             asf(properties(SIZE + 80), part(STREAM, PICTURE), part(STREAM, SOUND)),
             Inspection(COMPLETE, "asf", 2.0, has_video=True),
         ),
-        (MAGIC, Inspection(INCOMPLETE, "asf", None, "ends within its header")),
-        (MAGIC[:15], Inspection(Completeness.UNKNOWN, "")),
+        (MAGIC, lost("asf", "ends within its header")),
+        (MAGIC[:15], NO_CONTAINER),
     ],
 )
 def test_the_file_s_properties_say_how_large_it_is(data: bytes, found: Inspection) -> None:

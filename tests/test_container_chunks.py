@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.containers import details, judge, real
+from support.containers import details, judge, lost, real, too_long
 
 from watcher.container import Completeness, Inspection, inspect
 
@@ -74,7 +74,7 @@ def test_a_wav_that_proves_a_loss_is_incomplete(data: bytes, reason: str) -> Non
 
 def test_what_follows_the_declared_end_of_a_wav_is_seen() -> None:
     assert judge(wav(riff=32_034)).completeness is TRAILING
-    assert judge(wav() + b"ID3\4" + bytes(200)) == Inspection(TRAILING, "wav", None, "longer than its header says")
+    assert judge(wav() + b"ID3\4" + bytes(200)) == too_long("wav")
 
 
 def test_chunks_before_and_after_the_sound_belong_to_a_complete_wav() -> None:
@@ -233,7 +233,7 @@ def test_a_w64_of_chunks_without_end_is_incomplete() -> None:
     chunks = (b"junk" + family + struct.pack("<Q", 24)) * 100
     data = bytes(W64[:16]) + struct.pack("<Q", 40 + len(chunks)) + bytes(W64[24:40]) + chunks
 
-    assert judge(data) == Inspection(INCOMPLETE, "w64", None, "no data chunk")
+    assert judge(data) == lost("w64", "no data chunk")
 
 
 def comm(frames: int = 16_000, exponent: int = 16383 + 13, mantissa: int = 16_000 << 50) -> bytes:
@@ -249,12 +249,12 @@ def aiff(*chunks: bytes, form: int = -1) -> bytes:
     ("data", "found"),
     [
         (aiff(), Inspection(COMPLETE, "aiff", 1.0)),
-        (aiff(form=0), Inspection(INCOMPLETE, "aiff", None, "its length was never filled in")),
-        (aiff(form=29), Inspection(INCOMPLETE, "aiff", None, "its length was never filled in")),
-        (aiff(form=30), Inspection(TRAILING, "aiff", None, "longer than its header says")),
+        (aiff(form=0), lost("aiff", "its length was never filled in")),
+        (aiff(form=29), lost("aiff", "its length was never filled in")),
+        (aiff(form=30), too_long("aiff")),
         (aiff(comm()), Inspection(COMPLETE, "aiff", 1.0)),
-        (aiff()[:-1], Inspection(INCOMPLETE, "aiff", None, "shorter than its header says", promised=1.0)),
-        (aiff() + bytes(3), Inspection(TRAILING, "aiff", None, "longer than its header says")),
+        (aiff()[:-1], lost("aiff", "shorter than its header says", promised=1.0)),
+        (aiff() + bytes(3), too_long("aiff")),
         (aiff(chunk(b"NAME", b"name of a take", order=">"), comm()), Inspection(COMPLETE, "aiff", 1.0)),
         (aiff(chunk(b"SSND", SOUND, order=">")), Inspection(COMPLETE, "aiff", None)),
         (aiff(*[chunk(b"ANNO", b"", order=">")] * 64, comm()), Inspection(COMPLETE, "aiff", None)),
@@ -298,25 +298,13 @@ DATA = part(b"data", bytes(4) + SOUND)
         (caf(VARIABLE, DATA, part(b"pakt", struct.pack(">qqii", 31, 32_000, 0, 0))), Inspection(COMPLETE, "caf", 2.0)),
         (caf(VARIABLE, DATA), Inspection(COMPLETE, "caf", None)),
         (caf(DATA), Inspection(COMPLETE, "caf", None)),
-        (
-            caf(DESC, part(b"data", SOUND, -1)),
-            Inspection(INCOMPLETE, "caf", None, "its length was never filled in"),
-        ),
-        (
-            caf(DESC, part(b"data", SOUND, -(1 << 63))),
-            Inspection(INCOMPLETE, "caf", None, "its length was never filled in"),
-        ),
-        (caf(DESC), Inspection(INCOMPLETE, "caf", None, "no data chunk")),
-        (caf(DESC, DATA)[:-1], Inspection(INCOMPLETE, "caf", None, "shorter than its header says", promised=1.0)),
-        (caf(DESC, DATA, b"12345678901"), Inspection(TRAILING, "caf", None, "longer than its header says")),
-        (
-            caf(DESC, part(b"data", b"", (1 << 63) - 1)),
-            Inspection(INCOMPLETE, "caf", None, "shorter than its header says"),
-        ),
-        (
-            caf(DESC, DATA, *[part(b"free", b"")] * 70),
-            Inspection(TRAILING, "caf", None, "longer than its header says"),
-        ),
+        (caf(DESC, part(b"data", SOUND, -1)), lost("caf", "its length was never filled in")),
+        (caf(DESC, part(b"data", SOUND, -(1 << 63))), lost("caf", "its length was never filled in")),
+        (caf(DESC), lost("caf", "no data chunk")),
+        (caf(DESC, DATA)[:-1], lost("caf", "shorter than its header says", promised=1.0)),
+        (caf(DESC, DATA, b"12345678901"), too_long("caf")),
+        (caf(DESC, part(b"data", b"", (1 << 63) - 1)), lost("caf", "shorter than its header says")),
+        (caf(DESC, DATA, *[part(b"free", b"")] * 70), too_long("caf")),
     ],
 )
 def test_caf_ends_with_its_last_chunk(data: bytes, found: Inspection) -> None:

@@ -5,12 +5,12 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.containers import judge, real
+from support.containers import judge, lost, real
 
 from watcher.container import Completeness, Inspection, flac
 
 COMPLETE, INCOMPLETE = Completeness.COMPLETE, Completeness.INCOMPLETE
-CUT = Inspection(INCOMPLETE, "flac", None, "its last frame is cut off or missing")
+CUT = lost("flac", "its last frame is cut off or missing")
 
 
 def crc(data: bytes, *, width: int, polynomial: int) -> int:
@@ -97,7 +97,7 @@ def test_anything_else_at_the_end_is_a_cut(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [stream(frame(0), total=0), stream(frame(0), total=4096, md5=bytes(16))])
 def test_a_length_or_a_sum_that_was_not_filled_in_is_incomplete(data: bytes) -> None:
-    assert judge(data) == Inspection(INCOMPLETE, "flac", None, "its length was never filled in")
+    assert judge(data) == lost("flac", "its length was never filled in")
 
 
 def test_zeros_after_the_last_frame_take_nothing_from_it() -> None:

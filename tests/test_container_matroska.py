@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from support.containers import judge, real
+from support.containers import judge, lost, real, too_long
 
 from watcher.container import Completeness, Inspection
 
@@ -41,21 +41,18 @@ def webm(*children: bytes, size: int = -1, kind: bytes = b"webm") -> bytes:
         (webm(kind=b"matroska"), Inspection(COMPLETE, "matroska", 2.0)),
         (element(EBML, width=1) + element(SEGMENT, AFTER), Inspection(COMPLETE, "matroska")),
         (header() + element(VOID, bytes(20)) + webm()[len(header()) :], Inspection(COMPLETE, "webm", 2.0)),
-        (webm(size=UNKNOWN_SIZE), Inspection(INCOMPLETE, "webm", None, "its length was never filled in")),
-        (webm()[:-1], Inspection(INCOMPLETE, "webm", None, "shorter than its header says")),
-        (webm() + b"\0", Inspection(TRAILING, "webm", None, "longer than its header says")),
-        (webm(size=UNKNOWN_SIZE - 1), Inspection(INCOMPLETE, "webm", None, "shorter than its header says")),
-        (header(), Inspection(INCOMPLETE, "matroska", None, "ends within its header")),
-        (header() + element(VOID, width=1) * 64, Inspection(INCOMPLETE, "webm", None, "no segment")),
-        (header() + SEGMENT, Inspection(INCOMPLETE, "matroska", None, "ends within its header")),
-        (header() + SEGMENT + b"\0" * 20, Inspection(INCOMPLETE, "matroska", None, "ends within its header")),
-        (header() + b"\0" * 20, Inspection(INCOMPLETE, "matroska", None, "ends within its header")),
-        (header() + b"\x08" * 20, Inspection(INCOMPLETE, "matroska", None, "ends within its header")),
-        (
-            element(EBML, size=UNKNOWN_SIZE) + element(SEGMENT, AFTER),
-            Inspection(INCOMPLETE, "matroska", None, "ends within its header"),
-        ),
-        (webm(element(INFO, size=400)), Inspection(INCOMPLETE, "matroska", None, "ends within its header")),
+        (webm(size=UNKNOWN_SIZE), lost("webm", "its length was never filled in")),
+        (webm()[:-1], lost("webm", "shorter than its header says")),
+        (webm() + b"\0", too_long("webm")),
+        (webm(size=UNKNOWN_SIZE - 1), lost("webm", "shorter than its header says")),
+        (header(), lost("matroska", "ends within its header")),
+        (header() + element(VOID, width=1) * 64, lost("webm", "no segment")),
+        (header() + SEGMENT, lost("matroska", "ends within its header")),
+        (header() + SEGMENT + b"\0" * 20, lost("matroska", "ends within its header")),
+        (header() + b"\0" * 20, lost("matroska", "ends within its header")),
+        (header() + b"\x08" * 20, lost("matroska", "ends within its header")),
+        (element(EBML, size=UNKNOWN_SIZE) + element(SEGMENT, AFTER), lost("matroska", "ends within its header")),
+        (webm(element(INFO, size=400)), lost("matroska", "ends within its header")),
     ],
 )
 def test_the_segment_ends_where_the_file_does(data: bytes, found: Inspection) -> None:

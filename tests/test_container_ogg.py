@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from support.containers import judge, real
+from support.containers import judge, lost, real
 
 from watcher.container import Completeness, Inspection
 
@@ -38,20 +38,14 @@ def end(granule: int, serial: int = 1, size: int = 300) -> bytes:
         (page(b"", FIRST) + end(64_000), Inspection(COMPLETE, "ogx")),
         (page(OPUS, FIRST) + end(-1), Inspection(COMPLETE, "opus")),
         (page(OPUS, FIRST) + end(311), Inspection(COMPLETE, "opus")),
-        (page(OPUS, FIRST) + page(), Inspection(INCOMPLETE, "opus", None, "its last page is missing")),
-        (page(OPUS, FIRST) + end(48_312)[:-1], Inspection(INCOMPLETE, "opus", None, "its last page is cut off")),
-        (
-            page(OPUS, FIRST) + page() + end(48_312)[:26],
-            Inspection(INCOMPLETE, "opus", None, "its last page is cut off"),
-        ),
-        (
-            page(OPUS, FIRST) + page() + end(48_312)[:28],
-            Inspection(INCOMPLETE, "opus", None, "its last page is cut off"),
-        ),
+        (page(OPUS, FIRST) + page(), lost("opus", "its last page is missing")),
+        (page(OPUS, FIRST) + end(48_312)[:-1], lost("opus", "its last page is cut off")),
+        (page(OPUS, FIRST) + page() + end(48_312)[:26], lost("opus", "its last page is cut off")),
+        (page(OPUS, FIRST) + page() + end(48_312)[:28], lost("opus", "its last page is cut off")),
         (page(OPUS, FIRST) + end(48_312) + b"x", Inspection(TRAILING, "opus", None, "something follows its last page")),
-        (page(OPUS, FIRST)[:40], Inspection(INCOMPLETE, "ogg", None, "ends within its header")),
-        (page(OPUS, FIRST) + b"x" * 70_000, Inspection(INCOMPLETE, "opus", None, "its last page is cut off")),
-        (page(VORBIS[:9], FIRST), Inspection(INCOMPLETE, "ogg", None, "ends within its header")),
+        (page(OPUS, FIRST)[:40], lost("ogg", "ends within its header")),
+        (page(OPUS, FIRST) + b"x" * 70_000, lost("opus", "its last page is cut off")),
+        (page(VORBIS[:9], FIRST), lost("ogg", "ends within its header")),
     ],
 )
 def test_the_last_page_ends_the_stream_and_the_file(data: bytes, found: Inspection) -> None:

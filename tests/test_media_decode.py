@@ -1,12 +1,10 @@
 """Decoding: every format of the contract, at its true place in time, around damage, and nothing but the one file."""
 
-import os
 import random
 import re
 import struct
 import wave
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,79 +13,24 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support import sounds
+from support.decoding import delay, ending, heard, opened, refused
 from support.sounds import RATE
 from support.tools import attempt
 
 from watcher.errors import FileError
-from watcher.job import ResultWarning
 from watcher.media import decode as room
 from watcher.media import opening
-from watcher.media.decode import RecordingDecoder
 from watcher.media.opening import DECODERS, DEMUXERS
-from watcher.media.source import SourceReader
 from watcher.media.tracks import described
 from watcher.settle import is_audio
 
-Samples = npt.NDArray[np.int16]
+SUFFIXES = [
+    *("3g2", "ac3", "aifc", "au", "avi", "eac3", "m2ts", "m4b", "m4v", "mp2", "mpg", "mts", "oga", "ogv", "ogx", "qta"),
+    *("spx", "ts", "vob", "wmv"),
+]
 
 
-def heard(path: Path, *, limit: float = 3600.0) -> tuple[Samples, RecordingDecoder]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=limit)
-        blocks = list(recording.samples())
-    finally:
-        os.close(descriptor)
-    return np.concatenate(blocks), recording
-
-
-def ending(path: Path) -> tuple[ResultWarning, ...]:
-    """Hear a recording, and return what is said of its end."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=100 * 3600.0)
-        assert sum(map(len, recording.samples()))
-        return recording.ending()
-    finally:
-        os.close(descriptor)
-
-
-def delay(sound: Samples, truth: Samples) -> tuple[int, float]:
-    """Say by how many samples `sound` comes late, and how alike both are then (1: the same)."""
-    size = 1 << (len(sound) + len(truth)).bit_length()
-    one, two = sound.astype(float), truth.astype(float)
-    product = np.fft.rfft(one, size) * np.conj(np.fft.rfft(two, size))
-    correlation = np.fft.irfft(product, size)
-    place = int(np.argmax(correlation))
-    alike = correlation[place] / np.sqrt((one @ one) * (two @ two))
-    return (place if place < size // 2 else place - size), float(alike)
-
-
-@pytest.mark.parametrize(
-    "suffix",
-    [
-        "3g2",
-        "ac3",
-        "aifc",
-        "au",
-        "avi",
-        "eac3",
-        "m2ts",
-        "m4b",
-        "m4v",
-        "mp2",
-        "mpg",
-        "mts",
-        "oga",
-        "ogv",
-        "ogx",
-        "qta",
-        "spx",
-        "ts",
-        "vob",
-        "wmv",
-    ],
-)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_is_watched_by_its_suffix_is_decoded(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"talk.{suffix}"
     sine = ("-f", "lavfi", "-i", "sine=frequency=300:sample_rate=48000:duration=2", "-ac", "1")
@@ -149,7 +92,8 @@ def _wave(path: Path, samples: npt.NDArray[np.generic], code: int, bits: int, *,
     return path
 
 
-DEPTHS: list[tuple[str, int, int, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.generic]]]] = [
+Convert = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.generic]]
+DEPTHS: list[tuple[str, int, int, Convert]] = [
     ("u8", 1, 8, lambda x: np.round(x * 127 + 128).astype("u1")),
     ("s16", 1, 16, lambda x: np.round(x * 32767).astype("<i2")),
     ("s24", 1, 24, lambda x: np.round(x * (2**23 - 1)).astype("<i4").view("u1").reshape(len(x), -1, 4)[:, :, :3]),
@@ -161,11 +105,7 @@ DEPTHS: list[tuple[str, int, int, Callable[[npt.NDArray[np.float64]], npt.NDArra
 
 @pytest.mark.parametrize(("name", "code", "bits", "convert"), DEPTHS, ids=[depth[0] for depth in DEPTHS])
 def test_every_depth_comes_out_at_the_same_level(
-    name: str,
-    code: int,
-    bits: int,
-    convert: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.generic]],
-    tmp_path: Path,
+    name: str, code: int, bits: int, convert: Convert, tmp_path: Path
 ) -> None:
     truth = sounds.sine(1.0)
     path = _wave(tmp_path / "tone.wav", convert((truth / 32767).reshape(-1, 1)), code, bits)
@@ -266,14 +206,19 @@ def test_sound_that_begins_after_the_picture_keeps_its_place(tmp_path: Path) -> 
     assert delay(found, truth)[0] == pytest.approx(1.5 * RATE, abs=0.002 * RATE)
 
 
+def _damage(path: Path, begin: float, end: float) -> None:
+    """Write noise over a share of a file."""
+    content = bytearray(path.read_bytes())
+    first, behind = int(len(content) * begin), int(len(content) * end)
+    content[first:behind] = random.Random(1).randbytes(behind - first)
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "m4a", "mka", "mpegts"])
 def test_damage_in_the_middle_is_passed_over_and_what_follows_keeps_its_place(kind: str, tmp_path: Path) -> None:
     truth = sounds.speech(30.0)
     path = sounds.encode(truth, tmp_path / "talk.bin", kind)
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + len(content) // 15] = random.Random(1).randbytes(len(content) // 15)
-    path.write_bytes(content)
+    _damage(path, 1 / 2, 1 / 2 + 1 / 15)
 
     found, recording = heard(path)
 
@@ -289,10 +234,7 @@ def test_damage_in_the_middle_is_passed_over_and_what_follows_keeps_its_place(ki
 def test_damage_in_a_stream_without_a_clock_is_passed_over_as_players_do(kind: str, tmp_path: Path) -> None:
     truth = sounds.speech(30.0)
     path = sounds.encode(truth, tmp_path / "talk.bin", kind)
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + len(content) // 15] = random.Random(1).randbytes(len(content) // 15)
-    path.write_bytes(content)
+    _damage(path, 1 / 2, 1 / 2 + 1 / 15)
 
     found, _ = heard(path)
 
@@ -320,7 +262,7 @@ def test_an_avi_whose_length_was_never_filled_in_promises_nothing(tmp_path: Path
     content[length : length + 4] = struct.pack("<I", 0x4000_0000)
     path.write_bytes(content)
 
-    assert ending(path) == ()
+    assert ending(path)[1] == ()
 
 
 @pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff", "caf", "au", "mp3", "avi"])
@@ -333,7 +275,7 @@ def test_a_copy_that_stopped_halfway_says_so_whatever_its_container(kind: str, t
         content = sounds.encode(truth, path, kind).read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
-    (warning,) = ending(path)
+    _, (warning,) = ending(path)
 
     assert warning.code == "ends_early"
     assert re.fullmatch("The recording ends at 0:00:(09|10), although its header promises 0:00:20.", warning.message)
@@ -362,7 +304,7 @@ def test_the_length_of_a_stream_that_was_not_known_is_no_promise(kind: str, size
         struct.pack_into(">I", content, content.index(b"COMM") + 10, size // 2)
     path.write_bytes(content)
 
-    assert ending(path) == ()
+    assert ending(path)[1] == ()
 
 
 def test_a_stream_that_changes_its_form_in_the_middle_is_heard_on(tmp_path: Path) -> None:
@@ -394,11 +336,7 @@ def test_a_text_is_no_recording(tmp_path: Path) -> None:
     path = tmp_path / "notes.mp3"
     path.write_text("These are notes, and not a recording at all.\n" * 200)
 
-    with pytest.raises(FileError) as caught:
-        heard(path)
-
-    assert caught.value.reason in {"undecodable", "unsupported"}
-    assert caught.value.hint
+    assert refused(path).reason in {"undecodable", "unsupported"}
 
 
 def test_a_picture_is_no_recording(tmp_path: Path) -> None:
@@ -410,10 +348,7 @@ def test_a_picture_is_no_recording(tmp_path: Path) -> None:
         )
     )
 
-    with pytest.raises(FileError) as caught:
-        heard(path)
-
-    assert caught.value.reason in {"undecodable", "unsupported"}
+    assert refused(path).reason in {"undecodable", "unsupported"}
 
 
 def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
@@ -424,19 +359,13 @@ def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
         container.mux(video.encode(av.VideoFrame.from_ndarray(np.full((96, 64), 100, np.uint8), format="yuv420p")))
         container.mux(video.encode(None))
 
-    with pytest.raises(FileError) as caught:
-        heard(path)
-
-    assert caught.value.reason == "no_audio"
+    assert refused(path).reason == "no_audio"
 
 
 def test_a_recording_longer_than_the_limit_is_refused(tmp_path: Path) -> None:
     path = sounds.encode(sounds.speech(10.0), tmp_path / "talk.wav")
 
-    with pytest.raises(FileError) as caught:
-        heard(path, limit=5.0)
-
-    assert caught.value.reason == "too_long"
+    assert refused(path, limit=5.0).reason == "too_long"
 
 
 def test_an_empty_wave_holds_no_sound(tmp_path: Path) -> None:
@@ -446,19 +375,13 @@ def test_an_empty_wave_holds_no_sound(tmp_path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(RATE)
 
-    with pytest.raises(FileError) as caught:
-        heard(path)
-
-    assert caught.value.reason == "undecodable"
+    assert refused(path).reason == "undecodable"
 
 
 def test_a_codec_that_nobody_knows_is_said(tmp_path: Path) -> None:
     path = _wave(tmp_path / "odd.wav", np.zeros((1000, 1), "<i2"), 0x7777, 16)
 
-    with pytest.raises(FileError) as caught:
-        heard(path)
-
-    assert caught.value.reason == "unsupported"
+    assert refused(path).reason == "unsupported"
 
 
 def test_a_track_that_nobody_can_decode_is_named_all_the_same() -> None:
@@ -469,19 +392,13 @@ def test_a_track_that_nobody_can_decode_is_named_all_the_same() -> None:
 def test_what_nobody_records_is_beyond_the_limits(rate: int, channels: int, tmp_path: Path) -> None:
     path = _wave(tmp_path / "odd.wav", np.zeros((1000, channels), "<i2"), 1, 16, rate=rate)
 
-    with pytest.raises(FileError) as caught:
-        heard(path)
-
-    assert caught.value.reason in {"limits", "undecodable"}
+    assert refused(path).reason in {"limits", "undecodable"}
 
 
 def test_minutes_of_damage_do_not_end_the_recording(tmp_path: Path) -> None:
     truth = sounds.speech(120.0)
     path = sounds.encode(truth, tmp_path / "talk.m4a", "m4afast")
-    content = bytearray(path.read_bytes())
-    start, end = len(content) // 4, len(content) * 3 // 4
-    content[start:end] = random.Random(2).randbytes(end - start)
-    path.write_bytes(content)
+    _damage(path, 1 / 4, 3 / 4)
 
     found, _ = heard(path)
 
@@ -494,14 +411,11 @@ def test_a_container_that_gives_errors_only_is_given_up(tmp_path: Path, monkeypa
         raise av.error.InvalidDataError(1, "damaged")
 
     path = sounds.encode(sounds.speech(1.0), tmp_path / "talk.wav")
-    descriptor = os.open(path, os.O_RDONLY)
-    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
-    monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=lambda _: map(damaged, [0])))
+    with opened(path) as recording:
+        monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=lambda _: map(damaged, [0])))
+        with pytest.raises(FileError) as caught:
+            list(recording.samples())
 
-    with pytest.raises(FileError) as caught:
-        list(recording.samples())
-
-    os.close(descriptor)
     assert caught.value.reason == "undecodable"
 
 
@@ -522,19 +436,17 @@ def test_want_of_memory_is_not_taken_for_damage(where: str, tmp_path: Path, monk
 
 def test_an_empty_packet_in_the_middle_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sounds.encode(sounds.speech(3.0), tmp_path / "talk.m4a")
-    descriptor = os.open(path, os.O_RDONLY)
-    recording = RecordingDecoder(SourceReader(descriptor), limit_seconds=60.0)
-    demux = recording._section._container.demux
+    with opened(path) as recording:
+        demux = recording._section._container.demux
 
-    def with_gaps(track: av.AudioStream) -> Iterator[object]:
-        for packet in demux(track):
-            yield SimpleNamespace(size=0, dts=packet.dts or 0)
-            yield packet
+        def with_gaps(track: av.AudioStream) -> Iterator[object]:
+            for packet in demux(track):
+                yield SimpleNamespace(size=0, dts=packet.dts or 0)
+                yield packet
 
-    monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=with_gaps, start_time=0))
+        monkeypatch.setattr(recording._section, "_container", SimpleNamespace(demux=with_gaps, start_time=0))
 
-    assert sum(map(len, recording.samples())) == pytest.approx(3 * RATE, abs=1024)
-    os.close(descriptor)
+        assert sum(map(len, recording.samples())) == pytest.approx(3 * RATE, abs=1024)
 
 
 def test_whatever_a_demuxer_asks_to_open_is_refused() -> None:
@@ -543,21 +455,9 @@ def test_whatever_a_demuxer_asks_to_open_is_refused() -> None:
 
 
 def test_no_demuxer_or_decoder_that_opens_other_things_is_allowed() -> None:
-    dangerous = {
-        "concat",
-        "hls",
-        "dash",
-        "sdp",
-        "rtsp",
-        "rtp",
-        "image2",
-        "lavfi",
-        "ffmetadata",
-        "imf",
-        "webm_dash_manifest",
-    }
+    dangerous = "concat,hls,dash,sdp,rtsp,rtp,image2,lavfi,ffmetadata,imf,webm_dash_manifest"
 
-    assert not dangerous & set(DEMUXERS.split(","))
+    assert not set(dangerous.split(",")) & set(DEMUXERS.split(","))
     assert all(av.Codec(name, "r").type == "audio" for name in DECODERS.split(",") if name in av.codecs_available)
 
 
@@ -576,4 +476,3 @@ def test_timestamps_that_jump_back_or_absurdly_far_keep_the_sound_in_sequence(tm
 
     assert len(found) < 60 * RATE
     assert delay(found, truth)[1] > 0.9
-    assert all(one <= two for one, two in pairwise([0, len(found)]))

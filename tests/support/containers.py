@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from support import sounds
-from watcher.container import Inspection, inspect
+from watcher.container import Completeness, Inspection, inspect
 
 #: Length of every real recording here.
 SECONDS = 3.0
@@ -82,3 +82,17 @@ def descriptor_of(data: bytes) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+#: What is found in bytes that are no recording, or none that is known.
+NO_CONTAINER = Inspection(Completeness.UNKNOWN, "")
+
+
+def lost(form: str, reason: str, *, promised: float | None = None) -> Inspection:
+    """Return what is found in a file of this format that is not complete."""
+    return Inspection(Completeness.INCOMPLETE, form, None, reason, promised=promised)
+
+
+def too_long(form: str) -> Inspection:
+    """Return what is found in a file of this format behind whose declared end something follows."""
+    return Inspection(Completeness.TRAILING, form, None, "longer than its header says")
