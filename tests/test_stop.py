@@ -64,6 +64,12 @@ def stored(state: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
 
 
+def bought(state: Path) -> float:
+    with closing(sqlite3.connect(state / NAME)) as ledger:
+        (seconds,) = ledger.execute("SELECT coalesce(sum(seconds), 0.0) FROM bought").fetchone()
+    return float(seconds)
+
+
 def children(process: int) -> list[int]:
     """Return the processes that any thread of this one has started."""
     tasks = Path(f"/proc/{process}/task")
@@ -322,6 +328,22 @@ def test_what_was_in_flight_at_a_kill_is_in_each_sum_and_counts_for_the_limits(t
     sums = (shown["totals"]["paid_seconds"], shown["today"]["bought_seconds"], shown["month"]["bought_seconds"])
     assert sums == (30.0, 30.0, 30.0)
     assert (held["reason"], posts(server)) == ("budget", 1)
+
+
+def test_what_a_server_refused_is_taken_back_before_it_is_asked_again(tmp_path: Path, folder: Path) -> None:
+    """A kill in a pause left it in all sums, and a limit of the day reached for nothing."""
+    state = tmp_path / "state"
+    recording(folder / "talk.wav", seconds=30)
+
+    def busy(asked: Asked) -> Reply:
+        return hearing(asked) if asked.method == "GET" else Reply("busy", 503, [("Retry-After", "50")])
+
+    with serving(busy) as server, daemon(folder, *options(server), state=state) as running:
+        running.await_event("gate.paused")
+        eventually(lambda: bought(state) == 0.0)
+        running.kill()
+
+    assert bought(state) == 0.0
 
 
 @pytest.mark.slow

@@ -167,10 +167,12 @@ class Gate:
                         ):
                             raise
                         rest = self._rest(error, failures)
+                # Nothing is in flight meanwhile, so no sum may say that it is paid for.
+                self._limits.flush()
                 announce(rest + SILENT)
                 if self._stop.wait(rest):
                     raise StoppedError("the daemon stops")
-        finally:  # what cost nothing is taken back only now: a request that is made again counts at once
+        finally:
             self._limits.flush()
 
     @contextlib.contextmanager
