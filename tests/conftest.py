@@ -12,9 +12,11 @@ import structlog
 from support import certificates, postgres
 from support.command_scene import Commands, commands
 from support.fleet import Share
+from support.gate_scene import World
 from support.heard import hearing
 from support.postgres import Cluster
 from support.scripted import Server, serving
+from support.sidecar_scene import Scene, scene
 
 from watcher.ledger import Ledger, open_ledger
 
@@ -111,6 +113,21 @@ def base(tmp_path: Path) -> Path:
     base.mkdir()
     (tmp_path / "outside").mkdir()
     return base
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Make gates with a clock of the test's own, and end what still waits at one."""
+    world = World()
+    yield world
+    world.stop.set()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Scene]:
+    """Make a watched root and a ledger, for jobs of recordings."""
+    with scene(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

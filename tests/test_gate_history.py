@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.gate_scene import NOON
 from support.memory import Memory
 
 from watcher.errors import (
@@ -31,7 +32,6 @@ from watcher.errors import (
 )
 from watcher.gate import Gate, GateOptions, Ticket, ask_resume
 
-NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
 HOUR, DAY = 3600.0, 86_400.0
 #: The longest piece, in seconds of audio.
 LONGEST = 600.0

@@ -73,34 +73,50 @@ def test_what_is_no_hold_is_none(record: dict[str, object]) -> None:
 # Outages.
 
 
-def test_eight_failures_in_a_row_over_three_files_are_an_outage() -> None:
+def failures(paths: bytes, reason: str) -> list[tuple[str, bytes, str]]:
+    """Return a failure of each of these files."""
+    return [("failed", bytes([path]), reason) for path in paths]
+
+
+def refusals(paths: bytes, reason: str) -> list[tuple[str, bytes, str]]:
+    """Return a refusal of each of these files."""
+    return [("refused", bytes([path]), reason) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("steps", "holds"),
+    [
+        pytest.param(
+            failures(b"abcabcab", "server"), True, id="eight failures in a row over three files are an outage"
+        ),
+        pytest.param(failures(b"ab" * 20, "server"), False, id="two files that always fail are none"),
+        pytest.param(failures(b"a" * 8, "unreachable"), True, id="that no server is there is no matter of the file"),
+        pytest.param(
+            [*failures(b"abcdefg", "server"), *refusals(b"h", "undecodable"), *failures(b"i", "server")],
+            False,
+            id="an answer about a file ends the row",
+        ),
+        pytest.param(refusals(b"abcde", "refused"), True, id="five files refused alike are no matter of the files"),
+        pytest.param(refusals(b"a" * 20, "refused"), False, id="the same file refused again is one file"),
+        pytest.param(
+            [*refusals(b"abcd", "refused"), *refusals(b"e", "undecodable"), *refusals(b"fghi", "refused")],
+            False,
+            id="another refusal in between ends the row",
+        ),
+        *(
+            pytest.param(refusals(b"abcdefghij", reason), False, id=f"{reason} names the file and holds no others")
+            for reason in ("undecodable", "too_short", "too_large")
+        ),
+    ],
+)
+def test_failures_that_are_not_the_files_own_hold_the_queue_with_the_last_of_them(
+    steps: list[tuple[str, bytes, str]], *, holds: bool
+) -> None:
     streak = FailureStreak()
 
-    tripped = [streak.failed(path, "server") for path in (b"a", b"b", b"c", b"a", b"b", b"c", b"a", b"b")]
+    tripped = [getattr(streak, method)(path, reason) for method, path, reason in steps]
 
-    assert tripped == [False] * 7 + [True]
-
-
-def test_two_files_that_always_fail_are_no_outage() -> None:
-    streak = FailureStreak()
-
-    assert not any(streak.failed(path, "server") for path in [b"a", b"b"] * 20)
-
-
-def test_a_server_that_cannot_be_reached_is_an_outage_for_a_single_file() -> None:
-    streak = FailureStreak()
-
-    assert [streak.failed(b"a", "unreachable") for _ in range(8)] == [False] * 7 + [True]
-
-
-def test_an_answer_about_a_file_ends_the_row() -> None:
-    streak = FailureStreak()
-    for path in (b"a", b"b", b"c", b"d", b"e", b"f", b"g"):
-        streak.failed(path, "server")
-
-    streak.refused(b"h", "undecodable")
-
-    assert not streak.failed(b"i", "server")
+    assert tripped == [False] * (len(steps) - 1) + [holds]
 
 
 def test_being_turned_away_is_an_outage_only_after_a_minute() -> None:
@@ -116,29 +132,3 @@ def test_one_file_turned_away_for_long_is_no_outage() -> None:
     streak = FailureStreak()
 
     assert not any(streak.crowded(b"a", now=10.0 * number) for number in range(100))
-
-
-def test_five_files_refused_alike_are_no_matter_of_the_files() -> None:
-    streak = FailureStreak()
-
-    assert [streak.refused(b"%d" % number, "refused") for number in range(5)] == [False] * 4 + [True]
-
-
-@pytest.mark.parametrize("reason", ["undecodable", "too_short", "too_large"])
-def test_refusals_that_name_the_file_never_hold_the_others(reason: str) -> None:
-    streak = FailureStreak()
-
-    assert not any(streak.refused(b"%d" % number, reason) for number in range(20))
-
-
-def test_the_same_file_refused_again_is_one_file() -> None:
-    streak = FailureStreak()
-
-    assert not any(streak.refused(b"a", "refused") for _ in range(20))
-
-
-def test_another_refusal_in_between_ends_the_row() -> None:
-    streak = FailureStreak()
-    reasons = ["refused"] * 4 + ["undecodable"] + ["refused"] * 4
-
-    assert not any(streak.refused(b"%d" % number, reason) for number, reason in enumerate(reasons))

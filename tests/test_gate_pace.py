@@ -2,12 +2,11 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.gate_scene import NOON
 from support.memory import Memory
 
 from watcher.fleet import BudgetCredit
 from watcher.gate.pace import Budget, Pace, midnight_after, month_after
-
-NOON = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
 
 
 def test_no_limit_is_no_delay() -> None:

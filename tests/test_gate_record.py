@@ -53,7 +53,11 @@ def test_endpoints_are_kept_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", [{}, {"status": "x"}, {"status": "held", "kind": 5}, {"status": "paused", "next_probe": None}]
+    "junk",
+    [
+        *({}, {"status": "x"}, {"status": "held"}, {"status": "held", "kind": 5}),
+        *({"status": "paused"}, {"status": "paused", "next_probe": None}, {"status": "paused", "next_probe": "soon"}),
+    ],
 )
 def test_junk_is_nothing(junk: dict[str, object]) -> None:
     memory = Memory()

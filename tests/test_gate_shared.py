@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from support import postgres
+from support.gate_scene import FAILED, KEY, NOON, Visitor, ask, busy, inside
 from support.memory import Memory
 from support.postgres import Cluster
 from support.waiting import PATIENCE, eventually
 
-from watcher.errors import AccountError, HeldError, JobError, PassingError, StateError
+from watcher.errors import AccountError, HeldError, StateError
 from watcher.fleet import BudgetCredit, LimitShare
 from watcher.gate import Gate, GateOptions, GateStatus, Ticket, ask_resume, stored_state
 from watcher.gate.admission import AdmissionQueue, Waiter
@@ -27,8 +28,6 @@ pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 from watcher.ledger.postgres import PostgresLedger
 from watcher.ledger.postgres.fleet import PostgresFleet
 
-KEY = AccountError("no valid key", reason="key", hint="check api.key")
-FAILED = PassingError("failed", reason="server")
 ENDPOINT, PARTY = "h/v1", "us"
 
 
@@ -62,20 +61,19 @@ class Host:
         self._thread = threading.Thread(target=self._attend, name="fleet")
         self._thread.start()
 
-    def visit(self, count: int = 1, *, seconds: float = 1.0) -> "list[Visitor]":
-        found = [Visitor(self.gate, seconds=seconds) for _ in range(count)]
+    def visit(self, count: int = 1, *, seconds: float = 1.0) -> list[Visitor]:
+        found = [Visitor(self.gate, small=True, seconds=seconds) for _ in range(count)]
         self._visitors += found
         return found
 
+    def enter(self, *, seconds: float = 1.0) -> Visitor:
+        """Return a visitor that is inside."""
+        (visitor,) = self.visit(seconds=seconds)
+        eventually(visitor.inside.is_set)
+        return visitor
+
     def ask(self, error: BaseException | None = None, *, path: bytes = b"a") -> BaseException | None:
-        """Make one request that meets `error`; give what came out of the gate."""
-        try:
-            with self.gate.enter(seconds=1.0, small=True, path=path):
-                if error is not None:
-                    raise error
-        except JobError as exc:
-            return exc
-        return None
+        return ask(self.gate, error, path=path)
 
     @property
     def status(self) -> GateStatus:
@@ -99,42 +97,7 @@ class Host:
             self.gate.attend(0.2)
 
 
-class Visitor:
-    """A request in a thread of its own: in the gate from `inside` until `leave` is called."""
-
-    def __init__(self, gate: Gate, *, seconds: float) -> None:
-        self.inside = threading.Event()
-        self.raised: BaseException | None = None
-        self.began = 0.0
-        self._leave = threading.Event()
-        self._error: BaseException | None = None
-        self._gate, self._seconds = gate, seconds
-        self._thread = threading.Thread(target=self._visit, name="visitor")
-        self._thread.start()
-
-    def leave(self, error: BaseException | None = None) -> None:
-        self._error = error
-        self._leave.set()
-        self._thread.join(PATIENCE)
-        self.inside.clear()
-
-    def _visit(self) -> None:
-        try:
-            with self._gate.enter(seconds=self._seconds, small=True, path=b"a"):
-                self.began = time.monotonic()
-                self.inside.set()
-                assert self._leave.wait(PATIENCE)
-                if self._error is not None:
-                    raise self._error
-        except JobError as exc:
-            self.raised = exc
-
-
-def inside(found: Iterable[Visitor]) -> int:
-    return sum(visitor.inside.is_set() for visitor in found)
-
-
-def busy(found: list[Visitor], most: int) -> bool:
+def as_many(found: list[Visitor], most: int) -> bool:
     return inside(found) >= min(most, len(found))
 
 
@@ -163,6 +126,14 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         fleet.close()
 
 
+def held(fleet: Fleet) -> tuple[Host, Host]:
+    """Return two hosts, the first of which met a wrong key, so that both are held."""
+    one, two = fleet.host("one"), fleet.host("two")
+    one.ask(KEY)
+    eventually(lambda: two.status is GateStatus.HELD)
+    return one, two
+
+
 # Places.
 
 
@@ -178,15 +149,14 @@ def test_no_more_are_in_flight_than_the_fleet_may_have_and_every_host_gets_its_p
         for visitor in done[:2]:
             visitor.leave()
         first, second = ([v for v in found if v not in done[:2]] for found in (first, second))
-        eventually(partial(busy, [*first, *second], 4))
+        eventually(partial(as_many, [*first, *second], 4))
 
     assert most == 4
 
 
 def test_a_host_that_wants_more_gets_what_another_one_does_not_use(fleet: Fleet) -> None:
     one, two = (fleet.host(name, concurrency=8, fleet_concurrency=6) for name in ("one", "two"))
-    (single,) = two.visit()
-    eventually(lambda: inside([single]) == 1)
+    single = two.enter()
     many = one.visit(8)
 
     eventually(lambda: inside(many) == 5)
@@ -265,7 +235,7 @@ def test_the_hosts_take_turns_at_the_pace_of_the_fleet(fleet: Fleet) -> None:
 
 def test_a_pause_of_one_is_a_pause_of_all(fleet: Fleet) -> None:
     one, two = fleet.host("one"), fleet.host("two")
-    one.ask(PassingError("busy", reason="rate", crowded=True, retry_after=300.0))
+    one.ask(busy(300.0))
 
     eventually(lambda: two.status is GateStatus.PAUSED)
     raised = two.ask()
@@ -275,7 +245,7 @@ def test_a_pause_of_one_is_a_pause_of_all(fleet: Fleet) -> None:
 
 def test_a_pause_that_somebody_ends_is_over_for_all(fleet: Fleet) -> None:
     one, two = fleet.host("one"), fleet.host("two")
-    one.ask(PassingError("busy", reason="rate", crowded=True, retry_after=300.0))
+    one.ask(busy(300.0))
     eventually(lambda: two.status is GateStatus.PAUSED)
     looker = PostgresLedger(Path("/nowhere"), fleet.url, exclusive=False)
     door = looker.fleet(ENDPOINT, PARTY)
@@ -308,9 +278,7 @@ def test_a_hold_of_one_closes_the_door_for_all_and_one_probe_opens_it(fleet: Fle
 
 
 def test_requesting_a_probe_is_one_update(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = fleet.host("one"), fleet.host("two")
-    one.ask(KEY)
-    eventually(lambda: two.status is GateStatus.HELD)
+    one, two = held(fleet)
     put_off: list[int] = []
     monkeypatch.setattr(PostgresFleet, "put_off", lambda _self, number, _hold, *, wait: put_off.append(number))  # noqa: ARG005
 
@@ -321,9 +289,7 @@ def test_requesting_a_probe_is_one_update(fleet: Fleet, monkeypatch: pytest.Monk
 
 
 def test_a_probe_that_fails_puts_the_next_one_off_for_all(fleet: Fleet) -> None:
-    one, two = fleet.host("one"), fleet.host("two")
-    one.ask(KEY)
-    eventually(lambda: two.status is GateStatus.HELD)
+    one, two = held(fleet)
     two.gate.resume()
     eventually(lambda: two.gate.admit(timeout=0.1) is not None)
     two.ask(KEY)
@@ -334,9 +300,7 @@ def test_a_probe_that_fails_puts_the_next_one_off_for_all(fleet: Fleet) -> None:
 
 
 def test_leave_to_probe_that_is_not_used_goes_to_another_host(fleet: Fleet) -> None:
-    one, two = fleet.host("one"), fleet.host("two")
-    one.ask(KEY)
-    eventually(lambda: two.status is GateStatus.HELD)
+    one, two = held(fleet)
     one.gate.resume()
     tickets: list[Ticket] = []
 
@@ -378,16 +342,14 @@ def test_a_host_that_starts_meets_the_hold_and_has_it_probed_at_once(fleet: Flee
 def test_a_probe_keeps_to_the_fleets_limits(fleet: Fleet) -> None:
     options = {"fleet_concurrency": 1, "requests_per_minute": 600, "daily_minutes": 1}
     one, two = (fleet.host(name, **options) for name in ("one", "two"))
-    (flying,) = one.visit()
-    eventually(lambda: inside([flying]) == 1)
+    flying = one.enter()
     flying.leave(KEY)
     eventually(lambda: two.status is GateStatus.HELD)
     two.gate.resume()
     ticket = two.gate.admit(timeout=PATIENCE)
     assert ticket is not None
 
-    (probe,) = two.visit()
-    eventually(lambda: inside([probe]) == 1)
+    probe = two.enter()
     probe.leave()
     ticket.close()
 
@@ -404,9 +366,7 @@ def test_who_comes_with_another_key_is_not_held(fleet: Fleet) -> None:
 
 
 def test_a_host_that_is_given_another_key_leaves_the_hold_to_those_with_the_former_one(fleet: Fleet) -> None:
-    one, two = fleet.host("one"), fleet.host("two")
-    one.ask(KEY)
-    eventually(lambda: two.status is GateStatus.HELD)
+    one, two = held(fleet)
 
     one.gate.use_fleet(one.ledger.fleet(ENDPOINT, "others"))
 
@@ -420,8 +380,7 @@ def test_a_host_that_is_given_another_key_leaves_the_hold_to_those_with_the_form
 
 def test_who_waits_for_nothing_asks_for_nothing(fleet: Fleet) -> None:
     one, two = (fleet.host(name, concurrency=2, fleet_concurrency=1) for name in ("one", "two"))
-    (has,) = one.visit()
-    eventually(lambda: inside([has]) == 1)
+    one.enter()
     (waits,) = two.visit()
     limits = two.gate._limits
     assert isinstance(limits, SharedLimits)
@@ -449,26 +408,24 @@ def test_an_outage_is_not_believed_by_who_has_answers(fleet: Fleet) -> None:
 # Minutes.
 
 
-def test_what_a_host_without_a_limit_bought_counts_where_one_is_set(fleet: Fleet) -> None:
+def test_todays_minutes_are_the_fleets_also_those_of_a_host_without_a_limit(fleet: Fleet) -> None:
     free, limited = fleet.host("free"), fleet.host("limited", daily_minutes=1)
-    (first,) = free.visit(seconds=70.0)
-    eventually(lambda: inside([first]) == 1)
-    first.leave()
-    eventually(lambda: limited.ledger.bought(ENDPOINT, "0", "9") == 70.0)
+    free.enter(seconds=50.0).leave()
+    eventually(lambda: limited.ledger.bought(ENDPOINT, "0", "9") == 50.0)
 
-    (second,) = limited.visit(seconds=1.0)
+    (second,) = limited.visit(seconds=30.0)
 
     eventually(lambda: second.raised is not None)
     assert isinstance(second.raised, HeldError)
+    assert second.raised.reason == "budget"
+    assert free.status is GateStatus.OPEN
 
 
 def test_a_months_minutes_count_for_the_whole_fleet(fleet: Fleet) -> None:
-    noon = time.mktime((2026, 9, 20, 12, 0, 0, 0, 0, -1))
-    one, other = (fleet.host(name, monthly_minutes=10, clock=lambda: noon) for name in ("one", "other"))
+    one, other = (fleet.host(name, monthly_minutes=10, clock=lambda: NOON) for name in ("one", "other"))
     one.ledger.buy(ENDPOINT, "2026-09-19", 500.0)
     one.ledger.buy(ENDPOINT, "2026-08-31", 9000.0)
-    (first,) = one.visit(seconds=100.0)
-    eventually(lambda: inside([first]) == 1)
+    first = one.enter(seconds=100.0)
     first.leave()
 
     (second,) = other.visit(seconds=1.0)
@@ -481,28 +438,13 @@ def test_a_months_minutes_count_for_the_whole_fleet(fleet: Fleet) -> None:
 
 def test_what_is_in_flight_anywhere_counts_as_bought(fleet: Fleet) -> None:
     one, two = (fleet.host(name, daily_minutes=1) for name in ("one", "two"))
-    (first,) = one.visit(seconds=50.0)
-    eventually(lambda: inside([first]) == 1)
+    first = one.enter(seconds=50.0)
     (second,) = two.visit(seconds=30.0)
-    (third,) = one.visit(seconds=5.0)
-    eventually(lambda: inside([third]) == 1)
+    one.enter(seconds=5.0)
     assert inside([second]) == 0
     first.leave(FAILED)
 
     eventually(lambda: inside([second]) == 1)
-
-
-def test_todays_minutes_are_the_fleets(fleet: Fleet) -> None:
-    one, two = (fleet.host(name, daily_minutes=1) for name in ("one", "two"))
-    (first,) = one.visit(seconds=50.0)
-    eventually(lambda: inside([first]) == 1)
-    first.leave()
-    (second,) = two.visit(seconds=30.0)
-
-    eventually(lambda: second.raised is not None)
-    assert isinstance(second.raised, HeldError)
-    assert second.raised.reason == "budget"
-    assert one.status is GateStatus.OPEN
 
 
 def test_what_was_answered_is_not_asked_again_at_once() -> None:
@@ -524,13 +466,6 @@ def test_what_was_answered_is_not_asked_again_at_once() -> None:
         limits.taken(need, LimitShare(1, 1, contended=True, credit=BudgetCredit.FIRST), sent=1000.0, now=1000.0)
 
     assert asked <= 2
-
-
-def test_a_piece_longer_than_a_day_goes_as_the_first_of_the_fleets_day(fleet: Fleet) -> None:
-    one = fleet.host("one", daily_minutes=1)
-    (long,) = one.visit(seconds=90.0)
-
-    eventually(lambda: inside([long]) == 1)
 
 
 # The ledger is away.

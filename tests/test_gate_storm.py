@@ -1,5 +1,6 @@
 """Client and gate together against a server that is too small, and one that fails at random."""
 
+import contextlib
 import random
 import tempfile
 import threading
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.memory import Memory
-from support.scripted import Asked, Reply, Script, serving
+from support.scripted import Asked, Reply, Script, Server, serving
 
 from watcher.client import Client, Endpoint, Request, Upload
 from watcher.errors import AccountError, HeldError, PassingError, RemedyError
@@ -31,18 +32,27 @@ def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watcher.gate.gate._LONGEST_REST", 0.01)
 
 
+@contextlib.contextmanager
+def asking(script: Script, concurrency: int) -> Iterator[tuple[Server, Client, Gate]]:
+    """Run a server, and make a client and a gate for it."""
+    memory = Memory()
+    with serving(script) as server, contextlib.closing(Client(Endpoint(server.url), memory=memory)) as client:
+        yield (
+            server,
+            client,
+            Gate(
+                GateOptions(concurrency=concurrency),
+                endpoint_name=client.endpoint.name,
+                memory=memory,
+                buy=memory.buy,
+                stop=threading.Event(),
+            ),
+        )
+
+
 def transcribe(script: Script, upload: Upload, *, files: int, concurrency: int) -> tuple[int, int, Gate]:
     """Work off as many files as the daemon does; give how many were done, the requests it took, and the gate."""
-    memory = Memory()
-    with serving(script) as server:
-        client = Client(Endpoint(server.url), memory=memory)
-        gate = Gate(
-            GateOptions(concurrency=concurrency),
-            endpoint_name=client.endpoint.name,
-            memory=memory,
-            buy=memory.buy,
-            stop=threading.Event(),
-        )
+    with asking(script, concurrency) as (server, client, gate):
 
         def work(number: int) -> bool:
             for _ in range(10):
@@ -60,7 +70,6 @@ def transcribe(script: Script, upload: Upload, *, files: int, concurrency: int) 
 
         with ThreadPoolExecutor(concurrency) as pool:
             done = sum(pool.map(work, range(files)))
-        client.close()
         return done, len(server.asked), gate
 
 
@@ -118,16 +127,7 @@ def test_a_wrong_key_costs_no_more_requests_than_may_be_in_flight(upload: Upload
     def script(_asked: Asked) -> Reply:
         return Reply({"error": {"message": "no", "code": "invalid_api_key"}}, status=401)
 
-    memory = Memory()
-    with serving(script) as server:
-        client = Client(Endpoint(server.url), memory=memory)
-        gate = Gate(
-            GateOptions(concurrency=4),
-            endpoint_name=client.endpoint.name,
-            memory=memory,
-            buy=memory.buy,
-            stop=threading.Event(),
-        )
+    with asking(script, 4) as (server, client, gate):
 
         def work(number: int) -> None:
             with pytest.raises((AccountError, HeldError)):
@@ -135,7 +135,6 @@ def test_a_wrong_key_costs_no_more_requests_than_may_be_in_flight(upload: Upload
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(work, range(200)))
-        client.close()
 
     assert len(server.asked) <= 4
     assert gate.state().status is GateStatus.HELD

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from watcher import sidecar
 from watcher.errors import LeaseLostError
@@ -87,6 +90,20 @@ def scene(folder: Path) -> Iterator[Scene]:
         yield made
     finally:
         made.ledger.close()
+
+
+def right_before(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, act: Callable[..., object]
+) -> Callable[..., Any]:
+    """Have `act` done right before each call of the function of this name, with its arguments; return the function."""
+    function: Callable[..., Any] = getattr(owner, name)
+
+    def call(*arguments: Any) -> Any:
+        act(*arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(owner, name, call)
+    return function
 
 
 @dataclass(frozen=True, slots=True)
