@@ -1,25 +1,17 @@
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.sidecar_scene import Scene, scene
+from support.sidecar_scene import Scene, right_before
 from support.tools import attempt
 
 from watcher import sidecar
 from watcher.errors import ChangedError, GoneError, OutputError, StateError
 from watcher.job import Job, Output
 from watcher.sidecar import disk
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        yield made
 
 
 def outputs(here: Scene, job: Job) -> list[Output]:
@@ -36,20 +28,22 @@ def move(here: Scene, job: Job, target: str = "done/") -> sidecar.Moved:
     return sidecar.move_done(job, outputs(here, job), target, register=here.ledger, memo={"language": "en"})
 
 
-def interrupted_at(monkeypatch: pytest.MonkeyPatch, name: bytes, error: Exception) -> Callable[[], None]:
-    """Have the move of `name` fail; give what makes it work again."""
-    put_new = disk.put_new
+def interrupted(here: Scene, monkeypatch: pytest.MonkeyPatch, name: bytes) -> Job:
+    """Return a job whose move a fault ended when it came to the file of this name."""
+    job = transcribed(here)
 
-    def fail(source: int, old: bytes, target: int, new: bytes) -> bool:
+    def fail(_source: int, old: bytes, *_: object) -> None:
         if old == name:
-            raise error
-        return put_new(source, old, target, new)
+            raise OSError(errno.EIO, "trouble")
 
-    monkeypatch.setattr(disk, "put_new", fail)
-    return lambda: monkeypatch.setattr(disk, "put_new", put_new)
+    with monkeypatch.context() as patch:
+        right_before(patch, disk, "put_new", fail)
+        with pytest.raises(OutputError):
+            move(here, job)
+    return job
 
 
-def test_recording_and_outputs_move_together(here: Scene) -> None:
+def test_recording_and_outputs_move_together_and_the_register_follows(here: Scene) -> None:
     job = transcribed(here)
 
     moved = move(here, job)
@@ -61,6 +55,10 @@ def test_recording_and_outputs_move_together(here: Scene) -> None:
         ("srt", os.fsencode(here.root / "done" / "talk.srt")),
     ]
     assert moved.memo == {"language": "en"}
+    assert here.ledger.owned(job.path) == ()
+    assert [(row.path, row.placed, row.digest) for row in here.ledger.owned(moved.source)] == sorted(
+        (output.path, True, output.digest) for output in moved.outputs
+    )
 
 
 def test_the_path_below_the_root_is_kept(here: Scene) -> None:
@@ -69,28 +67,11 @@ def test_the_path_below_the_root_is_kept(here: Scene) -> None:
     assert sorted(here.files()) == [f"archive/2027/monday/early/talk.{kind}" for kind in ("srt", "txt", "wav")]
 
 
-def test_the_register_follows(here: Scene) -> None:
-    job = transcribed(here)
-
-    moved = move(here, job)
-
-    assert here.ledger.owned(job.path) == ()
-    rows = here.ledger.owned(moved.source)
-    assert [(row.path, row.placed, row.digest) for row in rows] == sorted(
-        (output.path, True, output.digest) for output in moved.outputs
-    )
-
-
 def test_the_srt_moves_last_and_right_after_the_recording(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     job = transcribed(here)
     order: list[bytes] = []
-    put_new = disk.put_new
+    right_before(monkeypatch, disk, "put_new", lambda _source, _old, _target, new: order.append(new))
 
-    def note(source: int, old: bytes, target: int, new: bytes) -> bool:
-        order.append(new)
-        return put_new(source, old, target, new)
-
-    monkeypatch.setattr(disk, "put_new", note)
     move(here, job)
 
     assert order == [b"talk.txt", b"talk.wav", b"talk.srt"]
@@ -210,20 +191,14 @@ def test_a_target_is_one_directory_however_it_is_written(target: str) -> None:
 
 def test_a_name_that_is_taken_at_the_last_moment_is_avoided(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     job = transcribed(here)
-    put_new = disk.put_new
+    right_before(
+        monkeypatch, disk, "put_new", lambda _, old, *__: (here.root / "done" / os.fsdecode(old)).open("ab").close()
+    )
 
-    def intrude(source: int, old: bytes, target: int, new: bytes) -> bool:
-        with suppress(FileExistsError):
-            (here.root / "done" / os.fsdecode(old)).open("xb").close()
-        return put_new(source, old, target, new)
-
-    monkeypatch.setattr(disk, "put_new", intrude)
     moved = move(here, job)
 
     assert here.files() == {
-        "done/talk.wav": b"",
-        "done/talk.srt": b"",
-        "done/talk.txt": b"",
+        **dict.fromkeys(("done/talk.wav", "done/talk.srt", "done/talk.txt"), b""),
         "done/talk.2.wav": b"sound",
         "done/talk.2.srt": b"1\n",
         "done/talk.2.txt": b"text\n",
@@ -236,30 +211,15 @@ def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = transcribed(here)
-    enter_output = here.ledger.enter_output
 
-    def intrude(entered: Job, output: Output) -> bool:
+    def intrude(entered: Job, output: Output) -> None:
         enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
         monkeypatch.undo()
-        return enter_output(entered, output)
 
-    monkeypatch.setattr(here.ledger, "enter_output", intrude)
+    enter_output = right_before(monkeypatch, here.ledger, "enter_output", intrude)
     move(here, job)
 
     assert sorted(here.files()) == ["done/talk.2.txt", "done/talk.srt", "done/talk.wav"]
-
-
-def test_a_target_where_every_name_is_taken_at_the_last_moment_is_an_error(
-    here: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = transcribed(here)
-    monkeypatch.setattr(disk, "put_new", lambda *_: False)
-
-    with pytest.raises(OutputError) as caught:
-        move(here, job)
-
-    assert caught.value.reason == "no_free_name"
-    assert sidecar.resume_move(job, here.ledger) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
@@ -287,11 +247,7 @@ def test_another_file_system_below_the_root_is_refused_with_a_remedy(here: Scene
 
 @pytest.mark.parametrize("at", [b"talk.wav", b"talk.srt"])
 def test_an_interrupted_move_is_resumed(here: Scene, monkeypatch: pytest.MonkeyPatch, at: bytes) -> None:
-    job = transcribed(here)
-    works_again = interrupted_at(monkeypatch, at, OSError(errno.EIO, "trouble"))
-    with pytest.raises(OutputError):
-        move(here, job)
-    works_again()
+    job = interrupted(here, monkeypatch, at)
 
     moved = sidecar.resume_move(job, here.ledger)
 
@@ -312,44 +268,30 @@ def test_a_finished_move_is_told_again_until_the_job_is_concluded(here: Scene) -
     assert sidecar.resume_move(job, here.ledger) is None
 
 
-def test_a_new_recording_under_the_old_name_is_not_taken_along(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = transcribed(here)
-    works_again = interrupted_at(monkeypatch, b"talk.srt", OSError(errno.EIO, "trouble"))
-    with pytest.raises(OutputError):
-        move(here, job)
-    works_again()
+@pytest.mark.parametrize(
+    ("at", "files"),
+    [
+        (b"talk.wav", ["done/talk.txt", "talk.srt", "talk.wav"]),
+        (b"talk.srt", ["done/talk.srt", "done/talk.txt", "done/talk.wav", "talk.wav"]),
+    ],
+    ids=["it changed before it moved", "another one came after it had moved"],
+)
+def test_a_new_recording_under_the_old_name_is_not_taken_along(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, at: bytes, files: list[str]
+) -> None:
+    interrupted(here, monkeypatch, at)
     new = here.job(content=b"a new recording")
 
     assert sidecar.resume_move(new, here.ledger) is None
-    assert here.files() == {
-        "talk.wav": b"a new recording",
-        "done/talk.wav": b"sound",
-        "done/talk.txt": b"text\n",
-        "done/talk.srt": b"1\n",
-    }
+    assert sorted(here.files()) == files
+    assert here.files()["talk.wav"] == b"a new recording"
     assert sidecar.resume_move(new, here.ledger) is None
-
-
-def test_a_recording_that_changed_before_it_moved_stays(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = transcribed(here)
-    works_again = interrupted_at(monkeypatch, b"talk.wav", OSError(errno.EIO, "trouble"))
-    with pytest.raises(OutputError):
-        move(here, job)
-    works_again()
-    new = here.job(content=b"longer than before")
-
-    assert sidecar.resume_move(new, here.ledger) is None
-    assert sorted(here.files()) == ["done/talk.txt", "talk.srt", "talk.wav"]
 
 
 def test_a_file_that_a_person_put_where_an_output_was_is_not_taken_along(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = transcribed(here)
-    works_again = interrupted_at(monkeypatch, b"talk.wav", OSError(errno.EIO, "trouble"))
-    with pytest.raises(OutputError):
-        move(here, job)
-    works_again()
+    job = interrupted(here, monkeypatch, b"talk.wav")
     (here.root / "talk.txt").write_bytes(b"mine")
 
     sidecar.resume_move(job, here.ledger)
@@ -364,19 +306,16 @@ def test_a_file_that_a_person_put_where_an_output_was_is_not_taken_along(
 
 def test_a_move_whose_register_fails_is_resumed(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     job = transcribed(here)
-    disown = here.ledger.disown
 
     def fail(path: bytes) -> None:
         raise StateError("the ledger is ill")
 
-    monkeypatch.setattr(here.ledger, "disown", fail)
-    with pytest.raises(StateError):
-        move(here, job)
-    monkeypatch.setattr(here.ledger, "disown", disown)
+    with monkeypatch.context() as patch:
+        right_before(patch, here.ledger, "disown", fail)
+        with pytest.raises(StateError):
+            move(here, job)
 
-    moved = sidecar.resume_move(job, here.ledger)
-
-    assert moved is not None
+    assert sidecar.resume_move(job, here.ledger) is not None
     assert here.ledger.owned(job.path) == ()
 
 
@@ -396,12 +335,18 @@ def test_a_folder_that_is_gone_is_gone(here: Scene) -> None:
         move(here, job)
 
 
-def test_the_names_of_a_target_come_to_an_end(here: Scene) -> None:
+@pytest.mark.parametrize("at_the_last_moment", [False, True])
+def test_the_names_of_a_target_come_to_an_end(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, *, at_the_last_moment: bool
+) -> None:
     job = transcribed(here)
     (here.root / "done").mkdir()
-    (here.root / "done" / "talk.srt").write_bytes(b"mine")
-    for number in range(2, 100):
-        (here.root / "done" / f"talk.{number}.txt").write_bytes(b"mine")
+    if at_the_last_moment:
+        monkeypatch.setattr(disk, "put_new", lambda *_: False)
+    else:
+        (here.root / "done" / "talk.srt").write_bytes(b"mine")
+        for number in range(2, 100):
+            (here.root / "done" / f"talk.{number}.txt").write_bytes(b"mine")
 
     with pytest.raises(OutputError) as caught:
         move(here, job)

@@ -1,9 +1,8 @@
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.sidecar_scene import Scene, scene
+from support.sidecar_scene import Scene, right_before
 
 from watcher import sidecar
 from watcher.errors import GoneError, LeaseLostError, OutputError
@@ -11,12 +10,6 @@ from watcher.job import Job, ResultWarning
 
 NOTE = "talk.wav.transcription-failed.txt"
 PAUSED = "transcription-paused.txt"
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        yield made
 
 
 def note(here: Scene, job: Job, message: str = "the sound cannot be decoded", hint: str = "record it again") -> str:
@@ -38,8 +31,10 @@ def unpause(here: Scene) -> bool:
 # Failure notes.
 
 
-def test_a_note_says_what_happened_and_what_to_do(here: Scene) -> None:
-    assert note(here, here.job()) == NOTE
+def test_a_note_says_what_happened_and_what_to_do_and_is_registered(here: Scene) -> None:
+    job = here.job()
+
+    assert note(here, job) == NOTE
     assert here.files()[NOTE].decode() == (
         "talk.wav could not be transcribed.\n"
         "\n"
@@ -50,6 +45,9 @@ def test_a_note_says_what_happened_and_what_to_do(here: Scene) -> None:
         "Delete this note to have the recording tried again. It goes away by itself\n"
         "when that succeeds. (2027-01-15 08:00 UTC)\n"
     )
+    (row,) = here.ledger.notes()
+    path = os.fsencode(here.root / NOTE)
+    assert (row.path, row.source, row.kind, row.placed) == (path, job.path, sidecar.NOTE, True)
 
 
 def test_a_warning_note_says_what_is_in_doubt_and_takes_the_place_of_a_failure_note(here: Scene) -> None:
@@ -79,20 +77,6 @@ def test_a_failure_note_takes_the_place_of_a_warning_note(here: Scene) -> None:
     note(here, job)
 
     assert [name for name in here.files() if "transcription" in name] == [NOTE]
-
-
-def test_a_note_is_registered_as_one(here: Scene) -> None:
-    job = here.job()
-
-    note(here, job)
-
-    (row,) = here.ledger.notes()
-    assert (row.path, row.source, row.kind, row.placed) == (
-        os.fsencode(here.root / NOTE),
-        job.path,
-        sidecar.NOTE,
-        True,
-    )
 
 
 def test_a_note_without_a_remedy_leaves_it_out(here: Scene) -> None:
@@ -228,24 +212,18 @@ def test_success_removes_the_note(here: Scene) -> None:
     assert len(here.ledger.owned(job.path)) == 2
 
 
-def test_success_leaves_a_note_that_a_person_changed(here: Scene) -> None:
+@pytest.mark.parametrize("theirs", [b"ask Anna", None], ids=["changed", "removed"])
+def test_success_leaves_and_forgets_a_note_that_a_person_changed_or_removed(here: Scene, theirs: bytes | None) -> None:
     job = here.job()
     note(here, job)
-    (here.root / NOTE).write_bytes(b"ask Anna")
+    if theirs is None:
+        (here.root / NOTE).unlink()
+    else:
+        (here.root / NOTE).write_bytes(theirs)
 
     sidecar.remove_note(job.root, job.path, here.ledger)
 
-    assert here.files()[NOTE] == b"ask Anna"
-    assert list(here.ledger.notes()) == []
-
-
-def test_a_note_that_is_gone_is_forgotten(here: Scene) -> None:
-    job = here.job()
-    note(here, job)
-    (here.root / NOTE).unlink()
-
-    sidecar.remove_note(job.root, job.path, here.ledger)
-
+    assert here.files().get(NOTE) == theirs
     assert list(here.ledger.notes()) == []
 
 
@@ -283,16 +261,11 @@ def test_a_pause_is_told_in_the_folder_and_taken_back(here: Scene) -> None:
     assert here.ledger.temporaries() == ()
 
 
-def test_the_same_pause_again_changes_nothing(here: Scene) -> None:
+def test_only_another_reason_brings_the_pause_note_up_to_date(here: Scene) -> None:
     pause(here)
     before = (here.root / PAUSED).stat()
-
     assert pause(here)
     assert (here.root / PAUSED).stat().st_ino == before.st_ino
-
-
-def test_another_reason_brings_the_note_up_to_date(here: Scene) -> None:
-    pause(here)
 
     assert pause(here, "no money is left")
     assert b"no money is left" in here.files()[PAUSED]
@@ -300,41 +273,33 @@ def test_another_reason_brings_the_note_up_to_date(here: Scene) -> None:
     assert here.files() == {}
 
 
-def test_somebody_elses_file_of_that_name_stays(here: Scene) -> None:
-    (here.root / PAUSED).write_bytes(b"mine")
-
-    assert not pause(here)
-    unpause(here)
-    assert here.files() == {PAUSED: b"mine"}
-
-
-def test_a_pause_note_that_a_person_changed_stays(here: Scene) -> None:
-    pause(here)
-    (here.root / PAUSED).write_bytes(b"Anna is on it")
-
-    assert not pause(here, "no money is left")
-    unpause(here)
-    assert here.files() == {PAUSED: b"Anna is on it"}
-
-
-def test_a_deleted_pause_note_comes_back_while_the_pause_lasts(here: Scene) -> None:
+def test_a_deleted_pause_note_comes_back_only_while_the_pause_lasts(here: Scene) -> None:
     pause(here)
     (here.root / PAUSED).unlink()
-
     assert pause(here)
     assert list(here.files()) == [PAUSED]
+    (here.root / PAUSED).unlink()
+
+    assert unpause(here)
+    assert unpause(here)
+    assert here.files() == {}
 
 
-def test_a_file_that_takes_the_name_at_the_last_moment_stays(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    remember = here.ledger.remember
-
-    def intrude(key: str, value: dict[str, object]) -> None:
+@pytest.mark.parametrize("when", ["before it", "after it", "at the last moment"])
+def test_a_pause_note_leaves_a_persons_file_of_its_name(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def intrude(*_: object) -> None:
         (here.root / PAUSED).write_bytes(b"mine")
-        remember(key, value)
 
-    monkeypatch.setattr(here.ledger, "remember", intrude)
+    if when == "after it":
+        pause(here)
+    if when == "at the last moment":
+        right_before(monkeypatch, here.ledger, "remember", intrude)
+    else:
+        intrude()
 
-    assert not pause(here)
+    assert not pause(here, "no money is left")
     unpause(here)
     assert here.files() == {PAUSED: b"mine"}
 
@@ -344,12 +309,6 @@ def test_a_root_that_is_gone_cannot_be_told(here: Scene) -> None:
 
     with pytest.raises(GoneError):
         pause(here)
-
-
-def test_without_a_pause_nothing_has_to_be_taken_back(here: Scene) -> None:
-    unpause(here)
-
-    assert here.files() == {}
 
 
 def test_a_root_whose_disk_is_away_keeps_its_note_until_that_is_back(
@@ -370,13 +329,6 @@ def test_a_root_whose_disk_is_away_keeps_its_note_until_that_is_back(
     away.rename(here.root)
     assert unpause(here)
     assert here.files() == {}
-
-
-def test_a_note_that_a_person_removed_is_not_asked_for_again(here: Scene) -> None:
-    pause(here)
-    (here.root / PAUSED).unlink()
-
-    assert unpause(here)
 
 
 class Elsewhere:

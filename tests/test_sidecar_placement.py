@@ -1,13 +1,12 @@
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from support.sidecar_scene import Scene, digest, scene
+from support.sidecar_scene import Scene, digest, right_before
 
 from watcher import sidecar
 from watcher.errors import ChangedError, GoneError, LeaseLostError, OutputError
@@ -15,12 +14,6 @@ from watcher.job import Job, Output, ResultWarning
 from watcher.sidecar import disk
 
 KINDS = ("srt", "txt")
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        yield made
 
 
 def adopted(here: Scene, job: Job, template: str = "{stem}") -> bool:
@@ -49,20 +42,6 @@ def test_outputs_stand_beside_their_source_the_srt_last(here: Scene) -> None:
     }
 
 
-def test_outputs_of_a_source_in_a_subfolder_stand_there(here: Scene) -> None:
-    job = here.job("a/b/talk.wav")
-
-    here.place(job)
-
-    assert sorted(here.files()) == ["a/b/talk.srt", "a/b/talk.txt", "a/b/talk.wav"]
-
-
-def test_a_name_that_is_not_utf_8_gets_its_outputs(here: Scene) -> None:
-    job = here.job(b"odd\xff\n.wav")
-
-    assert here.place(job) == ["odd\udcff\n.txt", "odd\udcff\n.srt"]
-
-
 def test_a_name_as_long_as_can_be_gets_shortened_outputs(here: Scene) -> None:
     name = "ü" * 125 + ".wav"
     job = here.job(name)
@@ -76,10 +55,22 @@ def test_a_name_as_long_as_can_be_gets_shortened_outputs(here: Scene) -> None:
     assert placed[1].endswith(".srt")
 
 
-def test_the_template_and_the_language_make_the_name(here: Scene) -> None:
-    job = here.job()
+@pytest.mark.parametrize(
+    ("source", "options", "placed"),
+    [
+        ("a/b/talk.wav", {}, ["talk.txt", "talk.srt"]),
+        (b"odd\xff\n.wav", {}, ["odd\udcff\n.txt", "odd\udcff\n.srt"]),
+        ("talk.wav", {"template": "{name}.{language}", "language": "german"}, ["talk.wav.de.txt", "talk.wav.de.srt"]),
+    ],
+    ids=["in a subfolder", "not UTF-8", "with a template and a language"],
+)
+def test_outputs_are_named_after_their_source(
+    here: Scene, source: str | bytes, options: dict[str, Any], placed: list[str]
+) -> None:
+    job = here.job(source)
 
-    assert here.place(job, template="{name}.{language}", language="german") == ["talk.wav.de.txt", "talk.wav.de.srt"]
+    assert here.place(job, **options) == placed
+    assert all((Path(os.fsdecode(job.path)).parent / name).is_file() for name in placed)
 
 
 def test_the_register_knows_each_output_and_its_digest(here: Scene) -> None:
@@ -116,11 +107,10 @@ def test_each_output_is_told(here: Scene) -> None:
 
 
 def test_a_foreign_file_is_left_alone_and_only_that_output_moves_aside(here: Scene) -> None:
-    job = here.job()
     (here.root / "talk.txt").write_bytes(b"mine")
 
     with capture_logs() as events:
-        placed = here.place(job)
+        placed = here.place(here.job())
 
     assert placed == ["talk.wav.txt", "talk.srt"]
     assert here.files()["talk.txt"] == b"mine"
@@ -128,14 +118,6 @@ def test_a_foreign_file_is_left_alone_and_only_that_output_moves_aside(here: Sce
     assert [(event["output"], event["wanted"]) for event in renamed] == [
         (os.fsencode(here.root / "talk.wav.txt"), os.fsencode(here.root / "talk.txt"))
     ]
-
-
-def test_numbers_come_when_the_fallback_is_taken_too(here: Scene) -> None:
-    job = here.job()
-    for name in ("talk.txt", "talk.wav.txt", "talk.wav.2.txt"):
-        (here.root / name).write_bytes(b"mine")
-
-    assert here.place(job) == ["talk.wav.3.txt", "talk.srt"]
 
 
 def test_an_end_of_names_is_an_error_that_leaves_nothing_behind(here: Scene) -> None:
@@ -174,47 +156,34 @@ def test_whatever_has_the_name_keeps_it(here: Scene, tmp_path: Path, kind: str) 
     assert not (tmp_path / "none").exists()
 
 
-def test_two_sources_with_one_stem_keep_apart(here: Scene) -> None:
+@pytest.mark.parametrize(
+    ("gone", "name"),
+    [
+        pytest.param((), "talk.mp3.srt", id="two sources with one stem keep apart"),
+        pytest.param(("talk.srt",), "talk.mp3.srt", id="a deleted output keeps its name reserved"),
+        pytest.param(("talk.wav",), "talk.mp3.srt", id="an output whose source is gone is not overwritten"),
+        pytest.param(("talk.srt", "talk.wav"), "talk.srt", id="a name is free when both are gone"),
+    ],
+)
+def test_a_name_of_another_source_is_left_to_it(here: Scene, gone: tuple[str, ...], name: str) -> None:
     assert here.place(here.job("talk.wav"), {"srt": b"of wav"}) == ["talk.srt"]
-    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.mp3.srt"]
-    assert here.files()["talk.srt"] == b"of wav"
+    for each in gone:
+        (here.root / each).unlink()
 
-
-def test_a_name_stays_reserved_for_the_source_whose_output_was_deleted(here: Scene) -> None:
-    here.place(here.job("talk.wav"), {"srt": b"of wav"})
-    (here.root / "talk.srt").unlink()
-
-    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.mp3.srt"]
-
-
-def test_a_name_is_free_again_when_its_source_and_its_file_are_gone(here: Scene) -> None:
-    here.place(here.job("talk.wav"), {"srt": b"of wav"})
-    (here.root / "talk.srt").unlink()
-    (here.root / "talk.wav").unlink()
-
-    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.srt"]
-
-
-def test_the_output_of_a_source_that_is_gone_is_not_overwritten(here: Scene) -> None:
-    here.place(here.job("talk.wav"), {"srt": b"of wav"})
-    (here.root / "talk.wav").unlink()
-
-    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == ["talk.mp3.srt"]
-    assert here.files()["talk.srt"] == b"of wav"
+    assert here.place(here.job("talk.mp3"), {"srt": b"of mp3"}) == [name]
+    assert "talk.srt" in gone or here.files()["talk.srt"] == b"of wav"
 
 
 def test_a_file_that_takes_the_name_at_the_last_moment_is_not_overwritten(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = here.job()
-    put_new = disk.put_new
 
-    def intrude(source: int, name: bytes, target: int, new_name: bytes) -> bool:
+    def intrude(_source: int, _name: bytes, _target: int, new_name: bytes) -> None:
         if new_name == b"talk.srt":
             (here.root / "talk.srt").write_bytes(b"mine")
-        return put_new(source, name, target, new_name)
 
-    monkeypatch.setattr(disk, "put_new", intrude)
+    right_before(monkeypatch, disk, "put_new", intrude)
 
     assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
     assert here.files()["talk.srt"] == b"mine"
@@ -225,17 +194,15 @@ def test_who_has_lost_the_job_at_the_last_moment_leaves_the_output_to_its_heir(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = here.job()
-    put_new = disk.put_new
 
-    def take_over(source: int, name: bytes, target: int, new_name: bytes) -> bool:
+    def take_over(*_: object) -> None:
         here.ledger.release(job)
         heir = here.ledger.claim("heir", lease=60)
         assert heir is not None
         here.ledger.enter_output(heir, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"ours")))
         (here.root / "talk.srt").write_bytes(b"ours")
-        return put_new(source, name, target, new_name)
 
-    monkeypatch.setattr(disk, "put_new", take_over)
+    right_before(monkeypatch, disk, "put_new", take_over)
 
     with pytest.raises(LeaseLostError):
         here.place(job, {"srt": b"ours"})
@@ -243,39 +210,23 @@ def test_who_has_lost_the_job_at_the_last_moment_leaves_the_output_to_its_heir(
     assert here.ledger.owner(os.fsencode(here.root / "talk.srt")) is not None
 
 
+@pytest.mark.parametrize("former", [False, True])
 def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
-    here: Scene, monkeypatch: pytest.MonkeyPatch
+    here: Scene, monkeypatch: pytest.MonkeyPatch, *, former: bool
 ) -> None:
-    job = here.job()
-    enter_output = here.ledger.enter_output
-
-    def intrude(entered: Job, output: Output) -> bool:
-        enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
-        monkeypatch.undo()
-        return enter_output(entered, output)
-
-    monkeypatch.setattr(here.ledger, "enter_output", intrude)
-
-    assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
-
-
-def test_a_name_that_another_source_takes_over_at_the_last_moment_is_left_to_it(
-    here: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here.place(here.job(), {"srt": b"old"})
+    if former:
+        here.place(here.job(), {"srt": b"old"})
     job = here.job(content=b"louder")
-    enter_output = here.ledger.enter_output
 
-    def intrude(entered: Job, output: Output) -> bool:
+    def intrude(entered: Job, output: Output) -> None:
         here.ledger.disown(output.path)
         enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
         monkeypatch.undo()
-        return enter_output(entered, output)
 
-    monkeypatch.setattr(here.ledger, "enter_output", intrude)
+    enter_output = right_before(monkeypatch, here.ledger, "enter_output", intrude)
 
     assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
-    assert here.files()["talk.srt"] == b"old"
+    assert here.files().get("talk.srt") == (b"old" if former else None)
 
 
 def test_a_name_entered_for_a_source_elsewhere_stays_with_it(here: Scene) -> None:
@@ -296,27 +247,20 @@ def test_our_own_unchanged_output_is_replaced(here: Scene) -> None:
     assert here.files() == {"talk.wav": b"louder", "talk.srt": b"new", "talk.txt": b"new"}
 
 
-def test_an_output_that_a_person_changed_is_theirs(here: Scene) -> None:
-    here.place(here.job(content=b"sound"), {"srt": b"old"})
-    (here.root / "talk.srt").write_bytes(b"corrected")
-
-    assert here.place(here.job(content=b"louder"), {"srt": b"new"}) == ["talk.wav.srt"]
-    assert here.files()["talk.srt"] == b"corrected"
-
-
-def test_a_person_who_changes_an_output_at_the_last_moment_keeps_it(
-    here: Scene, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("at_the_last_moment", [False, True])
+def test_an_output_that_a_person_changed_is_theirs(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, *, at_the_last_moment: bool
 ) -> None:
     here.place(here.job(content=b"sound"), {"srt": b"old"})
     job = here.job(content=b"louder")
-    enter_output = here.ledger.enter_output
 
-    def intrude(entered: Job, output: Output) -> bool:
-        if output.path.endswith(b"talk.srt"):
-            (here.root / "talk.srt").write_bytes(b"corrected")
-        return enter_output(entered, output)
+    def correct(*_: object) -> None:
+        (here.root / "talk.srt").write_bytes(b"corrected")
 
-    monkeypatch.setattr(here.ledger, "enter_output", intrude)
+    if at_the_last_moment:
+        right_before(monkeypatch, here.ledger, "enter_output", correct)
+    else:
+        correct()
 
     assert here.place(job, {"srt": b"new"}) == ["talk.wav.srt"]
     assert here.files()["talk.srt"] == b"corrected"
@@ -351,21 +295,14 @@ def test_the_same_output_again_changes_nothing(here: Scene) -> None:
     assert sorted(here.files()) == ["talk.srt", "talk.txt", "talk.wav"]
 
 
-def test_a_set_cut_short_between_entry_and_placing_is_known_for_ours(here: Scene) -> None:
+@pytest.mark.parametrize("placed", [False, True])
+def test_a_set_cut_short_after_its_entry_is_known_for_ours(here: Scene, *, placed: bool) -> None:
     """A crash leaves the old file under the new digest; the next run must not take it for a person's."""
     here.place(here.job(content=b"sound"), {"srt": b"old"})
     job = here.job(content=b"louder")
-    here.ledger.enter_output(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"never placed")))
-
-    assert here.place(job, {"srt": b"new"}) == ["talk.srt"]
-    assert here.files()["talk.srt"] == b"new"
-
-
-def test_a_set_cut_short_after_placing_is_known_for_ours(here: Scene) -> None:
-    here.place(here.job(content=b"sound"), {"srt": b"old"})
-    job = here.job(content=b"louder")
     here.ledger.enter_output(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"placed")))
-    (here.root / "talk.srt").write_bytes(b"placed")
+    if placed:
+        (here.root / "talk.srt").write_bytes(b"placed")
 
     assert here.place(job, {"srt": b"new"}) == ["talk.srt"]
     assert here.files()["talk.srt"] == b"new"
@@ -448,21 +385,16 @@ def test_temporaries_that_somebody_else_removes_are_no_recording_that_is_gone(he
     assert here.place(job) == ["talk.txt", "talk.srt"]
 
 
-def test_a_folder_that_is_gone_is_gone(here: Scene) -> None:
+def test_in_a_folder_that_is_gone_nothing_is_placed_or_adopted(here: Scene) -> None:
     job = here.job("a/talk.wav")
     source = os.stat(job.path)  # noqa: PTH116 - bytes
     (here.root / "a").rename(here.root / "b")
+    about: dict[str, Any] = {"template": "{stem}", "language": "", "register": here.ledger, "source": source}
 
     with pytest.raises(GoneError):
-        sidecar.place(
-            job,
-            {"srt": b"s"},
-            template="{stem}",
-            language="",
-            register=here.ledger,
-            check=lambda: None,
-            source=source,
-        )
+        sidecar.place(job, {"srt": b"s"}, check=lambda: None, **about)
+    with pytest.raises(GoneError):
+        adopted(here, job)
 
 
 # Permissions.
@@ -561,13 +493,28 @@ def test_outputs_belong_to_the_owner_of_the_source(here: Scene) -> None:
 # Adoption.
 
 
-def test_a_source_whose_outputs_are_all_there_is_adopted(here: Scene) -> None:
+@pytest.mark.parametrize(
+    ("there", "template", "adopts"),
+    [
+        pytest.param(("talk.srt",), "{stem}", False, id="one is missing"),
+        pytest.param(("talk.srt", "talk.txt"), "{stem}", True, id="all are there"),
+        pytest.param(
+            ("talk.und.srt", "talk.und.txt", "talk.en.srt", "talk.en.txt"),
+            "{stem}.{language}",
+            False,
+            id="names that need the answer",
+        ),
+    ],
+)
+def test_a_source_whose_outputs_are_all_there_is_adopted_beside_a_failure_note_too(
+    here: Scene, there: tuple[str, ...], template: str, *, adopts: bool
+) -> None:
     job = here.job()
-    (here.root / "talk.srt").touch()
-    assert not adopted(here, job)
-    (here.root / "talk.txt").touch()
+    sidecar.write_note(job, message="no", hint="yes", register=here.ledger)
+    for name in there:
+        (here.root / name).touch()
 
-    assert adopted(here, job)
+    assert adopted(here, job, template) is adopts
 
 
 def test_it_is_known_beforehand_which_outputs_a_persons_file_keeps_from_their_names(here: Scene) -> None:
@@ -613,14 +560,6 @@ def test_a_directory_is_no_output(here: Scene) -> None:
     assert not adopted(here, job)
 
 
-def test_names_that_need_the_answer_are_not_adopted(here: Scene) -> None:
-    job = here.job()
-    for name in ("talk.und.srt", "talk.und.txt", "talk.en.srt", "talk.en.txt"):
-        (here.root / name).touch()
-
-    assert not adopted(here, job, "{stem}.{language}")
-
-
 def test_the_outputs_of_another_source_are_not_adopted(here: Scene) -> None:
     here.place(here.job("talk.mp3"))
 
@@ -633,23 +572,6 @@ def test_a_source_that_we_transcribed_before_is_not_adopted_even_when_all_output
     (here.root / "talk.txt").write_bytes(b"corrected")
 
     assert not adopted(here, here.job(content=b"louder"))
-
-
-def test_a_failure_note_does_not_stand_in_the_way_of_adoption(here: Scene) -> None:
-    job = here.job()
-    sidecar.write_note(job, message="no", hint="yes", register=here.ledger)
-    (here.root / "talk.srt").touch()
-    (here.root / "talk.txt").touch()
-
-    assert adopted(here, job)
-
-
-def test_adoption_in_a_folder_that_is_gone_is_gone(here: Scene) -> None:
-    job = here.job("a/talk.wav")
-    (here.root / "a").rename(here.root / "b")
-
-    with pytest.raises(GoneError):
-        adopted(here, job)
 
 
 # After a crash.
@@ -703,20 +625,15 @@ def test_no_temporary_is_removed_through_a_link_below_the_root(here: Scene, tmp_
     assert here.ledger.temporaries() == (path,)
 
 
-def test_a_temporary_below_an_empty_mount_point_stays_noted(here: Scene) -> None:
+def test_a_temporary_on_a_disk_that_is_away_stays_noted(here: Scene) -> None:
     path = here.root / "point" / ".talk.srt.0123abcd.tmp"
-    path.parent.mkdir()
     here.ledger.enter_temporary(os.fsencode(path))
-
     assert sidecar.clear_temporaries(here.ledger) == 0
+    path.parent.mkdir()
+    assert sidecar.clear_temporaries(here.ledger) == 0
+    assert here.ledger.temporaries() == (os.fsencode(path),)
+
     path.write_bytes(b"half")
+
     assert sidecar.clear_temporaries(here.ledger) == 1
     assert here.ledger.temporaries() == ()
-
-
-def test_a_temporary_on_a_disk_that_is_away_stays_noted(here: Scene) -> None:
-    path = os.fsencode(here.root / "away" / ".talk.srt.0123abcd.tmp")
-    here.ledger.enter_temporary(path)
-
-    assert sidecar.clear_temporaries(here.ledger) == 0
-    assert here.ledger.temporaries() == (path,)
