@@ -16,7 +16,7 @@ import pytest
 from support import postgres
 from support.daemon import daemon
 from support.heard import hearing, recording
-from support.scripted import Asked, Reply, serving
+from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
 from watcher.cli.main import run
@@ -32,6 +32,8 @@ from watcher.status.text import text
 from watcher.status.values import StatusReport
 
 Json = Callable[..., tuple[int, dict[str, Any]]]
+Said = Callable[..., str]
+Checked = Callable[..., tuple[int, str]]
 OPEN = {"status": "open", "message": "", "sentence": "open, 0 of 4 requests in flight"}
 REFUSED = Reply({"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}}, status=401)
 
@@ -45,9 +47,42 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def ledger(state: Path) -> Iterator[Ledger]:
-    ledger = open_ledger(state)
-    yield ledger
-    ledger.close()
+    with closing(open_ledger(state)) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def hears(state: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Run a server, and have the settings name it."""
+    monkeypatch.setenv("WATCHER_API__URL", server.url)
+    return server
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    """Run a command; return what it printed."""
+
+    def call(*arguments: str | Path) -> str:
+        capsys.readouterr()
+        run([*map(str, arguments)])
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def checked(capsys: pytest.CaptureFixture[str]) -> Checked:
+    """Run `status --check`; return its exit code and its line."""
+
+    def call(*more: str | Path) -> tuple[int, str]:
+        capsys.readouterr()
+        code = run(["status", "--check", *map(str, more)])
+        shown = capsys.readouterr()
+        (line,) = shown.out.rstrip("\n").split("\n")
+        assert shown.err == ""
+        return code, line
+
+    return call
 
 
 @pytest.fixture
@@ -74,7 +109,7 @@ def tells(ledger: Ledger, **facts: object) -> None:
 
 
 def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
-    ledger: Ledger, as_json: Json, capsys: pytest.CaptureFixture[str]
+    ledger: Ledger, as_json: Json, said: Said
 ) -> None:
     put(ledger, "retried.wav", "first.wav", "second.wav")
     job = ledger.claim("w", lease=30)
@@ -84,8 +119,7 @@ def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
     tells(ledger, incoming=[{**cut, "since": time.time() - 5, "until": time.time() + 300}])
 
     _, data = as_json("status")
-    run(["status"])
-    lines = capsys.readouterr().out.split("\n")
+    lines = said("status").split("\n")
 
     assert [(one["path"], one["state"], one["reason"]) for one in data["waiting"]] == [
         ("/in/cut.m4a", "incoming", "incomplete"),
@@ -101,7 +135,7 @@ def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
 
 
 def test_a_file_that_was_queued_since_the_daemon_told_of_it_is_counted_once(
-    ledger: Ledger, as_json: Json, capsys: pytest.CaptureFixture[str]
+    ledger: Ledger, as_json: Json, said: Said
 ) -> None:
     began = time.time() - 1
     put(ledger, "queued.wav")
@@ -114,8 +148,7 @@ def test_a_file_that_was_queued_since_the_daemon_told_of_it_is_counted_once(
     )
 
     _, data = as_json("status")
-    run(["status"])
-    shown = capsys.readouterr().out
+    shown = said("status")
 
     assert [(one["path"], one["state"]) for one in data["waiting"]] == [
         ("/in/still.wav", "incoming"),
@@ -125,15 +158,12 @@ def test_a_file_that_was_queued_since_the_daemon_told_of_it_is_counted_once(
     assert "1 coming in, 1 queued" in shown
 
 
-def test_of_a_long_queue_the_next_are_named_and_the_others_counted(
-    ledger: Ledger, as_json: Json, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_a_long_queue_the_next_are_named_and_the_others_counted(ledger: Ledger, as_json: Json, said: Said) -> None:
     put(ledger, *(f"{number:02}.wav" for number in range(40)))
     tells(ledger)
 
     _, data = as_json("status")
-    run(["status"])
-    lines = capsys.readouterr().out.split("\n")
+    lines = said("status").split("\n")
 
     assert [one["path"] for one in data["waiting"]] == [f"/in/{number:02}.wav" for number in range(20)]
     assert [line for line in lines if line.startswith("  /in/")] == [f"  /in/{number:02}.wav" for number in range(5)]
@@ -200,7 +230,7 @@ def test_without_a_daemon_the_hold_that_the_last_process_left_is_told(
 
 
 def test_how_the_daemon_is_started_is_told_with_the_options_that_find_these_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
     """No systemctl: the service's unit works on its own state."""
     monkeypatch.setenv("WATCHER_CONFIG", os.devnull)
@@ -209,8 +239,7 @@ def test_how_the_daemon_is_started_is_told_with_the_options_that_find_these_sett
     open_ledger(state).close()
 
     def last(*options: str | Path) -> str:
-        run(["status", *map(str, options)])
-        return capsys.readouterr().out.rstrip("\n").split("\n")[-1]
+        return said("status", *options).rstrip("\n").split("\n")[-1]
 
     file.write_text(f'[state]\ndir = "{state}"\n[[folders]]\npath = "{folder}"\n')
     assert last("-c", file) == f"Start it: watcher run -c '{file}'"
@@ -221,20 +250,18 @@ def test_how_the_daemon_is_started_is_told_with_the_options_that_find_these_sett
 
 
 def test_a_hook_that_failed_in_a_batch_is_named_until_it_has_run(
-    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    state: Path, as_json: Json, checked: Checked, tmp_path: Path, hears: Server
 ) -> None:
     source = recording(tmp_path / "a.wav")
-    with serving(hearing) as server:
-        monkeypatch.setenv("WATCHER_API__URL", server.url)
-        as_json("once", source, "--set", 'hooks.on_done=["/nope/x"]')
-        (problem,) = as_json("status")[1]["problems"]
-        line = checked(capsys)[1]
-        as_json("once", source, "--set", 'hooks.on_done=["true"]')
-        (still,) = as_json("status")[1]["problems"]
-        with closing(sqlite3.connect(state / "ledger.sqlite3")) as ledger, ledger:
-            ledger.execute("UPDATE hooks SET run_at = 1")
-        as_json("once", source, "--set", 'hooks.on_done=["true"]')
-        after = as_json("status")[1]["problems"]
+    as_json("once", source, "--set", 'hooks.on_done=["/nope/x"]')
+    (problem,) = as_json("status")[1]["problems"]
+    line = checked()[1]
+    as_json("once", source, "--set", 'hooks.on_done=["true"]')
+    (still,) = as_json("status")[1]["problems"]
+    with closing(sqlite3.connect(state / "ledger.sqlite3")) as ledger, ledger:
+        ledger.execute("UPDATE hooks SET run_at = 1")
+    as_json("once", source, "--set", 'hooks.on_done=["true"]')
+    after = as_json("status")[1]["problems"]
 
     message = "the hook hooks.on_done (/nope/x) failed: No such file or directory; the next start runs it again when it is due"
     assert (problem["path"], problem["message"]) == (str(source), message)
@@ -270,40 +297,27 @@ def test_a_daemon_names_what_is_not_whole_and_since_when_it_asks(state: Path, tm
 
 
 def test_what_looks_like_a_recording_and_is_not_taken_is_counted_and_named(
-    state: Path,
-    tmp_path: Path,
-    as_json: Json,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, tmp_path: Path, as_json: Json, said: Said, hears: Server
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    (folder / "memo.ds2").write_bytes(b"x" * 100)
-    (folder / "link.wav").symlink_to(recording(tmp_path / "talk.wav"))
-    with serving(hearing) as server:
-        monkeypatch.setenv("WATCHER_API__URL", server.url)
-        code, batch = as_json("once", folder)
-        run(["once", str(folder)])
-        said = capsys.readouterr().out
-        _, found = as_json("check", folder)
-        # Named by a person it is tried, whatever its name; and tried again it is still to be converted.
-        first = as_json("once", folder / "memo.ds2")[1]["failed"][0]["hint"]
-        second = as_json("once", folder / "memo.ds2")[1]["failed"][0]["hint"]
+    memo, link = folder / "memo.ds2", folder / "link.wav"
+    memo.write_bytes(b"x" * 100)
+    link.symlink_to(recording(tmp_path / "talk.wav"))
+    code, batch = as_json("once", folder)
+    lines = said("once", folder).split("\n")
+    _, found = as_json("check", folder)
+    # Named by a person it is tried, whatever its name; and tried again it is still to be converted.
+    first, second = (as_json("once", memo)[1]["failed"][0]["hint"] for _ in range(2))
 
-    assert (code, {(one["path"], one["reason"]) for one in batch["unwatched"]}) == (
-        0,
-        {(str(folder / "memo.ds2"), "suffix"), (str(folder / "link.wav"), "symlink")},
-    )
+    reasons = {(one["path"], one["reason"]) for one in batch["unwatched"]}
+    assert (code, reasons) == (0, {(str(memo), "suffix"), (str(link), "symlink")})
     assert "convert it" in first
-    assert second == f"{first}, then: watcher retry {folder / 'memo.ds2'}"
-    lines = said.split("\n")
-    assert "convert it" in lines[lines.index(f"  {folder / 'memo.ds2'}") + 1]
-    assert "not followed" in lines[lines.index(f"  {folder / 'link.wav'}") + 1]
+    assert second == f"{first}, then: watcher retry {memo}"
+    assert "convert it" in lines[lines.index(f"  {memo}") + 1]
+    assert "not followed" in lines[lines.index(f"  {link}") + 1]
     named = [one for one in found["findings"] if "cannot be taken" in one["message"]]
     assert [(one["grade"], bool(one["hint"])) for one in named] == [("warn", True)] * 2
-    assert {"memo.ds2", "link.wav"} <= {
-        name for one in named for name in ("memo.ds2", "link.wav") if name in one["message"]
-    }
+    for path in (memo, link):
+        assert any(path.name in one["message"] for one in named)
 
 
 def test_a_file_that_is_named_and_not_taken_is_told_in_a_sentence_and_ends_with_1(
@@ -341,51 +355,42 @@ def test_once_says_beside_its_bar_what_it_waits_for() -> None:
 
 
 def test_a_limit_counts_what_once_bought_before_it_was_set(
-    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, as_json: Json, said: Said, hears: Server
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    with serving(hearing) as server:
-        monkeypatch.setenv("WATCHER_API__URL", server.url)
-        recording(folder / "1.wav", seconds=30)
-        run(["once", str(folder)])
-        free = capsys.readouterr().out
-        recording(folder / "2.wav", seconds=30)
-        code, data = as_json("once", folder, "--set", "api.daily_minutes=0.9")
-        _, shown = as_json("status", "--set", "api.daily_minutes=0.9")
-
-        run(["status", "--set", "api.daily_minutes=0.9"])
-        alone = capsys.readouterr().out
-        with serving(hearing) as other:
-            limited = ("--set", f"api.url={other.url}", "--set", "api.daily_minutes=0.9")
-            elsewhere = as_json("once", folder, *limited)
-            _, there = as_json("status", *limited)
-            run(["status", *limited])
-            both = capsys.readouterr().out
+    limit = ("--set", "api.daily_minutes=0.9")
+    recording(folder / "1.wav", seconds=30)
+    free = said("once", folder)
+    recording(folder / "2.wav", seconds=30)
+    code, data = as_json("once", folder, *limit)
+    _, shown = as_json("status", *limit)
+    alone = said("status", *limit)
+    with serving(hearing) as other:
+        there = ("--set", f"api.url={other.url}", *limit)
+        elsewhere = as_json("once", folder, *there)
+        _, today = as_json("status", *there)
+        both = said("status", *there)
 
     # Each server counts for itself, and that is said.
     assert "  today: 30 s of 54 s paid; " in alone
     assert (elsewhere[0], len(elsewhere[1]["done"])) == (0, 1)
-    assert there["today"]["elsewhere_seconds"] == pytest.approx(30, abs=1)
+    assert today["today"]["elsewhere_seconds"] == pytest.approx(30, abs=1)
     assert "  today at this server: 30 s of 54 s paid; " in both
     assert "  today at other servers: 30 s paid, whose limits count for themselves\n" in both
     assert "of it sent, in" in free
-    assert (code, data["queued"], len(server.asked)) == (4, 1, 1)
+    assert (code, data["queued"], len(hears.asked)) == (4, 1, 1)
     assert (shown["today"]["bought_seconds"], shown["today"]["limit_seconds"]) == (pytest.approx(30, abs=1), 54.0)
     assert shown["gate"] is None or shown["gate"]["reason"] == "budget"
 
 
 def test_each_touch_reports_what_happened_now_and_not_the_old_payment(
-    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    as_json: Json, tmp_path: Path, hears: Server
 ) -> None:
     source = recording(tmp_path / "1.wav", seconds=30)
-    with serving(hearing) as server:
-        monkeypatch.setenv("WATCHER_API__URL", server.url)
-        _, first = as_json("once", source)
-        later = []
-        for stamp in (1, 2):
-            os.utime(source, ns=(stamp, stamp))
-            later.append(as_json("once", source)[1])
+    _, first = as_json("once", source)
+    later = []
+    for stamp in (1, 2):
+        os.utime(source, ns=(stamp, stamp))
+        later.append(as_json("once", source)[1])
     _, shown = as_json("status")
 
     assert first["done"][0]["paid_seconds"] == first["paid_seconds"] == pytest.approx(30, abs=1)
@@ -393,6 +398,7 @@ def test_each_touch_reports_what_happened_now_and_not_the_old_payment(
     recent = shown["recent"][0]
     assert (recent["paid_seconds"], recent["cached_pieces"]) == (0.0, recent["pieces"])
     assert shown["totals"]["audio_seconds"] == shown["totals"]["paid_seconds"] == pytest.approx(30, abs=1)
+    assert shown["pace"] == {"audio_minutes_per_hour": round(first["audio_seconds"] / 60, 3)}
 
 
 def test_beside_a_batch_it_names_the_batch_and_for_how_long_it_has_asked(
@@ -422,45 +428,36 @@ def test_beside_a_batch_it_names_the_batch_and_for_how_long_it_has_asked(
 
 
 def test_what_was_sent_adds_up_and_what_came_from_stored_answers_is_part_of_what_was_transcribed(
-    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    as_json: Json, said: Said, tmp_path: Path, hears: Server
 ) -> None:
-    def figures() -> tuple[int, int, int, int, int]:
+    def figures() -> tuple[int, ...]:
         shown = as_json("status")[1]
         totals, day, month = shown["totals"], shown["today"], shown["month"]
         words = (totals["audio_seconds"], totals["saved_seconds"], totals["paid_seconds"])
         return tuple(map(round, (*words, day["bought_seconds"], month["bought_seconds"])))
 
-    seen = {}
-    with serving(hearing) as server:
-        monkeypatch.setenv("WATCHER_API__URL", server.url)
-        source = recording(tmp_path / "1.wav", seconds=30)
-        as_json("once", source)
-        seen["bought"] = figures()
-        source.with_suffix(".srt").unlink()
-        as_json("once", source)
-        as_json("render", source, "--format", "vtt")
-        seen["restored"] = figures()
-        shutil.copy(source, tmp_path / "2.wav")
-        as_json("once", tmp_path / "2.wav")
-        seen["copied"] = figures()
-        recording(tmp_path / "3.wav", seconds=20)
-        # As `--offline` does it: another address each time, and no limit is of any concern.
-        trial = ("--set", f"api.model={TRIAL_MODEL}", "--set", "api.daily_minutes=0.1")
-        with serving(hearing) as engine:
-            code, _ = as_json("once", tmp_path / "3.wav", "--set", f"api.url={engine.url}", *trial)
-        seen["tried out"] = figures()
-        run(["status"])
-        told = capsys.readouterr().out
+    source = recording(tmp_path / "1.wav", seconds=30)
+    as_json("once", source)
+    bought = figures()
+    source.with_suffix(".srt").unlink()
+    as_json("once", source)
+    as_json("render", source, "--format", "vtt")
+    restored = figures()
+    shutil.copy(source, tmp_path / "2.wav")
+    as_json("once", tmp_path / "2.wav")
+    copied = figures()
+    recording(tmp_path / "3.wav", seconds=20)
+    # As `--offline` does it: another address each time, and no limit is of any concern.
+    trial = ("--set", f"api.model={TRIAL_MODEL}", "--set", "api.daily_minutes=0.1")
+    with serving(hearing) as engine:
+        code, _ = as_json("once", tmp_path / "3.wav", "--set", f"api.url={engine.url}", *trial)
 
     # Transcribed, of it from stored answers; sent in all, today, in this month.
-    assert seen == {
-        "bought": (30, 0, 30, 30, 30),
-        "restored": (30, 0, 30, 30, 30),
-        "copied": (60, 30, 30, 30, 30),
-        "tried out": (80, 30, 30, 30, 30),
-    }
-    assert code == 0
-    assert "  1 min 20 s transcribed, 30 s of it from stored answers; 30 s sent in all\n  today: 30 s sent; " in told
+    assert bought == restored == (30, 0, 30, 30, 30)
+    assert copied == (60, 30, 30, 30, 30)
+    assert (code, figures()) == (0, (80, 30, 30, 30, 30))
+    lines = "  1 min 20 s transcribed, 30 s of it from stored answers; 30 s sent in all\n  today: 30 s sent; "
+    assert lines in said("status")
 
 
 def test_the_fields_of_the_document_are_these(ledger: Ledger, as_json: Json) -> None:
@@ -470,102 +467,49 @@ def test_the_fields_of_the_document_are_these(ledger: Ledger, as_json: Json) -> 
 
     _, data = as_json("status")
 
-    assert set(data) >= {
-        "service",
-        "folders",
-        "hosts",
-        "problems",
-        "gate",
-        "counts",
-        "running",
-        "waiting",
-        "recent",
-        "failures",
-        "totals",
-        "today",
-        "month",
-        "pace",
-        "state",
-    }
-    assert set(data["waiting"][0]) >= {
-        "path",
-        "state",
-        "attempts",
-        "reason",
-        "message",
-        "hint",
-        "at",
-        "next_attempt",
-        "until",
-    }
-    assert set(data["running"][0]) >= {
-        "path",
-        "attempt",
-        "piece",
-        "pieces",
-        "seconds_done",
-        "started",
-        "asked_since",
-        "alone",
-        "host",
-    }
-    assert set(data["today"]) >= {"bought_seconds", "price_per_minute", "cost", "limit_seconds"}
-    assert set(data["month"]) >= {"bought_seconds", "cost", "limit_seconds"}
-
-
-def test_minutes_of_the_last_hour_are_those_of_every_process(
-    state: Path, as_json: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with serving(hearing) as server:
-        monkeypatch.setenv("WATCHER_API__URL", server.url)
-        _, data = as_json("once", recording(tmp_path / "1.wav", seconds=30))
-
-    assert as_json("status")[1]["pace"] == {"audio_minutes_per_hour": round(data["audio_seconds"] / 60, 3)}
+    for table, fields in (
+        (
+            data,
+            "service folders hosts problems gate counts running waiting recent failures totals today month pace state",
+        ),
+        (data["waiting"][0], "path state attempts reason message hint at next_attempt until"),
+        (data["running"][0], "path attempt piece pieces seconds_done started asked_since alone host"),
+        (data["today"], "bought_seconds price_per_minute cost limit_seconds"),
+        (data["month"], "bought_seconds cost limit_seconds"),
+    ):
+        assert set(table) >= set(fields.split())
 
 
 # For monitors.
 
 
-def checked(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
-    capsys.readouterr()
-    code = run(["status", "--check", *more])
-    said = capsys.readouterr()
-    (line,) = said.out.rstrip("\n").split("\n")
-    assert said.err == ""
-    return code, line
+def test_a_monitor_gets_one_line_and_a_code_of_its_own(ledger: Ledger, checked: Checked, tmp_path: Path) -> None:
+    def checks(**facts: object) -> tuple[int, str]:
+        tells(ledger, **facts)
+        return checked()
 
-
-def test_a_monitor_gets_one_line_and_a_code_of_its_own(
-    ledger: Ledger, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    tells(ledger)
-    well = checked(capsys)
-    tells(ledger, problems=[{"path": "/in/.watcher.toml", "message": "it can't be used", "hint": "fix it"}])
-    noted = checked(capsys)
-    tells(ledger, gate={"status": "held", "reason": "budget", "message": "m", "sentence": "your own limit"})
-    limit = checked(capsys)
-    tells(ledger, gate={"status": "held", "reason": "key", "message": "m", "sentence": "held: the key"})
-    held = checked(capsys)
-    tells(ledger, folders=[{"path": "/in", "how": "lost", "why": "gone", "hint": "mount it"}])
-    lost = checked(capsys)
-    tells(ledger)
+    problem = {"path": "/in/.watcher.toml", "message": "it can't be used", "hint": "fix it"}
+    limit = {"status": "held", "reason": "budget", "message": "m", "sentence": "your own limit"}
+    key = {"status": "held", "reason": "key", "message": "m", "sentence": "held: the key"}
+    lost = {"path": "/in", "how": "lost", "why": "gone", "hint": "mount it"}
+    assert checks() == (0, "OK: 0 queued, 0 running, 0 done")
+    code, line = checks(problems=[problem])
+    assert (code, "/in/.watcher.toml" in line) == (1, True)
+    assert checks(gate=limit)[0] == 1
+    assert checks(gate=key) == (2, "CRITICAL: held: the key")
+    assert checks(folders=[lost]) == (2, "CRITICAL: the folder /in is out of reach")
+    code, line = checks(stopping=time.time() + 60)
+    assert (code, line.startswith("WARNING: Watcher is stopping until ")) == (1, True)
     put(ledger, "bad.wav")
     job = ledger.claim("w", lease=30)
     assert job is not None
     ledger.fail(job, FileError("it is no audio"))
-    failed = checked(capsys)
+    assert checks() == (1, "WARNING: 1 failed")
     ledger.close()
-    down = checked(capsys)
-
-    assert [code for code, _ in (well, noted, limit, held, lost, failed, down)] == [0, 1, 1, 2, 2, 1, 2]
-    assert well[1] == "OK: 0 queued, 0 running, 0 done"
-    assert "/in/.watcher.toml" in noted[1]
-    assert held[1] == "CRITICAL: held: the key"
-    assert lost[1] == "CRITICAL: the folder /in is out of reach"
-    assert failed[1] == "WARNING: 1 failed"
-    assert down[1].startswith("CRITICAL: no daemon is running; 1 failed")
-    assert checked(capsys, "--set", "api.modle=x")[0] == 3
-    assert checked(capsys, "--set", f"state.dir={tmp_path / 'no' / 'state'}")[0] == 2
+    code, line = checked()
+    assert (code, line.startswith("CRITICAL: no daemon is running; 1 failed")) == (2, True)
+    assert checked("--set", "api.modle=x")[0] == 3
+    assert checked("--set", f"state.dir={tmp_path / 'no' / 'state'}")[0] == 2
 
 
 def test_the_monitors_document_has_the_verdict(ledger: Ledger, as_json: Json) -> None:
@@ -575,42 +519,39 @@ def test_the_monitors_document_has_the_verdict(ledger: Ledger, as_json: Json) ->
     assert as_json("status", "--check", "--set", "api.modle=x")[1]["verdict"].startswith("UNKNOWN: ")
 
 
-def test_an_unreadable_ledger_cannot_be_told(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_ledger_cannot_be_told(state: Path, checked: Checked) -> None:
     state.mkdir()
     (state / "ledger.sqlite3").write_bytes(b"no database" * 100)
 
-    assert checked(capsys)[0] == 3
+    assert checked()[0] == 3
 
 
 # Settings that are broken, or name another state.
 
 
 def test_a_state_on_which_nothing_has_worked_is_not_said_to_be_the_only_one(
-    state: Path, as_json: Json, capsys: pytest.CaptureFixture[str]
+    state: Path, said: Said, checked: Checked
 ) -> None:
     """A daemon that was started before state.dir changed works on another one: a second one must not be started."""
-    assert run(["status"]) == 0
-    *_, said, remedy = capsys.readouterr().out.rstrip("\n").split("\n")
+    *_, last, remedy = said("status").rstrip("\n").split("\n")
 
-    assert said == f"Watcher is not running on the state in {state}, where nothing is yet"
+    assert last == f"Watcher is not running on the state in {state}, where nothing is yet"
     assert remedy.startswith("If one runs that was started with other settings, restart it; else start it: ")
-    assert checked(capsys) == (2, f"CRITICAL: no daemon works on the state in {state}")
+    assert checked() == (2, f"CRITICAL: no daemon works on the state in {state}")
 
 
-def test_only_a_restart_is_named_for_what_a_reload_cannot_change(ledger: Ledger, as_json: Json, tmp_path: Path) -> None:
+@pytest.mark.parametrize("needs_restart", [False, True])
+def test_only_a_restart_is_named_for_what_a_reload_cannot_change(
+    ledger: Ledger, as_json: Json, tmp_path: Path, *, needs_restart: bool
+) -> None:
     file = tmp_path / "watcher.toml"
     file.write_text("[state]\n")
-    met = digest(file.read_bytes())
-    settings = {"file": str(file), "digest": "0", "refused": "state.dir changed", "refused_digest": met}
+    settings = {"file": str(file), "digest": "0", "refused": "state.dir changed", "needs_restart": needs_restart}
 
-    tells(ledger, settings={**settings, "needs_restart": True})
-    _, fixed = as_json("status")
-    tells(ledger, settings={**settings, "needs_restart": False})
-    _, other = as_json("status")
+    tells(ledger, settings={**settings, "refused_digest": digest(file.read_bytes())})
 
-    assert "start it again" in fixed["problems"][0]["hint"]
-    assert "kill -HUP" not in fixed["problems"][0]["hint"]
-    assert "kill -HUP" in other["problems"][0]["hint"]
+    hint = as_json("status")[1]["problems"][0]["hint"]
+    assert ("start it again" in hint, "kill -HUP" in hint) == (needs_restart, not needs_restart)
 
 
 def test_a_settings_file_that_names_another_state_wants_a_restart_before_any_reload(
@@ -634,7 +575,13 @@ def test_a_settings_file_that_names_another_state_wants_a_restart_before_any_rel
 
 @pytest.mark.parametrize("where", ["in the environment", "in the broken file", "on the command line"])
 def test_beside_broken_settings_the_state_is_shown(
-    where: str, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ledger: Ledger,
+    checked: Checked,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    where: str,
 ) -> None:
     put(ledger, "a.wav")
     tells(ledger)
@@ -655,7 +602,7 @@ def test_beside_broken_settings_the_state_is_shown(
     assert f"Watcher runs (pid {os.getpid()}): 1 queued" in said.out
     assert "is not valid TOML" in said.err
 
-    code, line = checked(capsys, "--config", str(file), *more)
+    code, line = checked("--config", file, *more)
     assert code == 3
     assert line.startswith("UNKNOWN: ")
     assert "is not valid TOML" in line
@@ -704,15 +651,6 @@ def test_where_broken_settings_hide_which_state_is_meant_none_is_shown(
 
     assert run(["status", "--config", str(file)]) == 3
     assert capsys.readouterr().out == ""
-
-
-def test_a_monitor_hears_of_a_daemon_that_stops(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
-    tells(ledger, stopping=time.time() + 60)
-
-    code, line = checked(capsys)
-
-    assert code == 1
-    assert line.startswith("WARNING: Watcher is stopping until ")
 
 
 # Hints that lead on.

@@ -1,23 +1,16 @@
 """What `watcher status` says of what a person has to do: hints that can be followed as they stand."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.command_scene import Commands, commands
+from support.command_scene import Commands
 from support.daemon import daemon
 from support.heard import recording
 
 from watcher.config import digest
 from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger.suspects import CRASHED
-
-
-@pytest.fixture
-def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
-    with commands(tmp_path, monkeypatch, capsys) as made:
-        yield made
 
 
 def test_what_failed_in_crashes_names_the_command_with_its_path(watcher: Commands) -> None:
