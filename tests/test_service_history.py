@@ -15,7 +15,7 @@ from watcher.errors import FileError, StateBusyError
 from watcher.folders import Mounts
 from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger.sqlite import SqliteLedger
-from watcher.service.history import DAY, HISTORY, History, MountedPlaces
+from watcher.service.history import DAY, HISTORY, MOST_GONE, History, MountedPlaces
 
 KEEP = 30
 
@@ -36,7 +36,7 @@ class Scene:
         self.watched = [os.fsencode(self.root)]
         self.history = self.begin()
 
-    def begin(self, *, amnesia: bool = False) -> History:
+    def begin(self, *, amnesia: bool = False, most_gone: int = MOST_GONE) -> History:
         """Make it anew, as a restart does."""
         self.history = History(
             self.ledger,
@@ -48,6 +48,7 @@ class Scene:
             device=self.device,
             look=0.001,
             amnesia=amnesia,
+            most_gone=most_gone,
         )
         self.history._inspect = self.inspected.append  # what `start` is given
         return self.history
@@ -120,6 +121,29 @@ class TestSources:
 
         assert not scene.knows(path)
         assert scene.inspected == [os.fsencode(path)], "should it come back as it was"
+
+    def test_of_too_many_files_that_are_gone_those_missed_first_are_forgotten(self, scene: Scene) -> None:
+        """Copies of one recording, made and removed again without end, cost nothing but the room of their rows."""
+        scene.begin(most_gone=2)
+        paths = []
+        for number in range(4):
+            paths.append(scene.record(f"{number}.wav"))
+            paths[-1].unlink()
+            scene.pass_days(1)
+        scene.pass_days(1)
+
+        assert [scene.knows(path) for path in paths] == [False, False, True, True]
+
+    def test_a_sweep_comes_sooner_where_many_more_files_are_known(self, scene: Scene) -> None:
+        scene.begin(most_gone=2)
+        scene.sweep()
+        scene.record("a.wav")
+        scene.clock.advance(DAY / 2)
+        assert not scene.history.due()
+
+        scene.record("b.wav")
+
+        assert scene.history.due()
 
     def test_a_file_that_stands_stays_known_for_ever(self, scene: Scene) -> None:
         path = scene.record("talk.wav")

@@ -227,7 +227,7 @@ class StateSettings(_Section):
         30.0,
         ge=1,
         le=36_500,
-        description="days a file that is gone stays known; one that is there, or whose disk is away, always does",
+        description="days a file that is gone stays known, 100,000 of them at most; one that is there, or whose disk is away, always does",
     )
 
     @field_validator("url")

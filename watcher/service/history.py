@@ -12,6 +12,7 @@ as away, and this has a thread of its own, which nobody waits for should a place
 import os
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ HISTORY: Final = "history"
 _LOOK: Final = 60.0
 #: Seconds between two slices of a sweep, so that others have the ledger and the disk for themselves.
 _PAUSE: Final = 0.05
+#: Files that are gone and still known at most; and how many more than at the last sweep may be known before the next one, which
+#: comes after an hour then: who makes copies of one recording and removes them again pays nothing for it.
+MOST_GONE: Final = 100_000
+_HOUR: Final = 3600.0
 #: Files looked at in a slice.
 _SLICE: Final = 200
 #: Seconds that a sweep believes to have passed since the last one at most.
@@ -157,8 +162,11 @@ class History:
         device: Callable[[bytes], int] | None = None,
         look: float = _LOOK,
         amnesia: bool = False,
+        most_gone: int = MOST_GONE,
     ) -> None:
         """`roots` gives the watched folders; `look`: seconds between two looks whether a sweep is due.
+
+        Of more than `most_gone` files that are gone, those that were missed first are forgotten before their days are over.
 
         `amnesia`: the ledger was damaged, so that nobody knows any more which temporaries a crash has left.
 
@@ -173,6 +181,10 @@ class History:
         self._mounts = mounts or Mounts()
         self._places = MountedPlaces(self._mounts) if device is None else MountedPlaces(self._mounts, device=device)
         self._amnesia = amnesia
+        self._most_gone = most_gone
+        #: Since when the file that is just one too many is gone, as the last sweep found; and how many were known at its end.
+        self._too_many_before = 0.0
+        self._known = -1
         self._swept: float | None = None
         #: The date that the last sweep went by: see `_date`.
         self._dated = 0.0
@@ -256,9 +268,12 @@ class History:
         self._noted = noted
 
     def due(self) -> bool:
-        """Return whether the last sweep was a day ago."""
+        """Return whether the last sweep was a day ago, or an hour where many more files are known by now."""
         # A time in the future was written under a wrong clock.
-        return abs(self._clock() - self._last()) >= DAY
+        passed = abs(self._clock() - self._last())
+        known = sum(self._ledger.counts().values())
+        self._known = known if self._known < 0 else self._known
+        return passed >= (_HOUR if known - self._known >= self._most_gone else DAY)
 
     def sweep(self) -> Iterator[None]:
         """Go once through everything, yielding after every few milliseconds."""
@@ -274,6 +289,7 @@ class History:
         while self._ledger.tidy():
             yield
         self._swept, self._dated = now, date
+        self._known = sum(self._ledger.counts().values())
         self._remember()
         if any(forgotten.values()):
             _log.info("service.tidied", **forgotten, bytes=self._ledger.size())
@@ -285,7 +301,8 @@ class History:
             yield
 
     def _sources(self, before: float, now: float, forgotten: dict[str, int]) -> Iterator[None]:
-        noted = set(self._roots())
+        noted, missed = set(self._roots()), array("d")
+        before = max(before, self._too_many_before)
         self._places.note(noted, now=now)
         for some in _slices(self._ledger.concluded()):
             # Of folders that are not watched any more, too.
@@ -301,8 +318,11 @@ class History:
                     back.append(kept.path)
                 elif there is False and not kept.gone_at:
                     gone.append(kept.path)
+                    missed.append(self._clock())
                 elif there is False and kept.gone_at <= before:
                     old.append(kept.path)
+                elif there is False:
+                    missed.append(kept.gone_at)
             # Nothing was unmounted while we looked?
             if self._places.away(now=now) == away:
                 if gone or back:
@@ -312,6 +332,7 @@ class History:
                     # So that it is new, should it ever come back as it was.
                     self._inspect(path)
             yield
+        self._too_many_before = sorted(missed)[-self._most_gone - 1] if len(missed) > self._most_gone else 0.0
 
     def _outputs(self, now: float, forgotten: dict[str, int]) -> Iterator[None]:
         for some in _slices(self._ledger.orphans()):
