@@ -5,9 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.command_scene import Commands
-from support.daemon import command
-from support.heard import recording
+from support.command_scene import Commands, commands
+from support.daemon import command, daemon
+from support.heard import hearing, recording
+from support.scripted import Asked, Reply
 from support.waiting import eventually
 
 
@@ -57,7 +58,10 @@ def test_again_buys_nothing_with_settings_that_are_not_those_of_the_file_any_mor
     assert problem["hint"] in said
     # With a model that was named it is clear what is bought; the rest is said.
     assert (asked_for, with_model["data"]["again"], with_model["data"]["model"]) == (0, [str(path)], "medium")
-    assert [error["code"] for error in with_model["errors"]] == ["settings_not_loaded"]
+    ((beside,),) = [with_model["errors"]]
+    assert (beside["code"], str(settings) in beside["message"]) == ("settings_not_loaded", True)
+    # It was queued: whoever is told to ask for it once more pays twice.
+    assert beside["hint"] == f"to have them loaded for what comes next: kill -HUP {pid}"
     assert (queued, taken["data"]["model"], taken["errors"]) == (0, "large", [])
     assert asked_models(watcher) == ["small", "medium", "large"]
 
@@ -79,3 +83,39 @@ def test_again_names_the_model_of_the_daemon_where_the_command_has_settings_of_i
     assert problem["hint"] == f"watcher again {path} --model large asks for large"
     assert f"1 queued; the daemon (pid {running.process.pid}) transcribes them once more, with small" in said
     assert os.fspath(path) in said
+
+
+def test_what_is_queued_beside_a_daemon_that_is_held_is_said_to_wait_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both commands promised a transcription at once."""
+    refusals = {
+        "broken": Reply(
+            {"error": {"message": "The audio file could not be decoded", "code": "invalid_audio"}}, status=400
+        ),
+        "key": Reply({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, status=401),
+    }
+    now: list[str] = []
+
+    def script(asked: Asked) -> Reply:
+        return refusals[now[-1]] if now else hearing(asked)
+
+    with commands(tmp_path, monkeypatch, capsys, script) as batch:
+        done = recording(batch.folder / "done.wav")
+        batch("once", done)
+        now.append("broken")
+        failed = recording(batch.folder / "failed.wav")
+        batch("once", failed)
+        now.append("key")
+        recording(batch.folder / "new.wav")
+        with daemon(batch.folder, state=batch.state) as running:
+            running.await_event("gate.held")
+            eventually(lambda: batch("status")[1]["data"]["gate"]["status"] == "held")
+            again, retried = batch.said("again", done), batch.said("retry", failed)
+            running.stop()
+
+    assert (again[0], retried[0]) == (0, 0)
+    waits = "the queue waits: held since "
+    assert "transcribes them once more, with whisper-1 " + waits in again[1]
+    assert "1 put back " + waits in retried[1]
+    assert all("Incorrect API key provided" in said and "next try " in said for _, said in (again, retried))

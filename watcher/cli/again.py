@@ -49,7 +49,7 @@ def again(
         records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
         told: list[ReportedError] = []
         if records and (daemon := Daemon.of(ledger, loaded)) is not None:
-            if (unloaded := daemon.unloaded(command)) is not None:
+            if (unloaded := daemon.unloaded(command, named=wish.model)) is not None:
                 # It would be bought before anybody has read which model is asked.
                 (told if wish.model else problems).append(unloaded)
                 records = records if wish.model else []
@@ -136,7 +136,8 @@ def _text(daemon: Daemon, queued: Sequence[bytes], displaced: Sequence[Displaced
     if daemon.is_stopping:
         who = f"{daemon} is stopping: the next start transcribes them once more"
     stays = [stays_text(one, will_be=True) for one in displaced]
-    return "\n".join([*map(printable, queued), *stays, f"{len(queued)} queued; {who}"])
+    waits = [daemon.waits] if daemon.waits else []
+    return "\n".join([*map(printable, queued), *stays, f"{len(queued)} queued; {who}", *waits])
 
 
 def _model(loaded: Config, model: str) -> str:

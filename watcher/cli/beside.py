@@ -44,19 +44,26 @@ class Daemon:
         """The model that it asks for what is queued now; "": not known."""
         return "" if self.is_stopping else str(self.facts.get("model", ""))
 
-    def unloaded(self, command: str) -> ReportedError | None:
+    @property
+    def waits(self) -> str:
+        """Why it sends nothing now, since when and until when, as `status` says it; "": it does, or is not known to wait."""
+        gate = self.facts.get("gate") or {}
+        return "" if gate.get("status") in {None, "open"} else f"the queue waits: {gate['sentence']}"
+
+    def unloaded(self, command: str, *, named: str) -> ReportedError | None:
         """Return the problem of a settings file that is not as the daemon loaded it; None where it is.
 
-        `command` asks for what it would do with those that it loaded.
+        `command` asks for what it would do with those that it loaded; `named`: the model that a person named, "": none.
         """
         if not self.model:
             return None
         for problem in not_in_use(self.facts):
-            return ReportedError(
-                "settings_not_loaded",
-                f"{self} works with the settings that it loaded, which ask {self.model}; since then {problem['path']} has changed",
-                f"load them first: {problem['hint']}; or have it asked as the daemon would: {command} --model {self.model}",
-            )
+            message = f"{self} works with the settings that it loaded, which ask {self.model}"
+            hint = f"load them first: {problem['hint']}; or have it asked as the daemon would: {command} --model {self.model}"
+            if named:
+                message = f"{self} asks {named}, and works with the settings that it loaded in all else"
+                hint = f"to have them loaded for what comes next: {problem['hint']}"
+            return ReportedError("settings_not_loaded", f"{message}; since then {problem['path']} has changed", hint)
         return None
 
     def asks_another(self, endpoint: Endpoint, command: str) -> ReportedError | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from watcher import reach
+from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_looker, open_recovered, seen
 from watcher.cli.options import configured, show, write
@@ -54,7 +55,7 @@ def retry(
             _gone(path) if _among(gone, names[path]) else _no_failure(ledger, loaded, os.fsencode(path))
             for path in idle
         ]
-    more = _who(loaded) if back else ": no recording has failed" if failed else ""
+        more = _who(Daemon.of(ledger, loaded)) if back else ": no recording has failed" if failed else ""
     text = "\n".join([*(printable(path) for path in back), f"{len(back)} put back{more}"])
     result = Result(
         "retry",
@@ -354,5 +355,9 @@ def _meant(counts: Mapping[State, int], *, away: bool = False) -> str:
     return "; watcher again PATH transcribes a finished recording once more" if counts[State.DONE] else ""
 
 
-def _who(loaded: Config) -> str:
-    return "" if holder(loaded.state_directory) else "; no daemon is running: they are taken up at its next start"
+def _who(daemon: Daemon | None) -> str:
+    """Return when what was put back is taken up, where that is not at once."""
+    if daemon is None:
+        return "; no daemon is running: they are taken up at its next start"
+    later = f"; {daemon} is stopping: they are taken up at its next start" if daemon.is_stopping else ""
+    return "\n".join([later, *([daemon.waits] if daemon.waits else [])])
