@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from watcher.job import Cut, Job
 from watcher.ledger import rows
 from watcher.ledger.lookups import minute_of
-from watcher.ledger.part import Connection, LedgerPart, held
+from watcher.ledger.part import Connection, LedgerPart, Values, held
 from watcher.ledger.protocol import Content, unreadable
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
@@ -56,7 +56,8 @@ class Answers(LedgerPart):
             "model": rows.text(model),
             "now": self._clock(),
         }
-        with self._database.transaction() as connection:
+
+        def keep(connection: Connection) -> None:
             former = connection.execute(_LENGTH, (digest, parameters)).fetchall()
             connection.execute(self.KEEP, values)
             growth = {
@@ -65,8 +66,11 @@ class Answers(LedgerPart):
             }
             connection.executemany(self.ADD, ((value, name) for name, value in growth.items()))
 
+        self._database.change(keep)
+
     def recall(self, digest: str, parameters: str) -> bytes | None:
-        with self._database.transaction(durable=False) as connection:
+
+        def recall(connection: Connection) -> bytes | None:
             found = connection.execute(self.RECALL, (self._clock(), digest, parameters)).fetchall()
             if not found:
                 return None
@@ -78,26 +82,27 @@ class Answers(LedgerPart):
                 self._drop(connection, [(id_, len(packed))])
                 return None
 
+        return self._database.change(recall, durable=False)
+
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
-        with self._database.transaction(durable=False) as connection:
-            values = (sketch, parameters, cut.index, cut.start, cut.end, cut.digest, self._clock())
-            connection.execute(_KEEP_CUT, values)
+        values = (sketch, parameters, cut.index, cut.start, cut.end, cut.digest, self._clock())
+        self._database.change(lambda connection: connection.execute(_KEEP_CUT, values), durable=False)
 
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
         return tuple(Cut(*row) for row in self._database.query(_CUTS, (sketch, parameters)))
 
     def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
-        with self._database.transaction(durable=False) as connection:
-            self._keep_content(connection, content, cut)
+        self._database.change(lambda connection: self._keep_content(connection, content, cut), durable=False)
 
     def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
         wish = job.again
         if wish is None:
             message = "nobody asked for it once more"
             raise ValueError(message)
-        mark = f".{wish.token}"
-        with self._database.transaction() as connection:
-            held(connection, _SUPERSEDED, job, again=rows.again_text(replace(wish, token="")))
+        mark, carried_out = f".{wish.token}", rows.again_text(replace(wish, token=""))
+
+        def supersede(connection: Connection) -> None:
+            held(connection, _SUPERSEDED, job, again=carried_out)
             for digest in sounds_of(content):
                 for id_, parameters in connection.execute(_ANSWERS, (digest,)).fetchall():
                     if not parameters.endswith(mark):
@@ -107,8 +112,11 @@ class Answers(LedgerPart):
                     connection.execute("UPDATE answers SET parameters = ? WHERE id = ?", (plain, id_))
             self._keep_content(connection, content, cut)
 
+        self._database.change(supersede)
+
     def erase(self, digest: str, sketch: str = "") -> int:
-        with self._database.transaction() as connection:
+
+        def erase(connection: Connection) -> int:
             known = connection.execute(_KNOWN_AS, (digest, sketch)).fetchall()
             sounds = {digest, *(made for made, _, _ in known)} - {""}
             sounds |= {cut.digest for _, _, words in known for cut in rows.cuts_from(words)}
@@ -125,7 +133,9 @@ class Answers(LedgerPart):
             for (key,) in connection.execute("SELECT key FROM memory WHERE key LIKE ?", ("garbled:%",)).fetchall():
                 if key.rpartition(" ")[0].rpartition(":")[2] in sounds:
                     connection.execute("DELETE FROM memory WHERE key = ?", (key,))
-        return dropped
+            return dropped
+
+        return self._database.change(erase)
 
     def _keep_content(self, connection: Connection, content: Content, cut: Collection[str]) -> None:
         values = {
@@ -151,8 +161,7 @@ class Answers(LedgerPart):
         ((id_, digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at),) = found
         now = self._clock()
         if abs(now - used_at) > _DAY and not self._database.missing:
-            with self._database.transaction(durable=False) as connection:
-                connection.execute("UPDATE contents SET used_at = ? WHERE id = ?", (now, id_))
+            self._database.change(lambda connection: connection.execute(_USED, (now, id_)), durable=False)
         return Content(
             digest=digest,
             sketch=sketch,
@@ -164,38 +173,37 @@ class Answers(LedgerPart):
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        dropped = 0
-        while answers := self._prune_answers(answers_older_than, max_bytes):
+        before, dropped = self._ledger_time(answers_older_than), 0
+        while answers := self._prune_answers(before, max_bytes):
             dropped += answers
-        while self._prune_rest(answers_older_than):
+        while self._prune_rest(before):
             pass
         while self._database.shrink():
             pass
         return dropped
 
     def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
-        return self._prune_answers(answers_older_than, max_bytes) or self._prune_rest(answers_older_than)
+        before = self._ledger_time(answers_older_than)
+        return self._prune_answers(before, max_bytes) or self._prune_rest(before)
 
     def _prune_answers(self, older_than: float, max_bytes: int) -> int:
         oldest = self._oldest(older_than, max_bytes)
         if not oldest:
             return 0
-        with self._database.transaction(durable=False) as connection:
-            return self._drop(connection, oldest)
+        return self._database.change(lambda connection: self._drop(connection, oldest), durable=False)
 
     def _prune_rest(self, older_than: float) -> int:
         now = self._clock()
         day = time.strftime("%Y-%m-%d", time.gmtime(max(0.0, min(older_than, now - _TWO_MONTHS))))
-        with self._database.transaction(durable=False) as connection:
-            return sum(
-                connection.execute(statement, values).rowcount
-                for statement, values in (
-                    (_OLD_CONTENTS, (older_than, _AT_ONCE)),
-                    (_OLD_CUTS, (older_than, _AT_ONCE)),
-                    ("DELETE FROM bought WHERE day < ?", (day,)),
-                    ("DELETE FROM pace WHERE minute < ?", (minute_of(now - _HOUR),)),
-                )
-            )
+        statements: tuple[tuple[str, Values], ...] = (
+            (_OLD_CONTENTS, (older_than, _AT_ONCE)),
+            (_OLD_CUTS, (older_than, _AT_ONCE)),
+            ("DELETE FROM bought WHERE day < ?", (day,)),
+            ("DELETE FROM pace WHERE minute < ?", (minute_of(now - _HOUR),)),
+        )
+        return self._database.change(
+            lambda connection: sum(connection.execute(*statement).rowcount for statement in statements), durable=False
+        )
 
     def _oldest(self, older_than: float, max_bytes: int) -> list[tuple[int, int]]:
         """Return some of the answers that have to go: id and bytes."""
@@ -235,6 +243,7 @@ ON CONFLICT (sketch, parameters, number) DO UPDATE SET
     first = excluded.first, behind = excluded.behind, digest = excluded.digest, used_at = excluded.used_at
 """
 _CUTS: Final = "SELECT number, first, behind, digest FROM cuts WHERE sketch = ? AND parameters = ? ORDER BY number"
+_USED: Final = "UPDATE contents SET used_at = ? WHERE id = ?"
 _FIELDS: Final = "SELECT id, digest, sketch, parameters, seconds, cuts, loudness, warnings, used_at FROM contents "
 #: By what is known: the digest (else the sketch), the parameters.
 _CONTENT: Final = {

@@ -12,6 +12,7 @@ from watcher.errors import StateError
 from watcher.job import Job
 from watcher.ledger import rows
 from watcher.ledger.part import Connection, Store
+from watcher.ledger.paths import LedgerPaths
 from watcher.ledger.waiting import WorkSignal
 
 
@@ -29,9 +30,9 @@ class QueueHead(NamedTuple):
 class Claims(WorkSignal):
     """Taking jobs out of the queue."""
 
-    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float], paths: LedgerPaths) -> None:
         """See LedgerPart."""
-        super().__init__(database, exclusive=exclusive, clock=clock)
+        super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
         #: Root of the last job that was claimed, by `small`. With one for both, claims of small jobs could move the turn past
         #: a root that has long ones only, again and again.
         self._served = {False: b"", True: b""}
@@ -41,15 +42,21 @@ class Claims(WorkSignal):
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()
         now = self._clock()
-        with self._database.transaction(durable=False) as connection:
+
+        def take(connection: Connection) -> tuple[bytes, Job] | None:
             self._promote(connection, now=now)
             head = next(self._claimable(connection, small=small), None)
             if head is None:
                 return None
             values = {"id": head.id, "owner": rows.text(owner), "now": now}
             (row,) = connection.execute(_CLAIM, values).fetchall()
-            self._served[small] = head.root
-        return rows.job(row)
+            return head.root, rows.job(row, self._paths.real)
+
+        taken = self._database.change(take, durable=False)
+        if taken is None:
+            return None
+        self._served[small], job = taken
+        return job
 
     # Within a transaction.
 

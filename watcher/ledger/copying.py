@@ -166,8 +166,8 @@ def _carried(values: dict[str, Any], giving: LedgerInternals, taking: LedgerInte
         if not path:
             # A hook about no file.
             return path
-        real = giving.real(path)
-        return None if real is None else taking.stored(real)
+        own = giving.paths.own(path)
+        return None if own is None else taking.paths.stored(own)
 
     try:
         for name in _PATHS & values.keys():

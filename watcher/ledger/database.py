@@ -10,15 +10,17 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from watcher.errors import StateBusyError, StateDamagedError, StateError
 from watcher.ledger import schema
 from watcher.ledger.part import Row, Values
+
+_T = TypeVar("_T")
 
 #: RETURNING came with 3.35 (2021).
 _OLDEST: Final = (3, 35)
@@ -45,6 +47,8 @@ def _exists(path: Path) -> bool:
 
 class SqliteDatabase:
     """The ledger's file; or, where there is none yet and none is to be made, an empty one that takes no changes."""
+
+    remote = False
 
     def __init__(self, path: Path, *, create: bool) -> None:
         """Open; `create`: make the file where there is none, and bring its schema up to date. Raises StateError."""
@@ -108,6 +112,11 @@ class SqliteDatabase:
             ticket = self._committed
         if durable and changed:
             self._flush(ticket)
+
+    def change(self, make: Callable[[sqlite3.Connection], _T], *, durable: bool = True) -> _T:
+        """See part.Store; runs it once: a file is not away for a moment."""
+        with self.transaction(durable=durable) as connection:
+            return make(connection)
 
     def query(self, sql: str, values: Values = ()) -> list[Row]:
         """Read all rows of a statement. Raises StateError."""

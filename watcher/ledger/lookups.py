@@ -7,7 +7,7 @@ from typing import Final
 from watcher.job import Fingerprint, Job, State
 from watcher.ledger import rows
 from watcher.ledger.claims import KINDS, NEXT_ROOT, next_name
-from watcher.ledger.part import LedgerPart, Row
+from watcher.ledger.part import LedgerPart, Row, Values
 from watcher.ledger.protocol import SourceRecord, Tally
 
 #: Rows read at a time where all are walked through, so that nobody waits for the whole walk.
@@ -18,38 +18,37 @@ class Lookups(LedgerPart):
     """Queries for sources."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
-        after, behind = rows.below(root)
-        return map(_known, self._walk(_KNOWN, after, behind, _PAGE))
+        return map(self._known, self._walk_below(_KNOWN, root, _PAGE))
 
     def lookup(self, path: bytes) -> SourceRecord | None:
-        found = self._database.query(_LOOKUP, (path,))
-        return rows.record(found[0]) if found else None
+        found = self._records(_LOOKUP, (self._paths.stored(path),))
+        return found[0] if found else None
 
     def namesakes(self, job: Job) -> list[SourceRecord]:
         stamp = job.fingerprint
         values = {
-            "root": job.root,
-            "path": job.path,
+            "root": self._paths.stored(job.root),
+            "path": self._paths.stored(job.path),
             "content": job.content,
             "inode": rows.signed(stamp.inode),
             "size": stamp.size,
             "mtime_ns": stamp.mtime_ns,
         }
-        return [rows.record(row) for row in self._database.query(_NAMESAKES, values)]
+        return self._records(_NAMESAKES, values)
 
     def counts(self) -> dict[State, int]:
         totals = self._totals()
         return {state: int(totals[state]) for state in State}
 
     def records(self, *states: State, limit: int = 10) -> list[SourceRecord]:
-        found = [rows.record(row) for state in dict.fromkeys(states) for row in self._latest(state, limit)]
+        found = [record for state in dict.fromkeys(states) for record in self._latest(state, limit)]
         return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
 
     def upcoming(self, limit: int) -> list[SourceRecord]:
         turns = [
-            (turn, rows.record(row))
-            for root in itertools.islice(self._roots(), limit)
-            for turn, row in enumerate(self._database.query(_NEXT, {"root": root, "limit": limit}))
+            (turn, record)
+            for root in itertools.islice(self._ready_roots(), limit)
+            for turn, record in enumerate(self._records(_NEXT, {"root": root, "limit": limit}))
         ]
         return [record for _, record in sorted(turns, key=lambda pair: pair[0])[:limit]]
 
@@ -63,23 +62,31 @@ class Lookups(LedgerPart):
         )
 
     def transcribed(self, since: float) -> float:
-        return float(self._database.query(_TRANSCRIBED, (minute_of(max(since, self._clock() - _HOUR)),))[0][0])
+        since = max(self._ledger_time(since), self._clock() - _HOUR)
+        return float(self._database.query(_TRANSCRIBED, (minute_of(since),))[0][0])
 
     def size(self) -> int:
         return self._database.size()
 
-    def _latest(self, state: State, limit: int) -> list[Row]:
+    def _records(self, statement: str, values: Values) -> list[SourceRecord]:
+        return [rows.record(row, self._paths.real) for row in self._database.query(statement, values)]
+
+    def _latest(self, state: State, limit: int) -> list[SourceRecord]:
         if state is not State.READY:
-            return self._database.query(_LATEST[state], (limit,))
-        newest = (self._database.query(_NEWEST, {"root": root, "limit": limit}) for root in self._roots())
+            return self._records(_LATEST[state], (limit,))
+        newest = (self._records(_NEWEST, {"root": root, "limit": limit}) for root in self._ready_roots())
         return list(itertools.chain.from_iterable(newest))
 
-    def _roots(self) -> Iterator[bytes]:
-        """Yield the roots that have ready sources, by name."""
+    def _ready_roots(self) -> Iterator[bytes]:
+        """Yield the stored roots that have ready sources, by name."""
         after = b""
         while found := self._database.query(NEXT_ROOT, {"start": next_name(after)}):
             ((after,),) = found
             yield after
+
+    def _known(self, row: Row) -> tuple[bytes, Fingerprint, State]:
+        path, size, mtime_ns, inode, state = row
+        return self._paths.real(path), Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)
 
     def _totals(self) -> dict[str, float]:
         return dict(self._database.query("SELECT name, value FROM totals"))
@@ -88,11 +95,6 @@ class Lookups(LedgerPart):
 def minute_of(moment: float) -> int:
     """Return the number of a Unix time's minute."""
     return int(moment // 60)
-
-
-def _known(row: Row) -> tuple[bytes, Fingerprint, State]:
-    path, size, mtime_ns, inode, state = row
-    return path, Fingerprint(size, mtime_ns, rows.unsigned(inode)), State(state)
 
 
 #: What is older than this is dropped now and then.

@@ -2,41 +2,36 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import Final
 
 from watcher.ledger import rows
 from watcher.ledger.hook_call import HookCall
 from watcher.ledger.part import Connection, LedgerPart, Row, Store
+from watcher.ledger.paths import LedgerPaths
 from watcher.ledger.waiting import LONGEST_DELAY
 
 
 class Memory(LedgerPart):
     """Values under keys, purchases by day, hook calls."""
 
-    #: Which calls this process may run.
-    OWN_HOOKS: ClassVar[str] = "TRUE"
-
-    def __init__(
-        self,
-        database: Store,
-        *,
-        exclusive: bool,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """See Part."""
-        super().__init__(database, exclusive=exclusive, clock=clock)
+    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float], paths: LedgerPaths) -> None:
+        """See LedgerPart."""
+        super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
         #: Calls given out by this process and not done yet, with their sources. A dead process's are due again by nature.
         self._calling: dict[int, bytes] = {}
         self._hooks = threading.Lock()
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
         written = json.dumps(dict(value), separators=(",", ":"))
-        with self._database.transaction() as connection:
+        end = None if expires is None else self._ledger_time(expires)
+
+        def remember(connection: Connection) -> None:
             connection.execute("DELETE FROM memory WHERE expires <= ?", (self._clock(),))
-            connection.execute(_REMEMBER, (rows.text(key), written, expires))
+            connection.execute(_REMEMBER, (rows.text(key), written, end))
+
+        self._database.change(remember)
 
     def remembered(self, key: str) -> dict[str, object] | None:
         found = self._database.query(_REMEMBERED, (rows.text(key), self._clock()))
@@ -46,19 +41,22 @@ class Memory(LedgerPart):
         return value
 
     def forget_memory(self, key: str) -> None:
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM memory WHERE key = ?", (rows.text(key),))
+        values = (rows.text(key),)
+        self._database.change(lambda connection: connection.execute("DELETE FROM memory WHERE key = ?", values))
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
         key = (rows.text(endpoint), day)
         if not seconds:
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
             return float(found[0][0]) if found else 0.0
-        # The answer itself follows, durably.
-        with self._database.transaction(durable=False) as connection:
+
+        def buy(connection: Connection) -> float:
             ((total,),) = connection.execute(_BUY, (*key, rows.seconds(seconds))).fetchall()
             connection.execute(self.ADD, (rows.seconds(seconds), "paid_seconds"))
-        return float(total)
+            return float(total)
+
+        # The answer itself follows, durably.
+        return self._database.change(buy, durable=False)
 
     def bought(self, endpoint: str | None, first: str, last: str) -> float:
         if endpoint is None:
@@ -67,42 +65,46 @@ class Memory(LedgerPart):
 
     def add_hook(self, kind: str, payload: str) -> None:
         values = (b"", kind, payload.encode("utf-8", "surrogatepass"))
-        with self._database.transaction() as connection:
+
+        def add(connection: Connection) -> None:
             # A call that was entered before, without our hearing of it, is not run twice.
             connection.execute(
                 "DELETE FROM hooks WHERE source = ? AND kind = ? AND payload = ? AND attempts = 0", values
             )
             connection.execute(HOOK, values)
 
+        self._database.change(add)
+
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
         with self._hooks:
-            chosen: dict[int, tuple[bytes, HookCall]] = {}
-            with self._database.transaction(durable=False) as connection:
-                busy = set(self._calling.values())
-                # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
-                some = limit + len(busy) + 1
-                # Their sources alone: calls are not fetched again for each one that ends.
-                waiting = connection.execute(_WAITING_SOURCES.format(own=self.OWN_HOOKS), self._due()).fetchall()
-                busy.update(source for (source,) in waiting)
-                due = self._due_calls(connection, some, failures=int(len(waiting) >= _MOST_WAITING))
-                for row in due:
-                    if len(chosen) == limit:
-                        break
-                    id_, source, *_ = row
-                    if source not in busy:
-                        busy.add(source)
-                        call = rows.hook_call(row)
-                        chosen[id_] = (source, replace(call, attempts=call.attempts + 1))
-                connection.executemany(
-                    "UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((id_,) for id_ in chosen)
-                )
+            chosen = self._database.change(lambda connection: self._choose(connection, limit), durable=False)
             # Only now: calls that a full disk kept from being given out are still due.
             self._calling.update({id_: source for id_, (source, _) in chosen.items()})
         return [call for _, call in chosen.values()]
 
+    def _choose(self, connection: Connection, limit: int) -> dict[int, tuple[bytes, HookCall]]:
+        """Return the sources and calls that are run next, by id, with the attempts counted."""
+        chosen: dict[int, tuple[bytes, HookCall]] = {}
+        busy = set(self._calling.values())
+        # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
+        some = limit + len(busy) + 1
+        # Their sources alone: calls are not fetched again for each one that ends.
+        waiting = connection.execute(_WAITING_SOURCES.format(own=self.OWN), self._due()).fetchall()
+        busy.update(source for (source,) in waiting)
+        for row in self._due_calls(connection, some, failures=int(len(waiting) >= _MOST_WAITING)):
+            if len(chosen) == limit:
+                break
+            id_, source, *_ = row
+            if source not in busy:
+                busy.add(source)
+                call = rows.hook_call(row)
+                chosen[id_] = (source, replace(call, attempts=call.attempts + 1))
+        connection.executemany("UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((id_,) for id_ in chosen))
+        return chosen
+
     def _due_calls(self, connection: Connection, some: int, *, failures: int) -> Iterator[Row]:
         """Read the due calls in order, `some` at a time: a long backlog is not fetched for each call that ends."""
-        after, statement = 0, _DUE.format(own=self.OWN_HOOKS)
+        after, statement = 0, _DUE.format(own=self.OWN)
         values = {**self._due(), "failures": failures, "some": some}
         while page := connection.execute(statement, {**values, "after": after}).fetchall():
             yield from page
@@ -113,17 +115,15 @@ class Memory(LedgerPart):
         return {"now": now, "horizon": now + LONGEST_DELAY}
 
     def hooks_waiting(self) -> Sequence[HookCall]:
-        return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self.OWN_HOOKS), self._due())))
+        return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self.OWN), self._due())))
 
     def retry_hook(self, call: HookCall, *, delay: float, message: str) -> None:
-        with self._database.transaction() as connection:
-            run_at = self._clock() + min(delay, LONGEST_DELAY)
-            connection.execute(_RETRY_HOOK, (run_at, rows.text(message), call.id))
+        values = (self._clock() + min(delay, LONGEST_DELAY), rows.text(message), call.id)
+        self._database.change(lambda connection: connection.execute(_RETRY_HOOK, values))
         self._ended(call)
 
     def hook_done(self, call: HookCall) -> None:
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,))
+        self._database.change(lambda connection: connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,)))
         self._ended(call)
 
     def _ended(self, call: HookCall) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from watcher.errors import LeaseLostError
 from watcher.job import Job, Output
-from watcher.ledger.part import LedgerPart, Row
+from watcher.ledger.part import Connection, LedgerPart, Row
 from watcher.ledger.protocol import OwnedOutput
 
 #: Rows read at a time where all are walked through.
@@ -16,51 +16,76 @@ class Outputs(LedgerPart):
     """Output paths and temporaries."""
 
     def enter_output(self, job: Job, output: Output) -> bool:
-        with self._database.transaction() as connection:
+        values = self._columns(job.path, output)
+
+        def enter(connection: Connection) -> bool:
             if not connection.execute(_CURRENT, (job.id, job.fence)).fetchall():
                 raise LeaseLostError("the job's lease is gone: its outputs must not be placed")
-            values = {"path": output.path, "source": job.path, "kind": output.kind, "digest": output.digest}
             return connection.execute(_ENTER, values).rowcount == 1
+
+        return self._database.change(enter)
 
     def enter_note(self, source: bytes, note: Output) -> bool:
-        values = {"path": note.path, "source": source, "kind": note.kind, "digest": note.digest}
-        with self._database.transaction() as connection:
-            return connection.execute(_ENTER, values).rowcount == 1
+        values = self._columns(source, note)
+        return self._database.change(lambda connection: connection.execute(_ENTER, values).rowcount == 1)
 
     def placed(self, path: bytes) -> None:
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("UPDATE outputs SET placed = 1, former = '' WHERE path = ?", (path,))
+        values = (self._paths.stored(path),)
+        self._database.change(lambda connection: connection.execute(_PLACED, values), durable=False)
 
     def disown(self, path: bytes) -> None:
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM outputs WHERE path = ?", (path,))
+        values = (self._paths.stored(path),)
+        self._database.change(lambda connection: connection.execute("DELETE FROM outputs WHERE path = ?", values))
 
     def owner(self, path: bytes) -> OwnedOutput | None:
-        found = self._database.query(_OWNER, (path,))
-        return owned(found[0]) if found else None
+        found = self._database.query(_OWNER, (self._paths.stored(path),))
+        return self._owned(found[0]) if found else None
 
     def owned(self, source: bytes) -> tuple[OwnedOutput, ...]:
-        return tuple(owned(row) for row in self._database.query(_OWNED, (source,)))
+        return tuple(map(self._owned, self._database.query(_OWNED, (self._paths.stored(source),))))
 
     def notes(self) -> Iterator[OwnedOutput]:
-        return map(owned, self._walk(_NOTES, b"", _PAGE))
+        # Of what this host does not have, it cannot tell what is still there.
+        return map(self._owned, self._walk(_NOTES, self._paths.ranges(), _PAGE))
+
+    def outputs_below(self, folder: bytes) -> Iterator[OwnedOutput]:
+        return map(self._owned, self._walk_below(_OUTPUTS_BELOW, folder, _PAGE))
 
     def enter_temporary(self, path: bytes) -> None:
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (path,))
+        values = (self._paths.stored(path),)
+        # Nobody looks for a file that nobody knows of.
+        durable = self._database.remote
+        self._database.change(lambda connection: connection.execute(_TEMPORARY, values), durable=durable)
 
     def drop_temporary(self, path: bytes) -> None:
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("DELETE FROM temporaries WHERE path = ?", (path,))
+        values = (self._paths.stored(path),)
+        self._database.change(
+            lambda connection: connection.execute("DELETE FROM temporaries WHERE path = ?", values), durable=False
+        )
 
     def temporaries(self) -> tuple[bytes, ...]:
-        return tuple(path for (path,) in self._database.query("SELECT path FROM temporaries ORDER BY path"))
+        found = self._database.query(_TEMPORARIES.format(own=self.OWN))
+        return tuple(self._paths.real(path) for (path,) in found if self._paths.has(path))
 
+    def _columns(self, source: bytes, output: Output) -> dict[str, object]:
+        return {
+            "path": self._paths.stored(output.path),
+            "source": self._paths.stored(source),
+            "kind": output.kind,
+            "digest": output.digest,
+        }
 
-def owned(row: Row) -> OwnedOutput:
-    """Make an output path of a row of OUTPUT's columns."""
-    path, source, kind, digest, placed, former = row
-    return OwnedOutput(path=path, source=source, kind=kind, digest=digest, placed=bool(placed), former=former)
+    def _owned(self, row: Row) -> OwnedOutput:
+        """Make an output path of a row of _OUTPUT's columns."""
+        path, source, kind, digest, placed, former = row
+        return OwnedOutput(
+            path=self._paths.real(path),
+            source=self._paths.real(source),
+            kind=kind,
+            digest=digest,
+            placed=bool(placed),
+            former=former,
+        )
 
 
 # Concluded counts too: `watcher render` and the failure note write for a job that has ended, as long as none came after it.
@@ -75,8 +100,11 @@ ON CONFLICT (path) DO UPDATE SET
     placed = 0
 WHERE outputs.source = excluded.source
 """
-#: Selects output paths, for `owned` to read.
-OUTPUT: Final = "SELECT path, source, kind, digest, placed, former FROM outputs"
-_OWNER: Final = OUTPUT + " WHERE path = ?"
-_OWNED: Final = OUTPUT + " WHERE source = ? ORDER BY path"
-_NOTES: Final = OUTPUT + " WHERE kind = 'note' AND path > ? ORDER BY path LIMIT ?"
+_OUTPUT: Final = "SELECT path, source, kind, digest, placed, former FROM outputs"
+_OWNER: Final = _OUTPUT + " WHERE path = ?"
+_OWNED: Final = _OUTPUT + " WHERE source = ? ORDER BY path"
+_NOTES: Final = _OUTPUT + " WHERE kind = 'note' AND path > ? AND path < ? ORDER BY path LIMIT ?"
+_OUTPUTS_BELOW: Final = _OUTPUT + " WHERE path > ? AND path < ? AND kind <> 'note' ORDER BY path LIMIT ?"
+_PLACED: Final = "UPDATE outputs SET placed = 1, former = '' WHERE path = ?"
+_TEMPORARY: Final = "INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING"
+_TEMPORARIES: Final = "SELECT path FROM temporaries WHERE {own} ORDER BY path"

@@ -1,17 +1,19 @@
-"""What the parts of a ledger share: the database and the clock."""
+"""What the parts of a ledger share: the database, the clock, and how paths are stored."""
 
-import time
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 from watcher.errors import LeaseLostError
 from watcher.job import Job
+from watcher.ledger.paths import LedgerPaths
 
 #: Said of a job whose claim is over.
 LOST: Final = "the job's lease is gone: its file changed, was dropped, or another worker has it"
 
+_T = TypeVar("_T")
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Mapping[str, object] | Sequence[object]
 
@@ -45,15 +47,24 @@ class Store(Protocol):
 
     #: There is none, and none is to be made.
     missing: bool
+    #: It is a server, which may die and lose the last changes that are not durable, while this process lives on.
+    remote: bool
 
     def close(self) -> None:
         """Release it; may be called again."""
 
-    def transaction(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
-        """Change it, all or nothing. `durable`: return only when the change survives power loss. Raises StateError."""
+    def change(self, make: Callable[[Connection], _T], *, durable: bool = True) -> _T:
+        """Run a function in a transaction, all or nothing, and return what it returns.
+
+        It may be run again, where the database was away for a moment: also after a commit that went unheard. `durable`: return only
+        when the change survives power loss. Raises StateError, and what the function raises.
+        """
 
     def query(self, sql: str, values: Values = ()) -> list[Row]:
-        """Read all rows of a statement. Raises StateError."""
+        """Read all rows of a statement, again where the database was away for a moment. Raises StateError."""
+
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
+        """Do as `change` does, but once: to copy a whole ledger."""
 
     def version(self) -> int:
         """Return a number that is another one whenever another process has changed the ledger."""
@@ -72,10 +83,7 @@ class LedgerInternals:
     store: Store
     #: Statement that adds a value to the total of a name.
     add: str
-    #: A path of this host as it is stored, and back; ValueError for a path of a root that this host does not have, None
-    #: for one that is another host's own.
-    stored: Callable[[bytes], bytes]
-    real: Callable[[bytes], bytes | None]
+    paths: LedgerPaths
 
 
 def held(connection: Connection, statement: str, job: Job, **values: object) -> None:
@@ -89,33 +97,57 @@ class LedgerPart:
 
     #: Adds a value to the total of a name.
     ADD: ClassVar[str] = "UPDATE totals SET value = value + ? WHERE name = ?"
+    #: Condition: a row (a hook, a temporary) is this host's.
+    OWN: ClassVar[str] = "TRUE"
 
-    def __init__(
-        self,
-        database: Store,
-        *,
-        exclusive: bool,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """`exclusive`: this process holds the state's lock. `clock` dates what is stored."""
+    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float], paths: LedgerPaths) -> None:
+        """`exclusive`: this process holds the state's lock. `clock` dates what is stored. `paths`: how paths are stored."""
         self._database = database
         self._exclusive = exclusive
         self._clock = clock
+        self._paths = paths
 
-    def _walk(self, statement: str, after: bytes, *rest: object) -> Iterator[Row]:
-        """Return the rows of a statement whose first value is the key to read on `after`; the key is their first column.
+    @property
+    def internals(self) -> LedgerInternals:
+        """What copying needs."""
+        return LedgerInternals(self._database, self.ADD, self._paths)
 
-        Raises StateError where a page cannot be read. `next` may then be called again: it goes on where it was.
+    def _ledger_time(self, moment: float) -> float:
+        """Return a Unix time that a caller gave, by the clock that dates what is stored."""
+        return moment
+
+    def _stored(self, paths: Iterable[bytes]) -> list[bytes]:
+        return list(map(self._paths.stored, paths))
+
+    def _real(self, stored: Iterable[bytes]) -> list[bytes]:
+        return list(map(self._paths.real, stored))
+
+    def _walk(self, statement: str, ranges: Iterable[tuple[bytes, bytes]], page: int) -> Iterator[Row]:
+        """Return the rows of a statement in ranges of its key, `page` at a time; the key is their first column.
+
+        The statement's values are the ends of a range, both outside, and the number of rows. Raises StateError where a page
+        cannot be read. `next` may then be called again: it goes on where it was.
         """
-        return _RowPages(self._database.query, statement, after, rest)
+        return itertools.chain.from_iterable(
+            _RowPages(self._database.query, statement, first, behind, page) for first, behind in ranges
+        )
+
+    def _walk_below(self, statement: str, folder: bytes, page: int) -> Iterator[Row]:
+        """Walk what lies below a folder of this host."""
+        return self._walk(statement, map(below, self._paths.below(folder)), page)
+
+
+def below(folder: bytes) -> tuple[bytes, bytes]:
+    """Return the ends, both outside, of the range of paths that lie below a folder."""
+    first = folder.rstrip(b"/") + b"/"
+    # The byte after the slash: everything below lies between the two.
+    return first, first[:-1] + b"0"
 
 
 class _RowPages(Iterator[Row]):
     """Rows, read a page at a time. Not a generator: an error would end it, and nobody could wait for a ledger's return."""
 
-    def __init__(
-        self, query: Callable[[str, Values], list[Row]], statement: str, after: object, rest: tuple[object, ...]
-    ) -> None:
+    def __init__(self, query: Callable[[str, Values], list[Row]], statement: str, after: object, *rest: object) -> None:
         self._query = query
         self._statement = statement
         self._after = after

@@ -3,14 +3,14 @@
 A claim lasts until it is concluded: its owner is a thread of the process that holds the state's lock, and what a dead
 process had is queued again at the next start. A lease that lapses would only harm: a process that stood still for a minute
 (SIGSTOP, a frozen container) would take its own jobs for abandoned, and run them twice. Where hosts share a ledger, it has
-leases for them (`watcher.ledger.postgres.engine`). What can be found out again is not worth the milliseconds of a flush: a
+leases for them (`watcher.ledger.postgres.queue`). What can be found out again is not worth the milliseconds of a flush: a
 claim that power loss undoes was never made, and a file that it takes out of the queue is found again by the scan at the next
 start.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 from watcher.errors import GarbledError, JobError, LeaseLostError
 from watcher.job import AgainRequest, Fingerprint, FoundRecording, Job, Outcome, State
@@ -18,10 +18,12 @@ from watcher.ledger import rows
 from watcher.ledger.claims import Claims
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.memory import HOOK
-from watcher.ledger.part import LOST, Connection, held
+from watcher.ledger.part import LOST, Connection, below, held
 from watcher.ledger.protocol import RETRIED, PutResult
 from watcher.ledger.suspects import CRASHED, Suspects, why
 from watcher.ledger.waiting import LONGEST_DELAY
+
+_T = TypeVar("_T")
 
 
 class Queue(Claims, Suspects):
@@ -36,26 +38,35 @@ class Queue(Claims, Suspects):
     # Finding.
 
     def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
-        now = self._clock()
-        with self._database.transaction(durable=False) as connection:
-            answers = [_put(connection, one, now) for one in found]
+        now, stored = self._clock(), self._found(found)
+        answers = self._database.change(
+            lambda connection: [_put(connection, one, now) for one in stored], durable=False
+        )
         if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
         return answers
 
     def skip(self, found: Iterable[FoundRecording]) -> None:
         now = self._clock()
-        with self._database.transaction(durable=False) as connection:
-            connection.executemany(SKIP, (columns(one, now) for one in found))
+        values = [columns(one, now) for one in self._found(found)]
+        # Where a server forgets it and we live on, what we think is known nobody notes again.
+        durable = self._database.remote
+        self._database.change(lambda connection: connection.executemany(SKIP, values), durable=durable)
 
     def relocate(self, path: bytes, found: FoundRecording) -> bool:
-        values = {"former": path, "path": found.path, "root": found.root, **_stat(found.fingerprint)}
-        with self._database.transaction() as connection:
-            return connection.execute(_RELOCATE, values).rowcount == 1
+        values = {
+            "former": self._paths.stored(path),
+            "path": self._paths.stored(found.path),
+            "root": self._paths.stored(found.root),
+            **_stat(found.fingerprint),
+        }
+        return self._database.change(lambda connection: connection.execute(_RELOCATE, values).rowcount == 1)
 
     def forget(self, path: bytes) -> None:
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("DELETE FROM sources WHERE path = ?", (path,))
+        values = (self._paths.stored(path),)
+        self._database.change(
+            lambda connection: connection.execute("DELETE FROM sources WHERE path = ?", values), durable=False
+        )
         self._concluded()
 
     # Working.
@@ -65,46 +76,19 @@ class Queue(Claims, Suspects):
             raise LeaseLostError(LOST)
 
     def holds(self, job: Job) -> bool:
-        return bool(self._database.query(_HOLDS, {"id": job.id, "fence": job.fence}))
+        return bool(self._database.query(HOLDS, {"id": job.id, "fence": job.fence}))
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
-        now = self._clock()
-        with self._database.transaction() as connection:
-            before = connection.execute(
-                "SELECT outcome, content, crashes FROM sources WHERE id = ?", (job.id,)
-            ).fetchall()
-            held(
-                connection,
-                _DONE,
-                job,
-                outcome=rows.outcome_text(outcome),
-                content=outcome.content,
-                model=rows.text(outcome.model),
-                now=now,
-            )
-            ((former, content, crashes),) = before
-            if outcome.moved_to:
-                connection.execute(_MOVED_AWAY, (job.id,))
-            if outcome.renamed_from:
-                connection.execute(_RENAMED, (outcome.renamed_from,))
-            if crashes:
-                connection.execute(self.EXONERATE)
-            same = former is not None and bool(content) and content == outcome.content
-            again = (same or bool(outcome.renamed_from)) and not outcome.paid_seconds
-            if outcome.audio_seconds and not again:
-                # A file that was only touched, or renamed, is no work done twice.
-                seconds = rows.seconds(outcome.audio_seconds)
-                connection.execute(self.ADD, (seconds, "audio_seconds"))
-                saved = min(rows.seconds(outcome.saved_seconds), seconds)
-                connection.execute(self.ADD, (saved, "saved_seconds"))
-                connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
-            _call(connection, job, "on_done", hook)
+        self._conclude(job, lambda connection: self._store_outcome(connection, job, outcome, hook))
         self._concluded(hook)
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
-        with self._database.transaction() as connection:
+
+        def fail(connection: Connection) -> None:
             held(connection, _FAIL, job, now=self._clock(), **why(error))
-            _call(connection, job, "on_failed", hook)
+            self._add_hook(connection, job, "on_failed", hook)
+
+        self._conclude(job, fail)
         self._concluded(hook)
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
@@ -117,66 +101,128 @@ class Queue(Claims, Suspects):
         if job.again is not None:
             self._drop_and_keep_request(job)
             return
-        with self._database.transaction(durable=False) as connection:
-            values = {"id": job.id, "fence": job.fence, "now": self._clock(), **why(DROPPED)}
+        values = {"id": job.id, "fence": job.fence, "now": self._clock(), **why(DROPPED)}
+
+        def drop(connection: Connection) -> None:
             if not connection.execute(_SET_DOWN, values).rowcount:
                 held(connection, _DROP, job)
+
+        self._conclude(job, drop, back=True, durable=False)
         self._concluded()
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
         values = {"piece": piece, "pieces": pieces, "seconds_done": rows.seconds(seconds_done)}
-        with self._database.transaction(durable=False) as connection:
-            connection.execute(_PROGRESS, {"id": job.id, "fence": job.fence, **values})
+        values |= {"id": job.id, "fence": job.fence}
+        self._database.change(lambda connection: connection.execute(_PROGRESS, values), durable=False)
         if job.alone:
             self._concluded()
 
     # Operator.
 
     def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
-        with self._database.transaction() as connection:
-            failed = _failed(connection, paths)
+        stored = None if paths is None else [place for path in paths for place in self._paths.below(path)]
+
+        def put_back(connection: Connection) -> list[bytes]:
+            failed = _failed(connection, stored)
             now = self._clock()
             connection.executemany(_RETRIED, ((now + _RETRIED_KEPT, id_) for id_ in failed))
             connection.executemany(_PUT_BACK, ((now, now, id_) for id_ in failed))
+            return list(failed.values())
+
+        failed = self._database.change(put_back)
         if failed:
             self._offer()
-        return list(failed.values())
+        return self._real(failed)
 
     def queue_again(self, paths: Iterable[bytes], again: AgainRequest | None = None) -> list[bytes]:
-        now = self._clock()
-        queued: list[bytes] = []
-        with self._database.transaction() as connection:
-            for path in paths:
-                if again is None:
-                    changed = connection.execute(_QUEUE_DONE, {"path": path, "now": now}).rowcount
-                else:
-                    changed = _ask_again(connection, path, again, now)
-                queued += [path] if changed else []
+        now, stored = self._clock(), self._stored(paths)
+
+        def queue(connection: Connection, path: bytes) -> int:
+            if again is None:
+                return connection.execute(_QUEUE_DONE, {"path": path, "now": now}).rowcount
+            return _ask_again(connection, path, again, now)
+
+        queued = self._database.change(lambda connection: [path for path in stored if queue(connection, path)])
         if queued:
             self._offer()
-        return queued
+        return self._real(queued)
+
+    def _found(self, found: Iterable[FoundRecording]) -> list[FoundRecording]:
+        """Return what was found, with stored paths."""
+        stored = self._paths.stored
+        return [replace(one, root=stored(one.root), path=stored(one.path)) for one in found]
+
+    def _conclude(
+        self,
+        job: Job,  # noqa: ARG002 - where a commit can go unheard, it tells the claim
+        make: Callable[[Connection], _T],
+        *,
+        back: bool = False,  # noqa: ARG002
+        durable: bool = True,
+    ) -> _T | None:
+        """Make the change that ends a claim; `back`: one after which the claim may not be held any more."""
+        return self._database.change(make, durable=durable)
+
+    def _store_outcome(self, connection: Connection, job: Job, outcome: Outcome, hook: str) -> None:
+        now = self._clock()
+        before = connection.execute("SELECT outcome, content, crashes FROM sources WHERE id = ?", (job.id,)).fetchall()
+        held(
+            connection,
+            _DONE,
+            job,
+            outcome=rows.outcome_text(outcome, self._paths.stored),
+            content=outcome.content,
+            model=rows.text(outcome.model),
+            now=now,
+        )
+        ((former, content, crashes),) = before
+        if outcome.moved_to:
+            connection.execute(_MOVED_AWAY, (job.id,))
+        if outcome.renamed_from:
+            connection.execute(_RENAMED, (self._paths.stored(outcome.renamed_from),))
+        if crashes:
+            connection.execute(self.EXONERATE)
+        same = former is not None and bool(content) and content == outcome.content
+        again = (same or bool(outcome.renamed_from)) and not outcome.paid_seconds
+        if outcome.audio_seconds and not again:
+            # A file that was only touched, or renamed, is no work done twice.
+            seconds = rows.seconds(outcome.audio_seconds)
+            connection.execute(self.ADD, (seconds, "audio_seconds"))
+            saved = min(rows.seconds(outcome.saved_seconds), seconds)
+            connection.execute(self.ADD, (saved, "saved_seconds"))
+            connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
+        self._add_hook(connection, job, "on_done", hook)
+
+    def _add_hook(self, connection: Connection, job: Job, kind: str, payload: str) -> None:
+        if payload:
+            values = (self._paths.stored(job.path), kind, payload.encode("utf-8", "surrogatepass"))
+            connection.execute(HOOK, values)
 
     def _drop_and_keep_request(self, job: Job) -> None:
         """Keep what a person asked for with the same file under another name, else until it is found again."""
         now = self._clock()
-        with self._database.transaction() as connection:
+        values = {"id": job.id, "now": now, "path": self._paths.stored(job.path), **_stat(job.fingerprint)}
+
+        def drop(connection: Connection) -> int:
             held(connection, _AWAIT, job, now=now, **why(AWAITED))
-            values = {"id": job.id, "now": now, "path": job.path, **_stat(job.fingerprint)}
             handed_over = connection.execute(_HAND_OVER, values).rowcount
             if handed_over:
                 connection.execute(_HANDED_OVER, (job.id,))
+            return handed_over
+
+        handed_over = self._conclude(job, drop, back=True)
         self._concluded()
         if handed_over:
             self._offer()
 
     def _back(self, job: Job, run_at: float, error: JobError | None, *, given_back: int) -> None:
         now = self._clock()
+        due = self._ledger_time(run_at) if run_at else 0.0
         # A time by another clock: it was set back while the caller waited for a ledger that took no changes.
-        run_at = run_at if run_at <= now + LONGEST_DELAY else now
-        state = State.DELAYED if run_at > now else State.READY
-        values = {"state": state, "run_at": run_at, "now": now, "given_back": given_back}
-        with self._database.transaction() as connection:
-            held(connection, _BACK, job, **values, **why(error))
+        due = due if due <= now + LONGEST_DELAY else now
+        state = State.DELAYED if due > now else State.READY
+        values = {"state": state, "run_at": due, "now": now, "given_back": given_back, **why(error)}
+        self._conclude(job, lambda connection: held(connection, _BACK, job, **values), back=True)
         self._offer()
 
 
@@ -233,7 +279,7 @@ INSERT INTO sources (
 ) ON CONFLICT (path) DO NOTHING
 """
 _RUNS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state = 'running'"
-_HOLDS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state IN ('done', 'failed', 'running')"
+HOLDS: Final = "SELECT 1 FROM sources WHERE id = :id AND fence = :fence AND state IN ('done', 'failed', 'running')"
 _DONE: Final = """
 UPDATE sources SET
     state = 'done', updated_at = :now, outcome = :outcome, content = :content, model = :model, again = '', alone = 0,
@@ -383,10 +429,5 @@ def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, 
     failed: dict[int, bytes] = {}
     for path in paths:
         failed.update(connection.execute(_FAILED_AT, (path.rstrip(b"/"),)).fetchall())
-        failed.update(connection.execute(_FAILED_BELOW, rows.below(path)).fetchall())
+        failed.update(connection.execute(_FAILED_BELOW, below(path)).fetchall())
     return failed
-
-
-def _call(connection: Connection, job: Job, kind: str, payload: str) -> None:
-    if payload:
-        connection.execute(HOOK, (job.path, kind, payload.encode("utf-8", "surrogatepass")))

@@ -5,15 +5,14 @@ dropped in slices, so that nobody waits for long.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import rows
 from watcher.ledger.lookups import Lookups
-from watcher.ledger.outputs import OUTPUT, owned
-from watcher.ledger.part import Row
-from watcher.ledger.protocol import ConcludedSource, OwnedOutput
+from watcher.ledger.part import Connection, Row
+from watcher.ledger.protocol import ConcludedSource
 
 #: Rows read at a time where all are walked through.
 _PAGE: Final = 500
@@ -22,57 +21,51 @@ _PAGE: Final = 500
 class Retention(Lookups):
     """Forgetting, and what it takes to know what may be forgotten."""
 
-    #: Ends, both outside, of the ranges of paths whose disks this process can see.
-    RANGES: ClassVar[Sequence[tuple[bytes, bytes]]] = ((b"", b"\xff"),)
-
     def concluded(self) -> Iterator[ConcludedSource]:
-        return itertools.starmap(ConcludedSource, self._walk_all(_CONCLUDED))
+        return map(self._concluded_source, self._walk(_CONCLUDED, self._paths.ranges(), _PAGE))
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
-        with self._database.transaction(durable=False) as connection:
-            connection.executemany(_GONE, [(self._clock(), path) for path in sorted(gone)])
-            connection.executemany(_BACK, [(path,) for path in sorted(back)])
+        missing, there = sorted(self._stored(gone)), sorted(self._stored(back))
+
+        def note(connection: Connection) -> None:
+            connection.executemany(_GONE, [(self._clock(), path) for path in missing])
+            connection.executemany(_BACK, [(path,) for path in there])
+
+        self._database.change(note, durable=False)
 
     def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
-        with self._database.transaction(durable=False) as connection:
-            return [path for path in sorted(paths) if connection.execute(_RETIRE, (path, gone_before)).rowcount]
+        stored, before = sorted(self._stored(paths)), self._ledger_time(gone_before)
+
+        def retire(connection: Connection) -> list[bytes]:
+            return [path for path in stored if connection.execute(_RETIRE, (path, before)).rowcount]
+
+        return self._real(self._database.change(retire, durable=False))
 
     def orphans(self) -> Iterator[bytes]:
         # Few of them are orphans: asked for these alone, one page would be a walk over all.
-        return map(_path, itertools.filterfalse(_is_known, self._walk_all(_OUTPUTS)))
+        outputs = self._walk(_OUTPUTS, self._paths.ranges(), _PAGE)
+        return map(self._path, itertools.filterfalse(_is_known, outputs))
 
     def disown_orphans(self, paths: Iterable[bytes]) -> None:
-        with self._database.transaction(durable=False) as connection:
-            connection.executemany(_DISOWN, [(path,) for path in sorted(paths)])
+        values = [(path,) for path in sorted(self._stored(paths))]
+        self._database.change(lambda connection: connection.executemany(_DISOWN, values), durable=False)
 
     def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
-        after, behind = rows.below(root)
-        return map(_trial, self._walk(_TRIALS, after, behind, _PAGE))
-
-    def outputs_below(self, folder: bytes) -> Iterator[OwnedOutput]:
-        after, behind = rows.below(folder)
-        return map(owned, self._walk(_OUTPUTS_BELOW, after, behind, _PAGE))
+        return map(self._trial, self._walk_below(_TRIALS, root, _PAGE))
 
     def tidy(self) -> bool:
         return self._database.shrink()
 
-    def _walk_all(self, statement: str) -> Iterator[Row]:
-        return itertools.chain.from_iterable(
-            self._walk(statement, first, behind, _PAGE) for first, behind in self._ranges()
-        )
+    def _concluded_source(self, row: Row) -> ConcludedSource:
+        path, root, gone_at = row
+        return ConcludedSource(self._paths.real(path), self._paths.real(root), gone_at)
 
-    def _ranges(self) -> Sequence[tuple[bytes, bytes]]:
-        return self.RANGES
+    def _path(self, row: Row) -> bytes:
+        return self._paths.real(row[0])
 
-
-def _trial(row: Row) -> tuple[bytes, float]:
-    path, outcome = row
-    return path, rows.outcome_from(outcome).audio_seconds
-
-
-def _path(row: Row) -> bytes:
-    path: bytes = row[0]
-    return path
+    def _trial(self, row: Row) -> tuple[bytes, float]:
+        path, outcome = row
+        return self._paths.real(path), rows.outcome_from(outcome, self._paths.real).audio_seconds
 
 
 def _is_known(row: Row) -> bool:
@@ -98,7 +91,6 @@ _TRIALS: Final = f"""
 SELECT path, outcome FROM sources
 WHERE state = 'done' AND model = '{TRIAL_MODEL}' AND path > ? AND path < ? ORDER BY path LIMIT ?
 """  # noqa: S608 - our own word
-_OUTPUTS_BELOW: Final = f"{OUTPUT} WHERE path > ? AND path < ? AND kind <> 'note' ORDER BY path LIMIT ?"
 _DISOWN: Final = """
 DELETE FROM outputs WHERE path = ? AND NOT EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
 """

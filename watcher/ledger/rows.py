@@ -1,14 +1,21 @@
-"""Values to columns and back."""
+"""Values to columns and back.
+
+`real` and `stored` carry paths over: from what is stored to what this host has, and back; see `watcher.ledger.paths`.
+"""
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from watcher.job import AgainRequest, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
 from watcher.ledger.hook_call import HookCall
 from watcher.ledger.part import Row
+from watcher.ledger.paths import AS_STORED
 from watcher.ledger.protocol import SourceRecord
+
+Carry: TypeAlias = Callable[[bytes], bytes]
 
 #: Seconds: no recording and no day's purchases are longer (31 years), and sums of many such are still exact to the second.
 LONGEST: Final = 1e9
@@ -26,7 +33,7 @@ RECORD: Final = (
 )
 
 
-def job(row: Row) -> Job:
+def job(row: Row, real: Carry) -> Job:
     """Make the job of a row of JOB's columns."""
     (
         id_,
@@ -48,8 +55,8 @@ def job(row: Row) -> Job:
     ) = row
     return Job(
         id=id_,
-        root=root,
-        path=path,
+        root=real(root),
+        path=real(path),
         fingerprint=Fingerprint(size, mtime_ns, unsigned(inode)),
         attempts=attempts,
         fence=fence,
@@ -64,14 +71,14 @@ def job(row: Row) -> Job:
     )
 
 
-def record(row: Row) -> SourceRecord:
+def record(row: Row, real: Carry) -> SourceRecord:
     """Make the record of a row of RECORD's columns."""
     (id_, root, path, state, attempts, run_at, queued_at, updated_at, size, mtime_ns, inode, *rest) = row
     (reason, message, hint, piece, pieces, seconds_done, outcome, fence, content, alone) = rest
     return SourceRecord(
         id=id_,
-        root=root,
-        path=path,
+        root=real(root),
+        path=real(path),
         state=State(state),
         attempts=attempts,
         run_at=run_at,
@@ -84,7 +91,7 @@ def record(row: Row) -> SourceRecord:
         piece=piece,
         pieces=pieces,
         seconds_done=seconds_done,
-        outcome=None if outcome is None else outcome_from(outcome),
+        outcome=None if outcome is None else outcome_from(outcome, real),
         fence=fence,
         content=content,
         alone=bool(alone),
@@ -120,13 +127,6 @@ def unsigned(number: int) -> int:
     return number + _WORD if number < 0 else number
 
 
-def below(folder: bytes) -> tuple[bytes, bytes]:
-    """Return the ends, both outside, of the range of paths that lie below a folder."""
-    first = folder.rstrip(b"/") + b"/"
-    # The byte after the slash: everything below lies between the two.
-    return first, first[:-1] + b"0"
-
-
 def text(words: str) -> str:
     """Make a sentence storable: it may quote a file name that is no UTF-8, or a server's odd bytes."""
     return words.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
@@ -140,28 +140,30 @@ def seconds(value: float) -> float:
     return max(-LONGEST, min(value, LONGEST)) if math.isfinite(value) else 0.0
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(outcome: Outcome, stored: Carry = AS_STORED.stored) -> str:
     """Write an outcome as JSON, in ASCII; paths that are no UTF-8 come back as they were."""
     fields: dict[str, Any] = asdict(outcome)
     fields |= {name: seconds(fields[name]) for name in ("audio_seconds", "paid_seconds", "saved_seconds")}
     fields["outputs"] = [
-        (output.kind, output.path.decode("utf-8", "surrogateescape"), output.digest) for output in outcome.outputs
+        (output.kind, stored(output.path).decode("utf-8", "surrogateescape"), output.digest)
+        for output in outcome.outputs
     ]
     for name in _PATHS:
-        fields[name] = fields[name].decode("utf-8", "surrogateescape")
+        fields[name] = stored(fields[name]).decode("utf-8", "surrogateescape") if fields[name] else ""
     return json.dumps(fields, separators=(",", ":"))
 
 
-def outcome_from(words: str) -> Outcome:
+def outcome_from(words: str, real: Carry = AS_STORED.real) -> Outcome:
     """Read an outcome; fields of a newer version are left out."""
     fields = json.loads(words)
     known = {name: value for name, value in fields.items() if name in Outcome.__dataclass_fields__}
     known["outputs"] = tuple(
-        Output(kind, path.encode("utf-8", "surrogateescape"), digest) for kind, path, digest in fields["outputs"]
+        Output(kind, real(path.encode("utf-8", "surrogateescape")), digest) for kind, path, digest in fields["outputs"]
     )
     known["warnings"] = _warnings(fields["warnings"])
     for name in _PATHS:
-        known[name] = fields.get(name, "").encode("utf-8", "surrogateescape")
+        path = fields.get(name, "").encode("utf-8", "surrogateescape")
+        known[name] = real(path) if path else b""
     known["restored"] = tuple(fields.get("restored", ()))
     return Outcome(**known)
 

@@ -18,11 +18,11 @@ class SingleHost:
     def abandoned(self) -> tuple[bytes, ...]:
         return ()
 
-    def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:  # noqa: ARG002 - see Ledger.claim_rounds
+    def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:  # noqa: ARG002 - see Ledger.claim_scan
         return 0.0
 
     def release_scan(self, root: bytes, rules: str) -> None:
-        """See Ledger.release_rounds."""
+        """See Ledger.release_scan."""
 
     def common(self, path: bytes) -> bytes:
         return path

@@ -11,7 +11,7 @@ from watcher.ledger.database import SqliteDatabase
 from watcher.ledger.lock import Lock
 from watcher.ledger.memory import Memory
 from watcher.ledger.outputs import Outputs
-from watcher.ledger.part import LedgerInternals
+from watcher.ledger.paths import AS_STORED
 from watcher.ledger.queue import Queue
 from watcher.ledger.retention import Retention
 from watcher.ledger.single_host import SingleHost
@@ -46,7 +46,7 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, SingleHost):
         try:
             database = SqliteDatabase(directory / NAME, create=exclusive)
             try:
-                super().__init__(database, exclusive=exclusive, clock=clock)
+                super().__init__(database, exclusive=exclusive, clock=clock, paths=AS_STORED)
                 if exclusive:
                     self._recover()
             except BaseException:
@@ -59,11 +59,6 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, SingleHost):
 
     def mount(self, roots: Mapping[str, str]) -> None:
         """See Ledger.mount: paths are kept as they are."""
-
-    @property
-    def internals(self) -> LedgerInternals:
-        """What copying needs."""
-        return LedgerInternals(self._database, self.ADD, stored=lambda path: path, real=lambda path: path)
 
     def close(self) -> None:
         self._database.close()

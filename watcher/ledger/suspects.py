@@ -31,11 +31,12 @@ class Suspects(LedgerPart):
     """
 
     def quarantined(self) -> tuple[SourceRecord, ...]:
-        return tuple(rows.record(row) for row in self._database.query(_ASIDE))
+        return tuple(rows.record(row, self._paths.real) for row in self._database.query(_ASIDE))
 
     def _recover(self) -> None:
         """Queue what a dead process was running, at once: the lock says that nobody works on it."""
-        with self._database.transaction() as connection:
+
+        def recover(connection: Connection) -> None:
             running = self._left_running(connection)
             now = self._clock()
             for id_, piece, crashes, reached, suspect in running:
@@ -54,6 +55,8 @@ class Suspects(LedgerPart):
                     connection.execute(_RECOVER, {**values, "state": State.DELAYED, "run_at": now + _CRASH_DELAY})
                 else:
                     connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
+
+        self._database.change(recover)
 
     # Within a transaction.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from watcher.ledger.part import Connection, LedgerPart, Store
+from watcher.ledger.paths import LedgerPaths
 
 #: Nothing waits longer than this, whatever the clock does; seconds. The longest wait anybody asks for is an hour (a
 #: server's Retry-After); a `run_at` further away than this was written under a wrong clock, and is due.
@@ -23,15 +24,9 @@ _LOOK: Final = 1.0
 class WorkSignal(LedgerPart):
     """Wakes threads that wait for work."""
 
-    def __init__(
-        self,
-        database: Store,
-        *,
-        exclusive: bool,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """See Part."""
-        super().__init__(database, exclusive=exclusive, clock=clock)
+    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float], paths: LedgerPaths) -> None:
+        """See LedgerPart."""
+        super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
         self._changes = threading.Condition()
         self._change = 0
         self._looking = False
@@ -109,8 +104,7 @@ class WorkSignal(LedgerPart):
         changed, self._version = version != self._version, version
         pause = self._due_in() if self._exclusive else math.inf
         if pause <= 0:
-            with self._database.transaction(durable=False) as connection:
-                self._promote(connection, now=self._clock())
+            self._database.change(lambda connection: self._promote(connection, now=self._clock()), durable=False)
             changed = True
         if changed:
             self._announce()

@@ -59,6 +59,7 @@ class PostgresDatabase:
     """A pool of connections; every method may be called from any thread."""
 
     missing = False
+    remote = True
 
     def __init__(
         self, url: str, *, create: bool, host: str, patience: float, clock: Callable[[], float] | None = None
@@ -120,10 +121,21 @@ class PostgresDatabase:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[PostgresConnection]:
-        """See part.Store. Raises StateBusyError where the same may pass in a moment."""
+        """See part.Store; StateBusyError where the same may pass in a moment."""
         with self._begun(durable=durable) as raw, _errors(self._address.name):
             yield PostgresConnection(raw)
             raw.execute(b"COMMIT")
+
+    def change(
+        self, make: Callable[[PostgresConnection], _T], *, durable: bool = True, patience: float | None = None
+    ) -> _T:
+        """See part.Store; waits for a database that is away, for `patience` seconds instead of our own."""
+
+        def once() -> _T:
+            with self.transaction(durable=durable) as connection:
+                return make(connection)
+
+        return self.patiently(once, patience=patience)
 
     def query(self, sql: str, values: Values = (), *, patience: float | None = None) -> list[Row]:
         """See part.Store; waits for a database that is away, for `patience` seconds instead of our own."""

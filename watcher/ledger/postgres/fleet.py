@@ -7,14 +7,16 @@ what it has in hand, and asks again.
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from watcher.fleet import BudgetCredit, LimitDemand, LimitShare, SharedHold
 from watcher.ledger import rows
-from watcher.ledger.part import Connection
+from watcher.ledger.part import Connection, Values
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.purchases import Purchases
 from watcher.ledger.postgres.shared import GATE_CHANNEL
+
+_T = TypeVar("_T")
 
 #: Starts within any 60 s are counted, but none comes at its very moment: by so much may it be late, in seconds.
 LATE: Final = 0.5
@@ -59,18 +61,18 @@ class PostgresFleet:
 
     def spend(self, day: str, seconds: float) -> float:
         """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
-        if not seconds:
-            return self._purchases.of(self._endpoint, day)
-        return self._purchases.add(self._endpoint, day, seconds)
+        return self._purchases.buy(self._endpoint, day, seconds)
 
     def leave(self) -> None:
         """Return all shares to the fleet."""
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("DELETE FROM shares WHERE endpoint = ? AND host = ?", (self._endpoint, self._host))
-            connection.execute(
-                "UPDATE doors SET prober = '' WHERE endpoint = ? AND prober = ?", (self._endpoint, self._host)
-            )
+        key = (self._endpoint, self._host)
+
+        def leave(connection: Connection) -> None:
+            connection.execute("DELETE FROM shares WHERE endpoint = ? AND host = ?", key)
+            connection.execute("UPDATE doors SET prober = '' WHERE endpoint = ? AND prober = ?", key)
             self._say(connection)
+
+        self._change(leave, durable=False)
 
     def door(self) -> SharedHold:
         """Return the hold or pause."""
@@ -88,52 +90,58 @@ class PostgresFleet:
 
     def shut(self, hold: Mapping[str, object], *, wait: float) -> int:
         """Hold the door for all, unless it is held for the same `reason`; return the hold's number. A probe is due in `wait` seconds."""
-        with self._database.transaction() as connection:
-            key = (self._endpoint, self._party)
+        key = (self._endpoint, self._party)
+
+        def shut(connection: Connection) -> int:
             found = connection.execute(_SAME, (*key, rows.text(str(hold.get("reason"))))).fetchall()
             if not found:
                 found = connection.execute(_SHUT, (*key, _json(hold), wait)).fetchall()
                 self._say(connection)
-        return int(found[0][0])
+            return int(found[0][0])
+
+        return self._change(shut)
 
     def put_off(self, number: int, hold: Mapping[str, object], *, wait: float) -> None:
         """Store that this hold lasts, and that the next probe is due in `wait` seconds; nothing, where it is over."""
-        with self._database.transaction() as connection:
-            connection.execute(_PUT_OFF, (_json(hold), wait, self._endpoint, self._party, number))
-            self._say(connection)
+        self._tell(_PUT_OFF, (_json(hold), wait, self._endpoint, self._party, number))
 
     def open(self, number: int) -> None:
         """End this hold for all."""
-        with self._database.transaction() as connection:
-            connection.execute(_OPEN, (self._endpoint, self._party, number))
-            self._say(connection)
+        self._tell(_OPEN, (self._endpoint, self._party, number))
 
     def probe(self, number: int, *, lease: float) -> bool:
         """Request the permission to probe this hold, or renew it; one host at a time has it."""
-        with self._database.transaction(durable=False) as connection:
-            values = (self._host, lease, self._endpoint, self._party, number, self._host)
-            return bool(connection.execute(_PROBE, values).fetchall())
+        values = (self._host, lease, self._endpoint, self._party, number, self._host)
+        return self._change(lambda connection: bool(connection.execute(_PROBE, values).fetchall()), durable=False)
 
     def give_back(self, number: int) -> None:
         """Return an unused permission to probe."""
-        with self._database.transaction(durable=False) as connection:
-            connection.execute(_GIVE_BACK, (self._endpoint, self._party, number, self._host))
+        values = (self._endpoint, self._party, number, self._host)
+        self._change(lambda connection: connection.execute(_GIVE_BACK, values), durable=False)
 
     def pause(self, pause: Mapping[str, object], *, seconds: float) -> None:
         """Pause all hosts for so long."""
-        with self._database.transaction(durable=False) as connection:
-            connection.execute(_PAUSE, (self._endpoint, self._party, _json(pause), seconds))
-            self._say(connection)
+        self._tell(_PAUSE, (self._endpoint, self._party, _json(pause), seconds), durable=False)
 
     def resume(self) -> None:
         """End a pause, and make a probe of the hold due at once, for all keys and models."""
-        with self._database.transaction() as connection:
-            connection.execute(_RESUME, (self._endpoint,))
-            self._say(connection)
+        self._tell(_RESUME, (self._endpoint,))
 
     def listen(self, heard: Callable[[], None]) -> None:
         """Call `heard`, from another thread, whenever another host has changed something of this endpoint."""
         self._listen(heard)
+
+    def _tell(self, statement: str, values: Values, *, durable: bool = True) -> None:
+        """Run a statement, and notify the other hosts."""
+
+        def tell(connection: Connection) -> None:
+            connection.execute(statement, values)
+            self._say(connection)
+
+        self._change(tell, durable=durable)
+
+    def _change(self, make: Callable[[Connection], _T], *, durable: bool = True) -> _T:
+        return self._database.change(make, durable=durable, patience=0.0)
 
     def _say(self, connection: Connection) -> None:
         connection.execute("SELECT pg_notify(?, ?)", (GATE_CHANNEL, self._sender))

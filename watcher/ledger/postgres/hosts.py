@@ -6,6 +6,7 @@ from typing import Final
 
 from watcher.fleet import Host
 from watcher.ledger import rows
+from watcher.ledger.part import Connection
 from watcher.ledger.postgres.database import PostgresDatabase
 
 #: Seconds without a heartbeat after which a host counts as dead, and after which it is forgotten.
@@ -23,14 +24,17 @@ class Hosts:
 
     def beat(self) -> None:
         """Update this host's heartbeat; drop hosts without one for a day."""
-        with self._database.transaction(durable=False) as connection:
+
+        def beat(connection: Connection) -> None:
             connection.execute(_BEAT, (self._host,))
             connection.execute(_FORGET, (_FORGOTTEN,))
 
+        self._database.change(beat, durable=False)
+
     def tell(self, facts: Mapping[str, object]) -> None:
         """Store this host's facts."""
-        with self._database.transaction(durable=False) as connection:
-            connection.execute(_TELL, (self._host, json.dumps(dict(facts), separators=(",", ":"))))
+        values = (self._host, json.dumps(dict(facts), separators=(",", ":")))
+        self._database.change(lambda connection: connection.execute(_TELL, values), durable=False)
 
     def told(self) -> dict[str, object] | None:
         """Return what we said last; None when we said nothing since we left."""
@@ -42,9 +46,12 @@ class Hosts:
 
     def leave(self) -> None:
         """Report that this host ends."""
-        with self._database.transaction(durable=False) as connection:
+
+        def leave(connection: Connection) -> None:
             connection.execute("DELETE FROM hosts WHERE host = ?", (self._host,))
             connection.execute("DELETE FROM rounds WHERE host = ?", (self._host,))
+
+        self._database.change(leave, durable=False)
 
     def all(self) -> tuple[Host, ...]:
         """Return all, by name."""
@@ -66,17 +73,19 @@ class Hosts:
     def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:
         """Take or keep the lease to scan a root; 0: it is this host's, else the seconds until it may be free."""
         key = (root, rows.text(rules))
-        with self._database.transaction(durable=False) as connection:
+
+        def claim(connection: Connection) -> float:
             if connection.execute(_CLAIM, (*key, self._host, lease)).fetchall():
                 return 0.0
             left = connection.execute(_LEFT, key).fetchall()
-        return max(0.05, float(left[0][0])) if left else 0.05
+            return max(0.05, float(left[0][0])) if left else 0.05
+
+        return self._database.change(claim, durable=False)
 
     def release_scan(self, root: bytes, rules: str) -> None:
-        """Release the lease to scan a root."""
-        with self._database.transaction(durable=False) as connection:
-            values = (root, rows.text(rules), self._host)
-            connection.execute("DELETE FROM rounds WHERE root = ? AND rules = ? AND host = ?", values)
+        """Release the lease to scan a root. Raises StateError at once: it lapses by itself."""
+        values = (root, rows.text(rules), self._host)
+        self._database.change(lambda connection: connection.execute(_RELEASE, values), durable=False, patience=0.0)
 
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
@@ -99,3 +108,4 @@ WHERE rounds.host = excluded.host OR rounds.lease_until <= {_NOW}
 RETURNING root
 """  # noqa: S608 - our own expression
 _LEFT: Final = f"SELECT lease_until - {_NOW} FROM rounds WHERE root = ? AND rules = ?"  # noqa: S608 - our own expression
+_RELEASE: Final = "DELETE FROM rounds WHERE root = ? AND rules = ? AND host = ?"

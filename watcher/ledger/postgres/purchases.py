@@ -7,6 +7,7 @@ from typing import Final
 
 from watcher.errors import StateBusyError
 from watcher.ledger import rows
+from watcher.ledger.part import Connection
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.shared import ADD
 
@@ -27,41 +28,44 @@ class Purchases:
         self._unknown: dict[tuple[str, str], dict[int, float]] = {}
         self._lock = threading.Lock()
 
-    def of(self, endpoint: str, day: str) -> float:
-        """Return the seconds bought on a day. Raises StateError."""
-        found = self._database.query(_BOUGHT, (rows.text(endpoint), rows.text(day)))
-        return float(found[0][0]) if found else 0.0
+    def buy(self, endpoint: str, day: str, seconds: float) -> float:
+        """Book seconds, and return the day's sum; 0 only asks. After a StateError, book the same again, alone or with more."""
+        endpoint, day = rows.text(endpoint), rows.text(day)
+        if not seconds:
+            found = self._database.query(_BOUGHT, (endpoint, day))
+            return float(found[0][0]) if found else 0.0
 
-    def add(self, endpoint: str, day: str, seconds: float) -> float:
-        """Book seconds, and return the day's sum; after a StateError, book the same again, alone or with more."""
+        def book(connection: Connection) -> float:
+            return self._book(connection, endpoint, day, seconds)
+
         with self._lock:
             try:
-                return self._book(rows.text(endpoint), rows.text(day), seconds)
+                total = self._database.change(book, durable=False, patience=0.0)
             except StateBusyError:
                 # However long it took to fail, it is waited for as long as ever.
-                return self._database.patiently(lambda: self._book(rows.text(endpoint), rows.text(day), seconds))
+                total = self._database.change(book, durable=False)
+            del self._unknown[endpoint, day]
+        return total
 
-    def _book(self, endpoint: str, day: str, seconds: float) -> float:
+    def _book(self, connection: Connection, endpoint: str, day: str, seconds: float) -> float:
         unknown = self._unknown.setdefault((endpoint, day), {})
         number, key = next(self._numbers), rows.text(f"bought.{self._process}.{endpoint}.{day}")
-        with self._database.transaction(durable=False) as connection:
 
-            def spend(some: float) -> float:
-                values = (endpoint, self._host, day, rows.seconds(some))
-                ((total,),) = connection.execute("SELECT gate_spend(?, ?, ?, ?)", values).fetchall()
-                return float(total)
+        def spend(some: float) -> float:
+            values = (endpoint, self._host, day, rows.seconds(some))
+            ((total,),) = connection.execute("SELECT gate_spend(?, ?, ?, ?)", values).fetchall()
+            return float(total)
 
-            rest = seconds
-            if unknown:
-                # This waits for the row that an earlier booking has locked: once it is ours, that one is made, or never will be.
-                spend(0.0)
-                found = connection.execute("SELECT value FROM memory WHERE key = ?", (key,)).fetchall()
-                rest -= unknown.get(int(found[0][0]), 0.0) if found else 0.0
-            unknown[number] = seconds
-            total = spend(rest)
-            connection.execute(ADD, (rows.seconds(rest), "paid_seconds"))
-            connection.execute(_NUMBER, (key, str(number), self._database.now() + _KEPT))
-        del self._unknown[endpoint, day]
+        rest = seconds
+        if unknown:
+            # This waits for the row that an earlier booking has locked: once it is ours, that one is made, or never will be.
+            spend(0.0)
+            found = connection.execute("SELECT value FROM memory WHERE key = ?", (key,)).fetchall()
+            rest -= unknown.get(int(found[0][0]), 0.0) if found else 0.0
+        unknown[number] = seconds
+        total = spend(rest)
+        connection.execute(ADD, (rows.seconds(rest), "paid_seconds"))
+        connection.execute(_NUMBER, (key, str(number), self._database.now() + _KEPT))
         return total
 
 

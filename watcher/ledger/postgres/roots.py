@@ -7,18 +7,16 @@ is no plain letter is written %XX, so that the first colon always ends the mount
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from watcher.job import Job, Outcome, Output
-from watcher.ledger.protocol import OwnedOutput, SourceRecord
+from watcher.ledger.paths import LedgerPaths
 from watcher.reach import real_paths
 
 _COLON: Final = b":"
 
 
-class RootMap:
+class RootMap(LedgerPaths):
     """One host's map of named roots to places."""
 
     def __init__(self, roots: Mapping[str, str], *, host: str) -> None:
@@ -53,7 +51,7 @@ class RootMap:
         place = self._by_mount.get(mount + colon)
         return unquote_to_bytes(mount) + colon + below if place is None else place + below or b"/"
 
-    def strictly_real(self, stored: bytes) -> bytes | None:
+    def own(self, stored: bytes) -> bytes | None:
         """Return this host's path; None for another host's own. ValueError, with the name, for a root this host lacks."""
         if self.has(stored):
             return self.real(stored)
@@ -74,39 +72,9 @@ class RootMap:
         found = (mount for place, mount in self._places if (place + b"/").startswith(inside) and place + b"/" != inside)
         yield from dict.fromkeys(found)
 
-    def job(self, job: Job) -> Job:
-        """Return a stored job as this host has it."""
-        return replace(job, root=self.real(job.root), path=self.real(job.path))
-
-    def stored_job(self, job: Job) -> Job:
-        """Undo `job`."""
-        return replace(job, root=self.stored(job.root), path=self.stored(job.path))
-
-    def record(self, record: SourceRecord) -> SourceRecord:
-        """Return a stored record as this host has it."""
-        outcome = None if record.outcome is None else self._outcome(record.outcome, back=True)
-        return replace(record, root=self.real(record.root), path=self.real(record.path), outcome=outcome)
-
-    def owned(self, owned: OwnedOutput) -> OwnedOutput:
-        """Return a stored output path as this host has it."""
-        return replace(owned, path=self.real(owned.path), source=self.real(owned.source))
-
-    def stored_output(self, output: Output) -> Output:
-        """Return an output as the fleet knows it."""
-        return replace(output, path=self.stored(output.path))
-
-    def stored_outcome(self, outcome: Outcome) -> Outcome:
-        """Return an outcome as the fleet knows it."""
-        return self._outcome(outcome, back=False)
-
-    def _outcome(self, outcome: Outcome, *, back: bool) -> Outcome:
-        change = self.real if back else self.stored
-        return replace(
-            outcome,
-            outputs=tuple(replace(output, path=change(output.path)) for output in outcome.outputs),
-            moved_to=change(outcome.moved_to) if outcome.moved_to else b"",
-            renamed_from=change(outcome.renamed_from) if outcome.renamed_from else b"",
-        )
+    def ranges(self) -> list[tuple[bytes, bytes]]:
+        """See LedgerPaths: a mount ends with a colon, and the byte after that is a semicolon."""
+        return [(mount, mount[:-1] + b";") for mount in self._by_mount]
 
 
 def _mount(name: str) -> bytes:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from watcher.ledger.part import Connection
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.roots import RootMap
 
@@ -37,10 +38,13 @@ class Takeover:
         if not self._database.query(f"{_HOOKS} LIMIT 1", values):
             # Nearly always: not even a transaction.
             return 0
-        with self._database.transaction(durable=False) as connection:
+
+        def take(connection: Connection) -> int:
             taken = connection.execute(f"{_HOOKS} LIMIT {_SOME} FOR UPDATE SKIP LOCKED", values).fetchall()
             connection.executemany(_TAKE, [(self._here(source, payload), id_) for id_, source, payload in taken])
-        return len(taken)
+            return len(taken)
+
+        return self._database.change(take, durable=False)
 
     def temporaries(self) -> tuple[bytes, ...]:
         """Return temporaries that nobody else will clear, by this host's paths."""

@@ -1,4 +1,4 @@
-"""Operations that PostgreSQL does in another way than SQLite, on stored paths: claims, leases, recovery, and what belongs to a host.
+"""The queue on PostgreSQL: what it does in another way than SQLite, for hosts that share it.
 
 A lease is a promise to the other hosts: only they take a job over when it lapses. To the host that made the claim it does not
 lapse, as on SQLite: what is in work there is known to its workers, however long it stood still.
@@ -7,29 +7,27 @@ lapse, as on SQLite: what is in work there is known to its workers, however long
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, Final
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import ClassVar, Final, TypeVar
 
-from watcher.errors import StateError
+from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import FoundRecording, Job, State
 from watcher.ledger import rows
-from watcher.ledger.answers import Answers
 from watcher.ledger.claims import KINDS, QueueHead, next_name
-from watcher.ledger.memory import Memory
-from watcher.ledger.outputs import Outputs
 from watcher.ledger.part import Connection, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.finding import distinct, put_distinct
-from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.listener import NotificationListener
-from watcher.ledger.postgres.purchases import Purchases
+from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.postgres.shared import ADD, GATE_CHANNEL
 from watcher.ledger.protocol import PutResult, SourceRecord
-from watcher.ledger.queue import SKIP, Queue, columns
-from watcher.ledger.retention import Retention
+from watcher.ledger.queue import HOLDS, Queue
 from watcher.ledger.suspects import CRASHED, CRASHES, why
 from watcher.ledger.waiting import LONGEST_DELAY
+
+_T = TypeVar("_T")
 
 #: Seconds for which a claim relies on what was made ready before: those that wait look as soon as something is due.
 _PROMOTED: Final = 0.5
@@ -37,11 +35,10 @@ _PROMOTED: Final = 0.5
 _CHANNEL: Final = "watcher"
 
 
-class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
-    """A ledger of stored paths, shared with other hosts."""
+class PostgresQueue(Queue):
+    """Sources that hosts share: claims, leases, recovery, and waiting for what other hosts change."""
 
     ADD: ClassVar[str] = ADD
-    OWN_HOOKS: ClassVar[str] = "host = current_setting('watcher.host')"
 
     EXONERATE: ClassVar[str] = """
     UPDATE sources SET crashes = crashes - 1 WHERE id IN (
@@ -53,44 +50,37 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
     UPDATE answers SET aside = 1 FROM sources
     WHERE sources.id = :id AND answers.host = sources.host AND answers.used_at >= sources.updated_at
     """
-    KEEP: ClassVar[str] = f"{Answers.KEEP}, host = excluded.host"
-    RECALL: ClassVar[str] = Answers.RECALL.replace("SET ", "SET host = current_setting('watcher.host'), ")
-
     KEEP_PACE: ClassVar[str] = Queue.KEEP_PACE.replace("(minute) DO", "(minute, host) DO")
 
-    # Two hosts may hear copies of one recording at the same time: the second one finds what the first one entered.
-    KEEP_CONTENT: ClassVar[str] = f"""
-    {Answers.KEEP_CONTENT}
-    ON CONFLICT (digest, parameters) DO UPDATE SET
-        id = DEFAULT, sketch = excluded.sketch, seconds = excluded.seconds, cuts = excluded.cuts,
-        loudness = excluded.loudness, warnings = excluded.warnings, used_at = excluded.used_at
-    """
-
     _database: PostgresDatabase
+    _paths: RootMap
 
     def __init__(
         self,
         database: PostgresDatabase,
         *,
         exclusive: bool,
+        clock: Callable[[], float],
+        paths: RootMap,
         host: str,
-        mounts: Sequence[bytes],
         grace: float,
         tick: Callable[[], float] | None = None,
     ) -> None:
-        """`mounts`: whose sources this host can reach.
+        """Keep what the queue needs of `PostgresLedger`'s arguments.
 
         `grace`: seconds after a start of the server in which no lease is taken over, because nobody could renew any while
         it was away. `tick` replaces its clock.
         """
-        self._host = host
-        self._mounts = list(mounts)
+        #: Who we are among the hosts.
+        self.host = host
         self._grace = grace
         self._tick = tick
         #: One claim of this host at a time: the rule about suspects counts this host's running jobs.
         self._claiming = threading.Lock()
         #: Owners whose last claim failed: the database may have made it, and gone before it said so.
         self._unsure: set[str] = set()
+        #: Claims whose conclusion may have been committed without our hearing of it.
+        self._unheard: set[tuple[int, int]] = set()
         #: When the last look began that found nothing, by `small`; monotonic.
         self._barren = {False: -math.inf, True: -math.inf}
         #: When what is due was last made ready, by the database's clock.
@@ -99,18 +89,14 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
         self._listener: NotificationListener | None = None
         #: Those who want to hear of what other hosts change about a gate.
         self._gates_heard: list[Callable[[], None]] = []
-        self._purchases = Purchases(database, host=host)
-        super().__init__(database, exclusive=exclusive, clock=database.now)
-        if exclusive:
-            try:
-                # Before the first claim, so that nothing is missed after it.
-                database.patiently(self._listen)
-                database.patiently(self._fold)
-                database.patiently(self._recover)
-            except BaseException:
-                self.close()
-                raise
-            database.say(_CHANNEL, self._myself)
+        super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
+
+    def _start(self) -> None:
+        """Listen, and recover; before the first claim, so that nothing is missed after it."""
+        self._listen()
+        self._fold()
+        self._recover()
+        self._database.say(_CHANNEL, self._myself)
 
     def close(self) -> None:
         with self._starting:
@@ -119,44 +105,38 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
                 self._listener = None
         self._database.close()
 
-    def mount(self, mounts: Sequence[bytes]) -> None:
-        """Work on sources of these mounts from now on."""
-        self._mounts = list(mounts)
-        # What could not be claimed here may be now.
-        self._announce()
-
     # Finding.
 
     def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
-        answers: list[PutResult] = []
-        runs = list(distinct(found))
+        runs = list(distinct(self._found(found)))
         if not runs:
-            return answers
-        # Durably, unlike on SQLite: the server may die and we live on, and what we think is known nobody puts again.
-        with self._database.transaction() as connection:
+            return []
+
+        def put(connection: Connection) -> list[PutResult]:
             # Hosts that find the same files take turns, or each would wait for a row of the other.
             connection.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCKS, PUTTING))
             now = self._clock()
-            for run in runs:
-                answers += put_distinct(connection, run, now)
+            return [answer for run in runs for answer in put_distinct(connection, run, now)]
+
+        # Durably, unlike on SQLite: the server may die and we live on, and what we think is known nobody puts again.
+        answers = self._database.change(put)
         if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
             if PutResult.CHANGED in answers:
                 self._concluded()
         return answers
 
-    def skip(self, found: Iterable[FoundRecording]) -> None:
-        now = self._clock()
-        with self._database.transaction() as connection:
-            connection.executemany(SKIP, [columns(one, now) for one in found])
-
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
         if not self._exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
+        return self._database.patiently(lambda: self._take(owner, lease=lease, small=small))
+
+    def _take(self, owner: str, *, lease: float, small: bool) -> Job | None:
         self._about_to_claim()
         came = time.monotonic()
+        # Nobody waits in here for a database that is away: the others would wait one after the other.
         with self._claiming:
             # A change wakes all that wait. Where another thread's claim began after this call and found nothing, there
             # is nothing to find.
@@ -174,14 +154,16 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
 
     def _claimed(self, owner: str, *, lease: float) -> Job | None:
         """Return the job that this owner has without knowing it; an owner has one at a time."""
-        values = {"host": self._host, "owner": rows.text(owner), "lease": float(lease)}
-        with self._database.transaction(durable=False) as connection:
-            found = self._timed(connection, _CLAIMED, values)
-        return rows.job(found[0]) if found else None
+        values = {"host": self.host, "owner": rows.text(owner), "lease": float(lease)}
+        found = self._database.change(
+            lambda connection: self._timed(connection, _CLAIMED, values), durable=False, patience=0.0
+        )
+        return rows.job(found[0], self._paths.real) if found else None
 
     def _claim(self, owner: str, *, lease: float, small: bool) -> Job | None:
         now = self._clock()
-        with self._database.transaction(durable=False) as connection:
+
+        def take(connection: Connection) -> tuple[bytes, Job] | None:
             if not 0.0 <= now - self._promoted_at < _PROMOTED:
                 self._promote(connection, now=now)
             for head in self._claimable(connection, small=small):
@@ -189,46 +171,66 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
                     "alone": head.alone,
                     "small": head.small,
                     "root": head.root,
-                    "mounts": self._mounts,
-                    "host": self._host,
+                    "mounts": self._paths.mounts,
+                    "host": self.host,
                     "owner": rows.text(owner),
                     "lease": float(lease),
                     "now": self._clock(),
                 }
                 # Another host may be claiming it: then the next one of its kind, or the next head.
                 if claimed := self._timed(connection, _CLAIM, values):
-                    self._served[small] = head.root
-                    return rows.job(claimed[0])
-        return None
+                    return head.root, rows.job(claimed[0], self._paths.real)
+            return None
+
+        taken = self._database.change(take, durable=False, patience=0.0)
+        if taken is None:
+            return None
+        self._served[small], job = taken
+        return job
 
     def renew(self, job: Job, *, lease: float) -> None:
-        with self._database.transaction(durable=False) as connection:
-            statement, values = self._with_tick(_RENEW, {"lease": float(lease)})
-            held(connection, statement, job, **values)
+        statement, values = self._with_tick(_RENEW, {"lease": float(lease)})
+        self._database.change(lambda connection: held(connection, statement, job, **values), durable=False)
+
+    def _conclude(
+        self, job: Job, make: Callable[[Connection], _T], *, back: bool = False, durable: bool = True
+    ) -> _T | None:
+        """See Queue; where a commit went unheard, the second one finds what the first one did."""
+        claim, runs = (job.id, job.fence), count(1)
+
+        def conclude(connection: Connection) -> _T | None:
+            unheard = next(runs) > 1 or claim in self._unheard
+            try:
+                return make(connection)
+            except LeaseLostError:
+                values = {"id": job.id, "fence": job.fence}
+                if unheard and (back or connection.execute(HOLDS, values).fetchall()):
+                    return None
+                raise
+
+        try:
+            result = self._database.change(conclude, durable=durable)
+        except StateBusyError:
+            self._unheard.add(claim)
+            raise
+        self._unheard.discard(claim)
+        return result
 
     # Waiting.
 
     def wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         self._listen()
-        super().wait(seconds)
+        super().wait(max(0.0, deadline - time.monotonic()))
 
     def _listen(self) -> None:
+        self._database.patiently(self._start_listening)
+
+    def _start_listening(self) -> None:
         with self._starting:
             if self._listener is None:
-                callbacks = {_CHANNEL: (self._myself, self._announce), GATE_CHANNEL: (self._host, self._gates)}
+                callbacks = {_CHANNEL: (self._myself, self._announce), GATE_CHANNEL: (self.host, self._gates)}
                 self._listener = NotificationListener(self._database, callbacks)
-
-    def fleet(self, endpoint: str, party: str) -> PostgresFleet:
-        return PostgresFleet(
-            self._database,
-            endpoint=endpoint,
-            party=party,
-            host=self._host,
-            purchases=self._purchases,
-            # A command beside the daemon is heard by it; the daemon need not hear itself.
-            sender=self._host if self._exclusive else self._myself,
-            listen=self._gates_heard.append,
-        )
 
     def _gates(self) -> None:
         for heard in self._gates_heard:
@@ -237,7 +239,7 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
     @property
     def _myself(self) -> str:
         # Two openings of one host (a daemon, and a command beside it) are two voices.
-        return f"{self._host}:{id(self)}"
+        return f"{self.host}:{id(self)}"
 
     def _offer(self) -> None:
         super()._offer()
@@ -247,40 +249,20 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
 
     def quarantined(self) -> tuple[SourceRecord, ...]:
         """See Ledger.quarantined; only of what this host can reach."""
-        return tuple(rows.record(row) for row in self._database.query(_ASIDE, {"mounts": self._mounts}))
-
-    # Temporaries.
-
-    def enter_temporary(self, path: bytes) -> None:
-        # Durably, unlike on SQLite: the server may die without us, and nobody looks for a file that nobody knows of.
-        with self._database.transaction() as connection:
-            connection.execute("INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (path,))
-
-    def temporaries(self) -> tuple[bytes, ...]:
-        return tuple(path for (path,) in self._database.query(_TEMPORARIES))
-
-    # Keeping it bounded.
-
-    def tidy(self) -> bool:
-        self._fold()
-        return super().tidy()
-
-    def _ranges(self) -> Sequence[tuple[bytes, bytes]]:
-        # A mount ends with a colon, and the byte after that is a semicolon.
-        return [(mount, mount[:-1] + b";") for mount in self._mounts]
+        found = self._database.query(_ASIDE, {"mounts": self._paths.mounts})
+        return tuple(rows.record(row, self._paths.real) for row in found)
 
     def _fold(self) -> None:
-        with self._database.transaction(durable=False) as connection:
-            connection.execute(_FOLD)
+        self._database.change(lambda connection: connection.execute(_FOLD), durable=False)
 
     # Within a transaction.
 
     def _left_running(self, connection: Connection) -> list[Row]:
-        return connection.execute(_LEFT_RUNNING, (self._host,)).fetchall()
+        return connection.execute(_LEFT_RUNNING, (self.host,)).fetchall()
 
     def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:
         start = next_name(after)
-        places = list(self._ranges())
+        places = self._paths.ranges()
         ahead = [(max(first, start), behind) for first, behind in places if start < behind]
         starts, behinds = zip(*ahead, *places, strict=True)
         values = {
@@ -288,20 +270,20 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
             "behinds": list(behinds),
             "after": after,
             "small": small,
-            "mounts": self._mounts,
+            "mounts": self._paths.mounts,
         }
         return sorted(QueueHead(*row) for row in connection.execute(_HEADS, values).fetchall())
 
     def _running(self, connection: Connection) -> tuple[int, int]:
         # A crash is a process's, so a suspect has nothing beside it on its own host. Other hosts go on.
-        ((running, suspects),) = connection.execute(_RUNNING, (self._host,)).fetchall()
+        ((running, suspects),) = connection.execute(_RUNNING, (self.host,)).fetchall()
         return running, suspects
 
     def _promote(self, connection: Connection, *, now: float) -> None:
         """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
         self._promoted_at = now
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
-        values = {"host": self._host, "grace": self._grace, "crashes": CRASHES, **why(CRASHED)}
+        values = {"host": self.host, "grace": self._grace, "crashes": CRASHES, **why(CRASHED)}
         for id_, state in self._timed(connection, _LAPSE, values):
             if state == State.FAILED:
                 connection.execute(self.ANSWERS_ASIDE, {"id": id_})
@@ -309,7 +291,7 @@ class PostgresEngine(Queue, Answers, Outputs, Memory, Retention):
     def _due_in(self) -> float:
         """Return the seconds until a delayed job falls due or another host's lease lapses; infinity when neither will."""
         now = self._clock()
-        values = {"grace": self._grace, "host": self._host}
+        values = {"grace": self._grace, "host": self.host}
         ((first, last, lapse),) = self._database.query(*self._with_tick(_DUE, values))
         if last is not None and last > now + LONGEST_DELAY:
             return 0.0
@@ -427,4 +409,3 @@ SELECT
         extract(epoch FROM pg_postmaster_start_time() + make_interval(secs => :grace) - clock_timestamp())::float8
     ) FROM sources WHERE state = 'running' AND host <> :host HAVING count(*) > 0)
 """
-_TEMPORARIES: Final = "SELECT path FROM temporaries WHERE host = current_setting('watcher.host') ORDER BY path"
