@@ -20,9 +20,11 @@ pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
 
 class Crowd:
-    """A server that counts who is in at the same time."""
+    """A server that counts who is in at the same time, and answers nobody before so many have been."""
 
-    def __init__(self) -> None:
+    def __init__(self, awaited: int = 1) -> None:
+        self._awaited = awaited
+        self._reached = threading.Event()
         self._lock = threading.Lock()
         self._inside = 0
         self.most = 0
@@ -35,8 +37,11 @@ class Crowd:
         with self._lock:
             self._inside += 1
             self.most = max(self.most, self._inside)
+            if self.most >= self._awaited:
+                self._reached.set()
             if refused := self.refuses.is_set():
                 self.refused += 1
+        self._reached.wait(60)
         threading.Event().wait(0.02)
         with self._lock:
             self._inside -= 1
@@ -59,7 +64,7 @@ def transcribed(share: Share, files: list[Path]) -> bool:
 
 
 def test_the_fleets_limit_counts_for_all_hosts_together(share: Share) -> None:
-    crowd = Crowd()
+    crowd = Crowd(awaited=3)
     with postgres.cluster().schema() as url, serving(crowd.answer) as server, ExitStack() as stack:
         places = [share.place(f"host-{number}") for number in range(2)]
         files = [recording(share.folder / f"{number:02}.wav") for number in range(24)]
