@@ -129,7 +129,7 @@ class Service:
                     self._requests = resume_requests(application.direct)
                 self._queue_trials(application)
                 application.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
-                thread_group.start("finder", partial(_find, finder))
+                thread_group.start("finder", partial(_find, finder, self._stop))
                 application.history.start(inspect=finder.inspect, on_death=signals.wake)
                 asked = self._loop(application, finder, thread_group)
             finally:
@@ -434,11 +434,15 @@ def _end_at_last(seconds: float, over: threading.Event, code: Callable[[], int])
         os._exit(code())
 
 
-def _find(finder: Finder) -> None:
+def _find(finder: Finder, stop: threading.Event) -> None:
     """Find until the stop. All of it in one thread, since it touches folders: the main thread must see signals."""
     try:
         finder.start_watching()
         finder.run()
+    except StateBusyError:
+        # What could not be queued until the stop, as on a full disk, is found again at the next start.
+        if not stop.is_set():
+            raise
     finally:
         finder.close()
 

@@ -88,7 +88,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
         service=service,
         gate=gate,
         problems=(
-            *full_disk(directory),
+            *full_disk(directory, runs=bool(pid)),
             *not_in_use(service, broken=broken),
             *(service if pid else _left(ledger)).get("problems", ()),
             *no_outputs((*ledger.records(State.READY, limit=_WAITING), *delayed)),

@@ -16,17 +16,20 @@ from watcher.systemd import control
 _LITTLE: Final = 256 * 1024
 
 
-def full_disk(directory: Path) -> tuple[Mapping[str, str], ...]:
-    """Return a problem when the ledger's disk is full: the daemon, which waits for it, can't write that down."""
+#: What is said of a ledger whose disk is full.
+FULL: Final = "no space is left for the ledger, and nothing can be worked on"
+
+
+def full_disk(directory: Path, *, runs: bool) -> tuple[Mapping[str, str], ...]:
+    """Return a problem when the ledger's disk is full: the daemon, if one `runs`, waits for it, and can't write that down."""
     try:
         free = shutil.disk_usage(directory).free
     except OSError:
         return ()
     if free >= _LITTLE:
         return ()
-    message = "no space is left for the ledger, and nothing can be worked on"
-    hint = "free some space on its disk; it goes on by itself, and nothing is lost"
-    return ({"path": printable(os.fsencode(directory)), "message": message, "hint": hint},)
+    hint = f"free some space on its disk; {'it goes on by itself, and ' if runs else ''}nothing is lost"
+    return ({"path": printable(os.fsencode(directory)), "message": FULL, "hint": hint},)
 
 
 def no_outputs(records: Iterable[SourceRecord]) -> Iterator[Mapping[str, str]]:

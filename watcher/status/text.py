@@ -9,6 +9,7 @@ from watcher.fleet import Host
 from watcher.job import State
 from watcher.ledger.protocol import SourceRecord
 from watcher.log import printable, retrying
+from watcher.status.problems import FULL
 from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, named
 from watcher.text import hours, money, share
 
@@ -134,8 +135,10 @@ def verdict(report: StatusReport) -> tuple[int, str]:
         *(() if report.pid else (_idle(report),)),
         *((report.gate["sentence"],) if held and not own_limit else ()),
         *(f"the folder {path} is out of reach" for path in lost),
+        *(f"{one['path']}: {FULL}" for one in report.problems if one["message"] == FULL),
     ]
-    failed, notes = report.counts[State.FAILED], [one for one in report.problems if one["path"] not in lost]
+    failed = report.counts[State.FAILED]
+    notes = [one for one in report.problems if one["path"] not in lost and one["message"] != FULL]
     silent = [host.name for host in report.hosts if not host.alive]
     looks = [
         *(() if report.stopping is None else (f"{report.program} is stopping until {_time_of_day(report.stopping)}",)),
