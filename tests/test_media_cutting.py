@@ -159,7 +159,7 @@ def test_at_most_two_pieces_more_than_in_flight_exist(long_talk: Path, spool: Pa
     with cutting(long_talk, spool, SHORT, in_flight=lambda: places) as running:
         for piece in running:
             held.append(piece)
-            most = max(most, len(list(running._directory.iterdir())))
+            most = max(most, sum(path.stat().st_size > 0 for path in running._directory.iterdir()))
             if len(held) == 3:
                 held.pop(0).release()
             if piece.cut.index == 8:
@@ -181,11 +181,11 @@ def test_a_consumer_that_holds_everything_gets_no_more_until_it_releases_from_an
 
         releaser.join()
         assert fourth.cut.index == 3
-        assert not held[0].path.exists()
-        assert held[1].path.exists()
+        assert held[0].path.stat().st_size == 0
+        assert held[1].path.stat().st_size == held[1].size
         running.release(held[1])
         held[1].release()
-        assert not held[1].path.exists()
+        assert held[1].path.stat().st_size == 0
 
 
 def test_planned_cuts_are_made_again(talk: Path, spool: Path) -> None:
@@ -575,11 +575,11 @@ def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
     file: Path, spool: Path, child_runs: Instead
 ) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
-    made = "{'v': 2, 'is': 'made', 'overlap': 0, 'file': str(n), 'size': 0, 'cut': cut}"
+    made = "{'v': 2, 'is': 'made', 'overlap': 0, 'file': str(n), 'size': 1, 'cut': cut}"
     cut = "{'index': n, 'start': n * 16000, 'end': (n + 1) * 16000, 'digest': '0' * 64}"
     say = f"cut = {cut}; line.sendall(json.dumps({made}).encode() + b'\\n')"
-    wait = "while os.path.exists(str(n)): time.sleep(0.001)"
-    code = f"for n in range(1000):\n open(str(n), 'wb').close(); {say}\n {wait}"
+    wait = "while os.stat(str(n)).st_size: time.sleep(0.001)"
+    code = f"for n in range(1000):\n open(str(n), 'wb').write(b'x'); {say}\n {wait}"
     child_runs(f"import json, os, signal, time; signal.alarm(30); exec({code!r})")
     pieces: list[Piece] = []
     with cutting(file, spool, in_flight=lambda: 1) as running, pytest.raises(PassingError) as caught:

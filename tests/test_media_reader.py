@@ -13,11 +13,12 @@ from watcher.media import Cutting, MediaOptions, childprocess
 from watcher.media.protocol import Failed, Opened, ProtocolError, decode
 
 SAYS = """
-import json, os, socket, sys
+import json, os, socket, sys, time
 line = socket.socket(fileno=int(sys.argv[1]))
 {what}
 line.recv(1)
 """
+ENDED = {"v": 2, "is": "ended", "seconds": 10, "content": "0" * 64, "warnings": [], "stream": "", "loudness": ""}
 OPENED = {"v": 2, "is": "opened", "seconds": 10, "pieces": 1, "stream": "", "others": []}
 
 
@@ -57,6 +58,31 @@ def test_a_child_that_says_more_than_any_decoder_does_is_ended(
             next(iter(cutting))
 
         assert caught.value.reason == "crashed"
+
+
+def test_a_child_cannot_fill_a_piece_that_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has open outlives the name; the daemon saw no more than names, and the disk was full."""
+    what = f"""
+piece = {{"cut": {{"index": 0, "start": 0, "end": 160000, "digest": "0" * 64}}, "overlap": 0, "file": "0", "size": 1000}}
+path = os.path.join(json.loads(line.recv(1 << 16).split(b"\\n")[0])["spool"], "0")
+with open(path, "wb") as file:
+    file.write(b"x" * 1000)
+    file.flush()
+    line.sendall(json.dumps({{"v": 2, "is": "made", **piece}}).encode() + b"\\n")
+    while os.fstat(file.fileno()).st_size and os.fstat(file.fileno()).st_nlink:
+        time.sleep(0.01)
+    os.ftruncate(file.fileno(), 1 << 40)
+    # Several of the daemon's looks.
+    time.sleep(2)
+    line.sendall(json.dumps({ENDED!r}).encode() + b"\\n")
+"""
+    for cutting in saying(what, tmp_path, monkeypatch):
+        pieces = iter(cutting)
+        next(pieces).release()
+        with pytest.raises(FileError) as caught:
+            next(pieces)
+
+        assert caught.value.reason == "limits"
 
 
 def test_a_recording_of_a_day_is_told_of_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

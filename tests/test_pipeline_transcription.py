@@ -22,11 +22,10 @@ from support.scripted import Asked, Reply, Script
 from support.sounds import decode, encode, speech, speechlike
 from support.waiting import eventually
 
-from watcher import media
 from watcher.client import Request, Upload
 from watcher.errors import ChangedError, FileError, JobError, PassingError
 from watcher.job import Cut, Job
-from watcher.media import MediaOptions
+from watcher.media import MediaOptions, childprocess
 from watcher.worker import Heartbeat
 
 #: Of a recording that is cut into several pieces.
@@ -312,11 +311,11 @@ def test_a_decoder_cannot_pass_a_recording_off_as_another_one(tmp_path: Path, mo
         ended = {"v": 2, "is": "ended", "seconds": 10.0, "loudness": "", "content": before.digest, "warnings": []}
         lines = b"".join(json.dumps(line).encode() + b"\n" for line in (piece, {**ended, "stream": ""}))
 
-        def command(_: media.Cutting, line: int) -> list[str]:
+        def command(_: int, line: int) -> list[str]:
             lie = f"import socket; open('0', 'wb').write(b'x' * 1000); socket.socket(fileno={line}).sendall({lines!r})"
             return [sys.executable, "-c", lie]
 
-        monkeypatch.setattr(media.Cutting, "_command", command)
+        monkeypatch.setattr(childprocess, "command", command)
         with pytest.raises(FileError) as caught:
             made.transcribe(hostile)
 
@@ -347,7 +346,7 @@ if not {refused}:
     [open(f"more{{number}}", "wb").truncate(250 << 20) for number in range(9)]
 time.sleep(60)
 """
-    monkeypatch.setattr(media.Cutting, "_command", lambda _, line: [sys.executable, "-c", lie, str(line)])
+    monkeypatch.setattr(childprocess, "command", lambda _, line: [sys.executable, "-c", lie, str(line)])
     ended: list[bool] = []
     others = threading.Event()
     turn = threading.Lock()

@@ -217,7 +217,7 @@ class Cutting:
         return self._summary
 
     def release(self, piece: Piece) -> None:
-        """Remove the piece's file and let the child make another."""
+        """Empty the piece's file and let the child make another."""
         self._release(piece.cut.index)
 
     def close(self) -> None:
@@ -232,9 +232,9 @@ class Cutting:
         Call it several times a second while you wait for something else between two pieces.
         """
         with self._lock:
-            pieces = len(self._existing) + self._granted
+            pieces, names = len(self._existing) + self._granted, self._next_index + self._granted
         sizes = _sizes(self._directory)
-        if len(sizes) > pieces + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
+        if len(sizes) > names + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
             self._child.kill()
             raise FileError(
                 "The process that decodes this file wrote more than pieces of it.",
@@ -407,10 +407,10 @@ class Cutting:
         with self._lock:
             path = self._existing.pop(index, None)
             if path is not None:
-                # What cannot be removed now goes with its directory; the caller may hold a paid answer, so nothing is
-                # raised.
+                # Emptied, not removed: a child that was taken over may still have it open, and what it wrote into a file without
+                # a name nobody would see. The name goes with the directory; the caller may hold a paid answer, so nothing is raised.
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
         if path is not None:
             self._grant()
 
