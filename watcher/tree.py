@@ -14,6 +14,7 @@ from typing import AnyStr, Final
 
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: For a file that anyone may have put there: no link is followed, and no pipe or device waited for.
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 #: Mode bits that a new directory takes from the one it is made in: all but set-user-ID, which means nothing there.
 _INHERITED_MODE: Final = 0o3777

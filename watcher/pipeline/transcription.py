@@ -1,9 +1,7 @@
 """Transcribe a source: from stored answers where they exist, from the server where they don't."""
 
-import base64
 import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -28,8 +26,9 @@ from watcher.errors import (
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
 from watcher.ledger.protocol import RETRIED, Content, unreadable
 from watcher.log import quoted
-from watcher.pipeline import empty, voices
+from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form
+from watcher.pipeline.cuttings import logged, samples
 from watcher.pipeline.heard import TranscriptionResult, joined, part_of, recalled, settled, stored, understood
 from watcher.pipeline.question import Question
 from watcher.pipeline.remedies import Remedies, UploadForm, given_up, no_text
@@ -154,17 +153,10 @@ class Transcription:
 
     def _whole(self, form: UploadForm, name: str, mime: str, seconds: float) -> TranscriptionResult:
         """Send the file as it is, in one request."""
-        ledger = self._tools.ledger
         digest = media.digest(self._descriptor, self._tools.stop, self._beat)
         size = self._job.fingerprint.size
         upload = Upload(self._descriptor, size=size, seconds=seconds, name=name, mime=mime, digest=digest)
-        with self._tools.sound_locks.take(digest, waiting=self._beat):
-            body = ledger.recall(digest, self._question.key)
-            transcript = None if body is None else understood(body, seconds, self._question)
-            cached = transcript is not None
-            if body is None or transcript is None:
-                answer = self._ask(upload, digest, self._question, form, self._beat, small=True)
-                body, transcript = answer.body, answer.transcript
+        body, transcript, cached = self._answered_whole(upload, digest, form)
         guarded, prompt = self._wanted.rules.guard, fitted(self._wanted.request.prompt)
         measured = None
         # The header may say less than the file holds: then true times would be pressed into half of the sound.
@@ -201,6 +193,16 @@ class Transcription:
             raise no_text()
         return heard
 
+    def _answered_whole(self, upload: Upload, digest: str, form: UploadForm) -> tuple[bytes, Transcript, bool]:
+        """Return the answer about the file as it is, what it says, and whether it was stored."""
+        with self._tools.sound_locks.take(digest, waiting=self._beat):
+            body = self._tools.ledger.recall(digest, self._question.key)
+            transcript = None if body is None else understood(body, upload.seconds, self._question)
+            if body is not None and transcript is not None:
+                return body, transcript, True
+            answer = self._ask(upload, digest, self._question, form, self._beat, small=True)
+            return answer.body, answer.transcript, False
+
     def _measured(self) -> media.Summary | None:
         """Return how loud the file is, among other things; None where it cannot be decoded here."""
         tools = self._tools
@@ -213,48 +215,13 @@ class Transcription:
 
     def _pieces(self, form: UploadForm) -> TranscriptionResult:
         """Cut the recording, ask for its pieces beside each other as they come, and join the answers."""
-        tools, ledger, options = self._tools, self._tools.ledger, form.options
+        options = form.options
         # Other cuts for other limits: what was cut to ten minutes is no plan for a server that takes two.
         key = f"{self._question.key} {options.piece_seconds:g} {options.skip_silence}"
         key = hashlib.sha256(key.encode()).hexdigest()
         self._cut_keys.append(key)
-        limits = tools.client.limits()
-        requests = PieceRequests(partial(self._ask_piece, form), tools, self._job)
-        with media.Cutting(
-            self._descriptor,
-            options,
-            spool=tools.spool,
-            planned=ledger.cuts(self._sketch, key),
-            stop=tools.stop,
-            in_flight=tools.gate.places,
-            choice=self._wanted.choice,
-            max_bytes=limits.max_bytes,
-            max_seconds=limits.max_seconds or 0.0,
-            # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
-            waiting=self._beat,
-        ) as cutting:
-
-            def look() -> None:
-                self._beat()
-                cutting.check_spool()
-
-            try:
-                questions = [self._question]
-                for piece in self._logged(cutting):
-                    requests.expected = cutting.opening.pieces if cutting.opening is not None else 0
-                    ledger.keep_cut(self._sketch, key, piece.cut)
-                    if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
-                        requests.finish(self._beat, look)
-                        questions = self._acquainted(requests, options, look)
-                    requests.add(piece, questions)
-                requests.finish(self._beat)
-            except BaseException:
-                # It makes no more pieces, and must not write while nobody looks.
-                cutting.close()
-                self._paid_besides += requests.give_up(self._beat)
-                self._cut_until = max((cut.end_seconds for cut in requests.cuts()), default=0.0)
-                raise
-            summary = cutting.summary
+        requests = PieceRequests(partial(self._ask_piece, form), self._tools, self._job)
+        summary = self._cut_and_ask(requests, form.options, key)
         self._check_content(summary.content)
         cuts = requests.cuts()
         parts, doubts = settled(
@@ -275,6 +242,46 @@ class Transcription:
         self._keep_content(content)
         paid = requests.paid_seconds + self._paid_besides
         return joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
+
+    def _cut_and_ask(self, requests: PieceRequests, options: media.MediaOptions, key: str) -> media.Summary:
+        """Send the pieces as they are cut, and wait for all answers; the cuts are kept under `key`."""
+        tools, ledger = self._tools, self._tools.ledger
+        limits = tools.client.limits()
+        with media.Cutting(
+            self._descriptor,
+            options,
+            spool=tools.spool,
+            planned=ledger.cuts(self._sketch, key),
+            stop=tools.stop,
+            in_flight=tools.gate.places,
+            choice=self._wanted.choice,
+            max_bytes=limits.max_bytes,
+            max_seconds=limits.max_seconds or 0.0,
+            # The child's silence is bounded by `Cutting`, and that of the requests whose places it waits for by themselves.
+            waiting=self._beat,
+        ) as cutting:
+
+            def look() -> None:
+                self._beat()
+                cutting.check_spool()
+
+            try:
+                questions = [self._question]
+                for piece in logged(cutting):
+                    requests.expected = cutting.opening.pieces if cutting.opening is not None else 0
+                    ledger.keep_cut(self._sketch, key, piece.cut)
+                    if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
+                        requests.finish(self._beat, look)
+                        questions = self._acquainted(requests, options, look)
+                    requests.add(piece, questions)
+                requests.finish(self._beat)
+            except BaseException:
+                # It makes no more pieces, and must not write while nobody looks.
+                cutting.close()
+                self._paid_besides += requests.give_up(self._beat)
+                self._cut_until = max((cut.end_seconds for cut in requests.cuts()), default=0.0)
+                raise
+            return cutting.summary
 
     def _check_content(self, digest: str) -> None:
         """Raise FileError where the child names the digest of another recording, whose text would be replaced by this one's.
@@ -301,28 +308,8 @@ class Transcription:
             return [self._question]
         if not self._tools.client.takes_voices(self._wanted.request.task):
             return [self._question, acquainted]
-        self._voices = self._samples(acquainted, options, look)
+        self._voices = samples(self._descriptor, acquainted.speakers, options, self._tools, look)
         return [acquainted, self._question]
-
-    def _samples(
-        self, question: Question, options: media.MediaOptions, look: Callable[[], object]
-    ) -> tuple[Voice, ...]:
-        """Cut out the samples of the speakers, as mp3: a form with four of them stays below what servers take."""
-        samples = []
-        with media.Cutting(
-            self._descriptor,
-            replace(options, codec="mp3"),
-            spool=self._tools.spool,
-            stop=self._tools.stop,
-            in_flight=lambda: voices.MOST,
-            excerpts=[(start, end) for _, start, end in question.speakers],
-            waiting=look,
-        ) as cutting:
-            for piece in cutting:
-                sound = with_upload(piece, lambda upload: os.pread(upload.descriptor, upload.size, 0))
-                url = f"data:{piece.mime};base64,{base64.b64encode(sound).decode()}"
-                samples.append(Voice(voices.name(piece.cut.index), url))
-        return tuple(samples)
 
     def _again(self, cut: Cut, question: Question, form: UploadForm) -> PieceTranscript | None:
         """Return a second answer about a piece; None where there is none to be had.
@@ -368,27 +355,6 @@ class Transcription:
             transcript, cached = asked.result()
         self._paid_besides += 0.0 if cached else piece.seconds
         return transcript
-
-    @staticmethod
-    def _logged(cutting: media.Cutting) -> Iterator[media.Piece]:
-        """Yield the pieces as they come."""
-        for piece in cutting:
-            if piece.cut.index == 0 and cutting.opening is not None:
-                _log.info(
-                    "media.planned",
-                    seconds=cutting.opening.seconds,
-                    pieces=cutting.opening.pieces,
-                    stream=cutting.opening.stream,
-                    other_tracks=cutting.opening.others,
-                )
-            _log.debug(
-                "media.piece",
-                piece=piece.cut.index,
-                start=piece.cut.start_seconds,
-                seconds=piece.seconds,
-                bytes=piece.size,
-            )
-            yield piece
 
     def _ask_piece(self, form: UploadForm, question: Question, upload: Upload, cut: Cut) -> tuple[Transcript, bool]:
         """Return what the piece's answer says, and whether it was known: another recording may have asked for it meanwhile."""

@@ -5,16 +5,8 @@ has it open for writing, does its container end where the file ends, was all of 
 of them open must keep still for a while. What waits is kept in a table with its reason and its next look.
 """
 
-from watcher.settle.candidates import (
-    UNREADABLE_HINT,
-    Candidate,
-    Candidates,
-    FileSite,
-    Signature,
-    WaitingFile,
-    abandoned,
-    fingerprint,
-)
+from watcher.settle.candidate import Candidate, FileSite, Signature, WaitingFile, abandoned, fingerprint
+from watcher.settle.candidates import UNREADABLE_HINT, Candidates
 from watcher.settle.decision import Decision, Evidence, SettleRules, WaitReason, decide, gather, sentence
 from watcher.settle.lease import WriterState, hollow, writer
 from watcher.settle.names import (

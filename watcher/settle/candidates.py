@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
-from watcher import container
-from watcher.job import Fingerprint, FoundRecording
+from watcher import container, tree
+from watcher.job import FoundRecording
+from watcher.settle.candidate import Candidate, FileSite, Signature, WaitingFile, fingerprint
 from watcher.settle.decision import (
     Decision,
     Evidence,
@@ -33,11 +34,8 @@ from watcher.settle.table import PathTable
 
 _log = structlog.get_logger()
 
-_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 #: The file changed while it was looked at: look again soon.
 _MOVED_ON: Final = Decision(wait=0.05, reason=WaitReason.SETTLING, detail="changed while it was looked at")
-#: An empty file that nobody touched for a day is out of sight; a change brings it back.
-_EMPTY_FORGOTTEN: Final = 86_400.0
 #: A sibling that says "not final" is a leftover when it is older than the whole file it is beside, by this much.
 _LEFTOVER: Final = 600.0
 #: Seconds after its last change in which a file may change once more without showing it: FAT counts in steps of two seconds.
@@ -52,87 +50,6 @@ UNREADABLE_HINT: Final = (
     "let the user that Watcher runs as read the file: chmod g+r where the user is in its group, else chmod o+r"
 )
 _FORBIDDEN: Final = os.strerror(errno.EACCES)
-
-
-class Signature(NamedTuple):
-    """Whatever a stat shows when a file changed, its name's target included."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> "Signature":
-        """Take it from a stat."""
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-    def survived(self, other: "Signature", *, inodes: bool) -> bool:
-        """Return whether `other` may be the same unchanged file after a remount, which gives out new device numbers."""
-        return (not inodes or self.inode == other.inode) and self[2:] == other[2:]
-
-
-@dataclass(frozen=True, slots=True)
-class FileSite:
-    """The place of a file, as far as that changes how it is judged."""
-
-    root: bytes
-    #: Others may write without this kernel's knowledge.
-    network: bool = False
-    #: Inode numbers survive a remount.
-    inodes: bool = True
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A file that waits. Times are of the monotonic clock."""
-
-    path: bytes
-    signature: Signature
-    #: When this signature was first seen (earlier, for a file that was quiet before we started).
-    since: float
-    #: When the file was first seen.
-    seen: float
-    backlog: bool
-    site: FileSite
-    #: Seconds that it was seen unchanged before it was out of reach; they count where a file is waited for for minutes.
-    earlier: float = 0.0
-    due: float = 0.0
-    #: Unix time at which it is taken if nothing changes; None: quiet alone will not do.
-    until: float | None = None
-    reason: WaitReason | None = None
-    detail: str = ""
-    looks: int = 0
-    #: How often it was found changed.
-    changes: int = 0
-    #: Number of this candidate's valid entry in the queue of due looks.
-    ticket: int = 0
-    told: WaitReason | None = None
-    told_at: float = 0.0
-    #: What was found in it, as long as its signature stays the same.
-    inspection: container.Inspection | None = None
-
-    def interrupt(self, until: float, now: float) -> None:
-        """Begin its quiet anew `now`, as it was out of reach; the quiet `until` then counts for a long wait only.
-
-        A writer on another machine may have been cut off from the file as we were, and goes on when we do.
-        """
-        self.earlier += max(0.0, until - self.since)
-        self.since = now
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingFile:
-    """A file that waits, for people; times are Unix seconds."""
-
-    path: bytes
-    reason: WaitReason
-    message: str
-    hint: str
-    since: float
-    #: When it is taken if nothing changes; None: quiet alone will not do.
-    until: float | None
 
 
 class Candidates:
@@ -254,9 +171,9 @@ class Candidates:
         `status` is its lstat. `arrived`: an event spoke of it, so that it has been quiet since now at best. `siblings`:
         a placeholder may be beside it. A file that is gone is forgotten; any other stays, and falls due again.
         """
+        now = self._monotonic()
         signature = Signature.of(status)
         candidate = self._candidates.get(path)
-        now = self._monotonic()
         if candidate is None and (candidate := self._away.take(path)) is not None:
             candidate.since = now
         past = WaitHistory() if candidate is None else WaitHistory(candidate.reason, candidate.looks)
@@ -264,25 +181,13 @@ class Candidates:
             since = now if arrived else self._quiet_since(status, site, now)
             candidate = Candidate(path, signature, since, now, backlog, site)
         elif candidate.signature != signature:
-            if candidate.signature.survived(signature, inodes=site.inodes):
-                candidate.interrupt(now, now)
-            else:
-                candidate.since, candidate.earlier = now, 0.0
-                candidate.changes += 1
-                # A recording in progress changes at every look; its writer's close is what cuts the wait short.
-                past = past if candidate.reason is WaitReason.WRITER else WaitHistory()
-            candidate.inspection = None
+            # A recording in progress changes at every look; its writer's close is what cuts the wait short.
+            if not candidate.change(signature, now, site) and candidate.reason is not WaitReason.WRITER:
+                past = WaitHistory()
         elif site.network and now - candidate.due > _HUNG:
             candidate.interrupt(candidate.due, now)
-        view = _FileView(
-            directory,
-            os.path.basename(path),
-            signature,
-            now - candidate.since,
-            candidate.earlier,
-            siblings,
-            candidate.inspection,
-        )
+        quiet, earlier, known = now - candidate.since, candidate.earlier, candidate.inspection
+        view = _FileView(directory, os.path.basename(path), signature, quiet, earlier, siblings, known)
         try:
             decision, evidence = self._judge(view, status, site, past)
         except FileNotFoundError:
@@ -334,7 +239,7 @@ class Candidates:
         """Open the file and decide; without evidence when there was nothing to examine. OSError passes."""
         if status.st_size == 0:
             return patience(WaitReason.EMPTY, past), None
-        descriptor = os.open(view.name, _FILE, dir_fd=view.directory)
+        descriptor = tree.open_below(view.directory, view.name)
         try:
             opened = os.fstat(descriptor)
             if not stat.S_ISREG(opened.st_mode) or Signature.of(opened) != view.signature:
@@ -447,13 +352,3 @@ class _FileView:
 
 def _hint(detail: str) -> str:
     return UNREADABLE_HINT if detail == _FORBIDDEN else ""
-
-
-def abandoned(status: os.stat_result, now: float) -> bool:
-    """Return whether it is an empty file that nobody touched for a day; `now` is Unix time."""
-    return status.st_size == 0 and now - status.st_mtime > _EMPTY_FORGOTTEN
-
-
-def fingerprint(status: os.stat_result, site: FileSite) -> Fingerprint:
-    """Take a file's fingerprint from its stat."""
-    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino if site.inodes else 0)

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from watcher import tree
 from watcher.errors import GoneError, JobError, OutputError
 from watcher.sidecar import names
 
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 _CHUNK: Final = 1 << 20
 #: Bytes of the largest output there can be: the .json of a day of fast speech, with a time for every word, has 50 MB.
 LARGEST: Final = 256 << 20
@@ -99,7 +99,7 @@ def digest(folder: int, name: bytes) -> str:
     may have put something else there, such as terabytes of nothing, which take no room and hours to read.
     """
     try:
-        descriptor = os.open(name, _READ, dir_fd=folder)
+        descriptor = tree.open_below(folder, name)
     except OSError:
         return ""
     try:
@@ -120,7 +120,7 @@ def digest(folder: int, name: bytes) -> str:
 def content(folder: int, name: bytes, *, most: int) -> bytes:
     """Return what a regular file of at most `most` bytes holds; b"" for everything else."""
     try:
-        descriptor = os.open(name, _READ, dir_fd=folder)
+        descriptor = tree.open_below(folder, name)
     except OSError:
         return b""
     try:

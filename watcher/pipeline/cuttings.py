@@ -1,0 +1,60 @@
+"""The cutting of a recording: its pieces as they come, and samples of its speakers."""
+
+import base64
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import structlog
+
+from watcher import media
+from watcher.client import Voice
+from watcher.pipeline import voices
+from watcher.pipeline.requests import with_upload
+from watcher.pipeline.tools import Tools
+
+_log = structlog.get_logger()
+
+
+def logged(cutting: media.Cutting) -> Iterator[media.Piece]:
+    """Yield the pieces as they come."""
+    for piece in cutting:
+        cut, opening = piece.cut, cutting.opening
+        if cut.index == 0 and opening is not None:
+            _log.info(
+                "media.planned",
+                seconds=opening.seconds,
+                pieces=opening.pieces,
+                stream=opening.stream,
+                other_tracks=opening.others,
+            )
+        _log.debug("media.piece", piece=cut.index, start=cut.start_seconds, seconds=piece.seconds, bytes=piece.size)
+        yield piece
+
+
+def samples(
+    descriptor: int,
+    speakers: Sequence[tuple[str, int, int]],
+    options: media.MediaOptions,
+    tools: Tools,
+    look: Callable[[], object],
+) -> tuple[Voice, ...]:
+    """Cut out the stretches of speakers (samples), as mp3: a form with four of them stays below what servers take.
+
+    `look` is called several times a second meanwhile.
+    """
+    found = []
+    with media.Cutting(
+        descriptor,
+        replace(options, codec="mp3"),
+        spool=tools.spool,
+        stop=tools.stop,
+        in_flight=lambda: voices.MOST,
+        excerpts=[(start, end) for _, start, end in speakers],
+        waiting=look,
+    ) as cutting:
+        for piece in cutting:
+            sound = with_upload(piece, lambda upload: os.pread(upload.descriptor, upload.size, 0))
+            url = f"data:{piece.mime};base64,{base64.b64encode(sound).decode()}"
+            found.append(Voice(voices.name(piece.cut.index), url))
+    return tuple(found)

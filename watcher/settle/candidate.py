@@ -1,0 +1,114 @@
+"""A file that waits to be whole: what is known of it, and how a change of it is noticed."""
+
+import os
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from watcher import container
+from watcher.job import Fingerprint
+from watcher.settle.decision import WaitReason
+
+#: An empty file that nobody touched for a day is out of sight; a change brings it back.
+_EMPTY_FORGOTTEN: Final = 86_400.0
+
+
+class Signature(NamedTuple):
+    """Whatever a stat shows when a file changed, its name's target included."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Signature":
+        """Take it from a stat."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    def survived(self, other: "Signature", *, inodes: bool) -> bool:
+        """Return whether `other` may be the same unchanged file after a remount, which gives out new device numbers."""
+        return (not inodes or self.inode == other.inode) and self[2:] == other[2:]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSite:
+    """The place of a file, as far as that changes how it is judged."""
+
+    root: bytes
+    #: Others may write without this kernel's knowledge.
+    network: bool = False
+    #: Inode numbers survive a remount.
+    inodes: bool = True
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A file that waits. Times are of the monotonic clock."""
+
+    path: bytes
+    signature: Signature
+    #: When this signature was first seen (earlier, for a file that was quiet before we started).
+    since: float
+    #: When the file was first seen.
+    seen: float
+    backlog: bool
+    site: FileSite
+    #: Seconds that it was seen unchanged before it was out of reach; they count where a file is waited for for minutes.
+    earlier: float = 0.0
+    due: float = 0.0
+    #: Unix time at which it is taken if nothing changes; None: quiet alone will not do.
+    until: float | None = None
+    reason: WaitReason | None = None
+    detail: str = ""
+    looks: int = 0
+    #: How often it was found changed.
+    changes: int = 0
+    #: Number of this candidate's valid entry in the queue of due looks.
+    ticket: int = 0
+    told: WaitReason | None = None
+    told_at: float = 0.0
+    #: What was found in it, as long as its signature stays the same.
+    inspection: container.Inspection | None = None
+
+    def interrupt(self, until: float, now: float) -> None:
+        """Begin its quiet anew `now`, as it was out of reach; the quiet `until` then counts for a long wait only.
+
+        A writer on another machine may have been cut off from the file as we were, and goes on when we do.
+        """
+        self.earlier += max(0.0, until - self.since)
+        self.since = now
+
+    def change(self, signature: Signature, now: float, site: FileSite) -> bool:
+        """Begin its quiet anew `now`, as its stat differs; return whether only a remount may be why."""
+        self.inspection = None
+        remounted = self.signature.survived(signature, inodes=site.inodes)
+        if remounted:
+            self.interrupt(now, now)
+        else:
+            self.since, self.earlier = now, 0.0
+            self.changes += 1
+        return remounted
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFile:
+    """A file that waits, for people; times are Unix seconds."""
+
+    path: bytes
+    reason: WaitReason
+    message: str
+    hint: str
+    since: float
+    #: When it is taken if nothing changes; None: quiet alone will not do.
+    until: float | None
+
+
+def abandoned(status: os.stat_result, now: float) -> bool:
+    """Return whether it is an empty file that nobody touched for a day; `now` is Unix time."""
+    return status.st_size == 0 and now - status.st_mtime > _EMPTY_FORGOTTEN
+
+
+def fingerprint(status: os.stat_result, site: FileSite) -> Fingerprint:
+    """Take a file's fingerprint from its stat."""
+    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino if site.inodes else 0)
