@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.report import Row, write
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 ROOT: Final = b"/srv/recordings"
 BATCH: Final = 10_000

@@ -40,7 +40,7 @@ from typing import Any, Final
 from benchmarks.report import Row, write
 from benchmarks.upstream import ANSWER, LENGTH, MARK
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 HOUR, DAY = 3600.0, 86_400.0
 #: Requests in flight.

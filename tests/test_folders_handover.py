@@ -9,7 +9,7 @@ from watcher.folders.handover import Handover
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.job import Fingerprint, FoundRecording, State
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import PutResult
+from watcher.ledger.values import PutResult
 
 
 @pytest.fixture

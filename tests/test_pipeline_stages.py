@@ -19,7 +19,7 @@ from watcher.client import Request, parse
 from watcher.cues import Layout, layout
 from watcher.errors import GarbledError, GoneError, OutputError, SourceError
 from watcher.job import AgainRequest, Cut, Job
-from watcher.ledger.protocol import Content, unreadable
+from watcher.ledger.values import Content, unreadable
 from watcher.media import source
 from watcher.pipeline import heard, stages
 from watcher.transcript import Transcript

@@ -18,7 +18,7 @@ from watcher.cli.main import run
 from watcher.fleet import Host
 from watcher.job import Fingerprint, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import ENDPOINT, SourceRecord, Tally
+from watcher.ledger.values import ENDPOINT, SourceRecord, Tally
 from watcher.status.document import data
 from watcher.status.live import LineStyle, frame
 from watcher.status.look import look

@@ -33,7 +33,7 @@ from watcher.errors import (
 from watcher.gate import Gate, GateOptions, GateStatus, Ticket
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.worker import Abandon, Drop, Fail, Heartbeat, Leases, NextStep, Release, Retry, Worker, verdict
 
 PATH = b"/in/talk.wav"

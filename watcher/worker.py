@@ -31,7 +31,7 @@ from watcher.errors import (
     StoppedError,
 )
 from watcher.job import Job, Outcome, State
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.output_failures import OutputFailures
 
 _log = structlog.get_logger()

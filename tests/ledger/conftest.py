@@ -8,7 +8,7 @@ from support import ledger_engines
 from support.clock import Clock
 from support.ledger_engines import ENGINES, Engine
 
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 
 @pytest.fixture(params=sorted(ENGINES))

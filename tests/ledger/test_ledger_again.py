@@ -11,9 +11,10 @@ from support.ledger_engines import ROOT, Engine, claimed, found, state
 
 from watcher.errors import FileError, JobError, LeaseLostError
 from watcher.job import TRIAL_MODEL, AgainRequest, Cut, Fingerprint, Job, Outcome, Output, State
-from watcher.ledger.protocol import Content, Ledger, PutResult, SourceRecord, unreadable
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.schema import STEPS, migrate
 from watcher.ledger.sqlite import NAME, SqliteLedger
+from watcher.ledger.values import Content, PutResult, SourceRecord, unreadable
 
 TALK = ROOT + b"/talk.wav"
 SOUND, PIECE, ASKED, OTHERWISE = "ab" * 32, "cd" * 32, "12" * 32, "34" * 32

@@ -10,7 +10,8 @@ from support.clock import Clock
 from support.ledger_engines import Engine
 
 from watcher.job import Cut, ResultWarning
-from watcher.ledger.protocol import Content, Ledger, Tally
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import Content, Tally
 
 HEARD, OTHER = "ab" * 32, "cd" * 32
 ASKED, OTHERWISE = "12" * 32, "34" * 32

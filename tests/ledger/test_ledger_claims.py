@@ -14,7 +14,7 @@ from support.ledger_engines import LEASE, claimed, crowded, found, name
 
 from watcher.job import Job, Outcome
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 ALICE, BOB, CAROL = ROOTS = (b"/srv/alice", b"/srv/bob", b"/srv/carol")
 

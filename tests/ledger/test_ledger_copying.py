@@ -11,7 +11,7 @@ from watcher.errors import FileError, StateError, StateLockedError
 from watcher.job import Cut, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.copying import LedgerLocation, copy
-from watcher.ledger.protocol import Content
+from watcher.ledger.values import Content
 
 HERE = {"recordings": "/srv/recordings"}
 DIGEST, PARAMETERS = "ab" * 32, "12" * 32

@@ -8,7 +8,7 @@ from support.ledger_engines import LEASE, ROOT, Engine, claimed, crowded, found
 
 from watcher.errors import FileError
 from watcher.job import Fingerprint, Outcome, State
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from support.ledger_engines import ENGINES, LEASE, ROOT, crowded, engine, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import FoundRecording, Job, Outcome, State
-from watcher.ledger.protocol import Ledger, PutResult
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import PutResult
 
 OTHER = b"/srv/others"
 #: Each file by its root.

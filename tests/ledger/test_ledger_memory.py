@@ -10,8 +10,8 @@ from support.ledger_engines import Engine, claimed, found
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Outcome
 from watcher.ledger import memory
-from watcher.ledger.hook_call import HookCall
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import HookCall
 
 
 class TestMemory:

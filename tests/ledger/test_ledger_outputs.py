@@ -5,7 +5,8 @@ from support.ledger_engines import ROOT, claimed, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Job, Outcome, Output
-from watcher.ledger.protocol import Ledger, OwnedOutput
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import OwnedOutput
 
 SOURCE, TXT, SRT = ROOT + b"/talk.wav", ROOT + b"/talk.txt", ROOT + b"/talk.srt"
 FIRST, SECOND, THIRD = "11" * 32, "22" * 32, "33" * 32

@@ -23,9 +23,10 @@ import watcher
 from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
 from watcher.job import Cut, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.part import Cursor, Values
-from watcher.ledger.protocol import Content, Ledger
 from watcher.ledger.retry import LedgerRetry, retrying
+from watcher.ledger.values import Content
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 

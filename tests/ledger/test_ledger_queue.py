@@ -13,8 +13,9 @@ from support.ledger_engines import LEASE, ROOT, WRITES, Engine, claimed, crowded
 
 from watcher.errors import FileError, LeaseLostError, OutputError, StateError
 from watcher.job import Fingerprint, Outcome, Output, ResultWarning, State
-from watcher.ledger.protocol import RETRIED, Ledger, PutResult
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import LONGEST, outcome_from, outcome_text
+from watcher.ledger.values import RETRIED, PutResult
 
 DIGEST, PARAMETERS = "ab" * 32, "12" * 32
 #: The years 2300 and 1600 in nanoseconds, and numbers that no file system should give.

@@ -8,7 +8,8 @@ from support.ledger_engines import ROOT, Engine, claimed, found, name, state
 
 from watcher.errors import FileError
 from watcher.job import Outcome, Output, State
-from watcher.ledger.protocol import ConcludedSource, Ledger, PutResult
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import ConcludedSource, PutResult
 
 DAY = 86_400.0
 

@@ -11,9 +11,9 @@ from support.waiting import eventually
 from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import PutResult
 from watcher.ledger.retry import LedgerRetry, retrying
 from watcher.ledger.sqlite import SqliteLedger
+from watcher.ledger.values import PutResult
 
 FOUND = FoundRecording(b"/in", b"/in/talk.wav", Fingerprint(1, 2, 3))
 

@@ -15,7 +15,7 @@ from watcher.errors import StateDamagedError, StateError
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.database import damage_mark
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.salvage import open_or_salvage
 from watcher.ledger.sqlite import NAME, SqliteLedger
 

@@ -21,8 +21,9 @@ import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
 from watcher.job import Cut, Outcome, Output, State
 from watcher.ledger import holder, open_ledger
-from watcher.ledger.protocol import Content, Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.sqlite import NAME, SqliteLedger
+from watcher.ledger.values import Content
 
 DIGEST = "ab" * 32
 

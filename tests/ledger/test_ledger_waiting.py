@@ -11,7 +11,7 @@ from support.ledger_engines import LEASE, Engine, claimed, crowded, found
 
 from watcher.errors import FileError
 from watcher.job import Outcome
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 #: Seconds. A wait that nobody wakes lasts for ever on SQLite; on PostgreSQL the listener looks by itself after 30 s. What does
 #: not end sooner was not woken.

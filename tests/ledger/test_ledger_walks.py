@@ -9,8 +9,8 @@ from support.ledger_engines import ROOT, claimed, found
 
 from watcher.errors import FileError, StateBusyError
 from watcher.job import Outcome, Output
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.part import Row, Values
-from watcher.ledger.protocol import Ledger
 from watcher.ledger.retry import LedgerRetry, retrying
 
 COUNT = 7
@@ -40,7 +40,7 @@ def busy(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         ledger.enter_output(gone, Output("srt", gone.path + b".srt", "00" * 32))
         ledger.fail(gone, FileError("no sound in it"))
         ledger.forget(gone.path)
-    database = ledger.internals.store  # type: ignore[attr-defined] # of both engines, for copying
+    database = ledger.internals.store
     query, refused = database.query, set()
     away = threading.Event()
 

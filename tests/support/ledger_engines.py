@@ -11,7 +11,7 @@ from support import postgres
 from support.clock import Clock
 from watcher.errors import FileError, PassingError
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, Output, State
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.sqlite import NAME, SqliteLedger
 
 if TYPE_CHECKING:

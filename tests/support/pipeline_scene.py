@@ -21,7 +21,7 @@ from watcher.formats import TextLayout
 from watcher.gate import Gate, GateOptions
 from watcher.job import Fingerprint, FoundRecording, Job
 from watcher.ledger import open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.media import MediaOptions
 from watcher.pipeline import ExhaustedForms, JobSettings, KeyedLocks, Tools
 from watcher.pipeline.heard import TranscriptionResult

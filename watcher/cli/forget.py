@@ -17,7 +17,7 @@ from watcher.config import Config
 from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger import Ledger, holder
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable, quoted
 from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from watcher.job import State
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable, quoted
 from watcher.reach import AWAY_HINT
 from watcher.report import ReportedError

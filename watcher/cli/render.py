@@ -12,7 +12,8 @@ from watcher.cli.options import configured, show
 from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger import holder
-from watcher.ledger.protocol import Ledger, SourceRecord
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable
 from watcher.overrides import InvalidOverride as Broken
 from watcher.pipeline import JobSettings

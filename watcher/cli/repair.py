@@ -28,7 +28,8 @@ from watcher.gate import (
 )
 from watcher.job import State
 from watcher.ledger import holder
-from watcher.ledger.protocol import Ledger, SourceRecord
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable
 from watcher.pipeline import can_render
 from watcher.report import ReportedError, Result

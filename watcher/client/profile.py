@@ -23,7 +23,7 @@ SHORTEST_LIMIT: Final = 5.0
 
 
 class ClientMemory(Protocol):
-    """The part of the ledger that keeps small values under a key; see `ledger.protocol`."""
+    """The part of the ledger that keeps small values under a key; see `watcher.ledger.memory`."""
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
         """Store a value until `expires` (Unix time)."""

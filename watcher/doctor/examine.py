@@ -15,7 +15,7 @@ from watcher.errors import ConfigError, WatcherError
 from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.log import printable, quoted
 from watcher.service.plan import endpoint_of, require_key
 from watcher.text import hours, money

@@ -16,7 +16,8 @@ from watcher.folders.folder import Folder
 from watcher.folders.mounts import Mounts
 from watcher.folders.root import Root
 from watcher.job import FoundRecording
-from watcher.ledger.protocol import Ledger, OwnedOutput, PutResult
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import OwnedOutput, PutResult
 from watcher.settle import Candidate, WaitReason
 from watcher.tree import is_below
 

@@ -18,7 +18,7 @@ from watcher.folders.monitor import FolderState, WatchMode
 from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThread
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.root import Obstacle
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.settle import Quotas
 from watcher.tree import is_below
 

@@ -8,7 +8,8 @@ import structlog
 
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.job import Fingerprint, FoundRecording
-from watcher.ledger.protocol import Ledger, PutResult
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import PutResult
 
 _log = structlog.get_logger()
 

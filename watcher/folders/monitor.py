@@ -24,7 +24,7 @@ from watcher.folders.root import Obstacle, Root
 from watcher.folders.scan_lease import ScanLease
 from watcher.folders.scan_schedule import ScanSchedule
 from watcher.folders.watch import REMEDIES, Watch, WatchFault, diagnose, kernel_device, watched
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.settle import Quotas, WaitingFile
 
 _log = structlog.get_logger()

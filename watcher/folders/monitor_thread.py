@@ -16,7 +16,8 @@ from watcher.folders.folder import Folder
 from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.monitor import FolderMonitor, FolderState, identity
 from watcher.folders.mounts import Mounts
-from watcher.ledger.protocol import Ledger, OwnedOutput
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import OwnedOutput
 from watcher.overrides import NAME
 from watcher.settle import Quotas
 

@@ -9,7 +9,8 @@ import structlog
 from watcher import sidecar
 from watcher.errors import JobError
 from watcher.job import State
-from watcher.ledger.protocol import Ledger, OwnedOutput
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import OwnedOutput
 
 _log = structlog.get_logger()
 

@@ -26,7 +26,8 @@ from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.folders.mounts import Mount, MountKind, Mounts
 from watcher.folders.unwatched import Unwatched, UnwatchedFiles
 from watcher.job import FoundRecording
-from watcher.ledger.protocol import Ledger, PutResult
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import PutResult
 from watcher.overrides import NAME
 from watcher.settle import (
     DEEPEST,

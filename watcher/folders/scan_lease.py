@@ -13,7 +13,7 @@ from typing import Final
 
 from watcher.errors import StateBusyError, StateError
 from watcher.folders.folder import Folder
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 #: Seconds that a claim lasts; it is renewed when a third of that is gone.
 LEASE: Final = 20.0

@@ -3,15 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from watcher.errors import ConfigError
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import holder
-from watcher.ledger.protocol import Ledger
 from watcher.ledger.sqlite import SqliteLedger
-
-if TYPE_CHECKING:
-    from watcher.ledger.postgres import PostgresLedger
 
 __all__ = ["Ledger", "holder", "open_ledger"]
 
@@ -26,7 +23,7 @@ def open_ledger(
     exclusive: bool = True,
     lock: bool = True,
     clock: Callable[[], float] = time.time,
-) -> "SqliteLedger | PostgresLedger":
+) -> Ledger:
     """Open the ledger in `directory`, made if need be; `url` chooses the engine ("" is SQLite, postgresql://… is shared).
 
     `exclusive`: as the one process that works on it: takes the state's lock, brings the schema forward and queues again

@@ -10,7 +10,7 @@ from watcher.job import Cut, Job
 from watcher.ledger import rows
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.part import Connection, LedgerPart, Values, held
-from watcher.ledger.protocol import Content, unreadable
+from watcher.ledger.values import Content, unreadable
 
 #: zlib's level: an answer with word times shrinks to an eighth within a millisecond or two.
 _LEVEL: Final = 6
@@ -47,6 +47,7 @@ class Answers(LedgerPart):
     """
 
     def keep(self, digest: str, parameters: str, body: bytes, *, seconds: float, model: str) -> None:
+        """Store a paid answer (the server's body as it came) under what was heard and what was asked."""
         packed = zlib.compress(body, _LEVEL)
         values = {
             "digest": digest,
@@ -69,6 +70,7 @@ class Answers(LedgerPart):
         self._database.change(keep)
 
     def recall(self, digest: str, parameters: str) -> bytes | None:
+        """Return a stored answer's body; it counts as used again. Cheap. None, too, for one that was put aside (`quarantined`)."""
 
         def recall(connection: Connection) -> bytes | None:
             found = connection.execute(self.RECALL, (self._clock(), digest, parameters)).fetchall()
@@ -85,16 +87,27 @@ class Answers(LedgerPart):
         return self._database.change(recall, durable=False)
 
     def keep_cut(self, sketch: str, parameters: str, cut: Cut) -> None:
+        """Store a cut before its piece is sent, so that a rerun asks for the same spans. Cheap: no answer outlives it."""
         values = (sketch, parameters, cut.index, cut.start, cut.end, cut.digest, self._clock())
         self._database.change(lambda connection: connection.execute(_KEEP_CUT, values), durable=False)
 
     def cuts(self, sketch: str, parameters: str) -> tuple[Cut, ...]:
+        """Return the stored cuts of what looks like the same recording, by index."""
         return tuple(Cut(*row) for row in self._database.query(_CUTS, (sketch, parameters)))
 
     def keep_content(self, content: Content, *, cut: Collection[str] = ()) -> None:
+        """Store how a whole recording was cut; replaces the cuts kept one by one under its parameters. Cheap.
+
+        `cut`: further parameters under which cuts of it were kept.
+        """
         self._database.change(lambda connection: self._keep_content(connection, content, cut), durable=False)
 
     def supersede(self, job: Job, content: Content, *, cut: Collection[str] = ()) -> None:
+        """Replace stored answers by those to `job.again` about the same sounds, and keep the content with them.
+
+        They were kept under the parameters followed by a dot and the token. All at once: what is claimed after a crash has
+        a token of "" then, and finds everything under the plain parameters. `cut`: as for `keep_content`. LeaseLostError.
+        """
         wish = job.again
         if wish is None:
             message = "nobody asked for it once more"
@@ -115,6 +128,10 @@ class Answers(LedgerPart):
         self._database.change(supersede)
 
     def erase(self, digest: str, sketch: str = "") -> int:
+        """Drop all that is stored of a recording's sound: contents, cuts and answers; return the number of answers.
+
+        `digest` and `sketch`: as of `Content`; "" where one of them is not known. The source stays: see `forget`.
+        """
 
         def erase(connection: Connection) -> int:
             known = connection.execute(_KNOWN_AS, (digest, sketch)).fetchall()
@@ -154,6 +171,7 @@ class Answers(LedgerPart):
             connection.execute("DELETE FROM cuts WHERE sketch = ? AND parameters = ?", (content.sketch, parameters))
 
     def content(self, *, digest: str = "", sketch: str = "", parameters: str = "") -> Content | None:
+        """Return a known recording by digest or by sketch; with `parameters`, only one cut for them; else the newest."""
         statement = _CONTENT[bool(digest), bool(parameters)]
         found = self._database.query(statement, {"key": digest or sketch, "parameters": parameters})
         if not found:
@@ -173,6 +191,12 @@ class Answers(LedgerPart):
         )
 
     def prune(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """Drop answers last used before that Unix time, and what is known of contents; give the answers' number.
+
+        `max_bytes`: also drop those used longest ago, until the others take no more than that on disk; 0: no limit. Days
+        before that time, and before the last month, are dropped from what was bought. Free space goes back to the file
+        system. Cheap, as is all that follows here.
+        """
         before, dropped = self._ledger_time(answers_older_than), 0
         while answers := self._prune_answers(before, max_bytes):
             dropped += answers
@@ -183,6 +207,7 @@ class Answers(LedgerPart):
         return dropped
 
     def prune_some(self, *, answers_older_than: float, max_bytes: int = 0) -> int:
+        """Drop some of what `prune` drops, in a few milliseconds; give how many rows, 0: nothing is left to drop."""
         before = self._ledger_time(answers_older_than)
         return self._prune_answers(before, max_bytes) or self._prune_rest(before)
 

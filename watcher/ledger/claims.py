@@ -38,6 +38,16 @@ class Claims(WorkSignal):
         self._served = {False: b"", True: b""}
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:  # noqa: ARG002 - nobody shares it
+        """Take the next due job, count the attempt, raise the fence. Cheap.
+
+        Roots take turns, in the order of their names; within one, arrivals go before backlog, and the oldest first.
+        `small`: only jobs that need one request. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
+        once it has lapsed, another host may claim. None: nothing is due, or has to wait for others to end: what was running
+        in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it has
+        got further (`progress`) than when it crashed. A crash (any end of the process while it ran) costs no attempt. Three,
+        all alone but maybe the first, without getting further in between, and it is `quarantined`; each other source that is
+        done in spite of crashes alone takes one off.
+        """
         if not self._exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()

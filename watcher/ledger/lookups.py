@@ -8,7 +8,7 @@ from watcher.job import Fingerprint, Job, State
 from watcher.ledger import rows
 from watcher.ledger.claims import KINDS, NEXT_ROOT, next_name
 from watcher.ledger.part import LedgerPart, Row, Values
-from watcher.ledger.protocol import SourceRecord, Tally
+from watcher.ledger.values import SourceRecord, Tally
 
 #: Rows read at a time where all are walked through, so that nobody waits for the whole walk.
 _PAGE: Final = 2_000
@@ -18,13 +18,25 @@ class Lookups(LedgerPart):
     """Queries for sources."""
 
     def known(self, root: bytes) -> Iterator[tuple[bytes, Fingerprint, State]]:
+        """Return every source below `root` without holding them all in memory, in no particular order.
+
+        The ledger may be changed meanwhile, also by the caller: what is there all the time is given exactly once. Here as in
+        every walk, `next` may be called again after a StateBusyError, and goes on where it was.
+        """
         return map(self._known, self._walk_below(_KNOWN, root, _PAGE))
 
     def lookup(self, path: bytes) -> SourceRecord | None:
+        """Return the source at `path`, if it is known."""
         found = self._records(_LOOKUP, (self._paths.stored(path),))
         return found[0] if found else None
 
     def namesakes(self, job: Job) -> list[SourceRecord]:
+        """Return the sources of its root that were done under other paths and were the same file: its inode, stamp and content.
+
+        Where the job's content is not known yet, anyone who asks has to compare it. Those that are looked at again
+        count, too. Of many hard links the oldest 20. Those in another root are none of its: somebody who can write
+        there made them, and would have outputs moved that lie here.
+        """
         stamp = job.fingerprint
         values = {
             "root": self._paths.stored(job.root),
@@ -37,14 +49,17 @@ class Lookups(LedgerPart):
         return self._records(_NAMESAKES, values)
 
     def counts(self) -> dict[State, int]:
+        """Count the sources by state; every state is there."""
         totals = self._totals()
         return {state: int(totals[state]) for state in State}
 
     def records(self, *states: State, limit: int = 10) -> list[SourceRecord]:
+        """Return the latest records in these states, newest first."""
         found = [record for state in dict.fromkeys(states) for record in self._latest(state, limit)]
         return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)[:limit]
 
     def upcoming(self, limit: int) -> list[SourceRecord]:
+        """Return the sources that are due, in the order in which they will be claimed, as far as that is known."""
         turns = [
             (turn, record)
             for root in itertools.islice(self._ready_roots(), limit)
@@ -53,6 +68,7 @@ class Lookups(LedgerPart):
         return [record for _, record in sorted(turns, key=lambda pair: pair[0])[:limit]]
 
     def tally(self) -> Tally:
+        """Return the sums."""
         totals = self._totals()
         return Tally(
             audio_seconds=totals["audio_seconds"],
@@ -62,10 +78,12 @@ class Lookups(LedgerPart):
         )
 
     def transcribed(self, since: float) -> float:
+        """Return the audio seconds of what was done since that Unix time, to the minute; of the last hour at most."""
         since = max(self._ledger_time(since), self._clock() - _HOUR)
         return float(self._database.query(_TRANSCRIBED, (minute_of(since),))[0][0])
 
     def size(self) -> int:
+        """Return the bytes the ledger takes on disk."""
         return self._database.size()
 
     def _records(self, statement: str, values: Values) -> list[SourceRecord]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from watcher.ledger import rows
-from watcher.ledger.hook_call import HookCall
 from watcher.ledger.part import Connection, LedgerPart, Row, Store
 from watcher.ledger.paths import LedgerPaths
+from watcher.ledger.values import HookCall
 from watcher.ledger.waiting import LONGEST_DELAY
 
 
@@ -24,6 +24,7 @@ class Memory(LedgerPart):
         self._hooks = threading.Lock()
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+        """Store a value; `expires`: Unix time after which it is forgotten."""
         written = json.dumps(dict(value), separators=(",", ":"))
         end = None if expires is None else self._ledger_time(expires)
 
@@ -34,6 +35,7 @@ class Memory(LedgerPart):
         self._database.change(remember)
 
     def remembered(self, key: str) -> dict[str, object] | None:
+        """Return a value that has not expired."""
         found = self._database.query(_REMEMBERED, (rows.text(key), self._clock()))
         if not found:
             return None
@@ -41,10 +43,12 @@ class Memory(LedgerPart):
         return value
 
     def forget_memory(self, key: str) -> None:
+        """Drop a value."""
         values = (rows.text(key),)
         self._database.change(lambda connection: connection.execute("DELETE FROM memory WHERE key = ?", values))
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
+        """Add audio seconds bought on `day` (YYYY-MM-DD) to it and to the tally; return the day's sum. 0 only asks. Cheap."""
         key = (rows.text(endpoint), day)
         if not seconds:
             found = self._database.query("SELECT seconds FROM bought WHERE endpoint = ? AND day = ?", key)
@@ -59,11 +63,16 @@ class Memory(LedgerPart):
         return self._database.change(buy, durable=False)
 
     def bought(self, endpoint: str | None, first: str, last: str) -> float:
+        """Return the audio seconds bought from one day (YYYY-MM-DD) to another, both included; 0 where `last` is before.
+
+        `endpoint` None: at all of them.
+        """
         if endpoint is None:
             return float(self._database.query(_BOUGHT_IN_ALL, (first, last))[0][0])
         return float(self._database.query(_BOUGHT, (rows.text(endpoint), first, last))[0][0])
 
     def add_hook(self, kind: str, payload: str) -> None:
+        """Keep a hook call that belongs to no source; such calls are due one after the other."""
         values = (b"", kind, payload.encode("utf-8", "surrogatepass"))
 
         def add(connection: Connection) -> None:
@@ -76,6 +85,13 @@ class Memory(LedgerPart):
         self._database.change(add)
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
+        """Claim up to `limit` hook calls that are not being run by this process, in order, at most one per source.
+
+        `heir_of`: kinds of those that are taken over from hosts that died, with the paths of this one.
+
+        A source's next call is due once its former one is done. Calls that died with their process are due again, with
+        one more attempt. While very many wait after a failure, only such ones are.
+        """
         with self._hooks:
             chosen = self._database.change(lambda connection: self._choose(connection, limit), durable=False)
             # Only now: calls that a full disk kept from being given out are still due.
@@ -115,14 +131,17 @@ class Memory(LedgerPart):
         return {"now": now, "horizon": now + LONGEST_DELAY}
 
     def hooks_waiting(self) -> Sequence[HookCall]:
+        """Return the calls that have failed and are not due yet."""
         return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self.OWN), self._due())))
 
     def retry_hook(self, call: HookCall, *, delay: float, message: str) -> None:
+        """Put a call back that failed for what `message` says: due in `delay` seconds, two hours at most, also after a restart."""
         values = (self._clock() + min(delay, LONGEST_DELAY), rows.text(message), call.id)
         self._database.change(lambda connection: connection.execute(_RETRY_HOOK, values))
         self._ended(call)
 
     def hook_done(self, call: HookCall) -> None:
+        """Drop a hook call that was run."""
         self._database.change(lambda connection: connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,)))
         self._ended(call)
 

@@ -6,7 +6,7 @@ from typing import Final
 from watcher.errors import LeaseLostError
 from watcher.job import Job, Output
 from watcher.ledger.part import Connection, LedgerPart, Row
-from watcher.ledger.protocol import OwnedOutput
+from watcher.ledger.values import OwnedOutput
 
 #: Rows read at a time where all are walked through.
 _PAGE: Final = 200
@@ -16,6 +16,13 @@ class Outputs(LedgerPart):
     """Output paths and temporaries."""
 
     def enter_output(self, job: Job, output: Output) -> bool:
+        """Enter `output.path` as the job's source's, not yet placed, before the file is; False: another source owns it.
+
+        An own row gets the new digest; the former digest stays acceptable until `placed`, also when it is entered once
+        more before that (after a crash). A caller that then finds the entered digest on the disk calls `placed` before
+        it enters the next. A concluded job's outputs may be entered, too, as long as nothing came after.
+        LeaseLostError.
+        """
         values = self._columns(job.path, output)
 
         def enter(connection: Connection) -> bool:
@@ -26,44 +33,54 @@ class Outputs(LedgerPart):
         return self._database.change(enter)
 
     def enter_note(self, source: bytes, note: Output) -> bool:
+        """Enter a note beside a file that is no recording, and so has no job; else as `enter_output`."""
         values = self._columns(source, note)
         return self._database.change(lambda connection: connection.execute(_ENTER, values).rowcount == 1)
 
     def placed(self, path: bytes) -> None:
+        """Mark the file under `path` as the one that was entered last. Cheap."""
         values = (self._paths.stored(path),)
         self._database.change(lambda connection: connection.execute(_PLACED, values), durable=False)
 
     def disown(self, path: bytes) -> None:
+        """Drop an output path."""
         values = (self._paths.stored(path),)
         self._database.change(lambda connection: connection.execute("DELETE FROM outputs WHERE path = ?", values))
 
     def owner(self, path: bytes) -> OwnedOutput | None:
+        """Return whose the output path is."""
         found = self._database.query(_OWNER, (self._paths.stored(path),))
         return self._owned(found[0]) if found else None
 
     def owned(self, source: bytes) -> tuple[OwnedOutput, ...]:
+        """Return the outputs of a source, notes included."""
         return tuple(map(self._owned, self._database.query(_OWNED, (self._paths.stored(source),))))
 
     def notes(self) -> Iterator[OwnedOutput]:
+        """Yield all notes that are beside sources and beside other files."""
         # Of what this host does not have, it cannot tell what is still there.
         return map(self._owned, self._walk(_NOTES, self._paths.ranges(), _PAGE))
 
     def outputs_below(self, folder: bytes) -> Iterator[OwnedOutput]:
+        """Walk the output paths below a folder, without notes; see `known`."""
         return map(self._owned, self._walk_below(_OUTPUTS_BELOW, folder, _PAGE))
 
     def enter_temporary(self, path: bytes) -> None:
+        """Note a temporary file before it is made. Cheap."""
         values = (self._paths.stored(path),)
         # Nobody looks for a file that nobody knows of.
         durable = self._database.remote
         self._database.change(lambda connection: connection.execute(_TEMPORARY, values), durable=durable)
 
     def drop_temporary(self, path: bytes) -> None:
+        """Remove the entry of a temporary file that is gone. Cheap."""
         values = (self._paths.stored(path),)
         self._database.change(
             lambda connection: connection.execute("DELETE FROM temporaries WHERE path = ?", values), durable=False
         )
 
     def temporaries(self) -> tuple[bytes, ...]:
+        """Return the temporaries a crash may have left."""
         found = self._database.query(_TEMPORARIES.format(own=self.OWN))
         return tuple(self._paths.real(path) for (path,) in found if self._paths.has(path))
 

@@ -12,21 +12,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar, Final, TypeVar
 
-from watcher.errors import GarbledError, JobError, LeaseLostError
-from watcher.job import AgainRequest, Fingerprint, FoundRecording, Job, Outcome, State
+from watcher.errors import JobError, LeaseLostError
+from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import rows
 from watcher.ledger.claims import Claims
 from watcher.ledger.lookups import minute_of
 from watcher.ledger.memory import HOOK
-from watcher.ledger.part import LOST, Connection, below, held
-from watcher.ledger.protocol import RETRIED, PutResult
-from watcher.ledger.suspects import CRASHED, Suspects, why
+from watcher.ledger.part import LOST, Connection, held
+from watcher.ledger.requeue import Requeue
+from watcher.ledger.suspects import Suspects, why
+from watcher.ledger.values import PutResult
 from watcher.ledger.waiting import LONGEST_DELAY
 
 _T = TypeVar("_T")
 
 
-class Queue(Claims, Suspects):
+class Queue(Claims, Suspects, Requeue):
     """Sources and their states."""
 
     #: Adds to what was done in a minute.
@@ -38,6 +39,13 @@ class Queue(Claims, Suspects):
     # Finding.
 
     def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
+        """Queue what is new or changed, all in one transaction; the answers are in the order given.
+
+        A changed one starts anew (attempts 0, due now), whatever its state was, and its fence is raised; what was asked for
+        (`queue_again`) is forgotten if it had failed. What was dropped before a request was carried out counts as not known. The same
+        content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
+        is not compared. Cheap: what power loss takes, the scan at the next start finds again.
+        """
         now, stored = self._clock(), self._found(found)
         answers = self._database.change(
             lambda connection: [_put(connection, one, now) for one in stored], durable=False
@@ -47,6 +55,7 @@ class Queue(Claims, Suspects):
         return answers
 
     def skip(self, found: Iterable[FoundRecording]) -> None:
+        """Note files that are left alone (``backlog = false``), unless they are known already. Cheap."""
         now = self._clock()
         values = [columns(one, now) for one in self._found(found)]
         # Where a server forgets it and we live on, what we think is known nobody notes again.
@@ -54,6 +63,10 @@ class Queue(Claims, Suspects):
         self._database.change(lambda connection: connection.executemany(SKIP, values), durable=durable)
 
     def relocate(self, path: bytes, found: FoundRecording) -> bool:
+        """Know a source that was moved away after it was done (`Outcome.moved_to`) by the place where it was found.
+
+        False where the source at `path` is none such, or one is known at that place already.
+        """
         values = {
             "former": self._paths.stored(path),
             "path": self._paths.stored(found.path),
@@ -63,6 +76,7 @@ class Queue(Claims, Suspects):
         return self._database.change(lambda connection: connection.execute(_RELOCATE, values).rowcount == 1)
 
     def forget(self, path: bytes) -> None:
+        """Drop a source that is gone, or must be inspected and found again; its answers and outputs stay known. Cheap."""
         values = (self._paths.stored(path),)
         self._database.change(
             lambda connection: connection.execute("DELETE FROM sources WHERE path = ?", values), durable=False
@@ -72,17 +86,30 @@ class Queue(Claims, Suspects):
     # Working.
 
     def renew(self, job: Job, *, lease: float) -> None:  # noqa: ARG002 - nobody shares it
+        """Extend the lease; LeaseLostError when it is somebody else's by now. Cheap."""
         if not self._database.query(_RUNS, {"id": job.id, "fence": job.fence}):
             raise LeaseLostError(LOST)
 
     def holds(self, job: Job) -> bool:
+        """Return whether the job is still under this claim; or concluded by this claim, and nothing came after."""
         return bool(self._database.query(HOLDS, {"id": job.id, "fence": job.fence}))
 
     def done(self, job: Job, outcome: Outcome, *, hook: str = "") -> None:
+        """Conclude; `hook`: the JSON payload of an on_done hook, kept in the same transaction. LeaseLostError.
+
+        `outcome.content` becomes `Job.content` of the next claim. A source that was moved away has no fingerprint any more:
+        what is found under its path from now on is another file, however alike. The content of the source's former outcome, done
+        once more without a purchase (a file that was only touched, or renamed), adds nothing to the tally. What the source was called before it was
+        renamed is forgotten, and `job.again` is carried out.
+        """
         self._conclude(job, lambda connection: self._store_outcome(connection, job, outcome, hook))
         self._concluded(hook)
 
     def fail(self, job: Job, error: JobError, *, hook: str = "") -> None:
+        """Conclude as failed for good, with the error's reason, message and hint. LeaseLostError.
+
+        A quarantined job may be failed once more, so that its hook runs; the first caller wins.
+        """
 
         def fail(connection: Connection) -> None:
             held(connection, _FAIL, job, now=self._clock(), **why(error))
@@ -92,12 +119,20 @@ class Queue(Claims, Suspects):
         self._concluded(hook)
 
     def retry(self, job: Job, error: JobError, *, run_at: float) -> None:
+        """Put back, due at `run_at`, or at once where that is over two hours away; the attempt stays counted. LeaseLostError."""
         self._back(job, run_at, error, given_back=0)
 
     def release(self, job: Job, *, run_at: float = 0.0, error: JobError | None = None) -> None:
+        """Put back, due at `run_at`, and give the attempt back: it was not the file's fault. LeaseLostError."""
         self._back(job, run_at, error, given_back=1)
 
     def drop(self, job: Job) -> None:
+        """Forget a job's source, if the job is still under this claim. LeaseLostError. Cheap.
+
+        One that was done before stays known as that, so that it is recognised under another name.
+        One that a person asked for (`Job.again`) stays known as done, and the request with it: it is carried out once a file
+        is found (`put`) under the path, or the same file, by inode and stamp, under another one. Durable then.
+        """
         if job.again is not None:
             self._drop_and_keep_request(job)
             return
@@ -111,41 +146,12 @@ class Queue(Claims, Suspects):
         self._concluded()
 
     def progress(self, job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
+        """Note how far a running job is. A lost lease is ignored. Cheap."""
         values = {"piece": piece, "pieces": pieces, "seconds_done": rows.seconds(seconds_done)}
         values |= {"id": job.id, "fence": job.fence}
         self._database.change(lambda connection: connection.execute(_PROGRESS, values), durable=False)
         if job.alone:
             self._concluded()
-
-    # Operator.
-
-    def put_back(self, paths: Iterable[bytes] | None = None) -> list[bytes]:
-        stored = None if paths is None else [place for path in paths for place in self._paths.below(path)]
-
-        def put_back(connection: Connection) -> list[bytes]:
-            failed = _failed(connection, stored)
-            now = self._clock()
-            connection.executemany(_RETRIED, ((now + _RETRIED_KEPT, id_) for id_ in failed))
-            connection.executemany(_PUT_BACK, ((now, now, id_) for id_ in failed))
-            return list(failed.values())
-
-        failed = self._database.change(put_back)
-        if failed:
-            self._offer()
-        return self._real(failed)
-
-    def queue_again(self, paths: Iterable[bytes], again: AgainRequest | None = None) -> list[bytes]:
-        now, stored = self._clock(), self._stored(paths)
-
-        def queue(connection: Connection, path: bytes) -> int:
-            if again is None:
-                return connection.execute(_QUEUE_DONE, {"path": path, "now": now}).rowcount
-            return _ask_again(connection, path, again, now)
-
-        queued = self._database.change(lambda connection: [path for path in stored if queue(connection, path)])
-        if queued:
-            self._offer()
-        return self._real(queued)
 
     def _found(self, found: Iterable[FoundRecording]) -> list[FoundRecording]:
         """Return what was found, with stored paths."""
@@ -341,37 +347,6 @@ UPDATE sources SET
     alone = CASE WHEN :piece > reached THEN 0 ELSE alone END
 WHERE id = :id AND fence = :fence AND state = 'running'
 """
-_FAILED: Final = "SELECT id, path FROM sources WHERE state = 'failed' ORDER BY updated_at, id"
-_FAILED_AT: Final = "SELECT id, path FROM sources WHERE path = ? AND state = 'failed'"
-_FAILED_BELOW: Final = "SELECT id, path FROM sources WHERE path > ? AND path < ? AND state = 'failed' ORDER BY path"
-# What was set aside for its crashes is a suspect again: nobody has shown yet that it is harmless.
-_PUT_BACK: Final = f"""
-UPDATE sources SET
-    state = 'ready', attempts = 0, crashes = 0, run_at = ?, updated_at = ?, reason = '', message = '', hint = '',
-    alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END
-WHERE id = ? AND state = 'failed'
-"""  # noqa: S608 - our own word
-_QUEUE_DONE: Final = """
-UPDATE sources SET
-    state = 'ready', attempts = 0, backlog = 1, run_at = :now, queued_at = :now, updated_at = :now, piece = 0, pieces = 0,
-    seconds_done = 0
-WHERE path = :path AND state = 'done' AND size >= 0
-"""
-_WAITS: Final = "SELECT id, again FROM sources WHERE path = ? AND state <> 'running' AND size >= 0"
-_QUEUE_AGAIN: Final = f"""
-UPDATE sources SET
-    state = 'ready', attempts = 0, backlog = 0, crashes = 0, run_at = :now, queued_at = :now, updated_at = :now, piece = 0,
-    pieces = 0, seconds_done = 0, again = :again,
-    alone = CASE WHEN reason = '{CRASHED.reason}' THEN 1 ELSE alone END, reason = '', message = '', hint = ''
-WHERE id = :id AND state <> 'running'
-"""  # noqa: S608 - our own word
-_RETRIED: Final = f"""
-INSERT INTO memory (key, value, expires)
-SELECT '{RETRIED}' || id, '{{}}', ? FROM sources WHERE id = ? AND state = 'failed' AND reason = '{GarbledError.code}'
-ON CONFLICT (key) DO UPDATE SET expires = excluded.expires
-"""  # noqa: S608 - our own words
-#: Seconds that a person's wish for one request more is remembered, as the unreadable answers are (`gate.garbled`).
-_RETRIED_KEPT: Final = 30 * 86_400.0
 
 
 def _put(connection: Connection, found: FoundRecording, now: float) -> PutResult:
@@ -388,16 +363,6 @@ def _put(connection: Connection, found: FoundRecording, now: float) -> PutResult
     if root != found.root:
         connection.execute(REROOT, (found.root, id_))
     return PutResult.KNOWN
-
-
-def _ask_again(connection: Connection, path: bytes, again: AgainRequest, now: float) -> int:
-    """Queue a source to be transcribed once more; return the rows that were changed."""
-    for id_, words in connection.execute(_WAITS, (path,)).fetchall():
-        # Asked for once more before the former request was carried out: what was paid for it meanwhile is still wanted.
-        former = rows.again_from(words)
-        wish = again if former is None else replace(again, token=former.token or again.token)
-        return connection.execute(_QUEUE_AGAIN, {"id": id_, "again": rows.again_text(wish), "now": now}).rowcount
-    return 0
 
 
 def columns(found: FoundRecording, now: float) -> dict[str, object]:
@@ -420,14 +385,3 @@ def _stat(fingerprint: Fingerprint) -> dict[str, int]:
         "mtime_ns": fingerprint.mtime_ns,
         "inode": rows.signed(fingerprint.inode),
     }
-
-
-def _failed(connection: Connection, paths: Iterable[bytes] | None) -> dict[int, bytes]:
-    """Return what failed, or what failed at or below `paths`: id and path."""
-    if paths is None:
-        return dict(connection.execute(_FAILED).fetchall())
-    failed: dict[int, bytes] = {}
-    for path in paths:
-        failed.update(connection.execute(_FAILED_AT, (path.rstrip(b"/"),)).fetchall())
-        failed.update(connection.execute(_FAILED_BELOW, below(path)).fetchall())
-    return failed

@@ -12,7 +12,7 @@ from watcher.job import TRIAL_MODEL
 from watcher.ledger import rows
 from watcher.ledger.lookups import Lookups
 from watcher.ledger.part import Connection, Row
-from watcher.ledger.protocol import ConcludedSource
+from watcher.ledger.values import ConcludedSource
 
 #: Rows read at a time where all are walked through.
 _PAGE: Final = 500
@@ -22,9 +22,11 @@ class Retention(Lookups):
     """Forgetting, and what it takes to know what may be forgotten."""
 
     def concluded(self) -> Iterator[ConcludedSource]:
+        """Walk the sources that are done, failed or skipped, by path; see `known`. Only those that this host may see."""
         return map(self._concluded_source, self._walk(_CONCLUDED, self._paths.ranges(), _PAGE))
 
     def note_gone(self, gone: Iterable[bytes], back: Iterable[bytes]) -> None:
+        """Note that concluded sources are gone, from now on unless that was noted before, and that others are there."""
         missing, there = sorted(self._stored(gone)), sorted(self._stored(back))
 
         def note(connection: Connection) -> None:
@@ -34,6 +36,10 @@ class Retention(Lookups):
         self._database.change(note, durable=False)
 
     def retire(self, paths: Iterable[bytes], *, gone_before: float) -> list[bytes]:
+        """Drop those concluded sources of `paths` that are noted as gone since before that Unix time; give their paths.
+
+        Their answers stay known, and so do their outputs: until they are `orphans` that are gone as well.
+        """
         stored, before = sorted(self._stored(paths)), self._ledger_time(gone_before)
 
         def retire(connection: Connection) -> list[bytes]:
@@ -42,18 +48,22 @@ class Retention(Lookups):
         return self._real(self._database.change(retire, durable=False))
 
     def orphans(self) -> Iterator[bytes]:
+        """Walk the output paths whose source is not known any more. Only those that this host may see."""
         # Few of them are orphans: asked for these alone, one page would be a walk over all.
         outputs = self._walk(_OUTPUTS, self._paths.ranges(), _PAGE)
         return map(self._path, itertools.filterfalse(_is_known, outputs))
 
     def disown_orphans(self, paths: Iterable[bytes]) -> None:
+        """Drop those output paths whose source is still not known."""
         values = [(path,) for path in sorted(self._stored(paths))]
         self._database.change(lambda connection: connection.executemany(_DISOWN, values), durable=False)
 
     def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
+        """Walk the sources below `root` that are done by TRIAL_MODEL alone: path and seconds of audio; see `known`."""
         return map(self._trial, self._walk_below(_TRIALS, root, _PAGE))
 
     def tidy(self) -> bool:
+        """Return some free space to the file system, in a few milliseconds; False: there is no more."""
         return self._database.shrink()
 
     def _concluded_source(self, row: Row) -> ConcludedSource:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 import structlog
 
 from watcher.errors import JobError, StateBusyError, StateError
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 
 _log = structlog.get_logger()
 

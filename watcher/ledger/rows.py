@@ -10,10 +10,9 @@ from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
 from watcher.job import AgainRequest, Cut, Fingerprint, Job, Outcome, Output, ResultWarning, State
-from watcher.ledger.hook_call import HookCall
 from watcher.ledger.part import Row
 from watcher.ledger.paths import AS_STORED
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import HookCall, SourceRecord
 
 Carry: TypeAlias = Callable[[bytes], bytes]
 

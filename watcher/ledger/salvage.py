@@ -25,9 +25,9 @@ from watcher.job import State
 from watcher.ledger import open_ledger
 from watcher.ledger.copying import TABLES, Table
 from watcher.ledger.database import damage_mark
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
 from watcher.ledger.part import Connection
-from watcher.ledger.protocol import Ledger
 from watcher.ledger.rows import again_from, cuts_from, outcome_from, warnings_from
 from watcher.ledger.sqlite import NAME, SqliteLedger
 

@@ -1,27 +1,22 @@
 """The ledger on SQLite: one file in the state directory, one process that works on it, any number that look."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from watcher.errors import StateError
-from watcher.ledger.answers import Answers
 from watcher.ledger.database import SqliteDatabase
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
-from watcher.ledger.memory import Memory
-from watcher.ledger.outputs import Outputs
 from watcher.ledger.paths import AS_STORED
-from watcher.ledger.queue import Queue
-from watcher.ledger.retention import Retention
-from watcher.ledger.single_host import SingleHost
 
 #: Name of the ledger's file in the state directory.
 NAME: Final = "ledger.sqlite3"
 
 
-class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, SingleHost):
-    """See Ledger; `watcher.ledger.open_ledger` says what `exclusive` means."""
+class SqliteLedger(Ledger):
+    """A ledger in a file; `watcher.ledger.open_ledger` says what `exclusive` means."""
 
     _database: SqliteDatabase
 
@@ -57,11 +52,8 @@ class SqliteLedger(Queue, Answers, Outputs, Memory, Retention, SingleHost):
                 self._lock.release()
             raise
 
-    def mount(self, roots: Mapping[str, str]) -> None:
-        """See Ledger.mount: paths are kept as they are."""
-
     def close(self) -> None:
-        self._database.close()
+        super().close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -6,7 +6,7 @@ from watcher.errors import JobError
 from watcher.job import State
 from watcher.ledger import rows
 from watcher.ledger.part import Connection, LedgerPart, Row
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 
 #: Starts that ended while a source was running (a crash, a watchdog, a kill), without getting further in between, after which
 #: it is set aside. The first may have had other jobs beside it; the source was alone in the others.
@@ -31,6 +31,12 @@ class Suspects(LedgerPart):
     """
 
     def quarantined(self) -> tuple[SourceRecord, ...]:
+        """Return the sources that were failed because of their crashes (reason ``crashed``), and not reported yet.
+
+        The answers that such a source used in its last run are put aside: kept, but not recalled until they are paid for anew.
+
+        Their log line, note and hook are still to be made, through `SourceRecord.job`; `fail` says that this is done.
+        """
         return tuple(rows.record(row, self._paths.real) for row in self._database.query(_ASIDE))
 
     def _recover(self) -> None:

@@ -37,6 +37,11 @@ class WorkSignal(LedgerPart):
         self._conclusions = 0
 
     def wait(self, seconds: float) -> None:
+        """Return when work may be due, when `wake` is called, or after `seconds`.
+
+        Nothing is missed between a claim that found nothing and the wait of the same thread. Changes by another process
+        are noticed within a second or so.
+        """
         deadline = time.monotonic() + seconds
         seen: int | None = getattr(self._seen, "change", None)
         leads = False
@@ -61,9 +66,11 @@ class WorkSignal(LedgerPart):
                     self._changes.notify_all()
 
     def wake(self) -> None:
+        """Make every `wait` return now."""
         self._announce()
 
     def next_due(self) -> float | None:
+        """Unix time at which the earliest delayed job falls due; None when none waits."""
         due = self._database.query("SELECT min(run_at) FROM sources WHERE state = 'delayed'")[0][0]
         return None if due is None else float(due)
 

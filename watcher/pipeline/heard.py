@@ -10,7 +10,8 @@ from watcher.client import Request, parse
 from watcher.errors import JobError
 from watcher.job import Cut, ResultWarning
 from watcher.join import join, speakers_in_doubt
-from watcher.ledger.protocol import Content, Ledger
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import Content
 from watcher.pipeline import empty
 from watcher.pipeline.language import settle
 from watcher.pipeline.question import Question

@@ -7,7 +7,8 @@ import structlog
 
 from watcher import media, reach, sidecar
 from watcher.job import Job, Outcome, ResultWarning
-from watcher.ledger.protocol import Ledger, OwnedOutput, SourceRecord
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import OwnedOutput, SourceRecord
 from watcher.log import printable
 from watcher.pipeline.tools import HeartbeatCallback, Tools
 

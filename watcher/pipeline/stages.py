@@ -19,8 +19,9 @@ from watcher.errors import FileError, LeaseLostError
 from watcher.formats import AskedPiece, Document
 from watcher.formats import render as render_format
 from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning
-from watcher.ledger.protocol import Content, Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
+from watcher.ledger.values import Content
 from watcher.log import printable, quoted
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.renamed import FormerRecording, follow, former_of

@@ -13,7 +13,7 @@ from watcher.cues import CaptionRules
 from watcher.formats import TextLayout
 from watcher.gate import Gate
 from watcher.job import Job
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.media import MediaOptions, SoundChoice
 from watcher.pipeline.keyed_locks import KeyedLocks
 from watcher.pipeline.remedies import ExhaustedForms

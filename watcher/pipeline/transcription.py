@@ -24,7 +24,7 @@ from watcher.errors import (
     SourceError,
 )
 from watcher.job import SAMPLE_RATE, Cut, Job, ResultWarning
-from watcher.ledger.protocol import RETRIED, Content, unreadable
+from watcher.ledger.values import RETRIED, Content, unreadable
 from watcher.log import quoted
 from watcher.pipeline import empty
 from watcher.pipeline.as_is import upload_form

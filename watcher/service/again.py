@@ -12,7 +12,7 @@ from watcher import media, reach, sidecar, tree
 from watcher.errors import JobError
 from watcher.job import TRIAL_MODEL, AgainRequest, Fingerprint, FoundRecording, Job, State
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import OwnedOutput, SourceRecord
+from watcher.ledger.values import OwnedOutput, SourceRecord
 from watcher.pipeline import JobSettings
 from watcher.service.named import named, place_of
 from watcher.service.plan import Plan, target

@@ -21,9 +21,9 @@ from watcher.errors import JobError, LeaseLostError, OutputError, StateBusyError
 from watcher.gate import Gate, Ticket, facts
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import ENDPOINT, HOOKS
 from watcher.ledger.retry import LedgerRetry, retrying
 from watcher.ledger.salvage import open_or_salvage
+from watcher.ledger.values import ENDPOINT, HOOKS
 from watcher.log import printable
 from watcher.output_failures import OutputFailures
 from watcher.overrides import InvalidOverride, Overrides

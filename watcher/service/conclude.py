@@ -10,7 +10,7 @@ import structlog
 from watcher import sidecar
 from watcher.errors import ChangedError, JobError
 from watcher.job import Job, Outcome, ResultWarning
-from watcher.ledger.protocol import Ledger
+from watcher.ledger.ledger import Ledger
 from watcher.log import retrying
 
 _log = structlog.get_logger()

@@ -11,7 +11,7 @@ import structlog
 from watcher import reach, sidecar
 from watcher.errors import FileError, LeaseLostError
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 from watcher.tree import is_below
 from watcher.worker import Conclusion
 

@@ -18,7 +18,7 @@ from watcher.config import HookSettings
 from watcher.errors import StateBusyError
 from watcher.hooks import HookResult
 from watcher.ledger import Ledger
-from watcher.ledger.hook_call import HookCall
+from watcher.ledger.values import HookCall
 from watcher.log import printable
 
 #: Seconds between two looks at the ledger while nobody says that there is something to run.

@@ -10,7 +10,7 @@ from watcher.config import Settings
 from watcher.errors import ConfigError
 from watcher.job import State
 from watcher.ledger import Ledger
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable
 from watcher.service.failures import stands
 from watcher.service.plan import spellings

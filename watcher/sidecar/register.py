@@ -35,7 +35,7 @@ class OutputRow(Protocol):
 
 
 class OutputRegister(Protocol):
-    """The part of `watcher.ledger.protocol.Ledger` that outputs need; every change is durable when it returns."""
+    """The part of the ledger that outputs need; every change is durable when it returns."""
 
     def enter_output(self, job: Job, output: Output) -> bool:
         """Enter `output.path` as the job's source's; False when another source owns it. Raises LeaseLostError."""

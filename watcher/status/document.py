@@ -6,7 +6,7 @@ from typing import Any
 
 from watcher.fleet import Host
 from watcher.job import ResultWarning, State
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable, retrying
 from watcher.status.values import StatusReport, WaitingRecording, named
 from watcher.text import exact_money

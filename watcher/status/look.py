@@ -11,7 +11,8 @@ from watcher.errors import StateBusyError
 from watcher.fleet import Host
 from watcher.job import State
 from watcher.ledger import holder, open_ledger
-from watcher.ledger.protocol import ENDPOINT, HOOKS, Ledger, SourceRecord
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import ENDPOINT, HOOKS, SourceRecord
 from watcher.status.problems import full_disk, no_outputs, not_in_use
 from watcher.status.values import PriceTerms, SpentSeconds, StatusReport, WaitingRecording, listed, named
 

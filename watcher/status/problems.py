@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from watcher.config import digest, files, state_digest
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable
 from watcher.systemd import control
 

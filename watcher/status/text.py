@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from watcher.fleet import Host
 from watcher.job import State
-from watcher.ledger.protocol import SourceRecord
+from watcher.ledger.values import SourceRecord
 from watcher.log import printable, retrying
 from watcher.status.problems import FULL
 from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, named

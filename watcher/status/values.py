@@ -8,7 +8,7 @@ from typing import Any
 from watcher.config.settings import Settings
 from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL, State
-from watcher.ledger.protocol import SourceRecord, Tally
+from watcher.ledger.values import SourceRecord, Tally
 from watcher.log import printable
 
 

@@ -6,8 +6,8 @@ from typing import Final
 from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger import rows
 from watcher.ledger.part import Connection
-from watcher.ledger.protocol import PutResult
 from watcher.ledger.queue import MOVED_SIZE, REQUEUE, REROOT, columns
+from watcher.ledger.values import PutResult
 
 
 def distinct(found: Iterable[FoundRecording]) -> Iterator[list[FoundRecording]]:

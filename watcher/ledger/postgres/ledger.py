@@ -13,10 +13,8 @@ from typing import ClassVar, Final
 from watcher.errors import StateError
 from watcher.fleet import Host
 from watcher.ledger.answers import Answers
-from watcher.ledger.hook_call import HookCall
+from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
-from watcher.ledger.memory import Memory
-from watcher.ledger.outputs import Outputs
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.host import host_of
@@ -25,7 +23,7 @@ from watcher.ledger.postgres.purchases import Purchases
 from watcher.ledger.postgres.queue import PostgresQueue
 from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.takeover import Takeover
-from watcher.ledger.retention import Retention
+from watcher.ledger.values import HookCall
 
 #: Seconds a change waits for a database that went away: a restart takes no longer.
 PATIENCE: Final = 2.0
@@ -38,8 +36,8 @@ _OWN: Final = frozenset({"history", "pause-notes"})
 _TOLD: Final = "service"
 
 
-class PostgresLedger(PostgresQueue, Answers, Outputs, Memory, Retention):
-    """See Ledger; `watcher.ledger.open_ledger` says what the arguments mean."""
+class PostgresLedger(PostgresQueue, Ledger):
+    """A ledger that hosts share; `watcher.ledger.open_ledger` says what the arguments mean."""
 
     OWN: ClassVar[str] = "host = current_setting('watcher.host')"
 
@@ -155,7 +153,7 @@ class PostgresLedger(PostgresQueue, Answers, Outputs, Memory, Retention):
         return self._purchases.buy(endpoint, day, seconds)
 
     def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
-        """See Ledger.hooks_due; only this host's own, and those of dead ones."""
+        """See Memory; only this host's own, and those of dead ones."""
         if heir_of and time.monotonic() >= self._inherits_at:
             taken = self._takeover.take_hooks(heir_of)
             self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT

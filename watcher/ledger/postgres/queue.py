@@ -22,9 +22,9 @@ from watcher.ledger.postgres.listener import NotificationListener
 from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.postgres.shared import ADD, GATE_CHANNEL
-from watcher.ledger.protocol import PutResult, SourceRecord
 from watcher.ledger.queue import HOLDS, Queue
 from watcher.ledger.suspects import CRASHED, CRASHES, why
+from watcher.ledger.values import PutResult, SourceRecord
 from watcher.ledger.waiting import LONGEST_DELAY
 
 _T = TypeVar("_T")
@@ -248,7 +248,7 @@ class PostgresQueue(Queue):
     # After a crash.
 
     def quarantined(self) -> tuple[SourceRecord, ...]:
-        """See Ledger.quarantined; only of what this host can reach."""
+        """See Suspects; only of what this host can reach."""
         found = self._database.query(_ASIDE, {"mounts": self._paths.mounts})
         return tuple(rows.record(row, self._paths.real) for row in found)
 
