@@ -175,7 +175,7 @@ class FileRegister:
     def temporaries(self) -> Sequence[bytes]:
         return [path for (path,) in self._database.execute("SELECT path FROM temporaries")]
 
-    def remember(self, key: str, value: Mapping[str, object]) -> None:
+    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
         self._database.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (key, json.dumps(value)))
 
     def remembered(self, key: str) -> dict[str, object] | None:

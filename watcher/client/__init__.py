@@ -6,7 +6,6 @@ content, and says of every refusal whose fault it is (see `errors`). `parse` rea
 
 from watcher.client.client import Client
 from watcher.client.endpoint import Endpoint
-from watcher.client.profile import ClientMemory
 from watcher.client.reading import parse
 from watcher.client.request import Answer, Request, RequestLimits, Voice, fitted
 from watcher.client.upload import Upload
@@ -14,7 +13,6 @@ from watcher.client.upload import Upload
 __all__ = [
     "Answer",
     "Client",
-    "ClientMemory",
     "Endpoint",
     "Request",
     "RequestLimits",

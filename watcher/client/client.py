@@ -9,7 +9,6 @@ from watcher.client.negotiation import VOICES, Negotiation
 from watcher.client.profile import (
     DIARIZED,
     Brackets,
-    ClientMemory,
     ServerProfile,
     ladder,
     longest_seconds,
@@ -20,6 +19,7 @@ from watcher.client.upload import Upload, check_limits
 from watcher.client.wire import Wire
 from watcher.errors import AccountError, StoppedError
 from watcher.languages import spellings
+from watcher.memory import KeyedMemory
 
 
 class Client:
@@ -29,7 +29,7 @@ class Client:
         self,
         endpoint: Endpoint,
         *,
-        memory: ClientMemory,
+        memory: KeyedMemory,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from watcher.errors import StateError
+from watcher.memory import KeyedMemory
 
 #: What makes no result poorer is found out anew after this; a server may have been updated.
 REMEMBERED_SECONDS: Final = 30 * 86400.0
@@ -20,19 +21,6 @@ REMEMBERED_SECONDS: Final = 30 * 86400.0
 BELIEVED_SECONDS: Final = 86400.0
 #: No piece is cut shorter than this: a server that took less at a time would get nothing at all, so such a limit is none.
 SHORTEST_LIMIT: Final = 5.0
-
-
-class ClientMemory(Protocol):
-    """The part of the ledger that keeps small values under a key; see `watcher.ledger.memory`."""
-
-    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
-        """Store a value until `expires` (Unix time)."""
-
-    def remembered(self, key: str) -> dict[str, object] | None:
-        """Return a value that has not expired."""
-
-    def forget_memory(self, key: str) -> None:
-        """Drop a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +127,7 @@ class ServerProfile:
     headers of each answer say: the first answer that says otherwise ends it.
     """
 
-    def __init__(self, endpoint: str, model: str, memory: ClientMemory, *, clock: Callable[[], float]) -> None:
+    def __init__(self, endpoint: str, model: str, memory: KeyedMemory, *, clock: Callable[[], float]) -> None:
         self._server = _ExpiringFacts(f"server:{endpoint}", memory, clock)
         self._model_profiles: dict[str, _ExpiringFacts] = {
             task: _ExpiringFacts(f"form:{endpoint}:{model}:{task}", memory, clock)
@@ -216,7 +204,7 @@ _DROPS: Final = "drops "
 class _ExpiringFacts:
     """Facts under one key of the memory, by name, each with the Unix time at which it is doubted."""
 
-    def __init__(self, key: str, memory: ClientMemory, clock: Callable[[], float]) -> None:
+    def __init__(self, key: str, memory: KeyedMemory, clock: Callable[[], float]) -> None:
         self._key = key
         self._memory = memory
         self._clock = clock

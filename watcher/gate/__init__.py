@@ -10,14 +10,13 @@ The parts, each above those it uses: `gate` (enter, run, leave), `request_queue`
 """
 
 from watcher.gate.gate import Gate
-from watcher.gate.record import GateMemory, allow_again, ask_resume, request_resume, resume_requests, stored_state
+from watcher.gate.record import allow_again, ask_resume, request_resume, resume_requests, stored_state
 from watcher.gate.state import OWN_LIMIT, GateOptions, GateState, GateStatus, ResumeOutcome, facts
 from watcher.gate.ticket import Ticket
 
 __all__ = [
     "OWN_LIMIT",
     "Gate",
-    "GateMemory",
     "GateOptions",
     "GateState",
     "GateStatus",

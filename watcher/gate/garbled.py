@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from watcher.errors import FileError, GarbledError, StateError
-from watcher.gate.record import GateMemory, allow_again, resumes
+from watcher.gate.record import allow_again, resumes
+from watcher.memory import KeyedMemory
 
 _T = TypeVar("_T")
 
@@ -42,7 +43,7 @@ class GarbledAnswers:
 class GarbledMemory:
     """The memory of one endpoint; not locked, since a sound is asked for by one thread at a time."""
 
-    def __init__(self, memory: GateMemory, endpoint_name: str, *, clock: Callable[[], float]) -> None:
+    def __init__(self, memory: KeyedMemory, endpoint_name: str, *, clock: Callable[[], float]) -> None:
         """`clock` gives Unix time."""
         self._memory = memory
         self._name = endpoint_name

@@ -19,12 +19,12 @@ from watcher.gate.door import GateDoor
 from watcher.gate.garbled import MOST, GarbledAnswers, GarbledMemory, given_up
 from watcher.gate.history import MAYBE_PAID, RequestHistory, is_maybe_paid, nonsense
 from watcher.gate.peers import peers_of
-from watcher.gate.record import GateMemory
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
 from watcher.gate.state import GateOptions, GateState, ResumeOutcome
 from watcher.gate.ticket import Ticket
 from watcher.gate.tickets import Tickets
+from watcher.memory import KeyedMemory
 
 _T = TypeVar("_T")
 
@@ -46,7 +46,7 @@ class Gate:
         options: GateOptions,
         *,
         endpoint_name: str,
-        memory: GateMemory,
+        memory: KeyedMemory,
         buy: Callable[[str, str, float], float],
         stop: threading.Event,
         bought: Callable[[str, str, str], float] = lambda *_: 0.0,

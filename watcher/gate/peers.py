@@ -14,9 +14,10 @@ from watcher.gate.door import GateDoor
 from watcher.gate.fleet_record import FleetHoldRecord, hold_of
 from watcher.gate.limits import GateLimits, LocalLimits
 from watcher.gate.pace import Budget
-from watcher.gate.record import GateMemory, HoldRecord, LocalHoldRecord
+from watcher.gate.record import HoldRecord, LocalHoldRecord
 from watcher.gate.shared import SharedLimits
 from watcher.gate.state import GateOptions
+from watcher.memory import KeyedMemory
 
 #: Seconds between two tries, where the database does not answer.
 _AGAIN: Final = 1.0
@@ -195,7 +196,7 @@ def peers_of(
     options: GateOptions,
     endpoint_name: str,
     *,
-    memory: GateMemory,
+    memory: KeyedMemory,
     buy: Callable[[str, str, float], float],
     bought: Callable[[str, str, str], float],
     clock: GateClock,

@@ -11,24 +11,12 @@ from watcher.fleet import Fleet
 from watcher.gate.clock import SYNC_SECONDS
 from watcher.gate.hold import LONGEST_PAUSE, Hold, hold_from
 from watcher.gate.state import GateState, GateStatus
+from watcher.memory import KeyedMemory
 
 #: Pauses shorter than this are not stored, in seconds.
 _MEMORABLE_SECONDS: Final = 5.0
 #: Under this key the ledger counts what `request_resume` asks for.
 _REQUESTS: Final = "resume-requests"
-
-
-class GateMemory(Protocol):
-    """The part of the ledger that keeps small values under a key; see `watcher.ledger.memory`."""
-
-    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
-        """Store a value until `expires` (Unix time)."""
-
-    def remembered(self, key: str) -> dict[str, object] | None:
-        """Return a value that has not expired."""
-
-    def forget_memory(self, key: str) -> None:
-        """Drop a value."""
 
 
 @dataclass(slots=True)
@@ -100,7 +88,7 @@ class LocalHoldRecord:
     shortest_pause = _MEMORABLE_SECONDS
 
     def __init__(
-        self, memory: GateMemory, endpoint_name: str, *, monotonic: Callable[[], float] = time.monotonic
+        self, memory: KeyedMemory, endpoint_name: str, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._memory = memory
         self._key = _key(endpoint_name)
@@ -193,7 +181,7 @@ def pause_from(record: Mapping[str, object], *, until: float, since: float, note
     return Pause(until, _number(record.get("since"), since), reason, message, hint, noted)
 
 
-def stored_state(memory: GateMemory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
+def stored_state(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = None) -> GateState | None:
     """Return the hold or pause that a running daemon has stored in the ledger, or in the fleet; None: it has stored none."""
     if fleet is None:
         return LocalHoldRecord(memory, endpoint_name).state()
@@ -203,7 +191,7 @@ def stored_state(memory: GateMemory, endpoint_name: str, fleet: Fleet | None = N
     return None if record is None else _state({**record, "next_probe": time.time() + left})
 
 
-def ask_resume(memory: GateMemory, endpoint_name: str, fleet: Fleet | None = None) -> None:
+def ask_resume(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = None) -> None:
     """Request from the daemons on this ledger to end a pause, or to probe at once; they notice within a few seconds."""
     allow_again(memory, endpoint_name)
     if fleet is None:
@@ -212,24 +200,24 @@ def ask_resume(memory: GateMemory, endpoint_name: str, fleet: Fleet | None = Non
         fleet.resume()
 
 
-def request_resume(memory: GateMemory) -> int:
+def request_resume(memory: KeyedMemory) -> int:
     """Request that the daemons on this ledger read their settings anew and try again; return the request's number."""
     number = resume_requests(memory) + 1
     memory.remember(_REQUESTS, {"times": number})
     return number
 
 
-def resume_requests(memory: GateMemory) -> int:
+def resume_requests(memory: KeyedMemory) -> int:
     """Return the number of the last `request_resume`. Raises StateError."""
     return int(_number((memory.remembered(_REQUESTS) or {}).get("times"), 0.0))
 
 
-def allow_again(memory: GateMemory, endpoint_name: str) -> None:
+def allow_again(memory: KeyedMemory, endpoint_name: str) -> None:
     """Allow one more request for each sound whose answers could not be read. Raises StateError."""
     memory.remember(_resumes_key(endpoint_name), {"times": resumes(memory, endpoint_name) + 1})
 
 
-def resumes(memory: GateMemory, endpoint_name: str) -> int:
+def resumes(memory: KeyedMemory, endpoint_name: str) -> int:
     """Return how often `allow_again` was called. Raises StateError."""
     return int(_number((memory.remembered(_resumes_key(endpoint_name)) or {}).get("times"), 0.0))
 

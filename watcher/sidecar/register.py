@@ -1,9 +1,10 @@
 """Interface of the sidecar to the ledger: who owns an output path, which temporaries exist, and a small memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from watcher.job import Job, Output
+from watcher.memory import KeyedMemory
 
 
 class OutputRow(Protocol):
@@ -34,7 +35,7 @@ class OutputRow(Protocol):
         """False while it is not certain that the file entered last is in place."""
 
 
-class OutputRegister(Protocol):
+class OutputRegister(KeyedMemory, Protocol):
     """The part of the ledger that outputs need; every change is durable when it returns."""
 
     def enter_output(self, job: Job, output: Output) -> bool:
@@ -63,12 +64,3 @@ class OutputRegister(Protocol):
 
     def temporaries(self) -> Sequence[bytes]:
         """Return the temporaries a crash may have left."""
-
-    def remember(self, key: str, value: Mapping[str, object]) -> None:
-        """Store a small JSON value."""
-
-    def remembered(self, key: str) -> Mapping[str, object] | None:
-        """Return it back."""
-
-    def forget_memory(self, key: str) -> None:
-        """Drop it."""
