@@ -1,6 +1,7 @@
 """The gate's door among threads: pauses, holds, and the probes that open it again."""
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -412,7 +413,10 @@ def test_those_who_wait_for_a_probe_go_back_when_it_fails(world: World) -> None:
         pytest.param(GarbledError("x", body=b"{}"), "", ["gate.resumed"], id="so does an unreadable answer"),
         pytest.param(NO_MONEY, "no money", ["gate.held"], id="another trouble is a hold of its own"),
         pytest.param(
-            AccountError("the key has expired", reason="key"), "the key has expired", [], id="the same trouble goes on"
+            AccountError("the key has expired", reason="key"),
+            "the key has expired",
+            ["gate.probed"],
+            id="the same trouble goes on",
         ),
     ],
 )
@@ -426,17 +430,35 @@ def test_what_the_probe_of_a_hold_of_the_account_meets_is_told(
     state = gate.state()
     assert (state.status is GateStatus.HELD, state.message) == (bool(message), message)
     assert [log["event"] for log in logs] == ["gate.probing", *goes_on]
-    assert goes_on or state.since == NOON
+    assert "gate.probed" not in goes_on or state.since == NOON
 
 
-def test_a_probe_that_fails_for_another_reason_changes_nothing_but_the_next_one(world: World) -> None:
+def test_a_probe_that_fails_otherwise_leaves_the_hold_and_is_told_with_its_own_hint_until_the_next_one(
+    world: World,
+) -> None:
+    """With the right key in place, nobody should look for another one while the server is away."""
     gate = world.gate_after(KEY, 60.0)
+    away = PassingError("not there", reason="unreachable", hint="check the network")
+    with capture_logs() as logs:
+        raised = ask(gate, away)
 
-    raised = ask(gate, FAILED)
-
+    message = "no valid key; the last try met: not there"
+    stored = stored_state(world.memory, "h/v1")
     assert isinstance(raised, HeldError)
-    assert raised.retry_after == 60.0
-    assert (gate.state().reason, gate.state().next_probe) == ("key", world.clock() + 120.0)
+    assert (raised.retry_after, raised.message) == (60.0, f"the queue is held: {message}")
+    assert stored is not None
+    for state in (gate.state(), stored, world.gate().state()):
+        assert (state.since, state.reason, state.message, state.hint) == (NOON, "key", message, "check the network")
+    assert gate.state().next_probe == stored.next_probe == world.clock() + 120.0
+    assert [(log["event"], log.get("message")) for log in logs] == [
+        ("gate.probing", None),
+        ("gate.probed", message),
+    ]
+
+    for error, told in ((FAILED, "no valid key; the last try met: failed"), (KEY, "no valid key")):
+        gate.resume()
+        ask(gate, error)
+        assert (gate.state().message, gate.state().hint) == (told, error.hint)
 
 
 def test_a_probe_that_is_broken_off_is_made_again_at_once(world: World) -> None:
@@ -569,16 +591,19 @@ def test_probes_that_may_be_charged_for_become_rare(world: World, reason: str, l
     assert max(gaps) == longest
 
 
-def test_a_hold_that_follows_a_resume_is_a_new_one(world: World) -> None:
-    gate = world.gate_after(KEY)
-    first = gate.state().since
-    world.elapsed += 100.0
-    still = gate.state().since
+@pytest.mark.parametrize("error", [KEY, FAILED])
+def test_a_hold_that_a_resume_does_not_end_began_when_it_did_and_the_log_says_when_it_is_tried_next(
+    world: World, error: JobError
+) -> None:
+    gate = world.gate_after(KEY, 100.0)
+    with capture_logs() as logs:
+        gate.resume()
+        ask(gate, error)
 
-    gate.resume()
-    ask(gate, KEY)
-
-    assert (first, still, gate.state().since) == (NOON, NOON, NOON + 100.0)
+    assert gate.state().since == NOON
+    assert [log["event"] for log in logs] == ["gate.probing", "gate.probed"]
+    next_try = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOON + 220.0))
+    assert (logs[1]["retry_at"], logs[1]["log_level"]) == (next_try, "info")
 
 
 def test_what_came_of_a_resume_is_known_once_the_server_was_asked(world: World) -> None:
@@ -649,48 +674,6 @@ def test_what_changes_while_the_ledger_is_read_is_not_overwritten(world: World) 
 
     assert ticket is None
     assert gate.state().reason == "no_channel"
-
-
-# A ledger that takes no change.
-
-
-def test_a_full_disk_keeps_a_hold_as_it_is_and_the_ledger_hears_of_it_later(world: World) -> None:
-    gate = world.gate()
-    world.memory.full = True
-    assert ask(gate, KEY) is KEY
-    world.elapsed += 10.0
-    assert isinstance(ask(gate), HeldError)
-    assert gate.state().next_probe == NOON + 60.0
-
-    world.memory.full = False
-    world.elapsed += 3.0
-    assert isinstance(ask(gate), HeldError)
-
-    state = stored_state(world.memory, "h/v1")
-    assert state is not None
-    assert state.next_probe == NOON + 60.0
-
-
-def test_the_end_of_a_hold_is_noted_later_too(world: World) -> None:
-    gate = world.gate_after(KEY, 60.0)
-    world.memory.full = True
-    assert ask(gate) is None
-    assert stored_state(world.memory, "h/v1") is not None
-
-    world.memory.full = False
-    world.elapsed += 3.0
-    assert ask(gate) is None
-
-    assert stored_state(world.memory, "h/v1") is None
-
-
-def test_a_ledger_that_cannot_be_read_changes_nothing_about_a_hold(world: World) -> None:
-    gate = world.gate_after(KEY)
-    world.memory.gone = True
-    world.elapsed += 3.0
-
-    assert gate.admit(timeout=0.0) is None
-    assert gate.state().next_probe == NOON + 60.0
 
 
 def test_a_station_without_a_channel_holds_the_queue_and_is_told_again_after_hours(world: World) -> None:

@@ -1,6 +1,8 @@
 import pytest
+from support.gate_scene import KEY, NOON, World, ask
 from support.memory import Memory
 
+from watcher.errors import HeldError
 from watcher.gate.hold import Hold, HoldKind
 from watcher.gate.record import LocalHoldRecord, Pause, ask_resume, stored_state
 from watcher.gate.state import GateStatus
@@ -41,6 +43,34 @@ def test_a_spent_budget_is_shown_until_midnight_but_not_taken_up() -> None:
     assert stored_state(memory, "h") is None
 
 
+@pytest.mark.parametrize("minutes", [0.0, 1.0])
+def test_a_hold_by_a_limit_that_another_run_does_not_know_is_not_stored_any_more(world: World, minutes: float) -> None:
+    """`watcher status` reads what is stored, long after the run that had no such limit has done the work."""
+    gate = world.gate(daily_minutes=1)
+    for _ in range(2):
+        ask(gate, seconds=60.0)
+
+    other = world.gate(daily_minutes=minutes)
+    assert stored_state(world.memory, "h/v1") is None
+    ask(other, seconds=60.0)
+
+    # Where it is reached all the same, the first request finds out.
+    assert (stored_state(world.memory, "h/v1") is not None) is bool(minutes)
+
+
+def test_a_hold_that_could_not_be_probed_for_a_spent_budget_is_stored_again_in_its_place() -> None:
+    memory = Memory(lambda: WALL)
+    budget = Hold(HoldKind.BUDGET, "budget", "spent", "", WALL, NOW, until=WALL + 50.0, former=hold())
+    LocalHoldRecord(memory, "h").note_hold(budget, next_probe=WALL + 50.0)
+
+    found = LocalHoldRecord(memory, "h").read(now=NOW, wall=WALL)
+
+    stored = stored_state(memory, "h")
+    assert isinstance(found, Hold)
+    assert stored is not None
+    assert (found.reason, stored.reason, stored.next_probe) == ("key", "key", WALL)
+
+
 def test_endpoints_are_kept_apart() -> None:
     memory = Memory()
     LocalHoldRecord(memory, "h").note_hold(hold(), next_probe=WALL)
@@ -74,3 +104,45 @@ def test_junk_shows_as_a_pause_without_words() -> None:
 
     assert state is not None
     assert (state.status, state.since, state.message) == (GateStatus.PAUSED, 0.0, "")
+
+
+# A ledger that takes no change.
+
+
+def test_a_full_disk_keeps_a_hold_as_it_is_and_the_ledger_hears_of_it_later(world: World) -> None:
+    gate = world.gate()
+    world.memory.full = True
+    assert ask(gate, KEY) is KEY
+    world.elapsed += 10.0
+    assert isinstance(ask(gate), HeldError)
+    assert gate.state().next_probe == NOON + 60.0
+
+    world.memory.full = False
+    world.elapsed += 3.0
+    assert isinstance(ask(gate), HeldError)
+
+    state = stored_state(world.memory, "h/v1")
+    assert state is not None
+    assert state.next_probe == NOON + 60.0
+
+
+def test_the_end_of_a_hold_is_noted_later_too(world: World) -> None:
+    gate = world.gate_after(KEY, 60.0)
+    world.memory.full = True
+    assert ask(gate) is None
+    assert stored_state(world.memory, "h/v1") is not None
+
+    world.memory.full = False
+    world.elapsed += 3.0
+    assert ask(gate) is None
+
+    assert stored_state(world.memory, "h/v1") is None
+
+
+def test_a_ledger_that_cannot_be_read_changes_nothing_about_a_hold(world: World) -> None:
+    gate = world.gate_after(KEY)
+    world.memory.gone = True
+    world.elapsed += 3.0
+
+    assert gate.admit(timeout=0.0) is None
+    assert gate.state().next_probe == NOON + 60.0

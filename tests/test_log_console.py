@@ -202,7 +202,7 @@ def test_every_event_is_a_sentence_whatever_it_bears() -> None:
 
         assert full, name
         assert name not in full
-        assert name in {"gate.held", "gate.paused"} or sentence({"event": name, "level": "info"}), name
+        assert name in {"gate.held", "gate.probed", "gate.paused"} or sentence({"event": name, "level": "info"}), name
 
 
 def test_what_is_said_shortly_is_an_event_that_is_logged() -> None:

@@ -90,7 +90,7 @@ class GateDoor:
                 return  # nothing was removed, or one of our own threads did it
             # An operator, or another daemon, thinks that it is over.
             if hold is not None and hold.kind is not HoldKind.BUDGET:
-                hold.begin_again(now, since=self._clock.wall())
+                hold.begin_again(now)
             elif pause is not None and pause.noted > self._clock.wall():  # else its entry came to its end
                 pause.until = now
             self.changed.notify_all()
@@ -103,9 +103,7 @@ class GateDoor:
             status = GateStatus.PROBING if hold.probing else GateStatus.HELD
             until = self.reports.retry_at(hold, now)
             due = not hold.vain and (hold.ticket is not None or hold.next_probe <= now or hold.doubtful)
-            return GateState(
-                status, hold.since, hold.reason, hold.message, hold.hint, until, in_flight, limit=1, due=due
-            )
+            return GateState(status, hold.since, hold.reason, hold.why, hold.hint, until, in_flight, limit=1, due=due)
         if (pause := self.pause) is not None:
             until = self._clock.unix(pause.until)
             return GateState(
@@ -191,13 +189,10 @@ class GateDoor:
         hold.probing = False
         if hold.files:
             hold.files.add(waiter.path)
-        if isinstance(trouble, AccountError | NoChannelError):
-            if hold.reason != trouble.reason:
-                self.hold_for(trouble, now, cause=error)
-                return
-            # What to do may differ by now: the key of this process may come from elsewhere.
-            trouble.hint = self._advise(trouble)
-            hold.message, hold.hint = trouble.message, trouble.hint
+        if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
+            self.hold_for(trouble, now, cause=error)
+            return
+        self._tell(hold, trouble, error)
         hold.step += 1
         self.outcome = ResumeOutcome.HELD
         self._schedule(hold, error, now)
@@ -209,7 +204,17 @@ class GateDoor:
             hold.escalated = True
             self.reports.repeat(hold, now)
         else:
-            self.reports.note(hold, now)
+            self.reports.probed(hold, now)
+
+    def _tell(self, hold: Hold, trouble: JobError | None, error: BaseException | None) -> None:
+        """Set what a hold says of its last probe: the same refusal again, or what keeps the server from work by now."""
+        if isinstance(trouble, AccountError | NoChannelError):
+            # What to do may differ by now: the key of this process may come from elsewhere.
+            hold.message, hold.met, hold.hint = trouble.message, "", trouble.hint
+        elif isinstance(error, JobError):
+            hold.met = "" if error.message in hold.message else error.message
+            if not is_answer(error):
+                hold.hint = self._advise(error)
 
     # Holds and pauses.
 
@@ -322,7 +327,7 @@ class GateDoor:
             if not self.record.needs_permission:
                 # A probe in flight may take as long as its sound is long, so another one is made.
                 hold.probing, hold.resumes = False, hold.resumes + 1
-            hold.begin_again(now, since=self._clock.wall())
+            hold.begin_again(now)
             probed = hold
         self.record.resume(probed, next_probe=self._clock.unix(now))
         self.lapse(now)
@@ -361,6 +366,7 @@ class GateDoor:
                 if found.step > hold.step:
                     self.outcome = ResumeOutcome.HELD
                 hold.next_probe, hold.step = found.next_probe, found.step
+                hold.message, hold.met, hold.hint = found.message, found.met, found.hint
             elif found.kind is not HoldKind.OUTAGE or now - self._answered > _HEARD_SECONDS:
                 self.hold, self.pause, self.outcome = found, None, ResumeOutcome.HELD
                 self.reports.log(found, now)

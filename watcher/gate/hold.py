@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from watcher.errors import AccountError, HeldError, JobError, NoChannelError
 from watcher.gate.clock import GateClock
 from watcher.gate.ticket import Ticket
+from watcher.text import joined
 
 #: The longest pause that a server is believed, in seconds.
 LONGEST_PAUSE: Final = 3600.0
@@ -37,6 +38,8 @@ class Hold:
     hint: str
     since: float
     next_probe: float
+    #: What the last probe met, where that says something else than `message`; `hint` is then about that.
+    met: str = ""
     #: Probes that failed.
     step: int = 0
     #: Its number in the fleet; 0: it is not stored there.
@@ -64,6 +67,11 @@ class Hold:
     files: set[bytes] = field(default_factory=set)
 
     @property
+    def why(self) -> str:
+        """Why it is held, and what the last probe met."""
+        return why_held(self.message, self.met)
+
+    @property
     def doubtful(self) -> bool:
         """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
         return 0 < len(self.files) < _FEW_FILES
@@ -88,14 +96,14 @@ class Hold:
             self.not_before, self.asked_until = until, clock.unix(until)
         self.next_probe = max(self.next_probe, until)
 
-    def begin_again(self, now: float, *, since: float) -> None:
-        """Make a probe due at once: a person has acted, so what is refused from now on counts as a new hold."""
+    def begin_again(self, now: float) -> None:
+        """Make a probe due at once: a person has acted, so the intervals begin anew."""
         self.next_probe = self.not_before = now
-        self.asked_until, self.step, self.since = 0.0, 0, since
+        self.asked_until, self.step = 0.0, 0
 
     def error(self, *, retry_after: float = 0.0) -> HeldError:
         """Return the error of a request that the hold keeps from being made."""
-        message = f"the queue is held: {self.message}"
+        message = f"the queue is held: {self.why}"
         return HeldError(message, reason=self.reason, hint=self.hint, retry_after=retry_after)
 
     def record(self, *, next_probe: float) -> dict[str, object]:
@@ -105,6 +113,7 @@ class Hold:
             "kind": self.kind.value,
             "reason": self.reason,
             "message": self.message,
+            "met": self.met,
             "hint": self.hint,
             "since": self.since,
             "next_probe": next_probe,
@@ -112,6 +121,11 @@ class Hold:
             "step": self.step,
             **({} if self.former is None else {"former": self.former.record(next_probe=next_probe)}),
         }
+
+
+def why_held(message: str, met: str) -> str:
+    """Return why the queue is held, and what the last probe met, if that is something else."""
+    return joined(message, met and f"the last try met: {met}")
 
 
 def hold_for(error: JobError, *, since: float) -> Hold:
@@ -125,8 +139,6 @@ def hold_for(error: JobError, *, since: float) -> Hold:
 def hold_from(record: Mapping[str, object]) -> Hold | None:
     """Return the hold that another process, or this one before a restart, stored; None: there is none."""
     kind = record.get("kind")
-    if kind == HoldKind.BUDGET and isinstance(former := record.get("former"), Mapping):
-        return hold_from(former)
     if record.get("status") != "held" or kind not in set(HoldKind) - {HoldKind.BUDGET}:
         return None
     since, asked_until = record.get("since"), record.get("asked_until")
@@ -137,6 +149,7 @@ def hold_from(record: Mapping[str, object]) -> Hold | None:
         str(record.get("hint") or ""),
         float(since) if isinstance(since, int | float) else 0.0,
         next_probe=-math.inf,
+        met=str(record.get("met") or ""),
         asked_until=float(asked_until) if isinstance(asked_until, int | float) else 0.0,
     )
 

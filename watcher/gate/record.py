@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from watcher.errors import StateError
 from watcher.fleet import Fleet
 from watcher.gate.clock import SYNC_SECONDS
-from watcher.gate.hold import LONGEST_PAUSE, Hold, hold_from
+from watcher.gate.hold import LONGEST_PAUSE, Hold, HoldKind, hold_from, why_held
 from watcher.gate.state import GateState, GateStatus
 from watcher.memory import KeyedMemory
 
@@ -151,7 +151,9 @@ class LocalHoldRecord:
 
         A wall clock that was set back since then makes no pause longer than the longest one.
         """
-        record = self._memory.remembered(self._key) or {}
+        record: Mapping[str, object] = self._memory.remembered(self._key) or {}
+        if record.get("kind") == HoldKind.BUDGET:
+            record = self._without_budget(record, wall)
         due = now + _number(record.get("next_probe"), wall) - wall
         if (hold := hold_from(record)) is not None:
             hold.next_probe = due
@@ -168,6 +170,20 @@ class LocalHoldRecord:
         """Return what is stored as `status` shows it."""
         record = self._memory.remembered(self._key)
         return None if record is None else _state(record)
+
+    def _without_budget(self, record: Mapping[str, object], wall: float) -> Mapping[str, object]:
+        """End a hold by a limit of the operator's own, and return the one that could not be probed for it.
+
+        By now the limit may be another one, or none: the next request finds out.
+        """
+        former = record.get("former")
+        if not isinstance(former, Mapping):
+            self._entry, self.dirty = None, True
+            self.flush()
+            return {}
+        former = {**former, "next_probe": wall}
+        self._put(former, None)
+        return former
 
     def _put(self, record: Mapping[str, object], expires: float | None) -> None:
         self._entry, self.dirty = (record, expires), True
@@ -227,7 +243,7 @@ def _state(record: Mapping[str, object]) -> GateState:
         GateStatus.HELD if record.get("status") == "held" else GateStatus.PAUSED,
         _number(record.get("since"), 0.0),
         reason=str(record.get("reason") or ""),
-        message=str(record.get("message") or ""),
+        message=why_held(str(record.get("message") or ""), str(record.get("met") or "")),
         hint=str(record.get("hint") or ""),
         next_probe=_number(record.get("next_probe"), 0.0),
     )

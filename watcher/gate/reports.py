@@ -45,6 +45,11 @@ class HoldReports:
         write = _log.warning if hold.kind is HoldKind.BUDGET else _log.error
         write("gate.held", **self._facts(hold, now))
 
+    def probed(self, hold: Hold, now: float) -> None:
+        """Log and store what came of a probe that ended nothing."""
+        _log.info("gate.probed", **self._facts(hold, now))
+        self.note(hold, now)
+
     def note(self, hold: Hold, now: float) -> None:
         """Store how a hold is now."""
         self._record.note_hold(hold, next_probe=self.retry_at(hold, now))
@@ -87,7 +92,7 @@ class HoldReports:
             "reason": hold.reason,
             "since": _iso(hold.since),
             "retry_at": _iso(self.retry_at(hold, now)),
-            "message": hold.message,
+            "message": hold.why,
             "hint": hold.hint,
         }
 

@@ -226,6 +226,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "job.crashed": _keys(),
     "gate.paused": _paused,
     "gate.held": _held,
+    "gate.probed": _held,
     "gate.resumed": _keys(),
     "gate.probing": _keys(),
     "hook.failed": _hook,

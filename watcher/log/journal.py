@@ -241,6 +241,7 @@ WORDS: Final = {
     "gate.paused": "the server is left alone for a while",
     "gate.resumed": "work goes on",
     "gate.held": "the queue is held",
+    "gate.probed": "the queue is still held",
     "gate.probing": "trying whether the server works again",
     "output.written": "wrote",
     "output.followed": "outputs follow the renamed recording",
