@@ -1,6 +1,7 @@
 """What `watcher status` says of what a person has to do: hints that can be followed as they stand."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support.heard import recording
 from watcher.config import digest
 from watcher.job import Fingerprint, FoundRecording
 from watcher.ledger.suspects import CRASHED
+from watcher.ledger.values import ENDPOINT
 
 
 def test_what_failed_in_crashes_names_the_command_with_its_path(watcher: Commands) -> None:
@@ -23,6 +25,30 @@ def test_what_failed_in_crashes_names_the_command_with_its_path(watcher: Command
 
     assert f"watcher retry '{path}'` tries" in watcher("status")[1]["data"]["failures"][0]["hint"]
     assert f"watcher retry '{path}'` tries" in watcher.said("status")[1]
+
+
+def test_equal_files_of_a_held_queue_wait_for_the_same_and_none_before_the_server_is_asked(watcher: Commands) -> None:
+    """One of them had the last probe, so it lets the others go first."""
+    held = {"status": "held", "message": "no money", "sentence": "held: no money", "next_probe": time.time() + 120.0}
+    with watcher.ledger() as ledger:
+        for name in ("a.wav", "b.wav"):
+            path = os.fsencode(watcher.folder / name)
+            ledger.put([FoundRecording(os.fsencode(watcher.folder), path, Fingerprint(1, 2))])
+        job = ledger.claim("test", lease=30)
+        assert job is not None
+        ledger.release(job, run_at=time.time() + 60.0)
+        ledger.remember(ENDPOINT, {"name": "h/v1", "party": ""})
+        ledger.remember("gate:h/v1", held)
+        ledger.remember("service", {"pid": os.getpid(), "folders": [], "problems": [], "gate": held})
+        beside = watcher("status")[1]["data"]["waiting"]
+    alone = watcher("status")[1]["data"]["waiting"]
+
+    assert [(one["state"], one["reason"]) for one in beside] == [("delayed", "held"), ("ready", "held")]
+    assert beside[0]["until"] == beside[1]["until"]
+    assert [(one["state"], one["reason"], one["until"]) for one in alone] == [
+        ("delayed", "not_running", None),
+        ("ready", "not_running", None),
+    ]
 
 
 def test_settings_that_are_broken_are_to_be_corrected_before_a_reload(watcher: Commands, tmp_path: Path) -> None:

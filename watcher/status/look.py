@@ -178,14 +178,17 @@ def _without_taken(service: Mapping[str, Any], ledger: Ledger) -> Mapping[str, A
 def _delayed(record: SourceRecord, gate: Mapping[str, Any], *, works: bool) -> WaitingRecording:
     if record.reason:
         reason, message, hint = record.reason, record.message, record.hint
+    elif not works:
+        reason, message, hint = _NOT_RUNNING
     elif record.alone:
         reason, message, hint = _ALONE
     else:
         reason, message, hint = "others_first", "it lets others go first", ""
         if gate.get("message"):
             reason, message = "held", _HELD
-    # Where nothing works on the queue, its time passes, and nothing happens.
-    return _wait(record, reason, message, hint, until=record.run_at if works else None)
+    # Where nothing works on the queue, its time passes, and nothing happens; while the server is not asked, neither.
+    until = max(record.run_at, (gate.get("message") and gate.get("next_probe")) or 0.0)
+    return _wait(record, reason, message, hint, until=until if works else None)
 
 
 def _interrupted(record: SourceRecord, living: Sequence[Host]) -> WaitingRecording:
@@ -202,7 +205,7 @@ def _queued(
     suspect = next((record for record in running if record.alone), None)
     for record in records:
         if not works:
-            yield _wait(record, "not_running", "no daemon is running")
+            yield _wait(record, *_NOT_RUNNING)
         elif gate.get("message"):
             yield _wait(record, "held", _HELD, until=gate.get("next_probe"))
         elif suspect is not None:
@@ -214,6 +217,7 @@ def _queued(
 
 
 _ALONE: Final = ("alone", "it was in work in a crash: it runs alone, when the others have ended", "")
+_NOT_RUNNING: Final = ("not_running", "no daemon is running", "")
 _HELD: Final = "the server is not asked now: see below"
 
 
