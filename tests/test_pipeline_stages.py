@@ -72,27 +72,24 @@ def test_of_an_answer_that_cannot_be_read_the_beginning_is_kept(tmp_path: Path) 
         assert run.ledger.recall(sound, Request().parameters("whisper-1")) == b"{" * 65_536
 
 
-def test_the_log_shows_the_beginning_of_a_doubtful_segment(tmp_path: Path) -> None:
-    """A segment may be as long as its answer: its line in the log had 121 KB."""
-    said = "so it goes " * 150
-    answer = Reply({"text": said, "segments": [{"start": 0, "end": 5, "text": said}]})
-    with capture_logs() as logs, scene(lambda _: answer, tmp_path) as (run, _):
-        path = speechlike(tmp_path / "talk.wav", seconds=5)
-        pipeline.run(run.job(path, small=True), run.tools, run.beat)
-
-    assert [len(log["text"]) for log in logs if log["event"] == "output.doubtful"] == [200]
-
-
-def test_the_log_shows_the_first_of_many_doubtful_segments(tmp_path: Path) -> None:
-    """An hour may have 72,000: as many lines would drive out what the journal has of others."""
-    segments = [{"start": n / 10, "end": (n + 1) / 10, "text": "so it goes"} for n in range(50)]
-    answer = Reply({"text": " ".join(["so it goes"] * 50), "segments": segments})
+@pytest.mark.parametrize(
+    ("count", "said", "shown"),
+    [
+        # A segment may be as long as its answer: its line in the log had 121 KB.
+        pytest.param(1, "so it goes " * 150, [200], id="the beginning of a long one"),
+        # An hour may have 72,000: as many lines would drive out what the journal has of others.
+        pytest.param(50, "so it goes", [10] * 20, id="the first of many"),
+    ],
+)
+def test_the_log_shows_little_of_doubtful_segments(tmp_path: Path, count: int, said: str, shown: list[int]) -> None:
+    segments = [{"start": n * 5 / count, "end": (n + 1) * 5 / count, "text": said} for n in range(count)]
+    answer = Reply({"text": " ".join([said] * count), "segments": segments})
     with capture_logs() as logs, scene(lambda _: answer, tmp_path) as (run, _):
         path = speechlike(tmp_path / "talk.wav", seconds=5)
         outcome = pipeline.run(run.job(path, small=True), run.tools, run.beat)
 
-    assert len([log for log in logs if log["event"] == "output.doubtful"]) == 20
-    assert outcome.flagged + outcome.left_out > 20
+    assert [len(log["text"]) for log in logs if log["event"] == "output.doubtful"] == shown
+    assert outcome.flagged + outcome.left_out > count / 2
 
 
 @pytest.mark.parametrize("kind", ["folder", "link"])

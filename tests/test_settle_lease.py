@@ -152,17 +152,12 @@ def test_a_race_with_openers_ends_neither_us_nor_makes_them_wait(path: Path, des
     assert longest[0] < 5.0
 
 
-def status(path: Path) -> tuple[int, os.stat_result]:
-    descriptor = os.open(path, os.O_RDONLY)
-    return descriptor, os.fstat(descriptor)
-
-
-def test_a_written_file_is_not_hollow(path: Path) -> None:
-    descriptor, stat = status(path)
-    try:
-        assert not hollow(descriptor, stat)
-    finally:
-        os.close(descriptor)
+def is_hollow(path: Path) -> bool:
+    """Ask about a file, whose offset has to stay where it is."""
+    with path.open("rb", buffering=0) as file:
+        answer = hollow(file.fileno(), os.fstat(file.fileno()))
+        assert file.tell() == 0
+    return answer
 
 
 @pytest.mark.parametrize("how", ["truncate", "allocate", "half"])
@@ -174,41 +169,31 @@ def test_a_file_whose_size_was_set_first_is_hollow(tmp_path: Path, how: str) -> 
         else:
             file.truncate(1_000_000)
         file.write(b"x" * (700_000 if how == "half" else 100))
-    descriptor, stat = status(path)
-    try:
-        assert hollow(descriptor, stat)
-        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 0
-    finally:
-        os.close(descriptor)
+
+    assert is_hollow(path)
 
 
-def test_a_file_of_one_block_is_never_called_hollow(tmp_path: Path) -> None:
-    path = tmp_path / "talk.wav"
-    with path.open("wb") as file:
+def test_a_file_that_was_written_or_has_one_block_is_not_hollow(path: Path, tmp_path: Path) -> None:
+    block = tmp_path / "block.wav"
+    with block.open("wb") as file:
         file.truncate(4096)
-    descriptor, stat = status(path)
-    try:
-        assert not hollow(descriptor, stat)
-    finally:
-        os.close(descriptor)
+
+    assert [is_hollow(one) for one in (path, block)] == [False, False]
 
 
 def test_a_file_system_that_knows_no_holes_has_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: int) -> int:
         raise OSError(22, "Invalid argument")
 
-    descriptor, stat = status(path)
-    try:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
         monkeypatch.setattr(os, "lseek", refuse)
-        assert not hollow(descriptor, stat)
-    finally:
-        os.close(descriptor)
+        assert not hollow(file.fileno(), status)
+        monkeypatch.undo()
 
 
 def test_a_file_that_is_hardly_on_disk_is_hollow(path: Path) -> None:
     """As a cloud client's online-only files are, and as FUSE shows a file whose size was set first."""
-    descriptor, stat = status(path)
-    os.close(descriptor)
-    thin = os.stat_result(tuple(stat), {"st_blocks": 8})
+    thin = os.stat_result(tuple(path.stat()), {"st_blocks": 8})
 
     assert hollow(-1, thin)
