@@ -127,6 +127,14 @@ def test_a_shell_reads_a_quoted_name_as_it_is() -> None:
     )
 
 
+def test_a_name_that_a_command_would_take_for_an_option_is_a_path_in_what_is_suggested() -> None:
+    assert [quoted(name) for name in ("-a.wav", "-a b.wav", b"-\xe9.wav")] == [
+        "./-a.wav",
+        "'./-a b.wav'",
+        r"$'./-\xe9.wav'",
+    ]
+
+
 @given(
     st.dictionaries(
         st.from_regex(r"[a-d_]{1,4}", fullmatch=True),

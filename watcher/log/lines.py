@@ -133,9 +133,12 @@ def _unescaped(escape: str, *, byte: bool) -> str:
 def quoted(path: str | bytes) -> str:
     r"""Return a path as one word for a shell, as a command that is suggested names it.
 
-    What no terminal shows is in the notation of bash, zsh and POSIX 2024: ``$'caf\xe9.wav'``.
+    What no terminal shows is in the notation of bash, zsh and POSIX 2024: ``$'caf\xe9.wav'``. A name that a command would
+    take for an option has ``./`` before it.
     """
     name = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
+    if name.startswith(b"-"):
+        name = b"./" + name
     if printable(name) == name.decode("utf-8", "replace"):
         return shlex.quote(name.decode())
     parts = (_ansi_c(character) for character in name.decode("utf-8", "surrogateescape"))
