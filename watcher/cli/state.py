@@ -65,4 +65,5 @@ def _setting(where: str) -> str:
     if "://" in where:
         # Not the url itself: it may hold a password, and a terminal is no place for that.
         return "[state] url"
-    return f'[state] dir = "{printable(where)}", and no url'
+    # The settings take no other, as it would be another one in each directory.
+    return f'[state] dir = "{printable(str(Path(where).absolute()))}", and no url'
