@@ -119,3 +119,17 @@ def test_what_is_queued_beside_a_daemon_that_is_held_is_said_to_wait_and_why(
     assert "transcribes them once more, with whisper-1 " + waits in again[1]
     assert "1 put back " + waits in retried[1]
     assert all("Incorrect API key provided" in said and "next try " in said for _, said in (again, retried))
+
+
+@pytest.mark.parametrize("command", ["again", "render", "retry"])
+def test_a_file_outside_the_folders_of_the_daemon_gets_a_hint_that_helps(watcher: Commands, command: str) -> None:
+    """It named `status`, `check` and a touch, and none of them does anything for such a file."""
+    inside, outside = recording(watcher.folder / "a.wav"), recording(watcher.folder.with_name("b.wav"))
+    with watcher.ledger() as daemon_of_ours:
+        daemon_of_ours.remember("service", {"pid": os.getpid(), "folders": [{"path": str(watcher.folder)}]})
+
+        hints = {path: watcher(command, path)[1]["errors"][0] for path in (inside, outside)}
+
+    assert f"touch {inside} makes the daemon take" in hints[inside]["hint"]
+    assert f"lies in no folder that the daemon (pid {os.getpid()}) watches" in hints[outside]["message"]
+    assert f"or stop the daemon, then: watcher once {outside}, and start" in hints[outside]["hint"]

@@ -171,6 +171,39 @@ def test_what_the_settings_moved_away_is_forgotten_where_it_is(
     assert [(done["path"], done["paid_seconds"]) for done in again["data"]["done"]] == [(str(moved), 0.5)]
 
 
+def test_what_was_moved_away_and_asked_for_again_is_found_by_the_name_that_it_came_by(
+    watcher: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only `again` found it: to `forget` nothing was stored of it, to the others there was no such file."""
+    moved = moved_away(watcher, monkeypatch)
+    watcher("again", watcher.folder / "a.wav")
+    monkeypatch.chdir(watcher.folder.parent)
+
+    retried = watcher("retry", "in/a.wav")[1]["errors"][0]
+    rendered = watcher("render", "in/a.wav")
+    code, document = watcher("forget", "in/a.wav")
+
+    assert f"watcher render {moved} writes the outputs again" in retried["hint"]
+    assert (rendered[0], rendered[1]["errors"]) == (0, [])
+    assert (code, [one["path"] for one in document["data"]["forgotten"]]) == (0, [str(moved)])
+
+
+def test_what_is_said_of_many_recordings_is_said_once_and_their_number_at_the_end(watcher: Commands) -> None:
+    paths = [recording(watcher.folder / f"{name}.wav") for name in "abc"]
+    watcher("once", watcher.folder)
+    outputs = [path.with_suffix(".txt") for path in paths]
+
+    _, idle = watcher.said("retry", *outputs)
+    _, forgotten = watcher.said("forget", watcher.folder)
+
+    assert [idle.count(f"{path}: nothing to do") for path in outputs] == [1, 1, 1]
+    assert idle.count("recordings are known by their suffix") == 1
+    assert [forgotten.count(f"{path}: removed 1 stored answer") for path in paths] == [1, 1, 1]
+    assert forgotten.count("the recording is still there") == 1
+    assert "for 3 of them: the recording is still there, and so are its outputs" in forgotten
+    assert forgotten.endswith("3 forgotten, 3 stored answers removed")
+
+
 def test_it_names_what_takes_up_a_recording_that_was_moved_away(
     watcher: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

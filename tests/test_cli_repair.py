@@ -177,6 +177,19 @@ def test_a_file_that_is_no_recording_by_its_name_is_not_given_to_another_command
     assert problems[2]["hint"] == f"watcher once {raw} transcribes what is there"
 
 
+def test_a_folder_that_is_out_of_reach_is_named_once_and_not_each_recording_as_gone(watcher: Commands) -> None:
+    """It said of a disk that was not mounted: "it is not there any more", "put the recording back first"."""
+    paths = [recording(watcher.folder / name) for name in ("a.wav", "b.wav")]
+    watcher("once", watcher.folder)
+    watcher.folder.rename(watcher.folder.with_name("away"))
+
+    code, document = watcher("again", *paths)
+
+    ((problem,),) = [document["errors"]]
+    assert (code, problem["message"]) == (1, f"the folder {watcher.folder} is out of reach")
+    assert problem["hint"] == "mount it, or create it"
+
+
 def test_a_failure_whose_recording_is_gone_is_not_put_back(watcher: Commands, tmp_path: Path) -> None:
     """It said "1 put back" of a recording that had been removed."""
     other = tmp_path / "other"

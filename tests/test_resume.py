@@ -54,6 +54,7 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
             running.await_event("service.ready")
 
             still = resumed("--config", str(settings))
+            to_people = invoke("resume", "--config", settings, check=False)
             settings.write_text("[api")
             # Nothing is wrong with what the command itself is given.
             refused = resumed()
@@ -73,6 +74,8 @@ def test_a_wrong_key_is_cured_by_another_one_in_the_settings_and_resume_and_the_
     assert (code, data["held"], data["outcome"], data["settings_refused"]) == (4, True, "held", None)
     assert "Wrong key" in errors["held"]["message"]
     assert errors["held"]["hint"] == remedy
+    assert to_people.returncode == 4
+    assert to_people.stderr.count("Wrong key") == 1
     code, data, errors = refused
     assert (code, data["outcome"], set(errors)) == (4, "held", {"config", "held"})
     assert "not valid TOML" in errors["config"]["message"]

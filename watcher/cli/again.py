@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from watcher import languages, sidecar
+from watcher import languages, reach, sidecar
 from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_recovered, seen
@@ -46,7 +47,7 @@ def again(
     wish = AgainRequest(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     command = f"watcher again {' '.join(quoted(os.fsencode(path)) for path in paths)}"
     with open_recovered(loaded) as ledger:
-        records, problems = _finished(ledger, loaded, paths, daemon=pid is not None)
+        records, problems = _finished(ledger, loaded, paths, Daemon.of(ledger, loaded))
         told: list[ReportedError] = []
         if records and (daemon := Daemon.of(ledger, loaded)) is not None:
             if (unloaded := daemon.unloaded(command, named=wish.model)) is not None:
@@ -90,7 +91,7 @@ def again(
 
 
 def _finished(
-    ledger: Ledger, loaded: Config, paths: Sequence[Path], *, daemon: bool
+    ledger: Ledger, loaded: Config, paths: Sequence[Path], daemon: Daemon | None
 ) -> tuple[list[SourceRecord], list[ReportedError]]:
     """Return the finished recordings at the paths that are still there, and a problem for each path without one."""
     finished: dict[int, SourceRecord] = {}
@@ -102,15 +103,23 @@ def _finished(
         there = [record for record in wanted if is_there(record)]
         if not wanted:
             problems.append(nothing_to_do(path, known, meant, daemon=daemon))
-        problems += [
-            ReportedError(
-                "gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first"
-            )
-            for record in wanted
-            if record not in there
-        ]
+        problems += [_missing(record) for record in wanted if record not in there]
         finished |= {record.id: record for record in there}
-    return list(finished.values()), problems
+    # A folder that is out of reach is one problem, however many recordings are in it.
+    return list(finished.values()), list(dict.fromkeys(problems))
+
+
+def _missing(record: SourceRecord) -> ReportedError:
+    """Return the problem of a recording that is not to be found: the whole folder's, where that is not there either."""
+    try:
+        is_there = reach.ask(record.root, partial(os.path.isdir, record.root))
+    except reach.SilentError:
+        return ReportedError("unknown", f"the folder {printable(record.root)}: {reach.SILENT}", reach.SILENT_HINT)
+    if not is_there:
+        return ReportedError("unknown", f"the folder {printable(record.root)} is out of reach", reach.AWAY_HINT)
+    return ReportedError(
+        "gone", f"{printable(place_of(record))}: it is not there any more", "put the recording back first"
+    )
 
 
 def _displaced(

@@ -1,15 +1,19 @@
 """The daemon that a command runs beside, and the settings that it works with."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from watcher import reach
 from watcher.client import Endpoint
 from watcher.config import Config
 from watcher.ledger import Ledger, holder
+from watcher.log import printable
 from watcher.report import ReportedError
 from watcher.service.application import SERVICE
 from watcher.status.problems import not_in_use
+from watcher.tree import is_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,16 @@ class Daemon:
     def model(self) -> str:
         """The model that it asks for what is queued now; "": not known."""
         return "" if self.is_stopping else str(self.facts.get("model", ""))
+
+    def watches(self, names: Sequence[bytes]) -> bool:
+        """Return whether what has these names is, lies in or holds a folder that it watches; True where that is not known."""
+        known = [os.fsencode(str(folder["path"])) for folder in self.facts.get("folders", ())]
+        # It tells of them as a terminal shows them.
+        shown = [os.fsencode(printable(name)) for name in names]
+        places = {*known, *reach.real_paths(known).values()}
+        return not known or any(
+            name == place or is_below(name, place) or is_below(place, name) for name in shown for place in places
+        )
 
     @property
     def waits(self) -> str:

@@ -1,7 +1,7 @@
 """`watcher forget`: what is stored of recordings removed, before its time."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -63,7 +63,7 @@ class _Forgotten:
             counted(self.answers, "stored answer"),
             *(["its history"] if self.known else []),
         ]
-        return f"{printable(self.path)}: removed {' and '.join(parts)}{self._others}{self._then}"
+        return f"{printable(self.path)}: removed {' and '.join(parts)}{self._others}"
 
     @property
     def _others(self) -> str:
@@ -75,24 +75,24 @@ class _Forgotten:
             f"its outputs stay, and only watcher again {quoted(self.also_of[0])} can make them anew"
         )
 
-    @property
-    def _then(self) -> str:
+    def then(self, name: str) -> str:
+        """Return what becomes of the recording, which commands call `name`; "" where it is not there."""
         if not self.stands:
             return ""
         taken, anew = "the next start or batch", "touch it"
         if self.moved:
-            taken, anew = f"watcher once {quoted(self.path)}", f"use watcher once {quoted(self.path)}"
+            taken, anew = f"watcher once {name}", f"use watcher once {name}"
         elif self.daemon:
-            anew += f" (touch {quoted(self.path)})"
+            anew += f" (touch {name})"
         if self.complete:
             delete = f"delete them, and {anew}," if self.daemon or self.moved else "delete them"
             return (
-                f"; the recording is still there, and so are its outputs: {taken} counts it as done, and them as "
+                f"the recording is still there, and so are its outputs: {taken} counts it as done, and them as "
                 f"yours ({delete} to have it transcribed as a new one)"
             )
         if self.daemon and not self.moved:
-            taken += f", and to the daemon that runs once it is touched (touch {quoted(self.path)})"
-        return f"; the recording is still there, and is a new one to {taken}"
+            taken += f", and to the daemon that runs once it is touched (touch {name})"
+        return f"the recording is still there, and is a new one to {taken}"
 
 
 def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
@@ -120,11 +120,25 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
     result = Result(
         "forget",
         data={"forgotten": [one.fields for one in forgotten], "answers": answers},
-        text="\n".join(one.text for one in forgotten),
+        text=_text(forgotten),
         errors=tuple(problems),
         exit_code=1 if problems else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _text(forgotten: Sequence[_Forgotten]) -> str:
+    """Return what was removed, a line for each recording; what becomes of several that are still there is said once."""
+    alike = Counter(one.then("PATH") for one in forgotten)
+    lines = [
+        f"{one.text}; {one.then(quoted(one.path))}" if alike[one.then("PATH")] == 1 and one.stands else one.text
+        for one in forgotten
+    ]
+    if len(forgotten) > 1:
+        lines += [f"for {count} of them: {then}" for then, count in alike.items() if then and count > 1]
+        answers = counted(sum(one.answers for one in forgotten), "stored answer")
+        lines.append(f"{len(forgotten)} forgotten, {answers} removed")
+    return "\n".join(lines)
 
 
 def _named(

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Sequence
 
+from watcher.cli.beside import Daemon
 from watcher.job import State
 from watcher.ledger.values import SourceRecord
 from watcher.log import printable, quoted
 from watcher.reach import AWAY_HINT
 from watcher.report import ReportedError
-from watcher.service.named import NamedRecordings
+from watcher.service.named import NamedRecordings, place_of
 from watcher.settle import AUDIO_SUFFIXES, UNWATCHED, looks_like_audio
 
 #: What is said of one recording in this state and of several, and which command does something about it; the first that
@@ -32,12 +33,12 @@ _MEANT = {
 
 
 def nothing_to_do(
-    path: bytes, records: Sequence[SourceRecord], meant: NamedRecordings, *, daemon: bool, stored: bool = True
+    path: bytes, records: Sequence[SourceRecord], meant: NamedRecordings, *, daemon: Daemon | None, stored: bool = True
 ) -> ReportedError:
     """Return the problem of a path about which a command had nothing to do, with the command that was probably meant.
 
-    `records`: what is known at the path, `meant`: what a person named by it. `daemon`: one works on the state now, beside which
-    `once` is refused. `stored`: the answers of what is done are there to write its outputs from.
+    `records`: what is known at the path, `meant`: what a person named by it. `daemon`: the one that works on the state now, beside
+    which `once` is refused. `stored`: the answers of what is done are there to write its outputs from.
     """
     states = {record.state for record in records}
     state = next((state for state in _MEANT if state in states), None)
@@ -47,9 +48,13 @@ def nothing_to_do(
     if state is State.DONE and not stored:
         what, many = f"{what}, and no answers are stored of it", f"{many}, and no answers are stored of them"
         command = "watcher again {} transcribes once more, for what that costs"
+    name = path
+    if not meant.is_folder and (places := {place_of(record) for record in records}).isdisjoint(meant.names):
+        # It was moved since: the command is to find it as it is called now.
+        name = min(places)
     if meant.is_folder:
         what = f"{sum(record.state is state for record in records)} {many}"
-    return ReportedError("unknown", f"{printable(path)}: nothing to do, {what}", command.format(quoted(path)))
+    return ReportedError("unknown", f"{printable(path)}: nothing to do, {what}", command.format(quoted(name)))
 
 
 def in_work(path: bytes) -> ReportedError:
@@ -58,7 +63,7 @@ def in_work(path: bytes) -> ReportedError:
     return ReportedError("unknown", f"{printable(path)}: nothing to do, {what}", command)
 
 
-def _unknown(path: bytes, meant: NamedRecordings, *, daemon: bool) -> ReportedError:
+def _unknown(path: bytes, meant: NamedRecordings, *, daemon: Daemon | None) -> ReportedError:
     """Return the problem of a path below which nothing is known."""
     shown, named = printable(path), quoted(path)
     if meant.away:
@@ -69,7 +74,13 @@ def _unknown(path: bytes, meant: NamedRecordings, *, daemon: bool) -> ReportedEr
         return ReportedError("unknown", f"{shown}: nothing to do, by its name it is no recording", _by_name(path))
     what = "no recording below it is known" if meant.is_folder else "it is not known"
     hint = f"watcher once {named} transcribes what is there"
-    if daemon:
+    if daemon is not None and not daemon.watches(meant.names):
+        what = f"it lies in no folder that {daemon} watches"
+        hint = (
+            f"put it into one of them, or add its folder to the settings; or stop the daemon, then: watcher once {named}, "
+            "and start the daemon again"
+        )
+    elif daemon is not None:
         hint = "watcher status says what is waited for, and why; watcher check names what cannot be taken"
         if not meant.is_folder:
             hint += f"; touch {named} makes the daemon take a recording in its folders as a new one, also after watcher forget"

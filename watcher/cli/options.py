@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -139,9 +139,18 @@ def show(result: Result, *, as_json: bool) -> int:
         return result.exit_code
     if result.text:
         write(sys.stdout, result.text.rstrip("\n"))
-    for problem in result.errors:
+    for problem in _by_hint(result.errors):
         complain(problem)
     return result.exit_code
+
+
+def _by_hint(problems: Sequence[ReportedError]) -> Iterator[ReportedError]:
+    """Yield the problems with those of one hint as one, so that nobody reads it again and again."""
+    alike: dict[object, list[ReportedError]] = {}
+    for number, problem in enumerate(problems):
+        alike.setdefault(problem.hint or number, []).append(problem)
+    for group in alike.values():
+        yield replace(group[0], message="\n".join(problem.message for problem in group))
 
 
 def write_document(result: Result) -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from watcher import pipeline
+from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_looker
 from watcher.cli.options import configured, show
 from watcher.errors import JobError
 from watcher.job import Job, State
-from watcher.ledger import holder
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import SourceRecord
 from watcher.log import printable
@@ -35,7 +35,6 @@ def render(
     options = {"transcript.formats": "--format"} if formats else None
     loaded = configured(config, given, extra=extra, options=options)
     made = plan(loaded, keyless=True)
-    daemon = holder(loaded.state_directory) is not None
     written: list[str] = []
     problems: list[ReportedError] = []
     idle: list[ReportedError] = []
@@ -47,6 +46,7 @@ def render(
 
     wanted_of = wanted_by_folder(made, report=tell)
     with open_looker(loaded) as ledger:
+        daemon = Daemon.of(ledger, loaded)
         for path in map(os.fsencode, paths):
             meant = named(loaded.settings, path)
             known = list(meant.recordings(ledger, loaded.settings))

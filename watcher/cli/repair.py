@@ -84,7 +84,7 @@ def _gone(path: Path) -> ReportedError:
 def _no_failure(ledger: Ledger, loaded: Config, path: bytes) -> ReportedError:
     """Return the problem of a path where nothing failed."""
     meant = named(loaded.settings, path)
-    daemon = holder(loaded.state_directory) is not None
+    daemon = Daemon.of(ledger, loaded)
     known = list(meant.recordings(ledger, loaded.settings))
     wanted_of = wanted_by_folder(plan(loaded, keyless=True))
 
@@ -155,7 +155,9 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     if refused:
         problems.append(_refusal(refused))
     if outcome == ResumeOutcome.HELD:
-        problems.append(ReportedError("held", f"it is still held: {trouble or held}", hint))
+        # People have just read until now what it was.
+        why = ", as before" if trouble in {"", held} and not as_json else f": {trouble or held}"
+        problems.append(ReportedError("held", f"it is still held{why}", hint))
     result = Result(
         "resume",
         data={"held": True, "outcome": str(outcome), "message": trouble or held, "settings_refused": refused or None},

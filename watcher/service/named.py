@@ -1,11 +1,11 @@
 """The recordings that a person names: by a file or a folder, relative or through links, and also after they were moved away."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from watcher import reach
+from watcher import reach, sidecar
 from watcher.config import Settings
 from watcher.errors import ConfigError
 from watcher.job import State
@@ -13,7 +13,7 @@ from watcher.ledger import Ledger
 from watcher.ledger.values import SourceRecord
 from watcher.log import printable
 from watcher.service.failures import stands
-from watcher.service.plan import spellings
+from watcher.service.plan import spellings, target
 from watcher.settle import NameRuling, Names, is_audio
 from watcher.tree import is_below
 
@@ -34,10 +34,10 @@ class NamedRecordings:
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[SourceRecord]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
-        found = [] if self.is_folder else [record for name in self.names if (record := ledger.lookup(name)) is not None]
-        if found:
-            yield from found
-            return
+        for names in () if self.is_folder else (self.names, () if self.there else _moved_names(settings, self.names)):
+            if found := [record for name in names if (record := ledger.lookup(name)) is not None]:
+                yield from found
+                return
         # Also what was moved away after it was done, and is known under the name it came by.
         watched = (os.fsencode(folder.path) for folder in settings.folders)
         roots = {root for root in watched if any(is_below(name, root) for name in self.names)}
@@ -51,6 +51,15 @@ class NamedRecordings:
 
     def _is_meant(self, path: bytes) -> bool:
         return any(path == name or (self.is_folder and is_below(path, name)) for name in self.names)
+
+
+def _moved_names(settings: Settings, names: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield where the settings of its folder move a recording that came by one of these names."""
+    for folder in settings.folders:
+        root, goal = os.fsencode(folder.path), target(folder)
+        for name in names if goal else ():
+            if is_below(name, root):
+                yield sidecar.target_directory(root, goal) + name[len(root.rstrip(b"/")) :]
 
 
 def named(settings: Settings, path: bytes) -> NamedRecordings:
