@@ -51,8 +51,8 @@ def test_a_terminal_gets_a_time_and_a_sentence() -> None:
         ("job.done", {"audio_seconds": 0.0, "paid_seconds": 0.0, "adopted": True}, "done: interview.wav"),
         (
             "job.done",
-            {"audio_seconds": 90, "paid_seconds": 90, "warnings": ["a track is silent"]},
-            "done: interview.wav (1 min 30 s, warning: a track is silent)",
+            {"audio_seconds": 90, "paid_seconds": 90, "warnings": ["It ends early.", "a track is silent"]},
+            "done: interview.wav (1 min 30 s, warning: It ends early, warning: a track is silent)",
         ),
         (
             "file.waiting",
@@ -121,6 +121,10 @@ def test_where_something_is_wrong_the_whole_path_stands_with_reason_and_remedy()
     assert shown("service.reloaded", level="error", ok=False, message="no such key").startswith(
         "error: the settings were read again, without success: no such key"
     )
+
+
+def test_how_long_the_ledger_was_waited_for_is_told_with_its_unit() -> None:
+    assert shown("service.resumed", waited=15.919) == "the ledger takes changes again (after 16 s)"
 
 
 def test_times_are_those_of_the_persons_clock_with_the_date_where_it_is_not_today() -> None:

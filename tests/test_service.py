@@ -599,7 +599,7 @@ def test_a_hook_hears_of_a_hold_and_one_that_fails_is_named_in_the_log_and_in_st
         "warning",
     )
     assert problem["path"] == str(talk)
-    assert problem["message"] == "the hook hooks.on_done (false) failed: exit code 1; it is run again"
+    assert problem["message"].startswith("the hook hooks.on_done (false) failed: exit code 1; it is run again at ")
     payload = json.loads(seen.read_text())
     assert (payload["event"], payload["reason"], payload["run"]) == ("gate.held", "key", 1)
     assert (payload["message"], held["level"]) == (held["message"], "error")

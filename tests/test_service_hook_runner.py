@@ -219,6 +219,21 @@ def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_
     eventually(lambda: not hooks.hook_runner.troubles)
 
 
+def test_a_recording_that_was_moved_since_is_named_where_it_is_and_with_the_time_of_the_next_run(hooks: Hooks) -> None:
+    hooks.go_on.set()
+    hooks.ends = [FAILED]
+    before = time.time()
+    hooks.ledger.add_hook("on_done", json.dumps({"path": "/in/a.wav", "moved_to": "/in/done/a.wav"}))
+    hooks.start()
+    eventually(lambda: hooks.hook_runner.troubles)
+
+    (trouble,) = hooks.hook_runner.troubles
+    problem = trouble.problem()
+
+    assert (problem["path"], trouble.due >= before + AGAIN[0]) == ("/in/done/a.wav", True)
+    assert problem["message"].endswith(time.strftime("it is run again at %H:%M:%S", time.localtime(trouble.due)))
+
+
 def test_each_recording_whose_hook_failed_is_named_until_that_hook_works(hooks: Hooks) -> None:
     hooks.go_on.set()
     hooks.settings = HookSettings(on_done=("hook",), concurrency=1)

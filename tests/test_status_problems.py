@@ -66,6 +66,23 @@ def test_settings_that_are_broken_are_to_be_corrected_before_a_reload(watcher: C
         assert problem["hint"] == f"correct them first, then: kill -HUP {os.getpid()}"
 
 
+def test_several_faults_of_the_settings_are_told_apart_and_each_once(watcher: Commands, tmp_path: Path) -> None:
+    """They were joined by a blank, and stood in the line of a monitor twice."""
+    file = tmp_path / "watcher.toml"
+    file.write_text(f'[state]\ndir = "{watcher.state}"\n[hooks]\non_done = 5\n[api]\nmodel = 7\n')
+    refused = "api.model = 7 is wrong\nhooks.on_done = 5 is wrong"
+    met = digest(file.read_bytes())
+    settings = {"file": str(file), "digest": digest(b""), "refused": refused, "refused_digest": met}
+    with watcher.ledger() as ledger:
+        ledger.remember("service", {"pid": os.getpid(), "settings": settings})
+
+        checked = watcher.said("status", "--check", "--config", file)[1]
+        shown = watcher.said("status", "--config", file)[1]
+
+    assert (checked.count("on_done = 5 is wrong"), shown.count("on_done = 5 is wrong")) == (1, 1)
+    assert f"(in {file}); " in checked
+
+
 def test_a_folder_that_is_left_out_is_not_said_to_be_ready(watcher: Commands, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(watcher.folder)

@@ -19,6 +19,7 @@ from watcher.status.live import frame
 from watcher.status.look import look
 from watcher.status.text import text, verdict
 from watcher.status.values import PriceTerms, StatusReport
+from watcher.text import joined
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0
@@ -77,7 +78,7 @@ def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool)
         raise
     except WatcherError as error:
         known, beside = _known_beside(error, config, given)
-        line = _one_line(f"UNKNOWN: {'; '.join(part for part in (error.message, error.hint, beside) if part)}")
+        line = _one_line(f"UNKNOWN: {joined(*error.message.splitlines(), error.hint, beside)}")
         # On stdout alone: a monitor reads one line, and shows it.
         errors = (problem_of(error),) if as_json else ()
         return Result("status", data={**known, "verdict": line}, text=line, errors=errors, exit_code=_UNKNOWN)

@@ -135,7 +135,7 @@ def _done(event: Mapping[str, Any]) -> _Facts:
         parts.append("from stored answers")
     if doubtful := int(event.get("left_out") or 0) + int(event.get("flagged") or 0):
         parts.append(f"{counted(doubtful, 'doubtful place')}")
-    parts += [f"warning: {warning}" for warning in event.get("warnings") or ()]
+    parts += [f"warning: {str(warning).removesuffix('.')}" for warning in event.get("warnings") or ()]
     if event.get("moved_to"):
         parts.append(f"now {event['moved_to']}")
     told = {"audio_seconds", "left_out", "flagged", "warnings", "moved_to", "unchanged", "restored"}
@@ -206,6 +206,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "service.starting": _starting,
     "service.ready": _keys("folders"),
     "service.reloaded": _keys(),
+    "service.resumed": lambda event: (f"after {hours(float(event.get('waited') or 0.0))}", frozenset({"waited"})),
     "service.trials": _trials,
     "service.stopping": _keys("reason"),
     "service.stopped": _keys(),

@@ -6,10 +6,11 @@ next start, under the same id; one that failed is run again after a while, some 
 
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import structlog
@@ -43,20 +44,23 @@ class HookFailure:
 
     kind: str
     argv: tuple[str, ...]
-    #: The recording, as the hook gets it; "" where it was not about one.
+    #: Where the recording is, as the hook gets it; "" where it was not about one.
     path: str
     #: Which program failed, and why.
     message: str
     #: It is run again.
     again: bool
+    #: When, in Unix seconds; 0: not known, as it failed before this start.
+    due: float = field(default=0.0, compare=False)
 
-    def problem(self, *, later: str = "it is run again") -> dict[str, str]:
-        """Return what `status` shows of it; `later`: that it is run again, if it is."""
-        then = later if self.again else "it is not run again for this"
+    def problem(self, *, later: str = "") -> dict[str, str]:
+        """Return what `status` shows of it; `later`: what is said of one that is run again, where nothing runs it at its time."""
+        at = f" at {time.strftime('%H:%M:%S', time.localtime(self.due))}" if self.due else ""
+        then = later or f"it is run again{at}" if self.again else "it is not run again for this"
         return {
             "path": printable(self.path or f"hooks.{self.kind}"),
             "message": f"{self.message}; {then}",
-            "hint": "the log has what it said: hook.failed",
+            "hint": "the log has what it said, if anything: a hook failed (hook.failed)",
         }
 
 
@@ -190,14 +194,16 @@ class HookRunner:
     def _ran(self, call: HookCall, argv: tuple[str, ...], delay: float | None) -> HookResult:
         """Run a hook; `delay`: seconds after which it is run again if it fails, None: it is not."""
         facts = json.loads(call.payload)
-        about = {key: facts[key] for key in ("path", "job") if key in facts}
+        named = {"path": _path(call), "job": facts.get("job")}
+        about = {key: value for key, value in named.items() if value}
         with structlog.contextvars.bound_contextvars(**about):
             ran = self._call(argv, _payload(call), call.kind, retry_in=delay)
         if ran.ok:
             self._worked(call)
         elif ran.reason != "stopped":
             message = f"the hook hooks.{call.kind} ({argv[0]}) failed: {ran.message}"
-            self._failed(HookFailure(call.kind, argv, _path(call), message, again=delay is not None))
+            due = 0.0 if delay is None else time.time() + delay
+            self._failed(HookFailure(call.kind, argv, _path(call), message, again=delay is not None, due=due))
             return replace(ran, message=message)
         return ran
 
@@ -228,5 +234,6 @@ def _payload(call: HookCall) -> str:
 
 
 def _path(call: HookCall) -> str:
-    """Return the recording that a call is about, as the hook gets it; "" where it is about none."""
-    return str(json.loads(call.payload).get("path", ""))
+    """Return where the recording is that a call is about, as the hook gets it; "" where it is about none."""
+    facts = json.loads(call.payload)
+    return str(facts.get("moved_to") or facts.get("path", ""))

@@ -306,7 +306,7 @@ class Service:
             new = self._read_again(application)
         except WatcherError as error:
             self._refused, self._needs_restart = error.message, isinstance(error, _FixedError)
-            _log.error("service.reloaded", ok=False, message=error.message, hint=error.hint)
+            _log.error("service.reloaded", ok=False, message="; ".join(error.message.splitlines()), hint=error.hint)
         except Exception as error:  # noqa: BLE001 - whatever new settings provoke; nothing of the old ones was touched yet
             message = self._refused = f"the new settings cannot be used: {type(error).__name__}: {error}"
             _log.error("service.reloaded", ok=False, message=message, hint=_TAKE_BACK, exc_info=True)

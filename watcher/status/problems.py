@@ -11,6 +11,7 @@ from watcher.config import digest, files, state_digest
 from watcher.ledger.values import SourceRecord
 from watcher.log import printable
 from watcher.systemd import control
+from watcher.text import joined
 
 #: With so few bytes free a ledger may not get through its next change.
 _LITTLE: Final = 256 * 1024
@@ -69,7 +70,8 @@ def not_in_use(service: Mapping[str, Any], *, broken: bool = False) -> tuple[Map
         now, met, refused = "", "", exc.strerror or str(exc)
     if now == known:
         return ()
-    why = f" ({'; '.join(refused.splitlines())})" if refused else ""
+    # What is broken is said of the settings themselves, and not twice.
+    why = f" ({joined(*refused.splitlines())})" if refused and not broken else ""
     message = f"these settings changed and are not in use yet{why}"
     if refused and now != met:
         # Why those were refused that stood there then says nothing about these.
