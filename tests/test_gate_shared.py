@@ -288,15 +288,15 @@ def test_requesting_a_probe_is_one_update(fleet: Fleet, monkeypatch: pytest.Monk
     assert put_off == []
 
 
-def test_a_probe_that_fails_puts_the_next_one_off_for_all(fleet: Fleet) -> None:
+def test_a_probe_that_fails_puts_the_next_one_off_for_all_and_all_say_what_it_met(fleet: Fleet) -> None:
     one, two = held(fleet)
     two.gate.resume()
     eventually(lambda: two.gate.admit(timeout=0.1) is not None)
-    two.ask(KEY)
+    two.ask(FAILED)
 
     now = time.time()
     eventually(lambda: (one.gate.state().next_probe or 0) > now + 90)
-    assert one.status is GateStatus.HELD
+    assert (one.status, one.gate.state().message) == (GateStatus.HELD, "no valid key; the last try met: failed")
 
 
 def test_leave_to_probe_that_is_not_used_goes_to_another_host(fleet: Fleet) -> None:
