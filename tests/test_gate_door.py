@@ -828,6 +828,24 @@ def test_a_hold_that_rests_on_a_few_files_is_probed_at_once_with_one_that_has_no
     assert gate.state().status is GateStatus.OPEN
 
 
+def test_a_refusal_like_that_of_a_key_is_doubted_at_once_where_others_pass(world: World) -> None:
+    """Each of many copies of one recording that a filter refused held the queue for a minute."""
+    gate = world.gate(concurrency=4)
+    assert ask(gate, path=b"good") is None
+    for copy in (b"one", b"two"):
+        assert ask(gate, KEY, path=copy) is KEY
+        assert admitted(gate).early
+        assert isinstance(ask(gate, path=copy), HeldError)
+        assert ask(gate, path=b"other") is None
+        assert gate.state().status is GateStatus.OPEN
+
+    # It is the key's after all.
+    assert ask(gate, KEY, path=b"three") is KEY
+    assert admitted(gate).early
+    assert ask(gate, KEY, path=b"four") is KEY
+    assert not gate.state().due
+
+
 def test_leave_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)

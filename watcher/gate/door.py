@@ -153,8 +153,7 @@ class GateDoor:
         if self.hold is not None:
             self._judge(self.hold, waiter, trouble, error, now)
         elif trouble is not None:
-            is_doubtful = trouble is not error or is_about_files(error)
-            self.hold_for(trouble, now, cause=error, files=self.history.files if is_doubtful else set())
+            self.hold_for(trouble, now, cause=error, files=self._doubted(waiter, trouble, error, now))
         elif is_answer(error):
             self.outcome = ResumeOutcome.OPEN
         everybodys = may_pass(error) or (trouble is not None and trouble is not error)
@@ -165,6 +164,12 @@ class GateDoor:
         # file has attempts. Nothing is bought twice by that: a readable answer is kept, an unreadable one counts for its sound
         # (`garbled`), and what may be charged without an answer is asked for once in half an hour at last (`Hold.interval`).
         return self.hold.error(retry_after=ANOTHER_FILE_SECONDS if waiter.probe is self.hold else 0.0)
+
+    def _doubted(self, waiter: Waiter, trouble: JobError, error: BaseException | None, now: float) -> set[bytes]:
+        """Return the files that alone may be at fault for a hold; none where it does not depend on files."""
+        if trouble is not error or is_about_files(error):
+            return self.history.files
+        return {waiter.path} if isinstance(error, AccountError) and self.history.passes(now) else set()
 
     def _judge(
         self, hold: Hold, waiter: Waiter, trouble: JobError | None, error: BaseException | None, now: float
@@ -211,6 +216,9 @@ class GateDoor:
         if isinstance(trouble, AccountError | NoChannelError):
             # What to do may differ by now: the key of this process may come from elsewhere.
             hold.message, hold.met, hold.hint = trouble.message, "", trouble.hint
+            if trouble is error:
+                # Another file met the same: it is not about one.
+                hold.files.clear()
         elif isinstance(error, JobError):
             hold.met = "" if error.message in hold.message else error.message
             if not is_answer(error):

@@ -66,6 +66,10 @@ class RequestHistory:
         """The files of the failures in a row."""
         return self._streak.files
 
+    def passes(self, now: float) -> bool:
+        """Return whether other requests passed lately, so that a refusal of the key or the account may be about one file."""
+        return now - self._last_passed <= _OWN_SECONDS
+
     def has_failed(self, path: bytes) -> bool:
         """Return whether the server failed on a file, or refused it, since it last passed."""
         return path in self._failed_files
@@ -149,7 +153,7 @@ class RequestHistory:
     def _is_own(self, path: bytes, now: float) -> bool:
         """Return whether a further failure is due to the file, not to the server: others passed meanwhile, and still do."""
         before = self._failed_files.get(path, self.passed)
-        return self.passed > before and now - self._last_passed <= _OWN_SECONDS
+        return self.passed > before and self.passes(now)
 
 
 def is_maybe_paid(error: BaseException | None) -> bool:
