@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from watcher.job import FoundRecording
+
 
 class LedgerPaths:
     """Paths of a ledger that one host uses: they are stored as they are."""
@@ -10,6 +12,10 @@ class LedgerPaths:
     def stored(self, path: bytes) -> bytes:
         """Return a path of this host as it is stored."""
         return path
+
+    def found(self, found: FoundRecording) -> FoundRecording:
+        """Return what was found, with paths as they are stored."""
+        return found
 
     def real(self, stored: bytes) -> bytes:
         """Return a stored path as this host has it; for people only where `has` is False."""

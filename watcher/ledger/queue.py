@@ -9,7 +9,6 @@ start.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import ClassVar, Final, TypeVar
 
 from watcher.errors import JobError, LeaseLostError
@@ -46,7 +45,7 @@ class Queue(Claims, Suspects, Requeue):
         content under a new fingerprint is found out by the worker, through `Job.content`. An inode of 0, known or new,
         is not compared. Cheap: what power loss takes, the scan at the next start finds again.
         """
-        now, stored = self._clock(), self._found(found)
+        now, stored = self._clock(), list(map(self._paths.found, found))
         answers = self._database.change(
             lambda connection: [_put(connection, one, now) for one in stored], durable=False
         )
@@ -57,7 +56,7 @@ class Queue(Claims, Suspects, Requeue):
     def skip(self, found: Iterable[FoundRecording]) -> None:
         """Note files that are left alone (``backlog = false``), unless they are known already. Cheap."""
         now = self._clock()
-        values = [columns(one, now) for one in self._found(found)]
+        values = [columns(one, now) for one in map(self._paths.found, found)]
         # Where a server forgets it and we live on, what we think is known nobody notes again.
         durable = self._database.remote
         self._database.change(lambda connection: connection.executemany(SKIP, values), durable=durable)
@@ -152,11 +151,6 @@ class Queue(Claims, Suspects, Requeue):
         self._database.change(lambda connection: connection.execute(_PROGRESS, values), durable=False)
         if job.alone:
             self._concluded()
-
-    def _found(self, found: Iterable[FoundRecording]) -> list[FoundRecording]:
-        """Return what was found, with stored paths."""
-        stored = self._paths.stored
-        return [replace(one, root=stored(one.root), path=stored(one.path)) for one in found]
 
     def _conclude(
         self,

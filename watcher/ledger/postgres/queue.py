@@ -108,7 +108,7 @@ class PostgresQueue(Queue):
     # Finding.
 
     def put(self, found: Iterable[FoundRecording]) -> list[PutResult]:
-        runs = list(distinct(self._found(found)))
+        runs = list(distinct(map(self._paths.found, found)))
         if not runs:
             return []
 

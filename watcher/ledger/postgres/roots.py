@@ -7,9 +7,11 @@ is no plain letter is written %XX, so that the first colon always ends the mount
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from watcher.job import FoundRecording
 from watcher.ledger.paths import LedgerPaths
 from watcher.reach import real_paths
 
@@ -44,6 +46,10 @@ class RootMap(LedgerPaths):
             if path == place or path.startswith(place + b"/"):
                 return mount + path[len(place) :]
         return self._own + path
+
+    def found(self, found: FoundRecording) -> FoundRecording:
+        """See LedgerPaths."""
+        return replace(found, root=self.stored(found.root), path=self.stored(found.path))
 
     def real(self, stored: bytes) -> bytes:
         """Return this host's path; of what this host does not have, ``name:/path`` for people."""
