@@ -846,6 +846,23 @@ def test_a_refusal_like_that_of_a_key_is_doubted_at_once_where_others_pass(world
     assert not gate.state().due
 
 
+def test_a_firewalls_page_for_one_recording_alone_makes_nobody_wait(world: World) -> None:
+    """All others waited for five minutes each time, and it spent no attempt."""
+    page = PassingError("a firewall's page", reason="challenge", crowded=True, retry_after=300.0)
+    gate = world.gate()
+    for _ in range(2):
+        assert ask(gate, path=b"good") is None
+        raised = ask(gate, page, path=b"refused")
+
+        assert isinstance(raised, PassingError)
+        assert (raised.reason, raised.crowded) == ("challenge", False)
+        assert gate.state().status is GateStatus.OPEN
+
+    # Where it is everybody's, they wait.
+    assert ask(gate, page, path=b"other") is page
+    assert gate.state().status is GateStatus.PAUSED
+
+
 def test_leave_for_which_there_is_no_job_says_that_nobody_is_about_to_probe(world: World) -> None:
     gate = world.gate(concurrency=4)
     fail_on(gate)

@@ -26,6 +26,8 @@ MAYBE_PAID: Final = {"timeout", "truncated", "connection", "oversized_answer"}
 #: A failure is its file's own if others passed since an earlier one, and one of them within so many seconds: about as long as
 #: ten attempts take.
 _OWN_SECONDS: Final = 900.0
+#: So many files that met a firewall's page since a request passed show that it minds more than one of them.
+_SEVERAL: Final = 2
 #: Failed files that are remembered.
 _FAILED_KEPT: Final = 1000
 #: The longest pause that the gate makes of its own, where a server refuses even one request at a time without a Retry-After; seconds.
@@ -58,6 +60,8 @@ class RequestHistory:
         #: Files that the server failed on or refused since they passed, and how many requests had passed at the first time.
         self._failed_files: dict[bytes, int] = {}
         self._last_passed = -math.inf
+        #: Files that met a firewall's page since a request passed.
+        self._challenged: set[bytes] = set()
         #: Pauses of the gate's own in a row.
         self._pauses = 0
 
@@ -125,6 +129,7 @@ class RequestHistory:
         self.passed += 1
         self._last_passed = now
         self._failed_files.pop(path, None)
+        self._challenged.clear()
         self._garbled.readable = True
         self._pauses = 0
         self.begin_streak()
@@ -132,6 +137,13 @@ class RequestHistory:
 
     def _failed(self, path: bytes, error: PassingError, *, epoch: int, in_flight: int, now: float) -> RequestVerdict:
         """Slow down after a passing failure; it is everybody's where it makes an outage."""
+        if error.reason == "challenge":
+            self.remember_failed(path)
+            if len(self._challenged) < _SEVERAL:
+                self._challenged.add(path)
+            if self.passes(now) and self._challenged == {path}:
+                # A firewall that minds what one recording holds would have all others wait for five minutes, each time.
+                return RequestVerdict(instead=PassingError(error.message, hint=error.hint, reason=error.reason))
         if error.crowded or error.reason == "timeout":
             self._window.crowded(epoch, staying=in_flight, costly=bool(error.retry_after))
         if not error.crowded:
