@@ -355,6 +355,16 @@ def test_other_warnings_are_none_of_our_business(watch: Watch) -> None:
     assert watch.trouble() is WatchFault.NONE
 
 
+def test_after_an_overflow_of_the_kernels_queue_no_watch_is_removed_one_by_one(watch: Watch, root: Path) -> None:
+    """Each removal is an event: of more directories than events may wait, they overflowed the queue again, for ever."""
+    before = watched()
+
+    watch._group.on_queue_overflow()
+
+    assert watch.trouble() is WatchFault.ASTRAY
+    assert watched() == before
+
+
 def test_a_watch_that_could_not_be_set_up_again_after_an_overflow_is_deaf(watch: Watch) -> None:
     try:
         raise OSError(28, "inotify watch limit reached")

@@ -38,6 +38,7 @@ _CONFIRM: Final = 1.0
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
 _WAITED_FOR: Final = "it is waited for: mount it, create it, or let the user that Watcher runs as read it"
+_QUEUE_HINT: Final = "raise fs.inotify.max_queued_events if this comes often"
 #: Obstacles, and files that wait, reported at most.
 _OBSTACLES: Final = 20
 #: Starts the name of a probe file: hidden, and telling.
@@ -406,8 +407,11 @@ class FolderMonitor:
         if trouble is WatchFault.DEAF:
             self._rebuild("watch_lost", now, error=watch.error)
             return
+        if trouble is WatchFault.ASTRAY:
+            self._rebuild("overflow", now, hint=_QUEUE_HINT)
+            return
         if trouble is WatchFault.OVERFLOW:
-            self._degraded("overflow", hint="raise fs.inotify.max_queued_events if this comes often")
+            self._degraded("overflow", hint=_QUEUE_HINT)
             self.schedule.want_full("overflow")
         if self._proof and now >= self._proof_until:
             self._doubt()

@@ -56,8 +56,10 @@ class WatchFault(StrEnum):
     """Faults of a watch."""
 
     NONE = ""
-    #: The kernel's event queue overflowed: events were lost, the watches were rebuilt.
+    #: Too many events waited to be read, and others were left out.
     OVERFLOW = "overflow"
+    #: The kernel's queue of events overflowed: where directories were moved to meanwhile is not known any more.
+    ASTRAY = "astray"
     #: A thread ended: no event will ever come again.
     DEAF = "deaf"
 
@@ -83,6 +85,7 @@ class Watch:
         self._group: _Group
         #: Set in watchdog's thread, and by the listener.
         self.overflowed = False
+        self.astray = False
         self.broken = False
         self.error = ""
 
@@ -105,9 +108,11 @@ class Watch:
         reader.start()
 
     def trouble(self) -> WatchFault:
-        """Return what is wrong; an overflow is reported once."""
+        """Return what is wrong; an overflow of what waits here is reported once."""
         if self.broken or self._reader is None or not self._reader.is_alive():
             return WatchFault.DEAF
+        if self.astray:
+            return WatchFault.ASTRAY
         if self.overflowed:
             self.overflowed = False
             return WatchFault.OVERFLOW
@@ -200,6 +205,15 @@ class _Group(InotifyWatchGroup):
         if not self._closed:
             super().on_event(event)
 
+    def on_queue_overflow(self) -> None:
+        """Have the watch built anew, since events were lost.
+
+        watchdog would remove each of the kernel's watches, and add them again. Each removal is an event: where there are more
+        directories than events can wait (fs.inotify.max_queued_events), they overflow the queue anew, and so for ever.
+        """
+        if isinstance(self._move_event_grouper, _Ear):
+            self._move_event_grouper.lost()
+
     @property
     def _closed(self) -> bool:
         return isinstance(self._inotify_fd, _Reader) and self._inotify_fd.is_closed
@@ -244,9 +258,10 @@ class _Ear(InotifyMoveEventGrouper):
         """Return the first half of a directory's rename, so that the watches below it are moved with it."""
         return next((event for event in self._moved if event.ev.cookie == cookie), None)
 
-    def discard_pending_events(self) -> None:
-        """Forget halves of renames: events were lost."""
-        self._moved.clear()
+    def lost(self) -> None:
+        """Take note that events were lost."""
+        self._watch.astray = True
+        self._watch._inbox.put(Event(EventKind.TROUBLE))  # noqa: SLF001  the same module: this is a watch's ear
 
 
 class _WatchdogListener(logging.Handler):
