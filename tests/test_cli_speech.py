@@ -95,7 +95,7 @@ def test_a_name_that_is_no_text_is_escaped_in_sentences_and_documents(
 
 
 def test_the_name_is_escaped_and_not_lost(terminal: Terminal) -> None:
-    assert f"state: {ODD_SHOWN}" in terminal.run("config", "--set", b"state.dir=" + ODD)[1]
+    assert f"/{ODD_SHOWN}\n" in terminal.run("config", "--set", b"state.dir=" + ODD)[1]
     ran = terminal.run("run", ODD + b"/none")[2]
     assert ran.startswith("watcher: there is no folder /")
     assert f"/{ODD_SHOWN}/none\n" in ran

@@ -88,7 +88,7 @@ def _unit(config: Config, unit: SystemdUnit, command: Sequence[str]) -> Iterator
         message = f"the key is encrypted ({unit.encrypted}), and only the running service is handed it: the server was not asked"
         hint = (
             "start it, and check again; or see by yourself whether it can be decrypted here:\n"
-            f"systemd-creds decrypt {quoted(f'--name={KEY}')} {quoted(str(unit.encrypted))} - >/dev/null"
+            f"systemd-creds decrypt --name={KEY} {quoted(str(unit.encrypted))} - >/dev/null"
         )
         yield Finding("unit", Grade.WARN, message, hint)
     yield Finding(
