@@ -47,9 +47,10 @@ def again(
     wish = AgainRequest(os.urandom(8).hex(), model=_model(loaded, model), language=_language(language))
     command = f"watcher again {' '.join(quoted(os.fsencode(path)) for path in paths)}"
     with open_recovered(loaded) as ledger:
-        records, problems = _finished(ledger, loaded, paths, Daemon.of(ledger, loaded))
+        daemon = Daemon.of(ledger, loaded)
+        records, problems = _finished(ledger, loaded, paths, daemon)
         told: list[ReportedError] = []
-        if records and (daemon := Daemon.of(ledger, loaded)) is not None:
+        if records and daemon is not None:
             if (unloaded := daemon.unloaded(command, named=wish.model)) is not None:
                 # It would be bought before anybody has read which model is asked.
                 (told if wish.model else problems).append(unloaded)

@@ -271,9 +271,13 @@ class History:
         """Return whether the last sweep was a day ago, or an hour where many more files are known by now."""
         # A time in the future was written under a wrong clock.
         passed = abs(self._clock() - self._last())
-        known = sum(self._ledger.counts().values())
+        known = self._count()
         self._known = known if self._known < 0 else self._known
         return passed >= (_HOUR if known - self._known >= self._most_gone else DAY)
+
+    def _count(self) -> int:
+        """Return how many files are known."""
+        return sum(self._ledger.counts().values())
 
     def sweep(self) -> Iterator[None]:
         """Go once through everything, yielding after every few milliseconds."""
@@ -289,7 +293,7 @@ class History:
         while self._ledger.tidy():
             yield
         self._swept, self._dated = now, date
-        self._known = sum(self._ledger.counts().values())
+        self._known = self._count()
         self._remember()
         if any(forgotten.values()):
             _log.info("service.tidied", **forgotten, bytes=self._ledger.size())
