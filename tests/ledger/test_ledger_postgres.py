@@ -816,17 +816,17 @@ class TestAway:
 
     @pytest.fixture
     def ledger(self, url: str, proxy: Proxy, tmp_path: Path) -> Iterator[PostgresLedger]:
-        there = url.replace(f":{postgres.cluster().port}/", f":{proxy.port}/")
-        ledger = PostgresLedger(tmp_path / "cut", there, patience=0.1)
-        yield ledger
-        proxy.mend()
-        ledger.close()
+        yield from self.by_proxy(url, proxy, tmp_path / "cut", patience=0.1)
 
     @pytest.fixture
     def patient(self, url: str, proxy: Proxy, tmp_path: Path) -> Iterator[PostgresLedger]:
         """Open a ledger that is not put off by a connection that breaks, however slow the machine is."""
+        yield from self.by_proxy(url, proxy, tmp_path / "patient", patience=60)
+
+    @staticmethod
+    def by_proxy(url: str, proxy: Proxy, directory: Path, *, patience: float) -> Iterator[PostgresLedger]:
         there = url.replace(f":{postgres.cluster().port}/", f":{proxy.port}/")
-        ledger = PostgresLedger(tmp_path / "patient", there, patience=60)
+        ledger = PostgresLedger(directory, there, patience=patience)
         yield ledger
         proxy.mend()
         ledger.close()
