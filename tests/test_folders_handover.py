@@ -1,8 +1,10 @@
 """From the detector to the ledger."""
 
 import os
+import threading
 
 import pytest
+import structlog
 from support.finding import Log
 
 from watcher.folders.handover import Handover
@@ -96,3 +98,32 @@ def test_what_is_left_alone_is_known(ledger: Ledger, log: Log) -> None:
     assert len(known) == 1
     assert ledger.counts()[State.SKIPPED] == 1
     assert log.events == []
+
+
+def test_no_file_is_worked_on_before_it_was_said_to_be_queued(ledger: Ledger) -> None:
+    """Claims wait, as the log is what people read: "working on" would stand before "queued"."""
+    order: list[str] = []
+    claimed = threading.Event()
+
+    def work() -> None:
+        ledger.claim("worker-1", lease=30.0)
+        order.append("claimed")
+        claimed.set()
+
+    worker = threading.Thread(target=work, name="worker-1")
+
+    def hear(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+        if event["event"] == "file.queued":
+            worker.start()
+            # Where claims do not wait, it is over at once.
+            claimed.wait(0.3)
+            order.append("said")
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[hear])
+    handover = Handover(ledger, KnownFiles())
+    handover.take(found(), waited=0.0, urgent=True)
+    handover.flush()
+    worker.join()
+
+    assert order == ["said", "claimed"]

@@ -358,7 +358,8 @@ class Worker:
             outcome = self._work(job, self.beat)
             self._output_failures.note(job, None)
             self._failed_probes.clear()
-            self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
+            with self._ledger.reporting([job.path]):
+                self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
         except JobError as error:
             self._conclude_error(job, error)
         except StateError:
@@ -376,7 +377,8 @@ class Worker:
         )
         self._output_failures.note(job, error)
         try:
-            self._carry_out(decision, job, error)
+            with self._ledger.reporting([job.path]):
+                self._carry_out(decision, job, error)
         except LeaseLostError as lost:
             _log.warning("job.released", **_why(lost))
         except StateError:

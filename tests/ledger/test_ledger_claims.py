@@ -51,6 +51,18 @@ class TestClaim:
 
         assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(6)] == [f"{number}.wav" for number in range(6)]
 
+    def test_a_claim_returns_no_job_whose_queueing_is_being_reported(self, ledger: Ledger) -> None:
+        jobs: list[str | None] = []
+        worker = threading.Thread(target=lambda: jobs.append(name(ledger.claim("worker", lease=LEASE))))
+        with ledger.reporting([found("a.wav").path]):
+            ledger.put([found("a.wav")])
+            worker.start()
+            worker.join(0.2)
+            early = list(jobs)
+        worker.join()
+
+        assert (early, jobs) == ([], ["a.wav"])
+
     def test_each_claim_counts_an_attempt_and_raises_the_fence(self, ledger: Ledger) -> None:
         ledger.put([found()])
         first = claimed(ledger)

@@ -61,13 +61,14 @@ class Handover:
         if not self._found:
             return 0
         batch, self._found = list(self._found.values()), {}
-        answers = self._ledger.put([found for found, _ in batch])
-        for (found, waited), answer in zip(batch, answers, strict=True):
-            self._note(found)
-            if answer is not PutResult.KNOWN:
-                _announce(found, answer, waited)
-            if self._told is not None:
-                self._told(found, answer)
+        with self._ledger.reporting([found.path for found, _ in batch]):
+            answers = self._ledger.put([found for found, _ in batch])
+            for (found, waited), answer in zip(batch, answers, strict=True):
+                self._note(found)
+                if answer is not PutResult.KNOWN:
+                    _announce(found, answer, waited)
+                if self._told is not None:
+                    self._told(found, answer)
         return len(answers) - answers.count(PutResult.KNOWN)
 
     def _note(self, found: FoundRecording) -> None:

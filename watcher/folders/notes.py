@@ -30,12 +30,13 @@ def heed(
         if stands == source_stands or not intact(note):
             continue
         if source_stands:
-            put_back += ledger.put_back([note.source])
+            with ledger.reporting([note.source]):
+                put_back += (queued := ledger.put_back([note.source]))
+                for path in queued:
+                    _log.info("file.queued", path=os.fsdecode(path), reason="note_deleted")
             ledger.disown(note.path)
         elif _forgotten(ledger, note):
             forgotten.append(note.source)
-    for path in put_back:
-        _log.info("file.queued", path=os.fsdecode(path), reason="note_deleted")
     for path in forgotten:
         _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
     return put_back, forgotten

@@ -5,7 +5,10 @@ them is claimed before the next job of each other root. Within a root, arrivals 
 Each process keeps its own turns in memory, and begins with the first root when it starts.
 """
 
-from collections.abc import Callable, Iterator
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from watcher.errors import StateError
@@ -14,6 +17,9 @@ from watcher.ledger import rows
 from watcher.ledger.part import Connection, Store
 from watcher.ledger.paths import LedgerPaths
 from watcher.ledger.waiting import WorkSignal
+
+#: Seconds that a claim waits at most until a change was reported.
+_REPORTED: Final = 5.0
 
 
 class QueueHead(NamedTuple):
@@ -36,6 +42,29 @@ class Claims(WorkSignal):
         #: Root of the last job that was claimed, by `small`. With one for both, claims of small jobs could move the turn past
         #: a root that has long ones only, again and again.
         self._served = {False: b"", True: b""}
+        #: How many threads are reporting a change of these sources.
+        self._unreported: Counter[bytes] = Counter()
+        self._reports = threading.Condition()
+
+    @contextmanager
+    def reporting(self, paths: Collection[bytes]) -> Iterator[None]:
+        """Keep this process's claims of these sources back until the block has ended, 5 s at most.
+
+        What is logged in it of a change (queued, put back) comes in the log before the work that the change makes possible.
+        """
+        with self._reports:
+            self._unreported.update(paths)
+        try:
+            yield
+        finally:
+            with self._reports:
+                self._unreported -= Counter(paths)
+                self._reports.notify_all()
+
+    def _await_report(self, job: Job) -> None:
+        """Wait until nobody reports a change of the job's source any more, 5 s at most."""
+        with self._reports:
+            self._reports.wait_for(lambda: job.path not in self._unreported, _REPORTED)
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:  # noqa: ARG002 - nobody shares it
         """Take the next due job, count the attempt, raise the fence. Cheap.
@@ -66,6 +95,7 @@ class Claims(WorkSignal):
         if taken is None:
             return None
         self._served[small], job = taken
+        self._await_report(job)
         return job
 
     # Within a transaction.

@@ -131,7 +131,10 @@ class PostgresQueue(Queue):
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
         if not self._exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
-        return self._database.patiently(lambda: self._take(owner, lease=lease, small=small))
+        job = self._database.patiently(lambda: self._take(owner, lease=lease, small=small))
+        if job is not None:
+            self._await_report(job)
+        return job
 
     def _take(self, owner: str, *, lease: float, small: bool) -> Job | None:
         self._about_to_claim()
