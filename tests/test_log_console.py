@@ -140,7 +140,7 @@ def test_times_are_those_of_the_persons_clock_with_the_date_where_it_is_not_toda
 def test_what_is_said_of_every_piece_is_left_out_unless_asked_for() -> None:
     assert shown("output.written", path=PATH, output=b"/srv/a.srt", kind="srt") == ""
     assert "kind srt" in shown("output.written", log_level="debug", path=PATH, output=b"/srv/a.srt", kind="srt")
-    assert shown("job.done", log_level="debug", path=PATH, audio_seconds=24, pieces=7).endswith("(24 s; pieces 7)")
+    assert shown("job.done", log_level="debug", path=PATH, audio_seconds=24, pieces=7).endswith("(24 s; 7 pieces)")
     assert shown("job.released", path=PATH, reason="key", message="the queue is held") == ""
     assert (
         shown("job.released", path=PATH, reason="gone", message="it is gone") == "put back: interview.wav: it is gone"
@@ -157,7 +157,7 @@ def test_what_was_done_before_is_not_said_to_be_transcribed() -> None:
 
     assert done().endswith("(24 s, as before)")
     assert done("srt").endswith("(24 s, srt made again from stored answers)")
-    assert in_journal(again) == "job.done: was transcribed before /srv/a.wav (restored srt, txt)"
+    assert in_journal(again) == "job.done: was transcribed before /srv/a.wav (srt, txt made again from stored answers)"
 
 
 def test_what_a_trial_made_is_named_with_its_cost_before_it_is_bought() -> None:

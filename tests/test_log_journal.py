@@ -1,9 +1,11 @@
 """The journal's own protocol, against a real datagram socket: fields, long entries, a journal that is away or does not read."""
 
 import array
+import ast
 import io
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,9 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+import watcher
 from watcher.log import LogOptions, configure, lines
-from watcher.log.journal import Journal, fields, sentence, written
+from watcher.log.journal import WORDS, Journal, fields, sentence, written
 
 
 class Journald:
@@ -88,7 +91,7 @@ def test_an_event_comes_as_fields(journald: Journald) -> None:
         structlog.get_logger().info("job.done", audio_seconds=0.5, outputs=["/srv/talk.srt"], language="", ok=True)
 
     assert journald.entry() == {
-        "MESSAGE": "job.done: transcribed /srv/talk.wav (audio seconds 0.5, outputs /srv/talk.srt)",
+        "MESSAGE": "job.done: transcribed /srv/talk.wav (0.5 s of audio, outputs /srv/talk.srt)",
         "PRIORITY": "6",
         "SYSLOG_IDENTIFIER": "watcher",
         "WATCHER_EVENT": "job.done",
@@ -262,11 +265,56 @@ def test_any_event_makes_an_entry_that_journald_can_read(event: dict[str, object
             {"event": "service.reloaded", "ok": False, "message": "no such key"},
             "service.reloaded: the settings were read again, without success: no such key",
         ),
-        ({"event": "something.else", "waited": 0.25}, "something.else (waited 0.25)"),
+        ({"event": "something.else", "waited": 0.25}, "something.else (waited 0.2 s)"),
+        (
+            {"event": "job.started", "path": "/srv/a.wav", "attempt": 1, "waited": 15.919},
+            "job.started: working on /srv/a.wav (attempt 1, waited 16 s)",
+        ),
+        (
+            {"event": "job.done", "path": "/srv/a.wav", "warnings": ["It ends early.", "A track is silent."]},
+            "job.done: transcribed /srv/a.wav (warning: It ends early, warning: A track is silent)",
+        ),
+        (
+            {"event": "file.queued", "path": "/srv/a.wav", "bytes": 1_234_567, "suspect": False, "backlog": True},
+            "file.queued: queued /srv/a.wav (1.2 MB, it was there before)",
+        ),
+        (
+            {"event": "file.waiting", "count": 3, "unnamed": 1, "reasons": {"writer": 2, "empty": 1}},
+            "file.waiting: waiting until it is whole (3 recordings, 1 without a line of its own, 2 writer, 1 empty)",
+        ),
+        (
+            {"event": "service.tidied", "answers": 1, "files": 2, "outputs": 0, "bytes": 512},
+            "service.tidied: what is gone for good was forgotten (1 answer, 2 recordings, 512 bytes stored)",
+        ),
+        (
+            {"event": "gate.paused", "until": "soon", "seconds": "long"},
+            "gate.paused: the server is left alone for a while (until soon, seconds long)",
+        ),
     ],
 )
 def test_messages_are_plain_words(event: dict[str, object], said: str) -> None:
     assert sentence(event) == said
+
+
+def test_every_number_of_seconds_or_bytes_that_is_logged_has_its_unit() -> None:
+    for event, key in sorted(measures()):
+        words = sentence({"event": event, key: 75.0})
+
+        assert re.search(r"\d (s|min|bytes)\b|^[^(]*$", words), (event, key, words)
+
+
+def measures() -> set[tuple[str, str]]:
+    """Return the events and keys of the package's log that are seconds or bytes by their names."""
+    package = Path(watcher.__file__).parent
+    calls = [
+        node
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+    ]
+    events = [(call.args[0].value, call.keywords) for call in calls if isinstance(call.args[0], ast.Constant)]
+    found = {(str(event), key.arg) for event, keys in events if event in WORDS for key in keys if key.arg}
+    return {(event, key) for event, key in found if re.search("seconds|bytes|waited|elapsed|retry_in|^size$", key)}
 
 
 def test_a_hold_is_no_single_recording_s() -> None:

@@ -26,7 +26,7 @@ from watcher.settle import UNREADABLE_HINT, UNWATCHED, WaitReason, sentence
 from watcher.sidecar import Displaced
 from watcher.status.document import warning_fields
 from watcher.status.values import PriceTerms
-from watcher.text import counted, hours, share
+from watcher.text import counted, hours, joined, share
 
 #: A request that takes longer than so many seconds is spoken of.
 _LONG: Final = 10.0
@@ -199,7 +199,7 @@ def _warnings(batch: Batch) -> list[str]:
     """Return a line for each recording with warnings, up to a number of them."""
     warned = _warned(batch)
     lines = [
-        f"warning: {printable(job.path)}: {' '.join(warning.message for warning in outcome.warnings)}"
+        f"warning: {printable(job.path)}: {joined(*(warning.message for warning in outcome.warnings))}"
         for job, outcome in warned[:_WARNED]
     ]
     more = len(warned) - len(lines)

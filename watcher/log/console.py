@@ -3,13 +3,13 @@
 import os
 import re
 import time
-from calendar import timegm
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
 
-from watcher.log.journal import WORDS, hooked, in_its_words, said
+from watcher.log.journal import WORDS, hooked, in_its_words
+from watcher.log.phrases import phrases, said
 from watcher.text import counted, cut_to, hours, money
 
 #: Said of every piece, request and output: what becomes of them is said of their recording.
@@ -115,11 +115,7 @@ def _subject(event: Mapping[str, Any]) -> str:
 
 
 def _rest(event: Mapping[str, Any], told: frozenset[str]) -> str:
-    return ", ".join(
-        f"{key.replace('_', ' ')} {said(value)}"
-        for key, value in event.items()
-        if key not in _SPOKEN | told and value not in ("", None, [])
-    )
+    return ", ".join(phrases(event, [key for key in event if key not in _SPOKEN | told]))
 
 
 _Facts = tuple[str, frozenset[str]]
@@ -135,7 +131,7 @@ def _done(event: Mapping[str, Any]) -> _Facts:
         parts.append("from stored answers")
     if doubtful := int(event.get("left_out") or 0) + int(event.get("flagged") or 0):
         parts.append(f"{counted(doubtful, 'doubtful place')}")
-    parts += [f"warning: {str(warning).removesuffix('.')}" for warning in event.get("warnings") or ()]
+    parts += phrases(event, ["warnings"])
     if event.get("moved_to"):
         parts.append(f"now {event['moved_to']}")
     told = {"audio_seconds", "left_out", "flagged", "warnings", "moved_to", "unchanged", "restored"}
@@ -169,14 +165,20 @@ def _backlog(event: Mapping[str, Any]) -> _Facts:
 
 
 def _paused(event: Mapping[str, Any]) -> _Facts:
-    until, told = _at("until", "until")(event)
-    who = "as the server asks" if event.get("asked_by_server") else "the server names no time, Watcher chose this one"
-    return f"{until}, {who}", told | {"asked_by_server"}
+    return ", ".join(phrases(event, _PAUSED)), frozenset(_PAUSED)
+
+
+_PAUSED: Final = ("until", "asked_by_server")
 
 
 def _held(event: Mapping[str, Any]) -> _Facts:
-    # A limit of the operator's own ends by itself: nothing is tried.
-    return _at("retry_at", "goes on at" if event.get("reason") == "budget" else "next try at")(event)
+    return ", ".join(phrases(event, ["retry_at"])), frozenset({"retry_at"})
+
+
+def _waiting(event: Mapping[str, Any]) -> _Facts:
+    why = [said(event[key]) for key in ("reason", "detail") if event.get(key)]
+    several = phrases(event, ["count", "reasons"])
+    return ", ".join([*why, *several]), frozenset({"reason", "detail", "count", "reasons"})
 
 
 def _starting(event: Mapping[str, Any]) -> _Facts:
@@ -191,17 +193,6 @@ def _keys(*keys: str) -> Callable[[Mapping[str, Any]], _Facts]:
     return lambda event: (", ".join(said(event[key]) for key in keys if event.get(key)), frozenset(keys))
 
 
-def _at(key: str, words: str) -> Callable[[Mapping[str, Any]], _Facts]:
-    """Return what says a time that is written in UTC (RFC 3339) as a person's clock has it."""
-
-    def facts(event: Mapping[str, Any]) -> _Facts:
-        moment = time.localtime(timegm(time.strptime(str(event[key]), "%Y-%m-%dT%H:%M:%SZ")))
-        today = moment[:3] == time.localtime()[:3]
-        return f"{words} {time.strftime('%H:%M:%S' if today else '%Y-%m-%d %H:%M', moment)}", frozenset({key})
-
-    return facts
-
-
 _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "service.starting": _starting,
     "service.ready": _keys("folders"),
@@ -214,7 +205,7 @@ _FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], _Facts]]] = {
     "folder.lost": _keys("reason"),
     "folder.degraded": _keys("reason", "error"),
     "folder.backlog": _backlog,
-    "file.waiting": _keys("reason", "detail", "count"),
+    "file.waiting": _waiting,
     "file.queued": _keys(),
     "file.ignored": _keys("reason"),
     "file.adopted": _keys(),

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Mapping
 from typing import Final
 
+from watcher.log.phrases import phrases
 from watcher.text import joined
 
 #: Where journald listens.
@@ -148,7 +149,7 @@ def sentence(event: Mapping[str, object]) -> str:
     if special:
         # Said by these words; the fields have the values.
         left.clear()
-    rest = ", ".join(f"{key.replace('_', ' ')} {said(value)}" for key, value in left.items() if value not in ("", None))
+    rest = ", ".join(phrases({**left, "event": name}, left))
     line = joined("".join([f"{name}: {words}" if words else name, *about]), hint) + (f" ({rest})" if rest else "")
     return line if trace is None else f"{line}\n{trace}"
 
@@ -176,13 +177,6 @@ def hooked(event: Mapping[str, object]) -> str:
     return f"{program}, for {path}" if path else str(program)
 
 
-def said(value: object) -> str:
-    """Write a value as people read it: a list with commas, text as it is, everything else as JSON has it."""
-    if isinstance(value, list):
-        return ", ".join(map(said, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _sealed(entry: bytes) -> int:
     """Put an entry into a file in memory that nobody can change any more."""
     descriptor = os.memfd_create("journal-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -196,8 +190,6 @@ def _sealed(entry: bytes) -> int:
     return descriptor
 
 
-#: Whether what was sent is paid for, only the settings say.
-_NAMES: Final = {"paid_seconds": "seconds sent"}
 _ABOUT: Final = (("path", " "), ("message", ": "))
 #: Said of a recording that is done once more, and was not transcribed for it.
 _UNCHANGED: Final = "was transcribed before"

@@ -16,6 +16,7 @@ from watcher.job import Job, Output, ResultWarning
 from watcher.sidecar import disk, names
 from watcher.sidecar.placement import NOTE, OutputDraft, Placing, Temporaries
 from watcher.sidecar.register import OutputRegister
+from watcher.text import joined
 
 _FAILED: Final = b".transcription-failed"
 _WARNING: Final = b".transcription-warning"
@@ -233,7 +234,7 @@ def _failure(name: str, message: str, hint: str, when: float) -> str:
 
 def _doubt(name: str, warnings: Sequence[ResultWarning]) -> str:
     parts = {f"{number}. What to know": warning.message for number, warning in enumerate(warnings, start=1)}
-    hints = " ".join(dict.fromkeys(warning.hint for warning in warnings))
+    hints = joined(*dict.fromkeys(warning.hint for warning in warnings))
     return _in_doubt(
         name, {**(parts if len(parts) > 1 else {"What happened": warnings[0].message}), "What to do": hints}
     )
