@@ -219,6 +219,21 @@ def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_
     eventually(lambda: not hooks.hook_runner.troubles)
 
 
+def test_hooks_that_fail_for_very_many_recordings_hold_up_no_other(hooks: Hooks) -> None:
+    hooks.go_on.set()
+    hooks.settings = HookSettings(on_done=("hook",), on_failed=("other",), concurrency=16)
+    hooks.ends = [FAILED] * 1_100
+    for number in range(1_100):
+        hooks.result(f"bad/{number}.wav", number + 1)
+    hooks.start()
+    eventually(lambda: not hooks.ends, patience=60)
+
+    hooks.result("good/1.wav", 1)
+
+    eventually(lambda: len(hooks.seen) > 1_100)
+    assert hooks.seen[1_100]["path"] == "good/1.wav"
+
+
 def test_a_recording_that_was_moved_since_is_named_where_it_is_and_with_the_time_of_the_next_run(hooks: Hooks) -> None:
     hooks.go_on.set()
     hooks.ends = [FAILED]

@@ -9,7 +9,6 @@ from support.ledger_engines import Engine, claimed, found
 
 from watcher.errors import FileError, LeaseLostError
 from watcher.job import Outcome
-from watcher.ledger import memory
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import HookCall
 
@@ -158,20 +157,26 @@ class TestHooks:
         assert ledger.hooks_waiting() == []
         assert [call.failures for call in ledger.hooks_due(10)] == [1]
 
-    def test_while_very_many_wait_that_failed_no_new_ones_are_begun(
-        self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    def test_however_many_wait_that_failed_those_of_other_recordings_are_begun(
+        self, ledger: Ledger, clock: Clock
     ) -> None:
-        monkeypatch.setattr(memory, "_MOST_WAITING", 2)
-        for name in ("a.wav", "b.wav", "c.wav"):
+        conclude(ledger, "a/0.wav", "a", "behind")
+        for number in range(1, 1_100):
+            conclude(ledger, f"a/{number}.wav", "a")
+        for call in ledger.hooks_due(2_000):
+            ledger.retry_hook(call, delay=60, message="ended with 3")
+        for name in ("b/1.wav", "b/2.wav"):
             conclude(ledger, name, name)
-        first, second = ledger.hooks_due(2)
-        ledger.retry_hook(second, delay=100, message="ended with 3")
-        ledger.retry_hook(first, delay=60, message="ended with 3")
-        held_back = ledger.hooks_due(10)
-        clock.advance(60)
 
-        assert held_back == []
-        assert payloads(ledger.hooks_due(10)) == ["a.wav", "c.wav"]
+        assert payloads(ledger.hooks_due(10)) == ["b/1.wav", "b/2.wav"]
+
+        # Once they are due, they take turns with what never ran.
+        for name in ("b/3.wav", "b/4.wav"):
+            conclude(ledger, name, name)
+        clock.advance(60)
+        taken = [call for _ in range(2) for call in ledger.hooks_due(1)]
+        assert sorted(payloads(taken)) == ["a", "b/3.wav"]
+        assert sorted(payloads(ledger.hooks_due(3))) == ["a", "a", "b/4.wav"]
 
     def test_no_hook_is_no_call(self, ledger: Ledger) -> None:
         conclude(ledger, "a.wav", "")

@@ -625,7 +625,8 @@ class TestDeadHosts:
             calls += ledger.hooks_due(1)
 
         assert len(calls) == 4
-        assert len(fetched) == 21
+        # Of none that failed; and one page of the others each time.
+        assert len([rows for rows in fetched if rows]) == 21
         assert max(fetched) <= 4 + 3 + 1
 
     def test_no_lease_is_taken_over_just_after_the_server_came_back(self, url: str, tmp_path: Path) -> None:

@@ -325,6 +325,18 @@ class TestPlans:
         assert len(explained) > 60
         assert walks == set()
 
+    def test_a_look_for_hooks_walks_over_none_that_waits(self, ledger: SqliteLedger) -> None:
+        with statements(ledger) as run:
+            ledger.hooks_due(4)
+        searches = [step for statement in run if "FROM hooks" in statement for step in self.plan(ledger, statement)]
+
+        assert {re.sub(r"^SEARCH (?:hooks|failed) USING (?:COVERING )?INDEX ", "", step) for step in searches} == {
+            "hooks_failed (run_at>? AND run_at<?)",
+            "hooks_fresh (id>?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "hooks_behind (source=?)",
+        }
+
     def test_claims_take_the_index_made_for_them(self, ledger: SqliteLedger) -> None:
         ledger.put([found(f"{number}.wav", small=number % 2 == 0) for number in range(10)])
         with statements(ledger) as run:

@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +22,8 @@ class Memory(LedgerPart):
         super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
         #: Calls given out by this process and not done yet, with their sources. A dead process's are due again by nature.
         self._calling: dict[int, bytes] = {}
+        #: The next call to be given out is one that failed, if any is due.
+        self._failed_next = True
         self._hooks = threading.Lock()
 
     def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
@@ -90,13 +93,16 @@ class Memory(LedgerPart):
         `heir_of`: kinds of those that are taken over from hosts that died, with the paths of this one.
 
         A source's next call is due once its former one is done. Calls that died with their process are due again, with
-        one more attempt. While very many wait after a failure, only such ones are.
+        one more attempt. Calls that failed and are due again take turns with those that never failed, so that neither
+        keeps the other waiting, however many there are.
         """
         with self._hooks:
             chosen = self._database.change(lambda connection: self._choose(connection, limit), durable=False)
             # Only now: calls that a full disk kept from being given out are still due.
             self._calling.update({id_: source for id_, (source, _) in chosen.items()})
-        return [call for _, call in chosen.values()]
+            calls = [call for _, call in chosen.values()]
+            self._failed_next = not calls[-1].failures if calls else self._failed_next
+        return calls
 
     def _choose(self, connection: Connection, limit: int) -> dict[int, tuple[bytes, HookCall]]:
         """Return the sources and calls that are run next, by id, with the attempts counted."""
@@ -104,35 +110,42 @@ class Memory(LedgerPart):
         busy = set(self._calling.values())
         # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
         some = limit + len(busy) + 1
-        # Their sources alone: calls are not fetched again for each one that ends.
-        waiting = connection.execute(_WAITING_SOURCES.format(own=self.OWN), self._due()).fetchall()
-        busy.update(source for (source,) in waiting)
-        for row in self._due_calls(connection, some, failures=int(len(waiting) >= _MOST_WAITING)):
+        kinds = [self._failed(connection, some), self._fresh(connection, some)]
+        # Asked of each call when it is its turn: the source may have become busy by the one before.
+        free = [(row for row in kind if row[1] not in busy) for kind in kinds]
+        for row in _in_turns(free if self._failed_next else free[::-1]):
             if len(chosen) == limit:
                 break
             id_, source, *_ = row
-            if source not in busy:
-                busy.add(source)
-                call = rows.hook_call(row)
-                chosen[id_] = (source, replace(call, attempts=call.attempts + 1))
+            busy.add(source)
+            call = rows.hook_call(row)
+            chosen[id_] = (source, replace(call, attempts=call.attempts + 1))
         connection.executemany("UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((id_,) for id_ in chosen))
         return chosen
 
-    def _due_calls(self, connection: Connection, some: int, *, failures: int) -> Iterator[Row]:
-        """Read the due calls in order, `some` at a time: a long backlog is not fetched for each call that ends."""
-        after, statement = 0, _DUE.format(own=self.OWN)
-        values = {**self._due(), "failures": failures, "some": some}
-        while page := connection.execute(statement, {**values, "after": after}).fetchall():
+    def _failed(self, connection: Connection, some: int) -> Iterator[Row]:
+        """Read up to `some` of the calls that failed and are due again, as they fell due."""
+        now = self._clock()
+        # Those that are due too far away were put back under a wrong clock.
+        for after, until in ((-1.0, now), (now + LONGEST_DELAY, _NEVER)):
+            values = {"after": after, "until": until, "some": some}
+            yield from connection.execute(_FAILED_DUE.format(own=self.OWN), values).fetchall()
+
+    def _fresh(self, connection: Connection, some: int) -> Iterator[Row]:
+        """Read the calls that never failed, in order, `some` at a time: a long backlog is not fetched for each call that ends.
+
+        Those that come after a failed one of their source are left out.
+        """
+        after, statement = 0, _FRESH.format(own=self.OWN)
+        while page := connection.execute(statement, {"after": after, "some": some}).fetchall():
             yield from page
             after = page[-1][0]
 
-    def _due(self) -> dict[str, object]:
-        now = self._clock()
-        return {"now": now, "horizon": now + LONGEST_DELAY}
-
     def hooks_waiting(self) -> Sequence[HookCall]:
         """Return the calls that have failed and are not due yet."""
-        return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self.OWN), self._due())))
+        now = self._clock()
+        values = {"now": now, "horizon": now + LONGEST_DELAY}
+        return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self.OWN), values)))
 
     def retry_hook(self, call: HookCall, *, delay: float, message: str) -> None:
         """Put a call back that failed for what `message` says: due in `delay` seconds, two hours at most, also after a restart."""
@@ -151,6 +164,17 @@ class Memory(LedgerPart):
             self._calling.pop(call.id, None)
 
 
+def _in_turns(kinds: Iterable[Iterator[Row]]) -> Iterator[Row]:
+    """Yield a row of each in turn, until all are at their end."""
+    turns = deque(kinds)
+    while turns:
+        kind = turns.popleft()
+        for row in kind:
+            yield row
+            turns.append(kind)
+            break
+
+
 _REMEMBER: Final = """
 INSERT INTO memory (key, value, expires) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
@@ -158,14 +182,18 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expir
 _REMEMBERED: Final = "SELECT value FROM memory WHERE key = ? AND (expires IS NULL OR expires > ?)"
 _BOUGHT: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE endpoint = ? AND day >= ? AND day <= ?"
 _BOUGHT_IN_ALL: Final = "SELECT coalesce(sum(seconds), 0) FROM bought WHERE day >= ? AND day <= ?"
-#: Calls that failed and wait, at most: until one of them is over, no new ones are begun.
-_MOST_WAITING: Final = 1000
 _HOOKS: Final = "SELECT id, source, kind, payload, attempts, failures, message FROM hooks WHERE {own}"
-_DUE: Final = f"{_HOOKS} AND id > :after AND failures >= :failures AND (run_at <= :now OR run_at > :horizon) ORDER BY id LIMIT :some"
-#: Those that are due too far away were put back under a wrong clock.
-_WAITS: Final = "failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY id"
-_WAITING: Final = f"{_HOOKS} AND {_WAITS}"
-_WAITING_SOURCES: Final = f"SELECT source FROM hooks WHERE {{own}} AND {_WAITS}"  # noqa: S608 - our own words
+#: A Unix time after all others.
+_NEVER: Final = 9e99
+_FAILED_DUE: Final = (
+    f"{_HOOKS} AND failures > 0 AND run_at > :after AND run_at <= :until ORDER BY run_at, id LIMIT :some"
+)
+_FRESH: Final = f"""
+{_HOOKS} AND failures = 0 AND id > :after
+AND NOT EXISTS (SELECT 1 FROM hooks AS failed WHERE {{own}} AND failures > 0 AND failed.source = hooks.source)
+ORDER BY id LIMIT :some
+"""  # noqa: S608 - our own words
+_WAITING: Final = f"{_HOOKS} AND failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY id"
 _RETRY_HOOK: Final = "UPDATE hooks SET failures = failures + 1, run_at = ?, message = ? WHERE id = ?"
 #: Keeps a hook call of a source; of none, where that is empty.
 HOOK: Final = "INSERT INTO hooks (source, kind, payload) VALUES (?, ?, ?)"

@@ -205,8 +205,26 @@ INDEX_TURNS: Final = (
     "CREATE INDEX sources_ready ON sources (alone, small, root, backlog, queued_at, id) WHERE state = 'ready'",
 )
 
+# Of a hook's calls, those that never failed and those that did are looked for apart, and neither look walks over what waits.
+_NINTH: Final = (
+    "DROP INDEX hooks_failed",
+    "CREATE INDEX hooks_fresh ON hooks (id) WHERE failures = 0",
+    "CREATE INDEX hooks_failed ON hooks (run_at, id) WHERE failures > 0",
+    "CREATE INDEX hooks_behind ON hooks (source) WHERE failures > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, INDEX_TURNS)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (
+    _FIRST,
+    _SECOND,
+    _THIRD,
+    _FOURTH,
+    _FIFTH,
+    _SIXTH,
+    _SEVENTH,
+    INDEX_TURNS,
+    _NINTH,
+)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

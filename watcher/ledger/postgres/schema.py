@@ -250,6 +250,14 @@ _NINTH: Final = (
     "CREATE INDEX hooks_failed ON hooks (host, id) WHERE failures > 0",
 )
 
+# See the ninth step of `watcher.ledger.schema`.
+_ELEVENTH: Final = (
+    "DROP INDEX hooks_host, hooks_failed",
+    "CREATE INDEX hooks_fresh ON hooks (host, id) WHERE failures = 0",
+    "CREATE INDEX hooks_failed ON hooks (host, run_at, id) WHERE failures > 0",
+    "CREATE INDEX hooks_behind ON hooks (host, source) WHERE failures > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -262,6 +270,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _EIGHTH,
     _NINTH,
     INDEX_TURNS,
+    _ELEVENTH,
 )
 
 
