@@ -1,5 +1,6 @@
 """Folders behind links, recordings that moved away, folders that cannot be watched as they are configured."""
 
+import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from support.command_scene import commands
 from support.daemon import daemon, invoke
 from support.heard import answer, recording
 from support.scripted import Asked, Reply, Server, serving
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -90,6 +92,32 @@ def test_a_batch_ends_only_after_its_hooks(tmp_path: Path, server: Server, folde
     invoke("once", *options)
 
     assert heard.read_text().count("job.done") == 3
+
+
+def test_hooks_of_a_recording_run_in_the_order_of_its_results_also_where_it_was_moved_in_between(
+    tmp_path: Path, server: Server, folder: Path
+) -> None:
+    heard, go_on = tmp_path / "heard", tmp_path / "go-on"
+    hook = f"cat >> {heard}; while [ ! -e {go_on} ]; do sleep 0.05; done; echo end >> {heard}"
+    options = settings(tmp_path, server, folder, 'after = "move:done/"', f'[hooks]\non_done = ["sh", "-c", "{hook}"]')
+    moved = folder / "done" / "talk.wav"
+    with daemon(*options, state=tmp_path / "state") as running:
+        recording(folder / "talk.wav")
+        running.await_event("job.done", moved_to=str(moved))
+        eventually(heard.exists)
+        invoke("again", moved, *options)
+        running.await_event("job.done", path=str(moved))
+        recording(folder / "other.wav", seed=1)
+        running.await_event("job.done", path=str(folder / "other.wav"))
+        # The hook of the one that came last runs beside it, so that of the moved one would, too.
+        eventually(lambda: "other.wav" in heard.read_text())
+        go_on.touch()
+        eventually(lambda: heard.read_text().count("end\n") == 3)
+        running.stop()
+
+    said = [line for line in heard.read_text().splitlines() if "other" not in line]
+    paths = [json.loads(line)["path"] if line != "end" else line for line in said]
+    assert paths == [str(folder / "talk.wav"), "end", "end", str(moved), "end"]
 
 
 def test_a_batch_ends_when_its_outputs_can_never_be_placed(tmp_path: Path, server: Server, folder: Path) -> None:

@@ -216,6 +216,30 @@ class TestHooks:
         assert meanwhile == []
         assert payloads(ledger.hooks_due(10)) == ["a2"]
 
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_a_recordings_second_call_waits_for_its_first_where_it_was_moved_in_between(
+        self, ledger: Ledger, clock: Clock, *, fails: bool
+    ) -> None:
+        moved, before = found("done/a.wav"), found("a.wav")
+        ledger.put([before])
+        ledger.done(claimed(ledger), Outcome(moved_to=moved.path), hook="a1")
+        assert ledger.relocate(before.path, moved)
+        ledger.queue_again([moved.path])
+        ledger.done(claimed(ledger), Outcome(), hook="a2")
+        conclude(ledger, "b.wav", "b1")
+
+        first = ledger.hooks_due(10)
+        assert payloads(first) == ["a1", "b1"]
+        if fails:
+            ledger.retry_hook(first[0], delay=10.0, message="exit code 1")
+            assert payloads(ledger.hooks_due(10)) == []
+            clock.advance(11)
+            first = ledger.hooks_due(10)
+            assert payloads(first) == ["a1"]
+        assert payloads(ledger.hooks_due(10)) == []
+        ledger.hook_done(first[0])
+        assert payloads(ledger.hooks_due(10)) == ["a2"]
+
     def test_a_source_with_many_calls_keeps_no_other_waiting(self, ledger: Ledger) -> None:
         conclude(ledger, "a.wav", *(f"a{number}" for number in range(40)))
         conclude(ledger, "b.wav", "b1")

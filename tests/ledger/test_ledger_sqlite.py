@@ -335,6 +335,8 @@ class TestPlans:
             "hooks_fresh (id>?)",
             "CORRELATED SCALAR SUBQUERY 1",
             "hooks_behind (source=?)",
+            "CORRELATED SCALAR SUBQUERY 2",
+            "hooks_behind_recording (recording=?)",
         }
 
     def test_claims_take_the_index_made_for_them(self, ledger: SqliteLedger) -> None:

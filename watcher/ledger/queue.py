@@ -195,7 +195,7 @@ class Queue(Claims, Suspects, Requeue):
 
     def _add_hook(self, connection: Connection, job: Job, kind: str, payload: str) -> None:
         if payload:
-            values = (self._paths.stored(job.path), kind, payload.encode("utf-8", "surrogatepass"))
+            values = (self._paths.stored(job.path), job.id, kind, payload.encode("utf-8", "surrogatepass"))
             connection.execute(HOOK, values)
 
     def _drop_and_keep_request(self, job: Job) -> None:

@@ -213,6 +213,12 @@ _NINTH: Final = (
     "CREATE INDEX hooks_behind ON hooks (source) WHERE failures > 0",
 )
 
+# The id of the recording that a call is about, whatever it is called meanwhile; 0: not known.
+_TENTH: Final = (
+    "ALTER TABLE hooks ADD COLUMN recording INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX hooks_behind_recording ON hooks (recording) WHERE failures > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -224,6 +230,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _SEVENTH,
     INDEX_TURNS,
     _NINTH,
+    _TENTH,
 )
 
 

@@ -258,6 +258,12 @@ _ELEVENTH: Final = (
     "CREATE INDEX hooks_behind ON hooks (host, source) WHERE failures > 0",
 )
 
+# See the tenth step of `watcher.ledger.schema`.
+_TWELFTH: Final = (
+    "ALTER TABLE hooks ADD COLUMN recording BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX hooks_behind_recording ON hooks (host, recording) WHERE failures > 0",
+)
+
 #: Step n brings a ledger of version n to version n + 1.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _FIRST,
@@ -271,6 +277,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     _NINTH,
     INDEX_TURNS,
     _ELEVENTH,
+    _TWELFTH,
 )
 
 
