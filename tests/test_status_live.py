@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from support.waiting import eventually
 
 from watcher.cli.main import run
 from watcher.fleet import Host
-from watcher.job import Fingerprint, Outcome, Output, State
+from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger import open_ledger
+from watcher.ledger.sqlite import SqliteLedger
 from watcher.ledger.values import ENDPOINT, SourceRecord, Tally
 from watcher.status.document import data
 from watcher.status.live import LineStyle, frame
@@ -102,10 +104,40 @@ def test_on_a_small_screen_there_is_something_of_everything() -> None:
     assert lines[-1] == "Ctrl-C ends this view"
 
 
+def test_what_is_not_shown_is_counted_as_the_first_line_counts_it() -> None:
+    counts = {**dict.fromkeys(State, 0), State.DONE: 94, State.FAILED: 12, State.READY: 200, State.RUNNING: 30}
+    lines = shown(80, 60, counts=counts)
+    shown_of = {"results": sum("number" in line for line in lines), "failed": sum("bad-" in line for line in lines)}
+
+    assert lines[0] == "Watcher runs (pid 7): 200 queued, 30 running, 94 done, 12 failed"
+    assert f"Last results: {94 - shown_of['results']} more" in lines
+    assert f"Failed: {12 - shown_of['failed']} more" in lines
+    assert "Running: 26 more" in lines
+    assert "Waiting: 199 more" in lines
+    assert "  and 2 more failed" in text(report(counts=counts)).split("\n")
+
+
+def test_a_ledger_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = open_ledger(tmp_path)
+    put = [FoundRecording(b"/in", b"/in/late.wav", Fingerprint(1, 2))]
+    count = SqliteLedger.counts
+
+    def counts(self: SqliteLedger) -> Mapping[State, int]:
+        counted = count(self)
+        ledger.put(put)
+        return counted
+
+    monkeypatch.setattr(SqliteLedger, "counts", counts)
+    seen = look(tmp_path)
+    ledger.close()
+
+    assert (seen.counts[State.READY], len(seen.waiting)) == (1, 1)
+
+
 def test_on_a_large_one_there_are_ten_results() -> None:
     lines = shown(80, 100)
 
-    assert "Last results:" in lines
+    assert "Last results: 10 more" in lines
     assert sum("number" in line for line in lines) == 10
 
 

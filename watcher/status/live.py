@@ -11,6 +11,7 @@ from watcher.folding import fold
 from watcher.job import State
 from watcher.status.text import (
     awaited,
+    coming_in,
     doing,
     headline,
     problem_text,
@@ -50,13 +51,13 @@ class ScreenLine:
 def frame(report: StatusReport, *, width: int, height: int) -> list[ScreenLine]:
     """Return the view, at most `height` lines of at most `width` columns."""
     head = _head(report, width)
-    sections = _sections(report, width)
+    sections, of_all = _sections(report, width), _of_all(report)
     shown = _fitting(sections, height - len(head) - 1)
     lines = head
     for title, entries in sections.items():
         count = shown[title]
         if count:
-            more = len(entries) - count
+            more = max(of_all.get(title, 0), len(entries)) - count
             lines = [
                 *lines,
                 ScreenLine(""),
@@ -89,6 +90,17 @@ def _sections(report: StatusReport, width: int) -> dict[str, list[list[ScreenLin
         "Waiting": [_entry(awaited(wait, report.now), width, LineStyle.WAITS) for wait in report.waiting],
         "Failed": [_entry(told(record), width, LineStyle.BAD) for record in report.failed],
         "Last results": [_entry(result_text(record, report.now), width, LineStyle.GOOD) for record in report.done],
+    }
+
+
+def _of_all(report: StatusReport) -> dict[str, int]:
+    """Return how many entries there are of a section that has the first or last ones only, as the first line counts them."""
+    counts = report.counts
+    return {
+        "Running": counts[State.RUNNING],
+        "Waiting": counts[State.READY] + counts[State.DELAYED] + coming_in(report),
+        "Failed": counts[State.FAILED],
+        "Last results": counts[State.DONE],
     }
 
 

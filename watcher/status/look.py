@@ -22,6 +22,8 @@ _WAITING: Final = 20
 _FAILURES: Final = 10
 _RUNNING: Final = 16
 _HOUR: Final = 3600.0
+#: Times that a ledger which changes meanwhile is read at most.
+_LOOKS: Final = 3
 
 
 def look(
@@ -41,7 +43,7 @@ def look(
     try:
         ledger = open_ledger(directory, url, roots=roots, exclusive=False)
         try:
-            report = _look(ledger, directory, terms or PriceTerms(), broken=broken)
+            report = _look_at_once(ledger, directory, terms or PriceTerms(), broken=broken)
             return report if report.pid else replace(report, start=start())
         finally:
             ledger.close()
@@ -50,6 +52,16 @@ def look(
             raise
         # What it holds in memory is the reason not to restart it.
         raise StateBusyError(error.message, hint=f"the daemon (pid {pid}) waits for it; {error.hint}") from error
+
+
+def _look_at_once(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:
+    """Read everything again where the ledger changed in between, so that counts and lists are of one moment."""
+    version = ledger.internals.store.version()
+    for _ in range(_LOOKS):
+        report, before = _look(ledger, directory, terms, broken=broken), version
+        if (version := ledger.internals.store.version()) == before:
+            break
+    return report
 
 
 def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:

@@ -21,7 +21,9 @@ _TOLD: Final = 0.5
 def text(report: StatusReport) -> str:
     """Return it for people, at most 80 columns wide where names allow it; what matters most comes last."""
     lines = _section("Last results", [result_text(record, report.now) for record in report.done])
-    lines += _section("Failed", [told(record) for record in report.failed])
+    more = report.counts[State.FAILED] - len(report.failed)
+    unnamed = [f"and {more} more failed"] if report.failed and more > 0 else []
+    lines += _section("Failed", [*(told(record) for record in report.failed), *unnamed])
     lines += _section("Hosts", [doing(host) for host in report.hosts])
     lines += _section("Waiting", list(_awaiting(report)))
     lines += _section("Running", [running_text(record, report) for record in report.running])
@@ -33,7 +35,7 @@ def text(report: StatusReport) -> str:
 def _awaiting(report: StatusReport) -> Iterator[str]:
     """Yield the first of each kind of what waits, and how many more there are."""
     counts = report.counts
-    kinds = {"incoming": _coming_in(report), "delayed": counts[State.DELAYED], "ready": counts[State.READY]}
+    kinds = {"incoming": coming_in(report), "delayed": counts[State.DELAYED], "ready": counts[State.READY]}
     for state, count in kinds.items():
         some = [wait for wait in report.waiting if wait.state == state][:_SHOWN]
         yield from (awaited(wait, report.now) for wait in some)
@@ -42,7 +44,8 @@ def _awaiting(report: StatusReport) -> Iterator[str]:
             yield f"and {count - len(some)} more {words}"
 
 
-def _coming_in(report: StatusReport) -> int:
+def coming_in(report: StatusReport) -> int:
+    """Return how many recordings were found and may not be whole yet."""
     return sum(int(folder.get("waiting", 0)) for folder in report.service.get("folders", ()))
 
 
@@ -91,7 +94,7 @@ def headline(report: StatusReport) -> list[str]:
     numbers = (
         f"{queued} queued, {counts[State.RUNNING]} running, {counts[State.DONE]} done, {counts[State.FAILED]} failed"
     )
-    if incoming := _coming_in(report):
+    if incoming := coming_in(report):
         numbers = f"{incoming} coming in, {numbers}"
     lines = [
         f"{report.program} runs (pid {report.pid}): {numbers}"
