@@ -129,6 +129,35 @@ def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Command
     assert watcher("once", own)[1]["data"]["earlier"] == []
 
 
+def test_a_batch_whose_server_is_held_tells_which_of_the_queued_ones_earlier_calls_had_left(
+    watcher: Commands, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    strangers = [recording(tmp_path / "other" / f"{number}.wav", seed=number) for number in range(7)]
+    with watcher.ledger() as ledger:
+        ledger.put(
+            FoundRecording(os.fsencode(tmp_path / "other"), os.fsencode(path), fingerprint(path)) for path in strangers
+        )
+    (watcher.folder / "below").mkdir()
+    named = recording(watcher.folder / "named.wav", seed=8)
+    recording(watcher.folder / "below" / "a.wav", seed=9)
+    refusal = Reply({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, status=401)
+    with serving(lambda _asked: refusal) as server:
+        given = ("--set", f"api.url={server.url}")
+        code, document = watcher("once", named, *given)
+        said = watcher.said("once", named, watcher.folder / "below", *given)[1]
+        own = watcher.said("once", watcher.folder, tmp_path / "other", *given)[1]
+    data = document["data"]
+
+    assert code == 4
+    assert (data["queued"], data["queued_earlier_count"]) == (8, 7)
+    assert data["queued_earlier"] == [str(path) for path in strangers]
+    assert "0 done, 9 still queued; " in said
+    names = ", ".join(str(path) for path in strangers[:5])
+    assert f"7 of those still queued were in the queue from earlier calls: {names} and 2 more" in said
+    assert "earlier calls" not in own
+
+
 def test_a_batch_names_the_warnings_of_each_recording(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     configured(monkeypatch, watcher.folder, quiet_seconds=0.1)
     path = sounds.encode(sounds.speech(20.0), watcher.folder / "half.wav")

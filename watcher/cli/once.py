@@ -171,11 +171,9 @@ def _result(
         text += f"\n{restored} of them had outputs that were deleted: made again from stored answers, free of charge"
     if adopted := sum(outcome.adopted for _, outcome in batch.done):
         text += f"\n{adopted} of them had all outputs already, which count as yours: nothing was sent"
-    if batch.earlier:
-        text += f"\n{_earlier(batch)}"
     stays = [stays_text(one) for one in batch.displaced]
     failed = _failed_before(batch, notes=settings.service.error_notes)
-    text = "\n".join([*_warnings(batch), text, *stays, *failed, *_passed_over(batch)])
+    text = "\n".join([*_warnings(batch), text, *_earlier(batch), *stays, *failed, *_passed_over(batch)])
     data = document(batch, model=model or settings.api.model)
     return Result(command, data=data, text=text, errors=tuple(problems), exit_code=exit_code)
 
@@ -210,18 +208,25 @@ def _warned(batch: Batch) -> list[tuple[Job, Outcome]]:
     return [(job, outcome) for job, outcome in batch.done if outcome.warnings]
 
 
-def _earlier(batch: Batch) -> str:
-    """Return a sentence that names the recordings left in the queue by earlier calls."""
-    strangers = set(batch.earlier)
-    failed = sum(path in strangers for path, _ in batch.failed)
-    which = f"{len(batch.earlier)} of them ({failed} failed)" if failed else f"{len(batch.earlier)} of them"
-    verb = "was" if len(batch.earlier) == 1 else "were"
-    return f"{which} {verb} in the queue from earlier calls: {_some(batch.earlier)}"
+def _earlier(batch: Batch) -> list[str]:
+    """Name the recordings that earlier calls had left in the queue: those that are concluded now, and those still there."""
+    lines = []
+    if batch.earlier:
+        strangers = set(batch.earlier)
+        failed = sum(path in strangers for path, _ in batch.failed)
+        which = f"{len(batch.earlier)} of them ({failed} failed)" if failed else f"{len(batch.earlier)} of them"
+        verb = "was" if len(batch.earlier) == 1 else "were"
+        lines.append(f"{which} {verb} in the queue from earlier calls: {_some(batch.earlier)}")
+    if count := batch.queued_earlier_count:
+        verb = "was" if count == 1 else "were"
+        names = _some(batch.queued_earlier, count)
+        lines.append(f"{count} of those still queued {verb} in the queue from earlier calls: {names}")
+    return lines
 
 
-def _some(paths: Sequence[bytes]) -> str:
-    """Name the first of some paths, and how many more there are."""
-    more = len(paths) - _NAMED
+def _some(paths: Sequence[bytes], count: int = 0) -> str:
+    """Name the first of some paths, and how many more there are; `count`: of all, where these are not all."""
+    more = max(count, len(paths)) - len(paths[:_NAMED])
     return ", ".join(map(printable, paths[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
@@ -278,6 +283,8 @@ def document(batch: Batch, *, model: str) -> dict[str, Any]:
             for one in batch.displaced
         ],
         "queued": batch.queued,
+        "queued_earlier": [printable(path) for path in batch.queued_earlier],
+        "queued_earlier_count": batch.queued_earlier_count,
         "unplaced": batch.unplaced,
         "given_up": batch.given_up,
         "audio_seconds": round(_audio_seconds(batch), 3),

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,13 +25,13 @@ from watcher.log import quoted, retrying
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials, follow_moved, lacking
 from watcher.service.application import SERVICE, Application, lost
+from watcher.service.earlier import BatchScope, known_below, queued_elsewhere
 from watcher.service.failures import stands
 from watcher.service.plan import plan
 from watcher.service.search_places import SearchPlaces, search_places
 from watcher.service.signals import Signals
 from watcher.service.thread_group import ShutdownDeadline
 from watcher.sidecar import NOTE, Displaced
-from watcher.tree import is_below
 
 #: Seconds between two looks at the queue, and at what a bar shows.
 _TICK: Final = 0.2
@@ -97,8 +97,10 @@ class Batch:
     again: list[bytes] = field(default_factory=list)
     #: Those of them whose new outputs are beside files that are a person's.
     displaced: list[Displaced] = field(default_factory=list)
-    #: Still queued at the end.
+    #: Still queued at the end; some of those among them that earlier calls had left there, and how many these are.
     queued: int = 0
+    queued_earlier: list[bytes] = field(default_factory=list)
+    queued_earlier_count: int = 0
     #: Why the queue was left, if the server holds everything up.
     held: GateState | None = None
     interrupted: bool = False
@@ -156,6 +158,7 @@ def once(
                 # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
                 os._exit(StateError.exit_code)
             counts = application.direct.counts()
+            elsewhere = queued_elsewhere(application.direct, run.scope, limit=_SHOWN)
             application.close()
     if isinstance(application.error, WatcherError):
         raise application.error
@@ -165,6 +168,8 @@ def once(
         ) from application.error
     # What was reported as failed, because it cannot be placed, is not reported twice.
     run.batch.queued = counts[State.READY] + counts[State.DELAYED] - run.batch.unplaced
+    if run.batch.queued:
+        run.batch.queued_earlier, run.batch.queued_earlier_count = elsewhere
     if run.is_complete and not run.batch.queued and not application.given_up:
         # It was asked to end, and had done all of its work by then.
         run.batch.interrupted = False
@@ -187,9 +192,8 @@ class _BatchRun:
         self._named = named
         self._show = show
         self._found = threading.Event()
-        #: What the call is about: folders, and files.
-        self._below: tuple[bytes, ...] = ()
-        self._files: frozenset[bytes] = frozenset(named)
+        #: What the call is about.
+        self.scope = BatchScope(recordings=frozenset(named))
         self._idle_since = time.monotonic()
         self._concluded = 0
         #: The signals that ended it.
@@ -227,18 +231,14 @@ class _BatchRun:
         self.batch.again += [
             job.path for job, outcome in self.batch.done if outcome.restored and job.path not in self.batch.again
         ]
-        meant = self._files.union(self.batch.again)
+        self.scope = replace(self.scope, recordings=self.scope.recordings.union(self.batch.again))
         concluded = [*(job.path for job, _ in self.batch.done), *(path for path, _ in self.batch.failed)]
-        self.batch.earlier.extend(
-            path
-            for path in concluded
-            if path not in meant and not any(is_below(path, folder) for folder in self._below)
-        )
+        self.batch.earlier.extend(path for path in concluded if path not in self.scope)
 
     def work(self, places: SearchPlaces, signals: Signals) -> None:
         """Find and work until nothing is left to do, or nothing can be done."""
         application = self._application
-        self._below = places.below
+        self.scope = replace(self.scope, folders=places.below)
         application.start(inspect=lambda _path: None)
         self._start_finder(places)
         while application.error is None:
@@ -345,7 +345,7 @@ class _BatchRun:
         self._application.crash_cleanup.settle()
         files = [os.fsencode(path) for _, path in places.files]
         follow_moved(ledger, self._application.plan, files, stop=self._application.stop)
-        unfinished = {path for path, state in self._known_below(places) if state not in _CONCLUDED}
+        unfinished = {path for path, state in known_below(ledger, places.below) if state not in _CONCLUDED}
         # Before the scan, which queues those that were touched since, so that work on them begins at once.
         trials = self._trials(places)
         collected = collect(places.folders, places.files, ledger, stop=self._application.stop, parts=places.parts)
@@ -374,27 +374,28 @@ class _BatchRun:
         self.batch.known += before.some[State.DONE]
         self.batch.failed_before_count = before.count[State.FAILED]
         self.batch.failed_before = before.some[State.FAILED]
-        found = (self._files, unfinished, collected.queued, again, +before.count, self.batch.left, collected.unwatched)
+        found = (
+            self.scope.recordings,
+            unfinished,
+            collected.queued,
+            again,
+            +before.count,
+            self.batch.left,
+            collected.unwatched,
+        )
         self.batch.nothing_there = not any(found) and not self._application.stop.is_set()
         self._found.set()
 
     def _concluded_before(self, places: SearchPlaces, now: Collection[bytes]) -> "_Concluded":
         """Return what was concluded below the folders before this call, and is still there; `now`: worked on, or reported elsewhere."""
         before = _Concluded()
-        for path, state in self._known_below(places):
+        for path, state in known_below(self._application.ledger, places.below):
             if self._application.stop.is_set():
                 break
             if state in _CONCLUDED and path not in now and stands(path) is not False:
                 before.count[state] += 1
                 before.some[state] += [path] if len(before.some[state]) < _SHOWN else []
         return before
-
-    def _known_below(self, places: SearchPlaces) -> Iterator[tuple[bytes, State]]:
-        """Yield what the ledger knows below the folders, each recording once."""
-        folders = places.below
-        for folder in folders:
-            if not any(folder != other and is_below(folder, other) for other in folders):
-                yield from ((path, state) for path, _, state in self._application.ledger.known(folder))
 
     def _trials(self, places: SearchPlaces) -> list[bytes]:
         """Name what only the engine for trying out has transcribed, if another one is asked now; return the paths."""

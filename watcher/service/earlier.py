@@ -1,0 +1,45 @@
+"""Tell what a batch is about from what earlier calls left in the queue."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from watcher.job import State
+from watcher.ledger import Ledger
+from watcher.tree import is_below
+
+
+@dataclass(frozen=True, slots=True)
+class BatchScope:
+    """What a call is about: folders with all that lies below them, and single recordings."""
+
+    folders: tuple[bytes, ...] = ()
+    recordings: frozenset[bytes] = frozenset()
+
+    def __contains__(self, path: bytes) -> bool:
+        """Return whether the call is about a recording."""
+        return path in self.recordings or any(is_below(path, folder) for folder in self.folders)
+
+
+def known_below(ledger: Ledger, folders: Sequence[bytes]) -> Iterator[tuple[bytes, State]]:
+    """Yield what the ledger knows below the folders, each recording once."""
+    for folder in folders:
+        if not any(folder != other and is_below(folder, other) for other in folders):
+            yield from ((path, state) for path, _, state in ledger.known(folder))
+
+
+def queued_elsewhere(ledger: Ledger, scope: BatchScope, *, limit: int) -> tuple[list[bytes], int]:
+    """Return up to `limit` queued recordings that a call is not about, and how many there are. Raises StateError."""
+    counts = ledger.counts()
+    below = sum(state in _QUEUED for _, state in known_below(ledger, scope.folders))
+    single: Collection[bytes] = [
+        path for path in scope.recordings if not any(is_below(path, folder) for folder in scope.folders)
+    ]
+    records = filter(None, map(ledger.lookup, single))
+    count = sum(counts[state] for state in _QUEUED) - below - sum(record.state in _QUEUED for record in records)
+    if count <= 0:
+        return [], 0
+    some = ledger.records(*_QUEUED, limit=limit)
+    return sorted(record.path for record in some if record.path not in scope), count
+
+
+_QUEUED = (State.READY, State.DELAYED)
