@@ -124,10 +124,10 @@ class Claimer(threading.Thread):
         """Claim a few times a second."""
         while not self._over.wait(1 / _CLAIMS):
             began = time.perf_counter()
-            job = self._ledger.claim("claimer", lease=LEASE)
+            job = self._ledger.queue.claim("claimer", lease=LEASE)
             if job is not None:
                 self.took.append((time.perf_counter() - began) * 1000)
-                self._ledger.release(job)
+                self._ledger.queue.release(job)
 
     def close(self) -> None:
         """Stop."""

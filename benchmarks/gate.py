@@ -251,7 +251,7 @@ class Memory:
         """Give."""
         return self._values.get(key)
 
-    def forget_memory(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         """Drop."""
         self._values.pop(key, None)
 

@@ -75,7 +75,7 @@ def fill(root: Path, state: Path, files: int, folders: int) -> None:
             status = path.stat()
             fingerprint = Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
             found.append(FoundRecording(os.fsencode(root), os.fsencode(path), fingerprint))
-        ledger.skip(found)
+        ledger.queue.skip(found)
     ledger.close()
 
 

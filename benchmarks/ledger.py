@@ -144,9 +144,9 @@ def fill(ledger: Ledger, start: int, stop: int) -> None:
     """Bring the ledger to a size: a tenth of it worked off, the rest a backlog that nobody has got to."""
     for number in range(start, stop, BATCH):
         some = range(number, min(number + BATCH, stop))
-        ledger.put(file(one) for one in some if one % 10 == 0)
+        ledger.queue.put(file(one) for one in some if one % 10 == 0)
         work(ledger, 16, len(some) // 160)
-        ledger.put(file(one, backlog=True) for one in some)
+        ledger.queue.put(file(one, backlog=True) for one in some)
 
 
 def measure(directory: Path, ledger: Ledger, size: int, count: int) -> dict[str, float]:
@@ -160,7 +160,7 @@ def once(directory: Path, ledger: Ledger, size: int) -> dict[str, float]:
     found: dict[str, float] = {}
     new = [file(size + number) for number in range(BATCH)]
     busy = time.process_time()
-    found["put/s"] = BATCH / seconds(lambda: ledger.put(new))
+    found["put/s"] = BATCH / seconds(lambda: ledger.queue.put(new))
     found["CPU µs/put"] = (time.process_time() - busy) / BATCH * 1e6
     busy = time.process_time()
     for threads, jobs in WORK.items():
@@ -168,18 +168,18 @@ def once(directory: Path, ledger: Ledger, size: int) -> dict[str, float]:
         found[head] = threads * jobs / seconds(lambda threads=threads, jobs=jobs: work(ledger, threads, jobs))  # type: ignore[misc] # a loop's arguments
     found["CPU µs/job"] = (time.process_time() - busy) / sum(threads * jobs for threads, jobs in WORK.items()) * 1e6
     for one in new:
-        ledger.forget(one.path)
+        ledger.queue.forget(one.path)
     # The worst order for an index by path: each file in a folder of its own, anywhere between the known ones.
     anywhere = [
         FoundRecording(ROOT, ROOT + b"/%05d-%d/x.wav" % (n * 7919 % (size // 100 + 1), n), Fingerprint(n, n))
         for n in range(BATCH)
     ]
-    found["put/s, anywhere"] = BATCH / seconds(lambda: ledger.put(anywhere))
+    found["put/s, anywhere"] = BATCH / seconds(lambda: ledger.queue.put(anywhere))
     for one in anywhere:
-        ledger.forget(one.path)
-    found["known/s"] = size / seconds(lambda: sum(1 for _ in ledger.known(ROOT)))
+        ledger.queue.forget(one.path)
+    found["known/s"] = size / seconds(lambda: sum(1 for _ in ledger.history.known(ROOT)))
     found["look, ms"] = seconds(lambda: look(directory)) * 1e3
-    found["MB"] = ledger.size() / 1e6
+    found["MB"] = ledger.history.size() / 1e6
     found["flush, ms"] = statistics.median(flush(directory) for _ in range(50)) * 1e3
     return found
 
@@ -196,9 +196,9 @@ def work(ledger: Ledger, threads: int, jobs: int) -> None:
 
     def run() -> None:
         for _ in range(jobs):
-            job = ledger.claim("worker", lease=30)
+            job = ledger.queue.claim("worker", lease=30)
             assert job is not None
-            ledger.done(job, outcome(job))
+            ledger.queue.done(job, outcome(job))
 
     workers = [threading.Thread(target=run, name=f"worker-{number}") for number in range(threads)]
     for worker in workers:
@@ -216,9 +216,9 @@ def outcome(job: Job) -> Outcome:
 def look(directory: Path) -> None:
     """Do what `watcher status` does."""
     looker = open_ledger(directory, exclusive=False)
-    looker.counts()
-    looker.records(*State)
-    looker.tally()
+    looker.history.counts()
+    looker.history.records(*State)
+    looker.history.tally()
     looker.close()
 
 

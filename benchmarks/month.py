@@ -236,7 +236,7 @@ class _Life:
             self._sample(hour)
             if hour % 24 == 0:
                 self._told(f"day {hour // 24}: {self._month.samples[-1]}")
-        self._month.known_at_the_end = sum(self._ledger.counts().values())
+        self._month.known_at_the_end = sum(self._ledger.history.counts().values())
 
     def _arrive(self, hour: int, files: int) -> None:
         folder = self._root / f"{hour // 24:02}" / f"{hour % 24:02}"
@@ -280,7 +280,7 @@ class _Life:
         """Wait for the day's sweep."""
 
         def is_over() -> bool:
-            swept = (self._ledger.remembered("history") or {}).get("swept")
+            swept = (self._ledger.memory.remembered("history") or {}).get("swept")
             return isinstance(swept, float) and self._clock.time() - swept < DAY
 
         self._daemon.wait(is_over, "the day's sweep")
@@ -299,7 +299,7 @@ class _Life:
                 descriptors=len(descriptors) - sockets,
                 sockets=sockets,
                 threads=int(status["Threads"]),
-                state_mb=self._ledger.size() / (1 << 20),
+                state_mb=self._ledger.history.size() / (1 << 20),
                 lines=lines - self._sampled[0],
                 log_bytes=size - self._sampled[1],
             )
@@ -457,12 +457,12 @@ def serve_daemon(settings: dict[str, Any], clock: Stepped) -> int:
     from watcher import worker  # noqa: PLC0415
     from watcher.config import Surroundings, load  # noqa: PLC0415
     from watcher.ledger import waiting  # noqa: PLC0415
-    from watcher.service import Service, application, history  # noqa: PLC0415
+    from watcher.service import Service, application, sweep  # noqa: PLC0415
 
     # Whoever waits for a moment of our clock looks at it more often: hours pass within seconds.
     worker._IDLE = waiting._LOOK = 0.05  # type: ignore[misc]  # noqa: SLF001
-    setattr(application, "History", partial(history.History, look=0.5))  # noqa: B010 - for mypy it is a class
-    history._PAUSE = 0.001  # type: ignore[misc]  # noqa: SLF001
+    setattr(application, "DailySweep", partial(sweep.DailySweep, look=0.5))  # noqa: B010 - for mypy it is a class
+    sweep._PAUSE = 0.001  # type: ignore[misc]  # noqa: SLF001
     config = load(settings, environ=os.environ)
     service = Service(
         config,

@@ -150,10 +150,10 @@ def test_status_of_a_daemon_that_never_ran_is_empty_and_ok(as_json: Json, state:
 def test_status_tells_failures_with_reason_and_remedy(as_json: Json, state: Path) -> None:
     state.mkdir()
     ledger = open_ledger(state)
-    ledger.put([FoundRecording(b"/in", b"/in/bad\xff.wav", Fingerprint(1, 2), small=True)])
-    job = ledger.claim("w", lease=30)
+    ledger.queue.put([FoundRecording(b"/in", b"/in/bad\xff.wav", Fingerprint(1, 2), small=True)])
+    job = ledger.queue.claim("w", lease=30)
     assert job is not None
-    ledger.fail(job, FileError("it is no audio", hint="send audio", reason="undecodable"))
+    ledger.queue.fail(job, FileError("it is no audio", hint="send audio", reason="undecodable"))
     ledger.close()
 
     code, document = as_json("status")

@@ -111,9 +111,9 @@ def test_what_was_in_work_when_a_process_was_killed_is_asked_for_again_and_forgo
     watcher("once", path)
     for command in ("again", "forget"):
         with watcher.ledger() as ledger:
-            ledger.queue_again([os.fsencode(path)])
+            ledger.queue.queue_again([os.fsencode(path)])
             # Closed with the job in work: what a killed process leaves.
-            assert ledger.claim("killed", lease=60) is not None
+            assert ledger.queue.claim("killed", lease=60) is not None
 
         code, document = watcher(command, path)
 
@@ -210,7 +210,7 @@ def test_beside_a_daemon_that_stops_it_names_the_next_start_and_the_files_to_com
     # Adopted: its outputs count as a person's.
     watcher("once", path)
     with watcher.ledger() as daemon_of_ours:
-        daemon_of_ours.remember("service", {"pid": os.getpid(), "stopping": 0.0})
+        daemon_of_ours.memory.remember("service", {"pid": os.getpid(), "stopping": 0.0})
 
         code, said = watcher.said("again", path)
 
@@ -382,7 +382,7 @@ def test_the_first_run_names_what_it_buys_before_it_does(watcher: Commands, tria
         order = [event["event"] for event in running.events if event["event"] in {"service.trials", "job.started"}]
         running.stop()
     with watcher.ledger() as ledger:
-        left = list(ledger.trials(b"/"))
+        left = list(ledger.history.trials(b"/"))
 
     assert (said["files"], said["cost"], said["model"]) == (1, 0.005, "whisper-1")
     assert order == ["service.trials", "job.started"]
@@ -446,7 +446,7 @@ def test_an_output_whose_answers_are_not_stored_any_more_is_missed_and_not_bough
     path = recording(watcher.folder / "a.wav")
     watcher("once", path)
     with watcher.ledger() as ledger:
-        ledger.prune(answers_older_than=1e12)
+        ledger.answers.prune(answers_older_than=1e12)
     path.with_suffix(".srt").unlink()
 
     code, document = watcher("once", path)

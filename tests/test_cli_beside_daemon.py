@@ -126,7 +126,7 @@ def test_a_file_outside_the_folders_of_the_daemon_gets_a_hint_that_helps(watcher
     """It named `status`, `check` and a touch, and none of them does anything for such a file."""
     inside, outside = recording(watcher.folder / "a.wav"), recording(watcher.folder.with_name("b.wav"))
     with watcher.ledger() as daemon_of_ours:
-        daemon_of_ours.remember("service", {"pid": os.getpid(), "folders": [{"path": str(watcher.folder)}]})
+        daemon_of_ours.memory.remember("service", {"pid": os.getpid(), "folders": [{"path": str(watcher.folder)}]})
 
         hints = {path: watcher(command, path)[1]["errors"][0] for path in (inside, outside)}
 

@@ -90,7 +90,7 @@ def test_a_recording_whose_history_has_ended_is_known_by_its_sound(watcher: Comm
     path = recording(watcher.folder / "a.wav")
     watcher("once", path)
     with watcher.ledger() as ledger:
-        ledger.forget(str(path).encode())
+        ledger.queue.forget(str(path).encode())
 
     code, document = watcher("forget", path)
 

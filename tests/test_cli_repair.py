@@ -19,10 +19,10 @@ from watcher.ledger import Ledger
 def failed(ledger: Ledger, folder: Path, name: str) -> Path:
     """Have a file be known as failed that need not be there."""
     path = folder / name
-    ledger.put([FoundRecording(os.fsencode(folder), os.fsencode(path), Fingerprint(1, 2))])
-    job = ledger.claim("test", lease=30)
+    ledger.queue.put([FoundRecording(os.fsencode(folder), os.fsencode(path), Fingerprint(1, 2))])
+    job = ledger.queue.claim("test", lease=30)
     assert job is not None
-    ledger.fail(job, FileError("it is no audio", reason="undecodable"))
+    ledger.queue.fail(job, FileError("it is no audio", reason="undecodable"))
     return path
 
 
@@ -40,8 +40,8 @@ def test_what_is_gone_is_not_put_back_but_forgotten_unless_its_disk_may_be_elsew
 
     assert (code, document["data"]["put_back"]) == (0, [str(stands), str(unplugged)])
     with watcher.ledger() as ledger:
-        assert [ledger.lookup(os.fsencode(path)) for path in (gone, former)] == [None, None]
-        assert ledger.counts()[State.FAILED] == 0
+        assert [ledger.history.lookup(os.fsencode(path)) for path in (gone, former)] == [None, None]
+        assert ledger.history.counts()[State.FAILED] == 0
 
 
 HINTS = {
@@ -66,12 +66,12 @@ def test_a_command_with_nothing_to_do_says_why_and_which_other_was_probably_mean
     (watcher.folder / "unknown.wav").touch()
     with watcher.ledger() as ledger:
         failed(ledger, watcher.folder, "bad.wav")
-        ledger.put([FoundRecording(folder, folder + b"/done.wav", Fingerprint(1, 2))])
-        job = ledger.claim("test", lease=30)
+        ledger.queue.put([FoundRecording(folder, folder + b"/done.wav", Fingerprint(1, 2))])
+        job = ledger.queue.claim("test", lease=30)
         assert job is not None
-        ledger.done(job, Outcome(content="ab" * 32))
-        ledger.put([FoundRecording(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
-        ledger.skip([FoundRecording(folder, folder + b"/left.wav", Fingerprint(1, 2))])
+        ledger.queue.done(job, Outcome(content="ab" * 32))
+        ledger.queue.put([FoundRecording(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
+        ledger.queue.skip([FoundRecording(folder, folder + b"/left.wav", Fingerprint(1, 2))])
 
     code, document = watcher(command, watcher.folder / name)
 
@@ -200,7 +200,7 @@ def test_a_failure_whose_recording_is_gone_is_not_put_back(watcher: Commands, tm
 
     code, document = watcher("retry", gone)
     with watcher.ledger() as ledger:
-        known = [ledger.lookup(os.fsencode(path)) is not None for path in (gone, stands, elsewhere)]
+        known = [ledger.history.lookup(os.fsencode(path)) is not None for path in (gone, stands, elsewhere)]
     mixed = watcher("retry", stands, watcher.folder / "never.wav")
 
     ((problem,),) = [document["errors"]]
@@ -250,7 +250,7 @@ def test_resume_without_a_hold_says_which_command_was_probably_meant(watcher: Co
     nothing = said()
     folder = os.fsencode(watcher.folder)
     with watcher.ledger() as ledger:
-        ledger.put([FoundRecording(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
+        ledger.queue.put([FoundRecording(folder, folder + b"/queued.wav", Fingerprint(1, 2))])
     queued = said()
     with watcher.ledger() as ledger:
         failed(ledger, watcher.folder, "bad.wav")

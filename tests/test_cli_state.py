@@ -147,7 +147,7 @@ def test_what_cannot_be_copied_is_told_with_a_remedy_and_changes_nothing(
     monkeypatch.chdir(tmp_path)
     open_ledger(tmp_path / "state").close()
     full = open_ledger(tmp_path / "full")
-    full.keep("a", "b", b"answer", seconds=1, model="m")
+    full.answers.keep("a", "b", b"answer", seconds=1, model="m")
     full.close()
     before = set(tmp_path.iterdir())
 

@@ -77,9 +77,11 @@ def test_a_recording_is_next_however_many_wait_in_another_folder(tmp_path: Path)
             recording(flooded / f"{number}.wav")
         ledger = open_ledger(state, exclusive=False)
         try:
-            eventually(lambda: ledger.counts()[State.RUNNING] == 1 and ledger.counts()[State.READY] == 39)
+            eventually(
+                lambda: ledger.history.counts()[State.RUNNING] == 1 and ledger.history.counts()[State.READY] == 39
+            )
             late = recording(other / "late.wav")
-            eventually(lambda: ledger.counts()[State.READY] == 40)
+            eventually(lambda: ledger.history.counts()[State.READY] == 40)
         finally:
             late_is_queued.set()
             ledger.close()

@@ -41,7 +41,7 @@ def test_what_is_there_is_queued(base: Path, ledger: Ledger, folder: Folder) -> 
 
     assert set(collected.queued) == paths
     assert (collected.known, collected.left) == ((), ())
-    assert ledger.counts()[State.READY] == 3
+    assert ledger.history.counts()[State.READY] == 3
 
 
 def test_what_is_known_is_not_queued_again(base: Path, ledger: Ledger, folder: Folder) -> None:
@@ -200,7 +200,7 @@ def test_a_folder_inside_another_keeps_its_own(base: Path, ledger: Ledger, folde
     inner = Folder("b", str(base / "x"))
 
     collect([folder, inner], [], ledger, stop=threading.Event())
-    job = ledger.claim("test", lease=60.0)
+    job = ledger.queue.claim("test", lease=60.0)
 
     assert job is not None
     assert job.root == bare(base / "x")
@@ -235,7 +235,7 @@ def test_a_deleted_failure_note_is_heeded_where_the_batch_looks(base: Path, ledg
     collected = collect(folders, files, ledger, stop=threading.Event(), parts=parts)
 
     assert (collected.queued, collected.known) == ((bare(meant),), ())
-    states = {path.name: record.state for path in notes if (record := ledger.lookup(bare(path))) is not None}
+    states = {path.name: record.state for path in notes if (record := ledger.history.lookup(bare(path))) is not None}
     left = {"stands.wav": State.FAILED, "elsewhere.wav": State.FAILED}
     assert states == {"meant.wav": State.READY, **left, **({"deleted.wav": State.FAILED} if place == "file" else {})}
     assert notes[deleted].exists() == (place == "file")
@@ -243,12 +243,12 @@ def test_a_deleted_failure_note_is_heeded_where_the_batch_looks(base: Path, ledg
 
 def fail_with_note(ledger: Ledger) -> tuple[Path, Path]:
     """Have the next job fail and leave a note, as the worker does; return its recording and the note."""
-    job = ledger.claim("test", lease=60.0)
+    job = ledger.queue.claim("test", lease=60.0)
     assert job is not None
     path = Path(os.fsdecode(job.path))
     note = path.with_name(f"{path.name}.transcription-failed.txt")
     note.write_text("it failed")
-    ledger.enter_output(job, Output("note", bare(note), hashlib.sha256(note.read_bytes()).hexdigest()))
-    ledger.placed(bare(note))
-    ledger.fail(job, FileError("no", reason="undecodable"))
+    ledger.outputs.enter(job, Output("note", bare(note), hashlib.sha256(note.read_bytes()).hexdigest()))
+    ledger.outputs.placed(bare(note))
+    ledger.queue.fail(job, FileError("no", reason="undecodable"))
     return path, note

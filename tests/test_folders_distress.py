@@ -592,9 +592,9 @@ def test_a_file_that_a_worker_missed_while_its_root_was_away_is_found_when_it_re
     base.rename(base.parent / "away")
     scene.log.wait_for("folder.lost")
     # What a worker does that cannot open it.
-    job = scene.ledger.claim("worker", lease=30)
+    job = scene.ledger.queue.claim("worker", lease=30)
     assert job is not None
-    scene.ledger.drop(job)
+    scene.ledger.queue.drop(job)
     scene.finder.inspect(job.path)
     eventually(scene.finder._monitor_thread.inbox.empty)
 

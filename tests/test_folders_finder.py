@@ -61,7 +61,7 @@ def test_how_a_folder_is_watched_is_said_and_shown(base: Path, state: Path) -> N
 
         assert (shown.name, shown.path, shown.how, shown.directories) == ("a", str(base), WatchMode.EVENTS, 2)
         assert list(base.glob(".*")) == []
-        assert scene.ledger.temporaries() == ()
+        assert scene.ledger.outputs.temporaries() == ()
 
 
 def test_a_folder_may_be_scanned_only(base: Path, state: Path) -> None:
@@ -144,7 +144,7 @@ def test_several_roots_are_watched_and_the_nearest_owns_its_subtree(base: Path, 
         scene.log.wait_for("folder.rescanned", 2, reason="asked_for")
 
         roots = {}
-        while (job := scene.ledger.claim("test", lease=60.0)) is not None:
+        while (job := scene.ledger.queue.claim("test", lease=60.0)) is not None:
             roots[Path(os.fsdecode(job.path)).name] = Path(os.fsdecode(job.root)).name
 
     assert roots == {"a.wav": "in", "b.wav": "inner", "c.wav": "inner", "d.wav": "in"}
@@ -248,7 +248,7 @@ def test_a_path_can_be_asked_for_again(base: Path, state: Path) -> None:
     with finding(state, Folder("a", str(base))) as scene:
         path = put(base / "a.wav")
         scene.wait_until_queued(path)
-        scene.ledger.forget(os.fsencode(path))
+        scene.ledger.queue.forget(os.fsencode(path))
 
         scene.finder.inspect(os.fsencode(path))
 
@@ -264,7 +264,7 @@ def test_more_paths_asked_for_again_than_can_wait_are_found_by_a_scan(
     with finding(state, Folder("a", str(base), detect=detect)) as scene:
         scene.wait_until_queued(path)
         # The same file as before: only who knows nothing of it takes it for new.
-        scene.ledger.forget(os.fsencode(path))
+        scene.ledger.queue.forget(os.fsencode(path))
         refuse = property(lambda _: True) if place == "Inbox.full" else lambda *_: False
         monkeypatch.setattr(f"watcher.folders.inbox.{place}", refuse)
 
@@ -459,10 +459,10 @@ def test_a_scan_goes_on_through_a_flood_of_events(base: Path, state: Path, monke
 
 def finish(ledger: Ledger, path: Path, *, content: str = "") -> None:
     """Do the next job, which has to be for this path."""
-    job = ledger.claim("test", lease=60.0)
+    job = ledger.queue.claim("test", lease=60.0)
     assert job is not None
     assert os.fsdecode(job.path) == str(path)
-    ledger.done(job, Outcome(content=content))
+    ledger.queue.done(job, Outcome(content=content))
 
 
 def test_a_done_file_that_is_renamed_or_moved_is_known_by_its_inode(base: Path, state: Path) -> None:
@@ -475,7 +475,7 @@ def test_a_done_file_that_is_renamed_or_moved_is_known_by_its_inode(base: Path, 
         moved.parent.mkdir()
         path.rename(moved)
         scene.wait_until_queued(moved)
-        job = scene.ledger.claim("test", lease=60.0)
+        job = scene.ledger.queue.claim("test", lease=60.0)
 
         assert job is not None
         assert (job.path, job.content) == (os.fsencode(moved), "f" * 64)
@@ -499,13 +499,13 @@ def test_a_done_file_that_leaves_and_returns_costs_nothing(base: Path, state: Pa
 
 def fail_with_note(ledger: Ledger, path: Path) -> Path:
     """Let the next job fail and leave a note, as the worker does."""
-    job = ledger.claim("test", lease=60.0)
+    job = ledger.queue.claim("test", lease=60.0)
     assert job is not None
     note = path.with_name(path.name + ".transcription-failed.txt")
     note.write_text("it failed")
-    ledger.enter_output(job, Output("note", os.fsencode(note), hashlib.sha256(note.read_bytes()).hexdigest()))
-    ledger.placed(os.fsencode(note))
-    ledger.fail(job, FileError("no", reason="undecodable"))
+    ledger.outputs.enter(job, Output("note", os.fsencode(note), hashlib.sha256(note.read_bytes()).hexdigest()))
+    ledger.outputs.placed(os.fsencode(note))
+    ledger.queue.fail(job, FileError("no", reason="undecodable"))
     return note
 
 
@@ -524,7 +524,7 @@ def test_a_deleted_failure_note_puts_the_file_back_at_once(base: Path, state: Pa
 
         scene.log.wait_for("file.queued", path=str(path), reason="note_deleted")
         assert scene.state(path) is State.READY
-        assert scene.ledger.owner(os.fsencode(note)) is None
+        assert scene.ledger.outputs.owner(os.fsencode(note)) is None
 
 
 def test_a_note_deleted_while_the_daemon_was_down_counts_too(base: Path, state: Path) -> None:
@@ -573,7 +573,7 @@ def test_many_notes_are_looked_at_in_turns_with_signs_of_life(
     finder._monitor_thread._next_notes = 0.0
     now[0] += 1.0
     steps = 0
-    while ledger.counts()[State.READY] < 50:
+    while ledger.history.counts()[State.READY] < 50:
         finder.step(0.0)
         steps += 1
         assert steps < 100
@@ -624,9 +624,9 @@ def test_a_failure_goes_with_a_recording_that_is_deleted_beside_its_note(base: P
 
         path.unlink()
 
-        eventually(lambda: scene.ledger.counts()[State.FAILED] == 0)
+        eventually(lambda: scene.ledger.history.counts()[State.FAILED] == 0)
         eventually(lambda: not note.exists())
-        assert scene.ledger.lookup(os.fsencode(path)) is None
+        assert scene.ledger.history.lookup(os.fsencode(path)) is None
 
         # It comes back as it was.
         put(path, content)

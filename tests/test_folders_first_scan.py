@@ -109,7 +109,7 @@ def test_without_backlog_what_is_there_is_left_alone_and_what_comes_is_taken(
     [event] = log.seen("folder.backlog")
     assert (event["left_alone"], event["files"]) == (True, 2)
     assert log.seen("file.queued") == []
-    record = ledger.lookup(os.fsencode(old))
+    record = ledger.history.lookup(os.fsencode(old))
     assert record is not None
     assert record.state is State.SKIPPED
 
@@ -120,7 +120,7 @@ def test_without_backlog_what_is_there_is_left_alone_and_what_comes_is_taken(
     root.flush()
 
     assert {Path(event["path"]).name for event in log.seen("file.queued")} == {"new.wav", "old.wav"}
-    assert ledger.counts()[State.SKIPPED] == 1
+    assert ledger.history.counts()[State.SKIPPED] == 1
 
 
 def test_what_cannot_be_read_is_counted_as_untimed(

@@ -73,12 +73,12 @@ def test_what_a_scan_digs_up_waits_for_company_and_arrivals_do_not(ledger: Ledge
     handover.take(found("a.wav"), waited=0.0, urgent=False)
     handover.leave(found("b.wav"))
     assert handover.flush(bulk=True) == 0
-    assert ledger.counts()[State.SKIPPED] == 0
+    assert ledger.history.counts()[State.SKIPPED] == 0
 
     handover.take(found("c.wav"), waited=0.0, urgent=True)
 
     assert handover.flush(bulk=True) == 2
-    assert ledger.counts()[State.SKIPPED] == 1
+    assert ledger.history.counts()[State.SKIPPED] == 1
 
 
 def test_there_is_enough_company_at_some_time(ledger: Ledger, log: Log) -> None:
@@ -96,7 +96,7 @@ def test_what_is_left_alone_is_known(ledger: Ledger, log: Log) -> None:
     handover.flush()
 
     assert len(known) == 1
-    assert ledger.counts()[State.SKIPPED] == 1
+    assert ledger.history.counts()[State.SKIPPED] == 1
     assert log.events == []
 
 
@@ -106,7 +106,7 @@ def test_no_file_is_worked_on_before_it_was_said_to_be_queued(ledger: Ledger) ->
     claimed = threading.Event()
 
     def work() -> None:
-        ledger.claim("worker-1", lease=30.0)
+        ledger.queue.claim("worker-1", lease=30.0)
         order.append("claimed")
         claimed.set()
 

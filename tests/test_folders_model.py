@@ -188,20 +188,20 @@ class History(RuleBasedStateMachine):
 
     def do_all(self) -> None:
         """Do every job that is due, as workers do: with a second look, on one descriptor."""
-        while (job := self.ledger.claim("model", lease=60.0)) is not None:
+        while (job := self.ledger.queue.claim("model", lease=60.0)) is not None:
             path = Path(os.fsdecode(job.path))
             try:
                 status = path.stat()
             except FileNotFoundError:
-                self.ledger.forget(job.path)
+                self.ledger.queue.forget(job.path)
                 self.again(job.path)
                 continue
             if (status.st_size, status.st_mtime_ns) != (job.fingerprint.size, job.fingerprint.mtime_ns):
-                self.ledger.forget(job.path)
+                self.ledger.queue.forget(job.path)
                 self.again(job.path)
                 continue
             assert not self.is_growing(path), f"{path} was taken while somebody wrote it"
-            self.ledger.done(job, Outcome(content="f" * 64))
+            self.ledger.queue.done(job, Outcome(content="f" * 64))
             same = (status.st_size, status.st_ino)
             assert self.done.get(job.path, [None])[-1] != same, f"{path} was done twice"
             self.done.setdefault(job.path, []).append(same)

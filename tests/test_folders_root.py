@@ -618,7 +618,7 @@ def test_a_known_file_that_the_ledger_forgot_is_queued_when_the_ledger_forgot_it
     root = make()
     end(root.full())
     root.flush()
-    ledger.forget(os.fsencode(path))
+    ledger.queue.forget(os.fsencode(path))
     end(root.full())
     assert len(log.seen("file.queued")) == 1
 
@@ -678,7 +678,7 @@ def test_what_is_unlearned_while_the_ledger_is_read_stays_so(
     learning = root.learn()
     next(learning)
     for path in paths:
-        ledger.forget(os.fsencode(path))
+        ledger.queue.forget(os.fsencode(path))
         root.unlearn(os.fsencode(path))
     end(learning)
     end(root.full())

@@ -18,6 +18,7 @@ from watcher.errors import StateBusyError
 from watcher.folders import Finder, Folder
 from watcher.folders.scan_lease import ScanLease
 from watcher.job import State
+from watcher.ledger.hosts import Hosts
 from watcher.ledger.sqlite import SqliteLedger
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
@@ -52,7 +53,7 @@ class Fleet:
 
     def scan_lease(self, host: str, **options: Any) -> ScanLease:
         folder = Folder("recordings", str(self.place(host)), **options)
-        return ScanLease(folder, bytes(self.place(host)), self.ledger(host), monotonic=self.clock)
+        return ScanLease(folder, bytes(self.place(host)), self.ledger(host).hosts, monotonic=self.clock)
 
     def finder(self, host: str, **options: Any) -> "tuple[Finder, PostgresLedger]":
         ledger = self.ledger(host)
@@ -129,7 +130,7 @@ def test_hosts_with_other_rules_have_turns_of_their_own(fleet: Fleet) -> None:
 
 def test_alone_it_is_always_our_turn(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "state")
-    scan_lease = ScanLease(Folder("in", str(tmp_path)), bytes(tmp_path), ledger)
+    scan_lease = ScanLease(Folder("in", str(tmp_path)), bytes(tmp_path), ledger.hosts)
 
     assert scan_lease.check()
     scan_lease.release()
@@ -137,7 +138,7 @@ def test_alone_it_is_always_our_turn(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_is_away_changes_nothing(tmp_path: Path) -> None:
-    class Away(SqliteLedger):
+    class Away(Hosts):
         away = False
 
         def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:
@@ -145,10 +146,11 @@ def test_a_ledger_that_is_away_changes_nothing(tmp_path: Path) -> None:
                 raise StateBusyError("it is away")
             return super().claim_scan(root, rules, lease=lease)
 
-    ledger, clock = Away(tmp_path / "state"), Clock()
-    scan_lease = ScanLease(Folder("in", str(tmp_path)), bytes(tmp_path), ledger, monotonic=clock)
+    ledger, clock = SqliteLedger(tmp_path / "state"), Clock()
+    hosts = Away(ledger.context)
+    scan_lease = ScanLease(Folder("in", str(tmp_path)), bytes(tmp_path), hosts, monotonic=clock)
     scan_lease.check()
-    ledger.away = True
+    hosts.away = True
     clock.advance(10)
 
     assert not scan_lease.check()
@@ -163,7 +165,7 @@ def stepped(finder: Finder) -> bool:
 
 
 def known(ledger: PostgresLedger) -> int:
-    return ledger.counts()[State.READY]
+    return ledger.history.counts()[State.READY]
 
 
 def test_only_the_one_whose_turn_it_is_scans_and_the_next_one_scans_anew(fleet: Fleet) -> None:
@@ -185,7 +187,7 @@ def test_only_the_one_whose_turn_it_is_scans_and_the_next_one_scans_anew(fleet: 
 
 def test_a_host_that_takes_over_leaves_no_arrival_alone(fleet: Fleet) -> None:
     one, ledger = fleet.finder("one", backlog=False)
-    eventually(lambda: stepped(one) or ledger.remembered(_memory(ledger, fleet)) is not None)
+    eventually(lambda: stepped(one) or ledger.memory.remembered(_memory(ledger, fleet)) is not None)
     one.close()
     recording(fleet.share / "a.wav")
     fleet.lapse()
@@ -197,7 +199,7 @@ def test_a_host_that_takes_over_leaves_no_arrival_alone(fleet: Fleet) -> None:
 
 def test_what_was_scanned_before_the_ledger_was_shared_was_scanned(fleet: Fleet) -> None:
     place = fleet.place("one")
-    fleet.ledger("other").remember(_key(bytes(place)), {"path": str(place)})
+    fleet.ledger("other").memory.remember(_key(bytes(place)), {"path": str(place)})
     recording(fleet.share / "a.wav")
 
     one, ledger = fleet.finder("one", backlog=False)
@@ -206,7 +208,7 @@ def test_what_was_scanned_before_the_ledger_was_shared_was_scanned(fleet: Fleet)
 
 
 def _memory(ledger: PostgresLedger, fleet: Fleet) -> str:
-    return _key(ledger.common(bytes(fleet.place("one"))))
+    return _key(ledger.hosts.common(bytes(fleet.place("one"))))
 
 
 def _key(name: bytes) -> str:

@@ -51,10 +51,10 @@ class Host:
             endpoint_name=ENDPOINT,
             memory=Memory(),
             buy=lambda *_: 0.0,
-            bought=self.ledger.bought,
+            bought=self.ledger.purchases.bought,
             stop=self._stop,
             clock=clock,
-            fleet=self.ledger.fleet(ENDPOINT, party),
+            fleet=self.ledger.hosts.fleet(ENDPOINT, party),
             lease=lease,
         )
         self._visitors: list[Visitor] = []
@@ -248,9 +248,9 @@ def test_a_pause_that_somebody_ends_is_over_for_all(fleet: Fleet) -> None:
     one.ask(busy(300.0))
     eventually(lambda: two.status is GateStatus.PAUSED)
     looker = PostgresLedger(Path("/nowhere"), fleet.url, exclusive=False)
-    door = looker.fleet(ENDPOINT, PARTY)
-    state = stored_state(looker, ENDPOINT, door)
-    ask_resume(looker, ENDPOINT, door)
+    door = looker.hosts.fleet(ENDPOINT, PARTY)
+    state = stored_state(looker.memory, ENDPOINT, door)
+    ask_resume(looker.memory, ENDPOINT, door)
     looker.close()
 
     eventually(lambda: one.status is two.status is GateStatus.OPEN)
@@ -265,7 +265,7 @@ def test_a_hold_of_one_closes_the_door_for_all_and_one_probe_opens_it(fleet: Fle
     refused = two.ask()
     assert isinstance(refused, HeldError)
     assert refused.reason == "key"
-    eventually(lambda: stored_state(two.ledger, ENDPOINT, two.ledger.fleet(ENDPOINT, PARTY)) is not None)
+    eventually(lambda: stored_state(two.ledger.memory, ENDPOINT, two.ledger.hosts.fleet(ENDPOINT, PARTY)) is not None)
 
     two.gate.resume()
     eventually(lambda: (ticket := three.gate.admit(timeout=0.1)) is not None and ticket.probe)
@@ -274,7 +274,7 @@ def test_a_hold_of_one_closes_the_door_for_all_and_one_probe_opens_it(fleet: Fle
     assert three.ask() is None
 
     eventually(lambda: one.status is two.status is three.status is GateStatus.OPEN)
-    assert stored_state(two.ledger, ENDPOINT, two.ledger.fleet(ENDPOINT, PARTY)) is None
+    assert stored_state(two.ledger.memory, ENDPOINT, two.ledger.hosts.fleet(ENDPOINT, PARTY)) is None
 
 
 def test_requesting_a_probe_is_one_update(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +331,7 @@ def test_a_probe_of_a_host_that_died_is_made_by_another_one(fleet: Fleet) -> Non
 def test_a_host_that_starts_meets_the_hold_and_has_it_probed_at_once(fleet: Fleet) -> None:
     one = fleet.host("one")
     one.ask(KEY)
-    eventually(lambda: stored_state(one.ledger, ENDPOINT, one.ledger.fleet(ENDPOINT, PARTY)) is not None)
+    eventually(lambda: stored_state(one.ledger.memory, ENDPOINT, one.ledger.hosts.fleet(ENDPOINT, PARTY)) is not None)
 
     two = fleet.host("two")
 
@@ -368,13 +368,13 @@ def test_who_comes_with_another_key_is_not_held(fleet: Fleet) -> None:
 def test_a_host_that_is_given_another_key_leaves_the_hold_to_those_with_the_former_one(fleet: Fleet) -> None:
     one, two = held(fleet)
 
-    one.gate.use_fleet(one.ledger.fleet(ENDPOINT, "others"))
+    one.gate.use_fleet(one.ledger.hosts.fleet(ENDPOINT, "others"))
 
     assert one.status is GateStatus.OPEN
     assert one.ask() is None
     assert two.status is GateStatus.HELD
     one.ask(AccountError("no money", reason="balance"))
-    eventually(lambda: one.ledger.fleet(ENDPOINT, "others").door().hold is not None)
+    eventually(lambda: one.ledger.hosts.fleet(ENDPOINT, "others").door().hold is not None)
     assert two.gate.state().reason == "key"
 
 
@@ -411,7 +411,7 @@ def test_an_outage_is_not_believed_by_who_has_answers(fleet: Fleet) -> None:
 def test_todays_minutes_are_the_fleets_also_those_of_a_host_without_a_limit(fleet: Fleet) -> None:
     free, limited = fleet.host("free"), fleet.host("limited", daily_minutes=1)
     free.enter(seconds=50.0).leave()
-    eventually(lambda: limited.ledger.bought(ENDPOINT, "0", "9") == 50.0)
+    eventually(lambda: limited.ledger.purchases.bought(ENDPOINT, "0", "9") == 50.0)
 
     (second,) = limited.visit(seconds=30.0)
 
@@ -423,8 +423,8 @@ def test_todays_minutes_are_the_fleets_also_those_of_a_host_without_a_limit(flee
 
 def test_a_months_minutes_count_for_the_whole_fleet(fleet: Fleet) -> None:
     one, other = (fleet.host(name, monthly_minutes=10, clock=lambda: NOON) for name in ("one", "other"))
-    one.ledger.buy(ENDPOINT, "2026-09-19", 500.0)
-    one.ledger.buy(ENDPOINT, "2026-08-31", 9000.0)
+    one.ledger.purchases.buy(ENDPOINT, "2026-09-19", 500.0)
+    one.ledger.purchases.buy(ENDPOINT, "2026-08-31", 9000.0)
     first = one.enter(seconds=100.0)
     first.leave()
 

@@ -68,7 +68,6 @@ ALLOWED = {
     ("config/files.py", "_content"): NOT_WATCHED,
     ("config/files.py", "_require"): NOT_WATCHED,
     ("config/load.py", "load"): NOT_WATCHED,
-    ("ledger/postgres/ledger.py", "__init__"): NOT_WATCHED,
     ("doctor/examine.py", "_hooks"): NOT_WATCHED,
     ("doctor/examine.py", "_state"): NOT_WATCHED,
     ("doctor/examine.py", "_fresh_state"): NOT_WATCHED,
@@ -90,7 +89,7 @@ ALLOWED = {
     ("cli/run.py", "run"): BOUNDED,
     ("doctor/folders.py", "_standing"): BOUNDED,
     ("service/crash_cleanup.py", "clear"): BOUNDED,
-    ("service/history.py", "_place_of"): BOUNDED,
+    ("service/sweep.py", "_place_of"): BOUNDED,
     ("service/application.py", "_require_answer"): BOUNDED,
     ("service/application.py", "_ask_where_work_goes_on"): BOUNDED,
     ("service/folder_notes.py", "_write"): BOUNDED,
@@ -110,7 +109,7 @@ ALLOWED = {
     # Asked through `reach.poke`.
     ("service/once.py", "_find_elsewhere"): BOUNDED,
     # Its default; asked through `_place_of`.
-    ("service/history.py", "__init__"): BOUNDED,
+    ("service/sweep.py", "__init__"): BOUNDED,
     ("service/application.py", "__init__"): NOT_WATCHED,
     # Asked through `is_current`, by the thread of the notices, which asks in a helper thread.
     ("overrides.py", "_identity_at"): BOUNDED,

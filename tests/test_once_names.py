@@ -18,7 +18,7 @@ def test_a_queued_recording_that_was_renamed_is_done_under_its_new_name_and_not_
     """It said "1 gone" of the old name, "while it was worked on"."""
     path = recording(watcher.folder / "a.wav")
     with watcher.ledger() as ledger:
-        ledger.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), fingerprint(path))])
+        ledger.queue.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), fingerprint(path))])
     renamed = path.rename(path.with_name("b.wav"))
 
     code, said = watcher.said("once", watcher.folder)

@@ -107,7 +107,7 @@ def test_timecode_in_a_small_compressed_file_is_left_out_once_the_answer_is_in_d
     with scene(heard_as_sent, tmp_path) as (made, asked):
         heard = made.transcribe(path, small=True)
         os.utime(path, ns=(1, 1))
-        made.ledger.forget(os.fsencode(path))
+        made.ledger.queue.forget(os.fsencode(path))
         again = made.transcribe(path, small=True)
 
     assert len(asked) == 2
@@ -154,7 +154,7 @@ def test_another_choice_is_asked_for_and_the_first_one_is_not_paid_for_again(tmp
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
         for wanted in (first, second, first, second):
             os.utime(path, ns=(len(asked), len(asked)))
-            made.ledger.forget(os.fsencode(path))
+            made.ledger.queue.forget(os.fsencode(path))
             made.transcribe(path, wanted=wanted)
 
     assert len(asked) == 2

@@ -39,12 +39,12 @@ def kinds(asked: list[Asked]) -> list[str]:
 def run(made: Scene, path: Path, *, small: bool = True) -> Outcome:
     job = made.job(path, small=small)
     outcome = pipeline.run(job, made.tools, made.beat)
-    made.ledger.done(job, outcome)
+    made.ledger.queue.done(job, outcome)
     return outcome
 
 
 def render(made: Scene, path: Path, outcome: Outcome) -> Outcome:
-    record = made.ledger.lookup(os.fsencode(path))
+    record = made.ledger.history.lookup(os.fsencode(path))
     assert record is not None
     return pipeline.render(record.job, outcome.content, WANTED, made.ledger, model="whisper-1")
 
@@ -232,10 +232,10 @@ def test_many_stored_second_answers_may_take_a_slow_machine_their_time(
 
         job = made.job(path, small=False)
         with monkeypatch.context() as patched:
-            patched.setattr("watcher.ledger.sqlite.SqliteLedger.keep_content", cut_off)
+            patched.setattr("watcher.ledger.answers.Answers.keep_content", cut_off)
             with pytest.raises(KeyboardInterrupt):
                 pipeline.run(job, made.tools, made.beat)
-        made.ledger.release(job)
+        made.ledger.queue.release(job)
         paid = len(asked)
         monkeypatch.setattr(heard, "parse", slow)
         outcome = run(made, path, small=False)

@@ -135,7 +135,9 @@ def test_outputs_follow_a_touched_recording_whose_new_name_was_queued_beside_the
     stamp = fingerprint(path)
     path.rename(renamed)
     with watcher.ledger() as ledger:
-        ledger.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(each), stamp) for each in (path, renamed)])
+        ledger.queue.put(
+            [FoundRecording(os.fsencode(watcher.folder), os.fsencode(each), stamp) for each in (path, renamed)]
+        )
 
     watcher("once", watcher.folder)
 

@@ -39,7 +39,7 @@ def test_a_share_that_goes_away_under_a_request_loses_no_answer_that_was_paid_fo
         job = run.job(path, small=small)
         with pytest.raises((SourceError, OutputError)):
             pipeline.run(job, run.tools, run.beat)
-        kept = run.ledger.tally().answers
+        kept = run.ledger.history.tally().answers
         away.unmount()
         away.mount()
 
@@ -69,7 +69,7 @@ def test_of_an_answer_that_cannot_be_read_the_beginning_is_kept(tmp_path: Path) 
             pipeline.run(run.job(path, small=True), run.tools, run.beat)
         sound = unreadable(hashlib.sha256(path.read_bytes()).hexdigest())
 
-        assert run.ledger.recall(sound, Request().parameters("whisper-1")) == b"{" * 65_536
+        assert run.ledger.answers.recall(sound, Request().parameters("whisper-1")) == b"{" * 65_536
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_worker_that_reads_a_large_file_from_a_slow_share_is_alive_meanwhile(
     path = speechlike(tmp_path / "talk.wav", seconds=120)
     with scene(lambda _: ANSWER, tmp_path) as (run, asked):
         first = pipeline.run(job := run.job(path, small=False), run.tools, run.beat)
-        run.ledger.done(job, first)
+        run.ledger.queue.done(job, first)
         os.utime(path, ns=(1, 1))
         read = source._read
 
@@ -159,11 +159,11 @@ def test_the_captions_of_a_long_recording_may_take_a_slow_machine_their_time(
         job = run.job(path, small=True)
         parameters = Request().parameters("whisper-1")
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        run.ledger.keep(content, parameters, ANSWER.content, seconds=86_400, model="whisper-1")
+        run.ledger.answers.keep(content, parameters, ANSWER.content, seconds=86_400, model="whisper-1")
         cuts = (Cut(0, 0, 86_400 * 16_000, content),)
         with path.open("rb") as file:
             sketch = media.sketch(file.fileno())
-        run.ledger.keep_content(Content(content, sketch, parameters, 86_400.0, cuts))
+        run.ledger.answers.keep_content(Content(content, sketch, parameters, 86_400.0, cuts))
 
         def slow(*arguments: Any, alive: Callable[[], None], **options: Any) -> Layout:
             for _ in range(2):
@@ -188,11 +188,13 @@ def test_many_stored_answers_may_take_a_slow_machine_their_time(
     with scene(lambda _: ANSWER, tmp_path) as (run, _):
         job = run.job(path, small=True)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        run.ledger.keep(content, Request().parameters("whisper-1"), ANSWER.content, seconds=4, model="whisper-1")
+        run.ledger.answers.keep(
+            content, Request().parameters("whisper-1"), ANSWER.content, seconds=4, model="whisper-1"
+        )
         cuts = tuple(Cut(index, index * 64_000, (index + 1) * 64_000, content) for index in range(3))
         with path.open("rb") as file:
             sketch = media.sketch(file.fileno())
-        run.ledger.keep_content(Content(content, sketch, Request().parameters("whisper-1"), 12.0, cuts))
+        run.ledger.answers.keep_content(Content(content, sketch, Request().parameters("whisper-1"), 12.0, cuts))
 
         def slow(*arguments: Any) -> Transcript:
             run.now[0] += 50.0
@@ -216,12 +218,12 @@ def test_what_is_transcribed_once_more_is_paid_for_once_wherever_it_is_cut_off(
     texts = iter(["Old", "New", "Never"])
     path = speechlike(tmp_path / "talk.wav", seconds=5)
     with scene(lambda _: Reply({"text": next(texts)}), tmp_path) as (run, asked):
-        run.ledger.done(job := run.job(path, small=small), pipeline.run(job, run.tools, run.beat))
-        run.ledger.queue_again([job.path], AgainRequest("t1"))
+        run.ledger.queue.done(job := run.job(path, small=small), pipeline.run(job, run.tools, run.beat))
+        run.ledger.queue.queue_again([job.path], AgainRequest("t1"))
         written = path.with_suffix(".txt")
 
         def claim() -> Job:
-            claimed = run.ledger.claim("test", lease=60)
+            claimed = run.ledger.queue.claim("test", lease=60)
             assert claimed is not None
             return claimed
 
@@ -229,7 +231,7 @@ def test_what_is_transcribed_once_more_is_paid_for_once_wherever_it_is_cut_off(
             raise KeyboardInterrupt
 
         seen = []
-        for place in ("watcher.ledger.sqlite.SqliteLedger.supersede", "watcher.sidecar.place"):
+        for place in ("watcher.ledger.answers.Answers.supersede", "watcher.sidecar.place"):
             job = claim()
             with monkeypatch.context() as patched:
                 patched.setattr(place, cut_off)
@@ -237,7 +239,7 @@ def test_what_is_transcribed_once_more_is_paid_for_once_wherever_it_is_cut_off(
                     pipeline.run(job, run.tools, run.beat)
             pipeline.render(job, job.content, WANTED, run.ledger, model="whisper-1")
             seen.append((len(asked), written.read_text().strip()))
-            run.ledger.release(job)
+            run.ledger.queue.release(job)
         outcome = pipeline.run(claim(), run.tools, run.beat)
 
     assert seen == [(2, "Old"), (2, "New")]

@@ -110,7 +110,7 @@ def test_a_stored_answer_that_cannot_be_used_is_bought_anew_once(tmp_path: Path,
     with scene(lambda _: ANSWER, tmp_path) as (made, asked):
         first = made.transcribe(path, small=small)
         (cut,) = first.content.cuts
-        made.ledger.keep(cut.digest, first.content.parameters, stored.encode(), seconds=5, model="whisper-1")
+        made.ledger.answers.keep(cut.digest, first.content.parameters, stored.encode(), seconds=5, model="whisper-1")
         second, third = (
             made.transcribe(Path(shutil.copy(path, tmp_path / name)), small=small) for name in ("b.wav", "c.wav")
         )
@@ -124,30 +124,30 @@ def test_of_a_recording_that_was_heard_as_a_whole_no_single_cuts_are_kept(tmp_pa
     kept: list[tuple[str, str]] = []
     path = speechlike(tmp_path / "talk.wav", seconds=70)
     with scene(lambda _: ANSWER, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30)) as (made, _):
-        keep = made.ledger.keep_cut
+        keep = made.ledger.answers.keep_cut
 
         def watched(sketch: str, parameters: str, cut: Cut) -> None:
             kept.append((sketch, parameters))
             keep(sketch, parameters, cut)
 
-        vars(made.ledger)["keep_cut"] = watched
+        vars(made.ledger.answers)["keep_cut"] = watched
         heard = made.transcribe(path)
 
         assert len(heard.content.cuts) == len(kept) > 1
-        assert [made.ledger.cuts(*key) for key in set(kept)] == [()]
+        assert [made.ledger.answers.cuts(*key) for key in set(kept)] == [()]
 
 
 def test_of_how_many_pieces_a_recording_has_the_estimate_is_told_from_the_first_on(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     path = speechlike(tmp_path / "talk.wav", seconds=150)
     with scene(lambda _: ANSWER, tmp_path, MediaOptions(pieces="fixed", piece_seconds=30), places=2) as (made, _):
-        progress = made.ledger.progress
+        progress = made.ledger.queue.progress
 
         def watched(job: Job, *, piece: int, pieces: int, seconds_done: float) -> None:
             told.append((piece, pieces))
             progress(job, piece=piece, pieces=pieces, seconds_done=seconds_done)
 
-        vars(made.ledger)["progress"] = watched
+        vars(made.ledger.queue)["progress"] = watched
         heard = made.transcribe(path)
 
     real = len(heard.content.cuts)
@@ -216,7 +216,7 @@ def test_an_answer_about_bytes_that_changed_under_the_request_is_not_kept_for_th
     with scene(script, tmp_path) as (made, _):
         with pytest.raises(ChangedError):
             made.transcribe(path, small=True)
-        answers = made.ledger.tally().answers
+        answers = made.ledger.history.tally().answers
 
     assert answers == 0
 
@@ -320,7 +320,7 @@ def test_a_decoder_cannot_pass_a_recording_off_as_another_one(tmp_path: Path, mo
             made.transcribe(hostile)
 
         assert caught.value.reason == "crashed"
-        assert made.ledger.content(digest=before.digest) == before
+        assert made.ledger.answers.content(digest=before.digest) == before
 
 
 @pytest.mark.parametrize("refused", [False, True])
@@ -750,7 +750,7 @@ def test_pieces_that_were_answered_without_samples_are_not_paid_for_again(tmp_pa
         os.utime(path)
         known = made.transcribe(path)
         os.utime(path)
-        vars(made.ledger)["content"] = lambda **_: None
+        vars(made.ledger.answers)["content"] = lambda **_: None
         cut_anew = made.transcribe(path)
 
     assert len(asked) == first

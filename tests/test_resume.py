@@ -141,13 +141,13 @@ def test_a_delayed_file_that_is_due_soon_is_what_resume_waits_for_and_a_later_on
     with commands(tmp_path, monkeypatch, capsys) as batch:
         source = recording(batch.folder / "talk.wav")
         with batch.ledger() as ledger:
-            ledger.put([FoundRecording(os.fsencode(batch.folder), os.fsencode(source), fingerprint(source))])
-            job = ledger.claim("test", lease=30)
+            ledger.queue.put([FoundRecording(os.fsencode(batch.folder), os.fsencode(source), fingerprint(source))])
+            job = ledger.queue.claim("test", lease=30)
             assert job is not None
-            ledger.release(job, run_at=time.time() + 7200.0)
+            ledger.queue.release(job, run_at=time.time() + 7200.0)
             hold = hold_for(AccountError("wrong key", reason="key"), since=time.time())
             endpoint = endpoint_of(load(environ=dict(os.environ)).settings).name
-            ledger.remember(f"gate:{endpoint}", hold.record(next_probe=0.0))
+            ledger.memory.remember(f"gate:{endpoint}", hold.record(next_probe=0.0))
         with daemon(batch.folder, state=batch.state) as running:
             running.await_event("service.ready")
             # From now on, as the start may take longer than that.
@@ -167,10 +167,10 @@ def test_a_daemon_that_has_only_just_started_is_waited_for(
     with commands(tmp_path, monkeypatch, capsys) as batch, batch.ledger() as ledger:
         hold = hold_for(AccountError("wrong key", reason="key"), since=time.time())
         endpoint = endpoint_of(load(environ=dict(os.environ)).settings).name
-        ledger.remember(f"gate:{endpoint}", hold.record(next_probe=0.0))
+        ledger.memory.remember(f"gate:{endpoint}", hold.record(next_probe=0.0))
 
         def tell(_seconds: float) -> None:
-            ledger.remember("service", {"gate": {"status": "open"}, "resumed": {"number": 1, "outcome": "open"}})
+            ledger.memory.remember("service", {"gate": {"status": "open"}, "resumed": {"number": 1, "outcome": "open"}})
 
         monkeypatch.setattr(time, "sleep", tell)
 

@@ -20,7 +20,7 @@ def test_the_main_thread_does_not_wait_for_room_on_the_disk_to_report_quarantine
     with tmpfs(tmp_path / "state", size="3m") as state:
         crashing(state, Clock()).close()
         application = Application(plan(config(state)), stop=threading.Event(), on_death=lambda: None, environment={})
-        assert application.direct.quarantined()
+        assert application.direct.queue.quarantined()
         fill_up(state / "ballast")
 
         with capture_logs() as log:
@@ -40,11 +40,11 @@ def test_temporaries_of_the_last_run_go_and_those_of_this_one_stay(tmp_path: Pat
     for path in (left, fresh):
         path.write_text("half")
     former = SqliteLedger(tmp_path / "state")
-    former.enter_temporary(bytes(left))
+    former.outputs.enter_temporary(bytes(left))
     former.close()
     settings = config(tmp_path / "state", folders={"path": str(folder)})
     application = Application(plan(settings), stop=threading.Event(), on_death=lambda: None, environment={})
-    application.direct.enter_temporary(bytes(fresh))
+    application.direct.outputs.enter_temporary(bytes(fresh))
 
     application.start(inspect=lambda _path: None)
     eventually(lambda: not left.exists())

@@ -48,7 +48,7 @@ def test_a_job_is_done_once_also_where_its_failure_note_cannot_be_removed(
     here: Scene, conclusions: JobConclusions
 ) -> None:
     job = here.job("talks/talk.wav")
-    sidecar.write_note(job, message="it failed", hint="", register=here.ledger)
+    sidecar.write_note(job, message="it failed", hint="", ledger=here.ledger)
     unreachable(here, job)
     warning = ResultWarning("silent", "nothing was heard", "listen to it", note=True)
 
@@ -60,7 +60,7 @@ def test_a_job_is_done_once_also_where_its_failure_note_cannot_be_removed(
         "the failure note could not be removed",
         "no note could be written",
     ]
-    assert here.ledger.counts()[State.DONE] == 1
+    assert here.ledger.history.counts()[State.DONE] == 1
 
 
 def test_a_note_that_cannot_be_written_is_no_output_with_another_name(here: Scene, conclusions: JobConclusions) -> None:

@@ -28,7 +28,7 @@ class Teller:
     def failed(self, job: Job, error: JobError) -> None:
         if self.late:
             raise LeaseLostError("another host has told")
-        self._ledger.fail(job, error)
+        self._ledger.queue.fail(job, error)
         self.told.append((job.path, error.reason))
 
     def dropped(self, job: Job, error: JobError) -> None:
@@ -38,10 +38,10 @@ class Teller:
 def crashing(directory: Path, clock: Clock) -> SqliteLedger:
     """Give a ledger in which one file has just crashed once too often."""
     ledger = SqliteLedger(directory, clock=clock.time)
-    ledger.put([found("bad.wav")])
+    ledger.queue.put([found("bad.wav")])
     for _ in range(3):
         clock.advance(3600)
-        ledger.claim("worker", lease=LEASE)
+        ledger.queue.claim("worker", lease=LEASE)
         ledger.close()
         ledger = SqliteLedger(directory, clock=clock.time)
     return ledger
@@ -79,15 +79,15 @@ def test_a_dead_hosts_temporaries_go_and_those_of_the_living_stay(tmp_path: Path
         )
         crash_cleanup = CrashCleanup(living, Teller(living))
         for host, name in ((dead, ".a.txt.0123abcd.tmp"), (living, ".b.txt.0123abcd.tmp")):
-            host.beat()
-            host.enter_temporary(bytes(share / name))
+            host.hosts.beat()
+            host.outputs.enter_temporary(bytes(share / name))
             (share / name).write_text("half")
         crash_cleanup.settle()
         before = sorted(path.name for path in share.iterdir())
-        dead.forget_memory("service")
+        dead.memory.forget("service")
         dead.close()
         crash_cleanup.settle()
-        left = living.abandoned()
+        left = living.outputs.abandoned()
         living.close()
 
     assert before == [".a.txt.0123abcd.tmp", ".b.txt.0123abcd.tmp"]

@@ -71,7 +71,7 @@ def test_a_hold_is_told_in_every_root_after_an_hour_and_taken_back(ledger: Ledge
     assert with_note(roots) == ["one", "two", "three"]
     notes.step(OPEN, named(roots))
     assert with_note(roots) == []
-    assert ledger.remembered(PAUSED) is None
+    assert ledger.memory.remembered(PAUSED) is None
 
 
 def test_a_root_that_comes_with_a_reload_gets_a_note_and_one_that_goes_loses_its(
@@ -239,7 +239,7 @@ def test_a_note_of_a_former_run_goes_when_its_settings_are_mended_meanwhile(
     folders.anew().step()
 
     assert not (roots[0] / BROKEN).exists()
-    assert list(folders.ledger.notes()) == []
+    assert list(folders.ledger.outputs.notes()) == []
 
 
 def test_a_note_that_a_person_deleted_comes_back_only_with_another_fault(folders: Folders, roots: list[Path]) -> None:

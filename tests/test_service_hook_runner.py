@@ -73,10 +73,10 @@ class Hooks:
 
     def result(self, name: str, number: int) -> None:
         """Conclude a file once more."""
-        self.ledger.put([FoundRecording(b"/in", f"/in/{name}".encode(), Fingerprint(number, 1))])
-        job = self.ledger.claim("test", lease=60)
+        self.ledger.queue.put([FoundRecording(b"/in", f"/in/{name}".encode(), Fingerprint(number, 1))])
+        job = self.ledger.queue.claim("test", lease=60)
         assert job is not None
-        self.ledger.done(job, Outcome(), hook=json.dumps({"path": name, "number": number}))
+        self.ledger.queue.done(job, Outcome(), hook=json.dumps({"path": name, "number": number}))
         self.hook_runner.poke()
 
 
@@ -170,7 +170,7 @@ def test_a_stop_ends_what_runs_and_the_next_start_runs_it_again_under_its_id(tmp
     second.go_on.set()
     second.start()
     eventually(lambda: second.seen)
-    eventually(lambda: not opened.hooks_due(1))
+    eventually(lambda: not opened.hooks.due(1))
     second.end()
     opened.close()
 
@@ -188,7 +188,7 @@ def test_a_hook_that_is_not_set_any_more_is_dropped(hooks: Hooks, ledger: Ledger
 
     assert hooks.hook_runner.over.wait(60)
     assert hooks.seen == []
-    assert ledger.hooks_due(10) == []
+    assert ledger.hooks.due(10) == []
 
 
 def test_a_hook_that_fails_is_run_again_after_a_while_and_holds_up_only_its_own_file(hooks: Hooks) -> None:
@@ -238,7 +238,7 @@ def test_a_recording_that_was_moved_since_is_named_where_it_is_and_with_the_time
     hooks.go_on.set()
     hooks.ends = [FAILED]
     before = time.time()
-    hooks.ledger.add_hook("on_done", json.dumps({"path": "/in/a.wav", "moved_to": "/in/done/a.wav"}))
+    hooks.ledger.hooks.add("on_done", json.dumps({"path": "/in/a.wav", "moved_to": "/in/done/a.wav"}))
     hooks.start()
     eventually(lambda: hooks.hook_runner.troubles)
 
@@ -281,7 +281,7 @@ def test_a_hook_that_always_fails_is_given_up(hooks: Hooks, ledger: Ledger) -> N
 
     assert hooks.hook_runner.over.wait(60)
     assert hooks.retries == [*AGAIN, None]
-    assert ledger.hooks_due(10) == []
+    assert ledger.hooks.due(10) == []
     # With another program it is another matter.
     hooks.settings = HookSettings(on_done=("other",))
     assert hooks.hook_runner.troubles == []
@@ -306,7 +306,7 @@ def test_a_start_runs_what_failed_no_sooner_and_names_it_meanwhile(tmp_path: Pat
         runs.append(len(hooks.seen))
         problems.append(hooks.hook_runner.troubles)
         hooks.end()
-        pending = opened.hooks_waiting()
+        pending = opened.hooks.waiting()
         opened.close()
 
     message = "the hook hooks.on_done (hook) failed: exit code 3"
@@ -324,14 +324,14 @@ def test_a_hook_about_no_file_is_run_like_the_others(hooks: Hooks, ledger: Ledge
 
     eventually(lambda: hooks.seen)
     assert (hooks.seen[0]["event"], hooks.seen[0]["argv"], hooks.seen[0]["run"]) == ("gate.held", ("page",), 1)
-    eventually(lambda: not ledger.hooks_due(1))
+    eventually(lambda: not ledger.hooks.due(1))
 
 
 def test_what_a_thread_meets_ends_the_errands(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(_call: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(hooks.ledger, "hook_done", crash)
+    monkeypatch.setattr(hooks.ledger.hooks, "done", crash)
     hooks.go_on.set()
     hooks.result("a.wav", 1)
 
@@ -389,7 +389,7 @@ def test_five_hundred_results_with_a_slow_hook_and_kills_in_between(tmp_path: Pa
 
 def _failed(hooks: Hooks, times: int) -> bool:
     """Return whether the only hook has failed so often, and waits to be run again."""
-    return [call.failures for call in hooks.ledger.hooks_waiting()] == [times]
+    return [call.failures for call in hooks.ledger.hooks.waiting()] == [times]
 
 
 def _ended(log: Path, count: int) -> bool:

@@ -13,7 +13,7 @@ from support.scripted import Asked, Reply, serving
 from support.sidecar_scene import fingerprint
 
 from watcher.job import FoundRecording
-from watcher.service.history import History
+from watcher.service.sweep import DailySweep
 
 
 def test_a_batch_tries_again_what_the_failure_note_was_deleted_of(
@@ -54,11 +54,11 @@ def test_a_recording_that_the_settings_moved_away_is_done_and_not_changed(
 def test_ctrl_c_ends_a_batch_that_only_tidies_up(watcher: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
 
-    def hang(_history: History, *, seconds: float) -> None:
+    def hang(_history: DailySweep, *, seconds: float) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         over.wait(6 * seconds)
 
-    monkeypatch.setattr(History, "catch_up", hang)
+    monkeypatch.setattr(DailySweep, "catch_up", hang)
     recording(watcher.folder / "a.wav")
 
     code, document = watcher("once", watcher.folder)
@@ -118,7 +118,7 @@ def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Command
     bad.write_bytes(b"RIFF this is no audio")
     root = os.fsencode(tmp_path / "other")
     with watcher.ledger() as ledger:
-        ledger.put(FoundRecording(root, os.fsencode(path), fingerprint(path)) for path in (good, bad))
+        ledger.queue.put(FoundRecording(root, os.fsencode(path), fingerprint(path)) for path in (good, bad))
     own = recording(watcher.folder / "own.wav")
 
     code, said = watcher.said("once", own)
@@ -135,7 +135,7 @@ def test_a_batch_whose_server_is_held_tells_which_of_the_queued_ones_earlier_cal
     (tmp_path / "other").mkdir()
     strangers = [recording(tmp_path / "other" / f"{number}.wav", seed=number) for number in range(7)]
     with watcher.ledger() as ledger:
-        ledger.put(
+        ledger.queue.put(
             FoundRecording(os.fsencode(tmp_path / "other"), os.fsencode(path), fingerprint(path)) for path in strangers
         )
     (watcher.folder / "below").mkdir()

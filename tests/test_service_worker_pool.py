@@ -23,7 +23,7 @@ class Office:
         self.ledger = ledger
         self.stop = threading.Event()
         self.thread_group = ThreadGroup(on_death=lambda: None)
-        self.worker_pool = WorkerPool(self.thread_group, self.new_worker, wake=ledger.wake)
+        self.worker_pool = WorkerPool(self.thread_group, self.new_worker, wake=ledger.queue.wake)
         self.at_work: set[str] = set()
         self.go_on = threading.Event()
         self.concluded: list[bytes] = []
@@ -49,7 +49,7 @@ class Office:
         return Outcome()
 
     def put(self, *names: str) -> None:
-        self.ledger.put(
+        self.ledger.queue.put(
             [FoundRecording(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names]
         )
 
@@ -59,7 +59,7 @@ class Office:
     # What follows from a result.
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
-        self.ledger.done(job, outcome)
+        self.ledger.queue.done(job, outcome)
         self.concluded.append(job.path)
 
     def failed(self, job: Job, error: JobError) -> None:
@@ -76,7 +76,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     yield made
     made.go_on.set()
     made.stop.set()
-    ledger.wake()
+    ledger.queue.wake()
     assert made.thread_group.join(30) == []
     assert made.thread_group.error is None
     ledger.close()

@@ -8,18 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import pytest
 import structlog
-from support.sidecar_scene import FileRegister, Scene, digest, fingerprint, nothing
+from support.sidecar_scene import Scene, digest, fingerprint, nothing
 
 import watcher.sidecar
 from watcher import sidecar
-from watcher.job import Job, Output
+from watcher.job import FoundRecording, Job, Output
+from watcher.ledger import Ledger, open_ledger
 
 _CODE = str(Path(watcher.sidecar.__file__).parent)
 _FOREIGN = b"not ours"
@@ -29,16 +31,22 @@ _FOREIGN = b"not ours"
 class Case:
     """Something that may be killed."""
 
-    before: Callable[[Path, FileRegister], None]
-    act: Callable[[Path, FileRegister], None]
+    before: Callable[[Path, Ledger], None]
+    act: Callable[[Path, Ledger], None]
     #: What is in the root in the end, by path.
     after: dict[str, bytes]
 
 
-def job(root: Path) -> Job:
+@contextmanager
+def claimed(root: Path, ledger: Ledger) -> Iterator[Job]:
+    """Claim the job of the recording, and put it back."""
     path = root / "talk.wav"
     found = fingerprint(path if path.exists() else root / "done" / "talk.2.wav")
-    return Job(7, os.fsencode(root), os.fsencode(path), found, attempts=1, fence=1, queued_at=0.0)
+    ledger.queue.put([FoundRecording(os.fsencode(root), os.fsencode(path), found)])
+    job = ledger.queue.claim("tester", lease=60)
+    assert job is not None
+    yield job
+    ledger.queue.release(job)
 
 
 def recording(root: Path) -> None:
@@ -46,17 +54,18 @@ def recording(root: Path) -> None:
     (root / "talk.txt").write_bytes(_FOREIGN)
 
 
-def place(root: Path, register: FileRegister, version: str) -> None:
+def place(root: Path, ledger: Ledger, version: str) -> None:
     body = {kind: f"{kind} {version} ".encode() * 1000 + b"end" for kind in ("srt", "txt", "json")}
-    sidecar.place(
-        job(root),
-        body,
-        template="{stem}",
-        language="",
-        register=register,
-        check=nothing,
-        source=(root / "talk.wav").stat(),
-    )
+    with claimed(root, ledger) as job:
+        sidecar.place(
+            job,
+            body,
+            template="{stem}",
+            language="",
+            ledger=ledger,
+            check=nothing,
+            source=(root / "talk.wav").stat(),
+        )
 
 
 def placed(version: str) -> dict[str, bytes]:
@@ -64,49 +73,49 @@ def placed(version: str) -> dict[str, bytes]:
     return {name: f"{kind} {version} ".encode() * 1000 + b"end" for kind, name in names.items()}
 
 
-def before_first(root: Path, register: FileRegister) -> None:
+def before_first(root: Path, ledger: Ledger) -> None:
     recording(root)
 
 
-def before_second(root: Path, register: FileRegister) -> None:
+def before_second(root: Path, ledger: Ledger) -> None:
     recording(root)
-    place(root, register, "old")
+    place(root, ledger, "old")
 
 
-def first(root: Path, register: FileRegister) -> None:
-    sidecar.clear_temporaries(register)
-    place(root, register, "new")
+def first(root: Path, ledger: Ledger) -> None:
+    sidecar.clear_temporaries(ledger)
+    place(root, ledger, "new")
 
 
-def before_move(root: Path, register: FileRegister) -> None:
-    before_second(root, register)
+def before_move(root: Path, ledger: Ledger) -> None:
+    before_second(root, ledger)
     (root / "done").mkdir()
     (root / "done" / "talk.json").write_bytes(_FOREIGN)
 
 
-def move(root: Path, register: FileRegister) -> None:
-    this = job(root)
-    moved = sidecar.resume_move(this, register)
-    if moved is None:
-        outputs = [
-            Output(row.kind, row.path, row.digest) for row in register.owned(this.path) if row.kind != sidecar.NOTE
-        ]
-        moved = sidecar.move_done(this, outputs, "done/", register=register, memo={"language": "en"})
-    assert moved.memo == {"language": "en"}
-    assert moved.source == os.fsencode(root / "done" / "talk.2.wav")
-    assert len(moved.outputs) == 3
+def move(root: Path, ledger: Ledger) -> None:
+    with claimed(root, ledger) as job:
+        moved = sidecar.resume_move(job, ledger)
+        if moved is None:
+            owned = ledger.outputs.owned(job.path)
+            outputs = [Output(row.kind, row.path, row.digest) for row in owned if row.kind != sidecar.NOTE]
+            moved = sidecar.move_done(job, outputs, "done/", ledger=ledger, memo={"language": "en"})
+        assert moved.memo == {"language": "en"}
+        assert moved.source == os.fsencode(root / "done" / "talk.2.wav")
+        assert len(moved.outputs) == 3
 
 
-def note(root: Path, register: FileRegister) -> None:
-    sidecar.clear_temporaries(register)
-    sidecar.write_note(job(root), message="broken", hint="record it again", register=register, clock=lambda: 0.0)
-    sidecar.write_pause_note(os.fsencode(root), message="no money", hint="pay", since=0.0, register=register)
+def note(root: Path, ledger: Ledger) -> None:
+    sidecar.clear_temporaries(ledger)
+    with claimed(root, ledger) as job:
+        sidecar.write_note(job, message="broken", hint="record it again", ledger=ledger, clock=lambda: 0.0)
+    sidecar.write_pause_note(os.fsencode(root), message="no money", hint="pay", since=0.0, ledger=ledger)
 
 
-def notes_come_and_go(root: Path, register: FileRegister) -> None:
-    note(root, register)
-    sidecar.remove_note(os.fsencode(root), os.fsencode(root / "talk.wav"), register)
-    sidecar.remove_pause_note(os.fsencode(root), register=register)
+def notes_come_and_go(root: Path, ledger: Ledger) -> None:
+    note(root, ledger)
+    sidecar.remove_note(os.fsencode(root), os.fsencode(root / "talk.wav"), ledger)
+    sidecar.remove_pause_note(os.fsencode(root), ledger=ledger)
 
 
 _RECORDING = {"talk.wav": b"sound", "talk.txt": _FOREIGN}
@@ -161,10 +170,10 @@ def run_until_line(number: int, act: Callable[[], None]) -> bool:
     return not os.WIFSIGNALED(status)
 
 
-def assert_nothing_is_wrong(root: Path, register: FileRegister, start: dict[str, bytes], case: Case) -> None:
+def assert_nothing_is_wrong(root: Path, ledger: Ledger, start: dict[str, bytes], case: Case) -> None:
     """Hold for every instant: visible files are whole and known, foreign ones untouched, hidden ones noted."""
     now = files(root)
-    noted = {os.fsdecode(path) for path in register.temporaries()}
+    noted = {os.fsdecode(path) for path in ledger.outputs.temporaries()}
     whole = {*start.values(), *case.after.values()}
     for name, body in now.items():
         path = root / name
@@ -175,7 +184,7 @@ def assert_nothing_is_wrong(root: Path, register: FileRegister, start: dict[str,
         else:
             assert body in whole
         if name not in start and not path.name.startswith(".") and path.name != "transcription-paused.txt":
-            row = register.owner(os.fsencode(path))
+            row = ledger.outputs.owner(os.fsencode(path))
             assert path.name == "talk.2.wav" or (row is not None and digest(body) in {row.digest, row.former})
     for name, body in start.items():
         if body == _FOREIGN:
@@ -189,34 +198,34 @@ def kill_at_lines(case: Case, tmp_path: Path, *, begin: int, step: int) -> None:
     """Kill runs at every `step`-th line from `begin`, and repair each."""
     first_root, first_state = tmp_path / "start" / "in", tmp_path / "start" / "state"
     first_root.mkdir(parents=True)
-    # Absolute paths stand in the register: every run finds its copy at the same place.
+    # Absolute paths stand in the ledger: every run finds its copy at the same place.
     root, state = tmp_path / "in", tmp_path / "state"
     root.mkdir()
-    register = FileRegister(state)
-    case.before(root, register)
-    register.close()
+    ledger = open_ledger(state)
+    case.before(root, ledger)
+    ledger.close()
     start = files(root)
     shutil.copytree(root, first_root, dirs_exist_ok=True)
-    shutil.copy2(state, first_state)
+    shutil.copytree(state, first_state)
 
     number, finished = begin - step, False
     while not finished:
         number += step
-        shutil.rmtree(root)
-        shutil.copytree(first_root, root)
-        shutil.copy2(first_state, state)
+        for copy, original in ((root, first_root), (state, first_state)):
+            shutil.rmtree(copy)
+            shutil.copytree(original, copy)
 
         def act() -> None:
-            case.act(root, FileRegister(state))
+            case.act(root, open_ledger(state))
 
         finished = run_until_line(number, act)
 
-        register = FileRegister(state)
-        assert_nothing_is_wrong(root, register, start, case)
-        case.act(root, register)
+        ledger = open_ledger(state)
+        assert_nothing_is_wrong(root, ledger, start, case)
+        case.act(root, ledger)
         assert files(root) == case.after
-        assert register.temporaries() == []
-        register.close()
+        assert ledger.outputs.temporaries() == ()
+        ledger.close()
 
     assert number > 50
 
@@ -257,7 +266,7 @@ while True:
         job = scene.job(name, b"x" * version)
         body = f"{version} ".encode() * 20000 + b"end"
         scene.place(job, {"srt": body, "txt": body})
-        scene.ledger.release(job)
+        scene.ledger.queue.release(job)
 """
 
 
@@ -292,19 +301,19 @@ def kill_often(tmp_path: Path, times: int) -> None:
         kill_at_random(root, state, chance, turn * 10_000)
         made = Scene(root, state)
         found = made.files()
-        noted = {os.fsdecode(path) for path in made.ledger.temporaries()}
+        noted = {os.fsdecode(path) for path in made.ledger.outputs.temporaries()}
         for name, body in found.items():
             if name.endswith(".tmp"):
                 assert str(root / name) in noted
             elif name in {"a.txt", "sub/c.srt"}:
                 assert body == _FOREIGN
             elif not name.endswith(".wav"):
-                row = made.ledger.owner(os.fsencode(root / name))
+                row = made.ledger.outputs.owner(os.fsencode(root / name))
                 assert is_whole(body)
                 assert row is not None
                 assert digest(body) in {row.digest, row.former}
         sidecar.clear_temporaries(made.ledger)
-        assert made.ledger.temporaries() == ()
+        assert made.ledger.outputs.temporaries() == ()
         assert not any(name.endswith(".tmp") for name in made.files())
         made.ledger.close()
     assert {name for name in files(root) if not name.endswith(".wav")} <= {

@@ -272,7 +272,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
 
         assert caught.value.reason == "disk_full"
         assert sorted(small.files()) == ["filler", "talk.wav"]
-        assert small.ledger.temporaries() == ()
+        assert small.ledger.outputs.temporaries() == ()
         small.ledger.close()
 
 
@@ -287,7 +287,7 @@ def test_a_read_only_disk_is_said_to_be_one(tmp_path: Path) -> None:
             made.place(job)
 
         assert caught.value.reason == "read_only"
-        assert made.ledger.temporaries() == ()
+        assert made.ledger.outputs.temporaries() == ()
         made.ledger.close()
 
 
@@ -317,7 +317,7 @@ def test_a_folder_that_may_not_be_written_is_said_to_be_one() -> None:
         made.root.chmod(0o755)
         assert caught.value.reason == "not_writable"
         assert made.files() == {"talk.wav": b"sound"}
-        assert made.ledger.temporaries() == ()
+        assert made.ledger.outputs.temporaries() == ()
 
 
 @pytest.mark.usefixtures("any_file_system")
@@ -333,7 +333,7 @@ def test_a_set_is_placed_and_replaced_on_any_file_system(tmp_path: Path) -> None
             "talk.txt": b"mine",
             "talk.wav.txt": b"new",
         }
-        assert made.ledger.temporaries() == ()
+        assert made.ledger.outputs.temporaries() == ()
 
 
 @contextmanager

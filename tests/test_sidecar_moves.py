@@ -15,7 +15,7 @@ from watcher.sidecar import disk
 
 
 def outputs(here: Scene, job: Job) -> list[Output]:
-    return [Output(row.kind, row.path, row.digest) for row in here.ledger.owned(job.path)]
+    return [Output(row.kind, row.path, row.digest) for row in here.ledger.outputs.owned(job.path)]
 
 
 def transcribed(here: Scene, name: str | bytes = "talk.wav", content: bytes = b"sound") -> Job:
@@ -25,7 +25,7 @@ def transcribed(here: Scene, name: str | bytes = "talk.wav", content: bytes = b"
 
 
 def move(here: Scene, job: Job, target: str = "done/") -> sidecar.Moved:
-    return sidecar.move_done(job, outputs(here, job), target, register=here.ledger, memo={"language": "en"})
+    return sidecar.move_done(job, outputs(here, job), target, ledger=here.ledger, memo={"language": "en"})
 
 
 def interrupted(here: Scene, monkeypatch: pytest.MonkeyPatch, name: bytes) -> Job:
@@ -55,8 +55,8 @@ def test_recording_and_outputs_move_together_and_the_register_follows(here: Scen
         ("srt", os.fsencode(here.root / "done" / "talk.srt")),
     ]
     assert moved.memo == {"language": "en"}
-    assert here.ledger.owned(job.path) == ()
-    assert [(row.path, row.placed, row.digest) for row in here.ledger.owned(moved.source)] == sorted(
+    assert here.ledger.outputs.owned(job.path) == ()
+    assert [(row.path, row.placed, row.digest) for row in here.ledger.outputs.owned(moved.source)] == sorted(
         (output.path, True, output.digest) for output in moved.outputs
     )
 
@@ -130,7 +130,7 @@ def test_a_recording_without_outputs_of_ours_moves_alone(here: Scene) -> None:
     job = here.job()
     (here.root / "talk.srt").write_bytes(b"mine")
 
-    sidecar.move_done(job, (), "done", register=here.ledger)
+    sidecar.move_done(job, (), "done", ledger=here.ledger)
 
     assert here.files() == {"done/talk.wav": b"sound", "talk.srt": b"mine"}
 
@@ -159,11 +159,11 @@ def test_an_output_that_a_person_removed_does_not_hold_up_the_rest(here: Scene) 
     wanted = outputs(here, job)
     (here.root / "talk.txt").unlink()
 
-    moved = sidecar.move_done(job, wanted, "done", register=here.ledger)
+    moved = sidecar.move_done(job, wanted, "done", ledger=here.ledger)
 
     assert [output.kind for output in moved.outputs] == ["srt"]
     assert sorted(here.files()) == ["done/talk.srt", "done/talk.wav"]
-    assert len(here.ledger.owned(moved.source)) == 1
+    assert len(here.ledger.outputs.owned(moved.source)) == 1
 
 
 def test_a_target_that_is_a_link_is_not_followed(here: Scene, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_name_that_is_taken_at_the_last_moment_is_avoided(here: Scene, monkeyp
         "done/talk.2.txt": b"text\n",
     }
     assert moved.source == os.fsencode(here.root / "done" / "talk.2.wav")
-    assert here.ledger.owner(os.fsencode(here.root / "done" / "talk.srt")) is None
+    assert here.ledger.outputs.owner(os.fsencode(here.root / "done" / "talk.srt")) is None
 
 
 def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
@@ -216,7 +216,7 @@ def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
         enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
         monkeypatch.undo()
 
-    enter_output = right_before(monkeypatch, here.ledger, "enter_output", intrude)
+    enter_output = right_before(monkeypatch, here.ledger.outputs, "enter", intrude)
     move(here, job)
 
     assert sorted(here.files()) == ["done/talk.2.txt", "done/talk.srt", "done/talk.wav"]
@@ -235,7 +235,7 @@ def test_another_file_system_below_the_root_is_refused_with_a_remedy(here: Scene
 
     assert caught.value.reason == "other_file_system"
     assert sorted(here.files()) == ["talk.srt", "talk.txt", "talk.wav"]
-    assert len(here.ledger.owned(job.path)) == 2
+    assert len(here.ledger.outputs.owned(job.path)) == 2
     # Nothing has moved, so nothing holds on to that target.
     assert sidecar.resume_move(job, here.ledger) is None
     move(here, job, "elsewhere")
@@ -255,8 +255,8 @@ def test_an_interrupted_move_is_resumed(here: Scene, monkeypatch: pytest.MonkeyP
     assert moved.memo == {"language": "en"}
     assert sorted(output.kind for output in moved.outputs) == ["srt", "txt"]
     assert sorted(here.files()) == ["done/talk.srt", "done/talk.txt", "done/talk.wav"]
-    assert here.ledger.owned(job.path) == ()
-    assert len(here.ledger.owned(moved.source)) == 2
+    assert here.ledger.outputs.owned(job.path) == ()
+    assert len(here.ledger.outputs.owned(moved.source)) == 2
 
 
 def test_a_finished_move_is_told_again_until_the_job_is_concluded(here: Scene) -> None:
@@ -304,26 +304,26 @@ def test_a_file_that_a_person_put_where_an_output_was_is_not_taken_along(
     }
 
 
-def test_a_move_whose_register_fails_is_resumed(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_whose_ledger_fails_is_resumed(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     job = transcribed(here)
 
     def fail(path: bytes) -> None:
         raise StateError("the ledger is ill")
 
     with monkeypatch.context() as patch:
-        right_before(patch, here.ledger, "disown", fail)
+        right_before(patch, here.ledger.outputs, "disown", fail)
         with pytest.raises(StateError):
             move(here, job)
 
     assert sidecar.resume_move(job, here.ledger) is not None
-    assert here.ledger.owned(job.path) == ()
+    assert here.ledger.outputs.owned(job.path) == ()
 
 
 def test_without_a_plan_there_is_nothing_to_resume(here: Scene) -> None:
     job = here.job()
 
     assert sidecar.resume_move(job, here.ledger) is None
-    here.ledger.remember(f"move:{job.id}", {"of": "another version"})
+    here.ledger.memory.remember(f"move:{job.id}", {"of": "another version"})
     assert sidecar.resume_move(job, here.ledger) is None
 
 

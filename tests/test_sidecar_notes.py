@@ -13,19 +13,19 @@ PAUSED = "transcription-paused.txt"
 
 
 def note(here: Scene, job: Job, message: str = "the sound cannot be decoded", hint: str = "record it again") -> str:
-    output = sidecar.write_note(job, message=message, hint=hint, register=here.ledger, clock=lambda: 1_800_000_000.0)
+    output = sidecar.write_note(job, message=message, hint=hint, ledger=here.ledger, clock=lambda: 1_800_000_000.0)
     assert output is not None
     return os.fsdecode(os.path.basename(output.path))  # noqa: PTH119 - bytes
 
 
 def pause(here: Scene, message: str = "the key was refused") -> bool:
     return sidecar.write_pause_note(
-        os.fsencode(here.root), message=message, hint="enter a new key", since=1_800_000_000.0, register=here.ledger
+        os.fsencode(here.root), message=message, hint="enter a new key", since=1_800_000_000.0, ledger=here.ledger
     )
 
 
 def unpause(here: Scene) -> bool:
-    return sidecar.remove_pause_note(os.fsencode(here.root), register=here.ledger)
+    return sidecar.remove_pause_note(os.fsencode(here.root), ledger=here.ledger)
 
 
 # Failure notes.
@@ -45,7 +45,7 @@ def test_a_note_says_what_happened_and_what_to_do_and_is_registered(here: Scene)
         "Delete this note to have the recording tried again. It goes away by itself\n"
         "when that succeeds. (2027-01-15 08:00 UTC)\n"
     )
-    (row,) = here.ledger.notes()
+    (row,) = here.ledger.outputs.notes()
     path = os.fsencode(here.root / NOTE)
     assert (row.path, row.source, row.kind, row.placed) == (path, job.path, sidecar.NOTE, True)
 
@@ -55,7 +55,7 @@ def test_a_warning_note_says_what_is_in_doubt_and_takes_the_place_of_a_failure_n
     note(here, job)
     silent = ResultWarning("silent", "There is no sound in it.", "Look at the recorder's cable.", note=True)
 
-    sidecar.write_warning_note(job, [silent], register=here.ledger)
+    sidecar.write_warning_note(job, [silent], ledger=here.ledger)
 
     assert NOTE not in here.files()
     assert here.files()["talk.wav.transcription-warning.txt"].decode() == (
@@ -72,7 +72,7 @@ def test_a_warning_note_says_what_is_in_doubt_and_takes_the_place_of_a_failure_n
 
 def test_a_failure_note_takes_the_place_of_a_warning_note(here: Scene) -> None:
     job = here.job()
-    sidecar.write_warning_note(job, [ResultWarning("silent", "There is no sound in it.")], register=here.ledger)
+    sidecar.write_warning_note(job, [ResultWarning("silent", "There is no sound in it.")], ledger=here.ledger)
 
     note(here, job)
 
@@ -124,9 +124,9 @@ def test_a_note_that_the_ledger_does_not_know_is_replaced_and_removed_where_nobo
     wrapped = "the sound cannot be decoded, whatever is tried with it, and for whatever reason that may be"
 
     def unknown(message: str) -> bytes:
-        output = sidecar.write_note(job, message=message, hint="record it again", register=here.ledger)
+        output = sidecar.write_note(job, message=message, hint="record it again", ledger=here.ledger)
         assert output is not None
-        here.ledger.disown(output.path)
+        here.ledger.outputs.disown(output.path)
         if by == "a person":
             path = here.root / NOTE
             path.write_bytes(path.read_bytes().replace(b"record it again", b"ask Anna"))
@@ -157,14 +157,14 @@ def test_a_warning_note_of_another_state_is_replaced_where_nobody_changed_it(her
     job = here.job()
     silent = ResultWarning("silent", "There is no sound in it.", "Look at the recorder's cable.", note=True)
     doubts = [ResultWarning(code, f"{code} may be missing.", note=True) for code in ("the beginning", "the end")]
-    former = sidecar.write_warning_note(job, [silent], register=here.ledger)
+    former = sidecar.write_warning_note(job, [silent], ledger=here.ledger)
     assert former is not None
-    here.ledger.disown(former.path)
+    here.ledger.outputs.disown(former.path)
     if by == "a person":
         path = Path(os.fsdecode(former.path))
         path.write_bytes(path.read_bytes().replace(b"cable", b"plug"))
 
-    now = sidecar.write_warning_note(job, doubts, register=here.ledger)
+    now = sidecar.write_warning_note(job, doubts, ledger=here.ledger)
 
     notes = {name: body for name, body in here.files().items() if "warning" in name}
     assert now is not None
@@ -180,7 +180,7 @@ def test_a_recording_that_is_gone_gets_no_note(here: Scene) -> None:
     job = here.job()
     (here.root / "talk.wav").unlink()
 
-    assert sidecar.write_note(job, message="no", hint="", register=here.ledger) is None
+    assert sidecar.write_note(job, message="no", hint="", ledger=here.ledger) is None
     assert here.files() == {}
 
 
@@ -208,8 +208,8 @@ def test_success_removes_the_note(here: Scene) -> None:
     sidecar.remove_note(job.root, job.path, here.ledger)
 
     assert sorted(here.files()) == ["talk.srt", "talk.txt", "talk.wav"]
-    assert list(here.ledger.notes()) == []
-    assert len(here.ledger.owned(job.path)) == 2
+    assert list(here.ledger.outputs.notes()) == []
+    assert len(here.ledger.outputs.owned(job.path)) == 2
 
 
 @pytest.mark.parametrize("theirs", [b"ask Anna", None], ids=["changed", "removed"])
@@ -224,7 +224,7 @@ def test_success_leaves_and_forgets_a_note_that_a_person_changed_or_removed(here
     sidecar.remove_note(job.root, job.path, here.ledger)
 
     assert here.files().get(NOTE) == theirs
-    assert list(here.ledger.notes()) == []
+    assert list(here.ledger.outputs.notes()) == []
 
 
 def test_removing_a_note_never_follows_a_link(here: Scene, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_pause_is_told_in_the_folder_and_taken_back(here: Scene) -> None:
     unpause(here)
 
     assert here.files() == {}
-    assert here.ledger.temporaries() == ()
+    assert here.ledger.outputs.temporaries() == ()
 
 
 def test_only_another_reason_brings_the_pause_note_up_to_date(here: Scene) -> None:
@@ -295,7 +295,7 @@ def test_a_pause_note_leaves_a_persons_file_of_its_name(
     if when == "after it":
         pause(here)
     if when == "at the last moment":
-        right_before(monkeypatch, here.ledger, "remember", intrude)
+        right_before(monkeypatch, here.ledger.memory, "remember", intrude)
     else:
         intrude()
 
@@ -354,7 +354,7 @@ def broken(here: Scene, message: str = "it is not TOML", folder: str = "") -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     sidecar.write_settings_note(
-        os.fsencode(here.root), os.fsencode(path), message=message, hint="fix the file", register=here.ledger
+        os.fsencode(here.root), os.fsencode(path), message=message, hint="fix the file", ledger=here.ledger
     )
     return path
 
@@ -375,12 +375,12 @@ def test_broken_settings_are_told_beside_them_and_the_note_goes_with_the_fault(h
         "\n"
         "This note goes away by itself when that is done.\n"
     )
-    assert [(note.source, note.placed) for note in here.ledger.notes()] == [(os.fsencode(path), True)]
+    assert [(note.source, note.placed) for note in here.ledger.outputs.notes()] == [(os.fsencode(path), True)]
 
     assert mended(here, path)
     assert list(here.files()) == [".watcher.toml"]
-    assert list(here.ledger.notes()) == []
-    assert here.ledger.temporaries() == ()
+    assert list(here.ledger.outputs.notes()) == []
+    assert here.ledger.outputs.temporaries() == ()
 
 
 def test_another_fault_brings_the_note_up_to_date(here: Scene) -> None:
@@ -416,7 +416,7 @@ def test_somebody_elses_file_of_the_notes_name_stays_and_a_changed_note_too(here
 
 def test_a_note_the_ledger_lost_is_known_again_by_its_words(here: Scene) -> None:
     path = broken(here)
-    here.ledger.disown(os.fsencode(here.root / BROKEN))
+    here.ledger.outputs.disown(os.fsencode(here.root / BROKEN))
 
     broken(here)
     assert sorted(here.files()) == [".watcher.toml", BROKEN]
@@ -432,7 +432,7 @@ def test_settings_that_are_gone_get_no_note_and_take_theirs_along(here: Scene) -
     assert here.files() == {}
     assert (
         sidecar.write_settings_note(
-            os.fsencode(here.root), os.fsencode(path), message="x", hint="y", register=here.ledger
+            os.fsencode(here.root), os.fsencode(path), message="x", hint="y", ledger=here.ledger
         )
         is None
     )

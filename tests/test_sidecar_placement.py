@@ -21,7 +21,7 @@ def adopted(here: Scene, job: Job, template: str = "{stem}") -> bool:
 
 
 def displaced(here: Scene, job: Job) -> tuple[sidecar.Displaced, ...]:
-    return sidecar.displaced(job, KINDS, template="{stem}", language="", register=here.ledger)
+    return sidecar.displaced(job, KINDS, template="{stem}", language="", ledger=here.ledger)
 
 
 # Names and the set.
@@ -78,14 +78,14 @@ def test_the_register_knows_each_output_and_its_digest(here: Scene) -> None:
 
     here.place(job, {"srt": b"one"})
 
-    (row,) = here.ledger.owned(job.path)
+    (row,) = here.ledger.outputs.owned(job.path)
     assert (row.path, row.kind, row.digest, row.placed) == (
         os.fsencode(here.root / "talk.srt"),
         "srt",
         digest(b"one"),
         True,
     )
-    assert here.ledger.temporaries() == ()
+    assert here.ledger.outputs.temporaries() == ()
 
 
 def test_each_output_is_told(here: Scene) -> None:
@@ -131,7 +131,7 @@ def test_an_end_of_names_is_an_error_that_leaves_nothing_behind(here: Scene) -> 
 
     assert caught.value.reason == "no_free_name"
     assert here.files() == {"talk.wav": b"sound", **dict.fromkeys(taken, b"mine")}
-    assert here.ledger.temporaries() == ()
+    assert here.ledger.outputs.temporaries() == ()
 
 
 @pytest.mark.parametrize("kind", ["directory", "link", "dangling", "fifo"])
@@ -187,7 +187,7 @@ def test_a_file_that_takes_the_name_at_the_last_moment_is_not_overwritten(
 
     assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
     assert here.files()["talk.srt"] == b"mine"
-    assert here.ledger.owner(os.fsencode(here.root / "talk.srt")) is None
+    assert here.ledger.outputs.owner(os.fsencode(here.root / "talk.srt")) is None
 
 
 def test_who_has_lost_the_job_at_the_last_moment_leaves_the_output_to_its_heir(
@@ -196,10 +196,10 @@ def test_who_has_lost_the_job_at_the_last_moment_leaves_the_output_to_its_heir(
     job = here.job()
 
     def take_over(*_: object) -> None:
-        here.ledger.release(job)
-        heir = here.ledger.claim("heir", lease=60)
+        here.ledger.queue.release(job)
+        heir = here.ledger.queue.claim("heir", lease=60)
         assert heir is not None
-        here.ledger.enter_output(heir, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"ours")))
+        here.ledger.outputs.enter(heir, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"ours")))
         (here.root / "talk.srt").write_bytes(b"ours")
 
     right_before(monkeypatch, disk, "put_new", take_over)
@@ -207,7 +207,7 @@ def test_who_has_lost_the_job_at_the_last_moment_leaves_the_output_to_its_heir(
     with pytest.raises(LeaseLostError):
         here.place(job, {"srt": b"ours"})
     assert sorted(here.files()) == ["talk.srt", "talk.wav"]
-    assert here.ledger.owner(os.fsencode(here.root / "talk.srt")) is not None
+    assert here.ledger.outputs.owner(os.fsencode(here.root / "talk.srt")) is not None
 
 
 @pytest.mark.parametrize("former", [False, True])
@@ -219,11 +219,11 @@ def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
     job = here.job(content=b"louder")
 
     def intrude(entered: Job, output: Output) -> None:
-        here.ledger.disown(output.path)
+        here.ledger.outputs.disown(output.path)
         enter_output(replace(entered, path=entered.path[:-3] + b"mp3"), output)
         monkeypatch.undo()
 
-    enter_output = right_before(monkeypatch, here.ledger, "enter_output", intrude)
+    enter_output = right_before(monkeypatch, here.ledger.outputs, "enter", intrude)
 
     assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
     assert here.files().get("talk.srt") == (b"old" if former else None)
@@ -232,7 +232,7 @@ def test_a_name_that_another_source_enters_at_the_last_moment_is_left_to_it(
 def test_a_name_entered_for_a_source_elsewhere_stays_with_it(here: Scene) -> None:
     job = here.job()
     elsewhere = replace(job, path=os.fsencode(here.root / "a" / "talk.wav"))
-    here.ledger.enter_output(elsewhere, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"x")))
+    here.ledger.outputs.enter(elsewhere, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"x")))
 
     assert here.place(job, {"srt": b"ours"}) == ["talk.wav.srt"]
 
@@ -258,7 +258,7 @@ def test_an_output_that_a_person_changed_is_theirs(
         (here.root / "talk.srt").write_bytes(b"corrected")
 
     if at_the_last_moment:
-        right_before(monkeypatch, here.ledger, "enter_output", correct)
+        right_before(monkeypatch, here.ledger.outputs, "enter", correct)
     else:
         correct()
 
@@ -300,7 +300,7 @@ def test_a_set_cut_short_after_its_entry_is_known_for_ours(here: Scene, *, place
     """A crash leaves the old file under the new digest; the next run must not take it for a person's."""
     here.place(here.job(content=b"sound"), {"srt": b"old"})
     job = here.job(content=b"louder")
-    here.ledger.enter_output(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"placed")))
+    here.ledger.outputs.enter(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"placed")))
     if placed:
         (here.root / "talk.srt").write_bytes(b"placed")
 
@@ -311,7 +311,7 @@ def test_a_set_cut_short_after_its_entry_is_known_for_ours(here: Scene, *, place
 def test_an_unreadable_thing_under_a_first_entry_is_not_taken_for_ours(here: Scene) -> None:
     """A row without a former file has no former digest, and what has no digest must not match it."""
     job = here.job()
-    here.ledger.enter_output(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"never placed")))
+    here.ledger.outputs.enter(job, Output("srt", os.fsencode(here.root / "talk.srt"), digest(b"never placed")))
     (here.root / "talk.srt").mkdir()
 
     assert here.place(job, {"srt": b"new"}) == ["talk.wav.srt"]
@@ -342,8 +342,8 @@ def test_a_failing_check_leaves_nothing(here: Scene, error: type[Exception]) -> 
         here.place(job, check=fail)
 
     assert here.files() == {"talk.wav": b"sound"}
-    assert here.ledger.temporaries() == ()
-    assert here.ledger.owned(job.path) == ()
+    assert here.ledger.outputs.temporaries() == ()
+    assert here.ledger.outputs.owned(job.path) == ()
 
 
 def test_a_lost_lease_places_nothing(here: Scene) -> None:
@@ -381,7 +381,7 @@ def test_temporaries_that_somebody_else_removes_are_no_recording_that_is_gone(he
     assert caught.value.reason == "removed"
     assert ".tmp" in caught.value.hint
     assert here.files() == {"talk.wav": b"sound"}
-    assert here.ledger.temporaries() == ()
+    assert here.ledger.outputs.temporaries() == ()
     assert here.place(job) == ["talk.txt", "talk.srt"]
 
 
@@ -389,7 +389,7 @@ def test_in_a_folder_that_is_gone_nothing_is_placed_or_adopted(here: Scene) -> N
     job = here.job("a/talk.wav")
     source = os.stat(job.path)  # noqa: PTH116 - bytes
     (here.root / "a").rename(here.root / "b")
-    about: dict[str, Any] = {"template": "{stem}", "language": "", "register": here.ledger, "source": source}
+    about: dict[str, Any] = {"template": "{stem}", "language": "", "ledger": here.ledger, "source": source}
 
     with pytest.raises(GoneError):
         sidecar.place(job, {"srt": b"s"}, check=lambda: None, **about)
@@ -442,7 +442,7 @@ def test_the_group_of_a_set_group_id_folder_may_correct_outputs_and_notes(
     job = here.job(mode=source)
 
     here.place(job)
-    note = sidecar.write_note(job, message="it failed", hint="try again", register=here.ledger)
+    note = sidecar.write_note(job, message="it failed", hint="try again", ledger=here.ledger)
 
     assert note is not None
     assert stat.S_IMODE((here.root / "talk.txt").stat().st_mode) == expected
@@ -454,10 +454,10 @@ def test_every_kind_of_output_and_note_is_the_groups_and_nothing_is_others(here:
     job = here.job(mode=0o640)
     root, settings = os.fsencode(here.root), here.root / ".watcher.toml"
     settings.touch(mode=0o640)
-    about: dict[str, Any] = {"message": "it is broken", "hint": "repair it", "register": here.ledger}
+    about: dict[str, Any] = {"message": "it is broken", "hint": "repair it", "ledger": here.ledger}
 
     names = here.place(job, dict.fromkeys(("srt", "txt", "vtt", "json"), b"1\n"))
-    sidecar.write_warning_note(job, [ResultWarning("silent", "There is no sound in it.")], register=here.ledger)
+    sidecar.write_warning_note(job, [ResultWarning("silent", "There is no sound in it.")], ledger=here.ledger)
     sidecar.write_settings_note(root, os.fsencode(settings), **about)
     sidecar.write_pause_note(root, since=1_800_000_000.0, **about)
 
@@ -510,7 +510,7 @@ def test_a_source_whose_outputs_are_all_there_is_adopted_beside_a_failure_note_t
     here: Scene, there: tuple[str, ...], template: str, *, adopts: bool
 ) -> None:
     job = here.job()
-    sidecar.write_note(job, message="no", hint="yes", register=here.ledger)
+    sidecar.write_note(job, message="no", hint="yes", ledger=here.ledger)
     for name in there:
         (here.root / name).touch()
 
@@ -581,12 +581,12 @@ def test_noted_temporaries_are_cleared(here: Scene) -> None:
     (here.root / "talk.wav").write_bytes(b"sound")
     left = here.root / ".talk.srt.0123abcd.tmp"
     left.write_bytes(b"half")
-    here.ledger.enter_temporary(os.fsencode(left))
-    here.ledger.enter_temporary(os.fsencode(here.root / ".never made.tmp"))
+    here.ledger.outputs.enter_temporary(os.fsencode(left))
+    here.ledger.outputs.enter_temporary(os.fsencode(here.root / ".never made.tmp"))
 
     assert sidecar.clear_temporaries(here.ledger) == 1
     assert here.files() == {"talk.wav": b"sound"}
-    assert here.ledger.temporaries() == ()
+    assert here.ledger.outputs.temporaries() == ()
 
 
 def test_of_some_temporaries_only_those_that_are_noted_are_cleared(here: Scene) -> None:
@@ -594,19 +594,19 @@ def test_of_some_temporaries_only_those_that_are_noted_are_cleared(here: Scene) 
     for path in (left, working, strange):
         path.write_bytes(b"half")
     for path in (left, working):
-        here.ledger.enter_temporary(os.fsencode(path))
+        here.ledger.outputs.enter_temporary(os.fsencode(path))
 
     assert sidecar.clear_temporaries(here.ledger, among=[os.fsencode(left), os.fsencode(strange)]) == 1
     assert set(here.files()) == {working.name, strange.name}
-    assert here.ledger.temporaries() == (os.fsencode(working),)
+    assert here.ledger.outputs.temporaries() == (os.fsencode(working),)
 
 
 def test_what_does_not_look_like_a_temporary_is_not_removed(here: Scene, tmp_path: Path) -> None:
     (here.root / "talk.srt").write_bytes(b"mine")
     (tmp_path / "outside").write_bytes(b"outside")
     (here.root / ".link.tmp").symlink_to(tmp_path / "outside")
-    here.ledger.enter_temporary(os.fsencode(here.root / "talk.srt"))
-    here.ledger.enter_temporary(os.fsencode(here.root / ".link.tmp"))
+    here.ledger.outputs.enter_temporary(os.fsencode(here.root / "talk.srt"))
+    here.ledger.outputs.enter_temporary(os.fsencode(here.root / ".link.tmp"))
 
     assert sidecar.clear_temporaries(here.ledger) == 0
     assert here.files() == {"talk.srt": b"mine"}
@@ -618,22 +618,22 @@ def test_no_temporary_is_removed_through_a_link_below_the_root(here: Scene, tmp_
     outside.mkdir()
     (outside / ".talk.srt.1.tmp").write_bytes(b"being written")
     (here.root / "day").symlink_to(outside)
-    here.ledger.enter_temporary(path := os.fsencode(here.root / "day" / ".talk.srt.1.tmp"))
+    here.ledger.outputs.enter_temporary(path := os.fsencode(here.root / "day" / ".talk.srt.1.tmp"))
 
     assert sidecar.clear_temporaries(here.ledger, root=os.fsencode(here.root)) == 0
     assert (outside / ".talk.srt.1.tmp").exists()
-    assert here.ledger.temporaries() == (path,)
+    assert here.ledger.outputs.temporaries() == (path,)
 
 
 def test_a_temporary_on_a_disk_that_is_away_stays_noted(here: Scene) -> None:
     path = here.root / "point" / ".talk.srt.0123abcd.tmp"
-    here.ledger.enter_temporary(os.fsencode(path))
+    here.ledger.outputs.enter_temporary(os.fsencode(path))
     assert sidecar.clear_temporaries(here.ledger) == 0
     path.parent.mkdir()
     assert sidecar.clear_temporaries(here.ledger) == 0
-    assert here.ledger.temporaries() == (os.fsencode(path),)
+    assert here.ledger.outputs.temporaries() == (os.fsencode(path),)
 
     path.write_bytes(b"half")
 
     assert sidecar.clear_temporaries(here.ledger) == 1
-    assert here.ledger.temporaries() == ()
+    assert here.ledger.outputs.temporaries() == ()

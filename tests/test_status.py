@@ -97,12 +97,12 @@ def as_json(capsys: pytest.CaptureFixture[str]) -> Json:
 
 
 def put(ledger: Ledger, *names: str) -> None:
-    ledger.put([FoundRecording(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names])
+    ledger.queue.put([FoundRecording(b"/in", f"/in/{name}".encode(), Fingerprint(1, 2), small=True) for name in names])
 
 
 def tells(ledger: Ledger, **facts: object) -> None:
     """Have the daemon tell of itself, as it does every few seconds."""
-    ledger.remember("service", {"pid": os.getpid(), "folders": [], "problems": [], "gate": OPEN, **facts})
+    ledger.memory.remember("service", {"pid": os.getpid(), "folders": [], "problems": [], "gate": OPEN, **facts})
 
 
 # What waits.
@@ -112,9 +112,9 @@ def test_each_file_that_waits_is_named_with_the_reason_and_until_when(
     ledger: Ledger, as_json: Json, said: Said
 ) -> None:
     put(ledger, "retried.wav", "first.wav", "second.wav")
-    job = ledger.claim("w", lease=30)
+    job = ledger.queue.claim("w", lease=30)
     assert job is not None
-    ledger.retry(job, PassingError("the server is busy", reason="rate"), run_at=time.time() + 60)
+    ledger.queue.retry(job, PassingError("the server is busy", reason="rate"), run_at=time.time() + 60)
     cut = {"path": "/in/cut.m4a", "reason": "incomplete", "message": "it is not complete: no index", "hint": ""}
     tells(ledger, incoming=[{**cut, "since": time.time() - 5, "until": time.time() + 300}])
 
@@ -174,13 +174,13 @@ def test_what_was_in_work_in_a_crash_waits_to_run_alone_and_runs_alone(state: Pa
     ledger = open_ledger(state)
     put(ledger, "a.wav", "b.wav")
     for _ in range(2):
-        ledger.claim("w", lease=30)
+        ledger.queue.claim("w", lease=30)
     ledger.close()
     dead = look(state)
     ledger = open_ledger(state)
     tells(ledger)
     _, waiting = as_json("status")
-    ledger.claim("w", lease=30)
+    ledger.queue.claim("w", lease=30)
     _, running = as_json("status")
     ledger.close()
 
@@ -197,8 +197,8 @@ def test_a_fleet_counts_what_its_living_hosts_have_in_work(state: Path) -> None:
     with postgres.cluster().schema() as url:
         ledger = open_ledger(state, url)
         put(ledger, "a.wav", "b.wav")
-        ledger.claim("w", lease=30)
-        ledger.beat()
+        ledger.queue.claim("w", lease=30)
+        ledger.hosts.beat()
         working = look(state, url)
         ledger.close()
         dead = look(state, url)
@@ -462,7 +462,7 @@ def test_what_was_sent_adds_up_and_what_came_from_stored_answers_is_part_of_what
 
 def test_the_fields_of_the_document_are_these(ledger: Ledger, as_json: Json) -> None:
     put(ledger, "a.wav", "b.wav")
-    ledger.claim("w", lease=30)
+    ledger.queue.claim("w", lease=30)
     tells(ledger)
 
     _, data = as_json("status")
@@ -501,9 +501,9 @@ def test_a_monitor_gets_one_line_and_a_code_of_its_own(ledger: Ledger, checked: 
     code, line = checks(stopping=time.time() + 60)
     assert (code, line.startswith("WARNING: Watcher is stopping until ")) == (1, True)
     put(ledger, "bad.wav")
-    job = ledger.claim("w", lease=30)
+    job = ledger.queue.claim("w", lease=30)
     assert job is not None
-    ledger.fail(job, FileError("it is no audio"))
+    ledger.queue.fail(job, FileError("it is no audio"))
     assert checks() == (1, "WARNING: 1 failed")
     ledger.close()
     code, line = checked()

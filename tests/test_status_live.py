@@ -19,7 +19,7 @@ from watcher.cli.main import run
 from watcher.fleet import Host
 from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger import open_ledger
-from watcher.ledger.sqlite import SqliteLedger
+from watcher.ledger.history import History
 from watcher.ledger.values import ENDPOINT, SourceRecord, Tally
 from watcher.status.document import data
 from watcher.status.live import LineStyle, frame
@@ -120,14 +120,14 @@ def test_what_is_not_shown_is_counted_as_the_first_line_counts_it() -> None:
 def test_a_ledger_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = open_ledger(tmp_path)
     put = [FoundRecording(b"/in", b"/in/late.wav", Fingerprint(1, 2))]
-    count = SqliteLedger.counts
+    count = History.counts
 
-    def counts(self: SqliteLedger) -> Mapping[State, int]:
+    def counts(self: History) -> Mapping[State, int]:
         counted = count(self)
-        ledger.put(put)
+        ledger.queue.put(put)
         return counted
 
-    monkeypatch.setattr(SqliteLedger, "counts", counts)
+    monkeypatch.setattr(History, "counts", counts)
     seen = look(tmp_path)
     ledger.close()
 
@@ -187,8 +187,8 @@ def test_the_lines_that_matter_most_stand_last() -> None:
 
 def test_what_was_bought_today_is_read_from_the_ledger(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    ledger.remember(ENDPOINT, {"name": "host/v1", "party": "1"})
-    ledger.buy("host/v1", time.strftime("%Y-%m-%d"), 90.0)
+    ledger.memory.remember(ENDPOINT, {"name": "host/v1", "party": "1"})
+    ledger.purchases.buy("host/v1", time.strftime("%Y-%m-%d"), 90.0)
     ledger.close()
 
     assert look(tmp_path, terms=PriceTerms(price_per_minute=0.5)).cost_today == pytest.approx(0.75)

@@ -18,10 +18,10 @@ from watcher.ledger.values import ENDPOINT
 def test_what_failed_in_crashes_names_the_command_with_its_path(watcher: Commands) -> None:
     path = watcher.folder / "a b.wav"
     with watcher.ledger() as ledger:
-        ledger.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), Fingerprint(1, 2))])
-        job = ledger.claim("test", lease=30)
+        ledger.queue.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), Fingerprint(1, 2))])
+        job = ledger.queue.claim("test", lease=30)
         assert job is not None
-        ledger.fail(job, CRASHED)
+        ledger.queue.fail(job, CRASHED)
 
     assert f"watcher retry '{path}'` tries" in watcher("status")[1]["data"]["failures"][0]["hint"]
     assert f"watcher retry '{path}'` tries" in watcher.said("status")[1]
@@ -33,13 +33,13 @@ def test_equal_files_of_a_held_queue_wait_for_the_same_and_none_before_the_serve
     with watcher.ledger() as ledger:
         for name in ("a.wav", "b.wav"):
             path = os.fsencode(watcher.folder / name)
-            ledger.put([FoundRecording(os.fsencode(watcher.folder), path, Fingerprint(1, 2))])
-        job = ledger.claim("test", lease=30)
+            ledger.queue.put([FoundRecording(os.fsencode(watcher.folder), path, Fingerprint(1, 2))])
+        job = ledger.queue.claim("test", lease=30)
         assert job is not None
-        ledger.release(job, run_at=time.time() + 60.0)
-        ledger.remember(ENDPOINT, {"name": "h/v1", "party": ""})
-        ledger.remember("gate:h/v1", held)
-        ledger.remember("service", {"pid": os.getpid(), "folders": [], "problems": [], "gate": held})
+        ledger.queue.release(job, run_at=time.time() + 60.0)
+        ledger.memory.remember(ENDPOINT, {"name": "h/v1", "party": ""})
+        ledger.memory.remember("gate:h/v1", held)
+        ledger.memory.remember("service", {"pid": os.getpid(), "folders": [], "problems": [], "gate": held})
         beside = watcher("status")[1]["data"]["waiting"]
     alone = watcher("status")[1]["data"]["waiting"]
 
@@ -57,7 +57,7 @@ def test_settings_that_are_broken_are_to_be_corrected_before_a_reload(watcher: C
         file.write_bytes(content)
         settings = {"file": str(file), "digest": digest(b""), "refused": "", "refused_digest": ""}
         with watcher.ledger() as ledger:
-            ledger.remember("service", {"pid": os.getpid(), "settings": settings})
+            ledger.memory.remember("service", {"pid": os.getpid(), "settings": settings})
             code, document = watcher("status", "--config", file)
 
         (problem,) = document["data"]["problems"]
@@ -74,7 +74,7 @@ def test_several_faults_of_the_settings_are_told_apart_and_each_once(watcher: Co
     met = digest(file.read_bytes())
     settings = {"file": str(file), "digest": digest(b""), "refused": refused, "refused_digest": met}
     with watcher.ledger() as ledger:
-        ledger.remember("service", {"pid": os.getpid(), "settings": settings})
+        ledger.memory.remember("service", {"pid": os.getpid(), "settings": settings})
 
         checked = watcher.said("status", "--check", "--config", file)[1]
         shown = watcher.said("status", "--config", file)[1]

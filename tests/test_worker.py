@@ -82,11 +82,11 @@ class Conclusions:
     told: list[str] = field(default_factory=list)
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
-        self.ledger.done(job, outcome)
+        self.ledger.queue.done(job, outcome)
         self.told.append("done")
 
     def failed(self, job: Job, error: JobError) -> None:
-        self.ledger.fail(job, error)
+        self.ledger.queue.fail(job, error)
         self.told.append("failed")
 
     def dropped(self, job: Job, error: JobError) -> None:
@@ -96,7 +96,7 @@ class Conclusions:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened = open_ledger(tmp_path)
-    opened.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    opened.queue.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
     yield opened
     opened.close()
 
@@ -139,7 +139,7 @@ def test_a_step_does_one_job(ledger: Ledger) -> None:
 
     assert made.step()
     assert conclusions.told == ["done"]
-    assert ledger.counts()[State.DONE] == 1
+    assert ledger.history.counts()[State.DONE] == 1
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_step_puts_the_job_where_its_error_belongs(
 
     made.step()
 
-    record = ledger.lookup(PATH)
+    record = ledger.history.lookup(PATH)
     assert record is not None
     assert (record.state, record.attempts) == (state, attempts)
 
@@ -166,12 +166,12 @@ def test_a_step_puts_the_job_where_its_error_belongs(
 def test_a_folder_that_takes_no_outputs_is_tried_ever_less_often_and_no_attempt_is_lost(tmp_path: Path) -> None:
     now = [1e9]
     ledger = open_ledger(tmp_path, clock=lambda: now[0])
-    ledger.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    ledger.queue.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
     made, _ = worker(ledger, raising(OutputError("x")), clock=lambda: now[0])
     waits = []
     for _ in range(8):
         assert made.step()
-        record = ledger.lookup(PATH)
+        record = ledger.history.lookup(PATH)
         assert record is not None
         assert record.attempts == 0
         waits.append(record.run_at - now[0])
@@ -185,7 +185,7 @@ def test_every_file_gets_its_turn_to_probe_though_the_first_ones_always_fail(tmp
     now = [1e9]
     ledger = open_ledger(tmp_path, clock=lambda: now[0])
     paths = [b"/in/%d.wav" % number for number in range(4)]
-    ledger.put([FoundRecording(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in paths])
+    ledger.queue.put([FoundRecording(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in paths])
     probes = []
 
     def work(job: Job, _beat: Heartbeat) -> Outcome:
@@ -197,7 +197,7 @@ def test_every_file_gets_its_turn_to_probe_though_the_first_ones_always_fail(tmp
         assert made.step()
         # The next probe is due in half an hour: all that were put aside are due again.
         now[0] += 1800
-    counts = ledger.counts()
+    counts = ledger.history.counts()
     ledger.close()
 
     assert sorted(probes[:4]) == paths
@@ -219,7 +219,7 @@ def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_ca
         monotonic=lambda: now[0],
     )
     bad = [b"/in/bad %d.wav" % number for number in range(3)]
-    ledger.put([FoundRecording(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in bad])
+    ledger.queue.put([FoundRecording(b"/in", path, Fingerprint(1, 2, 3), small=True) for path in bad])
     asked = []
 
     def work(job: Job, _beat: Heartbeat) -> Outcome:
@@ -234,7 +234,7 @@ def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_ca
         now[0] += 1.0
         assert made.step()
     asked.clear()
-    ledger.put([FoundRecording(b"/in", b"/in/good.wav", Fingerprint(1, 2, 3), small=True)])
+    ledger.queue.put([FoundRecording(b"/in", b"/in/good.wav", Fingerprint(1, 2, 3), small=True)])
     assert made.step()
 
     assert (asked, conclusions.told, gate.state().status) == ([b"/in/good.wav"], ["done"], GateStatus.OPEN)
@@ -243,13 +243,13 @@ def test_a_file_that_has_not_failed_makes_the_probe_at_once_before_those_that_ca
 
 def test_a_probe_is_made_with_a_file_that_did_not_fail_before_also_after_a_restart(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    ledger.put(
+    ledger.queue.put(
         [FoundRecording(b"/in", b"/in/%d.wav" % number, Fingerprint(1, 2, 3), small=True) for number in range(3)]
     )
-    first = ledger.claim("former", lease=60)
+    first = ledger.queue.claim("former", lease=60)
     assert first is not None
     # The server failed on it, in a former life.
-    ledger.retry(first, PassingError("no speech"), run_at=0.0)
+    ledger.queue.retry(first, PassingError("no speech"), run_at=0.0)
     probes = []
 
     def work(job: Job, _beat: Heartbeat) -> Outcome:
@@ -271,7 +271,7 @@ def test_a_file_without_others_makes_every_probe(ledger: Ledger) -> None:
 
     made.step()
 
-    record = ledger.lookup(PATH)
+    record = ledger.history.lookup(PATH)
     assert record is not None
     assert (record.state, record.attempts) == (State.READY, 0)
 
@@ -281,7 +281,7 @@ def test_a_file_that_is_given_up_says_what_to_do_even_if_the_server_said_nothing
 
     made.step()
 
-    (record,) = ledger.records(State.FAILED, limit=10)
+    (record,) = ledger.history.records(State.FAILED, limit=10)
     assert (record.message, record.reason) == ("the server answered nonsense", "garbled")
     assert "watcher retry" in record.hint
 
@@ -291,20 +291,20 @@ def test_a_changed_source_is_forgotten_and_told(ledger: Ledger) -> None:
 
     made.step()
 
-    assert ledger.lookup(PATH) is None
+    assert ledger.history.lookup(PATH) is None
     assert conclusions.told == ["dropped"]
 
 
 def test_a_result_whose_lease_is_gone_is_dropped(ledger: Ledger) -> None:
     def work(_job: Job, _beat: Heartbeat) -> Outcome:
-        ledger.put([FoundRecording(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
+        ledger.queue.put([FoundRecording(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
         return Outcome(language="xx")
 
     made, _ = worker(ledger, work)
 
     made.step()
 
-    record = ledger.lookup(PATH)
+    record = ledger.history.lookup(PATH)
     assert record is not None
     assert (record.state, record.outcome) == (State.READY, None)
 
@@ -314,14 +314,14 @@ def dividing(_job: Job, _beat: Heartbeat) -> Outcome:
 
 
 def test_an_unexpected_error_costs_its_job_an_attempt_and_leaves_a_traceback(ledger: Ledger) -> None:
-    ledger.put([FoundRecording(b"/in", b"/in/other.wav", Fingerprint(1, 2, 3), small=True)])
+    ledger.queue.put([FoundRecording(b"/in", b"/in/other.wav", Fingerprint(1, 2, 3), small=True)])
     made, conclusions = worker(ledger, lambda job, beat: dividing(job, beat) if job.path == PATH else Outcome())
 
     with capture_logs() as logs:
         assert made.step()
         assert made.step()
 
-    record = ledger.lookup(PATH)
+    record = ledger.history.lookup(PATH)
     assert record is not None
     assert (record.state, record.attempts, record.reason) == (State.DELAYED, 1, "internal")
     assert conclusions.told == ["done"]
@@ -335,7 +335,7 @@ def test_an_unexpected_error_fails_its_job_once_no_attempt_is_left(ledger: Ledge
 
     made.step()
 
-    (record,) = ledger.records(State.FAILED, limit=10)
+    (record,) = ledger.history.records(State.FAILED, limit=10)
     assert record.reason == "internal"
     assert "ZeroDivisionError" in record.message
     assert "report" in record.hint
@@ -349,7 +349,7 @@ def test_an_unexpected_error_while_a_result_is_concluded_is_the_jobs_own_too(at:
 
     assert made.step()
 
-    assert ledger.counts()[State.FAILED] == 1
+    assert ledger.history.counts()[State.FAILED] == 1
 
 
 @pytest.mark.parametrize("error", [StateError("x"), StateDamagedError("x"), StateBusyError("x")])
@@ -378,7 +378,7 @@ def test_nothing_is_claimed_without_a_ticket(ledger: Ledger) -> None:
 
     assert not made.step()
     assert conclusions.told == []
-    assert ledger.counts()[State.READY] == 1
+    assert ledger.history.counts()[State.READY] == 1
 
 
 def test_a_beat_is_overdue_only_after_the_time_it_asked_for() -> None:
@@ -407,18 +407,18 @@ def test_a_beat_is_overdue_while_that_of_a_thread_which_works_for_it_is() -> Non
 def test_leases_that_are_held_are_renewed_and_a_lost_one_is_let_go(tmp_path: Path) -> None:
     now = [1000.0]
     ledger = open_ledger(tmp_path, clock=lambda: now[0])
-    ledger.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
+    ledger.queue.put([FoundRecording(b"/in", PATH, Fingerprint(1, 2, 3), small=True)])
     leases = Leases(ledger, lease=30.0)
-    job = ledger.claim("worker-1", lease=30.0)
+    job = ledger.queue.claim("worker-1", lease=30.0)
     assert job is not None
     leases.hold(job)
     for _ in range(6):
         now[0] += 10.0
         leases.step()
-    held = ledger.holds(job)
-    ledger.put([FoundRecording(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
+    held = ledger.queue.holds(job)
+    ledger.queue.put([FoundRecording(b"/in", PATH, Fingerprint(9, 9, 9), small=True)])
     leases.step()
     leases.step()
 
-    assert (held, ledger.holds(job)) == (True, False)
+    assert (held, ledger.queue.holds(job)) == (True, False)
     ledger.close()

@@ -81,7 +81,7 @@ class Fleet(Protocol):
         """Request places, starts and minutes; what the last call granted and this one does not ask for is returned."""
 
     def spend(self, day: str, seconds: float) -> float:
-        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
+        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Purchases.buy`."""
 
     def leave(self) -> None:
         """Return all shares to the fleet."""

@@ -13,5 +13,5 @@ class KeyedMemory(Protocol):
     def remembered(self, key: str) -> dict[str, object] | None:
         """Return a value that has not expired."""
 
-    def forget_memory(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         """Drop a value."""

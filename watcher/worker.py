@@ -203,7 +203,7 @@ class Leases:
         """Renew everything once; a lost lease shows at the job's next write."""
         for job in self.held:
             try:
-                self._ledger.renew(job, lease=self._lease)
+                self._ledger.queue.renew(job, lease=self._lease)
             except LeaseLostError:
                 self.let_go(job)
 
@@ -308,14 +308,14 @@ class Worker:
                 finally:
                     self._leases.let_go(job)
                 return True
-        self._ledger.wait(_IDLE)
+        self._ledger.queue.wait(_IDLE)
         return False
 
     def _claim(self, ticket: ClaimTicket) -> Job | None:
         """Claim the next job; to probe, one that no probe was made with, and that did not fail, as long as there is one."""
         others: list[Job] = []
         try:
-            while (job := self._ledger.claim(self.name, lease=LEASE, small=self.small)) is not None:
+            while (job := self._ledger.queue.claim(self.name, lease=LEASE, small=self.small)) is not None:
                 self.beat()
                 if ticket.suits(job.path, attempts=job.attempts) and job not in self._failed_probes:
                     return job
@@ -342,12 +342,12 @@ class Worker:
     def _give_back(self, jobs: list[Job], *, run_at: float) -> None:
         for job in jobs:
             with suppress(LeaseLostError):
-                self._ledger.release(job, run_at=run_at)
+                self._ledger.queue.release(job, run_at=run_at)
 
     def _put_aside(self, job: Job, seconds: float) -> bool:
         """Return a job back, for so long only where others are due; say whether there were."""
-        others = seconds > 0 and self._ledger.counts()[State.READY] > 0
-        self._ledger.release(job, run_at=self._clock() + seconds if others else 0.0)
+        others = seconds > 0 and self._ledger.history.counts()[State.READY] > 0
+        self._ledger.queue.release(job, run_at=self._clock() + seconds if others else 0.0)
         return others
 
     def _run(self, job: Job) -> None:
@@ -358,7 +358,7 @@ class Worker:
             outcome = self._work(job, self.beat)
             self._output_failures.note(job, None)
             self._failed_probes.clear()
-            with self._ledger.reporting([job.path]):
+            with self._ledger.queue.reporting([job.path]):
                 self._conclude.done(job, outcome, waited=waited, elapsed=self._monotonic() - started)
         except JobError as error:
             self._conclude_error(job, error)
@@ -377,7 +377,7 @@ class Worker:
         )
         self._output_failures.note(job, error)
         try:
-            with self._ledger.reporting([job.path]):
+            with self._ledger.queue.reporting([job.path]):
                 self._carry_out(decision, job, error)
         except LeaseLostError as lost:
             _log.warning("job.released", **_why(lost))
@@ -386,16 +386,16 @@ class Worker:
         except Exception as exc:  # noqa: BLE001 - the note, or whatever follows from a failure, must not keep it from ending
             _unexpected(exc)
             with suppress(LeaseLostError):
-                self._ledger.fail(job, error)
+                self._ledger.queue.fail(job, error)
 
     def _carry_out(self, decision: NextStep, job: Job, error: JobError) -> None:
         match decision:
             case Retry(seconds, free):
                 run_at = self._clock() + seconds
                 if free:
-                    self._ledger.release(job, run_at=run_at, error=error)
+                    self._ledger.queue.release(job, run_at=run_at, error=error)
                 else:
-                    self._ledger.retry(job, error, run_at=run_at)
+                    self._ledger.queue.retry(job, error, run_at=run_at)
                 # A folder that takes no outputs is worth one warning, however many recordings are in it.
                 tell = _log.info if free and not self._output_failures.is_news(error.message) else _log.warning
                 tell("job.retry", attempt=job.attempts, retry_in=seconds, **_why(error))
@@ -405,7 +405,7 @@ class Worker:
                 self._put_aside(job, aside)
                 _log.info("job.released", **_why(error))
             case Drop():
-                self._ledger.drop(job)
+                self._ledger.queue.drop(job)
                 self._conclude.dropped(job, error)
             case Fail():
                 self._conclude.failed(job, _given_up(error))

@@ -239,9 +239,9 @@ def left_behind(world: World) -> Iterator[str]:
     yield from (f"stray: {path}" for path in (world.state / "spool").iterdir())
     yield from unfinished(world)
     with closing(world.ledger()) as ledger:
-        yield from (f"a temporary is noted: {path!r}" for path in ledger.temporaries())
+        yield from (f"a temporary is noted: {path!r}" for path in ledger.outputs.temporaries())
         for source in world.live():
-            record = ledger.lookup(os.fsencode(source.path))
+            record = ledger.history.lookup(os.fsencode(source.path))
             if record is None or record.state is not State.DONE:
                 yield f"{source.path} is {record.state if record else 'unknown'} in the ledger"
 
@@ -249,9 +249,9 @@ def left_behind(world: World) -> Iterator[str]:
 def unfinished(world: World) -> list[str]:
     """Say what the ledger still has to be done, or could not do."""
     with closing(world.ledger()) as ledger:
-        counts: Mapping[State, int] = ledger.counts()
+        counts: Mapping[State, int] = ledger.history.counts()
         return [
-            f"{counts[state]} files are {state}: {[record.path for record in ledger.records(state)]}"
+            f"{counts[state]} files are {state}: {[record.path for record in ledger.history.records(state)]}"
             for state in (State.RUNNING, State.READY, State.DELAYED, State.FAILED)
             if counts[state]
         ]

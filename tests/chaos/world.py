@@ -301,7 +301,7 @@ class World:
         failed = 0
         # A ledger that is damaged, away, or being made has no failed files yet.
         with suppress(StateError), closing(self.ledger()) as ledger:
-            failed = ledger.counts()[State.FAILED]
+            failed = ledger.history.counts()[State.FAILED]
         if failed:
             self.ask("retry", "--failed")
 

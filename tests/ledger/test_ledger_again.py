@@ -24,9 +24,9 @@ WISH = AgainRequest("t1", model="large", language="de")
 def done(
     ledger: Ledger, name: str = "talk.wav", *, model: str = "whisper-1", inode: int = 0, seconds: float = 9.0
 ) -> Job:
-    ledger.put([found(name, inode=inode)])
+    ledger.queue.put([found(name, inode=inode)])
     job = claimed(ledger)
-    ledger.done(job, Outcome(content=SOUND, audio_seconds=seconds, model=model))
+    ledger.queue.done(job, Outcome(content=SOUND, audio_seconds=seconds, model=model))
     return job
 
 
@@ -35,15 +35,15 @@ def content(*, parameters: str = ASKED) -> Content:
 
 
 def keep(ledger: Ledger, body: bytes, *, digest: str = PIECE, parameters: str = ASKED) -> None:
-    ledger.keep(digest, parameters, body, seconds=9.0, model="whisper-1")
+    ledger.answers.keep(digest, parameters, body, seconds=9.0, model="whisper-1")
 
 
 def claimed_nothing(ledger: Ledger) -> bool:
-    return ledger.claim("worker", lease=30) is None
+    return ledger.queue.claim("worker", lease=30) is None
 
 
 def known(ledger: Ledger, path: bytes = TALK) -> SourceRecord:
-    record = ledger.lookup(path)
+    record = ledger.history.lookup(path)
     assert record is not None
     return record
 
@@ -51,17 +51,17 @@ def known(ledger: Ledger, path: bytes = TALK) -> SourceRecord:
 class TestQueueAgain:
     def test_a_wish_comes_with_every_claim_until_it_is_carried_out(self, engine: Engine, ledger: Ledger) -> None:
         done(ledger)
-        queued = ledger.queue_again([TALK, ROOT + b"/unknown.wav"], WISH)
+        queued = ledger.queue.queue_again([TALK, ROOT + b"/unknown.wav"], WISH)
         first = claimed(ledger)
         ledger.close()
 
         again = engine.open()
         second = claimed(again)
-        again.fail(second, FileError("no"))
-        again.put_back([TALK])
+        again.queue.fail(second, FileError("no"))
+        again.queue.put_back([TALK])
         third = claimed(again)
-        again.done(third, Outcome(content=SOUND))
-        again.queue_again([TALK])
+        again.queue.done(third, Outcome(content=SOUND))
+        again.queue.queue_again([TALK])
         fourth = claimed(again)
 
         assert queued == [TALK]
@@ -70,9 +70,9 @@ class TestQueueAgain:
 
     def test_a_wish_that_waits_keeps_its_token_whatever_else_is_wished(self, ledger: Ledger) -> None:
         done(ledger)
-        ledger.queue_again([TALK], WISH)
+        ledger.queue.queue_again([TALK], WISH)
 
-        queued = ledger.queue_again([TALK], AgainRequest("t2", model="small"))
+        queued = ledger.queue.queue_again([TALK], AgainRequest("t2", model="small"))
 
         assert queued == [TALK]
         assert claimed(ledger).again == AgainRequest("t1", model="small")
@@ -85,39 +85,39 @@ class TestQueueAgain:
         left: AgainRequest | None,
     ) -> None:
         done(ledger)
-        ledger.queue_again([TALK], WISH)
+        ledger.queue.queue_again([TALK], WISH)
         if fails:
-            ledger.fail(claimed(ledger), FileError("there is no such model"))
+            ledger.queue.fail(claimed(ledger), FileError("there is no such model"))
 
-        ledger.put([found("talk.wav", mtime_ns=99)])
+        ledger.queue.put([found("talk.wav", mtime_ns=99)])
 
         assert claimed(ledger).again == left
 
     def test_what_runs_or_was_moved_away_is_left_alone(self, ledger: Ledger) -> None:
-        ledger.put([found("talk.wav"), found("moved.wav")])
-        ledger.done(claimed(ledger), Outcome(moved_to=ROOT + b"/done/talk.wav"))
+        ledger.queue.put([found("talk.wav"), found("moved.wav")])
+        ledger.queue.done(claimed(ledger), Outcome(moved_to=ROOT + b"/done/talk.wav"))
         running = claimed(ledger)
 
-        assert ledger.queue_again([TALK, running.path], WISH) == []
-        assert ledger.queue_again([TALK, running.path]) == []
-        assert ledger.holds(running)
+        assert ledger.queue.queue_again([TALK, running.path], WISH) == []
+        assert ledger.queue.queue_again([TALK, running.path]) == []
+        assert ledger.queue.holds(running)
 
     def test_without_a_wish_only_what_is_done_is_queued(self, ledger: Ledger) -> None:
         done(ledger)
-        ledger.put([found("bad.wav")])
-        ledger.fail(claimed(ledger), FileError("no"))
+        ledger.queue.put([found("bad.wav")])
+        ledger.queue.fail(claimed(ledger), FileError("no"))
 
-        assert ledger.queue_again([ROOT + b"/bad.wav", TALK]) == [TALK]
+        assert ledger.queue.queue_again([ROOT + b"/bad.wav", TALK]) == [TALK]
         assert (state(ledger, "bad.wav"), state(ledger, "talk.wav")) == (State.FAILED, State.READY)
         assert known(ledger).outcome is not None
 
     def test_what_was_done_before_adds_nothing_to_the_tally(self, ledger: Ledger) -> None:
         done(ledger)
-        ledger.queue_again([TALK])
-        ledger.done(claimed(ledger), Outcome(content=SOUND, audio_seconds=9.0, unchanged=True, restored=("srt",)))
+        ledger.queue.queue_again([TALK])
+        ledger.queue.done(claimed(ledger), Outcome(content=SOUND, audio_seconds=9.0, unchanged=True, restored=("srt",)))
 
         outcome = known(ledger).outcome
-        assert ledger.tally().audio_seconds == 9.0
+        assert ledger.history.tally().audio_seconds == 9.0
         assert outcome is not None
         assert (outcome.unchanged, outcome.restored) == (True, ("srt",))
 
@@ -127,41 +127,41 @@ class TestSupersede:
         done(ledger)
         keep(ledger, b"old")
         keep(ledger, b"of another question", parameters=OTHERWISE)
-        ledger.keep_content(content())
-        ledger.queue_again([TALK], WISH)
+        ledger.answers.keep_content(content())
+        ledger.queue.queue_again([TALK], WISH)
         job = claimed(ledger)
         keep(ledger, b"new", parameters=f"{ASKED}.t1")
         keep(ledger, b"unreadable", digest=unreadable(PIECE), parameters=f"{ASKED}.t1")
-        ledger.keep_cut("sketch", f"{ASKED}.t1", Cut(0, 0, 144_000, PIECE))
-        before = ledger.recall(PIECE, ASKED)
+        ledger.answers.keep_cut("sketch", f"{ASKED}.t1", Cut(0, 0, 144_000, PIECE))
+        before = ledger.answers.recall(PIECE, ASKED)
 
-        ledger.supersede(job, replace(content(), seconds=8.0), cut=[f"{ASKED}.t1"])
+        ledger.answers.supersede(job, replace(content(), seconds=8.0), cut=[f"{ASKED}.t1"])
 
-        kept = ledger.content(digest=SOUND)
-        assert (before, ledger.recall(PIECE, ASKED)) == (b"old", b"new")
-        assert ledger.recall(PIECE, f"{ASKED}.t1") is None
-        assert ledger.recall(PIECE, OTHERWISE) == b"of another question"
-        assert ledger.recall(unreadable(PIECE), ASKED) == b"unreadable"
+        kept = ledger.answers.content(digest=SOUND)
+        assert (before, ledger.answers.recall(PIECE, ASKED)) == (b"old", b"new")
+        assert ledger.answers.recall(PIECE, f"{ASKED}.t1") is None
+        assert ledger.answers.recall(PIECE, OTHERWISE) == b"of another question"
+        assert ledger.answers.recall(unreadable(PIECE), ASKED) == b"unreadable"
         assert kept is not None
         assert kept.seconds == 8.0
-        assert ledger.cuts("sketch", f"{ASKED}.t1") == ()
-        assert ledger.tally().answers == 3
-        ledger.release(job)
+        assert ledger.answers.cuts("sketch", f"{ASKED}.t1") == ()
+        assert ledger.history.tally().answers == 3
+        ledger.queue.release(job)
         assert claimed(ledger).again == replace(WISH, token="")
 
     def test_who_lost_the_job_changes_nothing(self, ledger: Ledger) -> None:
         done(ledger)
         keep(ledger, b"old")
-        ledger.queue_again([TALK], WISH)
+        ledger.queue.queue_again([TALK], WISH)
         job = claimed(ledger)
         keep(ledger, b"new", parameters=f"{ASKED}.t1")
-        ledger.put([found("talk.wav", mtime_ns=99)])
+        ledger.queue.put([found("talk.wav", mtime_ns=99)])
 
         with pytest.raises(LeaseLostError):
-            ledger.supersede(job, content())
+            ledger.answers.supersede(job, content())
 
-        assert ledger.recall(PIECE, ASKED) == b"old"
-        assert ledger.content(digest=SOUND) is None
+        assert ledger.answers.recall(PIECE, ASKED) == b"old"
+        assert ledger.answers.content(digest=SOUND) is None
         assert claimed(ledger).again == WISH
 
 
@@ -170,13 +170,13 @@ class TestTrials:
         done(ledger, "a/talk.wav", model=TRIAL_MODEL, seconds=7.0)
         done(ledger, "a/heard.wav")
         done(ledger, "b/talk.wav", model=TRIAL_MODEL)
-        ledger.put([found("a/queued.wav")])
+        ledger.queue.put([found("a/queued.wav")])
 
-        assert list(ledger.trials(ROOT + b"/a")) == [(ROOT + b"/a/talk.wav", 7.0)]
-        assert len(list(ledger.trials(ROOT))) == 2
-        ledger.done(claimed(ledger), Outcome(model=TRIAL_MODEL))
-        ledger.queue_again([ROOT + b"/a/talk.wav", ROOT + b"/a/queued.wav"])
-        assert [path for path, _ in ledger.trials(ROOT)] == [ROOT + b"/b/talk.wav"]
+        assert list(ledger.history.trials(ROOT + b"/a")) == [(ROOT + b"/a/talk.wav", 7.0)]
+        assert len(list(ledger.history.trials(ROOT))) == 2
+        ledger.queue.done(claimed(ledger), Outcome(model=TRIAL_MODEL))
+        ledger.queue.queue_again([ROOT + b"/a/talk.wav", ROOT + b"/a/queued.wav"])
+        assert [path for path, _ in ledger.history.trials(ROOT)] == [ROOT + b"/b/talk.wav"]
 
     def test_those_of_an_earlier_version_are_told_by_their_answers(self, tmp_path: Path) -> None:
         older = sqlite3.connect(tmp_path / NAME, isolation_level=None)
@@ -203,7 +203,7 @@ class TestTrials:
         older.close()
 
         ledger = SqliteLedger(tmp_path)
-        trials = list(ledger.trials(ROOT))
+        trials = list(ledger.history.trials(ROOT))
         ledger.close()
 
         assert trials == [(ROOT + b"/tried", 3.0)]
@@ -213,33 +213,33 @@ class TestNamesakes:
     def test_a_source_is_found_under_its_former_name_and_forgotten_with_the_conclusion(self, ledger: Ledger) -> None:
         done(ledger, inode=5)
         done(ledger, "other.wav", inode=6)
-        ledger.put([found("renamed.wav", inode=5)])
+        ledger.queue.put([found("renamed.wav", inode=5)])
         job = claimed(ledger)
 
-        former = [record.path for record in ledger.namesakes(job)]
-        ledger.done(job, Outcome(content=SOUND, renamed_from=TALK))
+        former = [record.path for record in ledger.history.namesakes(job)]
+        ledger.queue.done(job, Outcome(content=SOUND, renamed_from=TALK))
 
         outcome = known(ledger, job.path).outcome
         assert (job.content, former) == (SOUND, [TALK])
-        assert ledger.lookup(TALK) is None
+        assert ledger.history.lookup(TALK) is None
         assert outcome is not None
         assert outcome.renamed_from == TALK
 
     def test_of_many_hard_links_the_oldest_are_namesakes(self, ledger: Ledger) -> None:
-        ledger.put([found(f"link{number}.wav", inode=5) for number in range(30)])
+        ledger.queue.put([found(f"link{number}.wav", inode=5) for number in range(30)])
         for _ in range(30):
-            ledger.done(claimed(ledger), Outcome(content=SOUND))
-        ledger.put([found("one_more.wav", inode=5)])
+            ledger.queue.done(claimed(ledger), Outcome(content=SOUND))
+        ledger.queue.put([found("one_more.wav", inode=5)])
         job = replace(claimed(ledger), content=SOUND)
 
-        namesakes = ledger.namesakes(job)
+        namesakes = ledger.history.namesakes(job)
 
         assert [record.path for record in namesakes] == [ROOT + b"/link%d.wav" % number for number in range(20)]
 
     def test_where_inodes_say_nothing_nobody_is_a_namesake(self, ledger: Ledger) -> None:
         job = done(ledger)
 
-        assert ledger.namesakes(replace(job, path=ROOT + b"/renamed.wav", content=SOUND)) == []
+        assert ledger.history.namesakes(replace(job, path=ROOT + b"/renamed.wav", content=SOUND)) == []
 
 
 class TestDroppedRequest:
@@ -247,14 +247,14 @@ class TestDroppedRequest:
 
     def test_it_is_carried_out_once_the_recording_is_found_again(self, engine: Engine, ledger: Ledger) -> None:
         done(ledger, inode=5)
-        ledger.queue_again([TALK], WISH)
+        ledger.queue.queue_again([TALK], WISH)
         job = claimed(ledger)
-        ledger.drop(job)
-        held, between = ledger.holds(job), known(ledger)
+        ledger.queue.drop(job)
+        held, between = ledger.queue.holds(job), known(ledger)
         ledger.close()
 
         again = engine.open()
-        put = again.put([found(inode=5)])
+        put = again.queue.put([found(inode=5)])
 
         assert (held, between.state, between.outcome is not None) == (False, State.DONE, True)
         assert put == [PutResult.QUEUED]
@@ -263,23 +263,23 @@ class TestDroppedRequest:
     @pytest.mark.parametrize("found_before", [False, True])
     def test_it_goes_with_the_same_file_under_another_name(self, ledger: Ledger, *, found_before: bool) -> None:
         done(ledger, inode=5)
-        ledger.queue_again([TALK], WISH)
+        ledger.queue.queue_again([TALK], WISH)
         job = claimed(ledger)
         renamed = ROOT + b"/renamed.wav"
         if found_before:
-            ledger.put([found("renamed.wav", inode=5)])
-            ledger.done(claimed(ledger), Outcome(content=SOUND))
+            ledger.queue.put([found("renamed.wav", inode=5)])
+            ledger.queue.done(claimed(ledger), Outcome(content=SOUND))
 
-        ledger.drop(job)
+        ledger.queue.drop(job)
         if not found_before:
-            ledger.put([found("renamed.wav", inode=5)])
+            ledger.queue.put([found("renamed.wav", inode=5)])
         heir = claimed(ledger)
-        former = [record.path for record in ledger.namesakes(heir)]
-        ledger.done(heir, Outcome(content=SOUND, renamed_from=TALK))
+        former = [record.path for record in ledger.history.namesakes(heir)]
+        ledger.queue.done(heir, Outcome(content=SOUND, renamed_from=TALK))
 
         assert (heir.path, heir.again, heir.content, former) == (renamed, WISH, SOUND, [TALK])
-        assert ledger.lookup(TALK) is None
-        assert ledger.counts()[State.DONE] == 1
+        assert ledger.history.lookup(TALK) is None
+        assert ledger.history.counts()[State.DONE] == 1
 
     @pytest.mark.parametrize("found_before", [False, True])
     def test_a_hard_link_in_another_root_gets_neither_it_nor_the_outputs(
@@ -287,35 +287,35 @@ class TestDroppedRequest:
     ) -> None:
         link = found("link.wav", inode=5, root=b"/srv/theirs")
         done(ledger, inode=5)
-        ledger.queue_again([TALK], WISH)
+        ledger.queue.queue_again([TALK], WISH)
         job = claimed(ledger)
         if found_before:
-            ledger.put([link])
-            ledger.done(claimed(ledger), Outcome(content=SOUND))
+            ledger.queue.put([link])
+            ledger.queue.done(claimed(ledger), Outcome(content=SOUND))
 
-        ledger.drop(job)
+        ledger.queue.drop(job)
         if found_before:
             assert claimed_nothing(ledger)
             return
-        ledger.put([link])
+        ledger.queue.put([link])
         heir = claimed(ledger)
 
         assert (heir.path, heir.again, heir.content) == (link.path, None, SOUND)
-        assert ledger.namesakes(heir) == []
+        assert ledger.history.namesakes(heir) == []
 
 
 def test_one_that_was_done_before_is_recognised_under_the_name_it_got_while_it_was_looked_at(ledger: Ledger) -> None:
     done(ledger, inode=5)
     touched = found(mtime_ns=9, inode=5)
-    ledger.put([touched])
+    ledger.queue.put([touched])
     job = claimed(ledger)
 
-    ledger.drop(job)
-    ledger.put([replace(touched, path=ROOT + b"/renamed.wav")])
+    ledger.queue.drop(job)
+    ledger.queue.put([replace(touched, path=ROOT + b"/renamed.wav")])
     renamed = claimed(ledger)
 
     assert renamed.content == SOUND
-    assert [record.path for record in ledger.namesakes(renamed)] == [TALK]
+    assert [record.path for record in ledger.history.namesakes(renamed)] == [TALK]
 
 
 @pytest.mark.parametrize("what", ["running", "delayed", "dropped"])
@@ -324,62 +324,62 @@ def test_one_that_was_done_before_is_recognised_under_a_name_that_was_queued_whi
 ) -> None:
     done(ledger, inode=5)
     touched = found(mtime_ns=9, inode=5)
-    ledger.put([touched])
-    ledger.put([replace(touched, path=ROOT + b"/renamed.wav")])
+    ledger.queue.put([touched])
+    ledger.queue.put([replace(touched, path=ROOT + b"/renamed.wav")])
     job, renamed = claimed(ledger), claimed(ledger)
     if what == "delayed":
-        ledger.retry(job, JobError("later"), run_at=START + 100.0)
+        ledger.queue.retry(job, JobError("later"), run_at=START + 100.0)
     if what == "dropped":
-        ledger.drop(job)
-    seconds = ledger.tally().audio_seconds
+        ledger.queue.drop(job)
+    seconds = ledger.history.tally().audio_seconds
 
-    former = [record.path for record in ledger.namesakes(renamed)]
+    former = [record.path for record in ledger.history.namesakes(renamed)]
     if what == "running":
-        ledger.drop(job)
-    ledger.done(renamed, Outcome(content=SOUND, audio_seconds=9.0, renamed_from=TALK))
+        ledger.queue.drop(job)
+    ledger.queue.done(renamed, Outcome(content=SOUND, audio_seconds=9.0, renamed_from=TALK))
 
     assert former == [TALK]
-    assert ledger.lookup(TALK) is None
-    assert ledger.tally().audio_seconds == seconds
+    assert ledger.history.lookup(TALK) is None
+    assert ledger.history.tally().audio_seconds == seconds
 
 
 def test_one_that_was_never_done_is_forgotten(ledger: Ledger) -> None:
-    ledger.put([found(inode=5)])
+    ledger.queue.put([found(inode=5)])
 
-    ledger.drop(claimed(ledger))
+    ledger.queue.drop(claimed(ledger))
 
-    assert ledger.lookup(TALK) is None
+    assert ledger.history.lookup(TALK) is None
 
 
 class TestRelocate:
     def test_a_source_that_was_moved_away_is_known_by_its_new_place_alone(self, ledger: Ledger) -> None:
         moved = found("done/talk.wav")
-        ledger.put([found()])
-        ledger.done(claimed(ledger), Outcome(content=SOUND, moved_to=moved.path))
+        ledger.queue.put([found()])
+        ledger.queue.done(claimed(ledger), Outcome(content=SOUND, moved_to=moved.path))
 
-        relocated = [ledger.relocate(TALK, moved), ledger.relocate(TALK, moved)]
+        relocated = [ledger.queue.relocate(TALK, moved), ledger.queue.relocate(TALK, moved)]
 
         assert relocated == [True, False]
-        assert (ledger.lookup(TALK), ledger.counts()[State.DONE]) == (None, 1)
-        assert (known(ledger, moved.path).content, ledger.put([moved])) == (SOUND, [PutResult.KNOWN])
+        assert (ledger.history.lookup(TALK), ledger.history.counts()[State.DONE]) == (None, 1)
+        assert (known(ledger, moved.path).content, ledger.queue.put([moved])) == (SOUND, [PutResult.KNOWN])
 
     def test_what_stands_where_it_was_or_is_known_at_its_new_place_stays(self, ledger: Ledger) -> None:
         done(ledger)
         done(ledger, "other.wav")
 
-        assert not ledger.relocate(TALK, found("done/talk.wav"))
-        assert not ledger.relocate(TALK, found("other.wav"))
+        assert not ledger.queue.relocate(TALK, found("done/talk.wav"))
+        assert not ledger.queue.relocate(TALK, found("other.wav"))
 
 
 class TestOutputsBelow:
     def test_they_are_those_of_one_folder_without_its_notes(self, ledger: Ledger) -> None:
-        ledger.put([found("a/talk.wav"), found("b/talk.wav")])
+        ledger.queue.put([found("a/talk.wav"), found("b/talk.wav")])
         for _ in range(2):
             job = claimed(ledger)
             for kind, suffix in (("txt", b".txt"), ("note", b".note.txt")):
-                ledger.enter_output(job, Output(kind, job.path + suffix, SOUND))
+                ledger.outputs.enter(job, Output(kind, job.path + suffix, SOUND))
 
-        rows = list(ledger.outputs_below(ROOT + b"/a"))
+        rows = list(ledger.outputs.below(ROOT + b"/a"))
 
         assert [(row.path, row.source, row.kind) for row in rows] == [
             (ROOT + b"/a/talk.wav.txt", ROOT + b"/a/talk.wav", "txt")
@@ -394,21 +394,21 @@ class TestErase:
         keep(ledger, b"cut", digest="ef" * 32)
         keep(ledger, b"unreadable", digest=unreadable(PIECE), parameters=f"{ASKED}.t1")
         keep(ledger, b"another recording", digest="99" * 32)
-        ledger.keep_content(content())
-        ledger.keep_content(content(parameters=OTHERWISE))
-        ledger.keep_cut("sketch", OTHERWISE, Cut(0, 0, 16_000, "ef" * 32))
-        ledger.remember(f"garbled:host/v1:{PIECE} {ASKED}", {"message": "it said: <<<"})
-        ledger.remember("garbled:host/v1:other", {"message": "it said: >>>"})
+        ledger.answers.keep_content(content())
+        ledger.answers.keep_content(content(parameters=OTHERWISE))
+        ledger.answers.keep_cut("sketch", OTHERWISE, Cut(0, 0, 16_000, "ef" * 32))
+        ledger.memory.remember(f"garbled:host/v1:{PIECE} {ASKED}", {"message": "it said: <<<"})
+        ledger.memory.remember("garbled:host/v1:other", {"message": "it said: >>>"})
 
-        dropped = ledger.erase(**by)
+        dropped = ledger.answers.erase(**by)
 
         assert dropped == 4
-        assert (ledger.tally().answers, ledger.recall("99" * 32, ASKED)) == (1, b"another recording")
-        assert ledger.content(digest=SOUND) is None
-        assert ledger.cuts("sketch", OTHERWISE) == ()
-        assert ledger.remembered(f"garbled:host/v1:{PIECE} {ASKED}") is None
-        assert ledger.remembered("garbled:host/v1:other") is not None
-        assert ledger.erase(**by) == 0
+        assert (ledger.history.tally().answers, ledger.answers.recall("99" * 32, ASKED)) == (1, b"another recording")
+        assert ledger.answers.content(digest=SOUND) is None
+        assert ledger.answers.cuts("sketch", OTHERWISE) == ()
+        assert ledger.memory.remembered(f"garbled:host/v1:{PIECE} {ASKED}") is None
+        assert ledger.memory.remembered("garbled:host/v1:other") is not None
+        assert ledger.answers.erase(**by) == 0
 
 
 def test_a_wish_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ def test_a_wish_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> N
     ledger = SqliteLedger(tmp_path / "a")
     done(ledger)
     done(ledger, "tried.wav", model=TRIAL_MODEL)
-    ledger.queue_again([TALK], WISH)
+    ledger.queue.queue_again([TALK], WISH)
     ledger.close()
 
     copy(LedgerLocation(tmp_path / "a"), LedgerLocation(tmp_path / "b"), roots={})
@@ -425,7 +425,7 @@ def test_a_wish_and_the_model_are_carried_to_another_ledger(tmp_path: Path) -> N
     other = SqliteLedger(tmp_path / "b")
     try:
         assert claimed(other).again == WISH
-        assert [os.path.basename(path) for path, _ in other.trials(ROOT)] == [b"tried.wav"]  # noqa: PTH119 - bytes
+        assert [os.path.basename(path) for path, _ in other.history.trials(ROOT)] == [b"tried.wav"]  # noqa: PTH119 - bytes
         assert Fingerprint(1000, 5, 0) == known(other).fingerprint
     finally:
         other.close()

@@ -19,7 +19,7 @@ DAY = 86_400.0
 
 
 def keep(ledger: Ledger, digest: str = HEARD, *, body: bytes = b'{"text":"hello"}', seconds: float = 10.0) -> None:
-    ledger.keep(digest, ASKED, body, seconds=seconds, model="whisper-1")
+    ledger.answers.keep(digest, ASKED, body, seconds=seconds, model="whisper-1")
 
 
 def content(*, digest: str = HEARD, sketch: str = "s1", parameters: str = ASKED, seconds: float = 90.5) -> Content:
@@ -38,115 +38,121 @@ class TestAnswers:
     def test_an_answer_comes_back_as_it_was(self, ledger: Ledger) -> None:
         keep(ledger, body=b'{"text":"hello"}')
 
-        assert ledger.recall(HEARD, ASKED) == b'{"text":"hello"}'
+        assert ledger.answers.recall(HEARD, ASKED) == b'{"text":"hello"}'
 
     @given(body=st.binary())
     @settings(max_examples=settings().max_examples // 2)
     def test_every_body_comes_back_as_it_was(self, ledger: Ledger, body: bytes) -> None:
         keep(ledger, body=body)
 
-        assert ledger.recall(HEARD, ASKED) == body
+        assert ledger.answers.recall(HEARD, ASKED) == body
 
     def test_an_answer_belongs_to_what_was_heard_and_what_was_asked(self, ledger: Ledger) -> None:
         keep(ledger)
 
-        assert ledger.recall(OTHER, ASKED) is None
-        assert ledger.recall(HEARD, OTHERWISE) is None
+        assert ledger.answers.recall(OTHER, ASKED) is None
+        assert ledger.answers.recall(HEARD, OTHERWISE) is None
 
     def test_answers_survive_a_crash(self, engine: Engine, ledger: Ledger) -> None:
         keep(ledger)
         ledger.close()
 
-        assert engine.open().recall(HEARD, ASKED) is not None
+        assert engine.open().answers.recall(HEARD, ASKED) is not None
 
     def test_a_second_answer_replaces_the_first(self, ledger: Ledger) -> None:
         keep(ledger, body=b"first")
         keep(ledger, body=b"second")
 
-        assert ledger.recall(HEARD, ASKED) == b"second"
-        assert ledger.tally().answers == 1
+        assert ledger.answers.recall(HEARD, ASKED) == b"second"
+        assert ledger.history.tally().answers == 1
 
     def test_the_tally_is_of_answers_stored_and_of_audio_bought(self, ledger: Ledger) -> None:
         keep(ledger, seconds=10)
         keep(ledger, OTHER, seconds=20.5)
-        ledger.recall(HEARD, ASKED)
-        ledger.buy("host/v1", "2026-11-22", 10.0)
-        ledger.buy("other", "2026-11-23", 20.5)
+        ledger.answers.recall(HEARD, ASKED)
+        ledger.purchases.buy("host/v1", "2026-11-22", 10.0)
+        ledger.purchases.buy("other", "2026-11-23", 20.5)
 
-        assert ledger.tally() == Tally(audio_seconds=0.0, paid_seconds=30.5, answers=2, saved_seconds=0.0)
+        assert ledger.history.tally() == Tally(audio_seconds=0.0, paid_seconds=30.5, answers=2, saved_seconds=0.0)
 
     @pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
     def test_a_length_that_is_no_number_spoils_no_sum(self, ledger: Ledger, seconds: float) -> None:
-        ledger.buy("host/v1", "2026-11-22", seconds)
-        ledger.buy("host/v1", "2026-11-22", 5)
+        ledger.purchases.buy("host/v1", "2026-11-22", seconds)
+        ledger.purchases.buy("host/v1", "2026-11-22", 5)
 
-        assert ledger.tally().paid_seconds == 5
+        assert ledger.history.tally().paid_seconds == 5
 
 
 class TestCuts:
     def test_cuts_come_back_by_index(self, ledger: Ledger) -> None:
         cuts = [Cut(2, 50, 60, OTHER), Cut(0, 0, 20, HEARD), Cut(1, 25, 45, OTHER)]
         for cut in cuts:
-            ledger.keep_cut("s1", ASKED, cut)
+            ledger.answers.keep_cut("s1", ASKED, cut)
 
-        assert ledger.cuts("s1", ASKED) == (cuts[1], cuts[2], cuts[0])
-        assert ledger.cuts("s2", ASKED) == ledger.cuts("s1", OTHERWISE) == ()
+        assert ledger.answers.cuts("s1", ASKED) == (cuts[1], cuts[2], cuts[0])
+        assert ledger.answers.cuts("s2", ASKED) == ledger.answers.cuts("s1", OTHERWISE) == ()
 
     def test_a_cut_made_anew_replaces_the_former(self, ledger: Ledger) -> None:
-        ledger.keep_cut("s1", ASKED, Cut(0, 0, 20, HEARD))
-        ledger.keep_cut("s1", ASKED, Cut(0, 0, 21, OTHER))
+        ledger.answers.keep_cut("s1", ASKED, Cut(0, 0, 20, HEARD))
+        ledger.answers.keep_cut("s1", ASKED, Cut(0, 0, 21, OTHER))
 
-        assert ledger.cuts("s1", ASKED) == (Cut(0, 0, 21, OTHER),)
+        assert ledger.answers.cuts("s1", ASKED) == (Cut(0, 0, 21, OTHER),)
 
     def test_a_whole_contents_cuts_replace_those_kept_one_by_one(self, ledger: Ledger) -> None:
-        ledger.keep_cut("s1", ASKED, Cut(0, 0, 20, HEARD))
-        ledger.keep_cut("s1", OTHERWISE, Cut(0, 0, 20, HEARD))
+        ledger.answers.keep_cut("s1", ASKED, Cut(0, 0, 20, HEARD))
+        ledger.answers.keep_cut("s1", OTHERWISE, Cut(0, 0, 20, HEARD))
 
-        ledger.keep_content(content(sketch="s1", parameters=ASKED))
+        ledger.answers.keep_content(content(sketch="s1", parameters=ASKED))
 
-        assert ledger.cuts("s1", ASKED) == ()
-        assert ledger.cuts("s1", OTHERWISE) != ()
+        assert ledger.answers.cuts("s1", ASKED) == ()
+        assert ledger.answers.cuts("s1", OTHERWISE) != ()
 
     def test_and_those_kept_under_the_parameters_of_the_cutting(self, ledger: Ledger) -> None:
         for parameters in (ASKED, OTHERWISE, HEARD, OTHER):
-            ledger.keep_cut("s1", parameters, Cut(0, 0, 20, HEARD))
+            ledger.answers.keep_cut("s1", parameters, Cut(0, 0, 20, HEARD))
 
-        ledger.keep_content(content(sketch="s1", parameters=ASKED), cut=(OTHERWISE, HEARD))
+        ledger.answers.keep_content(content(sketch="s1", parameters=ASKED), cut=(OTHERWISE, HEARD))
 
-        assert [bool(ledger.cuts("s1", key)) for key in (ASKED, OTHERWISE, HEARD, OTHER)] == [False] * 3 + [True]
+        assert [bool(ledger.answers.cuts("s1", key)) for key in (ASKED, OTHERWISE, HEARD, OTHER)] == [False] * 3 + [
+            True
+        ]
 
 
 class TestContents:
     def test_a_content_comes_back_as_it_was(self, ledger: Ledger) -> None:
-        ledger.keep_content(content())
+        ledger.answers.keep_content(content())
 
-        assert ledger.content(digest=HEARD) == content()
-        assert ledger.content(digest=HEARD, parameters=ASKED) == content()
-        assert ledger.content(sketch="s1") == content()
-        assert ledger.content(sketch="s1", parameters=ASKED) == content()
+        assert ledger.answers.content(digest=HEARD) == content()
+        assert ledger.answers.content(digest=HEARD, parameters=ASKED) == content()
+        assert ledger.answers.content(sketch="s1") == content()
+        assert ledger.answers.content(sketch="s1", parameters=ASKED) == content()
 
     def test_a_content_belongs_to_its_digest_sketch_and_parameters(self, ledger: Ledger) -> None:
-        ledger.keep_content(content())
+        ledger.answers.keep_content(content())
 
-        assert ledger.content(digest=OTHER) is None
-        assert ledger.content(digest=HEARD, parameters=OTHERWISE) is None
-        assert ledger.content(sketch="s2") is None
-        assert ledger.content(sketch="s1", parameters=OTHERWISE) is None
-        assert ledger.content() is None
+        assert ledger.answers.content(digest=OTHER) is None
+        assert ledger.answers.content(digest=HEARD, parameters=OTHERWISE) is None
+        assert ledger.answers.content(sketch="s2") is None
+        assert ledger.answers.content(sketch="s1", parameters=OTHERWISE) is None
+        assert ledger.answers.content() is None
 
     def test_without_parameters_the_newest_is_given(self, ledger: Ledger) -> None:
-        ledger.keep_content(content(parameters=ASKED))
-        ledger.keep_content(content(parameters=OTHERWISE))
-        ledger.keep_content(content(parameters=ASKED, seconds=91))
+        ledger.answers.keep_content(content(parameters=ASKED))
+        ledger.answers.keep_content(content(parameters=OTHERWISE))
+        ledger.answers.keep_content(content(parameters=ASKED, seconds=91))
 
-        assert ledger.content(digest=HEARD) == ledger.content(sketch="s1") == content(parameters=ASKED, seconds=91)
+        assert (
+            ledger.answers.content(digest=HEARD)
+            == ledger.answers.content(sketch="s1")
+            == content(parameters=ASKED, seconds=91)
+        )
 
     def test_a_sketch_may_stand_for_two_recordings(self, ledger: Ledger) -> None:
-        ledger.keep_content(content(digest=HEARD))
-        ledger.keep_content(content(digest=OTHER))
+        ledger.answers.keep_content(content(digest=HEARD))
+        ledger.answers.keep_content(content(digest=OTHER))
 
-        assert ledger.content(sketch="s1") == content(digest=OTHER)
-        assert ledger.content(digest=HEARD, sketch="s1") == content(digest=HEARD)
+        assert ledger.answers.content(sketch="s1") == content(digest=OTHER)
+        assert ledger.answers.content(digest=HEARD, sketch="s1") == content(digest=HEARD)
 
 
 class TestPrune:
@@ -154,45 +160,45 @@ class TestPrune:
         keep(ledger, HEARD)
         keep(ledger, OTHER)
         clock.advance(DAY)
-        ledger.recall(HEARD, ASKED)
+        ledger.answers.recall(HEARD, ASKED)
 
-        dropped = ledger.prune(answers_older_than=clock.wall)
+        dropped = ledger.answers.prune(answers_older_than=clock.wall)
 
         assert dropped == 1
-        assert ledger.recall(HEARD, ASKED) is not None
-        assert ledger.recall(OTHER, ASKED) is None
-        assert ledger.tally().answers == 1
+        assert ledger.answers.recall(HEARD, ASKED) is not None
+        assert ledger.answers.recall(OTHER, ASKED) is None
+        assert ledger.history.tally().answers == 1
 
     def test_contents_and_cuts_go_with_them(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.keep_content(content(digest=HEARD, sketch="s1"))
-        ledger.keep_content(content(digest=OTHER, sketch="s2"))
-        ledger.keep_cut("s3", ASKED, Cut(0, 0, 20, HEARD))
+        ledger.answers.keep_content(content(digest=HEARD, sketch="s1"))
+        ledger.answers.keep_content(content(digest=OTHER, sketch="s2"))
+        ledger.answers.keep_cut("s3", ASKED, Cut(0, 0, 20, HEARD))
         clock.advance(2 * DAY)
-        ledger.content(digest=HEARD)
+        ledger.answers.content(digest=HEARD)
 
-        ledger.prune(answers_older_than=clock.wall - DAY)
+        ledger.answers.prune(answers_older_than=clock.wall - DAY)
 
-        assert ledger.content(digest=HEARD) is not None
-        assert ledger.content(digest=OTHER) is None
-        assert ledger.cuts("s3", ASKED) == ()
+        assert ledger.answers.content(digest=HEARD) is not None
+        assert ledger.answers.content(digest=OTHER) is None
+        assert ledger.answers.cuts("s3", ASKED) == ()
 
     def test_a_bound_keeps_what_was_used_last(self, ledger: Ledger, clock: Clock) -> None:
         digests = [f"{number:064x}" for number in range(20)]
         for digest in digests:
             keep(ledger, digest, body=os.urandom(1000))
             clock.advance(1)
-        ledger.recall(digests[0], ASKED)
+        ledger.answers.recall(digests[0], ASKED)
 
-        dropped = ledger.prune(answers_older_than=0, max_bytes=5500)
+        dropped = ledger.answers.prune(answers_older_than=0, max_bytes=5500)
 
-        kept = [digest for digest in digests if ledger.recall(digest, ASKED) is not None]
+        kept = [digest for digest in digests if ledger.answers.recall(digest, ASKED) is not None]
         assert dropped == 15
         assert kept == [digests[0], *digests[16:]]
 
     def test_without_a_bound_nothing_young_is_dropped(self, ledger: Ledger, clock: Clock) -> None:
         keep(ledger)
 
-        assert ledger.prune(answers_older_than=clock.wall) == 0
+        assert ledger.answers.prune(answers_older_than=clock.wall) == 0
 
     def test_many_go_at_once(self, ledger: Ledger, clock: Clock) -> None:
         def some(first: int) -> None:
@@ -203,17 +209,17 @@ class TestPrune:
             list(pool.map(some, range(12)))
         clock.advance(1)
 
-        assert ledger.prune(answers_older_than=clock.wall) == 600
-        assert ledger.tally().answers == 0
+        assert ledger.answers.prune(answers_older_than=clock.wall) == 600
+        assert ledger.history.tally().answers == 0
 
     def test_the_space_comes_back(self, ledger: Ledger, clock: Clock) -> None:
         for number in range(6):
             keep(ledger, f"{number:064x}", body=os.urandom(1_000_000))
-        full = ledger.size()
+        full = ledger.history.size()
         clock.advance(1)
 
-        ledger.prune(answers_older_than=clock.wall)
+        ledger.answers.prune(answers_older_than=clock.wall)
         ledger.close()
 
         assert full > 6_000_000
-        assert ledger.size() < 1_000_000
+        assert ledger.history.size() < 1_000_000

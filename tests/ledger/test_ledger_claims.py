@@ -21,41 +21,43 @@ ALICE, BOB, CAROL = ROOTS = (b"/srv/alice", b"/srv/bob", b"/srv/carol")
 
 class TestClaim:
     def test_nothing_due_is_nothing_claimed(self, ledger: Ledger) -> None:
-        assert ledger.claim("worker", lease=LEASE) is None
+        assert ledger.queue.claim("worker", lease=LEASE) is None
 
     def test_the_oldest_goes_first(self, ledger: Ledger, clock: Clock) -> None:
         for file in ("c.wav", "a.wav", "b.wav"):
-            ledger.put([found(file)])
+            ledger.queue.put([found(file)])
             clock.advance(1)
 
-        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(4)] == ["c.wav", "a.wav", "b.wav", None]
+        assert [name(ledger.queue.claim("worker", lease=LEASE)) for _ in range(4)] == ["c.wav", "a.wav", "b.wav", None]
 
     def test_arrivals_go_before_backlog(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.put([found("old.wav", backlog=True)])
+        ledger.queue.put([found("old.wav", backlog=True)])
         clock.advance(1)
-        ledger.put([found("new.wav")])
+        ledger.queue.put([found("new.wav")])
 
-        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(2)] == ["new.wav", "old.wav"]
+        assert [name(ledger.queue.claim("worker", lease=LEASE)) for _ in range(2)] == ["new.wav", "old.wav"]
 
     def test_a_claim_for_small_ones_takes_only_those(self, ledger: Ledger) -> None:
-        ledger.put([found("long.wav"), found("short.wav", small=True, backlog=True)])
+        ledger.queue.put([found("long.wav"), found("short.wav", small=True, backlog=True)])
 
-        assert name(ledger.claim("worker", lease=LEASE, small=True)) == "short.wav"
-        assert ledger.claim("worker", lease=LEASE, small=True) is None
-        assert name(ledger.claim("worker", lease=LEASE)) == "long.wav"
+        assert name(ledger.queue.claim("worker", lease=LEASE, small=True)) == "short.wav"
+        assert ledger.queue.claim("worker", lease=LEASE, small=True) is None
+        assert name(ledger.queue.claim("worker", lease=LEASE)) == "long.wav"
 
     def test_any_claim_takes_small_and_long_ones_by_age(self, ledger: Ledger, clock: Clock) -> None:
         for number in range(6):
-            ledger.put([found(f"{number}.wav", small=number % 2 == 0)])
+            ledger.queue.put([found(f"{number}.wav", small=number % 2 == 0)])
             clock.advance(1)
 
-        assert [name(ledger.claim("worker", lease=LEASE)) for _ in range(6)] == [f"{number}.wav" for number in range(6)]
+        assert [name(ledger.queue.claim("worker", lease=LEASE)) for _ in range(6)] == [
+            f"{number}.wav" for number in range(6)
+        ]
 
     def test_a_claim_returns_no_job_whose_queueing_is_being_reported(self, ledger: Ledger) -> None:
         jobs: list[str | None] = []
-        worker = threading.Thread(target=lambda: jobs.append(name(ledger.claim("worker", lease=LEASE))))
-        with ledger.reporting([found("a.wav").path]):
-            ledger.put([found("a.wav")])
+        worker = threading.Thread(target=lambda: jobs.append(name(ledger.queue.claim("worker", lease=LEASE))))
+        with ledger.queue.reporting([found("a.wav").path]):
+            ledger.queue.put([found("a.wav")])
             worker.start()
             worker.join(0.2)
             early = list(jobs)
@@ -64,22 +66,22 @@ class TestClaim:
         assert (early, jobs) == ([], ["a.wav"])
 
     def test_each_claim_counts_an_attempt_and_raises_the_fence(self, ledger: Ledger) -> None:
-        ledger.put([found()])
+        ledger.queue.put([found()])
         first = claimed(ledger)
-        ledger.retry(first, crowded(), run_at=0)
+        ledger.queue.retry(first, crowded(), run_at=0)
         second = claimed(ledger)
 
         assert (first.attempts, second.attempts) == (1, 2)
         assert second.fence > first.fence
 
     def test_each_job_has_one_winner(self, ledger: Ledger) -> None:
-        ledger.put([found(f"{number}.wav", small=number % 3 == 0) for number in range(300)])
+        ledger.queue.put([found(f"{number}.wav", small=number % 3 == 0) for number in range(300)])
         barrier = threading.Barrier(8)
         won: list[list[Job]] = [[] for _ in range(8)]
 
         def race(mine: list[Job], small: bool) -> None:  # noqa: FBT001 - a thread's argument
             barrier.wait()
-            while (job := ledger.claim("worker", lease=LEASE, small=small)) is not None:
+            while (job := ledger.queue.claim("worker", lease=LEASE, small=small)) is not None:
                 mine.append(job)
 
         threads = [threading.Thread(target=race, args=(mine, number == 0)) for number, mine in enumerate(won)]
@@ -94,9 +96,9 @@ class TestClaim:
 
 class TestTurns:
     def test_a_flood_in_one_root_lets_the_others_have_every_other_job(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.put([found(f"{number}.wav", root=ALICE) for number in range(1000)])
+        ledger.queue.put([found(f"{number}.wav", root=ALICE) for number in range(1000)])
         clock.advance(60)
-        ledger.put([found(f"{number}.wav", root=BOB, backlog=True) for number in range(5)])
+        ledger.queue.put([found(f"{number}.wav", root=BOB, backlog=True) for number in range(5)])
 
         taken = [claimed(ledger).root for _ in range(12)]
 
@@ -104,18 +106,18 @@ class TestTurns:
 
     def test_a_root_that_comes_later_waits_for_one_job_of_each_other(self, ledger: Ledger) -> None:
         for root in (ALICE, CAROL):
-            ledger.put([found(f"{number}.wav", root=root) for number in range(10)])
+            ledger.queue.put([found(f"{number}.wav", root=root) for number in range(10)])
         before = [claimed(ledger).root for _ in range(3)]
 
-        ledger.put([found(root=BOB)])
+        ledger.queue.put([found(root=BOB)])
 
         assert before == [ALICE, CAROL, ALICE]
         assert claimed(ledger).root == BOB
 
     def test_what_is_put_back_is_the_next_one_of_its_own_root(self, ledger: Ledger) -> None:
         for root in (ALICE, BOB):
-            ledger.put([found(f"{number}.wav", root=root) for number in range(3)])
-        ledger.retry(claimed(ledger), crowded(), run_at=0)
+            ledger.queue.put([found(f"{number}.wav", root=root) for number in range(3)])
+        ledger.queue.retry(claimed(ledger), crowded(), run_at=0)
 
         taken = [claimed(ledger) for _ in range(3)]
 
@@ -123,8 +125,10 @@ class TestTurns:
 
     def test_claims_of_small_ones_move_nobody_elses_turn(self, ledger: Ledger) -> None:
         """A root with long ones only would never be claimed from: each claim of a small one would move past it."""
-        ledger.put([found(f"{number}.wav", root=root, small=True) for root in (ALICE, CAROL) for number in range(10)])
-        ledger.put([found(root=BOB)])
+        ledger.queue.put(
+            [found(f"{number}.wav", root=root, small=True) for root in (ALICE, CAROL) for number in range(10)]
+        )
+        ledger.queue.put([found(root=BOB)])
         taken = [claimed(ledger, small=number % 2 == 0).root for number in range(4)]
 
         assert taken == [ALICE, ALICE, CAROL, BOB]
@@ -134,8 +138,8 @@ class TestTurns:
         self, ledger: Ledger, data: st.DataObject, places: int
     ) -> None:
         """Whatever arrives, and whatever comes of the jobs in work."""
-        for path, _, _ in list(ledger.known(b"/srv")):
-            ledger.forget(path)
+        for path, _, _ in list(ledger.history.known(b"/srv")):
+            ledger.queue.forget(path)
         waiting: Counter[bytes] = Counter()
         passed_over: Counter[tuple[bytes, bytes]] = Counter()
         running: list[Job] = []
@@ -143,18 +147,18 @@ class TestTurns:
         for step, arrivals in enumerate(data.draw(st.lists(st.lists(kinds, max_size=3), min_size=3, max_size=12))):
             for number, (root, count, small, backlog) in enumerate(arrivals):
                 names = [f"{step}-{number}-{one}.wav" for one in range(count)]
-                ledger.put([found(one, root=root, small=small, backlog=backlog) for one in names])
+                ledger.queue.put([found(one, root=root, small=small, backlog=backlog) for one in names])
                 waiting[root] += count
             for job in tuple(running):
                 end = data.draw(st.sampled_from(("runs on", "done", "put back")))
                 if end == "done":
-                    ledger.done(job, Outcome())
+                    ledger.queue.done(job, Outcome())
                 elif end == "put back":
-                    ledger.release(job)
+                    ledger.queue.release(job)
                     waiting[job.root] += 1
                 if end != "runs on":
                     running.remove(job)
-            while len(running) < places and (taken := ledger.claim("worker", lease=LEASE)) is not None:
+            while len(running) < places and (taken := ledger.queue.claim("worker", lease=LEASE)) is not None:
                 running.append(taken)
                 waiting[taken.root] -= 1
                 for root in ROOTS:
@@ -164,10 +168,10 @@ class TestTurns:
         assert len(running) == places or not waiting.total()
 
     def test_what_waits_is_shown_in_the_order_of_the_turns(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.put([found(f"{number}.wav", root=ALICE, backlog=number < 2) for number in range(4)])
+        ledger.queue.put([found(f"{number}.wav", root=ALICE, backlog=number < 2) for number in range(4)])
         clock.advance(1)
-        ledger.put([found(f"{number}.wav", root=BOB, small=number == 1) for number in range(2)])
-        shown = [(record.root, record.path[-5:-4]) for record in ledger.upcoming(5)]
+        ledger.queue.put([found(f"{number}.wav", root=BOB, small=number == 1) for number in range(2)])
+        shown = [(record.root, record.path[-5:-4]) for record in ledger.history.upcoming(5)]
 
         taken = [claimed(ledger) for _ in range(5)]
 
@@ -191,8 +195,8 @@ class TestFleet:
     def test_a_flood_found_by_one_host_holds_up_nobody_on_another(self, host: Callable[..., Ledger]) -> None:
         both = {"alice": "/srv/alice", "bob": "/srv/bob"}
         one, two = host("one", **both), host("two", **both)
-        one.put([found(f"{number}.wav", root=ALICE) for number in range(100)])
-        two.put([found(f"{number}.wav", root=BOB) for number in range(4)])
+        one.queue.put([found(f"{number}.wav", root=ALICE) for number in range(100)])
+        two.queue.put([found(f"{number}.wav", root=BOB) for number in range(4)])
 
         taken = [claimed(ledger).root for _ in range(4) for ledger in (one, two)]
 
@@ -201,10 +205,10 @@ class TestFleet:
     def test_roots_that_a_host_lacks_have_no_turn_there(self, host: Callable[..., Ledger]) -> None:
         one = host("one", alice="/srv/alice", bob="/srv/bob", carol="/srv/carol")
         two = host("two", bob="/mnt/b", carol="/mnt/c")
-        one.put([found(f"{number}.wav", root=root) for root in ROOTS for number in range(4)])
+        one.queue.put([found(f"{number}.wav", root=root) for root in ROOTS for number in range(4)])
 
         taken = [claimed(two).path for _ in range(4)]
 
         assert taken == [b"/mnt/b/0.wav", b"/mnt/c/0.wav", b"/mnt/b/1.wav", b"/mnt/c/1.wav"]
         assert [claimed(one).root for _ in range(4)] == [*ROOTS, ALICE]
-        assert [record.root for record in two.upcoming(3)] == [b"alice:", b"/mnt/b", b"/mnt/c"]
+        assert [record.root for record in two.history.upcoming(3)] == [b"alice:", b"/mnt/b", b"/mnt/c"]

@@ -22,30 +22,30 @@ def full(tmp_path: Path) -> LedgerLocation:
     """Give a ledger with something of everything in it."""
     place = LedgerLocation(tmp_path / "full")
     ledger = open_ledger(place.directory)
-    ledger.skip([found("skipped.wav", inode=2**64 - 1)])
-    ledger.put([found(f"{number}.wav", small=number % 2 == 0, backlog=number > 2) for number in range(5)])
-    ledger.put([found(b"odd \xff\xe9.wav", backlog=True)])
+    ledger.queue.skip([found("skipped.wav", inode=2**64 - 1)])
+    ledger.queue.put([found(f"{number}.wav", small=number % 2 == 0, backlog=number > 2) for number in range(5)])
+    ledger.queue.put([found(b"odd \xff\xe9.wav", backlog=True)])
     job = claimed(ledger)
     output = Output("txt", ROOT + b"/0.txt", DIGEST)
-    ledger.enter_output(job, output)
-    ledger.placed(output.path)
-    ledger.done(
+    ledger.outputs.enter(job, output)
+    ledger.outputs.placed(output.path)
+    ledger.queue.done(
         job, Outcome(outputs=(output,), content=DIGEST, audio_seconds=30.5, language="en"), hook='{"a":"\udcff"}'
     )
     job = claimed(ledger)
-    ledger.enter_output(job, Output("note", ROOT + b"/1.note.txt", DIGEST))
-    ledger.fail(job, FileError("no sound in it", hint="is it?", reason="no_audio"))
-    ledger.retry(claimed(ledger), crowded(), run_at=time.time() + 3600)
+    ledger.outputs.enter(job, Output("note", ROOT + b"/1.note.txt", DIGEST))
+    ledger.queue.fail(job, FileError("no sound in it", hint="is it?", reason="no_audio"))
+    ledger.queue.retry(claimed(ledger), crowded(), run_at=time.time() + 3600)
     for number in range(700):
-        ledger.keep(f"{number:064x}", PARAMETERS, b"answer %d" % number, seconds=1.5, model="whisper-1")
-    ledger.recall(f"{3:064x}", PARAMETERS)
-    ledger.keep_cut("s1", PARAMETERS, Cut(0, 0, 20, DIGEST))
-    ledger.keep_cut("s1", PARAMETERS, Cut(1, 20, 50, DIGEST))
-    ledger.keep_content(Content(DIGEST, "s2", PARAMETERS, 30.5, (Cut(0, 0, 20, DIGEST),), bytes(range(256))))
-    ledger.remember("form:api", {"words": True, "odd": "\udcff\0"}, expires=4e9)
-    ledger.buy("api", "2026-11-22", 61.5)
-    ledger.enter_temporary(ROOT + b"/.a.tmp")
-    ledger.add_hook("on_held", "{}")
+        ledger.answers.keep(f"{number:064x}", PARAMETERS, b"answer %d" % number, seconds=1.5, model="whisper-1")
+    ledger.answers.recall(f"{3:064x}", PARAMETERS)
+    ledger.answers.keep_cut("s1", PARAMETERS, Cut(0, 0, 20, DIGEST))
+    ledger.answers.keep_cut("s1", PARAMETERS, Cut(1, 20, 50, DIGEST))
+    ledger.answers.keep_content(Content(DIGEST, "s2", PARAMETERS, 30.5, (Cut(0, 0, 20, DIGEST),), bytes(range(256))))
+    ledger.memory.remember("form:api", {"words": True, "odd": "\udcff\0"}, expires=4e9)
+    ledger.purchases.buy("api", "2026-11-22", 61.5)
+    ledger.outputs.enter_temporary(ROOT + b"/.a.tmp")
+    ledger.hooks.add("on_held", "{}")
     ledger.close()
     return place
 
@@ -54,23 +54,23 @@ def contents(place: LedgerLocation) -> dict[str, object]:
     """Tell all that a ledger knows."""
     ledger = open_ledger(place.directory, place.url, roots=HERE)
     try:
-        tally = ledger.tally()
-        records = [record for state in State for record in ledger.records(state, limit=99)]
+        tally = ledger.history.tally()
+        records = [record for state in State for record in ledger.history.records(state, limit=99)]
         return {
             # Row numbers are the engine's own.
             "records": sorted((replace(record, id=0) for record in records), key=lambda record: record.path),
-            "counts": ledger.counts(),
+            "counts": ledger.history.counts(),
             "tally": tally,
-            "answers": [ledger.recall(f"{number:064x}", PARAMETERS) for number in range(700)],
-            "cuts": ledger.cuts("s1", PARAMETERS),
-            "content": ledger.content(digest=DIGEST),
-            "outputs": ledger.owned(ROOT + b"/0.wav"),
-            "notes": list(ledger.notes()),
-            "memory": ledger.remembered("form:api"),
-            "bought": ledger.buy("api", "2026-11-22", 0),
-            "of the last hour": ledger.transcribed(0.0),
-            "temporaries": ledger.temporaries(),
-            "hooks": [(call.kind, call.payload) for call in ledger.hooks_due(9)],
+            "answers": [ledger.answers.recall(f"{number:064x}", PARAMETERS) for number in range(700)],
+            "cuts": ledger.answers.cuts("s1", PARAMETERS),
+            "content": ledger.answers.content(digest=DIGEST),
+            "outputs": ledger.outputs.owned(ROOT + b"/0.wav"),
+            "notes": list(ledger.outputs.notes()),
+            "memory": ledger.memory.remembered("form:api"),
+            "bought": ledger.purchases.buy("api", "2026-11-22", 0),
+            "of the last hour": ledger.history.transcribed(0.0),
+            "temporaries": ledger.outputs.temporaries(),
+            "hooks": [(call.kind, call.payload) for call in ledger.hooks.due(9)],
         }
     finally:
         ledger.close()
@@ -113,8 +113,8 @@ def test_new_files_can_be_found_after_a_copy(full: LedgerLocation, url: str, tmp
     copy(full, shared, roots=HERE)
     ledger = open_ledger(shared.directory, shared.url, roots=HERE)
     try:
-        assert ledger.put([found("0.wav"), found("new.wav")]) == ["known", "queued"]
-        assert ledger.counts()[State.READY] == 4
+        assert ledger.queue.put([found("0.wav"), found("new.wav")]) == ["known", "queued"]
+        assert ledger.history.counts()[State.READY] == 4
     finally:
         ledger.close()
 
@@ -125,7 +125,7 @@ def test_another_host_has_it_at_its_own_place(full: LedgerLocation, url: str, tm
     copy(LedgerLocation(tmp_path / "other", url), LedgerLocation(tmp_path / "back"), roots={"recordings": "/mnt/rec"})
 
     ledger = open_ledger(tmp_path / "back")
-    record = ledger.lookup(b"/mnt/rec/0.wav")
+    record = ledger.history.lookup(b"/mnt/rec/0.wav")
     ledger.close()
     assert record is not None
     assert record.outcome is not None
@@ -142,7 +142,7 @@ def test_a_root_without_a_path_here_is_told(full: LedgerLocation, url: str, tmp_
 
 def test_what_is_another_hosts_own_is_left_out_and_counted(url: str, tmp_path: Path) -> None:
     host = open_ledger(tmp_path / "host", url)
-    host.put([found("own.wav", root=b"/home/host")])
+    host.queue.put([found("own.wav", root=b"/home/host")])
     host.close()
 
     copied = copy(LedgerLocation(tmp_path / "other", url), LedgerLocation(tmp_path / "back"), roots=HERE)
@@ -152,10 +152,10 @@ def test_what_is_another_hosts_own_is_left_out_and_counted(url: str, tmp_path: P
 
 def test_what_a_shared_ledger_knows_under_two_names_is_one_file_again(url: str, tmp_path: Path) -> None:
     unnamed = open_ledger(tmp_path / "host", url)
-    unnamed.put([found("twice.wav")])
+    unnamed.queue.put([found("twice.wav")])
     unnamed.close()
     named = open_ledger(tmp_path / "host", url, roots=HERE)
-    named.put([found("twice.wav"), found("once.wav")])
+    named.queue.put([found("twice.wav"), found("once.wav")])
     named.close()
 
     copied = copy(LedgerLocation(tmp_path / "host", url), LedgerLocation(tmp_path / "back"), roots=HERE)
@@ -177,7 +177,7 @@ def test_a_copy_that_fails_leaves_nothing_behind(full: LedgerLocation, url: str,
         copy(LedgerLocation(tmp_path / "host", url), LedgerLocation(tmp_path / "back"), roots={"other": "/srv/other"})
 
     ledger = open_ledger(tmp_path / "back")
-    counts = ledger.counts()
+    counts = ledger.history.counts()
     ledger.close()
 
     assert set(counts.values()) == {0}

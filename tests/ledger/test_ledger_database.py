@@ -50,11 +50,16 @@ def flushes(monkeypatch: pytest.MonkeyPatch) -> Flushes:
     return Flushes(monkeypatch)
 
 
+def connected(ledger: SqliteLedger) -> SqliteDatabase:
+    assert isinstance(ledger.context.database, SqliteDatabase)
+    return ledger.context.database
+
+
 class TestDurability:
     def lose_power(self, ledger: SqliteLedger, flushes: Flushes, state: Path) -> SqliteLedger:
         """Open what is on the disk for certain: the file, and its log as far as it was flushed."""
         state.mkdir()
-        source = ledger._database.path
+        source = connected(ledger).path
         shutil.copy(source, state / NAME)
         log = Path(f"{source}-wal").read_bytes()[: flushes.lengths[-1]]
         (state / f"{NAME}-wal").write_bytes(log)
@@ -63,54 +68,54 @@ class TestDurability:
     def test_what_was_said_to_be_kept_survives_power_loss(
         self, ledger: SqliteLedger, flushes: Flushes, tmp_path: Path
     ) -> None:
-        ledger.put([found("a.wav"), found("b.wav")])
+        ledger.queue.put([found("a.wav"), found("b.wav")])
         job = claimed(ledger)
-        ledger.keep("heard", "asked", b"answer", seconds=1, model="m")
-        ledger.done(job, Outcome(), hook="{}")
-        ledger.progress(claimed(ledger), piece=1, pieces=2, seconds_done=3)
+        ledger.answers.keep("heard", "asked", b"answer", seconds=1, model="m")
+        ledger.queue.done(job, Outcome(), hook="{}")
+        ledger.queue.progress(claimed(ledger), piece=1, pieces=2, seconds_done=3)
         left = self.lose_power(ledger, flushes, tmp_path / "left")
         try:
-            assert left.counts()[State.DONE] == 1
-            assert left.counts()[State.READY] == 1
-            assert left.recall("heard", "asked") == b"answer"
-            assert len(left.hooks_due(10)) == 1
+            assert left.history.counts()[State.DONE] == 1
+            assert left.history.counts()[State.READY] == 1
+            assert left.answers.recall("heard", "asked") == b"answer"
+            assert len(left.hooks.due(10)) == 1
         finally:
             left.close()
 
     def test_a_cheap_change_survives_with_the_next_durable_one(
         self, ledger: SqliteLedger, flushes: Flushes, tmp_path: Path
     ) -> None:
-        ledger.enter_temporary(b"/r/.a.tmp")
-        ledger.remember("durable", {})
-        ledger.enter_temporary(b"/r/.b.tmp")
+        ledger.outputs.enter_temporary(b"/r/.a.tmp")
+        ledger.memory.remember("durable", {})
+        ledger.outputs.enter_temporary(b"/r/.b.tmp")
         left = self.lose_power(ledger, flushes, tmp_path / "left")
         try:
-            assert left.temporaries() == (b"/r/.a.tmp",)
+            assert left.outputs.temporaries() == (b"/r/.a.tmp",)
         finally:
             left.close()
 
     def test_what_can_be_found_out_again_waits_for_no_disk(self, ledger: SqliteLedger, flushes: Flushes) -> None:
-        ledger.put([found()])
-        ledger.skip([found("left.wav")])
+        ledger.queue.put([found()])
+        ledger.queue.skip([found("left.wav")])
         job = claimed(ledger)
-        ledger.renew(job, lease=LEASE)
-        ledger.progress(job, piece=1, pieces=2, seconds_done=3)
+        ledger.queue.renew(job, lease=LEASE)
+        ledger.queue.progress(job, piece=1, pieces=2, seconds_done=3)
 
         assert flushes.lengths == []
 
     def test_nothing_changed_is_nothing_flushed(self, ledger: SqliteLedger, flushes: Flushes) -> None:
-        ledger.disown(b"/nowhere")
+        ledger.outputs.disown(b"/nowhere")
 
         assert flushes.lengths == []
 
     def test_threads_share_a_flush(self, ledger: SqliteLedger, flushes: Flushes) -> None:
-        ledger.put([found(f"{number}.wav") for number in range(9)])
+        ledger.queue.put([found(f"{number}.wav") for number in range(9)])
         jobs = [claimed(ledger) for _ in range(9)]
         flushes.door.clear()
-        threads = [threading.Thread(target=ledger.done, args=(job, Outcome())) for job in jobs]
+        threads = [threading.Thread(target=ledger.queue.done, args=(job, Outcome())) for job in jobs]
         for thread in threads:
             thread.start()
-        eventually(lambda: ledger.counts()[State.DONE] == 9)
+        eventually(lambda: ledger.history.counts()[State.DONE] == 9)
         flushes.door.set()
         for thread in threads:
             thread.join()
@@ -118,11 +123,11 @@ class TestDurability:
         assert len(flushes.lengths) <= 2
 
     def test_nobody_is_kept_out_while_another_waits_for_the_disk(self, ledger: SqliteLedger, flushes: Flushes) -> None:
-        ledger.put([found("a.wav"), found("b.wav")])
+        ledger.queue.put([found("a.wav"), found("b.wav")])
         flushes.door.clear()
-        waiting = threading.Thread(target=ledger.done, args=(claimed(ledger), Outcome()))
+        waiting = threading.Thread(target=ledger.queue.done, args=(claimed(ledger), Outcome()))
         waiting.start()
-        eventually(lambda: ledger.counts()[State.DONE] == 1)
+        eventually(lambda: ledger.history.counts()[State.DONE] == 1)
 
         claimed(ledger)
 
@@ -139,11 +144,11 @@ class TestDurability:
         with monkeypatch.context() as broken:
             broken.setattr(os, "fdatasync", fail)
             with pytest.raises(StateError, match="Input/output error") as told:
-                ledger.remember("first", {})
+                ledger.memory.remember("first", {})
 
         assert told.value.hint
-        ledger.remember("second", {})
-        assert [ledger.remembered(key) for key in ("first", "second")] == [{}, {}]
+        ledger.memory.remember("second", {})
+        assert [ledger.memory.remembered(key) for key in ("first", "second")] == [{}, {}]
 
 
 class TestDamage:
@@ -151,7 +156,7 @@ class TestDamage:
     def state(self, tmp_path: Path) -> Path:
         """Give the directory of a closed ledger of some size."""
         ledger = SqliteLedger(tmp_path)
-        ledger.put([found(f"{number:05}.wav") for number in range(2000)])
+        ledger.queue.put([found(f"{number:05}.wav") for number in range(2000)])
         ledger.close()
         return tmp_path
 
@@ -160,8 +165,8 @@ class TestDamage:
         ledger = None
         with pytest.raises(StateError, match="is damaged") as told:  # noqa: PT012 - wherever the damage is met
             ledger = SqliteLedger(state)
-            list(ledger.known(ROOT))
-            ledger.put([found(f"{number:05}.wav", size=2) for number in range(2000)])
+            list(ledger.history.known(ROOT))
+            ledger.queue.put([found(f"{number:05}.wav", size=2) for number in range(2000)])
         if ledger is not None:
             ledger.close()
         return told.value
@@ -193,17 +198,17 @@ class TestDamage:
 
         ledger = SqliteLedger(state)
 
-        assert ledger.counts()[State.READY] == 0
+        assert ledger.history.counts()[State.READY] == 0
         ledger.close()
 
     def test_a_spoilt_answer_counts_as_none(self, ledger: SqliteLedger) -> None:
-        ledger.keep("heard", "asked", b"answer", seconds=10, model="m")
-        with ledger._database.transaction() as connection:
+        ledger.answers.keep("heard", "asked", b"answer", seconds=10, model="m")
+        with ledger.context.database.transaction() as connection:
             connection.execute("UPDATE answers SET body = x'00112233'")
 
-        assert ledger.recall("heard", "asked") is None
-        assert ledger.recall("heard", "asked") is None
-        assert (ledger.tally().answers, ledger.tally().saved_seconds) == (0, 0)
+        assert ledger.answers.recall("heard", "asked") is None
+        assert ledger.answers.recall("heard", "asked") is None
+        assert (ledger.history.tally().answers, ledger.history.tally().saved_seconds) == (0, 0)
 
 
 @contextmanager
@@ -222,7 +227,7 @@ def fill(ledger: SqliteLedger) -> tuple[StateError, set[str]]:
     kept: set[str] = set()
     with pytest.raises(StateError) as told:  # noqa: PT012 - it has to come to that somewhere
         for number in range(1000):
-            ledger.keep(str(number), "asked", os.urandom(30_000), seconds=1, model="m")
+            ledger.answers.keep(str(number), "asked", os.urandom(30_000), seconds=1, model="m")
             kept.add(str(number))
     return told.value, kept
 
@@ -233,48 +238,48 @@ class TestFullDisk:
             (disk / "ballast").write_bytes(bytes(1_000_000))
             ledger = SqliteLedger(disk / "state")
             try:
-                ledger.put([found("a.wav")])
+                ledger.queue.put([found("a.wav")])
                 error, kept = fill(ledger)
                 refused = [_refused(ledger, name) for name in ("b.wav", "c.wav")]
-                meanwhile = ledger.counts()
+                meanwhile = ledger.history.counts()
                 (disk / "ballast").unlink()
-                ledger.put([found("d.wav")])
+                ledger.queue.put([found("d.wav")])
                 job = claimed(ledger)
-                ledger.done(job, Outcome())
-                ledger.keep("after", "asked", b"answer", seconds=1, model="m")
+                ledger.queue.done(job, Outcome())
+                ledger.answers.keep("after", "asked", b"answer", seconds=1, model="m")
 
                 assert "space" in error.message
                 assert error.hint
                 assert all(refused)
                 assert meanwhile[State.READY] == 1
-                assert all(ledger.recall(number, "asked") for number in (*kept, "after"))
+                assert all(ledger.answers.recall(number, "asked") for number in (*kept, "after"))
             finally:
                 ledger.close()
             again = SqliteLedger(disk / "state")
-            assert (again.counts()[State.DONE], again.counts()[State.READY]) == (1, 1)
+            assert (again.history.counts()[State.DONE], again.history.counts()[State.READY]) == (1, 1)
             again.close()
 
     def test_a_full_ledger_is_told_and_survived(self, ledger: SqliteLedger) -> None:
         """As above, without the right to mount: SQLite's own bound says the same."""
-        ledger.put([found("a.wav")])
-        ledger._database.query("PRAGMA max_page_count = 200")
+        ledger.queue.put([found("a.wav")])
+        ledger.context.database.query("PRAGMA max_page_count = 200")
         error, kept = fill(ledger)
-        ledger._database.query("PRAGMA max_page_count = 100000")
-        ledger.put([found("b.wav")])
+        ledger.context.database.query("PRAGMA max_page_count = 100000")
+        ledger.queue.put([found("b.wav")])
 
         assert "space" in error.message
-        assert all(ledger.recall(number, "asked") for number in kept)
-        assert ledger.counts()[State.READY] == 2
+        assert all(ledger.answers.recall(number, "asked") for number in kept)
+        assert ledger.history.counts()[State.READY] == 2
 
     def test_calls_that_could_not_be_given_out_are_still_due(self, ledger: SqliteLedger) -> None:
-        ledger.put([found("a.wav")])
-        ledger.done(claimed(ledger), Outcome(), hook="{}")
-        ledger._database.query("PRAGMA query_only = ON")
+        ledger.queue.put([found("a.wav")])
+        ledger.queue.done(claimed(ledger), Outcome(), hook="{}")
+        ledger.context.database.query("PRAGMA query_only = ON")
         with pytest.raises(StateError):
-            ledger.hooks_due(1)
-        ledger._database.query("PRAGMA query_only = OFF")
+            ledger.hooks.due(1)
+        ledger.context.database.query("PRAGMA query_only = OFF")
 
-        assert len(ledger.hooks_due(1)) == 1
+        assert len(ledger.hooks.due(1)) == 1
 
     def test_a_disk_that_is_full_from_the_start_is_told(self, tmp_path: Path) -> None:
         with small_disk(tmp_path / "disk", "400k") as disk:
@@ -300,7 +305,7 @@ class TestFullDisk:
 
 def _refused(ledger: SqliteLedger, name: str) -> bool:
     try:
-        ledger.put([found(f"{name}-{number}" * 20) for number in range(2000)])
+        ledger.queue.put([found(f"{name}-{number}" * 20) for number in range(2000)])
     except StateError:
         return True
     return False
@@ -312,9 +317,9 @@ class TestErrors:
         ledger.close()
 
         with pytest.raises(StateError):
-            ledger.counts()
+            ledger.history.counts()
         with pytest.raises(StateError):
-            ledger.put([found()])
+            ledger.queue.put([found()])
 
     def test_a_busy_ledger_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(database, "_BUSY", 0.01)
@@ -323,9 +328,9 @@ class TestErrors:
         other.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(StateError, match="busy"):
-            ledger.put([found()])
+            ledger.queue.put([found()])
         other.execute("ROLLBACK")
-        ledger.put([found()])
+        ledger.queue.put([found()])
 
         other.close()
         ledger.close()
@@ -366,10 +371,10 @@ class TestErrors:
 
     def test_an_error_inside_undoes_everything(self, ledger: SqliteLedger) -> None:
         def fail() -> None:
-            with ledger._database.transaction() as connection:
+            with ledger.context.database.transaction() as connection:
                 connection.execute("INSERT INTO temporaries VALUES (x'00')")
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             fail()
-        assert ledger.temporaries() == ()
+        assert ledger.outputs.temporaries() == ()

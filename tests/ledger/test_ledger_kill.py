@@ -35,28 +35,28 @@ def find():
     number = int(sys.argv[2])
     while True:
         names = [f"{number + n}.wav" for n in range(4)]
-        ledger.put([FoundRecording(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
+        ledger.queue.put([FoundRecording(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
         for name in names:
             say("put", name)
         number += 4
-        while ledger.counts()[State.READY] > 20:
-            ledger.wait(0.01)
+        while ledger.history.counts()[State.READY] > 20:
+            ledger.queue.wait(0.01)
 
 def work():
     while True:
-        job = ledger.claim("worker", lease=30)
+        job = ledger.queue.claim("worker", lease=30)
         if job is None:
-            ledger.wait(5)
+            ledger.queue.wait(5)
             continue
         name = os.path.basename(job.path).decode()
         say("claimed", name)
-        if ledger.recall(name, "asked") is None:
+        if ledger.answers.recall(name, "asked") is None:
             say("pay", name)
-            ledger.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
+            ledger.answers.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
             say("kept", name)
-        ledger.enter_output(job, Output("txt", job.path + b".txt", "digest of " + name))
+        ledger.outputs.enter(job, Output("txt", job.path + b".txt", "digest of " + name))
         say("entered", name)
-        ledger.done(job, Outcome(audio_seconds=1, content=name), hook=name)
+        ledger.queue.done(job, Outcome(audio_seconds=1, content=name), hook=name)
         say("done", name)
 
 threads = [threading.Thread(target=find), *(threading.Thread(target=work) for _ in range(int(sys.argv[4])))]
@@ -112,8 +112,8 @@ def run_and_kill(directory: Path, first: int, ahead: float, seconds: float, *, a
 
 def drain(ledger: SqliteLedger) -> None:
     """Work off what the last child left."""
-    while (job := ledger.claim("heir", lease=LEASE)) is not None:
-        ledger.done(job, Outcome(audio_seconds=1), hook=os.path.basename(job.path).decode())  # noqa: PTH119 - bytes
+    while (job := ledger.queue.claim("heir", lease=LEASE)) is not None:
+        ledger.queue.done(job, Outcome(audio_seconds=1), hook=os.path.basename(job.path).decode())  # noqa: PTH119 - bytes
 
 
 def check(directory: Path, kills: int) -> None:
@@ -127,18 +127,23 @@ def check(directory: Path, kills: int) -> None:
     ahead = [(kills + 1) * 3600.0]
     ledger = SqliteLedger(directory, clock=lambda: time.time() + ahead[-1])
     try:
-        known = {os.path.basename(path).decode(): state for path, _, state in ledger.known(ROOT)}  # noqa: PTH119 - bytes
+        known = {os.path.basename(path).decode(): state for path, _, state in ledger.history.known(ROOT)}  # noqa: PTH119 - bytes
         not_done = {name for name in said.words["done"] if known.get(name) is not State.DONE}
-        not_kept = {name for name in said.words["kept"] if ledger.recall(name, "asked") != f"answer to {name}".encode()}
-        not_ours = {name for name in said.words["entered"] if ledger.owner(ROOT + f"/{name}.txt".encode()) is None}
+        not_kept = {
+            name for name in said.words["kept"] if ledger.answers.recall(name, "asked") != f"answer to {name}".encode()
+        }
+        not_ours = {
+            name for name in said.words["entered"] if ledger.outputs.owner(ROOT + f"/{name}.txt".encode()) is None
+        }
         drain(ledger)
         # What the last kill met is due a little later.
         ahead.append(ahead[-1] + 3600.0)
         drain(ledger)
         # A job that three kills met in work is set aside, and its answers with it: on a slow machine there may be one.
-        set_aside = {os.path.basename(path).decode() for path, _, state in ledger.known(ROOT) if state is State.FAILED}  # noqa: PTH119 - bytes
-        hooks = Counter(call.payload for call in ledger.hooks_due(10_000_000))
-        counts = ledger.counts()
+        failed = [path for path, _, state in ledger.history.known(ROOT) if state is State.FAILED]
+        set_aside = {path.rpartition(b"/")[2].decode() for path in failed}
+        hooks = Counter(call.payload for call in ledger.hooks.due(10_000_000))
+        counts = ledger.history.counts()
     finally:
         ledger.close()
 

@@ -125,10 +125,13 @@ def test_who_only_asks_for_the_holder_keeps_no_daemon_from_starting(tmp_path: Pa
 
 
 def test_where_no_lock_can_be_made_the_remedy_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StateError) as refused:
-        Lock(tmp_path / "missing")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "watcher.lock").mkdir()
 
-    assert str(tmp_path / "missing") in refused.value.message
+    with pytest.raises(StateError) as refused:
+        Lock(tmp_path / "state")
+
+    assert str(tmp_path / "state") in refused.value.message
     assert refused.value.hint
 
 

@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(path=st.sampled_from(sorted(PATHS)), size=st.integers(1, 3), small=st.booleans(), backlog=st.booleans())
     def put(self, path: bytes, size: int, *, small: bool, backlog: bool) -> None:
-        (answer,) = self.ledger.put([at(path, size=size, small=small, backlog=backlog)])
+        (answer,) = self.ledger.queue.put([at(path, size=size, small=small, backlog=backlog)])
         known = self.model.sources.get(path)
         if known is not None and known.size == size:
             assert answer is PutResult.KNOWN
@@ -128,7 +128,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(path=st.sampled_from(sorted(PATHS)))
     def skip(self, path: bytes) -> None:
-        self.ledger.skip([at(path, size=1)])
+        self.ledger.queue.skip([at(path, size=1)])
         if path not in self.model.sources:
             self.made += 1
             self.model.sources[path] = Source(
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(path=st.sampled_from(sorted(PATHS)))
     def forget(self, path: bytes) -> None:
-        self.ledger.forget(path)
+        self.ledger.queue.forget(path)
         self._lose(path)
         self.model.sources.pop(path, None)
 
@@ -153,7 +153,7 @@ class Machine(RuleBasedStateMachine):
     def claim(self, *, small: bool) -> None:
         self.model.settle(self.engine.clock.wall)
         expected = self.model.next(small=small)
-        job = self.ledger.claim("worker", lease=LEASE, small=small)
+        job = self.ledger.queue.claim("worker", lease=LEASE, small=small)
 
         assert (job and job.path) == (expected and expected.path)
         if job is None or expected is None:
@@ -176,27 +176,27 @@ class Machine(RuleBasedStateMachine):
             end = "fail"
         match end:
             case "done":
-                self.ledger.done(job, Outcome(audio_seconds=1))
+                self.ledger.queue.done(job, Outcome(audio_seconds=1))
                 if source.crashes:
                     self._exonerate()
                 source.state, source.alone, source.crashes, source.reached = State.DONE, False, 0, 0
             case "fail":
-                self.ledger.fail(job, FileError("no sound in it"))
+                self.ledger.queue.fail(job, FileError("no sound in it"))
                 source.state, source.alone, source.crashes, source.reached = State.FAILED, False, 0, 0
             case "retry":
-                self.ledger.retry(job, crowded(), run_at=clock.wall + delay)
+                self.ledger.queue.retry(job, crowded(), run_at=clock.wall + delay)
                 self._back(source, delay)
             case "release":
-                self.ledger.release(job, run_at=clock.wall + delay)
+                self.ledger.queue.release(job, run_at=clock.wall + delay)
                 self._back(source, delay)
                 source.attempts -= 1
             case "drop":
-                self.ledger.drop(job)
+                self.ledger.queue.drop(job)
                 del self.model.sources[source.path]
             case "renew":
-                self.ledger.renew(job, lease=LEASE)
+                self.ledger.queue.renew(job, lease=LEASE)
             case "progress":
-                self.ledger.progress(job, piece=source.piece + 1, pieces=9, seconds_done=1)
+                self.ledger.queue.progress(job, piece=source.piece + 1, pieces=9, seconds_done=1)
                 source.piece += 1
                 source.alone = source.alone and source.piece <= source.reached
         if end not in {"renew", "progress"}:
@@ -210,11 +210,11 @@ class Machine(RuleBasedStateMachine):
     def write_late(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.lost))
 
-        assert not self.ledger.holds(job)
+        assert not self.ledger.queue.holds(job)
         with pytest.raises(LeaseLostError):
-            self.ledger.done(job, Outcome())
+            self.ledger.queue.done(job, Outcome())
         with pytest.raises(LeaseLostError):
-            self.ledger.release(job)
+            self.ledger.queue.release(job)
 
     # The world.
 
@@ -228,7 +228,7 @@ class Machine(RuleBasedStateMachine):
         for source in failed:
             source.state, source.attempts, source.crashes = State.READY, 0, 0
 
-        assert sorted(self.ledger.put_back()) == sorted(source.path for source in failed)
+        assert sorted(self.ledger.queue.put_back()) == sorted(source.path for source in failed)
 
     @rule()
     def crash(self) -> None:
@@ -258,7 +258,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        known = {path: state for path, _, state in self.ledger.known(b"/srv")}
+        known = {path: state for path, _, state in self.ledger.history.known(b"/srv")}
 
         assert known == {source.path: source.state for source in self.model.sources.values()}
 
@@ -268,22 +268,22 @@ class Machine(RuleBasedStateMachine):
         for source in self.model.sources.values():
             counts[source.state] += 1
 
-        assert self.ledger.counts() == counts
+        assert self.ledger.history.counts() == counts
 
     @invariant()
     def what_is_held_is_held_once(self) -> None:
         held = list(self.model.running())
 
-        assert all(source.job is not None and self.ledger.holds(source.job) for source in held)
+        assert all(source.job is not None and self.ledger.queue.holds(source.job) for source in held)
         assert len({source.job.id for source in held if source.job}) == len(held)
         assert len(held) == 1 or not any(source.alone for source in held)
-        assert not any(self.ledger.holds(job) for job in self.lost)
+        assert not any(self.ledger.queue.holds(job) for job in self.lost)
 
     @invariant()
     def the_next_due_is_right(self) -> None:
         due = min((s.run_at for s in self.model.sources.values() if s.state is State.DELAYED), default=math.inf)
 
-        assert (self.ledger.next_due() or math.inf) == due
+        assert (self.ledger.queue.next_due() or math.inf) == due
 
     def _back(self, source: Source, delay: float) -> None:
         source.run_at = self.engine.clock.wall + delay

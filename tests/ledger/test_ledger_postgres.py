@@ -79,7 +79,7 @@ class TestOpening:
     def test_the_ledger_makes_itself(self, url: str, tmp_path: Path) -> None:
         ledger = open_ledger(tmp_path / "var" / "state", url)
 
-        assert ledger.counts() == dict.fromkeys(State, 0)
+        assert ledger.history.counts() == dict.fromkeys(State, 0)
         assert stat.S_IMODE((tmp_path / "var" / "state").stat().st_mode) == 0o700
         ledger.close()
 
@@ -195,10 +195,10 @@ class TestOpening:
         cluster.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO host")
         ledger = open_ledger(tmp_path / "host", cluster.url(schema, user="host"))
         try:
-            ledger.put([found()])
-            ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
-            ledger.done(claimed(ledger), Outcome(), hook="{}")
-            dropped = ledger.prune(answers_older_than=4e9)
+            ledger.queue.put([found()])
+            ledger.answers.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+            ledger.queue.done(claimed(ledger), Outcome(), hook="{}")
+            dropped = ledger.answers.prune(answers_older_than=4e9)
         finally:
             ledger.close()
             cluster.sql("DROP OWNED BY host")
@@ -209,33 +209,33 @@ class TestOpening:
 class TestSharing:
     def test_a_host_that_has_a_wrong_date_deletes_nobodys_answers(self, fleet: Fleet) -> None:
         right, wrong = fleet.host("one"), fleet.host("two", ahead=366 * DAY)
-        right.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+        right.answers.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
         wrongs_now = fleet.clock.time() + 366 * DAY
 
-        assert wrong.prune_some(answers_older_than=wrongs_now - 365 * DAY) == 0
-        assert wrong.prune(answers_older_than=wrongs_now - 365 * DAY) == 0
-        assert right.recall(DIGEST, DIGEST) == b"answer"
-        assert right.prune(answers_older_than=fleet.clock.time() + 1) == 1
+        assert wrong.answers.prune_some(answers_older_than=wrongs_now - 365 * DAY) == 0
+        assert wrong.answers.prune(answers_older_than=wrongs_now - 365 * DAY) == 0
+        assert right.answers.recall(DIGEST, DIGEST) == b"answer"
+        assert right.answers.prune(answers_older_than=fleet.clock.time() + 1) == 1
 
     def test_any_host_works_on_what_any_host_finds(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found()])
+        one.queue.put([found()])
 
         job = claimed(two)
-        two.done(job, Outcome())
+        two.queue.done(job, Outcome())
 
         assert name(job) == "talk.wav"
-        assert one.counts()[State.DONE] == 1
+        assert one.history.counts()[State.DONE] == 1
 
     def test_each_job_has_one_winner_among_all_hosts(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]
-        hosts[0].put([found(f"{number}.wav", small=number % 3 == 0) for number in range(200)])
+        hosts[0].queue.put([found(f"{number}.wav", small=number % 3 == 0) for number in range(200)])
         barrier = threading.Barrier(8)
         won: list[list[Job]] = [[] for _ in range(8)]
 
         def race(ledger: Ledger, mine: list[Job]) -> None:
             barrier.wait()
-            while (job := ledger.claim("worker", lease=LEASE)) is not None:
+            while (job := ledger.queue.claim("worker", lease=LEASE)) is not None:
                 mine.append(job)
 
         threads = [threading.Thread(target=race, args=(hosts[n % 4], mine)) for n, mine in enumerate(won)]
@@ -246,7 +246,7 @@ class TestSharing:
 
         jobs = [job for mine in won for job in mine]
         assert len({job.path for job in jobs}) == len(jobs) == 200
-        assert hosts[0].counts() == {**dict.fromkeys(State, 0), State.RUNNING: 200}
+        assert hosts[0].history.counts() == {**dict.fromkeys(State, 0), State.RUNNING: 200}
 
     def test_those_that_news_wakes_together_do_not_all_look(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -267,7 +267,9 @@ class TestSharing:
 
         monkeypatch.setattr(PostgresQueue, "_about_to_claim", note)
         monkeypatch.setattr(PostgresQueue, "_claim", count)
-        threads = [threading.Thread(target=ledger.claim, args=(str(n),), kwargs={"lease": LEASE}) for n in range(6)]
+        threads = [
+            threading.Thread(target=ledger.queue.claim, args=(str(n),), kwargs={"lease": LEASE}) for n in range(6)
+        ]
         threads[0].start()
         eventually(lambda: bool(looks))
         for thread in threads[1:]:
@@ -277,11 +279,11 @@ class TestSharing:
         for thread in threads:
             thread.join()
         first = len(looks)
-        ledger.put([found()])
+        ledger.queue.put([found()])
 
         # The first one, and one of those that came while it looked.
         assert first < 6
-        assert name(ledger.claim("later", lease=LEASE)) == "talk.wav"
+        assert name(ledger.queue.claim("later", lease=LEASE)) == "talk.wav"
 
     def test_hosts_that_find_the_same_queue_it_once(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]
@@ -293,7 +295,7 @@ class TestSharing:
             barrier.wait()
             for some in range(0, 100, 10):
                 batch = files[some : some + 10]
-                answers.extend(hosts[number].put(batch if number % 2 else batch[::-1]))
+                answers.extend(hosts[number].queue.put(batch if number % 2 else batch[::-1]))
 
         threads = [threading.Thread(target=find, args=(number,)) for number in range(4)]
         for thread in threads:
@@ -302,16 +304,16 @@ class TestSharing:
             thread.join()
 
         assert answers.count("queued") == 100
-        assert hosts[0].counts()[State.READY] == 100
+        assert hosts[0].history.counts()[State.READY] == 100
 
     def test_a_host_with_thousands_of_open_files_hears_the_others(self, fleet: Fleet) -> None:
         one = fleet.host("one")
         with beyond_select():
             two = fleet.host("two")
-            missed = two.claim("idle", lease=LEASE)
-            waiter = threading.Thread(target=two.wait, args=(50,))
+            missed = two.queue.claim("idle", lease=LEASE)
+            waiter = threading.Thread(target=two.queue.wait, args=(50,))
             waiter.start()
-            one.put([found()])
+            one.queue.put([found()])
             waiter.join(60)
             woken = not waiter.is_alive()
             two.close()
@@ -324,43 +326,46 @@ class TestSharing:
     def test_new_work_wakes_the_other_hosts(self, fleet: Fleet, back: str) -> None:
         one, two = fleet.host("one"), fleet.host("two")
         if back != "put":
-            one.put([found()])
+            one.queue.put([found()])
             job = claimed(one)
         woken = threading.Event()
 
         def wait() -> None:
-            two.claim("idle", lease=LEASE)
+            two.queue.claim("idle", lease=LEASE)
             woken.clear()
-            two.wait(50)
+            two.queue.wait(50)
             woken.set()
 
         waiter = threading.Thread(target=wait)
         waiter.start()
         match back:
             case "put":
-                one.put([found()])
+                one.queue.put([found()])
             case "retry":
-                one.retry(job, crowded(), run_at=0)
+                one.queue.retry(job, crowded(), run_at=0)
             case "release":
-                one.release(job)
+                one.queue.release(job)
             case _:
-                one.fail(job, crowded())
-                one.put_back()
+                one.queue.fail(job, crowded())
+                one.queue.put_back()
         waiter.join(60)
 
         assert woken.is_set()
 
     def test_answers_and_budget_are_everybodys(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.keep(DIGEST, DIGEST, b"answer", seconds=5, model="m")
-        one.buy("api", "2026-11-22", 10)
-        one.remember("hold:api", {"status": "held"})
+        one.answers.keep(DIGEST, DIGEST, b"answer", seconds=5, model="m")
+        one.purchases.buy("api", "2026-11-22", 10)
+        one.memory.remember("hold:api", {"status": "held"})
 
-        assert two.recall(DIGEST, DIGEST) == b"answer"
-        assert two.buy("api", "2026-11-22", 5) == 15
-        assert (two.bought("api", "2026-11-22", "2026-11-22"), two.bought(None, "2026-11-01", "2026-11-30")) == (15, 15)
-        assert two.remembered("hold:api") == {"status": "held"}
-        assert one.tally() == two.tally()
+        assert two.answers.recall(DIGEST, DIGEST) == b"answer"
+        assert two.purchases.buy("api", "2026-11-22", 5) == 15
+        assert (
+            two.purchases.bought("api", "2026-11-22", "2026-11-22"),
+            two.purchases.bought(None, "2026-11-01", "2026-11-30"),
+        ) == (15, 15)
+        assert two.memory.remembered("hold:api") == {"status": "held"}
+        assert one.history.tally() == two.history.tally()
 
     def test_hosts_may_keep_the_same_at_the_same_time(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]
@@ -370,10 +375,10 @@ class TestSharing:
             barrier.wait()
             try:
                 for _ in range(30):
-                    ledger.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
-                    ledger.keep(DIGEST, "p", b"answer", seconds=1, model="m")
-                    ledger.keep_content(Content(DIGEST, "s", "p", 1.0, (Cut(0, 0, 1, DIGEST),)))
-                    ledger.remember("form", {"words": True})
+                    ledger.answers.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
+                    ledger.answers.keep(DIGEST, "p", b"answer", seconds=1, model="m")
+                    ledger.answers.keep_content(Content(DIGEST, "s", "p", 1.0, (Cut(0, 0, 1, DIGEST),)))
+                    ledger.memory.remember("form", {"words": True})
             except Exception as error:  # noqa: BLE001 - told by the test's thread
                 failures.append(error)
 
@@ -384,12 +389,12 @@ class TestSharing:
             thread.join()
 
         assert failures == []
-        assert hosts[0].content(digest=DIGEST) is not None
+        assert hosts[0].answers.content(digest=DIGEST) is not None
 
     def test_sums_outlive_the_connections_they_were_made_on(self, fleet: Fleet) -> None:
         for number in range(3):
             ledger = fleet.host("one")
-            ledger.put([found(f"{number}.wav")])
+            ledger.queue.put([found(f"{number}.wav")])
             ledger.close()
         eventually(
             lambda: (
@@ -399,40 +404,40 @@ class TestSharing:
 
         ledger = fleet.host("one")
 
-        assert ledger.counts()[State.READY] == 3
-        assert ledger._database.query("SELECT DISTINCT backend FROM sums") == [(0,)]
+        assert ledger.history.counts()[State.READY] == 3
+        assert ledger.context.database.query("SELECT DISTINCT backend FROM sums") == [(0,)]
 
 
 class TestDeadHosts:
     def test_only_its_own_jobs_go_back_when_a_host_starts(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found("a.wav"), found("b.wav")])
+        one.queue.put([found("a.wav"), found("b.wav")])
         claimed(one)
         job = claimed(two)
         one.close()
 
         again = fleet.host("one")
 
-        assert two.holds(job)
+        assert two.queue.holds(job)
         assert name(claimed(again)) == "a.wav"
-        assert again.claim("worker", lease=LEASE) is None
+        assert again.queue.claim("worker", lease=LEASE) is None
 
     def test_a_dead_hosts_jobs_are_taken_over_when_their_leases_lapse(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found()])
+        one.queue.put([found()])
         dead = claimed(one)
-        early = two.claim("worker", lease=LEASE)
+        early = two.queue.claim("worker", lease=LEASE)
         fleet.clock.advance(LEASE)
         job = claimed(two)
 
         assert early is None
         assert job.id == dead.id
         assert job.fence > dead.fence
-        assert not one.holds(dead)
+        assert not one.queue.holds(dead)
 
     def test_whoever_comes_late_to_a_job_that_was_taken_over_is_refused(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found()])
+        one.queue.put([found()])
         late = claimed(one)
         fleet.clock.advance(LEASE)
         job = claimed(two)
@@ -440,37 +445,37 @@ class TestDeadHosts:
         for write in WRITES:
             with pytest.raises(LeaseLostError):
                 write(one, late)
-        assert not one.holds(late)
-        assert two.holds(job)
-        two.done(job, Outcome())
+        assert not one.queue.holds(late)
+        assert two.queue.holds(job)
+        two.queue.done(job, Outcome())
 
     def test_a_lapsed_lease_that_nobody_took_can_be_renewed(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found()])
+        one.queue.put([found()])
         job = claimed(one)
         fleet.clock.advance(LEASE + 1)
-        one.renew(job, lease=LEASE)
+        one.queue.renew(job, lease=LEASE)
 
-        assert two.claim("worker", lease=LEASE) is None
-        assert one.holds(job)
+        assert two.queue.claim("worker", lease=LEASE) is None
+        assert one.queue.holds(job)
 
     def test_a_host_that_stood_still_does_not_take_its_own_job_for_abandoned(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="")
-        one.put([found()])
+        one.queue.put([found()])
         job = claimed(one)
         fleet.clock.advance(10 * LEASE)
 
         # The other host has no way to the recording, but it is the one that looks at the leases.
-        assert one.claim("other", lease=LEASE) is None
-        assert one.holds(job)
-        assert two.claim("worker", lease=LEASE) is None
+        assert one.queue.claim("other", lease=LEASE) is None
+        assert one.queue.holds(job)
+        assert two.queue.claim("worker", lease=LEASE) is None
 
     def test_another_hosts_lapsed_lease_ends_a_wait(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found()])
+        one.queue.put([found()])
         claimed(one)
-        missed = two.claim("worker", lease=LEASE)
-        waiter = threading.Thread(target=two.wait, args=(50,))
+        missed = two.queue.claim("worker", lease=LEASE)
+        waiter = threading.Thread(target=two.queue.wait, args=(50,))
         waiter.start()
         fleet.clock.advance(LEASE)
         waiter.join(60)
@@ -484,11 +489,11 @@ class TestDeadHosts:
     ) -> None:
         """It saw the job still running, which then ended before it could say that it waits for the end."""
         ledger = fleet.host("one")
-        ledger.put([found("suspect.wav", backlog=True)])
+        ledger.queue.put([found("suspect.wav", backlog=True)])
         claimed(ledger)
         ledger.close()
         ledger = fleet.host("one")
-        ledger.put([found("arrival.wav")])
+        ledger.queue.put([found("arrival.wav")])
         running = claimed(ledger)
         execute = PostgresConnection.execute
         ended: list[Job] = []
@@ -497,14 +502,14 @@ class TestDeadHosts:
             cursor = execute(connection, sql, values)
             if sql == _RUNNING and not ended:
                 ended.append(running)
-                ledger.done(running, Outcome())
+                ledger.queue.done(running, Outcome())
             return cursor
 
         missed: list[Job | None] = []
 
         def claim_and_wait() -> None:
-            missed.append(ledger.claim("worker", lease=LEASE))
-            ledger.wait(50)
+            missed.append(ledger.queue.claim("worker", lease=LEASE))
+            ledger.queue.wait(50)
 
         monkeypatch.setattr(PostgresConnection, "execute", end_behind)
         waiter = threading.Thread(target=claim_and_wait)
@@ -512,7 +517,7 @@ class TestDeadHosts:
         # By itself the ledger looks after 30 s.
         waiter.join(60)
         woken = not waiter.is_alive()
-        ledger.wake()
+        ledger.queue.wake()
         waiter.join()
 
         assert woken
@@ -521,7 +526,7 @@ class TestDeadHosts:
 
     def test_a_host_that_comes_back_leaves_alone_what_was_taken_over(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found()])
+        one.queue.put([found()])
         claimed(one)
         fleet.clock.advance(LEASE)
         job = claimed(two)
@@ -529,29 +534,29 @@ class TestDeadHosts:
 
         fleet.host("one")
 
-        assert two.holds(job)
+        assert two.queue.holds(job)
 
     def test_what_another_host_died_over_is_a_suspect(self, fleet: Fleet) -> None:
         one, two, three = fleet.host("one"), fleet.host("two"), fleet.host("three")
-        one.put([found("a.wav"), found("b.wav")])
+        one.queue.put([found("a.wav"), found("b.wav")])
         claimed(one)
         claimed(one)
         fleet.clock.advance(LEASE)
         job = claimed(two)
 
         assert job.alone
-        assert two.claim("other", lease=LEASE) is None
+        assert two.queue.claim("other", lease=LEASE) is None
         assert claimed(three).alone
 
     def test_a_suspect_on_one_host_holds_no_other_up(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.put([found("a.wav")])
+        one.queue.put([found("a.wav")])
         claimed(one)
         one.close()
         one = fleet.host("one")
-        one.put([found("b.wav"), found("c.wav")])
+        one.queue.put([found("b.wav"), found("c.wav")])
         suspect = claimed(one)
-        beside = one.claim("other", lease=LEASE)
+        beside = one.queue.claim("other", lease=LEASE)
 
         assert suspect.alone
         assert beside is None
@@ -559,12 +564,12 @@ class TestDeadHosts:
 
     def test_a_file_that_kills_host_after_host_is_set_aside(self, fleet: Fleet) -> None:
         hosts = [fleet.host(str(number)) for number in range(4)]
-        hosts[0].put([found("bad.wav", small=True), found("good.wav")])
+        hosts[0].queue.put([found("bad.wav", small=True), found("good.wav")])
         claims = []
         for host in hosts:
-            claims.append(name(host.claim("worker", lease=LEASE, small=True)))
+            claims.append(name(host.queue.claim("worker", lease=LEASE, small=True)))
             fleet.clock.advance(LEASE)
-        (record,) = hosts[-1].records(State.FAILED)
+        (record,) = hosts[-1].history.records(State.FAILED)
 
         assert claims == ["bad.wav"] * 3 + [None]
         assert (record.path, record.reason) == (b"/srv/recordings/bad.wav", "crashed")
@@ -575,40 +580,40 @@ class TestDeadHosts:
     ) -> None:
         one, two, three, four = (fleet.host(number) for number in ("one", "two", "three", "four"))
         parameters = "12" * 32
-        one.put([found("bad.wav")])
+        one.queue.put([found("bad.wav")])
         for host in (one, two, three):
             claimed(host)
-            host.keep("used", parameters, b"an answer", seconds=1, model="whisper-1")
-            four.keep("of another", parameters, b"an answer", seconds=1, model="whisper-1")
-            before = four.recall("used", parameters)
-            three.recall("used", parameters)
+            host.answers.keep("used", parameters, b"an answer", seconds=1, model="whisper-1")
+            four.answers.keep("of another", parameters, b"an answer", seconds=1, model="whisper-1")
+            before = four.answers.recall("used", parameters)
+            three.answers.recall("used", parameters)
             fleet.clock.advance(LEASE)
-        lapsed = four.claim("worker", lease=LEASE)
+        lapsed = four.queue.claim("worker", lease=LEASE)
 
         assert before == b"an answer"
         assert lapsed is None
-        assert four.recall("used", parameters) is None
-        assert four.recall("of another", parameters) == b"an answer"
+        assert four.answers.recall("used", parameters) is None
+        assert four.answers.recall("of another", parameters) == b"an answer"
 
     def test_temporaries_and_hooks_are_the_hosts_own(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two")
-        one.enter_temporary(b"/srv/recordings/.a.tmp")
-        two.enter_temporary(b"/srv/recordings/.b.tmp")
-        one.put([found("a.wav")])
-        one.done(claimed(one), Outcome(), hook="{}")
+        one.outputs.enter_temporary(b"/srv/recordings/.a.tmp")
+        two.outputs.enter_temporary(b"/srv/recordings/.b.tmp")
+        one.queue.put([found("a.wav")])
+        one.queue.done(claimed(one), Outcome(), hook="{}")
 
-        assert one.temporaries() == (b"/srv/recordings/.a.tmp",)
-        assert two.temporaries() == (b"/srv/recordings/.b.tmp",)
-        assert two.hooks_due(10) == []
-        assert len(one.hooks_due(10)) == 1
+        assert one.outputs.temporaries() == (b"/srv/recordings/.a.tmp",)
+        assert two.outputs.temporaries() == (b"/srv/recordings/.b.tmp",)
+        assert two.hooks.due(10) == []
+        assert len(one.hooks.due(10)) == 1
 
     def test_a_backlog_of_hooks_is_not_fetched_for_each_that_ends(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ledger = fleet.host("one")
-        ledger.put([found(f"{number:03}.wav") for number in range(100)])
+        ledger.queue.put([found(f"{number:03}.wav") for number in range(100)])
         for _ in range(100):
-            ledger.done(claimed(ledger), Outcome(), hook="{}")
+            ledger.queue.done(claimed(ledger), Outcome(), hook="{}")
         execute = PostgresConnection.execute
         fetched: list[int] = []
 
@@ -619,10 +624,10 @@ class TestDeadHosts:
             return cursor
 
         monkeypatch.setattr(PostgresConnection, "execute", count)
-        calls = list(ledger.hooks_due(4))
+        calls = list(ledger.hooks.due(4))
         for _ in range(20):
-            ledger.hook_done(calls.pop(0))
-            calls += ledger.hooks_due(1)
+            ledger.hooks.done(calls.pop(0))
+            calls += ledger.hooks.due(1)
 
         assert len(calls) == 4
         # Of none that failed; and one page of the others each time.
@@ -634,14 +639,14 @@ class TestDeadHosts:
             one, two = [PostgresLedger(tmp_path / host, url, grace=3600) for host in ("one", "two")]
             stack.callback(one.close)
             stack.callback(two.close)
-            one.put([found(root=b"/srv")])
-            job = one.claim("worker", lease=0.0)
+            one.queue.put([found(root=b"/srv")])
+            job = one.queue.claim("worker", lease=0.0)
             assert job is not None
-            stolen = two.claim("worker", lease=LEASE)
-            one.renew(job, lease=LEASE)
+            stolen = two.queue.claim("worker", lease=LEASE)
+            one.queue.renew(job, lease=LEASE)
 
             assert stolen is None
-            assert one.holds(job)
+            assert one.queue.holds(job)
 
 
 class TestPlaces:
@@ -649,22 +654,22 @@ class TestPlaces:
 
     def test_a_job_comes_with_this_hosts_paths(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
-        one.put([found("sub/talk.wav")])
+        one.queue.put([found("sub/talk.wav")])
         job = claimed(two)
 
         assert (job.root, job.path) == (b"/mnt/nas/rec", b"/mnt/nas/rec/sub/talk.wav")
 
     def test_all_that_is_told_of_a_source_is_told_in_this_hosts_paths(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
-        one.put([found("talk.wav")])
+        one.queue.put([found("talk.wav")])
         job = claimed(two)
         output = Output("txt", b"/mnt/nas/rec/talk.txt", DIGEST)
-        two.enter_output(job, output)
-        two.placed(output.path)
-        two.enter_output(job, Output("note", b"/mnt/nas/rec/note.txt", DIGEST))
-        two.done(job, Outcome(outputs=(output,), moved_to=b"/mnt/nas/rec/done/talk.wav"))
-        record = one.lookup(b"/srv/recordings/talk.wav")
-        owner = one.owner(b"/srv/recordings/talk.txt")
+        two.outputs.enter(job, output)
+        two.outputs.placed(output.path)
+        two.outputs.enter(job, Output("note", b"/mnt/nas/rec/note.txt", DIGEST))
+        two.queue.done(job, Outcome(outputs=(output,), moved_to=b"/mnt/nas/rec/done/talk.wav"))
+        record = one.history.lookup(b"/srv/recordings/talk.wav")
+        owner = one.outputs.owner(b"/srv/recordings/talk.txt")
 
         assert record is not None
         assert record.outcome is not None
@@ -672,16 +677,16 @@ class TestPlaces:
         assert record.outcome.moved_to == b"/srv/recordings/done/talk.wav"
         assert owner is not None
         assert owner.source == b"/srv/recordings/talk.wav"
-        assert {owned.path for owned in one.owned(record.path)} == {
+        assert {owned.path for owned in one.outputs.owned(record.path)} == {
             b"/srv/recordings/talk.txt",
             b"/srv/recordings/note.txt",
         }
-        assert [note.path for note in one.notes()] == [b"/srv/recordings/note.txt"]
-        assert [path for path, _, _ in one.known(b"/srv")] == [record.path]
-        assert [path for path, _, _ in two.known(b"/")] == [b"/mnt/nas/rec/talk.wav"]
+        assert [note.path for note in one.outputs.notes()] == [b"/srv/recordings/note.txt"]
+        assert [path for path, _, _ in one.history.known(b"/srv")] == [record.path]
+        assert [path for path, _, _ in two.history.known(b"/")] == [b"/mnt/nas/rec/talk.wav"]
         # What comes again under the name of what was moved away is another file; to the second host it is known, then.
-        assert one.put([found("talk.wav")]) == ["changed"]
-        assert two.put([found("talk.wav", root=b"/mnt/nas/rec")]) == ["known"]
+        assert one.queue.put([found("talk.wav")]) == ["changed"]
+        assert two.queue.put([found("talk.wav", root=b"/mnt/nas/rec")]) == ["known"]
 
     def test_a_root_behind_a_link_is_the_same_root(self, fleet: Fleet, tmp_path: Path) -> None:
         share, link = tmp_path / "share", tmp_path / "link"
@@ -689,39 +694,39 @@ class TestPlaces:
         link.symlink_to(share)
         one, two = fleet.host("one", place=str(share)), fleet.host("two", place=str(link))
         root = bytes(link)
-        one.put([found("talk.wav", root=bytes(share))])
-        again = two.put([found("talk.wav", root=root)])
+        one.queue.put([found("talk.wav", root=bytes(share))])
+        again = two.queue.put([found("talk.wav", root=root)])
         job = claimed(two)
-        named = two.lookup(bytes(share) + b"/talk.wav")
+        named = two.history.lookup(bytes(share) + b"/talk.wav")
 
         assert again == ["known"]
         assert (job.root, job.path) == (root, root + b"/talk.wav")
-        assert [path for path, _, _ in two.known(root)] == [job.path]
+        assert [path for path, _, _ in two.history.known(root)] == [job.path]
         assert named is not None
         assert named.path == job.path
 
     def test_what_failed_is_put_back_by_this_hosts_paths(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="/mnt/nas/rec")
-        one.put([found("a/talk.wav")])
-        one.fail(claimed(one), crowded())
+        one.queue.put([found("a/talk.wav")])
+        one.queue.fail(claimed(one), crowded())
 
-        assert two.put_back([b"/mnt/nas/rec/b"]) == []
-        assert two.put_back([b"/mnt"]) == [b"/mnt/nas/rec/a/talk.wav"]
+        assert two.queue.put_back([b"/mnt/nas/rec/b"]) == []
+        assert two.queue.put_back([b"/mnt"]) == [b"/mnt/nas/rec/a/talk.wav"]
 
     def test_a_host_works_only_on_roots_that_it_has(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="")
-        one.put([found("talk.wav")])
-        one.put([found("own.wav", root=b"/home/one")])
+        one.queue.put([found("talk.wav")])
+        one.queue.put([found("own.wav", root=b"/home/one")])
 
-        assert two.claim("worker", lease=LEASE) is None
-        assert list(two.known(b"/")) == []
-        assert [record.path for record in two.records(State.READY)][-1] == b"recordings:/talk.wav"
+        assert two.queue.claim("worker", lease=LEASE) is None
+        assert list(two.history.known(b"/")) == []
+        assert [record.path for record in two.history.records(State.READY)][-1] == b"recordings:/talk.wav"
         assert {name(claimed(one)), name(claimed(one))} == {"talk.wav", "own.wav"}
 
     def test_a_root_that_is_named_later_is_worked_on_from_then_on(self, fleet: Fleet) -> None:
         one, two = fleet.host("one"), fleet.host("two", place="")
-        one.put([found("talk.wav")])
-        before = two.claim("worker", lease=LEASE)
+        one.queue.put([found("talk.wav")])
+        before = two.queue.claim("worker", lease=LEASE)
 
         two.mount({"recordings": "/mnt/rec"})
 
@@ -833,58 +838,58 @@ class TestAway:
         ledger.close()
 
     def test_what_cannot_be_done_now_is_told_as_such_and_done_later(self, ledger: PostgresLedger, proxy: Proxy) -> None:
-        ledger.put([found("a.wav")])
+        ledger.queue.put([found("a.wav")])
         job = claimed(ledger)
         proxy.cut()
         changes: list[Callable[[], object]] = [
-            lambda: ledger.done(job, Outcome()),
-            lambda: ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m"),
-            ledger.counts,
-            lambda: ledger.wait(5),
+            lambda: ledger.queue.done(job, Outcome()),
+            lambda: ledger.answers.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m"),
+            ledger.history.counts,
+            lambda: ledger.queue.wait(5),
         ]
         for change in changes:
             with pytest.raises(StateBusyError) as told:
                 change()
             assert told.value.hint
         proxy.mend()
-        ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
-        ledger.done(job, Outcome())
+        ledger.answers.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+        ledger.queue.done(job, Outcome())
 
-        assert ledger.counts()[State.DONE] == 1
-        assert ledger.tally().answers == 1
+        assert ledger.history.counts()[State.DONE] == 1
+        assert ledger.history.tally().answers == 1
 
     def test_a_claim_that_the_database_made_and_could_not_tell_is_the_one_its_owner_gets(
         self, patient: PostgresLedger, proxy: Proxy
     ) -> None:
-        patient.put([found("a.wav"), found("b.wav")])
+        patient.queue.put([found("a.wav"), found("b.wav")])
         proxy.last_words = b"COMMIT"
 
-        first, second = patient.claim("one", lease=LEASE), patient.claim("two", lease=LEASE)
+        first, second = patient.queue.claim("one", lease=LEASE), patient.queue.claim("two", lease=LEASE)
         assert first is not None
         assert second is not None
-        patient.done(first, Outcome())
-        patient.done(second, Outcome())
+        patient.queue.done(first, Outcome())
+        patient.queue.done(second, Outcome())
 
         assert {name(first), name(second)} == {"a.wav", "b.wav"}
         assert first.attempts == second.attempts == 1
-        assert patient.counts()[State.DONE] == 2
-        assert patient.claim("one", lease=LEASE) is None
+        assert patient.history.counts()[State.DONE] == 2
+        assert patient.queue.claim("one", lease=LEASE) is None
 
     def test_what_the_database_booked_and_could_not_tell_is_not_booked_again(
         self, patient: PostgresLedger, proxy: Proxy
     ) -> None:
-        patient.buy("host", "2026-11-28", 10.0)
-        fleet = patient.fleet("host", "party")
+        patient.purchases.buy("host", "2026-11-28", 10.0)
+        fleet = patient.hosts.fleet("host", "party")
         proxy.last_words = b"COMMIT"
         total = fleet.spend("2026-11-28", 20.0)
         proxy.last_words = b"COMMIT"
-        patient.buy("host", "2026-11-28", 30.0)
+        patient.purchases.buy("host", "2026-11-28", 30.0)
         proxy.last_words = b"COMMIT"
-        patient.add_hook("on_held", '{"reason": "key"}')
+        patient.hooks.add("on_held", '{"reason": "key"}')
 
-        assert (total, patient.buy("host", "2026-11-28", 0.0)) == (30.0, 60.0)
-        assert patient.tally().paid_seconds == 60.0
-        assert [call.payload for call in patient.hooks_due(10)] == ['{"reason": "key"}']
+        assert (total, patient.purchases.buy("host", "2026-11-28", 0.0)) == (30.0, 60.0)
+        assert patient.history.tally().paid_seconds == 60.0
+        assert [call.payload for call in patient.hooks.due(10)] == ['{"reason": "key"}']
 
     def test_what_the_database_booked_and_could_not_tell_for_longer_than_it_is_waited_for_is_not_booked_again(
         self, ledger: PostgresLedger, proxy: Proxy
@@ -892,20 +897,20 @@ class TestAway:
         """What is booked again may be more by then, as the gate books all that it owes at once."""
         for owed in (10.0, 30.0):
             proxy.mend()
-            ledger.buy("host", "2026-11-28", 0.0)
+            ledger.purchases.buy("host", "2026-11-28", 0.0)
             proxy.last_words, proxy.whole = b"COMMIT", False
             with pytest.raises(StateBusyError):
-                ledger.fleet("host", "party").spend("2026-11-28", owed)
+                ledger.hosts.fleet("host", "party").spend("2026-11-28", owed)
         proxy.mend()
 
-        assert ledger.buy("host", "2026-11-28", 35.0) == 35.0
-        assert ledger.buy("host", "2026-11-28", 5.0) == 40.0
-        assert ledger.tally().paid_seconds == 40.0
+        assert ledger.purchases.buy("host", "2026-11-28", 35.0) == 35.0
+        assert ledger.purchases.buy("host", "2026-11-28", 5.0) == 40.0
+        assert ledger.history.tally().paid_seconds == 40.0
 
     def test_a_walk_goes_on_where_it_was_however_long_the_database_was_away(
         self, ledger: PostgresLedger, proxy: Proxy
     ) -> None:
-        ledger.put([found(f"{number:04}.wav", root=b"/srv") for number in range(5000)])
+        ledger.queue.put([found(f"{number:04}.wav", root=b"/srv") for number in range(5000)])
         patience, walked = LedgerRetry(), []
 
         def mend() -> None:
@@ -913,7 +918,7 @@ class TestAway:
             proxy.mend()
 
         mending = threading.Thread(target=mend)
-        for path, _, _ in retrying(ledger, patience, threading.Event()).known(b"/srv"):
+        for path, _, _ in retrying(ledger, patience, threading.Event()).history.known(b"/srv"):
             walked.append(path)
             if len(walked) == 1000:
                 proxy.cut()
@@ -923,11 +928,11 @@ class TestAway:
         assert walked == [b"/srv/%04d.wav" % number for number in range(5000)]
 
     def test_connections_that_broke_while_idle_cost_nothing(self, ledger: PostgresLedger, proxy: Proxy) -> None:
-        ledger.put([found("a.wav")])
+        ledger.queue.put([found("a.wav")])
         proxy.cut()
         proxy.mend()
 
-        assert ledger.put([found("b.wav")]) == ["queued"]
+        assert ledger.queue.put([found("b.wav")]) == ["queued"]
 
     def test_work_that_came_while_it_was_deaf_wakes_a_host(
         self, ledger: PostgresLedger, proxy: Proxy, url: str, tmp_path: Path
@@ -936,18 +941,18 @@ class TestAway:
         missed: list[Job | None] = []
 
         def claim_and_wait() -> None:
-            missed.append(ledger.claim("worker", lease=LEASE))
+            missed.append(ledger.queue.claim("worker", lease=LEASE))
             proxy.cut()
-            other.put([found("a.wav")])
+            other.queue.put([found("a.wav")])
             proxy.mend()
-            ledger.wait(50)
+            ledger.queue.wait(50)
 
         waiter = threading.Thread(target=claim_and_wait)
         waiter.start()
         # By itself the ledger looks after 30 s.
         waiter.join(60)
         woken = not waiter.is_alive()
-        ledger.wake()
+        ledger.queue.wake()
         waiter.join()
         other.close()
 
@@ -956,30 +961,30 @@ class TestAway:
 
     @pytest.mark.parametrize("method", ["done", "fail", "retry", "release", "drop"])
     def test_a_commit_that_went_unheard_is_recognised(self, patient: PostgresLedger, proxy: Proxy, method: str) -> None:
-        patient.put([found()])
+        patient.queue.put([found()])
         job = claimed(patient)
         proxy.last_words = b"COMMIT"
         match method:
             case "done":
-                patient.done(job, Outcome(), hook="{}")
+                patient.queue.done(job, Outcome(), hook="{}")
             case "fail":
-                patient.fail(job, crowded())
+                patient.queue.fail(job, crowded())
             case "retry":
-                patient.retry(job, crowded(), run_at=0)
+                patient.queue.retry(job, crowded(), run_at=0)
             case "release":
-                patient.release(job)
+                patient.queue.release(job)
             case _:
-                patient.drop(job)
+                patient.queue.drop(job)
 
-        assert len(patient.hooks_due(10)) == (method == "done")
+        assert len(patient.hooks.due(10)) == (method == "done")
 
     def test_a_lost_lease_is_still_one(self, ledger: PostgresLedger) -> None:
-        ledger.put([found()])
+        ledger.queue.put([found()])
         job = claimed(ledger)
-        ledger.release(job)
+        ledger.queue.release(job)
 
         with pytest.raises(LeaseLostError):
-            ledger.done(job, Outcome())
+            ledger.queue.done(job, Outcome())
 
     def test_a_closed_ledger_stops_waiting(self, url: str, tmp_path: Path, proxy: Proxy) -> None:
         there = url.replace(f":{postgres.cluster().port}/", f":{proxy.port}/")
@@ -989,7 +994,7 @@ class TestAway:
 
         def ask() -> None:
             try:
-                ledger.counts()
+                ledger.history.counts()
             except StateError as error:
                 told.append(error)
 
@@ -1009,13 +1014,13 @@ from watcher.job import Outcome, Output
 from watcher.ledger.postgres import PostgresLedger
 
 ledger = PostgresLedger(Path(sys.argv[1]), sys.argv[2], roots={"recordings": "/srv/recordings"}, grace=0)
-job = ledger.claim("zombie", lease=float(sys.argv[3]))
+job = ledger.queue.claim("zombie", lease=float(sys.argv[3]))
 print("claimed", flush=True)
 sys.stdin.readline()
 for write in (
-    lambda: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", "00" * 32)),
-    lambda: ledger.renew(job, lease=30),
-    lambda: ledger.done(job, Outcome(language="zombie")),
+    lambda: ledger.outputs.enter(job, Output("txt", b"/srv/recordings/talk.txt", "00" * 32)),
+    lambda: ledger.queue.renew(job, lease=30),
+    lambda: ledger.queue.done(job, Outcome(language="zombie")),
 ):
     try:
         write()
@@ -1023,7 +1028,7 @@ for write in (
         print("refused", flush=True)
     else:
         print("written", flush=True)
-print("held" if ledger.holds(job) else "not held", flush=True)
+print("held" if ledger.queue.holds(job) else "not held", flush=True)
 ledger.close()
 """
 
@@ -1042,7 +1047,7 @@ def process(script: str, *arguments: object) -> Iterator["subprocess.Popen[str]"
 def test_a_host_that_was_stopped_cannot_write_after_its_lease_is_gone(url: str, tmp_path: Path) -> None:
     ledger = PostgresLedger(tmp_path / "other", url, roots={"recordings": "/srv/recordings"}, grace=0)
     try:
-        ledger.put([found()])
+        ledger.queue.put([found()])
         with process(CLAIM_AND_WAIT, tmp_path / "zombie", url, 0.5) as zombie:
             assert zombie.stdin is not None
             assert zombie.stdout is not None
@@ -1050,16 +1055,16 @@ def test_a_host_that_was_stopped_cannot_write_after_its_lease_is_gone(url: str, 
             zombie.send_signal(signal.SIGSTOP)
             jobs: list[Job] = []
             while not jobs:
-                jobs += filter(None, [ledger.claim("heir", lease=LEASE)])
-                ledger.wait(0.1)
+                jobs += filter(None, [ledger.queue.claim("heir", lease=LEASE)])
+                ledger.queue.wait(0.1)
             zombie.send_signal(signal.SIGCONT)
             said, _ = zombie.communicate("go\n", timeout=30)
-        ledger.done(jobs[0], Outcome(language="en"))
-        record = ledger.lookup(jobs[0].path)
+        ledger.queue.done(jobs[0], Outcome(language="en"))
+        record = ledger.history.lookup(jobs[0].path)
 
         assert said.splitlines() == ["refused", "refused", "refused", "not held"]
         assert record is not None
         assert record.outcome == Outcome(language="en")
-        assert ledger.owner(b"/srv/recordings/talk.txt") is None
+        assert ledger.outputs.owner(b"/srv/recordings/talk.txt") is None
     finally:
         ledger.close()

@@ -43,7 +43,7 @@ class Hosts:
         return ledger
 
     def fleets(self, count: int) -> list[Fleet]:
-        return [self.open(f"host-{number}").fleet("h/v1", "us") for number in range(count)]
+        return [self.open(f"host-{number}").hosts.fleet("h/v1", "us") for number in range(count)]
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
         return postgres.cluster().sql(statement.replace("@", f"{self.schema}."))
@@ -119,7 +119,7 @@ import sys
 from pathlib import Path
 from watcher.fleet import LimitDemand
 from watcher.ledger.postgres import PostgresLedger
-fleet = PostgresLedger(Path(sys.argv[1]), sys.argv[2]).fleet("h/v1", "us")
+fleet = PostgresLedger(Path(sys.argv[1]), sys.argv[2]).hosts.fleet("h/v1", "us")
 share = fleet.share(LimitDemand(limit=2, wanted=2, used=2, budget=60.0, day="2026-09-20", flying=50.0), lease=2.0)
 print(share.places, flush=True)
 sys.stdin.read()
@@ -127,7 +127,7 @@ sys.stdin.read()
 
 
 def test_a_killed_hosts_places_and_minutes_come_back_within_its_lease(hosts: Hosts, tmp_path: Path) -> None:
-    fleet = hosts.open("alive").fleet("h/v1", "us")
+    fleet = hosts.open("alive").hosts.fleet("h/v1", "us")
     need = LimitDemand(limit=2, wanted=2, budget=60.0, day=DAY, first=30.0, waiting=30.0)
     environment = {**os.environ, "PYTHONPATH": os.fspath(Path(watcher.__file__).parents[1])}
     with subprocess.Popen(
@@ -279,38 +279,38 @@ def test_a_pause_only_grows(hosts: Hosts) -> None:
 
 def test_one_host_scans_a_root_until_it_lets_go_whatever_its_path(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two", place="/mnt/nas")
-    assert one.claim_scan(ROOT, "rules", lease=LEASE) == 0
-    assert 0 < two.claim_scan(b"/mnt/nas", "rules", lease=LEASE) <= LEASE
-    assert one.claim_scan(ROOT, "rules", lease=LEASE) == 0
-    two.release_scan(b"/mnt/nas", "rules")
-    assert two.claim_scan(b"/mnt/nas", "rules", lease=LEASE) > 0
-    one.release_scan(ROOT, "rules")
+    assert one.hosts.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    assert 0 < two.hosts.claim_scan(b"/mnt/nas", "rules", lease=LEASE) <= LEASE
+    assert one.hosts.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    two.hosts.release_scan(b"/mnt/nas", "rules")
+    assert two.hosts.claim_scan(b"/mnt/nas", "rules", lease=LEASE) > 0
+    one.hosts.release_scan(ROOT, "rules")
 
-    assert two.claim_scan(b"/mnt/nas", "rules", lease=LEASE) == 0
-    assert one.common(ROOT) == two.common(b"/mnt/nas") == b"recordings:"
+    assert two.hosts.claim_scan(b"/mnt/nas", "rules", lease=LEASE) == 0
+    assert one.hosts.common(ROOT) == two.hosts.common(b"/mnt/nas") == b"recordings:"
 
 
 def test_hosts_that_look_for_different_files_scan_both(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
 
-    assert one.claim_scan(ROOT, "all", lease=LEASE) == two.claim_scan(ROOT, "some", lease=LEASE) == 0
+    assert one.hosts.claim_scan(ROOT, "all", lease=LEASE) == two.hosts.claim_scan(ROOT, "some", lease=LEASE) == 0
 
 
 def test_rounds_are_taken_over_when_their_lease_has_lapsed(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
-    one.claim_scan(ROOT, "rules", lease=LEASE)
+    one.hosts.claim_scan(ROOT, "rules", lease=LEASE)
     hosts.sql("UPDATE @rounds SET lease_until = lease_until - 60")
 
-    assert two.claim_scan(ROOT, "rules", lease=LEASE) == 0
-    assert one.claim_scan(ROOT, "rules", lease=LEASE) > 0
+    assert two.hosts.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    assert one.hosts.claim_scan(ROOT, "rules", lease=LEASE) > 0
 
 
 def test_a_host_that_ends_leaves_its_rounds(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
-    one.claim_scan(ROOT, "rules", lease=LEASE)
-    one.forget_memory("service")
+    one.hosts.claim_scan(ROOT, "rules", lease=LEASE)
+    one.memory.forget("service")
 
-    assert two.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    assert two.hosts.claim_scan(ROOT, "rules", lease=LEASE) == 0
 
 
 # Hosts.
@@ -318,40 +318,40 @@ def test_a_host_that_ends_leaves_its_rounds(hosts: Hosts) -> None:
 
 def test_hosts_see_each_other_until_they_leave(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
-    one.beat()
-    two.remember("service", {"pid": 7})
-    seen = {host.name: host for host in one.hosts()}
-    two.forget_memory("service")
+    one.hosts.beat()
+    two.memory.remember("service", {"pid": 7})
+    seen = {host.name: host for host in one.hosts.all()}
+    two.memory.forget("service")
 
     assert set(seen) == {one.host, two.host}
     assert seen[one.host].myself
     assert not seen[two.host].myself
     assert all(host.alive for host in seen.values())
     assert seen[two.host].facts == {"pid": 7}
-    assert two.remembered("service") is None
-    assert [host.name for host in one.hosts()] == [one.host]
+    assert two.memory.remembered("service") is None
+    assert [host.name for host in one.hosts.all()] == [one.host]
 
 
 def test_a_silent_host_counts_as_dead_and_is_forgotten_after_a_day(hosts: Hosts) -> None:
     one, two = hosts.open("one"), hosts.open("two")
-    one.beat()
-    two.beat()
+    one.hosts.beat()
+    two.hosts.beat()
     hosts.sql(f"UPDATE @hosts SET seen = seen - 3600 WHERE host = '{two.host}'")  # noqa: S608 - our own name
-    silent = {host.name: host.alive for host in one.hosts()}
+    silent = {host.name: host.alive for host in one.hosts.all()}
     hosts.sql(f"UPDATE @hosts SET seen = seen - 86400 WHERE host = '{two.host}'")  # noqa: S608 - our own name
-    one.beat()
+    one.hosts.beat()
 
     assert silent == {one.host: True, two.host: False}
-    assert [host.name for host in one.hosts()] == [one.host]
+    assert [host.name for host in one.hosts.all()] == [one.host]
 
 
 def test_a_ledger_of_its_own_knows_no_others(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path)
-    ledger.beat()
+    ledger.hosts.beat()
 
-    assert ledger.hosts() == ()
-    assert ledger.fleet("h/v1", "us") is None
-    assert ledger.claim_scan(ROOT, "rules", lease=LEASE) == 0
-    ledger.release_scan(ROOT, "rules")
-    assert ledger.common(ROOT) == ROOT
+    assert ledger.hosts.all() == ()
+    assert ledger.hosts.fleet("h/v1", "us") is None
+    assert ledger.hosts.claim_scan(ROOT, "rules", lease=LEASE) == 0
+    ledger.hosts.release_scan(ROOT, "rules")
+    assert ledger.hosts.common(ROOT) == ROOT
     ledger.close()

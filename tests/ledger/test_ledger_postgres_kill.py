@@ -41,28 +41,28 @@ def say(*words):
 def find():
     for number in range(first, first + limit, 4):
         names = [f"{n}.wav" for n in range(number, number + 4)]
-        ledger.put([FoundRecording(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
+        ledger.queue.put([FoundRecording(root, root + b"/" + name.encode(), Fingerprint(1, 1)) for name in names])
         for name in names:
             say("put", name)
-        while ledger.counts()[State.READY] > 40:
-            ledger.wait(0.02)
+        while ledger.history.counts()[State.READY] > 40:
+            ledger.queue.wait(0.02)
 
 def work(owner):
     # An owner has one job at a time: where a claim went unheard, the next one gives what is running under its name.
     while True:
-        job = ledger.claim(owner, lease=3)
+        job = ledger.queue.claim(owner, lease=3)
         if job is None:
-            ledger.wait(0.5)
+            ledger.queue.wait(0.5)
             continue
         name = os.path.basename(job.path).decode()
         try:
-            if ledger.recall(name, "asked") is None:
+            if ledger.answers.recall(name, "asked") is None:
                 say("pay", name)
-                ledger.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
+                ledger.answers.keep(name, "asked", b"answer to " + name.encode(), seconds=1, model="m")
                 say("kept", name)
-            ledger.enter_output(job, Output("txt", job.path + b".txt", "digest of " + name))
+            ledger.outputs.enter(job, Output("txt", job.path + b".txt", "digest of " + name))
             say("entered", name)
-            ledger.done(job, Outcome(audio_seconds=1, content=name))
+            ledger.queue.done(job, Outcome(audio_seconds=1, content=name))
             say("done", name)
         except LeaseLostError:
             say("lost", name)
@@ -143,13 +143,15 @@ def check(cluster: Cluster, directory: Path, *, hosts: int, kills: int, restarts
         )
         stack.callback(ledger.close)
         said = {word: sum((host.said[word] for host in fleet), Counter()) for word in WORDS}
-        known = {os.path.basename(path).decode(): state for path, _, state in ledger.known(ROOT)}  # noqa: PTH119 - bytes
+        known = {os.path.basename(path).decode(): state for path, _, state in ledger.history.known(ROOT)}  # noqa: PTH119 - bytes
         not_done = {name for name in said["done"] if known.get(name) is not State.DONE}
-        not_kept = {name for name in said["kept"] if ledger.recall(name, "asked") != f"answer to {name}".encode()}
-        not_ours = {name for name in said["entered"] if ledger.owner(ROOT + f"/{name}.txt".encode()) is None}
-        while (job := ledger.claim("heir", lease=LEASE)) is not None:
-            ledger.drop(job)
-        left = ledger.counts()
+        not_kept = {
+            name for name in said["kept"] if ledger.answers.recall(name, "asked") != f"answer to {name}".encode()
+        }
+        not_ours = {name for name in said["entered"] if ledger.outputs.owner(ROOT + f"/{name}.txt".encode()) is None}
+        while (job := ledger.queue.claim("heir", lease=LEASE)) is not None:
+            ledger.queue.drop(job)
+        left = ledger.history.counts()
 
     assert codes == [-9] * hosts
     assert len(said["done"]) > kills

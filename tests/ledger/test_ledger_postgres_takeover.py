@@ -28,14 +28,14 @@ def test_a_walk_through_the_notes_goes_on_when_the_database_is_back(url: str, tm
         (wire,) = stack.enter_context(fleet.proxies(1, port))
         ledger = PostgresLedger(tmp_path, url.replace(f":{port}/", f":{wire.port}/"), roots=NAS, patience=0.1)
         stack.callback(ledger.close)
-        ledger.put([found()])
+        ledger.queue.put([found()])
         job = claimed(ledger)
-        ledger.enter_output(job, Output("note", b"/srv/recordings/talk.wav.transcription-failed.txt", "ab" * 32))
-        ledger.fail(job, crowded())
+        ledger.outputs.enter(job, Output("note", b"/srv/recordings/talk.wav.transcription-failed.txt", "ab" * 32))
+        ledger.queue.fail(job, crowded())
         mending = threading.Timer(0.5, wire.mend)
         wire.cut()
         mending.start()
-        notes = list(retrying(ledger, LedgerRetry(), threading.Event()).notes())
+        notes = list(retrying(ledger, LedgerRetry(), threading.Event()).outputs.notes())
         mending.join()
 
     assert len(notes) == 1
@@ -54,13 +54,13 @@ class Fleet:
             self._directory / name, self._url, roots={"recordings": place} if place else {}, grace=grace
         )
         self._opened.append(ledger)
-        ledger.beat()
+        ledger.hosts.beat()
         return ledger
 
     def die(self, ledger: PostgresLedger, *, since: float = 25.0) -> None:
         """Let a host have been silent for so long."""
         values = (since, ledger.host)
-        with ledger._database.transaction() as connection:
+        with ledger.context.database.transaction() as connection:
             connection.execute("UPDATE hosts SET seen = seen - ? WHERE host = ?", values)
         ledger.close()
 
@@ -82,18 +82,18 @@ KINDS = ("on_done", "on_failed", "on_held")
 def hooked(ledger: PostgresLedger, path: str, **facts: object) -> None:
     """Conclude a source at a path of that host, with a hook."""
     root = path.rpartition("/")[0]
-    ledger.put([found(path.rpartition("/")[2], root=root.encode())])
+    ledger.queue.put([found(path.rpartition("/")[2], root=root.encode())])
     payload = {"event": "job.done", "path": path, "root": root, **facts}
-    ledger.done(claimed(ledger), Outcome(), hook=json.dumps(payload, ensure_ascii=False))
+    ledger.queue.done(claimed(ledger), Outcome(), hook=json.dumps(payload, ensure_ascii=False))
 
 
 def test_a_dead_hosts_hooks_are_run_by_another_one_with_its_own_paths(hosts: Fleet) -> None:
     one, two, three = hosts.host("one", place="/mnt/nas/rec"), hosts.host("two"), hosts.host("three")
     hooked(one, "/mnt/nas/rec/sub/talk.wav", outputs=["/mnt/nas/rec/sub/talk.txt"], waited=0.5, language="en")
-    living = three.hooks_due(9, heir_of=KINDS)
+    living = three.hooks.due(9, heir_of=KINDS)
     hosts.die(one)
-    (call,) = two.hooks_due(9, heir_of=KINDS)
-    two.hook_done(call)
+    (call,) = two.hooks.due(9, heir_of=KINDS)
+    two.hooks.done(call)
 
     assert living == []
     assert call.kind == "on_done"
@@ -105,25 +105,25 @@ def test_a_dead_hosts_hooks_are_run_by_another_one_with_its_own_paths(hosts: Fle
         "waited": 0.5,
         "language": "en",
     }
-    assert three.hooks_due(9) == []
+    assert three.hooks.due(9) == []
 
 
 def test_a_dead_hosts_hook_about_a_hold_is_run_by_another_one(hosts: Fleet) -> None:
     one, two = hosts.host("one", place=""), hosts.host("two")
-    one.add_hook("on_held", '{"event": "gate.held", "reason": "key"}')
+    one.hooks.add("on_held", '{"event": "gate.held", "reason": "key"}')
     hosts.die(one)
-    (call,) = two.hooks_due(9, heir_of=KINDS)
+    (call,) = two.hooks.due(9, heir_of=KINDS)
 
     assert (call.kind, call.payload) == ("on_held", '{"event": "gate.held", "reason": "key"}')
 
 
 def test_names_that_are_no_utf_8_are_in_a_taken_over_hook_as_they_were(hosts: Fleet) -> None:
     one, two = hosts.host("one", place="/mnt/rec"), hosts.host("two")
-    one.put([found(b"odd \xff.wav", root=b"/mnt/rec")])
+    one.queue.put([found(b"odd \xff.wav", root=b"/mnt/rec")])
     payload = {"path": "/mnt/rec/odd \\xff.wav", "message": "in /mnt/rec/odd"}
-    one.done(claimed(one), Outcome(), hook=json.dumps(payload))
+    one.queue.done(claimed(one), Outcome(), hook=json.dumps(payload))
     hosts.die(one)
-    (call,) = two.hooks_due(9, heir_of=KINDS)
+    (call,) = two.hooks.due(9, heir_of=KINDS)
 
     assert json.loads(call.payload) == {"path": "/srv/recordings/odd \\xff.wav", "message": "in /mnt/rec/odd"}
 
@@ -138,7 +138,7 @@ def test_each_hook_has_one_heir(hosts: Fleet) -> None:
 
     def inherit(ledger: PostgresLedger) -> None:
         barrier.wait()
-        taken.extend(call.id for call in ledger.hooks_due(99, heir_of=KINDS))
+        taken.extend(call.id for call in ledger.hooks.due(99, heir_of=KINDS))
 
     threads = [threading.Thread(target=inherit, args=(ledger,)) for ledger in takeover]
     for thread in threads:
@@ -154,44 +154,44 @@ def test_a_hook_is_left_to_whoever_has_the_root_and_the_command(hosts: Fleet) ->
     hooked(one, "/srv/recordings/talk.wav")
     hosts.die(one)
 
-    assert homeless.hooks_due(9, heir_of=KINDS) == []
-    assert handless.hooks_due(9) == []
-    assert handless.hooks_due(9, heir_of=["on_failed"]) == []
-    assert len(heir.hooks_due(9, heir_of=KINDS)) == 1
+    assert homeless.hooks.due(9, heir_of=KINDS) == []
+    assert handless.hooks.due(9) == []
+    assert handless.hooks.due(9, heir_of=["on_failed"]) == []
+    assert len(heir.hooks.due(9, heir_of=KINDS)) == 1
 
 
 def test_only_a_dead_hosts_temporaries_are_for_others_to_clear(hosts: Fleet) -> None:
     one, two, three = hosts.host("one", place="/mnt/rec"), hosts.host("two"), hosts.host("three")
-    one.enter_temporary(b"/mnt/rec/.a.tmp")
-    two.enter_temporary(b"/srv/recordings/.b.tmp")
-    one.enter_temporary(b"/home/one/.c.tmp")
-    living = three.abandoned()
+    one.outputs.enter_temporary(b"/mnt/rec/.a.tmp")
+    two.outputs.enter_temporary(b"/srv/recordings/.b.tmp")
+    one.outputs.enter_temporary(b"/home/one/.c.tmp")
+    living = three.outputs.abandoned()
     hosts.die(one)
-    dead = three.abandoned()
-    three.drop_temporary(dead[0])
+    dead = three.outputs.abandoned()
+    three.outputs.drop_temporary(dead[0])
 
     assert living == ()
     assert dead == (b"/srv/recordings/.a.tmp",)
-    assert three.abandoned() == ()
-    assert three.temporaries() == ()
+    assert three.outputs.abandoned() == ()
+    assert three.outputs.temporaries() == ()
 
 
 def test_a_host_that_left_has_heirs_at_once(hosts: Fleet) -> None:
     one, two = hosts.host("one"), hosts.host("two")
     hooked(one, "/srv/recordings/talk.wav")
-    one.forget_memory("service")
+    one.memory.forget("service")
 
-    assert len(two.hooks_due(9, heir_of=KINDS)) == 1
+    assert len(two.hooks.due(9, heir_of=KINDS)) == 1
 
 
 def test_nobody_counts_as_dead_just_after_the_server_came_back(hosts: Fleet) -> None:
     one, two = hosts.host("one"), hosts.host("two", grace=3600)
     hooked(one, "/srv/recordings/talk.wav")
-    one.enter_temporary(b"/srv/recordings/.a.tmp")
+    one.outputs.enter_temporary(b"/srv/recordings/.a.tmp")
     hosts.die(one)
 
-    assert two.hooks_due(9, heir_of=KINDS) == []
-    assert two.abandoned() == ()
+    assert two.hooks.due(9, heir_of=KINDS) == []
+    assert two.outputs.abandoned() == ()
 
 
 def test_what_another_host_set_aside_and_could_not_tell_is_told_once(url: str, tmp_path: Path) -> None:
@@ -200,19 +200,19 @@ def test_what_another_host_set_aside_and_could_not_tell_is_told_once(url: str, t
     hosts = [
         PostgresLedger(tmp_path / str(number), url, roots=NAS, database_clock=fakes, grace=0) for number in range(8)
     ]
-    hosts[0].put([found("bad.wav")])
+    hosts[0].queue.put([found("bad.wav")])
     for host in hosts[:6]:
-        host.claim("worker", lease=LEASE)
+        host.queue.claim("worker", lease=LEASE)
         clock.advance(LEASE)
     # The host that finds that it was once too often dies before it has told.
-    missed = hosts[6].claim("worker", lease=LEASE)
+    missed = hosts[6].queue.claim("worker", lease=LEASE)
     hosts[6].close()
-    told = [host.quarantined() for host in (hosts[7], hosts[0])]
+    told = [host.queue.quarantined() for host in (hosts[7], hosts[0])]
     error = FileError("crashed", reason="crashed")
-    hosts[7].fail(told[0][0].job, error, hook="{}")
+    hosts[7].queue.fail(told[0][0].job, error, hook="{}")
     with pytest.raises(LeaseLostError):
-        hosts[0].fail(told[1][0].job, error, hook="{}")
-    left = [host.quarantined() for host in (hosts[7], hosts[0])]
+        hosts[0].queue.fail(told[1][0].job, error, hook="{}")
+    left = [host.queue.quarantined() for host in (hosts[7], hosts[0])]
     for host in hosts:
         host.close()
 
@@ -225,8 +225,8 @@ def test_a_temporary_is_known_to_a_server_that_dies_the_next_moment(hosts: Fleet
     ledger = hosts.host("one")
     unflushed = []
     for number in range(10):
-        ledger.enter_temporary(b"/srv/recordings/.%d.tmp" % number)
-        ((behind,),) = ledger._database.query(
+        ledger.outputs.enter_temporary(b"/srv/recordings/.%d.tmp" % number)
+        ((behind,),) = ledger.context.database.query(
             "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn())::int8"
         )
         unflushed.append(behind)

@@ -28,10 +28,10 @@ class Full:
 
     def __init__(self, ledger: SqliteLedger) -> None:
         self._ledger = ledger
-        ledger._database.query("PRAGMA max_page_count = 1")
+        ledger.context.database.query("PRAGMA max_page_count = 1")
 
     def end(self) -> None:
-        self._ledger._database.query("PRAGMA max_page_count = 100000")
+        self._ledger.context.database.query("PRAGMA max_page_count = 100000")
 
 
 @pytest.fixture
@@ -145,15 +145,15 @@ def test_it_is_over_when_the_last_one_who_waited_goes_on(ledger_retry: LedgerRet
 def test_a_patient_ledger_gives_what_the_ledger_gives(ledger: SqliteLedger, ledger_retry: LedgerRetry) -> None:
     waiting = retrying(ledger, ledger_retry, threading.Event())
 
-    assert waiting.put([FOUND]) == [PutResult.QUEUED]
-    assert [path for path, _, _ in waiting.known(b"/in")] == [FOUND.path]
+    assert waiting.queue.put([FOUND]) == [PutResult.QUEUED]
+    assert [path for path, _, _ in waiting.history.known(b"/in")] == [FOUND.path]
 
 
 def test_a_patient_ledger_outlasts_a_full_disk(ledger: SqliteLedger, ledger_retry: LedgerRetry) -> None:
     waiting = retrying(ledger, ledger_retry, threading.Event())
     many = [FoundRecording(b"/in", b"/in/%d.wav" % number, FOUND.fingerprint) for number in range(1000)]
     full, answers = Full(ledger), []
-    thread = threading.Thread(target=lambda: answers.extend(waiting.put(many)))
+    thread = threading.Thread(target=lambda: answers.extend(waiting.queue.put(many)))
     thread.start()
     eventually(lambda: ledger_retry.trouble is not None)
     full.end()

@@ -30,24 +30,24 @@ def found(number: int) -> FoundRecording:
 def state(tmp_path: Path) -> Path:
     """Give the directory of a closed ledger of some size: everything done, every answer kept, every output placed."""
     ledger = SqliteLedger(tmp_path)
-    ledger.put([found(number) for number in range(COUNT)])
-    ledger.remember("folder.in", {"path": "/in"})
+    ledger.queue.put([found(number) for number in range(COUNT)])
+    ledger.memory.remember("folder.in", {"path": "/in"})
     done = 100
     for number in range(done):
-        job = ledger.claim("w", lease=30)
+        job = ledger.queue.claim("w", lease=30)
         assert job is not None
         conclude(ledger, job, number)
-    assert ledger.claim("w", lease=30) is not None
+    assert ledger.queue.claim("w", lease=30) is not None
     ledger.close()
     return tmp_path
 
 
 def conclude(ledger: Ledger, job: Job, number: int) -> None:
     output = Output("txt", job.path + b".txt", f"digest {number}")
-    ledger.keep(f"heard {number}", "asked", b"answer %d" % number, seconds=10, model="m")
-    ledger.enter_output(job, output)
-    ledger.placed(output.path)
-    ledger.done(job, Outcome(outputs=(output,), content=f"content {number}", audio_seconds=10))
+    ledger.answers.keep(f"heard {number}", "asked", b"answer %d" % number, seconds=10, model="m")
+    ledger.outputs.enter(job, output)
+    ledger.outputs.placed(output.path)
+    ledger.queue.done(job, Outcome(outputs=(output,), content=f"content {number}", audio_seconds=10))
 
 
 @pytest.fixture
@@ -63,17 +63,19 @@ def damaged(state: Path) -> Path:
 
 def walk(ledger: Ledger) -> None:
     """Meet the damage, wherever it is."""
-    list(ledger.known(b"/in"))
-    ledger.put([FoundRecording(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 9, 3)) for number in range(COUNT)])
+    list(ledger.history.known(b"/in"))
+    ledger.queue.put(
+        [FoundRecording(b"/in", b"/in/%05d.wav" % number, Fingerprint(number, 9, 3)) for number in range(COUNT)]
+    )
     for number in range(100):
-        ledger.recall(f"heard {number}", "asked")
+        ledger.answers.recall(f"heard {number}", "asked")
 
 
 def test_a_sound_ledger_is_opened_as_it_is(state: Path) -> None:
     ledger, salvage = open_or_salvage(state)
 
     assert salvage is None
-    assert ledger.counts()[State.DONE] == 100
+    assert ledger.history.counts()[State.DONE] == 100
     ledger.close()
 
 
@@ -85,7 +87,7 @@ def test_nonsense_is_set_aside_and_a_new_ledger_made(state: Path) -> None:
 
     assert salvage is not None
     assert salvage.backup.read_bytes() == content
-    assert ledger.put([found(1)])
+    assert ledger.queue.put([found(1)])
     ledger.close()
     ledger, salvage = open_or_salvage(state)
     assert salvage is None
@@ -114,11 +116,11 @@ def test_what_can_be_read_is_taken_over(damaged: Path) -> None:
     assert salvage is not None
     assert salvage.rows["sources"] > COUNT / 2
     assert salvage.rows["answers"] + salvage.rows["outputs"] > 100
-    records = list(ledger.records(State.DONE, limit=COUNT))
+    records = list(ledger.history.records(State.DONE, limit=COUNT))
     assert all(record.outcome is not None and record.content for record in records)
-    assert sum(ledger.counts().values()) == salvage.rows["sources"]
-    assert ledger.counts()[State.RUNNING] == 0
-    assert ledger.remembered("folder.in") == {"path": "/in"}
+    assert sum(ledger.history.counts().values()) == salvage.rows["sources"]
+    assert ledger.history.counts()[State.RUNNING] == 0
+    assert ledger.memory.remembered("folder.in") == {"path": "/in"}
     ledger.close()
 
 
@@ -129,21 +131,21 @@ def test_of_an_undamaged_file_nothing_is_lost(state: Path) -> None:
 
     assert salvage is not None
     assert salvage.rows["sources"] == COUNT
-    assert ledger.counts()[State.DONE] == 100
-    assert [ledger.recall(f"heard {number}", "asked") for number in (0, 99)] == [b"answer 0", b"answer 99"]
-    assert ledger.tally().audio_seconds == 1000
-    owner = ledger.owner(b"/in/00000.wav.txt")
+    assert ledger.history.counts()[State.DONE] == 100
+    assert [ledger.answers.recall(f"heard {number}", "asked") for number in (0, 99)] == [b"answer 0", b"answer 99"]
+    assert ledger.history.tally().audio_seconds == 1000
+    owner = ledger.outputs.owner(b"/in/00000.wav.txt")
     assert owner is not None
     assert owner.digest == "digest 0"
     # What was running is a suspect, as after any crash.
-    assert sum(1 for _ in ledger.known(b"/in")) == COUNT
+    assert sum(1 for _ in ledger.history.known(b"/in")) == COUNT
     ledger.close()
 
 
 def test_rows_that_make_no_sense_are_left_behind(state: Path) -> None:
     ledger = open_ledger(state)
     assert isinstance(ledger, SqliteLedger)
-    with ledger._database.transaction() as connection:
+    with ledger.context.database.transaction() as connection:
         connection.execute("UPDATE sources SET state = 'nonsense' WHERE path = ?", (found(1).path,))
         connection.execute("UPDATE sources SET outcome = '[' WHERE path = ?", (found(2).path,))
         connection.execute("UPDATE sources SET size = 'big' WHERE path = ?", (found(3).path,))
@@ -155,7 +157,7 @@ def test_rows_that_make_no_sense_are_left_behind(state: Path) -> None:
 
     assert salvage is not None
     assert salvage.rows["sources"] == COUNT - 3
-    assert again.remembered("list") is None
+    assert again.memory.remembered("list") is None
     again.close()
 
 
@@ -197,9 +199,9 @@ def test_a_salvage_that_is_killed_at_any_step_loses_nothing(tmp_path: Path) -> N
     """Not even what is only in the log beside the damaged file."""
     (tmp_path / "live").mkdir()
     ledger = SqliteLedger(tmp_path / "live")
-    ledger.put([found(number) for number in range(50)])
+    ledger.queue.put([found(number) for number in range(50)])
     for number in range(20):
-        job = ledger.claim("w", lease=30)
+        job = ledger.queue.claim("w", lease=30)
         assert job is not None
         conclude(ledger, job, number)
     # As a kill leaves it.
@@ -222,8 +224,8 @@ def test_a_salvage_that_is_killed_at_any_step_loses_nothing(tmp_path: Path) -> N
         after = {suffix: backup.with_name(f"{backup.name}{suffix}").read_bytes() for suffix in before}
         again, salvage = open_or_salvage(copy)
         assert salvage is None
-        assert (again.counts()[State.DONE], again.counts()[State.READY]) == (20, 30)
-        assert [again.recall(f"heard {number}", "asked") for number in (0, 19)] == [b"answer 0", b"answer 19"]
+        assert (again.history.counts()[State.DONE], again.history.counts()[State.READY]) == (20, 30)
+        assert [again.answers.recall(f"heard {number}", "asked") for number in (0, 19)] == [b"answer 0", b"answer 19"]
         again.close()
         assert after == before
         left = {path.name.removeprefix(backup.name) for path in copy.iterdir()}
@@ -313,7 +315,7 @@ def test_a_damaged_ledger_of_an_older_version_gives_what_it_has(damaged: Path) -
 
     assert salvage is not None
     assert salvage.rows["contents"] == 1
-    content = ledger.content(digest="d")
+    content = ledger.answers.content(digest="d")
     assert content is not None
     assert content.warnings == ()
     ledger.close()

@@ -127,7 +127,7 @@ def test_a_refused_ledger_is_not_locked(tmp_path: Path) -> None:
 
     ledger = SqliteLedger(tmp_path)
 
-    ledger.put([found()])
+    ledger.queue.put([found()])
     ledger.close()
 
 

@@ -21,6 +21,7 @@ import watcher
 from watcher.errors import ConfigError, FileError, StateError, StateLockedError
 from watcher.job import Cut, Outcome, Output, State
 from watcher.ledger import holder, open_ledger
+from watcher.ledger.database import SqliteDatabase
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.sqlite import NAME, SqliteLedger
 from watcher.ledger.values import Content
@@ -50,7 +51,7 @@ class TestOpening:
 
         ledger = open_ledger(directory)
 
-        ledger.put([found()])
+        ledger.queue.put([found()])
         ledger.close()
         assert (directory / NAME).stat().st_size > 0
 
@@ -59,7 +60,7 @@ class TestOpening:
 
         ledger = open_ledger(Path("state"))
 
-        ledger.put([found()])
+        ledger.queue.put([found()])
         ledger.close()
         assert (tmp_path / "state" / NAME).exists()
 
@@ -76,7 +77,7 @@ class TestOpening:
         os.chown(tmp_path, 12345, 54321)
 
         ledger = open_ledger(tmp_path)
-        ledger.put([found()])
+        ledger.queue.put([found()])
 
         assert {path.stat().st_uid for path in tmp_path.iterdir()} == {12345}
         ledger.close()
@@ -118,13 +119,13 @@ class TestLooking:
     def test_where_nothing_ever_ran_everything_is_empty(self, tmp_path: Path) -> None:
         looker = open_ledger(tmp_path / "missing", exclusive=False)
 
-        assert looker.counts() == dict.fromkeys(State, 0)
-        assert looker.records(*State) == []
-        assert looker.lookup(b"/nowhere") is None
-        assert looker.remembered("hold") is None
-        assert looker.content(digest=DIGEST) is None
-        assert looker.tally().answers == 0
-        assert looker.size() == 0
+        assert looker.history.counts() == dict.fromkeys(State, 0)
+        assert looker.history.records(*State) == []
+        assert looker.history.lookup(b"/nowhere") is None
+        assert looker.memory.remembered("hold") is None
+        assert looker.answers.content(digest=DIGEST) is None
+        assert looker.history.tally().answers == 0
+        assert looker.history.size() == 0
         looker.close()
 
     def test_where_nothing_ever_ran_nothing_is_made(self, tmp_path: Path) -> None:
@@ -136,10 +137,10 @@ class TestLooking:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda ledger: ledger.put_back(),
-            lambda ledger: ledger.remember("resume", {}),
-            lambda ledger: ledger.put([found()]),
-            lambda ledger: ledger.recall(DIGEST, DIGEST),
+            lambda ledger: ledger.queue.put_back(),
+            lambda ledger: ledger.memory.remember("resume", {}),
+            lambda ledger: ledger.queue.put([found()]),
+            lambda ledger: ledger.answers.recall(DIGEST, DIGEST),
         ],
     )
     def test_where_nothing_ever_ran_nothing_can_be_changed(
@@ -157,7 +158,7 @@ class TestLooking:
         (tmp_path / NAME).touch()
         looker = open_ledger(tmp_path, exclusive=False)
 
-        assert looker.counts() == dict.fromkeys(State, 0)
+        assert looker.history.counts() == dict.fromkeys(State, 0)
         looker.close()
 
     def test_a_looker_takes_no_lock(self, tmp_path: Path) -> None:
@@ -170,111 +171,120 @@ class TestLooking:
 
     def test_a_looker_is_answered_while_the_daemon_writes(self, tmp_path: Path) -> None:
         ledger = SqliteLedger(tmp_path)
-        ledger.put([found()])
-        with ledger._database.transaction() as connection:
+        ledger.queue.put([found()])
+        with ledger.context.database.transaction() as connection:
             connection.execute("DELETE FROM sources")
             looker = open_ledger(tmp_path, exclusive=False)
-            during = looker.counts()[State.READY]
+            during = looker.history.counts()[State.READY]
 
         assert during == 1
-        assert looker.counts()[State.READY] == 0
+        assert looker.history.counts()[State.READY] == 0
         looker.close()
         ledger.close()
 
     def test_a_looker_sees_what_a_killed_daemon_left(self, tmp_path: Path) -> None:
         script = (
             "import os, sys\nfrom pathlib import Path\nfrom support.ledger_engines import found\n"
-            "from watcher.ledger import open_ledger\nopen_ledger(Path(sys.argv[1])).put([found()])\nos.kill(os.getpid(), 9)"
+            "from watcher.ledger import open_ledger\nopen_ledger(Path(sys.argv[1])).queue.put([found()])\nos.kill(os.getpid(), 9)"
         )
         paths = os.pathsep.join([os.fspath(Path(watcher.__file__).parents[1]), os.fspath(Path(__file__).parents[1])])
         subprocess.run([sys.executable, "-c", script, tmp_path], check=False, env={**os.environ, "PYTHONPATH": paths})
         looker = open_ledger(tmp_path, exclusive=False)
 
-        assert looker.counts()[State.READY] == 1
+        assert looker.history.counts()[State.READY] == 1
         looker.close()
 
     def test_a_looker_may_place_outputs_of_what_is_done(self, tmp_path: Path) -> None:
         ledger = open_ledger(tmp_path)
-        ledger.put([found()])
-        ledger.done(claimed(ledger), Outcome(content=DIGEST))
+        ledger.queue.put([found()])
+        ledger.queue.done(claimed(ledger), Outcome(content=DIGEST))
         looker = open_ledger(tmp_path, exclusive=False)
-        record = looker.lookup(ROOT + b"/talk.wav")
+        record = looker.history.lookup(ROOT + b"/talk.wav")
         assert record is not None
 
-        assert looker.holds(record.job)
-        assert looker.enter_output(record.job, Output("vtt", ROOT + b"/talk.vtt", DIGEST))
+        assert looker.queue.holds(record.job)
+        assert looker.outputs.enter(record.job, Output("vtt", ROOT + b"/talk.vtt", DIGEST))
         looker.close()
         ledger.close()
+
+
+def connection_of(ledger: SqliteLedger) -> sqlite3.Connection:
+    database = ledger.context.database
+    assert isinstance(database, SqliteDatabase)
+    return database._connection
 
 
 @contextmanager
 def statements(ledger: SqliteLedger) -> Iterator[list[str]]:
     """Collect the statements that SQLite runs, triggers' included."""
     run: list[str] = []
-    ledger._database._connection.set_trace_callback(run.append)
+    connection = connection_of(ledger)
+    connection.set_trace_callback(run.append)
     try:
         yield run
     finally:
-        ledger._database._connection.set_trace_callback(None)
+        connection.set_trace_callback(None)
 
 
 def everything(ledger: SqliteLedger, clock: Clock) -> None:
     """Do all that a ledger can do."""
-    ledger.put([found("a.wav", inode=1), found("b.wav", small=True), found("c.wav"), found("d.wav"), found("e.wav")])
-    ledger.put([found("a.wav", inode=1), found("b.wav", small=True, size=2)])
-    ledger.skip([found("left.wav")])
-    list(ledger.known(ROOT))
-    ledger.lookup(ROOT + b"/a.wav")
+    ledger.queue.put(
+        [found("a.wav", inode=1), found("b.wav", small=True), found("c.wav"), found("d.wav"), found("e.wav")]
+    )
+    ledger.queue.put([found("a.wav", inode=1), found("b.wav", small=True, size=2)])
+    ledger.queue.skip([found("left.wav")])
+    list(ledger.history.known(ROOT))
+    ledger.history.lookup(ROOT + b"/a.wav")
     job = claimed(ledger)
-    ledger.renew(job, lease=LEASE)
-    ledger.holds(job)
-    ledger.namesakes(job)
-    ledger.progress(job, piece=1, pieces=2, seconds_done=3)
-    ledger.enter_output(job, Output("txt", ROOT + b"/a.txt", DIGEST))
-    ledger.placed(ROOT + b"/a.txt")
-    ledger.owner(ROOT + b"/a.txt")
-    ledger.owned(job.path)
-    list(ledger.notes())
-    ledger.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
-    ledger.recall(DIGEST, DIGEST)
-    ledger.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
-    ledger.cuts("s", "p")
-    ledger.keep_content(Content(DIGEST, "s", "p", 1.0, ()))
+    ledger.queue.renew(job, lease=LEASE)
+    ledger.queue.holds(job)
+    ledger.history.namesakes(job)
+    ledger.queue.progress(job, piece=1, pieces=2, seconds_done=3)
+    ledger.outputs.enter(job, Output("txt", ROOT + b"/a.txt", DIGEST))
+    ledger.outputs.placed(ROOT + b"/a.txt")
+    ledger.outputs.owner(ROOT + b"/a.txt")
+    ledger.outputs.owned(job.path)
+    list(ledger.outputs.notes())
+    ledger.answers.keep(DIGEST, DIGEST, b"answer", seconds=1, model="m")
+    ledger.answers.recall(DIGEST, DIGEST)
+    ledger.answers.keep_cut("s", "p", Cut(0, 0, 1, DIGEST))
+    ledger.answers.cuts("s", "p")
+    ledger.answers.keep_content(Content(DIGEST, "s", "p", 1.0, ()))
     clock.advance(100_000)
-    ledger.renew(job, lease=LEASE)
+    ledger.queue.renew(job, lease=LEASE)
     for digest, sketch, parameters in ((DIGEST, "", ""), (DIGEST, "", "p"), ("", "s", ""), ("", "s", "p")):
-        ledger.content(digest=digest, sketch=sketch, parameters=parameters)
-    ledger.done(job, Outcome(content=DIGEST), hook="{}")
-    ledger.fail(claimed(ledger, small=True), FileError("no sound in it"))
-    ledger.retry(claimed(ledger), crowded(), run_at=clock.wall + 1)
-    ledger.release(claimed(ledger))
-    ledger.drop(claimed(ledger))
-    ledger.next_due()
-    ledger.wait(0.01)
-    ledger.wait(0)
-    ledger.put_back([ROOT + b"/b.wav"])
-    ledger.put_back()
-    ledger.forget(ROOT + b"/e.wav")
-    ledger.disown(ROOT + b"/a.txt")
-    ledger.enter_temporary(b"/t")
-    ledger.drop_temporary(b"/t")
-    ledger.temporaries()
-    ledger.remember("k", {})
-    ledger.remembered("k")
-    ledger.forget_memory("k")
-    ledger.buy("api", "2026-11-22", 1)
-    ledger.buy("api", "2026-11-22", 0)
-    for call in ledger.hooks_due(1):
-        ledger.hook_done(call)
-    ledger.counts()
-    ledger.records(*State)
-    ledger.tally()
-    ledger.prune(answers_older_than=clock.wall + 1, max_bytes=1)
-    ledger.note_gone([kept.path for kept in ledger.concluded()], [ROOT + b"/back.wav"])
-    ledger.retire([ROOT + b"/talk.wav"], gone_before=clock.wall + 1)
-    ledger.disown_orphans([*ledger.orphans(), ROOT + b"/talk.txt"])
-    ledger.tidy()
-    ledger.size()
+        ledger.answers.content(digest=digest, sketch=sketch, parameters=parameters)
+    ledger.queue.done(job, Outcome(content=DIGEST), hook="{}")
+    ledger.queue.fail(claimed(ledger, small=True), FileError("no sound in it"))
+    ledger.queue.retry(claimed(ledger), crowded(), run_at=clock.wall + 1)
+    ledger.queue.release(claimed(ledger))
+    ledger.queue.drop(claimed(ledger))
+    ledger.queue.next_due()
+    ledger.queue.wait(0.01)
+    ledger.queue.wait(0)
+    ledger.queue.put_back([ROOT + b"/b.wav"])
+    ledger.queue.put_back()
+    ledger.queue.forget(ROOT + b"/e.wav")
+    ledger.outputs.disown(ROOT + b"/a.txt")
+    ledger.outputs.enter_temporary(b"/t")
+    ledger.outputs.drop_temporary(b"/t")
+    ledger.outputs.temporaries()
+    ledger.memory.remember("k", {})
+    ledger.memory.remembered("k")
+    ledger.memory.forget("k")
+    ledger.purchases.buy("api", "2026-11-22", 1)
+    ledger.purchases.buy("api", "2026-11-22", 0)
+    for call in ledger.hooks.due(1):
+        ledger.hooks.done(call)
+    ledger.history.counts()
+    ledger.history.records(*State)
+    ledger.history.tally()
+    ledger.answers.prune(answers_older_than=clock.wall + 1, max_bytes=1)
+    ledger.history.note_gone([kept.path for kept in ledger.history.concluded()], [ROOT + b"/back.wav"])
+    ledger.history.retire([ROOT + b"/talk.wav"], gone_before=clock.wall + 1)
+    ledger.outputs.disown_orphans([*ledger.outputs.orphans(), ROOT + b"/talk.txt"])
+    ledger.history.tidy()
+    ledger.history.size()
 
 
 #: Walks over tables that stay small, or over all rows where all are asked for.
@@ -304,7 +314,7 @@ class TestPlans:
         ledger.close()
 
     def plan(self, ledger: SqliteLedger, statement: str) -> list[str]:
-        return [row[3] for row in ledger._database.query(f"EXPLAIN QUERY PLAN {statement}")]
+        return [row[3] for row in ledger.context.database.query(f"EXPLAIN QUERY PLAN {statement}")]
 
     def test_no_statement_walks_through_a_table_that_grows(self, ledger: SqliteLedger, clock: Clock) -> None:
         with statements(ledger) as run:
@@ -327,7 +337,7 @@ class TestPlans:
 
     def test_a_look_for_hooks_walks_over_none_that_waits(self, ledger: SqliteLedger) -> None:
         with statements(ledger) as run:
-            ledger.hooks_due(4)
+            ledger.hooks.due(4)
         searches = [step for statement in run if "FROM hooks" in statement for step in self.plan(ledger, statement)]
 
         assert {re.sub(r"^SEARCH (?:hooks|failed) USING (?:COVERING )?INDEX ", "", step) for step in searches} == {
@@ -340,7 +350,7 @@ class TestPlans:
         }
 
     def test_claims_take_the_index_made_for_them(self, ledger: SqliteLedger) -> None:
-        ledger.put([found(f"{number}.wav", small=number % 2 == 0) for number in range(10)])
+        ledger.queue.put([found(f"{number}.wav", small=number % 2 == 0) for number in range(10)])
         with statements(ledger) as run:
             claimed(ledger)
             claimed(ledger, small=True)
@@ -364,15 +374,15 @@ class TestPlans:
         ],
     )
     def test_records_take_their_states_own_index(self, ledger: SqliteLedger, state: State, index: str) -> None:
-        ledger.put([found()])
+        ledger.queue.put([found()])
         with statements(ledger) as run:
-            ledger.records(state)
+            ledger.history.records(state)
 
         assert all(any(f"INDEX {index}" in step for step in self.plan(ledger, statement)) for statement in run)
 
     def test_a_moved_file_is_found_by_its_own_index(self, ledger: SqliteLedger) -> None:
         with statements(ledger) as run:
-            ledger.put([found(inode=3)])
+            ledger.queue.put([found(inode=3)])
         (insert,) = {statement for statement in run if "INSERT INTO sources" in statement}
 
         assert any(
@@ -381,7 +391,7 @@ class TestPlans:
 
     def test_failed_files_are_found_by_path(self, ledger: SqliteLedger) -> None:
         with statements(ledger) as run:
-            ledger.put_back([ROOT])
+            ledger.queue.put_back([ROOT])
         selects = [statement for statement in run if statement.startswith("SELECT")]
 
         assert len(selects) == 2
@@ -401,22 +411,24 @@ class TestPlans:
                 steps += 1
                 return 0
 
-            connection: sqlite3.Connection = ledger._database._connection
+            connection = connection_of(ledger)
             connection.set_progress_handler(step, 1)
             for number in range(first, first + 20):
-                ledger.put([found(f"new-{number}.wav", inode=number)])
+                ledger.queue.put([found(f"new-{number}.wav", inode=number)])
                 job = claimed(ledger)
-                ledger.done(job, Outcome(content=DIGEST), hook="")
-            ledger.counts()
-            ledger.tally()
-            ledger.records(State.DONE, State.READY, limit=3)
-            ledger.next_due()
+                ledger.queue.done(job, Outcome(content=DIGEST), hook="")
+            ledger.history.counts()
+            ledger.history.tally()
+            ledger.history.records(State.DONE, State.READY, limit=3)
+            ledger.queue.next_due()
             connection.set_progress_handler(None, 0)
             return steps
 
-        ledger.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000)])
+        ledger.queue.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000)])
         few = cost(0)
-        ledger.put([found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000, size)])
+        ledger.queue.put(
+            [found(f"{number:06}.wav", backlog=True, inode=10_000 + number) for number in range(1_000, size)]
+        )
         many = cost(1_000)
 
         assert many < 1.1 * few
@@ -425,7 +437,7 @@ class TestPlans:
 class TestIdling:
     def test_idle_threads_ask_once_a_second_for_all(self, tmp_path: Path) -> None:
         ledger = SqliteLedger(tmp_path)
-        threads = [threading.Thread(target=ledger.wait, args=(1.5,)) for _ in range(8)]
+        threads = [threading.Thread(target=ledger.queue.wait, args=(1.5,)) for _ in range(8)]
         began = time.monotonic()
         with statements(ledger) as run:
             for thread in threads:

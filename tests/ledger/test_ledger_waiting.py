@@ -25,10 +25,10 @@ def waiting(ledger: Ledger, *, threads: int = 1) -> Iterator[Callable[[], None]]
     idle = threading.Barrier(threads + 1)
 
     def wait() -> None:
-        while ledger.claim("idle", lease=LEASE) is not None:
+        while ledger.queue.claim("idle", lease=LEASE) is not None:
             pass
         idle.wait()
-        ledger.wait(FOREVER)
+        ledger.queue.wait(FOREVER)
 
     waiters = [threading.Thread(target=wait, name=f"waiter-{number}") for number in range(threads)]
     for waiter in waiters:
@@ -43,31 +43,31 @@ def waiting(ledger: Ledger, *, threads: int = 1) -> Iterator[Callable[[], None]]
     try:
         yield woken
     finally:
-        ledger.wake()
+        ledger.queue.wake()
         for waiter in waiters:
             waiter.join()
 
 
 def test_a_wait_ends_after_its_seconds(ledger: Ledger) -> None:
     began = time.monotonic()
-    ledger.wait(0.05)
+    ledger.queue.wait(0.05)
 
     assert time.monotonic() - began >= 0.05
 
 
 def test_a_wait_of_no_seconds_returns(ledger: Ledger) -> None:
-    ledger.wait(0)
+    ledger.queue.wait(0)
 
 
 def test_wake_ends_every_wait(ledger: Ledger) -> None:
     with waiting(ledger, threads=4) as woken:
-        ledger.wake()
+        ledger.queue.wake()
         woken()
 
 
 def test_a_found_file_ends_every_wait(ledger: Ledger) -> None:
     with waiting(ledger, threads=4) as woken:
-        ledger.put([found()])
+        ledger.queue.put([found()])
         woken()
 
 
@@ -75,15 +75,15 @@ def test_work_that_came_between_claim_and_wait_is_not_missed(ledger: Ledger) -> 
     missed, came = [], threading.Event()
 
     def claim_and_wait() -> None:
-        missed.append(ledger.claim("worker", lease=LEASE))
-        ledger.put([found()])
-        ledger.wait(FOREVER)
+        missed.append(ledger.queue.claim("worker", lease=LEASE))
+        ledger.queue.put([found()])
+        ledger.queue.wait(FOREVER)
         came.set()
 
     waiter = threading.Thread(target=claim_and_wait)
     waiter.start()
     woken = came.wait(SOON)
-    ledger.wake()
+    ledger.queue.wake()
     waiter.join()
 
     assert missed == [None]
@@ -92,22 +92,22 @@ def test_work_that_came_between_claim_and_wait_is_not_missed(ledger: Ledger) -> 
 
 def test_what_came_before_the_claim_ends_no_wait(ledger: Ledger) -> None:
     """A worker for small files must not spin while only long ones are queued."""
-    ledger.put([found(small=False)])
-    missed = ledger.claim("worker", lease=LEASE, small=True)
+    ledger.queue.put([found(small=False)])
+    missed = ledger.queue.claim("worker", lease=LEASE, small=True)
     began = time.monotonic()
-    ledger.wait(0.05)
+    ledger.queue.wait(0.05)
 
     assert missed is None
     assert time.monotonic() - began >= 0.05
 
 
 def test_a_known_file_ends_no_wait(ledger: Ledger) -> None:
-    ledger.put([found()])
+    ledger.queue.put([found()])
     claimed(ledger)
-    missed = ledger.claim("worker", lease=LEASE)
-    ledger.put([found()])
+    missed = ledger.queue.claim("worker", lease=LEASE)
+    ledger.queue.put([found()])
     began = time.monotonic()
-    ledger.wait(0.05)
+    ledger.queue.wait(0.05)
 
     assert missed is None
     assert time.monotonic() - began >= 0.05
@@ -115,29 +115,29 @@ def test_a_known_file_ends_no_wait(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("back", ["release", "retry"])
 def test_a_job_that_is_put_back_ends_a_wait(ledger: Ledger, back: str) -> None:
-    ledger.put([found()])
+    ledger.queue.put([found()])
     job = claimed(ledger)
     with waiting(ledger) as woken:
         if back == "release":
-            ledger.release(job)
+            ledger.queue.release(job)
         else:
-            ledger.retry(job, crowded(), run_at=0)
+            ledger.queue.retry(job, crowded(), run_at=0)
         woken()
 
 
 def test_a_delayed_job_ends_a_wait_when_it_falls_due(ledger: Ledger, clock: Clock) -> None:
-    ledger.put([found()])
-    ledger.retry(claimed(ledger), crowded(), run_at=clock.wall + 300)
+    ledger.queue.put([found()])
+    ledger.queue.retry(claimed(ledger), crowded(), run_at=clock.wall + 300)
     with waiting(ledger) as woken:
         clock.advance(300)
         woken()
 
-    assert ledger.claim("worker", lease=LEASE) is not None
+    assert ledger.queue.claim("worker", lease=LEASE) is not None
 
 
 def test_a_clock_that_was_set_ends_a_wait(ledger: Ledger, clock: Clock) -> None:
-    ledger.put([found()])
-    ledger.retry(claimed(ledger), crowded(), run_at=clock.wall + 300)
+    ledger.queue.put([found()])
+    ledger.queue.retry(claimed(ledger), crowded(), run_at=clock.wall + 300)
     with waiting(ledger) as woken:
         clock.wall -= 10 * 365 * 86_400
         woken()
@@ -145,76 +145,76 @@ def test_a_clock_that_was_set_ends_a_wait(ledger: Ledger, clock: Clock) -> None:
 
 @pytest.mark.parametrize("conclusion", ["done", "fail", "drop", "forget", "changed"])
 def test_the_end_of_the_last_job_lets_a_suspect_begin(engine: Engine, ledger: Ledger, conclusion: str) -> None:
-    ledger.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])
+    ledger.queue.put([found("a.wav", backlog=True), found("b.wav", backlog=True)])
     claimed(ledger)
     claimed(ledger)
     ledger.close()
     ledger = engine.open()
-    ledger.put([found("c.wav")])
+    ledger.queue.put([found("c.wav")])
     running = claimed(ledger)
     with waiting(ledger) as woken:
         match conclusion:
             case "done":
-                ledger.done(running, Outcome())
+                ledger.queue.done(running, Outcome())
             case "fail":
-                ledger.fail(running, FileError("no sound in it"))
+                ledger.queue.fail(running, FileError("no sound in it"))
             case "drop":
-                ledger.drop(running)
+                ledger.queue.drop(running)
             case "forget":
-                ledger.forget(running.path)
+                ledger.queue.forget(running.path)
             case _:
-                ledger.put([found("c.wav", size=2)])
+                ledger.queue.put([found("c.wav", size=2)])
         woken()
 
 
 def test_a_suspect_that_gets_further_lets_others_begin(engine: Engine, ledger: Ledger) -> None:
-    ledger.put([found("a.wav")])
+    ledger.queue.put([found("a.wav")])
     claimed(ledger)
     ledger.close()
     ledger = engine.open()
-    ledger.put([found("b.wav")])
+    ledger.queue.put([found("b.wav")])
     suspect = claimed(ledger)
     with waiting(ledger) as woken:
-        ledger.progress(suspect, piece=1, pieces=2, seconds_done=0)
+        ledger.queue.progress(suspect, piece=1, pieces=2, seconds_done=0)
         woken()
 
 
 def test_a_hook_ends_a_wait(ledger: Ledger) -> None:
-    ledger.put([found()])
+    ledger.queue.put([found()])
     job = claimed(ledger)
     with waiting(ledger) as woken:
-        ledger.done(job, Outcome(), hook="{}")
+        ledger.queue.done(job, Outcome(), hook="{}")
         woken()
 
 
 def test_another_process_ends_a_wait(engine: Engine, ledger: Ledger) -> None:
-    ledger.put([found()])
-    ledger.fail(claimed(ledger), FileError("no sound in it"))
+    ledger.queue.put([found()])
+    ledger.queue.fail(claimed(ledger), FileError("no sound in it"))
     looker = engine.open(exclusive=False)
     with waiting(ledger, threads=3) as woken:
-        looker.put_back()
+        looker.queue.put_back()
         woken()
 
 
 def test_a_looker_waits_for_the_daemon(engine: Engine, ledger: Ledger) -> None:
-    ledger.put([found()])
+    ledger.queue.put([found()])
     looker = engine.open(exclusive=False)
-    waiter = threading.Thread(target=looker.wait, args=(FOREVER,))
+    waiter = threading.Thread(target=looker.queue.wait, args=(FOREVER,))
     waiter.start()
 
-    ledger.done(claimed(ledger), Outcome())
+    ledger.queue.done(claimed(ledger), Outcome())
 
     waiter.join(SOON)
     assert not waiter.is_alive()
 
 
 def test_somebody_else_looks_on_when_the_one_who_looked_has_gone(engine: Engine, ledger: Ledger) -> None:
-    ledger.put([found()])
-    ledger.fail(claimed(ledger), FileError("no sound in it"))
+    ledger.queue.put([found()])
+    ledger.queue.fail(claimed(ledger), FileError("no sound in it"))
     looker = engine.open(exclusive=False)
-    first = threading.Thread(target=ledger.wait, args=(0.3,))
+    first = threading.Thread(target=ledger.queue.wait, args=(0.3,))
     first.start()
     with waiting(ledger) as woken:
         first.join()
-        looker.put_back()
+        looker.queue.put_back()
         woken()

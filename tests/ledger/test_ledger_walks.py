@@ -15,10 +15,10 @@ from watcher.ledger.retry import LedgerRetry, retrying
 
 COUNT = 7
 WALKS: dict[str, Callable[[Ledger], Iterator[object]]] = {
-    "known": lambda ledger: ledger.known(ROOT),
-    "concluded": lambda ledger: ledger.concluded(),
-    "notes": lambda ledger: ledger.notes(),
-    "orphans": lambda ledger: ledger.orphans(),
+    "known": lambda ledger: ledger.history.known(ROOT),
+    "concluded": lambda ledger: ledger.history.concluded(),
+    "notes": lambda ledger: ledger.outputs.notes(),
+    "orphans": lambda ledger: ledger.outputs.orphans(),
 }
 walks = pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
 
@@ -26,21 +26,21 @@ walks = pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
 @pytest.fixture
 def busy(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Fill the ledger and let its pages be short; each is refused once, and all are while the event is set."""
-    for module in ("lookups", "outputs", "retention"):
+    for module in ("lookups", "outputs", "history"):
         monkeypatch.setattr(f"watcher.ledger.{module}._PAGE", 2)
     for number in range(COUNT):
-        ledger.put([found(f"{number}.wav")])
+        ledger.queue.put([found(f"{number}.wav")])
         job = claimed(ledger)
         for kind in ("note", "txt"):
-            ledger.enter_output(job, Output(kind, job.path + b"." + kind.encode(), "00" * 32))
-        ledger.done(job, Outcome())
+            ledger.outputs.enter(job, Output(kind, job.path + b"." + kind.encode(), "00" * 32))
+        ledger.queue.done(job, Outcome())
         # The other outputs' sources are known no more.
-        ledger.put([found(f"gone-{number}.wav")])
+        ledger.queue.put([found(f"gone-{number}.wav")])
         gone = claimed(ledger)
-        ledger.enter_output(gone, Output("srt", gone.path + b".srt", "00" * 32))
-        ledger.fail(gone, FileError("no sound in it"))
-        ledger.forget(gone.path)
-    database = ledger.internals.store
+        ledger.outputs.enter(gone, Output("srt", gone.path + b".srt", "00" * 32))
+        ledger.queue.fail(gone, FileError("no sound in it"))
+        ledger.queue.forget(gone.path)
+    database = ledger.context.database
     query, refused = database.query, set()
     away = threading.Event()
 

@@ -117,7 +117,7 @@ class Scene:
 
     def state(self, path: Path) -> State | None:
         """Say what the ledger makes of a path."""
-        record = self.ledger.lookup(os.fsencode(path))
+        record = self.ledger.history.lookup(os.fsencode(path))
         return record.state if record is not None else None
 
 

@@ -22,13 +22,13 @@ LEASE = 30.0
 DIGEST = "ab" * 32
 #: Every way to write under a claim; each is refused once the claim is over.
 WRITES: list[Callable[[Ledger, Job], object]] = [
-    lambda ledger, job: ledger.renew(job, lease=LEASE),
-    lambda ledger, job: ledger.done(job, Outcome()),
-    lambda ledger, job: ledger.fail(job, FileError("no sound in it")),
-    lambda ledger, job: ledger.retry(job, crowded(), run_at=0),
-    lambda ledger, job: ledger.release(job),
-    lambda ledger, job: ledger.drop(job),
-    lambda ledger, job: ledger.enter_output(job, Output("txt", b"/srv/recordings/talk.txt", DIGEST)),
+    lambda ledger, job: ledger.queue.renew(job, lease=LEASE),
+    lambda ledger, job: ledger.queue.done(job, Outcome()),
+    lambda ledger, job: ledger.queue.fail(job, FileError("no sound in it")),
+    lambda ledger, job: ledger.queue.retry(job, crowded(), run_at=0),
+    lambda ledger, job: ledger.queue.release(job),
+    lambda ledger, job: ledger.queue.drop(job),
+    lambda ledger, job: ledger.outputs.enter(job, Output("txt", b"/srv/recordings/talk.txt", DIGEST)),
 ]
 
 
@@ -132,7 +132,7 @@ def found(
 
 def claimed(ledger: Ledger, *, small: bool = False, lease: float = LEASE) -> Job:
     """Claim a job that has to be there."""
-    job = ledger.claim("worker", lease=lease, small=small)
+    job = ledger.queue.claim("worker", lease=lease, small=small)
     assert job is not None
     return job
 
@@ -144,7 +144,7 @@ def name(job: Job | None) -> str | None:
 
 def state(ledger: Ledger, file: str) -> State:
     """Give the state of a source that has to be known."""
-    record = ledger.lookup(ROOT + b"/" + file.encode())
+    record = ledger.history.lookup(ROOT + b"/" + file.encode())
     assert record is not None
     return record.state
 

@@ -31,7 +31,7 @@ class Memory:
             return None
         return dict(value)
 
-    def forget_memory(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         self._check()
         self.values.pop(key, None)
 

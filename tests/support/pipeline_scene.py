@@ -54,7 +54,7 @@ class Scene:
         try:
             return Transcription(job, descriptor, wanted, self.tools, self.beat).transcribe()
         except JobError:
-            self.ledger.drop(job)
+            self.ledger.queue.drop(job)
             raise
         finally:
             os.close(descriptor)
@@ -62,13 +62,13 @@ class Scene:
     def restart(self) -> None:
         """Go on with a new client, which knows what the ledger knows."""
         self.tools.client.close()
-        self.tools = replace(self.tools, client=Client(self.tools.client.endpoint, memory=self.ledger))
+        self.tools = replace(self.tools, client=Client(self.tools.client.endpoint, memory=self.ledger.memory))
 
     def job(self, path: Path, *, small: bool) -> Job:
         status = path.stat()
         stamp = Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
-        self.ledger.put([FoundRecording(os.fsencode(self.root), os.fsencode(path), stamp, small=small)])
-        job = self.ledger.claim("test", lease=60)
+        self.ledger.queue.put([FoundRecording(os.fsencode(self.root), os.fsencode(path), stamp, small=small)])
+        job = self.ledger.queue.claim("test", lease=60)
         assert job is not None
         return job
 
@@ -85,12 +85,12 @@ def scene(
     ledger = open_ledger(tmp_path / "state")
     stop = threading.Event()
     with serving(script) as server, ThreadPoolExecutor(8) as pool:
-        client = Client(Endpoint(server.url, model=model), memory=ledger)
+        client = Client(Endpoint(server.url, model=model), memory=ledger.memory)
         gate = Gate(
             GateOptions(concurrency=places),
             endpoint_name=client.endpoint.name,
-            memory=ledger,
-            buy=ledger.buy,
+            memory=ledger.memory,
+            buy=ledger.purchases.buy,
             stop=stop,
         )
         tools = Tools(

@@ -64,7 +64,7 @@ def again(
             if place_of(record) in queued
             for one in _displaced(ledger, wanted_of, record, wish)
         ]
-        waiting = ledger.counts()
+        waiting = ledger.history.counts()
         # It may have ended, or begun to, until they were queued.
         daemon = Daemon.of(ledger, loaded)
     if queued and daemon is None:
@@ -135,7 +135,7 @@ def _displaced(
             # They will be moved, and get their names where they are moved to.
             return ()
         language = wish.language or outcome.language
-        return sidecar.displaced(job, wanted.formats, template=wanted.output, language=language, register=ledger)
+        return sidecar.displaced(job, wanted.formats, template=wanted.output, language=language, ledger=ledger)
 
     return seen(job.root, look, otherwise=())
 

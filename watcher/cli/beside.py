@@ -30,7 +30,7 @@ class Daemon:
         pid = holder(config.state_directory)
         if pid is None:
             return None
-        facts = ledger.remembered(SERVICE) or {}
+        facts = ledger.memory.remembered(SERVICE) or {}
         # Those of a process that was killed say nothing about this one.
         return cls(pid, facts if facts.get("pid") == pid else {})
 

@@ -114,7 +114,7 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
                 forgotten.append(removed)
             else:
                 problems.append(ReportedError("unknown", f"{printable(path)}: nothing is stored of it"))
-        while forgotten and ledger.tidy():
+        while forgotten and ledger.history.tidy():
             pass
     answers = sum(one.answers for one in forgotten)
     result = Result(
@@ -166,13 +166,13 @@ class _Alike:
 
     def paths(self, content: str, size: int) -> tuple[bytes, ...]:
         """Return where they are; `size`: of the content in bytes."""
-        records = [self._ledger.lookup(path) for path in self._by_size[size]] if content else []
+        records = [self._ledger.history.lookup(path) for path in self._by_size[size]] if content else []
         return tuple(place_of(record) for record in records if record is not None and record.content == content)
 
     @cached_property
     def _by_size(self) -> Mapping[int, list[bytes]]:
         paths = defaultdict(list)
-        for path, stamp, _ in self._ledger.known(b"/"):
+        for path, stamp, _ in self._ledger.history.known(b"/"):
             if path not in self._leaving:
                 paths[stamp.size].append(path)
         return paths
@@ -182,12 +182,12 @@ def _forget(ledger: Ledger, record: SourceRecord, wanted_of: Callable[[Job], Job
     place = place_of(record)
     also_of = alike.paths(record.content, record.fingerprint.size)
     sketch, _ = _sketch(record.root, place)
-    answers = ledger.erase(record.content, sketch)
+    answers = ledger.answers.erase(record.content, sketch)
     with suppress(JobError, reach.SilentError):
         reach.ask(record.root, partial(sidecar.remove_note, record.root, record.path, ledger))
-    for row in (*ledger.owned(record.path), *ledger.owned(place)):
-        ledger.disown(row.path)
-    ledger.forget(record.path)
+    for row in (*ledger.outputs.owned(record.path), *ledger.outputs.owned(place)):
+        ledger.outputs.disown(row.path)
+    ledger.queue.forget(record.path)
     return _Forgotten(
         place,
         answers,
@@ -212,9 +212,9 @@ def _is_complete(ledger: Ledger, job: Job, wanted_of: Callable[[Job], JobSetting
 def _of_sound(ledger: Ledger, path: bytes, alike: _Alike) -> _Forgotten:
     """Remove what is stored of a file by its sound: its history may have ended before, or it is a copy of one that stays."""
     sketch, size = _sketch(os.path.dirname(path), path)  # noqa: PTH120 - bytes
-    content = ledger.content(sketch=sketch) if sketch else None
+    content = ledger.answers.content(sketch=sketch) if sketch else None
     also_of = () if content is None else alike.paths(content.digest, size)
-    answers = ledger.erase("", sketch) if sketch else 0
+    answers = ledger.answers.erase("", sketch) if sketch else 0
     return _Forgotten(path, answers, known=False, stands=bool(sketch), also_of=also_of)
 
 

@@ -32,7 +32,7 @@ def open_recovered(config: Config) -> Iterator[Ledger]:
     """
     settings = config.settings
     with open_looker(config) as ledger:
-        interrupted = not settings.state.url and ledger.counts()[State.RUNNING] > 0
+        interrupted = not settings.state.url and ledger.history.counts()[State.RUNNING] > 0
     if interrupted and holder(config.state_directory) is None:
         # A daemon that starts just now does the same.
         with suppress(StateLockedError):

@@ -50,7 +50,7 @@ def retry(
     with open_recovered(loaded) as ledger:
         names = {path: spellings(loaded.settings, os.fsencode(path)) for path in paths}
         gone = _forget_gone(ledger, loaded, [name for spelled in names.values() for name in spelled])
-        back = ledger.put_back([name for spelled in names.values() for name in spelled] or None)
+        back = ledger.queue.put_back([name for spelled in names.values() for name in spelled] or None)
         idle = [path for path in paths if not _among(back, names[path])]
         problems = [
             _gone(path) if _among(gone, names[path]) else _no_failure(ledger, loaded, os.fsencode(path))
@@ -124,30 +124,30 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
     loaded = configured(config, given)
     endpoint = endpoint_of(loaded.settings)
     with open_looker(loaded) as ledger:
-        fleet = ledger.fleet(endpoint.name, endpoint.party)
-        stored = stored_state(ledger, endpoint.name, fleet)
+        fleet = ledger.hosts.fleet(endpoint.name, endpoint.party)
+        stored = stored_state(ledger.memory, endpoint.name, fleet)
         daemons = _Daemons(ledger, loaded)
         daemons.await_word()
         held = daemons.trouble if stored is None else stored.message
         if not daemons.told:
             if stored is not None and stored.reason == OWN_LIMIT:
                 # The next start looks at it again; nothing else ends it.
-                allow_again(ledger, endpoint.name)
+                allow_again(ledger.memory, endpoint.name)
             else:
-                ask_resume(ledger, endpoint.name, fleet)
-            return show(_untried(stored, loaded, ledger.counts()), as_json=as_json)
+                ask_resume(ledger.memory, endpoint.name, fleet)
+            return show(_untried(stored, loaded, ledger.history.counts()), as_json=as_json)
         if not held:
-            request = request_resume(ledger)
+            request = request_resume(ledger.memory)
             if any("command" not in facts for facts in daemons.told):  # a batch has its settings until it ends
                 daemons.heed(request)
-            ask_resume(ledger, endpoint.name, fleet)
-            return show(_reloaded(daemons.refused, ledger.counts()), as_json=as_json)
+            ask_resume(ledger.memory, endpoint.name, fleet)
+            return show(_reloaded(daemons.refused, ledger.history.counts()), as_json=as_json)
         if not as_json:
             write(sys.stderr, f"trying again; until now: {held}")
-        request = request_resume(ledger)
+        request = request_resume(ledger.memory)
         # One without an answer is older than this command: it hears the other word, and goes on with its settings.
         if not daemons.heed(request) or fleet is not None:
-            ask_resume(ledger, endpoint.name, fleet)
+            ask_resume(ledger.memory, endpoint.name, fleet)
         outcome = daemons.outcome(request, announce=partial(_announce, as_json=as_json))
         trouble, refused = daemons.trouble, daemons.refused
         hint, due, sentence = daemons.hint, daemons.due_in, daemons.sentence
@@ -229,8 +229,8 @@ class _Daemons:
     @property
     def told(self) -> list[Mapping[str, Any]]:
         """Return what each tells, anew each time."""
-        hosts = [host.facts for host in self._ledger.hosts() if host.alive and host.facts]
-        own = self._ledger.remembered("service") if not hosts and holder(self._directory) else None
+        hosts = [host.facts for host in self._ledger.hosts.all() if host.alive and host.facts]
+        own = self._ledger.memory.remembered("service") if not hosts and holder(self._directory) else None
         return [own] if own else hosts
 
     @property
@@ -268,7 +268,7 @@ class _Daemons:
     @property
     def due_in(self) -> float:
         """Return the seconds until the next delayed file falls due; infinity where none is delayed."""
-        due = self._ledger.next_due()
+        due = self._ledger.queue.next_due()
         return math.inf if due is None else max(0.0, due - time.time())
 
     def outcome(self, request: int, *, announce: Callable[[float], None]) -> str:
@@ -283,7 +283,7 @@ class _Daemons:
 
         def known() -> bool:
             nonlocal busy, is_announced
-            counts = self._ledger.counts()
+            counts = self._ledger.history.counts()
             told = self.told
             outcomes[:] = [
                 str(resumed.get("outcome"))

@@ -110,7 +110,7 @@ def _state(config: Config) -> Iterator[Finding]:
         pid = holder(directory)
         ledger = open_ledger(directory, config.settings.state.url, roots=config.settings.places, exclusive=False)
         try:
-            size, counts, hosts = ledger.size(), ledger.counts(), ledger.hosts()
+            size, counts, hosts = ledger.history.size(), ledger.history.counts(), ledger.hosts.all()
             trials = _trials(config, ledger)
         finally:
             ledger.close()
@@ -137,7 +137,7 @@ def _state(config: Config) -> Iterator[Finding]:
 def _trials(config: Config, ledger: Ledger) -> list[Finding]:
     """Name what only the engine for trying out has transcribed, and the next run therefore sends to the server."""
     api = config.settings.api
-    found = [trial for folder in config.settings.folders for trial in ledger.trials(os.fsencode(folder.path))]
+    found = [trial for folder in config.settings.folders for trial in ledger.history.trials(os.fsencode(folder.path))]
     if api.model == TRIAL_MODEL or not found:
         return []
     seconds = sum(length for _, length in dict(found).items())

@@ -127,5 +127,5 @@ class _NullMemory:
     def remembered(self, key: str) -> None:
         """Know nothing."""
 
-    def forget_memory(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         """Have nothing to drop."""

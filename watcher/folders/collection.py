@@ -154,7 +154,9 @@ class _Collection:
                 return True
             return any(root.owns(path) for root in self._roots)
 
-        put_back, _ = notes_of_failures.heed(self._ledger, filter(is_meant, self._ledger.notes()), lambda _note: True)
+        put_back, _ = notes_of_failures.heed(
+            self._ledger, filter(is_meant, self._ledger.outputs.notes()), lambda _note: True
+        )
         self._queued += put_back
 
     def scan(self, stop: threading.Event) -> None:

@@ -55,14 +55,14 @@ class Handover:
         self._urgent = False
         if self._left:
             left, self._left = self._left, []
-            self._ledger.skip(left)
+            self._ledger.queue.skip(left)
             for found in left:
                 self._note(found)
         if not self._found:
             return 0
         batch, self._found = list(self._found.values()), {}
-        with self._ledger.reporting([found.path for found, _ in batch]):
-            answers = self._ledger.put([found for found, _ in batch])
+        with self._ledger.queue.reporting([found.path for found, _ in batch]):
+            answers = self._ledger.queue.put([found for found, _ in batch])
             for (found, waited), answer in zip(batch, answers, strict=True):
                 self._note(found)
                 if answer is not PutResult.KNOWN:

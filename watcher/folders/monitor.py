@@ -110,7 +110,7 @@ class FolderMonitor:
         self.root = Root(folder, ledger, mounts, clock=clock, monotonic=monotonic, settings=settings)
         self._quotas = Quotas(monotonic=monotonic) if quotas is None else quotas
         self.schedule = ScanSchedule(self.root, monotonic=monotonic, quotas=self._quotas)
-        self._scan_lease = ScanLease(folder, self.root.path, ledger, monotonic=monotonic)
+        self._scan_lease = ScanLease(folder, self.root.path, ledger.hosts, monotonic=monotonic)
         self.how = WatchMode.LOST
         self.why = ""
         #: Where the root really lies, with a slash behind it.
@@ -330,14 +330,14 @@ class FolderMonitor:
         path = self.root.path.rstrip(b"/") + b"/" + name
         self._proof, self._proof_until = self.real_prefix + name, self._monotonic() + _PROOF
         self._proofs += 1
-        self._ledger.enter_temporary(path)
+        self._ledger.outputs.enter_temporary(path)
         try:
             touch(path)
         except OSError as error:
             self._proof = b""
             self._say(WatchMode.EVENTS, f"{self.root.mount().filesystem}, not proved: {error.strerror or error}")
         finally:
-            self._ledger.drop_temporary(path)
+            self._ledger.outputs.drop_temporary(path)
 
     def _doubt(self) -> None:
         """Try an overdue proof again, and scan instead when events really do not arrive."""

@@ -254,7 +254,7 @@ class MonitorThread:
             if (now := self._monotonic()) < self._next_notes:
                 return
             self._next_notes = now + _NOTES
-            self._notes = self._ledger.notes()
+            self._notes = self._ledger.outputs.notes()
         enough = self._for(_LOOKING)
         while some := list(islice(self._notes, _AT_ONCE)):
             self._heed(some)

@@ -30,11 +30,11 @@ def heed(
         if stands == source_stands or not intact(note):
             continue
         if source_stands:
-            with ledger.reporting([note.source]):
-                put_back += (queued := ledger.put_back([note.source]))
+            with ledger.queue.reporting([note.source]):
+                put_back += (queued := ledger.queue.put_back([note.source]))
                 for path in queued:
                     _log.info("file.queued", path=os.fsdecode(path), reason="note_deleted")
-            ledger.disown(note.path)
+            ledger.outputs.disown(note.path)
         elif _forgotten(ledger, note):
             forgotten.append(note.source)
     for path in forgotten:
@@ -44,11 +44,11 @@ def heed(
 
 def _forgotten(ledger: Ledger, note: OwnedOutput) -> bool:
     """Forget a failed source and remove its note; False where it did not fail, or the note cannot be removed now."""
-    record = ledger.lookup(note.source)
+    record = ledger.history.lookup(note.source)
     if record is None or record.state is not State.FAILED:
         return False
     with suppress(JobError):
         sidecar.remove_note(record.root, record.path, ledger)
-        ledger.forget(record.path)
+        ledger.queue.forget(record.path)
         return True
     return False

@@ -170,7 +170,7 @@ class Root:
         """Read what the ledger knows below this root, and whether this may be its `first` start; StateError passes."""
         for _ in self.learn():
             pass
-        self.first = first and all(self._ledger.remembered(key) is None for key in self._memories)
+        self.first = first and all(self._ledger.memory.remembered(key) is None for key in self._memories)
 
     def learn(self) -> Scan:
         """Forget all known files, and read what the ledger knows; what else is there is looked at once more."""
@@ -179,7 +179,7 @@ class Root:
         self._unlearned = unlearned
         directory, key = b"", 0
         try:
-            for count, (path, known, _) in enumerate(self._ledger.known(self.path), 1):
+            for count, (path, known, _) in enumerate(self._ledger.history.known(self.path), 1):
                 parent, name = os.path.split(path)
                 if parent != directory:
                     directory, key = parent, directory_key(parent)
@@ -317,7 +317,9 @@ class Root:
         self._enough = 2 * len(self.directories) + _STRAY
         if self.first:
             self.flush()
-            self._ledger.remember(self._memories[0], {"path": os.fsdecode(self.path).encode(errors="replace").decode()})
+            self._ledger.memory.remember(
+                self._memories[0], {"path": os.fsdecode(self.path).encode(errors="replace").decode()}
+            )
             self.first = False
         yield stats
 
@@ -675,7 +677,7 @@ class Root:
         The second one is what a ledger that was not shared has left to one that is.
         """
         common, path = (
-            f"folder.{sha256(name).hexdigest()[:32]}" for name in (self._ledger.common(self.path), self.path)
+            f"folder.{sha256(name).hexdigest()[:32]}" for name in (self._ledger.hosts.common(self.path), self.path)
         )
         return common, path
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from watcher.errors import StateBusyError, StateError
 from watcher.folders.folder import Folder
-from watcher.ledger.ledger import Ledger
+from watcher.ledger.hosts import Hosts
 
 #: Seconds that a claim lasts; it is renewed when a third of that is gone.
 LEASE: Final = 20.0
@@ -28,7 +28,7 @@ class ScanLease:
         self,
         folder: Folder,
         path: bytes,
-        ledger: Ledger,
+        hosts: Hosts,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         lease: float = LEASE,
@@ -36,7 +36,7 @@ class ScanLease:
         #: It is our turn.
         self.ours = False
         self._path = path
-        self._ledger = ledger
+        self._hosts = hosts
         self._monotonic = monotonic
         self._lease = lease
         # Hosts that look for different files can't scan for each other.
@@ -50,7 +50,7 @@ class ScanLease:
         if now < self._next:
             return False
         try:
-            had, wait = self.ours, self._ledger.claim_scan(self._path, self._rules, lease=self._lease)
+            had, wait = self.ours, self._hosts.claim_scan(self._path, self._rules, lease=self._lease)
         except StateBusyError:  # nobody else can claim it either, and nothing could be queued
             self._next = now + _AGAIN
             return False
@@ -62,5 +62,5 @@ class ScanLease:
         """Release the lease; other hosts notice within its length, if they cannot be notified."""
         if self.ours:
             with contextlib.suppress(StateError):
-                self._ledger.release_scan(self._path, self._rules)
+                self._hosts.release_scan(self._path, self._rules)
         self.ours, self._next = False, float("-inf")

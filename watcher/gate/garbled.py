@@ -90,7 +90,7 @@ class GarbledMemory:
         self._keep(sound, GarbledAnswers(before + 1, message, self._resumes()))
         if retried:
             with contextlib.suppress(StateError):
-                self._memory.forget_memory(retried)
+                self._memory.forget(retried)
         return before + 1
 
     def resume(self) -> None:
@@ -107,7 +107,7 @@ class GarbledMemory:
                 self._noted = True
             if known is not None:
                 self._owed.pop(sound, None)
-                self._memory.forget_memory(self._key(sound))
+                self._memory.forget(self._key(sound))
 
     def _keep(self, sound: str, known: GarbledAnswers) -> None:
         self._owed[sound] = known

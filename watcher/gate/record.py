@@ -141,7 +141,7 @@ class LocalHoldRecord:
             return
         with contextlib.suppress(StateError):
             if self._entry is None:
-                self._memory.forget_memory(self._key)
+                self._memory.forget(self._key)
             else:
                 self._memory.remember(self._key, self._entry[0], expires=self._entry[1])
             self.dirty = False
@@ -211,7 +211,7 @@ def ask_resume(memory: KeyedMemory, endpoint_name: str, fleet: Fleet | None = No
     """Request from the daemons on this ledger to end a pause, or to probe at once; they notice within a few seconds."""
     allow_again(memory, endpoint_name)
     if fleet is None:
-        memory.forget_memory(_key(endpoint_name))
+        memory.forget(_key(endpoint_name))
     else:
         fleet.resume()
 

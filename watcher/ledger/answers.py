@@ -65,7 +65,7 @@ class Answers(LedgerPart):
                 "answers": 0 if former else 1,
                 "answer_bytes": len(packed) - (former[0][0] if former else 0),
             }
-            connection.executemany(self.ADD, ((value, name) for name, value in growth.items()))
+            connection.executemany(self._context.add, ((value, name) for name, value in growth.items()))
 
         self._database.change(keep)
 
@@ -247,7 +247,7 @@ class Answers(LedgerPart):
         dropped = 0
         for id_, length in answers:
             count = connection.execute("DELETE FROM answers WHERE id = ?", (id_,)).rowcount
-            connection.executemany(self.ADD, ((-count, "answers"), (-count * length, "answer_bytes")))
+            connection.executemany(self._context.add, ((-count, "answers"), (-count * length, "answer_bytes")))
             dropped += count
         return dropped
 

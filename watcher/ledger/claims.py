@@ -7,15 +7,14 @@ Each process keeps its own turns in memory, and begins with the first root when 
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from watcher.errors import StateError
 from watcher.job import Job
 from watcher.ledger import rows
-from watcher.ledger.part import Connection, Store
-from watcher.ledger.paths import LedgerPaths
+from watcher.ledger.part import Connection, LedgerContext
 from watcher.ledger.waiting import WorkSignal
 
 #: Seconds that a claim waits at most until a change was reported.
@@ -36,9 +35,8 @@ class QueueHead(NamedTuple):
 class Claims(WorkSignal):
     """Taking jobs out of the queue."""
 
-    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float], paths: LedgerPaths) -> None:
-        """See LedgerPart."""
-        super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
+    def __init__(self, context: LedgerContext) -> None:
+        super().__init__(context)
         #: Root of the last job that was claimed, by `small`. With one for both, claims of small jobs could move the turn past
         #: a root that has long ones only, again and again.
         self._served = {False: b"", True: b""}
@@ -77,7 +75,7 @@ class Claims(WorkSignal):
         all alone but maybe the first, without getting further in between, and it is `quarantined`; each other source that is
         done in spite of crashes alone takes one off.
         """
-        if not self._exclusive:
+        if not self._context.exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()
         now = self._clock()

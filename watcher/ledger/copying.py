@@ -13,7 +13,7 @@ from typing import Any, Final
 from watcher.errors import StateError
 from watcher.job import State
 from watcher.ledger import open_ledger
-from watcher.ledger.part import Connection, LedgerInternals, Row, Store
+from watcher.ledger.part import Connection, LedgerContext, Row, Store
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.sqlite import NAME
 
@@ -38,20 +38,20 @@ def copy(source: LedgerLocation, target: LedgerLocation, *, roots: Mapping[str, 
     if not source.url and not (source.directory / NAME).exists():
         raise StateError(f"there is no ledger in {source.directory}", hint="name the state directory: watcher config")
     with _opened(source, target, roots) as giving, _opened(target, source, roots) as taking:
-        if any(taking.store.query(f"SELECT 1 FROM {table.name} LIMIT 1") for table in TABLES):  # noqa: S608 - our own
+        if any(taking.database.query(f"SELECT 1 FROM {table.name} LIMIT 1") for table in TABLES):  # noqa: S608 - our own
             raise StateError(
                 "the ledger to copy to holds something already",
                 hint="copy into a new database, or into a state directory without a ledger",
             )
         copied = {"left_out": 0}
-        with taking.store.transaction() as connection:
+        with taking.database.transaction() as connection:
             for table in TABLES:
                 copied[table.name], left_out = _copy(table, giving, taking, connection)
                 copied["left_out"] += left_out
-            sums = giving.store.query("SELECT name, value FROM totals")
+            sums = giving.database.query("SELECT name, value FROM totals")
             connection.executemany(taking.add, [(value, name) for name, value in sums if name not in set(State)])
             # A shared ledger has a row of each host.
-            pace = giving.store.query("SELECT minute, sum(seconds) FROM pace GROUP BY minute")
+            pace = giving.database.query("SELECT minute, sum(seconds) FROM pace GROUP BY minute")
             connection.executemany("INSERT INTO pace (minute, seconds) VALUES (?, ?)", pace)
     return copied
 
@@ -121,23 +121,23 @@ _PAGE: Final = 500
 
 
 @contextmanager
-def _opened(place: LedgerLocation, other: LedgerLocation, roots: Mapping[str, str]) -> Iterator[LedgerInternals]:
+def _opened(place: LedgerLocation, other: LedgerLocation, roots: Mapping[str, str]) -> Iterator[LedgerContext]:
     # Of two in one directory, one lock is enough; SQLite always takes it.
     lock = place.directory != other.directory or bool(other.url)
     ledger = open_ledger(place.directory, place.url, roots=roots, lock=lock)
     try:
-        yield ledger.internals
+        yield ledger.context
     finally:
         ledger.close()
 
 
-def _copy(table: Table, giving: LedgerInternals, taking: LedgerInternals, connection: Connection) -> tuple[int, int]:
+def _copy(table: Table, giving: LedgerContext, taking: LedgerContext, connection: Connection) -> tuple[int, int]:
     """Copy a table; give the rows that were copied and those that were left out."""
     marks = ", ".join("?" * len(table.columns))
     # A shared ledger may know one file twice, below a named root and below none; of two, the first stays.
     insert = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
     read = 0
-    for page in _pages(table, giving.store):
+    for page in _pages(table, giving.database):
         carried = [_carried(dict(zip(table.columns, row, strict=True)), giving, taking) for row in page]
         kept = [tuple(values[column] for column in table.columns) for values in carried if values is not None]
         connection.executemany(insert, kept)
@@ -159,7 +159,7 @@ def _pages(table: Table, store: Store) -> Iterator[list[Row]]:
         page = store.query(select + behind + order, page[-1][:width])
 
 
-def _carried(values: dict[str, Any], giving: LedgerInternals, taking: LedgerInternals) -> dict[str, Any] | None:
+def _carried(values: dict[str, Any], giving: LedgerContext, taking: LedgerContext) -> dict[str, Any] | None:
     """Return a row as the other ledger has it; None for what is another host's own."""
 
     def carry(path: bytes) -> bytes | None:

@@ -27,7 +27,17 @@ class Lock:
     """The held lock; `release` or the process's end lets go of it."""
 
     def __init__(self, directory: Path) -> None:
-        """Take the lock. Raises StateLockedError with the holder's process id, StateError where no file can be made."""
+        """Take the lock; the directory is made if need be.
+
+        Raises StateLockedError with the holder's process id, StateError where no directory or file can be made.
+        """
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StateError(
+                f"the state directory {directory} cannot be made: {exc.strerror}",
+                hint="name a directory that the daemon's user may write: [state] dir",
+            ) from exc
         path = directory / NAME
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

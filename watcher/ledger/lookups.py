@@ -82,10 +82,6 @@ class Lookups(LedgerPart):
         since = max(self._ledger_time(since), self._clock() - _HOUR)
         return float(self._database.query(_TRANSCRIBED, (minute_of(since),))[0][0])
 
-    def size(self) -> int:
-        """Return the bytes the ledger takes on disk."""
-        return self._database.size()
-
     def _records(self, statement: str, values: Values) -> list[SourceRecord]:
         return [rows.record(row, self._paths.real) for row in self._database.query(statement, values)]
 

@@ -1,6 +1,7 @@
 """Owners of the paths beside the sources: outputs, failure notes, and the temporaries they are made from."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from watcher.errors import LeaseLostError
@@ -15,7 +16,7 @@ _PAGE: Final = 200
 class Outputs(LedgerPart):
     """Output paths and temporaries."""
 
-    def enter_output(self, job: Job, output: Output) -> bool:
+    def enter(self, job: Job, output: Output) -> bool:
         """Enter `output.path` as the job's source's, not yet placed, before the file is; False: another source owns it.
 
         An own row gets the new digest; the former digest stays acceptable until `placed`, also when it is entered once
@@ -25,15 +26,15 @@ class Outputs(LedgerPart):
         """
         values = self._columns(job.path, output)
 
-        def enter(connection: Connection) -> bool:
+        def enter_row(connection: Connection) -> bool:
             if not connection.execute(_CURRENT, (job.id, job.fence)).fetchall():
                 raise LeaseLostError("the job's lease is gone: its outputs must not be placed")
             return connection.execute(_ENTER, values).rowcount == 1
 
-        return self._database.change(enter)
+        return self._database.change(enter_row)
 
     def enter_note(self, source: bytes, note: Output) -> bool:
-        """Enter a note beside a file that is no recording, and so has no job; else as `enter_output`."""
+        """Enter a note beside a file that is no recording, and so has no job; else as `enter`."""
         values = self._columns(source, note)
         return self._database.change(lambda connection: connection.execute(_ENTER, values).rowcount == 1)
 
@@ -61,9 +62,20 @@ class Outputs(LedgerPart):
         # Of what this host does not have, it cannot tell what is still there.
         return map(self._owned, self._walk(_NOTES, self._paths.ranges(), _PAGE))
 
-    def outputs_below(self, folder: bytes) -> Iterator[OwnedOutput]:
+    def below(self, folder: bytes) -> Iterator[OwnedOutput]:
         """Walk the output paths below a folder, without notes; see `known`."""
         return map(self._owned, self._walk_below(_OUTPUTS_BELOW, folder, _PAGE))
+
+    def orphans(self) -> Iterator[bytes]:
+        """Walk the output paths whose source is not known any more. Only those that this host may see."""
+        # Few of them are orphans: asked for these alone, one page would be a walk over all.
+        outputs = self._walk(_ALL, self._paths.ranges(), _PAGE)
+        return map(self._path, itertools.filterfalse(_is_known, outputs))
+
+    def disown_orphans(self, paths: Iterable[bytes]) -> None:
+        """Drop those output paths whose source is still not known."""
+        values = [(path,) for path in sorted(self._stored(paths))]
+        self._database.change(lambda connection: connection.executemany(_DISOWN, values), durable=False)
 
     def enter_temporary(self, path: bytes) -> None:
         """Note a temporary file before it is made. Cheap."""
@@ -81,8 +93,15 @@ class Outputs(LedgerPart):
 
     def temporaries(self) -> tuple[bytes, ...]:
         """Return the temporaries a crash may have left."""
-        found = self._database.query(_TEMPORARIES.format(own=self.OWN))
+        found = self._database.query(_TEMPORARIES.format(own=self._context.own))
         return tuple(self._paths.real(path) for (path,) in found if self._paths.has(path))
+
+    def abandoned(self) -> tuple[bytes, ...]:
+        """Return the temporaries of hosts that died; a host that has their root may delete them."""
+        return ()
+
+    def _path(self, row: Row) -> bytes:
+        return self._paths.real(row[0])
 
     def _columns(self, source: bytes, output: Output) -> dict[str, object]:
         return {
@@ -105,6 +124,10 @@ class Outputs(LedgerPart):
         )
 
 
+def _is_known(row: Row) -> bool:
+    return bool(row[1])
+
+
 # Concluded counts too: `watcher render` and the failure note write for a job that has ended, as long as none came after it.
 _CURRENT: Final = "SELECT 1 FROM sources WHERE id = ? AND fence = ? AND state IN ('running', 'done', 'failed')"
 # Entered again before it was placed, the file there is still the former one, unless there was none.
@@ -125,3 +148,10 @@ _OUTPUTS_BELOW: Final = _OUTPUT + " WHERE path > ? AND path < ? AND kind <> 'not
 _PLACED: Final = "UPDATE outputs SET placed = 1, former = '' WHERE path = ?"
 _TEMPORARY: Final = "INSERT INTO temporaries (path) VALUES (?) ON CONFLICT (path) DO NOTHING"
 _TEMPORARIES: Final = "SELECT path FROM temporaries WHERE {own} ORDER BY path"
+_ALL: Final = """
+SELECT path, EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
+FROM outputs WHERE path > ? AND path < ? ORDER BY path LIMIT ?
+"""
+_DISOWN: Final = """
+DELETE FROM outputs WHERE path = ? AND NOT EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
+"""

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from watcher.errors import LeaseLostError
 from watcher.job import Job
@@ -76,14 +76,27 @@ class Store(Protocol):
         """Return the bytes it takes on disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerInternals:
-    """Access to a ledger's inside, for copying it."""
+def _as_given(moment: float) -> float:
+    return moment
 
-    store: Store
-    #: Statement that adds a value to the total of a name.
-    add: str
+
+@dataclass(frozen=True, slots=True)
+class LedgerContext:
+    """What the parts of one ledger have in common."""
+
+    database: Store
+    #: This process holds the state's lock.
+    exclusive: bool
+    #: Dates what is stored; Unix time, in seconds.
+    clock: Callable[[], float]
+    #: How paths are stored.
     paths: LedgerPaths
+    #: Turns a Unix time that a caller gives into one of `clock`.
+    ledger_time: Callable[[float], float] = _as_given
+    #: Statement that adds a value to the total of a name.
+    add: str = "UPDATE totals SET value = value + ? WHERE name = ?"
+    #: Condition: a row (a hook, a temporary) is this host's.
+    own: str = "TRUE"
 
 
 def held(connection: Connection, statement: str, job: Job, **values: object) -> None:
@@ -93,28 +106,14 @@ def held(connection: Connection, statement: str, job: Job, **values: object) -> 
 
 
 class LedgerPart:
-    """One concern of a ledger; an engine is made of all of them, on one database."""
+    """One concern of a ledger: what it promises, on the ledger's database."""
 
-    #: Adds a value to the total of a name.
-    ADD: ClassVar[str] = "UPDATE totals SET value = value + ? WHERE name = ?"
-    #: Condition: a row (a hook, a temporary) is this host's.
-    OWN: ClassVar[str] = "TRUE"
-
-    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float], paths: LedgerPaths) -> None:
-        """`exclusive`: this process holds the state's lock. `clock` dates what is stored. `paths`: how paths are stored."""
-        self._database = database
-        self._exclusive = exclusive
-        self._clock = clock
-        self._paths = paths
-
-    @property
-    def internals(self) -> LedgerInternals:
-        """What copying needs."""
-        return LedgerInternals(self._database, self.ADD, self._paths)
-
-    def _ledger_time(self, moment: float) -> float:
-        """Return a Unix time that a caller gave, by the clock that dates what is stored."""
-        return moment
+    def __init__(self, context: LedgerContext) -> None:
+        self._context = context
+        self._database = context.database
+        self._paths = context.paths
+        self._clock = context.clock
+        self._ledger_time = context.ledger_time
 
     def _stored(self, paths: Iterable[bytes]) -> list[bytes]:
         return list(map(self._paths.stored, paths))

@@ -15,8 +15,8 @@ from watcher.errors import JobError, LeaseLostError
 from watcher.job import Fingerprint, FoundRecording, Job, Outcome, State
 from watcher.ledger import rows
 from watcher.ledger.claims import Claims
+from watcher.ledger.hooks import HOOK
 from watcher.ledger.lookups import minute_of
-from watcher.ledger.memory import HOOK
 from watcher.ledger.part import LOST, Connection, held
 from watcher.ledger.requeue import Requeue
 from watcher.ledger.suspects import Suspects, why
@@ -187,9 +187,9 @@ class Queue(Claims, Suspects, Requeue):
         if outcome.audio_seconds and not again:
             # A file that was only touched, or renamed, is no work done twice.
             seconds = rows.seconds(outcome.audio_seconds)
-            connection.execute(self.ADD, (seconds, "audio_seconds"))
+            connection.execute(self._context.add, (seconds, "audio_seconds"))
             saved = min(rows.seconds(outcome.saved_seconds), seconds)
-            connection.execute(self.ADD, (saved, "saved_seconds"))
+            connection.execute(self._context.add, (saved, "saved_seconds"))
             connection.execute(self.KEEP_PACE, (minute_of(now), seconds))
         self._add_hook(connection, job, "on_done", hook)
 

@@ -4,16 +4,18 @@ A worker that failed instead would take an answer with it that was paid for, and
 every start. Nothing can be worked on meanwhile, and nothing is lost.
 """
 
+import copy
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from watcher.errors import JobError, StateBusyError, StateError
 from watcher.ledger.ledger import Ledger
+from watcher.ledger.part import LedgerPart
 
 _log = structlog.get_logger()
 
@@ -97,23 +99,27 @@ class LedgerRetry:
 
 
 def retrying(ledger: Ledger, ledger_retry: LedgerRetry, given_up: threading.Event) -> Ledger:
-    """Return the same ledger, whose every method waits with `ledger_retry` until `given_up`, and every step of its walks, too.
+    """Return the same ledger; every method of its parts waits with `ledger_retry` until `given_up`, and every step of a walk.
 
     What is handed to a method may be handed to it again: lists, no iterators.
     """
-    return cast("Ledger", _RetryingLedger(ledger, ledger_retry, given_up))
+    waiting = copy.copy(ledger)
+    for name, part in vars(ledger).items():
+        if isinstance(part, LedgerPart):
+            setattr(waiting, name, _RetryingPart(part, ledger_retry, given_up))
+    return waiting
 
 
-class _RetryingLedger:
+class _RetryingPart:
     """Passes every call on."""
 
-    def __init__(self, ledger: Ledger, ledger_retry: LedgerRetry, given_up: threading.Event) -> None:
-        self._ledger = ledger
+    def __init__(self, part: LedgerPart, ledger_retry: LedgerRetry, given_up: threading.Event) -> None:
+        self._part = part
         self._ledger_retry = ledger_retry
         self._given_up = given_up
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._ledger, name)
+        method = getattr(self._part, name)
 
         def call(*values: Any, **named: Any) -> Any:
             result = self._ledger_retry.until_it_passes(lambda: method(*values, **named), self._given_up)

@@ -128,8 +128,8 @@ def _take_over(damaged: Path, ledger: SqliteLedger) -> None:
         giving = sqlite3.connect(f"file:{quote(os.fsencode(damaged.absolute()))}?mode=ro", uri=True)
     except sqlite3.Error:
         return
-    inside = ledger.internals
-    with contextlib.closing(giving), inside.store.transaction() as taking:
+    inside = ledger.context
+    with contextlib.closing(giving), inside.database.transaction() as taking:
         for table in TABLES:
             for row in filter(_is_sound, _readable(table, giving)):
                 _take(table, row, taking)

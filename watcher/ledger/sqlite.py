@@ -2,14 +2,23 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from watcher.errors import StateError
+from watcher.ledger.answers import Answers
 from watcher.ledger.database import SqliteDatabase
+from watcher.ledger.history import History
+from watcher.ledger.hooks import Hooks
+from watcher.ledger.hosts import Hosts
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
+from watcher.ledger.memory import Memory
+from watcher.ledger.outputs import Outputs
+from watcher.ledger.part import LedgerContext
 from watcher.ledger.paths import AS_STORED
+from watcher.ledger.purchases import Purchases
+from watcher.ledger.queue import Queue
 
 #: Name of the ledger's file in the state directory.
 NAME: Final = "ledger.sqlite3"
@@ -17,8 +26,6 @@ NAME: Final = "ledger.sqlite3"
 
 class SqliteLedger(Ledger):
     """A ledger in a file; `watcher.ledger.open_ledger` says what `exclusive` means."""
-
-    _database: SqliteDatabase
 
     def __init__(
         self,
@@ -28,32 +35,23 @@ class SqliteLedger(Ledger):
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open. Raises StateLockedError when another process works on it, StateError when it can't be used."""
-        self._lock = None
-        if exclusive:
-            try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as exc:
-                raise StateError(
-                    f"the state directory {directory} cannot be made: {exc.strerror}",
-                    hint="name a directory that the daemon's user may write: [state] dir",
-                ) from exc
-            self._lock = Lock(directory)
-        try:
+        with ExitStack() as stack:
+            if exclusive:
+                stack.callback(Lock(directory).release)
             database = SqliteDatabase(directory / NAME, create=exclusive)
-            try:
-                super().__init__(database, exclusive=exclusive, clock=clock, paths=AS_STORED)
-                if exclusive:
-                    self._recover()
-            except BaseException:
-                database.close()
-                raise
-        except BaseException:
-            if self._lock is not None:
-                self._lock.release()
-            raise
-
-    def close(self) -> None:
-        super().close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+            stack.callback(database.close)
+            context = LedgerContext(database, exclusive=exclusive, clock=clock, paths=AS_STORED)
+            super().__init__(
+                context,
+                queue=Queue(context),
+                answers=Answers(context),
+                outputs=Outputs(context),
+                memory=Memory(context),
+                purchases=Purchases(context),
+                hooks=Hooks(context),
+                history=History(context),
+                hosts=Hosts(context),
+            )
+            if exclusive:
+                self.queue.recover()
+            self._closing = stack.pop_all()

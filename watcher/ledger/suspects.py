@@ -39,10 +39,10 @@ class Suspects(LedgerPart):
         """
         return tuple(rows.record(row, self._paths.real) for row in self._database.query(_ASIDE))
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """Queue what a dead process was running, at once: the lock says that nobody works on it."""
 
-        def recover(connection: Connection) -> None:
+        def requeue(connection: Connection) -> None:
             running = self._left_running(connection)
             now = self._clock()
             for id_, piece, crashes, reached, suspect in running:
@@ -62,7 +62,7 @@ class Suspects(LedgerPart):
                 else:
                     connection.execute(_RECOVER, {**values, "state": State.READY, "run_at": now})
 
-        self._database.change(recover)
+        self._database.change(requeue)
 
     # Within a transaction.
 

@@ -21,7 +21,7 @@ class PutResult(StrEnum):
 #: Before a source's id: the key under which the memory knows that a person wants it to be tried once more.
 RETRIED: Final = "retried:"
 
-#: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `watcher.ledger.ledger.Ledger.fleet`.
+#: The key under which the memory knows whom the last process asked: `name` and `party` of the endpoint; see `watcher.ledger.hosts.Hosts.fleet`.
 ENDPOINT: Final = "endpoint"
 #: Under this key the memory has the hooks that had failed when the last process ended: `problems`, as `status` shows them.
 HOOKS: Final = "hooks"
@@ -96,7 +96,7 @@ class SourceRecord:
     def job(self) -> Job:
         """The source as its last claim left it: who only has outputs to place (`watcher render`) needs no claim.
 
-        See `Ledger.holds` and `Ledger.enter_output`.
+        See `Queue.holds` and `Outputs.enter`.
         """
         return Job(
             id=self.id,
@@ -116,7 +116,7 @@ class Tally:
 
     #: Of all sources that were done.
     audio_seconds: float
-    #: All that was bought, of every endpoint and on every day (`Ledger.buy`), whatever came of it.
+    #: All that was bought, of every endpoint and on every day (`Purchases.buy`), whatever came of it.
     paid_seconds: float
     #: Stored now.
     answers: int

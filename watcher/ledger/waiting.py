@@ -8,11 +8,9 @@ a second, for what nobody in this process announces: a delayed job that falls du
 import math
 import threading
 import time
-from collections.abc import Callable
 from typing import Final
 
-from watcher.ledger.part import Connection, LedgerPart, Store
-from watcher.ledger.paths import LedgerPaths
+from watcher.ledger.part import Connection, LedgerContext, LedgerPart
 
 #: Nothing waits longer than this, whatever the clock does; seconds. The longest wait anybody asks for is an hour (a
 #: server's Retry-After); a `run_at` further away than this was written under a wrong clock, and is due.
@@ -24,14 +22,13 @@ _LOOK: Final = 1.0
 class WorkSignal(LedgerPart):
     """Wakes threads that wait for work."""
 
-    def __init__(self, database: Store, *, exclusive: bool, clock: Callable[[], float], paths: LedgerPaths) -> None:
-        """See LedgerPart."""
-        super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
+    def __init__(self, context: LedgerContext) -> None:
+        super().__init__(context)
         self._changes = threading.Condition()
         self._change = 0
         self._looking = False
         self._seen = threading.local()
-        self._version = database.version()
+        self._version = context.database.version()
         #: A claim found work that has to wait until other jobs have ended; and how many times one of them may have.
         self._held_back = False
         self._conclusions = 0
@@ -109,7 +106,7 @@ class WorkSignal(LedgerPart):
         """Announce what nobody else does; give the seconds until the next look."""
         version = self._database.version()
         changed, self._version = version != self._version, version
-        pause = self._due_in() if self._exclusive else math.inf
+        pause = self._due_in() if self._context.exclusive else math.inf
         if pause <= 0:
             self._database.change(lambda connection: self._promote(connection, now=self._clock()), durable=False)
             changed = True

@@ -64,7 +64,7 @@ def stored(
 
 def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
     """Return the stored answer about a piece; None where there is none that counts."""
-    body = ledger.recall(cut.digest, question.key)
+    body = ledger.answers.recall(cut.digest, question.key)
     return None if body is None else understood(body, cut.seconds, question)
 
 

@@ -25,7 +25,7 @@ class Question:
 
     @property
     def key(self) -> str:
-        """Under what the answer is kept, beside the digest; see `Ledger.supersede`."""
+        """Under what the answer is kept, beside the digest; see `Answers.supersede`."""
         return f"{self.parameters}.{self.token}" if self.token else self.parameters
 
     @property

@@ -37,16 +37,16 @@ def former_of(
     Raises OutputError, GoneError, LeaseLostError.
     """
     ledger = tools.ledger
-    record = next((one for one in ledger.namesakes(job) if _is_gone(one, status)), None)
+    record = next((one for one in ledger.history.namesakes(job) if _is_gone(one, status)), None)
     if record is None or record.outcome is None or media.digest(descriptor, tools.stop, beat) != record.content:
         return None
-    rows = ledger.owned(record.path)
+    rows = ledger.outputs.owned(record.path)
     taken = {output.path for output in sidecar.take_over(job, rows, ledger)}
     # Also those of a run that ended before the recording was concluded.
     names = {os.path.basename(row.path) for row in rows}  # noqa: PTH119 - bytes
     along = tuple(
         row
-        for row in ledger.owned(job.path)
+        for row in ledger.outputs.owned(job.path)
         if row.path in taken or os.path.basename(row.path) in names  # noqa: PTH119 - bytes
     )
     kinds = (*sidecar.unchanged(record.root, rows), *sidecar.unchanged(job.root, along))

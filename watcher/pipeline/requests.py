@@ -110,7 +110,7 @@ class PieceRequests:
             if cached:
                 self._cached.add(index)
         heard = [piece for piece in self._pieces if piece.cut.index in self._answers]
-        self._tools.ledger.progress(
+        self._tools.ledger.queue.progress(
             self._job,
             piece=len(heard),
             pieces=max(self.expected, len(self._pieces)),

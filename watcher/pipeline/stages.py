@@ -103,7 +103,7 @@ def _of_former(
     """Return what was heard of a recording before it was renamed, and by which model; None where it is to be asked for."""
     if former is None or job.again is not None or _is_trial_alone(former.outcome, tools):
         return None
-    content = tools.ledger.content(digest=former.record.content)
+    content = tools.ledger.answers.content(digest=former.record.content)
     heard = stored(content, tools.ledger, wanted.request, alive=beat) if content is not None else None
     return None if heard is None else (heard, former.outcome.model)
 
@@ -134,7 +134,7 @@ def render(job: Job, content_digest: str, wanted: JobSettings, ledger: Ledger, *
         )
 
     def check() -> None:
-        if not ledger.holds(job):
+        if not ledger.queue.holds(job):
             raise LeaseLostError("the lease is gone")
 
     return _written(job, heard, wanted, ledger, model=model, check=check, source=_permissions(job))
@@ -146,7 +146,7 @@ def can_render(content_digest: str, wanted: JobSettings, ledger: Ledger) -> bool
 
 
 def _from_store(content_digest: str, wanted: JobSettings, ledger: Ledger) -> TranscriptionResult | None:
-    content = ledger.content(digest=content_digest)
+    content = ledger.answers.content(digest=content_digest)
     return stored(content, ledger, wanted.request) if content is not None else None
 
 
@@ -180,7 +180,7 @@ class _OpenSource:
     def check(self) -> None:
         """Raise ChangedError or LeaseLostError where outputs must not be placed any more."""
         verify(self.job, self.descriptor)
-        if not self.ledger.holds(self.job):
+        if not self.ledger.queue.holds(self.job):
             raise LeaseLostError("the lease is gone")
 
 
@@ -191,20 +191,20 @@ def _unchanged(source: _OpenSource, wanted: JobSettings, tools: Tools, beat: Hea
     trying out has transcribed.
     """
     job, ledger = source.job, tools.ledger
-    if job.again is not None or not job.content or not ledger.owned(job.path):
+    if job.again is not None or not job.content or not ledger.outputs.owned(job.path):
         return None
-    known = ledger.lookup(job.path)
+    known = ledger.history.lookup(job.path)
     outcome = known.outcome if known is not None else None
     if outcome is None or _is_trial_alone(outcome, tools):
         return None
-    content = ledger.content(digest=job.content)
+    content = ledger.answers.content(digest=job.content)
     # A large file is not read to its end only to see that it is another one.
     if content is not None and content.sketch != media.sketch(source.descriptor):
         return None
     if media.digest(source.descriptor, tools.stop, beat) != job.content:
         return None
     # A crash may have fallen between the placing of another content's outputs and its conclusion.
-    ours = {(row.path, row.digest) for row in ledger.owned(job.path)}
+    ours = {(row.path, row.digest) for row in ledger.outputs.owned(job.path)}
     if not all((output.path, output.digest) in ours for output in outcome.outputs):
         return None
     now = replace(
@@ -252,7 +252,7 @@ def _restored(
 def _moved(job: Job, outcome: Outcome, wanted: JobSettings, ledger: Ledger) -> Outcome:
     """Take source and outputs away; the outcome travels along, so that a crash on the way loses nothing of it."""
     moved = sidecar.move_done(
-        job, outcome.outputs, wanted.after, register=ledger, memo={"outcome": outcome_text(outcome)}
+        job, outcome.outputs, wanted.after, ledger=ledger, memo={"outcome": outcome_text(outcome)}
     )
     if moved.source == job.path:
         # It is there already.
@@ -284,7 +284,7 @@ def _written(
         _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings),
         template=wanted.output,
         language=transcript.language,
-        register=ledger,
+        ledger=ledger,
         check=check,
         source=source,
     )

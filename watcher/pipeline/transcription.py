@@ -85,7 +85,7 @@ class Transcription:
         heard = self._heard_at_last()
         if self._question.token:
             # Only now is all of it there anew: until then the former answers are the ones that count.
-            self._tools.ledger.supersede(self._job, heard.content, cut=self._cut_keys)
+            self._tools.ledger.answers.supersede(self._job, heard.content, cut=self._cut_keys)
         return heard
 
     def _heard_at_last(self) -> TranscriptionResult:
@@ -144,7 +144,7 @@ class Transcription:
         if self._question.token:
             return None
         ledger = self._tools.ledger
-        likely = ledger.content(sketch=self._sketch, parameters=self._parameters)
+        likely = ledger.answers.content(sketch=self._sketch, parameters=self._parameters)
         if likely is None or media.digest(self._descriptor, self._tools.stop, self._beat) != likely.digest:
             return None
         heard = stored(likely, ledger, self._wanted.request, alive=self._beat)
@@ -196,7 +196,7 @@ class Transcription:
     def _answered_whole(self, upload: Upload, digest: str, form: UploadForm) -> tuple[bytes, Transcript, bool]:
         """Return the answer about the file as it is, what it says, and whether it was stored."""
         with self._tools.sound_locks.take(digest, waiting=self._beat):
-            body = self._tools.ledger.recall(digest, self._question.key)
+            body = self._tools.ledger.answers.recall(digest, self._question.key)
             transcript = None if body is None else understood(body, upload.seconds, self._question)
             if body is not None and transcript is not None:
                 return body, transcript, True
@@ -251,7 +251,7 @@ class Transcription:
             self._descriptor,
             options,
             spool=tools.spool,
-            planned=ledger.cuts(self._sketch, key),
+            planned=ledger.answers.cuts(self._sketch, key),
             stop=tools.stop,
             in_flight=tools.gate.places,
             choice=self._wanted.choice,
@@ -269,7 +269,7 @@ class Transcription:
                 questions = [self._question]
                 for piece in logged(cutting):
                     requests.expected = cutting.opening.pieces if cutting.opening is not None else 0
-                    ledger.keep_cut(self._sketch, key, piece.cut)
+                    ledger.answers.keep_cut(self._sketch, key, piece.cut)
                     if piece.cut.index == 1 and tools.client.diarizes(self._wanted.request.task):
                         requests.finish(self._beat, look)
                         questions = self._acquainted(requests, options, look)
@@ -288,7 +288,7 @@ class Transcription:
 
         To hash every file once more would cost as much as to read it; so only those are that seem to be known by another sketch.
         """
-        known = self._tools.ledger.content(digest=digest)
+        known = self._tools.ledger.answers.content(digest=digest)
         if known is None or known.sketch == self._sketch:
             return
         if media.digest(self._descriptor, self._tools.stop, self._beat) != digest:
@@ -419,12 +419,12 @@ class Transcription:
 
     def _keep(self, digest: str, question: Question, body: bytes, seconds: float) -> None:
         tools = self._tools
-        tools.ledger.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)
+        tools.ledger.answers.keep(digest, question.key, body, seconds=seconds, model=tools.client.endpoint.model)
 
     def _keep_content(self, content: Content) -> None:
         """Keep how the recording was cut; what is heard once more is kept at the end, with its answers."""
         if not self._question.token:
-            self._tools.ledger.keep_content(content, cut=self._cut_keys)
+            self._tools.ledger.answers.keep_content(content, cut=self._cut_keys)
 
 
 def _has_timecode(measured: media.Summary) -> bool:

@@ -38,10 +38,10 @@ def ask_again(ledger: Ledger, records: Iterable[SourceRecord], wish: AgainReques
             stamp = Fingerprint(status.st_size, status.st_mtime_ns)
             pieces, seconds = (record.outcome.pieces, record.outcome.audio_seconds) if record.outcome else (0, None)
             found = FoundRecording(record.root, place, stamp, small=pieces == 1, seconds=seconds)
-            if not ledger.relocate(record.path, found):
-                ledger.put([found])
+            if not ledger.queue.relocate(record.path, found):
+                ledger.queue.put([found])
         paths.append(place)
-    return ledger.queue_again(paths, wish)
+    return ledger.queue.queue_again(paths, wish)
 
 
 def follow_moved(ledger: Ledger, made: Plan, paths: Iterable[bytes], *, stop: threading.Event) -> None:
@@ -58,7 +58,7 @@ def follow_moved(ledger: Ledger, made: Plan, paths: Iterable[bytes], *, stop: th
         for record in [record for record in known if place_of(record) != record.path]:
             with suppress(OSError, ValueError, JobError):
                 if (stamp := _stamp(record, stop)) is not None:
-                    ledger.relocate(record.path, FoundRecording(record.root, place_of(record), stamp))
+                    ledger.queue.relocate(record.path, FoundRecording(record.root, place_of(record), stamp))
 
 
 def _stamp(record: SourceRecord, stop: threading.Event) -> Fingerprint | None:
@@ -76,7 +76,7 @@ def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_p
     """Log what `model` is to transcribe after the engine for trying out, before anything is bought; return the paths.
 
     It says how many recordings they are, how long, and what they cost. `found` are their paths and seconds of audio, as
-    `Ledger.trials` has them; none where `model` is that engine.
+    `History.trials` has them; none where `model` is that engine.
     """
     seconds_of = {} if model == TRIAL_MODEL else dict(found)
     if not seconds_of:
@@ -107,7 +107,7 @@ def lacking(ledger: Ledger, rows: Iterable[OwnedOutput], wanted: Callable[[Job],
     `rows` are output paths; `wanted` says what is to be made of a source.
     """
     for source in {row.source for row in rows if not os.path.lexists(row.path) and os.path.lexists(row.source)}:
-        record = ledger.lookup(source)
+        record = ledger.history.lookup(source)
         if record is None or record.state is not State.DONE or record.outcome is None:
             continue
         formats = wanted(record.job).formats

@@ -34,11 +34,11 @@ from watcher.service.clients import OtherClients
 from watcher.service.conclude import JobConclusions
 from watcher.service.crash_cleanup import CrashCleanup
 from watcher.service.folder_notes import FIX_HINT, PauseNotes, SettingsNotes
-from watcher.service.history import JOIN as HISTORY_SECONDS
-from watcher.service.history import History
 from watcher.service.hook_runner import HookRunner
 from watcher.service.plan import OVERRIDABLE, Plan
 from watcher.service.snapshot import Snapshot
+from watcher.service.sweep import JOIN as HISTORY_SECONDS
+from watcher.service.sweep import DailySweep
 from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
 from watcher.service.worker_pool import WorkerPool
 from watcher.settle import Quota
@@ -128,11 +128,11 @@ class Application:
         #: The ledger for callers that hold something paid for: they wait as long as the application runs.
         self.ledger = self.waiting(self._given_up)
         #: What the settings came to; read once where more than one part of it is needed, and replaced in one go.
-        client, gate = Client(plan.endpoint, memory=self.direct), self._gate_for(plan)
+        client, gate = Client(plan.endpoint, memory=self.direct.memory), self._gate_for(plan)
         self._name_endpoint(plan)
         self.snapshot = Snapshot(plan, client, gate, self._overrides_for(plan, None))
         #: Forgets what is gone; the caller starts it, or has it catch up.
-        self.history = History(
+        self.history = DailySweep(
             self.waiting(stop),
             settings=lambda: self.plan.settings.state,
             roots=lambda: [root for root, _ in self.plan.roots],
@@ -140,7 +140,7 @@ class Application:
             clock=clock,
             amnesia=salvage is not None,
         )
-        self._others = OtherClients(self.direct)
+        self._others = OtherClients(self.direct.memory)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._sound_locks = KeyedLocks()
         self._exhausted = ExhaustedForms()
@@ -149,7 +149,7 @@ class Application:
         self._idle = self.waiting(stop)
         #: A worker's sign of life -> the job that it took last, and when (monotonic).
         self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
-        self.worker_pool = WorkerPool(self.thread_group, self._new_worker, wake=self.ledger.wake)
+        self.worker_pool = WorkerPool(self.thread_group, self._new_worker, wake=self.ledger.queue.wake)
         #: Names of threads that hang in a mount, and of all that `drain` left behind: only the end of the process ends them.
         self.left_hanging: list[str] = []
         self._left_behind = False
@@ -220,9 +220,9 @@ class Application:
         Raises StateError.
         """
         plan = self.plan
-        found = chain.from_iterable(self.direct.trials(root) for root, _ in plan.roots)
+        found = chain.from_iterable(self.direct.history.trials(root) for root, _ in plan.roots)
         price = plan.settings.api.price_per_minute
-        self.direct.queue_again(announce_trials(found, model=plan.endpoint.model, price_per_minute=price))
+        self.direct.queue.queue_again(announce_trials(found, model=plan.endpoint.model, price_per_minute=price))
 
     @property
     def error(self) -> BaseException | None:
@@ -261,7 +261,7 @@ class Application:
         deadline = time.monotonic() + seconds + ALL_ENDED
         self.stop.set()
         self.hook_runner.last_call()
-        self.ledger.wake()
+        self.ledger.queue.wake()
         hanging = list(self.left_hanging)
         if ending.join(
             self.thread_group, seconds, but=[*hanging, *(worker.name for worker in self.hung())], patient=True
@@ -294,23 +294,23 @@ class Application:
     def _put_back(self) -> None:
         for job in self.leases.held:
             with suppress(LeaseLostError):
-                self.direct.release(job)
+                self.direct.queue.release(job)
                 _log.info("job.released", job=job.id, path=job.path, reason="stopped", message="the service stops")
         self._sign_off()
 
     def _sign_off(self) -> None:
         """Have `status` know what a person should see to though nothing runs. Raises StateError."""
         # What a host of a fleet has to run, others take over.
-        troubles = () if self.direct.hosts() else reversed(self.hook_runner.troubles)
+        troubles = () if self.direct.hosts.all() else reversed(self.hook_runner.troubles)
         problems = [trouble.problem(later="the next start runs it again when it is due") for trouble in troubles][
             :_PROBLEMS
         ]
         if problems:
-            self.direct.remember(HOOKS, {"problems": problems})
+            self.direct.memory.remember(HOOKS, {"problems": problems})
         else:
-            self.direct.forget_memory(HOOKS)
+            self.direct.memory.forget(HOOKS)
         # Other hosts see that this host has ended.
-        self.direct.forget_memory(SERVICE)
+        self.direct.memory.forget(SERVICE)
 
     def close(self) -> None:
         """Close everything; the threads must have ended, but for those left hanging."""
@@ -327,7 +327,7 @@ class Application:
         client, gate = old.client, old.gate
         if new.endpoint != old.plan.endpoint:
             self._others.retire(old.client)
-            client = Client(new.endpoint, memory=self.direct)
+            client = Client(new.endpoint, memory=self.direct.memory)
         if (new.endpoint.name, new.is_trial) != (old.plan.endpoint.name, old.plan.is_trial):
             gate = self._gate_for(new)
             self._attend(gate)
@@ -336,7 +336,7 @@ class Application:
         self.snapshot = Snapshot(new, client, gate, self._overrides_for(new, old.overrides))
         if gate is old.gate:
             if new.endpoint.party != old.plan.endpoint.party:
-                gate.use_fleet(self.direct.fleet(new.endpoint.name, new.endpoint.party))
+                gate.use_fleet(self.direct.hosts.fleet(new.endpoint.name, new.endpoint.party))
             gate.reload(new.gate)
             if client is not old.client:
                 # Another key or model: whatever held the queue may be over.
@@ -454,12 +454,12 @@ class Application:
             plan.gate,
             endpoint_name=plan.endpoint.name,
             # It writes under its lock, which the main thread takes, too, and makes up later for what is not taken.
-            memory=self.direct,
+            memory=self.direct.memory,
             # What the engine for trying out transcribes is neither sent nor paid for, and other hosts have their own.
-            buy=(lambda *_: 0.0) if plan.is_trial else self.direct.buy,
-            bought=self.direct.bought,
+            buy=(lambda *_: 0.0) if plan.is_trial else self.direct.purchases.buy,
+            bought=self.direct.purchases.bought,
             stop=self.stop,
-            fleet=None if plan.is_trial else self.direct.fleet(plan.endpoint.name, plan.endpoint.party),
+            fleet=None if plan.is_trial else self.direct.hosts.fleet(plan.endpoint.name, plan.endpoint.party),
             clock=self._clock,
             monotonic=self._monotonic,
             on_held=self._held,
@@ -471,7 +471,7 @@ class Application:
         if plan.is_trial:
             return
         with suppress(StateBusyError):
-            self.direct.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
+            self.direct.memory.remember(ENDPOINT, {"name": plan.endpoint.name, "party": plan.endpoint.party})
 
     def _attend(self, gate: Gate) -> None:
         """Keep a gate up with the fleet for as long as somebody may ask at it, also when another one has taken its place."""
@@ -499,7 +499,7 @@ class Application:
 
     def _beat(self) -> None:
         with suppress(StateBusyError):
-            self.direct.beat()
+            self.direct.hosts.beat()
 
     def _keep_notices(self) -> None:
         over = False

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from watcher.client import Client, Endpoint
-from watcher.ledger import Ledger
+from watcher.memory import KeyedMemory
 
 
 class OtherClients:
     """Clients that live until the service ends; any thread may ask for one."""
 
-    def __init__(self, memory: Ledger) -> None:
+    def __init__(self, memory: KeyedMemory) -> None:
         """`memory` keeps what is learnt of servers."""
         self._memory = memory
         self._lock = threading.Lock()

@@ -87,7 +87,7 @@ class JobConclusions:
         if self._notes() and (noted := [warning for warning in outcome.warnings if warning.note]):
             self._note_warnings(replace(job, path=outcome.moved_to or job.path), noted)
         hook = self._payload("job.done", job, facts) if self._on_done() else ""
-        self._ledger.done(job, outcome, hook=hook)
+        self._ledger.queue.done(job, outcome, hook=hook)
         if hook:
             self._hooked()
         sidecar.forget_move(job, self._ledger)
@@ -107,7 +107,7 @@ class JobConclusions:
             # Entered before the job is concluded, because only the lease's holder may enter an output path.
             self._note(job, error)
         hook = self._payload("job.failed", job, facts) if self._on_failed() else ""
-        self._ledger.fail(job, error, hook=hook)
+        self._ledger.queue.fail(job, error, hook=hook)
         if hook:
             self._hooked()
         _log.error("job.failed", **facts)
@@ -123,13 +123,13 @@ class JobConclusions:
 
     def _note(self, job: Job, error: JobError) -> None:
         try:
-            sidecar.write_note(job, message=error.message, hint=error.hint, register=self._ledger)
+            sidecar.write_note(job, message=error.message, hint=error.hint, ledger=self._ledger)
         except JobError as problem:
             _note_failed(problem, "no note could be written")
 
     def _note_warnings(self, job: Job, warnings: Sequence[ResultWarning]) -> None:
         try:
-            sidecar.write_warning_note(job, warnings, register=self._ledger)
+            sidecar.write_warning_note(job, warnings, ledger=self._ledger)
         except JobError as problem:
             _note_failed(problem, "no note could be written")
 

@@ -42,7 +42,7 @@ class CrashCleanup:
         self._monotonic = monotonic
         self._look_at = 0.0
         self._lock = threading.Lock()
-        self._left = frozenset(ledger.temporaries())
+        self._left = frozenset(ledger.outputs.temporaries())
 
     def step(self) -> None:
         """Do what there is to do, if it is time for another look. Raises StateError."""
@@ -55,7 +55,7 @@ class CrashCleanup:
     def settle(self) -> None:
         """Do what there is to do, one thread at a time; a folder that does not answer gets its turn later. Raises StateError."""
         with self._lock:
-            for record in self._ledger.quarantined():
+            for record in self._ledger.queue.quarantined():
                 error = FileError(record.message, hint=record.hint, reason=record.reason)
                 try:
                     ask_in(record.root, partial(self._report, record, error))
@@ -64,7 +64,7 @@ class CrashCleanup:
                     continue
             if self._left:
                 self._left = clear(self._ledger, self._left, self._roots())
-            if left := self._ledger.abandoned():
+            if left := self._ledger.outputs.abandoned():
                 clear(self._ledger, left, self._roots())
 
     def _report(self, record: SourceRecord, error: FileError) -> None:

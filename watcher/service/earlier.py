@@ -24,21 +24,21 @@ def known_below(ledger: Ledger, folders: Sequence[bytes]) -> Iterator[tuple[byte
     """Yield what the ledger knows below the folders, each recording once."""
     for folder in folders:
         if not any(folder != other and is_below(folder, other) for other in folders):
-            yield from ((path, state) for path, _, state in ledger.known(folder))
+            yield from ((path, state) for path, _, state in ledger.history.known(folder))
 
 
 def queued_elsewhere(ledger: Ledger, scope: BatchScope, *, limit: int) -> tuple[list[bytes], int]:
     """Return up to `limit` queued recordings that a call is not about, and how many there are. Raises StateError."""
-    counts = ledger.counts()
+    counts = ledger.history.counts()
     below = sum(state in _QUEUED for _, state in known_below(ledger, scope.folders))
     single: Collection[bytes] = [
         path for path in scope.recordings if not any(is_below(path, folder) for folder in scope.folders)
     ]
-    records = filter(None, map(ledger.lookup, single))
+    records = filter(None, map(ledger.history.lookup, single))
     count = sum(counts[state] for state in _QUEUED) - below - sum(record.state in _QUEUED for record in records)
     if count <= 0:
         return [], 0
-    some = ledger.records(*_QUEUED, limit=limit)
+    some = ledger.history.records(*_QUEUED, limit=limit)
     return sorted(record.path for record in some if record.path not in scope), count
 
 

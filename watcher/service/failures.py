@@ -23,10 +23,10 @@ def forget_gone(ledger: Ledger, *, is_away: Callable[[bytes], bool]) -> list[byt
     and those on a mount that hangs, stay known. Raises StateError.
     """
     forgotten = []
-    for record in ledger.records(State.FAILED, limit=_MOST):
+    for record in ledger.history.records(State.FAILED, limit=_MOST):
         path = record.path
         if path.startswith(b"/") and not _may_stand(record.root, path) and not is_away(path):
-            ledger.forget(path)
+            ledger.queue.forget(path)
             forgotten.append(path)
             _log.info("service.tidied", path=os.fsdecode(path), reason="recording_deleted")
     return forgotten

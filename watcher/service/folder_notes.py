@@ -86,7 +86,7 @@ class PauseNotes:
 
     def _recalled(self, roots: Collection[bytes]) -> dict[bytes, object]:
         """Return where a former run may have left notes."""
-        match self._ledger.remembered(PAUSED):
+        match self._ledger.memory.remembered(PAUSED):
             case {"roots": list(paths)}:
                 self._noted.update(os.fsencode(path) for path in paths)
         return dict.fromkeys((*roots, *self._noted))
@@ -106,7 +106,7 @@ class PauseNotes:
                     message=state.message,
                     hint=state.hint,
                     since=state.since,
-                    register=self._ledger,
+                    ledger=self._ledger,
                 ),
             )
         except JobError as error:
@@ -122,7 +122,7 @@ class PauseNotes:
     def _remove(self, root: bytes, standing: dict[bytes, object]) -> None:
         standing[root] = None
         try:
-            gone = ask_in(root, partial(sidecar.remove_pause_note, root, register=self._ledger))
+            gone = ask_in(root, partial(sidecar.remove_pause_note, root, ledger=self._ledger))
         except JobError as error:
             self._failed(root, error)
             return
@@ -139,9 +139,9 @@ class PauseNotes:
 
     def _save(self) -> None:
         if self._noted:
-            self._ledger.remember(PAUSED, {"roots": sorted(os.fsdecode(root) for root in self._noted)})
+            self._ledger.memory.remember(PAUSED, {"roots": sorted(os.fsdecode(root) for root in self._noted)})
         else:
-            self._ledger.forget_memory(PAUSED)
+            self._ledger.memory.forget(PAUSED)
 
     def _failed(self, root: bytes, error: JobError) -> None:
         self._later[root] = self._monotonic() + _AGAIN
@@ -182,7 +182,7 @@ class SettingsNotes:
     def step(self, *, lost: Collection[bytes] = (), wanted: bool = True) -> None:
         """Look at what was met, and now and then at all that is broken. Raises StateError."""
         if self._standing is None:
-            notes = [note.source for note in self._ledger.notes() if os.path.basename(note.source) == NAME]  # noqa: PTH119
+            notes = [note.source for note in self._ledger.outputs.notes() if os.path.basename(note.source) == NAME]  # noqa: PTH119
             self._standing = {path: (self._root_of(path), "") for path in notes}
         paths = dict.fromkeys(self._met.take(_AT_ONCE))
         if self._monotonic() - self._reviewed >= _REVIEW:
@@ -226,9 +226,9 @@ class SettingsNotes:
         try:
             if message and message != said and (path in standing or _has_room(standing, root)):
                 standing[path] = (root, "")
-                ask_in(root, partial(write, root, path, message=message, hint=FIX_HINT, register=self._ledger))
+                ask_in(root, partial(write, root, path, message=message, hint=FIX_HINT, ledger=self._ledger))
                 standing[path] = (root, message)
-            elif not message and (path in standing or self._ledger.owned(path)):
+            elif not message and (path in standing or self._ledger.outputs.owned(path)):
                 # Of a root that is watched no more: as it was when it was.
                 place = root or former
                 if not place or ask_in(place, partial(remove, place, path, self._ledger)):

@@ -126,7 +126,7 @@ class HookRunner:
     def _recall(self) -> None:
         """Note what had failed before this start and waits to be run again."""
         try:
-            for call in self._ledger.hooks_waiting():
+            for call in self._ledger.hooks.waiting():
                 if argv := _argv(self._settings(), call.kind):
                     self._failed(HookFailure(call.kind, argv, _path(call), call.message, again=True))
         except StateBusyError:
@@ -155,7 +155,7 @@ class HookRunner:
     def _due(self) -> Sequence[HookCall]:
         try:
             while self._new:
-                self._ledger.add_hook(*self._new[0])
+                self._ledger.hooks.add(*self._new[0])
                 self._new.popleft()
             return self._taken()
         except StateBusyError:
@@ -171,7 +171,7 @@ class HookRunner:
         if free <= 0:
             return ()
         # Of a host that died, only what we can run.
-        return self._ledger.hooks_due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])
+        return self._ledger.hooks.due(free, heir_of=[kind for kind in _KINDS if _argv(settings, kind)])
 
     def _attend(self, call: HookCall) -> None:
         """Run a hook, and have the ledger drop it, or put it back where it is to be run again."""
@@ -183,9 +183,9 @@ class HookRunner:
             return
         try:
             if ran is None or ran.ok or delay is None:
-                self._ledger.hook_done(call)
+                self._ledger.hooks.done(call)
             else:
-                self._ledger.retry_hook(call, delay=delay, message=ran.message)
+                self._ledger.hooks.retry(call, delay=delay, message=ran.message)
         except StateBusyError:
             # As with a crash in this place: it is run once more.
             if not self._stop.is_set():

@@ -35,17 +35,17 @@ class NamedRecordings:
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[SourceRecord]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
         for names in () if self.is_folder else (self.names, () if self.there else _moved_names(settings, self.names)):
-            if found := [record for name in names if (record := ledger.lookup(name)) is not None]:
+            if found := [record for name in names if (record := ledger.history.lookup(name)) is not None]:
                 yield from found
                 return
         # Also what was moved away after it was done, and is known under the name it came by.
         watched = (os.fsencode(folder.path) for folder in settings.folders)
         roots = {root for root in watched if any(is_below(name, root) for name in self.names)}
         roots.update(self.names if self.is_folder else ())
-        known = {path: state for root in roots for path, _, state in ledger.known(root)}
+        known = {path: state for root in roots for path, _, state in ledger.history.known(root)}
         for path in sorted(known):
             if self._is_meant(path) or known[path] is State.DONE:
-                record = ledger.lookup(path)
+                record = ledger.history.lookup(path)
                 if record is not None and (self._is_meant(path) or self._is_meant(place_of(record))):
                     yield record
 

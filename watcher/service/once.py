@@ -157,7 +157,7 @@ def once(
             if run.batch.left_behind and (sys.exception() is not None or application.error is not None):
                 # See Service: a thread that hangs can't be helped, and must not keep a batch from ending.
                 os._exit(StateError.exit_code)
-            counts = application.direct.counts()
+            counts = application.direct.history.counts()
             elsewhere = queued_elsewhere(application.direct, run.scope, limit=_SHOWN)
             application.close()
     if isinstance(application.error, WatcherError):
@@ -247,7 +247,7 @@ class _BatchRun:
             application.relieve()
             if not self._found.is_set() and self._finder_began < time.monotonic() - _SLOW:
                 places = self._find_elsewhere(places)
-            counts, state = application.ledger.counts(), application.gate.state()
+            counts, state = application.ledger.history.counts(), application.gate.state()
             self._show(self._progress(counts, state))
             self._tell()
             if self._found.is_set() and self._over(counts, state):
@@ -288,7 +288,9 @@ class _BatchRun:
         if self.batch.interrupted:
             sentence = application.report_stopping(seconds, by_hand=signal.SIGINT in self._asked)
             self._show(
-                replace(self._progress(application.direct.counts(), application.gate.state()), stopping=sentence)
+                replace(
+                    self._progress(application.direct.history.counts(), application.gate.state()), stopping=sentence
+                )
             )
             self._about["stopping"] = time.time() + seconds
             self._told_at = -math.inf
@@ -302,7 +304,7 @@ class _BatchRun:
     def _follow_end(self) -> None:
         """Show how far the last requests are, and write it down for `status`."""
         with suppress(StateError):
-            self._show(self._progress(self._application.direct.counts(), self._application.gate.state()))
+            self._show(self._progress(self._application.direct.history.counts(), self._application.gate.state()))
         self._tell()
 
     def _tell(self) -> None:
@@ -312,7 +314,7 @@ class _BatchRun:
             return
         self._told, self._told_at = facts, now
         with suppress(reach.SilentError, StateError):
-            reach.ask(b"telling", partial(self._application.direct.remember, SERVICE, facts), seconds=_TICK)
+            reach.ask(b"telling", partial(self._application.direct.memory.remember, SERVICE, facts), seconds=_TICK)
 
     def _dropped(self, dropped: tuple[bytes, JobError]) -> None:
         """Note a file that changed or disappeared while it was worked on; the next run finds it as it is then."""
@@ -353,7 +355,7 @@ class _BatchRun:
             # It hung until now, and another one has looked at the rest meanwhile.
             return
         # After the scan, so that what changed is queued with its new stamp.
-        ledger.queue_again(sorted(set(trials).difference(collected.queued)))
+        ledger.queue.queue_again(sorted(set(trials).difference(collected.queued)))
         again = {*trials, *self._queue_lacking(places)}
         before = self._concluded_before(places, {*unfinished, *collected.queued, *collected.known, *again})
         if finder != self._finder:
@@ -364,7 +366,7 @@ class _BatchRun:
         self.batch.unwatched.extend(collected.unwatched)
         self.batch.left.extend(NotTaken(root, "lost", reach.SILENT) for root in places.lost)
         for path in collected.known:
-            record = ledger.lookup(path)
+            record = ledger.history.lookup(path)
             if record is not None and record.state is State.FAILED:
                 hint = _then_retry(record.hint, path)
                 self.batch.failed.append((path, JobError(record.message, hint=hint, reason=record.reason)))
@@ -402,8 +404,8 @@ class _BatchRun:
         ledger, plan = self._application.ledger, self._application.plan
         files = {os.fsencode(path) for _, path in places.files}
         around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
-        found = [trial for folder in places.below for trial in ledger.trials(folder)]
-        found += [trial for folder in around for trial in ledger.trials(folder) if trial[0] in files]
+        found = [trial for folder in places.below for trial in ledger.history.trials(folder)]
+        found += [trial for folder in around for trial in ledger.history.trials(folder) if trial[0] in files]
         found = [trial for trial in found if stands(trial[0]) is not False]
         price = plan.settings.api.price_per_minute
         return announce_trials(found, model=plan.endpoint.model, price_per_minute=price)
@@ -412,11 +414,11 @@ class _BatchRun:
         """Queue what is done and has lost outputs; return the paths."""
         ledger = self._application.ledger
         rows = chain(
-            chain.from_iterable(map(ledger.outputs_below, places.below)),
-            chain.from_iterable(ledger.owned(os.fsencode(path)) for _, path in places.files),
+            chain.from_iterable(map(ledger.outputs.below, places.below)),
+            chain.from_iterable(ledger.outputs.owned(os.fsencode(path)) for _, path in places.files),
         )
         found = lacking(ledger, (row for row in rows if row.kind != NOTE), self._application.snapshot.wanted)
-        return ledger.queue_again(sorted(found))
+        return ledger.queue.queue_again(sorted(found))
 
     def _over(self, counts: dict[State, int], state: GateState) -> bool:
         """Return whether the batch ends: all concluded, or the server holds up everything that is left."""
@@ -426,7 +428,7 @@ class _BatchRun:
         if not running and self._application.output_failures.stuck(_TRIES) >= queued:
             # Nobody frees the disk, opens the folder or repairs the mount for a batch.
             if queued:
-                records = self._application.ledger.records(State.READY, State.DELAYED, limit=_SHOWN)
+                records = self._application.ledger.history.records(State.READY, State.DELAYED, limit=_SHOWN)
                 self.batch.unplaced = len(records)
                 for record in records:
                     self.batch.failed.append(
@@ -446,10 +448,10 @@ class _BatchRun:
 
     def _progress(self, counts: dict[State, int], state: GateState) -> BatchProgress:
         finished = sum(outcome.audio_seconds for _, outcome in self.batch.done)
-        heard = sum(record.seconds_done for record in self._application.ledger.records(State.RUNNING, limit=64))
+        heard = sum(record.seconds_done for record in self._application.ledger.history.records(State.RUNNING, limit=64))
         done, failed = len(self.batch.done), len(self.batch.failed)
         now, asking = time.time(), self._application.gate.asking()
-        due = self._application.ledger.next_due() if counts[State.DELAYED] and not counts[State.RUNNING] else None
+        due = self._application.ledger.queue.next_due() if counts[State.DELAYED] and not counts[State.RUNNING] else None
         return BatchProgress(
             files=done + failed + counts[State.READY] + counts[State.DELAYED] + counts[State.RUNNING],
             done=done,

@@ -126,7 +126,7 @@ class Service:
             asked: signal.Signals | None = None
             try:
                 with suppress(StateBusyError):
-                    self._requests = resume_requests(application.direct)
+                    self._requests = resume_requests(application.direct.memory)
                 self._queue_trials(application)
                 application.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 thread_group.start("finder", partial(_find, finder, self._stop))
@@ -201,7 +201,7 @@ class Service:
 
     def _heed_request(self, application: Application, finder: Finder) -> None:
         """Read the settings anew, and try again, where somebody has said `watcher resume`. Raises StateBusyError."""
-        number = resume_requests(application.direct)
+        number = resume_requests(application.direct.memory)
         if number == self._requests:
             return
         self._requests = number
@@ -246,7 +246,7 @@ class Service:
             for one in folder.incoming
         ][:_PROBLEMS]
         # In this order: of the files that are counted as done the outcome tells, and the server's state explains the outcome.
-        counts = application.direct.counts()
+        counts = application.direct.history.counts()
         resumed = {"number": self._requests, "outcome": str(application.gate.outcome), "refused": self._refused}
         server = application.at_the_server()
         fleet = application.gate.trouble
@@ -281,7 +281,7 @@ class Service:
             "endpoint": application.plan.endpoint.name,
             "model": application.plan.endpoint.model,
         }
-        application.direct.remember(SERVICE, self._facts)
+        application.direct.memory.remember(SERVICE, self._facts)
 
     def _settings_facts(self, application: Application) -> dict[str, Any]:
         """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
@@ -390,7 +390,7 @@ class Service:
             return
         self._facts = facts
         with suppress(reach.SilentError, StateError):
-            reach.ask(b"stopping", partial(application.direct.remember, SERVICE, facts), seconds=_TOLD)
+            reach.ask(b"stopping", partial(application.direct.memory.remember, SERVICE, facts), seconds=_TOLD)
 
     def _say_starting(self) -> None:
         self._log_set_up(self._plan.config)

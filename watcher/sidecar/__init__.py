@@ -1,8 +1,7 @@
 """The files beside the source: outputs, failure notes, and the move of finished recordings.
 
 `names` says what they are called, `placement` puts complete sets in place without touching anybody's file, `notes`
-tells people what went wrong, `moves` takes finished recordings away together with their outputs. `register` is what all
-of them ask of the ledger.
+tells people what went wrong, `moves` takes finished recordings away together with their outputs.
 """
 
 from watcher.sidecar.disk import reporting
@@ -29,14 +28,11 @@ from watcher.sidecar.placement import (
     place,
     require_writable,
 )
-from watcher.sidecar.register import OutputRegister, OutputRow
 
 __all__ = [
     "NOTE",
     "Displaced",
     "Moved",
-    "OutputRegister",
-    "OutputRow",
     "adopted",
     "check_template",
     "clear_temporaries",

@@ -7,12 +7,13 @@ from contextlib import suppress
 from watcher import tree
 from watcher.errors import GoneError
 from watcher.job import Job, Output
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import OwnedOutput
 from watcher.sidecar import disk
 from watcher.sidecar.placement import NOTE
-from watcher.sidecar.register import OutputRegister, OutputRow
 
 
-def take_over(job: Job, rows: Iterable[OutputRow], register: OutputRegister) -> tuple[Output, ...]:
+def take_over(job: Job, rows: Iterable[OwnedOutput], ledger: Ledger) -> tuple[Output, ...]:
     """Enter as the job's what is beside its source under the names of `rows`, and is unchanged; return it.
 
     `rows` are outputs of the source under its former path, in another folder: they came along with it. Raises OutputError,
@@ -28,19 +29,19 @@ def take_over(job: Job, rows: Iterable[OutputRow], register: OutputRegister) -> 
             if not digest or digest not in {row.digest, row.former}:
                 continue
             output = Output(row.kind, path, digest)
-            if register.enter_output(job, output):
-                register.placed(path)
+            if ledger.outputs.enter(job, output):
+                ledger.outputs.placed(path)
                 taken.append(output)
     return tuple(taken)
 
 
-def unchanged(root: bytes, rows: Iterable[OutputRow]) -> tuple[str, ...]:
+def unchanged(root: bytes, rows: Iterable[OwnedOutput]) -> tuple[str, ...]:
     """Return the kinds of those outputs that are as we wrote them. Raises OutputError."""
     return tuple(row.kind for row in rows if row.kind != NOTE and _digest(root, row.path) in {row.digest, row.former})
 
 
 def remove_former(
-    root: bytes, rows: Sequence[OutputRow], register: OutputRegister, *, keep: Collection[bytes]
+    root: bytes, rows: Sequence[OwnedOutput], ledger: Ledger, *, keep: Collection[bytes]
 ) -> tuple[bytes, ...]:
     """Remove outputs that are as we wrote them, but for those to `keep`; return the paths of those that a person changed.
 
@@ -56,7 +57,7 @@ def remove_former(
         elif digest:
             edited.append(row.path)
         # Only now: what a crash leaves in between is still known to be ours.
-        register.disown(row.path)
+        ledger.outputs.disown(row.path)
     return tuple(edited)
 
 

@@ -15,8 +15,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from watcher import tree
 from watcher.errors import ChangedError, OutputError
 from watcher.job import Fingerprint, Job, Output
+from watcher.ledger.ledger import Ledger
 from watcher.sidecar import disk, names
-from watcher.sidecar.register import OutputRegister
 
 _SOURCE: Final = "source"
 #: What moves late: the recording after its other outputs, then what people wait for.
@@ -40,7 +40,7 @@ def move_done(
     outputs: Sequence[Output],
     target: str,
     *,
-    register: OutputRegister,
+    ledger: Ledger,
     memo: Mapping[str, object] | None = None,
 ) -> Moved:
     """Move the job's source and its outputs to the folder `target` of its root, which is made where it is missing.
@@ -60,7 +60,7 @@ def move_done(
     goal = done + parent[len(job.root.rstrip(b"/")) :]
     files = [_MovedFile(_SOURCE, "", name, name), *(_file(output) for output in outputs)]
     files.sort(key=lambda file: _ORDER.get(file.kind, 0))
-    with _moving(job, goal, register) as move:
+    with _moving(job, goal, ledger) as move:
         plan = _MovePlan(
             goal, job.fingerprint.size, job.fingerprint.mtime_ns, move.name_together(files), dict(memo or {})
         )
@@ -69,26 +69,26 @@ def move_done(
         return move.carry_out(plan)
 
 
-def resume_move(job: Job, register: OutputRegister) -> Moved | None:
+def resume_move(job: Job, ledger: Ledger) -> Moved | None:
     """Carry an interrupted move of this job to its end; None when there is nothing to resume.
 
     For the beginning of every run, before the source is looked at: it may be in the target already. None also when
     another recording has come under the source's name: the job is about that one then. Raises as `move_done` does.
     """
-    plan = _recall(register, job)
+    plan = _recall(ledger, job)
     if plan is None:
         return None
-    with _moving(job, plan.goal, register) as move:
+    with _moving(job, plan.goal, ledger) as move:
         moved = move.carry_out(plan) if move.is_possible(plan) else None
         if moved is None or move.has_successor(plan):
-            register.forget_memory(_key(job))
+            ledger.memory.forget(_key(job))
             return None
         return moved
 
 
-def forget_move(job: Job, register: OutputRegister) -> None:
+def forget_move(job: Job, ledger: Ledger) -> None:
     """Note that the job of a finished move is concluded: nothing has to be resumed."""
-    register.forget_memory(_key(job))
+    ledger.memory.forget(_key(job))
 
 
 def target_directory(root: bytes, target: str) -> bytes:
@@ -145,23 +145,23 @@ def _file(output: Output) -> _MovedFile:
 
 
 @contextmanager
-def _moving(job: Job, goal: bytes, register: OutputRegister) -> Iterator["_OpenMove"]:
+def _moving(job: Job, goal: bytes, ledger: Ledger) -> Iterator["_OpenMove"]:
     parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
     with (
         disk.reporting(goal, home=parent),
         tree.directory(job.root, parent) as here,
         tree.made_directory(job.root, goal) as there,
     ):
-        yield _OpenMove(job, register, here=here, goal=goal, there=there)
+        yield _OpenMove(job, ledger, here=here, goal=goal, there=there)
 
 
 class _OpenMove:
     """A set of files between two open folders."""
 
-    def __init__(self, job: Job, register: OutputRegister, *, here: int, goal: bytes, there: int) -> None:
+    def __init__(self, job: Job, ledger: Ledger, *, here: int, goal: bytes, there: int) -> None:
         self._job = job
         self._parent = os.path.dirname(job.path)  # noqa: PTH120 - bytes
-        self._register = register
+        self._ledger = ledger
         self._here = here
         self._goal = goal
         self._there = there
@@ -187,14 +187,14 @@ class _OpenMove:
         return disk.look(self._here, plan.source.name) is not None
 
     def carry_out(self, plan: _MovePlan) -> Moved:
-        """Move what is not moved yet, then let the register follow."""
+        """Move what is not moved yet, then let the ledger follow."""
         try:
             for file in plan.files:
                 plan = self._carry(plan, file)
         except (OSError, OutputError):
             if all(disk.look(self._here, file.name) is not None for file in plan.files):
                 # Nothing has moved, so nothing binds to this plan: the operator may name another target.
-                self._register.forget_memory(_key(self._job))
+                self._ledger.memory.forget(_key(self._job))
             raise
         disk.sync(self._there)
         disk.sync(self._here)
@@ -203,12 +203,12 @@ class _OpenMove:
             if file.kind == _SOURCE:
                 continue
             output = Output(file.kind, _join(self._goal, file.new_name), file.digest)
-            self._register.disown(_join(self._parent, file.name))
+            self._ledger.outputs.disown(_join(self._parent, file.name))
             if disk.look(self._there, file.new_name) is None:
                 # A person removed it while we were away.
-                self._register.disown(output.path)
+                self._ledger.outputs.disown(output.path)
                 continue
-            self._register.placed(output.path)
+            self._ledger.outputs.placed(output.path)
             outputs.append(output)
         return Moved(plan.new_source, tuple(outputs), plan.memo)
 
@@ -219,7 +219,7 @@ class _OpenMove:
             tried = plan.renamed(file, new_name)
             if self._is_moved(tried, file, new_name):
                 return tried
-            self._register.remember(_key(self._job), _dump(tried, self._job.root))
+            self._ledger.memory.remember(_key(self._job), _dump(tried, self._job.root))
             if self._take(tried, file, new_name):
                 return tried
         raise self._no_free_name()
@@ -229,12 +229,12 @@ class _OpenMove:
             return True
         if file.kind == _SOURCE:
             return self._source_is(self._there, new_name, plan)
-        row = self._register.owner(_join(self._goal, new_name))
+        row = self._ledger.outputs.owner(_join(self._goal, new_name))
         return row is not None and row.source == plan.new_source and disk.look(self._there, new_name) is not None
 
     def _take(self, plan: _MovePlan, file: _MovedFile, new_name: bytes) -> bool:
         path = _join(self._goal, new_name)
-        if file.kind != _SOURCE and not self._register.enter_output(
+        if file.kind != _SOURCE and not self._ledger.outputs.enter(
             replace(self._job, path=plan.new_source), Output(file.kind, path, file.digest)
         ):
             return False
@@ -243,7 +243,7 @@ class _OpenMove:
             taken = disk.put_new(self._here, file.name, self._there, new_name)
         finally:
             if not taken and file.kind != _SOURCE:
-                self._register.disown(path)
+                self._ledger.outputs.disown(path)
         return taken
 
     def _source_is(self, folder: int, name: bytes, plan: _MovePlan) -> bool:
@@ -251,7 +251,7 @@ class _OpenMove:
         return found is not None and Fingerprint(plan.size, plan.mtime_ns).matches(found)
 
     def _is_free(self, name: bytes) -> bool:
-        return disk.look(self._there, name) is None and self._register.owner(_join(self._goal, name)) is None
+        return disk.look(self._there, name) is None and self._ledger.outputs.owner(_join(self._goal, name)) is None
 
     def _no_free_name(self) -> OutputError:
         return OutputError(
@@ -293,8 +293,8 @@ def _dump(plan: _MovePlan, root: bytes) -> dict[str, object]:
     }
 
 
-def _recall(register: OutputRegister, job: Job) -> _MovePlan | None:
-    match register.remembered(_key(job)):
+def _recall(ledger: Ledger, job: Job) -> _MovePlan | None:
+    match ledger.memory.remembered(_key(job)):
         case {
             "goal": str(goal),
             "size": int(size),

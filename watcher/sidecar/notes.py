@@ -13,9 +13,9 @@ from typing import Final
 from watcher import tree
 from watcher.errors import GoneError
 from watcher.job import Job, Output, ResultWarning
+from watcher.ledger.ledger import Ledger
 from watcher.sidecar import disk, names
 from watcher.sidecar.placement import NOTE, OutputDraft, Placing, Temporaries
-from watcher.sidecar.register import OutputRegister
 from watcher.text import joined
 
 _FAILED: Final = b".transcription-failed"
@@ -33,7 +33,7 @@ _DATE: Final = re.compile(rb"\d{4}-\d\d-\d\d\s\d\d:\d\d\sUTC")
 
 
 def write_note(
-    job: Job, *, message: str, hint: str, register: OutputRegister, clock: Callable[[], float] = time.time
+    job: Job, *, message: str, hint: str, ledger: Ledger, clock: Callable[[], float] = time.time
 ) -> Output | None:
     """Put a note beside a recording that failed for good: what happened, and what to do.
 
@@ -42,21 +42,21 @@ def write_note(
     """
     when = _minute(clock())
     text = _failure(names.shown(os.path.basename(job.path)), message, hint, when)  # noqa: PTH119 - bytes
-    return _put_beside(job, _FAILED, text, register, when=when)
+    return _put_beside(job, _FAILED, text, ledger, when=when)
 
 
 def write_warning_note(
-    job: Job, warnings: Sequence[ResultWarning], *, register: OutputRegister, clock: Callable[[], float] = time.time
+    job: Job, warnings: Sequence[ResultWarning], *, ledger: Ledger, clock: Callable[[], float] = time.time
 ) -> Output | None:
     """Put a note beside a recording that was transcribed, but maybe not all of it: what is in doubt, and what to do.
 
     ``talk.wav.transcription-warning.txt``; else as `write_note`.
     """
     text = _doubt(names.shown(os.path.basename(job.path)), warnings)  # noqa: PTH119 - bytes
-    return _put_beside(job, _WARNING, text, register, when=_minute(clock()))
+    return _put_beside(job, _WARNING, text, ledger, when=_minute(clock()))
 
 
-def _put_beside(job: Job, mark: bytes, text: str, register: OutputRegister, *, when: float) -> Output | None:
+def _put_beside(job: Job, mark: bytes, text: str, ledger: Ledger, *, when: float) -> Output | None:
     """Put a note beside a recording; `when` becomes its time of modification, so that it is seen whether it was changed."""
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
@@ -65,18 +65,18 @@ def _put_beside(job: Job, mark: bytes, text: str, register: OutputRegister, *, w
             return None
         tried = partial(names.numbered, name + mark, b".txt", limit=disk.name_limit(folder))
         draft = OutputDraft(NOTE, text.encode(), tried)
-        output = _standing(job, parent, folder, draft, register)
+        output = _standing(job, parent, folder, draft, ledger)
         if output is None:
-            placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
+            placing = Placing(job.path, parent, folder, ledger, lambda output: ledger.outputs.enter(job, output))
             (output,) = placing.place([draft], check=_nothing_to_check, like=source)
             with suppress(OSError):
                 os.utime(os.path.basename(output.path), (when, when), dir_fd=folder, follow_symlinks=False)  # noqa: PTH119 - bytes
     # What was said of an earlier result is not true any more.
-    _remove_notes(job.root, job.path, register, keep=output.path)
+    _remove_notes(job.root, job.path, ledger, keep=output.path)
     return output
 
 
-def _standing(job: Job, parent: bytes, folder: int, draft: OutputDraft, register: OutputRegister) -> Output | None:
+def _standing(job: Job, parent: bytes, folder: int, draft: OutputDraft, ledger: Ledger) -> Output | None:
     """Return a note that is there and says the same, only of another day; it is ours from now on.
 
     The work of another state, or of a ledger that was lost: no second note is put beside it. One that says something else is
@@ -84,15 +84,15 @@ def _standing(job: Job, parent: bytes, folder: int, draft: OutputDraft, register
     """
     path = os.path.join(parent, draft.wanted)  # noqa: PTH118 - bytes
     found = disk.content(folder, draft.wanted, most=_LONGEST)
-    if not found or register.owner(path) is not None:
+    if not found or ledger.outputs.owner(path) is not None:
         return None
     same = _DATE.sub(b"", found) == _DATE.sub(b"", draft.body)
     if not same and not _is_as_written(folder, draft.wanted, os.path.basename(job.path)):  # noqa: PTH119 - bytes
         return None
     output = Output(NOTE, path, hashlib.sha256(found).hexdigest())
-    if not register.enter_output(job, output):
+    if not ledger.outputs.enter(job, output):
         return None
-    register.placed(path)
+    ledger.outputs.placed(path)
     return output if same else None
 
 
@@ -110,9 +110,7 @@ def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
     return [paragraphs[0], paragraphs[-1]] in forms and bool(heads) and all(map(_HEAD.fullmatch, heads))
 
 
-def write_settings_note(
-    root: bytes, path: bytes, *, message: str, hint: str, register: OutputRegister
-) -> Output | None:
+def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, ledger: Ledger) -> Output | None:
     """Put a note beside a settings file (``.watcher.toml``) that cannot be used: what is wrong, and what to do.
 
     ``watcher.toml.transcription-failed.txt``: in sight, unlike the file itself, because a person who wonders about the
@@ -130,44 +128,44 @@ def write_settings_note(
         if disk.digest(folder, draft.wanted) == draft.digest:
             # Ours, also where the ledger does not know it any more.
             output = Output(NOTE, os.path.join(parent, draft.wanted), draft.digest)  # noqa: PTH118 - bytes
-            if register.enter_note(path, output):
-                register.placed(output.path)
+            if ledger.outputs.enter_note(path, output):
+                ledger.outputs.placed(output.path)
                 return output
-        placing = Placing(path, parent, folder, register, lambda output: register.enter_note(path, output))
+        placing = Placing(path, parent, folder, ledger, lambda output: ledger.outputs.enter_note(path, output))
         (output,) = placing.place([draft], check=_nothing_to_check, like=beside)
     return output
 
 
-def remove_settings_note(root: bytes, path: bytes, register: OutputRegister) -> bool:
+def remove_settings_note(root: bytes, path: bytes, ledger: Ledger) -> bool:
     """Remove the note of `write_settings_note`; one that a person changed stays, as theirs. Raises OutputError, GoneError.
 
     False where neither the settings file nor the note is there: the disk may be another one, so the note stays owned.
     """
     parent, name = os.path.split(path)
     with disk.reporting(parent), tree.directory(root, parent) as folder:
-        notes = [os.path.basename(row.path) for row in register.owned(path)]  # noqa: PTH119 - bytes
+        notes = [os.path.basename(row.path) for row in ledger.outputs.owned(path)]  # noqa: PTH119 - bytes
         if notes and all(disk.look(folder, other) is None for other in (name, *notes)):
             return False
-    remove_note(root, path, register)
+    remove_note(root, path, ledger)
     return True
 
 
-def remove_note(root: bytes, source: bytes, register: OutputRegister) -> None:
+def remove_note(root: bytes, source: bytes, ledger: Ledger) -> None:
     """Remove the notes of a source; one that a person changed stays, as theirs. Raises OutputError, GoneError."""
-    _remove_notes(root, source, register, keep=b"")
+    _remove_notes(root, source, ledger, keep=b"")
     parent, name = os.path.split(source)
     with suppress(GoneError), disk.reporting(parent), tree.directory(root, parent) as folder:
         # Of another state, or of a ledger that was lost.
         for mark in (_FAILED, _WARNING):
             note = next(iter(names.numbered(name + mark, b".txt", limit=disk.name_limit(folder))))
-            owner = register.owner(os.path.join(parent, note))  # noqa: PTH118 - bytes
+            owner = ledger.outputs.owner(os.path.join(parent, note))  # noqa: PTH118 - bytes
             if owner is None and _is_as_written(folder, note, name):
                 disk.remove(folder, note)
                 disk.sync(folder)
 
 
-def _remove_notes(root: bytes, source: bytes, register: OutputRegister, *, keep: bytes) -> None:
-    for row in register.owned(source):
+def _remove_notes(root: bytes, source: bytes, ledger: Ledger, *, keep: bytes) -> None:
+    for row in ledger.outputs.owned(source):
         if row.kind != NOTE or row.path == keep:
             continue
         parent, name = os.path.split(row.path)
@@ -176,10 +174,10 @@ def _remove_notes(root: bytes, source: bytes, register: OutputRegister, *, keep:
                 disk.remove(folder, name)
                 disk.sync(folder)
         # Only now: a crash in between leaves a row without a file, which the next success clears.
-        register.disown(row.path)
+        ledger.outputs.disown(row.path)
 
 
-def write_pause_note(root: bytes, *, message: str, hint: str, since: float, register: OutputRegister) -> bool:
+def write_pause_note(root: bytes, *, message: str, hint: str, since: float, ledger: Ledger) -> bool:
     """Put ``transcription-paused.txt`` into a root; `since` is Unix time. False when that name is somebody else's.
 
     Called again it brings the text up to date, or leaves everything as it is. Raises OutputError, GoneError.
@@ -188,16 +186,16 @@ def write_pause_note(root: bytes, *, message: str, hint: str, since: float, regi
     digest = hashlib.sha256(body).hexdigest()
     with disk.reporting(root), tree.directory(root, root) as folder:
         standing = disk.digest(folder, _PAUSED)
-        ours = _remembered(register, root)
+        ours = _remembered(ledger, root)
         if disk.look(folder, _PAUSED) is not None:
             if not _is_ours(standing, ours):
                 return False
             if standing == digest:
                 return True
         like = os.fstat(folder)
-        with Temporaries(root, folder, register) as temporaries:
+        with Temporaries(root, folder, ledger) as temporaries:
             temporary = temporaries.write(_PAUSED, body, like)
-            register.remember(_key(root), {"digests": [digest, standing], "device": like.st_dev})
+            ledger.memory.remember(_key(root), {"digests": [digest, standing], "device": like.st_dev})
             if standing:
                 disk.replace(folder, temporary, _PAUSED)
             elif not disk.put_new(folder, temporary, folder, _PAUSED):
@@ -206,21 +204,21 @@ def write_pause_note(root: bytes, *, message: str, hint: str, since: float, regi
     return True
 
 
-def remove_pause_note(root: bytes, *, register: OutputRegister) -> bool:
+def remove_pause_note(root: bytes, *, ledger: Ledger) -> bool:
     """Remove the note of `write_pause_note`, if it is there as we wrote it. Raises OutputError, GoneError.
 
     False when it is not there, and the root is on another disk than it was: ask again when that one is back.
     """
-    ours = _remembered(register, root)
+    ours = _remembered(ledger, root)
     if not ours:
         return True
     with disk.reporting(root), tree.directory(root, root) as folder:
         if _is_ours(disk.digest(folder, _PAUSED), ours):
             disk.remove(folder, _PAUSED)
             disk.sync(folder)
-        elif disk.look(folder, _PAUSED) is None and _device(register, root) not in {None, os.fstat(folder).st_dev}:
+        elif disk.look(folder, _PAUSED) is None and _device(ledger, root) not in {None, os.fstat(folder).st_dev}:
             return False
-    register.forget_memory(_key(root))
+    ledger.memory.forget(_key(root))
     return True
 
 
@@ -295,16 +293,16 @@ def _is_ours(digest: str, ours: Iterable[str]) -> bool:
     return bool(digest) and digest in ours
 
 
-def _remembered(register: OutputRegister, root: bytes) -> tuple[str, ...]:
-    match register.remembered(_key(root)):
+def _remembered(ledger: Ledger, root: bytes) -> tuple[str, ...]:
+    match ledger.memory.remembered(_key(root)):
         case {"digests": [str(now), str(before)]}:
             return now, before
         case _:
             return ()
 
 
-def _device(register: OutputRegister, root: bytes) -> int | None:
-    match register.remembered(_key(root)):
+def _device(ledger: Ledger, root: bytes) -> int | None:
+    match ledger.memory.remembered(_key(root)):
         case {"device": int(device)}:
             return device
         case _:

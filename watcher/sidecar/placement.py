@@ -1,8 +1,8 @@
 """Outputs beside their source: nobody's file is overwritten, no half file is seen, and a crash leaves nothing unknown.
 
-The order makes it so. Every temporary is noted before it is made; the register knows path and digest of an output
+The order makes it so. Every temporary is noted before it is made; the ledger knows path and digest of an output
 before the file has its name; the name is taken by one atomic call that fails when it is taken already, and a file is
-replaced only while it has a digest that the register calls ours. After a crash a rerun finds each output either old or
+replaced only while it has a digest that the ledger calls ours. After a crash a rerun finds each output either old or
 new, and knows it for ours.
 """
 
@@ -21,8 +21,9 @@ import structlog
 from watcher import tree
 from watcher.errors import OutputError
 from watcher.job import Job, Output
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.values import OwnedOutput
 from watcher.sidecar import disk, names
-from watcher.sidecar.register import OutputRegister, OutputRow
 
 _log = structlog.get_logger()
 
@@ -32,12 +33,12 @@ NOTE: Final = "note"
 _LAST: Final = "srt"
 
 
-def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, register: OutputRegister) -> bool:
+def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, ledger: Ledger) -> bool:
     """Return whether every wanted output is there already, though we never wrote one for this source.
 
     False for names that need the answer's language. Raises OutputError, or GoneError when the folder is gone.
     """
-    if names.needs_language(template) or any(row.kind != NOTE for row in register.owned(source)):
+    if names.needs_language(template) or any(row.kind != NOTE for row in ledger.outputs.owned(source)):
         return False
     parent, name = os.path.split(source)
     with disk.reporting(parent), tree.directory(root, parent) as folder:
@@ -47,7 +48,7 @@ def adopted(root: bytes, source: bytes, kinds: Iterable[str], template: str, reg
             standing = disk.look(folder, wanted)
             if standing is None or stat.S_ISDIR(standing.st_mode):
                 return False
-            if register.owner(os.path.join(parent, wanted)) is not None:  # noqa: PTH118 - bytes
+            if ledger.outputs.owner(os.path.join(parent, wanted)) is not None:  # noqa: PTH118 - bytes
                 return False
     return True
 
@@ -73,7 +74,7 @@ def place(
     *,
     template: str,
     language: str,
-    register: OutputRegister,
+    ledger: Ledger,
     check: Callable[[], None],
     source: os.stat_result,
 ) -> tuple[Output, ...]:
@@ -81,7 +82,7 @@ def place(
 
     `contents` maps kinds (srt, vtt, txt, json) to complete files. `source` describes the source: its outputs have its
     read permissions. `check` is called right before the first is placed and raises (ChangedError, LeaseLostError …)
-    when they must not be. Raises OutputError, GoneError, and what `check` and the register raise; no temporary is left
+    when they must not be. Raises OutputError, GoneError, and what `check` and the ledger raise; no temporary is left
     then, and each output is either the old or the new one.
     """
     parent, name = os.path.split(job.path)
@@ -95,7 +96,7 @@ def place(
             )
             for kind in sorted(contents, key=lambda kind: kind == _LAST)
         ]
-        placing = Placing(job.path, parent, folder, register, lambda output: register.enter_output(job, output))
+        placing = Placing(job.path, parent, folder, ledger, lambda output: ledger.outputs.enter(job, output))
         return placing.place(drafts, check=check, like=source)
 
 
@@ -111,9 +112,7 @@ class Displaced:
     output: bytes
 
 
-def displaced(
-    job: Job, kinds: Iterable[str], *, template: str, language: str, register: OutputRegister
-) -> tuple[Displaced, ...]:
+def displaced(job: Job, kinds: Iterable[str], *, template: str, language: str, ledger: Ledger) -> tuple[Displaced, ...]:
     """Return those outputs of the job's source that `place` would not give their best names now; changes nothing.
 
     Raises OutputError, and GoneError when the folder is gone.
@@ -121,7 +120,7 @@ def displaced(
     parent, name = os.path.split(job.path)
     with disk.reporting(parent), tree.directory(job.root, parent) as folder:
         limit = disk.name_limit(folder)
-        placing = Placing(job.path, parent, folder, register, lambda _output: False)
+        placing = Placing(job.path, parent, folder, ledger, lambda _output: False)
         found = []
         for kind in kinds:
             best = partial(names.candidates, name, _suffix(kind), template=template, language=language, limit=limit)
@@ -134,7 +133,7 @@ def displaced(
 
 
 def clear_temporaries(
-    register: OutputRegister,
+    ledger: Ledger,
     *,
     root: bytes = b"/",
     among: Container[bytes] | None = None,
@@ -146,7 +145,7 @@ def clear_temporaries(
     `among`: only these, where others are being written. `left`: instead of our own, those that somebody else left.
     """
     cleared = 0
-    for path in register.temporaries() if left is None else left:
+    for path in ledger.outputs.temporaries() if left is None else left:
         if among is not None and path not in among:
             continue
         parent, name = os.path.split(path)
@@ -159,19 +158,19 @@ def clear_temporaries(
                 elif standing is None and not os.listdir(folder):  # noqa: PTH208 - a descriptor
                     # There was a recording beside it: a mount point whose disk is away.
                     continue
-            register.drop_temporary(path)
+            ledger.outputs.drop_temporary(path)
     return cleared
 
 
-def note_temporaries(root: bytes, register: OutputRegister) -> Iterator[bytes]:
-    """Note, and yield, each temporary below a root, noted or not: for a register that was lost.
+def note_temporaries(root: bytes, ledger: Ledger) -> Iterator[bytes]:
+    """Note, and yield, each temporary below a root, noted or not: for a ledger that was lost.
 
     They may be cleared once it is certain that nobody is writing them. Folders that cannot be listed are passed over.
     """
     for folder, _, temporaries in tree.walk(root, named=names.is_output_to_be):
         for name in temporaries:
             path = os.path.join(folder, name)  # noqa: PTH118 - bytes
-            register.enter_temporary(path)
+            ledger.outputs.enter_temporary(path)
             yield path
 
 
@@ -199,26 +198,26 @@ class Placing:
     """One set of files on its way into one folder."""
 
     def __init__(
-        self, source: bytes, parent: bytes, folder: int, register: OutputRegister, enter: Callable[[Output], bool]
+        self, source: bytes, parent: bytes, folder: int, ledger: Ledger, enter: Callable[[Output], bool]
     ) -> None:
         """`folder` is a descriptor of the directory `parent`; `enter` has an output entered as that of `source`."""
         self._source = source
         self._enter = enter
         self._parent = parent
         self._folder = folder
-        self._register = register
+        self._ledger = ledger
 
     def place(
         self, drafts: Sequence[OutputDraft], *, check: Callable[[], None], like: os.stat_result
     ) -> tuple[Output, ...]:
-        """Place the drafts in order. Raises OSError, OutputError, and what `check` and the register raise."""
-        with Temporaries(self._parent, self._folder, self._register) as temporaries:
+        """Place the drafts in order. Raises OSError, OutputError, and what `check` and the ledger raise."""
+        with Temporaries(self._parent, self._folder, self._ledger) as temporaries:
             written = [(draft, temporaries.write(draft.wanted, draft.body, like)) for draft in drafts]
             check()
             outputs = tuple(self._place(draft, temporary) for draft, temporary in written)
             disk.sync(self._folder)
             for output in outputs:
-                self._register.placed(output.path)
+                self._ledger.outputs.placed(output.path)
         return outputs
 
     def choose(self, draft: OutputDraft) -> bytes | None:
@@ -227,12 +226,12 @@ class Placing:
 
     def belongs_to_a_person(self, name: bytes) -> bool:
         """Return whether a file is under a name that is no output, or a changed one of this source."""
-        row = self._register.owner(self._path(name))
+        row = self._ledger.outputs.owner(self._path(name))
         return self._standing(name) is not None and (row is None or row.source == self._source)
 
     def _is_free(self, name: bytes) -> bool:
         """Return whether nothing is under a name, or what we wrote, and no other source owns it."""
-        row, standing = self._register.owner(self._path(name)), self._standing(name)
+        row, standing = self._ledger.outputs.owner(self._path(name)), self._standing(name)
         if row is not None and row.source != self._source:
             return standing is None and self._is_orphan(row)
         if standing is None:
@@ -256,7 +255,7 @@ class Placing:
 
     def _by_preference(self, draft: OutputDraft) -> Iterator[bytes]:
         """Yield first the name of an earlier output of this kind: it would be out of date beside the new one."""
-        ours = {row.path for row in self._register.owned(self._source) if row.kind == draft.kind}
+        ours = {row.path for row in self._ledger.outputs.owned(self._source) if row.kind == draft.kind}
         earlier: list[bytes] = []
         if ours:
             earlier = [name for name in draft.names() if self._path(name) in ours and self._standing(name) is not None]
@@ -264,12 +263,12 @@ class Placing:
         yield from (name for name in draft.names() if name not in earlier)
 
     def _take(self, output: Output, name: bytes, temporary: bytes) -> bool:
-        row = self._register.owner(output.path)
+        row = self._ledger.outputs.owner(output.path)
         standing = self._standing(name)
         if row is not None and row.source != self._source:
             if standing is not None or not self._is_orphan(row):
                 return False
-            self._register.disown(row.path)
+            self._ledger.outputs.disown(row.path)
         elif standing is not None:
             return row is not None and self._replace(output, name, temporary, row, standing)
         if not self._enter(output):
@@ -280,14 +279,16 @@ class Placing:
             return False
         return True
 
-    def _replace(self, output: Output, name: bytes, temporary: bytes, row: OutputRow, standing: os.stat_result) -> bool:
+    def _replace(
+        self, output: Output, name: bytes, temporary: bytes, row: OwnedOutput, standing: os.stat_result
+    ) -> bool:
         """Replace a file that we wrote, unless a person changed it."""
         digest = disk.digest(self._folder, name)
         if not digest or digest not in {row.digest, row.former}:
             return False
         if digest == row.digest and not row.placed:
             # A crash fell between placing and saying so: it is the former one of what is entered now.
-            self._register.placed(row.path)
+            self._ledger.outputs.placed(row.path)
         if not self._enter(output):
             return False
         if digest == output.digest:
@@ -301,9 +302,9 @@ class Placing:
     def _withdraw(self, output: Output) -> None:
         """Withdraw an entered name; raises LeaseLostError where the job is another host's, and so, maybe, is the file."""
         if self._enter(output):
-            self._register.disown(output.path)
+            self._ledger.outputs.disown(output.path)
 
-    def _is_orphan(self, row: OutputRow) -> bool:
+    def _is_orphan(self, row: OwnedOutput) -> bool:
         """Return whether the source that owns a missing output is gone, too."""
         parent, name = os.path.split(row.source)
         if parent != self._parent:
@@ -320,11 +321,11 @@ class Placing:
 class Temporaries:
     """Files that are not complete yet, or have not got their name yet; none is left behind."""
 
-    def __init__(self, parent: bytes, folder: int, register: OutputRegister) -> None:
+    def __init__(self, parent: bytes, folder: int, ledger: Ledger) -> None:
         """`folder` is a descriptor of the directory `parent`."""
         self._parent = parent
         self._folder = folder
-        self._register = register
+        self._ledger = ledger
         self._made: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -337,12 +338,12 @@ class Temporaries:
             # What cannot be removed now stays noted, and is cleared at the next start.
             with suppress(OSError):
                 disk.remove(self._folder, name)
-                self._register.drop_temporary(self._path(name))
+                self._ledger.outputs.drop_temporary(self._path(name))
 
     def write(self, name: bytes, body: bytes, like: os.stat_result) -> bytes:
         """Write what is to become `name`; give the temporary's name. Raises OSError."""
         temporary = names.temporary(name, secrets.token_hex(4), limit=disk.name_limit(self._folder))
-        self._register.enter_temporary(self._path(temporary))
+        self._ledger.outputs.enter_temporary(self._path(temporary))
         self._made.append(temporary)
         disk.write_new(self._folder, temporary, body, like)
         return temporary

@@ -56,25 +56,25 @@ def look(
 
 def _look_at_once(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:
     """Read everything again where the ledger changed in between, so that counts and lists are of one moment."""
-    version = ledger.internals.store.version()
+    version = ledger.context.database.version()
     for _ in range(_LOOKS):
         report, before = _look(ledger, directory, terms, broken=broken), version
-        if (version := ledger.internals.store.version()) == before:
+        if (version := ledger.context.database.version()) == before:
             break
     return report
 
 
 def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:
-    pid, hosts, now = holder(directory) or 0, ledger.hosts(), time.time()
-    service: Mapping[str, Any] = (ledger.remembered("service") or {}) if pid else {}
+    pid, hosts, now = holder(directory) or 0, ledger.hosts.all(), time.time()
+    service: Mapping[str, Any] = (ledger.memory.remembered("service") or {}) if pid else {}
     if service.get("pid") != pid:
         # Facts left by a process that was killed.
         service = {}
     service = _without_taken(service, ledger)
-    endpoint = {key: str(value) for key, value in (ledger.remembered(ENDPOINT) or {}).items()}
+    endpoint = {key: str(value) for key, value in (ledger.memory.remembered(ENDPOINT) or {}).items()}
     gate = service.get("gate") or _left_gate(ledger, endpoint)
-    counts, delayed = dict(ledger.counts()), ledger.records(State.DELAYED, limit=_WAITING)
-    known = ledger.records(State.RUNNING, limit=_RUNNING)
+    counts, delayed = dict(ledger.history.counts()), ledger.history.records(State.DELAYED, limit=_WAITING)
+    known = ledger.history.records(State.RUNNING, limit=_RUNNING)
     # Of this host nobody has to guess whether it lives.
     living = [host for host in hosts if host.alive and (pid or not host.myself)]
     works = bool(pid or living)
@@ -86,30 +86,30 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
     return StatusReport(
         pid=pid,
         state_directory=directory,
-        size=ledger.size(),
+        size=ledger.history.size(),
         counts=counts,
-        tally=ledger.tally(),
+        tally=ledger.history.tally(),
         running=tuple(running),
         waiting=(
             *(wait for told in (service, *_others(living)) for wait in _incoming(told)),
             *(_delayed(record, gate, works=works) for record in delayed),
             *(_interrupted(record, living) for record in known if record not in running),
-            *_queued(ledger.upcoming(_WAITING), gate, running, works=works),
+            *_queued(ledger.history.upcoming(_WAITING), gate, running, works=works),
         ),
-        done=tuple(ledger.records(State.DONE, limit=_RECENT)),
-        failed=tuple(ledger.records(State.FAILED, limit=_FAILURES)),
+        done=tuple(ledger.history.records(State.DONE, limit=_RECENT)),
+        failed=tuple(ledger.history.records(State.FAILED, limit=_FAILURES)),
         service=service,
         gate=gate,
         problems=(
             *full_disk(directory, runs=bool(pid)),
             *not_in_use(service, broken=broken),
             *(service if pid else _left(ledger)).get("problems", ()),
-            *no_outputs((*ledger.records(State.READY, limit=_WAITING), *delayed)),
+            *no_outputs((*ledger.history.records(State.READY, limit=_WAITING), *delayed)),
         ),
         hosts=hosts,
         spent=_spent(ledger, endpoint.get("name", ""), now),
         terms=terms,
-        minutes_per_hour=round(ledger.transcribed(now - _HOUR) / 60, 3),
+        minutes_per_hour=round(ledger.history.transcribed(now - _HOUR) / 60, 3),
         now=now,
     )
 
@@ -117,9 +117,9 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
 def _spent(ledger: Ledger, endpoint: str, now: float) -> SpentSeconds:
     today = time.strftime("%Y-%m-%d", time.localtime(now))
     month = today[:8]
-    here = ledger.buy(endpoint, today, 0.0)
-    elsewhere = max(0.0, ledger.bought(None, today, today) - here)
-    return SpentSeconds(here, ledger.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
+    here = ledger.purchases.buy(endpoint, today, 0.0)
+    elsewhere = max(0.0, ledger.purchases.bought(None, today, today) - here)
+    return SpentSeconds(here, ledger.purchases.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
 
 
 def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]:
@@ -129,7 +129,7 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]
     from watcher.gate import GateStatus, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
 
     name = endpoint["name"]
-    state = stored_state(ledger, name, ledger.fleet(name, endpoint["party"]))
+    state = stored_state(ledger.memory, name, ledger.hosts.fleet(name, endpoint["party"]))
     if state is None:
         return {}
     # Nobody asks before the next start, and that asks at once.
@@ -140,7 +140,7 @@ def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]
 
 def _left(ledger: Ledger) -> Mapping[str, Any]:
     """Return what an ended process has left to see to: the next start tries it again, and tells of it."""
-    return ledger.remembered(HOOKS) or {}
+    return ledger.memory.remembered(HOOKS) or {}
 
 
 def _others(hosts: Sequence[Host]) -> Iterator[Mapping[str, Any]]:
@@ -171,7 +171,7 @@ def _without_taken(service: Mapping[str, Any], ledger: Ledger) -> Mapping[str, A
     waiting: list[dict[str, Any]] = []
     taken: list[str] = []
     for one in incoming:
-        record = ledger.lookup(os.fsencode(str(one["path"])))
+        record = ledger.history.lookup(os.fsencode(str(one["path"])))
         if record is not None and record.queued_at >= float(one["since"]):
             taken.append(str(one["path"]))
         else:

@@ -13,7 +13,7 @@ from watcher.fleet import BudgetCredit, LimitDemand, LimitShare, SharedHold
 from watcher.ledger import rows
 from watcher.ledger.part import Connection, Values
 from watcher.ledger.postgres.database import PostgresDatabase
-from watcher.ledger.postgres.purchases import Purchases
+from watcher.ledger.postgres.purchases import PostgresPurchases
 from watcher.ledger.postgres.shared import GATE_CHANNEL
 
 _T = TypeVar("_T")
@@ -32,7 +32,7 @@ class PostgresFleet:
         endpoint: str,
         party: str,
         host: str,
-        purchases: Purchases,
+        purchases: PostgresPurchases,
         sender: str,
         listen: Callable[[Callable[[], None]], None],
     ) -> None:
@@ -60,7 +60,7 @@ class PostgresFleet:
         return LimitShare(places, counted, contended, starts, BudgetCredit(credit))
 
     def spend(self, day: str, seconds: float) -> float:
-        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Ledger.buy`."""
+        """Turn seconds of audio in flight into bought ones; return the day's sum. 0 seconds only asks. As cheap as `Purchases.buy`."""
         return self._purchases.buy(self._endpoint, day, seconds)
 
     def leave(self) -> None:

@@ -1,30 +1,56 @@
 """The list of hosts, and which host scans which root: heartbeats and leases, by the database's clock."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from watcher.fleet import Host
 from watcher.ledger import rows
-from watcher.ledger.part import Connection
+from watcher.ledger.hosts import Hosts
+from watcher.ledger.part import Connection, LedgerContext
 from watcher.ledger.postgres.database import PostgresDatabase
+from watcher.ledger.postgres.fleet import PostgresFleet
+from watcher.ledger.postgres.purchases import PostgresPurchases
 
 #: Seconds without a heartbeat after which a host counts as dead, and after which it is forgotten.
 SILENT: Final = 30.0
 _FORGOTTEN: Final = 86_400.0
 
 
-class Hosts:
+class PostgresHosts(Hosts):
     """The hosts of a ledger, one of which is ours."""
 
-    def __init__(self, database: PostgresDatabase, *, host: str) -> None:
-        """`host` is who we are."""
-        self._database = database
+    _database: PostgresDatabase
+
+    def __init__(
+        self,
+        context: LedgerContext,
+        *,
+        host: str,
+        purchases: PostgresPurchases,
+        sender: str,
+        listen: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`host` is who we are; `purchases`, `sender` and `listen` are for `PostgresFleet`."""
+        super().__init__(context)
+        self._name = host
         self._host = rows.text(host)
+        self._purchases = purchases
+        self._sender = sender
+        self._listen = listen
+
+    def fleet(self, endpoint: str, party: str) -> PostgresFleet:
+        return PostgresFleet(
+            self._database,
+            endpoint=endpoint,
+            party=party,
+            host=self._name,
+            purchases=self._purchases,
+            sender=self._sender,
+            listen=self._listen,
+        )
 
     def beat(self) -> None:
-        """Update this host's heartbeat; drop hosts without one for a day."""
-
         def beat(connection: Connection) -> None:
             connection.execute(_BEAT, (self._host,))
             connection.execute(_FORGET, (_FORGOTTEN,))
@@ -54,7 +80,6 @@ class Hosts:
         self._database.change(leave, durable=False)
 
     def all(self) -> tuple[Host, ...]:
-        """Return all, by name."""
         busy: dict[str, list[int]] = {}
         for host, id_ in self._database.query("SELECT host, id FROM sources WHERE state = 'running' ORDER BY id"):
             busy.setdefault(host, []).append(id_)
@@ -70,9 +95,11 @@ class Hosts:
             for host, seen, facts in self._database.query(_HOSTS)
         )
 
+    def common(self, path: bytes) -> bytes:
+        return self._paths.stored(path)
+
     def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:
-        """Take or keep the lease to scan a root; 0: it is this host's, else the seconds until it may be free."""
-        key = (root, rows.text(rules))
+        key = (self._paths.stored(root), rows.text(rules))
 
         def claim(connection: Connection) -> float:
             if connection.execute(_CLAIM, (*key, self._host, lease)).fetchall():
@@ -83,8 +110,8 @@ class Hosts:
         return self._database.change(claim, durable=False)
 
     def release_scan(self, root: bytes, rules: str) -> None:
-        """Release the lease to scan a root. Raises StateError at once: it lapses by itself."""
-        values = (root, rows.text(rules), self._host)
+        values = (self._paths.stored(root), rows.text(rules), self._host)
+        # At once, or not at all: it lapses by itself.
         self._database.change(lambda connection: connection.execute(_RELEASE, values), durable=False, patience=0.0)
 
 

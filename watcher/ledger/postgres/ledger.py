@@ -7,21 +7,25 @@ hearing of it is either done once more to the same effect, or refused by the fen
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Final
 
-from watcher.errors import StateError
-from watcher.fleet import Host
 from watcher.ledger.answers import Answers
+from watcher.ledger.history import History
+from watcher.ledger.hooks import Hooks
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.lock import Lock
+from watcher.ledger.memory import Memory
+from watcher.ledger.outputs import Outputs
+from watcher.ledger.part import LedgerContext
 from watcher.ledger.postgres.database import PostgresDatabase
-from watcher.ledger.postgres.fleet import PostgresFleet
 from watcher.ledger.postgres.host import host_of
-from watcher.ledger.postgres.hosts import Hosts
-from watcher.ledger.postgres.purchases import Purchases
+from watcher.ledger.postgres.hosts import PostgresHosts
+from watcher.ledger.postgres.purchases import PostgresPurchases
 from watcher.ledger.postgres.queue import PostgresQueue
 from watcher.ledger.postgres.roots import RootMap
+from watcher.ledger.postgres.shared import ADD
 from watcher.ledger.postgres.takeover import Takeover
 from watcher.ledger.values import HookCall
 
@@ -36,10 +40,8 @@ _OWN: Final = frozenset({"history", "pause-notes"})
 _TOLD: Final = "service"
 
 
-class PostgresLedger(PostgresQueue, Ledger):
-    """A ledger that hosts share; `watcher.ledger.open_ledger` says what the arguments mean."""
-
-    OWN: ClassVar[str] = "host = current_setting('watcher.host')"
+class PostgresAnswers(Answers):
+    """Answers know which host used them last."""
 
     KEEP: ClassVar[str] = f"{Answers.KEEP}, host = excluded.host"
     RECALL: ClassVar[str] = Answers.RECALL.replace("SET ", "SET host = current_setting('watcher.host'), ")
@@ -51,6 +53,79 @@ class PostgresLedger(PostgresQueue, Ledger):
         id = DEFAULT, sketch = excluded.sketch, seconds = excluded.seconds, cuts = excluded.cuts,
         loudness = excluded.loudness, warnings = excluded.warnings, used_at = excluded.used_at
     """
+
+
+class PostgresOutputs(Outputs):
+    """Temporaries of hosts that died are there, too."""
+
+    def __init__(self, context: LedgerContext, *, takeover: Takeover) -> None:
+        super().__init__(context)
+        self._takeover = takeover
+
+    def abandoned(self) -> tuple[bytes, ...]:
+        return self._takeover.temporaries()
+
+
+class PostgresMemory(Memory):
+    """Some of it is each host's own, and what the daemon tells of itself is in the list of hosts."""
+
+    def __init__(self, context: LedgerContext, *, hosts: PostgresHosts, host: str) -> None:
+        super().__init__(context)
+        self._hosts = hosts
+        self._host = host
+
+    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
+        if key == _TOLD:
+            self._hosts.tell(value)
+        else:
+            super().remember(self._key(key), value, expires=expires)
+
+    def remembered(self, key: str) -> dict[str, object] | None:
+        return self._hosts.told() if key == _TOLD else super().remembered(self._key(key))
+
+    def forget(self, key: str) -> None:
+        if key == _TOLD:
+            self._hosts.leave()
+        else:
+            super().forget(self._key(key))
+
+    def _key(self, key: str) -> str:
+        return f"{key}@{self._host}" if key in _OWN else key
+
+
+class PostgresHooks(Hooks):
+    """Only this host's own calls are due, and those of dead ones."""
+
+    def __init__(self, context: LedgerContext, *, takeover: Takeover) -> None:
+        super().__init__(context)
+        self._takeover = takeover
+        #: Monotonic time from which on it is worth another look at what dead hosts have left to run.
+        self._inherits_at = 0.0
+
+    def due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
+        if heir_of and time.monotonic() >= self._inherits_at:
+            taken = self._takeover.take_hooks(heir_of)
+            self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT
+        return super().due(limit)
+
+
+class PostgresHistory(History):
+    """Sums are kept by connection, so that hosts do not wait for each other."""
+
+    def tidy(self) -> bool:
+        self.fold()
+        return super().tidy()
+
+    def fold(self) -> None:
+        """Add up the sums of connections that are no more."""
+        self._database.change(lambda connection: connection.execute(_FOLD), durable=False)
+
+
+class PostgresLedger(Ledger):
+    """A ledger that hosts share; `watcher.ledger.open_ledger` says what the arguments mean."""
+
+    queue: PostgresQueue
+    hosts: PostgresHosts
 
     def __init__(
         self,
@@ -70,127 +145,62 @@ class PostgresLedger(PostgresQueue, Ledger):
         `lock`: false where the caller holds the directory's lock himself. `clock`: this host's, in which callers say
         when. `database_clock`: what replaces the database's own, to date what is stored and to time leases.
         """
-        self._lock = None
-        self._host_clock = clock
-        #: Monotonic time from which on it is worth another look at what dead hosts have left to run.
-        self._inherits_at = 0.0
-        if exclusive:
-            try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as exc:
-                raise StateError(
-                    f"the state directory {directory} cannot be made: {exc.strerror}",
-                    hint="name a directory that the daemon's user may write: [state] dir",
-                ) from exc
-            self._lock = Lock(directory) if lock else None
-        try:
-            host = host_of(directory, make=exclusive)
-            paths = RootMap(roots or {}, host=host)
+        with ExitStack() as stack:
+            if exclusive and lock:
+                stack.callback(Lock(directory).release)
+            #: Who we are among the hosts.
+            self.host = host = host_of(directory, make=exclusive)
+            self._roots = RootMap(roots or {}, host=host)
             now, tick = database_clock or (None, None)
             database = PostgresDatabase(url, create=exclusive, host=host, patience=patience, clock=now)
-        except BaseException:
-            self._release()
-            raise
-        try:
-            super().__init__(
+            stack.callback(database.close)
+            context = LedgerContext(
                 database,
                 exclusive=exclusive,
                 clock=database.now,
-                paths=paths,
-                host=host,
-                grace=grace,
-                tick=tick,
+                paths=self._roots,
+                # The database's clock may be ahead of this host's.
+                ledger_time=lambda moment: moment + database.now() - clock(),
+                add=ADD,
+                own="host = current_setting('watcher.host')",
             )
-            self._purchases = Purchases(database, host=host)
-            self._hosts = Hosts(database, host=host)
-            self._takeover = Takeover(database, roots=lambda: self._paths, grace=grace)
+            takeover = Takeover(database, roots=self._roots, grace=grace)
+            queue = PostgresQueue(context, host=host, grace=grace, tick=tick)
+            stack.callback(queue.close)
+            purchases = PostgresPurchases(context, host=host)
+            # A command beside the daemon is heard by it; the daemon need not hear itself.
+            sender = host if exclusive else queue.sender
+            hosts = PostgresHosts(
+                context, host=host, purchases=purchases, sender=sender, listen=queue.gates_heard.append
+            )
+            history = PostgresHistory(context)
+            super().__init__(
+                context,
+                queue=queue,
+                answers=PostgresAnswers(context),
+                outputs=PostgresOutputs(context, takeover=takeover),
+                memory=PostgresMemory(context, hosts=hosts, host=host),
+                purchases=purchases,
+                hooks=PostgresHooks(context, takeover=takeover),
+                history=history,
+                hosts=hosts,
+            )
             if exclusive:
-                self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        super().close()
-        self._release()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+                history.fold()
+                queue.start()
+            self._closing = stack.pop_all()
 
     def mount(self, roots: Mapping[str, str]) -> None:
-        self._paths = RootMap(roots, host=self.host)
+        self._roots.mount(roots)
         # What could not be claimed here may be now.
-        self._announce()
+        self.queue.wake()
 
-    def abandoned(self) -> tuple[bytes, ...]:
-        return self._takeover.temporaries()
 
-    def tidy(self) -> bool:
-        self._fold()
-        return super().tidy()
-
-    # Memory.
-
-    def remember(self, key: str, value: Mapping[str, object], *, expires: float | None = None) -> None:
-        if key == _TOLD:
-            self._hosts.tell(value)
-        else:
-            super().remember(self._key(key), value, expires=expires)
-
-    def remembered(self, key: str) -> dict[str, object] | None:
-        return self._hosts.told() if key == _TOLD else super().remembered(self._key(key))
-
-    def forget_memory(self, key: str) -> None:
-        if key == _TOLD:
-            self._hosts.leave()
-        else:
-            super().forget_memory(self._key(key))
-
-    def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        # As a fleet does it, where hosts count what they have in flight as well.
-        return self._purchases.buy(endpoint, day, seconds)
-
-    def hooks_due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:
-        """See Memory; only this host's own, and those of dead ones."""
-        if heir_of and time.monotonic() >= self._inherits_at:
-            taken = self._takeover.take_hooks(heir_of)
-            self._inherits_at = 0.0 if taken else time.monotonic() + _INHERIT
-        return super().hooks_due(limit)
-
-    # Other hosts.
-
-    def fleet(self, endpoint: str, party: str) -> PostgresFleet:
-        return PostgresFleet(
-            self._database,
-            endpoint=endpoint,
-            party=party,
-            host=self.host,
-            purchases=self._purchases,
-            # A command beside the daemon is heard by it; the daemon need not hear itself.
-            sender=self.host if self._exclusive else self._myself,
-            listen=self._gates_heard.append,
-        )
-
-    def beat(self) -> None:
-        self._hosts.beat()
-
-    def hosts(self) -> tuple[Host, ...]:
-        return self._hosts.all()
-
-    def claim_scan(self, root: bytes, rules: str, *, lease: float) -> float:
-        return self._hosts.claim_scan(self._paths.stored(root), rules, lease=lease)
-
-    def release_scan(self, root: bytes, rules: str) -> None:
-        self._hosts.release_scan(self._paths.stored(root), rules)
-
-    def common(self, path: bytes) -> bytes:
-        return self._paths.stored(path)
-
-    def _key(self, key: str) -> str:
-        return f"{key}@{self.host}" if key in _OWN else key
-
-    def _ledger_time(self, moment: float) -> float:
-        # The database's clock may be ahead of this host's.
-        return moment + self._database.now() - self._host_clock()
+#: Sums of connections that are no more go into one row each.
+_FOLD: Final = """
+WITH old AS (
+    DELETE FROM sums WHERE backend <> 0 AND backend NOT IN (SELECT pid FROM pg_stat_activity) RETURNING name, value
+)
+INSERT INTO sums (backend, name, value) SELECT 0, name, sum(value) FROM old GROUP BY name
+ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
+"""

@@ -7,20 +7,22 @@ from typing import Final
 
 from watcher.errors import StateBusyError
 from watcher.ledger import rows
-from watcher.ledger.part import Connection
+from watcher.ledger.part import Connection, LedgerContext
 from watcher.ledger.postgres.database import PostgresDatabase
-from watcher.ledger.postgres.shared import ADD
+from watcher.ledger.purchases import Purchases
 
 #: Seconds for which the last booking of a process is kept; what is still unknown after that may count twice.
 _KEPT: Final = 7 * 86_400.0
 
 
-class Purchases:
+class PostgresPurchases(Purchases):
     """The bookings of this process. May be called from any thread."""
 
-    def __init__(self, database: PostgresDatabase, *, host: str) -> None:
+    _database: PostgresDatabase
+
+    def __init__(self, context: LedgerContext, *, host: str) -> None:
         """`host`: whose seconds in flight become bought ones."""
-        self._database = database
+        super().__init__(context)
         self._host = host
         self._process = secrets.token_hex(8)
         self._numbers = count(1)
@@ -29,11 +31,10 @@ class Purchases:
         self._lock = threading.Lock()
 
     def buy(self, endpoint: str, day: str, seconds: float) -> float:
-        """Book seconds, and return the day's sum; 0 only asks. After a StateError, book the same again, alone or with more."""
-        endpoint, day = rows.text(endpoint), rows.text(day)
+        """See Purchases. After a StateError, book the same again, alone or with more."""
         if not seconds:
-            found = self._database.query(_BOUGHT, (endpoint, day))
-            return float(found[0][0]) if found else 0.0
+            return self._of_day(endpoint, day)
+        endpoint, day = rows.text(endpoint), rows.text(day)
 
         def book(connection: Connection) -> float:
             return self._book(connection, endpoint, day, seconds)
@@ -64,12 +65,11 @@ class Purchases:
             rest -= unknown.get(int(found[0][0]), 0.0) if found else 0.0
         unknown[number] = seconds
         total = spend(rest)
-        connection.execute(ADD, (rows.seconds(rest), "paid_seconds"))
+        connection.execute(self._context.add, (rows.seconds(rest), "paid_seconds"))
         connection.execute(_NUMBER, (key, str(number), self._database.now() + _KEPT))
         return total
 
 
-_BOUGHT: Final = "SELECT seconds FROM bought WHERE endpoint = ? AND day = ?"
 #: The last booking of a process, in the transaction that made it.
 _NUMBER: Final = """
 INSERT INTO memory (key, value, expires) VALUES (?, ?, ?)

@@ -15,13 +15,13 @@ from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import FoundRecording, Job, State
 from watcher.ledger import rows
 from watcher.ledger.claims import KINDS, QueueHead, next_name
-from watcher.ledger.part import Connection, Row, held
+from watcher.ledger.part import Connection, LedgerContext, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.finding import distinct, put_distinct
 from watcher.ledger.postgres.listener import NotificationListener
 from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
-from watcher.ledger.postgres.shared import ADD, GATE_CHANNEL
+from watcher.ledger.postgres.shared import GATE_CHANNEL
 from watcher.ledger.queue import HOLDS, Queue
 from watcher.ledger.suspects import CRASHED, CRASHES, why
 from watcher.ledger.values import PutResult, SourceRecord
@@ -37,8 +37,6 @@ _CHANNEL: Final = "watcher"
 
 class PostgresQueue(Queue):
     """Sources that hosts share: claims, leases, recovery, and waiting for what other hosts change."""
-
-    ADD: ClassVar[str] = ADD
 
     EXONERATE: ClassVar[str] = """
     UPDATE sources SET crashes = crashes - 1 WHERE id IN (
@@ -56,23 +54,14 @@ class PostgresQueue(Queue):
     _paths: RootMap
 
     def __init__(
-        self,
-        database: PostgresDatabase,
-        *,
-        exclusive: bool,
-        clock: Callable[[], float],
-        paths: RootMap,
-        host: str,
-        grace: float,
-        tick: Callable[[], float] | None = None,
+        self, context: LedgerContext, *, host: str, grace: float, tick: Callable[[], float] | None = None
     ) -> None:
-        """Keep what the queue needs of `PostgresLedger`'s arguments.
+        """`host`: who we are among the hosts.
 
         `grace`: seconds after a start of the server in which no lease is taken over, because nobody could renew any while
         it was away. `tick` replaces its clock.
         """
-        #: Who we are among the hosts.
-        self.host = host
+        self._host = host
         self._grace = grace
         self._tick = tick
         #: One claim of this host at a time: the rule about suspects counts this host's running jobs.
@@ -88,22 +77,21 @@ class PostgresQueue(Queue):
         self._starting = threading.Lock()
         self._listener: NotificationListener | None = None
         #: Those who want to hear of what other hosts change about a gate.
-        self._gates_heard: list[Callable[[], None]] = []
-        super().__init__(database, exclusive=exclusive, clock=clock, paths=paths)
+        self.gates_heard: list[Callable[[], None]] = []
+        super().__init__(context)
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Listen, and recover; before the first claim, so that nothing is missed after it."""
         self._listen()
-        self._fold()
-        self._recover()
-        self._database.say(_CHANNEL, self._myself)
+        self.recover()
+        self._database.say(_CHANNEL, self.sender)
 
     def close(self) -> None:
+        """Stop listening."""
         with self._starting:
             if self._listener is not None:
                 self._listener.close()
                 self._listener = None
-        self._database.close()
 
     # Finding.
 
@@ -129,7 +117,7 @@ class PostgresQueue(Queue):
     # Working.
 
     def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
-        if not self._exclusive:
+        if not self._context.exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
         job = self._database.patiently(lambda: self._take(owner, lease=lease, small=small))
         if job is not None:
@@ -157,7 +145,7 @@ class PostgresQueue(Queue):
 
     def _claimed(self, owner: str, *, lease: float) -> Job | None:
         """Return the job that this owner has without knowing it; an owner has one at a time."""
-        values = {"host": self.host, "owner": rows.text(owner), "lease": float(lease)}
+        values = {"host": self._host, "owner": rows.text(owner), "lease": float(lease)}
         found = self._database.change(
             lambda connection: self._timed(connection, _CLAIMED, values), durable=False, patience=0.0
         )
@@ -175,7 +163,7 @@ class PostgresQueue(Queue):
                     "small": head.small,
                     "root": head.root,
                     "mounts": self._paths.mounts,
-                    "host": self.host,
+                    "host": self._host,
                     "owner": rows.text(owner),
                     "lease": float(lease),
                     "now": self._clock(),
@@ -232,21 +220,21 @@ class PostgresQueue(Queue):
     def _start_listening(self) -> None:
         with self._starting:
             if self._listener is None:
-                callbacks = {_CHANNEL: (self._myself, self._announce), GATE_CHANNEL: (self.host, self._gates)}
+                callbacks = {_CHANNEL: (self.sender, self._announce), GATE_CHANNEL: (self._host, self._gates)}
                 self._listener = NotificationListener(self._database, callbacks)
 
     def _gates(self) -> None:
-        for heard in self._gates_heard:
+        for heard in self.gates_heard:
             heard()
 
     @property
-    def _myself(self) -> str:
-        # Two openings of one host (a daemon, and a command beside it) are two voices.
-        return f"{self.host}:{id(self)}"
+    def sender(self) -> str:
+        """Name of this opening in what is said to others: a daemon and a command beside it are two of one host."""
+        return f"{self._host}:{id(self)}"
 
     def _offer(self) -> None:
         super()._offer()
-        self._database.say(_CHANNEL, self._myself)
+        self._database.say(_CHANNEL, self.sender)
 
     # After a crash.
 
@@ -255,13 +243,10 @@ class PostgresQueue(Queue):
         found = self._database.query(_ASIDE, {"mounts": self._paths.mounts})
         return tuple(rows.record(row, self._paths.real) for row in found)
 
-    def _fold(self) -> None:
-        self._database.change(lambda connection: connection.execute(_FOLD), durable=False)
-
     # Within a transaction.
 
     def _left_running(self, connection: Connection) -> list[Row]:
-        return connection.execute(_LEFT_RUNNING, (self.host,)).fetchall()
+        return connection.execute(_LEFT_RUNNING, (self._host,)).fetchall()
 
     def _heads(self, connection: Connection, after: bytes, *, small: bool) -> list[QueueHead]:
         start = next_name(after)
@@ -279,14 +264,14 @@ class PostgresQueue(Queue):
 
     def _running(self, connection: Connection) -> tuple[int, int]:
         # A crash is a process's, so a suspect has nothing beside it on its own host. Other hosts go on.
-        ((running, suspects),) = connection.execute(_RUNNING, (self.host,)).fetchall()
+        ((running, suspects),) = connection.execute(_RUNNING, (self._host,)).fetchall()
         return running, suspects
 
     def _promote(self, connection: Connection, *, now: float) -> None:
         """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
         self._promoted_at = now
         connection.execute(_PROMOTE, {"now": now, "horizon": now + LONGEST_DELAY})
-        values = {"host": self.host, "grace": self._grace, "crashes": CRASHES, **why(CRASHED)}
+        values = {"host": self._host, "grace": self._grace, "crashes": CRASHES, **why(CRASHED)}
         for id_, state in self._timed(connection, _LAPSE, values):
             if state == State.FAILED:
                 connection.execute(self.ANSWERS_ASIDE, {"id": id_})
@@ -294,7 +279,7 @@ class PostgresQueue(Queue):
     def _due_in(self) -> float:
         """Return the seconds until a delayed job falls due or another host's lease lapses; infinity when neither will."""
         now = self._clock()
-        values = {"grace": self._grace, "host": self.host}
+        values = {"grace": self._grace, "host": self._host}
         ((first, last, lapse),) = self._database.query(*self._with_tick(_DUE, values))
         if last is not None and last > now + LONGEST_DELAY:
             return 0.0
@@ -313,14 +298,6 @@ class PostgresQueue(Queue):
 
 _TICK: Final = "extract(epoch FROM clock_timestamp())::float8"
 
-#: Sums of connections that are no more go into one row each.
-_FOLD: Final = """
-WITH old AS (
-    DELETE FROM sums WHERE backend <> 0 AND backend NOT IN (SELECT pid FROM pg_stat_activity) RETURNING name, value
-)
-INSERT INTO sums (backend, name, value) SELECT 0, name, sum(value) FROM old GROUP BY name
-ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value
-"""
 _KINDS: Final = f"(VALUES {', '.join(map(str, KINDS))}) AS kind (alone, small)"
 _HEADS: Final = f"""
 WITH turn AS MATERIALIZED (

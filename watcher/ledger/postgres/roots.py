@@ -23,6 +23,11 @@ class RootMap(LedgerPaths):
 
     def __init__(self, roots: Mapping[str, str], *, host: str) -> None:
         """`roots`: absolute path of each named root, on this host."""
+        self._own = b"@" + quote_from_bytes(os.fsencode(host), safe="").encode() + _COLON
+        self.mount(roots)
+
+    def mount(self, roots: Mapping[str, str]) -> None:
+        """Use other roots from now on."""
         # As the settings have them, which is how sources are found; and where links lead, which is how people may name them.
         named = [(os.path.abspath(os.fsencode(path)), _mount(name)) for name, path in roots.items()]  # noqa: PTH100 - bytes
         spelled = [(place.rstrip(b"/"), mount) for place, mount in named]
@@ -31,9 +36,7 @@ class RootMap(LedgerPaths):
         real = [(there[place].rstrip(b"/"), mount) for place, mount in named if place in there]
         #: The longest first: of nested roots, the nearest owns what lies below it.
         self._places = sorted(dict.fromkeys(spelled + real), key=lambda place: -len(place[0]))
-        self._own = b"@" + quote_from_bytes(os.fsencode(host), safe="").encode() + _COLON
-        self._by_mount = {mount: place for place, mount in spelled}
-        self._by_mount[self._own] = b""
+        self._by_mount = {mount: place for place, mount in spelled} | {self._own: b""}
 
     @property
     def mounts(self) -> list[bytes]:

@@ -7,7 +7,7 @@ from typing import Final
 
 #: Channel on which hosts say that something about a gate has changed, with their name.
 GATE_CHANNEL: Final = "watcher_gate"
-#: Adds a value to the total of a name; see `watcher.ledger.part.LedgerPart.ADD`.
+#: Adds a value to the total of a name; see `watcher.ledger.part.LedgerContext`.
 ADD: Final = """
 INSERT INTO sums (value, name, backend) VALUES (?, ?, pg_backend_pid())
 ON CONFLICT (backend, name) DO UPDATE SET value = sums.value + excluded.value

@@ -6,7 +6,7 @@ and the file is written anew. Its jobs are another matter; they have leases.
 """
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, Final
 
 from watcher.ledger.part import Connection
@@ -22,8 +22,8 @@ _SOME: Final = 50
 class Takeover:
     """One host's view of what others left."""
 
-    def __init__(self, database: PostgresDatabase, *, roots: Callable[[], RootMap], grace: float) -> None:
-        """`roots`: what this host has now; only of that it takes anything over.
+    def __init__(self, database: PostgresDatabase, *, roots: RootMap, grace: float) -> None:
+        """`roots`: what this host has; only of that it takes anything over.
 
         `grace`: seconds after a start of the server in which nobody counts as dead: no heartbeat could be stored
         before.
@@ -34,7 +34,7 @@ class Takeover:
 
     def take_hooks(self, kinds: Collection[str]) -> int:
         """Make hooks of those kinds ours, some at a time, with this host's paths; give their number."""
-        values = {"mounts": self._roots().mounts, "kinds": list(kinds), **self._dead()}
+        values = {"mounts": self._roots.mounts, "kinds": list(kinds), **self._dead()}
         if not self._database.query(f"{_HOOKS} LIMIT 1", values):
             # Nearly always: not even a transaction.
             return 0
@@ -48,8 +48,8 @@ class Takeover:
 
     def temporaries(self) -> tuple[bytes, ...]:
         """Return temporaries that nobody else will clear, by this host's paths."""
-        values = {"mounts": self._roots().mounts, **self._dead()}
-        return tuple(self._roots().real(path) for (path,) in self._database.query(_TEMPORARIES, values))
+        values = {"mounts": self._roots.mounts, **self._dead()}
+        return tuple(self._roots.real(path) for (path,) in self._database.query(_TEMPORARIES, values))
 
     def _dead(self) -> dict[str, object]:
         return {"silent": SILENT, "grace": self._grace}
@@ -63,7 +63,7 @@ class Takeover:
         theirs = next((text.removesuffix(below) for text in _strings(facts) if text.endswith(below)), None)
         if theirs is None:
             return payload
-        moved = _moved(facts, theirs, _text(self._roots().real(source)).removesuffix(below))
+        moved = _moved(facts, theirs, _text(self._roots.real(source)).removesuffix(below))
         return json.dumps(moved, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 

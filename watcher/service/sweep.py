@@ -144,7 +144,7 @@ class _MountedPlace:
     own: bool
 
 
-class History:
+class DailySweep:
     """Sweeps once a day: `start` does so in a thread, `catch_up` at once.
 
     The thread also clears temporaries and gives free memory back, every minute.
@@ -262,7 +262,7 @@ class History:
 
     def _clear(self) -> None:
         """Remove temporaries whose folder did not let go of them: those that stood there at the last look, too."""
-        noted = frozenset(self._ledger.temporaries())
+        noted = frozenset(self._ledger.outputs.temporaries())
         if left := noted & self._noted:
             clear(self._ledger, left, self._roots())
         self._noted = noted
@@ -277,7 +277,7 @@ class History:
 
     def _count(self) -> int:
         """Return how many files are known."""
-        return sum(self._ledger.counts().values())
+        return sum(self._ledger.history.counts().values())
 
     def sweep(self) -> Iterator[None]:
         """Go once through everything, yielding after every few milliseconds."""
@@ -290,17 +290,17 @@ class History:
             self._outputs(date, forgotten),
         ):
             yield from slices
-        while self._ledger.tidy():
+        while self._ledger.history.tidy():
             yield
         self._swept, self._dated = now, date
         self._known = self._count()
         self._remember()
         if any(forgotten.values()):
-            _log.info("service.tidied", **forgotten, bytes=self._ledger.size())
+            _log.info("service.tidied", **forgotten, bytes=self._ledger.history.size())
 
     def _answers(self, keep: StateSettings, now: float, forgotten: dict[str, int]) -> Iterator[None]:
         oldest, most = now - keep.keep_answers_days * DAY, keep.keep_answers_mb * _MEBIBYTE
-        while dropped := self._ledger.prune_some(answers_older_than=oldest, max_bytes=most):
+        while dropped := self._ledger.answers.prune_some(answers_older_than=oldest, max_bytes=most):
             forgotten["answers"] += dropped
             yield
 
@@ -308,7 +308,7 @@ class History:
         noted, missed = set(self._roots()), array("d")
         before = max(before, self._too_many_before)
         self._places.note(noted, now=now)
-        for some in _slices(self._ledger.concluded()):
+        for some in _slices(self._ledger.history.concluded()):
             # Of folders that are not watched any more, too.
             strange = {kept.root for kept in some} - noted
             self._places.note(strange, now=now)
@@ -330,8 +330,8 @@ class History:
             # Nothing was unmounted while we looked?
             if self._places.away(now=now) == away:
                 if gone or back:
-                    self._ledger.note_gone(gone, back)
-                for path in self._ledger.retire(old, gone_before=before) if old else ():
+                    self._ledger.history.note_gone(gone, back)
+                for path in self._ledger.history.retire(old, gone_before=before) if old else ():
                     forgotten["files"] += 1
                     # So that it is new, should it ever come back as it was.
                     self._inspect(path)
@@ -339,18 +339,18 @@ class History:
         self._too_many_before = sorted(missed)[-self._most_gone - 1] if len(missed) > self._most_gone else 0.0
 
     def _outputs(self, now: float, forgotten: dict[str, int]) -> Iterator[None]:
-        for some in _slices(self._ledger.orphans()):
+        for some in _slices(self._ledger.outputs.orphans()):
             away = self._places.away(now=now)
             gone = [path for path in some if not _is_below(path, away) and stands(path) is False]
             if gone and self._places.away(now=now) == away:
-                self._ledger.disown_orphans(gone)
+                self._ledger.outputs.disown_orphans(gone)
                 forgotten["outputs"] += len(gone)
             yield
 
     def _last(self) -> float:
         """Return when the last sweep began, from the ledger if need be, and read the places and the date with it."""
         if self._swept is None:
-            known = self._ledger.remembered(HISTORY) or {}
+            known = self._ledger.memory.remembered(HISTORY) or {}
             self._places.read(known.get("places"))
             swept = known.get("swept")
             self._swept = float(swept) if isinstance(swept, int | float) else 0.0
@@ -369,7 +369,7 @@ class History:
         return min(now, self._dated + _STEP) if self._dated else now
 
     def _remember(self) -> None:
-        self._ledger.remember(
+        self._ledger.memory.remember(
             HISTORY, {"swept": self._swept or 0.0, "dated": self._dated, "places": self._places.written()}
         )
 

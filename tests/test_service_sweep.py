@@ -15,7 +15,7 @@ from watcher.errors import FileError, StateBusyError
 from watcher.folders import Mounts
 from watcher.job import Fingerprint, FoundRecording, Outcome, Output, State
 from watcher.ledger.sqlite import SqliteLedger
-from watcher.service.history import DAY, HISTORY, MOST_GONE, History, MountedPlaces
+from watcher.service.sweep import DAY, HISTORY, MOST_GONE, DailySweep, MountedPlaces
 
 KEEP = 30
 
@@ -36,9 +36,9 @@ class Scene:
         self.watched = [os.fsencode(self.root)]
         self.history = self.begin()
 
-    def begin(self, *, amnesia: bool = False, most_gone: int = MOST_GONE) -> History:
+    def begin(self, *, amnesia: bool = False, most_gone: int = MOST_GONE) -> DailySweep:
         """Make it anew, as a restart does."""
-        self.history = History(
+        self.history = DailySweep(
             self.ledger,
             settings=lambda: StateSettings(keep_history_days=KEEP),
             roots=lambda: self.watched,
@@ -68,18 +68,18 @@ class Scene:
         path = (root or self.root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"RIFF")
-        self.ledger.put([FoundRecording(os.fsencode(root or self.root), os.fsencode(path), Fingerprint(4, 1, 0))])
+        self.ledger.queue.put([FoundRecording(os.fsencode(root or self.root), os.fsencode(path), Fingerprint(4, 1, 0))])
         job = claimed(self.ledger)
         output = path.with_suffix(".txt")
         output.write_text("words")
-        self.ledger.enter_output(job, Output("txt", os.fsencode(output), "ab" * 32))
-        self.ledger.done(job, Outcome(audio_seconds=1.0, pieces=1))
+        self.ledger.outputs.enter(job, Output("txt", os.fsencode(output), "ab" * 32))
+        self.ledger.queue.done(job, Outcome(audio_seconds=1.0, pieces=1))
         return path
 
     def fail(self, path: Path) -> None:
         """Have a file fail for good that is known already."""
-        self.ledger.put([FoundRecording(os.fsencode(self.root), os.fsencode(path), Fingerprint(4, 2, 0))])
-        self.ledger.fail(claimed(self.ledger), FileError("no sound in it"))
+        self.ledger.queue.put([FoundRecording(os.fsencode(self.root), os.fsencode(path), Fingerprint(4, 2, 0))])
+        self.ledger.queue.fail(claimed(self.ledger), FileError("no sound in it"))
 
     def pass_days(self, days: int) -> None:
         """Let days go by, with a sweep on each."""
@@ -92,10 +92,10 @@ class Scene:
             pass
 
     def knows(self, path: Path) -> bool:
-        return self.ledger.lookup(os.fsencode(path)) is not None
+        return self.ledger.history.lookup(os.fsencode(path)) is not None
 
     def owns(self, path: Path) -> bool:
-        return self.ledger.owner(os.fsencode(path.with_suffix(".txt"))) is not None
+        return self.ledger.outputs.owner(os.fsencode(path.with_suffix(".txt"))) is not None
 
     def close(self) -> None:
         self.stop.set()
@@ -151,7 +151,7 @@ class TestSources:
         scene.pass_days(400)
 
         assert scene.knows(path)
-        assert scene.ledger.counts()[State.DONE] == 1
+        assert scene.ledger.history.counts()[State.DONE] == 1
 
     def test_a_file_that_comes_back_begins_anew(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
@@ -233,7 +233,7 @@ class TestFailures:
         scene.watched.clear()
         scene.history.catch_up(seconds=1.0)
 
-        assert scene.ledger.counts()[State.FAILED] == 0
+        assert scene.ledger.history.counts()[State.FAILED] == 0
 
 
 class TestAway:
@@ -374,7 +374,7 @@ class TestAway:
             patched.setattr(os, "lstat", unplug)
             scene.sweep()
 
-        assert next(scene.ledger.concluded()).gone_at == 0
+        assert next(scene.ledger.history.concluded()).gone_at == 0
 
     def test_a_root_behind_a_link_is_known_by_what_it_lies_on(self, scene: Scene, tmp_path: Path) -> None:
         link = tmp_path / "link"
@@ -434,14 +434,14 @@ class TestTemporaries:
     def test_what_stood_there_at_the_last_look_already_is_cleared(self, scene: Scene) -> None:
         path = scene.record("talk.wav").with_name(".talk.srt.0123abcd.tmp")
         path.write_text("half")
-        scene.ledger.enter_temporary(os.fsencode(path))
+        scene.ledger.outputs.enter_temporary(os.fsencode(path))
 
         scene.history.step()
         assert path.exists()
         scene.history.step()
 
         assert not path.exists()
-        assert scene.ledger.temporaries() == ()
+        assert scene.ledger.outputs.temporaries() == ()
 
     def test_after_the_ledger_was_lost_those_that_nobody_remembers_are_looked_for(self, scene: Scene) -> None:
         path = scene.record("sub/talk.wav").with_name(".talk.srt.0123abcd.tmp")
@@ -460,7 +460,7 @@ class TestAWrongDate:
     """A board without a battery, a typing error: the clock is a year ahead for a while."""
 
     def test_deletes_no_answer_and_no_known_file(self, scene: Scene) -> None:
-        scene.ledger.keep("ab" * 32, "12" * 32, b"{}", seconds=600.0, model="whisper-1")
+        scene.ledger.answers.keep("ab" * 32, "12" * 32, b"{}", seconds=600.0, model="whisper-1")
         gone = scene.record("talk.wav")
         gone.unlink()
         scene.pass_days(1)
@@ -471,19 +471,19 @@ class TestAWrongDate:
         scene.clock.advance(-365 * DAY)
         scene.pass_days(1)
 
-        assert scene.ledger.recall("ab" * 32, "12" * 32) == b"{}"
+        assert scene.ledger.answers.recall("ab" * 32, "12" * 32) == b"{}"
         assert scene.knows(gone)
 
     def test_is_believed_a_week_with_each_sweep(self, scene: Scene) -> None:
-        scene.ledger.keep("ab" * 32, "12" * 32, b"{}", seconds=600.0, model="whisper-1")
+        scene.ledger.answers.keep("ab" * 32, "12" * 32, b"{}", seconds=600.0, model="whisper-1")
         scene.sweep()
         scene.clock.advance(10 * 365 * DAY)
 
         scene.pass_days(52)
-        kept = scene.ledger.tally().answers
+        kept = scene.ledger.history.tally().answers
         scene.pass_days(1)
 
-        assert (kept, scene.ledger.tally().answers) == (1, 0)
+        assert (kept, scene.ledger.history.tally().answers) == (1, 0)
 
 
 class TestWhen:
@@ -504,19 +504,19 @@ class TestWhen:
 
     def test_a_batch_catches_up_when_it_is_due(self, scene: Scene) -> None:
         scene.history.catch_up(seconds=60)
-        swept = scene.ledger.remembered(HISTORY)
+        swept = scene.ledger.memory.remembered(HISTORY)
         scene.clock.advance(1)
         scene.history.catch_up(seconds=60)
 
         assert swept is not None
-        assert scene.ledger.remembered(HISTORY) == swept
+        assert scene.ledger.memory.remembered(HISTORY) == swept
 
     def test_but_not_for_longer_than_it_may(self, scene: Scene) -> None:
         for number in range(3):
             scene.record(f"{number}.wav")
         scene.history.catch_up(seconds=-1)
 
-        assert scene.ledger.remembered(HISTORY) is None
+        assert scene.ledger.memory.remembered(HISTORY) is None
 
     def test_the_thread_sweeps_and_ends(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
@@ -534,7 +534,7 @@ class TestWhen:
         assert scene.history.error is None
 
     def test_a_ledger_that_is_busy_is_asked_again(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        remembered, asked = scene.ledger.remembered, []
+        remembered, asked = scene.ledger.memory.remembered, []
 
         def busy(key: str) -> dict[str, object] | None:
             asked.append(key)
@@ -542,7 +542,7 @@ class TestWhen:
                 raise StateBusyError("busy")
             return remembered(key)
 
-        monkeypatch.setattr(scene.ledger, "remembered", busy)
+        monkeypatch.setattr(scene.ledger.memory, "remembered", busy)
         scene.history.start(inspect=scene.inspected.append, on_death=lambda: None)
 
         eventually(lambda: remembered(HISTORY) is not None)
@@ -553,7 +553,7 @@ class TestWhen:
         def broken(_key: str) -> None:
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(scene.ledger, "remembered", broken)
+        monkeypatch.setattr(scene.ledger.memory, "remembered", broken)
         scene.history.start(inspect=scene.inspected.append, on_death=died.set)
 
         assert died.wait(60)

@@ -1,10 +1,9 @@
 """Delete what is gone: sources, and outputs of deleted sources; and free their space.
 
-Whether something is gone, only who can see the disk knows (`watcher.service.history`); here it is noted since when, and
+Whether something is gone, only who can see the disk knows (`watcher.service.sweep`); here it is noted since when, and
 dropped in slices, so that nobody waits for long.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -18,8 +17,8 @@ from watcher.ledger.values import ConcludedSource
 _PAGE: Final = 500
 
 
-class Retention(Lookups):
-    """Forgetting, and what it takes to know what may be forgotten."""
+class History(Lookups):
+    """What is known of the sources, and forgetting those that are gone."""
 
     def concluded(self) -> Iterator[ConcludedSource]:
         """Walk the sources that are done, failed or skipped, by path; see `known`. Only those that this host may see."""
@@ -47,17 +46,6 @@ class Retention(Lookups):
 
         return self._real(self._database.change(retire, durable=False))
 
-    def orphans(self) -> Iterator[bytes]:
-        """Walk the output paths whose source is not known any more. Only those that this host may see."""
-        # Few of them are orphans: asked for these alone, one page would be a walk over all.
-        outputs = self._walk(_OUTPUTS, self._paths.ranges(), _PAGE)
-        return map(self._path, itertools.filterfalse(_is_known, outputs))
-
-    def disown_orphans(self, paths: Iterable[bytes]) -> None:
-        """Drop those output paths whose source is still not known."""
-        values = [(path,) for path in sorted(self._stored(paths))]
-        self._database.change(lambda connection: connection.executemany(_DISOWN, values), durable=False)
-
     def trials(self, root: bytes) -> Iterator[tuple[bytes, float]]:
         """Walk the sources below `root` that are done by TRIAL_MODEL alone: path and seconds of audio; see `known`."""
         return map(self._trial, self._walk_below(_TRIALS, root, _PAGE))
@@ -66,20 +54,17 @@ class Retention(Lookups):
         """Return some free space to the file system, in a few milliseconds; False: there is no more."""
         return self._database.shrink()
 
+    def size(self) -> int:
+        """Return the bytes the ledger takes on disk."""
+        return self._database.size()
+
     def _concluded_source(self, row: Row) -> ConcludedSource:
         path, root, gone_at = row
         return ConcludedSource(self._paths.real(path), self._paths.real(root), gone_at)
 
-    def _path(self, row: Row) -> bytes:
-        return self._paths.real(row[0])
-
     def _trial(self, row: Row) -> tuple[bytes, float]:
         path, outcome = row
         return self._paths.real(path), rows.outcome_from(outcome, self._paths.real).audio_seconds
-
-
-def _is_known(row: Row) -> bool:
-    return bool(row[1])
 
 
 _CONCLUDED: Final = """
@@ -93,14 +78,7 @@ _BACK: Final = "UPDATE sources SET gone_at = 0 WHERE path = ? AND gone_at <> 0"
 _RETIRE: Final = """
 DELETE FROM sources WHERE path = ? AND gone_at > 0 AND gone_at <= ? AND state IN ('done', 'failed', 'skipped')
 """
-_OUTPUTS: Final = """
-SELECT path, EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
-FROM outputs WHERE path > ? AND path < ? ORDER BY path LIMIT ?
-"""
 _TRIALS: Final = f"""
 SELECT path, outcome FROM sources
 WHERE state = 'done' AND model = '{TRIAL_MODEL}' AND path > ? AND path < ? ORDER BY path LIMIT ?
 """  # noqa: S608 - our own word
-_DISOWN: Final = """
-DELETE FROM outputs WHERE path = ? AND NOT EXISTS (SELECT 1 FROM sources WHERE sources.path = outputs.source)
-"""

@@ -1,0 +1,182 @@
+"""The hook calls that are still to be run."""
+
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from watcher.ledger import rows
+from watcher.ledger.part import Connection, LedgerContext, LedgerPart, Row
+from watcher.ledger.values import HookCall
+from watcher.ledger.waiting import LONGEST_DELAY
+
+
+class _Subject(NamedTuple):
+    """Whom a hook call is about."""
+
+    #: The path that the recording had; b"": no recording.
+    source: bytes
+    #: The recording's id, which it keeps where it is moved; 0: not known.
+    recording: int
+
+
+class _Busy:
+    """Whose calls cannot begin now: former ones are being run, or have to be run first."""
+
+    def __init__(self, subjects: Iterable[_Subject]) -> None:
+        self._sources: set[bytes] = set()
+        self._recordings: set[int] = set()
+        for subject in subjects:
+            self.add(subject)
+
+    def add(self, subject: _Subject) -> None:
+        """Have calls about the same recording, or the same path, wait."""
+        self._sources.add(subject.source)
+        if subject.recording:
+            self._recordings.add(subject.recording)
+
+    def free(self, calls: Iterable[Row]) -> Iterator[Row]:
+        """Yield the calls that can begin; whom the others are about has later ones wait, too."""
+        for row in calls:
+            subject = _subject(row)
+            if subject.source in self._sources or subject.recording in self._recordings:
+                self.add(subject)
+            else:
+                yield row
+
+
+class Hooks(LedgerPart):
+    """Hook calls, in order for each recording."""
+
+    def __init__(self, context: LedgerContext) -> None:
+        super().__init__(context)
+        #: Calls given out by this process and not done yet, with whom they are about. A dead process's are due again by nature.
+        self._calling: dict[int, _Subject] = {}
+        #: The next call to be given out is one that failed, if any is due.
+        self._failed_next = True
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, payload: str) -> None:
+        """Keep a hook call that belongs to no source; such calls are due one after the other."""
+        values = (b"", 0, kind, payload.encode("utf-8", "surrogatepass"))
+
+        def add(connection: Connection) -> None:
+            # A call that was entered before, without our hearing of it, is not run twice.
+            connection.execute(
+                "DELETE FROM hooks WHERE source = ? AND recording = ? AND kind = ? AND payload = ? AND attempts = 0",
+                values,
+            )
+            connection.execute(HOOK, values)
+
+        self._database.change(add)
+
+    def due(self, limit: int, *, heir_of: Collection[str] = ()) -> Sequence[HookCall]:  # noqa: ARG002 - nobody dies here
+        """Claim up to `limit` hook calls that are not being run by this process, in order, at most one per recording.
+
+        `heir_of`: kinds of those that are taken over from hosts that died, with the paths of this one.
+
+        A recording's next call is due once its former one is done, also where it was moved in between (`Outcome.moved_to`), and
+        so is the next one of a path. Calls that died with their process are due again, with one more attempt. Calls that
+        failed and are due again take turns with those that never failed, so that neither keeps the other waiting, however
+        many there are.
+        """
+        with self._lock:
+            chosen = self._database.change(lambda connection: self._choose(connection, limit), durable=False)
+            # Only now: calls that a full disk kept from being given out are still due.
+            self._calling.update({id_: subject for id_, (subject, _) in chosen.items()})
+            calls = [call for _, call in chosen.values()]
+            self._failed_next = not calls[-1].failures if calls else self._failed_next
+        return calls
+
+    def _choose(self, connection: Connection, limit: int) -> dict[int, tuple["_Subject", HookCall]]:
+        """Return the calls that are run next, by id, with whom they are about and the attempts counted."""
+        chosen: dict[int, tuple[_Subject, HookCall]] = {}
+        busy = _Busy(self._calling.values())
+        # Beyond those of busy sources, and one more than is chosen, so that one page is enough as a rule.
+        some = limit + len(self._calling) + 1
+        # Asked of each call when it is its turn: the source may have become busy by the one before.
+        kinds = [busy.free(self._failed(connection, some)), busy.free(self._fresh(connection, some))]
+        for row in _in_turns(kinds if self._failed_next else kinds[::-1]):
+            if len(chosen) == limit:
+                break
+            subject, call = _subject(row), rows.hook_call(row)
+            busy.add(subject)
+            chosen[call.id] = (subject, replace(call, attempts=call.attempts + 1))
+        connection.executemany("UPDATE hooks SET attempts = attempts + 1 WHERE id = ?", ((id_,) for id_ in chosen))
+        return chosen
+
+    def _failed(self, connection: Connection, some: int) -> Iterator[Row]:
+        """Read up to `some` of the calls that failed and are due again, as they fell due."""
+        now = self._clock()
+        # Those that are due too far away were put back under a wrong clock.
+        for after, until in ((-1.0, now), (now + LONGEST_DELAY, _NEVER)):
+            values = {"after": after, "until": until, "some": some}
+            yield from connection.execute(_FAILED_DUE.format(own=self._context.own), values).fetchall()
+
+    def _fresh(self, connection: Connection, some: int) -> Iterator[Row]:
+        """Read the calls that never failed, in order, `some` at a time: a long backlog is not fetched for each call that ends.
+
+        Those that come after a failed one of their recording, or their path, are left out.
+        """
+        after, statement = 0, _FRESH.format(own=self._context.own)
+        while page := connection.execute(statement, {"after": after, "some": some}).fetchall():
+            yield from page
+            after = page[-1][0]
+
+    def waiting(self) -> Sequence[HookCall]:
+        """Return the calls that have failed and are not due yet."""
+        now = self._clock()
+        values = {"now": now, "horizon": now + LONGEST_DELAY}
+        return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self._context.own), values)))
+
+    def retry(self, call: HookCall, *, delay: float, message: str) -> None:
+        """Put a call back that failed for what `message` says: due in `delay` seconds, two hours at most, also after a restart."""
+        values = (self._clock() + min(delay, LONGEST_DELAY), rows.text(message), call.id)
+        self._database.change(lambda connection: connection.execute(_RETRY_HOOK, values))
+        self._ended(call)
+
+    def done(self, call: HookCall) -> None:
+        """Drop a hook call that was run."""
+        self._database.change(lambda connection: connection.execute("DELETE FROM hooks WHERE id = ?", (call.id,)))
+        self._ended(call)
+
+    def _ended(self, call: HookCall) -> None:
+        """Note that this process does not run a call any more."""
+        with self._lock:
+            self._calling.pop(call.id, None)
+
+
+def _subject(row: Row) -> _Subject:
+    return _Subject(row[1], row[2])
+
+
+def _in_turns(kinds: Iterable[Iterator[Row]]) -> Iterator[Row]:
+    """Yield a row of each in turn, until all are at their end."""
+    turns = deque(kinds)
+    while turns:
+        kind = turns.popleft()
+        for row in kind:
+            yield row
+            turns.append(kind)
+            break
+
+
+_HOOKS: Final = "SELECT id, source, recording, kind, payload, attempts, failures, message FROM hooks WHERE {own}"
+#: A Unix time after all others.
+_NEVER: Final = 9e99
+_FAILED_DUE: Final = (
+    f"{_HOOKS} AND failures > 0 AND run_at > :after AND run_at <= :until ORDER BY run_at, id LIMIT :some"
+)
+_FRESH: Final = f"""
+{_HOOKS} AND failures = 0 AND id > :after
+AND NOT EXISTS (SELECT 1 FROM hooks AS failed WHERE {{own}} AND failures > 0 AND failed.source = hooks.source)
+AND (recording = 0 OR NOT EXISTS (
+    SELECT 1 FROM hooks AS failed WHERE {{own}} AND failures > 0 AND failed.recording = hooks.recording
+))
+ORDER BY id LIMIT :some
+"""  # noqa: S608 - our own words
+_WAITING: Final = f"{_HOOKS} AND failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY id"
+_RETRY_HOOK: Final = "UPDATE hooks SET failures = failures + 1, run_at = ?, message = ? WHERE id = ?"
+#: Keeps a hook call of a source; of none, where that is empty.
+HOOK: Final = "INSERT INTO hooks (source, recording, kind, payload) VALUES (?, ?, ?, ?)"
