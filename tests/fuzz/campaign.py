@@ -346,7 +346,7 @@ class Campaign:
 
         taken = self._await(done, _DONE_SECONDS, f"{canary.name}, to be done,")
         self._most["seconds until done"] = max(self._most["seconds until done"], taken)
-        if output.exists() and not re.fullmatch(r"This is what recording \w{12} says\.\n", output.read_text()):
+        if output.exists() and not _CANARY_TEXT.fullmatch(output.read_text()):
             self._wrong.append(f"{output} says {output.read_text()!r}")
 
     def _judge_outputs(self) -> None:
@@ -411,6 +411,9 @@ def _text(content: str) -> None:
     assert not re.search(r"[\0-\b\x0b-\x1f\x7f]", content), "control characters"
 
 
+#: The second where the daemon, taught so by refusals, sent it in another form: then the server does not know it, and may answer
+#: in a hostile frame whose text is good.
+_CANARY_TEXT: Final = re.compile(r"(This is what recording \w{12} says|Hello there)\.\n")
 _READERS: Final[dict[str, Callable[[str], object]]] = {
     ".srt": _subrip,
     ".vtt": _webvtt,
