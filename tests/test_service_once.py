@@ -129,6 +129,30 @@ def test_a_batch_tells_what_earlier_calls_had_left_in_the_queue(watcher: Command
     assert watcher("once", own)[1]["data"]["earlier"] == []
 
 
+def test_a_copy_that_stopped_halfway_gets_a_note_with_the_remedy_that_goes_with_the_whole_one(
+    watcher: Commands,
+) -> None:
+    path = recording(watcher.folder / "talk.wav", seconds=20)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with watcher.ledger() as ledger:
+        # As it is queued half a minute after its last change.
+        ledger.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), fingerprint(path))])
+    code, document = watcher("once", path)
+    note = path.with_name("talk.wav.transcription-warning.txt")
+    text = " ".join(note.read_text().split())
+    path.write_bytes(whole)
+    replaced = watcher("once", path)[1]
+
+    ((warning,),) = [done["warnings"] for done in document["data"]["done"]]
+    assert (code, warning["code"]) == (0, "ends_early")
+    assert "What happened: The recording ends at 0:00:09, although its header promises 0:00:20." in text
+    assert f"What to do: {warning['hint']}" in text
+    assert warning["hint"].startswith("Copy it again")
+    assert [done["warnings"] for done in replaced["data"]["done"]] == [[]]
+    assert not note.exists()
+
+
 def test_a_batch_whose_server_is_held_tells_which_of_the_queued_ones_earlier_calls_had_left(
     watcher: Commands, tmp_path: Path
 ) -> None:

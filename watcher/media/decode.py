@@ -82,7 +82,8 @@ class RecordingDecoder:
         promised = self._promised()
         if promised is not None and self._heard < 0.98 * promised - 2:
             message = f"The recording ends at {_clock(self._heard)}, although its header promises {_clock(promised)}."
-            result.append(ResultWarning("ends_early", message))
+            hint = "Copy it again from where it came from: what is whole is transcribed anew. If it ends there, too, nothing can be done."
+            result.append(ResultWarning("ends_early", message, hint, note=True))
         left = self._reader.size - self._end
         if left > 0 and self._reader.has_content(self._end):
             message = f"{counted(left, 'byte')} behind the declared end of the recording {'was' if left == 1 else 'were'} not heard."
