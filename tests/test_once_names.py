@@ -101,3 +101,28 @@ def test_what_may_not_be_read_is_left_with_a_remedy(watcher: Commands) -> None:
         assert "may not" in problem["message"] or "cannot be read" in problem["message"]
         assert "chmod" in problem["hint"]
     assert [done["path"] for done in json.loads(ended[3].stdout)["data"]["done"]] == [str(good)]
+
+
+@pytest.mark.parametrize("command", ["again", "retry", "render", "forget"])
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_not_said_to_be_gone(watcher: Commands, command: str) -> None:
+    closed = watcher.folder / "closed"
+    closed.mkdir()
+    known = recording(closed / "a.wav")
+    unknown = recording(closed / "b.wav", seed=1)
+    watcher("once", known)
+    closed.chmod(0)
+    try:
+        options = (known, unknown, "--set", f"state.dir={watcher.state}", "--json")
+        done = process(command, *options, check=False, prefix=mortal())
+    finally:
+        closed.chmod(0o755)
+
+    document = json.loads(done.stdout)
+    *errors, second = document["errors"]
+    assert (done.returncode, [str(known) in error["message"] for error in errors]) == (1, [True] * len(errors))
+    assert (second["code"], second["message"]) == ("barred", f"{unknown}: its folder may not be entered")
+    # Nothing failed of the other, wherever it is; and outputs could not be written there.
+    codes = {"again": ["barred"], "retry": ["unknown"], "render": ["not_writable"], "forget": []}
+    assert [error["code"] for error in errors] == codes[command]
+    assert ["chmod" in error["hint"] for error in errors] == [command != "retry"] * len(errors)
+    assert "not there" not in done.stdout

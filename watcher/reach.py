@@ -23,6 +23,9 @@ SILENT: Final = "the server does not answer"
 SILENT_HINT: Final = "it is waited for; look at the mount and its server"
 #: What to do about a folder that is not there.
 AWAY_HINT: Final = "mount it, or create it"
+#: Said of what lies in a folder that the user of this process may not enter, and what to do about it.
+BARRED: Final = "its folder may not be entered"
+BARRED_HINT: Final = "let the user that Watcher runs as enter each folder above it: chmod g+x where the user is in its group, else chmod o+x"
 
 _Result = TypeVar("_Result")
 

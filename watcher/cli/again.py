@@ -8,7 +8,7 @@ from pathlib import Path
 
 from watcher import languages, reach, sidecar
 from watcher.cli.beside import Daemon
-from watcher.cli.hints import nothing_to_do
+from watcher.cli.hints import barred, nothing_to_do
 from watcher.cli.looking import open_recovered, seen
 from watcher.cli.once import document, run_and_show, stays_text
 from watcher.cli.options import configured, show
@@ -101,21 +101,27 @@ def _finished(
         meant = named(loaded.settings, path)
         known = list(meant.recordings(ledger, loaded.settings))
         wanted = [record for record in known if record.state in _ASKED and record.outcome is not None]
-        there = [record for record in wanted if is_there(record)]
+        looked = {record.id: is_there(record) for record in wanted}
+        there = [record for record in wanted if looked[record.id]]
         if not wanted:
             problems.append(nothing_to_do(path, known, meant, daemon=daemon))
-        problems += [_missing(record) for record in wanted if record not in there]
+        problems += [_missing(record, gone=looked[record.id] is False) for record in wanted if record not in there]
         finished |= {record.id: record for record in there}
     # A folder that is out of reach is one problem, however many recordings are in it.
     return list(finished.values()), list(dict.fromkeys(problems))
 
 
-def _missing(record: SourceRecord) -> ReportedError:
-    """Return the problem of a recording that is not to be found: the whole folder's, where that is not there either."""
+def _missing(record: SourceRecord, *, gone: bool) -> ReportedError:
+    """Return the problem of a recording that is not to be found: the whole folder's, where that is not there either.
+
+    Not `gone`: nobody can say whether it is there.
+    """
     try:
         is_there = reach.ask(record.root, partial(os.path.isdir, record.root))
     except reach.SilentError:
         return ReportedError("unknown", f"the folder {printable(record.root)}: {reach.SILENT}", reach.SILENT_HINT)
+    if not gone:
+        return barred(place_of(record))
     if not is_there:
         return ReportedError("unknown", f"the folder {printable(record.root)} is out of reach", reach.AWAY_HINT)
     return ReportedError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from watcher import media, reach, sidecar, tree
-from watcher.cli.hints import in_work
+from watcher.cli.hints import barred, in_work
 from watcher.cli.looking import open_recovered, seen
 from watcher.cli.options import configured, show
 from watcher.config import Config
@@ -21,7 +21,7 @@ from watcher.ledger.values import SourceRecord
 from watcher.log import printable, quoted
 from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result
-from watcher.service.named import named, place_of
+from watcher.service.named import NamedRecordings, named, place_of
 from watcher.service.plan import plan, wanted_by_folder
 from watcher.text import counted
 
@@ -108,10 +108,12 @@ def forget(paths: Sequence[Path], *, config: Path | None, given: Sequence[str] |
         wanted = [record for record in wanted if record.state is not State.RUNNING]
         alike = _Alike(ledger, {record.path for record in wanted})
         forgotten += [replace(_forget(ledger, record, wanted_of, alike), daemon=daemon) for record in wanted]
-        for path, is_folder in unknown:
-            removed = None if is_folder else _of_sound(ledger, os.path.abspath(path), alike)  # noqa: PTH100 - bytes; links stay
+        for path, meant in unknown:
+            removed = None if meant.is_folder else _of_sound(ledger, os.path.abspath(path), alike)  # noqa: PTH100 - bytes; links stay
             if removed is not None and removed.answers:
                 forgotten.append(removed)
+            elif meant.barred:
+                problems.append(barred(path))
             else:
                 problems.append(ReportedError("unknown", f"{printable(path)}: nothing is stored of it"))
         while forgotten and ledger.history.tidy():
@@ -143,8 +145,8 @@ def _text(forgotten: Sequence[_Forgotten]) -> str:
 
 def _named(
     ledger: Ledger, loaded: Config, paths: Sequence[Path]
-) -> tuple[list[SourceRecord], list[tuple[bytes, bool]]]:
-    """Return the recordings at the paths, each once, and the paths where none is known; True for a folder."""
+) -> tuple[list[SourceRecord], list[tuple[bytes, NamedRecordings]]]:
+    """Return the recordings at the paths, each once, and the paths where none is known, with what is there."""
     found: dict[int, SourceRecord] = {}
     unknown = []
     for path in map(os.fsencode, paths):
@@ -152,7 +154,7 @@ def _named(
         known = list(meant.recordings(ledger, loaded.settings))
         found |= {record.id: record for record in known}
         if not known:
-            unknown.append((path, meant.is_folder))
+            unknown.append((path, meant))
     return list(found.values()), unknown
 
 

@@ -7,7 +7,7 @@ from watcher.cli.beside import Daemon
 from watcher.job import State
 from watcher.ledger.values import SourceRecord
 from watcher.log import printable, quoted
-from watcher.reach import AWAY_HINT
+from watcher.reach import AWAY_HINT, BARRED, BARRED_HINT
 from watcher.report import ReportedError
 from watcher.service.named import NamedRecordings, place_of
 from watcher.settle import AUDIO_SUFFIXES, UNWATCHED, looks_like_audio
@@ -63,11 +63,18 @@ def in_work(path: bytes) -> ReportedError:
     return ReportedError("unknown", f"{printable(path)}: nothing to do, {what}", command)
 
 
+def barred(path: bytes) -> ReportedError:
+    """Return the problem of a path in a folder that may not be entered."""
+    return ReportedError("barred", f"{printable(path)}: {BARRED}", BARRED_HINT)
+
+
 def _unknown(path: bytes, meant: NamedRecordings, *, daemon: Daemon | None) -> ReportedError:
     """Return the problem of a path below which nothing is known."""
     shown, named = printable(path), quoted(path)
     if meant.away:
         return ReportedError("unknown", f"the folder {shown} is out of reach", AWAY_HINT)
+    if meant.barred:
+        return barred(path)
     if not meant.there:
         return ReportedError("unknown", f"there is no file {shown}", "check the name")
     if not meant.is_folder and not meant.is_by_name:

@@ -17,7 +17,7 @@ from watcher.folders import CLOSED_HINT, NotTaken
 from watcher.folding import fold
 from watcher.job import Job, Outcome
 from watcher.log import printable, quoted
-from watcher.reach import AWAY_HINT
+from watcher.reach import AWAY_HINT, BARRED, BARRED_HINT
 from watcher.report import ReportedError, Result
 from watcher.service import Batch, BatchProgress
 from watcher.service import once as run_batch
@@ -310,7 +310,7 @@ def _left_hint(left: NotTaken) -> str:
 
 _LEFT: Final = {
     ChangedError.code: "it changed",
-    "barred": "its folder may not be entered",
+    "barred": BARRED,
     "closed": "it cannot be read",
     "device": "it is a device, no file",
     "directory": "it is a folder, no file",
@@ -324,7 +324,7 @@ _LEFT: Final = {
 #: Of these folders nobody knows what is in them.
 _UNSEEN: Final = frozenset({"closed", "lost"})
 _LEFT_HINTS: Final = {
-    "barred": "let the user that Watcher runs as enter each folder above it: chmod g+x where the user is in its group, else chmod o+x",
+    "barred": BARRED_HINT,
     WaitReason.UNREADABLE: UNREADABLE_HINT,
     "closed": CLOSED_HINT,
     ChangedError.code: "watcher once {path} takes it as it is now",

@@ -31,6 +31,8 @@ class NamedRecordings:
     away: bool
     #: A file of its name is taken for a recording.
     is_by_name: bool
+    #: It lies in a folder that may not be entered, so that nobody knows what is there.
+    barred: bool = False
 
     def recordings(self, ledger: Ledger, settings: Settings) -> Iterator[SourceRecord]:
         """Yield what is known of it, in the order of the paths: a recording, or all below a folder, moved ones included."""
@@ -66,11 +68,15 @@ def named(settings: Settings, path: bytes) -> NamedRecordings:
     """Look what a person named. Raises ConfigError where its mount hangs."""
     try:
         is_folder, there = reach.ask(path, partial(_look, path), seconds=reach.PATIENT_SECONDS)
+        barred = False
+    except PermissionError:
+        is_folder, there, barred = False, False, True
     except reach.SilentError as exc:
         raise ConfigError(f"{printable(path)}: {reach.SILENT}", hint="look at the mount and its server") from exc
     names = spellings(settings, path)
-    away = not there and any(os.fsencode(folder.path) in names for folder in settings.folders)
-    return NamedRecordings(names, is_folder, there, away, any(_is_by_name(settings, name) for name in names))
+    away = not (there or barred) and any(os.fsencode(folder.path) in names for folder in settings.folders)
+    by_name = any(_is_by_name(settings, name) for name in names)
+    return NamedRecordings(names, is_folder, there, away, by_name, barred)
 
 
 def _is_by_name(settings: Settings, path: bytes) -> bool:
@@ -85,7 +91,14 @@ def _is_by_name(settings: Settings, path: bytes) -> bool:
 
 
 def _look(path: bytes) -> tuple[bool, bool]:
-    return os.path.isdir(path), os.path.lexists(path)  # noqa: PTH112 - bytes
+    """Return whether a folder is at a path, and whether anything is. Raises PermissionError where that may not be known."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        raise
+    except OSError:
+        return False, False
+    return os.path.isdir(path), True  # noqa: PTH112 - bytes
 
 
 def place_of(record: SourceRecord) -> bytes:
@@ -94,9 +107,9 @@ def place_of(record: SourceRecord) -> bytes:
     return moved_to or record.path
 
 
-def is_there(record: SourceRecord) -> bool:
-    """Return whether a recording is where it is said to be; False, too, where its mount does not answer."""
+def is_there(record: SourceRecord) -> bool | None:
+    """Return whether a recording is where it is said to be; None: its folder may not be entered, or its mount does not answer."""
     try:
-        return reach.ask(record.root, partial(stands, place_of(record))) is True
+        return reach.ask(record.root, partial(stands, place_of(record)))
     except reach.SilentError:
-        return False
+        return None
