@@ -137,7 +137,7 @@ def test_a_copy_that_stopped_halfway_gets_a_note_with_the_remedy_that_goes_with_
     path.write_bytes(whole[: len(whole) // 2])
     with watcher.ledger() as ledger:
         # As it is queued half a minute after its last change.
-        ledger.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), fingerprint(path))])
+        ledger.queue.put([FoundRecording(os.fsencode(watcher.folder), os.fsencode(path), fingerprint(path))])
     code, document = watcher("once", path)
     note = path.with_name("talk.wav.transcription-warning.txt")
     text = " ".join(note.read_text().split())
