@@ -506,7 +506,7 @@ def test_what_was_found_and_not_yet_recorded_is_found_again_after_a_crash(base: 
     finder = Finder([Folder("a", str(base))], ledger, stop=threading.Event())
     finder.start_watching()
     monitor = finder._monitor_thread.monitors[0]
-    monitor.root.first = False
+    monitor.root._judge.first = False
     for _ in monitor.root.full():
         pass
     assert monitor.root._handover.flush(bulk=True) == 0

@@ -21,7 +21,8 @@ from watcher.container import Inspection
 from watcher.folders import Folder
 from watcher.folders.first_scan import full_scan
 from watcher.folders.mounts import Mounts
-from watcher.folders.root import Root, ScanStats
+from watcher.folders.root import Root
+from watcher.folders.scanner import ScanStats
 from watcher.ledger import Ledger
 
 
@@ -44,7 +45,7 @@ def make(base: Path, ledger: Ledger, log: Log) -> Make:
             root = Root(folder, ledger, table)
         else:
             root = Root(folder, ledger, table, clock=time.time, monotonic=time.monotonic)
-        root.settle_in(os.path.realpath(root.path))
+        root.place.settle_in(os.path.realpath(root.path))
         root.load(first=first)
         return root
 
@@ -193,7 +194,7 @@ def test_of_any_number_that_are_not_taken_so_many_are_named_and_all_are_counted(
 def test_a_tree_that_is_renamed_again_and_again_leaves_no_directories_behind(
     base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.folders.root._STRAY", 20)
+    monkeypatch.setattr("watcher.folders.scanner._STRAY", 20)
     for number in range(10):
         put(base / "0" / str(number) / "memo.dss")
     root = make()
@@ -219,7 +220,7 @@ def test_placeholders_in_directories_that_come_and_go_are_not_remembered(base: P
         shutil.rmtree(base / str(number))
         root.inspect(os.fsencode(base / str(number) / "a.wav.part"))
 
-    assert root._unfinished == set()
+    assert root._scanner.unfinished == set()
 
 
 @pytest.mark.parametrize("by_event", [False, True])
@@ -248,7 +249,7 @@ def test_roots_of_other_folders_inside_are_not_ours(base: Path, make: Make, log:
     inner = put(base / "x" / "b.wav")
     put(base / "xy" / "c.wav")
     root = make()
-    root.foreign = frozenset((os.fsencode(inner.parent),))
+    root.place.foreign = frozenset((os.fsencode(inner.parent),))
 
     root.inspect(os.fsencode(inner))
     end(root.subtree(os.fsencode(inner.parent)))
@@ -462,7 +463,7 @@ def test_a_root_may_be_a_link(tmp_path: Path, ledger: Ledger, log: Log) -> None:
     put(tmp_path / "real" / "a.wav")
     (tmp_path / "link").symlink_to("real")
     root = Root(Folder("test", str(tmp_path / "link")), ledger, Mounts())
-    root.settle_in(os.path.realpath(root.path))
+    root.place.settle_in(os.path.realpath(root.path))
 
     end(root.full())
     root.flush()
@@ -583,7 +584,7 @@ def test_a_candidate_that_belongs_to_another_root_by_now_is_left_to_it(base: Pat
     path = put(base / "x" / "a.mp3", b"x" * 1000)
     root = make(time=time)
     root.inspect(os.fsencode(path))
-    root.foreign = frozenset((os.fsencode(path.parent),))
+    root.place.foreign = frozenset((os.fsencode(path.parent),))
     time.advance(5.0)
 
     root.check_due(10)
@@ -792,7 +793,7 @@ closed.chmod(0)
 log = Log()
 ledger = open_ledger(base / "state")
 root = Root(Folder("test", str(base / "in")), ledger, Mounts())
-root.settle_in(os.path.realpath(root.path))
+root.place.settle_in(os.path.realpath(root.path))
 for _ in range(3):
     for _ in root.full(): pass
     for _ in root.changed(): pass
@@ -801,11 +802,11 @@ assert told == [("unreadable", "closed")], told
 closed.chmod(0o700)
 for _ in root.changed(): pass
 assert root.flush() == 1
-assert not root.closed
+assert not root.remarks.closed
 closed.chmod(0o400)
 (closed / "b.wav").touch
 for _ in root.full(): pass
-assert list(root.closed) == [os.fsencode(closed)], root.closed
+assert list(root.remarks.closed) == [os.fsencode(closed)], root.closed
 ledger.close()
 print("ok")
 """
@@ -849,7 +850,7 @@ def test_directories_of_a_network_mount_inside_are_known_as_such(base: Path, mak
     # Another device is what tells a mount; a test without rights cannot make one, so the listing is given one.
     share = root.path + b"/share"
     root.directories[share] = type(root.directories[root.path])(0, 4711, 1, 1)
-    root.site(share, 4711)
+    root.place.site(share, 4711)
 
     assert root.remote_directories() == {share}
     assert stat.S_ISDIR(base.stat().st_mode)
@@ -966,7 +967,7 @@ def test_a_scan_tells_of_settings_in_folders_it_enters(base: Path, ledger: Ledge
     told: list[bytes] = []
     folder = Folder("test", str(base), include=include, exclude=("raw/",))
     root = Root(folder, ledger, Mounts(), settings=told.append)
-    root.settle_in(os.path.realpath(root.path))
+    root.place.settle_in(os.path.realpath(root.path))
     for name in ("", "a/b", "raw"):
         put(base / name / ".watcher.toml", b"")
 

@@ -11,7 +11,7 @@ from watcher.folders.folder_probe import FolderProbeResult, probe
 from watcher.folders.monitor import FolderState, WatchMode
 from watcher.folders.monitor_thread import NOTE_SUFFIX
 from watcher.folders.mounts import Mount, MountKind, Mounts
-from watcher.folders.root import CLOSED_HINT
+from watcher.folders.remarks import CLOSED_HINT
 
 __all__ = [
     "CLOSED_HINT",

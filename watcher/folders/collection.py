@@ -134,7 +134,7 @@ class _Collection:
     def add_part(self, folder: Folder, path: bytes) -> None:
         """Have a directory of a folder scanned."""
         root = self._root(folder)
-        if root.names.enters_all(root.relative(path)):
+        if root.place.names.enters_all(root.place.relative(path)):
             self._parts.append((root, path))
         else:
             self._excluded.append(path)
@@ -152,7 +152,7 @@ class _Collection:
             path = note.source
             if path in files or any(is_below(path, part) for part in parts):
                 return True
-            return any(root.owns(path) for root in self._roots)
+            return any(root.place.owns(path) for root in self._roots)
 
         put_back, _ = notes_of_failures.heed(
             self._ledger, filter(is_meant, self._ledger.outputs.notes()), lambda _note: True
@@ -178,14 +178,14 @@ class _Collection:
 
     def _part_roots(self) -> None:
         """Return the files of each root: what lies in a root inside it, also through links, belongs to the inner one."""
-        roots = {root.folder: root for root in self._roots}
+        roots = {root.place.folder: root for root in self._roots}
         places, doubles = distinct(roots, self._mounts)
         for folder, other in doubles:
             report(folder, other)
             self._roots.remove(roots[folder])
         for root in self._all():
             place = self._mounts.locate(root.path)
-            root.foreign = inside(place, root.folder, places, self._mounts)
+            root.place.foreign = inside(place, root.place.folder, places, self._mounts)
 
     def settle(self) -> float | None:
         """Look at what is due; give the seconds until the next look that may bring something, None when none will."""
@@ -208,7 +208,7 @@ class _Collection:
             for path in self._excluded
         ]
         left += [NotTaken(path, "lost", why, named=True) for path, why in self._lost]
-        closed = (one for root in self._all() for one in root.closed.items())
+        closed = (one for root in self._all() for one in root.remarks.closed.items())
         left += [NotTaken(path, "closed", why) for path, why in (*self._closed, *closed)]
         waiting = {candidate.path for candidate in self._waiting()}
         settled = waiting.union(self._queued)
@@ -233,7 +233,7 @@ class _Collection:
         # Nobody comes back in ten minutes: a file that looks cut off is taken after the quiet time.
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
         root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
-        root.settle_in(os.path.realpath(root.path))
+        root.place.settle_in(os.path.realpath(root.path))
         root.load(first=False)
         return root
 

@@ -17,7 +17,7 @@ from watcher.folders.inbox import Event, EventKind
 from watcher.folders.monitor import FolderState, WatchMode
 from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThread
 from watcher.folders.mounts import MountKind, Mounts
-from watcher.folders.root import Obstacle
+from watcher.folders.remarks import Obstacle
 from watcher.ledger.ledger import Ledger
 from watcher.settle import Quotas
 from watcher.tree import is_below
@@ -172,8 +172,8 @@ class Finder:
             foreign = wanted.pop(monitor.folder, None)
             if foreign is None:
                 self._monitor_thread.remove(monitor)
-            elif foreign != monitor.root.foreign:
-                monitor.root.foreign = foreign
+            elif foreign != monitor.root.place.foreign:
+                monitor.root.place.foreign = foreign
                 monitor.want_full(why)
         for folder, foreign in wanted.items():
             self._monitor_thread.add(folder, foreign, why)

@@ -9,7 +9,8 @@ import structlog
 
 from watcher import container, tree
 from watcher.folders.known import directory_key, file_key, mark_of
-from watcher.folders.root import Root, Scan, ScanStats
+from watcher.folders.root import Root
+from watcher.folders.scanner import Scan, ScanStats
 from watcher.settle import SHARED_SUFFIXES, NameRuling, fingerprint
 
 _log = structlog.get_logger()
@@ -52,28 +53,28 @@ class _FirstScan:
         if self._files:
             _log.info(
                 "folder.backlog",
-                folder=self._root.folder.name,
+                folder=self._root.place.folder.name,
                 path=os.fsdecode(self._root.path),
                 files=self._files,
                 bytes=self._bytes,
                 hours=round(self._seconds / 3600, 3),
                 seconds=round(self._seconds, 3),
                 untimed=self._untimed,
-                left_alone=not self._root.folder.backlog,
+                left_alone=not self._root.place.folder.backlog,
             )
 
     def _count(self, directory: int, path: bytes, entry: "os.DirEntry[str]") -> None:
         root = self._root
         child = path.rstrip(b"/") + b"/" + os.fsencode(entry.name)
-        relative = root.relative(child)
+        relative = root.place.relative(child)
         if entry.is_dir(follow_symlinks=False):
-            if root.folder.recursive and child not in root.foreign and root.names.enters(relative):
+            if root.place.folder.recursive and child not in root.place.foreign and root.place.names.enters(relative):
                 self._pending.append(child)
             return
-        if not root.names.interesting(entry.name) or root.names.file(relative) is not NameRuling.TAKE:
+        if not root.place.names.interesting(entry.name) or root.place.names.file(relative) is not NameRuling.TAKE:
             return
         status = entry.stat(follow_symlinks=False)
-        stamp = fingerprint(status, root.site(path, status.st_dev))
+        stamp = fingerprint(status, root.place.site(path, status.st_dev))
         known = root.known.get(file_key(directory_key(path), entry.name)) == mark_of(stamp)
         if not stat.S_ISREG(status.st_mode) or not status.st_size or known:
             return

@@ -17,7 +17,7 @@ from watcher.folders.folder import Folder
 from watcher.folders.inbox import EventKind, Inbox
 from watcher.folders.monitor import PROBE_PREFIX, WatchMode
 from watcher.folders.mounts import MountKind, Mounts
-from watcher.folders.root import CLOSED_HINT, Obstacle
+from watcher.folders.remarks import CLOSED_HINT, Obstacle
 from watcher.folders.watch import REMEDIES, Watch
 from watcher.overrides import NAME
 from watcher.settle import UNREADABLE_HINT, NameRuling, Names, WriterState, is_audio, writer

@@ -20,7 +20,8 @@ import structlog
 from watcher.folders.folder import Folder
 from watcher.folders.inbox import Inbox, WaitingPaths
 from watcher.folders.mounts import Mount, MountKind, Mounts
-from watcher.folders.root import Obstacle, Root
+from watcher.folders.remarks import Obstacle
+from watcher.folders.root import Root
 from watcher.folders.scan_lease import ScanLease
 from watcher.folders.scan_schedule import ScanSchedule
 from watcher.folders.watch import REMEDIES, Watch, WatchFault, diagnose, kernel_device, watched
@@ -171,7 +172,7 @@ class FolderMonitor:
             path=os.fsdecode(self.root.path),
             how=self.how,
             why=self.why if self.schedule.ours or not self.present else f"{self.why}; another host scans it",
-            filesystem=self.root.mount().filesystem if self.present else "",
+            filesystem=self.root.place.mount().filesystem if self.present else "",
             directories=len(self.root.directories),
             known=len(self.root.known),
             waiting=len(self.root.candidates),
@@ -195,7 +196,7 @@ class FolderMonitor:
             return
         self.real_prefix = real.rstrip(b"/") + b"/"
         self._concerned = self._mounts.concerning(self.root.path, self.real_prefix)
-        self.root.settle_in(real)
+        self.root.place.settle_in(real)
         self._choose()
         if self.present and not self._take_turn(why):
             self.schedule.want_full(why)
@@ -236,7 +237,7 @@ class FolderMonitor:
         """Request a look at a path as if nothing were known of it: its content changed under a worker's hands."""
         self.root.unlearn(path)
         # While the root is away, that is all: with the root it comes back.
-        if self.present and self.root.owns(path):
+        if self.present and self.root.place.owns(path):
             self.want_look(path)
 
     def look(self, limit: int, enough: Callable[[], bool]) -> None:
@@ -264,7 +265,7 @@ class FolderMonitor:
         self._heard = True
         if path == self._proof:
             self._proof = b""
-            self._say(WatchMode.EVENTS, f"{self.root.mount().filesystem}, an event arrived")
+            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, an event arrived")
             return None
         return self.named(path)
 
@@ -276,7 +277,7 @@ class FolderMonitor:
 
     def _choose(self) -> None:
         self._drop_watch()
-        mount = self.root.mount()
+        mount = self.root.place.mount()
         if self.folder.detect == "scan":
             self._say(WatchMode.SCAN, "asked for")
         elif self.folder.detect == "auto" and mount.kind is MountKind.NETWORK:
@@ -289,7 +290,7 @@ class FolderMonitor:
             os.fsdecode(self.real_prefix.rstrip(b"/") or b"/"),
             self._inbox,
             recursive=self.folder.recursive,
-            enters=self.root.names.enters_all,
+            enters=self.root.place.names.enters_all,
         )
         self._built_at = self._monotonic()
         self._heard = False
@@ -318,7 +319,7 @@ class FolderMonitor:
         self._tell()
 
     def _tell(self) -> None:
-        news = (self.how, self.why, self.root.mount().filesystem)
+        news = (self.how, self.why, self.root.place.mount().filesystem)
         self._untold = news != self._told and not self._quotas.spend("watching", self.root.path)
         if news != self._told and not self._untold:
             self._told = news
@@ -335,7 +336,7 @@ class FolderMonitor:
             touch(path)
         except OSError as error:
             self._proof = b""
-            self._say(WatchMode.EVENTS, f"{self.root.mount().filesystem}, not proved: {error.strerror or error}")
+            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, not proved: {error.strerror or error}")
         finally:
             self._ledger.outputs.drop_temporary(path)
 
@@ -343,13 +344,13 @@ class FolderMonitor:
         """Try an overdue proof again, and scan instead when events really do not arrive."""
         if self._heard:
             self._proof = b""
-            self._say(WatchMode.EVENTS, f"{self.root.mount().filesystem}, events arrive")
+            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, events arrive")
         elif self._proofs < _PROOFS:
             self._prove()
         else:
             self._drop_watch()
             self._degraded("no_events", hint='detect = "scan" spares this folder the proof')
-            self._say(WatchMode.SCAN, f"{self.root.mount().filesystem}: no event arrived")
+            self._say(WatchMode.SCAN, f"{self.root.place.mount().filesystem}: no event arrived")
 
     def _drop_watch(self) -> None:
         self._proof, self._rebuild_at, self._audit_at = b"", None, None
@@ -397,7 +398,7 @@ class FolderMonitor:
         concerned = self._mounts.concerning(self.root.path, self.real_prefix)
         if self.present and concerned != self._concerned:
             self._concerned = concerned
-            self.root.settle_in(self.real_prefix.rstrip(b"/") or b"/")
+            self.root.place.settle_in(self.real_prefix.rstrip(b"/") or b"/")
             self.schedule.want_changed()
             if self._watch is not None:
                 self._audit_at = self._monotonic() + _CONFIRM
@@ -487,7 +488,7 @@ class FolderMonitor:
     def _missing(self) -> frozenset[bytes]:
         pairs = watched()
         # btrfs shows another device in a stat than in fdinfo, so there inode numbers have to do.
-        inodes = {inode for _, inode in pairs} if self.root.mount().filesystem == "btrfs" else frozenset()
+        inodes = {inode for _, inode in pairs} if self.root.place.mount().filesystem == "btrfs" else frozenset()
         return frozenset(
             path
             for path, directory in self.root.directories.items()

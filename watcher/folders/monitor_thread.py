@@ -95,7 +95,7 @@ class MonitorThread:
             settings=self._settings,
             quotas=self._quotas,
         )
-        monitor.root.foreign = foreign
+        monitor.root.place.foreign = foreign
         self.monitors.append(monitor)
         monitor.begin(why)
 
@@ -234,7 +234,7 @@ class MonitorThread:
             if (
                 monitor.present
                 and real.startswith(monitor.real_prefix)
-                and monitor.root.owns(named := monitor.named(real))
+                and monitor.root.place.owns(named := monitor.named(real))
             ):
                 self._settings(named)
 
@@ -264,7 +264,9 @@ class MonitorThread:
 
     def _heed(self, some: list[OwnedOutput]) -> None:
         def post_of(path: bytes) -> FolderMonitor | None:
-            return next((monitor for monitor in self.monitors if monitor.present and monitor.root.owns(path)), None)
+            return next(
+                (monitor for monitor in self.monitors if monitor.present and monitor.root.place.owns(path)), None
+            )
 
         def is_intact(note: OwnedOutput) -> bool:
             monitor = post_of(note.path)
@@ -304,7 +306,7 @@ class RemoteMonitorThread:
         if foreign != self._foreign:
             self._foreign = foreign
             for monitor in self.monitor_thread.monitors:
-                monitor.root.foreign = foreign
+                monitor.root.place.foreign = foreign
             self.monitor_thread.inbox.put(Event(EventKind.RESCAN))
 
     def stop(self) -> None:

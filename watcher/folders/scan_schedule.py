@@ -13,7 +13,8 @@ import structlog
 
 from watcher.folders.first_scan import full_scan
 from watcher.folders.inbox import WaitingPaths
-from watcher.folders.root import Root, Scan, ScanStats
+from watcher.folders.root import Root
+from watcher.folders.scanner import Scan, ScanStats
 from watcher.settle import Quotas
 
 _log = structlog.get_logger()
@@ -152,7 +153,7 @@ class ScanSchedule:
         if now - self._last_changed >= self._interval():
             self._slow_why, self._last_changed = "changed", now
             return self._root.changed(glance=not self.events)
-        if (self.polled or self._root.closed) and now - self._last_poll >= _POLL:
+        if (self.polled or self._root.remarks.closed) and now - self._last_poll >= _POLL:
             self._slow_why, self._last_poll = "polled", now
             return self._root.changed(self.polled, glance=True)
         return None
@@ -184,7 +185,7 @@ class ScanSchedule:
         say = _log.info if loud else _log.debug
         say(
             "folder.rescanned",
-            folder=self._root.folder.name,
+            folder=self._root.place.folder.name,
             path=os.fsdecode(self._root.path),
             reason=self._slow_why,
             directories=self._met.directories,

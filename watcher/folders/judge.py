@@ -1,0 +1,124 @@
+"""Judge what was found: whether a file is queued, is left alone, or waits until it is whole."""
+
+import os
+import stat
+import time
+from collections.abc import Callable, Container
+from typing import Final
+
+import structlog
+
+from watcher import container
+from watcher.folders.handover import Handover
+from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
+from watcher.folders.place import RootPlace, child
+from watcher.folders.remarks import Remarks
+from watcher.job import FoundRecording
+from watcher.settle import SHARED_SUFFIXES, Candidates, NameRuling, abandoned, fingerprint
+
+_log = structlog.get_logger()
+
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class Judge:
+    """The judge of one root's files. Owned by the detector thread."""
+
+    def __init__(
+        self,
+        place: RootPlace,
+        remarks: Remarks,
+        *,
+        candidates: Candidates,
+        known: KnownFiles,
+        handover: Handover,
+        directories: Container[bytes],
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`directories`: those that were listed."""
+        #: The first scan of the first start is not over.
+        self.first = False
+        #: Files that were opened; who scans counts them, and starts anew.
+        self.opened = 0
+        self.candidates = candidates
+        self.known = known
+        self._place = place
+        self._remarks = remarks
+        self._handover = handover
+        self._directories = directories
+        self._clock = clock
+        self._monotonic = monotonic
+        self._began = clock()
+
+    def wanted(self, relative: str) -> bool:
+        """Return whether a file is to be looked at by its path; speak of recordings that are left out, once."""
+        parent, _, _ = relative.rpartition("/")
+        if parent and not self._place.folder.recursive:
+            return False
+        ruling = self._place.names.file(relative)
+        if ruling is not NameRuling.TAKE:
+            if ruling is not NameRuling.OTHER:
+                self._remarks.ignore(relative, ruling.value, quiet=True)
+            return False
+        known = (self._place.path + b"/" + os.fsencode(parent)) in self._directories if parent else True
+        return known or self._place.names.enters_all(parent)
+
+    def regard(
+        self, directory: int, parent: bytes, name: str, status: os.stat_result, *, arrived: bool, siblings: bool
+    ) -> None:
+        """Take a file for known, for left alone, or have it looked at.
+
+        `arrived`: an event or a due look says so. `siblings`: a placeholder may be beside it.
+        """
+        path = parent.rstrip(b"/") + b"/" + os.fsencode(name)
+        if not stat.S_ISREG(status.st_mode):
+            self.candidates.forget(path)
+            self._remarks.odd(parent, name, status)
+            return
+        site = self._place.site(parent, status.st_dev)
+        stamp = fingerprint(status, site)
+        key = file_key(directory_key(parent), name)
+        if abandoned(status, self._clock()):
+            self.known.put(key, mark_of(stamp))
+        if self.known.get(key) == mark_of(stamp):
+            self.candidates.forget(path)
+            return
+        if self._handover.holds(path, stamp):
+            return
+        # A server's clock is not ours, so there what the first scan meets was there before.
+        old = self.first and not arrived and (site.network or status.st_ctime < self._began)
+        if old and not self._place.folder.backlog:
+            self._handover.leave(FoundRecording(self._place.path, path, stamp, backlog=True))
+            return
+        candidate = self.candidates.get(path)
+        if candidate is None:
+            _log.debug("file.found", path=os.fsdecode(path), bytes=status.st_size)
+        self.opened += 1
+        found = self.candidates.look(directory, path, status, site, backlog=old, arrived=arrived, siblings=siblings)
+        if found is not None:
+            waited = 0.0 if candidate is None else self._monotonic() - candidate.seen
+            self._handover.take(found, waited=waited, urgent=arrived)
+
+    def is_foreign(self, directory: int, parent: bytes, name: str, status: os.stat_result) -> bool:
+        """Return whether a file shares its suffix with recordings and is none; then it is known until it changes."""
+        form = SHARED_SUFFIXES.get(os.path.splitext(name)[1].lower())  # noqa: PTH122 - a name
+        if form is None or not stat.S_ISREG(status.st_mode):
+            return False
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=directory)
+        except OSError:
+            # The look at it will report why.
+            return False
+        self.opened += 1
+        try:
+            if container.inspect(descriptor, status.st_size, quick=True).format == form:
+                return False
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        stamp = fingerprint(status, self._place.site(parent, status.st_dev))
+        self.known.put(file_key(directory_key(parent), name), mark_of(stamp))
+        self._remarks.ignore(self._place.relative(child(parent, name)), "no_recording", quiet=True)
+        return True

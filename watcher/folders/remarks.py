@@ -1,0 +1,115 @@
+"""What is said of the files and directories that are left out: each once, and not many in a minute."""
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from watcher.folders.place import RootPlace, child
+from watcher.folders.unwatched import UnwatchedFiles
+from watcher.settle import DEEPEST, LONGEST, NameRuling, Quota, is_audio
+
+_log = structlog.get_logger()
+
+#: Paths remembered as ignored, so that each is spoken of once.
+_IGNORED: Final = 10_000
+#: What to do about a directory that cannot be listed.
+CLOSED_HINT: Final = (
+    "let the user that Watcher runs as list it: chmod g+rx where the user is in its group, else chmod o+rx"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A file or directory that cannot be read, why, and what to do about it."""
+
+    path: bytes
+    why: str
+    hint: str
+
+
+class Remarks:
+    """The remarks about one root. Owned by the detector thread."""
+
+    def __init__(self, place: RootPlace, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._place = place
+        #: Directories that could not be listed, with the reason.
+        self.closed: dict[bytes, str] = {}
+        self._ignored: set[int] = set()
+        self._quota = Quota(60, per=60.0, monotonic=monotonic)
+
+    def ignore(self, relative: str, reason: str, *, quiet: bool = False) -> None:
+        """Log that a file is left alone. `quiet`: to those who look for it only."""
+        if not self._first_time(relative, reason):
+            return
+        path = os.fsdecode(child(self._place.path, relative))
+        if quiet or not self._quota.spend():
+            _log.debug("file.ignored", path=path, reason=reason)
+        else:
+            _log.info("file.ignored", path=path, reason=reason)
+
+    def odd(self, parent: bytes, name: str, status: os.stat_result, unwatched: UnwatchedFiles | None = None) -> None:
+        """Speak of a thing that is named like a recording and is none; count a link."""
+        relative = self._place.relative(child(parent, name))
+        if not is_audio(name) or self._place.names.file(relative) is not NameRuling.TAKE:
+            return
+        self.ignore(relative, kind_of(status.st_mode))
+        if unwatched is not None and stat.S_ISLNK(status.st_mode):
+            unwatched.add(name, "symlink")
+
+    def shut(self, path: bytes, error: OSError) -> None:
+        """Note a directory that could not be listed; once per reason."""
+        reason = error.strerror or str(error)
+        told = self.closed.get(path) == reason
+        if path == self._place.path:  # its guard sees that, and calls it lost
+            return
+        if len(self.closed) < _IGNORED:
+            self.closed[path] = reason
+        if not told and self._quota.spend():
+            _log.warning(
+                "folder.degraded",
+                folder=self._place.folder.name,
+                path=os.fsdecode(path),
+                reason="unreadable",
+                error=reason,
+                hint=CLOSED_HINT,
+            )
+
+    def too_deep(self, path: bytes) -> None:
+        """Log that a directory is nested too deeply to be listed."""
+        if not self._first_time(self._place.relative(path), "too_deep") or not self._quota.spend():
+            return
+        _log.warning(
+            "folder.degraded",
+            folder=self._place.folder.name,
+            path=os.fsdecode(path),
+            reason="too_deep",
+            hint=f"recordings are looked for in {DEEPEST} levels of folders, and where the path of a folder has at most "
+            f"{LONGEST} characters: move what lies deeper up",
+        )
+
+    def _first_time(self, relative: str, reason: str) -> bool:
+        key = hash((relative, reason))
+        if key in self._ignored:
+            return False
+        if len(self._ignored) >= _IGNORED:
+            self._ignored.clear()
+        self._ignored.add(key)
+        return True
+
+
+def kind_of(mode: int) -> str:
+    """Return what kind of thing it is that is no regular file."""
+    for test, kind in (
+        (stat.S_ISDIR, "directory"),
+        (stat.S_ISLNK, "symlink"),
+        (stat.S_ISFIFO, "fifo"),
+        (stat.S_ISSOCK, "socket"),
+    ):
+        if test(mode):
+            return kind
+    return "device"
