@@ -12,7 +12,6 @@ import errno
 import logging
 import os
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,14 +20,16 @@ from typing import Final
 
 from watchdog.observers.inotify import InotifyWatchGroup
 from watchdog.observers.inotify_c import (
+    CallbackId,
     InotifyConstants,
     InotifyEvent,
     InotifyFD,
     Mask,
+    WatchCallback,
+    WatchDescriptor,
     inotify_add_watch,
     inotify_init,
 )
-from watchdog.observers.inotify_c import Watch as KernelWatch
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper, PathedInotifyEvent
 
 from watcher import tree
@@ -94,7 +95,6 @@ class Watch:
 
         An unreadable directory below is skipped without a word (the audit finds it).
         """
-        _tame()
         reader = _Reader()
         try:
             self._group = _Group(reader, os.fsencode(self._directory), _EVENTS, is_recursive=self._recursive)
@@ -183,18 +183,24 @@ class _Reader(InotifyFD):
         """Whether it has ended, or is about to."""
         return self._closed
 
-    def _get_or_create_watch(self, path: bytes, mask: Mask) -> KernelWatch:
+    def _add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
+        """Watch a directory; OSError where that is refused.
+
+        watchdog warns of one that is watched already, with the paths of all in the text, and where warnings are errors it would
+        end; and one that may not be read it notes as the watch of number -1.
+        """
         if self._closed:  # the number of its descriptor may be another one's by now
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        return super()._get_or_create_watch(path, mask)
+        watch = self._get_or_create_watch(path, mask)
+        if watch.wd < 0:
+            del self._watch_for_wd[watch.wd]
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        watch.callbacks[id_] = callback
+        return watch.wd
 
 
 class _Group(InotifyWatchGroup):
     """The kernel's watches on a directory and on those below it, and where each of them lies."""
-
-    # watchdog makes a text of its books for a warning that nobody reads (inotify_c.py:449), with every path in them. A few
-    # hundred new directories took seconds, and the events waited.
-    __repr__ = object.__repr__
 
     def tell(self, ear: "_Ear") -> None:
         """Have events passed on; to be called before there are any."""
@@ -217,6 +223,28 @@ class _Group(InotifyWatchGroup):
     @property
     def _closed(self) -> bool:
         return isinstance(self._inotify_fd, _Reader) and self._inotify_fd.is_closed
+
+    def _add_callback(self, path: bytes) -> None:
+        """Watch a directory; one that cannot be watched is left out, but for the root: OSError."""
+        try:
+            watch = self._inotify_fd.add_callback(path, self.event_mask, self, self._id)
+        except OSError:
+            if path == self.path:
+                raise
+            return
+        # It may have come back from where nobody saw it: watchdog would keep its old path for ever.
+        self._remove_watch_internally(watch)
+        self._active_callbacks_by_path[path] = watch
+        self._active_callbacks_by_watch[watch] = path
+
+    def _remove_watch_internally(self, wd: WatchDescriptor) -> None:
+        """Forget a watch, and its path unless that is another one's by now.
+
+        watchdog fails where that other one is gone, too: a directory was moved away, made again and removed (inotify.py:387).
+        """
+        path = self._active_callbacks_by_watch.pop(wd, None)
+        if path is not None and self._active_callbacks_by_path.get(path) == wd:
+            del self._active_callbacks_by_path[path]
 
     def _add_all_callbacks(self, path: bytes) -> None:
         """Watch a directory and what lies below it; an unreadable or unwatchable one below is left out.
@@ -335,11 +363,6 @@ class _WatchdogListener(logging.Handler):
                 return
         if self._hook is not None:
             self._hook(args)
-
-
-def _tame() -> None:
-    """Silence watchdog's warnings of directories met twice: where warnings are errors, one of its own would end its reader."""
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 
 
 def watched() -> frozenset[tuple[int, int]]:
