@@ -90,8 +90,8 @@ ALLOWED = {
     ("doctor/folders.py", "_standing"): BOUNDED,
     ("service/crash_cleanup.py", "clear"): BOUNDED,
     ("service/sweep.py", "_place_of"): BOUNDED,
-    ("service/application.py", "_require_answer"): BOUNDED,
-    ("service/application.py", "_ask_where_work_goes_on"): BOUNDED,
+    ("service/job_runner.py", "_require_answer"): BOUNDED,
+    ("service/job_runner.py", "ask_where_work_goes_on"): BOUNDED,
     ("service/folder_notes.py", "_write"): BOUNDED,
     ("service/folder_notes.py", "_remove"): BOUNDED,
     ("service/folder_notes.py", "_regard"): BOUNDED,
@@ -110,7 +110,7 @@ ALLOWED = {
     ("service/once.py", "_find_elsewhere"): BOUNDED,
     # Its default; asked through `_place_of`.
     ("service/sweep.py", "__init__"): BOUNDED,
-    ("service/application.py", "__init__"): NOT_WATCHED,
+    ("service/open_state.py", "__init__"): NOT_WATCHED,
     # Asked through `is_current`, by the thread of the notices, which asks in a helper thread.
     ("overrides.py", "_identity_at"): BOUNDED,
 }

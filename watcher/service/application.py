@@ -1,33 +1,25 @@
 """Build the application: every part from its settings, every thread with a name."""
 
-import contextvars
 import json
-import os
 import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 
-from watcher import hooks, media, pipeline, reach
+from watcher import hooks, reach
 from watcher.client import Client
-from watcher.errors import JobError, LeaseLostError, OutputError, StateBusyError, StateError
-from watcher.gate import Gate, Ticket, facts
-from watcher.job import Job, Outcome
-from watcher.ledger import Ledger
-from watcher.ledger.retry import LedgerRetry, retrying
-from watcher.ledger.salvage import open_or_salvage
+from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
+from watcher.gate import Gate, facts
+from watcher.job import Job
 from watcher.ledger.values import ENDPOINT, HOOKS
 from watcher.log import printable
 from watcher.output_failures import OutputFailures
 from watcher.overrides import InvalidOverride, Overrides
-from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials
 from watcher.service.clients import OtherClients
@@ -35,6 +27,8 @@ from watcher.service.conclude import JobConclusions
 from watcher.service.crash_cleanup import CrashCleanup
 from watcher.service.folder_notes import FIX_HINT, PauseNotes, SettingsNotes
 from watcher.service.hook_runner import HookRunner
+from watcher.service.job_runner import JobRunner
+from watcher.service.open_state import OpenState
 from watcher.service.plan import OVERRIDABLE, Plan
 from watcher.service.snapshot import Snapshot
 from watcher.service.sweep import JOIN as HISTORY_SECONDS
@@ -42,10 +36,9 @@ from watcher.service.sweep import DailySweep
 from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
 from watcher.service.worker_pool import WorkerPool
 from watcher.settle import Quota
-from watcher.worker import RENEW, FailedProbes, Heartbeat, Leases, Worker
+from watcher.worker import RENEW, FailedProbes, Leases, Worker
 
 _log = structlog.get_logger()
-_Result = TypeVar("_Result")
 
 #: Seconds that the workers get to end once nothing waits for the server any more, and seconds after the drain by which all
 #: threads must have ended. (A hook gets 5 s from the stop on, see `watcher.hooks`.)
@@ -56,10 +49,6 @@ _PUT_BACK: Final = 1.0
 _PUT_BACK_NOW: Final = 0.5
 #: Under this key a service stores facts about itself for `status` and other hosts; it drops them when it ends.
 SERVICE: Final = "service"
-_SPOOL: Final = "spool"
-#: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
-#: many are in flight, and a few pieces per job is all there are.
-_THREADS: Final = 512
 #: Hooks that failed, reported at the end, at most.
 _PROBLEMS: Final = 20
 #: Seconds between two looks at the notes in the folders.
@@ -99,31 +88,9 @@ class Application:
         self._over = threading.Event()
         #: Jobs whose outputs could not be placed.
         self.output_failures = OutputFailures()
-        directory = plan.config.state_directory
-        try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            spool = directory / _SPOOL
-            spool.mkdir(exist_ok=True, mode=0o700)
-        except OSError as exc:
-            raise StateError(
-                f"the state directory {directory} cannot be made: {exc.strerror}",
-                hint="make it writable for this user, or name another one: state.dir",
-            ) from exc
-        #: The ledger that fails rather than waits: for the main thread, which has to see signals.
-        self.direct, salvage = open_or_salvage(
-            directory, plan.settings.state.url, roots=plan.settings.places, clock=clock
-        )
-        if salvage is not None:
-            _log.error(
-                "service.salvaged",
-                message="the ledger was damaged: what could be read of it was taken over into a new one",
-                backup=str(salvage.backup),
-                rows=dict(salvage.rows),
-                hint="look at the disk it is on (dmesg); files that have their outputs are not paid for a second time",
-            )
-        media.clear_spool(spool)
-        self.ledger_retry = LedgerRetry()
-        self._waits = waits
+        state = OpenState(plan, waits=waits, clock=clock)
+        #: The ledger that fails rather than waits, and how to get one that waits; see OpenState.
+        self.direct, self.waiting, self.ledger_retry = state.direct, state.waiting, state.retry
         self._given_up = threading.Event()
         #: The ledger for callers that hold something paid for: they wait as long as the application runs.
         self.ledger = self.waiting(self._given_up)
@@ -138,17 +105,15 @@ class Application:
             roots=lambda: [root for root, _ in self.plan.roots],
             stop=stop,
             clock=clock,
-            amnesia=salvage is not None,
+            amnesia=state.amnesia,
         )
         self._others = OtherClients(self.direct.memory)
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
-        self._sound_locks = KeyedLocks()
-        self._exhausted = ExhaustedForms()
+        self.job_runner = JobRunner(
+            self.ledger, lambda: self.snapshot, self._others, spool=state.spool, stop=stop, monotonic=monotonic
+        )
         self.leases = Leases(self.ledger)
         self._failed_probes = FailedProbes()
         self._idle = self.waiting(stop)
-        #: A worker's sign of life -> the job that it took last, and when (monotonic).
-        self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
         self.worker_pool = WorkerPool(self.thread_group, self._new_worker, wake=self.ledger.queue.wake)
         #: Names of threads that hang in a mount, and of all that `drain` left behind: only the end of the process ends them.
         self.left_hanging: list[str] = []
@@ -175,7 +140,6 @@ class Application:
             roots=lambda: [root for root, _ in self.plan.roots],
             monotonic=monotonic,
         )
-        self._spool = spool
 
     @property
     def plan(self) -> Plan:
@@ -186,10 +150,6 @@ class Application:
     def gate(self) -> Gate:
         """The door to the server that is asked now."""
         return self.snapshot.gate
-
-    def waiting(self, given_up: threading.Event) -> Ledger:
-        """Return the ledger for a thread that waits, if need be, until `given_up`."""
-        return retrying(self.direct, self.ledger_retry, given_up) if self._waits else self.direct
 
     def start(
         self,
@@ -266,7 +226,7 @@ class Application:
         if ending.join(
             self.thread_group, seconds, but=[*hanging, *(worker.name for worker in self.hung())], patient=True
         ):
-            for client in self._clients:
+            for client in self.job_runner.clients:
                 client.cancel()
         self._given_up.set()
         self.left_hanging = [*hanging, *(worker.name for worker in self.hung() if not worker.ended)]
@@ -280,7 +240,7 @@ class Application:
     @property
     def given_up(self) -> int:
         """Return how many requests were cut off before their answer was complete; the server may charge for them."""
-        return sum(client.given_up for client in self._clients)
+        return sum(client.given_up for client in self.job_runner.clients)
 
     def let_go(self, *, in_haste: bool = False) -> None:
         """Put back the jobs of threads that did not end, for a process that ends without them; it must end right after.
@@ -314,9 +274,7 @@ class Application:
 
     def close(self) -> None:
         """Close everything; the threads must have ended, but for those left hanging."""
-        self._pool.shutdown(wait=not self._left_behind)
-        for client in self._clients:
-            client.close()
+        self.job_runner.close(wait=not self._left_behind)
         with suppress(StateError):
             self._sign_off()
         self.ledger.close()
@@ -360,9 +318,9 @@ class Application:
         return Worker(
             name,
             self._idle,
-            self._work,
+            self.job_runner.run,
             leases=self.leases,
-            admit=self._admit,
+            admit=lambda *, timeout: self.gate.admit(timeout=timeout),
             conclude=self.conclusions,
             stop=self.stop,
             attempts=lambda: self.plan.settings.api.attempts,
@@ -372,67 +330,22 @@ class Application:
             clock=self._clock,
         )
 
-    def _work(self, job: Job, beat: Heartbeat) -> Outcome:
-        snapshot = self.snapshot
-        self._at_work[beat] = (job, self._monotonic())
-        self._require_answer(job)
-        tools = Tools(
-            ledger=self.ledger,
-            client=self._others.asking(job.again.model if job.again is not None else "", snapshot.client),
-            gate=snapshot.gate,
-            media=snapshot.plan.settings.media,
-            spool=self._spool,
-            stop=self.stop,
-            submit=self._submit,
-            wanted=snapshot.wanted,
-            sound_locks=self._sound_locks,
-            exhausted=self._exhausted,
-        )
-        return pipeline.run(job, tools, beat)
-
-    @property
-    def _clients(self) -> list[Client]:
-        return [*self._others, self.snapshot.client]
-
-    @staticmethod
-    def _require_answer(job: Job) -> None:
-        """Raise OutputError when the mount that a source lies on hangs: the worker would hang, too."""
-        try:
-            reach.ask(job.root, partial(os.path.lexists, job.path))
-        except reach.SilentError as exc:
-            raise lost(job) from exc
-
     def hung(self, *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
         """Return the workers whose job lies on a mount that hangs, the dismissed ones included; touch no path.
 
         It hangs when it has not answered for so many `seconds`.
         """
-        employed = {worker.beat: worker for worker in self.worker_pool.everybody}
-        self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in employed}
-        return [
-            employed[beat] for beat, (job, _) in self._at_work.items() if reach.is_silent(job.root, seconds=seconds)
-        ]
+        return self.job_runner.hung(self.worker_pool.everybody, seconds=seconds)
 
     def hung_jobs(self) -> list[Job]:
         """Return the jobs of workers that hang in a mount, for longer than a disk needs that slept."""
-        hung = {worker.beat for worker in self.hung(seconds=reach.PATIENT_SECONDS)}
-        return [job for beat, (job, _) in self._at_work.items() if beat in hung and job in self.leases.held]
+        jobs = map(self.job_runner.at_work, self.hung(seconds=reach.PATIENT_SECONDS))
+        return [job for job in jobs if job is not None and job in self.leases.held]
 
     def relieve(self) -> None:
         """Replace workers that hang in a mount, so that they hold up nobody; for the main thread."""
         if self._works and (hung := self.hung()):
             self.worker_pool.relieve(hung)
-
-    def _ask_where_work_goes_on(self) -> None:
-        """Have helper threads look whether the mounts answer on whose files somebody has been at work for a while."""
-        late = self._monotonic() - _NOTICES
-        for job, since in list(self._at_work.values()):
-            if since < late:
-                reach.poke(job.root, partial(os.path.lexists, job.path))
-
-    def _submit(self, call: Callable[[], _Result]) -> "Future[_Result]":
-        # The pool's threads are older than the job: its name and path have to travel along, for the log.
-        return self._pool.submit(contextvars.copy_context().run, call)
 
     def _overrides_for(self, plan: Plan, former: Overrides | None) -> Overrides:
         return Overrides(OVERRIDABLE, validate=plan.check_overrides, report=self._note_problem, former=former)
@@ -486,9 +399,6 @@ class Application:
         if gate.shared:
             self._servants.start("fleet", attend)
 
-    def _admit(self, *, timeout: float) -> Ticket | None:
-        return self.gate.admit(timeout=timeout)
-
     def _look_again(self, path: bytes) -> None:
         self._inspect(path)
 
@@ -506,7 +416,7 @@ class Application:
         while True:
             snapshot = self.snapshot
             wanted, lost = snapshot.plan.settings.service.error_notes, self._lost()
-            self._ask_where_work_goes_on()
+            self.job_runner.ask_where_work_goes_on()
             try:
                 self.crash_cleanup.step()
                 if self._pause_notes is not None and not over:
@@ -540,8 +450,3 @@ class Application:
             stop=self.stop,
             retry_in=retry_in,
         )
-
-
-def lost(job: Job) -> OutputError:
-    """Return the error of a job whose folder lies on a mount that hangs."""
-    return OutputError(f"{printable(job.root)}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost")

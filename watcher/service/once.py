@@ -24,9 +24,10 @@ from watcher.job import Job, Outcome, State
 from watcher.log import quoted, retrying
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials, follow_moved, lacking
-from watcher.service.application import SERVICE, Application, lost
+from watcher.service.application import SERVICE, Application
 from watcher.service.earlier import BatchScope, known_below, queued_elsewhere
 from watcher.service.failures import stands
+from watcher.service.job_runner import lost
 from watcher.service.plan import plan
 from watcher.service.search_places import SearchPlaces, search_places
 from watcher.service.signals import Signals

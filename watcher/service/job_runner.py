@@ -1,0 +1,127 @@
+"""Running jobs: what a job is run with, and which workers hang in a mount over theirs."""
+
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from watcher import pipeline, reach
+from watcher.client import Client
+from watcher.errors import OutputError
+from watcher.job import Job, Outcome
+from watcher.ledger import Ledger
+from watcher.log import printable
+from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
+from watcher.service.clients import OtherClients
+from watcher.service.snapshot import Snapshot
+from watcher.worker import Heartbeat, Worker
+
+_Result = TypeVar("_Result")
+
+#: Requests of long recordings wait at the gate in threads of their own, made as they are needed; the gate decides how
+#: many are in flight, and a few pieces per job is all there are.
+_THREADS: Final = 512
+#: Seconds of work on a job after which its mount is asked whether it answers.
+_LATE: Final = 1.0
+
+
+class JobRunner:
+    """Runs jobs for the workers. Any thread may use it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        snapshot: Callable[[], Snapshot],
+        others: OtherClients,
+        *,
+        spool: Path,
+        stop: threading.Event,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`others`: the clients of models that were named for single recordings."""
+        self._ledger = ledger
+        self._snapshot = snapshot
+        self._others = others
+        self._spool = spool
+        self._stop = stop
+        self._monotonic = monotonic
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
+        self._sound_locks = KeyedLocks()
+        self._exhausted = ExhaustedForms()
+        #: A worker's sign of life -> the job that it took last, and when (monotonic).
+        self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
+
+    @property
+    def clients(self) -> list[Client]:
+        """All clients that may have a request in flight."""
+        return [*self._others, self._snapshot().client]
+
+    def close(self, *, wait: bool) -> None:
+        """Close the clients. Not `wait`: threads that were left behind may still use them."""
+        self._pool.shutdown(wait=wait)
+        for client in self.clients:
+            client.close()
+
+    def run(self, job: Job, beat: Heartbeat) -> Outcome:
+        """Run a job, and return its outcome. Raises what `pipeline.run` raises, and OutputError where its mount hangs."""
+        snapshot = self._snapshot()
+        self._at_work[beat] = (job, self._monotonic())
+        _require_answer(job)
+        tools = Tools(
+            ledger=self._ledger,
+            client=self._others.asking(job.again.model if job.again is not None else "", snapshot.client),
+            gate=snapshot.gate,
+            media=snapshot.plan.settings.media,
+            spool=self._spool,
+            stop=self._stop,
+            submit=self._submit,
+            wanted=snapshot.wanted,
+            sound_locks=self._sound_locks,
+            exhausted=self._exhausted,
+        )
+        return pipeline.run(job, tools, beat)
+
+    def hung(self, workers: Iterable[Worker], *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
+        """Return those of the workers whose job lies on a mount that hangs, touch no path.
+
+        It hangs when it has not answered for so many `seconds`.
+        """
+        employed = {worker.beat: worker for worker in workers}
+        self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in employed}
+        return [
+            employed[beat] for beat, (job, _) in self._at_work.items() if reach.is_silent(job.root, seconds=seconds)
+        ]
+
+    def at_work(self, worker: Worker) -> Job | None:
+        """Return the job that a worker took last."""
+        work = self._at_work.get(worker.beat)
+        return None if work is None else work[0]
+
+    def ask_where_work_goes_on(self) -> None:
+        """Have helper threads look whether the mounts answer on whose files somebody has been at work for a while."""
+        late = self._monotonic() - _LATE
+        for job, since in list(self._at_work.values()):
+            if since < late:
+                reach.poke(job.root, partial(os.path.lexists, job.path))
+
+    def _submit(self, call: Callable[[], _Result]) -> "Future[_Result]":
+        # The pool's threads are older than the job: its name and path have to travel along, for the log.
+        return self._pool.submit(contextvars.copy_context().run, call)
+
+
+def lost(job: Job) -> OutputError:
+    """Return the error of a job whose folder lies on a mount that hangs."""
+    return OutputError(f"{printable(job.root)}: {reach.SILENT}", hint=reach.SILENT_HINT, reason="lost")
+
+
+def _require_answer(job: Job) -> None:
+    """Raise OutputError when the mount that a source lies on hangs: the worker would hang, too."""
+    try:
+        reach.ask(job.root, partial(os.path.lexists, job.path))
+    except reach.SilentError as exc:
+        raise lost(job) from exc
