@@ -133,3 +133,45 @@ def test_a_file_outside_the_folders_of_the_daemon_gets_a_hint_that_helps(watcher
     assert f"touch {inside} makes the daemon take" in hints[inside]["hint"]
     assert f"lies in no folder that the daemon (pid {os.getpid()}) watches" in hints[outside]["message"]
     assert f"or stop the daemon, then: watcher once {outside}, and start" in hints[outside]["hint"]
+
+
+def test_a_limit_that_was_raised_in_the_settings_is_told_beside_the_hold_until_they_are_loaded(
+    watcher: Commands, settings: Path
+) -> None:
+    settings.write_text(settings.read_text().replace("[state]", "daily_minutes = 0.02\n[state]"))
+    for number in range(3):
+        recording(watcher.folder / f"{number}.wav", seconds=1, seed=number)
+    with command("run", environ={"WATCHER_CONFIG": str(settings)}) as running:
+        hint = running.await_event("gate.held")["hint"]
+        eventually(lambda: (watcher("status")[1]["data"]["gate"] or {}).get("status") == "held")
+        settings.write_text(settings.read_text().replace("0.02", "60"))
+        ((problem,),) = [watcher("status")[1]["data"]["problems"]]
+        checked = watcher.said("status", "--check")
+        running.stop()
+    stopped = watcher.said("status")[1]
+    untried = watcher.said("resume")[1]
+    with command("run", environ={"WATCHER_CONFIG": str(settings)}) as running:
+        running.await_events("job.done", 2)
+        running.stop()
+
+    assert hint == "raise api.daily_minutes, then watcher resume; or wait for midnight"
+    assert (problem["path"], problem["message"]) == (str(settings), "these settings changed and are not in use yet")
+    assert checked[0] == 1
+    assert f"{settings}: these settings changed and are not in use yet" in checked[1]
+    assert "the next start goes by the settings, which say now: 60 minutes a day Start it:" in stopped
+    # It was just tried.
+    assert "then watcher resume" not in untried
+
+
+def test_a_limit_that_holds_the_queue_is_lifted_by_its_remedy(watcher: Commands, settings: Path) -> None:
+    settings.write_text(settings.read_text().replace("[state]", "daily_minutes = 0.02\n[state]"))
+    for number in range(3):
+        recording(watcher.folder / f"{number}.wav", seconds=1, seed=number)
+    with command("run", environ={"WATCHER_CONFIG": str(settings)}) as running:
+        running.await_event("gate.held")
+        settings.write_text(settings.read_text().replace("0.02", "60"))
+        code, document = watcher("resume")
+        running.await_events("job.done", 3)
+        running.stop()
+
+    assert (code, document["data"]["outcome"]) == (0, "open")

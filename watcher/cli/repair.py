@@ -33,6 +33,7 @@ from watcher.ledger.values import SourceRecord
 from watcher.log import printable
 from watcher.pipeline import can_render
 from watcher.report import ReportedError, Result
+from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.failures import forget_gone, stands
 from watcher.service.named import named
 from watcher.service.plan import endpoint_of, plan, spellings, wanted_by_folder
@@ -193,7 +194,8 @@ def _untried(stored: GateState | None, loaded: Config, counts: Mapping[State, in
     later = "; no daemon is running: the next start takes up what is queued" if away else ""
     text = f"{what}{later}; until now: {stored.message}"
     if stored.reason == OWN_LIMIT:
-        text = f"resume does not lift this: {joined(stored.message, stored.hint)}; the next start goes by the settings of then"
+        hint = HoldAdvice(RunContext.BATCH).about(stored.reason, stored.hint, loaded)
+        text = f"resume does not lift this: {joined(stored.message, hint)}; the next start goes by the settings of then"
     return _document(stored.message, text)
 
 

@@ -246,6 +246,8 @@ class GateDoor:
         if self.pause is not None:
             hold.put_off(self.pause.until, self._clock)
             self.pause.noted = 0.0
+        if hold.kind is HoldKind.BUDGET:
+            hold.hint = self._advise(hold.error())
         self.hold = hold
         self.outcome = ResumeOutcome.HELD
         self.reports.begun(hold, now)

@@ -101,7 +101,7 @@ class GateLimits(ABC):
             f"your own limit is reached: {counted(minutes, 'minute')} of audio a {period} ({key}); "
             "all recordings wait, even one that would still fit"
         )
-        hint = f"raise {key}, or wait for {end}"
+        hint = f"raise {key}, then watcher resume; or wait for {end}"
         return Hold(
             HoldKind.BUDGET,
             OWN_LIMIT,

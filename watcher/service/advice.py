@@ -68,5 +68,5 @@ class HoldAdvice:
         return "sudo systemctl restart watcher" if self._is_roots else "systemctl --user restart watcher"
 
 
-#: The end of a hint that is of use to a daemon alone.
-_RESUME: Final = re.compile(r"[,;] then:? watcher resume$")
+#: What of a hint is of use to a daemon alone.
+_RESUME: Final = re.compile(r"[,;] then:? watcher resume(?=$|;)")

@@ -72,7 +72,7 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
         service = {}
     service = _without_taken(service, ledger)
     endpoint = {key: str(value) for key, value in (ledger.memory.remembered(ENDPOINT) or {}).items()}
-    gate = service.get("gate") or _left_gate(ledger, endpoint)
+    gate = service.get("gate") or _left_gate(ledger, endpoint, terms)
     counts, delayed = dict(ledger.history.counts()), ledger.history.records(State.DELAYED, limit=_WAITING)
     known = ledger.history.records(State.RUNNING, limit=_RUNNING)
     # Of this host nobody has to guess whether it lives.
@@ -122,16 +122,19 @@ def _spent(ledger: Ledger, endpoint: str, now: float) -> SpentSeconds:
     return SpentSeconds(here, ledger.purchases.bought(endpoint, f"{month}01", f"{month}31"), elsewhere)
 
 
-def _left_gate(ledger: Ledger, endpoint: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the hold or pause that an ended process has left: the next start heeds it."""
+def _left_gate(ledger: Ledger, endpoint: Mapping[str, str], terms: PriceTerms) -> Mapping[str, Any]:
+    """Return the hold or pause that an ended process has left: the next start heeds it, or goes by the limits of `terms`."""
     if not endpoint:
         return {}
-    from watcher.gate import GateStatus, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
+    from watcher.gate import OWN_LIMIT, GateStatus, facts, stored_state  # noqa: PLC0415 - only where no daemon tells
 
     name = endpoint["name"]
     state = stored_state(ledger.memory, name, ledger.hosts.fleet(name, endpoint["party"]))
     if state is None:
         return {}
+    if state.reason == OWN_LIMIT:
+        # It may have been raised since.
+        state = replace(state, hint=f"the next start goes by the settings, which say now: {terms.limits}")
     # Nobody asks before the next start, and that asks at once.
     left = facts(replace(state, next_probe=None) if state.status is GateStatus.HELD else state)
     # By now the settings may name another one, which nothing holds.

@@ -10,6 +10,7 @@ from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL, State
 from watcher.ledger.values import SourceRecord, Tally
 from watcher.log import printable
+from watcher.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,13 @@ class PriceTerms:
         if api.model == TRIAL_MODEL:
             return cls(is_trial=True)
         return cls(api.price_per_minute, api.daily_minutes, api.monthly_minutes)
+
+    @property
+    def limits(self) -> str:
+        """The limits in words."""
+        periods = ((self.daily_minutes, "a day"), (self.monthly_minutes, "a month"))
+        known = [f"{counted(minutes, 'minute')} {period}" for minutes, period in periods if minutes]
+        return ", ".join(known) or "no limit"
 
     @property
     def word(self) -> str:
