@@ -353,6 +353,38 @@ def test_a_batch_names_trials_whose_files_were_touched_since_before_it_buys_them
     assert said.index("service.trials") < said.index("job.started")
 
 
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_a_batch_names_renamed_trials_before_it_buys_them_and_none_that_are_gone(
+    watcher: Commands, trial: Path, named: str
+) -> None:
+    """What was not where it was any more was bought without having been named."""
+    (watcher.folder / "below").mkdir()
+    gone = recording(watcher.folder / "gone.wav", seconds=2.0)
+    watcher("once", watcher.folder, "--set", f"api.model={TRIAL_MODEL}")
+    renamed = trial.rename(watcher.folder / "below" / "new.wav" if named == "folder" else trial.with_name("new.wav"))
+    gone.unlink()
+
+    place = watcher.folder if named == "folder" else renamed
+    code, said = watcher.said("once", place, "--set", "api.price_per_minute=0.6")
+    document = watcher("status")[1]["data"]
+
+    assert (code, document["totals"]["paid_seconds"], text(renamed)) == (0, 0.5, "Number 3 by whisper-1 in any.")
+    assert all(part in said for part in ('"files": 1', '"seconds": 0.5', '"cost": 0.005'))
+    assert said.index("service.trials") < said.index("job.started")
+
+
+def test_the_first_run_names_renamed_trials_before_it_buys_them(watcher: Commands, trial: Path) -> None:
+    renamed = trial.rename(trial.with_name("new.wav"))
+    with daemon(watcher.folder, "--set", "api.price_per_minute=0.6", state=watcher.state) as running:
+        running.await_event("job.done", path=str(renamed), paid_seconds=0.5)
+        order = [event["event"] for event in running.events if event["event"] in {"service.trials", "job.started"}]
+        (said,) = running.seen("service.trials")
+        running.stop()
+
+    assert (said["files"], said["seconds"], said["cost"]) == (1, 0.5, 0.005)
+    assert order[0] == "service.trials"
+
+
 def test_a_batch_names_a_touched_trial_that_is_named(watcher: Commands, trial: Path) -> None:
     os.utime(trial, (1.7e9, 1.7e9))
 

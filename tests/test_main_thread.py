@@ -79,6 +79,8 @@ ALLOWED = {
     ("cli/forget.py", "_sketched"): BOUNDED,
     ("service/again.py", "ask_again"): BOUNDED,
     ("service/again.py", "lacking"): OWN_THREAD,
+    ("service/again.py", "_renamed_trials"): OWN_THREAD,
+    ("service/again.py", "_files_below"): OWN_THREAD,
     ("service/named.py", "_look"): BOUNDED,
     ("service/named.py", "_moved_names"): "it makes a name, and touches nothing",
     ("cli/again.py", "_displaced"): BOUNDED,

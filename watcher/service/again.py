@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 
 import structlog
 
@@ -14,8 +15,10 @@ from watcher.job import TRIAL_MODEL, AgainRequest, Fingerprint, FoundRecording, 
 from watcher.ledger import Ledger
 from watcher.ledger.values import OwnedOutput, SourceRecord
 from watcher.pipeline import JobSettings
+from watcher.service.failures import stands
 from watcher.service.named import named, place_of
 from watcher.service.plan import Plan, target
+from watcher.service.search_places import SearchPlaces
 from watcher.systemd import control
 from watcher.text import exact_money
 from watcher.tree import is_below
@@ -95,6 +98,53 @@ def announce_trials(found: Iterable[tuple[bytes, float]], *, model: str, price_p
         "move away what is not to be transcribed; before a start, watcher check names these recordings",
     )
     return sorted(seconds_of)
+
+
+def announce_trials_at(ledger: Ledger, made: Plan, places: SearchPlaces) -> list[bytes]:
+    """Log what the model of `made` is to transcribe at these places after the engine for trying out; see `announce_trials`.
+
+    Returns the paths of those that are where they were; what was renamed since counts as well, and is queued by the scan.
+    """
+    if made.is_trial:
+        return []
+    files = {os.fsencode(path) for _, path in places.files}
+    around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
+    found = [trial for folder in places.below for trial in ledger.history.trials(folder)]
+    found += [trial for folder in around for trial in ledger.history.trials(folder) if trial[0] in files]
+    found = [trial for trial in found if stands(trial[0]) is not False]
+    renamed = _renamed_trials(ledger, places.roots, folders=places.below, files=files)
+    price = made.settings.api.price_per_minute
+    announce_trials([*found, *renamed], model=made.endpoint.model, price_per_minute=price)
+    return sorted(dict(found))
+
+
+def _renamed_trials(
+    ledger: Ledger, roots: Iterable[bytes], *, folders: Iterable[bytes], files: Iterable[bytes]
+) -> list[tuple[bytes, float]]:
+    """Find what only the engine for trying out has transcribed and was renamed since, below folders or among files.
+
+    Returns their paths and seconds of audio. `roots` are the watched folders. Looks through the folders where something is gone,
+    and recognises a recording by its inode, size and time.
+    """
+    gone: dict[int, tuple[Fingerprint, float]] = {}
+    for path, seconds in [trial for root in roots for trial in ledger.history.trials(root)]:
+        record = ledger.history.lookup(path) if stands(path) is False else None
+        if record is not None and record.fingerprint.inode:
+            gone[record.fingerprint.inode] = (record.fingerprint, seconds)
+    found = []
+    for path in chain(files, *map(_files_below, folders)) if gone else ():
+        with suppress(OSError):
+            status = os.lstat(path)
+            stamp, seconds = gone.get(status.st_ino, (None, 0.0))
+            if stamp is not None and stamp.matches(status):
+                found.append((path, seconds))
+    return found
+
+
+def _files_below(folder: bytes) -> Iterator[bytes]:
+    """Yield the files below a folder; no link is followed, and what cannot be listed is left out."""
+    for parent, _, names in os.walk(folder):
+        yield from (os.path.join(parent, name) for name in names)  # noqa: PTH118 - bytes
 
 
 def _way_to_stop() -> str:

@@ -23,7 +23,7 @@ from watcher.gate import GateState, GateStatus
 from watcher.job import Job, Outcome, State
 from watcher.log import quoted, retrying
 from watcher.service.advice import HoldAdvice, RunContext
-from watcher.service.again import announce_trials, follow_moved, lacking
+from watcher.service.again import announce_trials_at, follow_moved, lacking
 from watcher.service.application import SERVICE, Application
 from watcher.service.earlier import BatchScope, known_below, queued_elsewhere
 from watcher.service.failures import stands
@@ -350,7 +350,7 @@ class _BatchRun:
         follow_moved(ledger, self._application.plan, files, stop=self._application.stop)
         unfinished = {path for path, state in known_below(ledger, places.below) if state not in _CONCLUDED}
         # Before the scan, which queues those that were touched since, so that work on them begins at once.
-        trials = self._trials(places)
+        trials = announce_trials_at(ledger, self._application.plan, places)
         collected = collect(places.folders, places.files, ledger, stop=self._application.stop, parts=places.parts)
         if finder != self._finder:
             # It hung until now, and another one has looked at the rest meanwhile.
@@ -399,17 +399,6 @@ class _BatchRun:
                 before.count[state] += 1
                 before.some[state] += [path] if len(before.some[state]) < _SHOWN else []
         return before
-
-    def _trials(self, places: SearchPlaces) -> list[bytes]:
-        """Name what only the engine for trying out has transcribed, if another one is asked now; return the paths."""
-        ledger, plan = self._application.ledger, self._application.plan
-        files = {os.fsencode(path) for _, path in places.files}
-        around = {os.path.dirname(path) for path in files}  # noqa: PTH120 - bytes
-        found = [trial for folder in places.below for trial in ledger.history.trials(folder)]
-        found += [trial for folder in around for trial in ledger.history.trials(folder) if trial[0] in files]
-        found = [trial for trial in found if stands(trial[0]) is not False]
-        price = plan.settings.api.price_per_minute
-        return announce_trials(found, model=plan.endpoint.model, price_per_minute=price)
 
     def _queue_lacking(self, places: SearchPlaces) -> list[bytes]:
         """Queue what is done and has lost outputs; return the paths."""
