@@ -98,8 +98,16 @@ def test_hooks_of_a_recording_run_in_the_order_of_its_results_also_where_it_was_
     tmp_path: Path, server: Server, folder: Path
 ) -> None:
     heard, go_on = tmp_path / "heard", tmp_path / "go-on"
-    hook = f"cat >> {heard}; while [ ! -e {go_on} ]; do sleep 0.05; done; echo end >> {heard}"
-    options = settings(tmp_path, server, folder, 'after = "move:done/"', f'[hooks]\non_done = ["sh", "-c", "{hook}"]')
+    hook = tmp_path / "hook.sh"
+    hook.write_text(
+        f"""
+        facts=$(cat)
+        printf 'begin %s\\n' "$facts" >> {heard}
+        while [ ! -e {go_on} ]; do sleep 0.05; done
+        printf 'end %s\\n' "$facts" >> {heard}
+        """
+    )
+    options = settings(tmp_path, server, folder, 'after = "move:done/"', f'[hooks]\non_done = ["sh", "{hook}"]')
     moved = folder / "done" / "talk.wav"
     with daemon(*options, state=tmp_path / "state") as running:
         recording(folder / "talk.wav")
@@ -112,12 +120,16 @@ def test_hooks_of_a_recording_run_in_the_order_of_its_results_also_where_it_was_
         # The hook of the one that came last runs beside it, so that of the moved one would, too.
         eventually(lambda: "other.wav" in heard.read_text())
         go_on.touch()
-        eventually(lambda: heard.read_text().count("end\n") == 3)
+        eventually(lambda: heard.read_text().count("end {") == 3)
         running.stop()
 
-    said = [line for line in heard.read_text().splitlines() if "other" not in line]
-    paths = [json.loads(line)["path"] if line != "end" else line for line in said]
-    assert paths == [str(folder / "talk.wav"), "end", "end", str(moved), "end"]
+    said = [line.split(" ", 1) for line in heard.read_text().splitlines() if "other" not in line]
+    assert [(step, json.loads(facts)["path"]) for step, facts in said] == [
+        ("begin", str(folder / "talk.wav")),
+        ("end", str(folder / "talk.wav")),
+        ("begin", str(moved)),
+        ("end", str(moved)),
+    ]
 
 
 def test_a_batch_ends_when_its_outputs_can_never_be_placed(tmp_path: Path, server: Server, folder: Path) -> None:

@@ -223,9 +223,8 @@ class Application:
         self.hook_runner.last_call()
         self.ledger.queue.wake()
         hanging = list(self.left_hanging)
-        if ending.join(
-            self.thread_group, seconds, but=[*hanging, *(worker.name for worker in self.hung())], patient=True
-        ):
+        but = [*hanging, *(worker.name for worker in self.hung())]
+        if ending.join(self.thread_group, seconds, but=but, patient=True):
             for client in self.job_runner.clients:
                 client.cancel()
         self._given_up.set()
@@ -261,10 +260,8 @@ class Application:
     def _sign_off(self) -> None:
         """Have `status` know what a person should see to though nothing runs. Raises StateError."""
         # What a host of a fleet has to run, others take over.
-        troubles = () if self.direct.hosts.all() else reversed(self.hook_runner.troubles)
-        problems = [trouble.problem(later="the next start runs it again when it is due") for trouble in troubles][
-            :_PROBLEMS
-        ]
+        troubles = [] if self.direct.hosts.all() else list(reversed(self.hook_runner.troubles))[:_PROBLEMS]
+        problems = [trouble.problem(later="the next start runs it again when it is due") for trouble in troubles]
         if problems:
             self.direct.memory.remember(HOOKS, {"problems": problems})
         else:
