@@ -18,14 +18,14 @@ from watcher.config import Config, Surroundings, digest, files
 from watcher.errors import ConfigError, StateBusyError, StateError, WatcherError
 from watcher.folders import Finder, WatchMode, is_double
 from watcher.folding import fold
-from watcher.gate import GateState, GateStatus, ResumeOutcome, resume_requests
-from watcher.log import LogOptions, configure, printable
+from watcher.gate import ResumeOutcome, resume_requests
+from watcher.log import LogOptions, configure
 from watcher.masking import passwords
 from watcher.service import allocator
 from watcher.service.advice import HoldAdvice, place_of
-from watcher.service.application import ALL_ENDED, SERVICE, Application
-from watcher.service.folder_notes import FIX_HINT
+from watcher.service.application import ALL_ENDED, Application
 from watcher.service.plan import Plan, plan
+from watcher.service.published import ReloadState, StatusPublisher
 from watcher.service.signals import Signals
 from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
 from watcher.systemd import Notifier
@@ -34,16 +34,10 @@ _log = structlog.get_logger()
 
 #: The main loop looks around this often, when no signal comes.
 _TICK: Final = 1.0
-#: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
-_SHOWN: Final = 5.0
-#: Problems of folders, and files that are not whole yet, shown at most.
-_PROBLEMS: Final = 20
 #: Seconds after drain_seconds at which the process ends, whatever its threads do. Promised: 10.
 _LATEST: Final = 9.5
 #: Seconds after a second Ctrl-C at which it ends, whatever its threads do. Promised: 2.
 _LATEST_IN_HASTE: Final = 1.9
-#: Seconds that the ledger gets to take the news of a stop.
-_TOLD: Final = 0.5
 #: Seconds after drain_seconds, from when it is known that the main thread does not hear the signal: a second after it came.
 _LATEST_UNHEARD: Final = _LATEST - 1.5
 #: A finder that has not looked around for this long hangs; a scan of a slow disk is no hang.
@@ -86,18 +80,7 @@ class Service:
         self._signals = Signals()
         #: Set when the run has ended by itself.
         self._over = threading.Event()
-        self._shown: tuple[object, ...] = ()
-        self._shown_at = 0.0
-        #: The last request to try again, see `gate.request_resume`.
-        self._requests = 0
-        #: What `status` shows of the service.
-        self._facts: dict[str, Any] = {}
-        #: Why the last reload changed nothing; "" when it did, or there was none.
-        self._refused = ""
-        #: Whether only a restart brings what it refused.
-        self._needs_restart = False
-        #: Digest of the settings file at the last reload; "" where it could not be read.
-        self._met = ""
+        self._reloads = ReloadState()
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Raises WatcherError when it can't begin, or when a thread crashed."""
@@ -122,30 +105,26 @@ class Service:
                 monotonic=self._monotonic,
                 settings=application.settings_notes.look,
             )
+            publisher = self._publisher(application, finder)
             thread_group = ThreadGroup(on_death=signals.wake)
             asked: signal.Signals | None = None
             try:
                 with suppress(StateBusyError):
-                    self._requests = resume_requests(application.direct.memory)
+                    self._reloads.requests = resume_requests(application.direct.memory)
                 self._queue_trials(application)
                 application.start(inspect=finder.inspect, works=self._works, lost=lambda: _lost(finder))
                 thread_group.start("finder", partial(_find, finder, self._stop))
                 application.history.start(inspect=finder.inspect, on_death=signals.wake)
-                asked = self._loop(application, finder, thread_group)
+                asked = self._loop(application, finder, publisher, thread_group)
             finally:
-                self._wind_down(application, thread_group, by_hand=asked is signal.SIGINT)
-        error = thread_group.error or application.error
-        if isinstance(error, WatcherError):
-            raise error
-        if error is not None:
-            raise StateError(
-                f"a part of the service crashed: {type(error).__name__}: {error}",
-                hint="the log has the details; the queue is safe, and a restart goes on where this ended",
-            ) from error
+                self._wind_down(application, publisher, thread_group, by_hand=asked is signal.SIGINT)
+        _raise_crash(thread_group.error or application.error)
         _log.info("service.stopped", **_given_up(application))
         return 0
 
-    def _loop(self, application: Application, finder: Finder, thread_group: ThreadGroup) -> signal.Signals | None:
+    def _loop(
+        self, application: Application, finder: Finder, publisher: StatusPublisher, thread_group: ThreadGroup
+    ) -> signal.Signals | None:
         """Watch over it all; return the signal that asked for the end, None where a thread crashed."""
         ready = False
         while True:
@@ -162,13 +141,19 @@ class Service:
                 return None
             application.relieve()
             try:
-                self._look_around(application, finder, ready=ready)
+                if ready and self._alive(application, finder):
+                    self._notifier.watchdog()
+                self._heed_request(application, finder)
+                publisher.show(application.gate.state())
             except StateBusyError as busy:
                 # Not waited for here: signals have to be seen. What was to be written is written a round later.
                 application.ledger_retry.note(busy)
-                if self._shown != (busy.message,):
-                    self._shown = (busy.message,)
-                    self._notifier.status(busy.message)
+                publisher.show_trouble(busy.message)
+
+    def _publisher(self, application: Application, finder: Finder) -> StatusPublisher:
+        return StatusPublisher(
+            application, finder, self._notifier, self._reloads, started=self._started, monotonic=self._monotonic
+        )
 
     def _queue_trials(self, application: Application) -> None:
         if self._works:
@@ -192,19 +177,12 @@ class Service:
         usec = self._surroundings.watchdog_usec
         return min(_TICK, usec / 4e6) if usec else _TICK
 
-    def _look_around(self, application: Application, finder: Finder, *, ready: bool) -> None:
-        if ready and self._alive(application, finder):
-            self._notifier.watchdog()
-        self._heed_request(application, finder)
-        state = application.gate.state()
-        self._show(application, finder, state)
-
     def _heed_request(self, application: Application, finder: Finder) -> None:
         """Read the settings anew, and try again, where somebody has said `watcher resume`. Raises StateBusyError."""
         number = resume_requests(application.direct.memory)
-        if number == self._requests:
+        if number == self._reloads.requests:
             return
-        self._requests = number
+        self._reloads.requests = number
         # Before the settings are read: they alone may end a hold, and its file may be done before the next line.
         application.gate.expect_outcome()
         self._renew(application, finder)
@@ -218,97 +196,19 @@ class Service:
         waits = application.ledger_retry.trouble is not None or application.gate.trouble is not None
         return waits or (not application.overdue and self._monotonic() - finder.beat < _FINDER_SILENT)
 
-    def _show(self, application: Application, finder: Finder, state: GateState) -> None:
-        """Write down for `status`, and for systemd's STATUS, what can't be seen from the ledger's rows."""
-        states = finder.states()
-        folders = [
-            {
-                "name": folder.name,
-                "path": printable(folder.path),
-                "how": str(folder.how),
-                "why": folder.why,
-                "waiting": folder.waiting,
-                "hint": folder.hint,
-                "passed_over": folder.passed_over,
-            }
-            for folder in states
-        ]
-        incoming = [
-            {
-                "path": printable(one.path),
-                "reason": str(one.reason),
-                "message": one.message,
-                "hint": one.hint,
-                "since": one.since,
-                "until": one.until,
-            }
-            for folder in states
-            for one in folder.incoming
-        ][:_PROBLEMS]
-        # In this order: of the files that are counted as done the outcome tells, and the server's state explains the outcome.
-        counts = application.direct.history.counts()
-        resumed = {"number": self._requests, "outcome": str(application.gate.outcome), "refused": self._refused}
-        server = application.at_the_server()
-        fleet = application.gate.trouble
-        problems = [
-            *([] if fleet is None else [_problem("fleet", fleet.message, fleet.hint)]),
-            *(_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint),
-            *(_problem(one.path, f"it can't be used: {one.message}", FIX_HINT) for one in application.problems),
-            *(_problem(one.path, one.why, one.hint) for folder in states for one in folder.obstacles),
-            *(trouble.problem() for trouble in reversed(application.hook_runner.troubles)),
-        ][:_PROBLEMS]
-        trouble = application.ledger_retry.trouble
-        line = status_line(counts, state, trouble.message if trouble is not None else "")
-        settings = self._settings_facts(application)
-        urgent = (state.status, str(problems), str(settings), str(resumed))
-        shown = (urgent, line, str(counts), state.since, str(folders), str(incoming), str(server["asking"]))
-        now = self._monotonic()
-        if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
-            return
-        self._shown, self._shown_at = shown, now
-        self._notifier.status(line)
-        self._facts = {
-            "pid": os.getpid(),
-            "version": __version__,
-            "started": self._started,
-            "folders": folders,
-            "problems": problems,
-            "settings": settings,
-            "resumed": resumed,
-            "counts": {str(one): number for one, number in counts.items()},
-            "incoming": incoming,
-            **server,
-            "endpoint": application.plan.endpoint.name,
-            "model": application.plan.endpoint.model,
-        }
-        application.direct.memory.remember(SERVICE, self._facts)
-
-    def _settings_facts(self, application: Application) -> dict[str, Any]:
-        """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
-        config = application.plan.config
-        file = "" if config.file is None else printable(str(config.file.absolute()))
-        return {
-            "file": file,
-            "digest": config.digest,
-            "state_digest": config.state_digest,
-            "refused": self._refused,
-            "refused_digest": self._met,
-            "needs_restart": self._needs_restart,
-        }
-
     def _renew(self, application: Application, finder: Finder) -> None:
         """Go on with new settings; with bad ones, report and keep the old."""
         self._notifier.reloading()
-        self._refused, self._needs_restart = "", False
+        self._reloads.refused, self._reloads.needs_restart = "", False
         # Before they are read: what is written meanwhile is not what was refused.
-        self._met = _digest(application.plan.config.file)
+        self._reloads.met = _digest(application.plan.config.file)
         try:
             new = self._read_again(application)
         except WatcherError as error:
-            self._refused, self._needs_restart = error.message, isinstance(error, _FixedError)
+            self._reloads.refused, self._reloads.needs_restart = error.message, isinstance(error, _FixedError)
             _log.error("service.reloaded", ok=False, message="; ".join(error.message.splitlines()), hint=error.hint)
         except Exception as error:  # noqa: BLE001 - whatever new settings provoke; nothing of the old ones was touched yet
-            message = self._refused = f"the new settings cannot be used: {type(error).__name__}: {error}"
+            message = self._reloads.refused = f"the new settings cannot be used: {type(error).__name__}: {error}"
             _log.error("service.reloaded", ok=False, message=message, hint=_TAKE_BACK, exc_info=True)
         else:
             application.swap(new)
@@ -329,7 +229,9 @@ class Service:
             raise ConfigError("no folder is watched", hint="name one: [[folders]] path = …")
         return new
 
-    def _wind_down(self, application: Application, thread_group: ThreadGroup, *, by_hand: bool) -> None:
+    def _wind_down(
+        self, application: Application, publisher: StatusPublisher, thread_group: ThreadGroup, *, by_hand: bool
+    ) -> None:
         """End all threads; end the process here and now where one does not end within drain_seconds + _LATEST.
 
         SIGINT during that, which is Ctrl-C at a terminal, ends it at once. A repeated SIGTERM changes nothing: supervisors send
@@ -353,44 +255,20 @@ class Service:
         ending = ShutdownDeadline(
             lambda: signal.SIGINT in self._signals.wait(0),
             on_haste=partial(end_after, _LATEST_IN_HASTE),
-            meanwhile=partial(self._show_stopping, application, self._clock() + seconds),
+            meanwhile=partial(publisher.show_stopping, self._clock() + seconds),
         )
         if by_hand and sys.stderr.isatty():
             # The terminal has echoed ^C. A stop goes on where nothing can be written.
             with suppress(OSError):
                 sys.stderr.write("\n")
         self._notifier.stopping(application.report_stopping(seconds, by_hand=by_hand))
-        self._show_stopping(application, self._clock() + seconds)
+        publisher.show_stopping(self._clock() + seconds)
         late = application.drain(seconds, ending)
         late += ending.join(thread_group, max(0.5, deadline - time.monotonic()))
         if application.left_hanging or late:
-            # Nothing but the end of the process ends them, and the interpreter would wait for them at its end.
-            application.let_go(in_haste=ending.in_haste)
-            if application.left_hanging:
-                hint = reach.SILENT_HINT
-                _log.warning("service.stopping", reason="mount_hangs", threads=application.left_hanging, hint=hint)
-            if late:
-                hint = "their jobs are taken up again at the next start"
-                say = _log.info if ending.in_haste else _log.error
-                say("service.stopping", reason="threads_hang", threads=late, hint=hint)
-            if exit_code() == 0:
-                _log.info("service.stopped", **_given_up(application))
-            sys.stderr.flush()
-            os._exit(exit_code())
+            _leave_behind(application, late, ending, exit_code)
         application.close()
         self._over.set()
-
-    def _show_stopping(self, application: Application, until: float) -> None:
-        """Write down for `status` that it stops, until when at the latest (Unix time), and what is in flight.
-
-        A ledger that does not take it is not waited for.
-        """
-        facts = {**self._facts, **application.at_the_server(), "stopping": until}
-        if facts == self._facts:
-            return
-        self._facts = facts
-        with suppress(reach.SilentError, StateError):
-            reach.ask(b"stopping", partial(application.direct.memory.remember, SERVICE, facts), seconds=_TOLD)
 
     def _say_starting(self) -> None:
         self._log_set_up(self._plan.config)
@@ -419,6 +297,18 @@ def _digest(file: Path | None) -> str:
         return ""
 
 
+def _raise_crash(error: BaseException | None) -> None:
+    """Raise what ended a thread, if anything did, as a WatcherError."""
+    if error is None:
+        return
+    if isinstance(error, WatcherError):
+        raise error
+    raise StateError(
+        f"a part of the service crashed: {type(error).__name__}: {error}",
+        hint="the log has the details; the queue is safe, and a restart goes on where this ended",
+    ) from error
+
+
 def _given_up(application: Application) -> dict[str, Any]:
     """Return what is logged of requests that were cut off, where there are any."""
     if not application.given_up:
@@ -426,6 +316,24 @@ def _given_up(application: Application) -> dict[str, Any]:
     charge = "" if application.plan.is_trial else "the server may charge for them, and "
     message = f"requests given up: {application.given_up}; {charge}they are made again at the next start"
     return {"given_up": application.given_up, "message": message}
+
+
+def _leave_behind(
+    application: Application, late: list[str], ending: ShutdownDeadline, exit_code: Callable[[], int]
+) -> None:
+    """End the process without the threads that did not end; the interpreter would wait for them."""
+    application.let_go(in_haste=ending.in_haste)
+    if application.left_hanging:
+        hint = reach.SILENT_HINT
+        _log.warning("service.stopping", reason="mount_hangs", threads=application.left_hanging, hint=hint)
+    if late:
+        hint = "their jobs are taken up again at the next start"
+        say = _log.info if ending.in_haste else _log.error
+        say("service.stopping", reason="threads_hang", threads=late, hint=hint)
+    if exit_code() == 0:
+        _log.info("service.stopped", **_given_up(application))
+    sys.stderr.flush()
+    os._exit(exit_code())
 
 
 def _end_at_last(seconds: float, over: threading.Event, code: Callable[[], int]) -> None:
@@ -452,10 +360,6 @@ def _lost(finder: Finder) -> list[bytes]:
     return [os.fsencode(state.path) for state in finder.states() if state.how is WatchMode.LOST]
 
 
-def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
-    return {"path": printable(path), "message": message, "hint": hint}
-
-
 def set_up_log(
     config: Config, surroundings: Surroundings, *, options: LogOptions | None = None, without: Collection[str] = ()
 ) -> None:
@@ -475,14 +379,3 @@ def set_up_log(
 
 class _FixedError(ConfigError):
     """Settings that cannot change while the service works."""
-
-
-def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:
-    """Return the state of the service in one line, first what stops everything: for systemd's STATUS."""
-    queued = counts["ready"] + counts["delayed"]
-    parts = [f"{counts['running']} running", f"{queued} queued", f"{counts['done']} done"]
-    if counts["failed"]:
-        parts.append(f"{counts['failed']} failed")
-    return "; ".join(
-        part for part in (trouble, "" if state.status is GateStatus.OPEN else state.sentence, ", ".join(parts)) if part
-    )

@@ -1,0 +1,187 @@
+"""What a running service shows of itself: for `status` and other hosts, in the ledger; for systemd, in a line."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from typing import Any, Final
+
+from watcher import __version__, reach
+from watcher.errors import StateError
+from watcher.folders import Finder
+from watcher.folders.monitor import FolderState
+from watcher.gate import GateState, GateStatus
+from watcher.log import printable
+from watcher.service.application import SERVICE, Application
+from watcher.service.folder_notes import FIX_HINT
+from watcher.systemd import Notifier
+
+#: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
+_SHOWN: Final = 5.0
+#: Problems of folders, and files that are not whole yet, shown at most.
+_PROBLEMS: Final = 20
+#: Seconds that the ledger gets to take the news of a stop.
+_TOLD: Final = 0.5
+
+
+@dataclass(slots=True)
+class ReloadState:
+    """What became of the requests to read the settings anew."""
+
+    #: The last request to try again, see `gate.request_resume`.
+    requests: int = 0
+    #: Why the last reload changed nothing; "" when it did, or there was none.
+    refused: str = ""
+    #: Whether only a restart brings what it refused.
+    needs_restart: bool = False
+    #: Digest of the settings file at the last reload; "" where it could not be read.
+    met: str = ""
+
+
+class StatusPublisher:
+    """Writes down what can't be seen from the ledger's rows, when it has changed. For the main thread."""
+
+    def __init__(
+        self,
+        application: Application,
+        finder: Finder,
+        notifier: Notifier,
+        reloads: ReloadState,
+        *,
+        started: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._application = application
+        self._finder = finder
+        self._notifier = notifier
+        self._reloads = reloads
+        #: Unix time.
+        self._started = started
+        self._monotonic = monotonic
+        self._facts: dict[str, Any] = {}
+        self._shown: tuple[object, ...] = ()
+        self._shown_at = 0.0
+
+    def show_trouble(self, message: str) -> None:
+        """Show systemd why nothing can be written down."""
+        if self._shown != (message,):
+            self._shown = (message,)
+            self._notifier.status(message)
+
+    def show(self, state: GateState) -> None:
+        """Write everything down, and tell systemd. Raises StateError."""
+        application, states = self._application, self._finder.states()
+        folders, incoming = list(map(_folder, states)), list(islice(_incoming(states), _PROBLEMS))
+        # In this order: of the files that are counted as done the outcome tells, and the server's state explains the outcome.
+        counts = application.direct.history.counts()
+        resumed = {
+            "number": self._reloads.requests,
+            "outcome": str(application.gate.outcome),
+            "refused": self._reloads.refused,
+        }
+        server = application.at_the_server()
+        problems = list(islice(self._problems(states), _PROBLEMS))
+        trouble = application.ledger_retry.trouble
+        line = status_line(counts, state, trouble.message if trouble is not None else "")
+        settings = self._settings()
+        urgent = (state.status, str(problems), str(settings), str(resumed))
+        shown = (urgent, line, str(counts), state.since, str(folders), str(incoming), str(server["asking"]))
+        now = self._monotonic()
+        if shown == self._shown or (self._shown[:1] == (urgent,) and now - self._shown_at < _SHOWN):
+            return
+        self._shown, self._shown_at = shown, now
+        self._notifier.status(line)
+        self._facts = {
+            "pid": os.getpid(),
+            "version": __version__,
+            "started": self._started,
+            "folders": folders,
+            "problems": problems,
+            "settings": settings,
+            "resumed": resumed,
+            "counts": {str(one): number for one, number in counts.items()},
+            "incoming": incoming,
+            **server,
+            "endpoint": application.plan.endpoint.name,
+            "model": application.plan.endpoint.model,
+        }
+        application.direct.memory.remember(SERVICE, self._facts)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return which settings file is in use, so that `status` can compare it with the one on the disk."""
+        config = self._application.plan.config
+        file = "" if config.file is None else printable(str(config.file.absolute()))
+        return {
+            "file": file,
+            "digest": config.digest,
+            "state_digest": config.state_digest,
+            "refused": self._reloads.refused,
+            "refused_digest": self._reloads.met,
+            "needs_restart": self._reloads.needs_restart,
+        }
+
+    def _problems(self, states: Sequence[FolderState]) -> Iterator[dict[str, str]]:
+        """Yield what a person should see to."""
+        application = self._application
+        if (fleet := application.gate.trouble) is not None:
+            yield _problem("fleet", fleet.message, fleet.hint)
+        yield from (_problem(folder.path, folder.why, folder.hint) for folder in states if folder.hint)
+        yield from (_problem(one.path, f"it can't be used: {one.message}", FIX_HINT) for one in application.problems)
+        obstacles = chain.from_iterable(folder.obstacles for folder in states)
+        yield from (_problem(one.path, one.why, one.hint) for one in obstacles)
+        yield from (trouble.problem() for trouble in reversed(application.hook_runner.troubles))
+
+    def show_stopping(self, until: float) -> None:
+        """Write down for `status` that it stops, until when at the latest (Unix time), and what is in flight.
+
+        A ledger that does not take it is not waited for.
+        """
+        facts = {**self._facts, **self._application.at_the_server(), "stopping": until}
+        if facts == self._facts:
+            return
+        self._facts = facts
+        with suppress(reach.SilentError, StateError):
+            reach.ask(b"stopping", partial(self._application.direct.memory.remember, SERVICE, facts), seconds=_TOLD)
+
+
+def _folder(folder: FolderState) -> dict[str, Any]:
+    return {
+        "name": folder.name,
+        "path": printable(folder.path),
+        "how": str(folder.how),
+        "why": folder.why,
+        "waiting": folder.waiting,
+        "hint": folder.hint,
+        "passed_over": folder.passed_over,
+    }
+
+
+def _incoming(states: Sequence[FolderState]) -> Iterator[dict[str, Any]]:
+    """Yield the files that are not whole yet."""
+    for one in chain.from_iterable(folder.incoming for folder in states):
+        yield {
+            "path": printable(one.path),
+            "reason": str(one.reason),
+            "message": one.message,
+            "hint": one.hint,
+            "since": one.since,
+            "until": one.until,
+        }
+
+
+def _problem(path: str | bytes, message: str, hint: str) -> dict[str, str]:
+    return {"path": printable(path), "message": message, "hint": hint}
+
+
+def status_line(counts: dict[Any, int], state: GateState, trouble: str = "") -> str:
+    """Return the state of the service in one line, first what stops everything: for systemd's STATUS."""
+    queued = counts["ready"] + counts["delayed"]
+    parts = [f"{counts['running']} running", f"{queued} queued", f"{counts['done']} done"]
+    if counts["failed"]:
+        parts.append(f"{counts['failed']} failed")
+    return "; ".join(
+        part for part in (trouble, "" if state.status is GateStatus.OPEN else state.sentence, ", ".join(parts)) if part
+    )
