@@ -49,21 +49,13 @@ def again(
     with open_recovered(loaded) as ledger:
         daemon = Daemon.of(ledger, loaded)
         records, problems = _finished(ledger, loaded, paths, daemon)
-        told: list[ReportedError] = []
-        if records and daemon is not None:
-            if (unloaded := daemon.unloaded(command, named=wish.model)) is not None:
-                # It would be bought before anybody has read which model is asked.
-                (told if wish.model else problems).append(unloaded)
-                records = records if wish.model else []
-            elif not wish.model and (other := daemon.asks_another(endpoint_of(loaded.settings), command)) is not None:
-                told.append(other)
+        obstacle, told = _other_settings(daemon, loaded, wish, command) if records else (None, None)
+        if obstacle is not None:
+            problems.append(obstacle)
+            records = []
         queued = ask_again(ledger, records, wish) if records else []
-        displaced = [
-            one
-            for record in records
-            if place_of(record) in queued
-            for one in _displaced(ledger, wanted_of, record, wish)
-        ]
+        queued_records = [record for record in records if place_of(record) in queued]
+        displaced = [one for record in queued_records for one in _displaced(ledger, wanted_of, record, wish)]
         waiting = ledger.history.counts()
         # It may have ended, or begun to, until they were queued.
         daemon = Daemon.of(ledger, loaded)
@@ -81,14 +73,9 @@ def again(
     asked = wish.model or (daemon.model if daemon is not None else "") or loaded.settings.api.model
     batch = Batch(again=queued, displaced=displaced, queued=waiting[State.READY] + waiting[State.DELAYED])
     text = _text(daemon, queued, displaced, asked) if queued and daemon is not None else ""
-    result = Result(
-        "again",
-        data=document(batch, model=asked),
-        text=text,
-        errors=(*problems, *told),
-        exit_code=1 if problems else 0,
-    )
-    return show(result, as_json=as_json)
+    errors = (*problems, *(() if told is None else (told,)))
+    data, code = document(batch, model=asked), 1 if problems else 0
+    return show(Result("again", data=data, text=text, errors=errors, exit_code=code), as_json=as_json)
 
 
 def _finished(
@@ -144,6 +131,21 @@ def _displaced(
         return sidecar.displaced(job, wanted.formats, template=wanted.output, language=language, ledger=ledger)
 
     return seen(job.root, look, otherwise=())
+
+
+def _other_settings(
+    daemon: Daemon | None, loaded: Config, wish: AgainRequest, command: str
+) -> tuple[ReportedError | None, ReportedError | None]:
+    """Return what keeps recordings from being queued for a daemon, and what is only said of its settings."""
+    if daemon is None:
+        return None, None
+    unloaded = daemon.unloaded(command, named=wish.model)
+    if wish.model:
+        return None, unloaded
+    if unloaded is not None:
+        # It would be bought before anybody has read which model is asked.
+        return unloaded, None
+    return None, daemon.asks_another(endpoint_of(loaded.settings), command)
 
 
 def _text(daemon: Daemon, queued: Sequence[bytes], displaced: Sequence[Displaced], model: str) -> str:

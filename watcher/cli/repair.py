@@ -14,8 +14,10 @@ from watcher.cli.beside import Daemon
 from watcher.cli.hints import nothing_to_do
 from watcher.cli.looking import open_looker, open_recovered, seen
 from watcher.cli.options import configured, show, write
+from watcher.client import Endpoint
 from watcher.config import Config
 from watcher.errors import UsageError
+from watcher.fleet import Fleet
 from watcher.gate import (
     OWN_LIMIT,
     GateState,
@@ -138,11 +140,8 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
                 ask_resume(ledger.memory, endpoint.name, fleet)
             return show(_untried(stored, loaded, ledger.history.counts()), as_json=as_json)
         if not held:
-            request = request_resume(ledger.memory)
-            if any("command" not in facts for facts in daemons.told):  # a batch has its settings until it ends
-                daemons.heed(request)
-            ask_resume(ledger.memory, endpoint.name, fleet)
-            return show(_reloaded(daemons.refused, ledger.history.counts()), as_json=as_json)
+            refused = _reload(daemons, ledger, endpoint, fleet)
+            return show(_reloaded(refused, ledger.history.counts()), as_json=as_json)
         if not as_json:
             write(sys.stderr, f"trying again; until now: {held}")
         request = request_resume(ledger.memory)
@@ -167,6 +166,15 @@ def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -
         exit_code=4 if outcome == ResumeOutcome.HELD else 3 if refused else 0,
     )
     return show(result, as_json=as_json)
+
+
+def _reload(daemons: "_Daemons", ledger: Ledger, endpoint: Endpoint, fleet: Fleet | None) -> str:
+    """Have the daemons read their settings anew, and try again; return why one of them refused those."""
+    request = request_resume(ledger.memory)
+    if any("command" not in facts for facts in daemons.told):  # a batch has its settings until it ends
+        daemons.heed(request)
+    ask_resume(ledger.memory, endpoint.name, fleet)
+    return daemons.refused
 
 
 def _text(outcome: str, due: float, sentence: str) -> str:

@@ -144,11 +144,18 @@ class MediaChild:
         self._channel.send(
             Opened(recording.seconds, max(pieces, len(order.planned)), recording.stream, recording.others)
         )
-        planner: Planner | Excerpts | None = None
-        if not order.measure:
-            planner = (
-                Excerpts(order.excerpts) if order.excerpts else Planner(rules, beyond=beyond, planned=order.planned)
-            )
+        planner: Planner | Excerpts | None
+        if order.measure:
+            planner = None
+        elif order.excerpts:
+            planner = Excerpts(order.excerpts)
+        else:
+            planner = Planner(rules, beyond=beyond, planned=order.planned)
+        if self._feed(planner, recording):
+            self._sum_up(recording)
+
+    def _feed(self, planner: Planner | Excerpts | None, recording: RecordingDecoder) -> bool:
+        """Decode, and make the pieces; False: the rest of the recording was not read, so there is nothing to sum up."""
         for samples in recording.samples():
             self._heard += len(samples)
             self._meter.add(samples)
@@ -158,12 +165,14 @@ class MediaChild:
                 planner.feed(samples)
                 self._make(planner)
             if isinstance(planner, Excerpts) and planner.done:
-                # The rest of the recording is not read: there is nothing to sum up.
-                return
+                return False
             self._beat()
         if planner is not None:
             planner.finish()
             self._make(planner)
+        return True
+
+    def _sum_up(self, recording: RecordingDecoder) -> None:
         self._channel.send(
             Ended(
                 seconds=self._heard / SAMPLE_RATE,

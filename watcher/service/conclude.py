@@ -55,30 +55,7 @@ class JobConclusions:
 
     def done(self, job: Job, outcome: Outcome, *, waited: float, elapsed: float) -> None:
         """Conclude a finished job: its note says what a person must know, or goes; the hook is entered, the files move."""
-        facts = {
-            "audio_seconds": outcome.audio_seconds,
-            "pieces": outcome.pieces,
-            "paid_seconds": outcome.paid_seconds,
-            "cached_pieces": outcome.cached_pieces,
-            "waited": waited,
-            "elapsed": elapsed,
-            "outputs": [_text(output.path) for output in outcome.outputs],
-            "language": outcome.language,
-            "model": outcome.model,
-        }
-        doubts = {
-            "left_out": outcome.left_out,
-            "flagged": outcome.flagged,
-            "warnings": [warning.message for warning in outcome.warnings],
-            "warning_codes": [warning.code for warning in outcome.warnings],
-        }
-        facts.update({key: value for key, value in doubts.items() if value})
-        if outcome.moved_to:
-            facts["moved_to"] = _text(outcome.moved_to)
-        if outcome.renamed_from:
-            facts["renamed_from"] = _text(outcome.renamed_from)
-        if outcome.unchanged:
-            facts |= {"unchanged": True, "restored": list(outcome.restored)}
+        facts = _facts(outcome) | {"waited": waited, "elapsed": elapsed}
         try:
             # Before it is concluded: a crash in between must not leave a note beside a finished recording.
             sidecar.remove_note(job.root, job.path, self._ledger)
@@ -146,6 +123,33 @@ _REQUEST_KEPT: Final = "it was asked for once more: that is done when it is foun
 
 def _note_failed(problem: JobError, what: str) -> None:
     _log.warning("note.failed", reason=problem.reason, message=f"{what}: {problem.message}", hint=problem.hint)
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    """Return what is logged of an outcome, and what hooks get."""
+    facts: dict[str, Any] = {
+        "audio_seconds": outcome.audio_seconds,
+        "pieces": outcome.pieces,
+        "paid_seconds": outcome.paid_seconds,
+        "cached_pieces": outcome.cached_pieces,
+        "outputs": [_text(output.path) for output in outcome.outputs],
+        "language": outcome.language,
+        "model": outcome.model,
+    }
+    doubts = {
+        "left_out": outcome.left_out,
+        "flagged": outcome.flagged,
+        "warnings": [warning.message for warning in outcome.warnings],
+        "warning_codes": [warning.code for warning in outcome.warnings],
+    }
+    facts.update({key: value for key, value in doubts.items() if value})
+    if outcome.moved_to:
+        facts["moved_to"] = _text(outcome.moved_to)
+    if outcome.renamed_from:
+        facts["renamed_from"] = _text(outcome.renamed_from)
+    if outcome.unchanged:
+        facts |= {"unchanged": True, "restored": list(outcome.restored)}
+    return facts
 
 
 def _text(path: bytes) -> str:

@@ -66,11 +66,7 @@ def _look_at_once(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken:
 
 def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -> StatusReport:
     pid, hosts, now = holder(directory) or 0, ledger.hosts.all(), time.time()
-    service: Mapping[str, Any] = (ledger.memory.remembered("service") or {}) if pid else {}
-    if service.get("pid") != pid:
-        # Facts left by a process that was killed.
-        service = {}
-    service = _without_taken(service, ledger)
+    service = _service_of(pid, ledger)
     endpoint = {key: str(value) for key, value in (ledger.memory.remembered(ENDPOINT) or {}).items()}
     gate = service.get("gate") or _left_gate(ledger, endpoint, terms)
     counts, delayed = dict(ledger.history.counts()), ledger.history.records(State.DELAYED, limit=_WAITING)
@@ -112,6 +108,12 @@ def _look(ledger: Ledger, directory: Path, terms: PriceTerms, *, broken: bool) -
         minutes_per_hour=round(ledger.history.transcribed(now - _HOUR) / 60, 3),
         now=now,
     )
+
+
+def _service_of(pid: int, ledger: Ledger) -> Mapping[str, Any]:
+    """Return what the running service says of itself; {} where none runs, or a process that was killed has left it."""
+    service: Mapping[str, Any] = (ledger.memory.remembered("service") or {}) if pid else {}
+    return _without_taken(service if service.get("pid") == pid else {}, ledger)
 
 
 def _spent(ledger: Ledger, endpoint: str, now: float) -> SpentSeconds:
