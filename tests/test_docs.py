@@ -16,7 +16,8 @@ from typer.main import get_command
 
 from watcher import __version__
 from watcher.cli.app import app
-from watcher.cli.main import INTERNAL, INTERRUPTED, run
+from watcher.cli.main import INTERNAL, run
+from watcher.cli.options import INTERRUPTED
 from watcher.config.descriptions import about, keys, sections
 from watcher.config.example import toml
 from watcher.errors import WatcherError

@@ -1,8 +1,9 @@
 """Imports go to lower layers only: every import counts, at the top, inside functions and type-only."""
 
 import ast
+import graphlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ def storeys() -> dict[str, int]:
     """Read the table of layers in CONTRIBUTING.md."""
     rows = re.findall(r"^\| (\d) \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
     return {room: int(storey) for storey, room in rows}
+
+
+def name_of(path: Path) -> str:
+    """Return the name under which a module is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def room_of(path: Path) -> str:
@@ -68,6 +74,26 @@ def test_the_engine_imports_nothing_else_of_the_package() -> None:
 )
 def test_a_wrong_edge_is_seen(source: str) -> None:
     assert wrong_edges("gate" if "cli" in source else "settle", source, storeys())
+
+
+def modules_imported(path: Path, modules: Collection[str]) -> Iterator[str]:
+    """Yield the modules of the package that a module imports, lazily or for types only, too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            # A name that is no module is one of the package's own.
+            yield from (name for name in names if name in modules)
+            if node.module in modules and any(name not in modules for name in names):
+                yield node.module
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    paths = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+    imports = {name: set(modules_imported(path, paths.keys())) - {name} for name, path in paths.items()}
+
+    graphlib.TopologicalSorter(imports).prepare()
 
 
 def test_imports_never_go_relative() -> None:

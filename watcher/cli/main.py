@@ -6,13 +6,11 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from watcher.cli.options import InterruptError, UnwritableError, complain, silence, write_document
+from watcher.cli.options import INTERRUPTED, InterruptError, UnwritableError, complain, silence, write_document
 from watcher.errors import UsageError, WatcherError
 from watcher.log import LogOptions, configure
 from watcher.report import ReportedError, Result, problem_of
 
-#: Ctrl-C, as shells count it: 128 + SIGINT.
-INTERRUPTED = 130
 #: A fault of the program, as sysexits.h counts it (EX_SOFTWARE).
 INTERNAL = 70
 

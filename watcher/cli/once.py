@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from watcher.cli.main import INTERRUPTED
-from watcher.cli.options import configured, show, surroundings
+from watcher.cli.options import INTERRUPTED, configured, show, surroundings
 from watcher.cli.run import engine_settings
 from watcher.config import Config, Settings
 from watcher.errors import ChangedError, GoneError

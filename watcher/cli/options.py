@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 
@@ -56,6 +56,10 @@ def _looked_up(path: bytes) -> bytes:
     if not os.path.lexists(found) and (meant := unprinted(os.fsdecode(path))):
         found = next((name for name in meant if os.path.lexists(name)), meant[0])
     return found
+
+
+#: Exit code after Ctrl-C, as shells count it: 128 + SIGINT.
+INTERRUPTED: Final = 130
 
 
 class UnwritableError(StateError):
