@@ -11,14 +11,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.finding import Log, Scene, finding, is_watched, made, put, wave
 from support.tools import attempt
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 
+from watcher import tree
 from watcher.folders import Finder, Folder, WatchMode
-from watcher.folders.watch import WatchFault
+from watcher.folders.inbox import Inbox
+from watcher.folders.watch import Watch, WatchFault
 from watcher.ledger import open_ledger
 
 
@@ -130,6 +133,85 @@ def test_a_handler_can_not_fail(scene: Scene, base: Path) -> None:
     scene.wait_until_queued(*paths)
 
     assert scene.monitor._watch.trouble() is WatchFault.NONE  # type: ignore[union-attr]
+
+
+# A watch that is built takes long.
+
+
+@contextmanager
+def held_up(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Hold every walk that comes by a directory of that name, as long as a disk may take for it; set: they go on."""
+    reached, go_on, walk = threading.Event(), threading.Event(), tree.walk
+
+    def slow(top: bytes, **keys: Any) -> Iterator[tuple[bytes, list[bytes], list[bytes]]]:
+        for found in walk(top, **keys):
+            if os.path.basename(found[0]) == name.encode():  # noqa: PTH119 - bytes
+                reached.set()
+                go_on.wait(PATIENCE)
+            yield found
+
+    monkeypatch.setattr("watcher.folders.watch.tree.walk", slow)
+    try:
+        yield reached
+    finally:
+        go_on.set()
+
+
+def test_while_a_watch_is_built_anew_other_folders_go_on_and_nothing_is_lost(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = base.parent / "other"
+    for directory in (other, base / "x" / "y", base / "z"):
+        directory.mkdir(parents=True)
+    with finding(tmp_path / "state", Folder("a", str(base)), Folder("b", str(other))) as scene:
+        for name in "ab":
+            scene.log.wait_for("folder.watching", folder=name)
+        watch = scene.monitor._watch
+        assert watch is not None
+        with held_up("x", monkeypatch) as reached:
+            watch._group.on_queue_overflow()
+            assert reached.wait(PATIENCE)
+            scene.monitor.schedule._last_changed = scene.monitor.schedule._last_full = float("inf")
+            scene.wait_until_queued(put(other / "meanwhile.wav"))
+            during = [put(base / "x" / "y" / "during.wav"), put(base / "new" / "during.wav")]
+
+        scene.wait_until_queued(*during)
+        scene.log.wait_for("folder.rescanned", 2, folder="a")
+        works(scene, base / "x" / "y", "after.wav")
+
+
+def test_while_a_watch_is_built_at_the_start_other_folders_go_on(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, there = base.parent / "other", put(base / "x" / "there.wav")
+    other.mkdir()
+    with (
+        held_up("x", monkeypatch) as reached,
+        finding(tmp_path / "state", Folder("a", str(base)), Folder("b", str(other)), settle=False) as scene,
+    ):
+        assert reached.wait(PATIENCE)
+        scene.wait_until_queued(put(other / "meanwhile.wav"))
+        assert scene.missing(there) == [str(there)]
+        assert not scene.finder.ready.is_set()
+        monkeypatch.undo()
+
+
+def test_a_watch_that_is_being_built_is_closed_at_once(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (base / "x" / "y").mkdir(parents=True)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are enough
+    with held_up("x", monkeypatch) as reached:
+        watch = Watch(str(base), Inbox())
+        watch.start()
+        assert reached.wait(PATIENCE)
+        closing = threading.Thread(target=watch.close)
+        closing.start()
+        eventually(lambda: len(os.listdir("/proc/self/fd")) == before)  # noqa: PTH208  likewise
+    closing.join(PATIENCE)
+
+    assert not closing.is_alive()
+    assert not watch.complete
 
 
 # Overflow and sleep.

@@ -37,9 +37,16 @@ def inbox() -> Inbox:
 @pytest.fixture
 def watch(root: Path, inbox: Inbox) -> Iterator[Watch]:
     watch = Watch(str(root), inbox, enters=enters)
-    watch.start()
+    started(watch, inbox)
     yield watch
     watch.close()
+
+
+def started(watch: Watch, inbox: Inbox) -> None:
+    """Start a watch, and wait until every directory has its own."""
+    watch.start()
+    assert inbox.get(timeout=20.0) == Event(EventKind.WATCHED)
+    assert watch.complete
 
 
 def heard(inbox: Inbox, until: Callable[[Event], bool]) -> list[Event]:
@@ -126,7 +133,7 @@ def test_a_directory_is_one_hint_however_many_names_lie_in_it(root: Path, inbox:
 def test_a_tree_that_is_new_is_no_event_for_each_name(root: Path, inbox: Inbox) -> None:
     """As when a directory was filled before its reader came to it."""
     watch = Watch(str(root), inbox)
-    watch.start()
+    started(watch, inbox)
     group = watch._group
     with group._lock:
         (root / "new").mkdir()
@@ -264,7 +271,7 @@ def test_dead_watches_leave_neither_threads_nor_descriptors(root: Path) -> None:
     for _ in range(10):
         inbox = Inbox()
         watch = Watch(str(root), inbox, enters=enters)
-        watch.start()
+        started(watch, inbox)
         kill_the_reader(root, watch)
         watch.close()
 
@@ -383,7 +390,7 @@ def test_events_of_places_where_nobody_looks_are_dropped_at_once(root: Path, inb
     hidden = root / "a" / ".cache"
     hidden.mkdir(parents=True)
     watch = Watch(str(root), inbox, enters=lambda relative: ".cache" not in relative)
-    watch.start()
+    started(watch, inbox)
     for number in range(10):
         (hidden / f"{number}.wav").touch()
     (hidden / "0.wav").rename(root / "a" / "out.wav")
@@ -508,7 +515,7 @@ def test_the_kernel_tells_which_directories_are_watched(root: Path, inbox: Inbox
     (root / "a" / "b").mkdir(parents=True)
     assert not is_watched(root)
     watch = Watch(str(root), inbox)
-    watch.start()
+    started(watch, inbox)
 
     assert [is_watched(path) for path in (root, root / "a", root / "a" / "b")] == [True, True, True]
     assert not is_watched(root.parent)
@@ -532,7 +539,7 @@ def test_the_kernel_says_why_a_directory_is_not_watched(root: Path) -> None:
 def test_a_thousand_directories_inside_each_other_end_nobody(root: Path, inbox: Inbox) -> None:
     with nested(root / "before", 2000), nested(root.parent / "archive" / "after", 2000) as outside:
         watch = Watch(str(root), inbox)
-        watch.start()
+        started(watch, inbox)
         moved = outside.rename(root / "after")
         heard(inbox, lambda event: event.path == str(moved))
         (moved / "d" / "talk.wav").write_bytes(b"x")

@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     GONE = "gone"
     #: A thread of a watch ended, or the kernel's queue overflowed: ask the watches.
     TROUBLE = "trouble"
+    #: Every directory below a root that is watched anew has its watch: ask the watches.
+    WATCHED = "watched"
     #: Asked for by other threads: look at this path afresh; scan everything; stop waiting.
     AGAIN = "again"
     RESCAN = "rescan"

@@ -1,7 +1,8 @@
 # ruff: noqa: PTH108  paths are bytes here, and pathlib takes text only
 """Monitor one root: how it is watched, and what is done when that fails.
 
-A monitor starts the watch first and scans second. It looks at the root and at the watch's threads a few times a second,
+A monitor starts the watch first and scans second: once every directory has its watch, so that nothing that happens meanwhile
+is missed. It looks at the root and at the watch's threads a few times a second,
 and compares the watches with the directories after every full scan. After any distress (a lost reader, an overflow, a
 root that was replaced, mounted over or went away) the watch is built anew and everything is scanned at once.
 """
@@ -39,6 +40,7 @@ _CONFIRM: Final = 1.0
 _REBUILD: Final = (0.5, 30.0)
 _HELD: Final = 5.0
 _WAITED_FOR: Final = "it is waited for: mount it, create it, or let the user that Watcher runs as read it"
+_WALKS: Final = "its directories get their watches"
 _QUEUE_HINT: Final = "raise fs.inotify.max_queued_events if this comes often"
 #: Obstacles, and files that wait, reported at most.
 _OBSTACLES: Final = 20
@@ -125,6 +127,8 @@ class FolderMonitor:
         self._inbox = inbox
         self._monotonic = monotonic
         self._watch: Watch | None = None
+        #: Why everything is scanned once every directory has its watch; None: they have.
+        self._walk: str | None = None
         self._identity = (0, 0)
         self._told: tuple[object, ...] = ()
         #: How it is watched has to be said later.
@@ -198,17 +202,23 @@ class FolderMonitor:
         self._concerned = self._mounts.concerning(self.root.path, self.real_prefix)
         self.root.place.settle_in(real)
         self._choose()
-        if self.present and not self._take_turn(why):
-            self.schedule.want_full(why)
+        if self.present:
+            self._take_turn()
+            self._scan_after_the_walk(why)
 
-    def _take_turn(self, why: str) -> bool:
-        """See whose turn it is to scan; when it has become ours, read what others have found, and scan."""
+    def _take_turn(self) -> bool:
+        """See whose turn it is to scan; when it has become ours, read what others have found. False: it has not just come."""
         if came := self._scan_lease.check():
             self.root.load()
         self.schedule.ours = self._scan_lease.ours
-        if came:
-            self.schedule.want_full(why)
         return came
+
+    def _scan_after_the_walk(self, why: str) -> None:
+        """Request a full scan, which begins once every directory has its watch."""
+        if self._walk is None:
+            self.schedule.want_full(why)
+        else:
+            self._walk = self._walk or why
 
     def close(self) -> None:
         """Release the watch; what was found and not handed over yet is found again at the next start."""
@@ -218,8 +228,8 @@ class FolderMonitor:
         self._drop_watch()
 
     def scan(self, enough: Callable[[], bool]) -> None:
-        """Scan what is due until `enough`."""
-        if self.present:
+        """Scan what is due until `enough`; nothing before the first scan of everything, which waits for the watches."""
+        if self.present and (self._walk is None or self.schedule.begun or self.schedule.busy):
             self.schedule.run(enough)
 
     def want_look(self, path: bytes) -> None:
@@ -305,13 +315,20 @@ class FolderMonitor:
             self._degraded("no_watch", error=reason, hint=REMEDIES.get(error.errno or 0, ""))
             self._say(WatchMode.SCAN, reason)
             return
-        self._watch = watch
-        self.how, self.schedule.events, self.schedule.deaf = WatchMode.EVENTS, True, False
+        self._watch, self._walk = watch, ""
+        self.how, self.why, self.schedule.events = WatchMode.EVENTS, _WALKS, True
+        # Where everything was scanned before, it is looked over meanwhile.
+        self.schedule.deaf = self.schedule.begun > 0
+
+    def _end_the_walk(self, why: str) -> None:
+        """Expect events, since every directory has its watch, and scan what came meanwhile."""
+        self._walk, self._built_at, self.schedule.deaf = None, self._monotonic(), False
         if self.folder.detect == "auto":
             self._proofs = 0
             self._prove()
         else:
             self._say(WatchMode.EVENTS, "asked for")
+        self.schedule.want_full(why)
 
     def _say(self, how: WatchMode, why: str) -> None:
         """Note how the folder is watched, and say it when it is news."""
@@ -353,7 +370,7 @@ class FolderMonitor:
             self._say(WatchMode.SCAN, f"{self.root.place.mount().filesystem}: no event arrived")
 
     def _drop_watch(self) -> None:
-        self._proof, self._rebuild_at, self._audit_at = b"", None, None
+        self._proof, self._rebuild_at, self._audit_at, self._walk = b"", None, None, None
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.close()
@@ -374,9 +391,10 @@ class FolderMonitor:
             self._degraded("replaced")
             self.begin("replaced")
         else:
-            if self._untold:
+            if self._untold and self._walk is None:
                 self._tell()
-            self._take_turn("taken_over")
+            if self._take_turn():
+                self._scan_after_the_walk("taken_over")
             if self._rebuild_at is not None:
                 if now >= self._rebuild_at:
                     self.begin("watch_lost")
@@ -410,6 +428,10 @@ class FolderMonitor:
             return
         if trouble is WatchFault.ASTRAY:
             self._rebuild("overflow", now, hint=_QUEUE_HINT)
+            return
+        if self._walk is not None:
+            if watch.complete:
+                self._end_the_walk(self._walk)
             return
         if trouble is WatchFault.OVERFLOW:
             self._degraded("overflow", hint=_QUEUE_HINT)

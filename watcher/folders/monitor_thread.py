@@ -185,7 +185,7 @@ class MonitorThread:
             case EventKind.GONE:
                 self._maybe_note(event.path)
                 self._maybe_settings(event.path)
-            case EventKind.TROUBLE:
+            case EventKind.TROUBLE | EventKind.WATCHED:
                 self._next_tick = 0.0
             case EventKind.AGAIN:
                 for monitor in self.monitors:

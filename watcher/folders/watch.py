@@ -84,6 +84,8 @@ class Watch:
         self._recursive = recursive
         self._reader: _Reader | None = None
         self._group: _Group
+        #: Every directory that was there has its watch; until then nothing is heard. Set in watchdog's thread.
+        self.complete = False
         #: Set in watchdog's thread, and by the listener.
         self.overflowed = False
         self.astray = False
@@ -91,11 +93,12 @@ class Watch:
         self.error = ""
 
     def start(self) -> None:
-        """Watch; raises OSError (ENOENT, ENOSPC: watch limit, EMFILE: instance limit).
+        """Watch the root, and have its own thread watch what lies below: WATCHED in the inbox says that it is `complete`.
 
-        An unreadable directory below is skipped without a word (the audit finds it).
+        Raises OSError (ENOENT, ENOSPC: watch limit, EMFILE: instance limit). An unreadable directory below is skipped without a
+        word (the audit finds it).
         """
-        reader = _Reader()
+        reader = _Reader(self._complete)
         try:
             self._group = _Group(reader, os.fsencode(self._directory), _EVENTS, is_recursive=self._recursive)
         except OSError:
@@ -106,6 +109,12 @@ class Watch:
         self._reader = reader
         _WatchdogListener.shared().add(self)
         reader.start()
+
+    def _complete(self) -> None:
+        """Watch all directories, in watchdog's thread: of very many it takes seconds, and events wait in the kernel meanwhile."""
+        if self._group.complete():
+            self.complete = True
+            self._inbox.put(Event(EventKind.WATCHED))
 
     def trouble(self) -> WatchFault:
         """Return what is wrong; an overflow of what waits here is reported once."""
@@ -163,6 +172,17 @@ def _hint(event: PathedInotifyEvent) -> Event:
 class _Reader(InotifyFD):
     """Reads the kernel's events, in a thread of its own."""
 
+    def __init__(self, first: Callable[[], None]) -> None:
+        """`first`: what the thread does before it reads; `close` does not wait for it."""
+        super().__init__()
+        self._first = first
+        self._is_reading = False
+
+    def run(self) -> None:
+        """See InotifyFD."""
+        self._first()
+        super().run()
+
     def close(self) -> None:
         """End: with its descriptor the kernel's watches go, which watchdog removes one by one, telling its books of each."""
         with self._lock:
@@ -206,6 +226,12 @@ class _Group(InotifyWatchGroup):
         """Have events passed on; to be called before there are any."""
         self._move_event_grouper = ear
 
+    def complete(self) -> bool:
+        """Watch what lies below; False where it was closed meanwhile."""
+        with self._lock:
+            self._add_below(self.path)
+        return not self._closed
+
     def on_event(self, event: InotifyEvent) -> None:
         """Pass an event on, and watch new directories."""
         if not self._closed:
@@ -219,6 +245,11 @@ class _Group(InotifyWatchGroup):
         """
         if isinstance(self._move_event_grouper, _Ear):
             self._move_event_grouper.lost()
+
+    def _activate(self) -> None:
+        """Watch the root alone: what lies below is for `complete`."""
+        self._add_callback(self.path)
+        self._is_active = True
 
     @property
     def _closed(self) -> bool:
@@ -247,12 +278,16 @@ class _Group(InotifyWatchGroup):
             del self._active_callbacks_by_path[path]
 
     def _add_all_callbacks(self, path: bytes) -> None:
-        """Watch a directory and what lies below it; an unreadable or unwatchable one below is left out.
+        """Watch a directory and what lies below it."""
+        self._add_callback(path)
+        self._add_below(path)
+
+    def _add_below(self, path: bytes) -> None:
+        """Watch what lies below a directory; an unreadable or unwatchable one is left out.
 
         As watchdog does, but with a walk that does not call itself for every level, keeps no file's name, ends where nobody
         looks any more, and ends with the watch.
         """
-        self._add_callback(path)
         if not self.is_recursive:
             return
         for directory, names, _ in tree.walk(path, deepest=_DEEPEST_WALK, named=lambda _: False):
