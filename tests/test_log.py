@@ -9,7 +9,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.log import LogOptions, configure, printable, quoted, unprinted
+from watcher.log import LogOptions, configure, quoted, unprinted
+from watcher.text import printable
 
 
 def written(

@@ -25,9 +25,8 @@ from watcher.errors import JobError
 from watcher.formats import KINDS, Document, TextLayout, render
 from watcher.join import join
 from watcher.languages import code
-from watcher.log import printable
 from watcher.pipeline import empty, language, voices
-from watcher.text import nfc, nfkc, stream_safe, unescaped
+from watcher.text import nfc, nfkc, printable, stream_safe, unescaped
 from watcher.transcript import PieceTranscript, Segment, Transcript, Word
 
 #: Sound that is long enough for any of the answers here.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from watcher.text import one_line
+
 #: The range of a signed 64-bit number, which is what databases have for whole ones.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 #: Inodes are unsigned.
@@ -170,8 +172,8 @@ class ResultWarning:
 
     def __post_init__(self) -> None:
         """Bring the sentences to one printable line each: they may quote a track's title."""
-        object.__setattr__(self, "message", _one_line(self.message))
-        object.__setattr__(self, "hint", _one_line(self.hint))
+        object.__setattr__(self, "message", one_line(self.message))
+        object.__setattr__(self, "hint", one_line(self.hint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,3 @@ class Outcome:
     unchanged: bool = False
     #: Kinds of outputs that were missing, and were made again from stored answers.
     restored: tuple[str, ...] = ()
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))

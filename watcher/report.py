@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from watcher.errors import WatcherError
-from watcher.log import printable
+from watcher.text import printable
 
 #: Raised when a field changes its meaning or goes away; new fields may appear at any time.
 VERSION: Final = 1

@@ -8,10 +8,17 @@ import html
 import math
 import re
 import unicodedata
+from contextlib import suppress
 from functools import lru_cache
 from itertools import accumulate, pairwise, takewhile
 from typing import Final
 
+#: Characters, for a class of a regular expression, of scripts without blanks between words: Thai, Lao, Burmese, Khmer, Han,
+#: kana, bopomofo (Unicode blocks, without punctuation).
+UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303b\u3041-\u30ff"
+    "\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
 #: Combining marks that may follow each other (UAX #15, section 13, Stream-Safe Text Format). No language needs ten.
 MOST_MARKS: Final = 30
 
@@ -42,6 +49,37 @@ def nfkc(text: str) -> str:
 def unescaped(text: str) -> str:
     """Return a text with the characters that HTML's references (``&amp;``, ``&#233;``) stand for."""
     return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
+
+
+def printable(value: str | bytes) -> str:
+    """Return a name as text that any terminal, log and JSON parser can take: odd bytes and controls are escaped."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    if text.isprintable():
+        # Nearly every name; a burst of thousands of files logs thousands of them.
+        return text
+    with suppress(UnicodeEncodeError):  # half of a character, which no name holds
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that any terminal, log and JSON parser can take, as `printable` does."""
+    return printable(" ".join(text.split()))
+
+
+def quoted_line(text: str) -> str:
+    """Return what somebody else wrote as one line, with blanks in place of what cannot be printed."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def folded(text: str) -> str:
+    """Return a text in the form in which texts are compared: NFKC, case folded."""
+    return nfkc(text).casefold()
+
+
+def letters(text: str) -> str:
+    """Return the letters and digits of a text, folded."""
+    return "".join(character for character in folded(text) if character.isalnum())
 
 
 def joined(*parts: str) -> str:

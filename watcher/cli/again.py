@@ -17,7 +17,7 @@ from watcher.errors import UsageError
 from watcher.job import AgainRequest, Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result
 from watcher.service import Batch
@@ -25,6 +25,7 @@ from watcher.service.again import ask_again
 from watcher.service.named import is_there, named, place_of
 from watcher.service.plan import endpoint_of, plan, wanted_by_folder
 from watcher.sidecar import Displaced
+from watcher.text import printable
 
 #: States in which a recording that was finished once may be asked for again.
 _ASKED = frozenset({State.DONE, State.FAILED, State.READY, State.DELAYED})

@@ -9,10 +9,10 @@ from watcher import reach
 from watcher.client import Endpoint
 from watcher.config import Config
 from watcher.ledger import Ledger, holder
-from watcher.log import printable
 from watcher.report import ReportedError
 from watcher.service.application import SERVICE
 from watcher.status.problems import not_in_use
+from watcher.text import printable
 from watcher.tree import is_below
 
 

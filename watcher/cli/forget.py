@@ -18,12 +18,12 @@ from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger import Ledger, holder
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result
 from watcher.service.named import NamedRecordings, named, place_of
 from watcher.service.plan import plan, wanted_by_folder
-from watcher.text import counted
+from watcher.text import counted, printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from watcher.cli.beside import Daemon
 from watcher.job import State
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.reach import AWAY_HINT, BARRED, BARRED_HINT
 from watcher.report import ReportedError
 from watcher.service.named import NamedRecordings, place_of
 from watcher.settle import AUDIO_SUFFIXES, UNWATCHED, looks_like_audio
+from watcher.text import printable
 
 #: What is said of one recording in this state and of several, and which command does something about it; the first that
 #: applies is shown.

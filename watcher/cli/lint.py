@@ -11,9 +11,8 @@ from watcher.cli.options import configured, show
 from watcher.errors import UsageError
 from watcher.lint import Offence, Report, read
 from watcher.lint import lint as examine
-from watcher.log import printable
 from watcher.report import ReportedError, Result
-from watcher.text import counted
+from watcher.text import counted, printable
 
 _WORST = 3
 

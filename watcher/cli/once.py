@@ -15,7 +15,7 @@ from watcher.errors import ChangedError, GoneError
 from watcher.folders import CLOSED_HINT, NotTaken
 from watcher.folding import fold
 from watcher.job import Job, Outcome
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.reach import AWAY_HINT, BARRED, BARRED_HINT
 from watcher.report import ReportedError, Result
 from watcher.service import Batch, BatchProgress
@@ -25,7 +25,7 @@ from watcher.settle import UNREADABLE_HINT, UNWATCHED, WaitReason, sentence
 from watcher.sidecar import Displaced
 from watcher.status.document import warning_fields
 from watcher.status.values import PriceTerms
-from watcher.text import counted, hours, joined, share
+from watcher.text import counted, hours, joined, printable, share
 
 #: A request that takes longer than so many seconds is spoken of.
 _LONG: Final = 10.0

@@ -17,9 +17,10 @@ from watcher import reach
 from watcher.config import Config, Surroundings, load, state_place
 from watcher.errors import StateError, UsageError
 from watcher.folding import fold
-from watcher.log import printable, unprinted
+from watcher.log import unprinted
 from watcher.report import ReportedError, Result, envelope
 from watcher.spelling import on_disk
+from watcher.text import printable
 
 ConfigFile = Annotated[
     Path | None,

@@ -14,12 +14,12 @@ from watcher.errors import JobError
 from watcher.job import Job, State
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable
 from watcher.overrides import InvalidOverride as Broken
 from watcher.pipeline import JobSettings
 from watcher.report import ReportedError, Result
 from watcher.service.named import named
 from watcher.service.plan import Plan, plan, wanted_by_folder
+from watcher.text import printable
 
 
 def render(

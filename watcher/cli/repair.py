@@ -32,14 +32,13 @@ from watcher.job import State
 from watcher.ledger import holder
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable
 from watcher.pipeline import can_render
 from watcher.report import ReportedError, Result
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.failures import forget_gone, stands
 from watcher.service.named import named
 from watcher.service.plan import endpoint_of, plan, spellings, wanted_by_folder
-from watcher.text import hours, joined
+from watcher.text import hours, joined, printable
 from watcher.tree import is_below
 
 

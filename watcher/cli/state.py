@@ -10,8 +10,8 @@ from watcher.cli.options import configured, show
 from watcher.errors import UsageError
 from watcher.ledger import open_ledger
 from watcher.ledger.copying import LedgerLocation, copy
-from watcher.log import printable
 from watcher.report import Result
+from watcher.text import printable
 
 _SCHEMES: Final = ("postgresql", "postgres")
 #: What is meant for a database and would pass for the name of a directory, which would then be made: libpq's other

@@ -19,7 +19,7 @@ from watcher.status.live import frame
 from watcher.status.look import look
 from watcher.status.text import text, verdict
 from watcher.status.values import PriceTerms, StatusReport
-from watcher.text import joined
+from watcher.text import joined, one_line
 
 #: Seconds between two looks of the live view.
 _PAUSE = 1.0
@@ -78,12 +78,12 @@ def _checked(config: Path | None, given: Sequence[str] | None, *, as_json: bool)
         raise
     except WatcherError as error:
         known, beside = _known_beside(error, config, given)
-        line = _one_line(f"UNKNOWN: {joined(*error.message.splitlines(), error.hint, beside)}")
+        line = one_line(f"UNKNOWN: {joined(*error.message.splitlines(), error.hint, beside)}")
         # On stdout alone: a monitor reads one line, and shows it.
         errors = (problem_of(error),) if as_json else ()
         return Result("status", data={**known, "verdict": line}, text=line, errors=errors, exit_code=_UNKNOWN)
     code, said = verdict(report)
-    line = _one_line(said)
+    line = one_line(said)
     return Result("status", data={**data(report), "verdict": line}, text=line, exit_code=code)
 
 
@@ -97,10 +97,6 @@ def _known_beside(error: WatcherError, config: Path | None, given: Sequence[str]
         return {}, ""
     runs = f"the daemon (pid {report.pid}) goes on with earlier settings: " if report.pid else ""
     return data(report), f"{runs}{verdict(report)[1]}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _start(config: Path | None, given: Sequence[str] | None) -> Callable[[Config], str]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from watcher.client.found import UNSPACED, AnswerItem
+from watcher.client.found import UNSPACED_SIGN, AnswerItem
 from watcher.client.moments import folded, names_of, number, times_of
+from watcher.text import UNSPACED
 
 SEGMENTS: Final = names_of("segments segment chunks sentences sentenceinfo utterances captions cues subtitles phrases")
 #: The chunks of transformers are segments, or words: by what is in them.
@@ -98,9 +99,7 @@ def paired(names: Mapping[str, Any], text: str) -> list[AnswerItem]:
 
 
 #: A word, or a character where words are not set apart by blanks.
-_SPOKEN: Final = re.compile(
-    r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+(?:'[^\W_]+)?"
-)
+_SPOKEN: Final = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:'[^\W_]+)?")
 
 
 def _said(names: Mapping[str, Any]) -> str:
@@ -141,7 +140,7 @@ def _inner_words(names: Mapping[str, Any], text: str, factor: float | None) -> t
     spaced = any(word.text.startswith(" ") for word in raw)
     tokens: list[list[AnswerItem]] = []
     for word in raw:
-        if tokens and spaced and not word.text.startswith(" ") and not UNSPACED.match(word.text):
+        if tokens and spaced and not word.text.startswith(" ") and not UNSPACED_SIGN.match(word.text):
             tokens[-1].append(word)
         elif word.text.strip():
             tokens.append([word])

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: Scripts written without blanks between words: Thai to Khmer, kana, Han, and their punctuation.
-UNSPACED: Final = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]"
-)
+from watcher.text import UNSPACED
+
+#: A character of a script without blanks between words, or of its punctuation.
+UNSPACED_SIGN: Final = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uff65]")
 
 #: Where `str.splitlines` ends a line.
 LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -68,6 +68,6 @@ def together(texts: Iterable[str]) -> str:
 
 
 def _between(before: str, after: str) -> str:
-    if not before or not after or (UNSPACED.match(before[-1]) and UNSPACED.match(after[0])):
+    if not before or not after or (UNSPACED_SIGN.match(before[-1]) and UNSPACED_SIGN.match(after[0])):
         return ""
     return " "

@@ -14,6 +14,7 @@ from watcher.client.request import Request
 from watcher.client.upload import HttpResponse
 from watcher.errors import AccountError, GarbledError, JobError
 from watcher.masking import beginning
+from watcher.text import quoted_line
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()
@@ -67,7 +68,7 @@ def garbled_error(reply: HttpResponse, unfit: NoTranscriptError, *, secret: str)
     """
     refusal = refusal_of(reply, now=0.0, secret=secret)
     text = beginning(reply.body, _SHOWN_BYTES, secret.encode(errors="replace")).decode("utf-8-sig", "replace")
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    text = quoted_line(text)
     begins = scrubbed(text, secret)[:_SHOWN_CHARACTERS]
     if refusal.shape is BodyShape.HTML:
         return AccountError(

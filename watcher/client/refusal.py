@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from watcher.client.upload import HttpResponse
 from watcher.masking import beginning
+from watcher.text import quoted_line
 
 #: The longest wait a server may ask for, in seconds.
 LONGEST_WAIT: Final = 3600.0
@@ -273,5 +274,5 @@ def _line(value: object, secret: str) -> str:
     """Return one printable line of bounded length: what a server writes is data and ends in logs and notes."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     text = beginning(text, 4 * _MESSAGE_CHARACTERS, secret)
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    text = quoted_line(text)
     return text if len(text) <= _MESSAGE_CHARACTERS else beginning(text, _MESSAGE_CHARACTERS - 1, secret) + "…"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from watcher.config import files
 from watcher.errors import ConfigError
-from watcher.log import printable
+from watcher.text import printable
 
 PREFIX: Final = "WATCHER_"
 _DELIMITER: Final = "__"

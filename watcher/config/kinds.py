@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from watcher.log import printable
 from watcher.masking import without_passwords
+from watcher.text import printable
 
 #: Characters of a value that are shown, and how deep lists and tables in it are.
 _LONGEST: Final = 60

@@ -18,7 +18,7 @@ from watcher.config.descriptions import keys, sections
 from watcher.config.kinds import sentences, shown, table, takes
 from watcher.config.settings import FolderSettings, Settings
 from watcher.errors import ConfigError
-from watcher.log import printable
+from watcher.text import printable
 
 _DEFAULT_URL: Final = Settings().api.url
 #: Characters of an unknown key that are shown, and compared with the known ones.

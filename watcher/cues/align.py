@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from watcher.text import nfkc
+from watcher.text import letters
 from watcher.transcript import Segment, Word
 
 #: A word may lie this far outside its segment: servers round segments to whole or half seconds.
@@ -230,8 +230,7 @@ _WORTH_KEEPING: Final = 64
 def _folded(text: str) -> str:
     if text.isascii():
         return _NOT_ALNUM.sub("", text).lower()
-    folded = nfkc(text).casefold()
-    return "".join(character for character in folded if character.isalnum())
+    return letters(text)
 
 
 _known: Final = lru_cache(maxsize=16384)(_folded)

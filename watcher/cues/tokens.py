@@ -16,6 +16,7 @@ from typing import Final
 
 from watcher.cues.lexicon import Border, borders
 from watcher.cues.text import graphemes, width
+from watcher.text import UNSPACED
 
 #: May not begin a line: closing brackets, stops, small kana, the long vowel mark, iteration marks (JIS X 4051, 4.3).
 _NOT_FIRST: Final = frozenset(
@@ -66,11 +67,8 @@ def _chunks(text: str) -> list[str]:
 _LONE: Final = re.compile(r"(?:^| )[^\w\s]{1,3}(?: |$)")
 _LONE_OPENER: Final = re.compile(r"[«“„‘(\[¿¡「『（]+")
 _LONE_CLOSER: Final = re.compile(r"[»”’)\]!?;:.,…%€°」』）！？–—-]{1,3}")
-#: Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Han, kana, bopomofo.
-_UNSPACED: Final = re.compile(
-    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u200b\u2e80-\u30ff\u3100-\u312f\u31a0-\u9fff\uf900-\ufaff\uff66-\uff9f"
-    "\U00020000-\U0003ffff]"
-)
+#: A character of a script without blanks between words, or of its punctuation.
+_UNSPACED: Final = re.compile(f"[{UNSPACED}\u200b\u3000-\u303f\u3190-\u319f\u31c0-\u31ef\u3200-\u33ff\u4dc0-\u4dff]")
 
 
 #: Units up to which characters that seem to belong to one word stay together.

@@ -16,9 +16,9 @@ from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL
 from watcher.ledger import holder, open_ledger
 from watcher.ledger.ledger import Ledger
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.service.plan import endpoint_of, require_key
-from watcher.text import hours, money
+from watcher.text import hours, money, printable
 
 #: The setting of the key.
 _SETTING: Final = "api.key"

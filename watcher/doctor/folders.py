@@ -10,11 +10,11 @@ from watcher.config import Config, Settings
 from watcher.doctor.findings import Finding, Grade
 from watcher.errors import ConfigError
 from watcher.folders import DOUBLE_HINT, Folder, FolderProbeResult, WatchMode, probe
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.overrides import InvalidOverride, Overrides
 from watcher.service.plan import OVERRIDABLE, check_overrides, doubles, folder_for, no_folder, not_a_folder
 from watcher.settle import UNWATCHED
-from watcher.text import counted
+from watcher.text import counted, printable
 
 _GIBIBYTE: Final = 1 << 30
 #: Outputs are small; below this the ledger and the pieces of a long recording may not fit.

@@ -18,16 +18,16 @@ import re
 import unicodedata
 from typing import Final
 
-from watcher.text import nfkc
+from watcher.text import folded
 
 
 def key(text: str) -> str:
     """Return what is compared of a text."""
-    folded = nfkc(text).casefold()
-    if not folded.isascii():
+    compared = folded(text)
+    if not compared.isascii():
         # Vowel signs that are written or left out at will, and the dot that a folded Turkish İ leaves.
-        folded = "".join(character for character in folded if unicodedata.category(character) != "Mn")
-    return " ".join(_WORDS.findall(folded))
+        compared = "".join(character for character in compared if unicodedata.category(character) != "Mn")
+    return " ".join(_WORDS.findall(compared))
 
 
 _WORDS: Final = re.compile(r"[^\W_]+", re.UNICODE)

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from watcher.text import nfkc
+from watcher.text import UNSPACED, letters
 from watcher.transcript import Segment
 
 #: A token is a written word; where words are not set apart by blanks (Han, Kana, Thai, Lao, Khmer …), a character.
-_TOKEN: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-    "|[^\\s\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
-)
+_TOKEN: Final = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 #: Seconds by which two pieces may time the same word differently: where words are timed, and where only segments are.
 _NEAR: Final = 0.5
 _NEAR_SEGMENTS: Final = 3.0
@@ -57,18 +54,18 @@ def tokenize(segments: Sequence[Segment]) -> list[TimedToken]:
 
 def _segment_tokens(segment: Segment) -> list[TimedToken]:
     """Return the segment's tokens, timed by its words, or evenly where it has none."""
-    found = [(match.start(), match.end(), _letters(match.group())) for match in _TOKEN.finditer(segment.text)]
-    letters = max(1, sum(len(key) for _, _, key in found))
+    found = [(match.start(), match.end(), letters(match.group())) for match in _TOKEN.finditer(segment.text)]
+    total = max(1, sum(len(key) for _, _, key in found))
     # For each letter of the words, in order, when its word was said.
-    times = [(word.start, word.end) for word in segment.words for _ in _letters(word.text)]
-    share = (segment.end - segment.start) / letters
+    times = [(word.start, word.end) for word in segment.words for _ in letters(word.text)]
+    share = (segment.end - segment.start) / total
     tokens = []
     passed = 0
     for first, behind, key in found:
         if times:
             # Words and text mostly have the same letters; where they do not, the place is proportional.
-            start = times[min(passed * len(times) // letters, len(times) - 1)][0]
-            end = times[min((passed + max(len(key) - 1, 0)) * len(times) // letters, len(times) - 1)][1]
+            start = times[min(passed * len(times) // total, len(times) - 1)][0]
+            end = times[min((passed + max(len(key) - 1, 0)) * len(times) // total, len(times) - 1)][1]
         else:
             start, end = segment.start + passed * share, segment.start + (passed + len(key)) * share
         tokens.append(TimedToken(key, start, end, first, behind, exact=bool(times)))
@@ -94,15 +91,15 @@ def cut_to(segments: Sequence[Segment], first: int, behind: int | None) -> list[
 
 def _cut(segment: Segment, tokens: Sequence[TimedToken], low: int, high: int) -> Segment:
     """Return the segment with its tokens from `low` to before `high` alone."""
-    letters = max(1, sum(len(token.key) for token in tokens))
-    spoken = max(1, sum(len(_letters(word.text)) for word in segment.words))
-    bounds = [sum(len(token.key) for token in tokens[:count]) * spoken // letters for count in (low, high)]
+    total = max(1, sum(len(token.key) for token in tokens))
+    spoken = max(1, sum(len(letters(word.text)) for word in segment.words))
+    bounds = [sum(len(token.key) for token in tokens[:count]) * spoken // total for count in (low, high)]
     words = []
     passed = 0
     for word in segment.words:
         if bounds[0] <= passed < bounds[1]:
             words.append(word)
-        passed += len(_letters(word.text))
+        passed += len(letters(word.text))
     return replace(
         segment,
         text=segment.text[tokens[low].first if low else 0 : tokens[high - 1].behind if high < len(tokens) else None],
@@ -110,7 +107,3 @@ def _cut(segment: Segment, tokens: Sequence[TimedToken], low: int, high: int) ->
         end=tokens[high - 1].end if high < len(tokens) else segment.end,
         words=tuple(words),
     )
-
-
-def _letters(text: str) -> str:
-    return "".join(sign for sign in nfkc(text).casefold() if sign.isalnum())

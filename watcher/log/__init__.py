@@ -1,5 +1,5 @@
 """Set up structlog: one event name per fact, keys instead of sentences, nothing secret, nothing unprintable."""
 
-from watcher.log.lines import LogOptions, configure, printable, quoted, retrying, unprinted
+from watcher.log.lines import LogOptions, configure, quoted, retrying, unprinted
 
-__all__ = ["LogOptions", "configure", "printable", "quoted", "retrying", "unprinted"]
+__all__ = ["LogOptions", "configure", "quoted", "retrying", "unprinted"]

@@ -17,7 +17,6 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, TextIO, TypeAlias
@@ -27,6 +26,7 @@ import structlog
 from watcher.log.console import Console
 from watcher.log.journal import SOCKET, Journal, fields
 from watcher.masking import masker
+from watcher.text import printable
 
 _Event: TypeAlias = MutableMapping[str, Any]
 
@@ -93,17 +93,6 @@ def configure(
         cache_logger_on_first_use=False,
     )
     _tame_libraries()
-
-
-def printable(value: str | bytes) -> str:
-    """Return a name as text that any terminal, log and JSON parser can take: odd bytes and controls are escaped."""
-    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-    if text.isprintable():
-        # Nearly every name; a burst of thousands of files logs thousands of them.
-        return text
-    with suppress(UnicodeEncodeError):  # half of a character, which no name holds
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def unprinted(text: str) -> tuple[bytes, ...]:

@@ -9,8 +9,8 @@ from watcher import media, reach, sidecar
 from watcher.job import Job, Outcome, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import OwnedOutput, SourceRecord
-from watcher.log import printable
 from watcher.pipeline.tools import HeartbeatCallback, Tools
+from watcher.text import printable
 
 _log = structlog.get_logger()
 

@@ -22,14 +22,14 @@ from watcher.job import TRIAL_MODEL, Job, Outcome, Output, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.rows import outcome_from, outcome_text
 from watcher.ledger.values import Content
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.pipeline.heard import TranscriptionResult, stored
 from watcher.pipeline.renamed import FormerRecording, follow, former_of
 from watcher.pipeline.source import opened, verify
 from watcher.pipeline.tools import HeartbeatCallback, JobSettings, Tools
 from watcher.pipeline.transcription import Transcription
 from watcher.settle import UNWATCHED, looks_like_audio
-from watcher.text import counted, cut_to
+from watcher.text import counted, cut_to, printable
 from watcher.transcript import Transcript
 
 _log = structlog.get_logger()

@@ -17,7 +17,6 @@ from watcher.errors import JobError, LeaseLostError, StateBusyError, StateError
 from watcher.gate import Gate, facts
 from watcher.job import Job
 from watcher.ledger.values import ENDPOINT, HOOKS
-from watcher.log import printable
 from watcher.output_failures import OutputFailures
 from watcher.overrides import InvalidOverride, Overrides
 from watcher.service.advice import HoldAdvice, RunContext
@@ -36,6 +35,7 @@ from watcher.service.sweep import DailySweep
 from watcher.service.thread_group import ShutdownDeadline, ThreadGroup
 from watcher.service.worker_pool import WorkerPool
 from watcher.settle import Quota
+from watcher.text import printable
 from watcher.worker import RENEW, FailedProbes, Leases, Worker
 
 _log = structlog.get_logger()

@@ -20,7 +20,7 @@ from watcher.errors import StateBusyError
 from watcher.hooks import HookResult
 from watcher.ledger import Ledger
 from watcher.ledger.values import HookCall
-from watcher.log import printable
+from watcher.text import printable
 
 #: Seconds between two looks at the ledger while nobody says that there is something to run.
 _LOOK: Final = 5.0

@@ -15,10 +15,10 @@ from watcher.client import Client
 from watcher.errors import OutputError
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
-from watcher.log import printable
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
 from watcher.service.snapshot import Snapshot
+from watcher.text import printable
 from watcher.worker import Heartbeat, Worker
 
 _Result = TypeVar("_Result")

@@ -11,10 +11,10 @@ from watcher.errors import ConfigError
 from watcher.job import State
 from watcher.ledger import Ledger
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable
 from watcher.service.failures import stands
 from watcher.service.plan import spellings, target
 from watcher.settle import NameRuling, Names, is_audio
+from watcher.text import printable
 from watcher.tree import is_below
 
 

@@ -22,11 +22,12 @@ from watcher.folders import Folder, Mounts
 from watcher.formats import TextLayout
 from watcher.gate import GateOptions
 from watcher.job import TRIAL_MODEL, Job
-from watcher.log import printable, quoted
+from watcher.log import quoted
 from watcher.media import SoundChoice
 from watcher.overrides import InvalidOverride, Overrides, Sections
 from watcher.pipeline import JobSettings
 from watcher.spelling import forms
+from watcher.text import printable
 from watcher.tree import is_below
 
 #: What a folder's own `.watcher.toml` may say.

@@ -14,10 +14,10 @@ from watcher.errors import StateError
 from watcher.folders import Finder
 from watcher.folders.monitor import FolderState
 from watcher.gate import GateState, GateStatus
-from watcher.log import printable
 from watcher.service.application import SERVICE, Application
 from watcher.service.folder_notes import FIX_HINT
 from watcher.systemd import Notifier
+from watcher.text import printable
 
 #: Seconds between two writings of what `status` shows of the service, unless it changed for people to see.
 _SHOWN: Final = 5.0

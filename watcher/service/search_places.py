@@ -10,8 +10,8 @@ from watcher import reach, tree
 from watcher.config import FolderSettings
 from watcher.errors import ConfigError
 from watcher.folders import Folder, NotTaken
-from watcher.log import printable
 from watcher.service.plan import Plan, folder_for, spellings
+from watcher.text import printable
 from watcher.tree import is_below
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from watcher import tree
 from watcher.errors import GoneError, JobError, OutputError
 from watcher.sidecar import names
+from watcher.text import printable
 
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK: Final = 1 << 20
@@ -252,12 +253,12 @@ _renameat2 = _load_renameat2()
 
 
 def _translate(exc: OSError, folder: bytes, home: bytes) -> JobError:
-    where = names.shown(folder)
+    where = printable(folder)
     if exc.errno == errno.ENOENT:
         # The folder went, and the recording with it: that is no failure. But where it is still there, another try at once
         # would meet the same again.
         if not os.path.lexists(home):
-            return GoneError(f"the folder {names.shown(home)} is not there any more")
+            return GoneError(f"the folder {printable(home)} is not there any more")
         return OutputError(
             f"what was written into {where} disappeared before it could be renamed",
             hint="another program removes files there that end in .tmp (a clean-up, a virus scanner, a synchroniser): have "

@@ -17,6 +17,7 @@ from watcher.errors import ChangedError, OutputError
 from watcher.job import Fingerprint, Job, Output
 from watcher.ledger.ledger import Ledger
 from watcher.sidecar import disk, names
+from watcher.text import printable
 
 _SOURCE: Final = "source"
 #: What moves late: the recording after its other outputs, then what people wait for.
@@ -255,7 +256,7 @@ class _OpenMove:
 
     def _no_free_name(self) -> OutputError:
         return OutputError(
-            f"every name for {names.shown(self._job.path)} is taken in {names.shown(self._goal)}",
+            f"every name for {printable(self._job.path)} is taken in {printable(self._goal)}",
             hint="move some of the files there away",
             reason="no_free_name",
         )

@@ -90,12 +90,6 @@ def is_temporary(name: bytes) -> bool:
     return name.startswith(b".") and name.endswith(b".tmp")
 
 
-def shown(name: bytes) -> str:
-    """Return a name or path as one line of text for people: what cannot be printed is escaped."""
-    text = name.decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def _fill(template: str, stem: bytes, name: bytes, language: str) -> bytes:
     values = {
         "stem": stem,

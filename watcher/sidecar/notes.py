@@ -16,7 +16,7 @@ from watcher.job import Job, Output, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.sidecar import disk, names
 from watcher.sidecar.placement import NOTE, OutputDraft, Placing, Temporaries
-from watcher.text import joined
+from watcher.text import joined, one_line, printable
 
 _FAILED: Final = b".transcription-failed"
 _WARNING: Final = b".transcription-warning"
@@ -41,7 +41,7 @@ def write_note(
     replaced unless a person changed it. None when the recording is gone. Raises OutputError, GoneError, LeaseLostError.
     """
     when = _minute(clock())
-    text = _failure(names.shown(os.path.basename(job.path)), message, hint, when)  # noqa: PTH119 - bytes
+    text = _failure(printable(os.path.basename(job.path)), message, hint, when)  # noqa: PTH119 - bytes
     return _put_beside(job, _FAILED, text, ledger, when=when)
 
 
@@ -52,7 +52,7 @@ def write_warning_note(
 
     ``talk.wav.transcription-warning.txt``; else as `write_note`.
     """
-    text = _doubt(names.shown(os.path.basename(job.path)), warnings)  # noqa: PTH119 - bytes
+    text = _doubt(printable(os.path.basename(job.path)), warnings)  # noqa: PTH119 - bytes
     return _put_beside(job, _WARNING, text, ledger, when=_minute(clock()))
 
 
@@ -104,7 +104,7 @@ def _is_as_written(folder: int, name: bytes, recording: bytes) -> bool:
     if when != _minute(when) or not 0 <= when < _LATEST:
         return False
     paragraphs = disk.content(folder, name, most=_LONGEST).decode("utf-8", "replace").removesuffix("\n").split("\n\n")
-    shown = names.shown(recording)
+    shown = printable(recording)
     forms = [form.removesuffix("\n").split("\n\n") for form in (_failure(shown, "", "", when), _in_doubt(shown, {}))]
     heads = [paragraph.partition(":")[0] for paragraph in paragraphs[1:-1]]
     return [paragraphs[0], paragraphs[-1]] in forms and bool(heads) and all(map(_HEAD.fullmatch, heads))
@@ -118,7 +118,7 @@ def write_settings_note(root: bytes, path: bytes, *, message: str, hint: str, le
     it is. None when the file is gone. Raises OutputError, GoneError.
     """
     parent, name = os.path.split(path)
-    body = _broken(names.shown(name), message, hint).encode()
+    body = _broken(printable(name), message, hint).encode()
     with disk.reporting(parent), tree.directory(root, parent) as folder:
         beside = disk.look(folder, name)
         if beside is None:
@@ -265,7 +265,7 @@ def _broken(name: str, message: str, hint: str) -> str:
 def _page(title: str, parts: Mapping[str, str], end: str) -> str:
     paragraphs = [
         title,
-        *(f"{head}: {line}" for head, text in parts.items() if (line := _one_line(text))),
+        *(f"{head}: {line}" for head, text in parts.items() if (line := one_line(text))),
         end,
     ]
     return "\n\n".join(_wrap(paragraph) for paragraph in paragraphs) + "\n"
@@ -273,11 +273,6 @@ def _page(title: str, parts: Mapping[str, str], end: str) -> str:
 
 def _wrap(paragraph: str) -> str:
     return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def _one_line(text: str) -> str:
-    # A message may quote what a server said: text, not commands for the terminal it is printed on.
-    return names.shown(" ".join(text.split()).encode("utf-8", "surrogateescape"))
 
 
 def _minute(when: float) -> float:

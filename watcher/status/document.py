@@ -7,9 +7,9 @@ from typing import Any
 from watcher.fleet import Host
 from watcher.job import ResultWarning, State
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable, retrying
+from watcher.log import retrying
 from watcher.status.values import StatusReport, WaitingRecording, named
-from watcher.text import exact_money
+from watcher.text import exact_money, printable
 
 
 def data(report: StatusReport) -> dict[str, Any]:

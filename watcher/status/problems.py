@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from watcher.config import digest, files, state_digest
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable
 from watcher.systemd import control
-from watcher.text import joined
+from watcher.text import joined, printable
 
 #: With so few bytes free a ledger may not get through its next change.
 _LITTLE: Final = 256 * 1024

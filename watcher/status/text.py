@@ -8,10 +8,10 @@ from typing import Any, Final
 from watcher.fleet import Host
 from watcher.job import State
 from watcher.ledger.values import SourceRecord
-from watcher.log import printable, retrying
+from watcher.log import retrying
 from watcher.status.problems import FULL
 from watcher.status.values import PriceTerms, StatusReport, WaitingRecording, named
-from watcher.text import hours, money, share
+from watcher.text import hours, money, printable, share
 
 _SHOWN: Final = 5
 #: Fewer seconds are not spoken of.

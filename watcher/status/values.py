@@ -9,8 +9,7 @@ from watcher.config.settings import Settings
 from watcher.fleet import Host
 from watcher.job import TRIAL_MODEL, State
 from watcher.ledger.values import SourceRecord, Tally
-from watcher.log import printable
-from watcher.text import counted
+from watcher.text import counted, printable
 
 
 @dataclass(frozen=True, slots=True)
