@@ -13,6 +13,10 @@ _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _MOST_INODE: Final = (1 << 64) - 1
 #: Samples per second in which cuts are counted, and of everything that is cut, sent and measured: what Whisper itself listens to.
 SAMPLE_RATE: Final = 16_000
+#: What the names of our notes beside a file hold behind its own name, and the name of the note of a pause.
+FAILED_NOTE: Final = "transcription-failed"
+WARNING_NOTE: Final = "transcription-warning"
+PAUSE_NOTE: Final = "transcription-paused.txt"
 #: The model of the embedded engine (`watcher.engine`), which is for trying out: what it made does not count as done for any other.
 TRIAL_MODEL: Final = "pocketsphinx-en-us"
 

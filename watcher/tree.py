@@ -15,7 +15,7 @@ from typing import AnyStr, Final
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: For a file that anyone may have put there: no link is followed, and no pipe or device waited for.
-_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 #: Mode bits that a new directory takes from the one it is made in: all but set-user-ID, which means nothing there.
 _INHERITED_MODE: Final = 0o3777
 
@@ -87,7 +87,7 @@ def open_file(root: bytes, path: bytes) -> int:
 
 def open_below(descriptor: int, name: bytes) -> int:
     """Open a file in an open directory, as `open_file` does; `name` has no slash."""
-    return os.open(name, _FILE, dir_fd=descriptor)
+    return os.open(name, FILE, dir_fd=descriptor)
 
 
 def walk(

@@ -93,7 +93,7 @@ class _FirstScan:
 
 def _inspected(directory: int, name: str, size: int) -> container.Inspection | None:
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        descriptor = os.open(name, tree.FILE, dir_fd=directory)
     except OSError:
         return None
     try:

@@ -12,6 +12,7 @@ from queue import Empty
 from secrets import token_hex
 from typing import Final
 
+from watcher import tree
 from watcher.errors import JobError
 from watcher.folders.folder import Folder
 from watcher.folders.inbox import EventKind, Inbox
@@ -146,7 +147,7 @@ class _EventProbe:
             self.writable = True
             os.close(descriptor)
             # Others may write here too, and have put something else in its place: a pipe would be waited for.
-            reader = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            reader = os.open(path, tree.FILE)
             self.lease = writer(reader)
             os.close(reader)
         except OSError:

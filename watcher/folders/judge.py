@@ -4,11 +4,10 @@ import os
 import stat
 import time
 from collections.abc import Callable, Container
-from typing import Final
 
 import structlog
 
-from watcher import container
+from watcher import container, tree
 from watcher.folders.handover import Handover
 from watcher.folders.known import KnownFiles, directory_key, file_key, mark_of
 from watcher.folders.place import RootPlace, child
@@ -17,8 +16,6 @@ from watcher.job import FoundRecording
 from watcher.settle import SHARED_SUFFIXES, Candidates, NameRuling, abandoned, fingerprint
 
 _log = structlog.get_logger()
-
-_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Judge:
@@ -106,7 +103,7 @@ class Judge:
         if form is None or not stat.S_ISREG(status.st_mode):
             return False
         try:
-            descriptor = os.open(name, _FILE, dir_fd=directory)
+            descriptor = os.open(name, tree.FILE, dir_fd=directory)
         except OSError:
             # The look at it will report why.
             return False

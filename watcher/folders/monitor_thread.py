@@ -16,6 +16,7 @@ from watcher.folders.folder import Folder
 from watcher.folders.inbox import Event, EventKind, Inbox
 from watcher.folders.monitor import FolderMonitor, FolderState, identity
 from watcher.folders.mounts import Mounts
+from watcher.job import FAILED_NOTE
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import OwnedOutput
 from watcher.overrides import NAME
@@ -41,7 +42,7 @@ _LATE: Final = 3.0
 _NOTES: Final = 30.0
 _AT_ONCE: Final = 4
 #: Ends the name of a failure note.
-NOTE_SUFFIX: Final = ".transcription-failed.txt"
+NOTE_SUFFIX: Final = f".{FAILED_NOTE}.txt"
 _SETTINGS: Final = "/" + os.fsdecode(NAME)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Final, TypeVar
 
-from watcher import media
+from watcher import media, tree
 from watcher.client import Upload
 from watcher.errors import ChangedError, OutputError
 from watcher.job import Cut, Job
@@ -152,7 +152,7 @@ def _opened(piece: media.Piece) -> int:
     A spool that cannot be read costs no attempt, so only what the child has no hand in counts as such.
     """
     try:
-        descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(piece.path, tree.FILE)
     except OSError as exc:
         if exc.errno in _ABOUT_PIECE and os.access(piece.path.parent, os.R_OK | os.X_OK):
             raise media.nonsense() from exc

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from watcher.job import FAILED_NOTE, PAUSE_NOTE, WARNING_NOTE
 from watcher.spelling import composed
 
 #: Sent as they are: the first nine; converted first: the others. Whatever `media` decodes, under the names it is met with.
@@ -77,7 +78,7 @@ _TEMPORARY: Final = ("~syncthing~*", "~$*", "*.~*", "#*#", "_conflict-*")
 #: What Watcher itself leaves in folders, and what speaks to it there: never a recording, whatever `include` says. A note
 #: that failed as a recording would get a note of its own, without an end.
 _OWN_NAMES: Final = re.compile(
-    r"(.*\.)?transcription-(failed|warning)(\.\d+)?\.txt|transcription-paused\.txt|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp",
+    rf"(.*\.)?({FAILED_NOTE}|{WARNING_NOTE})(\.\d+)?\.txt|{re.escape(PAUSE_NOTE)}|\.watcher\.toml|\.watcher-probe-.*|\..*\.tmp",
     re.DOTALL,
 )
 

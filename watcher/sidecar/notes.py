@@ -12,15 +12,15 @@ from typing import Final
 
 from watcher import tree
 from watcher.errors import GoneError
-from watcher.job import Job, Output, ResultWarning
+from watcher.job import FAILED_NOTE, PAUSE_NOTE, WARNING_NOTE, Job, Output, ResultWarning
 from watcher.ledger.ledger import Ledger
 from watcher.sidecar import disk, names
 from watcher.sidecar.placement import NOTE, OutputDraft, Placing, Temporaries
 from watcher.text import joined, one_line, printable
 
-_FAILED: Final = b".transcription-failed"
-_WARNING: Final = b".transcription-warning"
-_PAUSED: Final = b"transcription-paused.txt"
+_FAILED: Final = f".{FAILED_NOTE}".encode()
+_WARNING: Final = f".{WARNING_NOTE}".encode()
+_PAUSED: Final = PAUSE_NOTE.encode()
 _WIDTH: Final = 78
 #: No note has so many bytes.
 _LONGEST: Final = 64 * 1024
