@@ -423,7 +423,7 @@ with finding(base / "state", Folder("a", str(base / "in"))) as scene:
     eventually(lambda: scene.finder.states()[0].unwatched == 31)
     Path("/proc/sys/user/max_inotify_watches").write_text("1000")
     scene.finder.rescan()
-    eventually(lambda: not scene.monitor._unwatched and not scene.monitor.busy)
+    eventually(lambda: not scene.monitor._audit.unwatched and not scene.monitor.busy)
     print("ok")
 """
 
@@ -487,7 +487,7 @@ def test_a_directory_that_can_not_be_watched_at_all_is_looked_at_more_often(
 ) -> None:
     monkeypatch.setattr("watcher.folders.monitor._CONFIRM", 0.05)
     monkeypatch.setattr("watcher.folders.scan_schedule._POLL", 0.05)
-    monkeypatch.setattr("watcher.folders.monitor.watched", frozenset)
+    monkeypatch.setattr("watcher.folders.watch_audit.watched", frozenset)
     with finding(tmp_path / "state", Folder("a", str(base))) as scene:
         scene.log.wait_for("folder.degraded", 2, reason="unwatched")
         eventually(lambda: scene.monitor.schedule.polled == {os.fsencode(base)})
@@ -516,7 +516,7 @@ with finding(base / "state", Folder("a", str(base / "in"))) as scene:
     scene.monitor.schedule.want_changed()
     scene.wait_until_queued(closed / "a.wav")
     scene.finder.rescan()
-    eventually(lambda: not scene.monitor._unwatched and scene.log.seen("folder.degraded", reason="unwatched"))
+    eventually(lambda: not scene.monitor._audit.unwatched and scene.log.seen("folder.degraded", reason="unwatched"))
     eventually(lambda: not scene.monitor.busy)
     scene.monitor.schedule._last_changed = scene.monitor.schedule._last_full = float("inf")
     (closed / "b.wav").write_bytes(wave())

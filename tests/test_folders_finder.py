@@ -84,7 +84,7 @@ def test_a_folder_may_be_watched_without_proof(base: Path, state: Path) -> None:
 
 
 def test_where_no_event_arrives_the_folder_is_scanned(base: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.folders.monitor._PROOF", 0.01)
+    monkeypatch.setattr("watcher.folders.event_proof._PROOF", 0.01)
     monkeypatch.setattr("watcher.folders.watch._hint", lambda _: Event(EventKind.WAKE))
     with finding(state, Folder("a", str(base))) as scene:
         [event] = scene.log.wait_for("folder.degraded", reason="no_events")
@@ -97,11 +97,11 @@ def test_where_no_event_arrives_the_folder_is_scanned(base: Path, state: Path, m
 
 
 def test_any_event_is_proof_enough(base: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.folders.monitor.PROBE_PREFIX", "not-the-name-that-is-waited-for")
-    monkeypatch.setattr("watcher.folders.monitor._PROOF", 0.05)
+    monkeypatch.setattr("watcher.folders.event_proof.PROBE_PREFIX", "not-the-name-that-is-waited-for")
+    monkeypatch.setattr("watcher.folders.event_proof._PROOF", 0.05)
     with finding(state, Folder("a", str(base))) as scene:
         monitor = scene.monitor
-        monitor._proof = b"/never"
+        monitor._proof._path = b"/never"
         put(base / "a.wav")
 
         scene.log.wait_for("folder.watching", how=WatchMode.EVENTS)
@@ -113,7 +113,7 @@ def test_an_unwritable_folder_is_watched_without_proof(
     def refuse(_: bytes) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("watcher.folders.monitor.touch", refuse)
+    monkeypatch.setattr("watcher.folders.event_proof.touch", refuse)
     with finding(state, Folder("a", str(base))) as scene:
         [event] = scene.log.wait_for("folder.watching")
         scene.wait_until_queued(put(base / "a.wav"))
@@ -798,9 +798,11 @@ def test_a_flood_that_overflows_again_and_again_is_said_once_a_minute(base: Path
     ledger, log, now = open_ledger(state), Log(), [1000.0]
     finder = Finder([Folder("a", str(base), detect="events")], ledger, stop=threading.Event(), monotonic=lambda: now[0])
     finder.start_watching()
+    watch = finder._monitor_thread.monitors[0]._watch
+    assert watch is not None
+    eventually(lambda: watch.complete and not finder._monitor_thread.inbox.empty())
+    finder.step(0.0)
     for _ in range(50):
-        watch = finder._monitor_thread.monitors[0]._watch
-        assert watch is not None
         watch.overflowed = True
         now[0] += 2.0
         finder.step(0.0)

@@ -13,8 +13,8 @@ import structlog
 from watcher import reach
 from watcher.folders.doubles import DOUBLE_HINT, distinct, inside, report, why_left_out
 from watcher.folders.folder import Folder
+from watcher.folders.folder_state import FolderState, WatchMode
 from watcher.folders.inbox import Event, EventKind
-from watcher.folders.monitor import FolderState, WatchMode
 from watcher.folders.monitor_thread import TICK, MonitorThread, RemoteMonitorThread
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.remarks import Obstacle

@@ -14,9 +14,10 @@ from typing import Final
 
 from watcher import tree
 from watcher.errors import JobError
+from watcher.folders.event_proof import PROBE_PREFIX
 from watcher.folders.folder import Folder
+from watcher.folders.folder_state import WatchMode
 from watcher.folders.inbox import EventKind, Inbox
-from watcher.folders.monitor import PROBE_PREFIX, WatchMode
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.remarks import CLOSED_HINT, Obstacle
 from watcher.folders.watch import REMEDIES, Watch

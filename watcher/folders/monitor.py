@@ -1,4 +1,3 @@
-# ruff: noqa: PTH108  paths are bytes here, and pathlib takes text only
 """Monitor one root: how it is watched, and what is done when that fails.
 
 A monitor starts the watch first and scans second: once every directory has its watch, so that nothing that happens meanwhile
@@ -11,29 +10,26 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from secrets import token_hex
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from watcher.folders.event_proof import EventProof
 from watcher.folders.folder import Folder
+from watcher.folders.folder_state import FolderState, WatchMode
 from watcher.folders.inbox import Inbox, WaitingPaths
 from watcher.folders.mounts import Mount, MountKind, Mounts
-from watcher.folders.remarks import Obstacle
 from watcher.folders.root import Root
 from watcher.folders.scan_lease import ScanLease
 from watcher.folders.scan_schedule import ScanSchedule
-from watcher.folders.watch import REMEDIES, Watch, WatchFault, diagnose, kernel_device, watched
+from watcher.folders.watch import REMEDIES, Watch, WatchFault
+from watcher.folders.watch_audit import AuditVerdict, WatchAudit
 from watcher.ledger.ledger import Ledger
-from watcher.settle import Quotas, WaitingFile
+from watcher.settle import Quotas
 
 _log = structlog.get_logger()
 
-#: Seconds until a probe file's event must have come, and how often it is tried: the event may be behind a flood.
-_PROOF: Final = 3.0
-_PROOFS: Final = 3
 #: Seconds between a finding of the audit and its confirmation: a new directory gets its watch a moment later.
 _CONFIRM: Final = 1.0
 #: Seconds before a watch that keeps failing is built anew: first, longest; and how long it must hold to start over.
@@ -44,53 +40,6 @@ _WALKS: Final = "its directories get their watches"
 _QUEUE_HINT: Final = "raise fs.inotify.max_queued_events if this comes often"
 #: Obstacles, and files that wait, reported at most.
 _OBSTACLES: Final = 20
-#: Starts the name of a probe file: hidden, and telling.
-PROBE_PREFIX: Final = ".watcher-probe-"
-
-
-class WatchMode(StrEnum):
-    """Ways to watch a folder."""
-
-    EVENTS = "events"
-    SCAN = "scan"
-    #: It is not there: waited for.
-    LOST = "lost"
-
-
-@dataclass(frozen=True, slots=True)
-class FolderState:
-    """State of a watched folder, for `status`."""
-
-    name: str
-    path: str
-    how: WatchMode
-    why: str
-    filesystem: str
-    directories: int
-    known: int
-    waiting: int
-    #: Directories without a watch of their own, looked at every few seconds instead.
-    unwatched: int
-    #: What to do about a folder that is lost; else "".
-    hint: str = ""
-    #: What cannot be read below, the first of them.
-    obstacles: tuple[Obstacle, ...] = ()
-    #: Some of the files that wait, with the reason.
-    incoming: tuple[WaitingFile, ...] = ()
-    #: Files that look like recordings and are not taken.
-    passed_over: int = 0
-
-    def tell(self) -> None:
-        """Log how the folder is watched, if it is there."""
-        if self.how is not WatchMode.LOST:
-            _log.info(
-                "folder.watching",
-                folder=self.name,
-                path=self.path,
-                how=self.how,
-                why=self.why,
-                filesystem=self.filesystem,
-            )
 
 
 class FolderMonitor:
@@ -133,19 +82,13 @@ class FolderMonitor:
         self._told: tuple[object, ...] = ()
         #: How it is watched has to be said later.
         self._untold = False
-        self._proof = b""
-        self._proof_until = 0.0
-        self._proofs = 0
-        self._heard = False
+        self._proof = EventProof(ledger, monotonic=monotonic)
         self._rebuild_at: float | None = None
         self._rebuild_wait = 0.0
         self._built_at = float("-inf")
         self._audited = (0, 0)
         self._audit_at: float | None = None
-        self._suspects: frozenset[bytes] = frozenset()
-        self._unwatched: frozenset[bytes] = frozenset()
-        #: Building the watch anew because of an audit did not help.
-        self._rebuild_useless = False
+        self._audit = WatchAudit()
 
     @property
     def present(self) -> bool:
@@ -180,7 +123,7 @@ class FolderMonitor:
             directories=len(self.root.directories),
             known=len(self.root.known),
             waiting=len(self.root.candidates),
-            unwatched=len(self._unwatched),
+            unwatched=len(self._audit.unwatched),
             hint="" if self.present else _WAITED_FOR,
             obstacles=self.root.obstacles(_OBSTACLES) if self.present else (),
             passed_over=self.root.passed_over if self.present else 0,
@@ -272,9 +215,7 @@ class FolderMonitor:
 
     def heard(self, path: bytes) -> bytes | None:
         """Take note of an event at a real path; give it as a path of this root, None when it was the proof."""
-        self._heard = True
-        if path == self._proof:
-            self._proof = b""
+        if self._proof.hear(path):
             self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, an event arrived")
             return None
         return self.named(path)
@@ -303,7 +244,7 @@ class FolderMonitor:
             enters=self.root.place.names.enters_all,
         )
         self._built_at = self._monotonic()
-        self._heard = False
+        self._proof.begin()
         try:
             watch.start()
         except OSError as error:
@@ -324,7 +265,6 @@ class FolderMonitor:
         """Expect events, since every directory has its watch, and scan what came meanwhile."""
         self._walk, self._built_at, self.schedule.deaf = None, self._monotonic(), False
         if self.folder.detect == "auto":
-            self._proofs = 0
             self._prove()
         else:
             self._say(WatchMode.EVENTS, "asked for")
@@ -343,26 +283,16 @@ class FolderMonitor:
             replace(self.state(), why=self.why).tell()
 
     def _prove(self) -> None:
-        """Make a file with a dot name and remove it: its event proves that events arrive here."""
-        name = (PROBE_PREFIX + token_hex(4)).encode()
-        path = self.root.path.rstrip(b"/") + b"/" + name
-        self._proof, self._proof_until = self.real_prefix + name, self._monotonic() + _PROOF
-        self._proofs += 1
-        self._ledger.outputs.enter_temporary(path)
-        try:
-            touch(path)
-        except OSError as error:
-            self._proof = b""
-            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, not proved: {error.strerror or error}")
-        finally:
-            self._ledger.outputs.drop_temporary(path)
+        """Have an event prove that events arrive here."""
+        if why := self._proof.make(self.root.path, self.real_prefix):
+            self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, not proved: {why}")
 
     def _doubt(self) -> None:
         """Try an overdue proof again, and scan instead when events really do not arrive."""
-        if self._heard:
-            self._proof = b""
+        if self._proof.heard:
+            self._proof.begin()
             self._say(WatchMode.EVENTS, f"{self.root.place.mount().filesystem}, events arrive")
-        elif self._proofs < _PROOFS:
+        elif not self._proof.failed:
             self._prove()
         else:
             self._drop_watch()
@@ -370,7 +300,8 @@ class FolderMonitor:
             self._say(WatchMode.SCAN, f"{self.root.place.mount().filesystem}: no event arrived")
 
     def _drop_watch(self) -> None:
-        self._proof, self._rebuild_at, self._audit_at, self._walk = b"", None, None, None
+        self._proof.begin()
+        self._rebuild_at, self._audit_at, self._walk = None, None, None
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.close()
@@ -436,7 +367,7 @@ class FolderMonitor:
         if trouble is WatchFault.OVERFLOW:
             self._degraded("overflow", hint=_QUEUE_HINT)
             self.schedule.want_full("overflow")
-        if self._proof and now >= self._proof_until:
+        if self._proof.overdue:
             self._doubt()
         if self._audited != (schedule := (self.schedule.ended, self.schedule.missed_events)) and not self.schedule.busy:
             # After every full scan; and what an event should have announced may lie where no watch is.
@@ -444,7 +375,7 @@ class FolderMonitor:
             self._audit_at = self._audit_at or now
         if self._audit_at is not None and now >= self._audit_at:
             self._audit_at = None
-            self._audit(now)
+            self._look_at_watches(now)
 
     def _rebuild(self, reason: str, now: float, **keys: object) -> None:
         """Build the watch anew: at once, or after a while when the last one did not hold."""
@@ -484,38 +415,22 @@ class FolderMonitor:
 
     # The audit: has every directory its watch?
 
-    def _audit(self, now: float) -> None:
-        missing = self._missing()
-        confirmed = missing & self._suspects
-        self._suspects = missing
-        if missing and not confirmed:
+    def _look_at_watches(self, now: float) -> None:
+        found = self._audit.look(self.root, self._real_of)
+        if found.verdict is AuditVerdict.UNSURE:
             self._audit_at = now + _CONFIRM
             return
-        refusal = diagnose(self._real_of(next(iter(confirmed)))) if confirmed else 0
-        if confirmed and refusal == 0 and not self._rebuild_useless:
-            self._rebuild_useless = True
-            self._rebuild("unwatched", now, directories=len(confirmed))
+        if found.verdict is AuditVerdict.REBUILD:
+            self._rebuild("unwatched", now, directories=len(found.missing))
             return
-        if confirmed - self._unwatched:
+        if found.news:
             self._degraded(
-                "watch_limit" if refusal == errno.ENOSPC else "unwatched",
-                directories=len(confirmed),
-                example=os.fsdecode(next(iter(confirmed))),
-                hint=REMEDIES.get(refusal, "they are looked at every few seconds instead"),
+                "watch_limit" if found.refusal == errno.ENOSPC else "unwatched",
+                directories=len(found.missing),
+                example=os.fsdecode(next(iter(found.missing))),
+                hint=REMEDIES.get(found.refusal, "they are looked at every few seconds instead"),
             )
-        self._rebuild_useless = bool(confirmed) and refusal == 0
-        self._unwatched = confirmed
-        self.schedule.polled = confirmed | self.root.remote_directories()
-
-    def _missing(self) -> frozenset[bytes]:
-        pairs = watched()
-        # btrfs shows another device in a stat than in fdinfo, so there inode numbers have to do.
-        inodes = {inode for _, inode in pairs} if self.root.place.mount().filesystem == "btrfs" else frozenset()
-        return frozenset(
-            path
-            for path, directory in self.root.directories.items()
-            if directory.inode not in inodes and (kernel_device(directory.device), directory.inode) not in pairs
-        )
+        self.schedule.polled = found.missing | self.root.remote_directories()
 
     def _real_of(self, path: bytes) -> bytes:
         return self.real_prefix + path[len(self.root.path.rstrip(b"/")) + 1 :]
@@ -529,12 +444,3 @@ def identity(path: bytes) -> tuple[int, int]:
     finally:
         os.close(descriptor)
     return status.st_dev, status.st_ino
-
-
-def touch(path: bytes) -> None:
-    """Make an empty file that was not there, and remove it; OSError where that is not possible."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.close(descriptor)
-    finally:
-        os.unlink(path)

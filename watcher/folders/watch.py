@@ -11,6 +11,7 @@ import ctypes
 import errno
 import logging
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -51,6 +52,8 @@ _DEEPEST_WALK: Final = DEEPEST + 100
 _MOVES: Final = 16
 #: Seconds the thread of a watch gets to end.
 _JOIN: Final = 2.0
+#: Inode and device of a watch, in a line of fdinfo.
+_WATCHED: Final = re.compile(rb"^inotify wd:\w+ ino:(\w+) sdev:(\w+)", re.MULTILINE)
 
 
 class WatchFault(StrEnum):
@@ -409,11 +412,8 @@ def watched() -> frozenset[tuple[int, int]]:
             if os.readlink(f"/proc/self/fd/{number}") != "anon_inode:inotify":  # noqa: PTH115
                 continue
             with open(f"/proc/self/fdinfo/{number}", "rb") as told:  # noqa: PTH123
-                lines = told.read().splitlines()
-            for line in lines:
-                if line.startswith(b"inotify "):
-                    fields = dict(field.partition(b":")[::2] for field in line.split()[1:4])
-                    pairs.add((int(fields[b"sdev"], 16), int(fields[b"ino"], 16)))
+                found = _WATCHED.findall(told.read())
+            pairs.update((int(device, 16), int(inode, 16)) for inode, device in found)
     return frozenset(pairs)
 
 

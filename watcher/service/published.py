@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from watcher import __version__, reach
 from watcher.errors import StateError
-from watcher.folders import Finder
-from watcher.folders.monitor import FolderState
+from watcher.folders import Finder, FolderState
 from watcher.gate import GateState, GateStatus
 from watcher.service.application import SERVICE, Application
 from watcher.service.folder_notes import FIX_HINT

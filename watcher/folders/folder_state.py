@@ -1,0 +1,56 @@
+"""State of a watched folder, for `status`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from watcher.folders.remarks import Obstacle
+from watcher.settle import WaitingFile
+
+_log = structlog.get_logger()
+
+
+class WatchMode(StrEnum):
+    """Ways to watch a folder."""
+
+    EVENTS = "events"
+    SCAN = "scan"
+    #: It is not there: waited for.
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderState:
+    """State of a watched folder, for `status`."""
+
+    name: str
+    path: str
+    how: WatchMode
+    why: str
+    filesystem: str
+    directories: int
+    known: int
+    waiting: int
+    #: Directories without a watch of their own, looked at every few seconds instead.
+    unwatched: int
+    #: What to do about a folder that is lost; else "".
+    hint: str = ""
+    #: What cannot be read below, the first of them.
+    obstacles: tuple[Obstacle, ...] = ()
+    #: Some of the files that wait, with the reason.
+    incoming: tuple[WaitingFile, ...] = ()
+    #: Files that look like recordings and are not taken.
+    passed_over: int = 0
+
+    def tell(self) -> None:
+        """Log how the folder is watched, if it is there."""
+        if self.how is not WatchMode.LOST:
+            _log.info(
+                "folder.watching",
+                folder=self.name,
+                path=self.path,
+                how=self.how,
+                why=self.why,
+                filesystem=self.filesystem,
+            )
