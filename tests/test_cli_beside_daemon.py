@@ -110,6 +110,8 @@ def test_what_is_queued_beside_a_daemon_that_is_held_is_said_to_wait_and_why(
         recording(batch.folder / "new.wav")
         with daemon(batch.folder, state=batch.state) as running:
             running.await_event("gate.held")
+            # The hold is stored before the daemon tells of itself.
+            eventually(lambda: batch("status")[1]["data"]["service"]["started"])
             eventually(lambda: batch("status")[1]["data"]["gate"]["status"] == "held")
             again, retried = batch.said("again", done), batch.said("retry", failed)
             running.stop()

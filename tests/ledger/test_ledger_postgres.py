@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,12 +21,12 @@ from support.waiting import eventually
 
 import watcher
 from watcher.errors import ConfigError, LeaseLostError, StateBusyError, StateError, StateLockedError
-from watcher.job import Cut, Job, Outcome, Output, State
+from watcher.job import AgainRequest, Cut, Job, Outcome, Output, State
 from watcher.ledger import open_ledger
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.part import Cursor, Values
 from watcher.ledger.retry import LedgerRetry, retrying
-from watcher.ledger.values import Content
+from watcher.ledger.values import Content, PutResult
 
 pytest.importorskip("psycopg", reason="the extra postgres is not installed")
 
@@ -747,8 +747,9 @@ class Proxy:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self.whole = True
-        #: What the client says last: the wire is cut once the server has done it, before it can tell.
-        self.last_words: bytes | None = None
+        #: An answer of the server that does not arrive: the wire is cut when it comes.
+        self.unheard: bytes | None = None
+        self._near: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._run, name="proxy")
         self._thread.start()
 
@@ -784,18 +785,18 @@ class Proxy:
             return
         far = socket.create_connection(("127.0.0.1", self._port))
         self._pairs[near], self._pairs[far] = far, near
+        self._near.add(near)
         self._selector.register(near, selectors.EVENT_READ)
         self._selector.register(far, selectors.EVENT_READ)
 
     def _pass(self, end: socket.socket) -> None:
         try:
             data = end.recv(65536)
-            if data:
+            if data and (self.unheard is None or self.unheard not in data or end in self._near):
                 self._pairs[end].sendall(data)
-                if self.last_words is None or self.last_words not in data:
-                    return
-                self.last_words = None
-                assert self._pairs[end].recv(65536)
+                return
+            if data:
+                self.unheard = None
         except OSError:
             pass
         self._drop(end)
@@ -805,6 +806,7 @@ class Proxy:
         if other is None:
             return
         self._pairs.pop(other, None)
+        self._near -= {end, other}
         for one in (end, other):
             self._selector.unregister(one)
             one.close()
@@ -862,7 +864,7 @@ class TestAway:
         self, patient: PostgresLedger, proxy: Proxy
     ) -> None:
         patient.queue.put([found("a.wav"), found("b.wav")])
-        proxy.last_words = b"COMMIT"
+        proxy.unheard = b"COMMIT"
 
         first, second = patient.queue.claim("one", lease=LEASE), patient.queue.claim("two", lease=LEASE)
         assert first is not None
@@ -880,11 +882,11 @@ class TestAway:
     ) -> None:
         patient.purchases.buy("host", "2026-11-28", 10.0)
         fleet = patient.hosts.fleet("host", "party")
-        proxy.last_words = b"COMMIT"
+        proxy.unheard = b"COMMIT"
         total = fleet.spend("2026-11-28", 20.0)
-        proxy.last_words = b"COMMIT"
+        proxy.unheard = b"COMMIT"
         patient.purchases.buy("host", "2026-11-28", 30.0)
-        proxy.last_words = b"COMMIT"
+        proxy.unheard = b"COMMIT"
         patient.hooks.add("on_held", '{"reason": "key"}')
 
         assert (total, patient.purchases.buy("host", "2026-11-28", 0.0)) == (30.0, 60.0)
@@ -898,7 +900,7 @@ class TestAway:
         for owed in (10.0, 30.0):
             proxy.mend()
             ledger.purchases.buy("host", "2026-11-28", 0.0)
-            proxy.last_words, proxy.whole = b"COMMIT", False
+            proxy.unheard, proxy.whole = b"COMMIT", False
             with pytest.raises(StateBusyError):
                 ledger.hosts.fleet("host", "party").spend("2026-11-28", owed)
         proxy.mend()
@@ -963,7 +965,7 @@ class TestAway:
     def test_a_commit_that_went_unheard_is_recognised(self, patient: PostgresLedger, proxy: Proxy, method: str) -> None:
         patient.queue.put([found()])
         job = claimed(patient)
-        proxy.last_words = b"COMMIT"
+        proxy.unheard = b"COMMIT"
         match method:
             case "done":
                 patient.queue.done(job, Outcome(), hook="{}")
@@ -977,6 +979,45 @@ class TestAway:
                 patient.queue.drop(job)
 
         assert len(patient.hooks.due(10)) == (method == "done")
+
+    @pytest.mark.parametrize("patience", [60.0, 0.0], ids=["within the call", "by the next call"])
+    @pytest.mark.parametrize("method", ["put", "put a changed one", "put_back", "queue_again", "ask again"])
+    def test_what_a_commit_that_went_unheard_has_queued_is_reported_and_offered(
+        self, url: str, proxy: Proxy, tmp_path: Path, method: str, patience: float
+    ) -> None:
+        """It was neither named to a person, nor in the log, and lay there until somebody looked."""
+        with contextmanager(self.by_proxy)(url, proxy, tmp_path / "one", patience=patience) as ledger:
+            queue, path = ledger.queue, found().path
+            calls: dict[str, Callable[[], Sequence[object]]] = {
+                "put": lambda: queue.put([found(), found("other.wav")]),
+                "put a changed one": lambda: queue.put([found(size=7)]),
+                "put_back": queue.put_back,
+                "queue_again": lambda: queue.queue_again([path]),
+                "ask again": lambda: queue.queue_again([path], AgainRequest("token")),
+            }
+            if method != "put":
+                queue.put([found()])
+                job = claimed(ledger)
+                if method == "put_back":
+                    queue.fail(job, crowded())
+                else:
+                    queue.done(job, Outcome())
+            assert queue.claim("idle", lease=LEASE) is None
+            proxy.unheard = b"COMMIT"
+
+            if not patience:
+                with pytest.raises(StateBusyError):
+                    calls[method]()
+            told = calls[method]()
+            # Returns at once, as there is work.
+            queue.wait(3600)
+            jobs = [claimed(ledger).path for _ in told]
+            later = [] if method == "ask again" else calls[method]()
+
+        puts = {"put": [PutResult.QUEUED, PutResult.QUEUED], "put a changed one": [PutResult.CHANGED]}
+        assert told == puts.get(method, [path])
+        assert path in jobs
+        assert set(later) <= {PutResult.KNOWN}
 
     def test_a_lost_lease_is_still_one(self, ledger: PostgresLedger) -> None:
         ledger.queue.put([found()])

@@ -1,6 +1,6 @@
 """Queue sources once more because somebody asks for it: those that failed, and those that are done."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -23,17 +23,13 @@ class Requeue(WorkSignal):
         """
         stored = None if paths is None else [place for path in paths for place in self._paths.below(path)]
 
-        def put_back(connection: Connection) -> list[bytes]:
+        def put_back(connection: Connection, now: float) -> list[bytes]:
             failed = _failed(connection, stored)
-            now = self._clock()
             connection.executemany(_RETRIED, ((now + _RETRIED_KEPT, id_) for id_ in failed))
             connection.executemany(_PUT_BACK, ((now, now, id_) for id_ in failed))
             return list(failed.values())
 
-        failed = self._database.change(put_back)
-        if failed:
-            self._offer()
-        return self._real(failed)
+        return self._requeue(put_back, stored)
 
     def queue_again(self, paths: Iterable[bytes], again: AgainRequest | None = None) -> list[bytes]:
         """Queue known sources once more, with fresh attempts; return the paths that were.
@@ -42,17 +38,32 @@ class Requeue(WorkSignal):
         that waits for the same keeps its token, so that what was paid for it is used. Without: those that are done, and
         nothing is asked for what is stored.
         """
-        now, stored = self._clock(), self._stored(paths)
+        stored = self._stored(paths)
 
-        def queue(connection: Connection, path: bytes) -> int:
+        def queue(connection: Connection, path: bytes, now: float) -> int:
             if again is None:
                 return connection.execute(_QUEUE_DONE, {"path": path, "now": now}).rowcount
             return _ask_again(connection, path, again, now)
 
-        queued = self._database.change(lambda connection: [path for path in stored if queue(connection, path)])
+        return self._requeue(lambda connection, now: [path for path in stored if queue(connection, path, now)], stored)
+
+    def _requeue(self, make: Callable[[Connection, float], list[bytes]], stored: list[bytes] | None) -> list[bytes]:
+        """Queue sources in one transaction, and offer them; return their paths, as `make` returns them for a Unix time.
+
+        `stored`: what is asked for, None: all.
+        """
+        queued = self._in_one(make, stored)
         if queued:
             self._offer()
         return self._real(queued)
+
+    def _in_one(
+        self,
+        make: Callable[[Connection, float], list[bytes]],
+        stored: list[bytes] | None,  # noqa: ARG002 - where a commit can go unheard, it tells what is asked for
+    ) -> list[bytes]:
+        """Return what `make` returns in a transaction."""
+        return self._database.change(lambda connection: make(connection, self._clock()))
 
 
 _FAILED: Final = "SELECT id, path FROM sources WHERE state = 'failed' ORDER BY updated_at, id"

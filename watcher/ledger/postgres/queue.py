@@ -22,6 +22,7 @@ from watcher.ledger.postgres.listener import NotificationListener
 from watcher.ledger.postgres.roots import RootMap
 from watcher.ledger.postgres.schema import LOCKS, PUTTING
 from watcher.ledger.postgres.shared import GATE_CHANNEL
+from watcher.ledger.postgres.unheard import UnheardQueueing, below_any
 from watcher.ledger.queue import HOLDS, Queue
 from watcher.ledger.suspects import CRASHED, CRASHES, why
 from watcher.ledger.values import PutResult, SourceRecord
@@ -70,6 +71,7 @@ class PostgresQueue(Queue):
         self._unsure: set[str] = set()
         #: Claims whose conclusion may have been committed without our hearing of it.
         self._unheard: set[tuple[int, int]] = set()
+        self._unheard_queueing = UnheardQueueing()
         #: When the last look began that found nothing, by `small`; monotonic.
         self._barren = {False: -math.inf, True: -math.inf}
         #: When what is due was last made ready, by the database's clock.
@@ -99,20 +101,41 @@ class PostgresQueue(Queue):
         runs = list(distinct(map(self._paths.found, found)))
         if not runs:
             return []
+        paths = [one.path for run in runs for one in run]
+        asked = frozenset(paths).__contains__
 
         def put(connection: Connection) -> list[PutResult]:
             # Hosts that find the same files take turns, or each would wait for a row of the other.
             connection.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCKS, PUTTING))
             now = self._clock()
-            return [answer for run in runs for answer in put_distinct(connection, run, now)]
+            answers = [answer for run in runs for answer in put_distinct(connection, run, now)]
+            queued = {
+                path: answer for path, answer in zip(paths, answers, strict=True) if answer is not PutResult.KNOWN
+            }
+            earlier = self._unheard_queueing.note(connection, queued, now, asked)
+            return [earlier.pop(path, answer) for path, answer in zip(paths, answers, strict=True)]
 
         # Durably, unlike on SQLite: the server may die and we live on, and what we think is known nobody puts again.
         answers = self._database.change(put)
+        self._unheard_queueing.heard(asked)
         if any(answer is not PutResult.KNOWN for answer in answers):
             self._offer()
             if PutResult.CHANGED in answers:
                 self._concluded()
         return answers
+
+    def _in_one(self, make: Callable[[Connection, float], list[bytes]], stored: list[bytes] | None) -> list[bytes]:
+        asked = below_any(stored)
+
+        def requeue(connection: Connection) -> list[bytes]:
+            now = self._clock()
+            queued = make(connection, now)
+            earlier = self._unheard_queueing.note(connection, dict.fromkeys(queued, PutResult.QUEUED), now, asked)
+            return [*earlier, *queued]
+
+        queued = self._database.change(requeue)
+        self._unheard_queueing.heard(asked)
+        return queued
 
     # Working.
 
