@@ -93,6 +93,24 @@ def test_one_of_several_and_some_more_are_for_short_files(office: Office, count:
     assert len(set(office.names())) == len(small)
 
 
+@pytest.mark.parametrize(
+    ("count", "folders", "reserved"),
+    [
+        (1, 3, [(False, False)]),
+        (2, 1, [(False, False), (True, False), (True, False)]),
+        (2, 2, [(False, False), (True, False), (True, False), (False, True), (True, True)]),
+    ],
+)
+def test_where_several_folders_are_watched_one_of_each_kind_is_kept_for_those_that_have_nothing_in_work(
+    office: Office, count: int, folders: int, reserved: list[tuple[bool, bool]]
+) -> None:
+    office.worker_pool.resize(count, folders=folders)
+
+    assert [(worker.small, worker.reserved) for worker in office.worker_pool.workers] == reserved
+    office.worker_pool.relieve(office.worker_pool.workers[:1])
+    assert [(worker.small, worker.reserved) for worker in office.worker_pool.workers] == reserved
+
+
 def test_more_are_hired_and_roles_change_with_the_number(office: Office) -> None:
     office.worker_pool.resize(1)
     office.worker_pool.resize(4)

@@ -254,14 +254,19 @@ class Worker:
         output_failures: OutputFailures | None = None,
         failed_probes: FailedProbes | None = None,
         small: bool = False,
+        reserved: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`small`: take only files of a single request, so that they never queue behind long ones."""
+        """`small`: take only files of a single request, so that they never queue behind long ones.
+
+        `reserved`: take only files of folders of which no worker of this kind has one in work.
+        """
         self.name = name
         self.beat = Heartbeat(monotonic)
         #: It may become another one between two jobs.
         self.small = small
+        self.reserved = reserved
         #: It was dismissed, and has come to its end.
         self.ended = False
         self._ledger = ledger
@@ -315,7 +320,7 @@ class Worker:
         """Claim the next job; to probe, one that no probe was made with, and that did not fail, as long as there is one."""
         others: list[Job] = []
         try:
-            while (job := self._ledger.queue.claim(self.name, lease=LEASE, small=self.small)) is not None:
+            while (job := self._next()) is not None:
                 self.beat()
                 if ticket.suits(job.path, attempts=job.attempts) and job not in self._failed_probes:
                     return job
@@ -327,8 +332,11 @@ class Worker:
         finally:
             # Where only one that suits may be claimed, others would be claimed at once again.
             self._give_back(others, run_at=self._clock() + _ASIDE if ticket.early else 0.0)
-        ticket.close(vain=not self.small)
+        ticket.close(vain=not (self.small or self.reserved))
         return None
+
+    def _next(self) -> Job | None:
+        return self._ledger.queue.claim(self.name, lease=LEASE, small=self.small, reserved=self.reserved)
 
     def _least_unlikely(self, ticket: ClaimTicket, jobs: list[Job]) -> Job:
         """Take from jobs of which none suits the one to probe with: every one gets its turn, those that failed less often first."""

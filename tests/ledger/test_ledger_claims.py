@@ -179,6 +179,42 @@ class TestTurns:
         assert shown == [(ALICE, b"2"), (BOB, b"0"), (ALICE, b"3"), (BOB, b"1"), (ALICE, b"0")]
 
 
+class TestReserved:
+    """Some claims are kept for roots that have nothing in work: turns alone let one root have every worker in the end."""
+
+    def test_a_root_that_has_a_job_in_work_gets_no_other_one(self, ledger: Ledger) -> None:
+        ledger.queue.put([found(f"{number}.wav", root=ALICE) for number in range(3)])
+        first = ledger.queue.claim("one", lease=LEASE)
+        assert first is not None
+
+        assert ledger.queue.claim("two", lease=LEASE, reserved=True) is None
+        ledger.queue.put([found(f"{number}.wav", root=root) for root in (BOB, CAROL) for number in range(2)])
+        taken = [ledger.queue.claim(owner, lease=LEASE, reserved=True) for owner in ("two", "three", "four")]
+        ledger.queue.done(first, Outcome())
+
+        assert [job and job.root for job in taken] == [BOB, CAROL, None]
+        again = ledger.queue.claim("four", lease=LEASE, reserved=True)
+        assert again is not None
+        assert again.root == ALICE
+
+    def test_a_short_one_in_work_takes_no_place_of_a_long_one(self, ledger: Ledger) -> None:
+        ledger.queue.put([found("short.wav", root=BOB, small=True), found("long.wav", root=BOB)])
+        short = ledger.queue.claim("one", lease=LEASE, small=True)
+        ledger.queue.put([found("short2.wav", root=BOB, small=True)])
+
+        assert name(short) == "short.wav"
+        assert ledger.queue.claim("two", lease=LEASE, small=True, reserved=True) is None
+        assert name(ledger.queue.claim("three", lease=LEASE, reserved=True)) == "long.wav"
+        assert ledger.queue.claim("four", lease=LEASE, reserved=True) is None
+
+    def test_reserved_claims_move_nobody_elses_turn(self, ledger: Ledger) -> None:
+        ledger.queue.put([found(f"{number}.wav", root=root) for root in (ALICE, BOB) for number in range(4)])
+
+        taken = [ledger.queue.claim(str(number), lease=LEASE, reserved=number == 1) for number in range(4)]
+
+        assert [job and job.root for job in taken] == [ALICE, BOB, BOB, ALICE]
+
+
 class TestFleet:
     """Each host lets the roots that it has take turns."""
 
@@ -201,6 +237,15 @@ class TestFleet:
         taken = [claimed(ledger).root for _ in range(4) for ledger in (one, two)]
 
         assert taken == [ALICE, ALICE, BOB, BOB] * 2
+
+    def test_what_other_hosts_work_on_takes_no_place_here(self, host: Callable[..., Ledger]) -> None:
+        both = {"alice": "/srv/alice", "bob": "/srv/bob"}
+        one, two = host("one", **both), host("two", **both)
+        one.queue.put([found(f"{number}.wav", root=ALICE) for number in range(3)])
+        claimed(one)
+
+        assert two.queue.claim("worker", lease=LEASE, reserved=True) is not None
+        assert two.queue.claim("another", lease=LEASE, reserved=True) is None
 
     def test_roots_that_a_host_lacks_have_no_turn_there(self, host: Callable[..., Ledger]) -> None:
         one = host("one", alice="/srv/alice", bob="/srv/bob", carol="/srv/carol")

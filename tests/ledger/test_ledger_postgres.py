@@ -259,11 +259,11 @@ class TestSharing:
             came.append(1)
             arrive(queue)
 
-        def count(queue: PostgresQueue, owner: str, *, lease: float, small: bool) -> Job | None:
+        def count(queue: PostgresQueue, owner: str, *, lease: float, small: bool, reserved: bool) -> Job | None:
             looks.append(owner)
             # The others come while this one looks.
             gathered.wait(60)
-            return look(queue, owner, lease=lease, small=small)
+            return look(queue, owner, lease=lease, small=small, reserved=reserved)
 
         monkeypatch.setattr(PostgresQueue, "_about_to_claim", note)
         monkeypatch.setattr(PostgresQueue, "_claim", count)

@@ -212,7 +212,8 @@ class StateSettings(_Section):
         4,
         ge=1,
         le=256,
-        description="files in work at once; one is kept free for short files, and some more of those are made ready ahead",
+        description="files in work at once; one is kept free for short files, and some more of those are made ready ahead; where "
+        "several folders are watched, two more for those that have none in work",
     )
     keep_answers_days: float = Field(
         365.0, ge=1, le=36_500, description="days a paid answer is kept after its last use"

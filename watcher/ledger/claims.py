@@ -3,12 +3,16 @@
 Roots take turns, one job each, in the order of their names: however many files somebody puts into one root, at most one of
 them is claimed before the next job of each other root. Within a root, arrivals go before backlog, and the oldest goes first.
 Each process keeps its own turns in memory, and begins with the first root when it starts.
+
+Turns alone would let a root with jobs of many hours have every worker in the end. So some workers are reserved: they claim only
+jobs of roots that have nothing in work.
 """
 
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Final, NamedTuple
 
 from watcher.errors import StateError
@@ -32,14 +36,24 @@ class QueueHead(NamedTuple):
     root: bytes
 
 
+class RunningJob(NamedTuple):
+    """A job that is in work here; its root as it is stored."""
+
+    owner: str
+    root: bytes
+    alone: int
+
+
 class Claims(WorkSignal):
     """Taking jobs out of the queue."""
 
     def __init__(self, context: LedgerContext) -> None:
         super().__init__(context)
-        #: Root of the last job that was claimed, by `small`. With one for both, claims of small jobs could move the turn past
-        #: a root that has long ones only, again and again.
-        self._served = {False: b"", True: b""}
+        #: Root of the last job that was claimed, by `small` and `reserved`. With one for all, claims of small jobs could move the
+        #: turn past a root that has long ones only, again and again.
+        self._served = dict.fromkeys(product((False, True), repeat=2), b"")
+        #: By owner: whether its last claim was for small jobs alone.
+        self._for_small: dict[str, bool] = {}
         #: How many threads are reporting a change of these sources.
         self._unreported: Counter[bytes] = Counter()
         self._reports = threading.Condition()
@@ -64,11 +78,19 @@ class Claims(WorkSignal):
         with self._reports:
             self._reports.wait_for(lambda: job.path not in self._unreported, _REPORTED)
 
-    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:  # noqa: ARG002 - nobody shares it
+    def claim(
+        self,
+        owner: str,
+        *,
+        lease: float,  # noqa: ARG002 - nobody shares it
+        small: bool = False,
+        reserved: bool = False,
+    ) -> Job | None:
         """Take the next due job, count the attempt, raise the fence. Cheap.
 
         Roots take turns, in the order of their names; within one, arrivals go before backlog, and the oldest first.
-        `small`: only jobs that need one request. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
+        `small`: only jobs that need one request. `reserved`: only jobs of roots of which no claim of the same kind (`small` or not)
+        has a job in work here. Where hosts share the ledger, the claim is under a lease of `lease` seconds;
         once it has lapsed, another host may claim. None: nothing is due, or has to wait for others to end: what was running
         in a crash is taken in its turn, but with nothing beside it (`Job.alone`; `small` does not matter then) until it has
         got further (`progress`) than when it crashed. A crash (any end of the process while it ran) costs no attempt. Three,
@@ -78,11 +100,12 @@ class Claims(WorkSignal):
         if not self._context.exclusive:
             raise StateError("only the process that holds the state's lock may claim jobs")
         self._about_to_claim()
+        self._for_small[rows.text(owner)] = small
         now = self._clock()
 
         def take(connection: Connection) -> tuple[bytes, Job] | None:
             self._promote(connection, now=now)
-            head = next(self._claimable(connection, small=small), None)
+            head = next(self._claimable(connection, small=small, reserved=reserved), None)
             if head is None:
                 return None
             values = {"id": head.id, "owner": rows.text(owner), "now": now}
@@ -92,34 +115,38 @@ class Claims(WorkSignal):
         taken = self._database.change(take, durable=False)
         if taken is None:
             return None
-        self._served[small], job = taken
+        self._served[small, reserved], job = taken
         self._await_report(job)
         return job
 
     # Within a transaction.
 
-    def _claimable(self, connection: Connection, *, small: bool) -> Iterator[QueueHead]:
+    def _claimable(self, connection: Connection, *, small: bool, reserved: bool) -> Iterator[QueueHead]:
         """Yield the jobs that may be claimed, the one whose turn it is first.
 
         A source that was running in a crash goes when its turn comes, but with nothing beside it: until the others have
         ended nothing new begins, and while it runs nothing else does.
         """
-        after = self._served[small]
+        after = self._served[small, reserved]
         seen: set[bytes] = set()
-        running = 0
+        running: list[RunningJob] = []
+        served: set[bytes] = set()
         while heads := self._heads(connection, after, small=small):
             after = heads[0].root
             if after in seen:
                 return
             if not seen:
-                running, suspects = self._running(connection)
-                if suspects:
+                running = self._running(connection)
+                if any(job.alone for job in running):
                     self._hold_back()
                     return
+                served = self._roots_served(running, small=small) if reserved else served
             seen.add(after)
             if heads[0].alone and running:
                 self._hold_back()
                 return
+            if after in served:
+                continue
             for place, head in enumerate(heads):
                 if place == 0 if head.alone else head.small or not small:
                     yield head
@@ -134,10 +161,13 @@ class Claims(WorkSignal):
                 return sorted(QueueHead(*row) for row in connection.execute(_HEADS, {"root": root}).fetchall())
         return []
 
-    def _running(self, connection: Connection) -> tuple[int, int]:
-        """Return how many jobs run here, and whether one of them is a suspect."""
-        ((running, suspects),) = connection.execute(_RUNNING).fetchall()
-        return running, suspects
+    def _running(self, connection: Connection) -> list[RunningJob]:
+        """Return the jobs that run here."""
+        return [RunningJob(*row) for row in connection.execute(_RUNNING).fetchall()]
+
+    def _roots_served(self, running: list[RunningJob], *, small: bool) -> set[bytes]:
+        """Return the roots of which a claim of this kind has a job in work."""
+        return {job.root for job in running if self._for_small.get(job.owner, False) == small}
 
 
 def next_name(name: bytes) -> bytes:
@@ -173,7 +203,7 @@ _HEADS: Final = " UNION ALL ".join(
     """  # noqa: S608 - numbers of our own
     for alone, small in KINDS
 )
-_RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running'"
+_RUNNING: Final = "SELECT owner, root, alone FROM sources WHERE state = 'running'"
 _CLAIM: Final = f"""
 UPDATE sources SET
     state = 'running', attempts = attempts + 1, fence = fence + 1, owner = :owner, updated_at = :now,

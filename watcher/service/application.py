@@ -168,7 +168,7 @@ class Application:
             self._pause_notes = PauseNotes(self.direct, clock=self._clock, monotonic=self._monotonic)
         self._beat()
         if works:
-            self.worker_pool.resize(self.plan.settings.state.workers)
+            self.worker_pool.resize(self.plan.settings.state.workers, folders=len(self.plan.folders))
         self._servants.start("leases", self._keep_leases)
         self._attend(self.gate)
         self._servants.start("hooks", self.hook_runner.run)
@@ -297,7 +297,7 @@ class Application:
                 # Another key or model: whatever held the queue may be over.
                 gate.resume()
         if self._works:
-            self.worker_pool.resize(new.settings.state.workers)
+            self.worker_pool.resize(new.settings.state.workers, folders=len(new.folders))
         self.hook_runner.poke()
 
     @property

@@ -1,7 +1,7 @@
 """The application's workers, as many as the settings say: more or fewer of them after a reload."""
 
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from watcher.worker import Worker
 
@@ -27,12 +27,17 @@ class WorkerPool:
         self.workers: tuple[Worker, ...] = ()
         #: Those that were dismissed, and finish what they have begun.
         self._leaving: tuple[Worker, ...] = ()
-        self._count = 0
+        self._count = self._folders = 0
 
-    def resize(self, count: int) -> None:
-        """Have `count` workers, and some more for short files where there are several. Nobody's job is interrupted."""
-        self._count = count
-        total = count + _ahead(count)
+    def resize(self, count: int, *, folders: int = 1) -> None:
+        """Have `count` workers, and some more for short files where there are several. Nobody's job is interrupted.
+
+        Where several `folders` are watched, there are two more, one of them for short files, that take only files of a folder that
+        has nothing in work: no folder keeps all others waiting, however long its files take.
+        """
+        self._count, self._folders = count, folders
+        usual = count + _ahead(count)
+        total = usual + (_RESERVED if count > 1 and folders > 1 else 0)
         self._leaving = tuple(worker for worker in (*self._leaving, *self.workers[total:]) if not worker.ended)
         for worker in self.workers[total:]:
             worker.retire()
@@ -45,7 +50,8 @@ class WorkerPool:
         self.workers = (*staying, *hired)
         for rank, worker in enumerate(self.workers, 1):
             # One of several is kept free for files of a single request, and those beyond their number are for them.
-            worker.small = rank >= count > 1
+            worker.small = rank >= count > 1 and rank != usual + 1
+            worker.reserved = rank > usual
         for worker in hired:
             self._thread_group.start(worker.name, worker.run)
         self._wake()
@@ -59,7 +65,7 @@ class WorkerPool:
             worker.retire()
         self._leaving = (*self._leaving, *stuck)
         self.workers = tuple(worker for worker in self.workers if worker not in stuck)
-        self.resize(self._count)
+        self.resize(self._count, folders=self._folders)
 
     @property
     def everybody(self) -> list[Worker]:
@@ -70,6 +76,10 @@ class WorkerPool:
     def overdue(self) -> list[Worker]:
         """The workers that have been silent for longer than they said."""
         return [worker for worker in self.everybody if not worker.ended and worker.beat.overdue]
+
+
+#: Workers for folders that have nothing in work: one for any file, one for short ones.
+_RESERVED: Final = 2
 
 
 def _ahead(workers: int) -> int:

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, TypeVar
 from watcher.errors import LeaseLostError, StateBusyError, StateError
 from watcher.job import FoundRecording, Job, State
 from watcher.ledger import rows
-from watcher.ledger.claims import KINDS, QueueHead, next_name
+from watcher.ledger.claims import KINDS, QueueHead, RunningJob, next_name
 from watcher.ledger.part import Connection, LedgerContext, Row, held
 from watcher.ledger.postgres.database import PostgresDatabase
 from watcher.ledger.postgres.finding import distinct, put_distinct
@@ -139,16 +139,17 @@ class PostgresQueue(Queue):
 
     # Working.
 
-    def claim(self, owner: str, *, lease: float, small: bool = False) -> Job | None:
+    def claim(self, owner: str, *, lease: float, small: bool = False, reserved: bool = False) -> Job | None:
         if not self._context.exclusive:
             raise StateError("only a host that works on the ledger may claim jobs")
-        job = self._database.patiently(lambda: self._take(owner, lease=lease, small=small))
+        job = self._database.patiently(lambda: self._take(owner, lease=lease, small=small, reserved=reserved))
         if job is not None:
             self._await_report(job)
         return job
 
-    def _take(self, owner: str, *, lease: float, small: bool) -> Job | None:
+    def _take(self, owner: str, *, lease: float, small: bool, reserved: bool) -> Job | None:
         self._about_to_claim()
+        self._for_small[rows.text(owner)] = small
         came = time.monotonic()
         # Nobody waits in here for a database that is away: the others would wait one after the other.
         with self._claiming:
@@ -160,9 +161,9 @@ class PostgresQueue(Queue):
             begun = time.monotonic()
             self._unsure.add(owner)
             job = self._claimed(owner, lease=lease) if unsure else None
-            job = job or self._claim(owner, lease=lease, small=small)
+            job = job or self._claim(owner, lease=lease, small=small, reserved=reserved)
             self._unsure.discard(owner)
-            if job is None:
+            if job is None and not reserved:
                 self._barren[small] = begun
         return job
 
@@ -174,13 +175,13 @@ class PostgresQueue(Queue):
         )
         return rows.job(found[0], self._paths.real) if found else None
 
-    def _claim(self, owner: str, *, lease: float, small: bool) -> Job | None:
+    def _claim(self, owner: str, *, lease: float, small: bool, reserved: bool) -> Job | None:
         now = self._clock()
 
         def take(connection: Connection) -> tuple[bytes, Job] | None:
             if not 0.0 <= now - self._promoted_at < _PROMOTED:
                 self._promote(connection, now=now)
-            for head in self._claimable(connection, small=small):
+            for head in self._claimable(connection, small=small, reserved=reserved):
                 values = {
                     "alone": head.alone,
                     "small": head.small,
@@ -199,7 +200,7 @@ class PostgresQueue(Queue):
         taken = self._database.change(take, durable=False, patience=0.0)
         if taken is None:
             return None
-        self._served[small], job = taken
+        self._served[small, reserved], job = taken
         return job
 
     def renew(self, job: Job, *, lease: float) -> None:
@@ -285,10 +286,9 @@ class PostgresQueue(Queue):
         }
         return sorted(QueueHead(*row) for row in connection.execute(_HEADS, values).fetchall())
 
-    def _running(self, connection: Connection) -> tuple[int, int]:
-        # A crash is a process's, so a suspect has nothing beside it on its own host. Other hosts go on.
-        ((running, suspects),) = connection.execute(_RUNNING, (self._host,)).fetchall()
-        return running, suspects
+    def _running(self, connection: Connection) -> list[RunningJob]:
+        # A crash is a process's, so a suspect has nothing beside it on its own host. Other hosts go on, and workers are a host's.
+        return [RunningJob(*row) for row in connection.execute(_RUNNING, (self._host,)).fetchall()]
 
     def _promote(self, connection: Connection, *, now: float) -> None:
         """Make ready what is due, and what other hosts were running under a lease that has lapsed."""
@@ -345,7 +345,7 @@ _ASIDE: Final = f"""
 SELECT {rows.RECORD} FROM sources
 WHERE state = 'failed' AND alone = 1 AND mount = ANY(:mounts::bytea[]) ORDER BY id
 """  # noqa: S608 - our own column names
-_RUNNING: Final = "SELECT count(*), coalesce(max(alone), 0) FROM sources WHERE state = 'running' AND host = ?"
+_RUNNING: Final = "SELECT owner, root, alone FROM sources WHERE state = 'running' AND host = ?"
 # A server that dies may forget the last claims, but their workers live on: fences grow with the time, so that none is given
 # out twice.
 _CLAIM: Final = f"""

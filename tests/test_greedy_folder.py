@@ -1,0 +1,66 @@
+"""One folder that wants everything: what somebody puts into it keeps nobody's recordings of other folders waiting."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from servers.fault import Answer, FaultServer, Received, heard
+from support.daemon import daemon
+from support.hostile import ENVIRON, mortal, recording
+
+#: Seconds from which on a recording is cut here, and those of one that is.
+PIECE = 5
+LONG = 8
+#: What the server is told with each request about a recording of the greedy folder.
+GREEDY = "greedy"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    greedy, modest = tmp_path / "greedy", tmp_path / "modest"
+    greedy.mkdir()
+    modest.mkdir()
+    (greedy / ".watcher.toml").write_text(f'prompt = "{GREEDY}"\n')
+    return greedy, modest
+
+
+def words(server: FaultServer, **settings: object) -> list[str]:
+    """Give the settings of a daemon as words of its command line."""
+    given = {"api.url": server.url, **{key.replace("__", "."): value for key, value in settings.items()}}
+    return [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+
+
+def is_greedy(received: Received) -> bool:
+    return received.field("prompt") == GREEDY
+
+
+def test_recordings_that_take_for_ever_leave_a_worker_of_each_kind_for_others(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    greedy, modest = folders
+    over = threading.Event()
+
+    def answer(received: Received) -> Answer:
+        return replace(heard(received), hold=over) if is_greedy(received) else heard(received)
+
+    settings = {"media__piece_seconds": PIECE, "api__concurrency": 32}
+    with (
+        FaultServer(answer) as server,
+        daemon(greedy, modest, *words(server, **settings), state=tmp_path / "state", environ=ENVIRON,
+               prefix=mortal()) as running,
+    ):  # fmt: skip
+        running.await_event("service.ready")
+        for number in range(6):
+            recording(greedy / f"long{number}.wav", seconds=LONG)
+            recording(greedy / f"short{number}.wav")
+        # All workers but those that are kept for other folders, which will not come back.
+        running.await_events("job.started", 5)
+
+        others = [recording(modest / "long.wav", seconds=LONG), recording(modest / "short.wav")]
+
+        for path in others:
+            running.await_event("job.done", path=str(path))
+        assert {event["path"] for event in running.seen("job.done")} == set(map(str, others))
+        over.set()
+        running.await_events("job.done", 14)
