@@ -20,12 +20,14 @@ import numpy as np
 import pytest
 from support import sounds
 from support.sounds import RATE
+from support.waiting import eventually
 
 from watcher.client import Upload
 from watcher.client.connections import Exchange, FileBody
 from watcher.errors import FileError, JobError, OutputError, PassingError, SourceError, StoppedError
 from watcher.job import Cut
 from watcher.media import ChildLimits, Cutting, MediaOptions, Opening, Piece, childprocess, clear_spool
+from watcher.media import cutting as cutting_module
 from watcher.pipeline.requests import with_upload
 
 Instead = Callable[..., None]
@@ -180,12 +182,48 @@ def test_a_consumer_that_holds_everything_gets_no_more_until_it_releases_from_an
         fourth = next(pieces)
 
         releaser.join()
-        assert fourth.cut.index == 3
-        assert held[0].path.stat().st_size == 0
+        assert (fourth.cut.index, fourth.path) == (3, held[0].path)
         assert held[1].path.stat().st_size == held[1].size
         running.release(held[1])
         held[1].release()
         assert held[1].path.stat().st_size == 0
+
+
+def test_pieces_that_are_sent_while_the_spool_is_looked_at_fail_no_recording(
+    long_talk: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others were made at once, and both were counted against what was allowed before: an honest recording failed for good."""
+    sizes = cutting_module._sizes
+
+    def full(directory: Path) -> bool:
+        return sum(path.stat().st_size > 0 for path in directory.iterdir()) == 6
+
+    def send() -> None:
+        for piece in held:
+            piece.release()
+
+    def look(directory: Path) -> list[int]:
+        """Look when all pieces that were there were sent, and as many are there anew."""
+        monkeypatch.setattr(cutting_module, "_sizes", sizes)
+        sender = threading.Thread(target=send)
+        sender.start()
+        sender.join()
+        eventually(lambda: full(directory))
+        return sizes(directory)
+
+    with cutting(long_talk, spool, SHORT, in_flight=lambda: 4) as running:
+        held = list(itertools.islice(running, 6))
+        monkeypatch.setattr(cutting_module, "_sizes", look)
+
+        running.check_spool()
+
+
+def test_the_spool_has_no_more_files_than_there_are_pieces_at_a_time(long_talk: Path, spool: Path) -> None:
+    """All of them were looked at, several times a second: of a recording of a day, tens of thousands."""
+    with cutting(long_talk, spool, MediaOptions(pieces="fixed", piece_seconds=5.0), in_flight=lambda: 1) as running:
+        assert len(all_pieces(running)) > 20
+
+        assert len(list(running._directory.iterdir())) <= 3
 
 
 def test_planned_cuts_are_made_again(talk: Path, spool: Path) -> None:
@@ -575,11 +613,11 @@ def test_a_child_that_never_listens_keeps_nobody_from_anything_else(
     file: Path, spool: Path, child_runs: Instead
 ) -> None:
     """Once its socket was full, whoever told it of room for another piece waited for ever, and all others with it."""
-    made = "{'v': 2, 'is': 'made', 'overlap': 0, 'file': str(n), 'size': 1, 'cut': cut}"
+    made = "{'v': 2, 'is': 'made', 'overlap': 0, 'file': str(n % 3), 'size': 1, 'cut': cut}"
     cut = "{'index': n, 'start': n * 16000, 'end': (n + 1) * 16000, 'digest': '0' * 64}"
     say = f"cut = {cut}; line.sendall(json.dumps({made}).encode() + b'\\n')"
-    wait = "while os.stat(str(n)).st_size: time.sleep(0.001)"
-    code = f"for n in range(1000):\n open(str(n), 'wb').write(b'x'); {say}\n {wait}"
+    wait = "while os.stat(str(n % 3)).st_size: time.sleep(0.001)"
+    code = f"for n in range(1000):\n open(str(n % 3), 'wb').write(b'x'); {say}\n {wait}"
     child_runs(f"import json, os, signal, time; signal.alarm(30); exec({code!r})")
     pieces: list[Piece] = []
     with cutting(file, spool, in_flight=lambda: 1) as running, pytest.raises(PassingError) as caught:

@@ -91,6 +91,8 @@ class MediaChild:
         #: Listens where no pieces are made.
         self._listener = SoundDetector()
         self._granted = 0
+        #: Names of the files of pieces; the daemon empties those that were sent.
+        self._files: list[str] = []
         self._told_replanned = False
 
     def run(self) -> None:
@@ -206,15 +208,24 @@ class MediaChild:
                 self._told_replanned = True
                 self._channel.send(Replanned(planner.replanned))
             self._wait_for_grant()
-            file = f"{span.cut.index:05}.{self._order.codec}"
+            file = self._free_file()
             size = self._encoded(span, file)
             if size > self._order.max_bytes:
+                Path(self._order.spool, file).write_bytes(b"")
                 planner.shorten(span, self._shorter(span, size))
                 continue
             self._granted -= 1
             self._made = True
             planner.accept(span)
             self._channel.send(Made(span.cut, span.overlap, file, size))
+
+    def _free_file(self) -> str:
+        """Return the name of an empty file, or of a new one: there are never more files than pieces at a time."""
+        for file in self._files:
+            if not Path(self._order.spool, file).stat().st_size:
+                return file
+        self._files.append(f"{len(self._files):05}.{self._order.codec}")
+        return self._files[-1]
 
     def _encoded(self, span: PlannedPiece, file: str) -> int:
         path = Path(self._order.spool, file)

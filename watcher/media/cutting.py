@@ -146,6 +146,9 @@ class Cutting:
         self._lock = threading.Lock()
         self._granted = 0
         self._existing: dict[int, Path] = {}
+        #: Pieces that were released, and the most that existed or might be made at a time: the child uses emptied files again.
+        self._released = 0
+        self._most = 0
         #: The index and the first sample that may come next, and seconds in which the child worked.
         self._next_index = 0
         self._reached = 0
@@ -232,8 +235,12 @@ class Cutting:
         Call it several times a second while you wait for something else between two pieces.
         """
         with self._lock:
-            pieces, names = len(self._existing) + self._granted, self._next_index + self._granted
+            released = self._released
         sizes = _sizes(self._directory)
+        with self._lock:
+            # Counted afterwards, and with those that were released since: other threads release while the directory is read, and the
+            # child makes more at once, so that it may be seen with pieces that never existed at the same time.
+            pieces, names = len(self._existing) + self._granted + self._released - released, self._most
         if len(sizes) > names + 1 or sum(sizes) > pieces * self._max_bytes + FILE_SIZE:
             self._child.kill()
             raise FileError(
@@ -272,6 +279,7 @@ class Cutting:
             free = max(1, self._in_flight()) + _AHEAD - len(self._existing) - self._granted
             if free > 0:
                 self._granted += free
+                self._most = max(self._most, len(self._existing) + self._granted)
                 # Of those not read an honest child has few enough to fit.
                 self._child.send_at_once(Grant(free))
 
@@ -407,6 +415,7 @@ class Cutting:
         with self._lock:
             path = self._existing.pop(index, None)
             if path is not None:
+                self._released += 1
                 # Emptied, not removed: a child that was taken over may still have it open, and what it wrote into a file without
                 # a name nobody would see. The name goes with the directory; the caller may hold a paid answer, so nothing is raised.
                 with contextlib.suppress(OSError):
