@@ -605,6 +605,29 @@ def test_a_hook_hears_of_a_hold_and_one_that_fails_is_named_in_the_log_and_in_st
     assert (payload["message"], held["level"]) == (held["message"], "error")
 
 
+def test_status_counts_the_failed_hooks_that_it_does_not_name(
+    server: Server, start: Start, folder: Path, tmp_path: Path
+) -> None:
+    place = ("--set", f"state.dir={tmp_path / 'state'}")
+
+    def problems() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(invoke("status", "--json", *place).stdout)["data"]["problems"]
+        return found
+
+    for number in range(25):
+        recording(folder / f"{number}.wav")
+    with start(server, "--set", 'hooks.on_done=["false"]') as running:
+        eventually(lambda: problems()[20:])
+        eventually(lambda: problems()[-1]["message"] == "a hook failed for 5 more recordings")
+        checked = invoke("status", "--check", *place, check=False)
+        assert running.stop() == 0
+
+    assert checked.returncode == 1
+    assert "hooks: a hook failed for 5 more recordings" in checked.stdout
+    # Nothing runs, and they are still to be run again.
+    assert problems()[-1]["message"] == "a hook failed for 5 more recordings"
+
+
 def test_after_move_takes_source_and_outputs_away(server: Server, folder: Path, tmp_path: Path) -> None:
     settings = tmp_path / "watcher.toml"
     settings.write_text(

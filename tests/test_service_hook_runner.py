@@ -234,6 +234,58 @@ def test_hooks_that_fail_for_very_many_recordings_hold_up_no_other(hooks: Hooks)
     assert hooks.seen[1_100]["path"] == "good/1.wav"
 
 
+def more_failed(runner: HookRunner) -> str:
+    """Give what is said of the failures that are not named."""
+    if len(problems := runner.problems(20)) < 2:
+        return ""
+    *named, more = problems
+    assert [problem["path"] for problem in named] == [trouble.path for trouble in runner.troubles[:-21:-1]]
+    assert "hook.failed" in more["hint"]
+    return more["message"]
+
+
+def test_of_very_many_failures_the_last_are_remembered_and_the_others_counted(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.service.hook_runner._LOOK", 0.05)
+    opened = open_ledger(tmp_path / "state", clock=clock)
+    first = Hooks(opened, clock, concurrency=16)
+    first.ends = [FAILED] * 130
+    first.go_on.set()
+    for number in range(130):
+        first.result(f"{number}.wav", number + 1)
+    first.start()
+    eventually(lambda: not first.ends)
+    eventually(lambda: more_failed(first.hook_runner) == "a hook failed for 110 more recordings")
+    remembered = len(first.hook_runner.troubles)
+    first.end()
+    opened.close()
+
+    opened = open_ledger(tmp_path / "state", clock=clock)
+    second = Hooks(opened, clock, concurrency=16)
+    second.go_on.set()
+    second.start()
+    eventually(lambda: more_failed(second.hook_runner) == "a hook failed for 110 more recordings")
+    second.ends = [FAILED] * 130 * len(AGAIN)
+    for seconds in AGAIN[:-1]:
+        clock.advance(seconds)
+        second.hook_runner.poke()
+        eventually(lambda: len(opened.hooks.waiting(200)) == 130)
+    clock.advance(AGAIN[-1])
+    second.hook_runner.poke()
+    # All are given up.
+    eventually(lambda: opened.hooks.failing() == 0)
+    eventually(lambda: more_failed(second.hook_runner) == "a hook failed for 110 more recordings")
+    given_up = second.hook_runner.troubles
+    second.result("good.wav", 1)
+    eventually(lambda: second.hook_runner.problems(20) == [])
+    second.end()
+    opened.close()
+
+    assert remembered == 100
+    assert [trouble.again for trouble in given_up] == [False] * 100
+
+
 def test_a_recording_that_was_moved_since_is_named_where_it_is_and_with_the_time_of_the_next_run(hooks: Hooks) -> None:
     hooks.go_on.set()
     hooks.ends = [FAILED]

@@ -148,6 +148,17 @@ class TestHooks:
         assert (again.id, again.attempts, again.failures) == (failed.id, 2, 1)
         assert ledger.hooks.waiting() == []
 
+    def test_of_the_calls_that_failed_the_last_are_read_and_all_counted(self, ledger: Ledger, clock: Clock) -> None:
+        for name in ("a.wav", "b.wav", "c.wav", "d.wav"):
+            conclude(ledger, name, name)
+        for call, delay in zip(ledger.hooks.due(3), (90, 60, 120), strict=True):
+            ledger.hooks.retry(call, delay=delay, message="ended with 3")
+
+        assert payloads(ledger.hooks.waiting(2)) == ["a.wav", "c.wav"]
+        assert payloads(ledger.hooks.waiting()) == ["b.wav", "a.wav", "c.wav"]
+        clock.advance(60)
+        assert (len(ledger.hooks.waiting()), ledger.hooks.failing()) == (2, 3)
+
     def test_a_call_that_was_put_back_under_a_wrong_clock_is_due(self, ledger: Ledger, clock: Clock) -> None:
         conclude(ledger, "a.wav", "a1")
         (failed,) = ledger.hooks.due(10)

@@ -124,11 +124,16 @@ class Hooks(LedgerPart):
             yield from page
             after = page[-1][0]
 
-    def waiting(self) -> Sequence[HookCall]:
-        """Return the calls that have failed and are not due yet."""
+    def waiting(self, limit: int = 100) -> Sequence[HookCall]:
+        """Return calls that have failed and are not due yet, as they fall due: the last `limit` of them."""
         now = self._clock()
-        values = {"now": now, "horizon": now + LONGEST_DELAY}
-        return list(map(rows.hook_call, self._database.query(_WAITING.format(own=self._context.own), values)))
+        values = {"now": now, "horizon": now + LONGEST_DELAY, "limit": limit}
+        found = self._database.query(_WAITING.format(own=self._context.own), values)
+        return [rows.hook_call(row) for row in reversed(found)]
+
+    def failing(self) -> int:
+        """Return how many calls have failed and are run again: those that wait, are due, or are being run."""
+        return int(self._database.query(_FAILING.format(own=self._context.own))[0][0])
 
     def retry(self, call: HookCall, *, delay: float, message: str) -> None:
         """Put a call back that failed for what `message` says: due in `delay` seconds, two hours at most, also after a restart."""
@@ -176,7 +181,10 @@ AND (recording = 0 OR NOT EXISTS (
 ))
 ORDER BY id LIMIT :some
 """  # noqa: S608 - our own words
-_WAITING: Final = f"{_HOOKS} AND failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY id"
+_WAITING: Final = (
+    f"{_HOOKS} AND failures > 0 AND run_at > :now AND run_at <= :horizon ORDER BY run_at DESC, id DESC LIMIT :limit"
+)
+_FAILING: Final = "SELECT count(*) FROM hooks WHERE {own} AND failures > 0"
 _RETRY_HOOK: Final = "UPDATE hooks SET failures = failures + 1, run_at = ?, message = ? WHERE id = ?"
 #: Keeps a hook call of a source; of none, where that is empty.
 HOOK: Final = "INSERT INTO hooks (source, recording, kind, payload) VALUES (?, ?, ?, ?)"

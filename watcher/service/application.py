@@ -260,9 +260,8 @@ class Application:
     def _sign_off(self) -> None:
         """Have `status` know what a person should see to though nothing runs. Raises StateError."""
         # What a host of a fleet has to run, others take over.
-        troubles = [] if self.direct.hosts.all() else list(reversed(self.hook_runner.troubles))[:_PROBLEMS]
-        problems = [trouble.problem(later="the next start runs it again when it is due") for trouble in troubles]
-        if problems:
+        later = "the next start runs it again when it is due"
+        if problems := [] if self.direct.hosts.all() else self.hook_runner.problems(_PROBLEMS, later=later):
             self.direct.memory.remember(HOOKS, {"problems": problems})
         else:
             self.direct.memory.forget(HOOKS)

@@ -7,7 +7,7 @@ next start, under the same id; one that failed is run again after a while, some 
 import json
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,15 @@ from watcher.errors import StateBusyError
 from watcher.hooks import HookResult
 from watcher.ledger import Ledger
 from watcher.ledger.values import HookCall
-from watcher.text import printable
+from watcher.text import counted, printable
 
 #: Seconds between two looks at the ledger while nobody says that there is something to run.
 _LOOK: Final = 5.0
 #: Most that may be run at a time, whatever the settings say.
 _MOST: Final = 64
+
+#: Failures that are remembered with what is said of them: the last ones.
+_KEPT: Final = 100
 
 #: Seconds until a hook that failed is run again, after the first time, the second and so on; then it is given up.
 AGAIN: Final = (10.0, 60.0, 300.0, 1800.0)
@@ -88,9 +91,15 @@ class HookRunner:
         self._running: set[Future[None]] = set()
         #: Not in the ledger yet.
         self._new: deque[tuple[str, str]] = deque()
-        #: By kind and recording.
         self._noting = threading.Lock()
+        #: By kind and recording, the last ones last: `_KEPT` at most.
         self._troubles: dict[tuple[str, str], HookFailure] = {}
+        #: How many were given up, beyond those, by kind and program.
+        self._given_up: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        #: Some that are run again are not among those; and how many are run again in all, as the ledger said last.
+        self._uncounted = False
+        self._failing = 0
+        self._count_at = 0.0
 
     def add(self, kind: str, payload: str) -> None:
         """Have a hook run that is about no recording; from any thread, which waits for nothing."""
@@ -104,6 +113,23 @@ class HookRunner:
         with self._noting:
             troubles = list(self._troubles.values())
         return [trouble for trouble in troubles if trouble.argv == _argv(settings, trouble.kind)]
+
+    def problems(self, room: int, *, later: str = "") -> list[dict[str, str]]:
+        """Return what `status` shows of the hooks that failed: the last `room` of them, and how many more there are.
+
+        `later`: what is said of one that is run again, where nothing runs it at its time.
+        """
+        troubles, settings = self.troubles, self._settings()
+        with self._noting:
+            given_up = sum(count for (kind, argv), count in self._given_up.items() if argv == _argv(settings, kind))
+            again = max(0, self._failing - sum(trouble.again for trouble in troubles)) if self._uncounted else 0
+        named = [trouble.problem(later=later) for trouble in troubles[::-1][:room]]
+        if more := len(troubles) - len(named) + given_up + again:
+            message = f"a hook failed for {counted(more, 'more recording')}"
+            named.append(
+                {"path": "hooks", "message": message, "hint": "the log names each: a hook failed (hook.failed)"}
+            )
+        return named
 
     def poke(self) -> None:
         """Announce that there may be something to run; from any thread."""
@@ -126,9 +152,10 @@ class HookRunner:
     def _recall(self) -> None:
         """Note what had failed before this start and waits to be run again."""
         try:
-            for call in self._ledger.hooks.waiting():
+            for call in self._ledger.hooks.waiting(_KEPT):
                 if argv := _argv(self._settings(), call.kind):
                     self._failed(HookFailure(call.kind, argv, _path(call), call.message, again=True))
+            self._uncounted = len(self._troubles) == _KEPT
         except StateBusyError:
             if not self._stop.is_set():
                 raise
@@ -157,12 +184,23 @@ class HookRunner:
             while self._new:
                 self._ledger.hooks.add(*self._new[0])
                 self._new.popleft()
+            self._count()
             return self._taken()
         except StateBusyError:
             # The ledger takes nothing, and the application ends: nobody waits for it any more.
             if self._stop.is_set():
                 return ()
             raise
+
+    def _count(self) -> None:
+        """Ask, now and then, how many calls are run again, where not all of them are remembered. Raises StateBusyError."""
+        if not self._uncounted or (now := time.monotonic()) < self._count_at:
+            return
+        self._count_at = now + _LOOK
+        failing = self._ledger.hooks.failing()
+        with self._noting:
+            self._failing = failing
+            self._uncounted = failing > sum(trouble.again for trouble in self._troubles.values())
 
     def _taken(self) -> Sequence[HookCall]:
         """Take the calls that may begin now. Raises StateBusyError."""
@@ -212,6 +250,12 @@ class HookRunner:
         with self._noting:
             self._troubles.pop((trouble.kind, trouble.path), None)
             self._troubles[trouble.kind, trouble.path] = trouble
+            while len(self._troubles) > _KEPT:
+                oldest = self._troubles.pop(next(iter(self._troubles)))
+                if oldest.again:
+                    self._uncounted = True
+                else:
+                    self._given_up[oldest.kind, oldest.argv] += 1
 
     def _worked(self, call: HookCall) -> None:
         """Note that a hook works: for this recording, and what was given up before, for whatever recording."""
@@ -219,6 +263,8 @@ class HookRunner:
             self._troubles.pop((call.kind, _path(call)), None)
             for key in [key for key, other in self._troubles.items() if key[0] == call.kind and not other.again]:
                 del self._troubles[key]
+            for program in [program for program in self._given_up if program[0] == call.kind]:
+                del self._given_up[program]
 
 
 _KINDS: Final = ("on_done", "on_failed", "on_held")

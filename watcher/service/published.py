@@ -83,6 +83,7 @@ class StatusPublisher:
         }
         server = application.at_the_server()
         problems = list(islice(self._problems(states), _PROBLEMS))
+        problems += application.hook_runner.problems(_PROBLEMS - len(problems))
         trouble = application.ledger_retry.trouble
         line = status_line(counts, state, trouble.message if trouble is not None else "")
         settings = self._settings()
@@ -123,7 +124,7 @@ class StatusPublisher:
         }
 
     def _problems(self, states: Sequence[FolderState]) -> Iterator[dict[str, str]]:
-        """Yield what a person should see to."""
+        """Yield what a person should see to, but for hooks that failed."""
         application = self._application
         if (fleet := application.gate.trouble) is not None:
             yield _problem("fleet", fleet.message, fleet.hint)
@@ -131,7 +132,6 @@ class StatusPublisher:
         yield from (_problem(one.path, f"it can't be used: {one.message}", FIX_HINT) for one in application.problems)
         obstacles = chain.from_iterable(folder.obstacles for folder in states)
         yield from (_problem(one.path, one.why, one.hint) for one in obstacles)
-        yield from (trouble.problem() for trouble in reversed(application.hook_runner.troubles))
 
     def show_stopping(self, until: float) -> None:
         """Write down for `status` that it stops, until when at the latest (Unix time), and what is in flight.
