@@ -21,7 +21,7 @@ from watcher.errors import AbsentError, JobError, StateError, WatcherError
 from watcher.folders import NotTaken, collect
 from watcher.gate import GateState, GateStatus
 from watcher.job import Job, Outcome, State
-from watcher.log import quoted, retrying
+from watcher.log import retrying
 from watcher.service.advice import HoldAdvice, RunContext
 from watcher.service.again import announce_trials_at, follow_moved, lacking
 from watcher.service.application import SERVICE, Application
@@ -463,7 +463,6 @@ class _Concluded:
 
 def _then_retry(hint: str, path: bytes) -> str:
     """Return a hint in one sentence with the command that tries a recording again."""
-    if "watcher retry" in hint:
-        return retrying(hint, path)
-    command = f"watcher retry {quoted(path)}"
-    return f"{hint.rstrip('.')}, then: {command}" if hint else f"try it again: {command}"
+    if "watcher retry" not in hint:
+        hint = f"{hint.rstrip('.')}, then: watcher retry" if hint else "try it again: watcher retry"
+    return retrying(hint, path)
