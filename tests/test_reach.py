@@ -1,5 +1,6 @@
 """Questions about paths: answered in a helper thread, for a bounded time, one per place."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +81,18 @@ def test_links_are_resolved(tmp_path: Path) -> None:
     link = bytes(tmp_path / "link")
 
     assert reach.real_paths([link]) == {link: bytes(tmp_path.resolve())}
+
+
+def test_a_link_that_is_gone_when_it_is_read_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who can write into the folder above takes it away in between."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    link, before = os.fsencode(tmp_path / "link"), os.readlink
+
+    def gone(path: bytes) -> bytes:
+        Path(os.fsdecode(path)).unlink()
+        return before(path)
+
+    assert reach.real_paths([link]) == {link: os.fsencode(tmp_path)}
+    monkeypatch.setattr(os, "readlink", gone)
+
+    assert reach.real_paths([link]) == {link: link}

@@ -1,5 +1,6 @@
 """Forgetting what is gone: never what stands, never what is merely away, and not before its time."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ class Scene:
         self.ledger = SqliteLedger(self._state, clock=self.clock.time)
         self.stop = threading.Event()
         self.inspected: list[bytes] = []
+        #: Paths whose device cannot be asked for, with the errno.
+        self.failing: dict[bytes, int] = {}
         self.watched = [os.fsencode(self.root)]
         self.history = self.begin()
 
@@ -60,6 +63,8 @@ class Scene:
 
     def device(self, path: bytes) -> int:
         """Give each mount point a device of its own."""
+        if path in self.failing:
+            raise OSError(self.failing[path], os.strerror(self.failing[path]))
         path = os.path.realpath(path) + b"/"
         return len(max((point for point in self.points if path.startswith(point.rstrip(b"/") + b"/")), key=len))
 
@@ -237,6 +242,24 @@ class TestFailures:
 
 
 class TestAway:
+    @pytest.mark.parametrize(
+        "number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO, errno.ESTALE, errno.EACCES]
+    )
+    def test_a_folder_that_fails_between_two_questions_is_away(self, scene: Scene, number: int) -> None:
+        """One that lies in another one is renamed by whoever may write there: it is there, and a moment later it is not."""
+        path = scene.record("talk.wav")
+        scene.sweep()
+        path.unlink()
+        scene.failing[os.fsencode(scene.root)] = number
+
+        scene.history.step()
+        scene.pass_days(KEEP + 1)
+
+        assert scene.knows(path)
+        scene.failing.clear()
+        scene.pass_days(KEEP + 1)
+        assert not scene.knows(path)
+
     def test_below_a_root_that_is_not_there_nothing_is_gone(self, scene: Scene) -> None:
         path = scene.record("talk.wav")
         scene.sweep()

@@ -67,8 +67,16 @@ def ask_all(
 
 def real_paths(places: Iterable[bytes]) -> dict[bytes, bytes]:
     """Return where symbolic links lead, for each of the `places` that answers."""
-    answers = ask_all({place: partial(os.path.realpath, place) for place in places})
+    answers = ask_all({place: partial(real_path, place) for place in places})
     return {place: real for place, real in answers.items() if not isinstance(real, SilentError)}
+
+
+def real_path(place: bytes) -> bytes:
+    """Return where symbolic links lead; the path itself where one of them is taken away while it is read. Raises nothing."""
+    try:
+        return os.path.realpath(place)
+    except OSError:  # Python 3.11 passes on that of reading a link, strict or not
+        return place
 
 
 def poke(place: bytes, call: Callable[[], object]) -> None:

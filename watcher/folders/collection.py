@@ -233,7 +233,7 @@ class _Collection:
         # Nobody comes back in ten minutes: a file that looks cut off is taken after the quiet time.
         patient = replace(folder, incomplete_after=folder.quiet_seconds)
         root = Root(patient, self._ledger, self._mounts, clock=self._clock, monotonic=self._monotonic, told=self._told)
-        root.place.settle_in(os.path.realpath(root.path))
+        root.place.settle_in(reach.real_path(root.path))
         root.load(first=False)
         return root
 

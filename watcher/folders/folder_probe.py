@@ -12,7 +12,7 @@ from queue import Empty
 from secrets import token_hex
 from typing import Final
 
-from watcher import tree
+from watcher import reach, tree
 from watcher.errors import JobError
 from watcher.folders.event_proof import PROBE_PREFIX
 from watcher.folders.folder import Folder
@@ -69,7 +69,7 @@ def probe(folder: Folder, *, monotonic: Callable[[], float] = time.monotonic) ->
     mounts = Mounts()
     try:
         path = os.fsencode(os.path.abspath(folder.path))  # noqa: PTH100  keeps symbolic links
-        mount = mounts.of(os.path.realpath(path))
+        mount = mounts.of(reach.real_path(path))
         network = mount.kind is MountKind.NETWORK
         event_probe = _EventProbe(os.fsdecode(path), monotonic)
         reason = event_probe.readable()
@@ -123,7 +123,7 @@ class _EventProbe:
     def run(self, folder: Folder) -> None:
         """Make the file, and wait for its event where there can be one."""
         inbox = Inbox()
-        watch = Watch(os.path.realpath(self._path), inbox, recursive=False)
+        watch = Watch(os.fsdecode(reach.real_path(os.fsencode(self._path))), inbox, recursive=False)
         try:
             watch.start()
         except OSError as error:

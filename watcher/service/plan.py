@@ -167,7 +167,7 @@ def _looked_at(roots: Iterable[bytes]) -> dict[bytes, bytes]:
     def look(root: bytes) -> bytes:
         if os.path.exists(root) and not os.path.isdir(root):  # noqa: PTH110, PTH112 - bytes
             raise not_a_folder(root)
-        return os.path.realpath(root)
+        return reach.real_path(root)
 
     answers = reach.ask_all({root: partial(look, root) for root in roots})
     return {root: real for root, real in answers.items() if not isinstance(real, reach.SilentError)}

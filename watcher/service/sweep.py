@@ -107,10 +107,13 @@ class MountedPlaces:
         return now is not None and len(now.top) >= len(place.top) and now.own >= place.own
 
     def _place(self, real: bytes) -> "_MountedPlace | None":
-        """Return what a directory lies on; None: it is not there, or does not answer."""
+        """Return what a directory lies on; None: it is not there, does not answer, or cannot be looked at.
+
+        Who can write into a folder above has it come and go between two questions, and a disk may fail at any of them.
+        """
         try:
             return reach.ask(real, partial(self._place_of, real))
-        except reach.SilentError:
+        except OSError:  # silence is one, too
             return None
 
     def _place_of(self, real: bytes) -> "_MountedPlace | None":
