@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.daemon import Daemon, daemon, watcher
 from support.heard import digest_of, hearing, recording, said
-from support.mounts import Mount, mounted, needs_fuse
+from support.mounts import Mount, mounted, needs_fuse, unanswered
 from support.scripted import Asked, Reply, Server, serving
 from support.waiting import eventually
 
@@ -289,6 +289,27 @@ def test_a_mount_that_hangs_below_a_local_folder_stalls_that_folder_alone(tmp_pa
         share.answer()
         await_transcript(running, recording(outer / "new" / "after.wav"))
         assert running.stop() == 0
+
+
+@pytest.mark.parametrize("reported", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_mount_that_comes_over_files_that_wait_and_never_answers_stalls_that_folder_alone(
+    tmp_path: Path, local: Path, *, reported: bool
+) -> None:
+    outer = tmp_path / "outer"
+    (outer / "sub").mkdir(parents=True)
+    with serving(hearing) as server:
+        options = (local, outer, "--set", f"api.url={server.url}", "--set", "service.drain_seconds=5")
+        with daemon(*options, state=tmp_path / "state") as running:
+            await_transcript(running, recording(local / "before.wav"))
+            # They are looked at again and again, as nothing is in them yet.
+            for number in range(300):
+                (outer / "sub" / f"{number}.wav").touch()
+            running.await_events("file.waiting", 20)
+            with unanswered(outer / "sub"):
+                await_transcript(running, recording(local / "meanwhile.wav"))
+                if reported:
+                    running.await_event("folder.lost", patience=100, path=str(outer))
+                assert running.stop() == 0
 
 
 def test_lint_names_a_file_whose_mount_hangs_and_holds_the_others_against_the_rules(

@@ -1,5 +1,7 @@
 """Real FUSE mounts whose server can be stopped in the middle, as a dead file server leaves them: bindfs and SIGSTOP."""
 
+import ctypes
+import os
 import shutil
 import signal
 import subprocess
@@ -108,3 +110,19 @@ def can_mount_fuse() -> bool:
 
 
 needs_fuse = pytest.mark.skipif(not can_mount_fuse(), reason="bindfs is not there, or cannot mount anything here")
+
+
+@contextmanager
+def unanswered(point: Path) -> Iterator[None]:
+    """Mount a FUSE file system that nobody serves: from the first question on, it never answers. Skips without the right to."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"
+    try:
+        if libc.mount(b"nobody", os.fsencode(point), b"fuse", 0, options.encode()):
+            pytest.skip(f"nothing can be mounted here: {os.strerror(ctypes.get_errno())}")
+        yield
+    finally:
+        # Whoever waits is told that the connection is gone.
+        os.close(device)
+        subprocess.run(["umount", "-l", point], capture_output=True, check=False)

@@ -361,7 +361,8 @@ class FolderMonitor:
             self._rebuild("overflow", now, hint=_QUEUE_HINT)
             return
         if self._walk is not None:
-            if watch.complete:
+            if watch.complete or watch.hangs(now):
+                # One that hangs in a mount goes on when that answers; the scan hangs there, too, and is reported.
                 self._end_the_walk(self._walk)
             return
         if trouble is WatchFault.OVERFLOW:

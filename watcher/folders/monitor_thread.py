@@ -72,6 +72,8 @@ class MonitorThread:
         self.states: tuple[FolderState, ...] = ()
         #: The mount table changed since somebody last asked.
         self.remounted = False
+        #: It has changed since the step began, so that nothing more is looked at in it.
+        self._mounted = False
         #: Set by other threads: paths to look at again were dropped.
         self._missed = False
         self._ledger = ledger
@@ -128,25 +130,45 @@ class MonitorThread:
         """Wait at most `timeout` seconds for something to do, and do it."""
         events = self._receive(timeout)
         self.beat = self._monotonic()
+        mounted = self._see_mounts()
         # What was said of directories comes first: a file below one of them is met by its scan.
         for hint in (EventKind.DIRECTORY, EventKind.FILE):
             self._meet(hint, [event for event in events if event.hint is hint])
         for event in events:
-            self._handle(event)
+            self._handle(event, mounted=mounted)
         if self._missed:
             self._missed = False
             for monitor in self.monitors:
                 monitor.missed()
-        for monitor in self.monitors:
-            if monitor.present:
-                monitor.look(_LOOKS, self._for(_LOOKING))
-                monitor.root.flush(bulk=monitor.busy)
-        self._scan()
-        self._check_notes()
+        # Below a folder there may be a mount now that hangs: first the finder gives it a thread of its own.
+        if not mounted:
+            self._look()
         now = self.beat = self._monotonic()
-        if now >= self._next_tick:
+        if now >= self._next_tick and not mounted:
             self._next_tick = now + self._tick_seconds
             self._tick()
+
+    def _look(self) -> None:
+        for monitor in self.monitors:
+            if monitor.present and not self._mounted:
+                monitor.look(_LOOKS, self._for(_LOOKING))
+                monitor.root.flush(bulk=monitor.busy)
+        for monitor in self.monitors:
+            if not self._mounted:
+                # An event that comes in ends it.
+                monitor.scan(self._for(_SLICE, or_event=True))
+                monitor.root.flush(bulk=monitor.busy)
+        if not self._mounted:
+            self._check_notes()
+
+    def _see_mounts(self) -> bool:
+        """Return whether the mount table has changed since the last step; then every folder looks where it lies."""
+        if not self._mounted and not self.mounts.changed():
+            return False
+        self._mounted, self.remounted = False, True
+        for monitor in self.monitors:
+            monitor.remounted()
+        return True
 
     # Events.
 
@@ -180,12 +202,12 @@ class MonitorThread:
                 if path is not None:
                     want(path)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event, *, mounted: bool) -> None:
         match event.hint:
             case EventKind.FILE:
                 self._maybe_settings(event.path)
             case EventKind.GONE:
-                self._maybe_note(event.path)
+                self._maybe_note(event.path, mounted=mounted)
                 self._maybe_settings(event.path)
             case EventKind.TROUBLE | EventKind.WATCHED:
                 self._next_tick = 0.0
@@ -200,28 +222,22 @@ class MonitorThread:
 
     # Scans and regular checks.
 
-    def _scan(self) -> None:
-        """Run the scan of each folder for a slice of time; an event that comes in ends it."""
-        for monitor in self.monitors:
-            monitor.scan(self._for(_SLICE, or_event=True))
-            monitor.root.flush(bulk=monitor.busy)
-
     def _for(self, seconds: float, *, or_event: bool = False) -> Callable[[], bool]:
-        """Return a function that tells when so many seconds are over, or soon after an event; each call is a sign of life."""
+        """Return a function that tells when so many seconds are over, something was mounted, or soon after an event.
+
+        Each call is a sign of life.
+        """
         began = self._monotonic()
 
         def over() -> bool:
             self.beat = self._monotonic()
+            self._mounted = self._mounted or self.mounts.changed()
             took = self.beat - began
-            return took >= seconds or (or_event and took >= _SURE and not self.inbox.empty())
+            return self._mounted or took >= seconds or (or_event and took >= _SURE and not self.inbox.empty())
 
         return over
 
     def _tick(self) -> None:
-        if self.mounts.changed():
-            self.remounted = True
-            for monitor in self.monitors:
-                monitor.remounted()
         for monitor in self.monitors:
             monitor.check()
         self.states = tuple(monitor.state() for monitor in self.monitors)
@@ -242,9 +258,9 @@ class MonitorThread:
 
     # Failure notes.
 
-    def _maybe_note(self, path: str) -> None:
-        """Have the notes looked at soon where one, or a recording with one, is gone."""
-        if path.endswith(NOTE_SUFFIX) or (path and os.path.lexists(path + NOTE_SUFFIX)):
+    def _maybe_note(self, path: str, *, mounted: bool) -> None:
+        """Have the notes looked at soon where one, or a recording with one, is gone. `mounted`: look at nothing."""
+        if mounted or path.endswith(NOTE_SUFFIX) or (path and os.path.lexists(path + NOTE_SUFFIX)):
             self._next_notes = 0.0
 
     def _check_notes(self) -> None:

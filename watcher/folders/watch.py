@@ -45,6 +45,8 @@ _EVENTS: Final = Mask(
     | InotifyConstants.IN_DELETE
     | InotifyConstants.IN_DELETE_SELF
 )
+#: Seconds without another directory after which the watches below are not waited for.
+_STUCK: Final = 10.0
 #: Levels from the root of the file system down to which directories get watches; what is not watched here is looked at
 #: now and then (see the audit), and far below `DEEPEST` nothing is looked at anyway.
 _DEEPEST_WALK: Final = DEEPEST + 100
@@ -89,6 +91,8 @@ class Watch:
         self._group: _Group
         #: Every directory that was there has its watch; until then nothing is heard. Set in watchdog's thread.
         self.complete = False
+        #: Directories that its thread had met when somebody asked, and when that was another number.
+        self._met = (-1, 0.0)
         #: Set in watchdog's thread, and by the listener.
         self.overflowed = False
         self.astray = False
@@ -118,6 +122,12 @@ class Watch:
         if self._group.complete():
             self.complete = True
             self._inbox.put(Event(EventKind.WATCHED))
+
+    def hangs(self, now: float) -> bool:
+        """Return whether its thread has met no other directory for 10 s, by a monotonic clock: it may hang in a mount."""
+        if self._group.met != self._met[0]:
+            self._met = (self._group.met, now)
+        return now - self._met[1] > _STUCK
 
     def trouble(self) -> WatchFault:
         """Return what is wrong; an overflow of what waits here is reported once."""
@@ -225,6 +235,9 @@ class _Reader(InotifyFD):
 class _Group(InotifyWatchGroup):
     """The kernel's watches on a directory and on those below it, and where each of them lies."""
 
+    #: Directories below it that were met.
+    met = 0
+
     def tell(self, ear: "_Ear") -> None:
         """Have events passed on; to be called before there are any."""
         self._move_event_grouper = ear
@@ -297,6 +310,7 @@ class _Group(InotifyWatchGroup):
             for name in names:
                 if self._closed:
                     return
+                self.met += 1
                 self._add_callback(os.path.join(directory, name))  # noqa: PTH118 - bytes
 
     def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:  # noqa: ARG002  as watchdog calls it

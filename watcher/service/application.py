@@ -331,11 +331,12 @@ class Application:
 
         It hangs when it has not answered for so many `seconds`.
         """
-        return self.job_runner.hung(self.worker_pool.everybody, seconds=seconds)
+        employed = {worker.beat: worker for worker in self.worker_pool.everybody}
+        return [employed[beat] for beat in self.job_runner.hung(employed, seconds=seconds)]
 
     def hung_jobs(self) -> list[Job]:
         """Return the jobs of workers that hang in a mount, for longer than a disk needs that slept."""
-        jobs = map(self.job_runner.at_work, self.hung(seconds=reach.PATIENT_SECONDS))
+        jobs = [self.job_runner.job_of(worker.beat) for worker in self.hung(seconds=reach.PATIENT_SECONDS)]
         return [job for job in jobs if job is not None and job in self.leases.held]
 
     def relieve(self) -> None:

@@ -4,7 +4,7 @@ import contextvars
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Final, TypeVar
 from watcher import pipeline, reach
 from watcher.client import Client
 from watcher.errors import OutputError
+from watcher.folders import MountKind, Mounts
 from watcher.job import Job, Outcome
 from watcher.ledger import Ledger
 from watcher.pipeline import ExhaustedForms, KeyedLocks, Tools
 from watcher.service.clients import OtherClients
 from watcher.service.snapshot import Snapshot
 from watcher.text import printable
-from watcher.worker import Heartbeat, Worker
+from watcher.worker import Heartbeat
 
 _Result = TypeVar("_Result")
 
@@ -42,8 +43,9 @@ class JobRunner:
         spool: Path,
         stop: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
+        mounts: Mounts | None = None,
     ) -> None:
-        """`others`: the clients of models that were named for single recordings."""
+        """`others`: the clients of models that were named for single recordings. `mounts`: the mount table."""
         self._ledger = ledger
         self._snapshot = snapshot
         self._others = others
@@ -53,6 +55,8 @@ class JobRunner:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._sound_locks = KeyedLocks()
         self._exhausted = ExhaustedForms()
+        #: For the main thread alone.
+        self._mounts = mounts or Mounts()
         #: A worker's sign of life -> the job that it took last, and when (monotonic).
         self._at_work: dict[Heartbeat, tuple[Job, float]] = {}
 
@@ -64,6 +68,7 @@ class JobRunner:
     def close(self, *, wait: bool) -> None:
         """Close the clients. Not `wait`: threads that were left behind may still use them."""
         self._pool.shutdown(wait=wait)
+        self._mounts.close()
         for client in self.clients:
             client.close()
 
@@ -86,20 +91,26 @@ class JobRunner:
         )
         return pipeline.run(job, tools, beat)
 
-    def hung(self, workers: Iterable[Worker], *, seconds: float = reach.ANSWER_SECONDS) -> list[Worker]:
-        """Return those of the workers whose job lies on a mount that hangs, touch no path.
+    def hung(self, beats: Collection[Heartbeat], *, seconds: float = reach.ANSWER_SECONDS) -> list[Heartbeat]:
+        """Return those workers' signs of life whose job lies on a mount that hangs; touch no path that may. For the main thread.
 
-        It hangs when it has not answered for so many `seconds`.
+        It hangs when it has not answered for so many `seconds`; or where it is a network mount and the worker is overdue: it may
+        answer questions, and hang in the middle of a file.
         """
-        employed = {worker.beat: worker for worker in workers}
-        self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in employed}
+        self._at_work = {beat: work for beat, work in list(self._at_work.items()) if beat in beats}
         return [
-            employed[beat] for beat, (job, _) in self._at_work.items() if reach.is_silent(job.root, seconds=seconds)
+            beat
+            for beat, (job, _) in self._at_work.items()
+            if reach.is_silent(job.root, seconds=seconds) or (beat.overdue and self._is_remote(job))
         ]
 
-    def at_work(self, worker: Worker) -> Job | None:
+    def _is_remote(self, job: Job) -> bool:
+        self._mounts.changed()
+        return self._mounts.of(self._mounts.locate(job.path)).kind is MountKind.NETWORK
+
+    def job_of(self, beat: Heartbeat) -> Job | None:
         """Return the job that a worker took last."""
-        work = self._at_work.get(worker.beat)
+        work = self._at_work.get(beat)
         return None if work is None else work[0]
 
     def ask_where_work_goes_on(self) -> None:
