@@ -366,6 +366,8 @@ def test_what_is_no_http_or_cannot_be_unpacked_is_passing(reply: Reply) -> None:
         OK + b"Content-Length: -5\r\n\r\nHello",
         OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\nHello",
         OK + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nHello",
+        # A TypeError of Python's parser.
+        OK + b"Content-Type: multipart/x; boundary*=a; boundary*0=b\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 \xff\xff\r\n\r\n",
         b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n",
         b"HTTP/9.9 200 OK\r\n" + b"X: y\r\n" * 2000 + b"\r\n",

@@ -591,6 +591,32 @@ def test_probes_that_may_be_charged_for_become_rare(world: World, reason: str, l
     assert max(gaps) == longest
 
 
+def test_a_probe_that_meets_an_error_nobody_foresaw_has_failed_and_may_be_paid_for(world: World) -> None:
+    """It was made again at once with the next file, for as long as there were any, and nothing was counted."""
+    gate = world.gate(daily_minutes=1)
+    ask(gate, KEY)
+    gaps = []
+    for number in range(7):
+        due = gate.state().next_probe
+        assert due is not None
+        gaps.append(due - world.clock())
+        world.elapsed += gaps[-1]
+
+        assert isinstance(ask(gate, KeyError("x"), path=b"%d" % number), HeldError)
+
+    assert gaps == [60.0, 120.0, 240.0, 480.0, 960.0, 1800.0, 1800.0]
+    assert gate.paid_seconds == 7.0
+
+
+def test_errors_that_nobody_foresaw_hold_the_queue_where_every_file_meets_one(world: World) -> None:
+    gate = world.gate()
+
+    met = ask_each(gate, KeyError("x"), 8)
+
+    assert [type(error) for error in met] == [KeyError] * 7 + [HeldError]
+    assert gate.state().reason == "internal"
+
+
 @pytest.mark.parametrize("error", [KEY, FAILED])
 def test_a_hold_that_a_resume_does_not_end_began_when_it_did_and_the_log_says_when_it_is_tried_next(
     world: World, error: JobError

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import requests
+import structlog
 from urllib3.exceptions import (
     HTTPError,
     IncompleteRead,
@@ -16,12 +17,16 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from watcher.client.classify import scrubbed
 from watcher.client.connections import AnswerTooLongError, Exchange, HeadTooLongError
 from watcher.errors import AccountError, JobError, PassingError, SourceError, StoppedError
+from watcher.text import quoted_line
+
+_log = structlog.get_logger()
 
 
-def transport_error(exc: Exception, *, exchange: Exchange) -> JobError:
-    """Return the error for what the transport raised; the order goes from the certain to the general."""
+def transport_error(exc: Exception, *, exchange: Exchange, secret: str) -> JobError:
+    """Return the error for what the transport raised; the order goes from the certain to the general. `secret` is not quoted."""
     if exchange.cancelled:
         return StoppedError("the daemon stops", in_flight=True)
     chain = list(_chain(exc))
@@ -48,15 +53,21 @@ def transport_error(exc: Exception, *, exchange: Exchange) -> JobError:
         hint = "check the network, the name in api.url and whether the server runs"
         return PassingError("the server cannot be reached", reason="unreachable", hint=hint)
     message, reason = _BROKEN.get(kind, ("the connection broke before the answer was complete", "connection"))
+    if kind is None and not isinstance(exc, _FORESEEN):
+        _log.debug("api.response", exc_info=exc)
+        text = scrubbed(quoted_line(f"{type(exc).__name__}: {exc}"), secret)[:_SHOWN_CHARACTERS]
+        message = f"the server's answer is not HTTP as it should be ({text})"
     return PassingError(message, reason=reason)
 
 
 #: errno of this system when it has no descriptor or memory for a connection: no server is to blame for that.
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
+#: What is shown of an error that the libraries did not expect either, in characters.
+_SHOWN_CHARACTERS: Final = 200
 #: What the libraries raise. A ValueError or an OverflowError is a number of the server's that they did not expect, such as
-#: a chunk of -5 bytes.
-TRANSPORT_ERRORS: Final = (
+#: a chunk of -5 bytes. Others come, too: Python's parser of headers raises a TypeError for parameters that are numbered in part.
+_FORESEEN: Final = (
     requests.RequestException,
     HTTPError,
     http.client.HTTPException,

@@ -27,9 +27,9 @@ from watcher.client.connections import (
     current,
 )
 from watcher.client.endpoint import Endpoint
-from watcher.client.transport import TRANSPORT_ERRORS, transport_error
+from watcher.client.transport import transport_error
 from watcher.client.upload import HttpResponse, Upload
-from watcher.errors import PassingError, StoppedError
+from watcher.errors import JobError, PassingError, StoppedError
 
 CONNECT_SECONDS: Final = 10.0
 #: Connections kept alive; more than any sensible `api.concurrency`.
@@ -133,11 +133,13 @@ class Wire:
                     )
                 finally:
                     response.close()
-            except TRANSPORT_ERRORS as exc:
+            except JobError:
+                raise
+            except Exception as exc:  # the edge: whatever the libraries raise for what a server sent is a passing error
                 if exchange.cancelled:
                     with self._lock:
                         self.given_up += 1
-                raise transport_error(exc, exchange=exchange) from exc
+                raise transport_error(exc, exchange=exchange, secret=self._secret) from exc
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._secret:

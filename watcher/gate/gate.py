@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
+import structlog
+
 from watcher.errors import GarbledError, JobError, PassingError, StateBusyError, StateError, StoppedError
 from watcher.fleet import Fleet
 from watcher.gate.admission import AdmissionQueue, Waiter
 from watcher.gate.clock import PATIENCE_SECONDS, SILENT, SLICE, GateClock
 from watcher.gate.door import GateDoor
 from watcher.gate.garbled import MOST, GarbledAnswers, GarbledMemory, given_up
-from watcher.gate.history import MAYBE_PAID, RequestHistory, is_maybe_paid, nonsense
+from watcher.gate.history import MAYBE_PAID, RequestHistory, foreseen, is_maybe_paid, nonsense
 from watcher.gate.peers import peers_of
 from watcher.gate.reports import HoldReports
 from watcher.gate.request_queue import RequestQueue
@@ -26,6 +28,7 @@ from watcher.gate.ticket import Ticket
 from watcher.gate.tickets import Tickets
 from watcher.memory import KeyedMemory
 
+_log = structlog.get_logger()
 _T = TypeVar("_T")
 
 #: Seconds that what the fleet granted counts; it is renewed when a third of that is over.
@@ -195,6 +198,9 @@ class Gate:
         finally:
             instead = self._conclude(waiter, error)
             if instead is not None:
+                if (counted := foreseen(error)) is not error:
+                    # Nobody else tells of it: the job goes back.
+                    _log.error("job.crashed", reason="internal", message=str(counted), exc_info=error)
                 raise instead from error
 
     def state(self) -> GateState:
@@ -280,6 +286,7 @@ class Gate:
 
     def _conclude(self, waiter: Waiter, error: BaseException | None) -> JobError | None:
         """Count a request that ended; returns an error to raise instead."""
+        error = foreseen(error)
         bought = error is None or isinstance(error, GarbledError) or is_maybe_paid(error)
         with self._lock:
             self._requests.leave(waiter, bought=bought)

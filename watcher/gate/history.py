@@ -13,6 +13,7 @@ from watcher.errors import (
     PassingError,
     RemedyError,
     StoppedError,
+    WatcherError,
 )
 from watcher.gate.clock import GateClock
 from watcher.gate.garbled import MOST, GarbledMemory
@@ -22,7 +23,7 @@ from watcher.gate.window import ConcurrencyWindow
 #: Outcomes that say something about the endpoint.
 TELLING: Final = (PassingError, AccountError, NoChannelError, FileError, RemedyError)
 #: Failures after which the server may have worked, and charged, all the same.
-MAYBE_PAID: Final = {"timeout", "truncated", "connection", "oversized_answer"}
+MAYBE_PAID: Final = {"timeout", "truncated", "connection", "oversized_answer", "internal"}
 #: A failure is its file's own if others passed since an earlier one, and one of them within so many seconds: about as long as
 #: ten attempts take.
 _OWN_SECONDS: Final = 900.0
@@ -166,6 +167,14 @@ class RequestHistory:
         """Return whether a further failure is due to the file, not to the server: others passed meanwhile, and still do."""
         before = self._failed_files.get(path, self.passed)
         return self.passed > before and self.passes(now)
+
+
+def foreseen(error: BaseException | None) -> BaseException | None:
+    """Return what an outcome counts as: an error of Watcher itself, or of a library, counts as a failure that may be paid for."""
+    if error is None or isinstance(error, WatcherError):
+        return error
+    message = f"an unexpected error in Watcher itself: {type(error).__name__}"
+    return PassingError(message, hint="please report it with the traceback in the log", reason="internal")
 
 
 def is_maybe_paid(error: BaseException | None) -> bool:
