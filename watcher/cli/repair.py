@@ -124,47 +124,55 @@ def _stands(root: bytes, path: bytes) -> bool:
 def resume(*, config: Path | None, given: Sequence[str] | None, as_json: bool) -> int:
     """Have the daemon read its settings anew and ask the server again at once; tell what came of it."""
     loaded = configured(config, given)
-    endpoint = endpoint_of(loaded.settings)
     with open_looker(loaded) as ledger:
-        fleet = ledger.hosts.fleet(endpoint.name, endpoint.party)
-        stored = stored_state(ledger.memory, endpoint.name, fleet)
-        daemons = _Daemons(ledger, loaded)
-        daemons.await_word()
-        held = daemons.trouble if stored is None else stored.message
-        if not daemons.told:
-            if stored is not None and stored.reason == OWN_LIMIT:
-                # The next start looks at it again; nothing else ends it.
-                allow_again(ledger.memory, endpoint.name)
-            else:
-                ask_resume(ledger.memory, endpoint.name, fleet)
-            return show(_untried(stored, loaded, ledger.history.counts()), as_json=as_json)
-        if not held:
-            refused = _reload(daemons, ledger, endpoint, fleet)
-            return show(_reloaded(refused, ledger.history.counts()), as_json=as_json)
-        if not as_json:
-            write(sys.stderr, f"trying again; until now: {held}")
-        request = request_resume(ledger.memory)
-        # One without an answer is older than this command: it hears the other word, and goes on with its settings.
-        if not daemons.heed(request) or fleet is not None:
+        result = _resume(ledger, loaded, as_json=as_json)
+    return show(result, as_json=as_json)
+
+
+def _resume(ledger: Ledger, loaded: Config, *, as_json: bool) -> Result:
+    endpoint = endpoint_of(loaded.settings)
+    fleet = ledger.hosts.fleet(endpoint.name, endpoint.party)
+    stored = stored_state(ledger.memory, endpoint.name, fleet)
+    daemons = _Daemons(ledger, loaded)
+    daemons.await_word()
+    held = daemons.trouble if stored is None else stored.message
+    if not daemons.told:
+        if stored is not None and stored.reason == OWN_LIMIT:
+            # The next start looks at it again; nothing else ends it.
+            allow_again(ledger.memory, endpoint.name)
+        else:
             ask_resume(ledger.memory, endpoint.name, fleet)
-        outcome = daemons.outcome(request, announce=partial(_announce, as_json=as_json))
-        trouble, refused = daemons.trouble, daemons.refused
-        hint, due, sentence = daemons.hint, daemons.due_in, daemons.sentence
+        return _untried(stored, loaded, ledger.history.counts())
+    if not held:
+        return _reloaded(_reload(daemons, ledger, endpoint, fleet), ledger.history.counts())
+    if not as_json:
+        write(sys.stderr, f"trying again; until now: {held}")
+    request = request_resume(ledger.memory)
+    # One without an answer is older than this command: it hears the other word, and goes on with its settings.
+    if not daemons.heed(request) or fleet is not None:
+        ask_resume(ledger.memory, endpoint.name, fleet)
+    return _tried(
+        daemons, daemons.outcome(request, announce=partial(_announce, as_json=as_json)), held, as_json=as_json
+    )
+
+
+def _tried(daemons: "_Daemons", outcome: str, held: str, *, as_json: bool) -> Result:
+    """Return what came of it; `held`: why it was held until now."""
+    trouble, refused = daemons.trouble, daemons.refused
     problems: list[ReportedError] = []
     if refused:
         problems.append(_refusal(refused))
     if outcome == ResumeOutcome.HELD:
         # People have just read until now what it was.
         why = ", as before" if trouble in {"", held} and not as_json else f": {trouble or held}"
-        problems.append(ReportedError("held", f"it is still held{why}", hint))
-    result = Result(
+        problems.append(ReportedError("held", f"it is still held{why}", daemons.hint))
+    return Result(
         "resume",
         data={"held": True, "outcome": str(outcome), "message": trouble or held, "settings_refused": refused or None},
-        text=_text(outcome, due, sentence),
+        text=_text(outcome, daemons.due_in, daemons.sentence),
         errors=tuple(problems),
         exit_code=4 if outcome == ResumeOutcome.HELD else 3 if refused else 0,
     )
-    return show(result, as_json=as_json)
 
 
 def _reload(daemons: "_Daemons", ledger: Ledger, endpoint: Endpoint, fleet: Fleet | None) -> str:
