@@ -17,8 +17,9 @@ from support.hostile import mortal, nested
 from support.waiting import eventually
 
 from watcher.folders.inbox import MOST_BYTES, Event, EventKind, Inbox, WaitingPaths
+from watcher.folders.kernel_watches import diagnose, kernel_device, watched
 from watcher.folders.mounts import Mounts
-from watcher.folders.watch import Watch, WatchFault, diagnose, kernel_device, watched
+from watcher.folders.watch import Watch, WatchFault
 
 
 @pytest.fixture

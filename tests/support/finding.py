@@ -13,8 +13,8 @@ import structlog
 from support.waiting import PATIENCE, eventually
 from watcher.folders import Finder, Folder
 from watcher.folders.inbox import Event, EventKind
+from watcher.folders.kernel_watches import watched
 from watcher.folders.monitor import FolderMonitor
-from watcher.folders.watch import watched
 from watcher.job import State
 from watcher.ledger import Ledger, open_ledger
 

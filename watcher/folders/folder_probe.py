@@ -18,9 +18,10 @@ from watcher.folders.event_proof import PROBE_PREFIX
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import WatchMode
 from watcher.folders.inbox import EventKind, Inbox
+from watcher.folders.kernel_watches import REMEDIES
 from watcher.folders.mounts import MountKind, Mounts
 from watcher.folders.remarks import CLOSED_HINT, Obstacle
-from watcher.folders.watch import REMEDIES, Watch
+from watcher.folders.watch import Watch
 from watcher.overrides import NAME
 from watcher.settle import UNREADABLE_HINT, NameRuling, Names, WriterState, is_audio, writer
 from watcher.sidecar import reporting

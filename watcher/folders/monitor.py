@@ -19,11 +19,12 @@ from watcher.folders.event_proof import EventProof
 from watcher.folders.folder import Folder
 from watcher.folders.folder_state import FolderState, WatchMode
 from watcher.folders.inbox import Inbox, WaitingPaths
+from watcher.folders.kernel_watches import REMEDIES
 from watcher.folders.mounts import Mount, MountKind, Mounts
 from watcher.folders.root import Root
 from watcher.folders.scan_lease import ScanLease
 from watcher.folders.scan_schedule import ScanSchedule
-from watcher.folders.watch import REMEDIES, Watch, WatchFault
+from watcher.folders.watch import Watch, WatchFault
 from watcher.folders.watch_audit import AuditVerdict, WatchAudit
 from watcher.ledger.ledger import Ledger
 from watcher.settle import Quotas

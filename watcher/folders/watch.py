@@ -4,18 +4,15 @@ watchdog 7.1 loses its reader thread on a path that is moved out and made again,
 only, skips unreadable and unwatchable directories without a word, and makes an event, with two full paths, for every name
 below a directory that was renamed. So only its reader is used, which knows where each of the kernel's watches lies: what it
 reads is passed on at once, through no other queue. A watch knows its thread, hears the log, and can be asked what is
-wrong; who asks builds a new one. Everything that leans on watchdog's internals is in this module.
+wrong; who asks builds a new one. Everything that leans on watchdog's internals is in this module and `kernel_watches`.
 """
 
-import ctypes
 import errno
 import logging
 import os
-import re
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -28,8 +25,6 @@ from watchdog.observers.inotify_c import (
     Mask,
     WatchCallback,
     WatchDescriptor,
-    inotify_add_watch,
-    inotify_init,
 )
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper, PathedInotifyEvent
 
@@ -54,8 +49,6 @@ _DEEPEST_WALK: Final = DEEPEST + 100
 _MOVES: Final = 16
 #: Seconds the thread of a watch gets to end.
 _JOIN: Final = 2.0
-#: Inode and device of a watch, in a line of fdinfo.
-_WATCHED: Final = re.compile(rb"^inotify wd:\w+ ino:(\w+) sdev:(\w+)", re.MULTILINE)
 
 
 class WatchFault(StrEnum):
@@ -415,41 +408,3 @@ class _WatchdogListener(logging.Handler):
                 return
         if self._hook is not None:
             self._hook(args)
-
-
-def watched() -> frozenset[tuple[int, int]]:
-    """Return (device, inode) of every directory this process has inotify watches on, from /proc/self/fdinfo."""
-    pairs: set[tuple[int, int]] = set()
-    # Without Path: it enters every name into the interpreter's table of strings, which grows by those that come and go.
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
-        with suppress(OSError):  # closed by another thread in the meantime
-            if os.readlink(f"/proc/self/fd/{number}") != "anon_inode:inotify":  # noqa: PTH115
-                continue
-            with open(f"/proc/self/fdinfo/{number}", "rb") as told:  # noqa: PTH123
-                found = _WATCHED.findall(told.read())
-            pairs.update((int(device, 16), int(inode, 16)) for inode, device in found)
-    return frozenset(pairs)
-
-
-def kernel_device(device: int) -> int:
-    """Write a `st_dev` the way fdinfo does."""
-    return os.major(device) << 20 | os.minor(device)
-
-
-def diagnose(directory: bytes) -> int:
-    """Find out from the kernel why a directory has no watch: 0 when it gives one now, else the errno."""
-    descriptor = inotify_init()
-    if descriptor < 0:
-        return ctypes.get_errno()
-    try:
-        given = inotify_add_watch(descriptor, directory, InotifyConstants.IN_CREATE)
-        return 0 if given >= 0 else ctypes.get_errno()
-    finally:
-        os.close(descriptor)
-
-
-#: What the kernel's refusals mean, with the remedy.
-REMEDIES: Final = {
-    errno.ENOSPC: "raise fs.inotify.max_user_watches, e.g. sysctl -w fs.inotify.max_user_watches=524288",
-    errno.EMFILE: "raise fs.inotify.max_user_instances, e.g. sysctl -w fs.inotify.max_user_instances=512",
-}

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watcher.folders.kernel_watches import diagnose, kernel_device, watched
 from watcher.folders.root import Root
-from watcher.folders.watch import diagnose, kernel_device, watched
 
 
 class AuditVerdict(StrEnum):

@@ -1,0 +1,51 @@
+"""What the kernel says of this process's inotify watches: which there are, and why one is refused."""
+
+import ctypes
+import errno
+import os
+import re
+from contextlib import suppress
+from typing import Final
+
+from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
+
+#: Inode and device of a watch, in a line of fdinfo.
+_WATCHED: Final = re.compile(rb"^inotify wd:\w+ ino:(\w+) sdev:(\w+)", re.MULTILINE)
+
+
+def watched() -> frozenset[tuple[int, int]]:
+    """Return (device, inode) of every directory this process has inotify watches on, from /proc/self/fdinfo."""
+    pairs: set[tuple[int, int]] = set()
+    # Without Path: it enters every name into the interpreter's table of strings, which grows by those that come and go.
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with suppress(OSError):  # closed by another thread in the meantime
+            if os.readlink(f"/proc/self/fd/{number}") != "anon_inode:inotify":  # noqa: PTH115
+                continue
+            with open(f"/proc/self/fdinfo/{number}", "rb") as told:  # noqa: PTH123
+                found = _WATCHED.findall(told.read())
+            pairs.update((int(device, 16), int(inode, 16)) for inode, device in found)
+    return frozenset(pairs)
+
+
+def kernel_device(device: int) -> int:
+    """Write a `st_dev` the way fdinfo does."""
+    return os.major(device) << 20 | os.minor(device)
+
+
+def diagnose(directory: bytes) -> int:
+    """Find out from the kernel why a directory has no watch: 0 when it gives one now, else the errno."""
+    descriptor = inotify_init()
+    if descriptor < 0:
+        return ctypes.get_errno()
+    try:
+        given = inotify_add_watch(descriptor, directory, InotifyConstants.IN_CREATE)
+        return 0 if given >= 0 else ctypes.get_errno()
+    finally:
+        os.close(descriptor)
+
+
+#: What the kernel's refusals mean, with the remedy.
+REMEDIES: Final = {
+    errno.ENOSPC: "raise fs.inotify.max_user_watches, e.g. sysctl -w fs.inotify.max_user_watches=524288",
+    errno.EMFILE: "raise fs.inotify.max_user_instances, e.g. sysctl -w fs.inotify.max_user_instances=512",
+}
