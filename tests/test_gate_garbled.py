@@ -21,6 +21,7 @@ from watcher.errors import (
     StateBusyError,
 )
 from watcher.gate import Gate, GateStatus, ask_resume
+from watcher.gate.garbled import GarbledMemory
 
 
 def garbled(text: str = "x") -> GarbledError:
@@ -178,6 +179,21 @@ def test_a_full_disk_forgets_no_unreadable_answer(world: World) -> None:
         run(gate, calls, sound="sound")
 
     assert calls.made == 0
+
+
+def test_what_a_full_disk_kept_from_being_stored_of_very_many_sounds_is_forgotten(world: World) -> None:
+    known = GarbledMemory(world.memory, "api", clock=lambda: 0.0)
+    world.memory.full = True
+
+    def fail() -> None:
+        raise garbled()
+
+    for number in range(1500):
+        with pytest.raises(GarbledError):
+            known.read(fail, str(number), None)
+
+    assert known.about("1") is None
+    assert known.about("1499") is not None
 
 
 def test_a_ledger_that_is_away_is_waited_for_before_anything_is_asked(world: World) -> None:

@@ -132,3 +132,30 @@ def test_one_file_turned_away_for_long_is_no_outage() -> None:
     streak = FailureStreak()
 
     assert not any(streak.crowded(b"a", now=10.0 * number) for number in range(100))
+
+
+def test_of_the_files_of_a_long_outage_only_some_are_remembered() -> None:
+    """Each probe may take another file, for weeks."""
+    streak, held = FailureStreak(), hold(HoldKind.OUTAGE)
+    for number in range(1000):
+        path = b"%d" % number
+        streak.failed(path, "server")
+        streak.crowded(path, now=float(number))
+        streak.garbled(path)
+        held.files = held.files or {path}
+        held.suspect(path)
+
+    assert len(streak.files) <= 50
+    assert len(held.files) <= 50
+    assert not held.doubtful
+    for number in range(1000):
+        streak.refused(b"%d" % number, "refused")
+    assert len(streak.files) <= 50
+
+
+def test_a_hold_that_follows_from_no_file_suspects_none() -> None:
+    held = hold(HoldKind.OUTAGE)
+
+    held.suspect(b"a")
+
+    assert held.files == set()

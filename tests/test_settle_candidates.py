@@ -316,6 +316,26 @@ def test_a_file_that_waits_unchanged_is_inspected_once(
     assert inspected == [1044, 2044]
 
 
+def test_looks_at_files_that_changed_or_are_gone_do_not_stay_in_the_queue(tmp_path: Path, time: Clock) -> None:
+    """With a long quiet time they would wait for it, as many as somebody makes files."""
+    table = Table(tmp_path, time, SettleRules(quiet_seconds=3600.0))
+    still = tmp_path / "still.mp3"
+    still.write_bytes(b"x")
+    table.look("still.mp3")
+    for number in range(2500):
+        path = tmp_path / f"{number % 2 or number}.mp3"
+        path.write_bytes(b"x" * (number + 1))
+        table.look(path.name)
+        if number % 2 == 0:
+            path.unlink()
+            table.candidates.forget(os.fsencode(path))
+
+    assert len(table.candidates) == 2
+    assert len(table.candidates._queue) <= 1100
+    time.advance(3700.0)
+    assert sorted(table.candidates.due(9)) == [os.fsencode(tmp_path / "1.mp3"), os.fsencode(still)]
+
+
 def test_a_file_is_taken_by_what_it_is_and_not_by_what_was_found_in_it_before(
     put: Put, table: Table, time: Clock, inspected: list[int]
 ) -> None:

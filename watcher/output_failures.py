@@ -1,7 +1,13 @@
 """How often jobs met a folder or a disk that takes no outputs."""
 
+from typing import Final
+
 from watcher.errors import JobError, OutputError, SourceError
 from watcher.job import Job
+
+#: Messages, and jobs, that are remembered: of more of them, those that were met first are forgotten.
+_MESSAGES: Final = 1000
+_JOBS: Final = 100_000
 
 
 class OutputFailures:
@@ -13,7 +19,7 @@ class OutputFailures:
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
-        self._messages: set[str] = set()
+        self._messages: dict[str, None] = {}
 
     def __getitem__(self, job: Job) -> int:
         """Return the number."""
@@ -22,7 +28,9 @@ class OutputFailures:
     def is_news(self, message: str) -> bool:
         """Return whether no job has met this trouble since the last time that none was in any."""
         known = message in self._messages
-        self._messages.add(message)
+        self._messages[message] = None
+        if len(self._messages) > _MESSAGES:
+            self._messages.pop(next(iter(self._messages)), None)
         return not known
 
     def stuck(self, times: int) -> int:
@@ -33,6 +41,8 @@ class OutputFailures:
         """Take a run's end into account."""
         if isinstance(error, OutputError) or (isinstance(error, SourceError) and error.free):
             self._counts[job.id] = self[job] + 1
+            if len(self._counts) > _JOBS:
+                self._counts.pop(next(iter(self._counts)), None)
         else:
             self._counts.pop(job.id, None)
             if not self._counts:

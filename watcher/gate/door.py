@@ -192,8 +192,7 @@ class GateDoor:
             self.hold_for(trouble or error, now, cause=error)
             return
         hold.probing = False
-        if hold.files:
-            hold.files.add(waiter.path)
+        hold.suspect(waiter.path)
         if isinstance(trouble, AccountError | NoChannelError) and hold.reason != trouble.reason:
             self.hold_for(trouble, now, cause=error)
             return

@@ -15,6 +15,9 @@ from watcher.memory import KeyedMemory
 
 _T = TypeVar("_T")
 
+#: Sounds of which is remembered what the ledger did not take.
+_OWED: Final = 1000
+
 #: Answers about one sound that may be unreadable before it is not asked for again.
 MOST: Final = 2
 #: Seconds that the ledger keeps what is known of a sound, and that this server gave readable answers.
@@ -48,7 +51,7 @@ class GarbledMemory:
         self._memory = memory
         self._name = endpoint_name
         self._clock = clock
-        #: What a full disk kept from being stored, by sound.
+        #: What a full disk kept from being stored, by sound: the last `_OWED`.
         self._owed: dict[str, GarbledAnswers] = {}
         #: Some answer of this server could be read, also before a restart.
         self.readable = False
@@ -111,10 +114,12 @@ class GarbledMemory:
 
     def _keep(self, sound: str, known: GarbledAnswers) -> None:
         self._owed[sound] = known
+        while len(self._owed) > _OWED:
+            self._owed.pop(next(iter(self._owed)), None)
         value = {"times": known.times, "message": known.message, "resumes": known.resumes}
         with contextlib.suppress(StateError):
             self._memory.remember(self._key(sound), value, expires=self._clock() + _KEPT)
-            del self._owed[sound]
+            self._owed.pop(sound, None)
 
     def _resumes(self) -> int:
         """Return how often `resume` was used, as far as the ledger can be asked."""

@@ -76,6 +76,11 @@ class Hold:
         """Whether it rests on a few files: then one that has not failed may show at once that the server works."""
         return 0 < len(self.files) < _FEW_FILES
 
+    def suspect(self, path: bytes) -> None:
+        """Note one more file that it follows from, unless it follows from none."""
+        if self.files:
+            _add(self.files, path)
+
     def is_over(self, today: str) -> bool:
         """Return whether the day or month that was spent is another one than that of `today` (YYYY-MM-DD)."""
         return not today.startswith(self.day)
@@ -200,7 +205,7 @@ class FailureStreak:
     def failed(self, path: bytes, reason: str) -> bool:
         """Count a failure; True: this is an outage."""
         self._failures += 1
-        self._files.add(path)
+        _add(self._files, path)
         self._unreachable = self._unreachable + 1 if reason == "unreachable" else 0
         # Where no connection came about, no file can be at fault.
         return self._unreachable >= self.FAILURES or (
@@ -211,7 +216,7 @@ class FailureStreak:
         """Count being turned away; True: it has gone on for so long, for so many, that it is an outage."""
         self._crowded_since = min(self._crowded_since, now)
         self._crowded += 1
-        self._crowded_files.add(path)
+        _add(self._crowded_files, path)
         return (
             self._crowded >= self.FAILURES
             and len(self._crowded_files) >= self.FILES
@@ -220,7 +225,7 @@ class FailureStreak:
 
     def garbled(self, path: bytes) -> bool:
         """Count an answer that cannot be read; True: it is like that for every file."""
-        self._garbled.add(path)
+        _add(self._garbled, path)
         return len(self._garbled) >= self.FILES
 
     def refused(self, path: bytes, reason: str) -> bool:
@@ -228,11 +233,19 @@ class FailureStreak:
 
         Only refusals that name nothing of the file count, and any other answer in between ends their row.
         """
-        alike = self._refused.get(reason, set()) | {path} if reason in _NAMELESS else set()
+        alike = self._refused.get(reason, set())
+        if reason in _NAMELESS:
+            _add(alike, path)
         self._failures = self._unreachable = self._crowded = 0
         self._files, self._crowded_files, self._crowded_since = set(), set(), math.inf
         self._refused = {reason: alike}
         return len(alike) >= self.ALIKE
+
+
+def _add(files: set[bytes], path: bytes) -> None:
+    """Note a file, up to as many as matter: an outage of weeks meets any number of them."""
+    if len(files) < _FEW_FILES:
+        files.add(path)
 
 
 #: What the client calls refusals that speak of the request as a whole.

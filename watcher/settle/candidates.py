@@ -45,6 +45,8 @@ _WORTH_A_LINE: Final = 1.0
 _NEXT_LINE: Final = 60.0
 #: A look at a network mount that comes so many seconds late: the server did not answer, and perhaps not to a writer either.
 _HUNG: Final = 30.0
+#: Looks that are not due any more, of files that changed or are gone, and are kept beside as many as files wait.
+_STALE: Final = 1000
 #: What to do about a file that cannot be read; said of the commonest reason only.
 UNREADABLE_HINT: Final = (
     "let the user that Watcher runs as read the file: chmod g+r where the user is in its group, else chmod o+r"
@@ -295,6 +297,10 @@ class Candidates:
         else:
             self.unreadable.pop(candidate.path, None)
         heapq.heappush(self._queue, (candidate.due, candidate.ticket, candidate.path))
+        if len(self._queue) > 2 * len(self._candidates) + _STALE:
+            waiting = self._candidates.values()
+            self._queue = [(one.due, one.ticket, one.path) for one in waiting if one.ticket]
+            heapq.heapify(self._queue)
         self._announce(candidate, now)
 
     def _announce(self, candidate: Candidate, now: float) -> None:
