@@ -11,8 +11,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from watcher.join import join, speaker_names, speakers_in_doubt
+from watcher.join import join as joined_parts
+from watcher.join.speakers import identify_speakers
 from watcher.transcript import PieceTranscript, Segment, Transcript, Word
+
+
+def join(parts: Sequence[PieceTranscript], *, duration: float) -> Transcript:
+    return joined_parts(parts, duration=duration).transcript
+
+
+def in_doubt(parts: Sequence[PieceTranscript]) -> bool:
+    return joined_parts(parts, duration=900).speakers_in_doubt
+
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
@@ -270,9 +280,9 @@ def test_speakers_of_pieces_that_share_nothing_are_told_apart_by_the_piece() -> 
     parts = [part(0, 600, voice(1, 2, "A")), part(600, 900, voice(1, 2, "A"))]
 
     assert named(*parts) == ["1-A", "2-A"]
-    assert speakers_in_doubt(parts)
+    assert in_doubt(parts)
     assert named(parts[0]) == ["A"]
-    assert not speakers_in_doubt(parts[:1])
+    assert not in_doubt(parts[:1])
 
 
 def test_who_speaks_where_two_pieces_overlap_has_one_name_in_both() -> None:
@@ -282,7 +292,7 @@ def test_who_speaks_where_two_pieces_overlap_has_one_name_in_both() -> None:
     ]
 
     assert named(*parts) == ["1-A", "1-B", "1-A", "2-A", "1-A"]
-    assert speakers_in_doubt(parts)
+    assert in_doubt(parts)
 
 
 def test_where_all_speakers_are_known_from_one_piece_their_names_stay_plain() -> None:
@@ -291,7 +301,7 @@ def test_where_all_speakers_are_known_from_one_piece_their_names_stay_plain() ->
     third = replace(part(200, 300, voice(1, 2, "known", "four")), known={"known": "A", "nobody": "B"})
 
     assert named(first, second, third) == ["A", "A", "A", "A"]
-    assert not speakers_in_doubt([first, second, third])
+    assert not in_doubt([first, second, third])
 
 
 def test_a_speaker_whom_the_server_was_told_of_and_a_new_one_are_told_apart() -> None:
@@ -389,9 +399,9 @@ def test_of_many_speakers_at_one_moment_none_is_taken_for_another() -> None:
     ahead = [Segment(f"a{index}", 28, 30, speaker=f"x{index}") for index in range(150)]
     behind = [Segment(f"b{index}", 0, 2, speaker=f"y{index}") for index in range(150)]
 
-    named = speaker_names([part(0, 30, *ahead), part(28, 60, *behind)])
+    found = identify_speakers([part(0, 30, *ahead), part(28, 60, *behind)])
 
-    assert [sorted(names.values()) for names in named] == [
+    assert [sorted(names.values()) for names in found.names] == [
         sorted(f"1-x{index}" for index in range(150)),
         sorted(f"2-y{index}" for index in range(150)),
     ]

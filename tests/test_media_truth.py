@@ -49,8 +49,8 @@ def transcribed(
                 parts.append(PieceTranscript(start, end, parse(body, end - start)))
                 cuts.append(piece.cut)
                 if len(cuts) == stop_at:
-                    return join(parts, duration=end), cuts
-            return join(parts, duration=running.summary.seconds), cuts
+                    return join(parts, duration=end).transcript, cuts
+            return join(parts, duration=running.summary.seconds).transcript, cuts
     finally:
         os.close(descriptor)
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import wave
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -654,6 +654,46 @@ def test_a_worker_that_waits_for_a_place_at_the_server_is_alive_however_long_tha
                 assert made.beat.overdue
             finally:
                 answers.set()
+
+
+class CountingHeartbeat(Heartbeat):
+    """Counts the signs of life."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__(monotonic)
+        self.beats = 0
+
+    def __call__(self, seconds: float = 60.0) -> None:
+        self.beats += 1
+        super().__call__(seconds)
+
+
+def test_a_worker_is_alive_at_each_border_while_it_joins_answers(tmp_path: Path) -> None:
+    """An hour of crowded pieces of 4 seconds took minutes to join, and the watchdog ended the daemon meanwhile."""
+    beats: list[int] = []
+
+    def script(_: Asked) -> Reply:
+        beats.append(counted.beats)
+        return ANSWER
+
+    path = speechlike(tmp_path / "talk.wav", seconds=120)
+    options = MediaOptions(pieces="fixed", piece_seconds=5)
+    with scene(script, tmp_path, options, places=1) as (made, _):
+        counted = CountingHeartbeat(lambda: made.now[0])
+        made.beat = counted
+        heard = made.transcribe(path)
+        after_answers = counted.beats - beats[-1]
+        pieces = len(heard.content.cuts)
+        os.utime(path)
+        counted.beats = 0
+        known = made.transcribe(path)
+
+    assert known.cached == frozenset(range(pieces))
+    assert pieces > 20
+    # One when it names the speakers, one when it places a piece, and one where it meets the next.
+    assert after_answers >= 3 * pieces - 1
+    # And one when it looks for the answer.
+    assert counted.beats >= 4 * pieces - 1
 
 
 def diarized(*turns: tuple[float, float, str]) -> Reply:

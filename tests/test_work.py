@@ -293,6 +293,35 @@ def test_the_work_on_a_transcript_grows_with_it(work: Work, name: str, stage: st
     check(work, lambda count: lambda: STAGES[stage](TRANSCRIPTS[name](count)), SIZES.get(stage, 100))
 
 
+def crowd(count: int, at: float, *, timed: bool, word: str, names: int) -> Segment:
+    """Say so many words at one moment; each of `names` speakers in turn."""
+    said = [word.format(index) for index in range(count)]
+    words = tuple(Word(text, at, at + 0.1, f"{at}-{index % names}") for index, text in enumerate(said))
+    return Segment(" ".join(said), at, at + 0.1, words=words if timed else ())
+
+
+CROWDS: dict[str, Callable[[int, float], Segment]] = {
+    "words of one kind": lambda count, at: crowd(count, at, timed=True, word="a", names=1),
+    "words of many kinds": lambda count, at: crowd(count, at, timed=True, word="a{}", names=1),
+    "words of many speakers": lambda count, at: crowd(count, at, timed=True, word="a{}", names=10**9),
+    "words of one kind without times": lambda count, at: crowd(count, at, timed=False, word="a", names=1),
+    "words of many kinds without times": lambda count, at: crowd(count, at, timed=False, word="a{}", names=1),
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_the_work_where_two_pieces_meet_is_bounded_however_crowded_it_is(work: Work, name: str) -> None:
+    # As many words as an answer may have; and those numbers where more are not compared any more.
+    for count in (40, 60, 80, 160, 200):
+        said = Transcript((CROWDS[name](count, 1.0), CROWDS[name](count, 3.0)), "en", 4.0)
+        pieces = [PieceTranscript(2.0 * index, 2.0 * index + 4.0, said) for index in range(6)]
+        alive: list[None] = []
+        taken = work.of(lambda: join(pieces, duration=14.0, alive=lambda: alive.append(None)))  # noqa: B023 - done by then
+
+        assert len(alive) >= 2 * len(pieces)
+        assert taken <= 700_000 * len(pieces), count
+
+
 #: Work with the square of its input, in the ways that are counted.
 SQUARES: dict[str, Callable[[int], object]] = {
     "rounds of a loop": lambda n: [0 for _ in range(n) for _ in range(n)],
@@ -341,6 +370,6 @@ def test_any_bytes_are_an_answer_that_is_done_with_soon(work: Work, body: bytes,
         ruling(body.decode("utf-8", "replace"))
         if isinstance(said, Transcript):
             joined = join([part(said, 0.0, seconds), part(said, max(0.0, seconds - 2.0), seconds)], duration=seconds)
-            outputs(guard.review(joined, prompt="a b c"))
+            outputs(guard.review(joined.transcript, prompt="a b c"))
 
     assert work.of(all_of_it) <= 5_000 * (len(body) + 100)

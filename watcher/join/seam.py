@@ -1,10 +1,11 @@
 """Where two overlapping parts are joined, so that what both heard is kept once."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from watcher.join.tokens import MOST_SHARED, TimedToken, tokenize
+from watcher.join.tokens import TimedToken, most_shared, tokenize
 from watcher.transcript import Segment
 
 #: What begins or ends this close (seconds) to its piece's edge may be half a word, and the other piece has it whole.
@@ -30,7 +31,8 @@ def timed_seam(ahead: Sequence[Segment], behind: Sequence[Segment], start: float
     def parted(moment: float) -> tuple[int, int]:
         return sum(token.middle < moment for token in tail), sum(token.middle < moment for token in head)
 
-    if max(len(tail), len(head)) > MOST_SHARED:
+    doubt = max((token.doubt for token in (*tail, *head)), default=0.0)
+    if max(len(tail), len(head)) > most_shared(end - start + 2 * doubt):
         kept, dropped = parted(middle)
     else:
         kept, dropped = _best_seam(tail, head, [parted(moment) for moment in (middle, end, start)], (start, end))
@@ -106,22 +108,27 @@ def _covering(token: TimedToken, others: Iterable[TimedToken]) -> int:
 
 def _matches(tail: Sequence[TimedToken], head: Sequence[TimedToken]) -> dict[int, int]:
     """Pair the tokens that are the same word at the same time, in order: the pairs that agree most."""
-
-    def likeness(ours: TimedToken, theirs: TimedToken) -> float:
-        near = max(ours.doubt, theirs.doubt)
-        apart = abs(ours.middle - theirs.middle)
-        return 1.0 - apart / (2 * near) if ours.key and ours.key == theirs.key and apart <= near else 0.0
-
-    likenesses = [[likeness(ours, theirs) for theirs in head] for ours in tail]
-    best = [[0.0] * (len(head) + 1) for _ in range(len(tail) + 1)]
-    for i in reversed(range(len(tail))):
-        for j in reversed(range(len(head))):
-            alike = likenesses[i][j]
-            best[i][j] = max(best[i + 1][j], best[i][j + 1], alike + best[i + 1][j + 1] if alike else 0.0)
+    likenesses = _likenesses(tail, head)
+    # The most that can be had of the tokens of `tail` from one on with those of `head` from each on.
+    below = [0.0] * (len(head) + 1)
+    best = [below]
+    for alike in reversed(likenesses):
+        row = below
+        if alike:
+            row = below.copy()
+            most = 0.0
+            for j in range(max(alike), -1, -1):
+                if j in alike:
+                    most = max(most, alike[j] + below[j + 1])
+                row[j] = max(row[j], most)
+        best.append(row)
+        below = row
+    best.reverse()
     pairs = {}
     i = j = 0
     while i < len(tail) and j < len(head):
-        if likenesses[i][j] and best[i][j] == likenesses[i][j] + best[i + 1][j + 1]:
+        alike = likenesses[i]
+        if j in alike and best[i][j] == alike[j] + best[i + 1][j + 1]:
             pairs[i] = j
             i, j = i + 1, j + 1
         elif best[i][j] == best[i + 1][j]:
@@ -129,6 +136,20 @@ def _matches(tail: Sequence[TimedToken], head: Sequence[TimedToken]) -> dict[int
         else:
             j += 1
     return pairs
+
+
+def _likenesses(tail: Sequence[TimedToken], head: Sequence[TimedToken]) -> list[dict[int, float]]:
+    """Return for each token of `tail` how much the tokens of `head` that are the same word at the same time agree with it."""
+    places: defaultdict[str, list[tuple[int, float, float]]] = defaultdict(list)
+    for j, theirs in enumerate(head):
+        if theirs.key:
+            places[theirs.key].append((j, theirs.middle, theirs.doubt))
+    found = []
+    for ours in tail:
+        middle, doubt = ours.middle, ours.doubt
+        near = ((j, abs(middle - other), max(doubt, other_doubt)) for j, other, other_doubt in places.get(ours.key, ()))
+        found.append({j: 1.0 - apart / (2 * most) for j, apart, most in near if apart <= most})
+    return found
 
 
 def _unpaired(tokens: Sequence[TimedToken], pairs: Mapping[int, int]) -> list[int]:

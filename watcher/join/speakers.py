@@ -1,36 +1,43 @@
 """Whether the speakers that a server names anew in each part are the same."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from watcher.join.tokens import MOST_SHARED
+from watcher.join.tokens import most_shared
 from watcher.transcript import PieceTranscript
 
 #: Seconds that two names must speak at the same time to be one speaker's: a word.
 _TOGETHER: Final = 0.3
 
 
-def speaker_names(parts: Sequence[PieceTranscript]) -> list[dict[str, str]]:
-    """Return, for each of the parts (in order of time), the names that its speakers have in the recording.
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """The speakers of all parts of a recording."""
+
+    #: For each part, in order of time, the names in the recording by the names in the part.
+    names: tuple[dict[str, str], ...]
+    #: A speaker of one part may be one of another part under another name.
+    in_doubt: bool
+
+
+def identify_speakers(parts: Sequence[PieceTranscript], alive: Callable[[], None] = lambda: None) -> Speakers:
+    """Return the names that the speakers of the parts (in order of time) have in the recording.
 
     A server names speakers anew in each part. Two names are one speaker's where the server was informed of that speaker
     (`PieceTranscript.known`), or where they speak at the same time in the stretch that two parts share. The others' names get the
-    number of their part ("2-A"), unless all speakers come from the same part.
+    number of their part ("2-A"), unless all speakers come from the same part. `alive` is called before each part.
     """
-    found = _identified(parts)
-    numbered = _of_several_parts(found)
-    return [{name: f"{one.part}-{one.name}" if numbered else one.name for name, one in of.items()} for of in found]
-
-
-def speakers_in_doubt(parts: Sequence[PieceTranscript]) -> bool:
-    """Return whether a speaker of one part may be one of another part under another name."""
-    return _of_several_parts(_identified(parts))
-
-
-def _of_several_parts(found: Sequence[Mapping[str, "_Speaker"]]) -> bool:
-    return len({speaker.part for named in found for speaker in named.values()}) > 1
+    found: list[dict[str, _Speaker]] = []
+    for number, part in enumerate(parts, 1):
+        alive()
+        told = {name: _Speaker(1, first) for name, first in part.known.items()}
+        same = _same_speakers(parts[number - 2], found[-1], part) if found else {}
+        found.append({name: told.get(name) or same.get(name) or _Speaker(number, name) for name in _names(part)})
+    numbered = len({speaker.part for named in found for speaker in named.values()}) > 1
+    names = ({name: f"{one.part}-{one.name}" if numbered else one.name for name, one in of.items()} for of in found)
+    return Speakers(tuple(names), in_doubt=numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +46,6 @@ class _Speaker:
 
     part: int
     name: str
-
-
-def _identified(parts: Sequence[PieceTranscript]) -> list[dict[str, _Speaker]]:
-    found: list[dict[str, _Speaker]] = []
-    for number, part in enumerate(parts, 1):
-        told = {name: _Speaker(1, first) for name, first in part.known.items()}
-        same = _same_speakers(parts[number - 2], found[-1], part) if found else {}
-        found.append({name: told.get(name) or same.get(name) or _Speaker(number, name) for name in _names(part)})
-    return found
 
 
 def _names(part: PieceTranscript) -> dict[str, None]:
@@ -89,4 +87,4 @@ def _shared_speeches(part: PieceTranscript, low: float, high: float) -> list[tup
             start, end = max(part.start + said.start, low), min(part.start + said.end, high)
             if said.speaker and start < end:
                 found.append((start, end, said.speaker))
-    return found[:MOST_SHARED]
+    return found[: most_shared(high - low)]

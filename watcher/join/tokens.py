@@ -1,5 +1,6 @@
 """The tokens of a text: its written words, and when each was said."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ _TOKEN: Final = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 #: Seconds by which two pieces may time the same word differently: where words are timed, and where only segments are.
 _NEAR: Final = 0.5
 _NEAR_SEGMENTS: Final = 3.0
-#: Words looked at in a stretch that two parts share: far more than can be said in its 2 seconds and what lies around them.
-#: Comparing them takes time with the square of their number.
-MOST_SHARED: Final = 200
+#: Words that a server may give a second of sound (`watcher.client.bounds`): nobody says half as many. Two parts share 2 seconds.
+_WORDS_A_SECOND: Final = 20
+_MOST_SHARED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class TimedToken:
     def beside(self, others: Sequence["TimedToken"]) -> bool:
         """Return whether one of the others may be said at the same moment."""
         return any(other.start - self.doubt < self.end and self.start < other.end + self.doubt for other in others)
+
+
+def most_shared(seconds: float) -> int:
+    """Return how many words are looked at in so many seconds that two parts share: far more than are said there.
+
+    Comparing them takes time with the square of their number.
+    """
+    return min(math.ceil(seconds * _WORDS_A_SECOND), _MOST_SHARED)
 
 
 def tokenize(segments: Sequence[Segment]) -> list[TimedToken]:

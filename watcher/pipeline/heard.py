@@ -9,7 +9,7 @@ import structlog
 from watcher.client import Request, parse
 from watcher.errors import JobError
 from watcher.job import Cut, ResultWarning
-from watcher.join import join, speakers_in_doubt
+from watcher.join import join
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.values import Content
 from watcher.pipeline import empty
@@ -40,7 +40,7 @@ def stored(
 ) -> TranscriptionResult | None:
     """Put a known recording together from its stored answers to `request`; None when one of them is missing.
 
-    `alive` is called before each answer.
+    `alive` is called before each answer, and while they are joined.
     """
     question = Question(request, content.parameters)
 
@@ -50,16 +50,18 @@ def stored(
         return None if transcript is None else part_of(cut, transcript, question)
 
     parts: list[PieceTranscript] = []
+    acquainted = question
     for cut in content.cuts:
-        acquainted = question.acquainted(content.cuts[0], parts[0].transcript) if parts else question
         part = answered(cut, acquainted) or answered(cut, question)
         if part is None:
             return None
+        if not parts:
+            acquainted = question.acquainted(cut, part.transcript)
         parts.append(part)
     parts, warnings = settled(
         parts, content.loudness, question, lambda index, again: answered(content.cuts[index], again)
     )
-    return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts))
+    return joined(parts, content, warnings, cached=frozenset(cut.index for cut in content.cuts), alive=alive)
 
 
 def recalled(ledger: Ledger, cut: Cut, question: Question) -> Transcript | None:
@@ -88,12 +90,17 @@ def joined(
     *,
     cached: frozenset[int],
     paid_seconds: float = 0.0,
+    alive: Callable[[], None] = lambda: None,
 ) -> TranscriptionResult:
-    """Join the answers about all pieces; `warnings` are those in doubt so far, `cached` the indexes of stored ones."""
-    if speakers_in_doubt(parts):
+    """Join the answers about all pieces; `warnings` are those in doubt so far, `cached` the indexes of stored ones.
+
+    `alive` is called for each piece.
+    """
+    found = join(parts, duration=content.seconds, alive=alive)
+    if found.speakers_in_doubt:
         warnings = (*warnings, _SPEAKERS)
     answered = not empty.unanswered(parts, content.loudness)
-    return TranscriptionResult(join(parts, duration=content.seconds), content, cached, paid_seconds, warnings, answered)
+    return TranscriptionResult(found.transcript, content, cached, paid_seconds, warnings, answered)
 
 
 _SPEAKERS: Final = ResultWarning(

@@ -39,6 +39,8 @@ class PieceRequests:
         self._answers: dict[int, Transcript] = {}
         self._running: dict[Future[tuple[Transcript, bool]], media.Piece] = {}
         self._cached: set[int] = set()
+        #: Seconds of the pieces that are answered.
+        self._heard = 0.0
         #: Pieces that the recording will probably have, for people to see how far it is; 0: nobody knows.
         self.expected = 0
 
@@ -60,8 +62,7 @@ class PieceRequests:
         self._pieces.append(piece)
         self._questions.append(question)
         if answer is not None:
-            self._cached.add(piece.cut.index)
-            self._answers[piece.cut.index] = answer
+            self._enter(piece, answer, cached=True)
             piece.release()
         else:
             ask = partial(self._ask, question, cut=piece.cut)
@@ -105,17 +106,21 @@ class PieceRequests:
 
     def _collect(self, done: set[Future[tuple[Transcript, bool]]]) -> None:
         for future in done:
-            index = self._running.pop(future).cut.index
-            self._answers[index], cached = future.result()
-            if cached:
-                self._cached.add(index)
-        heard = [piece for piece in self._pieces if piece.cut.index in self._answers]
+            piece = self._running.pop(future)
+            answer, cached = future.result()
+            self._enter(piece, answer, cached=cached)
         self._tools.ledger.queue.progress(
             self._job,
-            piece=len(heard),
+            piece=len(self._answers),
             pieces=max(self.expected, len(self._pieces)),
-            seconds_done=sum(piece.seconds for piece in heard),
+            seconds_done=self._heard,
         )
+
+    def _enter(self, piece: media.Piece, answer: Transcript, *, cached: bool) -> None:
+        self._answers[piece.cut.index] = answer
+        self._heard += piece.seconds
+        if cached:
+            self._cached.add(piece.cut.index)
 
 
 def wait_alive(

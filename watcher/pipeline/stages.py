@@ -277,11 +277,12 @@ def _written(
     alive = partial(beat, _WRITING + seconds / _LAID_OUT + characters / _CHARACTERS)
     alive()
     transcript = _reviewed(heard, wanted)
+    alive()
     captions = layout(transcript, wanted.rules, duration=seconds, alive=alive)
     warnings = (*heard.content.warnings, *heard.warnings, *_strained(captions))
     outputs = sidecar.place(
         job,
-        _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings),
+        _rendered(job, heard, transcript, captions, wanted, model=model, warnings=warnings, alive=alive),
         template=wanted.output,
         language=transcript.language,
         ledger=ledger,
@@ -316,6 +317,7 @@ def _rendered(
     *,
     model: str,
     warnings: tuple[ResultWarning, ...],
+    alive: Callable[[], None],
 ) -> dict[str, bytes]:
     kinds = list(wanted.formats)
     if not transcript.timed:
@@ -347,7 +349,11 @@ def _rendered(
         warnings=warnings,
         text=wanted.text,
     )
-    return {kind: render_format(kind, document) for kind in kinds}
+    made = {}
+    for kind in kinds:
+        made[kind] = render_format(kind, document)
+        alive()
+    return made
 
 
 def _strained(captions: Layout) -> tuple[ResultWarning, ...]:

@@ -224,6 +224,7 @@ class Transcription:
         summary = self._cut_and_ask(requests, form.options, key)
         self._check_content(summary.content)
         cuts = requests.cuts()
+        self._beat()
         parts, doubts = settled(
             requests.parts(),
             summary.loudness,
@@ -241,7 +242,7 @@ class Transcription:
         )
         self._keep_content(content)
         paid = requests.paid_seconds + self._paid_besides
-        return joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid)
+        return joined(parts, content, doubts, cached=requests.cached, paid_seconds=paid, alive=self._beat)
 
     def _cut_and_ask(self, requests: PieceRequests, options: media.MediaOptions, key: str) -> media.Summary:
         """Send the pieces as they are cut, and wait for all answers; the cuts are kept under `key`."""
